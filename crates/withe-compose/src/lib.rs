@@ -1,0 +1,1 @@
+//! Composition: a link plan, or a request, to one component.

@@ -1,0 +1,387 @@
+//! What the linker is given: the application as its manifest declares it, and what each part
+//! turned out to be.
+//!
+//! The manifest crate makes an [`Application`] from text; the command line makes one from
+//! arguments. Names are as written; nothing is resolved yet.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use withe_wit::World;
+
+/// A byte range in the manifest's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// A value and where it was written. `span` is `None` for what was given on the command line or
+/// filled in as a default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spanned<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub span: Option<Span>,
+}
+
+impl<T> Spanned<T> {
+    /// A value with a place.
+    pub fn new(value: T, span: Span) -> Self {
+        Self { value, span: Some(span) }
+    }
+
+    /// A value from nowhere in the manifest.
+    pub fn unplaced(value: T) -> Self {
+        Self { value, span: None }
+    }
+}
+
+impl<T> std::ops::Deref for Spanned<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// A flat map of configuration, as wasmCloud has it.
+pub type ConfigMap = BTreeMap<String, String>;
+
+/// An application as declared.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// `metadata.name`
+    pub name: Spanned<String>,
+    /// `metadata.annotations.version`, if given.
+    pub version: Option<String>,
+    /// `metadata.annotations.description`, if given.
+    pub description: Option<String>,
+    /// Whether `experimental.wasmcloud.dev/shared` is set.
+    pub shared: bool,
+    /// Every entry of `spec.components`, in order.
+    pub components: Vec<Component>,
+    /// Every entry of `spec.policies`, in order.
+    pub policies: Vec<Policy>,
+}
+
+/// One entry of `spec.components`.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Its name in the manifest.
+    pub name: Spanned<String>,
+    /// Component or provider (`capability`).
+    pub kind: ComponentKind,
+    /// Where its bytes come from.
+    pub image: Spanned<Image>,
+    /// `properties.id`, if given.
+    pub id: Option<Spanned<String>>,
+    /// Named configuration, later entries win.
+    pub config: Vec<NamedConfig>,
+    /// Secrets.
+    pub secrets: Vec<SecretRef>,
+    /// Its links, in order: it is the source of each.
+    pub links: Vec<Link>,
+    /// How many instances may run at a time, and where.
+    pub scaling: Option<Scaling>,
+    /// Limits of each instance.
+    pub limits: Limits,
+    /// What of the machine it may reach.
+    pub grants: Grants,
+    /// `properties.reuse`: how many calls an instance may serve before it is discarded; `None`
+    /// (the default) gives every call from outside a fresh instance.
+    pub reuse: Option<Spanned<u32>>,
+}
+
+/// Component or provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ComponentKind {
+    /// `type: component` (or v1's `actor`).
+    Component,
+    /// `type: capability`.
+    Provider,
+}
+
+/// Where a part comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Image {
+    /// A file; a relative path is relative to the manifest.
+    File(String),
+    /// A first-party provider by its short name: `http-server` for `withe:http-server`.
+    Builtin(String),
+    /// An OCI reference: understood, not yet pulled.
+    Oci(String),
+    /// Composed from other components when the application is built: the first entry is the
+    /// socket, the others are plugged into it and into each other.
+    Compose(Vec<Spanned<Image>>),
+    /// A component of another application (`properties.application`): understood, not yet run.
+    Application {
+        /// The other application's name.
+        name: String,
+        /// The component's name in it.
+        component: String,
+    },
+}
+
+/// A named piece of configuration.
+#[derive(Clone, Debug)]
+pub struct NamedConfig {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its values, each with its place; `None` means it is defined elsewhere under this name.
+    pub properties: Option<BTreeMap<String, Spanned<String>>>,
+}
+
+/// A reference to a secret.
+#[derive(Clone, Debug)]
+pub struct SecretRef {
+    /// The name the component knows it by.
+    pub name: Spanned<String>,
+    /// The policy that says how to fetch it.
+    pub policy: Spanned<String>,
+    /// The key in the backend.
+    pub key: String,
+    /// A field of the value.
+    pub field: Option<String>,
+    /// A version of the value.
+    pub version: Option<String>,
+}
+
+/// One entry of `spec.policies`.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its type, such as `policy.secret.wasmcloud.dev/v1alpha1`.
+    pub kind: Spanned<String>,
+    /// Its properties.
+    pub properties: ConfigMap,
+}
+
+/// A link trait: this component's imports, to the target's exports.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// The whole trait's place.
+    pub span: Option<Span>,
+    /// The target's name in the manifest.
+    pub target: Spanned<String>,
+    /// The link's name; `default` unless given. An import label, or a name for
+    /// `wasmcloud:bus/lattice`.
+    pub name: Option<Spanned<String>>,
+    /// `namespace`, if given: else inferred.
+    pub namespace: Option<Spanned<String>>,
+    /// `package`, if given: else inferred.
+    pub package: Option<Spanned<String>>,
+    /// `interfaces`, if given: else inferred. An entry may carry a version (`store@0.2.0`).
+    pub interfaces: Option<Vec<Spanned<String>>>,
+    /// Configuration for the source's side.
+    pub source_config: Vec<NamedConfig>,
+    /// Secrets for the source's side.
+    pub source_secrets: Vec<SecretRef>,
+    /// Configuration for the target's side.
+    pub target_config: Vec<NamedConfig>,
+    /// Secrets for the target's side.
+    pub target_secrets: Vec<SecretRef>,
+    /// `binding`: pins the binding.
+    pub binding: Option<Spanned<BindingChoice>>,
+    /// `scope`: how long a callee's instance lives.
+    pub scope: Option<Spanned<Scope>>,
+    /// `timeout`: a call's deadline.
+    pub timeout: Option<Spanned<Duration>>,
+    /// `locality`: how far away the target may be.
+    pub locality: Option<Spanned<Locality>>,
+    /// `idempotent`: a call may be sent again.
+    pub idempotent: Option<Spanned<bool>>,
+}
+
+/// What `binding:` may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BindingChoice {
+    /// The cheapest that is correct.
+    Auto,
+    /// Composed at load.
+    Fused,
+    /// Direct call between instances through the host.
+    Local,
+    /// A host function, or a provider running in this host.
+    Host,
+    /// Another process on this machine.
+    Unix,
+    /// A host that can be reached directly.
+    Tcp,
+    /// By way of the lattice's broker.
+    Nats,
+}
+
+/// How long a callee's instance lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// As long as the caller's instance.
+    #[default]
+    Caller,
+    /// One call.
+    Call,
+    /// As long as the replica; all callers share it.
+    Shared,
+}
+
+/// How far away a link's target may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Locality {
+    /// In this host's process.
+    Host,
+    /// On this machine.
+    Machine,
+    /// Anywhere on the lattice.
+    Lattice,
+}
+
+/// A `spreadscaler` or `daemonscaler` trait.
+#[derive(Clone, Debug)]
+pub struct Scaling {
+    /// The trait's place.
+    pub span: Option<Span>,
+    /// Which of the two.
+    pub kind: ScalerKind,
+    /// How many instances may run at a time; unbounded (but for the host's pool) if not given.
+    pub instances: Option<Spanned<u32>>,
+    /// Where they should run.
+    pub spread: Vec<Spread>,
+}
+
+/// Which scaler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScalerKind {
+    /// So many in all.
+    Spread,
+    /// So many on each matching host.
+    Daemon,
+}
+
+/// One entry of a scaler's `spread`.
+#[derive(Clone, Debug)]
+pub struct Spread {
+    /// Its name.
+    pub name: Option<Spanned<String>>,
+    /// Labels that a host must have.
+    pub requirements: BTreeMap<String, String>,
+    /// Its share, 100 if not given.
+    pub weight: Option<u32>,
+}
+
+/// Limits of one instance of a component (`properties.limits`).
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// The most linear memory, in bytes.
+    pub memory: Option<Spanned<u64>>,
+    /// The longest one call from outside may run.
+    pub time: Option<Spanned<Duration>>,
+}
+
+/// What of the machine a component may reach (`properties.grants`); nothing by default.
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    /// Directories: `{host: PATH, guest: PATH, read_only: bool}`.
+    pub directories: Vec<DirectoryGrant>,
+    /// Environment variables, with their values.
+    pub env: BTreeMap<String, String>,
+    /// Whether it may open sockets and look up names.
+    pub network: Option<Spanned<bool>>,
+}
+
+/// A directory that a component may reach.
+#[derive(Clone, Debug)]
+pub struct DirectoryGrant {
+    /// The path on this machine; relative to the manifest.
+    pub host: Spanned<String>,
+    /// The path the component sees.
+    pub guest: String,
+    /// Whether writing is refused.
+    pub read_only: bool,
+}
+
+/// What a part turned out to be once its bytes were read.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// A component: its world, and the digest of its bytes (`sha256:…`).
+    Component {
+        /// Imports and exports.
+        world: Arc<World>,
+        /// `sha256:` and 64 hexadecimal digits.
+        digest: String,
+    },
+    /// A provider running in this host.
+    Provider(ProviderWorld),
+    /// It could not be read; a diagnostic says why. Links to and from it are not checked further.
+    Unavailable,
+}
+
+/// What a provider offers and needs, and what it says of its configuration.
+#[derive(Clone, Debug)]
+pub struct ProviderWorld {
+    /// The provider's short name, such as `http-server`.
+    pub name: String,
+    /// `exports`: what components may import from it. `imports`: what it calls on components.
+    pub world: Arc<World>,
+    /// A digest of the provider's identity and version.
+    pub digest: String,
+    /// Finds what is wrong with a piece of its configuration.
+    pub check_config: ConfigCheck,
+}
+
+/// Finds what is wrong with a provider's configuration, without side effects.
+pub type ConfigCheck = fn(ConfigRole, &ConfigMap) -> Vec<ConfigProblem>;
+
+/// Which of a provider's configurations is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigRole {
+    /// The provider's own (`properties.config`).
+    Own,
+    /// The source side of a link that starts at it.
+    LinkSource,
+    /// The target side of a link that ends at it.
+    LinkTarget,
+}
+
+/// One thing wrong with a provider's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// The key it is about; `None` if one is missing or several clash.
+    pub key: Option<String>,
+    /// What is wrong: one line, lower case.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// Everything the linker is given.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// The application as declared.
+    pub application: Application,
+    /// What each of `application.components` is, in the same order.
+    pub parts: Vec<Part>,
+    /// What the host itself gives every component (`wasi:*`, `wasi:logging`, `wasi:config` …).
+    pub host: Arc<World>,
+    /// Component exports that something outside the application calls (`withe call`): names of
+    /// components. They count as reached.
+    pub called: Vec<String>,
+    /// `--binding` and `--scope` on the command line: what links that say nothing get.
+    pub defaults: LinkDefaults,
+}
+
+/// What links that say nothing get.
+#[derive(Clone, Debug, Default)]
+pub struct LinkDefaults {
+    /// `auto` unless given.
+    pub binding: Option<BindingChoice>,
+    /// `caller` unless given.
+    pub scope: Option<Scope>,
+}

@@ -1,0 +1,142 @@
+//! The link plan: plain, serialisable, diffable data. Nothing in it depends on who made it or when.
+
+use serde::Serialize;
+
+use crate::input::{ComponentKind, ConfigMap, Locality, Scope};
+
+/// How every link of an application is bound, and all that a host needs to carry it out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The application's name.
+    pub application: String,
+    /// The application's version, if its manifest gives one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its parts, in the manifest's order.
+    pub components: Vec<PlannedComponent>,
+    /// Its links, in the manifest's order (by source, then by place in the source).
+    pub links: Vec<PlannedLink>,
+}
+
+/// One part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedComponent {
+    /// Its name in the manifest.
+    pub name: String,
+    /// Its id on the lattice: the manifest's, or `{application}-{name}` as wasmCloud makes it.
+    pub id: String,
+    /// Component or provider.
+    pub kind: ComponentKind,
+    /// The digest of its bytes.
+    pub digest: String,
+    /// Whether something outside a component calls it (a provider, `withe call`, a link that is
+    /// not fused): it is then instantiated on its own, with its fused targets inside.
+    pub entry: bool,
+    /// Whether it, or something fused into it, uses async types and so needs the engine with
+    /// concurrency support.
+    pub concurrency: bool,
+    /// Its own configuration, merged.
+    pub config: ConfigMap,
+    /// How many instances may run at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<u32>,
+    /// The most linear memory of an instance, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// The longest one call from outside may run, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<u64>,
+    /// How many calls an instance may serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<u32>,
+    /// What of the machine it may reach.
+    #[serde(skip_serializing_if = "PlannedGrants::is_empty")]
+    pub grants: PlannedGrants,
+    /// Imports that the host satisfies, by the name the component imports them under.
+    pub host_imports: Vec<String>,
+}
+
+/// What of the machine a component may reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PlannedGrants {
+    /// Directories.
+    pub directories: Vec<PlannedDirectory>,
+    /// Environment variables.
+    pub env: ConfigMap,
+    /// Sockets and name look-ups.
+    pub network: bool,
+}
+
+impl PlannedGrants {
+    /// Whether nothing is granted.
+    pub fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+}
+
+/// A directory that a component may reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedDirectory {
+    /// The path on this machine, as the manifest has it.
+    pub host: String,
+    /// The path the component sees.
+    pub guest: String,
+    /// Whether writing is refused.
+    pub read_only: bool,
+}
+
+/// How a link is realised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Binding {
+    /// Composed at load.
+    Fused,
+    /// Direct call between instances through the host.
+    Local,
+    /// A provider running in this host.
+    Host,
+}
+
+/// One link and how it is bound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedLink {
+    /// The importer's name.
+    pub source: String,
+    /// The exporter's name.
+    pub target: String,
+    /// The link's name.
+    pub name: String,
+    /// What it connects, in the order of the importer's imports.
+    pub interfaces: Vec<PlannedInterface>,
+    /// How.
+    pub binding: Binding,
+    /// Why this binding and no cheaper one: one line.
+    pub why: String,
+    /// How long a callee's instance lives.
+    pub scope: Scope,
+    /// A call's deadline in milliseconds.
+    pub timeout_ms: u64,
+    /// Whether `timeout` was given: then it is this link's own, and enforced at this link.
+    pub timeout_given: bool,
+    /// How far away the target may be, if the manifest says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locality: Option<Locality>,
+    /// Whether a call may be sent again.
+    pub idempotent: bool,
+    /// Configuration of the source's side, merged.
+    pub source_config: ConfigMap,
+    /// Configuration of the target's side, merged.
+    pub target_config: ConfigMap,
+}
+
+/// One interface (or world-level function) of a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedInterface {
+    /// The interface, versioned as the importer has it, or a world-level function's name.
+    pub interface: String,
+    /// The name the source imports it under: the same, or a label. For a provider as source, the
+    /// interface it calls.
+    pub import: String,
+    /// The name the target exports it under.
+    pub export: String,
+}

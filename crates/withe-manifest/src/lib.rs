@@ -1,0 +1,1 @@
+//! Application manifests: text to linker input, positions kept.

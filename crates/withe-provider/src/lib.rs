@@ -1,0 +1,97 @@
+//! The provider SDK: a provider is one type that implements [`Provider`].
+//!
+//! A provider is long-lived. It exports interfaces that components import (it is then a link's
+//! *target*: a key-value store), or it calls components' exports (it is then a link's *source*: an
+//! HTTP server), or both. It never knows where the component at the other end runs.
+//!
+//! The trait says nothing of the host it runs in, so the same crate can run inside a host or as a
+//! process of its own.
+
+mod http_types;
+mod link;
+
+pub use http_types::{Body, HttpError, HttpErrorKind, IncomingHandler, OutgoingHandler, RequestOptions};
+pub use link::{Call, FunctionName, Health, Link, LinkId, Peer, ProviderError};
+pub use withe_linker::input::{ConfigMap, ConfigProblem, ConfigRole};
+pub use withe_rpc::{CallError, Payload, codec};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is known of a provider without starting it.
+#[derive(Clone, Copy, Debug)]
+pub struct Descriptor {
+    /// Its short name: `keyvalue` for `withe:keyvalue`.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// Its world as WIT packages, one text each, the one with the world named `provider` last.
+    /// What it exports, components may import; what it imports, it calls on components.
+    pub wit: &'static [&'static str],
+    /// Names under which others know the same capability: image references without a tag, such as
+    /// `ghcr.io/wasmcloud/http-server`.
+    pub aliases: &'static [Alias],
+    /// Finds what is wrong with a piece of its configuration, without side effects.
+    pub check_config: fn(ConfigRole, &ConfigMap) -> Vec<ConfigProblem>,
+    /// Makes it. Nothing is opened yet: that is for [`Provider::start`].
+    pub create: fn(ConfigMap) -> Arc<dyn Provider>,
+}
+
+/// Another name for a provider, with the configuration that makes it mean the same thing.
+#[derive(Clone, Copy, Debug)]
+pub struct Alias {
+    /// The image reference without a tag.
+    pub image: &'static str,
+    /// Configuration that the name implies; what the manifest gives wins.
+    pub config: &'static [(&'static str, &'static str)],
+}
+
+/// A provider.
+///
+/// The host calls [`start`](Self::start) once, then makes and removes links, and calls
+/// [`shutdown`](Self::shutdown) once. Calls and link changes may come at the same time from many
+/// tasks. Every future must end by itself in bounded time, or stop when it is dropped.
+#[async_trait::async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// Opens what the provider needs for itself, before any link is made.
+    async fn start(&self) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    /// Makes a link, or, if `link.id` is known already, replaces it: calls that run go on as they
+    /// were, new ones see the new link. An error means that the link is not made (or stays as it
+    /// was) and says what to do about it.
+    async fn link_put(&self, link: Link) -> Result<(), ProviderError>;
+
+    /// Removes a link. As a source: takes no new work for it, and waits for the work under way to
+    /// finish, at most `grace`.
+    async fn link_deleted(&self, id: LinkId, grace: Duration);
+
+    /// Serves one call over a link of which this provider is the target. `Err` reaches the caller
+    /// as a trap; an error that the interface itself can express belongs in the result.
+    async fn call(&self, call: Call<'_>) -> Result<Payload, CallError> {
+        let _ = call;
+        Err(CallError::Unlinked("this provider exports no functions".into()))
+    }
+
+    /// The component at the other end dropped a resource that a call returned. Never blocks.
+    fn drop_resource(&self, link: LinkId, handle: u32) {
+        let _ = (link, handle);
+    }
+
+    /// Outgoing HTTP (`wasi:http/outgoing-handler`, or 0.3's `handler` as an import), if this is
+    /// what the provider provides. Bodies are streams; the host carries them.
+    fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {
+        None
+    }
+
+    /// Whether the provider can do its work now.
+    async fn health(&self) -> Health {
+        Health::Healthy
+    }
+
+    /// Finishes the work under way, at most `grace`, and releases everything.
+    async fn shutdown(&self, grace: Duration);
+}

@@ -1,0 +1,85 @@
+//! Links as a provider sees them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use withe_rpc::Payload;
+
+use crate::{ConfigMap, IncomingHandler};
+
+/// A link's number; the host never uses one for two links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// One link to or from a provider.
+#[derive(Clone)]
+pub struct Link {
+    /// Its number.
+    pub id: LinkId,
+    /// Its name, `default` unless the manifest says otherwise.
+    pub name: String,
+    /// The application and component at the other end.
+    pub application: String,
+    /// The component at the other end.
+    pub component: String,
+    /// This side's configuration, merged.
+    pub config: ConfigMap,
+    /// What the other end is to this provider.
+    pub peer: Peer,
+}
+
+/// What the other end of a link is to the provider.
+#[derive(Clone)]
+pub enum Peer {
+    /// It imports: the provider is the target. A [`Call`]'s `function` is an index into this list,
+    /// fixed as long as the link is.
+    Importer(Arc<[FunctionName]>),
+    /// It exports an HTTP handler (WASI 0.2 or 0.3): the provider is the source.
+    Http(Arc<dyn IncomingHandler>),
+}
+
+/// A function of an interface, named as the importer names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionName {
+    /// The interface with the importer's version: `wasi:keyvalue/store@0.2.0-draft`.
+    pub interface: String,
+    /// The function: `[method]bucket.get`.
+    pub function: String,
+}
+
+/// One call over a link of which the provider is the target.
+pub struct Call<'a> {
+    /// The link.
+    pub link: LinkId,
+    /// Which function: an index into the link's [`Peer::Importer`].
+    pub function: usize,
+    /// The parameters.
+    pub params: Payload,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+    /// The component that calls, for logs.
+    pub caller: &'a str,
+}
+
+/// Why a link could not be made, or a provider not started: a sentence for a person that says what
+/// to do. Never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderError(pub String);
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ProviderError {}
+
+/// Whether a provider can do its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It can.
+    Healthy,
+    /// It cannot, and why.
+    Unhealthy(String),
+}

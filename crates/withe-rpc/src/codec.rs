@@ -1,0 +1,529 @@
+//! The component model's value encoding, as wRPC uses it on the wire.
+//!
+//! | type | encoding |
+//! |---|---|
+//! | `bool`, `u8`, `s8` | one byte |
+//! | `u16` `u32` `u64` | unsigned LEB128 |
+//! | `s16` `s32` `s64` | signed LEB128 |
+//! | `f32`, `f64` | little endian |
+//! | `char` | its UTF-8 bytes |
+//! | `string` | LEB128 length, UTF-8 |
+//! | `list<T>` | LEB128 count, elements; `list<T, N>` only elements; `map<K, V>` as `list<tuple<K, V>>` |
+//! | record, tuple | fields in order |
+//! | variant, enum | LEB128 case, payload |
+//! | `option`, `result` | one byte (0 none/ok, 1 some/err … see [`Encode`]), payload |
+//! | flags | `ceil(n / 8)` bytes, little endian |
+//! | handle | LEB128 index into [`Payload::handles`] |
+//!
+//! Everything read is bounded by the input: no length is trusted before the bytes are there, and
+//! what is allocated up front is bounded by what is left to read.
+
+use crate::Payload;
+
+/// Appends values.
+#[derive(Debug, Default)]
+pub struct Writer {
+    bytes: Vec<u8>,
+    handles: Vec<u32>,
+}
+
+impl Writer {
+    /// A writer that will not grow before `bytes` are written.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), handles: Vec::new() }
+    }
+
+    /// What was written.
+    pub fn finish(self) -> Payload {
+        Payload { bytes: self.bytes, handles: self.handles }
+    }
+
+    /// One byte.
+    #[inline]
+    pub fn byte(&mut self, b: u8) {
+        self.bytes.push(b);
+    }
+
+    /// Bytes as they are.
+    #[inline]
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Unsigned LEB128.
+    #[inline]
+    pub fn unsigned(&mut self, mut v: u64) {
+        while v >= 0x80 {
+            self.bytes.push(v as u8 | 0x80);
+            v >>= 7;
+        }
+        self.bytes.push(v as u8);
+    }
+
+    /// Signed LEB128.
+    #[inline]
+    pub fn signed(&mut self, mut v: i64) {
+        loop {
+            let b = v as u8 & 0x7f;
+            v >>= 7;
+            if (v == 0 && b & 0x40 == 0) || (v == -1 && b & 0x40 != 0) {
+                return self.bytes.push(b);
+            }
+            self.bytes.push(b | 0x80);
+        }
+    }
+
+    /// A character's UTF-8.
+    #[inline]
+    pub fn char(&mut self, c: char) {
+        self.raw(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+
+    /// A length and as many bytes: a string, or a `list<u8>`.
+    #[inline]
+    pub fn counted(&mut self, bytes: &[u8]) {
+        self.unsigned(bytes.len() as u64);
+        self.raw(bytes);
+    }
+
+    /// A resource handle.
+    pub fn handle(&mut self, handle: u32) {
+        self.unsigned(self.handles.len() as u64);
+        self.handles.push(handle);
+    }
+}
+
+/// Why bytes are not the value they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The bytes end in the middle of a value.
+    #[error("the bytes end in the middle of a value")]
+    Truncated,
+    /// There are bytes behind the last value.
+    #[error("there are bytes behind the last value")]
+    Trailing,
+    /// A number does not fit its type, or is written with too many bytes.
+    #[error("a number does not fit its type")]
+    Overflow,
+    /// A string or character is not UTF-8.
+    #[error("a string is not UTF-8")]
+    Utf8,
+    /// A case, flag or boolean that does not exist.
+    #[error("a discriminant, flag or boolean is out of range")]
+    Discriminant,
+    /// A handle that was not sent, or was sent twice.
+    #[error("a resource handle is not one of those sent")]
+    Handle,
+}
+
+/// Reads values.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    handles: &'a [u32],
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from the start of `payload`.
+    pub fn new(payload: &'a Payload) -> Self {
+        Self { bytes: &payload.bytes, handles: &payload.handles }
+    }
+
+    /// Reads from bytes that hold no handles, or whose handles are looked up elsewhere with
+    /// [`Reader::handle_index`].
+    pub fn from_bytes(bytes: &'a [u8]) -> Self {
+        Self { bytes, handles: &[] }
+    }
+
+    /// Bytes not read yet.
+    #[inline]
+    pub fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Checks that all was read.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Trailing`] if not.
+    pub fn finish(&self) -> Result<(), DecodeError> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+    }
+
+    /// The next `n` bytes.
+    #[inline]
+    pub fn raw(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
+        let (head, tail) = self.bytes.split_at_checked(n).ok_or(DecodeError::Truncated)?;
+        self.bytes = tail;
+        Ok(head)
+    }
+
+    /// One byte.
+    #[inline]
+    pub fn byte(&mut self) -> Result<u8, DecodeError> {
+        let (&b, tail) = self.bytes.split_first().ok_or(DecodeError::Truncated)?;
+        self.bytes = tail;
+        Ok(b)
+    }
+
+    /// A byte that is 0 or 1.
+    #[inline]
+    pub fn bool(&mut self) -> Result<bool, DecodeError> {
+        match self.byte()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(DecodeError::Discriminant),
+        }
+    }
+
+    /// Unsigned LEB128 of at most `bits` bits.
+    #[inline]
+    pub fn unsigned(&mut self, bits: u32) -> Result<u64, DecodeError> {
+        let first = self.byte()?;
+        if first < 0x80 {
+            let v = u64::from(first);
+            return if bits < 7 && v >> bits != 0 { Err(DecodeError::Overflow) } else { Ok(v) };
+        }
+        let mut v = u64::from(first & 0x7f);
+        let mut shift = 7;
+        loop {
+            let b = self.byte()?;
+            let part = u64::from(b & 0x7f);
+            if shift >= bits || (bits - shift < 7 && part >> (bits - shift) != 0) {
+                return Err(DecodeError::Overflow);
+            }
+            v |= part << shift;
+            if b < 0x80 {
+                return Ok(v);
+            }
+            shift += 7;
+        }
+    }
+
+    /// Signed LEB128 of at most `bits` bits.
+    #[inline]
+    pub fn signed(&mut self, bits: u32) -> Result<i64, DecodeError> {
+        let mut v: i128 = 0;
+        let mut shift = 0;
+        loop {
+            let b = self.byte()?;
+            if shift >= bits {
+                return Err(DecodeError::Overflow);
+            }
+            v |= i128::from(b & 0x7f) << shift;
+            shift += 7;
+            if b < 0x80 {
+                if b & 0x40 != 0 {
+                    v -= 1 << shift;
+                }
+                let bound = 1i128 << (bits - 1);
+                return if (-bound..bound).contains(&v) { Ok(v as i64) } else { Err(DecodeError::Overflow) };
+            }
+        }
+    }
+
+    /// A count of things that each take at least `min_bytes` bytes, so at most as many as there
+    /// are bytes left: what it says can be allocated. Things of no bytes are bounded by `u32::MAX`.
+    #[inline]
+    pub fn count(&mut self, min_bytes: usize) -> Result<usize, DecodeError> {
+        let n = self.unsigned(32)? as usize;
+        if min_bytes > 0 && n > self.remaining() / min_bytes {
+            return Err(DecodeError::Truncated);
+        }
+        Ok(n)
+    }
+
+    /// A length and as many bytes.
+    #[inline]
+    pub fn counted(&mut self) -> Result<&'a [u8], DecodeError> {
+        let n = self.count(1)?;
+        self.raw(n)
+    }
+
+    /// A string.
+    #[inline]
+    pub fn str(&mut self) -> Result<&'a str, DecodeError> {
+        std::str::from_utf8(self.counted()?).map_err(|_| DecodeError::Utf8)
+    }
+
+    /// A character.
+    pub fn char(&mut self) -> Result<char, DecodeError> {
+        let len = match self.bytes.first().ok_or(DecodeError::Truncated)? {
+            0..0x80 => 1,
+            0xc0..0xe0 => 2,
+            0xe0..0xf0 => 3,
+            0xf0..0xf8 => 4,
+            _ => return Err(DecodeError::Utf8),
+        };
+        let text = std::str::from_utf8(self.raw(len)?).map_err(|_| DecodeError::Utf8)?;
+        text.chars().next().ok_or(DecodeError::Utf8)
+    }
+
+    /// A case of `n`.
+    #[inline]
+    pub fn case(&mut self, n: usize) -> Result<u32, DecodeError> {
+        let case = self.unsigned(32)?;
+        if (case as usize) < n { Ok(case as u32) } else { Err(DecodeError::Discriminant) }
+    }
+
+    /// A handle's index in its payload.
+    #[inline]
+    pub fn handle_index(&mut self) -> Result<usize, DecodeError> {
+        Ok(self.unsigned(32)? as usize)
+    }
+
+    /// A resource handle.
+    pub fn handle(&mut self) -> Result<u32, DecodeError> {
+        let i = self.handle_index()?;
+        self.handles.get(i).copied().ok_or(DecodeError::Handle)
+    }
+}
+
+/// A Rust value that can be written. `option` is 0 or 1 and its value; `result` is 0 (ok) or 1
+/// (error) and its value.
+pub trait Encode {
+    /// Appends the value.
+    fn encode(&self, w: &mut Writer);
+}
+
+/// A Rust value that can be read.
+pub trait Decode: Sized {
+    /// The fewest bytes a value takes; it bounds what a count may claim.
+    const MIN_BYTES: usize;
+
+    /// Reads one value.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not such a value.
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError>;
+}
+
+macro_rules! integers {
+    ($($ty:ty: $method:ident($bits:literal) as $wide:ty),*) => {$(
+        impl Encode for $ty {
+            fn encode(&self, w: &mut Writer) {
+                w.$method(<$wide>::from(*self));
+            }
+        }
+        impl Decode for $ty {
+            const MIN_BYTES: usize = 1;
+            fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                Ok(r.$method($bits)? as $ty)
+            }
+        }
+    )*};
+}
+integers!(u16: unsigned(16) as u64, u32: unsigned(32) as u64, u64: unsigned(64) as u64,
+          i16: signed(16) as i64, i32: signed(32) as i64, i64: signed(64) as i64);
+
+macro_rules! simple {
+    ($($ty:ty, $min:literal: |$w:ident, $v:ident| $enc:expr, |$r:ident| $dec:expr;)*) => {$(
+        impl Encode for $ty {
+            fn encode(&self, $w: &mut Writer) {
+                let $v = self;
+                $enc
+            }
+        }
+        impl Decode for $ty {
+            const MIN_BYTES: usize = $min;
+            fn decode($r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                $dec
+            }
+        }
+    )*};
+}
+simple! {
+    bool, 1: |w, v| w.byte(u8::from(*v)), |r| r.bool();
+    u8, 1: |w, v| w.byte(*v), |r| r.byte();
+    i8, 1: |w, v| w.byte(*v as u8), |r| Ok(r.byte()? as i8);
+    // The slices are as long as the arrays.
+    f32, 4: |w, v| w.raw(&v.to_le_bytes()), |r| Ok(f32::from_le_bytes(r.raw(4)?.try_into().map_err(|_| DecodeError::Truncated)?));
+    f64, 8: |w, v| w.raw(&v.to_le_bytes()), |r| Ok(f64::from_le_bytes(r.raw(8)?.try_into().map_err(|_| DecodeError::Truncated)?));
+    char, 1: |w, v| w.char(*v), |r| r.char();
+    String, 1: |w, v| w.counted(v.as_bytes()), |r| Ok(r.str()?.to_owned());
+}
+
+impl Encode for str {
+    fn encode(&self, w: &mut Writer) {
+        w.counted(self.as_bytes());
+    }
+}
+
+impl<T: Encode + ?Sized> Encode for &T {
+    fn encode(&self, w: &mut Writer) {
+        (**self).encode(w);
+    }
+}
+
+/// A `list<u8>`: read and written in one piece, where a `Vec<u8>` would go byte by byte.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ByteList(pub Vec<u8>);
+
+impl Encode for ByteList {
+    fn encode(&self, w: &mut Writer) {
+        w.counted(&self.0);
+    }
+}
+
+impl Decode for ByteList {
+    const MIN_BYTES: usize = 1;
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(r.counted()?.to_owned()))
+    }
+}
+
+/// A resource handle, own or borrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle(pub u32);
+
+impl Encode for Handle {
+    fn encode(&self, w: &mut Writer) {
+        w.handle(self.0);
+    }
+}
+
+impl Decode for Handle {
+    const MIN_BYTES: usize = 1;
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.handle().map(Self)
+    }
+}
+
+impl<T: Encode> Encode for [T] {
+    fn encode(&self, w: &mut Writer) {
+        w.unsigned(self.len() as u64);
+        self.iter().for_each(|v| v.encode(w));
+    }
+}
+
+impl<T: Encode> Encode for Vec<T> {
+    fn encode(&self, w: &mut Writer) {
+        self.as_slice().encode(w);
+    }
+}
+
+impl<T: Decode> Decode for Vec<T> {
+    const MIN_BYTES: usize = 1;
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let n = r.count(T::MIN_BYTES)?;
+        // In memory an element may be much larger than the byte it takes here.
+        let mut list = Vec::with_capacity(n.min(1024));
+        for _ in 0..n {
+            list.push(T::decode(r)?);
+        }
+        Ok(list)
+    }
+}
+
+impl<T: Encode> Encode for Option<T> {
+    fn encode(&self, w: &mut Writer) {
+        w.byte(u8::from(self.is_some()));
+        if let Some(v) = self {
+            v.encode(w);
+        }
+    }
+}
+
+impl<T: Decode> Decode for Option<T> {
+    const MIN_BYTES: usize = 1;
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(if r.bool()? { Some(T::decode(r)?) } else { None })
+    }
+}
+
+impl<T: Encode, E: Encode> Encode for Result<T, E> {
+    fn encode(&self, w: &mut Writer) {
+        w.byte(u8::from(self.is_err()));
+        match self {
+            Ok(v) => v.encode(w),
+            Err(e) => e.encode(w),
+        }
+    }
+}
+
+impl<T: Decode, E: Decode> Decode for Result<T, E> {
+    const MIN_BYTES: usize = 1;
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(if r.bool()? { Err(E::decode(r)?) } else { Ok(T::decode(r)?) })
+    }
+}
+
+macro_rules! tuples {
+    ($(($($t:ident $i:tt),*))*) => {$(
+        impl<$($t: Encode),*> Encode for ($($t,)*) {
+            #[allow(unused_variables, reason = "the empty tuple writes nothing")]
+            fn encode(&self, w: &mut Writer) {
+                $(self.$i.encode(w);)*
+            }
+        }
+        impl<$($t: Decode),*> Decode for ($($t,)*) {
+            const MIN_BYTES: usize = 0 $(+ $t::MIN_BYTES)*;
+            #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple reads nothing")]
+            fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                Ok(($($t::decode(r)?,)*))
+            }
+        }
+    )*};
+}
+tuples! {
+    ()
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Debug;
+
+    fn round_trip<T: Encode + Decode + PartialEq + Debug>(v: T) {
+        assert_eq!(Payload::of(&v).read::<T>().as_ref(), Ok(&v));
+    }
+
+    #[test]
+    fn values_round_trip() {
+        for v in [0u64, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+            round_trip(v);
+        }
+        for v in [0i64, 1, -1, 63, 64, -64, -65, i64::MIN, i64::MAX] {
+            round_trip(v);
+        }
+        round_trip((i16::MIN, i32::MIN, u16::MAX, i8::MIN, true, 'é'));
+        round_trip(('\u{10ffff}', '\0', f32::MIN, f64::MAX));
+        round_trip(vec![Some("a".to_owned()), None]);
+        round_trip(Ok::<(u32, ByteList), String>((7, ByteList(vec![1, 2, 3]))));
+        round_trip((Handle(9), Handle(9), Handle(4)));
+    }
+
+    #[test]
+    fn matches_what_v1_puts_on_the_wire() {
+        // `increment("default", "counter", 1)`, recorded from wasmCloud v1.9.2.
+        let params = Payload::of(&("default", "counter", 1u64));
+        assert_eq!(params.bytes, b"\x07default\x07counter\x01");
+    }
+
+    #[test]
+    fn rejects_what_is_not_a_value() {
+        fn err<T: Decode + Debug>(bytes: &[u8]) -> DecodeError {
+            Payload { bytes: bytes.into(), handles: vec![] }.read::<T>().unwrap_err()
+        }
+        assert_eq!(err::<u32>(&[0x80]), DecodeError::Truncated);
+        assert_eq!(err::<u32>(&[0xff, 0xff, 0xff, 0xff, 0x1f]), DecodeError::Overflow);
+        assert_eq!(err::<u16>(&[0x80, 0x80, 0x80, 0x00]), DecodeError::Overflow);
+        assert_eq!(err::<i16>(&[0xff, 0xff, 0x03]), DecodeError::Overflow);
+        assert_eq!(err::<bool>(&[2]), DecodeError::Discriminant);
+        assert_eq!(err::<String>(&[2, b'a']), DecodeError::Truncated);
+        assert_eq!(err::<String>(&[1, 0xff]), DecodeError::Utf8);
+        assert_eq!(err::<char>(&[0xed, 0xa0, 0x80]), DecodeError::Utf8);
+        assert_eq!(err::<Vec<u64>>(&[0xff, 0xff, 0xff, 0xff, 0x0f]), DecodeError::Truncated);
+        assert_eq!(err::<Handle>(&[0]), DecodeError::Handle);
+        assert_eq!(err::<u8>(&[1, 2]), DecodeError::Trailing);
+    }
+}

@@ -1,0 +1,43 @@
+//! What crosses a link: the value codec, and how a call fails.
+//!
+//! * [`codec`]: the component model's value encoding, as wRPC uses it on the wire.
+//! * [`error`]: the ways a call can fail, told apart.
+
+pub mod codec;
+pub mod error;
+
+pub use codec::{Decode, DecodeError, Encode, Reader, Writer};
+pub use error::CallError;
+
+/// A call's parameters or its results: encoded values, and the resource handles in them.
+///
+/// In `bytes` a handle is its index in `handles`, LEB128-encoded, so that handles can be translated
+/// between tables without parsing the values around them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payload {
+    /// The values, one after the other, in [`codec`]'s encoding.
+    pub bytes: Vec<u8>,
+    /// The handles in them: numbers that the callee's side of the link gave out.
+    pub handles: Vec<u32>,
+}
+
+impl Payload {
+    /// The payload that holds `values` (a tuple of parameters, or of one result).
+    pub fn of(values: &impl Encode) -> Self {
+        let mut w = Writer::default();
+        values.encode(&mut w);
+        w.finish()
+    }
+
+    /// Reads all of it as `T`.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not exactly one `T`.
+    pub fn read<T: Decode>(&self) -> Result<T, DecodeError> {
+        let mut r = Reader::new(self);
+        let value = T::decode(&mut r)?;
+        r.finish()?;
+        Ok(value)
+    }
+}

@@ -1,0 +1,1 @@
+//! Running instances: Wasmtime, the call path, host functions.

@@ -1,0 +1,1 @@
+//! Fixtures and real servers for tests.

@@ -1,0 +1,1 @@
+//! Whether an export can satisfy an import, and where they first differ.

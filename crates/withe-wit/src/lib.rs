@@ -1,0 +1,19 @@
+//! Names, versions, worlds and types of WebAssembly components: the vocabulary every other crate
+//! speaks.
+//!
+//! This crate is pure: it takes bytes and values and returns values and errors. No files, clock,
+//! network or async.
+//!
+//! * [`name`]: interface names and the one place that decides whether two of them match.
+//! * [`ty`]: the component model's types as plain data, with ids resolved away.
+//! * [`world`]: a component's imports and exports, read from its bytes.
+//! * [`check`]: whether an export's type can satisfy an import's, and where they first differ.
+
+pub mod check;
+pub mod name;
+pub mod ty;
+pub mod world;
+
+pub use name::{InterfaceName, NameError};
+pub use ty::{FuncKind, Function, ResourceRef, Type};
+pub use world::{Extern, ExternItem, Interface, ReadError, World};

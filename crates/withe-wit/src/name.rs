@@ -1,0 +1,166 @@
+//! Interface names, and the one place that decides whether two of them match.
+
+use std::fmt;
+use std::str::FromStr;
+
+use semver::Version;
+
+/// `namespace:package/interface@version`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InterfaceName {
+    /// `wasi` in `wasi:keyvalue/store@0.2.0`.
+    pub namespace: String,
+    /// `keyvalue` in `wasi:keyvalue/store@0.2.0`.
+    pub package: String,
+    /// `store` in `wasi:keyvalue/store@0.2.0`.
+    pub interface: String,
+    /// `0.2.0` in `wasi:keyvalue/store@0.2.0`.
+    pub version: Option<Version>,
+}
+
+/// Why a text is not an interface name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an interface name (`namespace:package/interface[@version]`): {why}")]
+pub struct NameError {
+    /// The text as it was given.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl InterfaceName {
+    /// The same name without its version.
+    pub fn unversioned(&self) -> Self {
+        Self { version: None, ..self.clone() }
+    }
+
+    /// Whether both name the same interface when versions are left aside.
+    pub fn same_interface(&self, other: &Self) -> bool {
+        self.namespace == other.namespace
+            && self.package == other.package
+            && self.interface == other.interface
+    }
+
+    /// Whether an export of name `export` may satisfy an import of this name, types aside.
+    ///
+    /// The component model's rule ("canonical interface name"): equal versions match; two releases
+    /// match when they have the same first non-zero number of `major.minor.patch`; a pre-release
+    /// matches only itself. A missing version matches only a missing version. Either side may be
+    /// the newer one: whether the newer one has what the other needs is for the type check to say.
+    pub fn is_satisfied_by(&self, export: &Self) -> bool {
+        self.same_interface(export) && versions_compatible(self.version.as_ref(), export.version.as_ref())
+    }
+}
+
+fn versions_compatible(a: Option<&Version>, b: Option<&Version>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            a == b || matches!((track(a), track(b)), (Some(a), Some(b)) if a == b)
+        }
+        _ => false,
+    }
+}
+
+/// The part of a version that compatible versions share; `None` for one that is compatible only
+/// with itself.
+fn track(v: &Version) -> Option<(u64, u64)> {
+    match (v.major, v.minor) {
+        _ if !v.pre.is_empty() => None,
+        (0, 0) => None,
+        (0, minor) => Some((0, minor)),
+        (major, _) => Some((major, 0)),
+    }
+}
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}/{}", self.namespace, self.package, self.interface)?;
+        match &self.version {
+            Some(v) => write!(f, "@{v}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for InterfaceName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let err = |why: &str| NameError { text: text.into(), why: why.into() };
+        let (path, version) = match text.split_once('@') {
+            Some((path, v)) => {
+                (path, Some(Version::parse(v).map_err(|e| err(&format!("version `{v}`: {e}")))?))
+            }
+            None => (text, None),
+        };
+        let (namespace, rest) = path.split_once(':').ok_or_else(|| err("no `:`"))?;
+        let (package, interface) = rest.split_once('/').ok_or_else(|| err("no `/`"))?;
+        for (what, part) in [("namespace", namespace), ("package", package), ("interface", interface)] {
+            if !is_kebab(part) {
+                return Err(err(&format!("`{part}` is not a {what} in kebab-case")));
+            }
+        }
+        Ok(Self {
+            namespace: namespace.into(),
+            package: package.into(),
+            interface: interface.into(),
+            version,
+        })
+    }
+}
+
+/// Whether `s` is a WIT identifier: words of letters and digits joined by single dashes, each
+/// starting with a letter and all lower or all upper case.
+pub fn is_kebab(s: &str) -> bool {
+    s.split('-').all(|word| {
+        let upper = word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+        let lower = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        word.starts_with(|c: char| c.is_ascii_alphabetic()) && (upper || lower)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(s: &str) -> InterfaceName {
+        s.parse().unwrap()
+    }
+
+    #[test]
+    fn round_trips() {
+        for s in ["wasi:keyvalue/store@0.2.0-draft", "a:b/c", "wasi:http/types@0.2.6"] {
+            assert_eq!(name(s).to_string(), s);
+        }
+    }
+
+    #[test]
+    fn rejects_what_is_not_a_name() {
+        for s in ["", "a", "a:b", "a/b", ":b/c", "a:b/", "a:b/c@", "a:b/c@1", "A:b_c/d", "a:1b/c"] {
+            assert!(s.parse::<InterfaceName>().is_err(), "{s}");
+        }
+    }
+
+    #[test]
+    fn compatibility_is_the_component_models() {
+        let table = [
+            ("a:b/c", "a:b/c", true),
+            ("a:b/c", "a:b/c@1.0.0", false),
+            ("a:b/c@1.0.0", "a:b/c", false),
+            ("a:b/c@1.2.0", "a:b/c@1.0.1", true),
+            ("a:b/c@1.0.0", "a:b/c@2.0.0", false),
+            ("a:b/c@0.2.0", "a:b/c@0.2.6", true),
+            ("a:b/c@0.2.6", "a:b/c@0.2.0", true),
+            ("a:b/c@0.2.0", "a:b/c@0.3.0", false),
+            ("a:b/c@0.0.1", "a:b/c@0.0.1", true),
+            ("a:b/c@0.0.1", "a:b/c@0.0.2", false),
+            ("a:b/c@0.2.0-draft", "a:b/c@0.2.0-draft", true),
+            ("a:b/c@0.2.0-draft", "a:b/c@0.2.0", false),
+            ("a:b/c@1.0.0", "a:b/d@1.0.0", false),
+        ];
+        for (import, export, want) in table {
+            assert_eq!(name(import).is_satisfied_by(&name(export)), want, "{import} by {export}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The keyvalue provider: memory, redb and Redis.
