@@ -19,6 +19,17 @@ pub enum Severity {
 #[serde(transparent)]
 pub struct Code(pub &'static str);
 
+/// What a code means: `withe explain CODE` and `docs/diagnostics.md` are made from these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeInfo {
+    /// The code.
+    pub code: Code,
+    /// Its name: a few words.
+    pub title: &'static str,
+    /// What it means, why it is so, and how to mend it, in Markdown.
+    pub explanation: &'static str,
+}
+
 /// A place in the manifest and what to say about it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Label {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use withe_wit::World;
+use withe_wit::{InterfaceName, World};
 
 /// A byte range in the manifest's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -368,8 +368,9 @@ pub struct Inputs {
     pub application: Application,
     /// What each of `application.components` is, in the same order.
     pub parts: Vec<Part>,
-    /// What the host itself gives every component (`wasi:*`, `wasi:logging`, `wasi:config` …).
-    pub host: Arc<World>,
+    /// Interfaces that the host itself gives every component (`wasi:cli/environment@0.2.6` …), each
+    /// with the newest version it has. Their types are checked when the component is loaded.
+    pub host: Vec<InterfaceName>,
     /// Component exports that something outside the application calls (`withe call`): names of
     /// components. They count as reached.
     pub called: Vec<String>,
