@@ -18,13 +18,13 @@
 //! Everything read is bounded by the input: no length is trusted before the bytes are there, and
 //! what is allocated up front is bounded by what is left to read.
 
-use crate::Payload;
+use crate::{HandleRef, Payload};
 
 /// Appends values.
 #[derive(Debug, Default)]
 pub struct Writer {
     bytes: Vec<u8>,
-    handles: Vec<u32>,
+    handles: Vec<HandleRef>,
 }
 
 impl Writer {
@@ -87,7 +87,7 @@ impl Writer {
     }
 
     /// A resource handle.
-    pub fn handle(&mut self, handle: u32) {
+    pub fn handle(&mut self, handle: HandleRef) {
         self.unsigned(self.handles.len() as u64);
         self.handles.push(handle);
     }
@@ -120,7 +120,7 @@ pub enum DecodeError {
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
-    handles: &'a [u32],
+    handles: &'a [HandleRef],
 }
 
 impl<'a> Reader<'a> {
@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A resource handle.
-    pub fn handle(&mut self) -> Result<u32, DecodeError> {
+    pub fn handle(&mut self) -> Result<HandleRef, DecodeError> {
         let i = self.handle_index()?;
         self.handles.get(i).copied().ok_or(DecodeError::Handle)
     }
@@ -373,20 +373,21 @@ impl Decode for ByteList {
     }
 }
 
-/// A resource handle, own or borrow.
+/// A resource's number. Written, it is an `own`; read, it may have been an `own` or a `borrow`, as the
+/// function's type says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle(pub u32);
 
 impl Encode for Handle {
     fn encode(&self, w: &mut Writer) {
-        w.handle(self.0);
+        w.handle(HandleRef { id: self.0, own: true });
     }
 }
 
 impl Decode for Handle {
     const MIN_BYTES: usize = 1;
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        r.handle().map(Self)
+        r.handle().map(|h| Self(h.id))
     }
 }
 

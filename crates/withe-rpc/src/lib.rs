@@ -17,8 +17,17 @@ pub use error::CallError;
 pub struct Payload {
     /// The values, one after the other, in [`codec`]'s encoding.
     pub bytes: Vec<u8>,
-    /// The handles in them: numbers that the callee's side of the link gave out.
-    pub handles: Vec<u32>,
+    /// The handles in them.
+    pub handles: Vec<HandleRef>,
+}
+
+/// A resource handle as it crosses a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandleRef {
+    /// The number that the callee's side of the link gave out for the resource.
+    pub id: u32,
+    /// Whether ownership goes with it (`own`), or it is only lent for the call (`borrow`).
+    pub own: bool,
 }
 
 impl Payload {
