@@ -125,6 +125,9 @@ pub enum Image {
         /// The component's name in it.
         component: String,
     },
+    /// It could not be understood; a diagnostic says why. The part is [`Part::Unavailable`], so
+    /// that the rest of the application can still be checked.
+    Invalid,
 }
 
 /// A named piece of configuration.
