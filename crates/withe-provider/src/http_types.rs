@@ -92,7 +92,10 @@ pub enum HttpErrorKind {
 impl HttpError {
     /// A failure of the sort `kind`.
     pub fn new(kind: HttpErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 }
 

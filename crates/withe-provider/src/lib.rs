@@ -9,9 +9,13 @@
 
 mod http_types;
 mod link;
+pub mod settings;
 
-pub use http_types::{Body, HttpError, HttpErrorKind, IncomingHandler, OutgoingHandler, RequestOptions};
-pub use link::{Call, FunctionName, Health, Link, LinkId, Peer, ProviderError};
+pub use http_types::{
+    Body, HttpError, HttpErrorKind, IncomingHandler, OutgoingHandler, RequestOptions,
+};
+pub use link::{Call, Endpoint, FunctionName, Health, Link, LinkId, Peer, ProviderError};
+pub use settings::Settings;
 pub use withe_linker::input::{ConfigMap, ConfigProblem, ConfigRole};
 pub use withe_rpc::{CallError, Payload, codec};
 
@@ -73,7 +77,9 @@ pub trait Provider: Send + Sync + 'static {
     /// as a trap; an error that the interface itself can express belongs in the result.
     async fn call(&self, call: Call<'_>) -> Result<Payload, CallError> {
         let _ = call;
-        Err(CallError::Unlinked("this provider exports no functions".into()))
+        Err(CallError::Unlinked(
+            "this provider exports no functions".into(),
+        ))
     }
 
     /// The component at the other end dropped a resource that a call returned. Never blocks.
@@ -85,6 +91,11 @@ pub trait Provider: Send + Sync + 'static {
     /// what the provider provides. Bodies are streams; the host carries them.
     fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {
         None
+    }
+
+    /// The addresses at which links can be reached from outside now: what an HTTP server listens on.
+    fn endpoints(&self) -> Vec<Endpoint> {
+        Vec::new()
     }
 
     /// Whether the provider can do its work now.

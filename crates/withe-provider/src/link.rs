@@ -62,6 +62,15 @@ pub struct Call<'a> {
     pub caller: &'a str,
 }
 
+/// An address at which a link can be reached from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The link.
+    pub link: LinkId,
+    /// A URL that can be opened on this machine, with the port really bound: `http://127.0.0.1:8000/`.
+    pub url: String,
+}
+
 /// Why a link could not be made, or a provider not started: a sentence for a person that says what
 /// to do. Never holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
