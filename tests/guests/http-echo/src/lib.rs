@@ -1,0 +1,36 @@
+//! Sends the request's body back as it comes, with its content type.
+
+wit_bindgen::generate!({ world: "http-echo", path: "../wit", generate_all });
+
+use exports::wasi::http::incoming_handler::{Guest, IncomingRequest, ResponseOutparam};
+use wasi::http::types::{Fields, OutgoingBody, OutgoingResponse};
+
+struct Echo;
+export!(Echo);
+
+/// The most that is moved at a time: what one `blocking_write_and_flush` takes.
+const CHUNK: u64 = 4096;
+
+impl Guest for Echo {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let name = "content-type".to_string();
+        let headers = Fields::new();
+        headers
+            .set(&name, &request.headers().get(&name))
+            .expect("fresh headers can be changed, and the value was a header's");
+        let incoming = request.consume().expect("the body is taken once");
+        let input = incoming.stream().expect("the stream is taken once");
+
+        let response = OutgoingResponse::new(headers);
+        let body = response.body().expect("the body is taken once");
+        ResponseOutparam::set(out, Ok(response));
+        let output = body.write().expect("the stream is taken once");
+        while let Ok(chunk) = input.blocking_read(CHUNK) {
+            if output.blocking_write_and_flush(&chunk).is_err() {
+                break;
+            }
+        }
+        drop(output);
+        _ = OutgoingBody::finish(body, None);
+    }
+}
