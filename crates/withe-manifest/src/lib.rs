@@ -1,1 +1,65 @@
-//! Application manifests: text to linker input, positions kept.
+//! Application manifests: text to what the linker is given, with the place of every value kept.
+//!
+//! ```text
+//! text ─ source ─→ node tree ─ document ─→ the application's root
+//!      ─ application, component, traits, link, image, values ─→ input::Application
+//!      ─ validate ─→ what only the whole manifest can tell
+//! ```
+//!
+//! The form is the one wasmCloud's `wadm` takes (OAM, `core.oam.dev/v1beta1`), in YAML or JSON,
+//! with a few fields of Withe's own; `docs/manifest.md` is the reference. Reading never stops at
+//! the first problem: what can be understood is, and everything else is reported.
+//!
+//! Pure: no files, clock, network or async.
+
+mod application;
+mod codes;
+mod component;
+mod document;
+mod fields;
+mod image;
+mod json;
+mod link;
+mod node;
+mod shapes;
+mod source;
+mod suggest;
+mod traits;
+mod validate;
+mod values;
+mod yaml;
+
+pub use codes::CODES;
+
+use withe_linker::Diagnostics;
+use withe_linker::input::Application;
+
+/// What a manifest's text was understood to say.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The application, where anything useful could be understood. It may only be run if
+    /// `diagnostics` has no errors; with errors it is still good for finding more of them.
+    pub application: Option<Application>,
+    /// Everything wrong with the manifest, or worth knowing about it, in the order of the text.
+    pub diagnostics: Diagnostics,
+}
+
+/// Reads a manifest, YAML or JSON.
+///
+/// Spans are byte ranges of `text`.
+pub fn parse(text: &str) -> Parsed {
+    let mut out = Diagnostics::default();
+    let application = source::read(text)
+        .map_err(|problem| out.push(*problem))
+        .ok()
+        .and_then(|documents| document::choose(&mut out, documents))
+        .and_then(|root| application::read(&mut out, &root));
+    if let Some(application) = &application {
+        validate::check(&mut out, application);
+    }
+    out.sort();
+    Parsed {
+        application,
+        diagnostics: out,
+    }
+}

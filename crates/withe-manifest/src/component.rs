@@ -1,0 +1,346 @@
+//! One entry of `spec.components`.
+
+use withe_linker::input::{
+    Component, ComponentKind, DirectoryGrant, Grants, Image, Limits, NamedConfig, SecretRef, Span,
+    Spanned,
+};
+use withe_linker::{Diagnostic, Diagnostics};
+
+use crate::fields::{Fields, text};
+use crate::node::{Node, Value, shorten};
+use crate::{codes, image, shapes, traits, values};
+
+/// Reads a component or provider. What has a name is returned however wrong the rest is, so that
+/// links to it are not reported as dangling.
+pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
+    let fields = Fields::of(out, &shapes::COMPONENT, node)?;
+    let name = fields.required_text(out, "name");
+    let kind = read_kind(out, &fields);
+    let properties = read_properties(out, &fields, kind);
+    let traits = fields.list(out, "traits");
+    let traits = traits::read(out, traits);
+    let place = fields.place();
+    let Properties {
+        image,
+        id,
+        config,
+        secrets,
+        limits,
+        grants,
+        reuse,
+    } = properties;
+
+    if let Some(Spanned {
+        value: Image::Application { .. },
+        ..
+    }) = &image
+        && let Some(scaling) = &traits.scaling
+    {
+        out.push(belongs_to_the_other(scaling.span, "a scaler"));
+    }
+    Some(Component {
+        name: name?,
+        // Of what kind it would be is open if `type` was not understood; nothing is made of its
+        // image then.
+        kind: kind.unwrap_or(ComponentKind::Component),
+        image: image
+            .filter(|_| kind.is_some())
+            .unwrap_or_else(|| Spanned::new(Image::Invalid, place)),
+        id,
+        config,
+        secrets,
+        links: traits.links,
+        scaling: traits.scaling,
+        limits,
+        grants,
+        reuse,
+    })
+}
+
+fn read_kind(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<ComponentKind> {
+    let node = fields.require(out, "type")?;
+    if node.text() == Some("provider") {
+        out.push(
+            Diagnostic::error(codes::UNKNOWN_VALUE, "`type` cannot be `provider`")
+                .at(Some(node.span), "not a value it can have")
+                .with_note("wasmCloud's manifests call a provider a capability")
+                .with_help("write `type: capability`"),
+        );
+        return Some(ComponentKind::Provider);
+    }
+    let choices = [
+        ("component", ComponentKind::Component),
+        ("capability", ComponentKind::Provider),
+        ("actor", ComponentKind::Component),
+    ];
+    fields.choice(out, "type", &choices).map(|kind| kind.value)
+}
+
+#[derive(Default)]
+struct Properties {
+    image: Option<Spanned<Image>>,
+    id: Option<Spanned<String>>,
+    config: Vec<NamedConfig>,
+    secrets: Vec<SecretRef>,
+    limits: Limits,
+    grants: Grants,
+    reuse: Option<Spanned<u32>>,
+}
+
+fn read_properties(
+    out: &mut Diagnostics,
+    component: &Fields<'_>,
+    kind: Option<ComponentKind>,
+) -> Properties {
+    let is_provider = kind == Some(ComponentKind::Provider);
+    let shape = if is_provider {
+        &shapes::CAPABILITY_PROPERTIES
+    } else {
+        &shapes::COMPONENT_PROPERTIES
+    };
+    let Some(fields) = component
+        .require(out, "properties")
+        .and_then(|node| Fields::of(out, shape, node))
+    else {
+        return Properties::default();
+    };
+    let mut properties = Properties {
+        image: read_image(out, &fields, is_provider),
+        id: fields.text(out, "id"),
+        config: read_config(out, &fields, "config"),
+        secrets: read_secrets(out, &fields),
+        ..Properties::default()
+    };
+    if !is_provider {
+        properties.limits = read_limits(out, &fields);
+        properties.grants = read_grants(out, &fields);
+        properties.reuse = fields.number(out, "reuse", 1);
+    }
+    if let Some(Spanned {
+        value: Image::Application { .. },
+        ..
+    }) = &properties.image
+    {
+        let possible: &[_] = if is_provider {
+            &["config", "secrets"]
+        } else {
+            &["config", "secrets", "limits", "grants", "reuse"]
+        };
+        for name in possible {
+            if fields.get(name).is_some() {
+                out.push(belongs_to_the_other(
+                    Some(fields.key_place(name)),
+                    &format!("`{name}`"),
+                ));
+            }
+        }
+    }
+    properties
+}
+
+fn belongs_to_the_other(place: Option<Span>, what: &str) -> Diagnostic {
+    Diagnostic::error(
+        codes::SHARED_COMPONENT,
+        format!("a component of another application cannot be given {what}"),
+    )
+    .at(place, "belongs to the other application")
+    .with_help("set it in the other application's manifest, and remove it here")
+}
+
+fn read_image(
+    out: &mut Diagnostics,
+    fields: &Fields<'_>,
+    is_provider: bool,
+) -> Option<Spanned<Image>> {
+    let possible: &[&'static str] = if is_provider {
+        &["image", "application"]
+    } else {
+        &["image", "compose", "application"]
+    };
+    let mut given = possible.iter().filter(|name| fields.get(name).is_some());
+    let Some(first) = given.next() else {
+        out.push(
+            Diagnostic::error(
+                codes::IMAGE_CHOICE,
+                "nothing says where its code comes from",
+            )
+            .at(Some(fields.place()), "`image` is missing here")
+            .with_help("add `image: ./path/to/part.wasm`"),
+        );
+        return None;
+    };
+    for other in given {
+        out.push(
+            Diagnostic::error(
+                codes::IMAGE_CHOICE,
+                format!("`{first}` and `{other}` both say where its code comes from"),
+            )
+            .at(Some(fields.key_place(other)), "the second one")
+            .also(Some(fields.key_place(first)), "the first one")
+            .with_help(format!("keep one of `{first}` and `{other}`")),
+        );
+    }
+    match *first {
+        "image" => fields.parsed(out, "image", codes::BAD_IMAGE, image::read),
+        "compose" => read_compose(out, fields),
+        _ => read_shared(out, fields),
+    }
+}
+
+fn read_compose(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Spanned<Image>> {
+    let place = fields.key_place("compose");
+    let items = fields.list(out, "compose");
+    let mut images = Vec::new();
+    for item in items {
+        let Some(found) = text(out, "an entry of `compose`", item) else {
+            continue;
+        };
+        match image::read(&found.value) {
+            Ok(Image::Builtin(name)) => out.push(
+                Diagnostic::error(
+                    codes::BAD_COMPOSE,
+                    format!("the provider `{name}` cannot be composed"),
+                )
+                .at(found.span, "not a component")
+                .with_help("make it an entry of `spec.components` and link to it"),
+            ),
+            Ok(image) => images.push(Spanned::new(image, item.span)),
+            Err(problem) => out.push(
+                Diagnostic::error(
+                    codes::BAD_IMAGE,
+                    format!(
+                        "`compose` cannot take `{}`: {}",
+                        shorten(&found.value),
+                        problem.why
+                    ),
+                )
+                .at(found.span, "here")
+                .with_help(problem.help),
+            ),
+        }
+    }
+    if items.len() < 2 {
+        // Something that is not a list was reported as such.
+        if matches!(
+            fields.get("compose").map(|n| &n.value),
+            Some(Value::List(_))
+        ) {
+            out.push(
+                Diagnostic::error(
+                    codes::BAD_COMPOSE,
+                    "`compose` needs at least two components",
+                )
+                .at(
+                    Some(place),
+                    "the socket first, then what is plugged into it",
+                )
+                .with_help("write a single component as `image: …`"),
+            );
+        }
+        return None;
+    }
+    (images.len() == items.len()).then(|| Spanned::new(Image::Compose(images), place))
+}
+
+fn read_shared(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Spanned<Image>> {
+    let node = fields.get("application")?;
+    let shared = Fields::of(out, &shapes::SHARED, node)?;
+    let name = shared.required_text(out, "name");
+    let component = shared.required_text(out, "component");
+    let image = Image::Application {
+        name: name?.value,
+        component: component?.value,
+    };
+    Some(Spanned::new(image, node.span))
+}
+
+/// A list of named configuration: `config`, or a link's older `source_config` and `target_config`.
+pub(crate) fn read_config(
+    out: &mut Diagnostics,
+    fields: &Fields<'_>,
+    name: &'static str,
+) -> Vec<NamedConfig> {
+    let mut list = Vec::new();
+    for item in fields.list(out, name) {
+        let Some(entry) = Fields::of(out, &shapes::CONFIG, item) else {
+            continue;
+        };
+        let name = entry.required_text(out, "name");
+        let properties = entry
+            .get("properties")
+            .map(|_| entry.texts(out, "properties").values);
+        list.extend(name.map(|name| NamedConfig { name, properties }));
+    }
+    list
+}
+
+/// A `secrets` list.
+pub(crate) fn read_secrets(out: &mut Diagnostics, fields: &Fields<'_>) -> Vec<SecretRef> {
+    let mut list = Vec::new();
+    for item in fields.list(out, "secrets") {
+        let Some(entry) = Fields::of(out, &shapes::SECRET, item) else {
+            continue;
+        };
+        let name = entry.required_text(out, "name");
+        let source = entry
+            .require(out, "properties")
+            .and_then(|node| Fields::of(out, &shapes::SECRET_SOURCE, node));
+        let Some(source) = source else { continue };
+        let policy = source.required_text(out, "policy");
+        let key = source.required_text(out, "key");
+        let field = source.text(out, "field").map(|field| field.value);
+        let version = source.text(out, "version").map(|version| version.value);
+        if let (Some(name), Some(policy), Some(key)) = (name, policy, key) {
+            list.push(SecretRef {
+                name,
+                policy,
+                key: key.value,
+                field,
+                version,
+            });
+        }
+    }
+    list
+}
+
+fn read_limits(out: &mut Diagnostics, fields: &Fields<'_>) -> Limits {
+    let limits = fields
+        .get("limits")
+        .and_then(|node| Fields::of(out, &shapes::LIMITS, node));
+    let Some(limits) = limits else {
+        return Limits::default();
+    };
+    Limits {
+        memory: limits.parsed(out, "memory", codes::BAD_SIZE, values::size),
+        time: limits.parsed(out, "time", codes::BAD_DURATION, values::duration),
+    }
+}
+
+fn read_grants(out: &mut Diagnostics, fields: &Fields<'_>) -> Grants {
+    let grants = fields
+        .get("grants")
+        .and_then(|node| Fields::of(out, &shapes::GRANTS, node));
+    let Some(grants) = grants else {
+        return Grants::default();
+    };
+    let directories = grants.list(out, "directories").iter();
+    Grants {
+        directories: directories
+            .filter_map(|node| read_directory(out, node))
+            .collect(),
+        env: grants.texts(out, "env").plain(),
+        network: grants.flag(out, "network"),
+    }
+}
+
+fn read_directory(out: &mut Diagnostics, node: &Node) -> Option<DirectoryGrant> {
+    let fields = Fields::of(out, &shapes::DIRECTORY, node)?;
+    let host = fields.required_text(out, "host");
+    let guest = fields.required_text(out, "guest");
+    let read_only = fields.flag(out, "read_only");
+    Some(DirectoryGrant {
+        host: host?,
+        guest: guest?.value,
+        read_only: read_only.is_some_and(|read_only| read_only.value),
+    })
+}
