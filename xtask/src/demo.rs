@@ -1,0 +1,158 @@
+//! `cargo xtask demo`: builds the example application and serves it, or checks that it serves.
+
+mod check;
+mod manifest;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::process::Running;
+use crate::{guests, process, tree, ui, withe};
+
+/// How long `withe up` may take to listen. Nothing may be compiled yet, on a slow machine.
+const START: Duration = Duration::from_secs(300);
+
+/// How long it may take to stop once it is asked to.
+const STOP: Duration = Duration::from_secs(60);
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Send requests, check the answers, stop, and fail if anything was wrong
+    #[arg(long, conflicts_with = "port")]
+    check: bool,
+    /// Build with optimisations
+    #[arg(long)]
+    release: bool,
+    /// Serve on this port, not on the manifest's
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+/// Does what the arguments ask for.
+///
+/// # Errors
+///
+/// Something does not compile, cannot be served, or answers wrongly.
+pub(crate) async fn run(args: Args) -> Result<()> {
+    if args.check {
+        return process::until_interrupted(check(args.release)).await;
+    }
+    let withe = process::until_interrupted(prepare(args.release)).await?;
+    serve(&withe, args.port).await
+}
+
+/// Builds everything, serves on a free port, and checks the answers.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) async fn check(release: bool) -> Result<()> {
+    let withe = prepare(release).await?;
+    check::run(&withe).await
+}
+
+async fn prepare(release: bool) -> Result<PathBuf> {
+    guests::build_examples().await?;
+    withe::build(release).await
+}
+
+/// Serves until Ctrl-C.
+async fn serve(withe: &Path, port: Option<u16>) -> Result<()> {
+    let visits = tree::visits();
+    let data = visits.join("data");
+    let port = port.unwrap_or(manifest::PORT);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    // The manifest as it is, where it will do: then what is shown can be typed.
+    let scratch = tempfile::tempdir()?;
+    let manifest = match port {
+        manifest::PORT => visits.join("visits.yaml"),
+        _ => manifest::write(scratch.path(), address, &data)?,
+    };
+
+    let plan = show_plan(withe, &manifest);
+    process::until_interrupted(plan).await?;
+    ui::step(format!("withe up {}", shortened(&manifest).display()));
+    let mut up = up(withe, &manifest, &[])?;
+    tokio::select! {
+        // Whatever is wrong, `withe up` has said it.
+        status = up.ended() => bail!("`withe up` ended ({})", status?),
+        listening = listening(address) => listening?,
+        interrupted = process::interrupted() => {
+            interrupted?;
+            return stop(up).await;
+        }
+    }
+    say_what_to_try(address);
+    tokio::select! {
+        status = up.ended() => bail!("`withe up` ended ({})", status?),
+        interrupted = process::interrupted() => {
+            interrupted?;
+            stop(up).await
+        }
+    }
+}
+
+async fn show_plan(withe: &Path, manifest: &Path) -> Result<()> {
+    ui::step(format!("withe plan {}", shortened(manifest).display()));
+    let mut plan = Command::new(withe);
+    process::run(
+        "plan the application",
+        plan.arg("plan").arg(manifest),
+        START,
+    )
+    .await
+}
+
+/// Starts `withe up`.
+fn up(withe: &Path, manifest: &Path, options: &[&str]) -> Result<Running> {
+    let mut command = Command::new(withe);
+    Running::start(
+        "run the application",
+        command.arg("up").arg(manifest).args(options),
+    )
+}
+
+/// Stops it as Ctrl-C does; it must end well.
+async fn stop(up: Running) -> Result<()> {
+    up.interrupt();
+    let status = up.wait(STOP).await?;
+    if !status.success() {
+        bail!("`withe up` did not stop well ({status})");
+    }
+    Ok(())
+}
+
+/// Waits until something listens there.
+async fn listening(address: SocketAddr) -> Result<()> {
+    let deadline = Instant::now() + START;
+    while Instant::now() < deadline {
+        let attempt = timeout(Duration::from_secs(1), TcpStream::connect(address)).await;
+        if matches!(attempt, Ok(Ok(_))) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    bail!("nothing listens on {address} after {} s", START.as_secs())
+}
+
+fn say_what_to_try(address: SocketAddr) {
+    ui::step(format!("serving on http://{address}/ until Ctrl-C; try"));
+    eprintln!("      curl http://{address}/some/page");
+    eprintln!("      curl http://{address}/api/visits");
+    eprintln!("    The counts survive a restart. What is linked to what:");
+    eprintln!(
+        "      {}",
+        shortened(&tree::visits().join("visits.yaml")).display()
+    );
+}
+
+/// The path from the repository's root, if it is in there.
+fn shortened(path: &Path) -> &Path {
+    path.strip_prefix(tree::root()).unwrap_or(path)
+}

@@ -1,0 +1,83 @@
+//! `cargo xtask test`: everything that has to pass, cheapest first.
+
+use anyhow::Result;
+
+use crate::{demo, guests, process, redis, tree, ui, wasm_target};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run only the tests whose names contain this, and no other checks
+    filter: Option<String>,
+}
+
+/// Runs all checks and tests, or those that were asked for.
+///
+/// # Errors
+///
+/// Something that they need is missing, or one fails.
+pub(crate) async fn run(args: Args) -> Result<()> {
+    redis::ensure().await?;
+    guests::build_all().await?;
+    if args.filter.is_none() {
+        format().await?;
+        lint().await?;
+    }
+    ui::step("run the tests");
+    let mut cargo = process::cargo(["test", "--workspace"]);
+    process::run("pass the tests", cargo.args(&args.filter), process::LONG).await?;
+    if args.filter.is_none() {
+        demo::check(false).await?;
+    }
+    Ok(())
+}
+
+async fn format() -> Result<()> {
+    ui::step("check the formatting");
+    for workspace in [
+        tree::root().to_path_buf(),
+        tree::test_guests(),
+        tree::visits(),
+    ] {
+        let mut cargo = process::cargo(["fmt", "--all", "--check"]);
+        process::run(
+            "find the code formatted",
+            cargo.current_dir(workspace),
+            process::SHORT,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn lint() -> Result<()> {
+    ui::step("lint");
+    let mut cargo = process::cargo([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]);
+    process::run("pass the lints", &mut cargo, process::LONG).await?;
+    for workspace in [tree::test_guests(), tree::visits()] {
+        let mut cargo = process::cargo([
+            "clippy",
+            "--release",
+            "--locked",
+            "--target",
+            wasm_target::TARGET,
+        ]);
+        cargo
+            .arg("--target-dir")
+            .arg(guests::target_dir(&workspace))
+            .args(["--", "-D", "warnings"]);
+        process::run(
+            "pass the lints",
+            cargo.current_dir(workspace),
+            process::LONG,
+        )
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+//! Where things are in the repository.
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+pub(crate) fn root() -> &'static Path {
+    // xtask is only ever run from the tree that it was built in.
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().expect("xtask is a folder of the root")
+}
+
+/// The example application's folder.
+pub(crate) fn visits() -> PathBuf {
+    root().join("examples/visits")
+}
+
+/// The folder of the components for tests and benchmarks.
+pub(crate) fn test_guests() -> PathBuf {
+    root().join("tests/guests")
+}

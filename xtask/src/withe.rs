@@ -1,0 +1,53 @@
+//! Builds the `withe` command.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{process, ui};
+
+/// Builds `withe` and returns where it is.
+///
+/// # Errors
+///
+/// It does not compile.
+pub(crate) async fn build(release: bool) -> Result<PathBuf> {
+    ui::step("build withe");
+    let mut cargo = process::cargo(["build", "--package", "withe", "--bin", "withe"]);
+    cargo.arg("--message-format=json-render-diagnostics");
+    if release {
+        cargo.arg("--release");
+    }
+    let messages = process::output("build withe", &mut cargo, process::LONG).await?;
+    executable(&messages).context("cargo built `withe`, but did not say where it is")
+}
+
+/// The last executable that cargo's messages name: the one that was asked for.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let named = |line| {
+        Some(
+            serde_json::from_str::<Value>(line)
+                .ok()?
+                .get("executable")?
+                .as_str()?
+                .into(),
+        )
+    };
+    messages.lines().rev().find_map(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_executable_among_the_messages() {
+        let messages = r#"{"reason":"compiler-artifact","executable":null}
+{"reason":"compiler-artifact","executable":"/t/withe"}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(executable(messages), Some("/t/withe".into()));
+        assert_eq!(executable(""), None);
+    }
+}
