@@ -1,0 +1,211 @@
+//! The codes of everything that can be wrong with the files of an application: W0051 to W0099.
+
+use withe_linker::Code;
+use withe_linker::diagnostic::CodeInfo;
+
+/// A file does not exist.
+pub const NOT_FOUND: Code = Code("W0051");
+/// A folder, or something else that is not a regular file, stands where a file should be.
+pub const NOT_A_FILE: Code = Code("W0052");
+/// A file cannot be read.
+pub const UNREADABLE: Code = Code("W0053");
+/// A file is not WebAssembly.
+pub const NOT_WASM: Code = Code("W0054");
+/// A core module instead of a component.
+pub const CORE_MODULE: Code = Code("W0055");
+/// A WIT package instead of a component.
+pub const WIT_PACKAGE: Code = Code("W0056");
+/// WebAssembly's text format instead of its binary format.
+pub const WASM_TEXT: Code = Code("W0057");
+/// A component that cannot be read.
+pub const MALFORMED: Code = Code("W0058");
+/// A provider archive or an executable.
+pub const PROVIDER_FILE: Code = Code("W0059");
+/// A reference to a registry that is no first-party provider.
+pub const REGISTRY_IMAGE: Code = Code("W0060");
+/// A short name that no first-party provider has.
+pub const UNKNOWN_PROVIDER: Code = Code("W0061");
+/// `type` says component and `image` is a provider, or the other way round.
+pub const WRONG_KIND: Code = Code("W0062");
+/// The parts of a `compose:` list do not fit together.
+pub const COMPOSE_FAILED: Code = Code("W0063");
+/// A component of another application.
+pub const OTHER_APPLICATION: Code = Code("W0064");
+/// Something in a `compose:` list that is not a component's file.
+pub const NOT_COMPOSABLE: Code = Code("W0065");
+/// The file given as a manifest is none.
+pub const NOT_A_MANIFEST: Code = Code("W0066");
+
+/// What the codes of this module mean.
+pub const CODES: &[CodeInfo] = &[
+    CodeInfo {
+        code: NOT_FOUND,
+        title: "file not found",
+        explanation: "\
+A file that the manifest or the command line names does not exist. A relative path in a manifest is
+relative to the folder of the manifest, not to the folder the command is run in.
+
+Build the component first, or correct the path. Names that look alike in the same folder are
+suggested.",
+    },
+    CodeInfo {
+        code: NOT_A_FILE,
+        title: "not a file",
+        explanation: "\
+The path leads to a folder, a socket, a device or a pipe. An image is one file: name the `.wasm` file
+in the folder.",
+    },
+    CodeInfo {
+        code: UNREADABLE,
+        title: "file cannot be read",
+        explanation: "\
+The file is there, and the operating system refuses to read it; its own words are in the message.
+Most often it belongs to another user: `ls -l FILE` shows whose it is.",
+    },
+    CodeInfo {
+        code: NOT_WASM,
+        title: "not WebAssembly",
+        explanation: "\
+The file does not begin with the four bytes `\\0asm` that every WebAssembly binary begins with. It may
+be empty because a build was interrupted, or be a different file than was meant.",
+    },
+    CodeInfo {
+        code: CORE_MODULE,
+        title: "core module, not a component",
+        explanation: "\
+The file is a core WebAssembly module. A core module has no WIT interface, only functions over
+numbers, so there is nothing that a link could check or connect.
+
+Build for a component target instead:
+
+```console
+cargo build --release --target wasm32-wasip2
+```
+
+or turn the module into a component, if it was built with the WIT bindings of a component:
+
+```console
+wasm-tools component new module.wasm -o component.wasm
+```
+
+A module that imports `wasi_snapshot_preview1` needs `--adapt` with the adapter that comes with each
+release of Wasmtime.",
+    },
+    CodeInfo {
+        code: WIT_PACKAGE,
+        title: "WIT package, not a component",
+        explanation: "\
+The file holds interfaces (as text, or in the binary form that `wkg wit build` makes) but no code. Give
+the component that implements them.",
+    },
+    CodeInfo {
+        code: WASM_TEXT,
+        title: "WebAssembly text, not binary",
+        explanation: "\
+The file is in WebAssembly's text format. Only binaries are loaded, so that what runs is what the
+digest in the plan stands for:
+
+```console
+wasm-tools parse component.wat -o component.wasm
+```",
+    },
+    CodeInfo {
+        code: MALFORMED,
+        title: "component cannot be read",
+        explanation: "\
+The file says that it is a component, but it is damaged or cut short, or it was made with features of
+the component model that are newer than this version of Withe. The message says at which byte.
+`wasm-tools validate --features all FILE` tells the two apart: what it refuses is damaged.",
+    },
+    CodeInfo {
+        code: PROVIDER_FILE,
+        title: "provider executable",
+        explanation: "\
+The image is a provider built as a program of its own: a provider archive (`.par`) or an executable.
+Providers run inside the host only so far. The first-party providers are named by a short name:
+
+```yaml
+- name: kv
+  type: capability
+  properties:
+    image: withe:keyvalue
+```",
+    },
+    CodeInfo {
+        code: REGISTRY_IMAGE,
+        title: "image in a registry",
+        explanation: "\
+The image is a reference to an OCI registry, and pulling from a registry is not built yet. Pull it with
+a tool that does, and name the file:
+
+```console
+wkg oci pull ghcr.io/example/cart:1.0.0 -o cart.wasm
+```
+
+```yaml
+image: file://./cart.wasm
+```
+
+References to wasmCloud's own providers, such as `ghcr.io/wasmcloud/http-server:0.26.0`, are
+understood without pulling where a first-party provider does the same.",
+    },
+    CodeInfo {
+        code: UNKNOWN_PROVIDER,
+        title: "unknown provider",
+        explanation: "\
+`withe:NAME` (or `wasmcloud+builtin://NAME`) names a provider that comes with Withe, and there is none of
+this name. The message lists those there are.",
+    },
+    CodeInfo {
+        code: WRONG_KIND,
+        title: "`type` does not fit the image",
+        explanation: "\
+`type: component` runs a WebAssembly component, `type: capability` a provider. The image is the other
+one of the two. Change `type`, or `image`.",
+    },
+    CodeInfo {
+        code: COMPOSE_FAILED,
+        title: "composition failed",
+        explanation: "\
+The components in a `compose:` list could not be linked into one. The first is the socket: the others
+are plugged into its imports, and into each other's, by the names and types of the interfaces.
+
+`withe inspect FILE` shows what each imports and exports.",
+    },
+    CodeInfo {
+        code: OTHER_APPLICATION,
+        title: "component of another application",
+        explanation: "\
+`properties.application` shares a component of another application. Applications run on their own so
+far: declare the component here with an `image`.",
+    },
+    CodeInfo {
+        code: NOT_COMPOSABLE,
+        title: "cannot be composed",
+        explanation: "\
+A `compose:` list takes files of components, and further `compose:` lists. Providers are linked when the
+application runs: make the composition a component of the manifest and link it to the provider.",
+    },
+    CodeInfo {
+        code: NOT_A_MANIFEST,
+        title: "not a manifest",
+        explanation: "\
+The command takes an application's manifest, a YAML or JSON text, and was given something else. A
+component is looked at with `withe inspect FILE` and run with `withe call FILE 'f(args)'`.",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_in_range() {
+        let codes: Vec<_> = CODES.iter().map(|info| info.code.0).collect();
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+        assert!(
+            codes.iter().all(|code| ("W0051"..="W0099").contains(code)),
+            "{codes:?}"
+        );
+    }
+}

@@ -1,0 +1,270 @@
+//! From a component's `image` to what it is: read, composed, or found among the providers.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use withe_linker::input::{Component, ComponentKind, Image, NamedConfig, Part, Spanned};
+use withe_linker::{Code, Diagnostic, Diagnostics, Span};
+
+use super::artifact::{Artifact, ArtifactError};
+use super::codes;
+use super::registry::{Known, Registry};
+
+/// Reads the images of one application.
+pub(super) struct Images<'a> {
+    /// What relative paths are relative to.
+    pub(super) folder: &'a Path,
+    /// The providers there are.
+    pub(super) registry: &'a Registry,
+    /// What was wrong so far.
+    pub(super) diagnostics: &'a mut Diagnostics,
+    /// Every file that was read, or would have been had it been there.
+    pub(super) files: &'a mut Vec<PathBuf>,
+}
+
+/// What an image turned out to be, and a component's bytes.
+pub(super) type Resolved = (Part, Option<Arc<[u8]>>);
+
+/// Why an image cannot be used.
+struct Refusal {
+    code: Code,
+    why: String,
+    help: Option<String>,
+}
+
+impl Images<'_> {
+    /// Reads the image of `component`; configuration that the image's name implies is put under
+    /// the component's own.
+    pub(super) fn resolve(&mut self, component: &mut Component) -> Resolved {
+        let registry = self.registry;
+        let name = component.name.value.clone();
+        let span = component.image.span;
+        let resolved = match &component.image.value {
+            Image::File(path) => self
+                .read(&name, path, span)
+                .map(|found| as_component(component, found)),
+            Image::Compose(entries) => self
+                .compose(&name, entries, span)
+                .map(|found| as_component(component, found)),
+            Image::Builtin(short) => Some(match registry.by_name(short) {
+                Some(known) => as_provider(component, known),
+                None => Err(unknown_provider(short, registry)),
+            }),
+            Image::Oci(reference) => Some(match registry.by_image(reference) {
+                Some(known) => as_provider(component, known),
+                None => Err(in_a_registry(reference, component, registry, self.folder)),
+            }),
+            Image::Application { name, component } => Some(Err(Refusal {
+                code: codes::OTHER_APPLICATION,
+                why: format!(
+                    "it is component `{component}` of application `{name}`, and applications run on \
+                     their own so far"
+                ),
+                help: Some("declare the component here with an `image`".into()),
+            })),
+            // Whoever made it `Invalid` has said why.
+            Image::Invalid => None,
+        };
+        let resolved = resolved.and_then(|result| self.keep(&name, span, result));
+        resolved.unwrap_or((Part::Unavailable, None))
+    }
+
+    /// Reads the component in the file `path`.
+    fn read(&mut self, component: &str, path: &str, span: Option<Span>) -> Option<Artifact> {
+        let path = self.folder.join(path);
+        let result = Artifact::read(&path).map_err(Refusal::from);
+        self.files.push(path);
+        self.keep(component, span, result)
+    }
+
+    /// Reads and composes the components of a `compose:` list.
+    fn compose(
+        &mut self,
+        component: &str,
+        entries: &[Spanned<Image>],
+        span: Option<Span>,
+    ) -> Option<Artifact> {
+        // All entries are read before giving up, so that all that is wrong is reported.
+        let parts: Vec<_> = entries
+            .iter()
+            .map(|entry| self.constituent(component, entry))
+            .collect();
+        let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
+        self.keep(component, span, plug(&parts))
+    }
+
+    fn constituent(&mut self, component: &str, entry: &Spanned<Image>) -> Option<Artifact> {
+        match &entry.value {
+            Image::File(path) => self.read(component, path, entry.span),
+            Image::Compose(entries) => self.compose(component, entries, entry.span),
+            Image::Invalid => None,
+            Image::Builtin(_) | Image::Oci(_) | Image::Application { .. } => {
+                let refusal = Refusal {
+                    code: codes::NOT_COMPOSABLE,
+                    why: "only files of components can be composed".into(),
+                    help: Some(
+                        "link the composition to a provider; pull a component to a file first"
+                            .into(),
+                    ),
+                };
+                self.keep(component, entry.span, Err(refusal))
+            }
+        }
+    }
+
+    /// Reports a refusal at the place of the image it is about. An image without a place was named
+    /// on the command line, where its path, which the reason holds, says all.
+    fn keep<T>(
+        &mut self,
+        component: &str,
+        span: Option<Span>,
+        result: Result<T, Refusal>,
+    ) -> Option<T> {
+        let refusal = match result {
+            Ok(value) => return Some(value),
+            Err(refusal) => refusal,
+        };
+        let message = match span {
+            Some(_) => format!("`{component}` cannot be loaded: {}", refusal.why),
+            None => refusal.why,
+        };
+        let mut diagnostic = Diagnostic::error(refusal.code, message).at(span, "");
+        diagnostic.help = refusal.help;
+        self.diagnostics.push(diagnostic);
+        None
+    }
+}
+
+impl From<ArtifactError> for Refusal {
+    fn from(error: ArtifactError) -> Self {
+        Self {
+            code: error.code(),
+            why: error.to_string(),
+            help: error.help(),
+        }
+    }
+}
+
+fn as_component(component: &Component, artifact: Artifact) -> Result<Resolved, Refusal> {
+    match component.kind {
+        ComponentKind::Component => {
+            let Artifact {
+                bytes,
+                digest,
+                world,
+                ..
+            } = artifact;
+            Ok((Part::Component { world, digest }, Some(bytes)))
+        }
+        ComponentKind::Provider => Err(Refusal {
+            code: codes::WRONG_KIND,
+            why: "it is declared `type: capability`, and its image is a component".into(),
+            help: Some("write `type: component`".into()),
+        }),
+    }
+}
+
+fn as_provider(component: &mut Component, known: Known<'_>) -> Result<Resolved, Refusal> {
+    if component.kind == ComponentKind::Component {
+        return Err(Refusal {
+            code: codes::WRONG_KIND,
+            why: format!(
+                "it is declared `type: component`, and its image is the provider `{}`",
+                known.world.name
+            ),
+            help: Some("write `type: capability`".into()),
+        });
+    }
+    if !known.config.is_empty() {
+        let implied = known
+            .config
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), Spanned::unplaced((*value).to_owned())));
+        let implied = NamedConfig {
+            name: Spanned::unplaced("image".into()),
+            properties: Some(implied.collect::<BTreeMap<_, _>>()),
+        };
+        // Later configuration wins, so what the image's name implies comes first.
+        component.config.insert(0, implied);
+    }
+    Ok((Part::Provider(known.world.clone()), None))
+}
+
+fn unknown_provider(name: &str, registry: &Registry) -> Refusal {
+    let similar = registry
+        .similar(name)
+        .map(|s| format!("did you mean `withe:{s}`? "));
+    Refusal {
+        code: codes::UNKNOWN_PROVIDER,
+        why: format!("there is no provider `{name}`"),
+        help: Some(format!(
+            "{}the providers are {}",
+            similar.unwrap_or_default(),
+            registry.list()
+        )),
+    }
+}
+
+fn in_a_registry(
+    reference: &str,
+    component: &Component,
+    registry: &Registry,
+    folder: &Path,
+) -> Refusal {
+    let help = match component.kind {
+        // A bare path without an extension reads as a reference.
+        _ if folder.join(reference).is_file() => format!("to mean the file, write `./{reference}`"),
+        ComponentKind::Component => {
+            let file = format!("{}.wasm", *component.name);
+            format!(
+                "pull it to a file (`wkg oci pull {reference} -o {file}`) and write `image: file://./{file}`"
+            )
+        }
+        ComponentKind::Provider => {
+            format!(
+                "no first-party provider stands for it; the providers are {}",
+                registry.list()
+            )
+        }
+    };
+    Refusal {
+        code: codes::REGISTRY_IMAGE,
+        why: format!(
+            "`{reference}` is in a registry, and pulling from a registry is not built yet"
+        ),
+        help: Some(help),
+    }
+}
+
+/// Plugs all but the first of `parts` into the first.
+fn plug(parts: &[Artifact]) -> Result<Artifact, Refusal> {
+    let Some((socket, plugs)) = parts.split_first() else {
+        return Err(Refusal {
+            code: codes::NOT_COMPOSABLE,
+            why: "its `compose:` list is empty".into(),
+            help: Some("name the socket first, then what is plugged into it".into()),
+        });
+    };
+    let plugs: Vec<_> = plugs
+        .iter()
+        .map(|part| (stem(&part.path), part.bytes.to_vec()))
+        .collect();
+    let composed = withe_compose::plug(&socket.bytes, &plugs).map_err(|error| error.to_string());
+    composed
+        .and_then(|bytes| {
+            Artifact::from_bytes(&socket.path, bytes).map_err(|error| error.to_string())
+        })
+        .map_err(|why| Refusal {
+            code: codes::COMPOSE_FAILED,
+            why,
+            help: Some("`withe inspect FILE` shows what each of them imports and exports".into()),
+        })
+}
+
+/// The file's name without its extension.
+pub(super) fn stem(path: &Path) -> String {
+    path.file_stem()
+        .map(|s| s.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}

@@ -1,0 +1,168 @@
+//! The first-party providers, and the names under which manifests ask for them.
+
+use std::sync::Arc;
+
+use withe_linker::input::ProviderWorld;
+use withe_provider::{Alias, Descriptor};
+use withe_wit::World;
+
+use super::artifact::digest;
+
+/// The world that a provider's WIT declares.
+const PROVIDER_WORLD: &str = "provider";
+
+/// The providers that manifests may name, each with its world read.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    descriptor: Descriptor,
+    world: ProviderWorld,
+}
+
+/// A provider whose own WIT cannot be read: a fault of the provider.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the WIT of provider `{provider}` cannot be read: {why}")]
+pub struct RegistryError {
+    /// The provider.
+    pub provider: &'static str,
+    /// What is wrong with its WIT.
+    pub why: String,
+}
+
+/// A provider that an image stands for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    /// What it offers and needs.
+    pub(super) world: &'a ProviderWorld,
+    /// Configuration that the image's name implies.
+    pub(super) config: &'static [(&'static str, &'static str)],
+}
+
+impl Registry {
+    /// Reads the worlds of `descriptors`.
+    ///
+    /// # Errors
+    ///
+    /// If the WIT of one of them is faulty.
+    pub fn new(descriptors: &[Descriptor]) -> Result<Self, RegistryError> {
+        let entries = descriptors
+            .iter()
+            .map(Entry::new)
+            .collect::<Result<_, _>>()?;
+        Ok(Self { entries })
+    }
+
+    /// The provider of the short name `name` (`keyvalue`).
+    pub fn get(&self, name: &str) -> Option<&Descriptor> {
+        self.entries
+            .iter()
+            .map(|e| &e.descriptor)
+            .find(|d| d.name == name)
+    }
+
+    /// All providers, in the order they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &Descriptor> {
+        self.entries.iter().map(|e| &e.descriptor)
+    }
+
+    /// The provider of the short name `name`.
+    pub(super) fn by_name(&self, name: &str) -> Option<Known<'_>> {
+        let entry = self.entries.iter().find(|e| e.descriptor.name == name)?;
+        Some(Known {
+            world: &entry.world,
+            config: &[],
+        })
+    }
+
+    /// The provider that the image reference `image` stands for, whatever its tag or digest: its
+    /// interface to components, not its build, is what a manifest counts on.
+    pub(super) fn by_image(&self, image: &str) -> Option<Known<'_>> {
+        let image = without_tag(image);
+        self.entries.iter().find_map(|entry| {
+            let alias: &Alias = entry.descriptor.aliases.iter().find(|a| a.image == image)?;
+            Some(Known {
+                world: &entry.world,
+                config: alias.config,
+            })
+        })
+    }
+
+    /// `` `withe:a`, `withe:b` ``: the providers there are, for messages.
+    pub(super) fn list(&self) -> String {
+        let names: Vec<_> = self.iter().map(|d| format!("`withe:{}`", d.name)).collect();
+        names.join(", ")
+    }
+
+    /// The short name most like `name`, if one is like it.
+    pub(super) fn similar(&self, name: &str) -> Option<&'static str> {
+        self.iter()
+            .map(|d| (strsim::damerau_levenshtein(d.name, name), d.name))
+            .min()
+            .filter(|(distance, _)| *distance <= 1 + name.len() / 3)
+            .map(|(_, name)| name)
+    }
+}
+
+impl Entry {
+    fn new(descriptor: &Descriptor) -> Result<Self, RegistryError> {
+        let world = World::from_wit(descriptor.wit, PROVIDER_WORLD).map_err(|e| RegistryError {
+            provider: descriptor.name,
+            why: e.to_string(),
+        })?;
+        let identity = [descriptor.name, descriptor.version]
+            .into_iter()
+            .chain(descriptor.wit.iter().copied());
+        Ok(Self {
+            descriptor: *descriptor,
+            world: ProviderWorld {
+                name: descriptor.name.into(),
+                world: Arc::new(world),
+                digest: digest(identity.collect::<Vec<_>>().join("\0").as_bytes()),
+                check_config: descriptor.check_config,
+            },
+        })
+    }
+}
+
+/// `ghcr.io/a/b` of `ghcr.io/a/b:0.26.0` or `ghcr.io/a/b@sha256:…`. A colon before the last slash is
+/// that of a port.
+fn without_tag(image: &str) -> &str {
+    let image = image.split_once('@').map_or(image, |(name, _)| name);
+    match image.rfind(':') {
+        Some(colon) if !image[colon..].contains('/') => &image[..colon],
+        _ => image,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_and_digests_are_left_aside_but_not_ports() {
+        let table = [
+            (
+                "ghcr.io/wasmcloud/http-server:0.26.0",
+                "ghcr.io/wasmcloud/http-server",
+            ),
+            (
+                "ghcr.io/wasmcloud/http-server@sha256:00ff",
+                "ghcr.io/wasmcloud/http-server",
+            ),
+            (
+                "ghcr.io/wasmcloud/http-server:1@sha256:00ff",
+                "ghcr.io/wasmcloud/http-server",
+            ),
+            ("localhost:5000/kv", "localhost:5000/kv"),
+            ("localhost:5000/kv:v1", "localhost:5000/kv"),
+            ("kv", "kv"),
+        ];
+        for (image, want) in table {
+            assert_eq!(without_tag(image), want);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Manifests with real files beside them, to diagnostics and plans.
+
+use std::fs;
+
+use withe_linker::Code;
+use withe_linker::diagnostic::Severity;
+use withe_linker::input::{Image, Part};
+use withe_provider::{Alias, Descriptor};
+
+use super::*;
+
+const COUNTER: &str = r#"(component
+    (core module $m (func (export "next") (result i32) i32.const 7))
+    (core instance $i (instantiate $m))
+    (func $next (result u32) (canon lift (core func $i "next")))
+    (instance $counter (export "next" (func $next)))
+    (export "shop:api/counter@1.0.0" (instance $counter)))"#;
+
+const CALLER: &str = r#"(component
+    (import "shop:api/counter@1.0.0" (instance $counter (export "next" (func (result u32)))))
+    (core func $next (canon lower (func $counter "next")))
+    (core module $m
+        (import "counter" "next" (func $next (result i32)))
+        (func (export "run") (result i32) call $next))
+    (core instance $i (instantiate $m (with "counter" (instance (export "next" (func $next))))))
+    (func (export "run") (result u32) (canon lift (core func $i "run"))))"#;
+
+const KEYVALUE: Descriptor = Descriptor {
+    name: "keyvalue",
+    version: "1.0.0",
+    summary: "keeps values",
+    wit: &[
+        "package wasi:keyvalue@0.2.0-draft; interface store { get: func(key: string) -> string; } \
+            world provider { export store; }",
+    ],
+    aliases: &[Alias {
+        image: "ghcr.io/wasmcloud/keyvalue-redis",
+        config: &[("backend", "redis")],
+    }],
+    check_config: |_, _| Vec::new(),
+    create: |_| unreachable!("loading starts nothing"),
+};
+
+fn registry() -> Registry {
+    Registry::new(&[KEYVALUE]).unwrap()
+}
+
+/// A manifest with the components that `components` is the YAML of.
+fn manifest(components: &str) -> String {
+    format!(
+        "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata:\n  name: shop\nspec:\n  components:\n{components}"
+    )
+}
+
+fn entry(name: &str, kind: &str, image: &str) -> String {
+    format!("    - name: {name}\n      type: {kind}\n      properties:\n        image: {image}\n")
+}
+
+/// Loads a manifest whose folder holds `files`.
+fn load_with(files: &[(&str, &[u8])], manifest: &str) -> Loaded {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let path = folder.path().join("shop.yaml");
+    fs::write(&path, manifest).unwrap();
+    load(&path, &registry(), &LoadOptions::default()).unwrap()
+}
+
+fn errors(loaded: &Loaded) -> Vec<&'static str> {
+    let errors = loaded
+        .diagnostics
+        .0
+        .iter()
+        .filter(|d| d.severity == Severity::Error);
+    errors.map(|d| d.code.0).collect()
+}
+
+/// The one problem that loading a component with this `image` gives.
+fn problem(files: &[(&str, &[u8])], kind: &str, image: &str) -> Diagnostic {
+    let loaded = load_with(files, &manifest(&entry("a", kind, image)));
+    let mut found: Vec<_> = loaded
+        .diagnostics
+        .0
+        .into_iter()
+        .filter(|d| CODES.iter().any(|i| i.code == d.code))
+        .collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(loaded.plan.is_none());
+    assert!(matches!(
+        loaded.inputs.unwrap().parts[..],
+        [Part::Unavailable]
+    ));
+    found.remove(0)
+}
+
+#[test]
+fn each_unusable_image_has_its_code_and_its_place() {
+    let module = b"\0asm\x01\0\0\0".as_slice();
+    let table: [(&str, &str, Code); 10] = [
+        ("component", "./gone.wasm", codes::NOT_FOUND),
+        ("component", "file://.", codes::NOT_A_FILE),
+        ("component", "./module.wasm", codes::CORE_MODULE),
+        ("component", "./text.wat", codes::WASM_TEXT),
+        (
+            "component",
+            "ghcr.io/shop/cart:1.0.0",
+            codes::REGISTRY_IMAGE,
+        ),
+        ("capability", "ghcr.io/shop/kv:1.0.0", codes::REGISTRY_IMAGE),
+        ("capability", "withe:keyvalues", codes::UNKNOWN_PROVIDER),
+        ("component", "withe:keyvalue", codes::WRONG_KIND),
+        ("capability", "./counter.wasm", codes::WRONG_KIND),
+        ("capability", "./kv.par", codes::PROVIDER_FILE),
+    ];
+    let counter = wat::parse_str(COUNTER).unwrap();
+    let files = [
+        ("module.wasm", module),
+        ("text.wat", b"(component)"),
+        ("counter.wasm", &counter),
+        ("kv.par", b"\x1f\x8b\x08"),
+    ];
+    for (kind, image, code) in table {
+        let problem = problem(&files, kind, image);
+        assert_eq!(problem.code, code, "{image}: {}", problem.message);
+        assert!(
+            problem.message.starts_with("`a` cannot be loaded: "),
+            "{}",
+            problem.message
+        );
+        assert!(
+            problem.primary.is_some() && problem.help.is_some(),
+            "{image}: {problem:?}"
+        );
+    }
+}
+
+#[test]
+fn a_bare_path_that_reads_as_a_reference_is_pointed_out() {
+    let problem = problem(&[("cart", b"")], "component", "cart");
+    assert_eq!(
+        problem.help.as_deref(),
+        Some("to mean the file, write `./cart`")
+    );
+}
+
+#[test]
+fn providers_are_found_by_short_name_and_by_image_with_what_it_implies() {
+    for (image, implied) in [
+        ("withe:keyvalue", 0),
+        ("ghcr.io/wasmcloud/keyvalue-redis:0.28.1", 1),
+    ] {
+        let loaded = load_with(&[], &manifest(&entry("kv", "capability", image)));
+        let inputs = loaded.inputs.unwrap();
+        let [Part::Provider(world)] = &inputs.parts[..] else {
+            panic!("{image}: {:?}", inputs.parts)
+        };
+        assert_eq!(world.name, "keyvalue");
+        assert_eq!(world.world.exports.len(), 1);
+        assert_eq!(inputs.application.components[0].config.len(), implied);
+        assert_eq!(loaded.bytes, [None]);
+    }
+}
+
+#[test]
+fn components_are_composed_as_the_manifest_says() {
+    let (counter, caller) = (
+        wat::parse_str(COUNTER).unwrap(),
+        wat::parse_str(CALLER).unwrap(),
+    );
+    let yaml = manifest(
+        "    - name: both\n      type: component\n      properties:\n        compose: [./caller.wasm, ./counter.wasm]\n",
+    );
+    let loaded = load_with(
+        &[("caller.wasm", &caller), ("counter.wasm", &counter)],
+        &yaml,
+    );
+    let inputs = loaded.inputs.as_ref().unwrap();
+    assert!(matches!(
+        inputs.application.components[0].image.value,
+        Image::Compose(_)
+    ));
+    let [Part::Component { world, digest }] = &inputs.parts[..] else {
+        panic!("{:?}", loaded.diagnostics)
+    };
+    assert!(world.imports.is_empty(), "{world:?}");
+    assert_eq!(*digest, artifact::digest(loaded.bytes[0].as_ref().unwrap()));
+    assert_eq!(loaded.files.len(), 3, "{:?}", loaded.files);
+}
+
+#[test]
+fn all_that_cannot_be_composed_is_reported() {
+    let yaml = manifest(
+        "    - name: both\n      type: component\n      properties:\n        compose: [./a.wasm, withe:keyvalue, ./b.wasm]\n",
+    );
+    let loaded = load_with(&[], &yaml);
+    assert_eq!(
+        errors(&loaded)[..3],
+        ["W0051", "W0065", "W0051"],
+        "{:?}",
+        loaded.diagnostics
+    );
+}
+
+#[test]
+fn files_are_linked_by_what_they_import_and_export() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("caller.wasm"), wat::parse_str(CALLER).unwrap()).unwrap();
+    fs::write(path("counter.wasm"), wat::parse_str(COUNTER).unwrap()).unwrap();
+    let options = LoadOptions::default();
+    let loaded = load_files(
+        &path("caller.wasm"),
+        &[path("counter.wasm")],
+        &registry(),
+        &options,
+    );
+    let plan = loaded
+        .plan
+        .unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+    let links: Vec<_> = plan
+        .links
+        .iter()
+        .map(|l| (&*l.source, &*l.target))
+        .collect();
+    assert_eq!(links, [("caller", "counter")]);
+    assert!(plan.components[0].entry, "the first component is called");
+}
+
+#[test]
+fn what_is_no_manifest_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.yaml");
+    let load = || {
+        load(&path, &registry(), &LoadOptions::default())
+            .unwrap_err()
+            .diagnostic()
+            .code
+    };
+    assert_eq!(load(), codes::NOT_FOUND);
+    fs::write(&path, b"\0asm\x0d\0\x01\0").unwrap();
+    assert_eq!(load(), codes::NOT_A_MANIFEST);
+    fs::write(&path, b"\xff\xfe").unwrap();
+    assert_eq!(load(), codes::NOT_A_MANIFEST);
+}
