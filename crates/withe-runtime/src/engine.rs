@@ -1,0 +1,156 @@
+//! Wasmtime engines: their settings, the pool that instances come from, the clock that interrupts
+//! them, and the cache of compiled code.
+//!
+//! There are two. Components that use no async types run on one without concurrency support, whose
+//! boundary calls cost a half to a quarter (see `benches/`); the others on one with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use wasmtime::{
+    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+};
+
+use crate::RuntimeError;
+
+/// How often a running guest looks whether its deadline has passed, and lets other tasks run.
+pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// Bounds of what runs at a time on one host.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Where compiled components are kept, if anywhere.
+    pub cache_dir: Option<PathBuf>,
+    /// The most component instances at a time, on each engine.
+    pub instances: u32,
+    /// The most linear memory of one instance's memory, in bytes.
+    pub memory: usize,
+    /// How much of a memory slot stays resident between two instances, in bytes: it costs as many
+    /// bytes for each slot in use, and saves page faults for each instance.
+    pub keep_resident: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { cache_dir: None, instances: 1000, memory: 1 << 30, keep_resident: 2 << 20 }
+    }
+}
+
+/// Both engines. Cheap to clone.
+#[derive(Clone)]
+pub struct Engines {
+    plain: Engine,
+    concurrent: Engine,
+    cache: Option<Cache>,
+    _ticker: Arc<Ticker>,
+}
+
+impl Engines {
+    /// Makes them.
+    ///
+    /// # Errors
+    ///
+    /// If the machine cannot give the address space or the cache's folder cannot be used.
+    pub fn new(options: &EngineOptions) -> Result<Self, RuntimeError> {
+        let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
+        let make = |concurrency| {
+            Engine::new(&config(options, cache.clone(), concurrency))
+                .map_err(|e| RuntimeError::Engine(format!("{e:#}")))
+        };
+        let plain = make(false)?;
+        let concurrent = make(true)?;
+        let ticker = Ticker::start(vec![plain.clone(), concurrent.clone()]);
+        Ok(Self { plain, concurrent, cache, _ticker: Arc::new(ticker) })
+    }
+
+    /// How many components were found compiled in the cache so far.
+    pub(crate) fn cache_hits(&self) -> usize {
+        self.cache.as_ref().map_or(0, Cache::cache_hits)
+    }
+
+    /// The engine for a component that does, or does not, use async types.
+    pub fn get(&self, concurrency: bool) -> &Engine {
+        if concurrency { &self.concurrent } else { &self.plain }
+    }
+}
+
+fn open_cache(dir: &Path) -> Result<Cache, RuntimeError> {
+    let mut config = CacheConfig::new();
+    config.with_directory(dir);
+    // Bounded: the oldest go when there are more, or larger ones, than this. Several processes may
+    // share the folder; entries are written under another name and renamed.
+    config.with_files_total_size_soft_limit(2 << 30);
+    config.with_file_count_soft_limit(4096);
+    Cache::new(config).map_err(|e| RuntimeError::Cache { dir: dir.into(), why: format!("{e:#}") })
+}
+
+fn config(options: &EngineOptions, cache: Option<Cache>, concurrency: bool) -> Config {
+    let mut config = Config::new();
+    config
+        .cache(cache)
+        .concurrency_support(concurrency)
+        .wasm_component_model_async(concurrency)
+        .wasm_component_model_implements(true)
+        .wasm_component_model_map(true)
+        .wasm_component_model_fixed_length_lists(true)
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
+    config
+}
+
+fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
+    // A composition of many components is one component instance with many core instances.
+    const CORES_PER_INSTANCE: u32 = 8;
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(options.instances)
+        .total_core_instances(options.instances * CORES_PER_INSTANCE)
+        .total_memories(options.instances * 2)
+        .total_tables(options.instances * 4)
+        .total_stacks(options.instances * 2)
+        .max_memories_per_component(64)
+        .max_tables_per_component(256)
+        .max_core_instances_per_component(512)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(1 << 20)
+        .max_memory_size(options.memory)
+        .linear_memory_keep_resident(options.keep_resident)
+        .table_keep_resident(64 << 10)
+        .async_stack_keep_resident(128 << 10);
+    // Linux 6.7 and later can tell which pages of a slot were touched.
+    pool.pagemap_scan(wasmtime::Enabled::Auto);
+    pool
+}
+
+/// The thread that makes the engines' epochs go on; it stops when the engines are dropped.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+}
+
+impl Ticker {
+    fn start(engines: Vec<Engine>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let run = move || {
+            while !stopped.load(Ordering::Relaxed) {
+                std::thread::sleep(EPOCH_TICK);
+                engines.iter().for_each(Engine::increment_epoch);
+            }
+        };
+        // Without the thread no deadline would hold, and a machine that cannot start one thread
+        // cannot run a host.
+        std::thread::Builder::new()
+            .name("withe-epoch".into())
+            .spawn(run)
+            .expect("a thread can be started");
+        Self { stop }
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,236 @@
+//! Satisfies a unit's imports in a Wasmtime linker: host functions, and stubs that lead over links.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
+use wasmtime::component::{Linker, LinkerInstance, ResourceType};
+use wasmtime::{Result, bail, format_err};
+use withe_linker::input::Scope;
+use withe_wit::InterfaceName;
+
+use super::{LogStream, cli, config, lattice, logging};
+use crate::abi::Shape;
+use crate::dispatch;
+use crate::graph::{Compiled, export_of};
+use crate::http;
+use crate::link::{LinkFn, ResourceDrop, Route, Via};
+use crate::spec::{Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget};
+use crate::state::State;
+
+/// Tells the resources of one link from those of another, for Wasmtime's type check.
+static NEXT_RESOURCE_TAG: AtomicU32 = AtomicU32::new(0);
+
+/// Defines all that `unit` imports. Returns how many callees of scope `caller` an instance may have.
+pub(crate) fn define(linker: &mut Linker<State>, unit: &Compiled, all: &[Compiled]) -> Result<usize> {
+    linker.allow_shadowing(true);
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    if unit.spec.concurrency {
+        wasmtime_wasi::p3::add_to_linker(linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    }
+    let mut definer = Definer { unit, all, slots: HashMap::new() };
+    let engine = unit.component.engine().clone();
+    for (name, import) in unit.component.component_type().imports(&engine) {
+        // Types and shared interfaces that only WASI's own functions mention may go unnamed.
+        let spec = unit.spec.imports.iter().find(|i| i.name == name);
+        match (spec, import.ty) {
+            (Some(spec), ComponentItem::ComponentInstance(ty)) => {
+                definer.interface(linker, spec, &ty)?;
+            }
+            (Some(spec), ComponentItem::ComponentFunc(ty)) => {
+                let ImportSource::Links(links) = &spec.source else {
+                    bail!("nothing satisfies the imported function `{name}`");
+                };
+                let function = definer.link_fn(spec, links, None, name)?;
+                dispatch::define(&mut linker.root(), name, Shape::of(&ty), Arc::new(function))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(definer.slots.len())
+}
+
+struct Definer<'a> {
+    unit: &'a Compiled,
+    all: &'a [Compiled],
+    /// The slot of each callee of scope `caller`: by member and link.
+    slots: HashMap<(usize, *const LinkSpec), usize>,
+}
+
+impl Definer<'_> {
+    fn interface(&mut self, linker: &mut Linker<State>, spec: &ImportSpec, ty: &ComponentInstance) -> Result<()> {
+        let name = spec.interface.as_deref().and_then(|name| name.parse::<InterfaceName>().ok());
+        match (&spec.source, &name) {
+            (ImportSource::Links(links), Some(name)) if http::is_outgoing(name) => {
+                http::define_outgoing(&mut linker.instance(&spec.name)?, name, spec.member, links.clone())
+            }
+            (ImportSource::Links(links), _) => {
+                self.linked(&mut linker.instance(&spec.name)?, spec, links, ty)
+            }
+            (ImportSource::Host, Some(name)) => self.host(linker, spec, name, ty),
+            (ImportSource::Host, None) => bail!("nothing satisfies the imported interface `{}`", spec.name),
+        }
+    }
+
+    /// Interfaces whose functions depend on who calls. Wasmtime's own are defined already.
+    fn host(
+        &self,
+        linker: &mut Linker<State>,
+        spec: &ImportSpec,
+        name: &InterfaceName,
+        ty: &ComponentInstance,
+    ) -> Result<()> {
+        let who = self.identity(spec).clone();
+        let engine = self.unit.component.engine();
+        let functions: Vec<_> = ty.exports(engine).map(|(name, _)| name).collect();
+        let path = (name.namespace.as_str(), name.package.as_str(), name.interface.as_str());
+        let is_p2 = name.version.as_ref().is_some_and(|v| (v.major, v.minor) == (0, 2));
+        match path {
+            ("wasi", "cli", "environment") => {
+                cli::environment(&mut linker.instance(&spec.name)?, who, &functions)
+            }
+            ("wasi", "cli", "stdout") if is_p2 => {
+                cli::output(&mut linker.instance(&spec.name)?, "get-stdout", LogStream::stdout(who))
+            }
+            ("wasi", "cli", "stderr") if is_p2 => {
+                cli::output(&mut linker.instance(&spec.name)?, "get-stderr", LogStream::stderr(who))
+            }
+            ("wasi", "config", _) => config::define(&mut linker.instance(&spec.name)?, who, &functions),
+            ("wasi", "logging", "logging") => logging::define(&mut linker.instance(&spec.name)?, who),
+            ("wasmcloud", "bus", "lattice") => {
+                let returns_result = name.version.as_ref().is_some_and(|v| v.major >= 2);
+                lattice::define(&mut linker.instance(&spec.name)?, spec.member, returns_result)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn linked(
+        &mut self,
+        linker: &mut LinkerInstance<'_, State>,
+        spec: &ImportSpec,
+        links: &[Arc<LinkSpec>],
+        ty: &ComponentInstance,
+    ) -> Result<()> {
+        let engine = self.unit.component.engine();
+        let tag = NEXT_RESOURCE_TAG.fetch_add(1, Ordering::Relaxed);
+        for (name, item) in ty.exports(engine) {
+            match item.ty {
+                ComponentItem::ComponentFunc(ty) => {
+                    let function = self.function(spec, links, name, &ty)?;
+                    dispatch::define(linker, name, Shape::of(&ty), function)?;
+                }
+                ComponentItem::Resource(_) => {
+                    let drops: Vec<_> = links.iter().map(|link| self.resource_drop(spec, link)).collect();
+                    let drops: Arc<[ResourceDrop]> = drops.into();
+                    linker.resource_async(name, ResourceType::host_dynamic(tag), move |mut cx, rep| {
+                        let (route, id) = crate::link::split_handle(drops.len(), rep);
+                        let run = drops.get(route).map(|drop| drop.run(cx.data_mut(), id));
+                        Box::new(async move {
+                            match run {
+                                Some(run) => run.await,
+                                None => Ok(()),
+                            }
+                        })
+                    })?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn function(
+        &mut self,
+        spec: &ImportSpec,
+        links: &[Arc<LinkSpec>],
+        name: &str,
+        ty: &ComponentFunc,
+    ) -> Result<Arc<LinkFn>> {
+        if ty.async_() && !self.unit.spec.concurrency {
+            bail!("`{name}` is async, but the component runs on the engine without concurrency support");
+        }
+        Ok(Arc::new(self.link_fn(spec, links, spec.interface.as_deref(), name)?))
+    }
+
+    fn link_fn(
+        &mut self,
+        spec: &ImportSpec,
+        links: &[Arc<LinkSpec>],
+        interface: Option<&str>,
+        function: &str,
+    ) -> Result<LinkFn> {
+        if links.len() > 256 {
+            bail!("more than 256 links serve the import `{}`", spec.name);
+        }
+        let routes = links
+            .iter()
+            .map(|link| Ok(Route { via: self.via(spec, link, function)?, link: link.clone() }))
+            .collect::<Result<Vec<_>>>()?;
+        let unversioned = interface.unwrap_or(function).split('@').next().unwrap_or_default();
+        Ok(LinkFn {
+            name: interface.map_or_else(|| function.to_owned(), |i| format!("{i}.{function}")),
+            interface: unversioned.to_owned(),
+            member: spec.member,
+            importer: self.identity(spec).clone(),
+            routes,
+        })
+    }
+
+    fn via(&mut self, spec: &ImportSpec, link: &Arc<LinkSpec>, function: &str) -> Result<Via> {
+        match &link.target {
+            LinkTarget::Unit(unit) => {
+                let export = link.exports.iter().find(|(import, _)| *import == spec.original);
+                let export = export.map(|(_, export)| export.as_str());
+                // A function of the world is exported under its own name.
+                let (interface, function) = match &spec.interface {
+                    Some(_) => (export, function),
+                    None => (None, export.unwrap_or(function)),
+                };
+                let target = export_of(self.all, &link.target, interface, function).ok_or_else(|| {
+                    format_err!(
+                        "`{}` exports no `{function}` in `{}`",
+                        link.target_name,
+                        interface.unwrap_or("its world")
+                    )
+                })?;
+                Ok(Via::Unit { unit: *unit, slot: self.slot(spec.member, link), export: target.clone() })
+            }
+            LinkTarget::Provider { provider, link: id, functions } => {
+                let interface = spec.interface.as_deref().unwrap_or_default();
+                let index = functions
+                    .iter()
+                    .position(|f| f.interface == interface && f.function == function)
+                    .ok_or_else(|| format_err!("`{interface}.{function}` is not part of the link"))?;
+                Ok(Via::Provider { provider: provider.clone(), link: *id, function: index })
+            }
+        }
+    }
+
+    fn resource_drop(&mut self, spec: &ImportSpec, link: &Arc<LinkSpec>) -> ResourceDrop {
+        match &link.target {
+            LinkTarget::Unit(unit) => {
+                ResourceDrop::Unit { unit: *unit, slot: self.slot(spec.member, link), scope: link.scope }
+            }
+            LinkTarget::Provider { provider, link, .. } => {
+                ResourceDrop::Provider { provider: provider.clone(), link: *link }
+            }
+        }
+    }
+
+    /// Every import over one link reaches the same callee.
+    fn slot(&mut self, member: usize, link: &Arc<LinkSpec>) -> usize {
+        if link.scope != Scope::Caller {
+            return usize::MAX;
+        }
+        let next = self.slots.len();
+        *self.slots.entry((member, Arc::as_ptr(link))).or_insert(next)
+    }
+
+    fn identity(&self, spec: &ImportSpec) -> &Arc<Identity> {
+        &self.unit.spec.members[spec.member].identity
+    }
+}

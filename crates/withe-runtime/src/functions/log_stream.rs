@@ -1,0 +1,121 @@
+//! What a component prints, line by line into the host's log, under the component's name.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+use crate::spec::Identity;
+
+/// A line longer than this is logged in pieces.
+const MAX_LINE: usize = 16 << 10;
+
+/// Standard output or standard error of one component.
+#[derive(Clone)]
+pub(crate) struct LogStream {
+    identity: Arc<Identity>,
+    is_error: bool,
+}
+
+impl LogStream {
+    pub(crate) fn stdout(identity: Arc<Identity>) -> Self {
+        Self { identity, is_error: false }
+    }
+
+    pub(crate) fn stderr(identity: Arc<Identity>) -> Self {
+        Self { identity, is_error: true }
+    }
+}
+
+impl IsTerminal for LogStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for LogStream {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(Lines { stream: self.clone(), line: Vec::new() })
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(Lines { stream: self.clone(), line: Vec::new() })
+    }
+}
+
+/// Gathers bytes into lines. Never blocks: the log is the host's.
+struct Lines {
+    stream: LogStream,
+    line: Vec<u8>,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            self.line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || self.line.len() >= MAX_LINE {
+                self.emit();
+            }
+        }
+    }
+
+    fn emit(&mut self) {
+        let text = String::from_utf8_lossy(&self.line);
+        let text = text.trim_end_matches(['\n', '\r']);
+        let Identity { application, component, .. } = &*self.stream.identity;
+        if self.stream.is_error {
+            tracing::warn!(target: "component", application, component, "{text}");
+        } else if !text.is_empty() {
+            tracing::info!(target: "component", application, component, "{text}");
+        }
+        self.line.clear();
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            self.emit();
+        }
+    }
+}
+
+impl OutputStream for Lines {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.push(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(64 << 10)
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Lines {
+    async fn ready(&mut self) {}
+}
+
+impl AsyncWrite for Lines {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.push(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

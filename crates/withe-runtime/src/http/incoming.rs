@@ -1,0 +1,208 @@
+//! Requests into a component.
+//!
+//! The guest runs in the task that asked: no task is spawned for a request. It is polled until it has
+//! sent the response's head; if it is not done by then it goes on inside the response's body
+//! ([`super::body`]), and is dropped, and so cancelled, with it.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use http_body_util::BodyExt;
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+use wasmtime::component::{Component, InstancePre};
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::p3::Request as P3Request;
+use wasmtime_wasi_http::p3::bindings::ServiceIndices;
+use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler};
+use withe_rpc::CallError;
+use withe_wit::InterfaceName;
+
+use super::body::GuestBody;
+use super::errors;
+use crate::graph::{Graph, Unit};
+use crate::instance::Instance;
+use crate::state::State;
+use crate::trap;
+
+/// Which HTTP handler a unit exports, its functions already found.
+pub(crate) enum HttpExport {
+    P2(ProxyIndices),
+    P3(ServiceIndices),
+}
+
+impl HttpExport {
+    pub(crate) fn find(pre: &InstancePre<State>, component: &Component) -> wasmtime::Result<Option<Self>> {
+        for (name, _) in component.component_type().exports(component.engine()) {
+            let Ok(name) = name.parse::<InterfaceName>() else { continue };
+            match (name.namespace.as_str(), name.package.as_str(), name.interface.as_str()) {
+                ("wasi", "http", "incoming-handler") => return Ok(Some(Self::P2(ProxyIndices::new(pre)?))),
+                ("wasi", "http", "handler") => return Ok(Some(Self::P3(ServiceIndices::new(pre)?))),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The guest's work on one request: ends when the guest is done.
+pub(super) type Guest = BoxFuture<'static, Result<(), CallError>>;
+
+/// What the guest answered.
+type Answer = Result<http::Response<WasiBody>, HttpError>;
+
+/// A unit's HTTP handler, as an HTTP server sees it.
+pub struct HttpEntry {
+    graph: Arc<Graph>,
+    unit: usize,
+}
+
+impl HttpEntry {
+    /// The handler of the unit whose root is `component`; `None` if it exports none.
+    pub fn new(graph: &Arc<Graph>, component: &str) -> Option<Self> {
+        let unit = graph.find(component)?;
+        graph.unit(unit).http()?;
+        Some(Self { graph: graph.clone(), unit })
+    }
+
+    /// Starts the guest: its future, where its answer will come, and what keeps it going until the
+    /// response's body is through.
+    async fn start(&self, request: http::Request<Body>, deadline: Instant) -> Result<Started, HttpError> {
+        let graph = &self.graph;
+        let mut instance =
+            Unit::checkout(graph, self.unit, deadline).await.map_err(errors::from_call)?;
+        let request = request.map(|body| body.map_err(errors::to_wasi).boxed_unsync());
+        let streaming = instance.store.data_mut().begin_streaming();
+        let (answer_tx, answer) = oneshot::channel::<Answer>();
+        match graph.unit(self.unit).http() {
+            Some(HttpExport::P2(indices)) => {
+                let state = instance.store.data_mut();
+                let scheme = match request.uri().scheme_str() {
+                    Some("https") => Scheme::Https,
+                    _ => Scheme::Http,
+                };
+                let request = state.http().new_incoming_request(scheme, request).map_err(errors::internal)?;
+                let answered = streaming.clone();
+                let out = state
+                    .http()
+                    .new_response_outparam_from_callback(move |answer| {
+                        answered.begin();
+                        _ = answer_tx.send(answer.map_err(|e| errors::from_p2(&e)));
+                    })
+                    .map_err(errors::internal)?;
+                let Instance { store, instance: inner, .. } = &mut *instance;
+                let proxy = indices.load(store, inner).map_err(errors::internal)?;
+                let graph = graph.clone();
+                let unit = self.unit;
+                let guest: Guest = Box::pin(async move {
+                    let handler = proxy.wasi_http_incoming_handler();
+                    match handler.call_handle(&mut instance.store, request, out).await {
+                        Ok(()) => {
+                            graph.unit(unit).checkin(instance);
+                            Ok(())
+                        }
+                        Err(e) => Err(trap::to_call_error(graph.unit(unit), &instance.store, e)),
+                    }
+                });
+                Ok(Started { guest, answer, body_done: None })
+            }
+            Some(HttpExport::P3(indices)) => {
+                let Instance { store, instance: inner, .. } = &mut *instance;
+                let service = indices.load(store, inner).map_err(errors::internal)?;
+                let state = instance.store.data_mut();
+                let (request, io) = P3Request::from_http(state.http().hooks, request);
+                let request = state.table.push(request).map_err(|e| errors::internal(e.into()))?;
+                let (body_done, body_is_done) = oneshot::channel::<()>();
+                let graph = graph.clone();
+                let unit = self.unit;
+                let guest: Guest = Box::pin(async move {
+                    let run = instance.store.run_concurrent(async |accessor| {
+                        let answer = match service.wasi_http_handler().call_handle(accessor, request).await? {
+                            Ok(response) => Ok(accessor.with(|mut access| {
+                                let response = access.data_mut().table.delete(response)?;
+                                response.into_http_with_getter(&mut access, io, State::http)
+                            })?),
+                            Err(e) => Err(errors::from_p3(&e)),
+                        };
+                        streaming.begin();
+                        _ = answer_tx.send(answer);
+                        // The body comes from the guest's tasks, which run only in here.
+                        _ = body_is_done.await;
+                        wasmtime::Result::Ok(())
+                    });
+                    match run.await.flatten() {
+                        Ok(()) => {
+                            graph.unit(unit).checkin(instance);
+                            Ok(())
+                        }
+                        Err(e) => Err(trap::to_call_error(graph.unit(unit), &instance.store, e)),
+                    }
+                });
+                Ok(Started { guest, answer, body_done: Some(body_done) })
+            }
+            None => Err(HttpError::new(HttpErrorKind::Internal, "the component exports no HTTP handler")),
+        }
+    }
+}
+
+struct Started {
+    guest: Guest,
+    answer: oneshot::Receiver<Answer>,
+    body_done: Option<oneshot::Sender<()>>,
+}
+
+impl Started {
+    /// Runs the guest until it has answered or is done.
+    async fn answer(mut self, stall: Duration) -> Result<http::Response<Body>, HttpError> {
+        let mut done = None;
+        let answer = std::future::poll_fn(|cx| {
+            if done.is_none() && let Poll::Ready(result) = self.guest.as_mut().poll(cx) {
+                done = Some(result);
+            }
+            match self.answer.try_recv() {
+                Ok(answer) => Poll::Ready(Some(answer)),
+                Err(_) if done.is_some() => Poll::Ready(None),
+                Err(_) => Poll::Pending,
+            }
+        })
+        .await;
+        let response = match (answer, &done) {
+            (Some(answer), _) => answer?,
+            (None, Some(Err(e))) => return Err(errors::from_call(e.clone())),
+            (None, _) => {
+                let text = "the component returned without a response";
+                return Err(HttpError::new(HttpErrorKind::Handler, text));
+            }
+        };
+        match done {
+            Some(Ok(())) => Ok(response.map(|body| body.map_err(errors::from_wasi).boxed_unsync())),
+            // The head is out, but the body will not be whole.
+            Some(Err(e)) => Ok(response.map(|_| GuestBody::failed(errors::from_call(e)).boxed_unsync())),
+            None => Ok(response.map(|body| {
+                GuestBody::new(body, self.guest, self.body_done, stall).boxed_unsync()
+            })),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl IncomingHandler for HttpEntry {
+    async fn handle(
+        &self,
+        request: http::Request<Body>,
+        deadline: Instant,
+    ) -> Result<http::Response<Body>, HttpError> {
+        let now = Instant::now();
+        let deadline = self.graph.unit(self.unit).deadline(deadline);
+        // Once the head is out, the body may take as long again between any two of its chunks.
+        let stall = deadline.saturating_duration_since(now);
+        let answered = async { self.start(request, deadline).await?.answer(stall).await };
+        timeout_at(deadline.into(), answered)
+            .await
+            .unwrap_or_else(|_| Err(errors::from_call(CallError::Deadline)))
+    }
+}

@@ -1,0 +1,145 @@
+//! What the host asks for: plain data, made from a link plan.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use withe_linker::input::{ConfigMap, Scope};
+use withe_linker::plan::Binding;
+use withe_provider::{FunctionName, LinkId, Provider};
+
+/// A component that is instantiated on its own, with what is fused into it.
+pub struct UnitSpec {
+    /// The root component's name.
+    pub name: String,
+    /// The component to compile: the root itself, or the composition.
+    pub bytes: Arc<[u8]>,
+    /// Whether it needs the engine with concurrency support.
+    pub concurrency: bool,
+    /// The components in it, the root first.
+    pub members: Vec<Member>,
+    /// Every import of `bytes`.
+    pub imports: Vec<ImportSpec>,
+    /// Bounds of one instance.
+    pub limits: UnitLimits,
+    /// What of the machine it may reach.
+    pub grants: UnitGrants,
+}
+
+/// One component in a unit.
+#[derive(Clone)]
+pub struct Member {
+    /// Who it is.
+    pub identity: Arc<Identity>,
+    /// One permit for each instance that may run at a time; `None` for no bound of its own.
+    pub permits: Option<Arc<Semaphore>>,
+}
+
+/// Who a component is: never merged with another's, also in a composition.
+#[derive(Debug)]
+pub struct Identity {
+    /// The application's name.
+    pub application: String,
+    /// The component's name in it.
+    pub component: String,
+    /// Its configuration, for `wasi:config`.
+    pub config: ConfigMap,
+    /// Its environment variables.
+    pub env: Vec<(String, String)>,
+}
+
+/// Bounds of one instance of a unit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UnitLimits {
+    /// The most linear memory in all, in bytes.
+    pub memory: Option<u64>,
+    /// The longest one call from outside may run.
+    pub time: Option<Duration>,
+    /// How many calls from outside an instance may serve; 1 unless the manifest allows more.
+    pub reuse: u32,
+}
+
+/// What of the machine a unit may reach.
+#[derive(Clone, Debug, Default)]
+pub struct UnitGrants {
+    /// Directories.
+    pub directories: Vec<Directory>,
+    /// Sockets and name look-ups.
+    pub network: bool,
+}
+
+/// A directory that a unit may reach.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    /// The path on this machine.
+    pub host: PathBuf,
+    /// The path the component sees.
+    pub guest: String,
+    /// Whether writing is refused.
+    pub read_only: bool,
+}
+
+/// One import of a unit.
+#[derive(Clone)]
+pub struct ImportSpec {
+    /// Its name in the unit's bytes.
+    pub name: String,
+    /// Whose it is: an index into [`UnitSpec::members`] (of a shared one: 0).
+    pub member: usize,
+    /// The name under which that member itself imports it: an interface, a label or a function.
+    pub original: String,
+    /// The interface it is, versioned; `None` for a function of the world.
+    pub interface: Option<String>,
+    /// What satisfies it.
+    pub source: ImportSource,
+}
+
+/// What satisfies an import.
+#[derive(Clone)]
+pub enum ImportSource {
+    /// The host.
+    Host,
+    /// A link; where there are several, `wasmcloud:bus/lattice` chooses among them by name.
+    Links(Vec<Arc<LinkSpec>>),
+}
+
+/// A link that is not fused.
+#[derive(Clone)]
+pub struct LinkSpec {
+    /// The link's name.
+    pub name: String,
+    /// The importer's name.
+    pub source: String,
+    /// The target's name.
+    pub target_name: String,
+    /// How it is bound, for messages.
+    pub binding: Binding,
+    /// How long a callee's instance lives.
+    pub scope: Scope,
+    /// A call's deadline.
+    pub timeout: Duration,
+    /// Whether the deadline is this link's own and enforced here; else the caller's is inherited
+    /// where it is shorter.
+    pub timeout_given: bool,
+    /// For each import (as the importer names it) the export that satisfies it.
+    pub exports: Vec<(String, String)>,
+    /// What it leads to.
+    pub target: LinkTarget,
+}
+
+/// What a link leads to.
+#[derive(Clone)]
+pub enum LinkTarget {
+    /// A unit of the same graph: an index into its units.
+    Unit(usize),
+    /// A provider in this host.
+    Provider {
+        /// The provider.
+        provider: Arc<dyn Provider>,
+        /// The link's number with it.
+        link: LinkId,
+        /// The functions it was told of; their indices are what a call carries.
+        functions: Arc<[FunctionName]>,
+    },
+}

@@ -1,0 +1,179 @@
+//! What a store holds: everything that belongs to one instance of a unit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::functions::{LatticeNames, LogStream};
+use crate::graph::Graph;
+use crate::http::OutgoingHooks;
+use crate::instance::Instance;
+
+/// A callee's instance that lives as long as its caller's, made at the first call.
+pub(crate) type CalleeSlot = Arc<Mutex<Option<Box<Instance>>>>;
+
+pub(crate) struct State {
+    pub(crate) graph: Arc<Graph>,
+    /// Which of the graph's units this is an instance of.
+    pub(crate) unit: usize,
+    /// When the call under way must be over.
+    pub(crate) deadline: Instant,
+    /// Set while the instance handles an HTTP request.
+    streaming: Option<Streaming>,
+    pub(crate) table: ResourceTable,
+    /// Most instances never use WASI's state; it is made when first asked for.
+    wasi: Option<WasiCtx>,
+    http: WasiHttpCtx,
+    pub(crate) hooks: OutgoingHooks,
+    pub(crate) limits: MemoryLimit,
+    /// Callees of scope `caller`, one slot for each such link of the unit.
+    callees: Vec<Option<CalleeSlot>>,
+    /// What `wasmcloud:bus/lattice` chose.
+    pub(crate) lattice: LatticeNames,
+}
+
+impl State {
+    pub(crate) fn new(graph: Arc<Graph>, unit: usize, deadline: Instant) -> Self {
+        let u = graph.unit(unit);
+        Self {
+            deadline,
+            streaming: None,
+            table: ResourceTable::new(),
+            wasi: None,
+            http: WasiHttpCtx::new(),
+            hooks: OutgoingHooks::default(),
+            limits: MemoryLimit { used: 0, most: u.limits().memory.unwrap_or(u64::MAX), refused: false },
+            callees: (0..u.callee_slots()).map(|_| None).collect(),
+            lattice: LatticeNames::default(),
+            unit,
+            graph,
+        }
+    }
+
+    /// When a call made now must be over, if it may take at most `timeout`.
+    pub(crate) fn deadline_of_call(&self, timeout: Duration) -> Instant {
+        let own = Instant::now() + timeout;
+        if self.is_streaming() { own } else { own.min(self.deadline) }
+    }
+
+    /// Begins an HTTP request: until its response's head is out, the deadline holds.
+    pub(crate) fn begin_streaming(&mut self) -> Streaming {
+        self.streaming.insert(Streaming::default()).clone()
+    }
+
+    fn is_streaming(&self) -> bool {
+        self.streaming.as_ref().is_some_and(|s| s.0.load(Ordering::Relaxed))
+    }
+
+    /// The slot of a callee.
+    pub(crate) fn callee(&mut self, slot: usize) -> CalleeSlot {
+        self.callees[slot].get_or_insert_default().clone()
+    }
+
+    fn wasi(&mut self) -> &mut WasiCtx {
+        self.wasi.get_or_insert_with(|| {
+            let unit = self.graph.unit(self.unit);
+            let identity = &unit.members()[0].identity;
+            let mut wasi = WasiCtxBuilder::new();
+            wasi.stdout(LogStream::stdout(identity.clone()));
+            wasi.stderr(LogStream::stderr(identity.clone()));
+            wasi.envs(&identity.env);
+            wasi.allow_tcp(unit.grants().network);
+            wasi.allow_udp(unit.grants().network);
+            if unit.grants().network {
+                wasi.inherit_network().allow_ip_name_lookup(true);
+            }
+            for dir in &unit.grants().directories {
+                let perms = if dir.read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+                if let Err(e) = wasi.preopened_dir(&dir.host, &dir.guest, perms) {
+                    tracing::error!(
+                        component = identity.component,
+                        "granted directory `{}` cannot be opened: {e:#}",
+                        dir.host.display()
+                    );
+                }
+            }
+            wasi.build()
+        })
+    }
+}
+
+/// Whether the head of an HTTP response is out. From then on the one who takes the body watches that
+/// it goes on; the guest may run as long as it does.
+#[derive(Clone, Default)]
+pub(crate) struct Streaming(Arc<AtomicBool>);
+
+impl Streaming {
+    pub(crate) fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi();
+        // Just made.
+        let Some(ctx) = &mut self.wasi else { unreachable!("the context was made in the line above") };
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// Keeps a unit's linear memory within its limit. All memories of an instance count together.
+pub(crate) struct MemoryLimit {
+    used: u64,
+    most: u64,
+    /// Whether growth was refused: a trap soon after is then explained by it.
+    pub(crate) refused: bool,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(desired.saturating_sub(current) as u64);
+        if used > self.most {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        _desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // Tables are bounded by the pool.
+        Ok(true)
+    }
+}
+
+/// At every tick of the epoch: stops a guest whose deadline has passed, and lets other tasks run.
+pub(crate) fn at_epoch(cx: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    if Instant::now() >= cx.data().deadline && !cx.data().is_streaming() {
+        return Err(wasmtime::Error::from(DeadlinePassed));
+    }
+    Ok(UpdateDeadline::Yield(1))
+}
+
+/// The error a guest is stopped with when its deadline has passed.
+#[derive(Debug, thiserror::Error)]
+#[error("the deadline passed")]
+pub(crate) struct DeadlinePassed;

@@ -1,0 +1,125 @@
+//! Calling an export with values written as text (WAVE), for the command line.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::timeout_at;
+use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
+use wasmtime::component::wasm_wave::wasm::DisplayFunc;
+use wasmtime::component::{Type, Val, wasm_wave};
+use withe_rpc::CallError;
+use withe_wit::InterfaceName;
+
+use crate::graph::{Graph, Unit};
+use crate::trap;
+
+/// Which function: of an interface, or of the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionPath {
+    /// `namespace:package/interface`, with or without a version; `None` for the world's own.
+    pub interface: Option<String>,
+    /// The function's name.
+    pub function: String,
+}
+
+/// Why a call from text gave no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WaveError {
+    /// There is no such component to call.
+    #[error("`{0}` cannot be called: it is not instantiated on its own")]
+    NoComponent(String),
+    /// There is no such function, or several.
+    #[error("{0}")]
+    NoFunction(String),
+    /// The arguments are not what the function takes.
+    #[error("{0}")]
+    Arguments(String),
+    /// The function takes or returns what has no text.
+    #[error("{0}")]
+    Unprintable(String),
+    /// The call failed.
+    #[error("{0}")]
+    Failed(CallError),
+}
+
+/// Calls `path` of the unit whose root is `component` with `args`, such as `(1, "a")`; returns the
+/// result's text, empty if there is none.
+///
+/// # Errors
+///
+/// See [`WaveError`].
+pub async fn call(
+    graph: &Arc<Graph>,
+    component: &str,
+    path: &FunctionPath,
+    args: &str,
+    deadline: Instant,
+) -> Result<String, WaveError> {
+    let unit = graph.find(component).ok_or_else(|| WaveError::NoComponent(component.into()))?;
+    let export = graph.unit(unit).find_export(path)?;
+    let run = async {
+        let mut instance = Unit::checkout(graph, unit, deadline).await.map_err(WaveError::Failed)?;
+        let func = instance.instance.get_func(&mut instance.store, export.index);
+        let func = func.ok_or_else(|| WaveError::NoFunction(format!("`{}` is no function", export.name)))?;
+        let ty = func.ty(&instance.store);
+        if let Some(ty) = ty.params().map(|(_, ty)| ty).chain(ty.results()).find(has_no_text) {
+            return Err(WaveError::Unprintable(format!(
+                "`{}` cannot be called from the command line: it takes or returns a {}",
+                export.name,
+                kind(&ty)
+            )));
+        }
+        let text = format!("call{args}");
+        let types: Vec<Type> = ty.params().map(|(_, ty)| ty).collect();
+        let wrong = |e: &dyn std::fmt::Display| {
+            let signature = DisplayFunc(ty.clone()).to_string();
+            WaveError::Arguments(format!("arguments `{args}`: {e}; the function is `{}: {signature}`", path.function))
+        };
+        let parsed = UntypedFuncCall::parse(&text).map_err(|e| wrong(&e))?;
+        let params = parsed.to_wasm_params::<Val>(&types).map_err(|e| wrong(&e))?;
+        if params.len() != types.len() {
+            return Err(wrong(&format!("expected {} arguments, found {}", types.len(), params.len())));
+        }
+        let mut results = vec![Val::Bool(false); ty.results().len()];
+        if let Err(e) = func.call_async(&mut instance.store, &params, &mut results).await {
+            let unit = graph.unit(unit);
+            return Err(WaveError::Failed(trap::to_call_error(unit, &instance.store, e)));
+        }
+        let texts: Result<Vec<_>, _> = results.iter().map(wasm_wave::to_string).collect();
+        texts.map(|t| t.join(", ")).map_err(|e| WaveError::Unprintable(e.to_string()))
+    };
+    timeout_at(deadline.into(), run).await.unwrap_or(Err(WaveError::Failed(CallError::Deadline)))
+}
+
+fn has_no_text(ty: &Type) -> bool {
+    match ty {
+        Type::Own(_) | Type::Borrow(_) | Type::Future(_) | Type::Stream(_) | Type::ErrorContext => true,
+        Type::List(t) => has_no_text(&t.ty()),
+        Type::FixedLengthList(t) => has_no_text(&t.ty()),
+        Type::Map(t) => has_no_text(&t.key()) || has_no_text(&t.value()),
+        Type::Record(t) => t.fields().any(|f| has_no_text(&f.ty)),
+        Type::Tuple(t) => t.types().any(|t| has_no_text(&t)),
+        Type::Variant(t) => t.cases().filter_map(|c| c.ty).any(|t| has_no_text(&t)),
+        Type::Option(t) => has_no_text(&t.ty()),
+        Type::Result(t) => t.ok().into_iter().chain(t.err()).any(|t| has_no_text(&t)),
+        _ => false,
+    }
+}
+
+fn kind(ty: &Type) -> &'static str {
+    match ty {
+        Type::Future(_) => "future",
+        Type::Stream(_) => "stream",
+        Type::ErrorContext => "error context",
+        _ => "resource",
+    }
+}
+
+/// Whether what a person wrote for an interface means `export`: exactly, or without the version.
+pub(crate) fn means(written: &str, export: &str) -> bool {
+    written == export
+        || match (written.parse::<InterfaceName>(), export.parse::<InterfaceName>()) {
+            (Ok(w), Ok(e)) => w.version.is_none() && w.same_interface(&e),
+            _ => false,
+        }
+}
