@@ -1,1 +1,32 @@
-//! Composition: a link plan, or a request, to one component.
+//! Composition: several components become one.
+//!
+//! * [`fuse`]: the components of an application, when it is loaded; each keeps its own identity.
+//!
+//! Pure: bytes in, bytes out. No files, clock, network or async; the same input gives the same
+//! bytes. Every input is validated first, so that no bytes can make a composition panic.
+//!
+//! It is written by this crate itself, not by `wac-graph`: that merges imports by name
+//! alone, knows a resource by its name, and asserts where its input is not what it expects. Here
+//! resources keep the identity that validation gives them, so a separate import such as
+//! `wasi:cli/stdout` can return a stream of the shared `wasi:io/streams`.
+//!
+//! ```text
+//! component ─ linkage ─ (check) ─ assemble ─→ bytes
+//!                │          │         │
+//!           what gets    compare    encode
+//!           what from
+//!           where
+//! ```
+
+mod assemble;
+mod compare;
+mod component;
+mod encode;
+mod error;
+mod fuse;
+mod linkage;
+mod module_names;
+mod names;
+
+pub use error::{Difference, LinkError, ReadError};
+pub use fuse::{Constituent, FuseError, FuseRequest, Fused, FusedImport, Wire, fuse};

@@ -1,0 +1,638 @@
+//! Which import of which part gets what: from an exporter, or from outside.
+//!
+//! This is where a composition is decided; nothing is encoded yet. A *part* is a component taking
+//! part, a *slot* is an import of the composition, which may serve several imports of its parts.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use wasmparser::component_types::{
+    ComponentAnyTypeId, ComponentDefinedTypeId, ComponentEntityType, ComponentValType, ResourceId,
+};
+use withe_wit::InterfaceName;
+
+use crate::compare::{self, Comparison};
+use crate::component::{Component, Home, Item};
+use crate::error::LinkError;
+
+/// A component taking part in a composition.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    /// What messages call it.
+    pub(crate) name: &'a str,
+    pub(crate) component: &'a Component,
+}
+
+/// Imports satisfied by exports: (part, import) to (part, export), all by index.
+pub(crate) type Wires = BTreeMap<(usize, usize), (usize, usize)>;
+
+/// How an import that no wire satisfies becomes an import of the composition.
+pub(crate) enum Place {
+    /// Under its own name, together with every import that the same thing may satisfy.
+    Shared,
+    /// On its own, under this name.
+    Separate(String),
+}
+
+/// Where an import gets what it needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// An import of the composition.
+    Slot(usize),
+    /// An export of a part, by index.
+    Export { part: usize, export: usize },
+    /// A type import that only renames a type of another import of the same part, which says where
+    /// it comes from.
+    Renamed,
+}
+
+/// An import of the composition.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) name: String,
+    /// The interface, where the name is a label.
+    pub(crate) implements: Option<String>,
+    /// Whether imports of other parts may join.
+    pub(crate) shared: bool,
+    /// The imports (part, import) that it serves; never empty.
+    pub(crate) members: Vec<(usize, usize)>,
+}
+
+/// What a resource type really is, however it is called by those who handle it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    /// The resource of this name of an imported instance, or (`None`) an imported resource.
+    Slot { slot: usize, name: Option<String> },
+    /// Defined by a part.
+    Part { part: usize, resource: ResourceId },
+}
+
+/// A composition, decided.
+pub(crate) struct Linkage<'a> {
+    pub(crate) parts: Vec<Part<'a>>,
+    /// For each part, a source for each import.
+    pub(crate) sources: Vec<Vec<Source>>,
+    /// In an order in which each can name the types of those before it.
+    pub(crate) slots: Vec<Slot>,
+    /// The parts in an order in which each comes after those whose exports it is given.
+    pub(crate) order: Vec<usize>,
+    /// The slot, and the name in its instance, under which a type of a part is imported.
+    named: HashMap<(usize, ComponentAnyTypeId), (usize, Option<String>)>,
+}
+
+impl<'a> Linkage<'a> {
+    /// Decides where every import comes from. `place` is asked about those without a wire, part by
+    /// part and in the order of each binary.
+    pub(crate) fn new(
+        parts: Vec<Part<'a>>,
+        wires: &Wires,
+        mut place: impl FnMut(usize, &Item) -> Place,
+    ) -> Result<Self, LinkError> {
+        let order = instantiation_order(&parts, wires)?;
+        let mut link = Linkage {
+            parts,
+            sources: Vec::new(),
+            slots: Vec::new(),
+            order,
+            named: HashMap::new(),
+        };
+        for part in 0..link.parts.len() {
+            let component = link.parts[part].component;
+            let mut sources = Vec::with_capacity(component.imports.len());
+            for (import, item) in component.imports.iter().enumerate() {
+                let source = match wires.get(&(part, import)) {
+                    Some(&(part, export)) => Source::Export { part, export },
+                    None if is_renamed(component, import, &sources) => Source::Renamed,
+                    None => Source::Slot(link.slot_for(part, import, place(part, item))?),
+                };
+                sources.push(source);
+            }
+            link.sources.push(sources);
+        }
+        link.name_types();
+        link.sort_slots()?;
+        Ok(link)
+    }
+
+    /// Everything that is wrong with the types of what has been put together.
+    pub(crate) fn check(&self) -> Vec<LinkError> {
+        let mut errors = Vec::new();
+        for (part, sources) in self.sources.iter().enumerate() {
+            for (import, source) in sources.iter().enumerate() {
+                if let Source::Export {
+                    part: exporter,
+                    export,
+                } = *source
+                {
+                    let expected = &self.parts[part].component.imports[import];
+                    let found = &self.parts[exporter].component.exports[export];
+                    let comparison = Comparison::new(self, part, exporter);
+                    if let Err(difference) = comparison.satisfies(&expected.item.ty, &found.item.ty)
+                    {
+                        errors.push(LinkError::Mismatch {
+                            importer: self.parts[part].name.into(),
+                            import: expected.name.clone(),
+                            exporter: self.parts[exporter].name.into(),
+                            export: found.name.clone(),
+                            difference,
+                        });
+                    }
+                }
+            }
+        }
+        errors.extend(
+            self.slots
+                .iter()
+                .filter_map(|slot| self.check_slot(slot).err()),
+        );
+        errors
+    }
+
+    /// What the resource that a part calls `resource` really is.
+    pub(crate) fn origin(&self, part: usize, resource: ResourceId) -> Origin {
+        let component = self.parts[part].component;
+        if let Some(Home { import, name }) = component.resources.get(&resource) {
+            match self.sources[part][*import] {
+                Source::Slot(slot) => {
+                    return Origin::Slot {
+                        slot,
+                        name: name.clone(),
+                    };
+                }
+                Source::Export {
+                    part: exporter,
+                    export,
+                } => {
+                    if let Some(resource) =
+                        self.exported_resource(exporter, export, name.as_deref())
+                    {
+                        return self.origin(exporter, resource);
+                    }
+                }
+                // A home is where a type is first named, never where it is renamed.
+                Source::Renamed => {}
+            }
+        }
+        Origin::Part { part, resource }
+    }
+
+    /// The slot that imports a part's type under a name, and that name in the slot's instance.
+    pub(crate) fn named(
+        &self,
+        part: usize,
+        id: ComponentAnyTypeId,
+    ) -> Option<&(usize, Option<String>)> {
+        self.named.get(&(part, id))
+    }
+
+    /// A resource as messages name it.
+    pub(crate) fn describe(&self, origin: &Origin) -> String {
+        match origin {
+            Origin::Slot { slot, name } => {
+                let slot = &self.slots[*slot].name;
+                match name {
+                    Some(name) => format!("resource `{name}` of the imported `{slot}`"),
+                    None => format!("the imported resource `{slot}`"),
+                }
+            }
+            Origin::Part { part, resource } => {
+                let part = &self.parts[*part];
+                match part.component.exported_name(*resource) {
+                    Some(name) => format!("resource `{name}` of `{}`", part.name),
+                    None => format!("a resource of `{}`", part.name),
+                }
+            }
+        }
+    }
+
+    fn exported_resource(
+        &self,
+        part: usize,
+        export: usize,
+        name: Option<&str>,
+    ) -> Option<ResourceId> {
+        let component = self.parts[part].component;
+        let ty = match (component.exports[export].item.ty, name) {
+            (ComponentEntityType::Instance(id), Some(name)) => {
+                component.types[id].exports.get(name)?.ty
+            }
+            (ty, None) => ty,
+            _ => return None,
+        };
+        match ty {
+            ComponentEntityType::Type {
+                created: ComponentAnyTypeId::Resource(id),
+                ..
+            } => Some(id.resource()),
+            _ => None,
+        }
+    }
+
+    fn slot_for(&mut self, part: usize, import: usize, place: Place) -> Result<usize, LinkError> {
+        let Item { name, item } = &self.parts[part].component.imports[import];
+        let member = (part, import);
+        let shared = matches!(place, Place::Shared);
+        if shared
+            && let Some(index) = self
+                .slots
+                .iter()
+                .position(|s| s.shared && joins(&s.name, name))
+        {
+            let slot = &mut self.slots[index];
+            if slot.implements != item.implements {
+                let (first, _) = slot.members[0];
+                return Err(LinkError::Labels {
+                    label: name.clone(),
+                    first: self.parts[first].name.into(),
+                    first_implements: slot.implements.clone(),
+                    second: self.parts[part].name.into(),
+                    second_implements: item.implements.clone(),
+                });
+            }
+            if is_newer(name, &slot.name) {
+                slot.name = name.clone();
+            }
+            slot.members.push(member);
+            return Ok(index);
+        }
+        let (name, implements) = match place {
+            Place::Shared => (name.clone(), item.implements.clone()),
+            Place::Separate(label) => {
+                let is_named_interface = name.parse::<InterfaceName>().is_ok()
+                    && matches!(item.ty, ComponentEntityType::Instance(_));
+                (
+                    label,
+                    item.implements
+                        .clone()
+                        .or_else(|| is_named_interface.then(|| name.clone())),
+                )
+            }
+        };
+        self.slots.push(Slot {
+            name,
+            implements,
+            shared,
+            members: vec![member],
+        });
+        Ok(self.slots.len() - 1)
+    }
+
+    fn name_types(&mut self) {
+        for (part, sources) in self.sources.iter().enumerate() {
+            let component = self.parts[part].component;
+            for (import, source) in sources.iter().enumerate() {
+                match (*source, component.imports[import].item.ty) {
+                    (Source::Slot(slot), ComponentEntityType::Instance(id)) => {
+                        for (name, ty) in component.instance_items(id) {
+                            if let ComponentEntityType::Type { created, .. } = ty {
+                                self.named
+                                    .insert((part, *created), (slot, Some(name.to_owned())));
+                            }
+                        }
+                    }
+                    (Source::Slot(slot), ComponentEntityType::Type { created, .. }) => {
+                        self.named.insert((part, created), (slot, None));
+                    }
+                    (Source::Renamed, ComponentEntityType::Type { created, .. }) => {
+                        if let Some(Home { import, name }) = component.homes.get(&created)
+                            && let Source::Slot(slot) = sources[*import]
+                        {
+                            self.named.insert((part, created), (slot, name.clone()));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Puts each slot after those whose types it names, else in the order in which they came up.
+    fn sort_slots(&mut self) -> Result<(), LinkError> {
+        let needs: Vec<_> = (0..self.slots.len())
+            .map(|slot| self.slots_named_by(slot))
+            .collect();
+        let order = topological(&needs).map_err(|cycle| LinkError::SlotCycle {
+            imports: cycle
+                .into_iter()
+                .map(|slot| self.slots[slot].name.clone())
+                .collect(),
+        })?;
+        let mut place = vec![0; order.len()];
+        for (new, old) in order.iter().enumerate() {
+            place[*old] = new;
+        }
+        self.slots = order.iter().map(|slot| self.slots[*slot].clone()).collect();
+        for source in self.sources.iter_mut().flatten() {
+            if let Source::Slot(slot) = source {
+                *slot = place[*slot];
+            }
+        }
+        for (slot, _) in self.named.values_mut() {
+            *slot = place[*slot];
+        }
+        Ok(())
+    }
+
+    /// The other slots whose types a slot's own type refers to.
+    fn slots_named_by(&self, slot: usize) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut seen = HashSet::new();
+        for &(part, import) in &self.slots[slot].members {
+            let component = self.parts[part].component;
+            let item = &component.imports[import];
+            let mut todo = Vec::new();
+            component.types_in(&item.item.ty, &mut todo);
+            // A static function need not mention the resource that its name refers to.
+            todo.extend(component.resource_of_name(&item.name));
+            while let Some(id) = todo.pop() {
+                if !seen.insert((part, id)) {
+                    continue;
+                }
+                let other = match id {
+                    ComponentAnyTypeId::Resource(id) => match self.origin(part, id.resource()) {
+                        Origin::Slot { slot, .. } => Some(slot),
+                        Origin::Part { .. } => None,
+                    },
+                    id => self.named(part, id).map(|(slot, _)| *slot),
+                };
+                match (other, id) {
+                    (Some(other), _) if other != slot => found.push(other),
+                    (_, ComponentAnyTypeId::Defined(id)) => component.children(id, &mut todo),
+                    _ => {}
+                }
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn check_slot(&self, slot: &Slot) -> Result<(), LinkError> {
+        for &(part, import) in &slot.members {
+            let component = self.parts[part].component;
+            let item = &component.imports[import];
+            let unsupported = |what: &str| LinkError::Unsupported {
+                part: self.parts[part].name.into(),
+                extern_name: item.name.clone(),
+                what: what.into(),
+            };
+            match item.item.ty {
+                ComponentEntityType::Func(_) => {}
+                ComponentEntityType::Type { created, .. } if is_value_or_resource(created) => {}
+                ComponentEntityType::Instance(id) => {
+                    for (_, ty) in component.instance_items(id) {
+                        match ty {
+                            ComponentEntityType::Func(_) => {}
+                            ComponentEntityType::Type { created, .. }
+                                if is_value_or_resource(*created) => {}
+                            other => {
+                                return Err(unsupported(&format!(
+                                    "{} inside an instance",
+                                    compare::entity(other)
+                                )));
+                            }
+                        }
+                    }
+                }
+                ref other => return Err(unsupported(compare::entity(other))),
+            }
+        }
+        self.check_merge(slot)
+    }
+
+    /// Whether the imports that a slot serves agree on what they have in common.
+    fn check_merge(&self, slot: &Slot) -> Result<(), LinkError> {
+        let mut first_to_name: HashMap<&str, (usize, &ComponentEntityType)> = HashMap::new();
+        for &(part, import) in &slot.members {
+            let component = self.parts[part].component;
+            let item = &component.imports[import];
+            let items: Vec<(&str, &ComponentEntityType)> = match &item.item.ty {
+                ComponentEntityType::Instance(id) => component.instance_items(*id).collect(),
+                other => vec![("", other)],
+            };
+            for (name, ty) in items {
+                let (first, first_ty) = *first_to_name.entry(name).or_insert((part, ty));
+                Comparison::new(self, first, part)
+                    .same(first_ty, ty)
+                    .map_err(|mut difference| {
+                        if !name.is_empty() {
+                            difference.path.insert(0, format!("`{name}`"));
+                        }
+                        LinkError::Disagreement {
+                            import: item.name.clone(),
+                            first: self.parts[first].name.into(),
+                            second: self.parts[part].name.into(),
+                            difference,
+                        }
+                    })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Component {
+    /// The types that an item's type mentions itself.
+    pub(crate) fn types_in(&self, ty: &ComponentEntityType, found: &mut Vec<ComponentAnyTypeId>) {
+        match ty {
+            ComponentEntityType::Instance(id) => {
+                for (_, ty) in self.instance_items(*id) {
+                    match ty {
+                        // An instance within an instance is refused elsewhere.
+                        ComponentEntityType::Instance(_) => {}
+                        ty => self.types_in(ty, found),
+                    }
+                }
+            }
+            ComponentEntityType::Func(id) => {
+                let func = &self.types[*id];
+                let values = func.params.iter().map(|(_, ty)| ty).chain(&func.result);
+                found.extend(values.filter_map(defined_id));
+            }
+            ComponentEntityType::Type { referenced, .. } => found.push(*referenced),
+            ComponentEntityType::Module(_)
+            | ComponentEntityType::Value(_)
+            | ComponentEntityType::Component(_) => {}
+        }
+    }
+
+    /// The types that a value type is made of, one step down.
+    fn children(&self, id: ComponentDefinedTypeId, found: &mut Vec<ComponentAnyTypeId>) {
+        use wasmparser::component_types::ComponentDefinedType as D;
+        match &self.types[id] {
+            D::Primitive(_) | D::Enum(_) | D::Flags(_) => {}
+            D::Record(ty) => found.extend(ty.fields.values().filter_map(defined_id)),
+            D::Variant(ty) => {
+                found.extend(
+                    ty.cases
+                        .values()
+                        .filter_map(|case| case.ty.as_ref())
+                        .filter_map(defined_id),
+                );
+            }
+            D::Tuple(ty) => found.extend(ty.types.iter().filter_map(defined_id)),
+            D::List { element, .. } | D::FixedLengthList { element, .. } => {
+                found.extend(defined_id(element))
+            }
+            D::Map { key, value, .. } => {
+                found.extend([key, value].into_iter().filter_map(defined_id))
+            }
+            D::Option { ty, .. } => found.extend(defined_id(ty)),
+            D::Result { ok, err, .. } => found.extend(ok.iter().chain(err).filter_map(defined_id)),
+            D::Future { ty, .. } | D::Stream { ty, .. } => {
+                found.extend(ty.iter().filter_map(defined_id))
+            }
+            D::Own(id) | D::Borrow(id) => found.push(ComponentAnyTypeId::Resource(*id)),
+        }
+    }
+
+    /// The imported resource that a function's name (`[static]r.f`) refers to.
+    fn resource_of_name(&self, name: &str) -> Option<ComponentAnyTypeId> {
+        let resource = crate::names::function_resource(name)?;
+        match self.imports[self.import(resource)?].item.ty {
+            ComponentEntityType::Type { created, .. } => Some(created),
+            _ => None,
+        }
+    }
+
+    fn exported_name(&self, resource: ResourceId) -> Option<String> {
+        let is_it = |ty: &ComponentEntityType| {
+            matches!(ty, ComponentEntityType::Type { created: ComponentAnyTypeId::Resource(id), .. }
+                if id.resource() == resource)
+        };
+        self.exports
+            .iter()
+            .find_map(|export| match &export.item.ty {
+                ComponentEntityType::Instance(id) => {
+                    let (name, _) = self.instance_items(*id).find(|(_, ty)| is_it(ty))?;
+                    Some(format!("{}.{name}", export.name))
+                }
+                ty => is_it(ty).then(|| export.name.clone()),
+            })
+    }
+}
+
+fn defined_id(ty: &ComponentValType) -> Option<ComponentAnyTypeId> {
+    match ty {
+        ComponentValType::Type(id) => Some(ComponentAnyTypeId::Defined(*id)),
+        ComponentValType::Primitive(_) => None,
+    }
+}
+
+fn is_value_or_resource(id: ComponentAnyTypeId) -> bool {
+    matches!(
+        id,
+        ComponentAnyTypeId::Resource(_) | ComponentAnyTypeId::Defined(_)
+    )
+}
+
+/// Whether a type import can do without a slot because it only renames what the part has anyway.
+///
+/// A value type from a wired interface can not: a function that the composition imports may have to
+/// name it, and the names of an exporter inside are not known outside.
+fn is_renamed(component: &Component, import: usize, sources: &[Source]) -> bool {
+    let is_resource = matches!(
+        component.imports[import].item.ty,
+        ComponentEntityType::Type {
+            created: ComponentAnyTypeId::Resource(_),
+            ..
+        }
+    );
+    component
+        .renames(import)
+        .is_some_and(|home| is_resource || matches!(sources[home.import], Source::Slot(_)))
+}
+
+/// Whether the import `name` can be served by a shared slot of name `slot`.
+fn joins(slot: &str, name: &str) -> bool {
+    match (slot.parse::<InterfaceName>(), name.parse::<InterfaceName>()) {
+        (Ok(slot), Ok(name)) => name.is_satisfied_by(&slot),
+        _ => slot == name,
+    }
+}
+
+fn is_newer(name: &str, than: &str) -> bool {
+    let version = |name: &str| {
+        name.parse::<InterfaceName>()
+            .ok()
+            .and_then(|name| name.version)
+    };
+    version(name) > version(than)
+}
+
+fn instantiation_order(parts: &[Part], wires: &Wires) -> Result<Vec<usize>, LinkError> {
+    let mut needs = vec![Vec::new(); parts.len()];
+    for ((importer, _), (exporter, _)) in wires {
+        needs[*importer].push(*exporter);
+    }
+    topological(&needs).map_err(|cycle| LinkError::Cycle {
+        parts: cycle
+            .into_iter()
+            .map(|part| parts[part].name.to_owned())
+            .collect(),
+    })
+}
+
+/// Orders `0..needs.len()` so that each comes after what it needs, else ascending. Fails with a
+/// cycle: each of its members needs the next, and the last needs the first.
+fn topological(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
+    let mut order = Vec::with_capacity(needs.len());
+    let mut done = vec![false; needs.len()];
+    for start in 0..needs.len() {
+        // The way from `start` to the node at hand, each with its next need to look at.
+        let mut path: Vec<(usize, usize)> = vec![(start, 0)];
+        while let Some((node, next)) = path.last_mut() {
+            let node = *node;
+            if done[node] {
+                path.pop();
+                continue;
+            }
+            match needs[node].get(*next) {
+                Some(&need) => {
+                    *next += 1;
+                    if let Some(at) = path.iter().position(|(n, _)| *n == need) {
+                        return Err(path[at..].iter().map(|(n, _)| *n).collect());
+                    }
+                    path.push((need, 0));
+                }
+                None => {
+                    done[node] = true;
+                    order.push(node);
+                    path.pop();
+                }
+            }
+        }
+    }
+    Ok(order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_after_needs() {
+        assert_eq!(topological(&[vec![2], vec![], vec![1]]), Ok(vec![1, 2, 0]));
+        assert_eq!(topological(&[vec![], vec![], vec![]]), Ok(vec![0, 1, 2]));
+        assert_eq!(
+            topological(&[vec![1, 2], vec![3], vec![3], vec![]]),
+            Ok(vec![3, 1, 2, 0])
+        );
+        assert_eq!(topological(&[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn names_a_cycle() {
+        assert_eq!(topological(&[vec![1], vec![2], vec![1]]), Err(vec![1, 2]));
+        assert_eq!(topological(&[vec![0]]), Err(vec![0]));
+    }
+
+    #[test]
+    fn joins_by_track() {
+        assert!(joins("wasi:io/streams@0.2.0", "wasi:io/streams@0.2.6"));
+        assert!(!joins("wasi:io/streams@0.2.0", "wasi:io/streams@0.3.0"));
+        assert!(joins("log", "log"));
+        assert!(!joins("log", "wasi:io/streams@0.3.0"));
+        assert!(is_newer("a:b/c@0.2.10", "a:b/c@0.2.9"));
+        assert!(!is_newer("log", "log"));
+    }
+}

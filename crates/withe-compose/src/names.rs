@@ -1,0 +1,114 @@
+//! Import labels of a composition: kebab-case, unique, and telling whose import it is.
+
+use std::collections::HashSet;
+
+/// Gives out labels, each only once.
+#[derive(Default)]
+pub(crate) struct Labels {
+    /// In lower case: labels that differ only in case count as the same.
+    taken: HashSet<String>,
+}
+
+impl Labels {
+    /// `{label}-{import}`, the import's name turned to kebab-case and rid of its version; with `-n2`,
+    /// `-n3`, … behind it when that is taken.
+    pub(crate) fn take(&mut self, label: &str, import: &str) -> String {
+        let words = kebab(import);
+        let base = if words.is_empty() {
+            label.to_owned()
+        } else {
+            format!("{label}-{words}")
+        };
+        let mut name = base.clone();
+        let mut n = 1;
+        while !self.taken.insert(name.to_ascii_lowercase()) {
+            n += 1;
+            name = format!("{base}-n{n}");
+        }
+        name
+    }
+}
+
+/// The letters and digits of a name as kebab-case, its version left out.
+fn kebab(name: &str) -> String {
+    let name = name.split('@').next().unwrap_or(name);
+    let words = name
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    let words = words.map(
+        |word| match word.starts_with(|c: char| c.is_ascii_digit()) {
+            true => format!("n{word}"),
+            false => word.to_owned(),
+        },
+    );
+    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
+}
+
+/// The resource in `[constructor]r`, `[method]r.f` and `[static]r.f`.
+pub(crate) fn function_resource(name: &str) -> Option<&str> {
+    let (kind, rest) = name.strip_prefix('[')?.split_once(']')?;
+    match kind {
+        "constructor" => Some(rest),
+        "method" | "static" => rest.split_once('.').map(|(resource, _)| resource),
+        _ => None,
+    }
+}
+
+/// The same function name for another resource.
+pub(crate) fn rename_function_resource(name: &str, resource: &str) -> Option<String> {
+    let old = function_resource(name)?;
+    let at = name.find(']')? + 1;
+    Some(format!(
+        "{}{resource}{}",
+        &name[..at],
+        &name[at + old.len()..]
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_kebab_case_and_unique() {
+        let mut labels = Labels::default();
+        let table = [
+            (
+                "visits",
+                "wasi:keyvalue/store@0.2.0-draft",
+                "visits-wasi-keyvalue-store",
+            ),
+            (
+                "visits",
+                "wasi:keyvalue/store@0.3.0",
+                "visits-wasi-keyvalue-store-n2",
+            ),
+            ("visits", "cache", "visits-cache"),
+            ("visits-2", "cache", "visits-2-cache"),
+            ("a", "b-c", "a-b-c"),
+            ("a-b", "c", "a-b-c-n2"),
+            ("A-b", "c", "A-b-c-n3"),
+            ("a", "HTTP-get", "a-http-get"),
+            ("a", "url=<https://x.test/1a>", "a-url-https-x-test-n1a"),
+            ("a", "@", "a"),
+        ];
+        for (label, import, want) in table {
+            assert_eq!(labels.take(label, import), want);
+        }
+    }
+
+    #[test]
+    fn finds_and_renames_the_resource_of_a_function() {
+        assert_eq!(function_resource("[constructor]r"), Some("r"));
+        assert_eq!(function_resource("[method]r.f"), Some("r"));
+        assert_eq!(function_resource("f"), None);
+        assert_eq!(
+            rename_function_resource("[static]r.r", "a-r").as_deref(),
+            Some("[static]a-r.r")
+        );
+        assert_eq!(
+            rename_function_resource("[constructor]r", "q").as_deref(),
+            Some("[constructor]q")
+        );
+    }
+}
