@@ -2,11 +2,12 @@
 //!
 //! * [`fuse`]: the components of an application, when it is loaded; each keeps its own identity.
 //! * [`plug`]: components into the imports of another, at build time, by what they export.
+//! * [`wac`]: what a WAC document says, at build time.
 //!
 //! Pure: bytes in, bytes out. No files, clock, network or async; the same input gives the same
 //! bytes. Every input is validated first, so that no bytes can make a composition panic.
 //!
-//! Both are written by this crate itself, not by `wac-graph`: that merges imports by name
+//! The first two are written by this crate itself, not by `wac-graph`: that merges imports by name
 //! alone, knows a resource by its name, and asserts where its input is not what it expects. Here
 //! resources keep the identity that validation gives them, so a separate import such as
 //! `wasi:cli/stdout` can return a stream of the shared `wasi:io/streams`.
@@ -29,7 +30,9 @@ mod linkage;
 mod module_names;
 mod names;
 mod plug;
+mod wac;
 
 pub use error::{Difference, LinkError, ReadError};
 pub use fuse::{Constituent, FuseError, FuseRequest, Fused, FusedImport, Wire, fuse};
 pub use plug::{PlugError, PlugProblem, plug};
+pub use wac::{DocumentError, Place, WacError, wac};
