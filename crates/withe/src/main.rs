@@ -1,1 +1,54 @@
-fn main() {}
+//! The `withe` command: arguments and rendering. What it does is in the crates behind it.
+//!
+//! * [`cli`]: the arguments that all subcommands share, and the list of subcommands.
+//! * [`commands`]: one file for each subcommand.
+//! * [`render`]: results and diagnostics as text and as JSON.
+//! * [`terminal`]: where text goes, and whether it is coloured.
+//!
+//! Results go to standard output; diagnostics, progress and logs to standard error. The exit code
+//! is 0 when all is well, 1 when something is wrong or failed, 2 when the command line makes no sense.
+
+mod catalogue;
+mod cli;
+mod commands;
+mod interrupt;
+mod logging;
+mod progress;
+mod providers;
+mod render;
+mod running;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use cli::Cli;
+use terminal::Terminal;
+
+/// How a command ended that did not fail to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// All is well.
+    Done,
+    /// Something is wrong, and it has been said.
+    Problems,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let terminal = Terminal::new(cli.global.color);
+    let result =
+        logging::start(&cli.global, &terminal).and_then(|()| commands::run(cli.command, &terminal));
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Problems) => ExitCode::FAILURE,
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(usage) => usage.exit(),
+            Err(error) => {
+                terminal.say(&render::diagnostics::failure(&terminal, &error));
+                ExitCode::FAILURE
+            }
+        },
+    }
+}

@@ -47,7 +47,7 @@ const SUGGESTIONS: usize = 3;
 /// # Errors
 ///
 /// If there is none, or it cannot be read.
-pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let unreadable = |source| FileError::Unreadable {
         path: path.into(),
         source,

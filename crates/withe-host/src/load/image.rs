@@ -91,7 +91,15 @@ impl Images<'_> {
             .map(|entry| self.constituent(component, entry))
             .collect();
         let parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
-        self.keep(component, span, plug(&parts))
+        match plug(&parts) {
+            Ok(artifact) => Some(artifact),
+            Err(refusals) => {
+                for refusal in refusals {
+                    self.keep::<()>(component, span, Err(refusal));
+                }
+                None
+            }
+        }
     }
 
     fn constituent(&mut self, component: &str, entry: &Spanned<Image>) -> Option<Artifact> {
@@ -237,29 +245,32 @@ fn in_a_registry(
     }
 }
 
-/// Plugs all but the first of `parts` into the first.
-fn plug(parts: &[Artifact]) -> Result<Artifact, Refusal> {
+/// Plugs all but the first of `parts` into the first; or everything that stands against it.
+fn plug(parts: &[Artifact]) -> Result<Artifact, Vec<Refusal>> {
     let Some((socket, plugs)) = parts.split_first() else {
-        return Err(Refusal {
+        return Err(vec![Refusal {
             code: codes::NOT_COMPOSABLE,
             why: "its `compose:` list is empty".into(),
             help: Some("name the socket first, then what is plugged into it".into()),
-        });
+        }]);
+    };
+    let failed = |why: String| Refusal {
+        code: codes::COMPOSE_FAILED,
+        why,
+        help: Some("`withe inspect FILE` shows what each of them imports and exports".into()),
     };
     let plugs: Vec<_> = plugs
         .iter()
         .map(|part| (stem(&part.path), part.bytes.to_vec()))
         .collect();
-    let composed = withe_compose::plug(&socket.bytes, &plugs).map_err(|error| error.to_string());
-    composed
-        .and_then(|bytes| {
-            Artifact::from_bytes(&socket.path, bytes).map_err(|error| error.to_string())
-        })
-        .map_err(|why| Refusal {
-            code: codes::COMPOSE_FAILED,
-            why,
-            help: Some("`withe inspect FILE` shows what each of them imports and exports".into()),
-        })
+    let bytes = withe_compose::plug(&socket.bytes, &plugs).map_err(|error| {
+        error
+            .problems
+            .iter()
+            .map(|problem| failed(problem.to_string()))
+            .collect::<Vec<_>>()
+    })?;
+    Artifact::from_bytes(&socket.path, bytes).map_err(|error| vec![failed(error.to_string())])
 }
 
 /// The file's name without its extension.

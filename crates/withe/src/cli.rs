@@ -1,0 +1,109 @@
+//! The command line: what all subcommands share, and which there are.
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  withe inspect cart.wasm              what a component imports and exports
+  withe check shop.yaml                all that is wrong with an application
+  withe plan shop.yaml                 how each of its links will be bound, and why
+  withe up shop.yaml                   run it until Ctrl-C
+  withe call add.wasm 'add(1, 2)'      call one export
+
+The exit code is 0 when all is well, 1 when something is wrong, 2 for a wrong command line.";
+
+/// Links WebAssembly components: checked like symbols, bound as cheaply as their placement allows.
+#[derive(Debug, Parser)]
+#[command(name = "withe", version, styles = STYLES, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every subcommand.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Colour in text for people: `auto` means on a terminal, unless `NO_COLOR` is set.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Global options"
+    )]
+    pub(crate) color: ColorChoice,
+    /// Log more; twice for even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
+    pub(crate) verbose: u8,
+    /// Log what FILTER selects, such as `warn,withe_runtime=debug`; the variable `WITHE_LOG` does the
+    /// same.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        help_heading = "Global options"
+    )]
+    pub(crate) log: Option<String>,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Inspect(commands::inspect::Args),
+    Compose(commands::compose::Args),
+    Check(commands::check::Args),
+    Plan(commands::plan::Args),
+    Up(commands::up::Args),
+    Call(commands::call::Args),
+    Explain(commands::explain::Args),
+    Completions(commands::completions::Args),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_subcommand_shows_examples() {
+        for subcommand in Cli::command().get_subcommands() {
+            let help = subcommand
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let call = format!("withe {}", subcommand.get_name());
+            assert!(
+                help.starts_with("Examples:") && help.contains(&call),
+                "{call}: {help}"
+            );
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The subcommands: one file each.
+
+pub(crate) mod call;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod compose;
+pub(crate) mod explain;
+pub(crate) mod inspect;
+pub(crate) mod plan;
+pub(crate) mod up;
+
+use std::path::Path;
+
+use withe_host::load::{self, LoadOptions, Loaded};
+
+use crate::Outcome;
+use crate::cli::Command;
+use crate::providers;
+use crate::render::diagnostics;
+use crate::terminal::Terminal;
+
+/// Carries out `command`.
+///
+/// # Errors
+///
+/// If it could not be carried out: a [`clap::Error`] where the command line makes no sense.
+pub(crate) fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Inspect(args) => inspect::run(&args, terminal),
+        Command::Compose(args) => compose::run(&args, terminal),
+        Command::Check(args) => check::run(&args, terminal),
+        Command::Plan(args) => plan::run(&args, terminal),
+        Command::Up(args) => up::run(&args, terminal),
+        Command::Call(args) => call::run(&args, terminal),
+        Command::Explain(args) => explain::run(&args, terminal),
+        Command::Completions(args) => completions::run(&args, terminal),
+    }
+}
+
+/// Loads the application of the manifest `path`; `None` if it cannot even be read, which has been
+/// said then.
+fn load_application(path: &Path, terminal: &Terminal) -> anyhow::Result<Option<Loaded>> {
+    let options = LoadOptions {
+        host: withe_host::host_interfaces(),
+        ..LoadOptions::default()
+    };
+    match load::load(path, &providers::registry()?, &options) {
+        Ok(loaded) => Ok(Some(loaded)),
+        Err(error) => {
+            terminal.say(&diagnostics::single(terminal, &error.diagnostic()));
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! `withe call`: calls one export of a component.
+
+mod expression;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, ValueEnum};
+use withe_host::FunctionPath;
+use withe_host::load::{self, LoadOptions, Loaded, Registry};
+use withe_linker::input::{BindingChoice, ComponentKind, LinkDefaults, Scope};
+
+use crate::Outcome;
+use crate::cli::Cli;
+use crate::interrupt::Interrupts;
+use crate::progress::Reporter;
+use crate::providers;
+use crate::render::diagnostics;
+use crate::running::{block_on, host};
+use crate::terminal::Terminal;
+use expression::CallExpression;
+
+const EXAMPLES: &str = "\
+Examples:
+  withe call add.wasm 'add(1, 2)'
+  withe call cart.wasm 'shop:api/cart#total([{item: \"pen\", price: 1.5}])' --link prices.wasm
+  withe call cart.wasm 'run()' --link prices.wasm --binding local
+  withe call shop.yaml cart 'shop:api/cart@1.0.0#total([])'";
+
+/// Call one export of a component, and print its result.
+///
+/// Of an application: `withe call APP.yaml COMPONENT CALL` starts it, calls, and stops it. Without a
+/// manifest: `withe call X.wasm CALL` links what X imports to whatever the components given with
+/// `--link` export. CALL names a function as WIT does, `run()` of the world or `ns:pkg/iface#f(1, "a")`
+/// of an interface (the version may be left out where only one fits), with arguments in WAVE. The
+/// result is printed in WAVE. A trap or an error exits with 1 and says why.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, allow_missing_positional = true)]
+pub(crate) struct Args {
+    /// A manifest, or a component.
+    #[arg(value_name = "APP.yaml|X.wasm")]
+    file: PathBuf,
+    /// With a manifest: the component that is called.
+    component: Option<String>,
+    /// The function and its arguments; quote it for the shell.
+    call: CallExpression,
+    /// With a component: another one to link to; may be given several times.
+    #[arg(long, value_name = "Y.wasm")]
+    link: Vec<PathBuf>,
+    /// How links are bound whose manifest does not say.
+    #[arg(long, value_enum, value_name = "BINDING")]
+    binding: Option<BindingArg>,
+    /// How long an instance of a link's target lives where the manifest does not say: as long as its
+    /// caller's, one call, or as long as the application.
+    #[arg(long, value_enum, value_name = "SCOPE")]
+    scope: Option<ScopeArg>,
+    /// The longest that the call may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u32,
+}
+
+/// The bindings there are between components of one host.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum BindingArg {
+    Auto,
+    Fused,
+    Local,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScopeArg {
+    Caller,
+    Call,
+    Shared,
+}
+
+pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let registry = providers::registry()?;
+    let Some((loaded, component)) = load(args, &registry, terminal)? else {
+        return Ok(Outcome::Problems);
+    };
+    // Warnings and notes belong to `check`: here the result is wanted, and nothing beside it.
+    if loaded.diagnostics.has_errors() {
+        let consequence = Some("nothing was called");
+        let report =
+            diagnostics::report(terminal, &loaded.source, &loaded.diagnostics, consequence);
+        terminal.say(&report);
+        return Ok(Outcome::Problems);
+    }
+    block_on(call(args, &component, &loaded, &registry, terminal))
+}
+
+async fn call(
+    args: &Args,
+    component: &str,
+    loaded: &Loaded,
+    registry: &Registry,
+    terminal: &Terminal,
+) -> anyhow::Result<Outcome> {
+    let mut interrupts = Interrupts::new()?;
+    let reporter = Reporter::new(*terminal);
+    let host = host(&reporter)?;
+    let work = async {
+        let running = host.start(loaded, registry).await?;
+        reporter.finish();
+        let CallExpression {
+            interface,
+            function,
+            arguments,
+        } = args.call.clone();
+        let path = FunctionPath {
+            interface,
+            function,
+        };
+        let timeout = Duration::from_secs(args.timeout.into());
+        let result = running
+            .call(component, &path, &format!("({arguments})"), timeout)
+            .await;
+        running.shutdown().await;
+        result.with_context(|| format!("calling `{}` of `{component}`", path.function))
+    };
+    let result = tokio::select! {
+        result = work => result,
+        () = interrupts.next() => Err(anyhow::anyhow!("interrupted")),
+    };
+    reporter.finish();
+    match result? {
+        text if text.is_empty() => {}
+        text => terminal.print(&(text + "\n"))?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// The application and the name of the component to call; `None`, and said why, if it cannot be read.
+fn load(
+    args: &Args,
+    registry: &Registry,
+    terminal: &Terminal,
+) -> anyhow::Result<Option<(Loaded, String)>> {
+    let usage = |kind, message: String| anyhow::Error::from(Cli::command().error(kind, message));
+    let options = LoadOptions {
+        host: withe_host::host_interfaces(),
+        called: args.component.iter().cloned().collect(),
+        defaults: LinkDefaults {
+            binding: args.binding.map(Into::into),
+            scope: args.scope.map(Into::into),
+        },
+    };
+    let file = args.file.display();
+    if is_component(&args.file) {
+        if let Some(name) = &args.component {
+            let message = format!("`{file}` is a component: leave out `{name}`");
+            return Err(usage(ErrorKind::ArgumentConflict, message));
+        }
+        let loaded = load::load_files(&args.file, &args.link, registry, &options);
+        let name = loaded
+            .inputs
+            .as_ref()
+            .and_then(|inputs| inputs.application.components.first());
+        let name = name
+            .map(|component| component.name.value.clone())
+            .unwrap_or_default();
+        return Ok(Some((loaded, name)));
+    }
+    if !args.link.is_empty() {
+        let message =
+            format!("`{file}` is a manifest, and says itself what is linked: leave out `--link`");
+        return Err(usage(ErrorKind::ArgumentConflict, message));
+    }
+    let loaded = match load::load(&args.file, registry, &options) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            terminal.say(&diagnostics::single(terminal, &error.diagnostic()));
+            return Ok(None);
+        }
+    };
+    let names = components(&loaded);
+    match &args.component {
+        Some(name) if loaded.inputs.is_none() || names.contains(name) => {
+            Ok(Some((loaded, name.clone())))
+        }
+        found => {
+            let problem = match found {
+                Some(name) => format!("`{file}` has no component `{name}`"),
+                None => format!("`{file}` is a manifest: say which of its components is called"),
+            };
+            let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+            let message = format!("{problem}; it has {}", names.join(", "));
+            Err(usage(ErrorKind::InvalidValue, message))
+        }
+    }
+}
+
+/// The names of what can be called.
+fn components(loaded: &Loaded) -> Vec<String> {
+    let all = loaded
+        .inputs
+        .iter()
+        .flat_map(|inputs| &inputs.application.components);
+    all.filter(|c| c.kind == ComponentKind::Component)
+        .map(|c| c.name.value.clone())
+        .collect()
+}
+
+/// Whether the file is, or is meant to be, a component rather than a manifest.
+fn is_component(path: &Path) -> bool {
+    use std::io::Read as _;
+
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "wasm" || extension == "wat")
+    {
+        return true;
+    }
+    // Only a regular file: opening a pipe would wait for its other end.
+    let mut start = [0; 4];
+    path.is_file()
+        && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok())
+        && start == *b"\0asm"
+}
+
+impl From<BindingArg> for BindingChoice {
+    fn from(arg: BindingArg) -> Self {
+        match arg {
+            BindingArg::Auto => Self::Auto,
+            BindingArg::Fused => Self::Fused,
+            BindingArg::Local => Self::Local,
+        }
+    }
+}
+
+impl From<ScopeArg> for Scope {
+    fn from(arg: ScopeArg) -> Self {
+        match arg {
+            ScopeArg::Caller => Self::Caller,
+            ScopeArg::Call => Self::Call,
+            ScopeArg::Shared => Self::Shared,
+        }
+    }
+}

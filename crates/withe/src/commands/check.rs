@@ -1,0 +1,70 @@
+//! `withe check`: everything that is wrong with an application.
+
+use std::path::PathBuf;
+
+use withe_host::load::Loaded;
+
+use super::load_application;
+use crate::Outcome;
+use crate::render::units::count;
+use crate::render::{diagnostics, json};
+use crate::terminal::Terminal;
+
+const EXAMPLES: &str = "\
+Examples:
+  withe check shop.yaml
+  withe check shop.yaml --json | jq '.[] | select(.severity == \"error\")'";
+
+/// Report everything that is wrong with an application.
+///
+/// Reads the manifest and every component in it, resolves and checks each link, and shows all
+/// problems at once. Nothing is compiled or started. The exit code is 1 if there are errors.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The application's manifest.
+    #[arg(value_name = "APP.yaml")]
+    manifest: PathBuf,
+    /// Print the diagnostics as a JSON list, with lines and columns, on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let Some(loaded) = load_application(&args.manifest, terminal)? else {
+        return Ok(Outcome::Problems);
+    };
+    if args.json {
+        terminal.print(&json::text(&json::diagnostics(
+            &loaded.source,
+            &loaded.diagnostics,
+        )?)?)?;
+    } else {
+        terminal.say(&diagnostics::report(
+            terminal,
+            &loaded.source,
+            &loaded.diagnostics,
+            None,
+        ));
+    }
+    if loaded.diagnostics.has_errors() {
+        return Ok(Outcome::Problems);
+    }
+    if !args.json {
+        terminal.print(&praise(&loaded))?;
+    }
+    Ok(Outcome::Done)
+}
+
+fn praise(loaded: &Loaded) -> String {
+    let (components, links) = loaded
+        .plan
+        .as_ref()
+        .map_or((0, 0), |plan| (plan.components.len(), plan.links.len()));
+    format!(
+        "{}: {} and {}, no errors\n",
+        loaded.source.path.display(),
+        count(components, "component", "components"),
+        count(links, "link", "links"),
+    )
+}

@@ -1,0 +1,259 @@
+//! `withe plan`: how each link of an application is bound, and why.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use withe_linker::input::{ComponentKind, Scope};
+use withe_linker::plan::{Binding, Plan, PlannedInterface, PlannedLink};
+
+use super::load_application;
+use crate::Outcome;
+use crate::render::table::table;
+use crate::render::units::{count, duration};
+use crate::render::{diagnostics, json};
+use crate::terminal::Terminal;
+
+const EXAMPLES: &str = "\
+Examples:
+  withe plan shop.yaml
+  withe plan shop.yaml --json > plan.json     the same input gives the same bytes
+  withe plan shop.yaml --json | jq '.links[] | {source, target, binding}'";
+
+/// Show how each link of an application will be bound, and why.
+///
+/// One line for each interface of each link: who imports it, who exports it, the binding, how long an
+/// instance of the target lives, and the deadline of a call. Nothing is compiled or started.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The application's manifest.
+    #[arg(value_name = "APP.yaml")]
+    manifest: PathBuf,
+    /// Print the plan as JSON: all that a host is given to carry out.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let Some(loaded) = load_application(&args.manifest, terminal)? else {
+        return Ok(Outcome::Problems);
+    };
+    let consequence = Some("there is no plan");
+    terminal.say(&diagnostics::report(
+        terminal,
+        &loaded.source,
+        &loaded.diagnostics,
+        consequence,
+    ));
+    let Some(plan) = &loaded.plan else {
+        return Ok(Outcome::Problems);
+    };
+    let text = if args.json {
+        json::text(plan)?
+    } else {
+        render(plan)
+    };
+    terminal.print(&text)?;
+    Ok(Outcome::Done)
+}
+
+/// The plan for people.
+pub(crate) fn render(plan: &Plan) -> String {
+    let version = plan
+        .version
+        .as_ref()
+        .map(|v| format!(" {v}"))
+        .unwrap_or_default();
+    let mut text = format!(
+        "{}{version}: {}, {}\n",
+        plan.application,
+        count(plan.components.len(), "component", "components"),
+        count(plan.links.len(), "link", "links"),
+    );
+    if !plan.links.is_empty() {
+        let header = [
+            "SOURCE",
+            "INTERFACE",
+            "TARGET",
+            "BINDING",
+            "SCOPE",
+            "DEADLINE",
+            "WHY",
+        ];
+        let rows: Vec<_> = plan.links.iter().flat_map(rows).collect();
+        text += "\n";
+        text += &table(header, &rows);
+    }
+    let components: Vec<_> = plan
+        .components
+        .iter()
+        .map(|c| {
+            let kind = match c.kind {
+                ComponentKind::Component => "component",
+                ComponentKind::Provider => "provider",
+            };
+            // A digest is recognised by its first digits, as a commit is.
+            let digest: String = c
+                .digest
+                .trim_start_matches("sha256:")
+                .chars()
+                .take(12)
+                .collect();
+            [
+                c.name.clone(),
+                kind.into(),
+                digest,
+                c.host_imports.join(", "),
+            ]
+        })
+        .collect();
+    text += "\n";
+    text += &table(
+        ["COMPONENT", "KIND", "DIGEST", "GIVEN BY THE HOST"],
+        &components,
+    );
+    text
+}
+
+/// One row for each interface of a link; what is the same in all of them only in the first.
+fn rows(link: &PlannedLink) -> Vec<[String; 7]> {
+    // To a provider, instances of components mean nothing: it is one, and serves every link.
+    let scope = match (link.binding, link.scope) {
+        (Binding::Host, _) => "-",
+        (_, Scope::Caller) => "caller",
+        (_, Scope::Call) => "call",
+        (_, Scope::Shared) => "shared",
+    };
+    let binding = match link.binding {
+        Binding::Fused => "fused",
+        Binding::Local => "local",
+        Binding::Host => "host",
+    };
+    let row = |first: bool, interface: String| {
+        let once = |text: &str| {
+            if first {
+                text.to_owned()
+            } else {
+                String::new()
+            }
+        };
+        [
+            once(&link.source),
+            interface,
+            once(&link.target),
+            once(binding),
+            once(scope),
+            once(&duration(Duration::from_millis(link.timeout_ms))),
+            once(&link.why),
+        ]
+    };
+    if link.interfaces.is_empty() {
+        return vec![row(true, "-".into())];
+    }
+    link.interfaces
+        .iter()
+        .enumerate()
+        .map(|(i, interface)| row(i == 0, describe(interface)))
+        .collect()
+}
+
+/// The interface, with the names that differ from it at either end.
+fn describe(interface: &PlannedInterface) -> String {
+    let mut text = interface.interface.clone();
+    if interface.import != interface.interface {
+        text += &format!(" as `{}`", interface.import);
+    }
+    if interface.export != interface.interface {
+        text += &format!(" to {}", interface.export);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use withe_linker::plan::{PlannedComponent, PlannedGrants};
+
+    use super::*;
+
+    fn component(name: &str, kind: ComponentKind, host_imports: &[&str]) -> PlannedComponent {
+        PlannedComponent {
+            name: name.into(),
+            id: format!("shop-{name}"),
+            kind,
+            digest: format!("sha256:{}", "0123456789abcdef".repeat(4)),
+            entry: true,
+            concurrency: false,
+            config: BTreeMap::new(),
+            instances: None,
+            memory: None,
+            time_ms: None,
+            reuse: None,
+            grants: PlannedGrants::default(),
+            host_imports: host_imports.iter().map(|s| (*s).into()).collect(),
+        }
+    }
+
+    fn link(source: &str, target: &str, binding: Binding, interfaces: &[[&str; 3]]) -> PlannedLink {
+        PlannedLink {
+            source: source.into(),
+            target: target.into(),
+            name: "default".into(),
+            interfaces: interfaces
+                .iter()
+                .map(|[interface, import, export]| PlannedInterface {
+                    interface: (*interface).into(),
+                    import: (*import).into(),
+                    export: (*export).into(),
+                })
+                .collect(),
+            binding,
+            why: "because it is so".into(),
+            scope: Scope::Caller,
+            timeout_ms: 30_000,
+            timeout_given: false,
+            locality: None,
+            idempotent: false,
+            source_config: BTreeMap::new(),
+            target_config: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn every_interface_has_a_row() {
+        let store = "wasi:keyvalue/store@0.2.0-draft";
+        let atomics = "wasi:keyvalue/atomics@0.2.0-draft";
+        let plan = Plan {
+            application: "shop".into(),
+            version: Some("1.2.0".into()),
+            components: vec![
+                component(
+                    "cart",
+                    ComponentKind::Component,
+                    &["wasi:cli/environment@0.2.6"],
+                ),
+                component("kv", ComponentKind::Provider, &[]),
+            ],
+            links: vec![
+                link(
+                    "cart",
+                    "prices",
+                    Binding::Fused,
+                    &[[
+                        "shop:api/prices@1.0.0",
+                        "shop:api/prices@1.0.0",
+                        "shop:api/prices@1.2.0",
+                    ]],
+                ),
+                link(
+                    "cart",
+                    "kv",
+                    Binding::Host,
+                    &[[store, "cache", store], [atomics, atomics, atomics]],
+                ),
+            ],
+        };
+        insta::assert_snapshot!(render(&plan), @"");
+    }
+}

@@ -1,0 +1,37 @@
+//! Logs, on standard error.
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Global;
+use crate::terminal::Terminal;
+
+/// Starts logging.
+///
+/// # Errors
+///
+/// If `--log`, or `WITHE_LOG`, is not a filter.
+pub(crate) fn start(global: &Global, terminal: &Terminal) -> anyhow::Result<()> {
+    let given = global
+        .log
+        .clone()
+        .or_else(|| std::env::var("WITHE_LOG").ok());
+    let filter = given.as_deref().unwrap_or(match global.verbose {
+        // A directive holds for every target that begins with its name: `withe` for all our crates.
+        0 => "warn,withe=info",
+        1 => "info,withe=debug",
+        _ => "debug,withe=trace",
+    });
+    let filter = EnvFilter::try_new(filter).with_context(|| {
+        format!("`{filter}` is not a log filter such as `warn,withe_runtime=debug`")
+    })?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(terminal.color_err())
+        .with_writer(std::io::stderr)
+        // It reports a log line that cannot be written on standard error, which is what cannot be
+        // written, and panics.
+        .log_internal_errors(false)
+        .try_init()
+        .map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))
+}

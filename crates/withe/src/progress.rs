@@ -1,0 +1,107 @@
+//! What goes on while an application starts: a line that changes, on a terminal only.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use withe_host::Progress;
+
+use crate::render::units::duration;
+use crate::terminal::Terminal;
+
+/// How often the spinner turns.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Shows progress on standard error, and where the application listens on standard output.
+#[derive(Clone, Debug)]
+pub(crate) struct Reporter {
+    terminal: Terminal,
+    bar: ProgressBar,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Components that are being compiled.
+    compiling: BTreeSet<String>,
+    /// What was said to listen, so that a reload says only what is new.
+    listening: BTreeSet<(String, String)>,
+}
+
+impl Reporter {
+    pub(crate) fn new(terminal: Terminal) -> Self {
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}") {
+            bar.set_style(style);
+        }
+        Self {
+            terminal,
+            bar,
+            state: Arc::default(),
+        }
+    }
+
+    /// What the host calls with what goes on.
+    pub(crate) fn callback(&self) -> Arc<dyn Fn(Progress) + Send + Sync> {
+        let reporter = self.clone();
+        Arc::new(move |progress| reporter.report(progress))
+    }
+
+    /// Takes the line away.
+    pub(crate) fn finish(&self) {
+        self.bar.disable_steady_tick();
+        self.bar.finish_and_clear();
+    }
+
+    fn report(&self, progress: Progress) {
+        // What a panicking holder left behind is still a set of names.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match progress {
+            Progress::Compiling { component } => {
+                state.compiling.insert(component);
+                self.show(&state);
+            }
+            Progress::Compiled {
+                component,
+                cached,
+                took,
+            } => {
+                let how = if cached { "found compiled" } else { "compiled" };
+                tracing::debug!("{how} `{component}` in {}", duration(took));
+                state.compiling.remove(&component);
+                self.show(&state);
+            }
+            Progress::Starting { provider } => self.message(format!("starting {provider}")),
+            Progress::Listening { url, component } => {
+                let line = format!("{url} is served by `{component}`\n");
+                if state.listening.insert((url, component)) {
+                    // That nobody reads it does not stop the application.
+                    let _ = self.bar.suspend(|| self.terminal.print(&line));
+                }
+            }
+        }
+    }
+
+    fn show(&self, state: &State) {
+        if state.compiling.is_empty() {
+            return self.finish();
+        }
+        let names: Vec<_> = state.compiling.iter().map(String::as_str).collect();
+        self.message(format!("compiling {}", names.join(", ")));
+    }
+
+    fn message(&self, text: String) {
+        if self.bar.is_finished() {
+            self.bar.reset();
+        }
+        self.bar.set_message(text);
+        self.bar.enable_steady_tick(TICK);
+    }
+}

@@ -1,0 +1,120 @@
+//! Diagnostics as JSON: as the linker has them, with lines and columns.
+
+use serde::Serialize;
+use serde_json::Value;
+use withe_host::load::SourceText;
+use withe_linker::diagnostic::Label;
+use withe_linker::{Diagnostics, Span};
+
+use super::position::position;
+
+#[derive(Serialize)]
+struct Item<'a> {
+    severity: withe_linker::Severity,
+    code: withe_linker::Code,
+    message: &'a str,
+    file: String,
+    primary: Option<Place<'a>>,
+    related: Vec<Place<'a>>,
+    notes: &'a [String],
+    help: Option<&'a str>,
+}
+
+/// A place: bytes from 0, lines and columns (in characters) from 1; the end is behind the last one.
+#[derive(Serialize)]
+struct Place<'a> {
+    span: Span,
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+    text: &'a str,
+}
+
+/// The diagnostics as a JSON list.
+///
+/// # Errors
+///
+/// If they cannot be serialised, which is a fault of theirs.
+pub(crate) fn diagnostics(
+    source: &SourceText,
+    diagnostics: &Diagnostics,
+) -> serde_json::Result<Value> {
+    let place = |label| place(&source.text, label);
+    let items: Vec<_> = diagnostics
+        .0
+        .iter()
+        .map(|d| Item {
+            severity: d.severity,
+            code: d.code,
+            message: &d.message,
+            file: source.path.display().to_string(),
+            primary: d.primary.as_ref().map(place),
+            related: d.related.iter().map(place).collect(),
+            notes: &d.notes,
+            help: d.help.as_deref(),
+        })
+        .collect();
+    serde_json::to_value(items)
+}
+
+/// `value` on indented lines, ended by a line break.
+///
+/// # Errors
+///
+/// If it cannot be serialised, which is a fault of its own.
+pub(crate) fn text(value: &impl Serialize) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(value).map(|text| text + "\n")
+}
+
+fn place<'a>(text: &str, label: &'a Label) -> Place<'a> {
+    let (start, end) = (
+        position(text, label.span.start),
+        position(text, label.span.end),
+    );
+    Place {
+        span: label.span,
+        line: start.line,
+        column: start.column,
+        end_line: end.line,
+        end_column: end.column,
+        text: &label.text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use withe_linker::{Code, Diagnostic};
+
+    use super::*;
+
+    #[test]
+    fn places_have_lines_and_columns() {
+        let source = SourceText {
+            path: "a.yaml".into(),
+            text: "x: 1\ny: 2\n".into(),
+        };
+        let found = Diagnostics(vec![
+            Diagnostic::error(Code("W0001"), "no").at(Some(Span { start: 8, end: 9 }), "here"),
+            Diagnostic::note(Code("W0002"), "yes"),
+        ]);
+        let json = diagnostics(&source, &found).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!([
+                {
+                    "severity": "error", "code": "W0001", "message": "no", "file": "a.yaml",
+                    "primary": {
+                        "span": {"start": 8, "end": 9}, "line": 2, "column": 4, "end_line": 2,
+                        "end_column": 5, "text": "here"
+                    },
+                    "related": [], "notes": [], "help": null
+                },
+                {
+                    "severity": "note", "code": "W0002", "message": "yes", "file": "a.yaml",
+                    "primary": null, "related": [], "notes": [], "help": null
+                },
+            ])
+        );
+    }
+}

@@ -1,0 +1,63 @@
+//! What `up` and `call` share: the folder for compiled components, the host, the async runtime.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+use withe_host::{Host, HostOptions};
+
+use crate::progress::Reporter;
+
+/// How long work under way may take to finish when an application stops.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+/// How long what is left behind, such as a compilation nobody waits for, may take when all else has
+/// ended.
+const LEFT_BEHIND: Duration = Duration::from_millis(200);
+
+/// Runs `future` on a new async runtime.
+///
+/// # Errors
+///
+/// Those of `future`, or if the runtime cannot start.
+pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = Runtime::new().context("no threads to run on")?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    result
+}
+
+/// A host that keeps what it compiles.
+///
+/// # Errors
+///
+/// As [`Host::new`].
+pub(crate) fn host(reporter: &Reporter) -> anyhow::Result<Host> {
+    let options = HostOptions {
+        cache_dir: cache_dir(),
+        grace: GRACE,
+        progress: reporter.callback(),
+    };
+    Ok(Host::new(options)?)
+}
+
+/// Where compiled components are kept: `WITHE_CACHE_DIR` (set to nothing: nowhere), else the user's
+/// folder for caches.
+fn cache_dir() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).map(PathBuf::from);
+    if let Some(folder) = variable("WITHE_CACHE_DIR") {
+        return (!folder.as_os_str().is_empty()).then_some(folder);
+    }
+    let user = if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        variable("HOME").map(|home| home.join("Library/Caches"))
+    } else {
+        // https://specifications.freedesktop.org/basedir-spec: a relative path is to be ignored.
+        variable("XDG_CACHE_HOME")
+            .filter(|folder| folder.is_absolute())
+            .or_else(|| variable("HOME").map(|home| home.join(".cache")))
+    };
+    user.map(|folder| folder.join("withe"))
+}
