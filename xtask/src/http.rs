@@ -13,6 +13,9 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+/// What we call ourselves: something that must not get into a page as it is.
+pub(crate) const USER_AGENT: &str = "<xtask>";
+
 /// The longest a request may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -63,7 +66,7 @@ async fn exchange(server: SocketAddr, method: &str, path: &str) -> Result<Answer
         .method(method)
         .uri(path)
         .header("host", server.to_string())
-        .header("user-agent", "xtask")
+        .header("user-agent", USER_AGENT)
         .body(Empty::<Bytes>::new())?;
     let answer = async {
         let response = sender.send_request(request).await?;
