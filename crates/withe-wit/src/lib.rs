@@ -6,11 +6,14 @@
 //!
 //! * [`name`]: interface names and the one place that decides whether two of them match.
 //! * [`ty`]: the component model's types as plain data, with ids resolved away.
-//! * [`world`]: a component's imports and exports, read from its bytes.
+//! * [`world`]: a component's imports and exports.
+//! * `read`: a world from a component's bytes; `text`: from WIT, and to WIT.
 //! * [`check`]: whether an export's type can satisfy an import's, and where they first differ.
 
 pub mod check;
 pub mod name;
+mod read;
+mod text;
 pub mod ty;
 pub mod world;
 

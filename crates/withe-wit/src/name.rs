@@ -31,7 +31,10 @@ pub struct NameError {
 impl InterfaceName {
     /// The same name without its version.
     pub fn unversioned(&self) -> Self {
-        Self { version: None, ..self.clone() }
+        Self {
+            version: None,
+            ..self.clone()
+        }
     }
 
     /// Whether both name the same interface when versions are left aside.
@@ -48,7 +51,8 @@ impl InterfaceName {
     /// matches only itself. A missing version matches only a missing version. Either side may be
     /// the newer one: whether the newer one has what the other needs is for the type check to say.
     pub fn is_satisfied_by(&self, export: &Self) -> bool {
-        self.same_interface(export) && versions_compatible(self.version.as_ref(), export.version.as_ref())
+        self.same_interface(export)
+            && versions_compatible(self.version.as_ref(), export.version.as_ref())
     }
 }
 
@@ -87,16 +91,24 @@ impl FromStr for InterfaceName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let err = |why: &str| NameError { text: text.into(), why: why.into() };
+        let err = |why: &str| NameError {
+            text: text.into(),
+            why: why.into(),
+        };
         let (path, version) = match text.split_once('@') {
-            Some((path, v)) => {
-                (path, Some(Version::parse(v).map_err(|e| err(&format!("version `{v}`: {e}")))?))
-            }
+            Some((path, v)) => (
+                path,
+                Some(Version::parse(v).map_err(|e| err(&format!("version `{v}`: {e}")))?),
+            ),
             None => (text, None),
         };
         let (namespace, rest) = path.split_once(':').ok_or_else(|| err("no `:`"))?;
         let (package, interface) = rest.split_once('/').ok_or_else(|| err("no `/`"))?;
-        for (what, part) in [("namespace", namespace), ("package", package), ("interface", interface)] {
+        for (what, part) in [
+            ("namespace", namespace),
+            ("package", package),
+            ("interface", interface),
+        ] {
             if !is_kebab(part) {
                 return Err(err(&format!("`{part}` is not a {what} in kebab-case")));
             }
@@ -110,14 +122,19 @@ impl FromStr for InterfaceName {
     }
 }
 
-/// Whether `s` is a WIT identifier: words of letters and digits joined by single dashes, each
-/// starting with a letter and all lower or all upper case.
+/// Whether `s` is a WIT identifier: words of letters and digits joined by single dashes, each all
+/// lower or all upper case; only the first has to start with a letter.
 pub fn is_kebab(s: &str) -> bool {
-    s.split('-').all(|word| {
-        let upper = word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
-        let lower = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        word.starts_with(|c: char| c.is_ascii_alphabetic()) && (upper || lower)
-    })
+    let word = |w: &str| {
+        let upper = w
+            .chars()
+            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+        let lower = w
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        !w.is_empty() && (upper || lower)
+    };
+    s.starts_with(|c: char| c.is_ascii_alphabetic()) && s.split('-').all(word)
 }
 
 #[cfg(test)]
@@ -130,14 +147,21 @@ mod tests {
 
     #[test]
     fn round_trips() {
-        for s in ["wasi:keyvalue/store@0.2.0-draft", "a:b/c", "wasi:http/types@0.2.6"] {
+        for s in [
+            "wasi:keyvalue/store@0.2.0-draft",
+            "a:b/c",
+            "a:b-2d/c",
+            "wasi:http/types@0.2.6",
+        ] {
             assert_eq!(name(s).to_string(), s);
         }
     }
 
     #[test]
     fn rejects_what_is_not_a_name() {
-        for s in ["", "a", "a:b", "a/b", ":b/c", "a:b/", "a:b/c@", "a:b/c@1", "A:b_c/d", "a:1b/c"] {
+        for s in [
+            "", "a", "a:b", "a/b", ":b/c", "a:b/", "a:b/c@", "a:b/c@1", "A:b_c/d", "a:1b/c",
+        ] {
             assert!(s.parse::<InterfaceName>().is_err(), "{s}");
         }
     }
@@ -160,7 +184,11 @@ mod tests {
             ("a:b/c@1.0.0", "a:b/d@1.0.0", false),
         ];
         for (import, export, want) in table {
-            assert_eq!(name(import).is_satisfied_by(&name(export)), want, "{import} by {export}");
+            assert_eq!(
+                name(import).is_satisfied_by(&name(export)),
+                want,
+                "{import} by {export}"
+            );
         }
     }
 }

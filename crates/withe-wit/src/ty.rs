@@ -152,7 +152,11 @@ impl Type {
             Type::Result(ok, err) => [ok, err].into_iter().flatten().for_each(|t| t.walk(f)),
             Type::Tuple(types) => types.iter().for_each(|t| t.walk(f)),
             Type::Record(r) => r.body.iter().for_each(|(_, t)| t.walk(f)),
-            Type::Variant(v) => v.body.iter().filter_map(|(_, t)| t.as_ref()).for_each(|t| t.walk(f)),
+            Type::Variant(v) => v
+                .body
+                .iter()
+                .filter_map(|(_, t)| t.as_ref())
+                .for_each(|t| t.walk(f)),
             Type::Stream(Some(t)) | Type::Future(Some(t)) => t.walk(f),
             Type::Bool
             | Type::U8
@@ -174,6 +178,40 @@ impl Type {
             | Type::Borrow(_)
             | Type::Stream(None)
             | Type::Future(None) => {}
+        }
+    }
+
+    /// Whether values of this type, or parts of them, arrive over time or outside the value:
+    /// streams, futures and error contexts.
+    pub fn is_asynchronous(&self) -> bool {
+        self.any(|t| matches!(t, Type::Stream(_) | Type::Future(_) | Type::ErrorContext))
+    }
+
+    /// The type's declaration on one line, if it is of a kind that WIT declares:
+    /// `record item { name: string, price: f64 }`.
+    pub fn declaration(&self) -> Option<String> {
+        fn declare<T>(kind: &str, n: &Named<T>, parts: Vec<String>) -> Option<String> {
+            Some(format!(
+                "{kind} {} {{ {} }}",
+                n.name.as_deref().unwrap_or("_"),
+                parts.join(", ")
+            ))
+        }
+        match self {
+            Type::Record(r) => {
+                let fields = r.body.iter().map(|(name, ty)| format!("{name}: {ty}"));
+                declare("record", r, fields.collect())
+            }
+            Type::Variant(v) => {
+                let case = |(name, ty): &(String, Option<Type>)| match ty {
+                    Some(ty) => format!("{name}({ty})"),
+                    None => name.clone(),
+                };
+                declare("variant", v, v.body.iter().map(case).collect())
+            }
+            Type::Enum(e) => declare("enum", e, e.body.to_vec()),
+            Type::Flags(n) => declare("flags", n, n.body.to_vec()),
+            _ => None,
         }
     }
 
@@ -237,7 +275,12 @@ impl fmt::Display for Type {
 /// Functions print as WIT declares them: `increment: func(key: string, by: u64) -> u64`.
 impl fmt::Display for Function {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}func(", self.name, if self.is_async { "async " } else { "" })?;
+        write!(
+            f,
+            "{}: {}func(",
+            self.name,
+            if self.is_async { "async " } else { "" }
+        )?;
         for (i, (name, ty)) in self.params.iter().enumerate() {
             write!(f, "{}{name}: {ty}", if i == 0 { "" } else { ", " })?;
         }

@@ -1,7 +1,7 @@
 //! A component's world: what it imports and exports.
 
 use crate::name::InterfaceName;
-use crate::ty::Function;
+use crate::ty::{Function, Type};
 
 /// Imports and exports, in the order of the binary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,6 +10,29 @@ pub struct World {
     pub imports: Vec<Extern>,
     /// What it offers.
     pub exports: Vec<Extern>,
+    /// Whether code inside uses the component model's async ABI, whatever the types say.
+    pub async_abi: bool,
+}
+
+impl World {
+    /// The import of this name in the binary.
+    pub fn import(&self, name: &str) -> Option<&Extern> {
+        self.imports.iter().find(|e| e.name == name)
+    }
+
+    /// The export of this name in the binary.
+    pub fn export(&self, name: &str) -> Option<&Extern> {
+        self.exports.iter().find(|e| e.name == name)
+    }
+
+    /// Whether running it takes an engine with concurrency support: an async function, a stream, a
+    /// future or an error context in its types, or the async ABI in its code.
+    pub fn uses_concurrency(&self) -> bool {
+        let asynchronous = |f: &Function| f.is_async || f.types().any(Type::is_asynchronous);
+        self.async_abi
+            || (self.imports.iter().chain(&self.exports))
+                .any(|e| e.functions().iter().any(asynchronous))
+    }
 }
 
 /// One import or export.
@@ -20,6 +43,40 @@ pub struct Extern {
     pub name: String,
     /// What it is.
     pub item: ExternItem,
+}
+
+impl Extern {
+    /// The interface, if it is one.
+    pub fn interface(&self) -> Option<&Interface> {
+        match &self.item {
+            ExternItem::Interface(interface) => Some(interface),
+            ExternItem::Function(_) => None,
+        }
+    }
+
+    /// The name of the interface, if it is one that has a name of its own.
+    pub fn interface_name(&self) -> Option<&InterfaceName> {
+        self.interface()?.name.as_ref()
+    }
+
+    /// Its functions: an interface's, or the one that it is.
+    pub fn functions(&self) -> &[Function] {
+        match &self.item {
+            ExternItem::Interface(interface) => &interface.functions,
+            ExternItem::Function(function) => std::slice::from_ref(function),
+        }
+    }
+
+    /// Whether it is an interface under a name other than the interface's own: `cache` in
+    /// `import cache: wasi:keyvalue/store;`, or an inline interface.
+    pub fn is_label(&self) -> bool {
+        self.interface().is_some() && !self.name.contains(':')
+    }
+
+    /// Whether it only names types: such an import needs nobody to satisfy it.
+    pub fn is_types_only(&self) -> bool {
+        (self.interface()).is_some_and(|i| i.functions.is_empty() && i.resources.is_empty())
+    }
 }
 
 /// What an import or export is.
@@ -40,6 +97,9 @@ pub struct Interface {
     pub functions: Vec<Function>,
     /// Resources that it defines.
     pub resources: Vec<String>,
+    /// The other types that it names, in order; a resource that it takes from another interface
+    /// stands here as its handle.
+    pub types: Vec<(String, Type)>,
 }
 
 /// Why bytes are not a component whose world can be read.

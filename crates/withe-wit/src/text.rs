@@ -1,0 +1,117 @@
+//! Worlds from WIT text, and a component's world as WIT text.
+
+use std::panic::catch_unwind;
+
+use wasmparser::component_types::{
+    ComponentAnyTypeId, ComponentEntityType, ComponentItem, ComponentType,
+};
+use wasmparser::types::TypesRef;
+use wasmparser::{Validator, WasmFeatures};
+use wit_component::{DecodedWasm, WitPrinter};
+use wit_parser::{Resolve, SourceMap, UnresolvedPackageGroup};
+
+use crate::read::Reader;
+use crate::world::{ReadError, World};
+
+impl World {
+    /// The world named `world` of the last of `packages`, each the text of a WIT package; the
+    /// others are what it uses, in any order. Its interfaces are complete, where a component's
+    /// imports list only what is used.
+    ///
+    /// # Errors
+    ///
+    /// If a text is not WIT, a package uses one that is not there, or there is no such world: says
+    /// which and where.
+    pub fn from_wit(packages: &[&str], world: &str) -> Result<World, String> {
+        let bytes = encode(packages)?;
+        let types = Validator::new_with_features(WasmFeatures::all())
+            .validate_all(&bytes)
+            .map_err(|e| e.to_string())?;
+        let types = types.as_ref();
+        let Some(ty) = world_type(types, world) else {
+            return Err(format!("the package has no world `{world}`"));
+        };
+        Reader::new(types)
+            .world(ty.imports.iter().map(borrow), ty.exports.iter().map(borrow))
+            .map_err(|e| e.to_string())
+    }
+
+    /// The world of the component `bytes` as WIT text, with the interfaces that it uses.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not a component, or one whose world WIT cannot express.
+    pub fn wit(bytes: &[u8]) -> Result<String, ReadError> {
+        World::read(bytes)?;
+        // The decoder asserts what a valid component may break (see `read`), so a panic of its is
+        // taken as what it is: it cannot express this component.
+        let printed = catch_unwind(|| match wit_component::decode(bytes) {
+            Ok(decoded @ DecodedWasm::Component(..)) => {
+                print(&decoded).map_err(|e| format!("{e:#}"))
+            }
+            Ok(DecodedWasm::WitPackage(..)) => Err("it is a WIT package".into()),
+            Err(e) => Err(format!("{e:#}")),
+        });
+        printed
+            .unwrap_or_else(|_| Err("WIT cannot express its world".into()))
+            .map_err(ReadError::Malformed)
+    }
+}
+
+/// The last of `packages` in WIT's binary form. Going by way of it leaves one place that
+/// understands types: the reader of binaries.
+fn encode(packages: &[&str]) -> Result<Vec<u8>, String> {
+    let parse = |(i, text): (usize, &&str)| -> Result<UnresolvedPackageGroup, String> {
+        let mut map = SourceMap::default();
+        map.push_str(&format!("package {}", i + 1), *text);
+        map.parse().map_err(|(map, e)| e.render(&map))
+    };
+    let mut groups = packages
+        .iter()
+        .enumerate()
+        .map(parse)
+        .collect::<Result<Vec<_>, _>>()?;
+    let main = groups.pop().ok_or("there is no package")?;
+    let mut resolve = Resolve {
+        all_features: true,
+        ..Resolve::default()
+    };
+    let package = resolve
+        .push_groups(main, groups)
+        .map_err(|e| e.render(&resolve.source_map))?;
+    wit_component::encode(&resolve, package).map_err(|e| format!("{e:#}"))
+}
+
+/// The type of `world` in a WIT package: the package exports, for each world, a component type
+/// whose one export is a component with the world's imports and exports.
+fn world_type<'a>(types: TypesRef<'a>, world: &str) -> Option<&'a ComponentType> {
+    let ComponentEntityType::Type {
+        created: ComponentAnyTypeId::Component(id),
+        ..
+    } = types.component_item_for_export(world)?.ty
+    else {
+        return None;
+    };
+    match types.get(id)?.exports.values().next()?.ty {
+        ComponentEntityType::Component(id) => types.get(id),
+        _ => None,
+    }
+}
+
+fn borrow<'a>((name, item): (&'a String, &'a ComponentItem)) -> (&'a str, &'a ComponentItem) {
+    (name, item)
+}
+
+/// Prints the root package, and every package that it uses as a nested one.
+fn print(decoded: &DecodedWasm) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+    let (resolve, root) = (decoded.resolve(), decoded.package());
+    let others: Vec<_> = resolve
+        .packages
+        .iter()
+        .map(|(id, _)| id)
+        .filter(|id| *id != root)
+        .collect();
+    let mut printer = WitPrinter::default();
+    printer.print(resolve, root, &others)?;
+    Ok(printer.output.to_string())
+}
