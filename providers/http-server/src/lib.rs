@@ -1,1 +1,60 @@
-//! The http-server provider.
+//! The http-server provider: listens for HTTP and hands each request to the component that it is
+//! linked to.
+//!
+//! It is a link's source. Links that ask for the same address share a listener, which tells them
+//! apart by host and path. What a request meets, in order:
+//!
+//! * [`listener`]: the socket, the accept loop and its limit, draining;
+//! * [`connection`]: TLS and hyper, one task a connection;
+//! * [`exchange`]: one request: route, policy, the component, the response;
+//! * [`routes`]: which link a host and path belong to;
+//! * [`cors`]: what browsers are told about other origins;
+//! * [`body`]: bodies in both directions, streamed.
+//!
+//! Nothing on a request's way takes a lock, but for registering with tokio's timer and the link's
+//! stop signal once it has to wait.
+
+mod body;
+mod config;
+mod connection;
+mod cors;
+mod exchange;
+mod listener;
+mod provider;
+mod routes;
+mod stall;
+mod stop;
+mod tls;
+
+use std::sync::Arc;
+
+use withe_provider::{Alias, Descriptor};
+
+pub use provider::HttpServer;
+
+/// What is known of the provider without starting it.
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "http-server",
+    version: env!("CARGO_PKG_VERSION"),
+    summary: "listens for HTTP and hands requests to components",
+    wit: &[
+        include_str!("../../../wit/wasi-io-0.2.12/package.wit"),
+        include_str!("../../../wit/wasi-clocks-0.2.12/package.wit"),
+        include_str!("../../../wit/wasi-http-0.2.12/package.wit"),
+        include_str!("../../../wit/wasi-clocks-0.3.0/package.wit"),
+        include_str!("../../../wit/wasi-http-0.3.0/package.wit"),
+        include_str!("../wit/provider.wit"),
+    ],
+    aliases: &[
+        Alias {
+            image: "ghcr.io/wasmcloud/http-server",
+            config: &[],
+        },
+        Alias {
+            image: "wasmcloud+builtin://http-server",
+            config: &[],
+        },
+    ],
+    check_config: config::check,
+    create: |config| Arc::new(HttpServer::new(config)),
+};

@@ -1,0 +1,205 @@
+//! Which link a request belongs to. Pure: a table is built when links change, and only read after.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// Where requests for a link go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Only for this host, in lower case: `example.com` for any port, `example.com:8000` for one.
+    pub(crate) host: Option<String>,
+    /// Only for this path and those below it. Without a slash at its end: the root is empty.
+    pub(crate) path: String,
+}
+
+impl Place {
+    /// As people write it.
+    pub(crate) fn describe(&self) -> String {
+        let path = if self.path.is_empty() {
+            "/"
+        } else {
+            &self.path
+        };
+        match &self.host {
+            Some(host) => format!("host `{host}`, path `{path}`"),
+            None => format!("path `{path}`"),
+        }
+    }
+}
+
+/// Reads a path as links give it: `/`, `/api`, `/api/`, or `/api/*` and `/api/{*rest}` as v1 has
+/// them, which mean the same here because a path stands for all below it. `Err` says what is
+/// expected.
+pub(crate) fn parse_path(text: &str) -> Result<String, &'static str> {
+    let (path, last) = text.rsplit_once('/').ok_or("a path that starts with `/`")?;
+    let wildcard = last.starts_with('*') || (last.starts_with("{*") && last.ends_with('}'));
+    let path = if wildcard || last.is_empty() {
+        path
+    } else {
+        text
+    };
+    if !path.is_empty() && !path.starts_with('/') {
+        return Err("a path that starts with `/`");
+    }
+    if path.contains(['{', '}', '*', '?', '#', ' ']) || path.contains("/:") {
+        return Err(
+            "a plain path, such as `/api`: it stands for all below it, patterns cannot be used",
+        );
+    }
+    Ok(path.trim_end_matches('/').to_owned())
+}
+
+/// The routes of one listener. A route for a host goes before those for all hosts; among them, a
+/// longer path before a shorter one.
+#[derive(Clone, Debug)]
+pub(crate) struct Table<R> {
+    hosts: HashMap<String, Paths<R>>,
+    any: Paths<R>,
+}
+
+/// Paths, longest first.
+type Paths<R> = Vec<(String, R)>;
+
+impl<R: Clone> Table<R> {
+    /// A table of `routes`, each in a place of its own.
+    pub(crate) fn new<'a>(routes: impl IntoIterator<Item = (&'a Place, R)>) -> Self {
+        let mut table = Self {
+            hosts: HashMap::new(),
+            any: Vec::new(),
+        };
+        for (place, route) in routes {
+            let paths = match &place.host {
+                Some(host) => table.hosts.entry(host.clone()).or_default(),
+                None => &mut table.any,
+            };
+            paths.push((place.path.clone(), route));
+        }
+        for paths in table.hosts.values_mut().chain([&mut table.any]) {
+            paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        }
+        table
+    }
+
+    /// Whether nothing is served.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.any.is_empty() && self.hosts.is_empty()
+    }
+
+    /// Whether hosts matter.
+    pub(crate) fn needs_host(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
+    /// The route for `path` on `host`.
+    pub(crate) fn find(&self, host: Option<&str>, path: &str) -> Option<&R> {
+        if let Some(host) = host.filter(|_| self.needs_host()) {
+            let host = match host.bytes().any(|b| b.is_ascii_uppercase()) {
+                true => Cow::Owned(host.to_ascii_lowercase()),
+                false => Cow::Borrowed(host),
+            };
+            for name in [&*host, without_port(&host)] {
+                if let Some(route) = self.hosts.get(name).and_then(|paths| longest(paths, path)) {
+                    return Some(route);
+                }
+            }
+        }
+        longest(&self.any, path)
+    }
+}
+
+fn longest<'t, R>(paths: &'t Paths<R>, path: &str) -> Option<&'t R> {
+    let below = |prefix: &str| match path.strip_prefix(prefix) {
+        Some(rest) => prefix.is_empty() || rest.is_empty() || rest.starts_with('/'),
+        None => false,
+    };
+    paths
+        .iter()
+        .find(|(prefix, _)| below(prefix))
+        .map(|(_, route)| route)
+}
+
+/// `host` without a port. An IPv6 address keeps its brackets.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(host: &str, path: &str) -> Place {
+        let host = (!host.is_empty()).then(|| host.to_owned());
+        Place {
+            host,
+            path: parse_path(path).unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_most_specific_route_wins() {
+        let places = [
+            place("", "/"),
+            place("", "/api"),
+            place("", "/api/v2/"),
+            place("a.example", "/"),
+            place("a.example:8443", "/api"),
+            place("[::1]", "/six"),
+        ];
+        let table = Table::new(places.iter().zip(0..));
+        let cases = [
+            (None, "/", Some(0)),
+            (None, "/api", Some(1)),
+            (None, "/api/", Some(1)),
+            (None, "/apiary", Some(0)),
+            (None, "/api/v1", Some(1)),
+            (None, "/api/v2/x", Some(2)),
+            (Some("b.example"), "/api", Some(1)),
+            (Some("a.example"), "/api", Some(3)),
+            (Some("A.Example:80"), "/api", Some(3)),
+            (Some("a.example:8443"), "/api/x", Some(4)),
+            (Some("a.example:8443"), "/x", Some(3)),
+            (Some("[::1]:80"), "/six", Some(5)),
+            (Some("[::1]"), "/seven", Some(0)),
+        ];
+        for (host, path, want) in cases {
+            assert_eq!(table.find(host, path).copied(), want, "{host:?} {path}");
+        }
+    }
+
+    #[test]
+    fn without_a_catch_all_some_requests_belong_to_nobody() {
+        let places = [place("", "/api"), place("a.example", "/")];
+        let table = Table::new(places.iter().zip(0..));
+        assert_eq!(table.find(None, "/"), None);
+        assert_eq!(table.find(Some("b.example"), "/x"), None);
+        assert!(!table.is_empty());
+        assert!(Table::<()>::new([]).is_empty());
+    }
+
+    #[test]
+    fn paths_are_read_as_v1_writes_them() {
+        let paths = [
+            ("/", ""),
+            ("/api", "/api"),
+            ("/api/", "/api"),
+            ("/a/b//", "/a/b"),
+        ];
+        let wild = [
+            ("/*", ""),
+            ("/api/*", "/api"),
+            ("/api/*rest", "/api"),
+            ("/api/{*rest}", "/api"),
+        ];
+        for (text, want) in paths.into_iter().chain(wild) {
+            assert_eq!(parse_path(text).as_deref(), Ok(want), "{text}");
+        }
+        for text in [
+            "", "api", "api/x", "/a/{id}", "/a/:id", "/a/*/b", "/a?b", "{*rest}",
+        ] {
+            assert!(parse_path(text).is_err(), "{text}");
+        }
+    }
+}
