@@ -1,6 +1,6 @@
 //! The manifest's outermost maps: metadata, components, policies.
 
-use withe_linker::input::{Application, Policy, Spanned};
+use withe_linker::input::{Application, Component, Policy, Spanned};
 use withe_linker::{Diagnostic, Diagnostics};
 
 use crate::fields::{Fields, Texts};
@@ -21,17 +21,8 @@ pub(crate) fn read(out: &mut Diagnostics, root: &Node) -> Option<Application> {
         .require(out, "spec")
         .and_then(|node| Fields::of(out, &shapes::SPEC, node));
 
-    let mut components = Vec::new();
-    let mut policies = Vec::new();
-    if let Some(spec) = &spec {
-        let items = match spec.require(out, "components") {
-            Some(_) => spec.list(out, "components"),
-            None => &[],
-        };
-        components.extend(items.iter().filter_map(|node| component::read(out, node)));
-        let items = spec.list(out, "policies");
-        policies.extend(items.iter().filter_map(|node| read_policy(out, node)));
-    }
+    let components = spec.as_ref().map(|spec| read_components(out, spec));
+    let policies = spec.as_ref().map(|spec| read_policies(out, spec));
     Some(Application {
         // Without a name there is an error, and nothing will run under this one.
         name: metadata
@@ -40,8 +31,8 @@ pub(crate) fn read(out: &mut Diagnostics, root: &Node) -> Option<Application> {
         version: metadata.version,
         description: metadata.description,
         shared: metadata.shared,
-        components,
-        policies,
+        components: components.unwrap_or_default(),
+        policies: policies.unwrap_or_default(),
     })
 }
 
@@ -148,6 +139,29 @@ fn is_subdomain(domain: &str) -> bool {
                 && part.ends_with(|c: char| c.is_ascii_alphanumeric())
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
         })
+}
+
+fn read_components(out: &mut Diagnostics, spec: &Fields<'_>) -> Vec<Component> {
+    spec.require(out, "components");
+    let Some(items) = spec.list(out, "components") else {
+        return Vec::new();
+    };
+    if items.is_empty() {
+        out.push(
+            Diagnostic::warning(codes::NOTHING_RUNS, "the application has no components")
+                .at(Some(spec.key_place("components")), "nothing to run")
+                .with_help("add an entry to `spec.components`"),
+        );
+    }
+    let items = items.iter();
+    items
+        .filter_map(|node| component::read(out, node))
+        .collect()
+}
+
+fn read_policies(out: &mut Diagnostics, spec: &Fields<'_>) -> Vec<Policy> {
+    let items = spec.list(out, "policies").unwrap_or_default().iter();
+    items.filter_map(|node| read_policy(out, node)).collect()
 }
 
 fn read_policy(out: &mut Diagnostics, node: &Node) -> Option<Policy> {

@@ -7,7 +7,7 @@ use withe_linker::input::{
 use withe_linker::{Diagnostic, Diagnostics};
 
 use crate::fields::{Fields, text};
-use crate::node::{Node, Value, shorten};
+use crate::node::{Node, shorten};
 use crate::{codes, image, shapes, traits, values};
 
 /// Reads a component or provider. What has a name is returned however wrong the rest is, so that
@@ -17,7 +17,7 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
     let name = fields.required_text(out, "name");
     let kind = read_kind(out, &fields);
     let properties = read_properties(out, &fields, kind);
-    let traits = fields.list(out, "traits");
+    let traits = fields.list(out, "traits").unwrap_or_default();
     let traits = traits::read(out, traits);
     let place = fields.place();
     let Properties {
@@ -181,7 +181,7 @@ fn read_image(
         );
     }
     match *first {
-        "image" => fields.parsed(out, "image", codes::BAD_IMAGE, image::read),
+        "image" => fields.parsed(out, "image", codes::BAD_IMAGE, "an image", image::read),
         "compose" => read_compose(out, fields),
         _ => read_shared(out, fields),
     }
@@ -189,7 +189,7 @@ fn read_image(
 
 fn read_compose(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Spanned<Image>> {
     let place = fields.key_place("compose");
-    let items = fields.list(out, "compose");
+    let items = fields.list(out, "compose")?;
     let mut images = Vec::new();
     for item in items {
         let Some(found) = text(out, "an entry of `compose`", item) else {
@@ -214,29 +214,23 @@ fn read_compose(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Spanned<Im
                         problem.why
                     ),
                 )
-                .at(found.span, "here")
+                .at(found.span, "not an image")
                 .with_help(problem.help),
             ),
         }
     }
     if items.len() < 2 {
-        // Something that is not a list was reported as such.
-        if matches!(
-            fields.get("compose").map(|n| &n.value),
-            Some(Value::List(_))
-        ) {
-            out.push(
-                Diagnostic::error(
-                    codes::BAD_COMPOSE,
-                    "`compose` needs at least two components",
-                )
-                .at(
-                    Some(place),
-                    "the socket first, then what is plugged into it",
-                )
-                .with_help("write a single component as `image: …`"),
-            );
-        }
+        out.push(
+            Diagnostic::error(
+                codes::BAD_COMPOSE,
+                "`compose` needs at least two components",
+            )
+            .at(
+                Some(place),
+                "the socket first, then what is plugged into it",
+            )
+            .with_help("write a single component as `image: …`"),
+        );
         return None;
     }
     (images.len() == items.len()).then(|| Spanned::new(Image::Compose(images), place))
@@ -261,7 +255,7 @@ pub(crate) fn read_config(
     name: &'static str,
 ) -> Vec<NamedConfig> {
     let mut list = Vec::new();
-    for item in fields.list(out, name) {
+    for item in fields.list(out, name).unwrap_or_default() {
         let Some(entry) = Fields::of(out, &shapes::CONFIG, item) else {
             continue;
         };
@@ -277,7 +271,7 @@ pub(crate) fn read_config(
 /// A `secrets` list.
 pub(crate) fn read_secrets(out: &mut Diagnostics, fields: &Fields<'_>) -> Vec<SecretRef> {
     let mut list = Vec::new();
-    for item in fields.list(out, "secrets") {
+    for item in fields.list(out, "secrets").unwrap_or_default() {
         let Some(entry) = Fields::of(out, &shapes::SECRET, item) else {
             continue;
         };
@@ -311,8 +305,14 @@ fn read_limits(out: &mut Diagnostics, fields: &Fields<'_>) -> Limits {
         return Limits::default();
     };
     Limits {
-        memory: limits.parsed(out, "memory", codes::BAD_SIZE, values::size),
-        time: limits.parsed(out, "time", codes::BAD_DURATION, values::duration),
+        memory: limits.parsed(out, "memory", codes::BAD_SIZE, "a size", values::size),
+        time: limits.parsed(
+            out,
+            "time",
+            codes::BAD_DURATION,
+            "a duration",
+            values::duration,
+        ),
     }
 }
 
@@ -323,7 +323,7 @@ fn read_grants(out: &mut Diagnostics, fields: &Fields<'_>) -> Grants {
     let Some(grants) = grants else {
         return Grants::default();
     };
-    let directories = grants.list(out, "directories").iter();
+    let directories = grants.list(out, "directories").unwrap_or_default().iter();
     Grants {
         directories: directories
             .filter_map(|node| read_directory(out, node))

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use withe_linker::input::{Span, Spanned};
-use withe_linker::{Diagnostic, Diagnostics};
+use withe_linker::{Code, Diagnostic, Diagnostics};
 
 use crate::codes;
 use crate::node::{Entry, Node, Scalar, Value, shorten};
 use crate::shapes::{self, EXTENSION_PREFIX, Shape};
 use crate::suggest;
+use crate::values::Unreadable;
 
 /// A map whose fields are known by its shape.
 pub(crate) struct Fields<'n> {
@@ -58,15 +59,15 @@ impl<'n> Fields<'n> {
         let found = self.get(name);
         if found.is_none() {
             let what = self.shape.what;
-            let diagnostic = match self.entry(name) {
-                Some(entry) => {
-                    Diagnostic::error(codes::MISSING_FIELD, format!("`{name}` in {what} is empty"))
-                        .at(Some(entry.key_span), "no value")
-                }
-                None => Diagnostic::error(codes::MISSING_FIELD, format!("{what} has no `{name}`"))
-                    .at(Some(self.place()), format!("`{name}` is missing here")),
-            };
-            out.push(diagnostic.with_help(format!("add `{name}: …`")));
+            out.push(match self.entry(name) {
+                Some(entry) => report_empty(name, what, entry.key_span),
+                None => Diagnostic::error(
+                    codes::MISSING_FIELD,
+                    format!("missing field `{name}` in {what}"),
+                )
+                .at(Some(self.place()), format!("`{name}` is missing here"))
+                .with_help(format!("add `{name}: …`")),
+            });
         }
         found
     }
@@ -89,13 +90,7 @@ impl<'n> Fields<'n> {
         let node = self.require(out, name)?;
         let found = text(out, &format!("`{name}`"), node)?;
         if found.value.trim().is_empty() {
-            out.push(
-                Diagnostic::error(
-                    codes::MISSING_FIELD,
-                    format!("`{name}` in {} is empty", self.shape.what),
-                )
-                .at(found.span, "empty text"),
-            );
+            out.push(report_empty(name, self.shape.what, node.span));
             return None;
         }
         Some(found)
@@ -141,7 +136,11 @@ impl<'n> Fields<'n> {
                     u32::MAX
                 ),
             )
-            .at(Some(node.span), "not in that range"),
+            .at(Some(node.span), "not in that range")
+            .with_help(format!(
+                "write a whole number, such as `{name}: {}`",
+                least.max(1)
+            )),
         );
         None
     }
@@ -157,17 +156,18 @@ impl<'n> Fields<'n> {
         let chosen = choices.iter().find(|(word, _)| *word == found.value);
         if chosen.is_none() {
             let words = || choices.iter().map(|(word, _)| *word);
-            let help = match suggest::nearest(&found.value, words()) {
-                Some(word) => format!("did you mean `{word}`?"),
-                None => format!("it can be {}", suggest::names(words())),
-            };
-            let text = shorten(&found.value);
-            out.push(
-                Diagnostic::error(codes::UNKNOWN_VALUE, format!("`{name}` cannot be `{text}`"))
-                    .at(found.span, "not a value it can have")
-                    .with_note(format!("expected one of {}", suggest::names(words())))
-                    .with_help(help),
-            );
+            let problem = Diagnostic::error(
+                codes::UNKNOWN_VALUE,
+                format!("`{name}` cannot be `{}`", shorten(&found.value)),
+            )
+            .at(found.span, "not a value it can have");
+            let all = suggest::names(words());
+            out.push(match suggest::nearest(&found.value, words()) {
+                Some(word) => problem
+                    .with_note(format!("it can be {all}"))
+                    .with_help(format!("did you mean `{word}`?")),
+                None => problem.with_help(format!("write one of {all}")),
+            });
         }
         chosen.map(|(_, value)| Spanned {
             value: *value,
@@ -175,14 +175,14 @@ impl<'n> Fields<'n> {
         })
     }
 
-    /// A value that is written as text and read by `read`, whose error says what is wrong and what
-    /// to do.
+    /// A value that is written as text and read by `read`. `what` is the article and noun for it.
     pub(crate) fn parsed<T>(
         &self,
         out: &mut Diagnostics,
         name: &'static str,
-        code: withe_linker::Code,
-        read: impl FnOnce(&str) -> Result<T, crate::values::Unreadable>,
+        code: Code,
+        what: &str,
+        read: impl FnOnce(&str) -> Result<T, Unreadable>,
     ) -> Option<Spanned<T>> {
         let found = self.text(out, name)?;
         match read(&found.value) {
@@ -200,7 +200,7 @@ impl<'n> Fields<'n> {
                             problem.why
                         ),
                     )
-                    .at(found.span, "here")
+                    .at(found.span, format!("not {what}"))
                     .with_help(problem.help),
                 );
                 None
@@ -208,19 +208,17 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// The items of a list; none if the field is absent or was left empty.
-    pub(crate) fn list(&self, out: &mut Diagnostics, name: &'static str) -> &'n [Node] {
-        let Some(node) = self.get(name) else {
-            return &[];
-        };
+    /// The items of a list; `None` if the field is absent, was left empty, or is something else.
+    pub(crate) fn list(&self, out: &mut Diagnostics, name: &'static str) -> Option<&'n [Node]> {
+        let node = self.get(name)?;
         if let Value::List(items) = &node.value {
-            return items;
+            return Some(items);
         }
         out.push(
             wrong_type(&format!("`{name}`"), "a list", node)
                 .with_help(format!("begin each entry below `{name}:` with `- `")),
         );
-        &[]
+        None
     }
 
     /// A flat map of text; empty if the field is absent or was left empty.
@@ -237,15 +235,20 @@ impl<'n> Fields<'n> {
         }
         let mut texts = Texts::default();
         for entry in node.entries() {
-            let value = if entry.value.is_null() {
-                Some(Spanned::new(String::new(), entry.value.span))
-            } else {
-                text(out, &format!("`{}`", shorten(&entry.key)), &entry.value)
+            let value = match &entry.value.value {
+                Value::Scalar(Scalar::Null, _) => "",
+                Value::Scalar(_, text) => text,
+                Value::List(_) | Value::Map(_) => {
+                    let what = format!("`{}`", shorten(&entry.key));
+                    out.push(wrong_type(&what, "text", &entry.value).with_help(
+                        "if JSON is wanted, put it in quotes, such as `'[\"a\", \"b\"]'`",
+                    ));
+                    continue;
+                }
             };
-            if let Some(value) = value {
-                texts.keys.insert(entry.key.clone(), entry.key_span);
-                texts.values.insert(entry.key.clone(), value);
-            }
+            texts.keys.insert(entry.key.clone(), entry.key_span);
+            let value = Spanned::new(value.to_owned(), entry.value.span);
+            texts.values.insert(entry.key.clone(), value);
         }
         texts
     }
@@ -281,13 +284,7 @@ impl Texts {
 pub(crate) fn text(out: &mut Diagnostics, what: &str, node: &Node) -> Option<Spanned<String>> {
     let found = node.text();
     if found.is_none() {
-        let problem = wrong_type(what, "text", node);
-        out.push(match node.value {
-            Value::List(_) | Value::Map(_) => problem.with_help(
-                "write it as one text; if JSON is wanted, put it in quotes: `'[\"a\", \"b\"]'`",
-            ),
-            Value::Scalar(..) => problem,
-        });
+        out.push(wrong_type(what, "text", node).with_help("write one text"));
     }
     found.map(|text| Spanned::new(text.to_owned(), node.span))
 }
@@ -337,16 +334,23 @@ fn report_unknown(out: &mut Diagnostics, shape: &'static Shape, entry: &Entry) {
 /// What an unknown field was probably meant to be: a field of this map misspelled, or a field of
 /// another one in the wrong place.
 fn guess(shape: &'static Shape, key: &str) -> String {
-    if let Some(field) = suggest::nearest(key, shape.fields.iter().copied()) {
-        return format!("did you mean `{field}`?");
-    }
     let elsewhere: Vec<&str> = shapes::ALL
         .iter()
         .filter(|other| other.fields.contains(&key))
         .map(|other| other.what)
         .collect();
-    match elsewhere.as_slice() {
-        [] => format!("remove it; a field of your own may begin with `{EXTENSION_PREFIX}`"),
-        places => format!("`{key}` belongs in {}", places.join(", or in ")),
+    // A field of many maps, such as `name`, says nothing about which one is meant.
+    if let [_] | [_, _] = elsewhere.as_slice() {
+        return format!("`{key}` belongs in {}", elsewhere.join(", or in "));
     }
+    match suggest::nearest(key, shape.fields.iter().copied()) {
+        Some(field) => format!("did you mean `{field}`?"),
+        None => format!("remove it; a field of your own may begin with `{EXTENSION_PREFIX}`"),
+    }
+}
+
+fn report_empty(name: &str, what: &str, place: Span) -> Diagnostic {
+    Diagnostic::error(codes::MISSING_FIELD, format!("`{name}` in {what} is empty"))
+        .at(Some(place), "no value")
+        .with_help(format!("write `{name}: …`"))
 }

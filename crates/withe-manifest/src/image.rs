@@ -107,7 +107,7 @@ fn oci(text: &str) -> Result<Image, Unreadable> {
         return Err(if is_repository_part(&part.to_lowercase()) {
             Unreadable::new(
                 format!("`{part}` has capital letters, which a registry does not take"),
-                format!("write `{}`", part.to_lowercase()),
+                format!("write `{}`", text.replacen(part, &part.to_lowercase(), 1)),
             )
         } else {
             malformed("it is neither a path nor an OCI reference".into())

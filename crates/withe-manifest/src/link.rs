@@ -43,7 +43,13 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Link> {
     let name = fields.text(out, "name");
     let binding = fields.choice(out, "binding", &BINDINGS);
     let scope = fields.choice(out, "scope", &SCOPES);
-    let timeout = fields.parsed(out, "timeout", codes::BAD_DURATION, values::duration);
+    let timeout = fields.parsed(
+        out,
+        "timeout",
+        codes::BAD_DURATION,
+        "a duration",
+        values::duration,
+    );
     let locality = fields.choice(out, "locality", &LOCALITIES);
     let idempotent = fields.flag(out, "idempotent");
     let target = target?;
@@ -96,7 +102,7 @@ fn read_target(out: &mut Diagnostics, link: &Fields<'_>) -> Option<Target> {
         });
     }
     if is_older {
-        report_unused(out, link, "target_config", "target");
+        report_unused(out, link, "target_config", "target", "`target` is a map");
     }
     let fields = Fields::of(out, &shapes::LINK_TARGET, node)?;
     let name = fields.required_text(out, "name");
@@ -120,7 +126,7 @@ fn read_source(out: &mut Diagnostics, link: &Fields<'_>) -> End {
         };
     };
     if is_older {
-        report_unused(out, link, "source_config", "source");
+        report_unused(out, link, "source_config", "source", "`source` is given");
     }
     let Some(fields) = Fields::of(out, &shapes::LINK_SOURCE, node) else {
         return End::default();
@@ -145,11 +151,12 @@ fn report_unused(
     link: &Fields<'_>,
     older: &'static str,
     newer: &'static str,
+    reason: &str,
 ) {
     out.push(
         Diagnostic::warning(
             codes::SUPERSEDED,
-            format!("`{older}` is not used, because `{newer}` has its own `config`"),
+            format!("`{older}` is not used, because {reason}"),
         )
         .at(Some(link.key_place(older)), "has no effect")
         .also(Some(link.key_place(newer)), "this one counts")
@@ -211,17 +218,13 @@ fn read_selection(out: &mut Diagnostics, fields: &Fields<'_>) -> Selection {
 
 fn read_interfaces(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Vec<Spanned<String>>> {
     let node = fields.get("interfaces")?;
-    let items = fields.list(out, "interfaces");
+    let items = fields.list(out, "interfaces")?;
     if items.is_empty() {
-        if matches!(node.value, Value::List(_)) {
-            out.push(
-                Diagnostic::error(codes::INCOMPLETE_SELECTION, "`interfaces` is empty")
-                    .at(Some(node.span), "a link for nothing")
-                    .with_help(
-                        "name an interface, or leave `interfaces` out to have them inferred",
-                    ),
-            );
-        }
+        out.push(
+            Diagnostic::error(codes::INCOMPLETE_SELECTION, "`interfaces` is empty")
+                .at(Some(node.span), "a link for nothing")
+                .with_help("name an interface, or leave `interfaces` out to have them inferred"),
+        );
         return None;
     }
     let mut interfaces = Vec::new();
@@ -258,17 +261,17 @@ fn check_word(out: &mut Diagnostics, field: &str, example: &str, found: &Spanned
 
 /// An entry of `interfaces`: a name, with or without a version.
 fn check_interface(out: &mut Diagnostics, text: &str, span: Span) {
-    // The rules for versions are those of full names, so make one of it.
-    let Err(error) = format!("namespace:package/{text}").parse::<InterfaceName>() else {
+    let name = text.split_once('@').map_or(text, |(name, _)| name);
+    let why = if !is_kebab(name) {
+        "it is not a name in kebab-case".into()
+    } else if let Err(error) = format!("namespace:package/{text}").parse::<InterfaceName>() {
+        error.why
+    } else {
         return;
     };
     let problem = Diagnostic::error(
         codes::BAD_WIT_NAME,
-        format!(
-            "`interfaces` cannot have `{}`: {}",
-            shorten(text),
-            error.why
-        ),
+        format!("`interfaces` cannot have `{}`: {why}", shorten(text)),
     )
     .at(Some(span), "not an interface");
     out.push(match text.rsplit_once('/') {

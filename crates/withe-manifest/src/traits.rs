@@ -105,7 +105,7 @@ fn add_scaler(
         let instances = properties.number(out, "instances", 0);
         let replicas = properties.number(out, "replicas", 0);
         scaling.instances = instances.or(replicas);
-        let spread = properties.list(out, "spread").iter();
+        let spread = properties.list(out, "spread").unwrap_or_default().iter();
         scaling.spread = spread.filter_map(|node| read_spread(out, node)).collect();
     }
     if traits.scaling.is_some() {

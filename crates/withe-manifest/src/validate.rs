@@ -26,12 +26,6 @@ pub(crate) fn check(out: &mut Diagnostics, application: &Application) {
 }
 
 fn check_components(out: &mut Diagnostics, application: &Application) {
-    if application.components.is_empty() && !out.has_errors() {
-        out.push(
-            Diagnostic::warning(codes::NOTHING_RUNS, "the application has no components")
-                .with_help("add an entry to `spec.components`"),
-        );
-    }
     let names = application
         .components
         .iter()
