@@ -1,7 +1,11 @@
 //! The command line: what all subcommands share, and which there are.
 
+use std::fmt::Display;
+
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
 
 use crate::commands;
 
@@ -52,9 +56,29 @@ pub(crate) struct Global {
         long,
         global = true,
         value_name = "FILTER",
+        value_parser = filter,
         help_heading = "Global options"
     )]
     pub(crate) log: Option<String>,
+}
+
+/// The error that the arguments of `subcommand` make no sense: the exit code is then 2.
+pub(crate) fn usage(subcommand: &str, kind: ErrorKind, message: impl Display) -> anyhow::Error {
+    let mut command = Cli::command();
+    command.build();
+    let command = match command.find_subcommand_mut(subcommand) {
+        Some(subcommand) => subcommand,
+        None => &mut command,
+    };
+    command.error(kind, message).into()
+}
+
+/// Checks `--log`.
+fn filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.into()),
+        Err(_) => Err("expected a filter such as `warn,withe_runtime=debug`".into()),
+    }
 }
 
 /// When to colour.
@@ -83,8 +107,6 @@ pub(crate) enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

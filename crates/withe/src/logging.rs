@@ -1,6 +1,6 @@
 //! Logs, on standard error.
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Global;
@@ -10,7 +10,7 @@ use crate::terminal::Terminal;
 ///
 /// # Errors
 ///
-/// If `--log`, or `WITHE_LOG`, is not a filter.
+/// If `WITHE_LOG` is not a filter.
 pub(crate) fn start(global: &Global, terminal: &Terminal) -> anyhow::Result<()> {
     let given = global
         .log
@@ -22,8 +22,8 @@ pub(crate) fn start(global: &Global, terminal: &Terminal) -> anyhow::Result<()> 
         1 => "info,withe=debug",
         _ => "debug,withe=trace",
     });
-    let filter = EnvFilter::try_new(filter).with_context(|| {
-        format!("`{filter}` is not a log filter such as `warn,withe_runtime=debug`")
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        anyhow!("`WITHE_LOG` is `{filter}`, which is not a log filter: {error}")
     })?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -33,5 +33,5 @@ pub(crate) fn start(global: &Global, terminal: &Terminal) -> anyhow::Result<()> 
         // written, and panics.
         .log_internal_errors(false)
         .try_init()
-        .map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))
+        .map_err(|error| anyhow!("logging cannot start: {error}"))
 }

@@ -244,9 +244,8 @@ fn what_text(text: &str) -> Found {
         .unwrap_or_default();
     let begins_with_word = |words: &[&str]| {
         words.iter().any(|word| {
-            first
-                .strip_prefix(word)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '(', '$']))
+            let rest = first.strip_prefix(word);
+            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == ':'))
         })
     };
     if begins_with_word(&["(component", "(module"]) || first.starts_with("(;") {
@@ -273,7 +272,7 @@ mod tests {
     fn tells_what_a_file_is_instead() {
         let mut tar = vec![b'a'; 512];
         tar[257..262].copy_from_slice(b"ustar");
-        let table: [(&[u8], Found); 11] = [
+        let table: [(&[u8], Found); 12] = [
             (b"", Found::Empty),
             (b"\0asm\x01\0\0\0", Found::CoreModule),
             (b"\x7fELF\x02\x01", Found::Executable),
@@ -282,6 +281,7 @@ mod tests {
             (&tar, Found::Archive),
             (b";; a comment\n\n(component\n)", Found::WasmText),
             (b"(module $m)", Found::WasmText),
+            (b"(component)", Found::WasmText),
             (b"// counts\npackage a:b;\ninterface i {}", Found::WitText),
             (b"packages: 3", Found::Unknown),
             (b"\xff\xfe\x00", Found::Unknown),

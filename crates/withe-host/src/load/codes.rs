@@ -31,10 +31,8 @@ pub const WRONG_KIND: Code = Code("W0062");
 pub const COMPOSE_FAILED: Code = Code("W0063");
 /// A component of another application.
 pub const OTHER_APPLICATION: Code = Code("W0064");
-/// Something in a `compose:` list that is not a component's file.
-pub const NOT_COMPOSABLE: Code = Code("W0065");
 /// The file given as a manifest is none.
-pub const NOT_A_MANIFEST: Code = Code("W0066");
+pub const NOT_A_MANIFEST: Code = Code("W0065");
 
 /// What the codes of this module mean.
 pub const CODES: &[CodeInfo] = &[
@@ -168,7 +166,8 @@ one of the two. Change `type`, or `image`.",
         title: "composition failed",
         explanation: "\
 The components in a `compose:` list could not be linked into one. The first is the socket: the others
-are plugged into its imports, and into each other's, by the names and types of the interfaces.
+are plugged into its imports, and into each other's, by the names and types of the interfaces. Only
+components can be composed: a provider is linked when the application runs.
 
 `withe inspect FILE` shows what each imports and exports.",
     },
@@ -178,13 +177,6 @@ are plugged into its imports, and into each other's, by the names and types of t
         explanation: "\
 `properties.application` shares a component of another application. Applications run on their own so
 far: declare the component here with an `image`.",
-    },
-    CodeInfo {
-        code: NOT_COMPOSABLE,
-        title: "cannot be composed",
-        explanation: "\
-A `compose:` list takes files of components, and further `compose:` lists. Providers are linked when the
-application runs: make the composition a component of the manifest and link it to the provider.",
     },
     CodeInfo {
         code: NOT_A_MANIFEST,

@@ -53,7 +53,13 @@ impl Images<'_> {
             }),
             Image::Oci(reference) => Some(match registry.by_image(reference) {
                 Some(known) => as_provider(component, known),
-                None => Err(in_a_registry(reference, component, registry, self.folder)),
+                None => Err(in_a_registry(
+                    reference,
+                    &name,
+                    component.kind,
+                    registry,
+                    self.folder,
+                )),
             }),
             Image::Application { name, component } => Some(Err(Refusal {
                 code: codes::OTHER_APPLICATION,
@@ -72,7 +78,7 @@ impl Images<'_> {
 
     /// Reads the component in the file `path`.
     fn read(&mut self, component: &str, path: &str, span: Option<Span>) -> Option<Artifact> {
-        let path = self.folder.join(path);
+        let path = joined(self.folder, path);
         let result = Artifact::read(&path).map_err(Refusal::from);
         self.files.push(path);
         self.keep(component, span, result)
@@ -107,14 +113,21 @@ impl Images<'_> {
             Image::File(path) => self.read(component, path, entry.span),
             Image::Compose(entries) => self.compose(component, entries, entry.span),
             Image::Invalid => None,
-            Image::Builtin(_) | Image::Oci(_) | Image::Application { .. } => {
+            Image::Oci(reference) => {
+                let refusal = in_a_registry(
+                    reference,
+                    component,
+                    ComponentKind::Component,
+                    self.registry,
+                    self.folder,
+                );
+                self.keep(component, entry.span, Err(refusal))
+            }
+            Image::Builtin(_) | Image::Application { .. } => {
                 let refusal = Refusal {
-                    code: codes::NOT_COMPOSABLE,
-                    why: "only files of components can be composed".into(),
-                    help: Some(
-                        "link the composition to a provider; pull a component to a file first"
-                            .into(),
-                    ),
+                    code: codes::COMPOSE_FAILED,
+                    why: "only components of this application can be composed".into(),
+                    help: Some("link the composition to it instead".into()),
                 };
                 self.keep(component, entry.span, Err(refusal))
             }
@@ -216,15 +229,16 @@ fn unknown_provider(name: &str, registry: &Registry) -> Refusal {
 
 fn in_a_registry(
     reference: &str,
-    component: &Component,
+    component: &str,
+    kind: ComponentKind,
     registry: &Registry,
     folder: &Path,
 ) -> Refusal {
-    let help = match component.kind {
+    let help = match kind {
         // A bare path without an extension reads as a reference.
         _ if folder.join(reference).is_file() => format!("to mean the file, write `./{reference}`"),
         ComponentKind::Component => {
-            let file = format!("{}.wasm", *component.name);
+            let file = format!("{component}.wasm");
             format!(
                 "pull it to a file (`wkg oci pull {reference} -o {file}`) and write `image: file://./{file}`"
             )
@@ -249,7 +263,7 @@ fn in_a_registry(
 fn plug(parts: &[Artifact]) -> Result<Artifact, Vec<Refusal>> {
     let Some((socket, plugs)) = parts.split_first() else {
         return Err(vec![Refusal {
-            code: codes::NOT_COMPOSABLE,
+            code: codes::COMPOSE_FAILED,
             why: "its `compose:` list is empty".into(),
             help: Some("name the socket first, then what is plugged into it".into()),
         }]);
@@ -271,6 +285,20 @@ fn plug(parts: &[Artifact]) -> Result<Artifact, Vec<Refusal>> {
             .collect::<Vec<_>>()
     })?;
     Artifact::from_bytes(&socket.path, bytes).map_err(|error| vec![failed(error.to_string())])
+}
+
+/// `path` from `folder`, without the `.`s that people write to say that it is a path.
+fn joined(folder: &Path, path: &str) -> PathBuf {
+    let path = folder.join(path);
+    let parts = path
+        .components()
+        .filter(|part| *part != std::path::Component::CurDir);
+    let path: PathBuf = parts.collect();
+    if path.as_os_str().is_empty() {
+        ".".into()
+    } else {
+        path
+    }
 }
 
 /// The file's name without its extension.

@@ -191,12 +191,12 @@ fn components_are_composed_as_the_manifest_says() {
 #[test]
 fn all_that_cannot_be_composed_is_reported() {
     let yaml = manifest(
-        "    - name: both\n      type: component\n      properties:\n        compose: [./a.wasm, withe:keyvalue, ./b.wasm]\n",
+        "    - name: both\n      type: component\n      properties:\n        compose: [./a.wasm, ghcr.io/shop/b:1.0.0, ./c.wasm]\n",
     );
     let loaded = load_with(&[], &yaml);
     assert_eq!(
         errors(&loaded)[..3],
-        ["W0051", "W0065", "W0051"],
+        ["W0051", "W0060", "W0051"],
         "{:?}",
         loaded.diagnostics
     );

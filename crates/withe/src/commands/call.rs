@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, ValueEnum};
 use withe_host::FunctionPath;
 use withe_host::load::{self, LoadOptions, Loaded, Registry};
 use withe_linker::input::{BindingChoice, ComponentKind, LinkDefaults, Scope};
 
 use crate::Outcome;
-use crate::cli::Cli;
+use crate::cli::usage;
 use crate::interrupt::Interrupts;
 use crate::progress::Reporter;
 use crate::providers;
@@ -139,7 +139,7 @@ fn load(
     registry: &Registry,
     terminal: &Terminal,
 ) -> anyhow::Result<Option<(Loaded, String)>> {
-    let usage = |kind, message: String| anyhow::Error::from(Cli::command().error(kind, message));
+    let usage = |kind, message: String| usage("call", kind, message);
     let options = LoadOptions {
         host: withe_host::host_interfaces(),
         called: args.component.iter().cloned().collect(),

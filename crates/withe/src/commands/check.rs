@@ -35,10 +35,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Problems);
     };
     if args.json {
-        terminal.print(&json::text(&json::diagnostics(
-            &loaded.source,
-            &loaded.diagnostics,
-        )?)?)?;
+        terminal.print(&json::diagnostics(&loaded.source, &loaded.diagnostics)?)?;
     } else {
         terminal.say(&diagnostics::report(
             terminal,

@@ -5,7 +5,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 use withe_compose::{DocumentError, WacError};
 use withe_host::load::codes::COMPOSE_FAILED;
@@ -14,7 +13,7 @@ use withe_linker::diagnostic::Label;
 use withe_linker::{Diagnostic, Span};
 
 use crate::Outcome;
-use crate::cli::Cli;
+use crate::cli::usage;
 use crate::render::diagnostics;
 use crate::render::units::bytes;
 use crate::terminal::Terminal;
@@ -64,16 +63,16 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     if !wac && args.plugs.is_empty() {
         let message =
             "nothing to compose: give `--plug DEP` for each component to plug in, or a `.wac` file";
-        return Err(Cli::command()
-            .error(ErrorKind::MissingRequiredArgument, message)
-            .into());
+        return Err(usage(
+            "compose",
+            ErrorKind::MissingRequiredArgument,
+            message,
+        ));
     }
     if wac && !args.plugs.is_empty() {
         let message =
             "`--plug` is for a socket: a `.wac` file takes its components with `--dep NAME=PATH`";
-        return Err(Cli::command()
-            .error(ErrorKind::ArgumentConflict, message)
-            .into());
+        return Err(usage("compose", ErrorKind::ArgumentConflict, message));
     }
     let inputs = std::iter::once(&args.file)
         .chain(&args.plugs)
@@ -84,9 +83,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
                 "the output `{}` is one of the inputs: name another file",
                 input.display()
             );
-            return Err(Cli::command()
-                .error(ErrorKind::ArgumentConflict, message)
-                .into());
+            return Err(usage("compose", ErrorKind::ArgumentConflict, message));
         }
     }
     let composed = if wac {

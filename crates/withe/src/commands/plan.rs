@@ -1,5 +1,6 @@
 //! `withe plan`: how each link of an application is bound, and why.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -103,7 +104,7 @@ pub(crate) fn render(plan: &Plan) -> String {
                 c.name.clone(),
                 kind.into(),
                 digest,
-                c.host_imports.join(", "),
+                packages(&c.host_imports),
             ]
         })
         .collect();
@@ -113,6 +114,14 @@ pub(crate) fn render(plan: &Plan) -> String {
         &components,
     );
     text
+}
+
+/// The packages of the interfaces `imports`, each once: a component often imports a dozen interfaces of
+/// WASI, and which ones is for `withe inspect` to show.
+fn packages(imports: &[String]) -> String {
+    let package = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
+    let packages: BTreeSet<_> = imports.iter().map(|name| package(name)).collect();
+    packages.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// One row for each interface of a link; what is the same in all of them only in the first.
@@ -254,6 +263,17 @@ mod tests {
                 ),
             ],
         };
-        insta::assert_snapshot!(render(&plan), @"");
+        insta::assert_snapshot!(render(&plan), @r#"
+        shop 1.2.0: 2 components, 2 links
+
+        SOURCE  INTERFACE                                       TARGET  BINDING  SCOPE   DEADLINE  WHY
+        cart    shop:api/prices@1.0.0 to shop:api/prices@1.2.0  prices  fused    caller  30 s      because it is so
+        cart    wasi:keyvalue/store@0.2.0-draft as `cache`      kv      host     -       30 s      because it is so
+                wasi:keyvalue/atomics@0.2.0-draft
+
+        COMPONENT  KIND       DIGEST        GIVEN BY THE HOST
+        cart       component  0123456789ab  wasi:cli, wasi:logging
+        kv         provider   0123456789ab
+        "#);
     }
 }

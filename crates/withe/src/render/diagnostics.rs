@@ -25,8 +25,7 @@ pub(crate) fn report(
     let renderer = renderer(terminal.color_err());
     let mut text = String::new();
     for diagnostic in &diagnostics.0 {
-        text += &renderer.render(&[group(diagnostic, source)]);
-        text += "\n\n";
+        text += &placed(terminal, source, diagnostic);
     }
     if let Some((level, summary)) = summary(&source.path, diagnostics, consequence) {
         text += &renderer.render(&[Group::with_title(level.primary_title(summary))]);
@@ -35,7 +34,7 @@ pub(crate) fn report(
     text
 }
 
-/// One diagnostic that has no place in a text.
+/// One diagnostic that has no place in a text, and an empty line.
 pub(crate) fn single(terminal: &Terminal, diagnostic: &Diagnostic) -> String {
     placed(
         terminal,
@@ -47,9 +46,9 @@ pub(crate) fn single(terminal: &Terminal, diagnostic: &Diagnostic) -> String {
     )
 }
 
-/// One diagnostic about `source`.
+/// One diagnostic about `source`, and an empty line.
 pub(crate) fn placed(terminal: &Terminal, source: &SourceText, diagnostic: &Diagnostic) -> String {
-    renderer(terminal.color_err()).render(&[group(diagnostic, source)]) + "\n"
+    renderer(terminal.color_err()).render(&[group(diagnostic, source)]) + "\n\n"
 }
 
 /// An error that is no diagnostic, with its causes.
@@ -211,7 +210,22 @@ spec:
             "expected: get: func(key: string) -> u32\n   found: get: func(key: string) -> s32",
         )
         .with_help("link to a provider");
-        insta::assert_snapshot!(rendered(vec![diagnostic]), @"");
+        insta::assert_snapshot!(rendered(vec![diagnostic]), @r#"
+        error[W0101]: nothing satisfies `wasi:keyvalue/store@0.2.1`
+         --> shop.yaml:7:13
+          |
+        7 |             target: kv
+          |             ^^^^^^^^^^ linked here
+        8 |
+        9 |     - name: kv
+          |       -------- `kv` exports `wasi:keyvalue/store@0.3.0`
+          |
+          = note: expected: get: func(key: string) -> u32
+                     found: get: func(key: string) -> s32
+          = help: link to a provider
+
+        error: 1 problem in shop.yaml; nothing was started
+        "#);
     }
 
     #[test]
@@ -219,7 +233,18 @@ spec:
         let block = span("type: link\n          properties:\n            target: kv\n\n    ");
         let diagnostic =
             Diagnostic::warning(Code("W0140"), "this link carries nothing").at(block, "");
-        insta::assert_snapshot!(rendered(vec![diagnostic]), @"");
+        insta::assert_snapshot!(rendered(vec![diagnostic]), @r#"
+        warning[W0140]: this link carries nothing
+         --> shop.yaml:5:11
+          |
+        5 |           - type: link
+          |  ___________^
+        6 | |           properties:
+        7 | |             target: kv
+          | |______________________^
+
+        warning: 1 warning in shop.yaml
+        "#);
     }
 
     #[test]
@@ -236,7 +261,24 @@ spec:
             Diagnostic::warning(Code("W0002"), "three"),
             Diagnostic::note(Code("W0003"), "four"),
         ];
-        insta::assert_snapshot!(rendered(diagnostics), @"");
+        insta::assert_snapshot!(rendered(diagnostics), @r#"
+        error[W0001]: one
+        --> shop.yaml
+
+        error[W0001]: two
+         --> shop.yaml:9:16
+          |
+        9 |     - name: kv
+          |               ^ past the end
+
+        warning[W0002]: three
+        --> shop.yaml
+
+        note[W0003]: four
+        --> shop.yaml
+
+        error: 2 problems and 1 warning in shop.yaml; nothing was started
+        "#);
     }
 
     #[test]

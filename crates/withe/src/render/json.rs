@@ -1,7 +1,6 @@
 //! Diagnostics as JSON: as the linker has them, with lines and columns.
 
 use serde::Serialize;
-use serde_json::Value;
 use withe_host::load::SourceText;
 use withe_linker::diagnostic::Label;
 use withe_linker::{Diagnostics, Span};
@@ -31,7 +30,7 @@ struct Place<'a> {
     text: &'a str,
 }
 
-/// The diagnostics as a JSON list.
+/// The diagnostics as a JSON list, in the order that [`Item`] has its fields.
 ///
 /// # Errors
 ///
@@ -39,7 +38,7 @@ struct Place<'a> {
 pub(crate) fn diagnostics(
     source: &SourceText,
     diagnostics: &Diagnostics,
-) -> serde_json::Result<Value> {
+) -> serde_json::Result<String> {
     let place = |label| place(&source.text, label);
     let items: Vec<_> = diagnostics
         .0
@@ -55,7 +54,7 @@ pub(crate) fn diagnostics(
             help: d.help.as_deref(),
         })
         .collect();
-    serde_json::to_value(items)
+    text(&items)
 }
 
 /// `value` on indented lines, ended by a line break.
@@ -98,7 +97,8 @@ mod tests {
             Diagnostic::error(Code("W0001"), "no").at(Some(Span { start: 8, end: 9 }), "here"),
             Diagnostic::note(Code("W0002"), "yes"),
         ]);
-        let json = diagnostics(&source, &found).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_str(&diagnostics(&source, &found).unwrap()).unwrap();
         assert_eq!(
             json,
             serde_json::json!([
