@@ -89,14 +89,20 @@ impl Diagnostic {
     /// Sets the place; nothing happens where there is none.
     #[must_use]
     pub fn at(mut self, span: Option<Span>, text: impl Into<String>) -> Self {
-        self.primary = span.map(|span| Label { span, text: text.into() });
+        self.primary = span.map(|span| Label {
+            span,
+            text: text.into(),
+        });
         self
     }
 
     /// Adds another place.
     #[must_use]
     pub fn also(mut self, span: Option<Span>, text: impl Into<String>) -> Self {
-        self.related.extend(span.map(|span| Label { span, text: text.into() }));
+        self.related.extend(span.map(|span| Label {
+            span,
+            text: text.into(),
+        }));
         self
     }
 
@@ -127,8 +133,8 @@ impl Diagnostics {
     }
 
     /// Adds all of `other`.
-    pub fn extend(&mut self, other: Diagnostics) {
-        self.0.extend(other.0);
+    pub fn extend(&mut self, other: impl IntoIterator<Item = Diagnostic>) {
+        self.0.extend(other);
     }
 
     /// Whether any of them is an error.
@@ -144,5 +150,14 @@ impl Diagnostics {
             (key(a), a.code, &a.message).cmp(&(key(b), b.code, &b.message))
         });
         self.0.dedup();
+    }
+}
+
+impl IntoIterator for Diagnostics {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }

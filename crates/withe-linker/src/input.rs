@@ -32,7 +32,10 @@ pub struct Spanned<T> {
 impl<T> Spanned<T> {
     /// A value with a place.
     pub fn new(value: T, span: Span) -> Self {
-        Self { value, span: Some(span) }
+        Self {
+            value,
+            span: Some(span),
+        }
     }
 
     /// A value from nowhere in the manifest.

@@ -10,9 +10,50 @@
 //! Pure: no files, clock, network or async. Same inputs, same plan, byte for byte. The plan is
 //! data; the host only carries it out.
 
+mod bind;
+mod check;
+mod config;
 pub mod diagnostic;
+mod ids;
 pub mod input;
+mod matching;
+mod parts;
+mod place;
 pub mod plan;
+mod problems;
+mod resolve;
+mod wording;
 
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 pub use input::Span;
+pub use problems::CODES;
+
+use input::{Inputs, Part};
+use plan::Plan;
+
+/// What came of linking an application.
+#[derive(Clone, Debug)]
+pub struct Linked {
+    /// The plan; `None` if there are errors, or a part could not be read (of which whoever read it
+    /// has told).
+    pub plan: Option<Plan>,
+    /// All problems, in the order of their places in the manifest.
+    pub diagnostics: Diagnostics,
+}
+
+/// Links an application: finds what every import refers to, checks types and configuration, and
+/// decides how each link is bound. Reports everything that is wrong at once.
+pub fn link(inputs: &Inputs) -> Linked {
+    let mut diagnostics = Diagnostics::default();
+    let resolved = resolve::resolve(inputs, &mut diagnostics);
+    let checked = check::check(resolved, &mut diagnostics);
+    let placed = place::place(checked, &mut diagnostics);
+    let plan = bind::bind(&placed, &mut diagnostics);
+    diagnostics.sort();
+    let readable = !inputs
+        .parts
+        .iter()
+        .any(|part| matches!(part, Part::Unavailable));
+    let plan = (readable && !diagnostics.has_errors()).then_some(plan);
+    Linked { plan, diagnostics }
+}

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use crate::name::InterfaceName;
-use crate::ty::{FuncKind, Function, ResourceRef, Type};
+use crate::ty::{Case, FuncKind, Function, ResourceRef, Type};
 use crate::world::Interface;
 
 /// One difference between an import and the export that should satisfy it.
@@ -306,7 +306,7 @@ impl<'a> Check<'a> {
         );
     }
 
-    fn cases(&mut self, path: &str, a: &[(String, Option<Type>)], b: &[(String, Option<Type>)]) {
+    fn cases(&mut self, path: &str, a: &[Case], b: &[Case]) {
         let payload = |ty: &Option<Type>| match ty {
             Some(ty) => format!("a case with {ty}"),
             None => "a case without payload".into(),

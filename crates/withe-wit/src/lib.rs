@@ -18,5 +18,5 @@ pub mod ty;
 pub mod world;
 
 pub use name::{InterfaceName, NameError};
-pub use ty::{FuncKind, Function, ResourceRef, Type};
+pub use ty::{Case, FuncKind, Function, ResourceRef, Type};
 pub use world::{Extern, ExternItem, Interface, ReadError, World};

@@ -56,7 +56,7 @@ pub enum Type {
     /// A record: named fields in order.
     Record(Named<Arc<[(String, Type)]>>),
     /// A variant: named cases in order, each with or without a payload.
-    Variant(Named<Arc<[(String, Option<Type>)]>>),
+    Variant(Named<Arc<[Case]>>),
     /// An enum: named cases in order.
     Enum(Named<Arc<[String]>>),
     /// Flags: named bits in order.
@@ -70,6 +70,9 @@ pub enum Type {
     /// `future<T>` or `future`
     Future(Option<Arc<Type>>),
 }
+
+/// A variant's case: its name, and its payload if it has one.
+pub type Case = (String, Option<Type>);
 
 /// A structural type with the name it was declared under. The name is for messages: it takes no
 /// part in equality, as it takes none in the component model's subtyping.
@@ -203,7 +206,7 @@ impl Type {
                 declare("record", r, fields.collect())
             }
             Type::Variant(v) => {
-                let case = |(name, ty): &(String, Option<Type>)| match ty {
+                let case = |(name, ty): &Case| match ty {
                     Some(ty) => format!("{name}({ty})"),
                     None => name.clone(),
                 };

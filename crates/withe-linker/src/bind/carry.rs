@@ -1,0 +1,130 @@
+//! What a binding cannot carry: found here by the types, so that it is refused by name when the
+//! plan is made and not when it is called.
+
+use withe_wit::{Extern, Function, InterfaceName, ResourceRef, Type};
+
+use crate::matching::describe;
+use crate::parts::PartId;
+use crate::resolve::{Resolved, ResolvedLink};
+
+/// Why the link cannot be a call between two instances through the host.
+pub(super) fn local_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
+    resolved.wires(link).into_iter().find_map(|(import, _)| {
+        asynchronous(import).or_else(|| foreign(import, |r| is_own(import, r)))
+    })
+}
+
+/// Why the host cannot carry the link between a component and a provider.
+pub(super) fn host_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
+    let wires = resolved.wires(link);
+    // The provider knows all handles it gave out over one link, whichever interface they are of.
+    let of_link = |r: &ResourceRef| wires.iter().any(|(import, _)| is_own(import, r));
+    let carried = wires
+        .iter()
+        .filter(|(import, _)| !import.interface_name().is_some_and(is_http));
+    carried
+        .map(|(import, _)| *import)
+        .find_map(|import| asynchronous(import).or_else(|| foreign(import, of_link)))
+}
+
+/// Why the target cannot be composed into the source: a resource that the two do not have in common.
+/// They have in common what the link itself carries, and what both have from the host.
+pub(super) fn fused_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
+    let wires = resolved.wires(link);
+    let in_common = |r: &ResourceRef| {
+        let from_host = |part| {
+            r.interface
+                .as_ref()
+                .is_some_and(|i| is_from_host(resolved, part, i))
+        };
+        wires.iter().any(|(import, _)| is_own(import, r))
+            || (from_host(link.source) && from_host(link.target))
+    };
+    wires
+        .iter()
+        .find_map(|(import, _)| foreign(import, in_common))
+}
+
+/// Whether `part` has the interface from the host.
+fn is_from_host(resolved: &Resolved<'_>, part: PartId, interface: &InterfaceName) -> bool {
+    let imports = resolved
+        .parts
+        .world(part)
+        .into_iter()
+        .flat_map(|w| &w.imports);
+    let mut named = imports.filter(|i| {
+        i.interface_name()
+            .is_some_and(|n| interface.is_satisfied_by(n))
+    });
+    named.any(|i| resolved.host_imports[part.0].contains(&i.name.as_str()))
+}
+
+/// The HTTP interfaces whose streams the host carries itself.
+fn is_http(name: &InterfaceName) -> bool {
+    let handlers = ["incoming-handler", "outgoing-handler", "handler", "client"];
+    name.namespace == "wasi"
+        && name.package == "http"
+        && handlers.contains(&name.interface.as_str())
+}
+
+/// Whether the resource is one that `import` itself defines.
+fn is_own(import: &Extern, resource: &ResourceRef) -> bool {
+    import
+        .interface()
+        .is_some_and(|i| i.name == resource.interface && i.resources.contains(&resource.name))
+}
+
+fn asynchronous(import: &Extern) -> Option<String> {
+    let carries = |f: &Function| {
+        let ty = f.types().find_map(|ty| {
+            part_of(ty, |t| {
+                matches!(t, Type::Stream(_) | Type::Future(_) | Type::ErrorContext)
+            })
+        })?;
+        Some(format!(
+            "{} passes `{ty}`, which cannot cross a call through the host",
+            function(import, f)
+        ))
+    };
+    import.functions().iter().find_map(carries)
+}
+
+fn foreign(import: &Extern, is_known: impl Fn(&ResourceRef) -> bool) -> Option<String> {
+    let unknown = |t: &Type| matches!(t, Type::Own(r) | Type::Borrow(r) if !is_known(r));
+    let carries = |f: &Function| {
+        let (Type::Own(resource) | Type::Borrow(resource)) =
+            f.types().find_map(|ty| part_of(ty, unknown))?
+        else {
+            return None;
+        };
+        let of = match &resource.interface {
+            Some(interface) => format!("`{interface}`"),
+            None => "the component itself".into(),
+        };
+        let what = format!("`{}` of {of}", resource.name);
+        Some(format!(
+            "{} passes the resource {what}, which is not of this link",
+            function(import, f)
+        ))
+    };
+    import.functions().iter().find_map(carries)
+}
+
+fn function(import: &Extern, f: &Function) -> String {
+    if import.interface().is_some() {
+        format!("`{}` of `{}`", f.name, describe(import))
+    } else {
+        format!("`{}`", f.name)
+    }
+}
+
+/// The first part of `ty`, itself included, for which `pred` holds.
+fn part_of(ty: &Type, pred: impl Fn(&Type) -> bool) -> Option<&Type> {
+    let mut found = None;
+    ty.walk(&mut |t| {
+        if found.is_none() && pred(t) {
+            found = Some(t);
+        }
+    });
+    found
+}

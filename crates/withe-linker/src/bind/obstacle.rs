@@ -1,0 +1,68 @@
+//! What about a link between components keeps its target from being fused into its source, whatever
+//! else is fused. Each reason is worded to stand in the plan.
+
+use crate::input::{Grants, Scope};
+use crate::place::Placed;
+use crate::resolve::{ResolvedLink, Wire};
+
+use super::{Settings, carry};
+
+/// The first reason, if there is one.
+pub(super) fn to_fusing(
+    placed: &Placed<'_>,
+    link: &ResolvedLink<'_>,
+    settings: &Settings,
+) -> Option<String> {
+    let resolved = &placed.checked.resolved;
+    let parts = &resolved.parts;
+    let (source, target) = (parts.declared(link.source), parts.declared(link.target));
+    match settings.scope {
+        Scope::Caller => {}
+        Scope::Call => return Some("scope is call: each call gets a fresh instance".into()),
+        Scope::Shared => return Some("scope is shared: all callers share one instance".into()),
+    }
+    if settings.timeout.is_some() {
+        return Some(
+            "it has a timeout of its own, which needs a boundary to be enforced at".into(),
+        );
+    }
+    if target.limits.memory.is_some() || target.limits.time.is_some() {
+        return Some(format!("`{}` has limits of its own", target.name.value));
+    }
+    if !same_grants(&source.grants, &target.grants) {
+        let (a, b) = (&source.name.value, &target.name.value);
+        return Some(format!(
+            "`{a}` and `{b}` are granted different directories or networks"
+        ));
+    }
+    if has_alternatives(placed, link) {
+        return Some(format!(
+            "`{}` chooses among its links by name while it runs",
+            source.name.value
+        ));
+    }
+    carry::fused_obstacle(resolved, link)
+}
+
+/// Environment variables are each constituent's own even in a composition; sockets and directories
+/// come from one context that all of it shares.
+fn same_grants(a: &Grants, b: &Grants) -> bool {
+    let network = |g: &Grants| g.network.as_ref().is_some_and(|n| n.value);
+    let directories = |g: &Grants| -> Vec<_> {
+        g.directories
+            .iter()
+            .map(|d| (d.host.value.clone(), d.guest.clone(), d.read_only))
+            .collect()
+    };
+    network(a) == network(b) && directories(a) == directories(b)
+}
+
+fn has_alternatives(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> bool {
+    let links = &placed.checked.resolved.links;
+    let shares =
+        |other: &ResolvedLink<'_>, wire: &Wire| other.wires.iter().any(|w| w.import == wire.import);
+    let mut others = links
+        .iter()
+        .filter(|other| other.source == link.source && other.chosen_at_run_time);
+    link.chosen_at_run_time || others.any(|other| link.wires.iter().any(|wire| shares(other, wire)))
+}

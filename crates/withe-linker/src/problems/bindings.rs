@@ -1,0 +1,236 @@
+//! Links that cannot be bound as asked, or not at all.
+
+use crate::Span;
+use crate::diagnostic::{Code, CodeInfo, Diagnostic};
+use crate::input::{BindingChoice, Scope};
+use crate::parts::{PartId, Parts};
+use crate::resolve::ResolvedLink;
+
+pub(crate) const SPREAD: CodeInfo = CodeInfo {
+    code: Code("W0401"),
+    title: "spread reduced to one host",
+    explanation: "\
+The manifest spreads a component over several hosts by their labels. There is one host here, so all of it \
+runs on this one, whatever its labels.",
+};
+
+pub(crate) const NOT_BUILT: CodeInfo = CodeInfo {
+    code: Code("W0402"),
+    title: "a binding that needs more than one host",
+    explanation: "\
+The bindings `unix`, `tcp` and `nats` join parts that run in different processes or on different hosts. \
+Everything runs in one host here, and these bindings are not built yet. Leave `binding` out to get the \
+cheapest one that is correct.",
+};
+
+pub(crate) const PINNED: CodeInfo = CodeInfo {
+    code: Code("W0403"),
+    title: "a pinned binding that does not fit",
+    explanation: "\
+The manifest or the command line asks for a binding that cannot carry this link; the message says why. \
+Leave it out to get the cheapest binding that is correct, or remove what stands in the way.",
+};
+
+pub(crate) const NONE: CodeInfo = CodeInfo {
+    code: Code("W0404"),
+    title: "no binding can carry the link",
+    explanation: "\
+Each binding that could join the two ends has something it cannot do, which the notes name. Links that \
+are fused into one component carry every type, but only with the scope `caller`, without a timeout and \
+limits of their own. Links through the host carry all but streams, futures, error contexts and handles to \
+resources of other interfaces.",
+};
+
+pub(crate) const PROVIDER_SCOPE: CodeInfo = CodeInfo {
+    code: Code("W0405"),
+    title: "a scope on a link to a provider",
+    explanation: "\
+A link's scope says how long the instance lives that a component gets of the component it is linked to. A \
+provider has no instances: it runs as long as the host, and all its callers share it. Leave `scope` out.",
+};
+
+pub(crate) const SHARED_CYCLE: CodeInfo = CodeInfo {
+    code: Code("W0406"),
+    title: "a cycle through a shared instance",
+    explanation: "\
+A component with `scope: shared` has one instance that serves one call after the other. Here a call to it \
+can lead back to it by way of other links: the instance would wait for itself for ever. Break the cycle, \
+or use another scope, with which each chain of calls gets instances of its own.",
+};
+
+pub(crate) const FUSED_CYCLE: CodeInfo = CodeInfo {
+    code: Code("W0407"),
+    title: "a cycle of fused links",
+    explanation: "\
+Fusing puts an instance of the target inside every instance of the source. A cycle of fused links would be \
+an instance inside itself. Let one of the links be `local`, or leave `binding` out.",
+};
+
+pub(crate) fn spread(parts: &Parts<'_>, part: PartId, span: Option<Span>) -> Diagnostic {
+    let name = parts.name(part);
+    Diagnostic::note(
+        SPREAD.code,
+        format!("`{name}` is spread over hosts by their labels; all of it runs on this one"),
+    )
+    .at(span, "reduced to one host")
+}
+
+/// Which link, for the middle of a message: ``the link from `a` to `b` ``.
+fn link_text(parts: &Parts<'_>, link: &ResolvedLink<'_>) -> String {
+    let named = if link.name == "default" {
+        String::new()
+    } else {
+        format!(" named `{}`", link.name)
+    };
+    format!(
+        "the link from `{}` to `{}`{named}",
+        parts.name(link.source),
+        parts.name(link.target)
+    )
+}
+
+fn link_place(link: &ResolvedLink<'_>) -> Option<Span> {
+    let declared = link.traits[0];
+    declared.target.span.or(declared.span)
+}
+
+fn binding_place(link: &ResolvedLink<'_>) -> Option<Span> {
+    link.traits
+        .iter()
+        .find_map(|l| l.binding.as_ref())
+        .and_then(|b| b.span)
+        .or_else(|| link_place(link))
+}
+
+pub(crate) fn binding_name(binding: BindingChoice) -> &'static str {
+    match binding {
+        BindingChoice::Auto => "auto",
+        BindingChoice::Fused => "fused",
+        BindingChoice::Local => "local",
+        BindingChoice::Host => "host",
+        BindingChoice::Unix => "unix",
+        BindingChoice::Tcp => "tcp",
+        BindingChoice::Nats => "nats",
+    }
+}
+
+pub(crate) fn scope_name(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Caller => "caller",
+        Scope::Call => "call",
+        Scope::Shared => "shared",
+    }
+}
+
+pub(crate) fn not_built(
+    parts: &Parts<'_>,
+    link: &ResolvedLink<'_>,
+    binding: BindingChoice,
+) -> Diagnostic {
+    let name = binding_name(binding);
+    let message = format!(
+        "{} cannot be bound by `{name}`: it joins several processes or hosts, and is not built yet",
+        link_text(parts, link)
+    );
+    Diagnostic::error(NOT_BUILT.code, message)
+        .at(binding_place(link), "needs more than one host")
+        .with_help("leave `binding` out: both ends run in this host")
+}
+
+pub(crate) fn pinned(
+    parts: &Parts<'_>,
+    link: &ResolvedLink<'_>,
+    binding: BindingChoice,
+    reason: &str,
+) -> Diagnostic {
+    let name = binding_name(binding);
+    Diagnostic::error(
+        PINNED.code,
+        format!("{} cannot be `{name}`: {reason}", link_text(parts, link)),
+    )
+    .at(binding_place(link), "does not fit")
+    .with_help(if link.traits.iter().any(|l| l.binding.is_some()) {
+        "leave `binding` out to get the cheapest one that is correct"
+    } else {
+        "leave `--binding` out to get the cheapest one that is correct"
+    })
+}
+
+pub(crate) fn none(
+    parts: &Parts<'_>,
+    link: &ResolvedLink<'_>,
+    reasons: &[(&str, &str)],
+) -> Diagnostic {
+    let message = format!("no binding can carry {}", link_text(parts, link));
+    let report = Diagnostic::error(NONE.code, message).at(link_place(link), "cannot be bound");
+    reasons.iter().fold(report, |report, (binding, why)| {
+        report.with_note(format!("not `{binding}`: {why}"))
+    })
+}
+
+pub(crate) fn provider_scope(
+    parts: &Parts<'_>,
+    link: &ResolvedLink<'_>,
+    scope: Scope,
+) -> Diagnostic {
+    let span = link
+        .traits
+        .iter()
+        .find_map(|l| l.scope.as_ref())
+        .and_then(|s| s.span);
+    let target = parts.name(link.target);
+    let message = format!(
+        "{} cannot have the scope `{}`: `{target}` is a provider, which is always shared",
+        link_text(parts, link),
+        scope_name(scope)
+    );
+    Diagnostic::error(PROVIDER_SCOPE.code, message)
+        .at(span.or_else(|| link_place(link)), "not for a provider")
+        .with_help("leave `scope` out")
+}
+
+/// `path` goes from the link's target back to its target.
+pub(crate) fn shared_cycle(
+    parts: &Parts<'_>,
+    link: &ResolvedLink<'_>,
+    path: &[PartId],
+) -> Diagnostic {
+    let target = parts.name(link.target);
+    let message = format!(
+        "the shared instance of `{target}` would wait for itself: calls go {}",
+        way(parts, path)
+    );
+    let span = link
+        .traits
+        .iter()
+        .find_map(|l| l.scope.as_ref())
+        .and_then(|s| s.span);
+    Diagnostic::error(SHARED_CYCLE.code, message)
+        .at(span.or_else(|| link_place(link)), "shared")
+        .with_help("use the scope `caller` or `call` here, or break the cycle")
+}
+
+/// `path` goes from the link's source back to its source, all of it over links pinned `fused`.
+pub(crate) fn fused_cycle(
+    parts: &Parts<'_>,
+    link: &ResolvedLink<'_>,
+    path: &[PartId],
+) -> Diagnostic {
+    let source = parts.name(link.source);
+    let message = format!(
+        "fusing would put `{source}` inside itself: {}",
+        way(parts, path)
+    );
+    Diagnostic::error(FUSED_CYCLE.code, message)
+        .at(binding_place(link), "closes the cycle")
+        .with_help("let one of these links be `local`\nbinding: local")
+}
+
+/// `` `a` -> `b` -> `a` ``
+pub(crate) fn way(parts: &Parts<'_>, path: &[PartId]) -> String {
+    let names: Vec<String> = path
+        .iter()
+        .map(|p| format!("`{}`", parts.name(*p)))
+        .collect();
+    names.join(" -> ")
+}

@@ -1,0 +1,91 @@
+//! Configuration that is missing, wrong, or given twice.
+
+use crate::Span;
+use crate::diagnostic::{Code, CodeInfo, Diagnostic};
+use crate::input::{ConfigProblem, NamedConfig, SecretRef};
+use crate::wording::{closest, list};
+
+pub(crate) const MISSING: CodeInfo = CodeInfo {
+    code: Code("W0501"),
+    title: "configuration that is not defined",
+    explanation: "\
+A `config` entry without `properties` refers to configuration that is defined elsewhere under the same \
+name. No entry of this manifest defines it. Give the entry `properties`, or correct the name.
+
+```yaml
+config:
+- name: limits
+  properties:
+    max: \"10\"
+```",
+};
+
+pub(crate) const INVALID: CodeInfo = CodeInfo {
+    code: Code("W0502"),
+    title: "configuration that its provider does not accept",
+    explanation: "\
+Providers check their configuration when the application is planned, before anything starts. This piece has \
+a key that the provider does not know, a value it cannot use, or lacks one it needs.",
+};
+
+pub(crate) const SECRETS: CodeInfo = CodeInfo {
+    code: Code("W0503"),
+    title: "secrets are not supported yet",
+    explanation: "\
+The manifest gives a component or a link a secret. There is no secret store yet, so the application cannot \
+run as declared. Remove the secret, or give the value as configuration where that is safe.",
+};
+
+pub(crate) const DEFINED_TWICE: CodeInfo = CodeInfo {
+    code: Code("W0504"),
+    title: "configuration that is defined twice",
+    explanation: "\
+Two `config` entries have the same name and different `properties`. An entry of this name without \
+`properties` could mean either. Rename one of them, or give both the same properties.",
+};
+
+pub(crate) fn missing(config: &NamedConfig, defined: &[&str]) -> Diagnostic {
+    let name = &config.name.value;
+    let report = Diagnostic::error(
+        MISSING.code,
+        format!("the configuration `{name}` is not defined in this manifest"),
+    )
+    .at(config.name.span, "has no `properties`, here or elsewhere");
+    match closest(name, defined.iter().copied()) {
+        Some(near) => report.with_help(format!("did you mean `{near}`?")),
+        None if defined.is_empty() => report.with_help("give it `properties`"),
+        None => report
+            .with_note(format!("defined are {}", list(defined)))
+            .with_help("give it `properties`"),
+    }
+}
+
+pub(crate) fn invalid(whose: &str, problem: &ConfigProblem, at: Option<Span>) -> Diagnostic {
+    let report =
+        Diagnostic::error(INVALID.code, format!("{whose}: {}", problem.message)).at(at, "");
+    match &problem.help {
+        Some(help) => report.with_help(help),
+        None => report,
+    }
+}
+
+pub(crate) fn secret(secret: &SecretRef, whose: &str) -> Diagnostic {
+    let message = format!(
+        "the secret `{}` of {whose} cannot be had: secrets are not supported yet",
+        secret.name.value
+    );
+    Diagnostic::error(SECRETS.code, message)
+        .at(secret.name.span, "a secret")
+        .with_help("remove it, or give the value as configuration where that is safe")
+}
+
+pub(crate) fn defined_twice(first: &NamedConfig, second: &NamedConfig) -> Diagnostic {
+    let name = &second.name.value;
+    Diagnostic::error(
+        DEFINED_TWICE.code,
+        format!("the configuration `{name}` is defined twice, with different properties"),
+    )
+    .at(second.name.span, "defined differently here")
+    .also(first.name.span, "first defined here")
+    .with_help("rename one of them")
+}

@@ -1,0 +1,209 @@
+//! Imports that nothing satisfies.
+
+use withe_wit::{Extern, InterfaceName, World};
+
+use crate::diagnostic::{Code, CodeInfo, Diagnostic};
+use crate::matching::{describe, find_export, interface_text, other_versions};
+use crate::parts::{PartId, Parts};
+use crate::wording::{closest, link_trait, list};
+
+pub(crate) const UNRESOLVED: CodeInfo = CodeInfo {
+    code: Code("W0101"),
+    title: "unresolved import",
+    explanation: "\
+A component imports an interface or function that no link and no host function provides. Like a \
+linker's `undefined reference`, this is an error before anything starts: a component never runs with \
+an import that would only fail when it is called.
+
+Link the component to something that exports the import: another component, or a capability.
+
+```yaml
+traits:
+- type: link
+  properties:
+    target:
+      name: prices
+```
+
+An export satisfies an import if it has the same name and a compatible version: `1.2.0` and `1.0.1` \
+are compatible, `0.2.0` and `0.3.0` are not, and a pre-release such as `0.2.0-draft` is compatible \
+only with itself.",
+};
+
+/// Imports of one package by one component.
+pub(crate) fn unresolved(parts: &Parts<'_>, source: PartId, imports: &[&Extern]) -> Diagnostic {
+    let name = parts.name(source);
+    let them = if imports.len() == 1 { "it" } else { "them" };
+    let what = list(imports.iter().map(|i| describe(i)));
+    let message = format!("`{name}` imports {what}, and nothing provides {them}");
+    let mut diagnostic = Diagnostic::error(UNRESOLVED.code, message).at(
+        parts.declared(source).name.span,
+        "imported by this component",
+    );
+    let exporters = exporters(parts, source, imports);
+    for near in near_misses(parts, source, imports) {
+        diagnostic = diagnostic.with_note(near);
+    }
+    if exporters.len() > 1 {
+        let names = list(exporters.iter().map(|p| parts.name(*p)));
+        diagnostic = diagnostic.with_note(format!("{names} export {them}"));
+    }
+    match help(parts, source, imports, exporters.first().copied()) {
+        Some(help) => diagnostic.with_help(help),
+        None => diagnostic,
+    }
+}
+
+/// Parts that export any of `imports`.
+fn exporters(parts: &Parts<'_>, source: PartId, imports: &[&Extern]) -> Vec<PartId> {
+    let exports = |part: &PartId| {
+        let world = parts.world(*part);
+        *part != source
+            && world.is_some_and(|w| imports.iter().any(|i| find_export(i, w).is_some()))
+    };
+    parts.ids().filter(exports).collect()
+}
+
+/// What comes near: another version of the interface, or a name like it.
+fn near_misses(parts: &Parts<'_>, source: PartId, imports: &[&Extern]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let worlds: Vec<(PartId, &World)> = parts
+        .ids()
+        .filter(|p| *p != source)
+        .filter_map(|p| Some((p, parts.world(p)?)))
+        .collect();
+    for import in imports {
+        let Some(wanted) = import.interface_name() else {
+            continue;
+        };
+        for (part, world) in &worlds {
+            for export in other_versions(import, world) {
+                notes.push(format!(
+                    "found: `{}` exports `{export}`; {}",
+                    parts.name(*part),
+                    versions(wanted, export)
+                ));
+            }
+        }
+        for offered in parts
+            .inputs
+            .host
+            .iter()
+            .filter(|offered| wanted.same_interface(offered))
+        {
+            notes.push(format!(
+                "found: the host provides `{offered}`; {}",
+                versions(wanted, offered)
+            ));
+        }
+        if notes.is_empty() && exporters(parts, source, imports).is_empty() {
+            notes.extend(similar(parts, &worlds, wanted));
+        }
+    }
+    notes
+}
+
+fn similar(
+    parts: &Parts<'_>,
+    worlds: &[(PartId, &World)],
+    wanted: &InterfaceName,
+) -> Option<String> {
+    let wanted = wanted.to_string();
+    let exports = worlds
+        .iter()
+        .flat_map(|(part, world)| world.exports.iter().map(|e| (*part, interface_text(e))));
+    let exports: Vec<(PartId, String)> = exports.collect();
+    let found = closest(&wanted, exports.iter().map(|(_, name)| name.as_str()))?;
+    let (part, _) = exports.iter().find(|(_, name)| name == found)?;
+    Some(format!(
+        "found: `{}` exports `{found}`, which has a similar name",
+        parts.name(*part)
+    ))
+}
+
+/// Why one version does not do for the other.
+pub(crate) fn versions(wanted: &InterfaceName, found: &InterfaceName) -> String {
+    match (&wanted.version, &found.version) {
+        (Some(wanted), Some(found)) => format!("{found} is not compatible with {wanted}"),
+        (Some(_), None) => {
+            "an interface without a version does not satisfy an import with one".into()
+        }
+        (None, _) => "an interface with a version does not satisfy an import without one".into(),
+    }
+}
+
+/// What to do about it, in lines to paste.
+fn help(
+    parts: &Parts<'_>,
+    source: PartId,
+    imports: &[&Extern],
+    exporter: Option<PartId>,
+) -> Option<String> {
+    let name = parts.name(source);
+    if !parts.has_manifest() {
+        return Some(match exporter {
+            Some(_) => return None,
+            None => "give a component that exports it with `--link FILE`".into(),
+        });
+    }
+    if let Some(exporter) = exporter {
+        let target = parts.name(exporter);
+        let linked = parts
+            .declared(source)
+            .links
+            .iter()
+            .find(|l| l.target.value == target && l.interfaces.is_some());
+        if linked.is_some_and(|l| imports.iter().all(|i| in_package_of(l, i))) {
+            let interfaces = list(
+                imports
+                    .iter()
+                    .filter_map(|i| Some(&i.interface_name()?.interface)),
+            );
+            return Some(format!(
+                "add {interfaces} to `interfaces` of the link to `{target}`"
+            ));
+        }
+        return Some(format!(
+            "`{target}` exports what is missing: link to it from `{name}`\n{}",
+            link_trait(target, &[])
+        ));
+    }
+    capability(imports[0].interface_name()?)
+        .map(|(component, image)| {
+            format!(
+                "the capability `{image}` provides it: add it to the application\n\
+                 - name: {component}\n  type: capability\n  properties:\n    image: {image}\n\
+                 and link to it from `{name}`\n{}",
+                link_trait(component, &[])
+            )
+        })
+        .or_else(|| {
+            Some(format!(
+                "add a component that exports it, and link to it from `{name}`"
+            ))
+        })
+}
+
+fn in_package_of(link: &crate::input::Link, import: &Extern) -> bool {
+    let (Some(namespace), Some(package)) = (&link.namespace, &link.package) else {
+        return false;
+    };
+    import
+        .interface_name()
+        .is_some_and(|n| n.namespace == namespace.value && n.package == package.value)
+}
+
+/// The first-party capability that provides an interface: a name for it, and its image.
+fn capability(name: &InterfaceName) -> Option<(&'static str, &'static str)> {
+    match (
+        name.namespace.as_str(),
+        name.package.as_str(),
+        name.interface.as_str(),
+    ) {
+        ("wasi", "keyvalue", _) => Some(("keyvalue", "withe:keyvalue")),
+        ("wasi", "http", "outgoing-handler" | "client" | "handler") => {
+            Some(("http-client", "withe:http-client"))
+        }
+        _ => None,
+    }
+}

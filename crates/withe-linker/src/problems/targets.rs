@@ -1,0 +1,151 @@
+//! Links whose ends cannot be joined, whatever they carry.
+
+use withe_wit::Extern;
+
+use crate::diagnostic::{Code, CodeInfo, Diagnostic};
+use crate::input::Link;
+use crate::matching::describe;
+use crate::parts::{PartId, Parts};
+use crate::wording::{closest, list};
+
+pub(crate) const UNKNOWN: CodeInfo = CodeInfo {
+    code: Code("W0102"),
+    title: "link to an unknown component",
+    explanation: "\
+A link's target is the `name` of another entry of `spec.components` in the same manifest, and there is \
+none of this name. Most often it is misspelt, or the component was renamed or removed.",
+};
+
+pub(crate) const DUPLICATE_ID: CodeInfo = CodeInfo {
+    code: Code("W0103"),
+    title: "two components with one id",
+    explanation: "\
+Every component has an id on the lattice: `properties.id`, or else one made from the names of the \
+application and the component, in lower case and with `_` for everything but letters and digits. Two \
+components of this application end up with the same one. Rename one, or give it an `id` of its own.",
+};
+
+pub(crate) const BETWEEN_PROVIDERS: CodeInfo = CodeInfo {
+    code: Code("W0210"),
+    title: "link between two providers",
+    explanation: "\
+A link joins a component's import to an export, or a provider to the component it calls. Two providers \
+cannot be linked: put a component between them.",
+};
+
+pub(crate) const NOT_CALLED: CodeInfo = CodeInfo {
+    code: Code("W0211"),
+    title: "the target exports nothing that the provider calls",
+    explanation: "\
+A link that starts at a provider makes the provider call the target: an HTTP server calls a component's \
+`wasi:http/incoming-handler@0.2` or `wasi:http/handler@0.3`. What a provider can call are alternatives: \
+the first that the target exports is taken. The target has to export one of them; if the link lists \
+`interfaces`, one of those.",
+};
+
+pub(crate) fn unknown(parts: &Parts<'_>, source: PartId, link: &Link) -> Diagnostic {
+    let (name, target) = (parts.name(source), &link.target.value);
+    let message = format!("`{name}` is linked to `{target}`, but there is no component `{target}`");
+    let diagnostic = Diagnostic::error(UNKNOWN.code, message)
+        .at(link.target.span.or(link.span), "no component has this name");
+    let names: Vec<&str> = parts
+        .ids()
+        .filter(|p| *p != source)
+        .map(|p| parts.name(p))
+        .collect();
+    match closest(target, names.iter().copied()) {
+        Some(near) => diagnostic.with_help(format!("did you mean `{near}`?")),
+        None => diagnostic.with_note(format!("the other components are {}", list(names))),
+    }
+}
+
+pub(crate) fn duplicate_id(
+    parts: &Parts<'_>,
+    first: PartId,
+    second: PartId,
+    id: &str,
+) -> Diagnostic {
+    let (a, b) = (parts.name(first), parts.name(second));
+    Diagnostic::error(
+        DUPLICATE_ID.code,
+        format!("`{a}` and `{b}` both get the id `{id}`"),
+    )
+    .at(parts.declared(second).name.span, "gets the same id")
+    .also(
+        parts.declared(first).name.span,
+        format!("gets the id `{id}`"),
+    )
+    .with_help(format!(
+        "give one an id of its own, under `properties` of `{b}`\nid: {id}_2"
+    ))
+}
+
+pub(crate) fn between_providers(
+    parts: &Parts<'_>,
+    source: PartId,
+    target: PartId,
+    link: &Link,
+) -> Diagnostic {
+    let (source, target) = (parts.name(source), parts.name(target));
+    let message =
+        format!("`{source}` and `{target}` are both providers, and cannot be linked to each other");
+    Diagnostic::error(BETWEEN_PROVIDERS.code, message)
+        .at(link.target.span.or(link.span), "a provider as well")
+        .with_help(format!(
+            "link `{source}` to a component, and that component to `{target}`"
+        ))
+}
+
+/// `instead` is what the provider would call if the link did not say otherwise.
+pub(crate) fn not_called(
+    parts: &Parts<'_>,
+    source: PartId,
+    target: PartId,
+    link: &Link,
+    instead: Option<&Extern>,
+) -> Diagnostic {
+    let (name, callee) = (parts.name(source), parts.name(target));
+    let calls = |what: &str| format!("`{name}` calls {what}");
+    let world = |part| parts.world(part);
+    let needs = list(
+        world(source)
+            .into_iter()
+            .flat_map(|w| &w.imports)
+            .filter(|i| !i.is_types_only())
+            .map(describe),
+    );
+    let exports = list(
+        world(target)
+            .into_iter()
+            .flat_map(|w| &w.exports)
+            .map(describe),
+    );
+    let asked = link.interfaces.as_deref().and_then(<[_]>::first);
+    let diagnostic = match (asked, instead) {
+        (Some(asked), Some(_)) => {
+            let message = format!(
+                "`{name}` is linked to `{callee}` for `{}`, which `{callee}` does not export",
+                asked.value
+            );
+            Diagnostic::error(NOT_CALLED.code, message)
+                .at(asked.span.or(link.span), "not exported by the target")
+        }
+        _ => {
+            let message = format!(
+                "`{name}` is linked to `{callee}`, which exports nothing that `{name}` calls"
+            );
+            Diagnostic::error(NOT_CALLED.code, message)
+                .at(link.target.span.or(link.span), "has nothing to call")
+        }
+    };
+    let diagnostic = diagnostic
+        .with_note(format!("{}, whichever there is", calls(&needs)))
+        .with_note(format!("`{callee}` exports {exports}"));
+    match instead.and_then(Extern::interface_name) {
+        Some(instead) => diagnostic.with_help(format!(
+            "`{callee}` exports `{instead}` instead: leave `interfaces` out, or write\ninterfaces: [{}]",
+            instead.interface
+        )),
+        None => diagnostic,
+    }
+}

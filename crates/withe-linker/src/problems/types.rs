@@ -1,0 +1,87 @@
+//! Imports and exports of one name whose types differ.
+
+use withe_wit::Extern;
+use withe_wit::check::Mismatch;
+
+use crate::diagnostic::{Code, CodeInfo, Diagnostic};
+use crate::matching::{describe, interface_text};
+use crate::parts::Parts;
+use crate::resolve::ResolvedLink;
+
+pub(crate) const DIFFERENT: CodeInfo = CodeInfo {
+    code: Code("W0301"),
+    title: "import and export have different types",
+    explanation: "\
+The link joins an import to an export of the same name, but their types differ, so the two components \
+were built against different WIT. The notes give the path of each difference (`item.price: expected f64, \
+found f32`) and the declaration on both sides: expected is what the importer was built with, found what \
+the exporter has. Build both against the same version of the package.
+
+Types are compared as the component model does: names of fields, cases and parameters and their order \
+count; an export may have more functions than the import needs.",
+};
+
+pub(crate) const MISSING: CodeInfo = CodeInfo {
+    code: Code("W0302"),
+    title: "the export lacks what the import needs",
+    explanation: "\
+The target exports the interface, but without functions, resources or types that the source uses. Most \
+often the exporter was built against an older version of the package. Use a newer build of the exporter.",
+};
+
+/// Differences that are all listed; beyond them only their number is.
+const SHOWN: usize = 8;
+
+/// The reports on one wire, at most one for each code.
+pub(crate) fn mismatches(
+    parts: &Parts<'_>,
+    link: &ResolvedLink<'_>,
+    (import, export): (&Extern, &Extern),
+    mismatches: &[Mismatch],
+) -> Vec<Diagnostic> {
+    let (from, to) = (parts.name(link.source), parts.name(link.target));
+    let what = describe(import);
+    let (missing, different): (Vec<_>, Vec<_>) = mismatches.iter().partition(|m| m.missing);
+    let mut reports = Vec::new();
+    if !different.is_empty() {
+        let message = format!("`{to}` exports `{what}` with other types than `{from}` imports");
+        let mut report = Diagnostic::error(DIFFERENT.code, message);
+        for m in different.iter().take(SHOWN) {
+            let exported = m.exported.as_deref().unwrap_or("nothing");
+            report = report.with_note(format!(
+                "{m}\n  imported: {}\n  exported: {exported}",
+                m.imported
+            ));
+        }
+        reports.push((report, different.len()));
+    }
+    if !missing.is_empty() {
+        let message = format!("`{to}` exports `{what}` without all that `{from}` uses of it");
+        let mut report = Diagnostic::error(MISSING.code, message);
+        for m in missing.iter().take(SHOWN) {
+            report = report.with_note(format!("missing: {}", m.imported));
+        }
+        reports.push((report, missing.len()));
+    }
+    let finish = |(report, count): (Diagnostic, usize)| {
+        let declared = link.traits[0];
+        let report = report.at(declared.target.span.or(declared.span), "linked here");
+        let report = match count.checked_sub(SHOWN) {
+            Some(more @ 1..) => report.with_note(format!("and {more} more")),
+            _ => report,
+        };
+        report.with_help(help(from, to, import, export))
+    };
+    reports.into_iter().map(finish).collect()
+}
+
+fn help(from: &str, to: &str, import: &Extern, export: &Extern) -> String {
+    let (imported, exported) = (interface_text(import), interface_text(export));
+    if imported == exported {
+        format!("build `{from}` and `{to}` against the same WIT of `{imported}`")
+    } else {
+        format!(
+            "`{from}` was built against `{imported}`, `{to}` against `{exported}`: build both against one version"
+        )
+    }
+}

@@ -1,0 +1,64 @@
+//! Parts that nothing uses.
+
+use crate::diagnostic::{Code, CodeInfo, Diagnostic};
+use crate::parts::{PartId, Parts};
+use crate::wording::link_trait;
+
+pub(crate) const COMPONENT: CodeInfo = CodeInfo {
+    code: Code("W0104"),
+    title: "a component that nothing calls",
+    explanation: "\
+A component runs when something calls one of its exports: another component or a provider that is linked \
+to it. Nothing is linked to this one, so it will not run. Link to it, or remove it.",
+};
+
+pub(crate) const CAPABILITY: CodeInfo = CodeInfo {
+    code: Code("W0105"),
+    title: "a capability that nothing uses",
+    explanation: "\
+A capability works for the components that are linked to it (a key-value store), or for those that it is \
+linked to (an HTTP server). This one has no links in either direction, so it does nothing.",
+};
+
+pub(crate) fn component(parts: &Parts<'_>, part: PartId) -> Diagnostic {
+    let name = parts.name(part);
+    let diagnostic = Diagnostic::warning(
+        COMPONENT.code,
+        format!("nothing calls `{name}`: it will not run"),
+    )
+    .at(parts.declared(part).name.span, "no link leads to it");
+    if !parts.has_manifest() {
+        return diagnostic;
+    }
+    let server = parts
+        .ids()
+        .find(|p| parts.is_provider(*p) && calls(parts, *p, part));
+    match server {
+        Some(server) => diagnostic.with_help(format!(
+            "`{}` can call it: link to it from there\n{}",
+            parts.name(server),
+            link_trait(name, &[])
+        )),
+        None => diagnostic,
+    }
+}
+
+/// Whether the provider `source` calls something that `target` exports.
+fn calls(parts: &Parts<'_>, source: PartId, target: PartId) -> bool {
+    let (Some(source), Some(target)) = (parts.world(source), parts.world(target)) else {
+        return false;
+    };
+    source
+        .imports
+        .iter()
+        .any(|i| !i.is_types_only() && crate::matching::find_export(i, target).is_some())
+}
+
+pub(crate) fn capability(parts: &Parts<'_>, part: PartId) -> Diagnostic {
+    let name = parts.name(part);
+    Diagnostic::warning(
+        CAPABILITY.code,
+        format!("nothing is linked to or from `{name}`: it does nothing"),
+    )
+    .at(parts.declared(part).name.span, "a capability without links")
+}

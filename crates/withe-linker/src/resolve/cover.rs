@@ -1,0 +1,100 @@
+//! Every import is satisfied once: by one link, or by the host.
+
+use std::collections::BTreeMap;
+
+use withe_wit::{Extern, World};
+
+use crate::diagnostic::Diagnostics;
+use crate::parts::{PartId, Parts};
+use crate::problems;
+
+use super::ResolvedLink;
+
+/// Reports the imports of `source` that two links satisfy, or none; returns those that the host
+/// satisfies. `excused` are those that an earlier report accounts for.
+pub(super) fn cover<'a>(
+    parts: &Parts<'a>,
+    source: PartId,
+    world: &'a World,
+    links: &[ResolvedLink<'a>],
+    excused: &[bool],
+    out: &mut Diagnostics,
+) -> Vec<&'a str> {
+    let mut from_host = Vec::new();
+    let mut without_default = Vec::new();
+    // Imports of one package that nothing satisfies have one remedy, and are one problem.
+    let mut unresolved: BTreeMap<String, Vec<&Extern>> = BTreeMap::new();
+    for (i, import) in world.imports.iter().enumerate() {
+        let covering = |l: &&ResolvedLink<'a>| l.wires.iter().any(|w| w.import == i);
+        let (named, plain): (Vec<_>, Vec<_>) = links
+            .iter()
+            .filter(covering)
+            .partition(|l| l.chosen_at_run_time);
+        report_twice(parts, source, import, &plain, out);
+        let mut names: BTreeMap<&str, Vec<&ResolvedLink<'a>>> = BTreeMap::new();
+        named
+            .iter()
+            .for_each(|link| names.entry(link.name).or_default().push(link));
+        names
+            .values()
+            .for_each(|links| report_twice(parts, source, import, links, out));
+        if !plain.is_empty() {
+            continue;
+        }
+        if is_the_hosts(parts, import) {
+            from_host.push(import.name.as_str());
+        } else if !named.is_empty() {
+            without_default.push((import, named[0]));
+        } else if !excused[i] && !import.is_types_only() {
+            unresolved.entry(package(import)).or_default().push(import);
+        }
+    }
+    for imports in unresolved.into_values() {
+        out.push(problems::imports::unresolved(parts, source, &imports));
+    }
+    out.extend(problems::coverage::no_default(
+        parts,
+        source,
+        &without_default,
+    ));
+    from_host
+}
+
+fn report_twice(
+    parts: &Parts<'_>,
+    source: PartId,
+    import: &Extern,
+    links: &[&ResolvedLink<'_>],
+    out: &mut Diagnostics,
+) {
+    if let [first, second, ..] = links {
+        out.push(problems::coverage::linked_twice(
+            parts, source, import, first, second,
+        ));
+    }
+}
+
+fn is_the_hosts(parts: &Parts<'_>, import: &Extern) -> bool {
+    let name = import.interface_name();
+    name.is_some_and(|name| {
+        parts
+            .inputs
+            .host
+            .iter()
+            .any(|offered| name.is_satisfied_by(offered))
+    })
+}
+
+fn package(import: &Extern) -> String {
+    match import.interface_name() {
+        Some(n) => {
+            let version = n
+                .version
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            format!("{}:{}@{version}", n.namespace, n.package)
+        }
+        None => import.name.clone(),
+    }
+}

@@ -1,0 +1,211 @@
+//! Links that name the interfaces they are for.
+
+use semver::Version;
+use withe_wit::{Extern, InterfaceName, World};
+
+use crate::diagnostic::Diagnostics;
+use crate::input::{Link, Spanned};
+use crate::matching::find_export;
+use crate::parts::{PartId, Parts};
+use crate::problems;
+
+use super::Wire;
+use super::declare::{Declared, Slot, Trait};
+
+/// One entry of `interfaces`, with the link's `namespace` and `package`.
+#[derive(Clone, Debug)]
+pub(crate) struct Selector<'a> {
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) package: Option<&'a str>,
+    pub(crate) interface: &'a str,
+    pub(crate) version: Option<Version>,
+    /// The entry as it was written.
+    pub(crate) written: &'a Spanned<String>,
+}
+
+impl Selector<'_> {
+    /// Whether `item` is an interface that this selects.
+    pub(crate) fn matches(&self, item: &Extern) -> bool {
+        item.interface_name()
+            .is_some_and(|name| self.matches_name(name))
+    }
+
+    fn matches_name(&self, name: &InterfaceName) -> bool {
+        self.namespace.is_none_or(|n| n == name.namespace)
+            && self.package.is_none_or(|p| p == name.package)
+            && self.interface == name.interface
+            && self.version.as_ref().is_none_or(|v| {
+                let wanted = InterfaceName {
+                    version: Some(v.clone()),
+                    ..name.clone()
+                };
+                wanted.is_satisfied_by(name)
+            })
+    }
+
+    /// What it selects, as far as it says: `wasi:keyvalue/store`.
+    pub(crate) fn describe(&self) -> String {
+        let path = match (self.namespace, self.package) {
+            (Some(namespace), Some(package)) => format!("{namespace}:{package}/"),
+            _ => String::new(),
+        };
+        format!("{path}{}", self.written.value)
+    }
+}
+
+/// An entry of `interfaces` that cannot be understood, and why.
+pub(crate) struct BadSelector<'a> {
+    pub(crate) written: &'a Spanned<String>,
+    pub(crate) why: String,
+}
+
+/// What `link` names; `None` if that is left to inference.
+///
+/// # Errors
+///
+/// All entries that are not an interface's name.
+pub(crate) fn selectors(link: &Link) -> Result<Option<Vec<Selector<'_>>>, Vec<BadSelector<'_>>> {
+    let Some(interfaces) = &link.interfaces else {
+        return Ok(None);
+    };
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for written in interfaces {
+        let (interface, version) = match written.split_once('@') {
+            Some((interface, version)) => (interface, Some(version)),
+            None => (written.as_str(), None),
+        };
+        match version.map(Version::parse).transpose() {
+            Ok(_) if !withe_wit::name::is_kebab(interface) => {
+                bad.push(BadSelector {
+                    written,
+                    why: format!("`{interface}` is not an interface's name"),
+                });
+            }
+            Ok(version) => good.push(Selector {
+                namespace: link.namespace.as_ref().map(|n| n.value.as_str()),
+                package: link.package.as_ref().map(|p| p.value.as_str()),
+                interface,
+                version,
+                written,
+            }),
+            Err(e) => bad.push(BadSelector {
+                written,
+                why: format!("its version is not one: {e}"),
+            }),
+        }
+    }
+    if bad.is_empty() {
+        Ok(Some(good))
+    } else {
+        Err(bad)
+    }
+}
+
+/// Gives every trait that names interfaces the imports it names.
+pub(super) fn select(
+    parts: &Parts<'_>,
+    source: PartId,
+    world: &World,
+    declared: &mut Declared<'_>,
+    out: &mut Diagnostics,
+) {
+    for i in 0..declared.traits.len() {
+        let Some(selectors) = declared.traits[i].selectors.clone() else {
+            continue;
+        };
+        let mut unmatched = Vec::new();
+        for selector in &selectors {
+            let link = &mut declared.traits[i];
+            let imports = match matching(world, selector, link.slot) {
+                Matching::Imports(imports) if imports.is_empty() => {
+                    unmatched.push(selector);
+                    continue;
+                }
+                Matching::Imports(imports) => imports,
+                Matching::Labels(labels) => {
+                    out.push(problems::coverage::several_labels(
+                        parts,
+                        source,
+                        link.link,
+                        &externs(world, &labels),
+                    ));
+                    link.faulty = true;
+                    labels
+                        .iter()
+                        .for_each(|import| declared.excused[*import] = true);
+                    continue;
+                }
+            };
+            connect(link, world, &imports);
+            let connected =
+                |import: &usize| declared.traits[i].wires.iter().any(|w| w.import == *import);
+            if !imports
+                .iter()
+                .any(|i| connected(i) || world.imports[*i].is_types_only())
+            {
+                let link = &mut declared.traits[i];
+                link.faulty = true;
+                let import = &world.imports[imports[0]];
+                out.push(problems::selection::not_exported(
+                    parts,
+                    source,
+                    link.link,
+                    selector.written.span,
+                    import,
+                ));
+                imports
+                    .iter()
+                    .for_each(|import| declared.excused[*import] = true);
+            }
+        }
+        let link = &declared.traits[i];
+        if unmatched.len() < selectors.len() {
+            out.extend(problems::selection::not_imported(
+                parts, source, link.link, &unmatched,
+            ));
+        } else {
+            out.push(problems::selection::nothing_imported(
+                parts, source, link.link, &unmatched,
+            ));
+        }
+    }
+}
+
+fn connect(link: &mut Trait<'_>, world: &World, imports: &[usize]) {
+    for &import in imports {
+        if world.imports[import].is_types_only() {
+            continue;
+        }
+        if let Some(export) = find_export(&world.imports[import], link.exports) {
+            link.wires.push(Wire { import, export });
+        }
+    }
+}
+
+enum Matching {
+    Imports(Vec<usize>),
+    /// It is imported under several labels only, and the link does not say which.
+    Labels(Vec<usize>),
+}
+
+fn matching(world: &World, selector: &Selector<'_>, slot: Slot<'_>) -> Matching {
+    let all: Vec<usize> = (0..world.imports.len())
+        .filter(|i| selector.matches(&world.imports[*i]))
+        .collect();
+    match slot {
+        Slot::Label(label) => Matching::Imports(all.into_iter().filter(|i| *i == label).collect()),
+        Slot::Default | Slot::Named(_) => {
+            let (labels, plain): (Vec<_>, Vec<_>) =
+                all.into_iter().partition(|i| world.imports[*i].is_label());
+            match (plain.is_empty(), labels.len()) {
+                (true, 2..) => Matching::Labels(labels),
+                (true, _) => Matching::Imports(labels),
+                (false, _) => Matching::Imports(plain),
+            }
+        }
+    }
+}
+
+fn externs<'w>(world: &'w World, places: &[usize]) -> Vec<&'w Extern> {
+    places.iter().map(|i| &world.imports[*i]).collect()
+}
