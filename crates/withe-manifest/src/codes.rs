@@ -296,7 +296,7 @@ BAD_IMAGE = "W0026", "not an image",
 image: ./build/cart.wasm                      # relative to the manifest; also file://./build/cart.wasm
 image: /opt/parts/cart.wasm
 image: withe:http-server                      # also wasmcloud+builtin://http-server
-image: ghcr.io/wasmcloud/http-server:0.27.0
+image: ghcr.io/wasmcloud/http-server:0.27.0   # also oci://ghcr.io/…
 ```
 ";
 
@@ -472,6 +472,23 @@ policies:
     type: policy.secret.wasmcloud.dev/v1alpha1
     properties:
       backend: vault
+```
+";
+
+OTHER_SOURCE = "W0041", "a link's source is another component",
+"A link is written on the component that imports, and that is its source. `source.name` need not be \
+given; if it names another component it has no effect, as in wasmCloud. Write the link on the \
+component that is meant:
+
+```yaml
+- name: cart            # the source
+  type: component
+  properties:
+    image: ./cart.wasm
+  traits:
+    - type: link
+      properties:
+        target: kv      # the target
 ```
 ";
 }

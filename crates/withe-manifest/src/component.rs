@@ -6,9 +6,17 @@ use withe_linker::input::{
 };
 use withe_linker::{Diagnostic, Diagnostics};
 
+use crate::config::{read_configs, read_secrets};
 use crate::fields::{Fields, text};
 use crate::node::{Node, shorten};
 use crate::{codes, image, shapes, traits, values};
+
+/// What `type` may say.
+pub(crate) const KINDS: [(&str, ComponentKind); 3] = [
+    ("component", ComponentKind::Component),
+    ("capability", ComponentKind::Provider),
+    ("actor", ComponentKind::Component),
+];
 
 /// Reads a component or provider. What has a name is returned however wrong the rest is, so that
 /// links to it are not reported as dangling.
@@ -18,7 +26,7 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
     let kind = read_kind(out, &fields);
     let properties = read_properties(out, &fields, kind);
     let traits = fields.list(out, "traits").unwrap_or_default();
-    let traits = traits::read(out, traits);
+    let traits = traits::read(out, name.as_ref().map(|name| name.value.as_str()), traits);
     let place = fields.place();
     let Properties {
         image,
@@ -30,10 +38,7 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
         reuse,
     } = properties;
 
-    if let Some(Spanned {
-        value: Image::Application { .. },
-        ..
-    }) = &image
+    if is_shared(image.as_ref())
         && let Some(scaling) = &traits.scaling
     {
         out.push(belongs_to_the_other(scaling.span, "a scaler"));
@@ -68,12 +73,7 @@ fn read_kind(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<ComponentKind
         );
         return Some(ComponentKind::Provider);
     }
-    let choices = [
-        ("component", ComponentKind::Component),
-        ("capability", ComponentKind::Provider),
-        ("actor", ComponentKind::Component),
-    ];
-    fields.choice(out, "type", &choices).map(|kind| kind.value)
+    fields.choice(out, "type", &KINDS).map(|kind| kind.value)
 }
 
 #[derive(Default)]
@@ -107,7 +107,7 @@ fn read_properties(
     let mut properties = Properties {
         image: read_image(out, &fields, is_provider),
         id: fields.text(out, "id"),
-        config: read_config(out, &fields, "config"),
+        config: read_configs(out, &fields, "config"),
         secrets: read_secrets(out, &fields),
         ..Properties::default()
     };
@@ -116,26 +116,22 @@ fn read_properties(
         properties.grants = read_grants(out, &fields);
         properties.reuse = fields.number(out, "reuse", 1);
     }
-    if let Some(Spanned {
-        value: Image::Application { .. },
-        ..
-    }) = &properties.image
-    {
-        let possible: &[_] = if is_provider {
-            &["config", "secrets"]
-        } else {
-            &["config", "secrets", "limits", "grants", "reuse"]
-        };
-        for name in possible {
-            if fields.get(name).is_some() {
-                out.push(belongs_to_the_other(
-                    Some(fields.key_place(name)),
-                    &format!("`{name}`"),
-                ));
+    if is_shared(properties.image.as_ref()) {
+        let what_it_is = ["image", "compose", "application", "id"];
+        for name in shape.fields {
+            let is_given = fields.get(name).is_some_and(|node| !node.is_empty());
+            if is_given && !what_it_is.contains(name) {
+                let place = fields.key_place(name);
+                out.push(belongs_to_the_other(Some(place), &format!("`{name}`")));
             }
         }
     }
     properties
+}
+
+/// Whether it stands for a component of another application.
+fn is_shared(image: Option<&Spanned<Image>>) -> bool {
+    image.is_some_and(|image| matches!(image.value, Image::Application { .. }))
 }
 
 fn belongs_to_the_other(place: Option<Span>, what: &str) -> Diagnostic {
@@ -246,55 +242,6 @@ fn read_shared(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Spanned<Ima
         component: component?.value,
     };
     Some(Spanned::new(image, node.span))
-}
-
-/// A list of named configuration: `config`, or a link's older `source_config` and `target_config`.
-pub(crate) fn read_config(
-    out: &mut Diagnostics,
-    fields: &Fields<'_>,
-    name: &'static str,
-) -> Vec<NamedConfig> {
-    let mut list = Vec::new();
-    for item in fields.list(out, name).unwrap_or_default() {
-        let Some(entry) = Fields::of(out, &shapes::CONFIG, item) else {
-            continue;
-        };
-        let name = entry.required_text(out, "name");
-        let properties = entry
-            .get("properties")
-            .map(|_| entry.texts(out, "properties").values);
-        list.extend(name.map(|name| NamedConfig { name, properties }));
-    }
-    list
-}
-
-/// A `secrets` list.
-pub(crate) fn read_secrets(out: &mut Diagnostics, fields: &Fields<'_>) -> Vec<SecretRef> {
-    let mut list = Vec::new();
-    for item in fields.list(out, "secrets").unwrap_or_default() {
-        let Some(entry) = Fields::of(out, &shapes::SECRET, item) else {
-            continue;
-        };
-        let name = entry.required_text(out, "name");
-        let source = entry
-            .require(out, "properties")
-            .and_then(|node| Fields::of(out, &shapes::SECRET_SOURCE, node));
-        let Some(source) = source else { continue };
-        let policy = source.required_text(out, "policy");
-        let key = source.required_text(out, "key");
-        let field = source.text(out, "field").map(|field| field.value);
-        let version = source.text(out, "version").map(|version| version.value);
-        if let (Some(name), Some(policy), Some(key)) = (name, policy, key) {
-            list.push(SecretRef {
-                name,
-                policy,
-                key: key.value,
-                field,
-                version,
-            });
-        }
-    }
-    list
 }
 
 fn read_limits(out: &mut Diagnostics, fields: &Fields<'_>) -> Limits {

@@ -3,6 +3,7 @@
 use withe_linker::{Diagnostic, Diagnostics};
 
 use crate::codes;
+use crate::fields::wrong_type;
 use crate::node::{Node, Value, shorten};
 use crate::source::Document;
 use crate::suggest;
@@ -111,6 +112,9 @@ fn accept_unnamed(out: &mut Diagnostics, document: Document) -> Option<Node> {
             });
             // Only a misspelling says that the rest is worth reading.
             suggest::nearest(kind, [KIND])?;
+        }
+        (Some(node), None) if !node.is_null() => {
+            out.push(wrong_type("`kind`", "text", node).with_help(format!("write `kind: {KIND}`")))
         }
         _ if root.get("spec").is_none() => {
             out.push(

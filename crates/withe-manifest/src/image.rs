@@ -25,13 +25,16 @@ pub(crate) fn read(text: &str) -> Result<Image, Unreadable> {
         }
     }
     if let Some((scheme, rest)) = text.split_once("://") {
-        return Err(Unreadable::new(
-            format!("`{scheme}://` is not understood"),
-            match scheme {
-                "oci" | "docker" => format!("write the reference alone: `{rest}`"),
-                _ => "write a path, or an OCI reference such as `ghcr.io/owner/part:1.0.0`".into(),
-            },
-        ));
+        return match scheme {
+            "oci" => oci(rest),
+            // wasmCloud takes these for references too; a file's address is more likely meant as
+            // one, and is not fetched.
+            "http" | "https" if !rest.ends_with(".wasm") => oci(rest),
+            _ => Err(Unreadable::new(
+                format!("nothing is fetched by `{scheme}://`"),
+                "write a path, or an OCI reference such as `ghcr.io/owner/part:1.0.0`",
+            )),
+        };
     }
     if is_path(text) {
         return Ok(Image::File(text.into()));
@@ -210,13 +213,23 @@ mod tests {
     }
 
     #[test]
+    fn oci_references_with_a_scheme_as_wasmcloud_takes_them() {
+        for scheme in ["oci", "http", "https"] {
+            let text = format!("{scheme}://ghcr.io/wasmcloud/http-server:0.27.0");
+            let reference = "ghcr.io/wasmcloud/http-server:0.27.0";
+            assert_eq!(read(&text), Ok(Image::Oci(reference.into())), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_none_of_these_says_why() {
         let cases = [
             ("file://", "no path"),
             ("withe:", "not the name"),
             ("withe:http_server", "not the name"),
             ("https://example.com/a.wasm", "`https://`"),
-            ("oci://ghcr.io/a/b:1", "`oci://`"),
+            ("ftp://example.com/a", "`ftp://`"),
+            ("oci://", "neither a path"),
             ("ghcr.io/wasmCloud/a:1", "capital letters"),
             ("ghcr.io/a/b:1:2", "not a tag"),
             ("ghcr.io/a/b@sha256:123", "not a digest"),

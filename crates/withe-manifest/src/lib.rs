@@ -15,6 +15,7 @@
 mod application;
 mod codes;
 mod component;
+mod config;
 mod document;
 mod fields;
 mod image;
@@ -24,6 +25,7 @@ mod node;
 mod shapes;
 mod source;
 mod suggest;
+mod syntax;
 mod traits;
 mod validate;
 mod values;

@@ -7,7 +7,7 @@ use withe_linker::{Diagnostic, Diagnostics};
 use withe_wit::InterfaceName;
 use withe_wit::name::is_kebab;
 
-use crate::component::{read_config, read_secrets};
+use crate::config::{read_configs, read_secrets};
 use crate::fields::{Fields, text};
 use crate::node::{Node, Value, shorten};
 use crate::{codes, shapes, values};
@@ -34,11 +34,12 @@ pub(crate) const LOCALITIES: [(&str, Locality); 3] = [
     ("lattice", Locality::Lattice),
 ];
 
-/// Reads a link's properties; the place of the whole trait is for the caller to add.
-pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Link> {
+/// Reads the properties of a link of the component named `owner`; the place of the whole trait is
+/// for the caller to add.
+pub(crate) fn read(out: &mut Diagnostics, owner: Option<&str>, node: &Node) -> Option<Link> {
     let fields = Fields::of(out, &shapes::LINK, node)?;
     let target = read_target(out, &fields);
-    let source = read_source(out, &fields);
+    let source = read_source(out, owner, &fields);
     let selection = read_selection(out, &fields);
     let name = fields.text(out, "name");
     let binding = fields.choice(out, "binding", &BINDINGS);
@@ -86,7 +87,7 @@ struct Target {
 
 fn read_target(out: &mut Diagnostics, link: &Fields<'_>) -> Option<Target> {
     // It is read whatever else is there, so that its own problems show.
-    let older = read_config(out, link, "target_config");
+    let older = read_configs(out, link, "target_config");
     let node = link.require(out, "target")?;
     let is_older = link.get("target_config").is_some();
     if !matches!(node.value, Value::Map(_)) {
@@ -107,14 +108,14 @@ fn read_target(out: &mut Diagnostics, link: &Fields<'_>) -> Option<Target> {
     let fields = Fields::of(out, &shapes::LINK_TARGET, node)?;
     let name = fields.required_text(out, "name");
     let end = End {
-        config: read_config(out, &fields, "config"),
+        config: read_configs(out, &fields, "config"),
         secrets: read_secrets(out, &fields),
     };
     Some(Target { name: name?, end })
 }
 
-fn read_source(out: &mut Diagnostics, link: &Fields<'_>) -> End {
-    let older = read_config(out, link, "source_config");
+fn read_source(out: &mut Diagnostics, owner: Option<&str>, link: &Fields<'_>) -> End {
+    let older = read_configs(out, link, "source_config");
     let is_older = link.get("source_config").is_some();
     let Some(node) = link.get("source") else {
         if is_older {
@@ -131,8 +132,28 @@ fn read_source(out: &mut Diagnostics, link: &Fields<'_>) -> End {
     let Some(fields) = Fields::of(out, &shapes::LINK_SOURCE, node) else {
         return End::default();
     };
+    if let (Some(name), Some(owner)) = (fields.text(out, "name"), owner)
+        && name.value != owner
+    {
+        out.push(
+            Diagnostic::warning(
+                codes::OTHER_SOURCE,
+                format!(
+                    "the link's source is `{}`, not `{}`",
+                    shorten(owner),
+                    shorten(&name.value)
+                ),
+            )
+            .at(name.span, "has no effect")
+            .with_note("a link's source is the component it is written on")
+            .with_help(format!(
+                "remove `name`, or write the link on `{}`",
+                shorten(&name.value)
+            )),
+        );
+    }
     End {
-        config: read_config(out, &fields, "config"),
+        config: read_configs(out, &fields, "config"),
         secrets: read_secrets(out, &fields),
     }
 }

@@ -50,6 +50,15 @@ impl Node {
         matches!(self.value, Value::Scalar(Scalar::Null, _))
     }
 
+    /// Whether it is a list or map of nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::List(items) => items.is_empty(),
+            Value::Map(entries) => entries.is_empty(),
+            Value::Scalar(..) => false,
+        }
+    }
+
     /// The text of a scalar, whatever its kind; nothing for null, lists and maps.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {

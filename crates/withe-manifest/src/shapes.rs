@@ -190,8 +190,11 @@ pub(crate) const LINK_TARGET: Shape = Shape::new(
     &["name", "config", "secrets"],
 );
 
-pub(crate) const LINK_SOURCE: Shape =
-    Shape::new("linkSource", "a link's `source`", &["config", "secrets"]);
+pub(crate) const LINK_SOURCE: Shape = Shape::new(
+    "linkSource",
+    "a link's `source`",
+    &["name", "config", "secrets"],
+);
 
 pub(crate) const SCALER: Shape = Shape::new(
     "scaler",
@@ -239,3 +242,138 @@ pub(crate) const ALL: [&Shape; 20] = [
     &GRANTS,
     &DIRECTORY,
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{link, traits};
+
+    fn schema() -> Value {
+        let text = include_str!("../../../docs/manifest.schema.json");
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn words(value: &Value) -> Vec<&str> {
+        let items = value.as_array().unwrap().iter();
+        items.map(|item| item.as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_json_schema_has_the_fields_that_are_read() {
+        let schema = schema();
+        let definitions = schema["$defs"].as_object().unwrap();
+        for shape in ALL {
+            let definition = &definitions[shape.name];
+            let properties = definition["properties"].as_object().unwrap();
+            let documented: BTreeSet<&str> = properties.keys().map(String::as_str).collect();
+            let ignored = shape.ignored.iter().map(|(field, _)| *field);
+            let known: BTreeSet<&str> = shape
+                .fields
+                .iter()
+                .copied()
+                .chain(ignored.clone())
+                .collect();
+            assert_eq!(documented, known, "{}", shape.name);
+            for field in ignored {
+                assert_eq!(
+                    properties[field]["deprecated"], true,
+                    "{}.{field}",
+                    shape.name
+                );
+            }
+            assert_eq!(definition["additionalProperties"], false, "{}", shape.name);
+            let prefix = format!("^{EXTENSION_PREFIX}");
+            assert_eq!(
+                definition["patternProperties"][prefix], true,
+                "{}",
+                shape.name
+            );
+        }
+        let shaped: BTreeSet<&str> = ALL.iter().map(|shape| shape.name).collect();
+        let defined = definitions
+            .iter()
+            .filter(|(_, d)| d.get("properties").is_some());
+        let defined: BTreeSet<&str> = defined.map(|(name, _)| name.as_str()).collect();
+        assert_eq!(defined, shaped);
+    }
+
+    #[test]
+    fn the_json_schema_has_the_words_that_are_read() {
+        let schema = schema();
+        let link = &schema["$defs"]["link"]["properties"];
+        assert_eq!(
+            words(&link["binding"]["enum"]),
+            link::BINDINGS.map(|(word, _)| word)
+        );
+        assert_eq!(
+            words(&link["scope"]["enum"]),
+            link::SCOPES.map(|(word, _)| word)
+        );
+        assert_eq!(
+            words(&link["locality"]["enum"]),
+            link::LOCALITIES.map(|(word, _)| word)
+        );
+        let kinds = &schema["$defs"]["trait"]["properties"]["type"]["enum"];
+        assert_eq!(words(kinds), traits::TYPES);
+        let kinds = &schema["$defs"]["component"]["properties"]["type"]["enum"];
+        assert_eq!(words(kinds), crate::component::KINDS.map(|(word, _)| word));
+    }
+
+    #[test]
+    fn every_definition_of_the_json_schema_is_there_and_used() {
+        let schema = schema();
+        let mut used = BTreeSet::new();
+        collect_references(&schema, &mut used);
+        let defined: BTreeSet<String> = schema["$defs"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        assert_eq!(used, defined);
+    }
+
+    #[test]
+    fn the_reference_for_people_has_every_field() {
+        let reference = include_str!("../../../docs/manifest.md");
+        // A field is shown in prose, as the last part of a path, or in an example.
+        let is_shown = |field: &str| {
+            [
+                format!("`{field}`"),
+                format!(".{field}`"),
+                format!("{field}:"),
+            ]
+            .iter()
+            .any(|form| reference.contains(form))
+        };
+        for shape in ALL {
+            let missing: Vec<_> = shape
+                .fields
+                .iter()
+                .filter(|field| !is_shown(field))
+                .collect();
+            assert!(missing.is_empty(), "{}: {missing:?}", shape.name);
+        }
+    }
+
+    fn collect_references(value: &Value, used: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                    used.insert(reference.trim_start_matches("#/$defs/").to_owned());
+                }
+                fields
+                    .values()
+                    .for_each(|value| collect_references(value, used));
+            }
+            Value::Array(items) => items
+                .iter()
+                .for_each(|value| collect_references(value, used)),
+            _ => {}
+        }
+    }
+}

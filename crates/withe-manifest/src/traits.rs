@@ -17,8 +17,8 @@ pub(crate) struct Traits {
     pub(crate) scaling: Option<Scaling>,
 }
 
-/// Reads a `traits` list.
-pub(crate) fn read(out: &mut Diagnostics, nodes: &[Node]) -> Traits {
+/// Reads the `traits` list of the component named `owner`.
+pub(crate) fn read(out: &mut Diagnostics, owner: Option<&str>, nodes: &[Node]) -> Traits {
     let mut traits = Traits::default();
     let mut seen: Vec<&Node> = Vec::new();
     for node in nodes {
@@ -32,12 +32,12 @@ pub(crate) fn read(out: &mut Diagnostics, nodes: &[Node]) -> Traits {
             continue;
         }
         seen.push(node);
-        read_trait(out, &mut traits, node);
+        read_trait(out, owner, &mut traits, node);
     }
     traits
 }
 
-fn read_trait(out: &mut Diagnostics, traits: &mut Traits, node: &Node) {
+fn read_trait(out: &mut Diagnostics, owner: Option<&str>, traits: &mut Traits, node: &Node) {
     let Some(fields) = Fields::of(out, &shapes::TRAIT, node) else {
         return;
     };
@@ -50,7 +50,7 @@ fn read_trait(out: &mut Diagnostics, traits: &mut Traits, node: &Node) {
     match kind.value.as_str() {
         "link" => {
             let properties = fields.require(out, "properties");
-            let found = properties.and_then(|properties| link::read(out, properties));
+            let found = properties.and_then(|properties| link::read(out, owner, properties));
             traits.links.extend(found.map(|mut link| {
                 link.span = Some(node.span);
                 link

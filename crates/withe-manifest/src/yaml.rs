@@ -10,8 +10,9 @@ use withe_linker::input::Span;
 use withe_linker::{Diagnostic, Diagnostics};
 
 use crate::codes;
-use crate::node::{Entries, Entry, MAX_DEPTH, Node, Scalar, Value, character_at, plain_kind};
+use crate::node::{Entries, Entry, MAX_DEPTH, Node, Scalar, Value, plain_kind};
 use crate::source::Document;
+use crate::syntax;
 
 /// How many values the aliases of a file may stand for, all told. Aliases of aliases grow without
 /// bound otherwise.
@@ -22,8 +23,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Document>, Box<Diagnostic>> {
     let mut builder = Builder::new(text);
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
-        let (event, mark) =
-            event.map_err(|error| Box::new(syntax_error(text, &builder, &error)))?;
+        let (event, mark) = event.map_err(|error| Box::new(builder.syntax_error(&error)))?;
         let span = builder.span(mark.start, mark.end);
         builder.event(event, span)?;
     }
@@ -103,6 +103,11 @@ impl<'t> Builder<'t> {
             start,
             end: end.max(start),
         }
+    }
+
+    fn syntax_error(&self, error: &ScanError) -> Diagnostic {
+        let at = self.span(*error.marker(), *error.marker()).start;
+        syntax::error(self.text, at, error.info())
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Box<Diagnostic>> {
@@ -362,82 +367,6 @@ fn first_line(text: &str, span: Span) -> Span {
         start: span.start,
         end: span.start + line.len(),
     }
-}
-
-/// The parser's complaint in words for people. Its own words are kept as a note, for those who
-/// search for them.
-fn syntax_error(text: &str, builder: &Builder<'_>, error: &ScanError) -> Diagnostic {
-    let info = error.info();
-    let (message, help) = explain(info);
-    let at = builder.span(*error.marker(), *error.marker()).start;
-    // The parser often notices at the start of the next line; what is wrong is before it.
-    let at = if text[at..].lines().next().unwrap_or_default().is_empty() {
-        let before = text[..at].trim_end();
-        before
-            .char_indices()
-            .next_back()
-            .map_or(0, |(last, _)| last)
-    } else {
-        at
-    };
-    let diagnostic = Diagnostic::error(codes::SYNTAX, format!("this is not valid YAML: {message}"))
-        .at(Some(character_at(text, at)), "reading stopped here")
-        .with_note(format!("the YAML parser says: {info}"));
-    match help {
-        Some(help) => diagnostic.with_help(help),
-        None => diagnostic,
-    }
-}
-
-fn explain(info: &str) -> (&str, Option<&'static str>) {
-    let table = [
-        (
-            "tabs disallowed",
-            "a tab indents this line",
-            "indent with spaces; YAML does not allow tabs there",
-        ),
-        (
-            "mapping values are not allowed",
-            "a `:` where no key can be",
-            "check the indentation of this line and the one before, or put a value that contains \
-             `: ` in quotes",
-        ),
-        (
-            "block sequence entries are not allowed",
-            "a `- ` where no list can begin",
-            "put each list entry on a line of its own, below the key",
-        ),
-        (
-            "unexpected end of stream",
-            "a quoted text is never closed",
-            "add the missing quote",
-        ),
-        (
-            "simple key expect",
-            "a line is neither `key: value` nor `- entry`",
-            "write `key: value` with a space after the `:`, or `- entry` with a space after the `-`",
-        ),
-        (
-            "unexpected character",
-            "a value cannot begin with this character",
-            "put the value in quotes",
-        ),
-        (
-            "unknown anchor",
-            "an alias stands for nothing",
-            "mark the value meant with `&name` before it is used as `*name`, or put a text that \
-             begins with `*` in quotes",
-        ),
-        (
-            "did not find expected key",
-            "something is wrong with the indentation",
-            "begin the keys of one map in the same column",
-        ),
-    ];
-    table
-        .iter()
-        .find(|(words, ..)| info.contains(words))
-        .map_or((info, None), |(_, message, help)| (*message, Some(*help)))
 }
 
 #[cfg(test)]

@@ -290,3 +290,47 @@ fn a_byte_order_mark_and_windows_line_ends_do_no_harm() {
     let Spanned { value, span } = &component(&application, "visits").links[0].target;
     assert_eq!((value.as_str(), place(&text, *span)), ("kv", "kv"));
 }
+
+/// The blocks of YAML in a text of Markdown.
+fn examples(markdown: &str) -> impl Iterator<Item = &str> {
+    let blocks = markdown.split("```yaml\n").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap())
+}
+
+#[test]
+fn whole_manifests_in_the_documentation_are_right() {
+    let reference = include_str!("../../../docs/manifest.md");
+    let explanations = withe_manifest::CODES.iter().map(|info| info.explanation);
+    let whole: Vec<&str> = std::iter::once(reference)
+        .chain(explanations)
+        .flat_map(examples)
+        .filter(|example| example.contains("apiVersion") && example.contains("components"))
+        .collect();
+    assert!(whole.len() >= 2);
+    for example in whole {
+        let (_, diagnostics) = read(example);
+        assert!(
+            diagnostics.0.is_empty(),
+            "{}",
+            render::render(example, &diagnostics)
+        );
+    }
+}
+
+#[test]
+fn parts_of_manifests_in_the_documentation_are_yaml() {
+    let reference = include_str!("../../../docs/manifest.md");
+    let explanations = withe_manifest::CODES.iter().map(|info| info.explanation);
+    for example in std::iter::once(reference)
+        .chain(explanations)
+        .flat_map(examples)
+    {
+        let diagnostics = parse(example).diagnostics;
+        let syntax = diagnostics.0.iter().find(|d| d.code.0 == "W0001");
+        assert!(
+            syntax.is_none(),
+            "{}",
+            render::render(example, &diagnostics)
+        );
+    }
+}
