@@ -173,3 +173,180 @@ fn check_shared_cycles(placed: &Placed<'_>, settings: &[Settings], out: &mut Dia
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::input::{BindingChoice, Scope, Spanned};
+    use crate::plan::Binding;
+    use crate::testing::App;
+
+    const WIT: &str = "
+        package wasi:io@0.2.0 { interface streams { resource input-stream; } }
+        package a:b {
+            interface x { f: func(); }
+            interface y { f: func(); }
+            interface z { resource r { get: func() -> list<r>; } }
+            interface over { use wasi:io/streams@0.2.0.{input-stream}; take: func(s: input-stream); }
+            interface kv { resource bucket; open: func() -> bucket; }
+            interface atomics { use kv.{bucket}; inc: func(b: borrow<bucket>); }
+            interface slow { wait: async func(); }
+        }
+        world a { import a:b/x; export a:b/y; }
+        world b { export a:b/x; import a:b/y; }
+        world c { export a:b/y; }
+        world res { import a:b/z; }
+        world resx { export a:b/z; }
+        world gives { import wasi:io/streams@0.2.0; import a:b/over; }
+        world takes { import wasi:io/streams@0.2.0; export a:b/over; }
+        world counts { import a:b/kv; import a:b/atomics; }
+        world keyvalue { export a:b/kv; export a:b/atomics; }
+        world waits { import a:b/slow; }
+        world slow { export a:b/slow; }
+        world tree { export a:b/x; import i1: a:b/x; import i2: a:b/x; import i3: a:b/x; import i4: a:b/x; }
+    ";
+
+    fn pair(settings: &[&str]) -> App {
+        App::new(WIT)
+            .component("a")
+            .called("a")
+            .link("b", settings)
+            .component("b")
+            .link("c", &[])
+            .component("c")
+    }
+
+    #[test]
+    fn links_between_components_are_fused() {
+        insta::assert_snapshot!(pair(&[]).links());
+        let plan = pair(&[]).plan();
+        let entries: Vec<_> = plan.components.iter().map(|c| c.entry).collect();
+        assert_eq!(entries, [true, false, false]);
+        assert_eq!(
+            (plan.links[0].timeout_ms, plan.links[0].timeout_given),
+            (30_000, false)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_fused_is_local() {
+        let mut text = String::new();
+        for settings in [
+            &["scope: call"][..],
+            &["scope: shared"],
+            &["seconds: 2"],
+            &["binding: local"],
+        ] {
+            text += &pair(settings).links();
+        }
+        let limited = |change: fn(&mut crate::input::Component)| {
+            App::new(WIT)
+                .component("a")
+                .called("a")
+                .link("b", &[])
+                .component("b")
+                .edit(change)
+                .link("c", &[])
+                .component("c")
+        };
+        text +=
+            &limited(|c| c.limits.time = Some(Spanned::unplaced(Duration::from_secs(1)))).links();
+        text += &limited(|c| c.grants.network = Some(Spanned::unplaced(true))).links();
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_local_target_is_an_entry_with_what_is_fused_into_it() {
+        let plan = pair(&["scope: call"]).plan();
+        let entries: Vec<_> = plan.components.iter().map(|c| c.entry).collect();
+        assert_eq!(entries, [true, true, false]);
+    }
+
+    #[test]
+    fn the_command_line_pins_links_that_say_nothing() {
+        let mut app = pair(&["binding: fused"]);
+        app.inputs.defaults.binding = Some(BindingChoice::Local);
+        app.inputs.defaults.scope = Some(Scope::Caller);
+        insta::assert_snapshot!(app.links());
+    }
+
+    #[test]
+    fn cycles_are_closed_by_a_local_link() {
+        let app = App::new(WIT)
+            .component("a")
+            .link("b", &[])
+            .component("b")
+            .link("a", &[]);
+        insta::assert_snapshot!(app.links());
+    }
+
+    #[test]
+    fn a_component_may_call_itself_locally() {
+        let app = App::new(
+            "package a:b { interface x { f: func(); } } world again { import a:b/x; export a:b/x; }",
+        );
+        insta::assert_snapshot!(
+            app.component("again")
+                .link("again", &[])
+                .called("again")
+                .links()
+        );
+    }
+
+    #[test]
+    fn resources_of_the_link_and_of_the_host_can_be_passed() {
+        let app = App::new(WIT)
+            .component("res")
+            .link("resx", &["binding: local"])
+            .component("resx")
+            .component("gives")
+            .link("takes", &[])
+            .component("takes")
+            .component("counts")
+            .link("keyvalue", &[])
+            .provider("keyvalue");
+        let app = app
+            .host(&["wasi:io/streams@0.2.6"])
+            .called("res")
+            .called("gives")
+            .called("counts");
+        insta::assert_snapshot!(app.links());
+    }
+
+    #[test]
+    fn async_types_make_the_whole_composition_concurrent() {
+        let app = App::new(WIT)
+            .component("waits")
+            .called("waits")
+            .link("slow", &[])
+            .component("slow");
+        let plan = app.component("c").called("c").plan();
+        let concurrency: Vec<_> = plan.components.iter().map(|c| c.concurrency).collect();
+        assert_eq!(concurrency, [true, true, false]);
+    }
+
+    #[test]
+    fn compositions_are_bounded() {
+        // Each of three levels has four links to the next: 85 constituents if all were fused.
+        let labels = ["name: i1", "name: i2", "name: i3", "name: i4"];
+        let level = |app: App, name: &str, next: &str| {
+            labels
+                .iter()
+                .fold(app.instance_of("tree", name), |app, label| {
+                    app.link(next, &[label])
+                })
+        };
+        let app = level(App::new(WIT), "one", "two");
+        let app = level(level(app, "two", "three"), "three", "leaf")
+            .instance_of("b", "leaf")
+            .link("c", &[])
+            .component("c");
+        let links = app.called("one").plan().links;
+        let local: Vec<String> = (links.iter())
+            .filter(|l| l.binding == Binding::Local)
+            .map(|l| format!("{} -> {}: {}", l.source, l.target, l.why))
+            .collect();
+        insta::assert_snapshot!(local.join("\n"));
+    }
+}

@@ -22,6 +22,10 @@ mod place;
 pub mod plan;
 mod problems;
 mod resolve;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod wording;
 
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};

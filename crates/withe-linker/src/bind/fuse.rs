@@ -28,6 +28,8 @@ struct Candidate<'a, 'p> {
     settings: &'a Settings,
     not_fused: Option<String>,
     not_local: Option<String>,
+    /// Whether it was reported already that it cannot be bound.
+    reported: bool,
 }
 
 impl Candidate<'_, '_> {
@@ -61,6 +63,7 @@ pub(super) fn choose(
             settings,
             not_fused: obstacle::to_fusing(placed, link, settings),
             not_local: carry::local_obstacle(resolved, link),
+            reported: false,
         }
     };
     let mut candidates: Vec<Candidate<'_, '_>> = places.iter().map(candidate).collect();
@@ -159,53 +162,56 @@ fn decide(
         settings,
         not_fused,
         not_local,
+        reported,
         ..
     } = candidate;
-    let pinned = || format!("pinned by {}", settings.asked_by);
-    let (binding, obstacle) = match settings.binding {
+    if reported {
+        return None;
+    }
+    let pin = settings.binding;
+    let (binding, obstacle) = match pin {
         BindingChoice::Fused => (Binding::Fused, not_fused),
         BindingChoice::Local => (Binding::Local, not_local),
-        BindingChoice::Auto => {
-            return match (not_fused, not_local) {
-                (None, _) => Some(Bound {
-                    binding: Binding::Fused,
-                    why: "both ends on this host, scope caller".into(),
-                }),
-                (Some(why), None) => Some(Bound {
-                    binding: Binding::Local,
-                    why,
-                }),
-                (Some(fused), Some(local)) => {
-                    out.push(problems::bindings::none(
-                        parts,
-                        link,
-                        &[("fused", &fused), ("local", &local)],
-                    ));
-                    None
-                }
-            };
-        }
-        other => {
+        BindingChoice::Auto => return cheapest(placed, link, not_fused, not_local, out),
+        BindingChoice::Host | BindingChoice::Unix | BindingChoice::Tcp | BindingChoice::Nats => {
             let reason = "it is for links to providers, and both ends are components";
-            out.push(problems::bindings::pinned(parts, link, other, reason));
+            out.push(problems::bindings::pinned(parts, link, pin, reason));
             return None;
         }
     };
-    match obstacle {
-        None => Some(Bound {
-            binding,
-            why: pinned(),
+    if let Some(reason) = obstacle {
+        out.push(problems::bindings::pinned(parts, link, pin, &reason));
+        return None;
+    }
+    Some(Bound {
+        binding,
+        why: format!("pinned by {}", settings.asked_by),
+    })
+}
+
+fn cheapest(
+    placed: &Placed<'_>,
+    link: &ResolvedLink<'_>,
+    not_fused: Option<String>,
+    not_local: Option<String>,
+    out: &mut Diagnostics,
+) -> Option<Bound> {
+    match (not_fused, not_local) {
+        (None, _) => Some(Bound {
+            binding: Binding::Fused,
+            why: "both ends on this host, scope caller".into(),
         }),
-        Some(reason) => {
-            // A cycle of pinned links was reported by itself.
-            if !reason.starts_with("fusing it would close") {
-                out.push(problems::bindings::pinned(
-                    parts,
-                    link,
-                    settings.binding,
-                    &reason,
-                ));
-            }
+        (Some(why), None) => Some(Bound {
+            binding: Binding::Local,
+            why,
+        }),
+        (Some(fused), Some(local)) => {
+            let reasons = [("fused", fused.as_str()), ("local", local.as_str())];
+            out.push(problems::bindings::none(
+                &placed.checked.resolved.parts,
+                link,
+                &reasons,
+            ));
             None
         }
     }

@@ -234,3 +234,130 @@ pub(crate) fn way(parts: &Parts<'_>, path: &[PartId]) -> String {
         .collect();
     names.join(" -> ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::input::{ScalerKind, Scaling, Spread};
+    use crate::testing::App;
+
+    const WIT: &str = "
+        package a:b {
+            interface x { f: func(); }
+            interface y { f: func(); }
+            interface flow { read: func() -> stream<u8>; }
+            interface res { resource r; }
+            interface uses { use res.{r}; take: func(r: r); }
+        }
+        package wasi:http@0.3.0 { interface client { send: func(a: stream<u8>) -> future; } }
+        world a { import a:b/x; export a:b/y; }
+        world b { export a:b/x; import a:b/y; }
+        world reads { import a:b/flow; }
+        world flows { export a:b/flow; }
+        world gives { import a:b/res; import a:b/uses; }
+        world takes { import a:b/res; export a:b/uses; }
+        world both { export a:b/res; export a:b/uses; }
+        world calling { import wasi:http/client@0.3.0; }
+        world http-client { export wasi:http/client@0.3.0; }
+    ";
+
+    #[test]
+    fn a_spread_is_reduced_to_one_host() {
+        let spread = |zone: &str| Spread {
+            name: None,
+            requirements: BTreeMap::from([("zone".into(), zone.into())]),
+            weight: None,
+        };
+        let app = App::new(WIT).component("flows").called("flows").edit(|c| {
+            c.scaling = Some(Scaling {
+                span: c.name.span,
+                kind: ScalerKind::Spread,
+                instances: Some(crate::input::Spanned::unplaced(4)),
+                spread: vec![spread("east"), spread("west")],
+            });
+        });
+        insta::assert_snapshot!(app.problems());
+        assert_eq!(app.plan().components[0].instances, Some(4));
+    }
+
+    #[test]
+    fn bindings_of_several_hosts() {
+        let app = App::new(WIT)
+            .component("a")
+            .link("b", &["binding: nats"])
+            .component("b")
+            .link("a", &["binding: unix"]);
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn pins_that_do_not_fit() {
+        let app = App::new(WIT)
+            .component("a")
+            .link("b", &["binding: fused", "scope: call"])
+            .component("b")
+            .link("a", &["binding: host"])
+            .component("reads")
+            .link("flows", &["binding: local"])
+            .component("flows")
+            .component("calling")
+            .link("http-client", &["binding: fused"])
+            .provider("http-client");
+        insta::assert_snapshot!(app.called("reads").called("calling").problems());
+    }
+
+    #[test]
+    fn nothing_can_carry_it() {
+        let app = App::new(WIT)
+            .component("reads")
+            .link("flows", &["scope: call"])
+            .instance_of("reads", "reads-2")
+            .link("flowing", &[])
+            .component("flows")
+            .component("gives")
+            .link("takes", &[])
+            .link("both", &["for: a:b", "interfaces: res"])
+            .component("takes")
+            .link("both", &[])
+            .component("both");
+        let app = app
+            .wit(&WIT.replace("world flows", "world flowing"))
+            .provider("flowing");
+        insta::assert_snapshot!(
+            app.called("reads")
+                .called("reads-2")
+                .called("gives")
+                .problems()
+        );
+    }
+
+    #[test]
+    fn a_scope_on_a_provider() {
+        let app = App::new(WIT)
+            .component("calling")
+            .link("http-client", &["scope: shared"])
+            .provider("http-client");
+        insta::assert_snapshot!(app.called("calling").problems());
+    }
+
+    #[test]
+    fn cycles_through_a_shared_instance() {
+        let app = App::new(WIT)
+            .component("a")
+            .link("b", &["scope: shared"])
+            .component("b")
+            .link("a", &[]);
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn cycles_of_fused_links() {
+        let app = App::new(WIT)
+            .component("a")
+            .link("b", &["binding: fused"])
+            .component("b")
+            .link("a", &["binding: fused"]);
+        insta::assert_snapshot!(app.problems());
+    }
+}

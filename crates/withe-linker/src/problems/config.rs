@@ -89,3 +89,82 @@ pub(crate) fn defined_twice(first: &NamedConfig, second: &NamedConfig) -> Diagno
     .also(first.name.span, "first defined here")
     .with_help("rename one of them")
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::App;
+
+    const WIT: &str = "
+        package a:b { interface x { f: func(); } interface h { f: func(); } }
+        world server { import a:b/h; }
+        world keyvalue { export a:b/x; }
+        world front { export a:b/h; import a:b/x; }
+    ";
+
+    fn app() -> App {
+        App::new(WIT)
+            .provider("keyvalue")
+            .component("front")
+            .called("front")
+    }
+
+    #[test]
+    fn missing_configuration() {
+        let app = app()
+            .config("limits", &["a=1"])
+            .config("limit", &[])
+            .config("other", &[]);
+        insta::assert_snapshot!(app.link("keyvalue", &["target_config: limts"]).problems());
+    }
+
+    #[test]
+    fn configuration_that_a_provider_refuses() {
+        let app = App::new(WIT)
+            .provider("server")
+            .config("one", &["url=1", "prt=80"])
+            .link("front", &["source_config: two adress=x"])
+            .component("front")
+            .link(
+                "keyvalue",
+                &["target_config: three url=1", "target_config: four bucket=b"],
+            )
+            .provider("keyvalue");
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn secrets() {
+        insta::assert_snapshot!(
+            app()
+                .secret("password")
+                .link("keyvalue", &["secret: token"])
+                .problems()
+        );
+    }
+
+    #[test]
+    fn configuration_defined_twice() {
+        let app = app().config("c", &["a=1"]).link(
+            "keyvalue",
+            &["source_config: c a=2", "source_config: c a=1"],
+        );
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn later_configuration_wins_and_names_refer_to_definitions() {
+        let app = app()
+            .config("one", &["a=1", "b=1"])
+            .config("two", &["b=2"])
+            .link("keyvalue", &["source_config: two", "source_config: one"]);
+        let plan = app.plan();
+        let values = |map: &crate::input::ConfigMap| {
+            map.iter()
+                .map(|(k, v)| format!("{k}={v}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(values(&plan.components[1].config), ["a=1", "b=2"]);
+        assert_eq!(values(&plan.links[0].source_config), ["a=1", "b=1"]);
+        assert!(plan.links[0].target_config.is_empty());
+    }
+}

@@ -145,6 +145,7 @@ pub(crate) fn ambiguous(
         diagnostic = diagnostic.also(place(link), "could be for it as well");
     }
     match interfaces(imports) {
+        _ if !parts.has_manifest() => diagnostic.with_help("leave one of them out"),
         Some(lines) => diagnostic.with_help(format!(
             "say which one is meant, on the link to it\n{lines}"
         )),
@@ -191,9 +192,7 @@ pub(crate) fn linked_twice(
     Diagnostic::error(LINKED_TWICE.code, message)
         .at(place(second.traits[0]), "linked here")
         .also(place(first.traits[0]), "and here")
-        .with_help(format!(
-            "remove `{what}` from one of the links, or give them names"
-        ))
+        .with_help(format!("let only one of the links be for `{what}`"))
 }
 
 /// One report for a component, whatever the number of imports: there is one remedy.
@@ -270,4 +269,182 @@ fn setting_place(link: &Link, setting: &str) -> Option<crate::Span> {
 
 fn place(link: &Link) -> Option<crate::Span> {
     link.target.span.or(link.span)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::App;
+
+    const WIT: &str = "
+        package kv:kv@1.0.0 { interface store { get: func(); } interface batch { all: func(); } }
+        package kv:kv@2.0.0 { interface store { get: func(); } }
+        package wasmcloud:bus@1.0.0 { interface lattice { set-link-name: func(n: string); } }
+        world cart { import kv:kv/store@1.0.0; import kv:kv/batch@1.0.0; }
+        world labels { import cache: kv:kv/store@1.0.0; import cold: kv:kv/store@1.0.0; }
+        world label { import cache: kv:kv/store@1.0.0; }
+        world choosing { import kv:kv/store@1.0.0; import wasmcloud:bus/lattice@1.0.0; }
+        world redis { export kv:kv/store@1.0.0; }
+        world redb { export kv:kv/store@1.0.0; export kv:kv/batch@1.0.0; }
+        world batch { export kv:kv/batch@1.0.0; }
+        world newer { export kv:kv/store@2.0.0; }
+        world run { export run: func(); }
+        world runner { import run: func(); }
+    ";
+
+    #[test]
+    fn links_that_satisfy_nothing() {
+        let app = App::new(WIT)
+            .component("cart")
+            .link("redb", &["for: kv:kv", "interfaces: store, batch"])
+            .link("redis", &[])
+            .link("newer", &[])
+            .link("run", &[]);
+        let app = app
+            .component("redb")
+            .component("redis")
+            .component("newer")
+            .component("run")
+            .called("cart");
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn ambiguous_links() {
+        let app = App::new(WIT)
+            .component("cart")
+            .link("redis", &[])
+            .link("redb", &[]);
+        insta::assert_snapshot!(
+            app.component("redis")
+                .component("redb")
+                .called("cart")
+                .problems()
+        );
+    }
+
+    #[test]
+    fn inference_takes_what_other_links_leave() {
+        let app = App::new(WIT)
+            .component("cart")
+            .link("redb", &[])
+            .link("redis", &["for: kv:kv", "interfaces: store"])
+            .component("redis")
+            .component("redb")
+            .component("runner")
+            .link("run", &[])
+            .component("run");
+        insta::assert_snapshot!(app.called("cart").called("runner").links());
+    }
+
+    #[test]
+    fn imports_linked_twice() {
+        let store = ["for: kv:kv", "interfaces: store"];
+        let app = App::new(WIT)
+            .component("cart")
+            .link("redis", &store)
+            .link("redb", &["for: kv:kv", "interfaces: store, batch"])
+            .component("redis")
+            .component("redb");
+        insta::assert_snapshot!(app.called("cart").problems());
+    }
+
+    #[test]
+    fn one_link_may_be_spread_over_traits_and_repeated() {
+        let app = App::new(WIT)
+            .component("cart")
+            .link("redb", &["for: kv:kv", "interfaces: store"])
+            .link("redb", &["for: kv:kv", "interfaces: batch"])
+            .link("redb", &["for: kv:kv", "interfaces: store"])
+            .component("redb")
+            .instance_of("cart", "other")
+            .link("redb", &[])
+            .link("redb", &[]);
+        insta::assert_snapshot!(app.called("cart").called("other").links());
+    }
+
+    #[test]
+    fn one_link_has_one_set_of_settings() {
+        let app = App::new(WIT)
+            .component("cart")
+            .link("redb", &["for: kv:kv", "interfaces: store", "scope: call"])
+            .link(
+                "redb",
+                &[
+                    "for: kv:kv",
+                    "interfaces: batch",
+                    "scope: shared",
+                    "seconds: 5",
+                ],
+            )
+            .component("redb");
+        insta::assert_snapshot!(app.called("cart").problems());
+    }
+
+    #[test]
+    fn traits_to_a_provider_keep_their_own_configuration() {
+        let app = App::new(WIT)
+            .component("cart")
+            .link(
+                "redb",
+                &["for: kv:kv", "interfaces: store", "target_config: a url=x"],
+            )
+            .link(
+                "redb",
+                &["for: kv:kv", "interfaces: batch", "target_config: b url=y"],
+            )
+            .provider("redb");
+        insta::assert_snapshot!(app.called("cart").links());
+    }
+
+    #[test]
+    fn labels_are_linked_by_name() {
+        let app = App::new(WIT)
+            .component("labels")
+            .link("redis", &["name: cache"])
+            .link("redb", &["name: cold", "for: kv:kv", "interfaces: store"])
+            .component("redis")
+            .component("redb")
+            .component("label")
+            .link("redis", &[])
+            .instance_of("labels", "rest")
+            .link("redis", &["name: cache"])
+            .link("redb", &[]);
+        insta::assert_snapshot!(app.called("labels").called("label").called("rest").links());
+    }
+
+    #[test]
+    fn labels_without_a_name() {
+        let app = App::new(WIT)
+            .component("labels")
+            .link("redis", &[])
+            .component("redis")
+            .instance_of("labels", "other");
+        let app = app.link("redis", &["for: kv:kv", "interfaces: store"]);
+        insta::assert_snapshot!(app.called("labels").called("other").problems());
+    }
+
+    #[test]
+    fn links_chosen_at_run_time() {
+        let app = App::new(WIT)
+            .component("choosing")
+            .link("redis", &["name: a"])
+            .link("redb", &["name: b"]);
+        let app = app.component("redis").component("redb").called("choosing");
+        let app = app.host(&["wasmcloud:bus/lattice@1.0.0"]);
+        insta::assert_snapshot!(format!("{}{}", app.problems(), app.links()));
+        let app = app.edit(|_| {});
+        assert_eq!(app.codes(), ["W0208"]);
+    }
+
+    #[test]
+    fn a_default_link_beside_those_chosen_at_run_time() {
+        let app = App::new(WIT)
+            .component("choosing")
+            .link("redis", &["name: a"])
+            .link("redb", &[]);
+        let app = app.component("redis").component("redb").called("choosing");
+        let app = app.host(&["wasmcloud:bus/lattice@1.0.0"]);
+        assert_eq!(app.problems(), "");
+        insta::assert_snapshot!(app.links());
+    }
 }

@@ -3,6 +3,7 @@
 use withe_wit::{Extern, InterfaceName, World};
 
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
+use crate::input::Link;
 use crate::matching::{describe, find_export, interface_text, other_versions};
 use crate::parts::{PartId, Parts};
 use crate::wording::{closest, link_trait, list};
@@ -140,51 +141,49 @@ fn help(
     exporter: Option<PartId>,
 ) -> Option<String> {
     let name = parts.name(source);
-    if !parts.has_manifest() {
-        return Some(match exporter {
-            Some(_) => return None,
-            None => "give a component that exports it with `--link FILE`".into(),
-        });
-    }
-    if let Some(exporter) = exporter {
-        let target = parts.name(exporter);
-        let linked = parts
-            .declared(source)
-            .links
-            .iter()
-            .find(|l| l.target.value == target && l.interfaces.is_some());
-        if linked.is_some_and(|l| imports.iter().all(|i| in_package_of(l, i))) {
-            let interfaces = list(
-                imports
-                    .iter()
-                    .filter_map(|i| Some(&i.interface_name()?.interface)),
-            );
-            return Some(format!(
-                "add {interfaces} to `interfaces` of the link to `{target}`"
-            ));
-        }
-        return Some(format!(
-            "`{target}` exports what is missing: link to it from `{name}`\n{}",
-            link_trait(target, &[])
-        ));
-    }
-    capability(imports[0].interface_name()?)
-        .map(|(component, image)| {
-            format!(
-                "the capability `{image}` provides it: add it to the application\n\
+    let them = if imports.len() == 1 { "it" } else { "them" };
+    match exporter {
+        // The command line links to all it is given, and has said why it did not link to this one.
+        Some(_) if !parts.has_manifest() => None,
+        Some(exporter) => Some(link_help(parts, source, imports, exporter)),
+        None if !parts.has_manifest() => Some(format!(
+            "give a component that exports {them} with `--link FILE`"
+        )),
+        None => Some(match imports[0].interface_name().and_then(capability) {
+            Some((component, image)) => format!(
+                "the capability `{image}` provides {them}: add it to the application\n\
                  - name: {component}\n  type: capability\n  properties:\n    image: {image}\n\
                  and link to it from `{name}`\n{}",
-                link_trait(component, &[])
-            )
-        })
-        .or_else(|| {
-            Some(format!(
-                "add a component that exports it, and link to it from `{name}`"
-            ))
-        })
+                link_trait(component)
+            ),
+            None => format!("add a component that exports {them}, and link to it from `{name}`"),
+        }),
+    }
 }
 
-fn in_package_of(link: &crate::input::Link, import: &Extern) -> bool {
+fn link_help(parts: &Parts<'_>, source: PartId, imports: &[&Extern], exporter: PartId) -> String {
+    let (name, target) = (parts.name(source), parts.name(exporter));
+    let mut links = parts.declared(source).links.iter();
+    let listing = |link: &&Link| {
+        link.target.value == target
+            && link.interfaces.is_some()
+            && imports.iter().all(|i| in_package_of(link, i))
+    };
+    if links.any(|link| listing(&link)) {
+        let interfaces = list(
+            imports
+                .iter()
+                .filter_map(|i| Some(&i.interface_name()?.interface)),
+        );
+        return format!("add {interfaces} to `interfaces` of the link to `{target}`");
+    }
+    format!(
+        "`{target}` exports what is missing: link to it from `{name}`\n{}",
+        link_trait(target)
+    )
+}
+
+fn in_package_of(link: &Link, import: &Extern) -> bool {
     let (Some(namespace), Some(package)) = (&link.namespace, &link.package) else {
         return false;
     };
@@ -205,5 +204,100 @@ fn capability(name: &InterfaceName) -> Option<(&'static str, &'static str)> {
             Some(("http-client", "withe:http-client"))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::App;
+
+    const WIT: &str = "
+        package wasi:keyvalue@0.2.0-draft { interface store { get: func(); } interface atomics { inc: func(); } }
+        package wasi:http@0.2.3 { interface outgoing-handler { handle: func(); } }
+        package shop:catalog@1.2.0 { interface prices { get: func(); } interface stock { count: func(); } interface words { enum w { a } } }
+        package shop:catalog@2.0.0 { interface prices { get: func(); } }
+        world cart { import shop:catalog/prices@1.2.0; import shop:catalog/stock@1.2.0; import shop:catalog/words@1.2.0; }
+        world storing { import wasi:keyvalue/store@0.2.0-draft; import wasi:keyvalue/atomics@0.2.0-draft; }
+        world calling { import wasi:http/outgoing-handler@0.2.3; }
+        world bare { import run: func(); }
+        world old { export shop:catalog/prices@2.0.0; }
+        world prices { export shop:catalog/prices@1.2.0; export shop:catalog/stock@1.2.0; }
+        world price { export price: func(); }
+    ";
+
+    #[test]
+    fn without_anything_near() {
+        insta::assert_snapshot!(App::new(WIT).component("bare").called("bare").problems());
+    }
+
+    #[test]
+    fn with_an_exporter_in_the_manifest() {
+        let app = App::new(WIT)
+            .component("cart")
+            .component("prices")
+            .called("cart")
+            .called("prices");
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn with_a_link_that_leaves_it_out() {
+        let link = ["for: shop:catalog", "interfaces: prices"];
+        let app = App::new(WIT)
+            .component("cart")
+            .link("prices", &link)
+            .component("prices")
+            .called("cart");
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn with_another_version_in_a_component_and_in_the_host() {
+        let app = App::new(WIT)
+            .component("cart")
+            .component("old")
+            .called("cart")
+            .called("old");
+        insta::assert_snapshot!(app.host(&["shop:catalog/stock@2.1.0"]).problems());
+    }
+
+    #[test]
+    fn with_a_name_that_is_nearly_the_same() {
+        let wit = "package shop:catalogue@1.2.0 { interface prices { get: func(); } }
+                   world prices { export shop:catalogue/prices@1.2.0; }";
+        let app = App::new(WIT)
+            .component("cart")
+            .called("cart")
+            .wit(wit)
+            .component("prices")
+            .called("prices");
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn that_a_capability_provides() {
+        let app = App::new(WIT)
+            .component("storing")
+            .component("calling")
+            .called("storing")
+            .called("calling");
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn without_a_manifest() {
+        let app = App::without_manifest(WIT).component("cart").called("cart");
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn the_host_satisfies_compatible_versions_and_types_need_nobody() {
+        let app = App::new(WIT).component("cart").called("cart");
+        let app = app.host(&["shop:catalog/prices@1.9.0", "shop:catalog/stock@1.0.0"]);
+        let plan = app.plan();
+        assert_eq!(
+            plan.components[0].host_imports,
+            ["shop:catalog/prices@1.2.0", "shop:catalog/stock@1.2.0"]
+        );
     }
 }

@@ -206,3 +206,82 @@ pub(crate) fn malformed<'a>(bad: &'a [BadSelector<'a>]) -> impl Iterator<Item = 
     };
     bad.iter().map(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::App;
+
+    const WIT: &str = "
+        package kv:kv@1.0.0 { interface store { get: func(); } interface batch { all: func(); } }
+        package kv:kv@2.0.0 { interface store { get: func(); } }
+        world cart { import kv:kv/store@1.0.0; }
+        world labels { import cache: kv:kv/store@1.0.0; import cold: kv:kv/batch@1.0.0; }
+        world redis { export kv:kv/store@1.0.0; export kv:kv/batch@1.0.0; }
+        world newer { export kv:kv/store@2.0.0; }
+    ";
+
+    fn cart(settings: &[&str]) -> App {
+        App::new(WIT)
+            .component("cart")
+            .called("cart")
+            .link("redis", settings)
+            .component("redis")
+    }
+
+    #[test]
+    fn some_interfaces_are_not_imported() {
+        let app = cart(&["for: kv:kv", "interfaces: batch, store"]);
+        insta::assert_snapshot!(format!("{}{}", app.problems(), app.links()));
+    }
+
+    #[test]
+    fn no_interface_is_imported() {
+        let app = cart(&["for: kv:kv", "interfaces: stor"])
+            .instance_of("cart", "b")
+            .link("redis", &["for: kv:kv", "interfaces: batch"])
+            .instance_of("cart", "c")
+            .link("redis", &["for: kv:kv", "interfaces: store@2.0.0"])
+            .instance_of("labels", "d")
+            .link("redis", &["name: cold", "for: kv:kv", "interfaces: store"]);
+        let app = app.host(&["kv:kv/store@1.0.0", "kv:kv/batch@1.0.0"]);
+        insta::assert_snapshot!(app.called("b").called("c").called("d").problems());
+    }
+
+    #[test]
+    fn the_target_does_not_export_it() {
+        let app = App::new(WIT)
+            .component("cart")
+            .link("newer", &["for: kv:kv", "interfaces: store"])
+            .component("labels")
+            .link("newer", &["name: cold"])
+            .link("newer", &["name: cache"])
+            .component("newer");
+        insta::assert_snapshot!(app.called("cart").called("labels").problems());
+    }
+
+    #[test]
+    fn names_that_mean_nothing() {
+        let app = cart(&["name: fast"])
+            .component("labels")
+            .link("redis", &["name: cach"])
+            .link("redis", &["name: zzz"]);
+        insta::assert_snapshot!(app.called("labels").problems());
+    }
+
+    #[test]
+    fn malformed_interfaces() {
+        insta::assert_snapshot!(
+            cart(&["for: kv:kv", "interfaces: store@1, kv:kv/store, store"]).problems()
+        );
+    }
+
+    #[test]
+    fn a_version_selects_compatible_imports() {
+        let app = cart(&["for: kv:kv", "interfaces: store@1.3.0"]);
+        assert_eq!(app.problems(), "");
+        assert_eq!(
+            app.plan().links[0].interfaces[0].import,
+            "kv:kv/store@1.0.0"
+        );
+    }
+}

@@ -55,7 +55,11 @@ pub(crate) fn unknown(parts: &Parts<'_>, source: PartId, link: &Link) -> Diagnos
         .collect();
     match closest(target, names.iter().copied()) {
         Some(near) => diagnostic.with_help(format!("did you mean `{near}`?")),
-        None => diagnostic.with_note(format!("the other components are {}", list(names))),
+        None => diagnostic.with_note(match names.as_slice() {
+            [] => "there is no other component".to_owned(),
+            [only] => format!("the only other component is `{only}`"),
+            _ => format!("the other components are {}", list(&names)),
+        }),
     }
 }
 
@@ -147,5 +151,75 @@ pub(crate) fn not_called(
             instead.interface
         )),
         None => diagnostic,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::App;
+
+    const WIT: &str = "
+        package wasi:http@0.2.3 { interface incoming-handler { handle: func(); } }
+        package wasi:http@0.3.0 { interface handler { handle: func(); } }
+        package a:b { interface x { f: func(); } }
+        world http-server { import wasi:http/incoming-handler@0.2.3; import wasi:http/handler@0.3.0; }
+        world keyvalue { export a:b/x; }
+        world cart { import a:b/x; }
+        world old { export wasi:http/incoming-handler@0.2.3; }
+        world new { export wasi:http/handler@0.3.0; }
+        world both { export wasi:http/handler@0.3.0; export wasi:http/incoming-handler@0.2.3; }
+        world none { export a:b/x; }
+    ";
+
+    #[test]
+    fn unknown_targets() {
+        let app = App::new(WIT)
+            .component("cart")
+            .link("keyvalu", &[])
+            .link("redis", &[])
+            .link("other", &["name: x"]);
+        insta::assert_snapshot!(app.provider("keyvalue").called("cart").problems());
+    }
+
+    #[test]
+    fn duplicate_ids() {
+        let app = App::new(WIT)
+            .instance_of("none", "a-b")
+            .instance_of("none", "a_b")
+            .called("a-b")
+            .called("a_b");
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn links_between_providers() {
+        let app = App::new(WIT)
+            .provider("http-server")
+            .link("keyvalue", &[])
+            .provider("keyvalue");
+        insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn targets_that_a_provider_cannot_call() {
+        let handler = ["for: wasi:http", "interfaces: incoming-handler"];
+        let app = App::new(WIT)
+            .provider("http-server")
+            .link("none", &[])
+            .link("new", &handler)
+            .link("none", &handler);
+        insta::assert_snapshot!(app.component("none").component("new").problems());
+    }
+
+    #[test]
+    fn a_provider_takes_the_first_that_its_target_exports() {
+        let old = ["for: wasi:http", "interfaces: incoming-handler"];
+        let app = App::new(WIT)
+            .provider("http-server")
+            .link("old", &old)
+            .link("new", &[])
+            .link("both", &[]);
+        let app = app.component("old").component("new").component("both");
+        insta::assert_snapshot!(app.links());
     }
 }

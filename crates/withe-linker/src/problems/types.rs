@@ -85,3 +85,77 @@ fn help(from: &str, to: &str, import: &Extern, export: &Extern) -> String {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::App;
+
+    fn wit(version: &str, body: &str) -> String {
+        format!(
+            "package shop:catalog@{version} {{ interface prices {{ {body} }} }}
+             world cart {{ import shop:catalog/prices@{version}; }}
+             world prices {{ export shop:catalog/prices@{version}; }}"
+        )
+    }
+
+    fn pair(import: &str, export: &str) -> App {
+        let app = App::new(import)
+            .component("cart")
+            .called("cart")
+            .link("prices", &[]);
+        app.wit(export).component("prices")
+    }
+
+    #[test]
+    fn different_types() {
+        let import = wit(
+            "1.0.0",
+            "record item { name: string, price: f64 } get: func(id: u32) -> option<item>;",
+        );
+        let export = wit(
+            "1.0.0",
+            "record item { name: string, price: f32 } get: func(id: u64) -> option<item>;",
+        );
+        insta::assert_snapshot!(pair(&import, &export).problems());
+    }
+
+    #[test]
+    fn an_older_export_without_a_function() {
+        let import = wit("1.1.0", "get: func(); total: func() -> u32;");
+        let export = wit("1.0.0", "get: func();");
+        insta::assert_snapshot!(pair(&import, &export).problems());
+    }
+
+    #[test]
+    fn many_differences_are_capped() {
+        let functions = |ty: &str| {
+            (0..11)
+                .map(|i| format!("f{i}: func(a: {ty});"))
+                .collect::<String>()
+        };
+        insta::assert_snapshot!(
+            pair(
+                &wit("1.0.0", &functions("u8")),
+                &wit("1.0.0", &functions("u16"))
+            )
+            .problems()
+        );
+    }
+
+    #[test]
+    fn world_level_functions() {
+        let wit = |ty: &str| {
+            format!(
+                "world cart {{ import run: func(a: {ty}); }} world prices {{ export run: func(a: {ty}); }}"
+            )
+        };
+        insta::assert_snapshot!(pair(&wit("u8"), &wit("char")).problems());
+    }
+
+    #[test]
+    fn a_newer_export_with_more_functions_fits() {
+        let import = wit("1.0.0", "get: func();");
+        let export = wit("1.1.0", "get: func(); total: func() -> u32;");
+        assert_eq!(pair(&import, &export).problems(), "");
+    }
+}

@@ -37,7 +37,7 @@ pub(crate) fn component(parts: &Parts<'_>, part: PartId) -> Diagnostic {
         Some(server) => diagnostic.with_help(format!(
             "`{}` can call it: link to it from there\n{}",
             parts.name(server),
-            link_trait(name, &[])
+            link_trait(name)
         )),
         None => diagnostic,
     }
@@ -61,4 +61,48 @@ pub(crate) fn capability(parts: &Parts<'_>, part: PartId) -> Diagnostic {
         format!("nothing is linked to or from `{name}`: it does nothing"),
     )
     .at(parts.declared(part).name.span, "a capability without links")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::App;
+
+    const WIT: &str = "
+        package a:b { interface x { f: func(); } interface h { f: func(); } }
+        world http-server { import a:b/h; }
+        world keyvalue { export a:b/x; }
+        world front { export a:b/h; import a:b/x; }
+        world lonely { export a:b/x; }
+    ";
+
+    #[test]
+    fn parts_that_nothing_uses() {
+        let app = App::new(WIT)
+            .provider("http-server")
+            .component("front")
+            .link("keyvalue", &[])
+            .provider("keyvalue");
+        insta::assert_snapshot!(app.component("lonely").problems());
+    }
+
+    #[test]
+    fn without_a_manifest() {
+        insta::assert_snapshot!(App::without_manifest(WIT).component("lonely").problems());
+    }
+
+    #[test]
+    fn what_is_linked_or_called_is_used() {
+        let app = App::new(WIT)
+            .provider("http-server")
+            .link("front", &[])
+            .component("front")
+            .link("keyvalue", &[]);
+        assert_eq!(
+            app.provider("keyvalue")
+                .component("lonely")
+                .called("lonely")
+                .problems(),
+            ""
+        );
+    }
 }

@@ -10,7 +10,7 @@ use crate::input::{Link, NamedConfig, SecretRef};
 use crate::parts::{PartId, Parts};
 use crate::problems;
 
-use super::declare::{Declared, Slot, Trait};
+use super::declare::{Declared, Slot};
 use super::{ResolvedLink, Wire};
 
 /// The links of `source`, in the order of their first traits; those that connect nothing are left
@@ -23,73 +23,68 @@ pub(super) fn merge<'a>(
 ) -> Vec<ResolvedLink<'a>> {
     let mut links = Vec::new();
     for link in declared.traits.iter().filter(|t| !t.wires.is_empty()) {
-        add(
-            parts,
-            source,
-            &mut links,
-            link.link,
-            link.target,
-            link.wires.clone(),
-            is_named(link),
-            out,
-        );
+        let chosen_at_run_time = matches!(link.slot, Slot::Named(_));
+        let link = ResolvedLink {
+            chosen_at_run_time,
+            ..single(source, link.target, link.link, link.wires.clone())
+        };
+        add(parts, &mut links, link, out);
     }
     links
 }
 
-fn is_named(link: &Trait<'_>) -> bool {
-    matches!(link.slot, Slot::Named(_))
-}
-
-/// Adds a trait's wires to the link it is part of, or as a link of its own.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "these are a link's fields, given one by one once"
-)]
-pub(super) fn add<'a>(
-    parts: &Parts<'a>,
+/// The link that one trait declares.
+pub(super) fn single<'a>(
     source: PartId,
-    links: &mut Vec<ResolvedLink<'a>>,
-    declared: &'a Link,
     target: PartId,
-    wires: Vec<Wire>,
-    chosen_at_run_time: bool,
-    out: &mut Diagnostics,
-) {
+    declared: &'a Link,
+    mut wires: Vec<Wire>,
+) -> ResolvedLink<'a> {
+    wires.sort_unstable();
+    wires.dedup();
     let name = declared
         .name
         .as_ref()
         .map_or("default", |n| n.value.as_str());
-    let with_provider = parts.is_provider(source) || parts.is_provider(target);
+    ResolvedLink {
+        source,
+        target,
+        name,
+        traits: vec![declared],
+        wires,
+        chosen_at_run_time: false,
+    }
+}
+
+/// Adds the link of one trait to those before it, or makes it part of one of them.
+pub(super) fn add<'a>(
+    parts: &Parts<'a>,
+    links: &mut Vec<ResolvedLink<'a>>,
+    link: ResolvedLink<'a>,
+    out: &mut Diagnostics,
+) {
+    let declared = link.traits[0];
+    let with_provider = parts.is_provider(link.source) || parts.is_provider(link.target);
     let same = links.iter_mut().find(|l| {
-        (l.target, l.name) == (target, name)
+        (l.target, l.name) == (link.target, link.name)
             && (!with_provider || same_configuration(l.traits[0], declared))
     });
-    match same {
-        Some(link) => {
-            for setting in clashes(&link.traits, declared) {
-                out.push(problems::coverage::settings_clash(
-                    parts,
-                    source,
-                    link.traits[0],
-                    declared,
-                    setting,
-                ));
-            }
-            link.traits.push(declared);
-            link.wires.extend(wires);
-            link.wires.sort_unstable();
-            link.wires.dedup();
-        }
-        None => links.push(ResolvedLink {
-            source,
-            target,
-            name,
-            traits: vec![declared],
-            wires,
-            chosen_at_run_time,
-        }),
+    let Some(same) = same else {
+        return links.push(link);
+    };
+    for setting in clashes(&same.traits, declared) {
+        out.push(problems::coverage::settings_clash(
+            parts,
+            link.source,
+            same.traits[0],
+            declared,
+            setting,
+        ));
     }
+    same.traits.push(declared);
+    same.wires.extend(link.wires);
+    same.wires.sort_unstable();
+    same.wires.dedup();
 }
 
 fn same_configuration(a: &Link, b: &Link) -> bool {

@@ -35,16 +35,10 @@ pub(super) fn resolve<'a>(
         match selectors(link) {
             Err(bad) => out.extend(problems::selection::malformed(&bad)),
             Ok(selectors) => match first_exported(world, exports, selectors.as_deref()) {
-                Some(wire) => merge::add(
-                    parts,
-                    source,
-                    &mut links,
-                    link,
-                    target,
-                    vec![wire],
-                    false,
-                    out,
-                ),
+                Some(wire) => {
+                    let link = merge::single(source, target, link, vec![wire]);
+                    merge::add(parts, &mut links, link, out);
+                }
                 None => {
                     let instead =
                         first_exported(world, exports, None).map(|w| &world.imports[w.import]);

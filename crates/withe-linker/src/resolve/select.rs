@@ -56,7 +56,7 @@ impl Selector<'_> {
 /// An entry of `interfaces` that cannot be understood, and why.
 pub(crate) struct BadSelector<'a> {
     pub(crate) written: &'a Spanned<String>,
-    pub(crate) why: String,
+    pub(crate) why: &'static str,
 }
 
 /// What `link` names; `None` if that is left to inference.
@@ -74,23 +74,28 @@ pub(crate) fn selectors(link: &Link) -> Result<Option<Vec<Selector<'_>>>, Vec<Ba
             Some((interface, version)) => (interface, Some(version)),
             None => (written.as_str(), None),
         };
-        match version.map(Version::parse).transpose() {
-            Ok(_) if !withe_wit::name::is_kebab(interface) => {
-                bad.push(BadSelector {
-                    written,
-                    why: format!("`{interface}` is not an interface's name"),
-                });
-            }
-            Ok(version) => good.push(Selector {
+        let version = version.map(Version::parse).transpose();
+        match version {
+            Ok(version) if withe_wit::name::is_kebab(interface) => good.push(Selector {
                 namespace: link.namespace.as_ref().map(|n| n.value.as_str()),
                 package: link.package.as_ref().map(|p| p.value.as_str()),
                 interface,
                 version,
                 written,
             }),
-            Err(e) => bad.push(BadSelector {
+            Ok(_) if interface.contains([':', '/']) => {
+                bad.push(BadSelector {
+                    written,
+                    why: "namespace and package stand in fields of their own",
+                });
+            }
+            Ok(_) => bad.push(BadSelector {
                 written,
-                why: format!("its version is not one: {e}"),
+                why: "it is not in kebab-case",
+            }),
+            Err(_) => bad.push(BadSelector {
+                written,
+                why: "its version is not one",
             }),
         }
     }
