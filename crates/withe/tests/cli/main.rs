@@ -1,0 +1,10 @@
+//! The built command, on what newcomers give it: exit code, standard output and standard error.
+
+mod build;
+mod call;
+mod check;
+mod inspect;
+mod misc;
+mod plan;
+mod sandbox;
+mod up;
