@@ -1,0 +1,283 @@
+//! What can be set, with the keys of wasmCloud v1's Redis provider.
+
+use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
+
+use crate::redis::{RedisConfig, check_url};
+
+/// The bucket that the identifiers `default` and the empty one open, unless `bucket` says another.
+pub(crate) const DEFAULT_BUCKET: &str = "default";
+/// Where the file is if nobody says.
+const DEFAULT_PATH: &str = "data/keyvalue.redb";
+const BACKENDS: [&str; 3] = ["redb", "memory", "redis"];
+
+/// What keeps a link's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// The memory of this process.
+    Memory,
+    /// The file at this path.
+    File(String),
+    /// Redis.
+    Redis(RedisConfig),
+}
+
+/// A link's configuration, with the provider's own filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) backend: Backend,
+    /// The bucket that `default` and the empty identifier open.
+    pub(crate) bucket: String,
+}
+
+/// What one map says.
+#[derive(Clone, Debug, Default)]
+struct Given {
+    /// One of [`BACKENDS`]; said, or implied by `url` or `path`.
+    backend: Option<&'static str>,
+    path: Option<String>,
+    url: Option<String>,
+    bucket: Option<String>,
+    redis: RedisLimits,
+}
+
+#[derive(Clone, Debug, Default)]
+struct RedisLimits {
+    retries: Option<usize>,
+    max_delay: Option<std::time::Duration>,
+    connect_timeout: Option<std::time::Duration>,
+    response_timeout: Option<std::time::Duration>,
+}
+
+/// Finds what is wrong with a configuration.
+pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> {
+    match role {
+        ConfigRole::Own | ConfigRole::LinkTarget => read_given(config).1,
+        ConfigRole::LinkSource => Settings::new(config).finish(),
+    }
+}
+
+/// Reads a link's configuration; what it does not say, the provider's `own` does. What is wrong is
+/// left at its default.
+pub(crate) fn read(own: &ConfigMap, link: &ConfigMap) -> (Config, Vec<ConfigProblem>) {
+    let (own, mut problems) = read_given(own);
+    let (link, link_problems) = read_given(link);
+    problems.extend(link_problems);
+    let backend = match link.backend.or(own.backend) {
+        Some("memory") => Backend::Memory,
+        Some("redis") => {
+            let defaults = RedisConfig::default();
+            let (link_redis, own_redis) = (link.redis, own.redis);
+            Backend::Redis(RedisConfig {
+                url: link.url.or(own.url).unwrap_or(defaults.url),
+                retries: link_redis
+                    .retries
+                    .or(own_redis.retries)
+                    .unwrap_or(defaults.retries),
+                max_delay: link_redis
+                    .max_delay
+                    .or(own_redis.max_delay)
+                    .unwrap_or(defaults.max_delay),
+                connect_timeout: link_redis
+                    .connect_timeout
+                    .or(own_redis.connect_timeout)
+                    .unwrap_or(defaults.connect_timeout),
+                response_timeout: link_redis
+                    .response_timeout
+                    .or(own_redis.response_timeout)
+                    .unwrap_or(defaults.response_timeout),
+            })
+        }
+        _ => Backend::File(
+            link.path
+                .or(own.path)
+                .unwrap_or_else(|| DEFAULT_PATH.into()),
+        ),
+    };
+    let bucket = link
+        .bucket
+        .or(own.bucket)
+        .unwrap_or_else(|| DEFAULT_BUCKET.into());
+    (Config { backend, bucket }, problems)
+}
+
+fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
+    let mut s = Settings::new(config);
+    let said = s.choice("backend", &BACKENDS);
+    let path = s.text("path");
+    let url = s.text("url");
+    let bucket = s.text("bucket");
+    let number = "a number of attempts";
+    let redis = RedisLimits {
+        retries: s.parse("backend_reconnect_num_retries", number),
+        max_delay: s.millis("backend_reconnect_max_delay_ms"),
+        connect_timeout: s.millis("backend_connection_timeout_ms"),
+        response_timeout: s.millis("backend_response_timeout_ms"),
+    };
+    // v1 has them for how it shares connections, which are always shared by URL here.
+    s.ignore(&["disable_default_connection", "share_connections_by_url"]);
+
+    if path == Some("") {
+        s.bad_value("path", "the path of a file");
+    }
+    if bucket == Some("") {
+        s.bad_value("bucket", "a bucket's name");
+    }
+    // The value may hold a password, so it is not repeated.
+    if let Some(expected) = url.and_then(|url| check_url(url).err()) {
+        s.problem(
+            Some("url"),
+            format!("`url` cannot be used, expected {expected}"),
+            None,
+        );
+    }
+    let (backend, why) = match (said, url, path) {
+        (Some(backend), ..) => (Some(backend), "`backend` says"),
+        (None, Some(_), _) => (Some("redis"), "with a `url` it is"),
+        (None, None, Some(_)) => (Some("redb"), "with a `path` it is"),
+        (None, None, None) => (None, ""),
+    };
+    for (key, given, its) in [("path", path, "redb"), ("url", url, "redis")] {
+        if let (Some(_), Some(backend)) = (given, backend)
+            && backend != its
+        {
+            let message = format!("`{key}` is for `backend: {its}`, but {why} `{backend}`");
+            let help = format!("remove `{key}`, or write `backend: {its}`");
+            s.problem(Some(key), message, Some(help));
+        }
+    }
+    let given = Given {
+        backend,
+        path: path.map(str::to_owned),
+        url: url.map(str::to_owned),
+        bucket: bucket.map(str::to_owned),
+        redis,
+    };
+    (given, s.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> ConfigMap {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).into(), (*v).into()))
+            .collect()
+    }
+
+    fn backend(own: &[(&str, &str)], link: &[(&str, &str)]) -> Backend {
+        let (config, problems) = read(&map(own), &map(link));
+        assert_eq!(problems, []);
+        config.backend
+    }
+
+    fn redis(url: &str) -> Backend {
+        Backend::Redis(RedisConfig {
+            url: url.into(),
+            ..Default::default()
+        })
+    }
+
+    #[test]
+    fn the_backend_is_said_or_implied() {
+        assert_eq!(
+            backend(&[], &[]),
+            Backend::File("data/keyvalue.redb".into())
+        );
+        assert_eq!(
+            backend(&[], &[("path", "a.redb")]),
+            Backend::File("a.redb".into())
+        );
+        assert_eq!(backend(&[], &[("backend", "Memory")]), Backend::Memory);
+        assert_eq!(
+            backend(&[], &[("URL", "redis://h:1")]),
+            redis("redis://h:1")
+        );
+        assert_eq!(
+            backend(&[("backend", "redis")], &[]),
+            redis("redis://127.0.0.1:6379/")
+        );
+        assert_eq!(
+            backend(&[("url", "redis://h:1")], &[("path", "b")]),
+            Backend::File("b".into())
+        );
+        assert_eq!(
+            backend(&[("path", "b")], &[("url", "redis://h:1")]),
+            redis("redis://h:1")
+        );
+    }
+
+    #[test]
+    fn v1_keys_are_understood() {
+        let link = [
+            ("URL", "redis://h"),
+            ("BACKEND_RECONNECT_NUM_RETRIES", "7"),
+            ("BACKEND_RECONNECT_MAX_DELAY_MS", "8"),
+            ("BACKEND_CONNECTION_TIMEOUT_MS", "9"),
+            ("BACKEND_RESPONSE_TIMEOUT_MS", "10"),
+            ("DISABLE_DEFAULT_CONNECTION", "true"),
+            ("SHARE_CONNECTIONS_BY_URL", "true"),
+        ];
+        let Backend::Redis(redis) = backend(&[], &link) else {
+            panic!("not Redis")
+        };
+        let limits = [
+            redis.max_delay,
+            redis.connect_timeout,
+            redis.response_timeout,
+        ];
+        assert_eq!(
+            (redis.retries, limits.map(|d| d.as_millis())),
+            (7, [8, 9, 10])
+        );
+    }
+
+    #[test]
+    fn everything_wrong_is_found_and_no_password_shown() {
+        let wrong = [
+            ("backend", "rediss"),
+            ("url", "http://u:s3cret@h"),
+            ("bucket", ""),
+            ("backend_response_timeout_ms", "0"),
+            ("pth", "x"),
+        ];
+        let problems = check(ConfigRole::LinkTarget, &map(&wrong));
+        let messages: Vec<_> = problems.iter().map(|p| p.message.as_str()).collect();
+        assert_eq!(
+            messages,
+            [
+                "`backend` is `rediss`, expected `redb`, `memory` or `redis`",
+                "`backend_response_timeout_ms` is `0`, expected a number of milliseconds greater than 0",
+                "`bucket` is ``, expected a bucket's name",
+                "`url` cannot be used, expected `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`",
+                "unknown key `pth`",
+            ]
+        );
+        assert_eq!(problems[4].help.as_deref(), Some("did you mean `path`?"));
+        assert!(!format!("{problems:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn keys_of_another_backend_are_a_problem() {
+        let cases = [
+            (
+                vec![("backend", "redis"), ("path", "x")],
+                "`path` is for `backend: redb`, but `backend` says `redis`",
+            ),
+            (
+                vec![("backend", "memory"), ("url", "redis://h")],
+                "`url` is for `backend: redis`, but `backend` says `memory`",
+            ),
+            (
+                vec![("url", "redis://h"), ("path", "x")],
+                "`path` is for `backend: redb`, but with a `url` it is `redis`",
+            ),
+        ];
+        for (pairs, message) in cases {
+            let problems = check(ConfigRole::LinkTarget, &map(&pairs));
+            assert_eq!(problems.len(), 1);
+            assert_eq!(problems[0].message, message);
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! A file, kept by redb.
+//!
+//! What a call has been told is written stays written, even if the process is killed: every
+//! transaction is synced to the disk before its calls return. That takes milliseconds, so one
+//! thread collects what is asked for meanwhile and commits it together: a hundred callers wait for
+//! one sync, not for a hundred. Reads see the last commit and run beside it.
+//!
+//! A file can be opened once, so all links of this process that name it share it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
+
+use crate::store::{PAGE, Store, StoreError, add};
+
+/// Bucket and key; value.
+const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("entries");
+/// Pages of the file that are kept in memory, in bytes.
+const CACHE: usize = 64 << 20;
+/// Writes that may wait for the writer; more callers wait for a place.
+const QUEUE: usize = 1024;
+/// The most writes in one transaction.
+const BATCH: usize = 1024;
+/// How long to wait for a file that this process has just closed.
+const REOPEN: Duration = Duration::from_millis(500);
+
+/// The files that are open in this process, by absolute path.
+static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<FileStore>>>> = LazyLock::new(Mutex::default);
+
+/// A file of buckets.
+pub(crate) struct FileStore {
+    database: Arc<Database>,
+    path: PathBuf,
+    /// None once it is being closed.
+    writes: Option<mpsc::Sender<Write>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+struct Write {
+    bucket: String,
+    change: Change,
+    done: oneshot::Sender<Result<Outcome, StoreError>>,
+}
+
+enum Change {
+    Set(Vec<(String, Vec<u8>)>),
+    Delete(Vec<String>),
+    Increment(String, i64),
+    Swap {
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    },
+}
+
+enum Outcome {
+    Done,
+    Sum(i64),
+    Swapped(bool),
+}
+
+impl FileStore {
+    /// Opens the file at `path`, making it and the folders above it if need be. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened, in words that say what to do.
+    pub(crate) fn open(path: &str) -> Result<Arc<Self>, String> {
+        let path = resolve(Path::new(path))?;
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, store| store.strong_count() > 0);
+        if let Some(store) = open.get(&path).and_then(Weak::upgrade) {
+            return Ok(store);
+        }
+        let database = Arc::new(open_database(&path)?);
+        let (writes, queue) = mpsc::channel(QUEUE);
+        let writer = {
+            let database = database.clone();
+            std::thread::Builder::new()
+                .name("keyvalue-writer".into())
+                .spawn(move || write_all(&database, queue))
+                .map_err(|e| format!("cannot start a thread: {e}"))?
+        };
+        let writes = Some(writes);
+        let store = Arc::new(Self {
+            database,
+            path: path.clone(),
+            writes,
+            writer: Some(writer),
+        });
+        open.insert(path, Arc::downgrade(&store));
+        Ok(store)
+    }
+
+    async fn write(&self, bucket: &str, change: Change) -> Result<Outcome, StoreError> {
+        let closed = || StoreError::Failed(format!("`{}` is closed", self.path.display()));
+        let (done, outcome) = oneshot::channel();
+        let writes = self.writes.as_ref().ok_or_else(closed)?;
+        let write = Write {
+            bucket: bucket.to_owned(),
+            change,
+            done,
+        };
+        writes.send(write).await.map_err(|_| closed())?;
+        outcome.await.map_err(|_| closed())?
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&redb::ReadOnlyTable<(&str, &str), &[u8]>) -> Result<T, redb::Error>
+            + Send
+            + 'static,
+    {
+        let database = self.database.clone();
+        let read = move || read(&database.begin_read()?.open_table(ENTRIES)?);
+        spawn_blocking(read)
+            .await
+            .map_err(|e| StoreError::Failed(e.to_string()))?
+            .map_err(|e| failed(&e))
+    }
+}
+
+impl Drop for FileStore {
+    fn drop(&mut self) {
+        // The writer ends when nobody can send to it any more; it first commits what it was sent.
+        self.writes = None;
+        if let Some(writer) = self.writer.take() {
+            // A panic there was reported when it happened.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FileStore").field(&self.path).finish()
+    }
+}
+
+/// The one name of the file, whose folder is made.
+fn resolve(path: &Path) -> Result<PathBuf, String> {
+    let path = std::path::absolute(path)
+        .map_err(|e| format!("cannot make `{}` absolute: {e}", path.display()))?;
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(format!(
+            "`path` is `{}`, which cannot be a file",
+            path.display()
+        ));
+    };
+    let folder = std::fs::create_dir_all(folder)
+        .and_then(|()| folder.canonicalize())
+        .map_err(|e| format!("cannot make the folder `{}`: {e}", folder.display()))?;
+    Ok(folder.join(name))
+}
+
+fn open_database(path: &Path) -> Result<Database, String> {
+    let shown = path.display();
+    let give_up = Instant::now() + REOPEN;
+    let database = loop {
+        match Database::builder().set_cache_size(CACHE).create(path) {
+            Ok(database) => break database,
+            // A read may still be finishing in a link that was just removed.
+            Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < give_up => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(DatabaseError::DatabaseAlreadyOpen) => {
+                return Err(format!(
+                    "`{shown}` is in use by another process; stop it, or give one of them another `path`"
+                ));
+            }
+            Err(e) => return Err(format!("cannot open `{shown}` as a key-value file: {e}")),
+        }
+    };
+    // A read of a table that was never made would be an error.
+    let made = || -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        transaction.open_table(ENTRIES)?;
+        Ok(transaction.commit()?)
+    };
+    made().map_err(|e| format!("cannot write to `{shown}`: {e}"))?;
+    Ok(database)
+}
+
+/// Carries out writes until nobody can ask for more.
+fn write_all(database: &Database, mut queue: mpsc::Receiver<Write>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
+        let (changes, callers): (Vec<_>, Vec<_>) = batch
+            .drain(..)
+            .map(|w| ((w.bucket, w.change), w.done))
+            .unzip();
+        // Callers that have gone away are not told.
+        match commit(database, changes) {
+            Ok(outcomes) => {
+                for (done, outcome) in callers.into_iter().zip(outcomes) {
+                    let _ = done.send(outcome);
+                }
+            }
+            Err(e) => {
+                tracing::error!("a transaction failed: {e}");
+                for done in callers {
+                    let _ = done.send(Err(failed(&e)));
+                }
+            }
+        }
+    }
+}
+
+/// Carries out `changes` in order and syncs them to the disk. A change that does not apply fails
+/// alone; it has then changed nothing.
+fn commit(
+    database: &Database,
+    changes: Vec<(String, Change)>,
+) -> Result<Vec<Result<Outcome, StoreError>>, redb::Error> {
+    let transaction = database.begin_write()?;
+    let mut outcomes = Vec::with_capacity(changes.len());
+    {
+        let mut table = transaction.open_table(ENTRIES)?;
+        for (bucket, change) in changes {
+            outcomes.push(apply(&mut table, &bucket, change)?);
+        }
+    }
+    transaction.commit()?;
+    Ok(outcomes)
+}
+
+fn apply(
+    table: &mut Table<'_, (&str, &str), &[u8]>,
+    bucket: &str,
+    change: Change,
+) -> Result<Result<Outcome, StoreError>, redb::Error> {
+    match change {
+        Change::Set(pairs) => {
+            for (key, value) in &pairs {
+                table.insert((bucket, key.as_str()), value.as_slice())?;
+            }
+        }
+        Change::Delete(keys) => {
+            for key in &keys {
+                table.remove((bucket, key.as_str()))?;
+            }
+        }
+        Change::Increment(key, delta) => {
+            let sum = {
+                let stored = table.get((bucket, key.as_str()))?;
+                add(stored.as_ref().map(|v| v.value()), delta)
+            };
+            if let Ok(sum) = sum {
+                table.insert((bucket, key.as_str()), sum.to_string().as_bytes())?;
+            }
+            return Ok(sum.map(Outcome::Sum));
+        }
+        Change::Swap {
+            key,
+            expected,
+            value,
+        } => {
+            let same = {
+                let stored = table.get((bucket, key.as_str()))?;
+                stored.as_ref().map(|v| v.value()) == expected.as_deref()
+            };
+            if same {
+                table.insert((bucket, key.as_str()), value.as_slice())?;
+            }
+            return Ok(Ok(Outcome::Swapped(same)));
+        }
+    }
+    Ok(Ok(Outcome::Done))
+}
+
+fn failed(error: &redb::Error) -> StoreError {
+    StoreError::Failed(format!("the file of keys and values failed: {error}"))
+}
+
+#[async_trait::async_trait]
+impl Store for FileStore {
+    async fn get(
+        &self,
+        bucket: &str,
+        keys: Vec<String>,
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let bucket = bucket.to_owned();
+        self.read(move |table| {
+            keys.iter()
+                .map(|key| {
+                    let value = table.get((bucket.as_str(), key.as_str()))?;
+                    Ok(value.map(|v| v.value().to_vec()))
+                })
+                .collect()
+        })
+        .await
+    }
+
+    async fn exists(&self, bucket: &str, key: String) -> Result<bool, StoreError> {
+        let bucket = bucket.to_owned();
+        self.read(move |table| Ok(table.get((bucket.as_str(), key.as_str()))?.is_some()))
+            .await
+    }
+
+    async fn set(&self, bucket: &str, pairs: Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
+        self.write(bucket, Change::Set(pairs)).await.map(|_| ())
+    }
+
+    async fn delete(&self, bucket: &str, keys: Vec<String>) -> Result<(), StoreError> {
+        self.write(bucket, Change::Delete(keys)).await.map(|_| ())
+    }
+
+    async fn increment(&self, bucket: &str, key: String, delta: i64) -> Result<i64, StoreError> {
+        match self.write(bucket, Change::Increment(key, delta)).await? {
+            Outcome::Sum(sum) => Ok(sum),
+            Outcome::Done | Outcome::Swapped(_) => Err(mixed_up()),
+        }
+    }
+
+    async fn swap(
+        &self,
+        bucket: &str,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        match self
+            .write(
+                bucket,
+                Change::Swap {
+                    key,
+                    expected,
+                    value,
+                },
+            )
+            .await?
+        {
+            Outcome::Swapped(swapped) => Ok(swapped),
+            Outcome::Done | Outcome::Sum(_) => Err(mixed_up()),
+        }
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        cursor: Option<String>,
+    ) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let bucket = bucket.to_owned();
+        self.read(move |table| {
+            let start = cursor.as_deref().unwrap_or("");
+            let mut page = Vec::new();
+            for entry in table.range((bucket.as_str(), start)..)? {
+                let (key, _) = entry?;
+                let (in_bucket, key) = key.value();
+                if in_bucket != bucket {
+                    break;
+                }
+                if cursor.as_deref() == Some(key) {
+                    continue;
+                }
+                if page.len() == PAGE {
+                    let next = page.last().cloned();
+                    return Ok((page, next));
+                }
+                page.push(key.to_owned());
+            }
+            Ok((page, None))
+        })
+        .await
+    }
+}
+
+/// [`apply`] gives each change an outcome of its own sort.
+fn mixed_up() -> StoreError {
+    StoreError::Failed("the writer answered another question".into())
+}

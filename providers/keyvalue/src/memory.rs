@@ -1,0 +1,100 @@
+//! Memory: gone when the process ends. For tests, and for trying things out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::store::{PAGE, Store, StoreError, add};
+
+/// Buckets in memory. No operation waits while it holds the lock.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryStore(Mutex<HashMap<String, BTreeMap<String, Vec<u8>>>>);
+
+impl MemoryStore {
+    fn buckets(&self) -> MutexGuard<'_, HashMap<String, BTreeMap<String, Vec<u8>>>> {
+        // Each operation leaves the maps whole even if a later one panics.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for MemoryStore {
+    async fn get(
+        &self,
+        bucket: &str,
+        keys: Vec<String>,
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let buckets = self.buckets();
+        let bucket = buckets.get(bucket);
+        Ok(keys
+            .iter()
+            .map(|key| bucket.and_then(|b| b.get(key)).cloned())
+            .collect())
+    }
+
+    async fn exists(&self, bucket: &str, key: String) -> Result<bool, StoreError> {
+        Ok(self
+            .buckets()
+            .get(bucket)
+            .is_some_and(|b| b.contains_key(&key)))
+    }
+
+    async fn set(&self, bucket: &str, pairs: Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
+        self.buckets()
+            .entry(bucket.to_owned())
+            .or_default()
+            .extend(pairs);
+        Ok(())
+    }
+
+    async fn delete(&self, bucket: &str, keys: Vec<String>) -> Result<(), StoreError> {
+        if let Some(bucket) = self.buckets().get_mut(bucket) {
+            for key in &keys {
+                bucket.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn increment(&self, bucket: &str, key: String, delta: i64) -> Result<i64, StoreError> {
+        let mut buckets = self.buckets();
+        let bucket = buckets.entry(bucket.to_owned()).or_default();
+        let sum = add(bucket.get(&key).map(Vec::as_slice), delta)?;
+        bucket.insert(key, sum.to_string().into_bytes());
+        Ok(sum)
+    }
+
+    async fn swap(
+        &self,
+        bucket: &str,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        let mut buckets = self.buckets();
+        let bucket = buckets.entry(bucket.to_owned()).or_default();
+        let same = bucket.get(&key) == expected.as_ref();
+        if same {
+            bucket.insert(key, value);
+        }
+        Ok(same)
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        cursor: Option<String>,
+    ) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let buckets = self.buckets();
+        let Some(bucket) = buckets.get(bucket) else {
+            return Ok((Vec::new(), None));
+        };
+        let start = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut keys = bucket
+            .range::<String, _>((start, Bound::Unbounded))
+            .map(|(key, _)| key);
+        let page: Vec<_> = keys.by_ref().take(PAGE).cloned().collect();
+        let next = keys.next().and(page.last()).cloned();
+        Ok((page, next))
+    }
+}

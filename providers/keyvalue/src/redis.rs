@@ -1,0 +1,344 @@
+//! Redis, or a server that speaks its protocol.
+//!
+//! One connection is shared by all calls, which Redis answers in order. When it breaks it is made
+//! again behind the scenes; calls that come meanwhile wait for that, but not longer than the
+//! limits given here. A write whose answer is lost is not sent again: it may have been done.
+
+use std::fmt;
+use std::time::Duration;
+
+use ::redis as client;
+use client::aio::{ConnectionManager, ConnectionManagerConfig};
+use client::{Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ServerErrorKind};
+use tokio::time::timeout;
+
+use crate::store::{PAGE, Store, StoreError};
+
+/// Sets a key if it is still what it was. `ARGV[1]` says whether it was anything.
+const SWAP: &str = "local now = redis.call('GET', KEYS[1])
+if (ARGV[1] == '1' and now == ARGV[2]) or (ARGV[1] == '0' and not now) then
+  redis.call('SET', KEYS[1], ARGV[3])
+  return 1
+end
+return 0";
+/// Shortest wait before connecting again.
+const BACK_OFF: Duration = Duration::from_millis(20);
+
+/// Where Redis is and how long to wait for it, with v1's defaults.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct RedisConfig {
+    /// May hold a password: never printed.
+    pub(crate) url: String,
+    /// Attempts to connect again before calls fail.
+    pub(crate) retries: usize,
+    /// Longest wait between two attempts.
+    pub(crate) max_delay: Duration,
+    /// Longest that connecting may take.
+    pub(crate) connect_timeout: Duration,
+    /// Longest that an answer may take.
+    pub(crate) response_timeout: Duration,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            url: "redis://127.0.0.1:6379/".into(),
+            retries: 3,
+            max_delay: Duration::from_millis(300),
+            connect_timeout: Duration::from_secs(3),
+            response_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+impl fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("url", &address(&self.url))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Checks a URL; `Err` says what is expected.
+pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
+    match url.into_connection_info() {
+        Ok(_) => Ok(()),
+        Err(_) => Err("`redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`"),
+    }
+}
+
+/// What of a URL can be shown: where the server is.
+fn address(url: &str) -> String {
+    match url.into_connection_info() {
+        Ok(info) => info.addr().to_string(),
+        Err(_) => "an address that cannot be read".into(),
+    }
+}
+
+/// A connection to Redis.
+pub(crate) struct RedisStore {
+    connection: ConnectionManager,
+    address: String,
+    /// Longest that one command may take, connecting again included.
+    limit: Duration,
+}
+
+impl RedisStore {
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached, in words that say where it should be.
+    pub(crate) async fn connect(config: &RedisConfig) -> Result<Self, String> {
+        let address = address(&config.url);
+        let failed = |why: &dyn fmt::Display| {
+            format!(
+                "cannot reach Redis at `{address}`: {why}; start it there (`redis-server`), or \
+                 correct the link's `url`"
+            )
+        };
+        let client = client::Client::open(config.url.as_str()).map_err(|e| failed(&e))?;
+        let settings = ConnectionManagerConfig::new()
+            .set_number_of_retries(config.retries)
+            .set_min_delay(BACK_OFF.min(config.max_delay))
+            .set_max_delay(config.max_delay)
+            .set_connection_timeout(Some(config.connect_timeout))
+            .set_response_timeout(Some(config.response_timeout));
+        let waits = config.max_delay * u32::try_from(config.retries).unwrap_or(u32::MAX);
+        let limit = config.connect_timeout + waits + config.response_timeout;
+        let connecting = ConnectionManager::new_with_config(client, settings);
+        let connection = match timeout(limit, connecting).await {
+            Ok(connected) => connected.map_err(|e| failed(&e))?,
+            Err(_) => {
+                return Err(failed(&format_args!(
+                    "no answer in {} ms",
+                    limit.as_millis()
+                )));
+            }
+        };
+        Ok(Self {
+            connection,
+            address,
+            limit,
+        })
+    }
+
+    /// Sends a command that may have an effect, at most once.
+    async fn once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let mut connection = self.connection.clone();
+        match timeout(self.limit, command.query_async(&mut connection)).await {
+            Ok(answer) => answer.map_err(|e| self.error(&e)),
+            Err(_) => Err(self.no_answer()),
+        }
+    }
+
+    /// Sends a command that only reads; again, if the connection turns out to be broken.
+    async fn read<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let reading = async {
+            let mut connection = self.connection.clone();
+            match command.query_async(&mut connection).await {
+                Err(e) if e.is_connection_dropped() => command.query_async(&mut connection).await,
+                answer => answer,
+            }
+        };
+        match timeout(self.limit, reading).await {
+            Ok(answer) => answer.map_err(|e| self.error(&e)),
+            Err(_) => Err(self.no_answer()),
+        }
+    }
+
+    fn no_answer(&self) -> StoreError {
+        let limit = self.limit.as_millis();
+        StoreError::Failed(format!(
+            "Redis at `{}` did not answer in {limit} ms",
+            self.address
+        ))
+    }
+
+    fn error(&self, error: &RedisError) -> StoreError {
+        match (error.kind(), error.detail()) {
+            (ErrorKind::Server(ServerErrorKind::ResponseError), Some(detail)) => {
+                if detail.contains("overflow") {
+                    return StoreError::Overflow;
+                }
+                if detail.contains("not an integer") {
+                    return StoreError::NotANumber;
+                }
+            }
+            _ if error.is_io_error() => {
+                let at = &self.address;
+                return StoreError::Failed(format!("Redis at `{at}` cannot be reached: {error}"));
+            }
+            _ => {}
+        }
+        StoreError::Failed(format!("Redis at `{}` refused: {error}", self.address))
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RedisStore").field(&self.address).finish()
+    }
+}
+
+/// What a bucket's keys start with. The default bucket's start with nothing, so that what v1's
+/// provider has written, which knows no buckets, is found there.
+fn prefix(bucket: &str) -> String {
+    match bucket {
+        crate::config::DEFAULT_BUCKET => String::new(),
+        // The first colon ends the bucket's name.
+        _ => format!("{}:", bucket.replace('%', "%25").replace(':', "%3A")),
+    }
+}
+
+/// A pattern that matches what starts with `prefix`.
+fn starting_with(prefix: &str) -> String {
+    let mut pattern = String::with_capacity(prefix.len() + 1);
+    for c in prefix.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('*');
+    pattern
+}
+
+#[async_trait::async_trait]
+impl Store for RedisStore {
+    async fn get(
+        &self,
+        bucket: &str,
+        keys: Vec<String>,
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        // Redis takes no list of nothing.
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let prefix = prefix(bucket);
+        let mut command = client::cmd("MGET");
+        for key in &keys {
+            command.arg(format!("{prefix}{key}"));
+        }
+        self.read(&command).await
+    }
+
+    async fn exists(&self, bucket: &str, key: String) -> Result<bool, StoreError> {
+        self.read(client::cmd("EXISTS").arg(prefix(bucket) + &key))
+            .await
+    }
+
+    async fn set(&self, bucket: &str, pairs: Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let prefix = prefix(bucket);
+        let mut command = client::cmd("MSET");
+        for (key, value) in &pairs {
+            command.arg(format!("{prefix}{key}")).arg(value.as_slice());
+        }
+        self.once(&command).await
+    }
+
+    async fn delete(&self, bucket: &str, keys: Vec<String>) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let prefix = prefix(bucket);
+        let mut command = client::cmd("DEL");
+        for key in &keys {
+            command.arg(format!("{prefix}{key}"));
+        }
+        self.once(&command).await
+    }
+
+    async fn increment(&self, bucket: &str, key: String, delta: i64) -> Result<i64, StoreError> {
+        self.once(client::cmd("INCRBY").arg(prefix(bucket) + &key).arg(delta))
+            .await
+    }
+
+    async fn swap(
+        &self,
+        bucket: &str,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        let was = if expected.is_some() { "1" } else { "0" };
+        let mut command = client::cmd("EVAL");
+        command.arg(SWAP).arg(1).arg(prefix(bucket) + &key);
+        command
+            .arg(was)
+            .arg(expected.unwrap_or_default())
+            .arg(value);
+        self.once(&command).await
+    }
+
+    async fn list(
+        &self,
+        bucket: &str,
+        cursor: Option<String>,
+    ) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let prefix = prefix(bucket);
+        let pattern = starting_with(&prefix);
+        let mut cursor: u64 = match cursor {
+            Some(text) => text.parse().map_err(|_| StoreError::Cursor)?,
+            None => 0,
+        };
+        let mut page = Vec::new();
+        // Redis looks at so many keys at a time, whether or not they match, and may find none. It
+        // must not keep a caller waiting for long, so a page of a small bucket among many other
+        // keys may be short, or empty.
+        for _ in 0..64 {
+            let mut command = client::cmd("SCAN");
+            command
+                .arg(cursor)
+                .arg("MATCH")
+                .arg(&pattern)
+                .arg("COUNT")
+                .arg(PAGE);
+            let (next, found): (u64, Vec<Vec<u8>>) = self.read(&command).await?;
+            cursor = next;
+            // Keys that are no text were not written through this interface, which has no others.
+            let keys = found
+                .into_iter()
+                .filter_map(|key| String::from_utf8(key).ok());
+            page.extend(keys.filter_map(|key| key.strip_prefix(&prefix).map(str::to_owned)));
+            if cursor == 0 || page.len() >= PAGE {
+                break;
+            }
+        }
+        // The server may find a key twice while its table grows.
+        page.sort_unstable();
+        page.dedup();
+        Ok((page, (cursor != 0).then(|| cursor.to_string())))
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.read(&client::cmd("PING")).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_never_printed() {
+        let url = "redis://user:s3cret@db.example:7000/2";
+        assert_eq!(address(url), "db.example:7000");
+        let config = RedisConfig {
+            url: url.into(),
+            ..Default::default()
+        };
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_bucket_is_a_prefix_that_no_other_bucket_has() {
+        assert_eq!(prefix("default"), "");
+        assert_eq!(prefix("a"), "a:");
+        assert_eq!(prefix("a:b%"), "a%3Ab%25:");
+        assert_eq!(starting_with("a*[b]?\\:"), "a\\*\\[b\\]\\?\\\\:*");
+    }
+}

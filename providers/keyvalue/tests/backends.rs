@@ -1,0 +1,258 @@
+//! One table of cases that every backend must pass.
+
+mod support;
+
+use std::future::Future;
+
+use support::{CasError, Component, Other, link};
+use withe_provider::codec::{ByteList, Handle};
+use withe_provider::{CallError, Provider};
+use withe_testing::redis::RedisServer;
+
+const ONE: &str = "0.2.0-draft";
+const TWO: &str = "0.2.0-draft2";
+
+/// Runs `case` on each backend, for a component that imports draft `version`.
+async fn everywhere<F: Future<Output = ()>>(version: &str, case: impl Fn(Component) -> F) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/folder/data.redb");
+    let redis = RedisServer::start().unwrap();
+    let url = redis.url();
+    let backends = [
+        vec![("backend", "memory")],
+        vec![("path", path.to_str().unwrap())],
+        vec![("URL", url.as_str())],
+    ];
+    for pairs in backends {
+        println!("with {pairs:?}");
+        let component = Component::linked(link(1, version, &pairs)).await;
+        case(component.clone()).await;
+        component.provider.shutdown(support::PATIENCE).await;
+    }
+}
+
+#[tokio::test]
+async fn values_are_kept() {
+    everywhere(ONE, async |c| {
+        let b = c.open("").await;
+        assert_eq!(c.get(b, "k").await, Ok(None));
+        assert_eq!(c.exists(b, "k").await, Ok(false));
+        c.set(b, "k", "one").await.unwrap();
+        c.set(b, "k", "two").await.unwrap();
+        assert_eq!(c.get(b, "k").await, Ok(Some(b"two".to_vec())));
+        assert_eq!(c.exists(b, "k").await, Ok(true));
+        c.set(b, "empty", "").await.unwrap();
+        assert_eq!(c.get(b, "empty").await, Ok(Some(vec![])));
+        c.set(b, "", "no name").await.unwrap();
+        assert_eq!(c.get(b, "").await, Ok(Some(b"no name".to_vec())));
+        c.delete(b, "k").await.unwrap();
+        c.delete(b, "k").await.unwrap();
+        assert_eq!(c.get(b, "k").await, Ok(None));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn buckets_are_apart() {
+    everywhere(ONE, async |c| {
+        let (a, ab) = (c.open("a").await, c.open("a:b").await);
+        c.set(a, "b:c", "in a").await.unwrap();
+        c.set(ab, "c", "in a:b").await.unwrap();
+        c.set(a, "*", "star").await.unwrap();
+        assert_eq!(c.get(a, "b:c").await, Ok(Some(b"in a".to_vec())));
+        assert_eq!(c.get(a, "c").await, Ok(None));
+        assert_eq!(c.keys(a).await, ["*", "b:c"]);
+        assert_eq!(c.keys(ab).await, ["c"]);
+        assert!(c.keys(c.open("*").await).await.is_empty());
+        // The same bucket under both of its names, and through another handle.
+        c.set(c.open("default").await, "k", "v").await.unwrap();
+        assert_eq!(c.get(c.open("").await, "k").await, Ok(Some(b"v".to_vec())));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn numbers_are_added() {
+    everywhere(ONE, async |c| {
+        let b = c.open("n").await;
+        assert_eq!(c.increment(b, "k", 1).await, Ok(1));
+        assert_eq!(c.increment(b, "k", 41).await, Ok(42));
+        assert_eq!(c.increment(b, "k", 0).await, Ok(42));
+        assert_eq!(c.get(b, "k").await, Ok(Some(b"42".to_vec())));
+        let overflow = Err(Other("the number would not fit in 64 bits".into()));
+        assert_eq!(c.increment(b, "k", u64::MAX).await, overflow);
+        assert_eq!(c.increment(b, "k", i64::MAX as u64).await, overflow);
+        c.set(b, "text", "forty-two").await.unwrap();
+        let not_a_number = Err(Other("the value is not a number".into()));
+        assert_eq!(c.increment(b, "text", 1).await, not_a_number);
+        assert_eq!(c.get(b, "text").await, Ok(Some(b"forty-two".to_vec())));
+        c.set(b, "set", "7").await.unwrap();
+        assert_eq!(c.increment(b, "set", 1).await, Ok(8));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_increment_is_lost() {
+    everywhere(ONE, async |c| {
+        let b = c.open("n").await;
+        let callers: Vec<_> = (0..32)
+            .map(|_| {
+                let c = c.clone();
+                tokio::spawn(async move {
+                    for _ in 0..10 {
+                        c.increment(b, "k", 1).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        assert_eq!(c.increment(b, "k", 0).await, Ok(320));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_keys_at_once() {
+    everywhere(ONE, async |c| {
+        let b = c.open("m").await;
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        c.set_many(b, &[pair("a", "1"), pair("b", "2"), pair("a", "3")])
+            .await
+            .unwrap();
+        c.set_many(b, &[]).await.unwrap();
+        let keys = vec!["b", "missing", "a", "b"];
+        let many: Result<Vec<Option<(String, ByteList)>>, Other> =
+            c.call("get-many", (b, keys)).await.unwrap();
+        let value = |k: &str, v: &str| Some((k.to_owned(), ByteList(v.into())));
+        assert_eq!(
+            many,
+            Ok(vec![
+                value("b", "2"),
+                None,
+                value("a", "3"),
+                value("b", "2")
+            ])
+        );
+        let none: Result<Vec<Option<(String, ByteList)>>, Other> =
+            c.call("get-many", (b, Vec::<String>::new())).await.unwrap();
+        assert_eq!(none, Ok(vec![]));
+        c.delete_many(b, &["a".into(), "missing".into()])
+            .await
+            .unwrap();
+        c.delete_many(b, &[]).await.unwrap();
+        assert_eq!(c.keys(b).await, ["b"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keys_come_in_pages() {
+    everywhere(ONE, async |c| {
+        let b = c.open("pages").await;
+        let pairs: Vec<_> = (0..2500)
+            .map(|n| (format!("key{n:05}"), n.to_string()))
+            .collect();
+        c.set_many(b, &pairs).await.unwrap();
+        c.set(c.open("pagesx").await, "other", "").await.unwrap();
+        let mut seen = Vec::new();
+        let mut cursor: Option<u64> = None;
+        loop {
+            let (page, next) = c.list(b, cursor).await.unwrap();
+            // What is deleted on the way does not make other keys be passed over.
+            c.delete_many(b, &page).await.unwrap();
+            seen.extend(page);
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        seen.sort();
+        seen.dedup();
+        assert!(
+            seen.iter().eq(pairs.iter().map(|(key, _)| key)),
+            "{} keys",
+            seen.len()
+        );
+        assert!(c.keys(b).await.is_empty());
+        let unknown = c.list(b, Some(u64::MAX)).await.unwrap_err();
+        assert!(unknown.0.contains("cursor"), "{unknown:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_second_draft_differs() {
+    everywhere(TWO, async |c| {
+        let b = c.open("two").await;
+        assert_eq!(c.increment_signed(b, "n", -5).await, Ok(-5));
+        let pairs: Vec<_> = (0..1500)
+            .map(|n| (format!("{n:04}"), String::new()))
+            .collect();
+        c.set_many(b, &pairs).await.unwrap();
+        let (mut count, mut cursor) = (0, None::<String>);
+        loop {
+            let (page, next) = c.list(b, cursor).await.unwrap();
+            count += page.len();
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(count, 1501);
+        let many: Result<Vec<(String, Option<ByteList>)>, Other> =
+            c.call("get-many", (b, vec!["n", "x"])).await.unwrap();
+        assert_eq!(
+            many,
+            Ok(vec![
+                ("n".into(), Some(ByteList(b"-5".into()))),
+                ("x".into(), None)
+            ])
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_swap_happens_only_if_nothing_changed() {
+    everywhere(TWO, async |c| {
+        let b = c.open("cas").await;
+        let new = async |key: &str| -> Handle {
+            c.call::<Result<Handle, Other>>("cas.new", (b, key))
+                .await
+                .unwrap()
+                .unwrap()
+        };
+        let swap = async |cas: Handle, value: &str| -> Result<(), CasError> {
+            c.call("swap", (cas, ByteList(value.into()))).await.unwrap()
+        };
+        let current = async |cas: Handle| -> Option<Vec<u8>> {
+            let now: Result<Option<ByteList>, Other> = c.call("cas.current", (cas,)).await.unwrap();
+            now.unwrap().map(|v| v.0)
+        };
+        let missing = new("k").await;
+        assert_eq!(current(missing).await, None);
+        assert_eq!(swap(missing, "first").await, Ok(()));
+        // The handle was given away.
+        let again = c
+            .call::<Result<(), CasError>>("swap", (missing, ByteList(vec![])))
+            .await;
+        assert!(
+            matches!(again, Err(CallError::TypeMismatch(_))),
+            "{again:?}"
+        );
+
+        let stale = new("k").await;
+        c.set(b, "k", "changed").await.unwrap();
+        assert_eq!(current(stale).await, Some(b"first".to_vec()));
+        let Err(CasError::Failed(fresh)) = swap(stale, "lost").await else {
+            panic!("swapped")
+        };
+        assert_eq!(current(fresh).await, Some(b"changed".to_vec()));
+        assert_eq!(swap(fresh, "second").await, Ok(()));
+        assert_eq!(c.get(b, "k").await, Ok(Some(b"second".to_vec())));
+    })
+    .await;
+}
