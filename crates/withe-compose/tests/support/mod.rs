@@ -14,24 +14,22 @@ const PACKAGES: &str = include_str!("packages.wit");
 
 /// A component of the world whose items are given, as in WIT: `import wasi:cli/stdout@0.2.6;`.
 pub(crate) fn component(items: &str) -> Vec<u8> {
+    component_with(items, PACKAGES).unwrap_or_else(|e| panic!("{e:?}"))
+}
+
+/// The same with other packages.
+pub(crate) fn component_with(items: &str, packages: &str) -> anyhow::Result<Vec<u8>> {
     let mut resolve = Resolve {
         all_features: true,
         ..Resolve::default()
     };
-    let text = format!("package test:root;\nworld root {{\n{items}\n}}\n{PACKAGES}");
-    let package = resolve
-        .push_str("test.wit", &text)
-        .unwrap_or_else(|e| panic!("{e:?}"));
-    let world = resolve.select_world(&[package], Some("root")).unwrap();
+    let text = format!("package test:root;\nworld root {{\n{items}\n}}\n{packages}");
+    let package = resolve.push_str("test.wit", &text)?;
+    let world = resolve.select_world(&[package], Some("root"))?;
     let mut module = wit_component::dummy_module(&resolve, world, ManglingAndAbi::Standard32);
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     let mut encoder = ComponentEncoder::default();
-    encoder
-        .module(&module)
-        .unwrap()
-        .validate(true)
-        .encode()
-        .unwrap_or_else(|e| panic!("{e:?}"))
+    encoder.module(&module)?.validate(true).encode()
 }
 
 pub(crate) fn wat(text: &str) -> Vec<u8> {
