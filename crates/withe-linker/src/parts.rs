@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use withe_wit::World;
+use withe_wit::{Extern, World};
 
 use crate::input::{Component, ComponentKind, ConfigCheck, Inputs, Part};
 
@@ -78,6 +78,25 @@ impl<'a> Parts<'a> {
 
     pub(crate) fn is_provider(&self, id: PartId) -> bool {
         self.kind(id) == ComponentKind::Provider
+    }
+
+    /// Whether the host itself provides the interface to every component.
+    pub(crate) fn is_from_host(&self, import: &Extern) -> bool {
+        let name = import.interface_name();
+        name.is_some_and(|name| {
+            self.inputs
+                .host
+                .iter()
+                .any(|offered| name.is_satisfied_by(offered))
+        })
+    }
+
+    /// What a part has of a world's interfaces, leaving out those that only name types and those
+    /// that the host provides: what is left takes links.
+    pub(crate) fn linkable<'w>(&self, items: &'w [Extern]) -> impl Iterator<Item = &'w Extern> {
+        items
+            .iter()
+            .filter(|item| !item.is_types_only() && !self.is_from_host(item))
     }
 
     /// Whether the application was written down in a manifest, rather than made from arguments:

@@ -18,8 +18,8 @@ pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     let scored = known
         .into_iter()
         .map(|k| (strsim::damerau_levenshtein(name, k), k));
-    // A third of the letters may be wrong; of short names, one.
-    let bound = (name.chars().count() / 3).max(1);
+    // A third of the letters may be wrong, but never many.
+    let bound = (name.chars().count() / 3).clamp(1, 3);
     scored
         .filter(|(distance, _)| *distance <= bound)
         .min_by_key(|(distance, _)| *distance)

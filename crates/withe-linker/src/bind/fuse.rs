@@ -106,6 +106,7 @@ fn break_cycles(
                 candidate.link,
                 &cycle,
             ));
+            candidate.reported = true;
         }
         candidate.not_fused = Some(format!(
             "fusing it would close the cycle {}",

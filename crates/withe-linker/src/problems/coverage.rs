@@ -105,17 +105,7 @@ pub(crate) fn satisfies_nothing(
             ));
         }
     }
-    let host = |i: &&Extern| {
-        i.interface_name()
-            .is_some_and(|n| parts.inputs.host.iter().any(|h| n.is_satisfied_by(h)))
-    };
-    let imports = list(
-        importer
-            .imports
-            .iter()
-            .filter(|i| !i.is_types_only() && !host(i))
-            .map(describe),
-    );
+    let imports = list(parts.linkable(&importer.imports).map(describe));
     diagnostic
         .with_note(format!("`{from}` imports {imports}"))
         .with_note(format!(

@@ -97,7 +97,8 @@ fn near_misses(parts: &Parts<'_>, source: PartId, imports: &[&Extern]) -> Vec<St
                 versions(wanted, offered)
             ));
         }
-        if notes.is_empty() && exporters(parts, source, imports).is_empty() {
+        let unknown = capability(wanted).is_none() && exporters(parts, source, imports).is_empty();
+        if notes.is_empty() && unknown {
             notes.extend(similar(parts, &worlds, wanted));
         }
     }

@@ -100,7 +100,7 @@ pub(crate) fn between_providers(
         ))
 }
 
-/// `instead` is what the provider would call if the link did not say otherwise.
+/// `instead` is the export that the provider would call if the link did not say otherwise.
 pub(crate) fn not_called(
     parts: &Parts<'_>,
     source: PartId,
@@ -110,20 +110,14 @@ pub(crate) fn not_called(
 ) -> Diagnostic {
     let (name, callee) = (parts.name(source), parts.name(target));
     let calls = |what: &str| format!("`{name}` calls {what}");
-    let world = |part| parts.world(part);
-    let needs = list(
-        world(source)
-            .into_iter()
-            .flat_map(|w| &w.imports)
-            .filter(|i| !i.is_types_only())
-            .map(describe),
-    );
-    let exports = list(
-        world(target)
-            .into_iter()
-            .flat_map(|w| &w.exports)
-            .map(describe),
-    );
+    let needs = parts
+        .world(source)
+        .map(|w| list(parts.linkable(&w.imports).map(describe)))
+        .unwrap_or_default();
+    let exports = parts
+        .world(target)
+        .map(|w| list(w.exports.iter().map(describe)))
+        .unwrap_or_default();
     let asked = link.interfaces.as_deref().and_then(<[_]>::first);
     let diagnostic = match (asked, instead) {
         (Some(asked), Some(_)) => {

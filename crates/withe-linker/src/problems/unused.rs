@@ -1,6 +1,7 @@
 //! Parts that nothing uses.
 
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
+use crate::matching::find_export;
 use crate::parts::{PartId, Parts};
 use crate::wording::link_trait;
 
@@ -48,10 +49,9 @@ fn calls(parts: &Parts<'_>, source: PartId, target: PartId) -> bool {
     let (Some(source), Some(target)) = (parts.world(source), parts.world(target)) else {
         return false;
     };
-    source
-        .imports
-        .iter()
-        .any(|i| !i.is_types_only() && crate::matching::find_export(i, target).is_some())
+    parts
+        .linkable(&source.imports)
+        .any(|import| find_export(import, target).is_some())
 }
 
 pub(crate) fn capability(parts: &Parts<'_>, part: PartId) -> Diagnostic {

@@ -41,7 +41,7 @@ pub(super) fn cover<'a>(
         if !plain.is_empty() {
             continue;
         }
-        if is_the_hosts(parts, import) {
+        if parts.is_from_host(import) {
             from_host.push(import.name.as_str());
         } else if !named.is_empty() {
             without_default.push((import, named[0]));
@@ -72,17 +72,6 @@ fn report_twice(
             parts, source, import, first, second,
         ));
     }
-}
-
-fn is_the_hosts(parts: &Parts<'_>, import: &Extern) -> bool {
-    let name = import.interface_name();
-    name.is_some_and(|name| {
-        parts
-            .inputs
-            .host
-            .iter()
-            .any(|offered| name.is_satisfied_by(offered))
-    })
 }
 
 fn package(import: &Extern) -> String {

@@ -34,14 +34,14 @@ pub(super) fn resolve<'a>(
         };
         match selectors(link) {
             Err(bad) => out.extend(problems::selection::malformed(&bad)),
-            Ok(selectors) => match first_exported(world, exports, selectors.as_deref()) {
+            Ok(selectors) => match first_exported(parts, world, exports, selectors.as_deref()) {
                 Some(wire) => {
                     let link = merge::single(source, target, link, vec![wire]);
                     merge::add(parts, &mut links, link, out);
                 }
                 None => {
-                    let instead =
-                        first_exported(world, exports, None).map(|w| &world.imports[w.import]);
+                    let instead = first_exported(parts, world, exports, None)
+                        .map(|w| &world.imports[w.import]);
                     out.push(problems::targets::not_called(
                         parts, source, target, link, instead,
                     ));
@@ -53,17 +53,20 @@ pub(super) fn resolve<'a>(
 }
 
 fn first_exported(
+    parts: &Parts<'_>,
     world: &World,
     exports: &World,
     selectors: Option<&[Selector<'_>]>,
 ) -> Option<Wire> {
-    let wanted =
-        |import: &Extern| selectors.is_none_or(|all| all.iter().any(|s| s.matches(import)));
+    let wanted = |import: &Extern| {
+        let selected = selectors.is_none_or(|all| all.iter().any(|s| s.matches(import)));
+        selected && !import.is_types_only() && !parts.is_from_host(import)
+    };
     let imports = world
         .imports
         .iter()
         .enumerate()
-        .filter(|(_, import)| !import.is_types_only() && wanted(import));
+        .filter(|(_, import)| wanted(import));
     let mut wires = imports.filter_map(|(i, import)| {
         Some(Wire {
             import: i,

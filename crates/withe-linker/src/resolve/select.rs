@@ -114,103 +114,93 @@ pub(super) fn select(
     declared: &mut Declared<'_>,
     out: &mut Diagnostics,
 ) {
-    for i in 0..declared.traits.len() {
-        let Some(selectors) = declared.traits[i].selectors.clone() else {
+    let Declared { traits, excused } = declared;
+    for link in traits {
+        let Some(selectors) = link.selectors.clone() else {
             continue;
         };
         let mut unmatched = Vec::new();
         for selector in &selectors {
-            let link = &mut declared.traits[i];
-            let imports = match matching(world, selector, link.slot) {
-                Matching::Imports(imports) if imports.is_empty() => {
+            let blamed = match matching(world, selector, link.slot) {
+                Matching::Nothing => {
                     unmatched.push(selector);
                     continue;
                 }
-                Matching::Imports(imports) => imports,
-                Matching::Labels(labels) => {
-                    out.push(problems::coverage::several_labels(
-                        parts,
-                        source,
-                        link.link,
-                        &externs(world, &labels),
+                Matching::Imports(imports) => {
+                    if connect(link, world, &imports) {
+                        continue;
+                    }
+                    let (at, import) = (selector.written.span, &world.imports[imports[0]]);
+                    out.push(problems::selection::not_exported(
+                        parts, source, link.link, at, import,
                     ));
-                    link.faulty = true;
+                    imports
+                }
+                Matching::Labels(labels) => {
+                    let imports: Vec<&Extern> = labels.iter().map(|i| &world.imports[*i]).collect();
+                    out.push(problems::coverage::several_labels(
+                        parts, source, link.link, &imports,
+                    ));
                     labels
-                        .iter()
-                        .for_each(|import| declared.excused[*import] = true);
-                    continue;
                 }
             };
-            connect(link, world, &imports);
-            let connected =
-                |import: &usize| declared.traits[i].wires.iter().any(|w| w.import == *import);
-            if !imports
-                .iter()
-                .any(|i| connected(i) || world.imports[*i].is_types_only())
-            {
-                let link = &mut declared.traits[i];
-                link.faulty = true;
-                let import = &world.imports[imports[0]];
-                out.push(problems::selection::not_exported(
-                    parts,
-                    source,
-                    link.link,
-                    selector.written.span,
-                    import,
-                ));
-                imports
-                    .iter()
-                    .for_each(|import| declared.excused[*import] = true);
-            }
+            blamed.into_iter().for_each(|import| excused[import] = true);
         }
-        let link = &declared.traits[i];
         if unmatched.len() < selectors.len() {
             out.extend(problems::selection::not_imported(
                 parts, source, link.link, &unmatched,
             ));
-        } else {
-            out.push(problems::selection::nothing_imported(
-                parts, source, link.link, &unmatched,
-            ));
+            continue;
+        }
+        out.push(problems::selection::nothing_imported(
+            parts, source, link.link, &unmatched,
+        ));
+        // What the target could satisfy is what the misnamed interfaces were meant to be.
+        for (excused, import) in excused.iter_mut().zip(&world.imports) {
+            *excused |= find_export(import, link.exports).is_some();
         }
     }
 }
 
-fn connect(link: &mut Trait<'_>, world: &World, imports: &[usize]) {
+/// Connects what the target exports of `imports`; whether that is any, or nothing needs to be.
+fn connect(link: &mut Trait<'_>, world: &World, imports: &[usize]) -> bool {
+    let mut connected = false;
     for &import in imports {
-        if world.imports[import].is_types_only() {
-            continue;
-        }
-        if let Some(export) = find_export(&world.imports[import], link.exports) {
+        let item = &world.imports[import];
+        if item.is_types_only() {
+            connected = true;
+        } else if let Some(export) = find_export(item, link.exports) {
             link.wires.push(Wire { import, export });
+            connected = true;
         }
     }
+    connected
 }
 
 enum Matching {
+    /// No import is of this name.
+    Nothing,
     Imports(Vec<usize>),
     /// It is imported under several labels only, and the link does not say which.
     Labels(Vec<usize>),
 }
 
 fn matching(world: &World, selector: &Selector<'_>, slot: Slot<'_>) -> Matching {
-    let all: Vec<usize> = (0..world.imports.len())
-        .filter(|i| selector.matches(&world.imports[*i]))
-        .collect();
-    match slot {
-        Slot::Label(label) => Matching::Imports(all.into_iter().filter(|i| *i == label).collect()),
+    let all = (0..world.imports.len()).filter(|i| selector.matches(&world.imports[*i]));
+    let found: Vec<usize> = match slot {
+        Slot::Label(label) => all.filter(|i| *i == label).collect(),
         Slot::Default | Slot::Named(_) => {
-            let (labels, plain): (Vec<_>, Vec<_>) =
-                all.into_iter().partition(|i| world.imports[*i].is_label());
+            let (labels, plain): (Vec<_>, Vec<_>) = all.partition(|i| world.imports[*i].is_label());
             match (plain.is_empty(), labels.len()) {
-                (true, 2..) => Matching::Labels(labels),
-                (true, _) => Matching::Imports(labels),
-                (false, _) => Matching::Imports(plain),
+                (true, 2..) => return Matching::Labels(labels),
+                (true, _) => labels,
+                (false, _) => plain,
             }
         }
+    };
+    if found.is_empty() {
+        Matching::Nothing
+    } else {
+        Matching::Imports(found)
     }
-}
-
-fn externs<'w>(world: &'w World, places: &[usize]) -> Vec<&'w Extern> {
-    places.iter().map(|i| &world.imports[*i]).collect()
 }
