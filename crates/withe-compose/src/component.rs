@@ -4,10 +4,13 @@
 use std::collections::HashMap;
 
 use wasmparser::component_types::{
-    ComponentAnyTypeId, ComponentEntityType, ComponentInstanceTypeId, ComponentItem, ResourceId,
+    ComponentAnyTypeId, ComponentDefinedType, ComponentDefinedTypeId, ComponentEntityType,
+    ComponentInstanceTypeId, ComponentItem, ComponentValType, ResourceId,
 };
 use wasmparser::types::Types;
 use wasmparser::{Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
+
+use crate::names::function_resource;
 
 /// Why bytes cannot take part in a composition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -149,6 +152,96 @@ impl Component {
                 .or_insert_with(|| home.clone());
         }
         self.homes.entry(id).or_insert(home);
+    }
+}
+
+/// What types are made of.
+impl Component {
+    /// The types that an item's type mentions itself.
+    pub(crate) fn types_in(&self, ty: &ComponentEntityType, found: &mut Vec<ComponentAnyTypeId>) {
+        match ty {
+            ComponentEntityType::Instance(id) => {
+                for (_, ty) in self.instance_items(*id) {
+                    match ty {
+                        // An instance within an instance is refused elsewhere.
+                        ComponentEntityType::Instance(_) => {}
+                        ty => self.types_in(ty, found),
+                    }
+                }
+            }
+            ComponentEntityType::Func(id) => {
+                let func = &self.types[*id];
+                let values = func.params.iter().map(|(_, ty)| ty).chain(&func.result);
+                found.extend(values.filter_map(defined_id));
+            }
+            ComponentEntityType::Type { referenced, .. } => found.push(*referenced),
+            ComponentEntityType::Module(_)
+            | ComponentEntityType::Value(_)
+            | ComponentEntityType::Component(_) => {}
+        }
+    }
+
+    /// The types that a value type is made of, one step down.
+    pub(crate) fn children(&self, id: ComponentDefinedTypeId, found: &mut Vec<ComponentAnyTypeId>) {
+        use ComponentDefinedType as D;
+        match &self.types[id] {
+            D::Primitive(_) | D::Enum(_) | D::Flags(_) => {}
+            D::Record(ty) => found.extend(ty.fields.values().filter_map(defined_id)),
+            D::Variant(ty) => {
+                found.extend(
+                    ty.cases
+                        .values()
+                        .filter_map(|case| case.ty.as_ref())
+                        .filter_map(defined_id),
+                );
+            }
+            D::Tuple(ty) => found.extend(ty.types.iter().filter_map(defined_id)),
+            D::List { element, .. } | D::FixedLengthList { element, .. } => {
+                found.extend(defined_id(element))
+            }
+            D::Map { key, value, .. } => {
+                found.extend([key, value].into_iter().filter_map(defined_id))
+            }
+            D::Option { ty, .. } => found.extend(defined_id(ty)),
+            D::Result { ok, err, .. } => found.extend(ok.iter().chain(err).filter_map(defined_id)),
+            D::Future { ty, .. } | D::Stream { ty, .. } => {
+                found.extend(ty.iter().filter_map(defined_id))
+            }
+            D::Own(id) | D::Borrow(id) => found.push(ComponentAnyTypeId::Resource(*id)),
+        }
+    }
+
+    /// The imported resource that a function's name (`[static]r.f`) refers to.
+    pub(crate) fn resource_of_name(&self, name: &str) -> Option<ComponentAnyTypeId> {
+        let resource = function_resource(name)?;
+        match self.imports[self.import(resource)?].item.ty {
+            ComponentEntityType::Type { created, .. } => Some(created),
+            _ => None,
+        }
+    }
+
+    /// The name that a resource is exported under, with the instance that exports it.
+    pub(crate) fn exported_name(&self, resource: ResourceId) -> Option<String> {
+        let is_it = |ty: &ComponentEntityType| {
+            matches!(ty, ComponentEntityType::Type { created: ComponentAnyTypeId::Resource(id), .. }
+                if id.resource() == resource)
+        };
+        self.exports
+            .iter()
+            .find_map(|export| match &export.item.ty {
+                ComponentEntityType::Instance(id) => {
+                    let (name, _) = self.instance_items(*id).find(|(_, ty)| is_it(ty))?;
+                    Some(format!("{}.{name}", export.name))
+                }
+                ty => is_it(ty).then(|| export.name.clone()),
+            })
+    }
+}
+
+fn defined_id(ty: &ComponentValType) -> Option<ComponentAnyTypeId> {
+    match ty {
+        ComponentValType::Type(id) => Some(ComponentAnyTypeId::Defined(*id)),
+        ComponentValType::Primitive(_) => None,
     }
 }
 

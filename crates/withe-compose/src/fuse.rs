@@ -65,6 +65,13 @@ pub struct Fused {
 }
 
 /// An import of a fused component.
+///
+/// One that a constituent, labelled `visits`, keeps to itself is named `visits-wasi-config-store` where
+/// it imports `wasi:config/store@0.2.0`, `visits-cache` where it imports `cache`, `visits-log` where it
+/// imports the function `log`, and `[method]visits-file.size` where it imports `[method]file.size`;
+/// with `-n2`, `-n3`, … behind the label if that is taken. The interface's own name, with its version,
+/// is in the binary's `(implements "…")`. A shared one has the interface's name, in the newest
+/// release that any constituent asks for. A constituent alone, without wires, keeps its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FusedImport {
     /// Its name in the composition.

@@ -13,14 +13,15 @@
 //! `wasi:cli/stdout` can return a stream of the shared `wasi:io/streams`.
 //!
 //! ```text
-//! component ─ linkage ─ (check) ─ assemble ─→ bytes
-//!                │          │         │
-//!           what gets    compare    encode
-//!           what from
-//!           where
+//! component ─ linkage ─ check ─ assemble ─→ bytes
+//!    │           │         │         │
+//!  types,     what gets  compare   encode
+//!  validated  what from
+//!             where
 //! ```
 
 mod assemble;
+mod check;
 mod compare;
 mod component;
 mod encode;
@@ -29,6 +30,7 @@ mod fuse;
 mod linkage;
 mod module_names;
 mod names;
+mod order;
 mod plug;
 mod wac;
 

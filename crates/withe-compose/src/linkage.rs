@@ -5,14 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use wasmparser::component_types::{
-    ComponentAnyTypeId, ComponentDefinedTypeId, ComponentEntityType, ComponentValType, ResourceId,
-};
+use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, ResourceId};
 use withe_wit::InterfaceName;
 
-use crate::compare::{self, Comparison};
 use crate::component::{Component, Home, Item};
 use crate::error::LinkError;
+use crate::order::topological;
 
 /// A component taking part in a composition.
 #[derive(Clone, Copy)]
@@ -111,40 +109,6 @@ impl<'a> Linkage<'a> {
         link.name_types();
         link.sort_slots()?;
         Ok(link)
-    }
-
-    /// Everything that is wrong with the types of what has been put together.
-    pub(crate) fn check(&self) -> Vec<LinkError> {
-        let mut errors = Vec::new();
-        for (part, sources) in self.sources.iter().enumerate() {
-            for (import, source) in sources.iter().enumerate() {
-                if let Source::Export {
-                    part: exporter,
-                    export,
-                } = *source
-                {
-                    let expected = &self.parts[part].component.imports[import];
-                    let found = &self.parts[exporter].component.exports[export];
-                    let comparison = Comparison::new(self, part, exporter);
-                    if let Err(difference) = comparison.satisfies(&expected.item.ty, &found.item.ty)
-                    {
-                        errors.push(LinkError::Mismatch {
-                            importer: self.parts[part].name.into(),
-                            import: expected.name.clone(),
-                            exporter: self.parts[exporter].name.into(),
-                            export: found.name.clone(),
-                            difference,
-                        });
-                    }
-                }
-            }
-        }
-        errors.extend(
-            self.slots
-                .iter()
-                .filter_map(|slot| self.check_slot(slot).err()),
-        );
-        errors
     }
 
     /// What the resource that a part calls `resource` really is.
@@ -365,164 +329,6 @@ impl<'a> Linkage<'a> {
         found.dedup();
         found
     }
-
-    fn check_slot(&self, slot: &Slot) -> Result<(), LinkError> {
-        for &(part, import) in &slot.members {
-            let component = self.parts[part].component;
-            let item = &component.imports[import];
-            let unsupported = |what: &str| LinkError::Unsupported {
-                part: self.parts[part].name.into(),
-                extern_name: item.name.clone(),
-                what: what.into(),
-            };
-            match item.item.ty {
-                ComponentEntityType::Func(_) => {}
-                ComponentEntityType::Type { created, .. } if is_value_or_resource(created) => {}
-                ComponentEntityType::Instance(id) => {
-                    for (_, ty) in component.instance_items(id) {
-                        match ty {
-                            ComponentEntityType::Func(_) => {}
-                            ComponentEntityType::Type { created, .. }
-                                if is_value_or_resource(*created) => {}
-                            other => {
-                                return Err(unsupported(&format!(
-                                    "{} inside an instance",
-                                    compare::entity(other)
-                                )));
-                            }
-                        }
-                    }
-                }
-                ref other => return Err(unsupported(compare::entity(other))),
-            }
-        }
-        self.check_merge(slot)
-    }
-
-    /// Whether the imports that a slot serves agree on what they have in common.
-    fn check_merge(&self, slot: &Slot) -> Result<(), LinkError> {
-        let mut first_to_name: HashMap<&str, (usize, &ComponentEntityType)> = HashMap::new();
-        for &(part, import) in &slot.members {
-            let component = self.parts[part].component;
-            let item = &component.imports[import];
-            let items: Vec<(&str, &ComponentEntityType)> = match &item.item.ty {
-                ComponentEntityType::Instance(id) => component.instance_items(*id).collect(),
-                other => vec![("", other)],
-            };
-            for (name, ty) in items {
-                let (first, first_ty) = *first_to_name.entry(name).or_insert((part, ty));
-                Comparison::new(self, first, part)
-                    .same(first_ty, ty)
-                    .map_err(|mut difference| {
-                        if !name.is_empty() {
-                            difference.path.insert(0, format!("`{name}`"));
-                        }
-                        LinkError::Disagreement {
-                            import: item.name.clone(),
-                            first: self.parts[first].name.into(),
-                            second: self.parts[part].name.into(),
-                            difference,
-                        }
-                    })?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Component {
-    /// The types that an item's type mentions itself.
-    pub(crate) fn types_in(&self, ty: &ComponentEntityType, found: &mut Vec<ComponentAnyTypeId>) {
-        match ty {
-            ComponentEntityType::Instance(id) => {
-                for (_, ty) in self.instance_items(*id) {
-                    match ty {
-                        // An instance within an instance is refused elsewhere.
-                        ComponentEntityType::Instance(_) => {}
-                        ty => self.types_in(ty, found),
-                    }
-                }
-            }
-            ComponentEntityType::Func(id) => {
-                let func = &self.types[*id];
-                let values = func.params.iter().map(|(_, ty)| ty).chain(&func.result);
-                found.extend(values.filter_map(defined_id));
-            }
-            ComponentEntityType::Type { referenced, .. } => found.push(*referenced),
-            ComponentEntityType::Module(_)
-            | ComponentEntityType::Value(_)
-            | ComponentEntityType::Component(_) => {}
-        }
-    }
-
-    /// The types that a value type is made of, one step down.
-    fn children(&self, id: ComponentDefinedTypeId, found: &mut Vec<ComponentAnyTypeId>) {
-        use wasmparser::component_types::ComponentDefinedType as D;
-        match &self.types[id] {
-            D::Primitive(_) | D::Enum(_) | D::Flags(_) => {}
-            D::Record(ty) => found.extend(ty.fields.values().filter_map(defined_id)),
-            D::Variant(ty) => {
-                found.extend(
-                    ty.cases
-                        .values()
-                        .filter_map(|case| case.ty.as_ref())
-                        .filter_map(defined_id),
-                );
-            }
-            D::Tuple(ty) => found.extend(ty.types.iter().filter_map(defined_id)),
-            D::List { element, .. } | D::FixedLengthList { element, .. } => {
-                found.extend(defined_id(element))
-            }
-            D::Map { key, value, .. } => {
-                found.extend([key, value].into_iter().filter_map(defined_id))
-            }
-            D::Option { ty, .. } => found.extend(defined_id(ty)),
-            D::Result { ok, err, .. } => found.extend(ok.iter().chain(err).filter_map(defined_id)),
-            D::Future { ty, .. } | D::Stream { ty, .. } => {
-                found.extend(ty.iter().filter_map(defined_id))
-            }
-            D::Own(id) | D::Borrow(id) => found.push(ComponentAnyTypeId::Resource(*id)),
-        }
-    }
-
-    /// The imported resource that a function's name (`[static]r.f`) refers to.
-    fn resource_of_name(&self, name: &str) -> Option<ComponentAnyTypeId> {
-        let resource = crate::names::function_resource(name)?;
-        match self.imports[self.import(resource)?].item.ty {
-            ComponentEntityType::Type { created, .. } => Some(created),
-            _ => None,
-        }
-    }
-
-    fn exported_name(&self, resource: ResourceId) -> Option<String> {
-        let is_it = |ty: &ComponentEntityType| {
-            matches!(ty, ComponentEntityType::Type { created: ComponentAnyTypeId::Resource(id), .. }
-                if id.resource() == resource)
-        };
-        self.exports
-            .iter()
-            .find_map(|export| match &export.item.ty {
-                ComponentEntityType::Instance(id) => {
-                    let (name, _) = self.instance_items(*id).find(|(_, ty)| is_it(ty))?;
-                    Some(format!("{}.{name}", export.name))
-                }
-                ty => is_it(ty).then(|| export.name.clone()),
-            })
-    }
-}
-
-fn defined_id(ty: &ComponentValType) -> Option<ComponentAnyTypeId> {
-    match ty {
-        ComponentValType::Type(id) => Some(ComponentAnyTypeId::Defined(*id)),
-        ComponentValType::Primitive(_) => None,
-    }
-}
-
-fn is_value_or_resource(id: ComponentAnyTypeId) -> bool {
-    matches!(
-        id,
-        ComponentAnyTypeId::Resource(_) | ComponentAnyTypeId::Defined(_)
-    )
 }
 
 /// Whether a type import can do without a slot because it only renames what the part has anyway.
@@ -572,59 +378,9 @@ fn instantiation_order(parts: &[Part], wires: &Wires) -> Result<Vec<usize>, Link
     })
 }
 
-/// Orders `0..needs.len()` so that each comes after what it needs, else ascending. Fails with a
-/// cycle: each of its members needs the next, and the last needs the first.
-fn topological(needs: &[Vec<usize>]) -> Result<Vec<usize>, Vec<usize>> {
-    let mut order = Vec::with_capacity(needs.len());
-    let mut done = vec![false; needs.len()];
-    for start in 0..needs.len() {
-        // The way from `start` to the node at hand, each with its next need to look at.
-        let mut path: Vec<(usize, usize)> = vec![(start, 0)];
-        while let Some((node, next)) = path.last_mut() {
-            let node = *node;
-            if done[node] {
-                path.pop();
-                continue;
-            }
-            match needs[node].get(*next) {
-                Some(&need) => {
-                    *next += 1;
-                    if let Some(at) = path.iter().position(|(n, _)| *n == need) {
-                        return Err(path[at..].iter().map(|(n, _)| *n).collect());
-                    }
-                    path.push((need, 0));
-                }
-                None => {
-                    done[node] = true;
-                    order.push(node);
-                    path.pop();
-                }
-            }
-        }
-    }
-    Ok(order)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn orders_after_needs() {
-        assert_eq!(topological(&[vec![2], vec![], vec![1]]), Ok(vec![1, 2, 0]));
-        assert_eq!(topological(&[vec![], vec![], vec![]]), Ok(vec![0, 1, 2]));
-        assert_eq!(
-            topological(&[vec![1, 2], vec![3], vec![3], vec![]]),
-            Ok(vec![3, 1, 2, 0])
-        );
-        assert_eq!(topological(&[]), Ok(vec![]));
-    }
-
-    #[test]
-    fn names_a_cycle() {
-        assert_eq!(topological(&[vec![1], vec![2], vec![1]]), Err(vec![1, 2]));
-        assert_eq!(topological(&[vec![0]]), Err(vec![0]));
-    }
 
     #[test]
     fn joins_by_track() {
