@@ -31,6 +31,8 @@ const IDLE_INSTANCES: usize = 256;
 /// Units that call each other. See the module.
 pub struct Graph {
     units: Vec<Unit>,
+    /// Keeps the clock going that stops runaway guests.
+    _engines: Engines,
 }
 
 /// What happens while a graph is built.
@@ -87,7 +89,7 @@ impl Graph {
                 }),
             }
         }
-        if errors.is_empty() { Ok(Arc::new(Self { units })) } else { Err(errors) }
+        if errors.is_empty() { Ok(Arc::new(Self { units, _engines: engines.clone() })) } else { Err(errors) }
     }
 
     pub(crate) fn unit(&self, index: usize) -> &Unit {

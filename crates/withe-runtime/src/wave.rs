@@ -85,6 +85,7 @@ pub async fn call(
             let unit = graph.unit(unit);
             return Err(WaveError::Failed(trap::to_call_error(unit, &instance.store, e)));
         }
+        graph.unit(unit).checkin(instance);
         let texts: Result<Vec<_>, _> = results.iter().map(wasm_wave::to_string).collect();
         texts.map(|t| t.join(", ")).map_err(|e| WaveError::Unprintable(e.to_string()))
     };

@@ -232,7 +232,7 @@ fn what_else(bytes: &[u8]) -> Found {
     {
         Found::Archive
     } else {
-        std::str::from_utf8(bytes).map_or(Found::Unknown, |text| what_text(text))
+        std::str::from_utf8(bytes).map_or(Found::Unknown, what_text)
     }
 }
 

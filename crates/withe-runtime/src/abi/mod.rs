@@ -38,6 +38,8 @@ pub(crate) mod dynamic;
 mod flat;
 mod lift;
 mod lower;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use flat::{MAX_FLAT, Shape};
 

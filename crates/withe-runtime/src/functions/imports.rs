@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{Linker, LinkerInstance, ResourceType};
@@ -19,8 +18,13 @@ use crate::link::{LinkFn, ResourceDrop, Route, Via};
 use crate::spec::{Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget};
 use crate::state::State;
 
-/// Tells the resources of one link from those of another, for Wasmtime's type check.
-static NEXT_RESOURCE_TAG: AtomicU32 = AtomicU32::new(0);
+/// Tells the resources of one component from those of another, for Wasmtime's type check. All that
+/// come to a component over links are of one host type: within a component its own types keep them
+/// apart, and interfaces may share one (`wasi:keyvalue/atomics` uses the bucket of `store`).
+fn resource_type(member: usize) -> ResourceType {
+    // Components number their members alone; a handle never crosses from one unit to another.
+    ResourceType::host_dynamic(member as u32)
+}
 
 /// Defines all that `unit` imports. Returns how many callees of scope `caller` an instance may have.
 pub(crate) fn define(linker: &mut Linker<State>, unit: &Compiled, all: &[Compiled]) -> Result<usize> {
@@ -116,7 +120,6 @@ impl Definer<'_> {
         ty: &ComponentInstance,
     ) -> Result<()> {
         let engine = self.unit.component.engine();
-        let tag = NEXT_RESOURCE_TAG.fetch_add(1, Ordering::Relaxed);
         for (name, item) in ty.exports(engine) {
             match item.ty {
                 ComponentItem::ComponentFunc(ty) => {
@@ -126,7 +129,7 @@ impl Definer<'_> {
                 ComponentItem::Resource(_) => {
                     let drops: Vec<_> = links.iter().map(|link| self.resource_drop(spec, link)).collect();
                     let drops: Arc<[ResourceDrop]> = drops.into();
-                    linker.resource_async(name, ResourceType::host_dynamic(tag), move |mut cx, rep| {
+                    linker.resource_async(name, resource_type(spec.member), move |mut cx, rep| {
                         let (route, id) = crate::link::split_handle(drops.len(), rep);
                         let run = drops.get(route).map(|drop| drop.run(cx.data_mut(), id));
                         Box::new(async move {

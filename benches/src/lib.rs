@@ -1,1 +1,0 @@
-//! Benchmarks, each against its floor.

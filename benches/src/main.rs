@@ -1,0 +1,41 @@
+//! Withe's benchmarks, each beside its floor, in one run. What counts is the ratios: machines are noisy.
+//!
+//! `cargo xtask bench [calls | http | start]` builds what they need and runs them.
+//!
+//! * [`calls`]: what one call over a link costs, beside plain composition.
+//! * [`http`]: requests a second, beside `wasmtime serve`.
+//! * [`start`]: from the command to the first answer, and memory at idle.
+
+mod calls;
+mod http;
+mod load;
+mod servers;
+mod start;
+
+use anyhow::{Result, bail};
+
+fn main() -> Result<()> {
+    let names: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    for name in &names {
+        if !["calls", "http", "start"].contains(&name.as_str()) {
+            bail!("there is no benchmark `{name}`; there are: calls, http, start");
+        }
+    }
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
+    if wanted("calls") {
+        calls::run()?;
+    }
+    if wanted("http") {
+        http::run()?;
+    }
+    if wanted("start") {
+        start::run()?;
+    }
+    Ok(())
+}
+
+/// The value in the middle: what a noisy machine says most honestly.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

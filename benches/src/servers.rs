@@ -1,0 +1,137 @@
+//! The servers that are measured, as processes: `withe up`, and `wasmtime serve` as the floor.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::load;
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    _manifest: Option<tempfile::TempDir>,
+}
+
+impl Server {
+    /// Starts `command`, and waits until it answers on `address`.
+    fn start(mut command: Command, address: SocketAddr, path: &str, manifest: Option<tempfile::TempDir>) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
+        let mut server = Self { child, address, _manifest: manifest };
+        let until = Instant::now() + Duration::from_secs(60);
+        while !load::answers(address, path) {
+            if let Some(status) = server.child.try_wait()? {
+                bail!("{:?} ended with {status}", command.get_program());
+            }
+            if Instant::now() > until {
+                bail!("{:?} did not answer within a minute", command.get_program());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(server)
+    }
+
+    /// Resident memory in MiB.
+    pub(crate) fn resident_mib(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).context("no VmRSS")?;
+        let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+        Ok(kib / 1024.0)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// An application of one component that answers HTTP, and what it is linked to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct App {
+    /// The components: the first answers; each links to the next.
+    pub(crate) chain: Vec<PathBuf>,
+    /// The binding of the links between them.
+    pub(crate) binding: Option<&'static str>,
+    /// How many requests an instance may serve.
+    pub(crate) reuse: Option<u32>,
+    /// What to ask for.
+    pub(crate) path: &'static str,
+}
+
+impl App {
+    fn manifest(&self, address: SocketAddr) -> String {
+        let mut text = String::from(
+            "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata:\n  name: bench\nspec:\n  components:\n",
+        );
+        for (i, image) in self.chain.iter().enumerate() {
+            text.push_str(&format!(
+                "    - name: c{i}\n      type: component\n      properties:\n        image: {}\n",
+                image.display()
+            ));
+            if let (0, Some(reuse)) = (i, self.reuse) {
+                text.push_str(&format!("        reuse: {reuse}\n"));
+            }
+            if i + 1 < self.chain.len() {
+                text.push_str(&format!(
+                    "      traits:\n        - type: link\n          properties:\n            target: c{}\n",
+                    i + 1
+                ));
+                if let Some(binding) = self.binding {
+                    text.push_str(&format!("            binding: {binding}\n"));
+                }
+            }
+        }
+        text.push_str(&format!(
+            "    - name: http\n      type: capability\n      properties:\n        image: withe:http-server\n      \
+             traits:\n        - type: link\n          properties:\n            target: c0\n            source:\n              \
+             config:\n                - name: address\n                  properties:\n                    address: {address}\n"
+        ));
+        text
+    }
+
+    /// Serves it with `withe up`.
+    pub(crate) fn withe(&self, cache: &Path) -> Result<Server> {
+        let address = free_address()?;
+        let folder = tempfile::tempdir()?;
+        let manifest = folder.path().join("bench.yaml");
+        std::fs::write(&manifest, self.manifest(address))?;
+        let mut command = Command::new(binary("WITHE_BENCH_WITHE", "withe")?);
+        command.arg("up").arg(&manifest).env("WITHE_CACHE_DIR", cache);
+        Server::start(command, address, self.path, Some(folder))
+    }
+}
+
+/// Serves a component with `wasmtime serve` as it is by default.
+pub(crate) fn wasmtime(component: &Path, path: &str) -> Result<Server> {
+    let address = free_address()?;
+    let mut command = Command::new(binary("WITHE_BENCH_WASMTIME", "wasmtime")?);
+    // `-S cli` only makes interfaces available that the guests import; it costs nothing.
+    command.args(["serve", "-S", "cli", "--addr", &address.to_string()]).arg(component);
+    Server::start(command, address, path, None)
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn binary(variable: &str, name: &str) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Ok(path.into());
+    }
+    let beside = std::env::current_exe()?.with_file_name(name);
+    if beside.exists() {
+        return Ok(beside);
+    }
+    bail!("there is no `{name}` to measure: `cargo xtask bench` builds it, or name one in {variable}")
+}
+
+/// A component that `cargo xtask guests` builds.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/guests/build/{name}.wasm"))
+}

@@ -1,0 +1,340 @@
+//! An application running on this host: started, replaced while it runs, stopped.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use withe_linker::input::{ComponentKind, Inputs};
+use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
+use withe_provider::Peer;
+use withe_runtime::graph::BuildEvent;
+use withe_runtime::wave::{self, FunctionPath, WaveError};
+use withe_runtime::{EngineOptions, Engines, Graph, HttpEntry, RuntimeError};
+
+use crate::load::{Loaded, Registry};
+use crate::providers::{LinkKey, RunningProvider, key};
+use crate::units::{ProviderEnd, functions, provider_name, units};
+
+/// How a host is set up.
+#[derive(Clone)]
+pub struct HostOptions {
+    /// Where compiled components are kept; `None` compiles them at every start.
+    pub cache_dir: Option<PathBuf>,
+    /// How long work under way may take to finish when it is stopped or replaced.
+    pub grace: Duration,
+    /// Told what goes on.
+    pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
+}
+
+/// What goes on while an application starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A component, or a composition under its root's name, is being compiled.
+    Compiling {
+        /// Its name.
+        component: String,
+    },
+    /// It is compiled.
+    Compiled {
+        /// Its name.
+        component: String,
+        /// Whether it was found in the cache.
+        cached: bool,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A provider is being started.
+    Starting {
+        /// Its name.
+        provider: String,
+    },
+    /// A provider listens.
+    Listening {
+        /// Where.
+        url: String,
+        /// For which component.
+        component: String,
+    },
+}
+
+/// Why an application does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The application has errors; its diagnostics say which.
+    #[error("the application has errors; nothing was started")]
+    NotLinked,
+    /// The plan and the registry do not go together.
+    #[error("there is no provider `{0}` in this host")]
+    NoProvider(String),
+    /// The bytes of a component are missing.
+    #[error("component `{0}` has no bytes to run")]
+    NoBytes(String),
+    /// Components could not be fused.
+    #[error("component `{component}` cannot be fused with what it is linked to: {why}")]
+    Fuse {
+        /// The root.
+        component: String,
+        /// Why not.
+        why: String,
+    },
+    /// A component that a provider calls exports no HTTP handler.
+    #[error("component `{0}` exports no HTTP handler that a provider could call")]
+    NoHandler(String),
+    /// A provider failed.
+    #[error("provider `{provider}` could not {what}: {why}")]
+    Provider {
+        /// Its name.
+        provider: String,
+        /// What it was asked to do.
+        what: String,
+        /// Why it could not.
+        why: String,
+    },
+    /// The runtime failed.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// Several things failed.
+    #[error("{}", .0.iter().map(HostError::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<HostError>),
+}
+
+impl HostError {
+    fn of(mut errors: Vec<HostError>) -> Self {
+        match errors.len() {
+            1 => errors.remove(0),
+            _ => Self::Several(errors),
+        }
+    }
+}
+
+/// A host: engines to run applications on.
+pub struct Host {
+    engines: Engines,
+    options: HostOptions,
+}
+
+impl Host {
+    /// Makes the engines.
+    ///
+    /// # Errors
+    ///
+    /// If the machine cannot give the address space, or the cache's folder cannot be used.
+    pub fn new(options: HostOptions) -> Result<Self, HostError> {
+        let engine = EngineOptions { cache_dir: options.cache_dir.clone(), ..EngineOptions::default() };
+        Ok(Self { engines: Engines::new(&engine)?, options })
+    }
+
+    /// Starts an application. If it fails, all that was started is stopped again.
+    ///
+    /// # Errors
+    ///
+    /// If the application has no plan, a component does not compile or link, or a provider fails.
+    pub async fn start(&self, loaded: &Loaded, registry: &Registry) -> Result<Running, HostError> {
+        let mut running = Running {
+            engines: self.engines.clone(),
+            options: self.options.clone(),
+            providers: HashMap::new(),
+            graph: None,
+        };
+        match running.replace(loaded, registry).await {
+            Ok(()) => Ok(running),
+            Err(e) => {
+                running.shutdown().await;
+                Err(e)
+            }
+        }
+    }
+}
+
+/// A running application.
+pub struct Running {
+    engines: Engines,
+    options: HostOptions,
+    providers: HashMap<String, RunningProvider>,
+    graph: Option<Arc<Graph>>,
+}
+
+impl Running {
+    /// Replaces what runs by what `loaded` says: what is new is prepared beside what runs, new calls
+    /// take it, and what is no longer needed finishes what it does. Providers whose own configuration
+    /// is the same go on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::start`]. If components do not compile or link, everything goes on as it was; if a
+    /// provider refuses a link, what was replaced before it stays replaced.
+    pub async fn replace(&mut self, loaded: &Loaded, registry: &Registry) -> Result<(), HostError> {
+        let (Some(inputs), Some(plan)) = (&loaded.inputs, &loaded.plan) else {
+            return Err(HostError::NotLinked);
+        };
+        self.start_providers(inputs, plan, registry).await?;
+        let ends = self.put_target_links(inputs, plan).await?;
+        let graph = self.build(units(loaded, inputs, plan, &ends).map_err(HostError::of)?).await?;
+        self.put_source_links(plan, &graph).await?;
+        self.remove_what_is_gone(plan).await;
+        if let Some(old) = self.graph.replace(graph) {
+            old.retire().await;
+        }
+        Ok(())
+    }
+
+    /// Where the application can be reached from outside.
+    pub fn endpoints(&self) -> Vec<String> {
+        let mut urls: Vec<_> =
+            self.providers.values().flat_map(RunningProvider::endpoints).map(|e| e.url).collect();
+        urls.sort();
+        urls.dedup();
+        urls
+    }
+
+    /// Calls an export of `component` with WAVE-encoded `args` (`(1, "a")`); returns the result's text.
+    ///
+    /// # Errors
+    ///
+    /// See [`WaveError`].
+    pub async fn call(
+        &self,
+        component: &str,
+        function: &FunctionPath,
+        args: &str,
+        timeout: Duration,
+    ) -> Result<String, WaveError> {
+        let Some(graph) = &self.graph else { return Err(WaveError::NoComponent(component.to_owned())) };
+        wave::call(graph, component, function, args, Instant::now() + timeout).await
+    }
+
+    /// Finishes the work under way, within the grace, and stops everything.
+    pub async fn shutdown(self) {
+        // Those that call components first, so that none of their calls meets a provider that stopped.
+        let (mut callers, mut others) = (Vec::new(), Vec::new());
+        for (_, provider) in self.providers {
+            if provider.endpoints().is_empty() { others.push(provider) } else { callers.push(provider) }
+        }
+        for group in [callers, others] {
+            let mut stopping = tokio::task::JoinSet::new();
+            for provider in group {
+                stopping.spawn(provider.stop(self.options.grace));
+            }
+            stopping.join_all().await;
+        }
+        if let Some(graph) = self.graph {
+            graph.retire().await;
+        }
+    }
+
+    async fn start_providers(
+        &mut self,
+        inputs: &Inputs,
+        plan: &Plan,
+        registry: &Registry,
+    ) -> Result<(), HostError> {
+        for component in providers(plan) {
+            let descriptor = provider_name(inputs, &component.name)
+                .and_then(|name| registry.get(name))
+                .ok_or_else(|| HostError::NoProvider(component.name.clone()))?;
+            if self.providers.get(&component.name).is_some_and(|p| p.fits(descriptor, component)) {
+                continue;
+            }
+            if let Some(old) = self.providers.remove(&component.name) {
+                old.stop(self.options.grace).await;
+            }
+            (self.options.progress)(Progress::Starting { provider: component.name.clone() });
+            let provider = RunningProvider::start(descriptor, component).await?;
+            self.providers.insert(component.name.clone(), provider);
+        }
+        Ok(())
+    }
+
+    /// Links that end at providers: they must be ready before a component calls.
+    async fn put_target_links(
+        &mut self,
+        inputs: &Inputs,
+        plan: &Plan,
+    ) -> Result<HashMap<usize, ProviderEnd>, HostError> {
+        let mut ends = HashMap::new();
+        let mut errors = Vec::new();
+        for (i, link) in plan.links.iter().enumerate() {
+            let Some(provider) = self.providers.get_mut(&link.target) else { continue };
+            let peer = Peer::Importer(functions(inputs, link));
+            let config = link.target_config.clone();
+            match provider.put(key(link), &plan.application, &link.source, config, peer).await {
+                Ok(id) => {
+                    ends.insert(i, ProviderEnd { provider: provider.provider().clone(), link: id });
+                }
+                Err(e) => errors.push(e),
+            }
+        }
+        if errors.is_empty() { Ok(ends) } else { Err(HostError::of(errors)) }
+    }
+
+    async fn build(&self, specs: Vec<withe_runtime::spec::UnitSpec>) -> Result<Arc<Graph>, HostError> {
+        let (engines, progress) = (self.engines.clone(), self.options.progress.clone());
+        let build = move || {
+            Graph::build(&engines, specs, &|event| match event {
+                BuildEvent::Compiling(component) => {
+                    progress(Progress::Compiling { component: component.into() });
+                }
+                BuildEvent::Compiled { component, cached, took } => {
+                    progress(Progress::Compiled { component: component.into(), cached, took });
+                }
+            })
+        };
+        let built = tokio::task::spawn_blocking(build).await;
+        let errors = match built {
+            Ok(Ok(graph)) => return Ok(graph),
+            Ok(Err(errors)) => errors.into_iter().map(HostError::from).collect(),
+            Err(e) => vec![HostError::Runtime(RuntimeError::Engine(format!("compiling stopped: {e}")))],
+        };
+        Err(HostError::of(errors))
+    }
+
+    /// Links that start at providers: from here on the application is called.
+    async fn put_source_links(&mut self, plan: &Plan, graph: &Arc<Graph>) -> Result<(), HostError> {
+        let mut errors = Vec::new();
+        for link in &plan.links {
+            let Some(provider) = self.providers.get_mut(&link.source) else { continue };
+            let Some(entry) = HttpEntry::new(graph, &link.target) else {
+                errors.push(HostError::NoHandler(link.target.clone()));
+                continue;
+            };
+            let (config, peer) = (link.source_config.clone(), Peer::Http(Arc::new(entry)));
+            let put = provider.put(key(link), &plan.application, &link.target, config, peer);
+            match put.await {
+                Ok(id) => {
+                    for endpoint in provider.endpoints().into_iter().filter(|e| e.link == id) {
+                        let component = link.target.clone();
+                        (self.options.progress)(Progress::Listening { url: endpoint.url, component });
+                    }
+                }
+                Err(e) => errors.push(e),
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(HostError::of(errors)) }
+    }
+
+    /// Links and providers that the plan no longer has.
+    async fn remove_what_is_gone(&mut self, plan: &Plan) {
+        let grace = self.options.grace;
+        let gone: Vec<_> = self
+            .providers
+            .keys()
+            .filter(|name| !providers(plan).any(|c| c.name == **name))
+            .cloned()
+            .collect();
+        for name in gone {
+            if let Some(provider) = self.providers.remove(&name) {
+                provider.stop(grace).await;
+            }
+        }
+        for (name, provider) in &mut self.providers {
+            let touches = |link: &&PlannedLink| link.source == *name || link.target == *name;
+            let keep: Vec<LinkKey> = plan.links.iter().filter(touches).map(key).collect();
+            provider.retain(&keep, grace).await;
+        }
+    }
+}
+
+fn providers(plan: &Plan) -> impl Iterator<Item = &PlannedComponent> {
+    plan.components.iter().filter(|c| c.kind == ComponentKind::Provider)
+}

@@ -1,0 +1,328 @@
+//! From a plan to the runtime's units.
+//!
+//! Every component that is called from outside a composition becomes a unit of its own, with its
+//! fused targets inside: linking a component's import to another gives each of its instances an
+//! instance of that other, so fusing is a tree, and a component that two others link to is in it twice.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use withe_compose::{Constituent, FuseRequest, Wire, fuse};
+use withe_linker::input::{Component, ComponentKind, Inputs, Part};
+use withe_linker::plan::{Binding, Plan, PlannedComponent, PlannedGrants, PlannedLink};
+use withe_provider::{FunctionName, LinkId, Provider};
+use withe_runtime::is_per_component;
+use withe_runtime::spec::{
+    Directory, Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants, UnitLimits,
+    UnitSpec,
+};
+use withe_wit::{ExternItem, InterfaceName, World};
+
+use crate::host::HostError;
+use crate::load::Loaded;
+
+/// A provider's side of a link from a component: the running provider and the link's number.
+pub(crate) struct ProviderEnd {
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) link: LinkId,
+}
+
+/// Makes the units of `plan`. `ends` has the provider's side of each link that ends at a provider, by
+/// the link's place in the plan.
+pub(crate) fn units(
+    loaded: &Loaded,
+    inputs: &Inputs,
+    plan: &Plan,
+    ends: &HashMap<usize, ProviderEnd>,
+) -> Result<Vec<UnitSpec>, Vec<HostError>> {
+    let entries: Vec<&PlannedComponent> =
+        plan.components.iter().filter(|c| c.entry && c.kind == ComponentKind::Component).collect();
+    let maker = Maker {
+        loaded,
+        inputs,
+        plan,
+        members: members(plan),
+        links: plan
+            .links
+            .iter()
+            .enumerate()
+            .map(|(i, link)| link_spec(inputs, link, ends.get(&i), &entries).map(Arc::new))
+            .collect(),
+    };
+    let mut errors = Vec::new();
+    let mut units = Vec::new();
+    for entry in entries {
+        match maker.unit(entry) {
+            Ok(unit) => units.push(unit),
+            Err(e) => errors.push(e),
+        }
+    }
+    if errors.is_empty() { Ok(units) } else { Err(errors) }
+}
+
+/// The functions that a link makes available to its source, named as the source imports them. Their
+/// order is what a provider knows them by.
+pub(crate) fn functions(inputs: &Inputs, link: &PlannedLink) -> Arc<[FunctionName]> {
+    let Some(world) = world(inputs, &link.source) else { return Arc::default() };
+    let mut functions = Vec::new();
+    for planned in &link.interfaces {
+        let import = world.imports.iter().find(|i| i.name == planned.import);
+        let Some(ExternItem::Interface(interface)) = import.map(|i| &i.item) else { continue };
+        let name = interface.name.as_ref().map_or_else(|| planned.interface.clone(), InterfaceName::to_string);
+        functions.extend(
+            interface
+                .functions
+                .iter()
+                .map(|f| FunctionName { interface: name.clone(), function: f.name.clone() }),
+        );
+    }
+    functions.into()
+}
+
+/// The world of the component called `name`.
+fn world<'a>(inputs: &'a Inputs, name: &str) -> Option<&'a World> {
+    match part(inputs, name)?.1 {
+        Part::Component { world, .. } => Some(world),
+        _ => None,
+    }
+}
+
+/// The short name of the provider that the component called `name` is.
+pub(crate) fn provider_name<'a>(inputs: &'a Inputs, name: &str) -> Option<&'a str> {
+    match part(inputs, name)?.1 {
+        Part::Provider(world) => Some(&world.name),
+        _ => None,
+    }
+}
+
+fn part<'a>(inputs: &'a Inputs, name: &str) -> Option<(&'a Component, &'a Part)> {
+    inputs.application.components.iter().zip(&inputs.parts).find(|(c, _)| c.name.value == name)
+}
+
+/// Each component as a member of units: one identity and one bound of instances, wherever it is.
+fn members(plan: &Plan) -> HashMap<&str, Member> {
+    let member = |c: &PlannedComponent| Member {
+        identity: Arc::new(Identity {
+            application: plan.application.clone(),
+            component: c.name.clone(),
+            config: c.config.clone(),
+            env: c.grants.env.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        }),
+        permits: c.instances.map(|n| Arc::new(Semaphore::new(n as usize))),
+    };
+    plan.components.iter().map(|c| (c.name.as_str(), member(c))).collect()
+}
+
+/// A link as the runtime makes it; `None` for one that has no end there.
+fn link_spec(
+    inputs: &Inputs,
+    link: &PlannedLink,
+    end: Option<&ProviderEnd>,
+    entries: &[&PlannedComponent],
+) -> Option<LinkSpec> {
+    let target = match (link.binding, end) {
+        (Binding::Fused, _) => return None,
+        (_, Some(end)) => LinkTarget::Provider {
+            provider: end.provider.clone(),
+            link: end.link,
+            functions: functions(inputs, link),
+        },
+        (_, None) => LinkTarget::Unit(entries.iter().position(|e| e.name == link.target)?),
+    };
+    Some(LinkSpec {
+        name: link.name.clone(),
+        source: link.source.clone(),
+        target_name: link.target.clone(),
+        binding: link.binding,
+        scope: link.scope,
+        timeout: Duration::from_millis(link.timeout_ms),
+        timeout_given: link.timeout_given,
+        exports: link.interfaces.iter().map(|i| (i.import.clone(), i.export.clone())).collect(),
+        target,
+    })
+}
+
+struct Maker<'a> {
+    loaded: &'a Loaded,
+    inputs: &'a Inputs,
+    plan: &'a Plan,
+    members: HashMap<&'a str, Member>,
+    /// By place in the plan; `None` for fused ones.
+    links: Vec<Option<Arc<LinkSpec>>>,
+}
+
+impl<'a> Maker<'a> {
+    fn unit(&self, entry: &'a PlannedComponent) -> Result<UnitSpec, HostError> {
+        let mut tree = Tree { names: vec![entry.name.as_str()], wires: Vec::new() };
+        self.grow(&mut tree, 0);
+        let members: Vec<Member> = tree.names.iter().map(|name| self.members[name].clone()).collect();
+        let (bytes, imports) = if tree.wires.is_empty() {
+            (self.bytes(&entry.name)?, self.own_imports(&entry.name))
+        } else {
+            self.fuse(entry, &tree)?
+        };
+        Ok(UnitSpec {
+            name: entry.name.clone(),
+            bytes,
+            concurrency: entry.concurrency,
+            members,
+            imports,
+            limits: UnitLimits {
+                memory: entry.memory,
+                time: entry.time_ms.map(Duration::from_millis),
+                reuse: entry.reuse.unwrap_or(1),
+            },
+            grants: grants(&entry.grants, &self.loaded.folder),
+        })
+    }
+
+    /// Adds the fused targets of constituent `at`, and theirs. The linker has made sure that this ends.
+    fn grow(&self, tree: &mut Tree<'a>, at: usize) {
+        for link in &self.plan.links {
+            if link.binding != Binding::Fused || link.source != tree.names[at] {
+                continue;
+            }
+            let target = tree.names.len();
+            tree.names.push(&link.target);
+            tree.wires.extend(link.interfaces.iter().map(|i| Wire {
+                importer: at,
+                import: i.import.clone(),
+                exporter: target,
+                export: i.export.clone(),
+            }));
+            self.grow(tree, target);
+        }
+    }
+
+    fn fuse(&self, entry: &PlannedComponent, tree: &Tree<'_>) -> Result<(Arc<[u8]>, Vec<ImportSpec>), HostError> {
+        let constituents = tree
+            .names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| {
+                Ok(Constituent {
+                    label: tree.label(i),
+                    name: (*name).to_owned(),
+                    bytes: self.bytes(name)?,
+                })
+            })
+            .collect::<Result<_, HostError>>()?;
+        let request = FuseRequest { constituents, wires: tree.wires.clone() };
+        let separate = |import: &str| import.parse().map_or(true, |name| is_per_component(&name));
+        let fused = fuse(&request, &separate)
+            .map_err(|e| HostError::Fuse { component: entry.name.clone(), why: e.to_string() })?;
+        let imports = fused
+            .imports
+            .into_iter()
+            .map(|import| {
+                let member = import.constituent.unwrap_or(0);
+                let importer = tree.names[member];
+                match import.constituent {
+                    Some(_) => self.import(import.name, member, importer, import.import),
+                    // Shared by several, whose versions may differ: its own name says what it is.
+                    None => ImportSpec {
+                        interface: import.name.parse::<InterfaceName>().ok().map(|_| import.name.clone()),
+                        original: import.import,
+                        name: import.name,
+                        member,
+                        source: ImportSource::Host,
+                    },
+                }
+            })
+            .collect();
+        Ok((fused.bytes.into(), imports))
+    }
+
+    fn own_imports(&self, component: &str) -> Vec<ImportSpec> {
+        let Some(world) = world(self.inputs, component) else { return Vec::new() };
+        let own = |name: &String| self.import(name.clone(), 0, component, name.clone());
+        world.imports.iter().map(|import| own(&import.name)).collect()
+    }
+
+    /// What satisfies `importer`'s import `original`.
+    fn import(&self, name: String, member: usize, importer: &str, original: String) -> ImportSpec {
+        let links: Vec<_> = self
+            .plan
+            .links
+            .iter()
+            .zip(&self.links)
+            .filter(|(link, _)| {
+                link.source == importer && link.interfaces.iter().any(|i| i.import == original)
+            })
+            .filter_map(|(_, spec)| spec.clone())
+            .collect();
+        let world = world(self.inputs, importer);
+        let item = world.and_then(|w| w.imports.iter().find(|i| i.name == original)).map(|i| &i.item);
+        let interface = match item {
+            Some(ExternItem::Interface(interface)) => {
+                Some(interface.name.as_ref().map_or_else(|| original.clone(), InterfaceName::to_string))
+            }
+            _ => None,
+        };
+        let source = if links.is_empty() { ImportSource::Host } else { ImportSource::Links(links) };
+        ImportSpec { name, member, original, interface, source }
+    }
+
+    fn bytes(&self, component: &str) -> Result<Arc<[u8]>, HostError> {
+        let index = self.inputs.application.components.iter().position(|c| c.name.value == component);
+        index
+            .and_then(|i| self.loaded.bytes.get(i)?.clone())
+            .ok_or_else(|| HostError::NoBytes(component.to_owned()))
+    }
+}
+
+/// The components of a unit: the root first.
+struct Tree<'a> {
+    names: Vec<&'a str>,
+    wires: Vec<Wire>,
+}
+
+impl Tree<'_> {
+    /// A label for constituent `i`: its name as a WIT identifier, numbered from its second occurrence.
+    fn label(&self, i: usize) -> String {
+        let base = kebab(self.names[i]);
+        let before = self.names[..i].iter().filter(|name| kebab(name) == base).count();
+        match before {
+            0 => base,
+            // The `n` makes it a word of its own that starts with a letter.
+            n => format!("{base}-n{}", n + 1),
+        }
+    }
+}
+
+/// A component's name as a WIT identifier: what may not stand in one becomes a dash, and every word
+/// starts with a letter.
+fn kebab(name: &str) -> String {
+    let words: Vec<String> = name
+        .to_ascii_lowercase()
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(|word| if word.starts_with(|c: char| c.is_ascii_digit()) { format!("n{word}") } else { word.into() })
+        .collect();
+    if words.is_empty() { "component".into() } else { words.join("-") }
+}
+
+fn grants(grants: &PlannedGrants, folder: &Path) -> UnitGrants {
+    let directory = |d: &withe_linker::plan::PlannedDirectory| Directory {
+        host: folder.join(PathBuf::from(&d.host)),
+        guest: d.guest.clone(),
+        read_only: d.read_only,
+    };
+    UnitGrants { directories: grants.directories.iter().map(directory).collect(), network: grants.network }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_wit_identifiers_and_unique() {
+        let tree = Tree { names: vec!["My_App", "2fast", "my-app", "…", "my.app"], wires: Vec::new() };
+        let labels: Vec<_> = (0..5).map(|i| tree.label(i)).collect();
+        assert_eq!(labels, ["my-app", "n2fast", "my-app-n2", "component", "my-app-n3"]);
+        assert!(labels.iter().all(|l| withe_wit::name::is_kebab(l)));
+    }
+}
