@@ -114,10 +114,7 @@ impl Report {
         let mut text = format!("{}: component, {}\n", self.file, bytes(self.size));
         text += &format!("digest: {}\n", self.digest);
         for (field, tools) in &self.producers {
-            let tools: Vec<_> = tools
-                .iter()
-                .map(|(name, version)| format!("{name} {version}").trim_end().to_owned())
-                .collect();
+            let tools: Vec<_> = tools.iter().map(ToString::to_string).collect();
             text += &format!("{field}: {}\n", tools.join(", "));
         }
         if self.is_async {
@@ -174,10 +171,13 @@ impl Item {
                 if let Some(implements) = &self.implements {
                     *text += &format!(" (implements {implements})");
                 }
-                *text += &format!(": {}", count(self.functions.len(), "function", "functions"));
-                if !self.resources.is_empty() {
-                    *text += &format!(", {}", count(self.resources.len(), "resource", "resources"));
-                }
+                let functions = count(self.functions.len(), "function", "functions");
+                let resources = count(self.resources.len(), "resource", "resources");
+                *text += &match (self.functions.len(), self.resources.len()) {
+                    (_, 0) => format!(": {functions}"),
+                    (0, _) => format!(": {resources}"),
+                    _ => format!(": {functions}, {resources}"),
+                };
                 *text += "\n";
             }
         }

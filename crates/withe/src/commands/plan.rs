@@ -240,7 +240,11 @@ mod tests {
                 component(
                     "cart",
                     ComponentKind::Component,
-                    &["wasi:cli/environment@0.2.6"],
+                    &[
+                        "wasi:logging/logging",
+                        "wasi:cli/environment@0.2.6",
+                        "wasi:cli/exit@0.2.6",
+                    ],
                 ),
                 component("kv", ComponentKind::Provider, &[]),
             ],

@@ -85,6 +85,23 @@ fn labels_show_what_they_implement() {
     "#);
 }
 
+/// The compiler names itself in the module, the tool that made a component of it in the component.
+#[test]
+fn producers_of_all_layers_are_named() {
+    let sandbox = Sandbox::new().component(
+        "made.wasm",
+        r#"(component
+            (core module (@producers
+                (language "Rust" "") (processed-by "rustc" "1.95.0 (59807616e 2026-04-14)")))
+            (@producers (processed-by "wit-component" "0.258.0")))"#,
+    );
+    let shown = sandbox.run(&["inspect", "made.wasm"]);
+    assert!(
+        shown.contains("language: Rust\nprocessed-by: rustc 1.95.0, wit-component 0.258.0\n"),
+        "{shown}"
+    );
+}
+
 #[test]
 fn async_is_told() {
     let sandbox = Sandbox::new().component(

@@ -1,12 +1,32 @@
 //! The tools that made a component, as its `producers` sections name them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use serde::Serialize;
 use wasmparser::{KnownCustom, Parser, Payload};
 
-/// For each field (`language`, `processed-by`, `sdk`) the tools and their versions, which may be
-/// empty.
-pub(super) type Producers = BTreeMap<String, BTreeSet<(String, String)>>;
+/// For each field (`language`, `processed-by`, `sdk`) the tools that it names.
+pub(super) type Producers = BTreeMap<String, BTreeSet<Tool>>;
+
+/// A tool or a language.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct Tool {
+    name: String,
+    /// May be empty, and may hold more than a version.
+    version: String,
+}
+
+/// Its name and version, without the revision or address that some add to it.
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        match self.version.split_whitespace().next() {
+            Some(version) => write!(f, " {version}"),
+            None => Ok(()),
+        }
+    }
+}
 
 /// Reads the `producers` sections of the component and of every module and component in it: the
 /// compiler writes into the module, the tool that makes a component of it into the component.
@@ -23,7 +43,10 @@ pub(super) fn read(bytes: &[u8]) -> Producers {
         for field in fields.into_iter().map_while(Result::ok) {
             let tools = producers.entry(field.name.to_owned()).or_default();
             for value in field.values.into_iter().map_while(Result::ok) {
-                tools.insert((value.name.to_owned(), value.version.to_owned()));
+                tools.insert(Tool {
+                    name: value.name.to_owned(),
+                    version: value.version.to_owned(),
+                });
             }
         }
     }
