@@ -238,7 +238,12 @@ impl Unit {
         match found.as_slice() {
             [only] => Ok(&self.exports[*only]),
             [] => {
-                let mut all: Vec<_> = self.exports.values().map(|f| f.name.as_str()).collect();
+                // As they would have to be written.
+                let written = |(interface, function): &(Option<String>, String)| match interface {
+                    Some(interface) => format!("{interface}#{function}"),
+                    None => function.clone(),
+                };
+                let mut all: Vec<_> = self.exports.keys().map(written).collect();
                 all.sort_unstable();
                 Err(WaveError::NoFunction(format!(
                     "`{}` exports no function `{}`; it exports: {}",

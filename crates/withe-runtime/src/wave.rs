@@ -38,7 +38,10 @@ pub enum WaveError {
     #[error("{0}")]
     Unprintable(String),
     /// The call failed.
-    #[error("{0}")]
+    #[error("{}", match .0 {
+        CallError::Trap(text) => text.clone(),
+        other => other.to_string(),
+    })]
     Failed(CallError),
 }
 
