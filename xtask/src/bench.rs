@@ -1,8 +1,16 @@
-//! `cargo xtask bench`: builds what the benchmarks run, then runs them.
+//! `cargo xtask bench`: builds what the benchmarks run, and their floor, then runs them.
+
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::{guests, process, ui};
+use crate::{guests, process, tree, ui};
+
+/// The floor of the HTTP benchmarks: `wasmtime serve` of the release that Withe embeds.
+const WASMTIME: &str = "48.0.8";
+
+/// What `serve` needs of the command's features; what it does by default does not depend on the others.
+const FEATURES: &str = "serve,cranelift,pooling-allocator,parallel-compilation,component-model,component-model-async,gc-null";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -18,19 +26,36 @@ pub(crate) struct Args {
 /// Something does not compile, or a benchmark fails.
 pub(crate) async fn run(args: Args) -> Result<()> {
     guests::build_all().await?;
+    let wasmtime = wasmtime().await?;
+    ui::step("build the benchmarks");
+    let packages = ["--package", "withe", "--package", "withe-benches"];
+    let mut cargo = process::cargo(["build", "--profile", "bench"]);
+    process::run("build the benchmarks", cargo.args(packages), process::LONG).await?;
     ui::step("run the benchmarks");
-    let mut cargo = process::cargo([
-        "run",
-        "--profile",
-        "bench",
-        "--package",
-        "withe-benches",
-        "--",
-    ]);
-    process::run(
-        "run the benchmarks",
-        cargo.args(args.arguments),
-        process::LONG,
-    )
-    .await
+    let mut cargo = process::cargo(["run", "--quiet", "--profile", "bench"]);
+    // The same packages, or their features would differ and all be built again.
+    cargo
+        .args(packages)
+        .args(["--bin", "withe-benches", "--"])
+        .args(args.arguments);
+    cargo.env("WITHE_BENCH_WASMTIME", wasmtime);
+    process::run("run the benchmarks", &mut cargo, process::LONG).await
+}
+
+/// Installs the floor below `target/`, where it is not there yet.
+async fn wasmtime() -> Result<PathBuf> {
+    let tools: &Path = &tree::root().join("target/tools");
+    let binary = tools.join("bin/wasmtime");
+    if !binary.exists() {
+        ui::step(format!(
+            "install wasmtime {WASMTIME}, the floor; this takes some minutes, once"
+        ));
+        let mut cargo =
+            process::cargo(["install", "wasmtime-cli", "--version", WASMTIME, "--locked"]);
+        cargo
+            .args(["--no-default-features", "--features", FEATURES, "--root"])
+            .arg(tools);
+        process::run("install wasmtime", &mut cargo, process::LONG).await?;
+    }
+    Ok(binary)
 }
