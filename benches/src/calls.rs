@@ -17,7 +17,8 @@ use withe_compose::{Constituent, FuseRequest, Wire, fuse};
 use withe_linker::input::{ConfigMap, Scope};
 use withe_linker::plan::Binding;
 use withe_runtime::spec::{
-    Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants, UnitLimits, UnitSpec,
+    Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants, UnitLimits,
+    UnitSpec,
 };
 use withe_runtime::wave::{self, FunctionPath};
 use withe_runtime::{EngineOptions, Engines, Graph, is_per_component};
@@ -41,8 +42,14 @@ const CASES: &[(&str, &str, u32, &str)] = &[
 
 pub(crate) fn run() -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
-    let engines = Engines::new(&EngineOptions { instances: 20, ..EngineOptions::default() })?;
-    let composed = graph(&engines, vec![unit("caller", composed_by_wac("caller", "ops")?, None)?])?;
+    let engines = Engines::new(&EngineOptions {
+        instances: 20,
+        ..EngineOptions::default()
+    })?;
+    let composed = graph(
+        &engines,
+        vec![unit("caller", composed_by_wac("caller", "ops")?, None)?],
+    )?;
     let fused = graph(&engines, vec![unit("caller", fused_by_us()?, None)?])?;
     let link = LinkSpec {
         name: "default".into(),
@@ -58,7 +65,11 @@ pub(crate) fn run() -> Result<()> {
     let local = graph(
         &engines,
         vec![
-            unit("caller", std::fs::read(guest("caller"))?, Some(Arc::new(link)))?,
+            unit(
+                "caller",
+                std::fs::read(guest("caller"))?,
+                Some(Arc::new(link)),
+            )?,
             unit("ops", std::fs::read(guest("ops"))?, None)?,
         ],
     )?;
@@ -74,10 +85,19 @@ pub(crate) fn run() -> Result<()> {
         for round in 0..=ROUNDS {
             for (graph, times) in [&composed, &fused, &local].into_iter().zip(&mut times) {
                 let start = Instant::now();
-                let path = FunctionPath { interface: Some(RUN.into()), function: (*function).into() };
+                let path = FunctionPath {
+                    interface: Some(RUN.into()),
+                    function: (*function).into(),
+                };
                 let deadline = start + Duration::from_secs(120);
                 runtime
-                    .block_on(wave::call(graph, "caller", &path, &format!("({n}{args})"), deadline))
+                    .block_on(wave::call(
+                        graph,
+                        "caller",
+                        &path,
+                        &format!("({n}{args})"),
+                        deadline,
+                    ))
                     .map_err(|e| anyhow!("{name}: {e}"))?;
                 push(times, round, start.elapsed(), *n);
             }
@@ -135,20 +155,35 @@ fn unit(name: &str, bytes: Vec<u8>, link: Option<Arc<LinkSpec>>) -> Result<UnitS
         name: name.into(),
         bytes: bytes.into(),
         concurrency: false,
-        members: vec![Member { identity: Arc::new(identity), permits: None }],
+        members: vec![Member {
+            identity: Arc::new(identity),
+            permits: None,
+        }],
         imports,
-        limits: UnitLimits { reuse: u32::MAX, ..UnitLimits::default() },
+        limits: UnitLimits {
+            reuse: u32::MAX,
+            ..UnitLimits::default()
+        },
         grants: UnitGrants::default(),
     })
 }
 
 fn fused_by_us() -> Result<Vec<u8>> {
     let constituent = |name: &str| -> Result<Constituent> {
-        Ok(Constituent { label: name.into(), name: name.into(), bytes: std::fs::read(guest(name))?.into() })
+        Ok(Constituent {
+            label: name.into(),
+            name: name.into(),
+            bytes: std::fs::read(guest(name))?.into(),
+        })
     };
     let request = FuseRequest {
         constituents: vec![constituent("caller")?, constituent("ops")?],
-        wires: vec![Wire { importer: 0, import: OPS.into(), exporter: 1, export: OPS.into() }],
+        wires: vec![Wire {
+            importer: 0,
+            import: OPS.into(),
+            exporter: 1,
+            export: OPS.into(),
+        }],
     };
     let separate = |import: &str| import.parse().map_or(true, |name| is_per_component(&name));
     Ok(fuse(&request, &separate)?.bytes)
@@ -158,7 +193,8 @@ fn fused_by_us() -> Result<Vec<u8>> {
 pub(crate) fn composed_by_wac(socket: &str, plug: &str) -> Result<Vec<u8>> {
     let mut graph = CompositionGraph::new();
     let mut register = |name: &str| -> Result<_> {
-        let bytes = std::fs::read(guest(name)).with_context(|| format!("reading guest `{name}`"))?;
+        let bytes =
+            std::fs::read(guest(name)).with_context(|| format!("reading guest `{name}`"))?;
         let package = Package::from_bytes(&format!("t:{name}"), None, bytes, graph.types_mut())?;
         Ok(graph.register_package(package)?)
     };
@@ -182,7 +218,10 @@ struct Host {
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -203,8 +242,14 @@ struct Item {
 }
 
 fn new_store(engine: &Engine, ops: Option<Ops>) -> Store<Host> {
-    let mut store =
-        Store::new(engine, Host { table: ResourceTable::new(), wasi: WasiCtx::builder().build(), ops });
+    let mut store = Store::new(
+        engine,
+        Host {
+            table: ResourceTable::new(),
+            wasi: WasiCtx::builder().build(),
+            ops,
+        },
+    );
     // The engine interrupts; this measures no deadline.
     store.set_epoch_deadline(u64::MAX / 2);
     store
@@ -217,11 +262,20 @@ impl TypedHost {
         let component = Component::from_file(engine, guest("ops"))?;
         let mut store = new_store(engine, None);
         let instance = linker.instantiate(&mut store, &component)?;
-        let export = instance.get_export_index(&mut store, None, OPS).context("no ops")?;
+        let export = instance
+            .get_export_index(&mut store, None, OPS)
+            .context("no ops")?;
         let mut index = |name: &str| {
-            instance.get_export_index(&mut store, Some(&export), name).context("no such function")
+            instance
+                .get_export_index(&mut store, Some(&export), name)
+                .context("no such function")
         };
-        let (add, greet, bytes, records) = (index("add")?, index("greet")?, index("bytes")?, index("records")?);
+        let (add, greet, bytes, records) = (
+            index("add")?,
+            index("greet")?,
+            index("bytes")?,
+            index("records")?,
+        );
         let ops = Ops {
             add: instance.get_typed_func(&mut store, add)?,
             greet: instance.get_typed_func(&mut store, greet)?,
@@ -233,10 +287,17 @@ impl TypedHost {
         let mut by_hand = linker.instance(OPS)?;
         macro_rules! forward {
             ($name:literal, $field:ident, $params:ty) => {
-                by_hand.func_wrap($name, |mut cx: StoreContextMut<'_, Host>, params: $params| {
-                    let ops = cx.data_mut().ops.as_mut().ok_or_else(|| wasmtime::format_err!("no ops"))?;
-                    Ok(ops.$field.call(&mut ops.store, params)?)
-                })?;
+                by_hand.func_wrap(
+                    $name,
+                    |mut cx: StoreContextMut<'_, Host>, params: $params| {
+                        let ops = cx
+                            .data_mut()
+                            .ops
+                            .as_mut()
+                            .ok_or_else(|| wasmtime::format_err!("no ops"))?;
+                        Ok(ops.$field.call(&mut ops.store, params)?)
+                    },
+                )?;
             };
         }
         forward!("add", add, (u32, u32));
@@ -250,7 +311,10 @@ impl TypedHost {
     }
 
     fn call(&mut self, function: &str, n: u32, args: &str) -> Result<Duration> {
-        let run = self.caller.get_export_index(&mut self.store, None, RUN).context("no run")?;
+        let run = self
+            .caller
+            .get_export_index(&mut self.store, None, RUN)
+            .context("no run")?;
         let index = self
             .caller
             .get_export_index(&mut self.store, Some(&run), function)
@@ -258,11 +322,13 @@ impl TypedHost {
         let start = Instant::now();
         match args.trim_start_matches(", ").parse::<u32>() {
             Err(_) => {
-                let f: TypedFunc<(u32,), (u32,)> = self.caller.get_typed_func(&mut self.store, index)?;
+                let f: TypedFunc<(u32,), (u32,)> =
+                    self.caller.get_typed_func(&mut self.store, index)?;
                 f.call(&mut self.store, (n,))?;
             }
             Ok(size) => {
-                let f: TypedFunc<(u32, u32), (u64,)> = self.caller.get_typed_func(&mut self.store, index)?;
+                let f: TypedFunc<(u32, u32), (u64,)> =
+                    self.caller.get_typed_func(&mut self.store, index)?;
                 f.call(&mut self.store, (n, size))?;
             }
         }

@@ -11,28 +11,80 @@ use crate::servers::{self, App, Server, guest};
 use crate::{calls, median};
 
 const ROUNDS: usize = 5;
-const TIME: Duration = Duration::from_secs(3);
+const TIME: Duration = Duration::from_secs(2);
 
 pub(crate) fn run() -> Result<()> {
     let cache = tempfile::tempdir()?;
     let composed = cache.path().join("composed.wasm");
     std::fs::write(&composed, calls::composed_by_wac("hello-calls", "ops")?)?;
-    let hello = App { chain: vec![guest("hello")], path: "/", ..App::default() };
-    let pair = App { chain: vec![guest("hello-calls"), guest("ops")], path: "/add", ..App::default() };
+    let hello = App {
+        chain: vec![guest("hello")],
+        path: "/",
+        ..App::default()
+    };
+    let pair = App {
+        chain: vec![guest("hello-calls"), guest("ops")],
+        path: "/add",
+        ..App::default()
+    };
 
-    println!("HTTP: requests a second (p50, p99), medians of {ROUNDS} rounds of {} s", TIME.as_secs());
+    println!(
+        "HTTP: requests a second (p50, p99), medians of {ROUNDS} rounds of {} s",
+        TIME.as_secs()
+    );
     let mut servers = vec![
-        ("hello: wasmtime serve", "/", servers::wasmtime(&guest("hello"), "/")?),
+        (
+            "hello: wasmtime serve",
+            "/",
+            servers::wasmtime(&guest("hello"), "/")?,
+        ),
         ("hello: withe", "/", hello.withe(cache.path())?),
-        ("hello: withe, reuse 1000", "/", App { reuse: Some(1000), ..hello.clone() }.withe(cache.path())?),
-        ("pair: wasmtime serve, composed by wac", "/add", servers::wasmtime(&composed, "/add")?),
-        ("pair: withe, fused", "/add", App { binding: Some("fused"), ..pair.clone() }.withe(cache.path())?),
-        ("pair: withe, local", "/add", App { binding: Some("local"), ..pair }.withe(cache.path())?),
+        (
+            "hello: withe, reuse 1000",
+            "/",
+            App {
+                reuse: Some(1000),
+                ..hello.clone()
+            }
+            .withe(cache.path())?,
+        ),
+        (
+            "pair: wasmtime serve, composed by wac",
+            "/add",
+            servers::wasmtime(&composed, "/add")?,
+        ),
+        (
+            "pair: withe, fused",
+            "/add",
+            App {
+                binding: Some("fused"),
+                ..pair.clone()
+            }
+            .withe(cache.path())?,
+        ),
+        (
+            "pair: withe, local",
+            "/add",
+            App {
+                binding: Some("local"),
+                ..pair
+            }
+            .withe(cache.path())?,
+        ),
     ];
     for connections in [1, 50] {
         let results = take_turns(&mut servers, connections)?;
-        println!("\n  {connections} connection{}", if connections == 1 { "" } else { "s" });
-        let floor_of = |i: usize| if i < 3 { results[0].per_second } else { results[3].per_second };
+        println!(
+            "\n  {connections} connection{}",
+            if connections == 1 { "" } else { "s" }
+        );
+        let floor_of = |i: usize| {
+            if i < 3 {
+                results[0].per_second
+            } else {
+                results[3].per_second
+            }
+        };
         for (i, ((name, _, _), load)) in servers.iter().zip(&results).enumerate() {
             println!(
                 "  {name:<40} {:>8.0}/s  {:>6.2} ms {:>6.2} ms   {:.2}x",
@@ -42,11 +94,17 @@ pub(crate) fn run() -> Result<()> {
                 load.per_second / floor_of(i)
             );
         }
-        println!("  fused pair over unlinked hello: {:.2}", results[4].per_second / results[1].per_second);
+        println!(
+            "  fused pair over unlinked hello: {:.2}",
+            results[4].per_second / results[1].per_second
+        );
         if connections == 1 {
             let micros = |i: usize| 1e6 / results[i].per_second;
-            println!("  a fused second component costs {:.0} us, a local one {:.0} us a request",
-                micros(4) - micros(1), micros(5) - micros(1));
+            println!(
+                "  a fused second component costs {:.0} us, a local one {:.0} us a request",
+                micros(4) - micros(1),
+                micros(5) - micros(1)
+            );
         }
     }
     Ok(())
@@ -57,7 +115,11 @@ fn take_turns(servers: &mut [(&str, &str, Server)], connections: usize) -> Resul
     for round in 0..=ROUNDS {
         for ((_, path, server), loads) in servers.iter().zip(&mut all) {
             // The first round warms up.
-            let time = if round == 0 { Duration::from_millis(500) } else { TIME };
+            let time = if round == 0 {
+                Duration::from_millis(500)
+            } else {
+                TIME
+            };
             let load = load::run(server.address, path, connections, time)?;
             if round > 0 {
                 loads.push(load);

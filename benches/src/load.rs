@@ -19,8 +19,15 @@ pub(crate) struct Load {
 }
 
 /// Sends `GET path` over `connections` connections for `time`; every answer must be 200.
-pub(crate) fn run(address: SocketAddr, path: &str, connections: usize, time: Duration) -> Result<Load> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub(crate) fn run(
+    address: SocketAddr,
+    path: &str,
+    connections: usize,
+    time: Duration,
+) -> Result<Load> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let start = Instant::now();
         let mut clients = tokio::task::JoinSet::new();
@@ -34,8 +41,17 @@ pub(crate) fn run(address: SocketAddr, path: &str, connections: usize, time: Dur
         }
         let took = start.elapsed();
         times.sort_unstable();
-        let at = |q: f64| times.get((times.len() as f64 * q) as usize).copied().unwrap_or_default();
-        Ok(Load { per_second: times.len() as f64 / took.as_secs_f64(), p50: at(0.5), p99: at(0.99) })
+        let at = |q: f64| {
+            times
+                .get((times.len() as f64 * q) as usize)
+                .copied()
+                .unwrap_or_default()
+        };
+        Ok(Load {
+            per_second: times.len() as f64 / took.as_secs_f64(),
+            p50: at(0.5),
+            p99: at(0.99),
+        })
     })
 }
 
@@ -65,10 +81,15 @@ async fn client(address: SocketAddr, request: String, until: Instant) -> Result<
 
 /// Whether `bytes` are a whole response.
 fn is_whole(bytes: &[u8]) -> Result<bool> {
-    let Some(head) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return Ok(false) };
+    let Some(head) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+        return Ok(false);
+    };
     let text = std::str::from_utf8(&bytes[..head])?;
     if !text.starts_with("HTTP/1.1 200") {
-        bail!("the server answered {:?}", text.lines().next().unwrap_or_default());
+        bail!(
+            "the server answered {:?}",
+            text.lines().next().unwrap_or_default()
+        );
     }
     let body = &bytes[head + 4..];
     for line in text.lines().skip(1) {
@@ -88,7 +109,10 @@ pub(crate) fn answers(address: SocketAddr, path: &str) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(200))?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(answer.starts_with(b"HTTP/1.1 200"))

@@ -15,7 +15,10 @@ mod start;
 use anyhow::{Result, bail};
 
 fn main() -> Result<()> {
-    let names: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let names: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with('-'))
+        .collect();
     for name in &names {
         if !["calls", "http", "start"].contains(&name.as_str()) {
             bail!("there is no benchmark `{name}`; there are: calls, http, start");

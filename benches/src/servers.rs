@@ -18,10 +18,24 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts `command`, and waits until it answers on `address`.
-    fn start(mut command: Command, address: SocketAddr, path: &str, manifest: Option<tempfile::TempDir>) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
-        let mut server = Self { child, address, _manifest: manifest };
+    fn start(
+        mut command: Command,
+        address: SocketAddr,
+        path: &str,
+        manifest: Option<tempfile::TempDir>,
+    ) -> Result<Self> {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {:?}", command.get_program()))?;
+        let mut server = Self {
+            child,
+            address,
+            _manifest: manifest,
+        };
         let until = Instant::now() + Duration::from_secs(60);
         while !load::answers(address, path) {
             if let Some(status) = server.child.try_wait()? {
@@ -38,8 +52,15 @@ impl Server {
     /// Resident memory in MiB.
     pub(crate) fn resident_mib(&self) -> Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).context("no VmRSS")?;
-        let kib: f64 = line.split_whitespace().nth(1).context("no number")?.parse()?;
+        let line = status
+            .lines()
+            .find(|l| l.starts_with("VmRSS:"))
+            .context("no VmRSS")?;
+        let kib: f64 = line
+            .split_whitespace()
+            .nth(1)
+            .context("no number")?
+            .parse()?;
         Ok(kib / 1024.0)
     }
 }
@@ -102,7 +123,10 @@ impl App {
         let manifest = folder.path().join("bench.yaml");
         std::fs::write(&manifest, self.manifest(address))?;
         let mut command = Command::new(binary("WITHE_BENCH_WITHE", "withe")?);
-        command.arg("up").arg(&manifest).env("WITHE_CACHE_DIR", cache);
+        command
+            .arg("up")
+            .arg(&manifest)
+            .env("WITHE_CACHE_DIR", cache);
         Server::start(command, address, self.path, Some(folder))
     }
 }
@@ -112,7 +136,9 @@ pub(crate) fn wasmtime(component: &Path, path: &str) -> Result<Server> {
     let address = free_address()?;
     let mut command = Command::new(binary("WITHE_BENCH_WASMTIME", "wasmtime")?);
     // `-S cli` only makes interfaces available that the guests import; it costs nothing.
-    command.args(["serve", "-S", "cli", "--addr", &address.to_string()]).arg(component);
+    command
+        .args(["serve", "-S", "cli", "--addr", &address.to_string()])
+        .arg(component);
     Server::start(command, address, path, None)
 }
 
@@ -128,7 +154,9 @@ fn binary(variable: &str, name: &str) -> Result<PathBuf> {
     if beside.exists() {
         return Ok(beside);
     }
-    bail!("there is no `{name}` to measure: `cargo xtask bench` builds it, or name one in {variable}")
+    bail!(
+        "there is no `{name}` to measure: `cargo xtask bench` builds it, or name one in {variable}"
+    )
 }
 
 /// A component that `cargo xtask guests` builds.

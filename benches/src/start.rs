@@ -11,8 +11,16 @@ const ROUNDS: usize = 5;
 
 pub(crate) fn run() -> Result<()> {
     println!("\nStart: milliseconds to the first answer, medians of {ROUNDS}; memory at idle");
-    let hello = App { chain: vec![guest("hello")], path: "/", ..App::default() };
-    let pair = App { chain: vec![guest("hello-calls"), guest("ops")], path: "/add", ..App::default() };
+    let hello = App {
+        chain: vec![guest("hello")],
+        path: "/",
+        ..App::default()
+    };
+    let pair = App {
+        chain: vec![guest("hello-calls"), guest("ops")],
+        path: "/add",
+        ..App::default()
+    };
     for (name, app) in [("hello", hello), ("fused pair", pair)] {
         let (mut cold, mut warm, mut memory) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
@@ -39,6 +47,10 @@ pub(crate) fn run() -> Result<()> {
         let _server = servers::wasmtime(&guest("hello"), "/")?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    println!("  {:<12} {:>11.0} ms (its cache is off by default)", "wasmtime", median(times));
+    println!(
+        "  {:<12} {:>11.0} ms (its cache is off by default)",
+        "wasmtime",
+        median(times)
+    );
     Ok(())
 }

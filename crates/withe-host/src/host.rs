@@ -121,8 +121,14 @@ impl Host {
     ///
     /// If the machine cannot give the address space, or the cache's folder cannot be used.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
-        let engine = EngineOptions { cache_dir: options.cache_dir.clone(), ..EngineOptions::default() };
-        Ok(Self { engines: Engines::new(&engine)?, options })
+        let engine = EngineOptions {
+            cache_dir: options.cache_dir.clone(),
+            ..EngineOptions::default()
+        };
+        Ok(Self {
+            engines: Engines::new(&engine)?,
+            options,
+        })
     }
 
     /// Starts an application. If it fails, all that was started is stopped again.
@@ -170,7 +176,9 @@ impl Running {
         };
         self.start_providers(inputs, plan, registry).await?;
         let ends = self.put_target_links(inputs, plan).await?;
-        let graph = self.build(units(loaded, inputs, plan, &ends).map_err(HostError::of)?).await?;
+        let graph = self
+            .build(units(loaded, inputs, plan, &ends).map_err(HostError::of)?)
+            .await?;
         self.put_source_links(plan, &graph).await?;
         self.remove_what_is_gone(plan).await;
         if let Some(old) = self.graph.replace(graph) {
@@ -181,8 +189,12 @@ impl Running {
 
     /// Where the application can be reached from outside.
     pub fn endpoints(&self) -> Vec<String> {
-        let mut urls: Vec<_> =
-            self.providers.values().flat_map(RunningProvider::endpoints).map(|e| e.url).collect();
+        let mut urls: Vec<_> = self
+            .providers
+            .values()
+            .flat_map(RunningProvider::endpoints)
+            .map(|e| e.url)
+            .collect();
         urls.sort();
         urls.dedup();
         urls
@@ -200,7 +212,9 @@ impl Running {
         args: &str,
         timeout: Duration,
     ) -> Result<String, WaveError> {
-        let Some(graph) = &self.graph else { return Err(WaveError::NoComponent(component.to_owned())) };
+        let Some(graph) = &self.graph else {
+            return Err(WaveError::NoComponent(component.to_owned()));
+        };
         wave::call(graph, component, function, args, Instant::now() + timeout).await
     }
 
@@ -209,7 +223,11 @@ impl Running {
         // Those that call components first, so that none of their calls meets a provider that stopped.
         let (mut callers, mut others) = (Vec::new(), Vec::new());
         for (_, provider) in self.providers {
-            if provider.endpoints().is_empty() { others.push(provider) } else { callers.push(provider) }
+            if provider.endpoints().is_empty() {
+                others.push(provider)
+            } else {
+                callers.push(provider)
+            }
         }
         for group in [callers, others] {
             let mut stopping = tokio::task::JoinSet::new();
@@ -233,13 +251,19 @@ impl Running {
             let descriptor = provider_name(inputs, &component.name)
                 .and_then(|name| registry.get(name))
                 .ok_or_else(|| HostError::NoProvider(component.name.clone()))?;
-            if self.providers.get(&component.name).is_some_and(|p| p.fits(descriptor, component)) {
+            if self
+                .providers
+                .get(&component.name)
+                .is_some_and(|p| p.fits(descriptor, component))
+            {
                 continue;
             }
             if let Some(old) = self.providers.remove(&component.name) {
                 old.stop(self.options.grace).await;
             }
-            (self.options.progress)(Progress::Starting { provider: component.name.clone() });
+            (self.options.progress)(Progress::Starting {
+                provider: component.name.clone(),
+            });
             let provider = RunningProvider::start(descriptor, component).await?;
             self.providers.insert(component.name.clone(), provider);
         }
@@ -255,28 +279,56 @@ impl Running {
         let mut ends = HashMap::new();
         let mut errors = Vec::new();
         for (i, link) in plan.links.iter().enumerate() {
-            let Some(provider) = self.providers.get_mut(&link.target) else { continue };
+            let Some(provider) = self.providers.get_mut(&link.target) else {
+                continue;
+            };
             let peer = Peer::Importer(functions(inputs, link));
             let config = link.target_config.clone();
-            match provider.put(key(link), &plan.application, &link.source, config, peer).await {
+            match provider
+                .put(key(link), &plan.application, &link.source, config, peer)
+                .await
+            {
                 Ok(id) => {
-                    ends.insert(i, ProviderEnd { provider: provider.provider().clone(), link: id });
+                    ends.insert(
+                        i,
+                        ProviderEnd {
+                            provider: provider.provider().clone(),
+                            link: id,
+                        },
+                    );
                 }
                 Err(e) => errors.push(e),
             }
         }
-        if errors.is_empty() { Ok(ends) } else { Err(HostError::of(errors)) }
+        if errors.is_empty() {
+            Ok(ends)
+        } else {
+            Err(HostError::of(errors))
+        }
     }
 
-    async fn build(&self, specs: Vec<withe_runtime::spec::UnitSpec>) -> Result<Arc<Graph>, HostError> {
+    async fn build(
+        &self,
+        specs: Vec<withe_runtime::spec::UnitSpec>,
+    ) -> Result<Arc<Graph>, HostError> {
         let (engines, progress) = (self.engines.clone(), self.options.progress.clone());
         let build = move || {
             Graph::build(&engines, specs, &|event| match event {
                 BuildEvent::Compiling(component) => {
-                    progress(Progress::Compiling { component: component.into() });
+                    progress(Progress::Compiling {
+                        component: component.into(),
+                    });
                 }
-                BuildEvent::Compiled { component, cached, took } => {
-                    progress(Progress::Compiled { component: component.into(), cached, took });
+                BuildEvent::Compiled {
+                    component,
+                    cached,
+                    took,
+                } => {
+                    progress(Progress::Compiled {
+                        component: component.into(),
+                        cached,
+                        took,
+                    });
                 }
             })
         };
@@ -284,7 +336,9 @@ impl Running {
         let errors = match built {
             Ok(Ok(graph)) => return Ok(graph),
             Ok(Err(errors)) => errors.into_iter().map(HostError::from).collect(),
-            Err(e) => vec![HostError::Runtime(RuntimeError::Engine(format!("compiling stopped: {e}")))],
+            Err(e) => vec![HostError::Runtime(RuntimeError::Engine(format!(
+                "compiling stopped: {e}"
+            )))],
         };
         Err(HostError::of(errors))
     }
@@ -293,7 +347,9 @@ impl Running {
     async fn put_source_links(&mut self, plan: &Plan, graph: &Arc<Graph>) -> Result<(), HostError> {
         let mut errors = Vec::new();
         for link in &plan.links {
-            let Some(provider) = self.providers.get_mut(&link.source) else { continue };
+            let Some(provider) = self.providers.get_mut(&link.source) else {
+                continue;
+            };
             let Some(entry) = HttpEntry::new(graph, &link.target) else {
                 errors.push(HostError::NoHandler(link.target.clone()));
                 continue;
@@ -304,13 +360,20 @@ impl Running {
                 Ok(id) => {
                     for endpoint in provider.endpoints().into_iter().filter(|e| e.link == id) {
                         let component = link.target.clone();
-                        (self.options.progress)(Progress::Listening { url: endpoint.url, component });
+                        (self.options.progress)(Progress::Listening {
+                            url: endpoint.url,
+                            component,
+                        });
                     }
                 }
                 Err(e) => errors.push(e),
             }
         }
-        if errors.is_empty() { Ok(()) } else { Err(HostError::of(errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(HostError::of(errors))
+        }
     }
 
     /// Links and providers that the plan no longer has.
@@ -336,5 +399,7 @@ impl Running {
 }
 
 fn providers(plan: &Plan) -> impl Iterator<Item = &PlannedComponent> {
-    plan.components.iter().filter(|c| c.kind == ComponentKind::Provider)
+    plan.components
+        .iter()
+        .filter(|c| c.kind == ComponentKind::Provider)
 }

@@ -87,7 +87,12 @@ impl RunningProvider {
 
     /// Removes the links that are not among `keep`.
     pub(crate) async fn retain(&mut self, keep: &[LinkKey], grace: Duration) {
-        let gone: Vec<_> = self.links.keys().filter(|key| !keep.contains(key)).cloned().collect();
+        let gone: Vec<_> = self
+            .links
+            .keys()
+            .filter(|key| !keep.contains(key))
+            .cloned()
+            .collect();
         for key in gone {
             if let Some(id) = self.links.remove(&key) {
                 self.provider.link_deleted(id, grace).await;
@@ -104,7 +109,10 @@ impl RunningProvider {
         // A provider keeps to the grace by itself; one that does not is left behind.
         let slack = grace + Duration::from_secs(5);
         if timeout(slack, self.provider.shutdown(grace)).await.is_err() {
-            tracing::warn!(provider = self.name, "the provider did not stop in time and was left behind");
+            tracing::warn!(
+                provider = self.name,
+                "the provider did not stop in time and was left behind"
+            );
         }
     }
 }
@@ -114,10 +122,17 @@ async fn bounded(
     what: &str,
     work: impl Future<Output = Result<(), withe_provider::ProviderError>>,
 ) -> Result<(), HostError> {
-    let error = |why: String| HostError::Provider { provider: provider.into(), what: what.into(), why };
+    let error = |why: String| HostError::Provider {
+        provider: provider.into(),
+        what: what.into(),
+        why,
+    };
     match timeout(MAKE, work).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(e)) => Err(error(e.to_string())),
-        Err(_) => Err(error(format!("nothing came of it in {} seconds", MAKE.as_secs()))),
+        Err(_) => Err(error(format!(
+            "nothing came of it in {} seconds",
+            MAKE.as_secs()
+        ))),
     }
 }

@@ -16,8 +16,8 @@ use withe_linker::plan::{Binding, Plan, PlannedComponent, PlannedGrants, Planned
 use withe_provider::{FunctionName, LinkId, Provider};
 use withe_runtime::is_per_component;
 use withe_runtime::spec::{
-    Directory, Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants, UnitLimits,
-    UnitSpec,
+    Directory, Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants,
+    UnitLimits, UnitSpec,
 };
 use withe_wit::{ExternItem, InterfaceName, World};
 
@@ -38,8 +38,11 @@ pub(crate) fn units(
     plan: &Plan,
     ends: &HashMap<usize, ProviderEnd>,
 ) -> Result<Vec<UnitSpec>, Vec<HostError>> {
-    let entries: Vec<&PlannedComponent> =
-        plan.components.iter().filter(|c| c.entry && c.kind == ComponentKind::Component).collect();
+    let entries: Vec<&PlannedComponent> = plan
+        .components
+        .iter()
+        .filter(|c| c.entry && c.kind == ComponentKind::Component)
+        .collect();
     let maker = Maker {
         loaded,
         inputs,
@@ -60,24 +63,33 @@ pub(crate) fn units(
             Err(e) => errors.push(e),
         }
     }
-    if errors.is_empty() { Ok(units) } else { Err(errors) }
+    if errors.is_empty() {
+        Ok(units)
+    } else {
+        Err(errors)
+    }
 }
 
 /// The functions that a link makes available to its source, named as the source imports them. Their
 /// order is what a provider knows them by.
 pub(crate) fn functions(inputs: &Inputs, link: &PlannedLink) -> Arc<[FunctionName]> {
-    let Some(world) = world(inputs, &link.source) else { return Arc::default() };
+    let Some(world) = world(inputs, &link.source) else {
+        return Arc::default();
+    };
     let mut functions = Vec::new();
     for planned in &link.interfaces {
         let import = world.imports.iter().find(|i| i.name == planned.import);
-        let Some(ExternItem::Interface(interface)) = import.map(|i| &i.item) else { continue };
-        let name = interface.name.as_ref().map_or_else(|| planned.interface.clone(), InterfaceName::to_string);
-        functions.extend(
-            interface
-                .functions
-                .iter()
-                .map(|f| FunctionName { interface: name.clone(), function: f.name.clone() }),
-        );
+        let Some(ExternItem::Interface(interface)) = import.map(|i| &i.item) else {
+            continue;
+        };
+        let name = interface
+            .name
+            .as_ref()
+            .map_or_else(|| planned.interface.clone(), InterfaceName::to_string);
+        functions.extend(interface.functions.iter().map(|f| FunctionName {
+            interface: name.clone(),
+            function: f.name.clone(),
+        }));
     }
     functions.into()
 }
@@ -99,7 +111,12 @@ pub(crate) fn provider_name<'a>(inputs: &'a Inputs, name: &str) -> Option<&'a st
 }
 
 fn part<'a>(inputs: &'a Inputs, name: &str) -> Option<(&'a Component, &'a Part)> {
-    inputs.application.components.iter().zip(&inputs.parts).find(|(c, _)| c.name.value == name)
+    inputs
+        .application
+        .components
+        .iter()
+        .zip(&inputs.parts)
+        .find(|(c, _)| c.name.value == name)
 }
 
 /// Each component as a member of units: one identity and one bound of instances, wherever it is.
@@ -109,11 +126,19 @@ fn members(plan: &Plan) -> HashMap<&str, Member> {
             application: plan.application.clone(),
             component: c.name.clone(),
             config: c.config.clone(),
-            env: c.grants.env.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            env: c
+                .grants
+                .env
+                .iter()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
         }),
         permits: c.instances.map(|n| Arc::new(Semaphore::new(n as usize))),
     };
-    plan.components.iter().map(|c| (c.name.as_str(), member(c))).collect()
+    plan.components
+        .iter()
+        .map(|c| (c.name.as_str(), member(c)))
+        .collect()
 }
 
 /// A link as the runtime makes it; `None` for one that has no end there.
@@ -140,7 +165,11 @@ fn link_spec(
         scope: link.scope,
         timeout: Duration::from_millis(link.timeout_ms),
         timeout_given: link.timeout_given,
-        exports: link.interfaces.iter().map(|i| (i.import.clone(), i.export.clone())).collect(),
+        exports: link
+            .interfaces
+            .iter()
+            .map(|i| (i.import.clone(), i.export.clone()))
+            .collect(),
         target,
     })
 }
@@ -156,9 +185,16 @@ struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     fn unit(&self, entry: &'a PlannedComponent) -> Result<UnitSpec, HostError> {
-        let mut tree = Tree { names: vec![entry.name.as_str()], wires: Vec::new() };
+        let mut tree = Tree {
+            names: vec![entry.name.as_str()],
+            wires: Vec::new(),
+        };
         self.grow(&mut tree, 0);
-        let members: Vec<Member> = tree.names.iter().map(|name| self.members[name].clone()).collect();
+        let members: Vec<Member> = tree
+            .names
+            .iter()
+            .map(|name| self.members[name].clone())
+            .collect();
         let (bytes, imports) = if tree.wires.is_empty() {
             (self.bytes(&entry.name)?, self.own_imports(&entry.name))
         } else {
@@ -197,7 +233,11 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn fuse(&self, entry: &PlannedComponent, tree: &Tree<'_>) -> Result<(Arc<[u8]>, Vec<ImportSpec>), HostError> {
+    fn fuse(
+        &self,
+        entry: &PlannedComponent,
+        tree: &Tree<'_>,
+    ) -> Result<(Arc<[u8]>, Vec<ImportSpec>), HostError> {
         let constituents = tree
             .names
             .iter()
@@ -210,10 +250,15 @@ impl<'a> Maker<'a> {
                 })
             })
             .collect::<Result<_, HostError>>()?;
-        let request = FuseRequest { constituents, wires: tree.wires.clone() };
+        let request = FuseRequest {
+            constituents,
+            wires: tree.wires.clone(),
+        };
         let separate = |import: &str| import.parse().map_or(true, |name| is_per_component(&name));
-        let fused = fuse(&request, &separate)
-            .map_err(|e| HostError::Fuse { component: entry.name.clone(), why: e.to_string() })?;
+        let fused = fuse(&request, &separate).map_err(|e| HostError::Fuse {
+            component: entry.name.clone(),
+            why: e.to_string(),
+        })?;
         let imports = fused
             .imports
             .into_iter()
@@ -224,7 +269,11 @@ impl<'a> Maker<'a> {
                     Some(_) => self.import(import.name, member, importer, import.import),
                     // Shared by several, whose versions may differ: its own name says what it is.
                     None => ImportSpec {
-                        interface: import.name.parse::<InterfaceName>().ok().map(|_| import.name.clone()),
+                        interface: import
+                            .name
+                            .parse::<InterfaceName>()
+                            .ok()
+                            .map(|_| import.name.clone()),
                         original: import.import,
                         name: import.name,
                         member,
@@ -237,9 +286,15 @@ impl<'a> Maker<'a> {
     }
 
     fn own_imports(&self, component: &str) -> Vec<ImportSpec> {
-        let Some(world) = world(self.inputs, component) else { return Vec::new() };
+        let Some(world) = world(self.inputs, component) else {
+            return Vec::new();
+        };
         let own = |name: &String| self.import(name.clone(), 0, component, name.clone());
-        world.imports.iter().map(|import| own(&import.name)).collect()
+        world
+            .imports
+            .iter()
+            .map(|import| own(&import.name))
+            .collect()
     }
 
     /// What satisfies `importer`'s import `original`.
@@ -255,19 +310,39 @@ impl<'a> Maker<'a> {
             .filter_map(|(_, spec)| spec.clone())
             .collect();
         let world = world(self.inputs, importer);
-        let item = world.and_then(|w| w.imports.iter().find(|i| i.name == original)).map(|i| &i.item);
+        let item = world
+            .and_then(|w| w.imports.iter().find(|i| i.name == original))
+            .map(|i| &i.item);
         let interface = match item {
-            Some(ExternItem::Interface(interface)) => {
-                Some(interface.name.as_ref().map_or_else(|| original.clone(), InterfaceName::to_string))
-            }
+            Some(ExternItem::Interface(interface)) => Some(
+                interface
+                    .name
+                    .as_ref()
+                    .map_or_else(|| original.clone(), InterfaceName::to_string),
+            ),
             _ => None,
         };
-        let source = if links.is_empty() { ImportSource::Host } else { ImportSource::Links(links) };
-        ImportSpec { name, member, original, interface, source }
+        let source = if links.is_empty() {
+            ImportSource::Host
+        } else {
+            ImportSource::Links(links)
+        };
+        ImportSpec {
+            name,
+            member,
+            original,
+            interface,
+            source,
+        }
     }
 
     fn bytes(&self, component: &str) -> Result<Arc<[u8]>, HostError> {
-        let index = self.inputs.application.components.iter().position(|c| c.name.value == component);
+        let index = self
+            .inputs
+            .application
+            .components
+            .iter()
+            .position(|c| c.name.value == component);
         index
             .and_then(|i| self.loaded.bytes.get(i)?.clone())
             .ok_or_else(|| HostError::NoBytes(component.to_owned()))
@@ -284,7 +359,10 @@ impl Tree<'_> {
     /// A label for constituent `i`: its name as a WIT identifier, numbered from its second occurrence.
     fn label(&self, i: usize) -> String {
         let base = kebab(self.names[i]);
-        let before = self.names[..i].iter().filter(|name| kebab(name) == base).count();
+        let before = self.names[..i]
+            .iter()
+            .filter(|name| kebab(name) == base)
+            .count();
         match before {
             0 => base,
             // The `n` makes it a word of its own that starts with a letter.
@@ -300,9 +378,19 @@ fn kebab(name: &str) -> String {
         .to_ascii_lowercase()
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|word| !word.is_empty())
-        .map(|word| if word.starts_with(|c: char| c.is_ascii_digit()) { format!("n{word}") } else { word.into() })
+        .map(|word| {
+            if word.starts_with(|c: char| c.is_ascii_digit()) {
+                format!("n{word}")
+            } else {
+                word.into()
+            }
+        })
         .collect();
-    if words.is_empty() { "component".into() } else { words.join("-") }
+    if words.is_empty() {
+        "component".into()
+    } else {
+        words.join("-")
+    }
 }
 
 fn grants(grants: &PlannedGrants, folder: &Path) -> UnitGrants {
@@ -311,7 +399,10 @@ fn grants(grants: &PlannedGrants, folder: &Path) -> UnitGrants {
         guest: d.guest.clone(),
         read_only: d.read_only,
     };
-    UnitGrants { directories: grants.directories.iter().map(directory).collect(), network: grants.network }
+    UnitGrants {
+        directories: grants.directories.iter().map(directory).collect(),
+        network: grants.network,
+    }
 }
 
 #[cfg(test)]
@@ -320,9 +411,15 @@ mod tests {
 
     #[test]
     fn labels_are_wit_identifiers_and_unique() {
-        let tree = Tree { names: vec!["My_App", "2fast", "my-app", "…", "my.app"], wires: Vec::new() };
+        let tree = Tree {
+            names: vec!["My_App", "2fast", "my-app", "…", "my.app"],
+            wires: Vec::new(),
+        };
         let labels: Vec<_> = (0..5).map(|i| tree.label(i)).collect();
-        assert_eq!(labels, ["my-app", "n2fast", "my-app-n2", "component", "my-app-n3"]);
+        assert_eq!(
+            labels,
+            ["my-app", "n2fast", "my-app-n2", "component", "my-app-n3"]
+        );
         assert!(labels.iter().all(|l| withe_wit::name::is_kebab(l)));
     }
 }

@@ -30,12 +30,18 @@ pub struct Writer {
 impl Writer {
     /// A writer that will not grow before `bytes` are written.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), handles: Vec::new() }
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            handles: Vec::new(),
+        }
     }
 
     /// What was written.
     pub fn finish(self) -> Payload {
-        Payload { bytes: self.bytes, handles: self.handles }
+        Payload {
+            bytes: self.bytes,
+            handles: self.handles,
+        }
     }
 
     /// One byte.
@@ -126,13 +132,19 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads from the start of `payload`.
     pub fn new(payload: &'a Payload) -> Self {
-        Self { bytes: &payload.bytes, handles: &payload.handles }
+        Self {
+            bytes: &payload.bytes,
+            handles: &payload.handles,
+        }
     }
 
     /// Reads from bytes that hold no handles, or whose handles are looked up elsewhere with
     /// [`Reader::handle_index`].
     pub fn from_bytes(bytes: &'a [u8]) -> Self {
-        Self { bytes, handles: &[] }
+        Self {
+            bytes,
+            handles: &[],
+        }
     }
 
     /// Bytes not read yet.
@@ -147,13 +159,20 @@ impl<'a> Reader<'a> {
     ///
     /// [`DecodeError::Trailing`] if not.
     pub fn finish(&self) -> Result<(), DecodeError> {
-        if self.bytes.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
+        if self.bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(DecodeError::Trailing)
+        }
     }
 
     /// The next `n` bytes.
     #[inline]
     pub fn raw(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
-        let (head, tail) = self.bytes.split_at_checked(n).ok_or(DecodeError::Truncated)?;
+        let (head, tail) = self
+            .bytes
+            .split_at_checked(n)
+            .ok_or(DecodeError::Truncated)?;
         self.bytes = tail;
         Ok(head)
     }
@@ -182,7 +201,11 @@ impl<'a> Reader<'a> {
         let first = self.byte()?;
         if first < 0x80 {
             let v = u64::from(first);
-            return if bits < 7 && v >> bits != 0 { Err(DecodeError::Overflow) } else { Ok(v) };
+            return if bits < 7 && v >> bits != 0 {
+                Err(DecodeError::Overflow)
+            } else {
+                Ok(v)
+            };
         }
         let mut v = u64::from(first & 0x7f);
         let mut shift = 7;
@@ -217,7 +240,11 @@ impl<'a> Reader<'a> {
                     v -= 1 << shift;
                 }
                 let bound = 1i128 << (bits - 1);
-                return if (-bound..bound).contains(&v) { Ok(v as i64) } else { Err(DecodeError::Overflow) };
+                return if (-bound..bound).contains(&v) {
+                    Ok(v as i64)
+                } else {
+                    Err(DecodeError::Overflow)
+                };
             }
         }
     }
@@ -263,7 +290,11 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn case(&mut self, n: usize) -> Result<u32, DecodeError> {
         let case = self.unsigned(32)?;
-        if (case as usize) < n { Ok(case as u32) } else { Err(DecodeError::Discriminant) }
+        if (case as usize) < n {
+            Ok(case as u32)
+        } else {
+            Err(DecodeError::Discriminant)
+        }
     }
 
     /// A handle's index in its payload.
@@ -380,7 +411,10 @@ pub struct Handle(pub u32);
 
 impl Encode for Handle {
     fn encode(&self, w: &mut Writer) {
-        w.handle(HandleRef { id: self.0, own: true });
+        w.handle(HandleRef {
+            id: self.0,
+            own: true,
+        });
     }
 }
 
@@ -446,7 +480,11 @@ impl<T: Encode, E: Encode> Encode for Result<T, E> {
 impl<T: Decode, E: Decode> Decode for Result<T, E> {
     const MIN_BYTES: usize = 1;
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(if r.bool()? { Err(E::decode(r)?) } else { Ok(T::decode(r)?) })
+        Ok(if r.bool()? {
+            Err(E::decode(r)?)
+        } else {
+            Ok(T::decode(r)?)
+        })
     }
 }
 
@@ -513,17 +551,28 @@ mod tests {
     #[test]
     fn rejects_what_is_not_a_value() {
         fn err<T: Decode + Debug>(bytes: &[u8]) -> DecodeError {
-            Payload { bytes: bytes.into(), handles: vec![] }.read::<T>().unwrap_err()
+            Payload {
+                bytes: bytes.into(),
+                handles: vec![],
+            }
+            .read::<T>()
+            .unwrap_err()
         }
         assert_eq!(err::<u32>(&[0x80]), DecodeError::Truncated);
-        assert_eq!(err::<u32>(&[0xff, 0xff, 0xff, 0xff, 0x1f]), DecodeError::Overflow);
+        assert_eq!(
+            err::<u32>(&[0xff, 0xff, 0xff, 0xff, 0x1f]),
+            DecodeError::Overflow
+        );
         assert_eq!(err::<u16>(&[0x80, 0x80, 0x80, 0x00]), DecodeError::Overflow);
         assert_eq!(err::<i16>(&[0xff, 0xff, 0x03]), DecodeError::Overflow);
         assert_eq!(err::<bool>(&[2]), DecodeError::Discriminant);
         assert_eq!(err::<String>(&[2, b'a']), DecodeError::Truncated);
         assert_eq!(err::<String>(&[1, 0xff]), DecodeError::Utf8);
         assert_eq!(err::<char>(&[0xed, 0xa0, 0x80]), DecodeError::Utf8);
-        assert_eq!(err::<Vec<u64>>(&[0xff, 0xff, 0xff, 0xff, 0x0f]), DecodeError::Truncated);
+        assert_eq!(
+            err::<Vec<u64>>(&[0xff, 0xff, 0xff, 0xff, 0x0f]),
+            DecodeError::Truncated
+        );
         assert_eq!(err::<Handle>(&[0]), DecodeError::Handle);
         assert_eq!(err::<u8>(&[1, 2]), DecodeError::Trailing);
     }

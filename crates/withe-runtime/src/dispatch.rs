@@ -13,8 +13,12 @@ use crate::link::LinkFn;
 use crate::state::State;
 
 /// Calls an export: its bytes and handles, to the result's.
-pub(crate) type ExportCall =
-    for<'a> fn(&'a mut Store<State>, Func, Vec<u8>, Vec<ResourceAny>) -> BoxFuture<'a, Result<Lifted>>;
+pub(crate) type ExportCall = for<'a> fn(
+    &'a mut Store<State>,
+    Func,
+    Vec<u8>,
+    Vec<ResourceAny>,
+) -> BoxFuture<'a, Result<Lifted>>;
 
 /// A result's bytes and handles.
 pub(crate) type Lifted = (Vec<u8>, Vec<ResourceAny>);
@@ -48,7 +52,10 @@ fn call<const R: usize>(
 ) -> BoxFuture<'_, Result<Lifted>> {
     Box::pin(async move {
         type Params = Values<ResourceAny, MAX_FLAT>;
-        #[allow(unsafe_code, reason = "`Values` has the shape that the component's own type says")]
+        #[allow(
+            unsafe_code,
+            reason = "`Values` has the shape that the component's own type says"
+        )]
         // SAFETY: `R` is the result's flat count (`export_call`), the parameters are flat and at most
         // `MAX_FLAT`, and `Values` goes by the function's own type; see `abi`.
         let typed = unsafe { TypedFunc::<Params, Values<ResourceAny, R>>::new_unchecked(func) };
@@ -82,7 +89,12 @@ fn define_exact<const P: usize, const R: usize>(
     if is_async {
         linker.func_wrap_concurrent(name, move |accessor, params: Args<P>| {
             let function = function.clone();
-            Box::pin(async move { function.call_concurrent(accessor, params.into()).await.map(Args::<R>::from) })
+            Box::pin(async move {
+                function
+                    .call_concurrent(accessor, params.into())
+                    .await
+                    .map(Args::<R>::from)
+            })
         })
     } else {
         linker.func_wrap_async(name, move |cx, params: Args<P>| {

@@ -34,7 +34,12 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { cache_dir: None, instances: 1000, memory: 1 << 30, keep_resident: 2 << 20 }
+        Self {
+            cache_dir: None,
+            instances: 1000,
+            memory: 1 << 30,
+            keep_resident: 2 << 20,
+        }
     }
 }
 
@@ -62,7 +67,12 @@ impl Engines {
         let plain = make(false)?;
         let concurrent = make(true)?;
         let ticker = Ticker::start(vec![plain.clone(), concurrent.clone()]);
-        Ok(Self { plain, concurrent, cache, _ticker: Arc::new(ticker) })
+        Ok(Self {
+            plain,
+            concurrent,
+            cache,
+            _ticker: Arc::new(ticker),
+        })
     }
 
     /// How many components were found compiled in the cache so far.
@@ -72,7 +82,11 @@ impl Engines {
 
     /// The engine for a component that does, or does not, use async types.
     pub fn get(&self, concurrency: bool) -> &Engine {
-        if concurrency { &self.concurrent } else { &self.plain }
+        if concurrency {
+            &self.concurrent
+        } else {
+            &self.plain
+        }
     }
 }
 
@@ -83,7 +97,10 @@ fn open_cache(dir: &Path) -> Result<Cache, RuntimeError> {
     // share the folder; entries are written under another name and renamed.
     config.with_files_total_size_soft_limit(2 << 30);
     config.with_file_count_soft_limit(4096);
-    Cache::new(config).map_err(|e| RuntimeError::Cache { dir: dir.into(), why: format!("{e:#}") })
+    Cache::new(config).map_err(|e| RuntimeError::Cache {
+        dir: dir.into(),
+        why: format!("{e:#}"),
+    })
 }
 
 fn config(options: &EngineOptions, cache: Option<Cache>, concurrency: bool) -> Config {

@@ -14,6 +14,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use withe_rpc::CallError;
 
+use crate::RuntimeError;
 use crate::abi::Shape;
 use crate::dispatch::{ExportCall, export_call};
 use crate::engine::Engines;
@@ -22,7 +23,6 @@ use crate::http::HttpExport;
 use crate::instance::Instance;
 use crate::spec::{LinkTarget, Member, UnitGrants, UnitLimits, UnitSpec};
 use crate::state::{CalleeSlot, State};
-use crate::RuntimeError;
 use crate::wave::{self, FunctionPath, WaveError};
 
 /// The most idle instances that a unit keeps for reuse.
@@ -70,10 +70,17 @@ impl Graph {
             match Component::new(engines.get(spec.concurrency), &spec.bytes) {
                 Ok(component) => {
                     let cached = engines.cache_hits() > hits;
-                    on_event(BuildEvent::Compiled { component: &spec.name, cached, took: start.elapsed() });
+                    on_event(BuildEvent::Compiled {
+                        component: &spec.name,
+                        cached,
+                        took: start.elapsed(),
+                    });
                     compiled.push(Compiled::new(spec, component));
                 }
-                Err(e) => errors.push(RuntimeError::Compile { component: spec.name, why: format!("{e:#}") }),
+                Err(e) => errors.push(RuntimeError::Compile {
+                    component: spec.name,
+                    why: format!("{e:#}"),
+                }),
             }
         }
         if !errors.is_empty() {
@@ -89,7 +96,14 @@ impl Graph {
                 }),
             }
         }
-        if errors.is_empty() { Ok(Arc::new(Self { units, _engines: engines.clone() })) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Arc::new(Self {
+                units,
+                _engines: engines.clone(),
+            }))
+        } else {
+            Err(errors)
+        }
     }
 
     pub(crate) fn unit(&self, index: usize) -> &Unit {
@@ -138,17 +152,29 @@ impl Compiled {
                 ComponentItem::ComponentFunc(ty) => {
                     if let Some(index) = component.get_export_index(None, name) {
                         let call = export_call(Shape::of(&ty));
-                        let f = ExportFn { name: name.to_owned(), index, call };
+                        let f = ExportFn {
+                            name: name.to_owned(),
+                            index,
+                            call,
+                        };
                         exports.insert((None, name.to_owned()), f);
                     }
                 }
                 ComponentItem::ComponentInstance(ty) => {
-                    let Some(instance) = component.get_export_index(None, name) else { continue };
+                    let Some(instance) = component.get_export_index(None, name) else {
+                        continue;
+                    };
                     for (func, item) in ty.exports(&engine) {
-                        let ComponentItem::ComponentFunc(ty) = item.ty else { continue };
+                        let ComponentItem::ComponentFunc(ty) = item.ty else {
+                            continue;
+                        };
                         if let Some(index) = component.get_export_index(Some(&instance), func) {
                             let call = export_call(Shape::of(&ty));
-                            let f = ExportFn { name: format!("{name}.{func}"), index, call };
+                            let f = ExportFn {
+                                name: format!("{name}.{func}"),
+                                index,
+                                call,
+                            };
                             exports.insert((Some(name.to_owned()), func.to_owned()), f);
                         }
                     }
@@ -156,7 +182,11 @@ impl Compiled {
                 _ => {}
             }
         }
-        Self { spec, component, exports }
+        Self {
+            spec,
+            component,
+            exports,
+        }
     }
 }
 
@@ -252,13 +282,21 @@ impl Unit {
                         || path.function.clone(),
                         |interface| format!("{interface}#{}", path.function)
                     ),
-                    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+                    if all.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        all.join(", ")
+                    }
                 )))
             }
             several => Err(WaveError::NoFunction(format!(
                 "`{}` is ambiguous; say which version: {}",
                 path.function,
-                several.iter().filter_map(|(i, _)| i.as_deref()).collect::<Vec<_>>().join(", ")
+                several
+                    .iter()
+                    .filter_map(|(i, _)| i.as_deref())
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ))),
         }
     }
@@ -276,10 +314,15 @@ impl Unit {
     }
 
     /// Waits until every member may have one more instance.
-    pub(crate) async fn acquire(&self, deadline: Instant) -> Result<Vec<OwnedSemaphorePermit>, CallError> {
+    pub(crate) async fn acquire(
+        &self,
+        deadline: Instant,
+    ) -> Result<Vec<OwnedSemaphorePermit>, CallError> {
         let mut permits = Vec::new();
         for member in &self.members {
-            let Some(semaphore) = &member.permits else { continue };
+            let Some(semaphore) = &member.permits else {
+                continue;
+            };
             let name = &member.identity.component;
             let acquired = timeout_at(deadline.into(), semaphore.clone().acquire_owned()).await;
             match acquired {
@@ -339,6 +382,10 @@ pub(crate) fn export_of<'a>(
     export: Option<&str>,
     function: &str,
 ) -> Option<&'a ExportFn> {
-    let LinkTarget::Unit(unit) = target else { return None };
-    all.get(*unit)?.exports.get(&(export.map(str::to_owned), function.to_owned()))
+    let LinkTarget::Unit(unit) = target else {
+        return None;
+    };
+    all.get(*unit)?
+        .exports
+        .get(&(export.map(str::to_owned), function.to_owned()))
 }

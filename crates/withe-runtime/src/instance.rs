@@ -47,7 +47,13 @@ impl Instance {
                 Err(e) => return Err(trap::to_call_error(u, &store, e)),
             };
             let handles = HandleTable::default();
-            Ok(Box::new(Self { store, instance, handles, served: 0, permits }))
+            Ok(Box::new(Self {
+                store,
+                instance,
+                handles,
+                served: 0,
+                permits,
+            }))
         })
     }
 
@@ -61,10 +67,16 @@ impl Instance {
         self.store.data_mut().deadline = deadline;
         let handles = self.handles.take(&params.handles)?;
         let Some(func) = self.instance.get_func(&mut self.store, export.index) else {
-            return Err(CallError::Unlinked(format!("`{}` is not a function of the target", export.name)));
+            return Err(CallError::Unlinked(format!(
+                "`{}` is not a function of the target",
+                export.name
+            )));
         };
         match (export.call)(&mut self.store, func, params.bytes, handles).await {
-            Ok((bytes, handles)) => Ok(Payload { bytes, handles: self.handles.put(handles) }),
+            Ok((bytes, handles)) => Ok(Payload {
+                bytes,
+                handles: self.handles.put(handles),
+            }),
             Err(e) => {
                 let graph = self.store.data().graph.clone();
                 let unit = graph.unit(self.store.data().unit);
@@ -97,7 +109,12 @@ impl HandleTable {
             .iter()
             .map(|handle| {
                 let entry = self.entries.get(handle.id as usize).copied().flatten();
-                if handle.own { self.remove(handle.id) } else { entry }.ok_or_else(unknown)
+                if handle.own {
+                    self.remove(handle.id)
+                } else {
+                    entry
+                }
+                .ok_or_else(unknown)
             })
             .collect()
     }

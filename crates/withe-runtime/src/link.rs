@@ -39,9 +39,17 @@ pub(crate) struct Route {
 
 pub(crate) enum Via {
     /// An instance of a unit. `slot` is the caller's place for a callee of scope `caller`.
-    Unit { unit: usize, slot: usize, export: ExportFn },
+    Unit {
+        unit: usize,
+        slot: usize,
+        export: ExportFn,
+    },
     /// A provider.
-    Provider { provider: Arc<dyn Provider>, link: LinkId, function: usize },
+    Provider {
+        provider: Arc<dyn Provider>,
+        link: LinkId,
+        function: usize,
+    },
 }
 
 impl LinkFn {
@@ -80,7 +88,11 @@ impl LinkFn {
                 Some((state.graph.clone(), slot))
             }
         };
-        Ok(Prepared { index, deadline, target })
+        Ok(Prepared {
+            index,
+            deadline,
+            target,
+        })
     }
 
     /// Which route a call takes: that of the resource it is about, else the one whose link was chosen.
@@ -98,29 +110,58 @@ impl LinkFn {
             return Ok(route);
         }
         let name = state.lattice.chosen(self.member, &self.interface);
-        self.routes.iter().position(|r| r.link.name == name).ok_or_else(|| LinkFailure {
-            link: format!("`{}` has no link named `{name}`", self.importer.component),
-            function: self.name.clone(),
-            binding: None,
-            cause: CallError::Unlinked(format!("`{}` is linked under other names", self.interface)),
-        })
+        self.routes
+            .iter()
+            .position(|r| r.link.name == name)
+            .ok_or_else(|| LinkFailure {
+                link: format!("`{}` has no link named `{name}`", self.importer.component),
+                function: self.name.clone(),
+                binding: None,
+                cause: CallError::Unlinked(format!(
+                    "`{}` is linked under other names",
+                    self.interface
+                )),
+            })
     }
 
     async fn run(&self, prepared: Prepared, params: Payload) -> wasmtime::Result<Payload> {
-        let Prepared { index, deadline, target } = prepared;
+        let Prepared {
+            index,
+            deadline,
+            target,
+        } = prepared;
         let route = &self.routes[index];
         let result = match (&route.via, target) {
-            (Via::Provider { provider, link, function }, _) => {
+            (
+                Via::Provider {
+                    provider,
+                    link,
+                    function,
+                },
+                _,
+            ) => {
                 let caller = &self.importer.component;
-                let call = Call { link: *link, function: *function, params, deadline, caller };
+                let call = Call {
+                    link: *link,
+                    function: *function,
+                    params,
+                    deadline,
+                    caller,
+                };
                 // A provider may wait for anything; what enters a component already has a timer.
                 within(deadline, provider.call(call)).await
             }
             (Via::Unit { unit, export, .. }, Some((graph, slot))) => {
                 let call = call_unit(&graph, *unit, export, slot, params, deadline);
-                if route.link.timeout_given { within(deadline, call).await } else { call.await }
+                if route.link.timeout_given {
+                    within(deadline, call).await
+                } else {
+                    call.await
+                }
             }
-            (Via::Unit { .. }, None) => Err(CallError::Unreachable("the target has no graph".into())),
+            (Via::Unit { .. }, None) => {
+                Err(CallError::Unreachable("the target has no graph".into()))
+            }
         };
         let mut result = result.map_err(|cause| self.failure(route, cause))?;
         for handle in &mut result.handles {
@@ -131,7 +172,10 @@ impl LinkFn {
 
     fn failure(&self, route: &Route, cause: CallError) -> LinkFailure {
         LinkFailure {
-            link: format!("link `{}` -> `{}`", route.link.source, route.link.target_name),
+            link: format!(
+                "link `{}` -> `{}`",
+                route.link.source, route.link.target_name
+            ),
             function: self.name.clone(),
             binding: Some(route.link.binding),
             cause,
@@ -147,7 +191,10 @@ const ROUTE_BITS: u32 = 8;
 pub(crate) fn split_handle(routes: usize, rep: u32) -> (usize, u32) {
     match routes {
         0 | 1 => (0, rep),
-        _ => ((rep >> (32 - ROUTE_BITS)) as usize, rep << ROUTE_BITS >> ROUTE_BITS),
+        _ => (
+            (rep >> (32 - ROUTE_BITS)) as usize,
+            rep << ROUTE_BITS >> ROUTE_BITS,
+        ),
     }
 }
 
@@ -169,7 +216,9 @@ async fn within(
     deadline: Instant,
     call: impl Future<Output = Result<Payload, CallError>>,
 ) -> Result<Payload, CallError> {
-    timeout_at(deadline.into(), call).await.unwrap_or(Err(CallError::Deadline))
+    timeout_at(deadline.into(), call)
+        .await
+        .unwrap_or(Err(CallError::Deadline))
 }
 
 /// Calls an instance: the one in `slot`, made if there is none; without a slot, one for this call.
@@ -190,7 +239,9 @@ async fn call_unit(
         return if result.handles.is_empty() {
             Ok(result)
         } else {
-            Err(CallError::TypeMismatch("a resource cannot outlive a callee of scope `call`".into()))
+            Err(CallError::TypeMismatch(
+                "a resource cannot outlive a callee of scope `call`".into(),
+            ))
         };
     };
     let mut place = slot.lock().await;
@@ -205,25 +256,48 @@ async fn call_unit(
 
 /// What happens when the importer drops a resource that came over a link.
 pub(crate) enum ResourceDrop {
-    Unit { unit: usize, slot: usize, scope: Scope },
-    Provider { provider: Arc<dyn Provider>, link: LinkId },
+    Unit {
+        unit: usize,
+        slot: usize,
+        scope: Scope,
+    },
+    Provider {
+        provider: Arc<dyn Provider>,
+        link: LinkId,
+    },
 }
 
 impl ResourceDrop {
-    pub(crate) fn run(&self, state: &mut State, id: u32) -> BoxFuture<'static, wasmtime::Result<()>> {
+    pub(crate) fn run(
+        &self,
+        state: &mut State,
+        id: u32,
+    ) -> BoxFuture<'static, wasmtime::Result<()>> {
         let slot = match self {
             Self::Provider { provider, link } => {
                 provider.drop_resource(*link, id);
                 None
             }
-            Self::Unit { slot, scope: Scope::Caller, .. } => Some(state.callee(*slot)),
-            Self::Unit { unit, scope: Scope::Shared, .. } => Some(state.graph.unit(*unit).shared()),
-            Self::Unit { scope: Scope::Call, .. } => None,
+            Self::Unit {
+                slot,
+                scope: Scope::Caller,
+                ..
+            } => Some(state.callee(*slot)),
+            Self::Unit {
+                unit,
+                scope: Scope::Shared,
+                ..
+            } => Some(state.graph.unit(*unit).shared()),
+            Self::Unit {
+                scope: Scope::Call, ..
+            } => None,
         };
         Box::pin(async move {
             let Some(slot) = slot else { return Ok(()) };
             let mut place = slot.lock().await;
-            let Some(mut instance) = place.take() else { return Ok(()) };
+            let Some(mut instance) = place.take() else {
+                return Ok(());
+            };
             instance.drop_handle(id).await?;
             *place = Some(instance);
             Ok(())

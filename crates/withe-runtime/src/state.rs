@@ -48,7 +48,11 @@ impl State {
             wasi: None,
             http: WasiHttpCtx::new(),
             hooks: OutgoingHooks::default(),
-            limits: MemoryLimit { used: 0, most: u.limits().memory.unwrap_or(u64::MAX), refused: false },
+            limits: MemoryLimit {
+                used: 0,
+                most: u.limits().memory.unwrap_or(u64::MAX),
+                refused: false,
+            },
             callees: (0..u.callee_slots()).map(|_| None).collect(),
             lattice: LatticeNames::default(),
             unit,
@@ -59,7 +63,11 @@ impl State {
     /// When a call made now must be over, if it may take at most `timeout`.
     pub(crate) fn deadline_of_call(&self, timeout: Duration) -> Instant {
         let own = Instant::now() + timeout;
-        if self.is_streaming() { own } else { own.min(self.deadline) }
+        if self.is_streaming() {
+            own
+        } else {
+            own.min(self.deadline)
+        }
     }
 
     /// Begins an HTTP request: until its response's head is out, the deadline holds.
@@ -68,7 +76,9 @@ impl State {
     }
 
     fn is_streaming(&self) -> bool {
-        self.streaming.as_ref().is_some_and(|s| s.0.load(Ordering::Relaxed))
+        self.streaming
+            .as_ref()
+            .is_some_and(|s| s.0.load(Ordering::Relaxed))
     }
 
     /// The slot of a callee.
@@ -90,7 +100,11 @@ impl State {
                 wasi.inherit_network().allow_ip_name_lookup(true);
             }
             for dir in &unit.grants().directories {
-                let perms = if dir.read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+                let perms = if dir.read_only {
+                    FsPerms::ReadOnly
+                } else {
+                    FsPerms::ReadWrite
+                };
                 if let Err(e) = wasi.preopened_dir(&dir.host, &dir.guest, perms) {
                     tracing::error!(
                         component = identity.component,
@@ -119,14 +133,23 @@ impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.wasi();
         // Just made.
-        let Some(ctx) = &mut self.wasi else { unreachable!("the context was made in the line above") };
-        WasiCtxView { ctx, table: &mut self.table }
+        let Some(ctx) = &mut self.wasi else {
+            unreachable!("the context was made in the line above")
+        };
+        WasiCtxView {
+            ctx,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
     }
 }
 
@@ -145,7 +168,9 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_add(desired.saturating_sub(current) as u64);
+        let used = self
+            .used
+            .saturating_add(desired.saturating_sub(current) as u64);
         if used > self.most {
             self.refused = true;
             return Ok(false);

@@ -12,7 +12,11 @@ use crate::state::{DeadlinePassed, State};
 const FRAMES: usize = 4;
 
 /// Explains why instantiating or calling `unit` failed.
-pub(crate) fn to_call_error(unit: &Unit, store: &Store<State>, error: wasmtime::Error) -> CallError {
+pub(crate) fn to_call_error(
+    unit: &Unit,
+    store: &Store<State>,
+    error: wasmtime::Error,
+) -> CallError {
     if error.is::<DeadlinePassed>() {
         return CallError::Deadline;
     }
@@ -22,7 +26,9 @@ pub(crate) fn to_call_error(unit: &Unit, store: &Store<State>, error: wasmtime::
     if let Some(failure) = error.downcast_ref::<LinkFailure>() {
         // The callee has explained itself; where in the caller it happened adds little.
         return match &failure.cause {
-            CallError::Deadline if std::time::Instant::now() >= store.data().deadline => CallError::Deadline,
+            CallError::Deadline if std::time::Instant::now() >= store.data().deadline => {
+                CallError::Deadline
+            }
             _ => CallError::Trap(failure.to_string()),
         };
     }
@@ -36,14 +42,27 @@ pub(crate) fn to_call_error(unit: &Unit, store: &Store<State>, error: wasmtime::
 
 fn describe(unit: &Unit, error: &wasmtime::Error) -> String {
     let cause = match error.downcast_ref::<Trap>() {
-        Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
+        Some(trap) => trap
+            .to_string()
+            .trim_start_matches("wasm trap: ")
+            .to_owned(),
         None => error.root_cause().to_string(),
     };
     let frames: Vec<_> = error
         .downcast_ref::<WasmBacktrace>()
-        .map(|backtrace| backtrace.frames().iter().filter(|f| is_telling(f)).take(FRAMES).collect())
+        .map(|backtrace| {
+            backtrace
+                .frames()
+                .iter()
+                .filter(|f| is_telling(f))
+                .take(FRAMES)
+                .collect()
+        })
         .unwrap_or_default();
-    let member = frames.first().and_then(|f| member_of(unit, f)).unwrap_or_else(|| unit.name());
+    let member = frames
+        .first()
+        .and_then(|f| member_of(unit, f))
+        .unwrap_or_else(|| unit.name());
     let mut text = format!("component `{member}`: {cause}");
     for (i, frame) in frames.iter().enumerate() {
         text.push_str(if i == 0 { ", in `" } else { " < `" });
@@ -56,7 +75,10 @@ fn describe(unit: &Unit, error: &wasmtime::Error) -> String {
 /// In a composition the core modules bear their component's name.
 fn member_of<'a>(unit: &'a Unit, frame: &FrameInfo) -> Option<&'a str> {
     let name = frame.module().name()?;
-    unit.members().iter().map(|m| m.identity.component.as_str()).find(|member| *member == name)
+    unit.members()
+        .iter()
+        .map(|m| m.identity.component.as_str())
+        .find(|member| *member == name)
 }
 
 fn function_name(frame: &FrameInfo) -> String {
@@ -74,8 +96,18 @@ fn function_name(frame: &FrameInfo) -> String {
 
 /// Whether a frame says where it happened: the machinery of panicking does not.
 fn is_telling(frame: &FrameInfo) -> bool {
-    const MACHINERY: &[&str] =
-        &["core::panicking", "std::panicking", "std::sys", "rust_panic", "__rust", "_RNv", "abort", "std::process"];
+    const MACHINERY: &[&str] = &[
+        "core::panicking",
+        "std::panicking",
+        "std::sys",
+        "rust_panic",
+        "__rust",
+        "_RNv",
+        "abort",
+        "std::process",
+    ];
     let name = function_name(frame);
-    !MACHINERY.iter().any(|prefix| name.trim_start_matches('<').starts_with(prefix))
+    !MACHINERY
+        .iter()
+        .any(|prefix| name.trim_start_matches('<').starts_with(prefix))
 }

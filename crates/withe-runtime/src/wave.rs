@@ -58,14 +58,26 @@ pub async fn call(
     args: &str,
     deadline: Instant,
 ) -> Result<String, WaveError> {
-    let unit = graph.find(component).ok_or_else(|| WaveError::NoComponent(component.into()))?;
+    let unit = graph
+        .find(component)
+        .ok_or_else(|| WaveError::NoComponent(component.into()))?;
     let export = graph.unit(unit).find_export(path)?;
     let run = async {
-        let mut instance = Unit::checkout(graph, unit, deadline).await.map_err(WaveError::Failed)?;
-        let func = instance.instance.get_func(&mut instance.store, export.index);
-        let func = func.ok_or_else(|| WaveError::NoFunction(format!("`{}` is no function", export.name)))?;
+        let mut instance = Unit::checkout(graph, unit, deadline)
+            .await
+            .map_err(WaveError::Failed)?;
+        let func = instance
+            .instance
+            .get_func(&mut instance.store, export.index);
+        let func =
+            func.ok_or_else(|| WaveError::NoFunction(format!("`{}` is no function", export.name)))?;
         let ty = func.ty(&instance.store);
-        if let Some(ty) = ty.params().map(|(_, ty)| ty).chain(ty.results()).find(has_no_text) {
+        if let Some(ty) = ty
+            .params()
+            .map(|(_, ty)| ty)
+            .chain(ty.results())
+            .find(has_no_text)
+        {
             return Err(WaveError::Unprintable(format!(
                 "`{}` cannot be called from the command line: it takes or returns a {}",
                 export.name,
@@ -76,28 +88,50 @@ pub async fn call(
         let types: Vec<Type> = ty.params().map(|(_, ty)| ty).collect();
         let wrong = |e: &dyn std::fmt::Display| {
             let signature = DisplayFunc(ty.clone()).to_string();
-            WaveError::Arguments(format!("arguments `{args}`: {e}; the function is `{}: {signature}`", path.function))
+            WaveError::Arguments(format!(
+                "arguments `{args}`: {e}; the function is `{}: {signature}`",
+                path.function
+            ))
         };
         let parsed = UntypedFuncCall::parse(&text).map_err(|e| wrong(&e))?;
-        let params = parsed.to_wasm_params::<Val>(&types).map_err(|e| wrong(&e))?;
+        let params = parsed
+            .to_wasm_params::<Val>(&types)
+            .map_err(|e| wrong(&e))?;
         if params.len() != types.len() {
-            return Err(wrong(&format!("expected {} arguments, found {}", types.len(), params.len())));
+            return Err(wrong(&format!(
+                "expected {} arguments, found {}",
+                types.len(),
+                params.len()
+            )));
         }
         let mut results = vec![Val::Bool(false); ty.results().len()];
-        if let Err(e) = func.call_async(&mut instance.store, &params, &mut results).await {
+        if let Err(e) = func
+            .call_async(&mut instance.store, &params, &mut results)
+            .await
+        {
             let unit = graph.unit(unit);
-            return Err(WaveError::Failed(trap::to_call_error(unit, &instance.store, e)));
+            return Err(WaveError::Failed(trap::to_call_error(
+                unit,
+                &instance.store,
+                e,
+            )));
         }
         graph.unit(unit).checkin(instance);
         let texts: Result<Vec<_>, _> = results.iter().map(wasm_wave::to_string).collect();
-        texts.map(|t| t.join(", ")).map_err(|e| WaveError::Unprintable(e.to_string()))
+        texts
+            .map(|t| t.join(", "))
+            .map_err(|e| WaveError::Unprintable(e.to_string()))
     };
-    timeout_at(deadline.into(), run).await.unwrap_or(Err(WaveError::Failed(CallError::Deadline)))
+    timeout_at(deadline.into(), run)
+        .await
+        .unwrap_or(Err(WaveError::Failed(CallError::Deadline)))
 }
 
 fn has_no_text(ty: &Type) -> bool {
     match ty {
-        Type::Own(_) | Type::Borrow(_) | Type::Future(_) | Type::Stream(_) | Type::ErrorContext => true,
+        Type::Own(_) | Type::Borrow(_) | Type::Future(_) | Type::Stream(_) | Type::ErrorContext => {
+            true
+        }
         Type::List(t) => has_no_text(&t.ty()),
         Type::FixedLengthList(t) => has_no_text(&t.ty()),
         Type::Map(t) => has_no_text(&t.key()) || has_no_text(&t.value()),
@@ -122,7 +156,10 @@ fn kind(ty: &Type) -> &'static str {
 /// Whether what a person wrote for an interface means `export`: exactly, or without the version.
 pub(crate) fn means(written: &str, export: &str) -> bool {
     written == export
-        || match (written.parse::<InterfaceName>(), export.parse::<InterfaceName>()) {
+        || match (
+            written.parse::<InterfaceName>(),
+            export.parse::<InterfaceName>(),
+        ) {
             (Ok(w), Ok(e)) => w.version.is_none() && w.same_interface(&e),
             _ => false,
         }

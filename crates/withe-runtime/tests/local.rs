@@ -11,7 +11,8 @@ use withe_linker::input::{ConfigMap, Scope};
 use withe_linker::plan::Binding;
 use withe_rpc::CallError;
 use withe_runtime::spec::{
-    Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants, UnitLimits, UnitSpec,
+    Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants, UnitLimits,
+    UnitSpec,
 };
 use withe_runtime::wave::{self, FunctionPath, WaveError};
 use withe_runtime::{EngineOptions, Engines, Graph};
@@ -35,12 +36,23 @@ struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { scope: Scope::Caller, timeout: None, memory: None, instances: None, reuse: 1 }
+        Self {
+            scope: Scope::Caller,
+            timeout: None,
+            memory: None,
+            instances: None,
+            reuse: 1,
+        }
     }
 }
 
 impl Pair {
-    fn new(importer: &'static str, exporter: &'static str, interface: &str, options: Options) -> Self {
+    fn new(
+        importer: &'static str,
+        exporter: &'static str,
+        interface: &str,
+        options: Options,
+    ) -> Self {
         let link = Arc::new(LinkSpec {
             name: "default".into(),
             source: importer.into(),
@@ -52,28 +64,53 @@ impl Pair {
             exports: vec![(interface.into(), interface.into())],
             target: LinkTarget::Unit(1),
         });
-        let engines = Engines::new(&EngineOptions { instances: 50, ..EngineOptions::default() }).unwrap();
+        let engines = Engines::new(&EngineOptions {
+            instances: 50,
+            ..EngineOptions::default()
+        })
+        .unwrap();
         let specs = vec![
             unit(
                 importer,
                 Some(link),
-                UnitLimits { reuse: options.reuse, ..UnitLimits::default() },
+                UnitLimits {
+                    reuse: options.reuse,
+                    ..UnitLimits::default()
+                },
                 None,
             ),
             unit(
                 exporter,
                 None,
-                UnitLimits { reuse: 1, memory: options.memory, time: None },
+                UnitLimits {
+                    reuse: 1,
+                    memory: options.memory,
+                    time: None,
+                },
                 options.instances,
             ),
         ];
         let graph = Graph::build(&engines, specs, &|_| {}).unwrap_or_else(|e| panic!("{e:?}"));
-        Self { graph, importer, deadline: Duration::from_secs(30) }
+        Self {
+            graph,
+            importer,
+            deadline: Duration::from_secs(30),
+        }
     }
 
     async fn call(&self, interface: &str, function: &str, args: &str) -> Result<String, WaveError> {
-        let path = FunctionPath { interface: Some(interface.into()), function: function.into() };
-        wave::call(&self.graph, self.importer, &path, args, Instant::now() + self.deadline).await
+        let path = FunctionPath {
+            interface: Some(interface.into()),
+            function: function.into(),
+        };
+        wave::call(
+            &self.graph,
+            self.importer,
+            &path,
+            args,
+            Instant::now() + self.deadline,
+        )
+        .await
     }
 }
 
@@ -83,7 +120,8 @@ fn unit(
     limits: UnitLimits,
     permits: Option<Arc<Semaphore>>,
 ) -> UnitSpec {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/guests/build/{name}.wasm"));
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/guests/build/{name}.wasm"));
     let bytes = std::fs::read(&path)
         .unwrap_or_else(|e| panic!("{}: {e}; `cargo xtask guests` builds it", path.display()));
     let world = World::read(&bytes).unwrap();
@@ -91,7 +129,9 @@ fn unit(
         .imports
         .iter()
         .map(|import| {
-            let linked = link.as_ref().filter(|l| l.exports.iter().any(|(i, _)| *i == import.name));
+            let linked = link
+                .as_ref()
+                .filter(|l| l.exports.iter().any(|(i, _)| *i == import.name));
             ImportSpec {
                 name: import.name.clone(),
                 member: 0,
@@ -114,7 +154,10 @@ fn unit(
         name: name.into(),
         bytes: bytes.into(),
         concurrency: false,
-        members: vec![Member { identity: Arc::new(identity), permits }],
+        members: vec![Member {
+            identity: Arc::new(identity),
+            permits,
+        }],
         imports,
         limits,
         grants: UnitGrants::default(),
@@ -143,8 +186,16 @@ async fn every_value_type_crosses() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_callees_resources_are_used_and_dropped() {
-    let pair = Pair::new("resources-user", "resources", "t:resources/counters", Options::default());
-    let transcript = pair.call("t:resources/run", "transcript", "()").await.unwrap();
+    let pair = Pair::new(
+        "resources-user",
+        "resources",
+        "t:resources/counters",
+        Options::default(),
+    );
+    let transcript = pair
+        .call("t:resources/run", "transcript", "()")
+        .await
+        .unwrap();
     insta::assert_snapshot!(transcript.replace("\", \"", "\",\n\""));
 }
 
@@ -158,9 +209,17 @@ async fn scope_says_how_long_a_callee_lives() {
         (Scope::Shared, 1, ["1", "2", "3"]),
     ];
     for (scope, reuse, want) in table {
-        let pair = ops(Options { scope, reuse, ..Options::default() });
+        let pair = ops(Options {
+            scope,
+            reuse,
+            ..Options::default()
+        });
         for want in want {
-            assert_eq!(pair.call(RUN, "call-counter", "()").await.unwrap(), want, "{scope:?}, {reuse}");
+            assert_eq!(
+                pair.call(RUN, "call-counter", "()").await.unwrap(),
+                want,
+                "{scope:?}, {reuse}"
+            );
         }
         pair.graph.retire().await;
     }
@@ -170,13 +229,19 @@ async fn scope_says_how_long_a_callee_lives() {
 async fn a_callees_trap_names_it() {
     let pair = ops(Options::default());
     let text = trap(pair.call(RUN, "call-trap", "()").await);
-    assert!(text.contains("link `caller` -> `ops` (`t:bench/ops.trap`, local)"), "{text}");
+    assert!(
+        text.contains("link `caller` -> `ops` (`t:bench/ops.trap`, local)"),
+        "{text}"
+    );
     assert!(text.contains("component `ops`"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shared_callee_that_trapped_is_replaced() {
-    let pair = ops(Options { scope: Scope::Shared, ..Options::default() });
+    let pair = ops(Options {
+        scope: Scope::Shared,
+        ..Options::default()
+    });
     assert_eq!(pair.call(RUN, "call-counter", "()").await.unwrap(), "1");
     trap(pair.call(RUN, "call-trap", "()").await);
     assert_eq!(pair.call(RUN, "call-counter", "()").await.unwrap(), "1");
@@ -186,9 +251,15 @@ async fn a_shared_callee_that_trapped_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_links_timeout_stops_a_runaway_callee() {
     let timeout = Some(Duration::from_millis(50));
-    let pair = ops(Options { timeout, ..Options::default() });
+    let pair = ops(Options {
+        timeout,
+        ..Options::default()
+    });
     let text = trap(pair.call(RUN, "call-spin", "()").await);
-    assert!(text.contains("`ops`") && text.contains("the deadline passed"), "{text}");
+    assert!(
+        text.contains("`ops`") && text.contains("the deadline passed"),
+        "{text}"
+    );
     assert_eq!(pair.call(RUN, "call-add", "(1, 2)").await.unwrap(), "3");
 }
 
@@ -202,7 +273,10 @@ async fn the_callers_deadline_reaches_the_callee() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_components_memory_is_limited() {
-    let pair = ops(Options { memory: Some(16 << 20), ..Options::default() });
+    let pair = ops(Options {
+        memory: Some(16 << 20),
+        ..Options::default()
+    });
     assert_eq!(pair.call(RUN, "call-grow", "(4)").await.unwrap(), "ok(4)");
     let refused = pair.call(RUN, "call-grow", "(32)").await.unwrap();
     assert!(refused.starts_with("err("), "{refused}");
@@ -211,11 +285,21 @@ async fn a_components_memory_is_limited() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_instances_run_than_allowed() {
     let permits = Arc::new(Semaphore::new(1));
-    let mut pair = ops(Options { instances: Some(permits.clone()), ..Options::default() });
+    let mut pair = ops(Options {
+        instances: Some(permits.clone()),
+        ..Options::default()
+    });
     let busy = permits.acquire_owned().await.unwrap();
     pair.deadline = Duration::from_millis(50);
-    let text = pair.call(RUN, "call-add", "(1, 2)").await.unwrap_err().to_string();
-    assert!(text.contains("all instances of `ops` stayed busy"), "{text}");
+    let text = pair
+        .call(RUN, "call-add", "(1, 2)")
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("all instances of `ops` stayed busy"),
+        "{text}"
+    );
     drop(busy);
     pair.deadline = Duration::from_secs(30);
     assert_eq!(pair.call(RUN, "call-add", "(1, 2)").await.unwrap(), "3");
@@ -225,13 +309,28 @@ async fn no_more_instances_run_than_allowed() {
 async fn arguments_from_text_are_checked() {
     let pair = ops(Options::default());
     for (function, args, want) in [
-        ("call-add", "(1)", "the function is `call-add: func(u32, u32) -> u32`"),
-        ("call-add", "(1, \"a\")", "the function is `call-add: func(u32, u32) -> u32`"),
+        (
+            "call-add",
+            "(1)",
+            "the function is `call-add: func(u32, u32) -> u32`",
+        ),
+        (
+            "call-add",
+            "(1, \"a\")",
+            "the function is `call-add: func(u32, u32) -> u32`",
+        ),
         ("call-add", "(1, 2", "call-add"),
         ("missing", "()", "exports no function `t:bench/run#missing`"),
     ] {
-        let error = pair.call(RUN, function, args).await.unwrap_err().to_string();
+        let error = pair
+            .call(RUN, function, args)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(want), "{error}");
     }
-    assert_eq!(pair.call(RUN, "call-greet", "(\"you\")").await.unwrap(), "\"hello, you\"");
+    assert_eq!(
+        pair.call(RUN, "call-greet", "(\"you\")").await.unwrap(),
+        "\"hello, you\""
+    );
 }

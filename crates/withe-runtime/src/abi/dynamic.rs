@@ -39,7 +39,8 @@ pub(crate) fn call(
 /// Reads one value of type `ty`.
 pub(crate) fn decode(ty: &Type, r: &mut Reader<'_>, handles: &[ResourceAny]) -> Result<Val> {
     let boxed = |ty: Option<Type>, r: &mut Reader<'_>| -> Result<Option<Box<Val>>> {
-        ty.map(|ty| decode(&ty, r, handles).map(Box::new)).transpose()
+        ty.map(|ty| decode(&ty, r, handles).map(Box::new))
+            .transpose()
     };
     Ok(match ty {
         Type::Bool => Val::Bool(r.bool()?),
@@ -57,14 +58,25 @@ pub(crate) fn decode(ty: &Type, r: &mut Reader<'_>, handles: &[ResourceAny]) -> 
         Type::String => Val::String(r.str()?.to_owned()),
         Type::List(list) => {
             let n = r.count(1)?;
-            Val::List((0..n).map(|_| decode(&list.ty(), r, handles)).collect::<Result<_>>()?)
+            Val::List(
+                (0..n)
+                    .map(|_| decode(&list.ty(), r, handles))
+                    .collect::<Result<_>>()?,
+            )
         }
         Type::FixedLengthList(list) => Val::FixedLengthList(
-            (0..list.len()).map(|_| decode(&list.ty(), r, handles)).collect::<Result<_>>()?,
+            (0..list.len())
+                .map(|_| decode(&list.ty(), r, handles))
+                .collect::<Result<_>>()?,
         ),
         Type::Map(map) => {
             let n = r.count(2)?;
-            let entry = |_| Ok((decode(&map.key(), r, handles)?, decode(&map.value(), r, handles)?));
+            let entry = |_| {
+                Ok((
+                    decode(&map.key(), r, handles)?,
+                    decode(&map.value(), r, handles)?,
+                ))
+            };
             Val::Map((0..n).map(entry).collect::<Result<_>>()?)
         }
         Type::Record(record) => Val::Record(
@@ -73,17 +85,28 @@ pub(crate) fn decode(ty: &Type, r: &mut Reader<'_>, handles: &[ResourceAny]) -> 
                 .map(|f| Ok((f.name.to_owned(), decode(&f.ty, r, handles)?)))
                 .collect::<Result<_>>()?,
         ),
-        Type::Tuple(tuple) => {
-            Val::Tuple(tuple.types().map(|ty| decode(&ty, r, handles)).collect::<Result<_>>()?)
-        }
+        Type::Tuple(tuple) => Val::Tuple(
+            tuple
+                .types()
+                .map(|ty| decode(&ty, r, handles))
+                .collect::<Result<_>>()?,
+        ),
         Type::Variant(variant) => {
             let index = r.case(variant.cases().len())? as usize;
-            let case = variant.cases().nth(index).ok_or_else(|| format_err!("no case {index}"))?;
+            let case = variant
+                .cases()
+                .nth(index)
+                .ok_or_else(|| format_err!("no case {index}"))?;
             Val::Variant(case.name.to_owned(), boxed(case.ty, r)?)
         }
         Type::Enum(ty) => {
             let index = r.case(ty.names().len())? as usize;
-            Val::Enum(ty.names().nth(index).ok_or_else(|| format_err!("no case {index}"))?.to_owned())
+            Val::Enum(
+                ty.names()
+                    .nth(index)
+                    .ok_or_else(|| format_err!("no case {index}"))?
+                    .to_owned(),
+            )
         }
         Type::Option(option) => {
             let some = r.bool()?;
@@ -96,11 +119,22 @@ pub(crate) fn decode(ty: &Type, r: &mut Reader<'_>, handles: &[ResourceAny]) -> 
         Type::Flags(flags) => {
             let bytes = r.raw(flags.names().len().div_ceil(8))?;
             let set = |(i, _): &(usize, &str)| bytes[i / 8] & 1 << (i % 8) != 0;
-            Val::Flags(flags.names().enumerate().filter(set).map(|(_, name)| name.to_owned()).collect())
+            Val::Flags(
+                flags
+                    .names()
+                    .enumerate()
+                    .filter(set)
+                    .map(|(_, name)| name.to_owned())
+                    .collect(),
+            )
         }
         Type::Own(_) | Type::Borrow(_) => {
             let index = r.handle_index()?;
-            Val::Resource(*handles.get(index).ok_or_else(|| format_err!("no handle {index}"))?)
+            Val::Resource(
+                *handles
+                    .get(index)
+                    .ok_or_else(|| format_err!("no handle {index}"))?,
+            )
         }
         Type::Future(_) | Type::Stream(_) | Type::ErrorContext => {
             bail!("streams, futures and error contexts do not cross this binding")
@@ -109,7 +143,12 @@ pub(crate) fn decode(ty: &Type, r: &mut Reader<'_>, handles: &[ResourceAny]) -> 
 }
 
 /// Writes one value of type `ty`; its resources go to `handles`.
-pub(crate) fn encode(ty: &Type, value: &Val, w: &mut Writer, handles: &mut Vec<ResourceAny>) -> Result<()> {
+pub(crate) fn encode(
+    ty: &Type,
+    value: &Val,
+    w: &mut Writer,
+    handles: &mut Vec<ResourceAny>,
+) -> Result<()> {
     match (ty, value) {
         (_, Val::Bool(v)) => w.byte(u8::from(*v)),
         (_, Val::S8(v)) => w.byte(*v as u8),
@@ -126,10 +165,12 @@ pub(crate) fn encode(ty: &Type, value: &Val, w: &mut Writer, handles: &mut Vec<R
         (_, Val::String(v)) => w.counted(v.as_bytes()),
         (Type::List(ty), Val::List(list)) => {
             w.unsigned(list.len() as u64);
-            list.iter().try_for_each(|v| encode(&ty.ty(), v, w, handles))?;
+            list.iter()
+                .try_for_each(|v| encode(&ty.ty(), v, w, handles))?;
         }
         (Type::FixedLengthList(ty), Val::FixedLengthList(list)) => {
-            list.iter().try_for_each(|v| encode(&ty.ty(), v, w, handles))?;
+            list.iter()
+                .try_for_each(|v| encode(&ty.ty(), v, w, handles))?;
         }
         (Type::Map(ty), Val::Map(entries)) => {
             w.unsigned(entries.len() as u64);
@@ -144,7 +185,9 @@ pub(crate) fn encode(ty: &Type, value: &Val, w: &mut Writer, handles: &mut Vec<R
             }
         }
         (Type::Tuple(ty), Val::Tuple(values)) => {
-            ty.types().zip(values).try_for_each(|(ty, v)| encode(&ty, v, w, handles))?;
+            ty.types()
+                .zip(values)
+                .try_for_each(|(ty, v)| encode(&ty, v, w, handles))?;
         }
         (Type::Variant(ty), Val::Variant(name, payload)) => {
             let (index, case) = find(ty.cases().enumerate(), |(_, c)| c.name == name)?;
@@ -190,10 +233,15 @@ pub(crate) fn encode(ty: &Type, value: &Val, w: &mut Writer, handles: &mut Vec<R
 }
 
 fn find<T>(mut cases: impl Iterator<Item = T>, is: impl Fn(&T) -> bool) -> Result<T> {
-    cases.find(|case| is(case)).ok_or_else(|| format_err!("a case that the type does not have"))
+    cases
+        .find(|case| is(case))
+        .ok_or_else(|| format_err!("a case that the type does not have"))
 }
 
 fn array<const N: usize>(r: &mut Reader<'_>) -> Result<[u8; N]> {
     // `raw` gives exactly `N` bytes.
-    Ok(*r.raw(N)?.first_chunk().ok_or(withe_rpc::DecodeError::Truncated)?)
+    Ok(*r
+        .raw(N)?
+        .first_chunk()
+        .ok_or(withe_rpc::DecodeError::Truncated)?)
 }

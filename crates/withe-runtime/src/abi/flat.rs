@@ -39,7 +39,10 @@ fn add(a: usize, b: usize) -> usize {
 
 fn count(ty: &Type) -> usize {
     let widest = |payloads: &mut dyn Iterator<Item = Option<Type>>| {
-        add(1, payloads.flatten().map(|ty| count(&ty)).max().unwrap_or(0))
+        add(
+            1,
+            payloads.flatten().map(|ty| count(&ty)).max().unwrap_or(0),
+        )
     };
     match ty {
         Type::Bool
@@ -61,7 +64,9 @@ fn count(ty: &Type) -> usize {
         | Type::Stream(_)
         | Type::ErrorContext => 1,
         Type::String | Type::List(_) | Type::Map(_) => 2,
-        Type::FixedLengthList(list) => (count(&list.ty()) * list.len().min(17) as usize).min(MAX_FLAT + 1),
+        Type::FixedLengthList(list) => {
+            (count(&list.ty()) * list.len().min(17) as usize).min(MAX_FLAT + 1)
+        }
         Type::Record(r) => r.fields().fold(0, |n, f| add(n, count(&f.ty))),
         Type::Tuple(t) => t.types().fold(0, |n, ty| add(n, count(&ty))),
         Type::Variant(v) => widest(&mut v.cases().map(|c| c.ty)),

@@ -57,7 +57,10 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
     }
 
     fn finish<const N: usize>(self) -> Values<H, N> {
-        Values { bytes: self.out.finish().bytes, handles: self.handles }
+        Values {
+            bytes: self.out.finish().bytes,
+            handles: self.handles,
+        }
     }
 
     /// Lifts a value passed as core values.
@@ -112,11 +115,15 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
             }
             InterfaceType::Option(i) => {
                 let ty = &self.types[i];
-                self.flat_case(ty.abi.flat_count, src, |out, case| two_cases(out, case, None, Some(ty.ty)))?;
+                self.flat_case(ty.abi.flat_count, src, |out, case| {
+                    two_cases(out, case, None, Some(ty.ty))
+                })?;
             }
             InterfaceType::Result(i) => {
                 let ty = &self.types[i];
-                self.flat_case(ty.abi.flat_count, src, |out, case| two_cases(out, case, ty.ok, ty.err))?;
+                self.flat_case(ty.abi.flat_count, src, |out, case| {
+                    two_cases(out, case, ty.ok, ty.err)
+                })?;
             }
             InterfaceType::Enum(i) => {
                 let case = next(src)?.get_u32();
@@ -134,7 +141,9 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
                 let index = next(src)?.get_u32();
                 self.handle(ty, index)?;
             }
-            InterfaceType::Future(_) | InterfaceType::Stream(_) | InterfaceType::ErrorContext(_) => {
+            InterfaceType::Future(_)
+            | InterfaceType::Stream(_)
+            | InterfaceType::ErrorContext(_) => {
                 return Err(unsupported());
             }
         }
@@ -168,7 +177,9 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
             InterfaceType::Bool => self.out.byte(u8::from(self.bytes::<1>(at)?[0] != 0)),
             InterfaceType::S8 | InterfaceType::U8 => self.out.byte(self.bytes::<1>(at)?[0]),
             InterfaceType::S16 => self.out.signed(i16::from_le_bytes(self.bytes(at)?).into()),
-            InterfaceType::U16 => self.out.unsigned(u16::from_le_bytes(self.bytes(at)?).into()),
+            InterfaceType::U16 => self
+                .out
+                .unsigned(u16::from_le_bytes(self.bytes(at)?).into()),
             InterfaceType::S32 => self.out.signed(i32::from_le_bytes(self.bytes(at)?).into()),
             InterfaceType::U32 => self.out.unsigned(u64::from(self.u32(at)?)),
             InterfaceType::S64 => self.out.signed(i64::from_le_bytes(self.bytes(at)?)),
@@ -242,7 +253,9 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
                 let index = self.u32(at)?;
                 self.handle(ty, index)?;
             }
-            InterfaceType::Future(_) | InterfaceType::Stream(_) | InterfaceType::ErrorContext(_) => {
+            InterfaceType::Future(_)
+            | InterfaceType::Stream(_)
+            | InterfaceType::ErrorContext(_) => {
                 return Err(unsupported());
             }
         }
@@ -277,12 +290,7 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
         self.elements(element, ptr, len)
     }
 
-    fn map(
-        &mut self,
-        ty: TypeMapIndex,
-        ptr: usize,
-        len: usize,
-    ) -> Result<()> {
+    fn map(&mut self, ty: TypeMapIndex, ptr: usize, len: usize) -> Result<()> {
         let ty = &self.types[ty];
         let size = ty.entry_abi.size32 as usize;
         self.check_range(ptr, len, size, ty.entry_abi.align32 as usize)?;
@@ -297,17 +305,30 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
     /// Lifts `len` elements that stand one behind the other.
     fn elements(&mut self, element: InterfaceType, ptr: usize, len: usize) -> Result<()> {
         let size = self.types.canonical_abi(&element).size32 as usize;
-        let Some(all) = self.memory.get(ptr..ptr + size * len) else { bail!("list out of bounds") };
+        let Some(all) = self.memory.get(ptr..ptr + size * len) else {
+            bail!("list out of bounds")
+        };
         match element {
             // Encoded as they lie in memory.
-            InterfaceType::U8 | InterfaceType::S8 | InterfaceType::Float32 | InterfaceType::Float64 => {
+            InterfaceType::U8
+            | InterfaceType::S8
+            | InterfaceType::Float32
+            | InterfaceType::Float64 => {
                 self.out.raw(all);
             }
-            InterfaceType::U16 => self.scalars(all, |out, b| out.unsigned(u16::from_le_bytes(b).into())),
-            InterfaceType::U32 => self.scalars(all, |out, b| out.unsigned(u32::from_le_bytes(b).into())),
+            InterfaceType::U16 => {
+                self.scalars(all, |out, b| out.unsigned(u16::from_le_bytes(b).into()))
+            }
+            InterfaceType::U32 => {
+                self.scalars(all, |out, b| out.unsigned(u32::from_le_bytes(b).into()))
+            }
             InterfaceType::U64 => self.scalars(all, |out, b| out.unsigned(u64::from_le_bytes(b))),
-            InterfaceType::S16 => self.scalars(all, |out, b| out.signed(i16::from_le_bytes(b).into())),
-            InterfaceType::S32 => self.scalars(all, |out, b| out.signed(i32::from_le_bytes(b).into())),
+            InterfaceType::S16 => {
+                self.scalars(all, |out, b| out.signed(i16::from_le_bytes(b).into()))
+            }
+            InterfaceType::S32 => {
+                self.scalars(all, |out, b| out.signed(i32::from_le_bytes(b).into()))
+            }
             InterfaceType::S64 => self.scalars(all, |out, b| out.signed(i64::from_le_bytes(b))),
             _ => {
                 for i in 0..len {
@@ -333,10 +354,15 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
                 self.out.counted(bytes);
             }
             StringEncoding::Utf16 => self.utf16(ptr, len)?,
-            StringEncoding::CompactUtf16 if len & UTF16_TAG != 0 => self.utf16(ptr, len ^ UTF16_TAG)?,
+            StringEncoding::CompactUtf16 if len & UTF16_TAG != 0 => {
+                self.utf16(ptr, len ^ UTF16_TAG)?
+            }
             StringEncoding::CompactUtf16 => {
                 self.check_range(ptr, len, 1, 2)?;
-                let text: String = self.memory[ptr..ptr + len].iter().map(|b| char::from(*b)).collect();
+                let text: String = self.memory[ptr..ptr + len]
+                    .iter()
+                    .map(|b| char::from(*b))
+                    .collect();
                 self.out.counted(text.as_bytes());
             }
         }
@@ -346,14 +372,16 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
     fn utf16(&mut self, ptr: usize, units: usize) -> Result<()> {
         self.check_range(ptr, units, 2, 2)?;
         let units = self.memory[ptr..ptr + 2 * units].as_chunks::<2>().0;
-        let text: String =
-            char::decode_utf16(units.iter().map(|u| u16::from_le_bytes(*u))).collect::<Result<_, _>>()?;
+        let text: String = char::decode_utf16(units.iter().map(|u| u16::from_le_bytes(*u)))
+            .collect::<Result<_, _>>()?;
         self.out.counted(text.as_bytes());
         Ok(())
     }
 
     fn char(&mut self, code: u32) -> Result<()> {
-        let Some(c) = char::from_u32(code) else { bail!("{code:#x} is not a character") };
+        let Some(c) = char::from_u32(code) else {
+            bail!("{code:#x} is not a character")
+        };
         self.out.char(c);
         Ok(())
     }
@@ -400,7 +428,8 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
 }
 
 fn next<'a>(src: &mut slice::Iter<'a, ValRaw>) -> Result<&'a ValRaw> {
-    src.next().ok_or_else(|| format_err!("fewer core values than the type takes"))
+    src.next()
+        .ok_or_else(|| format_err!("fewer core values than the type takes"))
 }
 
 fn flat_pair(src: &mut slice::Iter<'_, ValRaw>) -> Result<(usize, usize)> {

@@ -50,7 +50,11 @@ struct Lowerer<'a, 'b, 'c, T: 'static, H> {
 
 impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
     fn new<const N: usize>(values: &'a Values<H, N>, cx: &'b mut LowerContext<'c, T>) -> Self {
-        Self { cx, input: Reader::from_bytes(&values.bytes), handles: &values.handles }
+        Self {
+            cx,
+            input: Reader::from_bytes(&values.bytes),
+            handles: &values.handles,
+        }
     }
 
     /// Lowers a value passed as core values.
@@ -122,7 +126,12 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
             InterfaceType::Option(i) => {
                 let ty = &self.cx.types[i];
                 let some = self.input.bool()?;
-                return self.flat_case(u32::from(some), some.then_some(ty.ty), ty.abi.flat_count, dst);
+                return self.flat_case(
+                    u32::from(some),
+                    some.then_some(ty.ty),
+                    ty.abi.flat_count,
+                    dst,
+                );
             }
             InterfaceType::Result(i) => {
                 let ty = &self.cx.types[i];
@@ -139,7 +148,9 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
                 }
                 return Ok(());
             }
-            InterfaceType::Future(_) | InterfaceType::Stream(_) | InterfaceType::ErrorContext(_) => {
+            InterfaceType::Future(_)
+            | InterfaceType::Stream(_)
+            | InterfaceType::ErrorContext(_) => {
                 return Err(unsupported());
             }
         };
@@ -173,9 +184,13 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
             InterfaceType::Bool => *self.cx.get(at) = [u8::from(self.input.bool()?)],
             InterfaceType::S8 | InterfaceType::U8 => *self.cx.get(at) = [self.input.byte()?],
             InterfaceType::S16 => *self.cx.get(at) = (self.input.signed(16)? as i16).to_le_bytes(),
-            InterfaceType::U16 => *self.cx.get(at) = (self.input.unsigned(16)? as u16).to_le_bytes(),
+            InterfaceType::U16 => {
+                *self.cx.get(at) = (self.input.unsigned(16)? as u16).to_le_bytes()
+            }
             InterfaceType::S32 => *self.cx.get(at) = (self.input.signed(32)? as i32).to_le_bytes(),
-            InterfaceType::U32 => *self.cx.get(at) = (self.input.unsigned(32)? as u32).to_le_bytes(),
+            InterfaceType::U32 => {
+                *self.cx.get(at) = (self.input.unsigned(32)? as u32).to_le_bytes()
+            }
             InterfaceType::S64 => *self.cx.get(at) = self.input.signed(64)?.to_le_bytes(),
             InterfaceType::U64 => *self.cx.get(at) = self.input.unsigned(64)?.to_le_bytes(),
             InterfaceType::Float32 => *self.cx.get(at) = self.array::<4>()?,
@@ -221,7 +236,12 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
             InterfaceType::Result(i) => {
                 let ty = &self.cx.types[i];
                 let err = self.input.bool()?;
-                self.store_case(u32::from(err), if err { ty.err } else { ty.ok }, &ty.info, at)?;
+                self.store_case(
+                    u32::from(err),
+                    if err { ty.err } else { ty.ok },
+                    &ty.info,
+                    at,
+                )?;
             }
             InterfaceType::Enum(i) => {
                 let ty = &self.cx.types[i];
@@ -241,7 +261,9 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
             InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
                 *self.cx.get(at) = self.handle(ty)?.to_le_bytes();
             }
-            InterfaceType::Future(_) | InterfaceType::Stream(_) | InterfaceType::ErrorContext(_) => {
+            InterfaceType::Future(_)
+            | InterfaceType::Stream(_)
+            | InterfaceType::ErrorContext(_) => {
                 return Err(unsupported());
             }
         }
@@ -286,10 +308,7 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
         Ok((ptr, len))
     }
 
-    fn map(
-        &mut self,
-        ty: TypeMapIndex,
-    ) -> Result<(usize, usize)> {
+    fn map(&mut self, ty: TypeMapIndex) -> Result<(usize, usize)> {
         let types = self.cx.types;
         let ty = &types[ty];
         let len = self.input.count(2)?;
@@ -310,15 +329,26 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
     fn elements(&mut self, element: InterfaceType, ptr: usize, len: usize) -> Result<()> {
         let size = self.cx.types.canonical_abi(&element).size32 as usize;
         match element {
-            InterfaceType::U8 | InterfaceType::S8 | InterfaceType::Float32 | InterfaceType::Float64 => {
+            InterfaceType::U8
+            | InterfaceType::S8
+            | InterfaceType::Float32
+            | InterfaceType::Float64 => {
                 let bytes = self.input.raw(size * len)?;
                 self.cx.as_slice_mut()[ptr..][..bytes.len()].copy_from_slice(bytes);
             }
-            InterfaceType::U16 => self.scalars(ptr, len, |r| Ok((r.unsigned(16)? as u16).to_le_bytes()))?,
-            InterfaceType::U32 => self.scalars(ptr, len, |r| Ok((r.unsigned(32)? as u32).to_le_bytes()))?,
+            InterfaceType::U16 => {
+                self.scalars(ptr, len, |r| Ok((r.unsigned(16)? as u16).to_le_bytes()))?
+            }
+            InterfaceType::U32 => {
+                self.scalars(ptr, len, |r| Ok((r.unsigned(32)? as u32).to_le_bytes()))?
+            }
             InterfaceType::U64 => self.scalars(ptr, len, |r| Ok(r.unsigned(64)?.to_le_bytes()))?,
-            InterfaceType::S16 => self.scalars(ptr, len, |r| Ok((r.signed(16)? as i16).to_le_bytes()))?,
-            InterfaceType::S32 => self.scalars(ptr, len, |r| Ok((r.signed(32)? as i32).to_le_bytes()))?,
+            InterfaceType::S16 => {
+                self.scalars(ptr, len, |r| Ok((r.signed(16)? as i16).to_le_bytes()))?
+            }
+            InterfaceType::S32 => {
+                self.scalars(ptr, len, |r| Ok((r.signed(32)? as i32).to_le_bytes()))?
+            }
             InterfaceType::S64 => self.scalars(ptr, len, |r| Ok(r.signed(64)?.to_le_bytes()))?,
             _ => {
                 for i in 0..len {
@@ -335,7 +365,9 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
         len: usize,
         read: impl Fn(&mut Reader<'a>) -> Result<[u8; N], DecodeError>,
     ) -> Result<()> {
-        let slots = self.cx.as_slice_mut()[ptr..][..N * len].as_chunks_mut::<N>().0;
+        let slots = self.cx.as_slice_mut()[ptr..][..N * len]
+            .as_chunks_mut::<N>()
+            .0;
         for slot in slots {
             *slot = read(&mut self.input)?;
         }
@@ -361,12 +393,18 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         // `raw` gives exactly `N` bytes.
-        Ok(*self.input.raw(N)?.first_chunk().ok_or(DecodeError::Truncated)?)
+        Ok(*self
+            .input
+            .raw(N)?
+            .first_chunk()
+            .ok_or(DecodeError::Truncated)?)
     }
 }
 
 fn put(dst: &mut Slots<'_>, value: ValRaw) -> Result<()> {
-    dst.next().ok_or_else(|| format_err!("more core values than the type takes"))?.write(value);
+    dst.next()
+        .ok_or_else(|| format_err!("more core values than the type takes"))?
+        .write(value);
     Ok(())
 }
 

@@ -32,7 +32,10 @@
 //!
 //! The pinned Wasmtime minor version, and a test that compares this module with `Val` on generated
 //! types, guard against drift.
-#![allow(unsafe_code, reason = "implements Wasmtime's unsafe traits; see the module's documentation")]
+#![allow(
+    unsafe_code,
+    reason = "implements Wasmtime's unsafe traits; see the module's documentation"
+)]
 
 pub(crate) mod dynamic;
 mod flat;
@@ -67,13 +70,19 @@ impl<H, const N: usize> Values<H, N> {
 
 impl<const N: usize> From<Payload> for Values<HandleRef, N> {
     fn from(p: Payload) -> Self {
-        Self { bytes: p.bytes, handles: p.handles }
+        Self {
+            bytes: p.bytes,
+            handles: p.handles,
+        }
     }
 }
 
 impl<const N: usize> From<Values<HandleRef, N>> for Payload {
     fn from(v: Values<HandleRef, N>) -> Self {
-        Payload { bytes: v.bytes, handles: v.handles }
+        Payload {
+            bytes: v.bytes,
+            handles: v.handles,
+        }
     }
 }
 
@@ -94,9 +103,10 @@ impl GuestHandle for HandleRef {
                 let (id, _dtor, _instance) = cx.guest_resource_lift_own(table, index)?;
                 Ok(Self { id, own: true })
             }
-            InterfaceType::Borrow(table) => {
-                Ok(Self { id: cx.guest_resource_lift_borrow(table, index)?, own: false })
-            }
+            InterfaceType::Borrow(table) => Ok(Self {
+                id: cx.guest_resource_lift_borrow(table, index)?,
+                own: false,
+            }),
             _ => Err(not_a_handle()),
         }
     }
@@ -132,8 +142,13 @@ fn not_a_handle() -> wasmtime::Error {
 unsafe impl<H: GuestHandle, const N: usize> ComponentType for Values<H, N> {
     type Lower = [ValRaw; N];
 
-    const ABI: CanonicalAbiInfo =
-        CanonicalAbiInfo { size32: 0, align32: 1, size64: 0, align64: 1, flat_count: None };
+    const ABI: CanonicalAbiInfo = CanonicalAbiInfo {
+        size32: 0,
+        align32: 1,
+        size64: 0,
+        align64: 1,
+        flat_count: None,
+    };
 
     fn typecheck(_ty: &InterfaceType, _types: &InstanceType<'_>) -> Result<()> {
         Ok(())
@@ -159,7 +174,10 @@ unsafe impl<H: GuestHandle, const N: usize> Lift for Values<H, N> {
         bytes: &[u8],
     ) -> Result<Self> {
         // `bytes` is empty, as the declared size is 0, but it starts where the values do.
-        let offset = bytes.as_ptr().addr().wrapping_sub(cx.memory().as_ptr().addr());
+        let offset = bytes
+            .as_ptr()
+            .addr()
+            .wrapping_sub(cx.memory().as_ptr().addr());
         lift::from_memory(cx, ty, offset)
     }
 }

@@ -84,8 +84,9 @@ enum Ty {
     Flags(usize),
 }
 
-const SCALARS: &[&str] =
-    &["bool", "u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64", "char", "string"];
+const SCALARS: &[&str] = &[
+    "bool", "u8", "s8", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64", "char", "string",
+];
 
 impl Ty {
     fn random(r: &mut Random, depth: usize) -> Self {
@@ -103,7 +104,9 @@ impl Ty {
             8 => Ty::Tuple((0..=r.below(4)).map(|_| Ty::random(r, depth - 1)).collect()),
             9 | 10 => Ty::Record((0..=r.below(6)).map(|_| Ty::random(r, depth - 1)).collect()),
             _ => Ty::Variant(
-                (0..=r.below(4)).map(|_| some(r).then(|| Ty::random(r, depth - 1))).collect(),
+                (0..=r.below(4))
+                    .map(|_| some(r).then(|| Ty::random(r, depth - 1)))
+                    .collect(),
             ),
         }
     }
@@ -131,7 +134,9 @@ impl Ty {
             Ty::Option(t) => format!("(option {})", t.wat(declared, n)),
             Ty::Result(ok, err) => {
                 let ok = ok.as_ref().map_or_else(String::new, |t| t.wat(declared, n));
-                let err = err.as_ref().map_or_else(String::new, |t| format!("(error {})", t.wat(declared, n)));
+                let err = err
+                    .as_ref()
+                    .map_or_else(String::new, |t| format!("(error {})", t.wat(declared, n)));
                 format!("(result {ok} {err})")
             }
             Ty::Tuple(types) => {
@@ -190,7 +195,9 @@ impl Ty {
             Ty::Scalar("string") | Ty::List(_) => vec![Core::I32, Core::I32],
             Ty::Scalar(_) | Ty::Enum(_) | Ty::Flags(_) => vec![Core::I32],
             Ty::Option(t) => union(vec![t.flat()]),
-            Ty::Result(ok, err) => union([ok, err].into_iter().flatten().map(|t| t.flat()).collect()),
+            Ty::Result(ok, err) => {
+                union([ok, err].into_iter().flatten().map(|t| t.flat()).collect())
+            }
             Ty::Tuple(types) | Ty::Record(types) => types.iter().flat_map(Ty::flat).collect(),
             Ty::Variant(cases) => union(cases.iter().flatten().map(Ty::flat).collect()),
         }
@@ -209,9 +216,13 @@ impl Ty {
             Ty::Scalar("s64") => w.signed(r.number() as i64),
             Ty::Scalar("f32") => w.raw(&(r.number() as u32).to_le_bytes()),
             Ty::Scalar("f64") => w.raw(&r.number().to_le_bytes()),
-            Ty::Scalar("char") => w.char(char::from_u32(r.number() as u32 % 0x11_0000).unwrap_or('é')),
+            Ty::Scalar("char") => {
+                w.char(char::from_u32(r.number() as u32 % 0x11_0000).unwrap_or('é'))
+            }
             Ty::Scalar(_) => {
-                let text: String = (0..r.below(9)).map(|_| ['a', 'é', '☃', '𝄞'][r.below(4)]).collect();
+                let text: String = (0..r.below(9))
+                    .map(|_| ['a', 'é', '☃', '𝄞'][r.below(4)])
+                    .collect();
                 w.counted(text.as_bytes());
             }
             Ty::List(t) => {
@@ -243,7 +254,11 @@ impl Ty {
             }
             Ty::Enum(cases) => w.unsigned(r.below(*cases) as u64),
             Ty::Flags(flags) => {
-                let bits = if *flags < 32 { r.next() as u32 & ((1 << flags) - 1) } else { r.next() as u32 };
+                let bits = if *flags < 32 {
+                    r.next() as u32 & ((1 << flags) - 1)
+                } else {
+                    r.next() as u32
+                };
                 w.raw(&bits.to_le_bytes()[..flags.div_ceil(8)]);
             }
         }
@@ -254,8 +269,14 @@ fn component(ty: &Ty) -> String {
     let mut declared = String::new();
     let t = ty.wat(&mut declared, &mut 0);
     let flat = ty.flat();
-    let params = if flat.len() > MAX_FLAT { "i32".into() } else { core(&flat) };
-    let gets: String = (0..params.split_whitespace().count()).map(|i| format!("local.get {i} ")).collect();
+    let params = if flat.len() > MAX_FLAT {
+        "i32".into()
+    } else {
+        core(&flat)
+    };
+    let gets: String = (0..params.split_whitespace().count())
+        .map(|i| format!("local.get {i} "))
+        .collect();
     format!(
         r#"(component
           {declared}
@@ -288,35 +309,62 @@ fn component(ty: &Ty) -> String {
           (func (export "fwd") (param "x" {t})
             (canon lift (core func $m "fwd") (memory $mem) (realloc $realloc))))"#
     )
-    .replace("(param i32 i32 $align i32) (param $size i32)", "(param i32) (param i32) (param $align i32) (param $size i32)")
+    .replace(
+        "(param i32 i32 $align i32) (param $size i32)",
+        "(param i32) (param i32) (param $align i32) (param $size i32)",
+    )
 }
 
 /// A graph for stores to belong to; it holds one component that does nothing.
 fn empty_graph(engines: &Engines) -> Arc<Graph> {
-    let identity =
-        Identity { application: "t".into(), component: "t".into(), config: Default::default(), env: vec![] };
+    let identity = Identity {
+        application: "t".into(),
+        component: "t".into(),
+        config: Default::default(),
+        env: vec![],
+    };
     let spec = UnitSpec {
         name: "t".into(),
         bytes: Arc::from(&b"(component)"[..]),
         concurrency: false,
-        members: vec![Member { identity: Arc::new(identity), permits: None }],
+        members: vec![Member {
+            identity: Arc::new(identity),
+            permits: None,
+        }],
         imports: vec![],
-        limits: UnitLimits { reuse: 1, ..UnitLimits::default() },
+        limits: UnitLimits {
+            reuse: 1,
+            ..UnitLimits::default()
+        },
         grants: UnitGrants::default(),
     };
     let bytes = wat::parse_bytes(&spec.bytes).unwrap().into_owned();
-    Graph::build(engines, vec![UnitSpec { bytes: bytes.into(), ..spec }], &|_| {}).unwrap()
+    Graph::build(
+        engines,
+        vec![UnitSpec {
+            bytes: bytes.into(),
+            ..spec
+        }],
+        &|_| {},
+    )
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_types_cross_as_wasmtimes_own_values_do() {
-    let engines = Engines::new(&EngineOptions { instances: 20, ..EngineOptions::default() }).unwrap();
+    let engines = Engines::new(&EngineOptions {
+        instances: 20,
+        ..EngineOptions::default()
+    })
+    .unwrap();
     let graph = empty_graph(&engines);
     for seed in 1..=150u64 {
         let mut r = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let ty = Ty::random(&mut r, 3);
         let text = component(&ty);
-        check(&engines, &graph, &ty, &text, &mut r).await.unwrap_or_else(|e| panic!("seed {seed}: {e:?}\n{text}"));
+        check(&engines, &graph, &ty, &text, &mut r)
+            .await
+            .unwrap_or_else(|e| panic!("seed {seed}: {e:?}\n{text}"));
     }
 }
 
@@ -330,7 +378,11 @@ async fn check(
     let engine = engines.get(false);
     let component = Component::new(engine, wat::parse_str(text)?)?;
     let shape = |name: &str| {
-        let ComponentItem::ComponentFunc(f) = component.component_type().get_export(engine, name).unwrap().ty
+        let ComponentItem::ComponentFunc(f) = component
+            .component_type()
+            .get_export(engine, name)
+            .unwrap()
+            .ty
         else {
             panic!("`{name}` is no function")
         };
@@ -344,7 +396,10 @@ async fn check(
     // Bound by hand, as `dispatch` would: the parameters' flat count must be exact.
     let (get, put) = (given.clone(), taken.clone());
     linker.root().func_wrap("get", move |_, (): ()| {
-        Ok(Values::<HandleRef, 1>::new(get.lock().unwrap().clone(), vec![]))
+        Ok(Values::<HandleRef, 1>::new(
+            get.lock().unwrap().clone(),
+            vec![],
+        ))
     })?;
     macro_rules! put {
         ($($n:literal)*) => {
@@ -365,7 +420,8 @@ async fn check(
     let mut store = Store::new(engine, State::new(graph.clone(), 0, deadline));
     store.set_epoch_deadline(u64::MAX / 2);
     let instance = linker.instantiate_async(&mut store, &component).await?;
-    let func = |store: &mut Store<State>, name: &str| -> Func { instance.get_func(store, name).unwrap() };
+    let func =
+        |store: &mut Store<State>, name: &str| -> Func { instance.get_func(store, name).unwrap() };
     let (run, fwd) = (func(&mut store, "run"), func(&mut store, "fwd"));
 
     for _ in 0..4 {
@@ -395,7 +451,10 @@ async fn check(
             let at = r.below(broken.len());
             broken[at] ^= 1 << r.below(8);
             broken.truncate(broken.len() - r.below(2));
-            if export_call(shape("fwd"))(&mut store, fwd, broken, vec![]).await.is_err() {
+            if export_call(shape("fwd"))(&mut store, fwd, broken, vec![])
+                .await
+                .is_err()
+            {
                 // The guest was being entered: it cannot be used again.
                 return Ok(());
             }

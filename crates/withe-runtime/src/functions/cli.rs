@@ -12,7 +12,11 @@ use crate::spec::Identity;
 use crate::state::State;
 
 /// `environment`: of WASI 0.2, or of 0.3, where one function has another name.
-pub(super) fn environment(linker: &mut LinkerInstance<'_, State>, who: Arc<Identity>, names: &[&str]) -> Result<()> {
+pub(super) fn environment(
+    linker: &mut LinkerInstance<'_, State>,
+    who: Arc<Identity>,
+    names: &[&str],
+) -> Result<()> {
     for name in names {
         match *name {
             "get-environment" => {
@@ -32,7 +36,11 @@ pub(super) fn environment(linker: &mut LinkerInstance<'_, State>, who: Arc<Ident
 }
 
 /// `stdout.get-stdout` or `stderr.get-stderr`.
-pub(super) fn output(linker: &mut LinkerInstance<'_, State>, function: &str, stream: LogStream) -> Result<()> {
+pub(super) fn output(
+    linker: &mut LinkerInstance<'_, State>,
+    function: &str,
+    stream: LogStream,
+) -> Result<()> {
     linker.func_wrap(function, move |mut cx, (): ()| {
         let stream: DynOutputStream = stream.p2_stream();
         let resource: Resource<DynOutputStream> = cx.data_mut().table.push(stream)?;

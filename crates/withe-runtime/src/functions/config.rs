@@ -11,7 +11,10 @@ use crate::state::State;
 /// Both interfaces' error; nothing here can fail, but the type is part of the signature.
 #[derive(ComponentType, Lower)]
 #[component(variant)]
-#[allow(dead_code, reason = "the configuration is in memory: reading it cannot fail")]
+#[allow(
+    dead_code,
+    reason = "the configuration is in memory: reading it cannot fail"
+)]
 enum Error {
     #[component(name = "upstream")]
     Upstream(String),
@@ -19,7 +22,11 @@ enum Error {
     Io(String),
 }
 
-pub(super) fn define(linker: &mut LinkerInstance<'_, State>, who: Arc<Identity>, names: &[&str]) -> Result<()> {
+pub(super) fn define(
+    linker: &mut LinkerInstance<'_, State>,
+    who: Arc<Identity>,
+    names: &[&str],
+) -> Result<()> {
     for name in names {
         let who = who.clone();
         match *name {
@@ -27,7 +34,11 @@ pub(super) fn define(linker: &mut LinkerInstance<'_, State>, who: Arc<Identity>,
                 Ok((Ok::<_, Error>(who.config.get(&key).cloned()),))
             })?,
             "get-all" => linker.func_wrap(name, move |_, (): ()| {
-                let all: Vec<_> = who.config.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+                let all: Vec<_> = who
+                    .config
+                    .iter()
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect();
                 Ok((Ok::<_, Error>(all),))
             })?,
             _ => {}

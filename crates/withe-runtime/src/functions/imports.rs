@@ -27,7 +27,11 @@ fn resource_type(member: usize) -> ResourceType {
 }
 
 /// Defines all that `unit` imports. Returns how many callees of scope `caller` an instance may have.
-pub(crate) fn define(linker: &mut Linker<State>, unit: &Compiled, all: &[Compiled]) -> Result<usize> {
+pub(crate) fn define(
+    linker: &mut Linker<State>,
+    unit: &Compiled,
+    all: &[Compiled],
+) -> Result<usize> {
     linker.allow_shadowing(true);
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
@@ -35,7 +39,11 @@ pub(crate) fn define(linker: &mut Linker<State>, unit: &Compiled, all: &[Compile
         wasmtime_wasi::p3::add_to_linker(linker)?;
         wasmtime_wasi_http::p3::add_to_linker(linker)?;
     }
-    let mut definer = Definer { unit, all, slots: HashMap::new() };
+    let mut definer = Definer {
+        unit,
+        all,
+        slots: HashMap::new(),
+    };
     let engine = unit.component.engine().clone();
     for (name, import) in unit.component.component_type().imports(&engine) {
         // Types and shared interfaces that only WASI's own functions mention may go unnamed.
@@ -65,17 +73,32 @@ struct Definer<'a> {
 }
 
 impl Definer<'_> {
-    fn interface(&mut self, linker: &mut Linker<State>, spec: &ImportSpec, ty: &ComponentInstance) -> Result<()> {
-        let name = spec.interface.as_deref().and_then(|name| name.parse::<InterfaceName>().ok());
+    fn interface(
+        &mut self,
+        linker: &mut Linker<State>,
+        spec: &ImportSpec,
+        ty: &ComponentInstance,
+    ) -> Result<()> {
+        let name = spec
+            .interface
+            .as_deref()
+            .and_then(|name| name.parse::<InterfaceName>().ok());
         match (&spec.source, &name) {
             (ImportSource::Links(links), Some(name)) if http::is_outgoing(name) => {
-                http::define_outgoing(&mut linker.instance(&spec.name)?, name, spec.member, links.clone())
+                http::define_outgoing(
+                    &mut linker.instance(&spec.name)?,
+                    name,
+                    spec.member,
+                    links.clone(),
+                )
             }
             (ImportSource::Links(links), _) => {
                 self.linked(&mut linker.instance(&spec.name)?, spec, links, ty)
             }
             (ImportSource::Host, Some(name)) => self.host(linker, spec, name, ty),
-            (ImportSource::Host, None) => bail!("nothing satisfies the imported interface `{}`", spec.name),
+            (ImportSource::Host, None) => {
+                bail!("nothing satisfies the imported interface `{}`", spec.name)
+            }
         }
     }
 
@@ -90,23 +113,42 @@ impl Definer<'_> {
         let who = self.identity(spec).clone();
         let engine = self.unit.component.engine();
         let functions: Vec<_> = ty.exports(engine).map(|(name, _)| name).collect();
-        let path = (name.namespace.as_str(), name.package.as_str(), name.interface.as_str());
-        let is_p2 = name.version.as_ref().is_some_and(|v| (v.major, v.minor) == (0, 2));
+        let path = (
+            name.namespace.as_str(),
+            name.package.as_str(),
+            name.interface.as_str(),
+        );
+        let is_p2 = name
+            .version
+            .as_ref()
+            .is_some_and(|v| (v.major, v.minor) == (0, 2));
         match path {
             ("wasi", "cli", "environment") => {
                 cli::environment(&mut linker.instance(&spec.name)?, who, &functions)
             }
-            ("wasi", "cli", "stdout") if is_p2 => {
-                cli::output(&mut linker.instance(&spec.name)?, "get-stdout", LogStream::stdout(who))
+            ("wasi", "cli", "stdout") if is_p2 => cli::output(
+                &mut linker.instance(&spec.name)?,
+                "get-stdout",
+                LogStream::stdout(who),
+            ),
+            ("wasi", "cli", "stderr") if is_p2 => cli::output(
+                &mut linker.instance(&spec.name)?,
+                "get-stderr",
+                LogStream::stderr(who),
+            ),
+            ("wasi", "config", _) => {
+                config::define(&mut linker.instance(&spec.name)?, who, &functions)
             }
-            ("wasi", "cli", "stderr") if is_p2 => {
-                cli::output(&mut linker.instance(&spec.name)?, "get-stderr", LogStream::stderr(who))
+            ("wasi", "logging", "logging") => {
+                logging::define(&mut linker.instance(&spec.name)?, who)
             }
-            ("wasi", "config", _) => config::define(&mut linker.instance(&spec.name)?, who, &functions),
-            ("wasi", "logging", "logging") => logging::define(&mut linker.instance(&spec.name)?, who),
             ("wasmcloud", "bus", "lattice") => {
                 let returns_result = name.version.as_ref().is_some_and(|v| v.major >= 2);
-                lattice::define(&mut linker.instance(&spec.name)?, spec.member, returns_result)
+                lattice::define(
+                    &mut linker.instance(&spec.name)?,
+                    spec.member,
+                    returns_result,
+                )
             }
             _ => Ok(()),
         }
@@ -127,18 +169,25 @@ impl Definer<'_> {
                     dispatch::define(linker, name, Shape::of(&ty), function)?;
                 }
                 ComponentItem::Resource(_) => {
-                    let drops: Vec<_> = links.iter().map(|link| self.resource_drop(spec, link)).collect();
+                    let drops: Vec<_> = links
+                        .iter()
+                        .map(|link| self.resource_drop(spec, link))
+                        .collect();
                     let drops: Arc<[ResourceDrop]> = drops.into();
-                    linker.resource_async(name, resource_type(spec.member), move |mut cx, rep| {
-                        let (route, id) = crate::link::split_handle(drops.len(), rep);
-                        let run = drops.get(route).map(|drop| drop.run(cx.data_mut(), id));
-                        Box::new(async move {
-                            match run {
-                                Some(run) => run.await,
-                                None => Ok(()),
-                            }
-                        })
-                    })?;
+                    linker.resource_async(
+                        name,
+                        resource_type(spec.member),
+                        move |mut cx, rep| {
+                            let (route, id) = crate::link::split_handle(drops.len(), rep);
+                            let run = drops.get(route).map(|drop| drop.run(cx.data_mut(), id));
+                            Box::new(async move {
+                                match run {
+                                    Some(run) => run.await,
+                                    None => Ok(()),
+                                }
+                            })
+                        },
+                    )?;
                 }
                 _ => {}
             }
@@ -154,9 +203,16 @@ impl Definer<'_> {
         ty: &ComponentFunc,
     ) -> Result<Arc<LinkFn>> {
         if ty.async_() && !self.unit.spec.concurrency {
-            bail!("`{name}` is async, but the component runs on the engine without concurrency support");
+            bail!(
+                "`{name}` is async, but the component runs on the engine without concurrency support"
+            );
         }
-        Ok(Arc::new(self.link_fn(spec, links, spec.interface.as_deref(), name)?))
+        Ok(Arc::new(self.link_fn(
+            spec,
+            links,
+            spec.interface.as_deref(),
+            name,
+        )?))
     }
 
     fn link_fn(
@@ -171,9 +227,18 @@ impl Definer<'_> {
         }
         let routes = links
             .iter()
-            .map(|link| Ok(Route { via: self.via(spec, link, function)?, link: link.clone() }))
+            .map(|link| {
+                Ok(Route {
+                    via: self.via(spec, link, function)?,
+                    link: link.clone(),
+                })
+            })
             .collect::<Result<Vec<_>>>()?;
-        let unversioned = interface.unwrap_or(function).split('@').next().unwrap_or_default();
+        let unversioned = interface
+            .unwrap_or(function)
+            .split('@')
+            .next()
+            .unwrap_or_default();
         Ok(LinkFn {
             name: interface.map_or_else(|| function.to_owned(), |i| format!("{i}.{function}")),
             interface: unversioned.to_owned(),
@@ -186,41 +251,62 @@ impl Definer<'_> {
     fn via(&mut self, spec: &ImportSpec, link: &Arc<LinkSpec>, function: &str) -> Result<Via> {
         match &link.target {
             LinkTarget::Unit(unit) => {
-                let export = link.exports.iter().find(|(import, _)| *import == spec.original);
+                let export = link
+                    .exports
+                    .iter()
+                    .find(|(import, _)| *import == spec.original);
                 let export = export.map(|(_, export)| export.as_str());
                 // A function of the world is exported under its own name.
                 let (interface, function) = match &spec.interface {
                     Some(_) => (export, function),
                     None => (None, export.unwrap_or(function)),
                 };
-                let target = export_of(self.all, &link.target, interface, function).ok_or_else(|| {
-                    format_err!(
-                        "`{}` exports no `{function}` in `{}`",
-                        link.target_name,
-                        interface.unwrap_or("its world")
-                    )
-                })?;
-                Ok(Via::Unit { unit: *unit, slot: self.slot(spec.member, link), export: target.clone() })
+                let target =
+                    export_of(self.all, &link.target, interface, function).ok_or_else(|| {
+                        format_err!(
+                            "`{}` exports no `{function}` in `{}`",
+                            link.target_name,
+                            interface.unwrap_or("its world")
+                        )
+                    })?;
+                Ok(Via::Unit {
+                    unit: *unit,
+                    slot: self.slot(spec.member, link),
+                    export: target.clone(),
+                })
             }
-            LinkTarget::Provider { provider, link: id, functions } => {
+            LinkTarget::Provider {
+                provider,
+                link: id,
+                functions,
+            } => {
                 let interface = spec.interface.as_deref().unwrap_or_default();
                 let index = functions
                     .iter()
                     .position(|f| f.interface == interface && f.function == function)
-                    .ok_or_else(|| format_err!("`{interface}.{function}` is not part of the link"))?;
-                Ok(Via::Provider { provider: provider.clone(), link: *id, function: index })
+                    .ok_or_else(|| {
+                        format_err!("`{interface}.{function}` is not part of the link")
+                    })?;
+                Ok(Via::Provider {
+                    provider: provider.clone(),
+                    link: *id,
+                    function: index,
+                })
             }
         }
     }
 
     fn resource_drop(&mut self, spec: &ImportSpec, link: &Arc<LinkSpec>) -> ResourceDrop {
         match &link.target {
-            LinkTarget::Unit(unit) => {
-                ResourceDrop::Unit { unit: *unit, slot: self.slot(spec.member, link), scope: link.scope }
-            }
-            LinkTarget::Provider { provider, link, .. } => {
-                ResourceDrop::Provider { provider: provider.clone(), link: *link }
-            }
+            LinkTarget::Unit(unit) => ResourceDrop::Unit {
+                unit: *unit,
+                slot: self.slot(spec.member, link),
+                scope: link.scope,
+            },
+            LinkTarget::Provider { provider, link, .. } => ResourceDrop::Provider {
+                provider: provider.clone(),
+                link: *link,
+            },
         }
     }
 
@@ -230,7 +316,10 @@ impl Definer<'_> {
             return usize::MAX;
         }
         let next = self.slots.len();
-        *self.slots.entry((member, Arc::as_ptr(link))).or_insert(next)
+        *self
+            .slots
+            .entry((member, Arc::as_ptr(link)))
+            .or_insert(next)
     }
 
     fn identity(&self, spec: &ImportSpec) -> &Arc<Identity> {

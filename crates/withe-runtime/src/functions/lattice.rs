@@ -31,9 +31,17 @@ impl LatticeNames {
     }
 
     fn choose(&mut self, member: usize, interface: String, name: &str) {
-        match self.chosen.iter_mut().find(|c| c.member == member && c.interface == interface) {
+        match self
+            .chosen
+            .iter_mut()
+            .find(|c| c.member == member && c.interface == interface)
+        {
             Some(choice) => choice.name = name.to_owned(),
-            None => self.chosen.push(Choice { member, interface, name: name.to_owned() }),
+            None => self.chosen.push(Choice {
+                member,
+                interface,
+                name: name.to_owned(),
+            }),
         }
     }
 }
@@ -42,25 +50,37 @@ impl LatticeNames {
 struct CallTarget(String);
 
 /// Version 1 returns nothing; version 2 returns a result.
-pub(super) fn define(linker: &mut LinkerInstance<'_, State>, member: usize, returns_result: bool) -> Result<()> {
-    linker.resource("call-target-interface", ResourceType::host::<CallTarget>(), |mut cx, rep| {
-        cx.data_mut().table.delete(Resource::<CallTarget>::new_own(rep))?;
-        Ok(())
-    })?;
+pub(super) fn define(
+    linker: &mut LinkerInstance<'_, State>,
+    member: usize,
+    returns_result: bool,
+) -> Result<()> {
+    linker.resource(
+        "call-target-interface",
+        ResourceType::host::<CallTarget>(),
+        |mut cx, rep| {
+            cx.data_mut()
+                .table
+                .delete(Resource::<CallTarget>::new_own(rep))?;
+            Ok(())
+        },
+    )?;
     linker.func_wrap(
         "[constructor]call-target-interface",
-        |mut cx: StoreContextMut<'_, State>, (namespace, package, interface): (String, String, String)| {
+        |mut cx: StoreContextMut<'_, State>,
+         (namespace, package, interface): (String, String, String)| {
             let target = CallTarget(format!("{namespace}:{package}/{interface}"));
             Ok((cx.data_mut().table.push(target)?,))
         },
     )?;
-    let set = move |state: &mut State, name: &str, targets: Vec<Resource<CallTarget>>| -> Result<()> {
-        for target in targets {
-            let CallTarget(interface) = state.table.delete(target)?;
-            state.lattice.choose(member, interface, name);
-        }
-        Ok(())
-    };
+    let set =
+        move |state: &mut State, name: &str, targets: Vec<Resource<CallTarget>>| -> Result<()> {
+            for target in targets {
+                let CallTarget(interface) = state.table.delete(target)?;
+                state.lattice.choose(member, interface, name);
+            }
+            Ok(())
+        };
     type Params = (String, Vec<Resource<CallTarget>>);
     if returns_result {
         linker.func_wrap("set-link-name", move |mut cx, (name, targets): Params| {

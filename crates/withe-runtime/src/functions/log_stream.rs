@@ -24,11 +24,17 @@ pub(crate) struct LogStream {
 
 impl LogStream {
     pub(crate) fn stdout(identity: Arc<Identity>) -> Self {
-        Self { identity, is_error: false }
+        Self {
+            identity,
+            is_error: false,
+        }
     }
 
     pub(crate) fn stderr(identity: Arc<Identity>) -> Self {
-        Self { identity, is_error: true }
+        Self {
+            identity,
+            is_error: true,
+        }
     }
 }
 
@@ -40,11 +46,17 @@ impl IsTerminal for LogStream {
 
 impl StdoutStream for LogStream {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(Lines { stream: self.clone(), line: Vec::new() })
+        Box::new(Lines {
+            stream: self.clone(),
+            line: Vec::new(),
+        })
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Lines { stream: self.clone(), line: Vec::new() })
+        Box::new(Lines {
+            stream: self.clone(),
+            line: Vec::new(),
+        })
     }
 }
 
@@ -67,7 +79,11 @@ impl Lines {
     fn emit(&mut self) {
         let text = String::from_utf8_lossy(&self.line);
         let text = text.trim_end_matches(['\n', '\r']);
-        let Identity { application, component, .. } = &*self.stream.identity;
+        let Identity {
+            application,
+            component,
+            ..
+        } = &*self.stream.identity;
         if self.stream.is_error {
             tracing::warn!(target: "component", application, component, "{text}");
         } else if !text.is_empty() {
@@ -106,7 +122,11 @@ impl Pollable for Lines {
 }
 
 impl AsyncWrite for Lines {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.push(bytes);
         Poll::Ready(Ok(bytes.len()))
     }

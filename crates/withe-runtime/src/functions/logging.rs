@@ -28,21 +28,28 @@ enum Level {
 }
 
 pub(super) fn define(linker: &mut LinkerInstance<'_, State>, who: Arc<Identity>) -> Result<()> {
-    linker.func_wrap("log", move |_, (level, context, message): (Level, String, String)| {
-        let Identity { application, component, .. } = &*who;
-        // `tracing` wants the level as a constant.
-        macro_rules! log {
+    linker.func_wrap(
+        "log",
+        move |_, (level, context, message): (Level, String, String)| {
+            let Identity {
+                application,
+                component,
+                ..
+            } = &*who;
+            // `tracing` wants the level as a constant.
+            macro_rules! log {
             ($macro:ident) => {
                 tracing::$macro!(target: "component", application, component, context, "{message}")
             };
         }
-        match level {
-            Level::Trace => log!(trace),
-            Level::Debug => log!(debug),
-            Level::Info => log!(info),
-            Level::Warn => log!(warn),
-            Level::Error | Level::Critical => log!(error),
-        }
-        Ok(())
-    })
+            match level {
+                Level::Trace => log!(trace),
+                Level::Debug => log!(debug),
+                Level::Info => log!(info),
+                Level::Warn => log!(warn),
+                Level::Error | Level::Critical => log!(error),
+            }
+            Ok(())
+        },
+    )
 }

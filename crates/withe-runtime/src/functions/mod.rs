@@ -20,8 +20,16 @@ const WASI: &[(&str, &str, &[&str])] = &[
         "cli",
         "0.2.12",
         &[
-            "environment", "exit", "stdin", "stdout", "stderr", "terminal-input", "terminal-output",
-            "terminal-stdin", "terminal-stdout", "terminal-stderr",
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
         ],
     ),
     ("clocks", "0.2.12", &["monotonic-clock", "wall-clock"]),
@@ -33,7 +41,12 @@ const WASI: &[(&str, &str, &[&str])] = &[
         "sockets",
         "0.2.12",
         &[
-            "network", "instance-network", "ip-name-lookup", "tcp", "tcp-create-socket", "udp",
+            "network",
+            "instance-network",
+            "ip-name-lookup",
+            "tcp",
+            "tcp-create-socket",
+            "udp",
             "udp-create-socket",
         ],
     ),
@@ -41,11 +54,24 @@ const WASI: &[(&str, &str, &[&str])] = &[
         "cli",
         "0.3.0",
         &[
-            "types", "environment", "exit", "stdin", "stdout", "stderr", "terminal-input",
-            "terminal-output", "terminal-stdin", "terminal-stdout", "terminal-stderr",
+            "types",
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
         ],
     ),
-    ("clocks", "0.3.0", &["types", "monotonic-clock", "system-clock"]),
+    (
+        "clocks",
+        "0.3.0",
+        &["types", "monotonic-clock", "system-clock"],
+    ),
     ("filesystem", "0.3.0", &["types", "preopens"]),
     ("http", "0.3.0", &["types"]),
     ("random", "0.3.0", &["random", "insecure", "insecure-seed"]),
@@ -58,8 +84,10 @@ const WASI: &[(&str, &str, &[&str])] = &[
 ];
 
 /// wasmCloud's own interfaces that the host gives.
-const WASMCLOUD: &[(&str, &str, &[&str])] =
-    &[("bus", "1.0.0", &["lattice"]), ("bus", "2.0.1", &["lattice"])];
+const WASMCLOUD: &[(&str, &str, &[&str])] = &[
+    ("bus", "1.0.0", &["lattice"]),
+    ("bus", "2.0.1", &["lattice"]),
+];
 
 /// Interfaces that the host itself gives every component, each with the newest version it has.
 pub fn host_interfaces() -> Vec<InterfaceName> {
@@ -74,7 +102,9 @@ pub fn host_interfaces() -> Vec<InterfaceName> {
             })
         })
     };
-    names("wasi", WASI).chain(names("wasmcloud", WASMCLOUD)).collect()
+    names("wasi", WASI)
+        .chain(names("wasmcloud", WASMCLOUD))
+        .collect()
 }
 
 /// Whether an import of this interface must be each component's own in a composition: what it gives
@@ -83,13 +113,20 @@ pub fn host_interfaces() -> Vec<InterfaceName> {
 /// `wasi:cli/stdout` and its like of WASI 0.3 are shared, too: what a composition of such components
 /// prints is logged under its root's name.
 pub fn is_per_component(interface: &InterfaceName) -> bool {
-    match (interface.namespace.as_str(), interface.package.as_str(), interface.interface.as_str()) {
+    match (
+        interface.namespace.as_str(),
+        interface.package.as_str(),
+        interface.interface.as_str(),
+    ) {
         ("wasi", "cli", "environment") => true,
-        ("wasi", "cli", "stdout" | "stderr") => {
-            interface.version.as_ref().is_some_and(|v| (v.major, v.minor) == (0, 2))
-        }
+        ("wasi", "cli", "stdout" | "stderr") => interface
+            .version
+            .as_ref()
+            .is_some_and(|v| (v.major, v.minor) == (0, 2)),
         ("wasi", "http", "outgoing-handler" | "client") => true,
-        ("wasi", "cli" | "clocks" | "filesystem" | "http" | "io" | "random" | "sockets", _) => false,
+        ("wasi", "cli" | "clocks" | "filesystem" | "http" | "io" | "random" | "sockets", _) => {
+            false
+        }
         _ => true,
     }
 }
@@ -101,7 +138,10 @@ mod tests {
     #[test]
     fn every_version_in_the_table_is_one() {
         for (_, version, _) in WASI.iter().chain(WASMCLOUD) {
-            assert!(version.is_empty() || Version::parse(version).is_ok(), "{version}");
+            assert!(
+                version.is_empty() || Version::parse(version).is_ok(),
+                "{version}"
+            );
         }
     }
 }

@@ -36,7 +36,14 @@ impl GuestBody {
         stall: Duration,
     ) -> Self {
         let stalled = Box::pin(sleep(stall));
-        Self { body: Some(body), guest: Some(guest), body_done, failure: None, stall, stalled }
+        Self {
+            body: Some(body),
+            guest: Some(guest),
+            body_done,
+            failure: None,
+            stall,
+            stalled,
+        }
     }
 
     /// A body that fails at once.
@@ -87,7 +94,9 @@ impl Body for GuestBody {
                 return Poll::Ready(Some(Err(errors::from_call(e))));
             }
         }
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
         match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(frame)) => {
                 this.stalled.as_mut().reset(Instant::now() + this.stall);
@@ -112,6 +121,8 @@ impl Body for GuestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(SizeHint::default, |body| body.size_hint())
+        self.body
+            .as_ref()
+            .map_or_else(SizeHint::default, |body| body.size_hint())
     }
 }

@@ -9,7 +9,10 @@ use withe_rpc::CallError;
 /// What a component learns of a provider's error.
 pub(super) fn to_wasi(e: HttpError) -> Error {
     match e.kind {
-        HttpErrorKind::Dns => Error::DnsError { rcode: Some(e.message), info_code: None },
+        HttpErrorKind::Dns => Error::DnsError {
+            rcode: Some(e.message),
+            info_code: None,
+        },
         HttpErrorKind::Denied => Error::HttpRequestDenied,
         HttpErrorKind::ConnectionRefused => Error::ConnectionRefused,
         HttpErrorKind::ConnectionTerminated => Error::ConnectionTerminated,
@@ -40,12 +43,18 @@ pub(super) fn from_wasi(e: Error) -> HttpError {
 
 /// A component answered with WASI 0.2's `error-code` in place of a response.
 pub(super) fn from_p2(e: &p2::ErrorCode) -> HttpError {
-    HttpError::new(HttpErrorKind::Handler, format!("the component answered with the error `{e:?}`"))
+    HttpError::new(
+        HttpErrorKind::Handler,
+        format!("the component answered with the error `{e:?}`"),
+    )
 }
 
 /// A component answered with WASI 0.3's `error-code` in place of a response.
 pub(super) fn from_p3(e: &p3::ErrorCode) -> HttpError {
-    HttpError::new(HttpErrorKind::Handler, format!("the component answered with the error `{e:?}`"))
+    HttpError::new(
+        HttpErrorKind::Handler,
+        format!("the component answered with the error `{e:?}`"),
+    )
 }
 
 /// A component could not be called, or failed.

@@ -13,11 +13,11 @@ use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 use wasmtime::component::{Component, InstancePre};
-use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3::Request as P3Request;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler};
 use withe_rpc::CallError;
 use withe_wit::InterfaceName;
@@ -36,12 +36,25 @@ pub(crate) enum HttpExport {
 }
 
 impl HttpExport {
-    pub(crate) fn find(pre: &InstancePre<State>, component: &Component) -> wasmtime::Result<Option<Self>> {
+    pub(crate) fn find(
+        pre: &InstancePre<State>,
+        component: &Component,
+    ) -> wasmtime::Result<Option<Self>> {
         for (name, _) in component.component_type().exports(component.engine()) {
-            let Ok(name) = name.parse::<InterfaceName>() else { continue };
-            match (name.namespace.as_str(), name.package.as_str(), name.interface.as_str()) {
-                ("wasi", "http", "incoming-handler") => return Ok(Some(Self::P2(ProxyIndices::new(pre)?))),
-                ("wasi", "http", "handler") => return Ok(Some(Self::P3(ServiceIndices::new(pre)?))),
+            let Ok(name) = name.parse::<InterfaceName>() else {
+                continue;
+            };
+            match (
+                name.namespace.as_str(),
+                name.package.as_str(),
+                name.interface.as_str(),
+            ) {
+                ("wasi", "http", "incoming-handler") => {
+                    return Ok(Some(Self::P2(ProxyIndices::new(pre)?)));
+                }
+                ("wasi", "http", "handler") => {
+                    return Ok(Some(Self::P3(ServiceIndices::new(pre)?)));
+                }
                 _ => {}
             }
         }
@@ -66,15 +79,23 @@ impl HttpEntry {
     pub fn new(graph: &Arc<Graph>, component: &str) -> Option<Self> {
         let unit = graph.find(component)?;
         graph.unit(unit).http()?;
-        Some(Self { graph: graph.clone(), unit })
+        Some(Self {
+            graph: graph.clone(),
+            unit,
+        })
     }
 
     /// Starts the guest: its future, where its answer will come, and what keeps it going until the
     /// response's body is through.
-    async fn start(&self, request: http::Request<Body>, deadline: Instant) -> Result<Started, HttpError> {
+    async fn start(
+        &self,
+        request: http::Request<Body>,
+        deadline: Instant,
+    ) -> Result<Started, HttpError> {
         let graph = &self.graph;
-        let mut instance =
-            Unit::checkout(graph, self.unit, deadline).await.map_err(errors::from_call)?;
+        let mut instance = Unit::checkout(graph, self.unit, deadline)
+            .await
+            .map_err(errors::from_call)?;
         let request = request.map(|body| body.map_err(errors::to_wasi).boxed_unsync());
         let streaming = instance.store.data_mut().begin_streaming();
         let (answer_tx, answer) = oneshot::channel::<Answer>();
@@ -85,7 +106,10 @@ impl HttpEntry {
                     Some("https") => Scheme::Https,
                     _ => Scheme::Http,
                 };
-                let request = state.http().new_incoming_request(scheme, request).map_err(errors::internal)?;
+                let request = state
+                    .http()
+                    .new_incoming_request(scheme, request)
+                    .map_err(errors::internal)?;
                 let answered = streaming.clone();
                 let out = state
                     .http()
@@ -94,7 +118,11 @@ impl HttpEntry {
                         _ = answer_tx.send(answer.map_err(|e| errors::from_p2(&e)));
                     })
                     .map_err(errors::internal)?;
-                let Instance { store, instance: inner, .. } = &mut *instance;
+                let Instance {
+                    store,
+                    instance: inner,
+                    ..
+                } = &mut *instance;
                 let proxy = indices.load(store, inner).map_err(errors::internal)?;
                 let graph = graph.clone();
                 let unit = self.unit;
@@ -108,20 +136,35 @@ impl HttpEntry {
                         Err(e) => Err(trap::to_call_error(graph.unit(unit), &instance.store, e)),
                     }
                 });
-                Ok(Started { guest, answer, body_done: None })
+                Ok(Started {
+                    guest,
+                    answer,
+                    body_done: None,
+                })
             }
             Some(HttpExport::P3(indices)) => {
-                let Instance { store, instance: inner, .. } = &mut *instance;
+                let Instance {
+                    store,
+                    instance: inner,
+                    ..
+                } = &mut *instance;
                 let service = indices.load(store, inner).map_err(errors::internal)?;
                 let state = instance.store.data_mut();
                 let (request, io) = P3Request::from_http(state.http().hooks, request);
-                let request = state.table.push(request).map_err(|e| errors::internal(e.into()))?;
+                let request = state
+                    .table
+                    .push(request)
+                    .map_err(|e| errors::internal(e.into()))?;
                 let (body_done, body_is_done) = oneshot::channel::<()>();
                 let graph = graph.clone();
                 let unit = self.unit;
                 let guest: Guest = Box::pin(async move {
                     let run = instance.store.run_concurrent(async |accessor| {
-                        let answer = match service.wasi_http_handler().call_handle(accessor, request).await? {
+                        let answer = match service
+                            .wasi_http_handler()
+                            .call_handle(accessor, request)
+                            .await?
+                        {
                             Ok(response) => Ok(accessor.with(|mut access| {
                                 let response = access.data_mut().table.delete(response)?;
                                 response.into_http_with_getter(&mut access, io, State::http)
@@ -142,9 +185,16 @@ impl HttpEntry {
                         Err(e) => Err(trap::to_call_error(graph.unit(unit), &instance.store, e)),
                     }
                 });
-                Ok(Started { guest, answer, body_done: Some(body_done) })
+                Ok(Started {
+                    guest,
+                    answer,
+                    body_done: Some(body_done),
+                })
             }
-            None => Err(HttpError::new(HttpErrorKind::Internal, "the component exports no HTTP handler")),
+            None => Err(HttpError::new(
+                HttpErrorKind::Internal,
+                "the component exports no HTTP handler",
+            )),
         }
     }
 }
@@ -160,7 +210,9 @@ impl Started {
     async fn answer(mut self, stall: Duration) -> Result<http::Response<Body>, HttpError> {
         let mut done = None;
         let answer = std::future::poll_fn(|cx| {
-            if done.is_none() && let Poll::Ready(result) = self.guest.as_mut().poll(cx) {
+            if done.is_none()
+                && let Poll::Ready(result) = self.guest.as_mut().poll(cx)
+            {
                 done = Some(result);
             }
             match self.answer.try_recv() {
@@ -181,7 +233,9 @@ impl Started {
         match done {
             Some(Ok(())) => Ok(response.map(|body| body.map_err(errors::from_wasi).boxed_unsync())),
             // The head is out, but the body will not be whole.
-            Some(Err(e)) => Ok(response.map(|_| GuestBody::failed(errors::from_call(e)).boxed_unsync())),
+            Some(Err(e)) => {
+                Ok(response.map(|_| GuestBody::failed(errors::from_call(e)).boxed_unsync()))
+            }
             None => Ok(response.map(|body| {
                 GuestBody::new(body, self.guest, self.body_done, stall).boxed_unsync()
             })),

@@ -52,31 +52,39 @@ pub(crate) fn define_outgoing(
             Resource<HostOutgoingRequest>,
             Option<Resource<wasmtime_wasi_http::p2::bindings::http::types::RequestOptions>>,
         );
-        linker.func_wrap("handle", move |mut cx: StoreContextMut<'_, State>, (request, options): Params| {
-            let state = cx.data_mut();
-            choose(state)?;
-            let sent: Result<Resource<HostFutureIncomingResponse>, _> =
-                match outgoing_handler::Host::handle(&mut state.http(), request, options) {
-                    Ok(response) => Ok(response),
-                    Err(e) => Err(e.downcast()?),
-                };
-            Ok((sent,))
-        })
-    } else {
-        linker.func_wrap_concurrent("send", move |accessor, (request,): (Resource<P3Request>,)| {
-            // The request leaves in the first poll of `send`, so nobody else chooses in between.
-            let chosen = accessor.with(|mut access| choose(access.data_mut()));
-            Box::pin(async move {
-                chosen?;
-                let accessor = accessor.with_getter::<WasiHttp>(State::http);
-                let sent: Result<Resource<P3Response>, _> =
-                    match <WasiHttp as client::HostWithStore<State>>::send(&accessor, request).await {
+        linker.func_wrap(
+            "handle",
+            move |mut cx: StoreContextMut<'_, State>, (request, options): Params| {
+                let state = cx.data_mut();
+                choose(state)?;
+                let sent: Result<Resource<HostFutureIncomingResponse>, _> =
+                    match outgoing_handler::Host::handle(&mut state.http(), request, options) {
                         Ok(response) => Ok(response),
                         Err(e) => Err(e.downcast()?),
                     };
                 Ok((sent,))
-            })
-        })
+            },
+        )
+    } else {
+        linker.func_wrap_concurrent(
+            "send",
+            move |accessor, (request,): (Resource<P3Request>,)| {
+                // The request leaves in the first poll of `send`, so nobody else chooses in between.
+                let chosen = accessor.with(|mut access| choose(access.data_mut()));
+                Box::pin(async move {
+                    chosen?;
+                    let accessor = accessor.with_getter::<WasiHttp>(State::http);
+                    let sent: Result<Resource<P3Response>, _> =
+                        match <WasiHttp as client::HostWithStore<State>>::send(&accessor, request)
+                            .await
+                        {
+                            Ok(response) => Ok(response),
+                            Err(e) => Err(e.downcast()?),
+                        };
+                    Ok((sent,))
+                })
+            },
+        )
     }
 }
 
@@ -101,21 +109,31 @@ impl WasiHttpHooks for OutgoingHooks {
             return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
         };
         Box::new(async move {
-            let LinkTarget::Provider { provider, link: id, .. } = &link.target else {
+            let LinkTarget::Provider {
+                provider, link: id, ..
+            } = &link.target
+            else {
                 return Err(Error::HttpRequestDenied);
             };
             let Some(handler) = provider.outgoing_http() else {
                 return Err(Error::HttpRequestDenied);
             };
             let request = request.map(|body| body.map_err(errors::from_wasi).boxed_unsync());
-            let options = options.map_or_else(LinkRequestOptions::default, |o| LinkRequestOptions {
-                connect_timeout: o.connect_timeout,
-                first_byte_timeout: o.first_byte_timeout,
-                between_bytes_timeout: o.between_bytes_timeout,
-            });
-            let response = handler.send(*id, request, options).await.map_err(errors::to_wasi)?;
+            let options =
+                options.map_or_else(LinkRequestOptions::default, |o| LinkRequestOptions {
+                    connect_timeout: o.connect_timeout,
+                    first_byte_timeout: o.first_byte_timeout,
+                    between_bytes_timeout: o.between_bytes_timeout,
+                });
+            let response = handler
+                .send(*id, request, options)
+                .await
+                .map_err(errors::to_wasi)?;
             let finished: Finished = Box::new(std::future::ready(Ok(())));
-            Ok((response.map(|body| body.map_err(errors::to_wasi).boxed_unsync()), finished))
+            Ok((
+                response.map(|body| body.map_err(errors::to_wasi).boxed_unsync()),
+                finished,
+            ))
         })
     }
 }
