@@ -1,1 +1,52 @@
-//! The http-client provider.
+//! The http-client provider: sends HTTP requests for the components that are linked to it.
+//!
+//! It is a link's target. Each link has an allow-list, limits and connections of its own: what one
+//! component has opened, another never uses.
+//!
+//! * [`provider`]: links, and a request's way;
+//! * [`allow`]: where a link may send to;
+//! * [`connect`]: names, sockets and TLS;
+//! * [`failure`]: what went wrong, in the interface's words;
+//! * [`body`]: the response's body, with a limit between its chunks.
+//!
+//! Redirects are the component's business, and meet the allow-list like any other request.
+
+mod allow;
+mod body;
+mod config;
+mod connect;
+mod failure;
+mod provider;
+
+use std::sync::Arc;
+
+use withe_provider::{Alias, Descriptor};
+
+pub use provider::HttpClient;
+
+/// What is known of the provider without starting it.
+pub const DESCRIPTOR: Descriptor = Descriptor {
+    name: "http-client",
+    version: env!("CARGO_PKG_VERSION"),
+    summary: "sends HTTP requests for components",
+    wit: &[
+        include_str!("../../../wit/wasi-io-0.2.12/package.wit"),
+        include_str!("../../../wit/wasi-clocks-0.2.12/package.wit"),
+        include_str!("../../../wit/wasi-http-0.2.12/package.wit"),
+        include_str!("../../../wit/wasi-clocks-0.3.0/package.wit"),
+        include_str!("../../../wit/wasi-http-0.3.0/package.wit"),
+        include_str!("../wit/provider.wit"),
+    ],
+    aliases: &[
+        Alias {
+            image: "ghcr.io/wasmcloud/http-client",
+            config: &[],
+        },
+        Alias {
+            image: "wasmcloud+builtin://http-client",
+            config: &[],
+        },
+    ],
+    check_config: config::check,
+    create: |config| Arc::new(HttpClient::new(config)),
+};

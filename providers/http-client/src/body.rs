@@ -1,0 +1,64 @@
+//! The response's body, with a limit between its chunks.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+use withe_provider::{HttpError, HttpErrorKind};
+
+use crate::failure::classify;
+
+/// A response's body.
+pub(crate) struct ResponseBody {
+    inner: Incoming,
+    limit: Duration,
+    /// Runs only while a chunk is waited for.
+    clock: Option<Pin<Box<Sleep>>>,
+}
+
+impl ResponseBody {
+    /// `inner`, whose next chunk may take `limit`.
+    pub(crate) fn new(inner: Incoming, limit: Duration) -> Self {
+        Self {
+            inner,
+            limit,
+            clock: None,
+        }
+    }
+}
+
+impl HttpBody for ResponseBody {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+            self.clock = None;
+            return Poll::Ready(frame.map(|f| f.map_err(|e| classify("the response's body", &e))));
+        }
+        let limit = self.limit;
+        let clock = self
+            .clock
+            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
+        clock.as_mut().poll(cx).map(|()| {
+            let message = format!("the response paused for {} ms", limit.as_millis());
+            Some(Err(HttpError::new(HttpErrorKind::ResponseTimeout, message)))
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

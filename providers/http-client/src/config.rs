@@ -1,0 +1,171 @@
+//! What can be set, with the keys of wasmCloud v1's client.
+
+use std::time::Duration;
+
+use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
+
+use crate::allow::AllowList;
+
+/// A link's configuration, with the provider's own filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) allow: AllowList,
+    /// The longest that connecting may take, TLS included. A component can ask for less.
+    pub(crate) connect_timeout: Duration,
+    /// The longest until a response's head is there, and between two chunks of its body. A
+    /// component can ask for less.
+    pub(crate) first_byte_timeout: Duration,
+    /// How long a connection that is not used is kept.
+    pub(crate) idle_timeout: Duration,
+    pub(crate) roots: Roots,
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Roots {
+    /// Those that the system believes.
+    pub(crate) native: bool,
+    /// Mozilla's, as they were when this program was built.
+    pub(crate) webpki: bool,
+    /// Those in this PEM file.
+    pub(crate) file: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Given {
+    allow: Option<AllowList>,
+    connect_timeout: Option<Duration>,
+    first_byte_timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    native: Option<bool>,
+    webpki: Option<bool>,
+    file: Option<String>,
+}
+
+/// Finds what is wrong with a configuration.
+pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> {
+    match role {
+        ConfigRole::Own | ConfigRole::LinkTarget => read_given(config).1,
+        ConfigRole::LinkSource => Settings::new(config).finish(),
+    }
+}
+
+/// Reads a link's configuration; what it does not say, the provider's `own` does. What is wrong is
+/// left at its default.
+pub(crate) fn read(own: &ConfigMap, link: &ConfigMap) -> (Config, Vec<ConfigProblem>) {
+    let (own, mut problems) = read_given(own);
+    let (link, link_problems) = read_given(link);
+    problems.extend(link_problems);
+    let seconds = Duration::from_secs;
+    let config = Config {
+        allow: link
+            .allow
+            .or(own.allow)
+            .unwrap_or_else(AllowList::everything),
+        connect_timeout: link
+            .connect_timeout
+            .or(own.connect_timeout)
+            .unwrap_or(seconds(600)),
+        first_byte_timeout: link
+            .first_byte_timeout
+            .or(own.first_byte_timeout)
+            .unwrap_or(seconds(600)),
+        idle_timeout: link
+            .idle_timeout
+            .or(own.idle_timeout)
+            .unwrap_or(seconds(90)),
+        roots: Roots {
+            native: link.native.or(own.native).unwrap_or(true),
+            webpki: link.webpki.or(own.webpki).unwrap_or(true),
+            file: link.file.or(own.file),
+        },
+    };
+    (config, problems)
+}
+
+fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
+    let mut s = Settings::new(config);
+    let allow = match s.text("allow").map(AllowList::parse) {
+        Some(Ok(list)) => Some(list),
+        Some(Err(bad)) => {
+            for bad in bad {
+                let message = format!("`{}` is not a pattern of hosts", bad.pattern);
+                s.problem(Some("allow"), message, Some(bad.why.into()));
+            }
+            None
+        }
+        None => None,
+    };
+    let given = Given {
+        allow,
+        connect_timeout: s.millis("connect_timeout_ms"),
+        first_byte_timeout: s.millis("first_byte_timeout_ms"),
+        idle_timeout: s.millis("idle_timeout_ms"),
+        native: s.flag("load_native_certs"),
+        webpki: s.flag("load_webpki_certs"),
+        file: s.text("ssl_certs_file").map(str::to_owned),
+    };
+    (given, s.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> ConfigMap {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).into(), (*v).into()))
+            .collect()
+    }
+
+    #[test]
+    fn a_manifest_of_v1_that_says_nothing_works() {
+        let (config, problems) = read(&map(&[]), &map(&[]));
+        assert_eq!(problems, []);
+        assert_eq!(config.allow, AllowList::everything());
+        assert_eq!(config.connect_timeout, Duration::from_secs(600));
+        assert_eq!(config.first_byte_timeout, Duration::from_secs(600));
+        assert_eq!(config.idle_timeout, Duration::from_secs(90));
+        assert!(config.roots.native && config.roots.webpki && config.roots.file.is_none());
+    }
+
+    #[test]
+    fn a_link_goes_before_the_provider() {
+        let own = map(&[
+            ("allow", "a"),
+            ("connect_timeout_ms", "5"),
+            ("load_native_certs", "false"),
+        ]);
+        let (config, problems) = read(&own, &map(&[("Allow", "b.example")]));
+        assert_eq!(problems, []);
+        assert_eq!(config.allow.to_string(), "b.example");
+        assert_eq!(config.connect_timeout, Duration::from_millis(5));
+        assert!(!config.roots.native);
+    }
+
+    #[test]
+    fn everything_wrong_is_found() {
+        let wrong = map(&[
+            ("allow", "a, http://b ,c/d"),
+            ("idle_timeout_ms", "x"),
+            ("alow", "a"),
+        ]);
+        let problems = check(ConfigRole::LinkTarget, &wrong);
+        let messages: Vec<_> = problems.iter().map(|p| p.message.as_str()).collect();
+        assert_eq!(
+            messages,
+            [
+                "`http://b` is not a pattern of hosts",
+                "`c/d` is not a pattern of hosts",
+                "`idle_timeout_ms` is `x`, expected a number of milliseconds greater than 0",
+                "unknown key `alow`",
+            ]
+        );
+        assert_eq!(problems[3].help.as_deref(), Some("did you mean `allow`?"));
+        assert_eq!(
+            check(ConfigRole::LinkSource, &map(&[("allow", "a")])).len(),
+            1
+        );
+    }
+}

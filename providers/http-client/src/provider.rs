@@ -1,0 +1,219 @@
+//! The provider: its links, and a request's way.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::header::HOST;
+use http::{Method, Request, Response, Version};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use withe_provider::settings::describe;
+use withe_provider::{
+    Body, ConfigMap, HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler, Peer, Provider,
+    ProviderError, RequestOptions,
+};
+
+use crate::body::ResponseBody;
+use crate::config::{self, Config};
+use crate::connect::{Connector, client_config};
+use crate::failure::classify;
+
+/// Connections to one host that are kept while they are not used.
+const IDLE_PER_HOST: usize = 64;
+
+/// The provider.
+pub struct HttpClient {
+    config: ConfigMap,
+    /// Read by every request, replaced when a link changes.
+    links: ArcSwap<HashMap<LinkId, Arc<Linked>>>,
+    /// Held while `links` is replaced.
+    changing: Mutex<()>,
+}
+
+/// One link.
+struct Linked {
+    config: Config,
+    client: Client<Connector, Body>,
+}
+
+impl HttpClient {
+    /// A provider with this configuration of its own, which is the default of its links.
+    pub fn new(config: ConfigMap) -> Self {
+        Self {
+            config,
+            links: ArcSwap::default(),
+            changing: Mutex::default(),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut HashMap<LinkId, Arc<Linked>>)) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut links = HashMap::clone(&self.links.load());
+        change(&mut links);
+        self.links.store(Arc::new(links));
+    }
+}
+
+#[async_trait::async_trait]
+impl Provider for HttpClient {
+    async fn start(&self) -> Result<(), ProviderError> {
+        let (_, problems) = config::read(&self.config, &ConfigMap::new());
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(ProviderError(describe(&problems))),
+        }
+    }
+
+    async fn link_put(&self, link: Link) -> Result<(), ProviderError> {
+        let Peer::Importer(_) = link.peer else {
+            return Err(ProviderError(
+                "the http-client provider calls nothing: it must be the link's target".into(),
+            ));
+        };
+        let (config, problems) = config::read(&self.config, &link.config);
+        if !problems.is_empty() {
+            return Err(ProviderError(describe(&problems)));
+        }
+        let roots = config.roots.clone();
+        let tls = spawn_blocking(move || client_config(&roots)).await;
+        let tls = tls.map_err(|e| ProviderError(format!("cannot read certificates: {e}")))?;
+        let connector = Connector::new(tls.map_err(ProviderError)?, config.connect_timeout);
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(config.idle_timeout)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .build(connector);
+        self.change(|links| drop(links.insert(link.id, Arc::new(Linked { config, client }))));
+        Ok(())
+    }
+
+    async fn link_deleted(&self, id: LinkId, _grace: Duration) {
+        self.change(|links| drop(links.remove(&id)));
+    }
+
+    fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {
+        Some(self)
+    }
+
+    async fn shutdown(&self, _grace: Duration) {
+        self.change(HashMap::clear);
+    }
+}
+
+#[async_trait::async_trait]
+impl OutgoingHandler for HttpClient {
+    async fn send(
+        &self,
+        link: LinkId,
+        request: Request<Body>,
+        options: RequestOptions,
+    ) -> Result<Response<Body>, HttpError> {
+        let linked = self.links.load().get(&link).cloned();
+        let linked = linked.ok_or_else(|| {
+            let message = "the link to the http-client provider was removed";
+            HttpError::new(HttpErrorKind::Internal, message)
+        })?;
+        linked.send(request, options).await
+    }
+}
+
+impl Linked {
+    async fn send(
+        &self,
+        mut request: Request<Body>,
+        options: RequestOptions,
+    ) -> Result<Response<Body>, HttpError> {
+        let destination = self.check(&request)?;
+        // Whoever is connected to is also who is asked: both come from the URI.
+        request.headers_mut().remove(HOST);
+        // What a new connection turns out to speak decides, not what the component received.
+        *request.version_mut() = Version::HTTP_11;
+
+        let limit =
+            |asked: Option<Duration>, limit: Duration| asked.map_or(limit, |a| a.min(limit));
+        let connect = limit(options.connect_timeout, self.config.connect_timeout);
+        let first_byte = limit(options.first_byte_timeout, self.config.first_byte_timeout);
+        let between = limit(
+            options.between_bytes_timeout,
+            self.config.first_byte_timeout,
+        );
+
+        let connection = capture_connection(&mut request);
+        let response = self
+            .exchange(request, connection, connect, first_byte, &destination)
+            .await?;
+        Ok(response.map(|body| Body::new(ResponseBody::new(body, between))))
+    }
+
+    /// Whether the request may and can be sent; returns where to, for people.
+    fn check(&self, request: &Request<Body>) -> Result<String, HttpError> {
+        let uri = request.uri();
+        let invalid = |why: &str| HttpError::new(HttpErrorKind::InvalidRequest, why);
+        let Some(authority) = uri.authority() else {
+            return Err(invalid("the request has no authority"));
+        };
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(invalid(
+                "the request's scheme is neither `http` nor `https`",
+            ));
+        }
+        if request.method() == Method::CONNECT {
+            return Err(invalid("CONNECT cannot be sent"));
+        }
+        // What stands before an `@` can be a password.
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        if !self.config.allow.allows(uri) {
+            let message = format!(
+                "`{host}` is not allowed: the link's `allow` is `{}`; add `{host}` to it",
+                self.config.allow
+            );
+            return Err(HttpError::new(HttpErrorKind::Denied, message));
+        }
+        Ok(host.to_owned())
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+        mut connection: CaptureConnection,
+        connect: Duration,
+        first_byte: Duration,
+        destination: &str,
+    ) -> Result<Response<Incoming>, HttpError> {
+        let failed = |error| classify(destination, &error);
+        let mut response = self.client.request(request);
+        // The two limits follow on each other: the second starts when there is a connection.
+        let connected = async {
+            tokio::select! {
+                response = &mut response => Some(response),
+                _ = connection.wait_for_connection_metadata() => None,
+            }
+        };
+        match timeout(connect, connected).await {
+            Ok(Some(early)) => return early.map_err(failed),
+            Ok(None) => {}
+            Err(_) => {
+                let message = format!(
+                    "{destination}: no connection within {} ms",
+                    connect.as_millis()
+                );
+                return Err(HttpError::new(HttpErrorKind::ConnectionTimeout, message));
+            }
+        }
+        match timeout(first_byte, response).await {
+            Ok(response) => response.map_err(failed),
+            Err(_) => {
+                let ms = first_byte.as_millis();
+                let message = format!("{destination}: no response within {ms} ms");
+                Err(HttpError::new(HttpErrorKind::ResponseTimeout, message))
+            }
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! Requests to real servers on this machine.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use withe_provider::{
+    Body, ConfigMap, FunctionName, HttpError, HttpErrorKind, Link, LinkId, Peer, Provider,
+    RequestOptions,
+};
+use withe_provider_http_client::{DESCRIPTOR, HttpClient};
+
+/// Longer than any exchange should take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn config(pairs: &[(&str, &str)]) -> ConfigMap {
+    pairs
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect()
+}
+
+fn link(pairs: &[(&str, &str)]) -> Link {
+    let function = FunctionName {
+        interface: "wasi:http/outgoing-handler@0.2.6".into(),
+        function: "handle".into(),
+    };
+    Link {
+        id: LinkId(1),
+        name: "default".into(),
+        application: "app".into(),
+        component: "c".into(),
+        config: config(pairs),
+        peer: Peer::Importer([function].into()),
+    }
+}
+
+/// A provider with one link. Unless a test says so, nobody's certificates are believed: reading the
+/// system's takes time.
+async fn linked(pairs: &[(&str, &str)]) -> HttpClient {
+    let own = [
+        ("load_native_certs", "false"),
+        ("load_webpki_certs", "false"),
+    ];
+    let client = HttpClient::new(config(&own));
+    client.start().await.unwrap();
+    client.link_put(link(pairs)).await.unwrap();
+    client
+}
+
+fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+fn get(uri: impl AsRef<str>) -> Request<Body> {
+    Request::get(uri.as_ref()).body(empty()).unwrap()
+}
+
+async fn send(
+    client: &HttpClient,
+    request: Request<Body>,
+    options: RequestOptions,
+) -> Result<Response<Body>, HttpError> {
+    let handler = client.outgoing_http().unwrap();
+    timeout(PATIENCE, handler.send(LinkId(1), request, options))
+        .await
+        .expect("an answer")
+}
+
+async fn text(response: Response<Body>) -> Result<String, HttpError> {
+    let body = timeout(PATIENCE, response.into_body().collect())
+        .await
+        .expect("all of it")?;
+    Ok(String::from_utf8(body.to_bytes().to_vec()).unwrap())
+}
+
+async fn kind(client: &HttpClient, request: Request<Body>) -> HttpErrorKind {
+    send(client, request, RequestOptions::default())
+        .await
+        .unwrap_err()
+        .kind
+}
+
+/// A server that says what it was asked, and counts its connections.
+async fn echo() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = connections.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            let service = service_fn(|request: Request<Incoming>| async move {
+                let host = request
+                    .headers()
+                    .get("host")
+                    .map(|h| h.to_str().unwrap().to_owned());
+                let line = format!("{} {} {host:?}", request.method(), request.uri());
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(line))))
+            });
+            let http = hyper::server::conn::http1::Builder::new();
+            tokio::spawn(http.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    (address, connections)
+}
+
+/// A server that reads a little of each connection, sends `answer` and then does nothing.
+async fn says(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut bytes = [0; 1024];
+            let _ = stream.read(&mut bytes).await;
+            let _ = stream.write_all(answer).await;
+            open.push(stream);
+        }
+    });
+    address
+}
+
+#[test]
+fn the_world_exports_both_clients() {
+    let mut resolve = wit_parser::Resolve::default();
+    let mut last = None;
+    for text in DESCRIPTOR.wit {
+        last = Some(resolve.push_str("package.wit", text).unwrap());
+    }
+    let world = resolve
+        .select_world(&[last.unwrap()], Some("provider"))
+        .unwrap();
+    let world = &resolve.worlds[world];
+    let names: Vec<_> = world
+        .exports
+        .keys()
+        .map(|key| resolve.name_world_key(key))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "wasi:http/outgoing-handler@0.2.12",
+            "wasi:http/client@0.3.0"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn requests_arrive_and_share_a_connection() {
+    let (address, connections) = echo().await;
+    let client = linked(&[]).await;
+    for _ in 0..3 {
+        let mut request = get(format!("http://{address}/a?b"));
+        // A component cannot ask one host in another's name.
+        request
+            .headers_mut()
+            .insert("host", "other.example".parse().unwrap());
+        *request.version_mut() = http::Version::HTTP_2;
+        let response = send(&client, request, RequestOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(
+            text(response).await.unwrap(),
+            format!("GET /a?b Some(\"{address}\")")
+        );
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn only_what_is_allowed_is_connected_to() {
+    let (address, connections) = echo().await;
+    let client = linked(&[("allow", "example.com, 127.0.0.1:1")]).await;
+    for uri in [
+        format!("http://{address}/"),
+        format!("http://example.com@{address}/"),
+    ] {
+        let error = send(&client, get(uri), RequestOptions::default())
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, HttpErrorKind::Denied);
+        let want =
+            format!("`{address}` is not allowed: the link's `allow` is `example.com, 127.0.0.1:1`");
+        assert!(error.message.starts_with(&want), "{error}");
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 0);
+    // A change of the link counts at once.
+    client
+        .link_put(link(&[("allow", "127.0.0.1")]))
+        .await
+        .unwrap();
+    send(
+        &client,
+        get(format!("http://{address}/")),
+        RequestOptions::default(),
+    )
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn failures_are_told_apart() {
+    let client = linked(&[]).await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    assert_eq!(
+        kind(&client, get(format!("http://{closed}/"))).await,
+        HttpErrorKind::ConnectionRefused
+    );
+    assert_eq!(
+        kind(&client, get("http://no-such-name.invalid/")).await,
+        HttpErrorKind::Dns
+    );
+    let garbage = says(b"SSH-2.0-no\r\n\r\n").await;
+    assert_eq!(
+        kind(&client, get(format!("http://{garbage}/"))).await,
+        HttpErrorKind::Protocol
+    );
+    assert_eq!(
+        kind(&client, get(format!("https://{garbage}/"))).await,
+        HttpErrorKind::Tls
+    );
+    assert_eq!(
+        kind(&client, get("/no-authority")).await,
+        HttpErrorKind::InvalidRequest
+    );
+    assert_eq!(
+        kind(&client, get("ftp://a.example/")).await,
+        HttpErrorKind::InvalidRequest
+    );
+    let connect = Request::connect("http://a.example/").body(empty()).unwrap();
+    assert_eq!(kind(&client, connect).await, HttpErrorKind::InvalidRequest);
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let hang_up = tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
+    let kind = kind(&client, get(format!("http://{address}/"))).await;
+    assert_eq!(kind, HttpErrorKind::ConnectionTerminated);
+    hang_up.await.unwrap();
+}
+
+#[tokio::test]
+async fn every_wait_has_a_limit() {
+    let short = Some(Duration::from_millis(50));
+    let client = linked(&[]).await;
+
+    // Nobody completes TLS there.
+    let silent = says(b"").await;
+    let options = RequestOptions {
+        connect_timeout: short,
+        ..Default::default()
+    };
+    let error = send(&client, get(format!("https://{silent}/")), options)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, HttpErrorKind::ConnectionTimeout, "{error}");
+
+    let options = RequestOptions {
+        first_byte_timeout: short,
+        ..Default::default()
+    };
+    let error = send(&client, get(format!("http://{silent}/")), options)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, HttpErrorKind::ResponseTimeout, "{error}");
+
+    let slow = says(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
+    let options = RequestOptions {
+        between_bytes_timeout: short,
+        ..Default::default()
+    };
+    let response = send(&client, get(format!("http://{slow}/")), options)
+        .await
+        .unwrap();
+    assert_eq!(
+        text(response).await.unwrap_err().kind,
+        HttpErrorKind::ResponseTimeout
+    );
+
+    // What the link says holds for components that ask for nothing, or for more.
+    let client = linked(&[
+        ("first_byte_timeout_ms", "50"),
+        ("connect_timeout_ms", "50"),
+    ])
+    .await;
+    let long = Some(Duration::from_secs(3600));
+    let options = RequestOptions {
+        first_byte_timeout: long,
+        ..Default::default()
+    };
+    let error = send(&client, get(format!("http://{silent}/")), options)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, HttpErrorKind::ResponseTimeout, "{error}");
+    let kind = kind(&client, get(format!("https://{silent}/"))).await;
+    assert_eq!(kind, HttpErrorKind::ConnectionTimeout);
+}
+
+#[tokio::test]
+async fn bodies_stream_both_ways_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mirror = service_fn(|request: Request<Incoming>| async {
+            Ok::<_, Infallible>(Response::new(request.into_body()))
+        });
+        let http = hyper::server::conn::http1::Builder::new();
+        let _ = http.serve_connection(TokioIo::new(stream), mirror).await;
+    });
+    let client = linked(&[]).await;
+    let (frames, queue) = mpsc::channel::<Result<http_body::Frame<Bytes>, HttpError>>(1);
+    let queue = futures::stream::unfold(queue, async |mut q| Some((q.recv().await?, q)));
+    let body = BodyExt::boxed_unsync(StreamBody::new(queue));
+    let request = Request::post(format!("http://{address}/"))
+        .body(body)
+        .unwrap();
+    let response = send(&client, request, RequestOptions::default())
+        .await
+        .unwrap();
+    let mut body = response.into_body();
+    for word in ["one", "two"] {
+        // The next is sent only when this one has come back.
+        frames
+            .send(Ok(http_body::Frame::data(word.into())))
+            .await
+            .unwrap();
+        let frame = timeout(PATIENCE, body.frame())
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        assert_eq!(frame.into_data().unwrap(), word);
+    }
+    drop(frames);
+    assert!(timeout(PATIENCE, body.frame()).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_request_whose_body_fails_says_why() {
+    let (address, _) = echo().await;
+    let client = linked(&[]).await;
+    let failure = HttpError::new(HttpErrorKind::Handler, "the component trapped");
+    let frames = futures::stream::iter([
+        Ok(http_body::Frame::data(Bytes::from("part"))),
+        Err(failure.clone()),
+    ]);
+    let body = BodyExt::boxed_unsync(StreamBody::new(frames));
+    let request = Request::post(format!("http://{address}/"))
+        .body(body)
+        .unwrap();
+    let error = match send(&client, request, RequestOptions::default()).await {
+        Ok(response) => text(response).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error, failure);
+}
+
+/// A server with a certificate for `localhost`, which answers with the version it was asked in.
+async fn tls_server(alpn: &'static [u8]) -> (SocketAddr, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    tls.alpn_protocols = vec![alpn.to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let service = service_fn(|request: Request<Incoming>| async move {
+                let version = format!("{:?}", request.version());
+                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(version))))
+            });
+            let io = TokioIo::new(stream);
+            if alpn == b"h2" {
+                let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                tokio::spawn(http.serve_connection(io, service));
+            } else {
+                let http = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(http.serve_connection(io, service));
+            }
+        }
+    });
+    (address, made.cert.pem())
+}
+
+#[tokio::test]
+async fn tls_is_spoken_to_those_whose_certificate_is_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let path = file.to_str().unwrap();
+    for (alpn, version) in [(&b"http/1.1"[..], "HTTP/1.1"), (b"h2", "HTTP/2.0")] {
+        let (address, pem) = tls_server(alpn).await;
+        std::fs::write(&file, pem).unwrap();
+        let uri = format!("https://localhost:{}/", address.port());
+
+        let client = linked(&[("ssl_certs_file", path)]).await;
+        let response = send(&client, get(&uri), RequestOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(text(response).await.unwrap(), version);
+        // The name counts as well.
+        let by_address = get(format!("https://{address}/"));
+        assert_eq!(kind(&client, by_address).await, HttpErrorKind::Tls);
+        assert_eq!(
+            kind(&linked(&[]).await, get(&uri)).await,
+            HttpErrorKind::Tls
+        );
+    }
+    let missing = folder.path().join("none.pem");
+    std::fs::write(&file, "no certificate").unwrap();
+    for path in [path, missing.to_str().unwrap()] {
+        let pairs = [("ssl_certs_file", path)];
+        let error = HttpClient::new(ConfigMap::new())
+            .link_put(link(&pairs))
+            .await
+            .unwrap_err();
+        assert!(error.0.contains(path), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_is_gone_sends_nothing() {
+    let (address, _) = echo().await;
+    let client = linked(&[]).await;
+    client.link_deleted(LinkId(1), Duration::ZERO).await;
+    let kind = kind(&client, get(format!("http://{address}/"))).await;
+    assert_eq!(kind, HttpErrorKind::Internal);
+}
