@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use manifest::Changes;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
@@ -72,13 +73,20 @@ async fn serve(withe: &Path, port: Option<u16>) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let manifest = match port {
         manifest::PORT => visits.join("visits.yaml"),
-        _ => manifest::write(scratch.path(), address, &data)?,
+        _ => manifest::write(
+            scratch.path(),
+            &Changes {
+                address,
+                data: &data,
+                binding: None,
+            },
+        )?,
     };
 
     let plan = show_plan(withe, &manifest);
     process::until_interrupted(plan).await?;
     ui::step(format!("withe up {}", shortened(&manifest).display()));
-    let mut up = up(withe, &manifest, &[])?;
+    let mut up = up(withe, &manifest)?;
     tokio::select! {
         // Whatever is wrong, `withe up` has said it.
         status = up.ended() => bail!("`withe up` ended ({})", status?),
@@ -110,12 +118,9 @@ async fn show_plan(withe: &Path, manifest: &Path) -> Result<()> {
 }
 
 /// Starts `withe up`.
-fn up(withe: &Path, manifest: &Path, options: &[&str]) -> Result<Running> {
+fn up(withe: &Path, manifest: &Path) -> Result<Running> {
     let mut command = Command::new(withe);
-    Running::start(
-        "run the application",
-        command.arg("up").arg(manifest).args(options),
-    )
+    Running::start("run the application", command.arg("up").arg(manifest))
 }
 
 /// Stops it as Ctrl-C does; it must end well.

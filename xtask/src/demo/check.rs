@@ -3,10 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+use super::manifest::Changes;
 use super::{START, listening, stop, up};
 use crate::http::{self, Answer};
 use crate::process;
@@ -20,23 +21,28 @@ use crate::ui;
 pub(super) async fn run(withe: &Path) -> Result<()> {
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let address = free_address()?;
-    let manifest = super::manifest::write(scratch.path(), address, scratch.path())?;
+    let with_binding = |binding| {
+        let data = scratch.path();
+        super::manifest::write(
+            data,
+            &Changes {
+                address,
+                data,
+                binding,
+            },
+        )
+    };
 
     ui::step("check the plan");
+    let manifest = with_binding(None)?;
     plan_is_repeatable(withe, &manifest).await?;
     super::show_plan(withe, &manifest).await?;
-
     ui::step(format!("check the application on {address}"));
-    serve(withe, &manifest, address, &[], first_visits).await?;
-    ui::step("check it again after a restart, its components linked while they run");
-    serve(
-        withe,
-        &manifest,
-        address,
-        &["--binding", "local"],
-        later_visits,
-    )
-    .await
+    serve(withe, &manifest, address, first_visits).await?;
+
+    ui::step("check it again after a restart, with another binding");
+    let manifest = with_binding(Some("local"))?;
+    serve(withe, &manifest, address, later_visits).await
 }
 
 /// Runs `withe up` around some checks; it must stop well.
@@ -44,12 +50,11 @@ async fn serve(
     withe: &Path,
     manifest: &Path,
     address: SocketAddr,
-    options: &[&str],
     checks: impl AsyncFnOnce(Visitor) -> Result<()>,
 ) -> Result<()> {
-    let mut up = up(withe, manifest, options)?;
+    let mut up = up(withe, manifest)?;
     tokio::select! {
-        status = up.ended() => anyhow::bail!("`withe up` ended ({})", status?),
+        status = up.ended() => bail!("`withe up` ended ({})", status?),
         listening = listening(address) => listening?,
     }
     checks(Visitor(address)).await?;

@@ -1,4 +1,5 @@
-//! The example's manifest, with another address and another place for its data.
+//! The example's manifest with some of it replaced: where it listens, where it keeps its data, and how
+//! its two components are linked.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,39 +12,52 @@ use crate::tree;
 /// The port that the manifest says.
 pub(super) const PORT: u16 = 8080;
 
-/// Writes a copy of the manifest into `folder` that listens on `address` and keeps its data in
-/// `data`.
+/// What is replaced.
+pub(super) struct Changes<'a> {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// The folder for its data.
+    pub(super) data: &'a Path,
+    /// Pins the binding of the link between the components; nothing is pinned if there is none.
+    pub(super) binding: Option<&'a str>,
+}
+
+/// Writes a copy of the manifest with these changes into `folder`.
 ///
 /// # Errors
 ///
-/// The manifest is not as it was when this was written, or a file cannot be read or written.
-pub(super) fn write(folder: &Path, address: SocketAddr, data: &Path) -> Result<PathBuf> {
+/// The manifest does not say any more what is to be replaced, or a file cannot be read or written.
+pub(super) fn write(folder: &Path, changes: &Changes<'_>) -> Result<PathBuf> {
     let visits = tree::visits();
     let original = visits.join("visits.yaml");
     let text = fs::read_to_string(&original)
         .with_context(|| format!("cannot read `{}`", original.display()))?;
     let copy = folder.join("visits.yaml");
-    fs::write(&copy, adapt(&text, &visits, address, data)?)
+    fs::write(&copy, changed(&text, &visits, changes)?)
         .with_context(|| format!("cannot write `{}`", copy.display()))?;
     Ok(copy)
 }
 
-/// Paths in a manifest are relative to it, so those of a copy must be absolute.
-fn adapt(text: &str, visits: &Path, address: SocketAddr, data: &Path) -> Result<String> {
+fn changed(text: &str, visits: &Path, changes: &Changes<'_>) -> Result<String> {
+    let link = "target:\n              name: visits\n";
+    let pinned = match changes.binding {
+        Some(binding) => format!("binding: {binding}\n            {link}"),
+        None => link.into(),
+    };
     let replacements = [
         (
             format!("address: 127.0.0.1:{PORT}"),
-            format!("address: {address}"),
+            format!("address: {}", changes.address),
         ),
+        // Paths in a manifest are relative to it, so those of a copy must be absolute.
         ("./build/".into(), format!("{}/build/", visits.display())),
-        ("./data/".into(), format!("{}/", data.display())),
+        ("./data/".into(), format!("{}/", changes.data.display())),
+        (link.into(), pinned),
     ];
     let mut text = text.to_string();
     for (from, to) in replacements {
         if !text.contains(&from) {
-            bail!(
-                "`examples/visits/visits.yaml` does not say `{from}` any more, which xtask replaces"
-            );
+            bail!("`examples/visits/visits.yaml` no longer says `{from}`, which xtask replaces");
         }
         text = text.replace(&from, &to);
     }
@@ -54,30 +68,29 @@ fn adapt(text: &str, visits: &Path, address: SocketAddr, data: &Path) -> Result<
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_examples_manifest_can_be_adapted() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = write(
-            folder.path(),
-            ([127, 0, 0, 1], 4711).into(),
-            Path::new("/elsewhere"),
-        )
-        .unwrap();
-        let text = fs::read_to_string(path).unwrap();
-        assert!(text.contains("address: 127.0.0.1:4711\n"), "{text}");
-        assert!(text.contains("path: /elsewhere/visits.redb\n"), "{text}");
-        assert!(!text.contains("./build"), "{text}");
+    fn changes() -> Changes<'static> {
+        let address = ([127, 0, 0, 1], 4711).into();
+        Changes {
+            address,
+            data: Path::new("/elsewhere"),
+            binding: Some("local"),
+        }
     }
 
     #[test]
-    fn a_manifest_without_an_address_is_refused() {
-        let error = adapt(
-            "",
-            Path::new("/v"),
-            ([127, 0, 0, 1], 1).into(),
-            Path::new("/d"),
-        )
-        .unwrap_err();
+    fn the_examples_manifest_can_be_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = fs::read_to_string(write(folder.path(), &changes()).unwrap()).unwrap();
+        assert!(text.contains("address: 127.0.0.1:4711\n"), "{text}");
+        assert!(text.contains("path: /elsewhere/visits.redb\n"), "{text}");
+        assert!(!text.contains("./build"), "{text}");
+        let link = "        properties:\n            binding: local\n            target:\n              name: visits\n";
+        assert!(text.contains(link), "{text}");
+    }
+
+    #[test]
+    fn a_manifest_that_says_something_else_is_refused() {
+        let error = changed("", Path::new("/v"), &changes()).unwrap_err();
         assert!(
             error.to_string().contains("address: 127.0.0.1:8080"),
             "{error}"
