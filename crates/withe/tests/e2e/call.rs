@@ -1,0 +1,131 @@
+//! `withe call`: calls over links of every binding and scope.
+
+use crate::support::{Folder, guest};
+
+/// A call of the first component, linked to the second, and what it prints over each binding.
+struct Case {
+    components: [&'static str; 2],
+    call: &'static str,
+    printed: &'static str,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        components: ["types-user", "types"],
+        call: "t:types/run#run()",
+        printed: "ok",
+    },
+    Case {
+        components: ["resources-user", "resources"],
+        call: "t:resources/run#transcript()",
+        printed: r#"["name: apples", "value: 3", "add 4: 7", "describe: apples = 7", "absorb: 17", "pears after absorb: 10", "made, dropped: 2, 0", "merged: apples+pears = 27", "made, dropped: 3, 2", "parts: apples+pears/0 = 7, apples+pears/1 = 7, apples+pears/2 = 7, apples+pears/3 = 6", "made, dropped: 7, 3", "greatest: apples+pears/2 = 7", "greatest of none: false", "made, dropped: 7, 6", "consume: 7", "made, dropped: 8, 8"]"#,
+    },
+    Case {
+        components: ["caller", "ops"],
+        call: "t:bench/run#call-add(40, 2)",
+        printed: "42",
+    },
+    Case {
+        components: ["caller", "ops"],
+        call: r#"t:bench/run#call-greet("ß 🦀")"#,
+        printed: r#""hello, ß 🦀""#,
+    },
+    Case {
+        components: ["caller", "ops"],
+        call: "t:bench/run#call-counter()",
+        printed: "1",
+    },
+    Case {
+        components: ["caller", "ops"],
+        call: "t:bench/run#records-n(3, 100)",
+        printed: "300",
+    },
+    Case {
+        components: ["caller", "ops"],
+        call: "t:bench/run#bytes-n(2, 1000000)",
+        printed: "2000000",
+    },
+];
+
+/// `withe call` of the first component, linked to the second.
+fn arguments(components: [&str; 2], call: &str, options: &[&str]) -> Vec<String> {
+    let [source, target] = components.map(|name| guest(name).display().to_string());
+    let mut all = vec!["call".into(), source, call.into(), "--link".into(), target];
+    all.extend(options.iter().map(|&option| option.into()));
+    all
+}
+
+fn call(components: [&str; 2], call: &str, options: &[&str]) -> crate::support::process::Ended {
+    let arguments = arguments(components, call, options);
+    Folder::new().run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_link_means_the_same_over_every_binding() {
+    for case in CASES {
+        for binding in ["fused", "local", "auto"] {
+            let ended = call(case.components, case.call, &["--binding", binding]);
+            assert_eq!(ended.printed(), case.printed, "{} {binding}", case.call);
+        }
+    }
+}
+
+#[test]
+fn values_cross_links_of_every_scope() {
+    for scope in ["caller", "call", "shared"] {
+        for case in CASES {
+            // Resources live as long as the instance that made them: not over one call.
+            if scope == "call" && case.components[0] == "resources-user" {
+                continue;
+            }
+            let options = ["--scope", scope, "--binding", "local"];
+            let ended = call(case.components, case.call, &options);
+            assert_eq!(ended.printed(), case.printed, "{} {scope}", case.call);
+        }
+    }
+}
+
+#[test]
+fn a_trap_names_its_component_and_function() {
+    for binding in ["fused", "local"] {
+        call(
+            ["caller", "ops"],
+            "t:bench/run#call-trap()",
+            &["--binding", binding],
+        )
+        .failed(&[
+            "`call-trap` of `caller`",
+            "component `ops`",
+            "`t:bench/ops#trap`",
+            "unreachable",
+        ]);
+    }
+}
+
+#[test]
+fn a_call_that_never_returns_is_stopped() {
+    for binding in ["fused", "local"] {
+        call(
+            ["caller", "ops"],
+            "t:bench/run#call-spin()",
+            &["--binding", binding, "--timeout", "1"],
+        )
+        .failed(&["`call-spin` of `caller`", "deadline"]);
+    }
+}
+
+#[test]
+fn streams_cross_fused_links_and_are_refused_by_name_over_local_ones() {
+    let components = ["async-p3-user", "async-p3"];
+    let run = "t:streams/run#run()";
+    assert_eq!(
+        call(components, run, &["--binding", "fused"]).printed(),
+        "ok"
+    );
+    call(components, run, &["--binding", "local"]).failed(&[
+        "error[W0403]",
+        "`upper` of `t:streams/pipe`",
+        "`stream<u8>`",
+        "nothing was called",
+    ]);
+}

@@ -1,0 +1,151 @@
+//! Requests over HTTP to an application that `withe up` runs.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
+use crate::support::Folder;
+use crate::support::client::{Exchange, get};
+use crate::support::manifest::{application, component, http_server, provider};
+
+#[test]
+fn handlers_of_wasi_0_2_and_0_3_answer() {
+    for guest in ["hello", "hello-p3"] {
+        let folder = Folder::with(&application(&[
+            http_server("hello"),
+            component("hello", guest, "", &[]),
+        ]));
+        let up = folder.up(&[]);
+        let address = up.address();
+        for _ in 0..3 {
+            let response = get(&address, "/").unwrap();
+            assert_eq!(
+                (response.status, response.text()),
+                (200, "hello\n".into()),
+                "{guest}"
+            );
+        }
+    }
+}
+
+#[test]
+fn bodies_stream_both_ways() {
+    const HALF: usize = 4 * 1024 * 1024;
+    let folder = Folder::with(&application(&[
+        http_server("echo"),
+        component("echo", "http-echo", "", &[]),
+    ]));
+    let up = folder.up(&[]);
+    let mut exchange = Exchange::start(&up.address(), "POST /", 2 * HALF).unwrap();
+    let bytes: Vec<u8> = (0..2 * HALF).map(|i| (i % 251) as u8).collect();
+    let mut received = Vec::new();
+    // A piece is sent when the one before it has come back: nothing waits for the end of the request.
+    for (i, piece) in bytes.chunks(64 * 1024).enumerate() {
+        exchange.send(piece).unwrap();
+        if i == 0 {
+            assert_eq!(exchange.status().unwrap(), 200);
+        }
+        received.extend(exchange.receive(piece.len()).unwrap());
+    }
+    assert_eq!(exchange.part().unwrap(), None);
+    assert!(received == bytes, "what came back is not what was sent");
+}
+
+#[test]
+fn a_trap_or_a_runaway_call_ends_its_own_request_only() {
+    // Over a local link the link's own timeout ends the call; a fused one has none, and there the
+    // limit of the component that serves the request does.
+    for (binding, link, limits) in [
+        ("fused", "", "limits: {time: 2s}"),
+        ("local", "timeout: 2s", ""),
+    ] {
+        let link = format!("target: ops, binding: {binding}, {link}");
+        let folder = Folder::with(&application(&[
+            http_server("hello"),
+            component("hello", "hello-calls", limits, &[&link]),
+            component("ops", "ops", "", &[]),
+        ]));
+        let up = folder.up(&[]);
+        let address = up.address();
+        let add = || {
+            let response = get(&address, "/add").unwrap();
+            assert_eq!(
+                (response.status, response.text()),
+                (200, "hello 3\n".into()),
+                "{binding}"
+            );
+        };
+        add();
+        assert_eq!(get(&address, "/trap").unwrap().status / 100, 5, "{binding}");
+        // The line that says why is for whoever runs the application.
+        let line = up.says("`t:bench/ops#trap`");
+        assert!(line.contains("component `ops`"), "{binding}: {line}");
+        add();
+
+        let runaway = thread::spawn({
+            let address = address.clone();
+            move || get(&address, "/spin").unwrap().status
+        });
+        // At least one is served while the runaway has the processor, most often many.
+        loop {
+            add();
+            if runaway.is_finished() {
+                break;
+            }
+        }
+        assert_eq!(runaway.join().unwrap() / 100, 5, "{binding}");
+        add();
+    }
+}
+
+#[test]
+fn requests_go_out_through_a_link_to_the_client_and_only_to_hosts_it_allows() {
+    let server = Server::start("from outside");
+    let url = format!("/?url=http://127.0.0.1:{}/", server.port);
+    for (allow, status, text) in [
+        ("127.0.0.1", 200, "from outside"),
+        ("example.com", 502, "Denied"),
+    ] {
+        let link = format!(
+            "target: {{name: http-client, config: [{{name: out, properties: {{allow: {allow}}}}}]}}"
+        );
+        let folder = Folder::with(&application(&[
+            http_server("front"),
+            component("front", "http-out", "", &[&link]),
+            provider("http-client", "", &[]),
+        ]));
+        let up = folder.up(&[]);
+        let response = get(&up.address(), &url).unwrap();
+        assert_eq!(response.status, status, "{allow}: {response:?}");
+        assert!(
+            response.text().contains(text),
+            "{allow}: {}",
+            response.text()
+        );
+    }
+}
+
+/// A server that answers every request with the same text. It ends with the process.
+struct Server {
+    port: u16,
+}
+
+impl Server {
+    fn start(text: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                // The request is short enough to come as one.
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+                    text.len()
+                );
+            }
+        });
+        Self { port }
+    }
+}

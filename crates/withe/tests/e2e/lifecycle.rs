@@ -1,0 +1,77 @@
+//! An application that is stopped, or changed, while it serves.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::support::Folder;
+use crate::support::client::{Exchange, get};
+use crate::support::manifest::{application, component, http_server};
+
+#[test]
+fn a_request_under_way_finishes_when_the_application_is_stopped() {
+    let folder = Folder::with(&application(&[
+        http_server("echo"),
+        component("echo", "http-echo", "", &[]),
+    ]));
+    let mut up = folder.up(&[]);
+    let mut exchange = Exchange::start(&up.address(), "POST /", 8).unwrap();
+    exchange.send(b"half").unwrap();
+    assert_eq!(exchange.status().unwrap(), 200);
+    assert_eq!(exchange.receive(4).unwrap(), b"half");
+
+    up.interrupt();
+    up.says("stopping");
+    exchange.send(b"rest").unwrap();
+    assert_eq!(exchange.receive(4).unwrap(), b"rest");
+    assert_eq!(exchange.part().unwrap(), None);
+    assert_eq!(up.exit_code(), Some(0));
+}
+
+#[test]
+fn no_request_fails_while_a_change_is_taken_over() {
+    let manifest = |n: u32| {
+        let config = format!("config: [{{name: version, properties: {{n: {n}}}}}]");
+        application(&[
+            http_server("hello"),
+            component("hello", "hello", &config, &[]),
+        ])
+    };
+    let folder = Folder::with(&manifest(1));
+    let mut up = folder.up(&["--watch"]);
+    let address = up.address();
+    up.says("`app` runs");
+
+    let stop = AtomicBool::new(false);
+    let served = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // Here a failure would only end this thread: it is counted as served by nobody,
+                    // and the scope hands the panic on.
+                    let response = get(&address, "/").unwrap();
+                    assert_eq!((response.status, response.text()), (200, "hello\n".into()));
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let stopper = StopOnDrop(&stop);
+        for n in 2..5 {
+            folder.write("app.yaml", &manifest(n));
+            up.says("`app` reloaded");
+        }
+        drop(stopper);
+    });
+    assert!(served.into_inner() > 0);
+    up.interrupt();
+    assert_eq!(up.exit_code(), Some(0));
+}
+
+/// Ends the threads also when waiting for the command fails, so that the failure is seen.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

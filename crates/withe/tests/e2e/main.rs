@@ -1,0 +1,12 @@
+//! The built command with real components: what one can do with linked components, end to end.
+//!
+//! The components are those of `tests/guests`, built by `cargo xtask guests`.
+#![cfg(unix)]
+
+mod call;
+mod grants;
+mod http;
+mod identity;
+mod lifecycle;
+mod mistakes;
+mod support;

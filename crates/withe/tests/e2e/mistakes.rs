@@ -1,0 +1,62 @@
+//! What commonly goes wrong when an application is started: one clear message, and an end.
+
+use std::net::TcpListener;
+
+use crate::support::manifest::{application, component, http_server, http_server_at, provider};
+use crate::support::{Folder, free_port};
+
+/// An application that cannot run, and what is said about it.
+struct Case {
+    name: &'static str,
+    manifest: String,
+    says: Vec<String>,
+}
+
+#[test]
+fn each_mistake_is_one_clear_message() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let redis = format!(
+        "target: {{name: keyvalue, config: [{{name: redis, properties: {{url: \"redis://{nobody}\"}}}}]}}"
+    );
+    let hello = || component("hello", "hello", "", &[]);
+    let cases = [
+        Case {
+            name: "port taken",
+            manifest: application(&[http_server_at(&taken, "hello"), hello()]),
+            says: vec![taken.clone(), "in use".into()],
+        },
+        Case {
+            name: "Redis down",
+            manifest: application(&[
+                component("names", "lattice-names", "", &[&redis]),
+                provider("keyvalue", "", &[]),
+                http_server("hello"),
+                hello(),
+            ]),
+            says: vec![nobody.clone(), "refused".into()],
+        },
+        Case {
+            name: "bad YAML",
+            manifest: application(&[http_server("hello"), "    - name: [\n".into()]),
+            says: vec!["app.yaml:".into()],
+        },
+        Case {
+            name: "missing target",
+            manifest: application(&[http_server("helo"), hello()]),
+            says: vec!["`helo`".into(), "`hello`".into(), "app.yaml:".into()],
+        },
+    ];
+    for Case {
+        name,
+        manifest,
+        says,
+    } in cases
+    {
+        let ended = Folder::with(&manifest).run(&["up", "app.yaml"]);
+        println!("{name}: {ended:#?}");
+        let says: Vec<_> = says.iter().map(String::as_str).collect();
+        ended.failed(&says);
+    }
+}

@@ -1,0 +1,46 @@
+//! Manifests, put together from lines of YAML.
+
+use super::guest;
+
+/// An application with these entries of `spec.components`.
+pub(crate) fn application(components: &[String]) -> String {
+    let head = "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {name: app}\n";
+    format!("{head}spec:\n  components:\n{}", components.concat())
+}
+
+/// A component of `tests/guests`. `properties` and the properties of each of the `links` are YAML in
+/// one line, such as `grants: {network: true}`.
+pub(crate) fn component(name: &str, guest_name: &str, properties: &str, links: &[&str]) -> String {
+    let image = guest(guest_name);
+    let properties = format!("image: {:?}, {properties}", image.display().to_string());
+    entry(name, "component", &properties, links)
+}
+
+/// A provider.
+pub(crate) fn provider(name: &str, properties: &str, links: &[&str]) -> String {
+    let properties = format!("image: \"withe:{name}\", {properties}");
+    entry(name, "capability", &properties, links)
+}
+
+/// An HTTP server on a free port, linked to `target`.
+pub(crate) fn http_server(target: &str) -> String {
+    http_server_at("127.0.0.1:0", target)
+}
+
+/// An HTTP server at an address, linked to `target`.
+pub(crate) fn http_server_at(address: &str, target: &str) -> String {
+    let config = format!("[{{name: listen, properties: {{address: \"{address}\"}}}}]");
+    let link = format!("target: {target}, source: {{config: {config}}}");
+    provider("http-server", "", &[&link])
+}
+
+fn entry(name: &str, kind: &str, properties: &str, links: &[&str]) -> String {
+    let links: Vec<_> = links
+        .iter()
+        .map(|link| format!("{{type: link, properties: {{{link}}}}}"))
+        .collect();
+    let links = links.join(", ");
+    format!(
+        "    - name: {name}\n      type: {kind}\n      properties: {{{properties}}}\n      traits: [{links}]\n"
+    )
+}

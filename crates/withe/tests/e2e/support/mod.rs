@@ -1,0 +1,96 @@
+//! A folder with a manifest, the command run in it, and a small HTTP client.
+
+pub(crate) mod client;
+pub(crate) mod manifest;
+pub(crate) mod process;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use std::{env, fs};
+
+use process::{Ended, Up};
+
+/// Far more than anything here takes, on a busy machine too. Whatever waits gives up after it.
+pub(crate) const LONG: Duration = Duration::from_secs(120);
+
+/// The file of one of the components in `tests/guests`.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/build");
+    let path = folder.join(format!("{name}.wasm"));
+    assert!(
+        path.is_file(),
+        "{} is not built: run `cargo xtask guests`",
+        path.display()
+    );
+    path
+}
+
+/// A port of the loopback interface that nobody listened on a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A folder of its own for one test; it goes when this is dropped.
+pub(crate) struct Folder {
+    folder: tempfile::TempDir,
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A folder with an application in `app.yaml`.
+    pub(crate) fn with(manifest: &str) -> Self {
+        let folder = Self::new();
+        folder.write("app.yaml", manifest);
+        folder
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Runs the command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
+        process::run(self.command(args))
+    }
+
+    /// Calls a function of a component of `app.yaml`.
+    pub(crate) fn call(&self, component: &str, call: &str) -> Ended {
+        self.run(&["call", "app.yaml", component, call])
+    }
+
+    /// Runs `app.yaml`.
+    pub(crate) fn up(&self, options: &[&str]) -> Up {
+        Up::start(self.command(&[&["up", "app.yaml"], options].concat()))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_withe"));
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        // One for all tests, which share components: most find theirs compiled.
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+        command.env("WITHE_CACHE_DIR", cache);
+        for variable in ["WITHE_LOG", "NO_COLOR", "CLICOLOR_FORCE", "WHO"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+}

@@ -1,0 +1,141 @@
+//! The command as a process: run to its end, or running until it is told to stop.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::LONG;
+
+/// What came of a command.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// What it printed, if it went well.
+    pub(crate) fn printed(&self) -> &str {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self.stdout.trim_end()
+    }
+
+    /// Checks that it failed and said each of `texts`.
+    pub(crate) fn failed(&self, texts: &[&str]) {
+        assert_eq!(self.code, Some(1), "{self:#?}");
+        for text in texts {
+            assert!(self.stderr.contains(text), "no {text:?} in {self:#?}");
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: Command) -> Ended {
+    let mut running = Up::start(command);
+    let code = running.exit_code();
+    Ended {
+        code,
+        stdout: rest(&running.out),
+        stderr: rest(&running.err),
+    }
+}
+
+/// A running command; it is killed if the test ends before it does.
+pub(crate) struct Up {
+    child: Child,
+    out: Receiver<String>,
+    err: Receiver<String>,
+}
+
+impl Up {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let out = lines(child.stdout.take().unwrap());
+        let err = lines(child.stderr.take().unwrap());
+        Self { child, out, err }
+    }
+
+    /// Where it says that it listens, as `HOST:PORT`.
+    pub(crate) fn address(&self) -> String {
+        let line = self.wait_for(&self.out, "http://");
+        let address = line.trim_start_matches("http://").split([' ', '/']).next();
+        address.unwrap_or_default().to_owned()
+    }
+
+    /// Waits until it says `text` on standard error.
+    pub(crate) fn says(&self, text: &str) -> String {
+        self.wait_for(&self.err, text)
+    }
+
+    /// Sends Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for the end; `None` if a signal ended it.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        let deadline = Instant::now() + LONG;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it did not end; it said {:#?}", so_far(&self.err));
+    }
+
+    fn wait_for(&self, lines: &Receiver<String>, text: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match lines.recv_timeout(LONG) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(line) => seen.push(line),
+                Err(_) => {
+                    let said = so_far(&self.err);
+                    panic!("no line with {text:?} in {seen:#?}; it said {said:#?}");
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads lines as they come, so that the command never waits for a reader.
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            // Nobody may be listening any more.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// All that is still to come from a command that has ended.
+fn rest(lines: &Receiver<String>) -> String {
+    let mut text = String::new();
+    loop {
+        match lines.recv_timeout(LONG) {
+            Ok(line) => text += &(line + "\n"),
+            Err(RecvTimeoutError::Disconnected) => return text,
+            Err(RecvTimeoutError::Timeout) => panic!("its output did not end after {text:?}"),
+        }
+    }
+}
+
+/// What has come until now.
+fn so_far(lines: &Receiver<String>) -> Vec<String> {
+    lines.try_iter().collect()
+}
