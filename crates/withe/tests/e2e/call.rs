@@ -1,5 +1,7 @@
 //! `withe call`: calls over links of every binding and scope.
 
+use crate::support::manifest::{application, component};
+use crate::support::process::Ended;
 use crate::support::{Folder, guest};
 
 /// A call of the first component, linked to the second, and what it prints over each binding.
@@ -55,7 +57,7 @@ fn arguments(components: [&str; 2], call: &str, options: &[&str]) -> Vec<String>
     all
 }
 
-fn call(components: [&str; 2], call: &str, options: &[&str]) -> crate::support::process::Ended {
+fn call(components: [&str; 2], call: &str, options: &[&str]) -> Ended {
     let arguments = arguments(components, call, options);
     Folder::new().run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
@@ -74,7 +76,7 @@ fn a_link_means_the_same_over_every_binding() {
 fn values_cross_links_of_every_scope() {
     for scope in ["caller", "call", "shared"] {
         for case in CASES {
-            // Resources live as long as the instance that made them: not over one call.
+            // A resource lives no longer than the instance that made it.
             if scope == "call" && case.components[0] == "resources-user" {
                 continue;
             }
@@ -128,4 +130,20 @@ fn streams_cross_fused_links_and_are_refused_by_name_over_local_ones() {
         "`stream<u8>`",
         "nothing was called",
     ]);
+}
+
+#[test]
+fn a_component_keeps_to_its_own_memory_limit() {
+    let folder = Folder::with(&application(&[
+        component("caller", "caller", "", &["target: ops"]),
+        component("ops", "ops", "limits: {memory: 8MiB}", &[]),
+    ]));
+    let grow = |mib: u32| folder.call("caller", &format!("t:bench/run#call-grow({mib})"));
+    assert_eq!(grow(2).printed(), "ok(2)");
+    // The allocator of `ops` is refused, and it says so.
+    assert!(grow(32).printed().starts_with("err("), "{:#?}", grow(32));
+
+    // The limit is that of `ops` alone: its caller has none.
+    let large = folder.call("caller", "t:bench/run#bytes-n(1, 1000000)");
+    assert_eq!(large.printed(), "1000000");
 }

@@ -99,6 +99,34 @@ fn a_trap_or_a_runaway_call_ends_its_own_request_only() {
 }
 
 #[test]
+fn a_scope_says_how_long_a_callee_lives() {
+    // The second request is served by a fresh instance of `hello`; what it calls counts its calls.
+    for (scope, counts) in [
+        ("scope: caller, binding: fused", [1, 1]),
+        ("scope: caller, binding: local", [1, 1]),
+        ("scope: call", [1, 1]),
+        ("scope: shared", [1, 2]),
+    ] {
+        let folder = Folder::with(&application(&[
+            http_server("hello"),
+            component(
+                "hello",
+                "hello-calls",
+                "",
+                &[&format!("target: ops, {scope}")],
+            ),
+            component("ops", "ops", "", &[]),
+        ]));
+        let up = folder.up(&[]);
+        let address = up.address();
+        for count in counts {
+            let response = get(&address, "/counter").unwrap();
+            assert_eq!(response.text(), format!("hello {count}\n"), "{scope}");
+        }
+    }
+}
+
+#[test]
 fn requests_go_out_through_a_link_to_the_client_and_only_to_hosts_it_allows() {
     let server = Server::start("from outside");
     let url = format!("/?url=http://127.0.0.1:{}/", server.port);

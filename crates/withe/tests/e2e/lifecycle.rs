@@ -47,8 +47,7 @@ fn no_request_fails_while_a_change_is_taken_over() {
         for _ in 0..4 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    // Here a failure would only end this thread: it is counted as served by nobody,
-                    // and the scope hands the panic on.
+                    // A panic here is handed on by the scope.
                     let response = get(&address, "/").unwrap();
                     assert_eq!((response.status, response.text()), (200, "hello\n".into()));
                     served.fetch_add(1, Ordering::Relaxed);

@@ -55,8 +55,19 @@ fn each_mistake_is_one_clear_message() {
     } in cases
     {
         let ended = Folder::with(&manifest).run(&["up", "app.yaml"]);
-        println!("{name}: {ended:#?}");
+        // Shown only when something below fails.
+        println!("{name}");
         let says: Vec<_> = says.iter().map(String::as_str).collect();
         ended.failed(&says);
+        let errors = ended
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("error"));
+        let summaries = |line: &&str| line.contains("nothing was started");
+        assert_eq!(
+            errors.filter(|line| !summaries(line)).count(),
+            1,
+            "{ended:#?}"
+        );
     }
 }
