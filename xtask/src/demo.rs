@@ -53,9 +53,19 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 /// # Errors
 ///
 /// As [`run`].
-pub(crate) async fn check(release: bool) -> Result<()> {
+async fn check(release: bool) -> Result<()> {
     let withe = prepare(release).await?;
     check::run(&withe).await
+}
+
+/// Serves with a `withe` that is built already, and checks the answers.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) async fn check_with(withe: &Path) -> Result<()> {
+    guests::build_examples().await?;
+    check::run(withe).await
 }
 
 async fn prepare(release: bool) -> Result<PathBuf> {

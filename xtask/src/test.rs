@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{demo, guests, process, redis, tree, ui, wasm_target};
+use crate::{demo, guests, process, redis, tree, ui, wasm_target, withe};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -26,7 +26,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let mut cargo = process::cargo(["test", "--workspace"]);
     process::run("pass the tests", cargo.args(&args.filter), process::LONG).await?;
     if args.filter.is_none() {
-        demo::check(false).await?;
+        demo::check_with(&withe::built_by_tests()).await?;
     }
     Ok(())
 }

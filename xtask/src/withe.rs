@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::{process, ui};
+use crate::{process, tree, ui};
 
 /// Builds `withe` and returns where it is.
 ///
@@ -21,6 +21,14 @@ pub(crate) async fn build(release: bool) -> Result<PathBuf> {
     }
     let messages = process::output("build withe", &mut cargo, process::LONG).await?;
     executable(&messages).context("cargo built `withe`, but did not say where it is")
+}
+
+/// Where `cargo test` has just put the command, which its end-to-end tests run. Building it again for
+/// itself would build much of what is below it again: other features are asked of it without tests.
+pub(crate) fn built_by_tests() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| tree::root().join("target"), PathBuf::from);
+    target.join("debug/withe")
 }
 
 /// The last executable that cargo's messages name: the one that was asked for.

@@ -174,7 +174,7 @@ impl Running {
         let (Some(inputs), Some(plan)) = (&loaded.inputs, &loaded.plan) else {
             return Err(HostError::NotLinked);
         };
-        self.start_providers(inputs, plan, registry).await?;
+        self.start_providers(loaded, inputs, plan, registry).await?;
         let ends = self.put_target_links(inputs, plan).await?;
         let graph = self
             .build(units(loaded, inputs, plan, &ends).map_err(HostError::of)?)
@@ -243,6 +243,7 @@ impl Running {
 
     async fn start_providers(
         &mut self,
+        loaded: &Loaded,
         inputs: &Inputs,
         plan: &Plan,
         registry: &Registry,
@@ -264,7 +265,7 @@ impl Running {
             (self.options.progress)(Progress::Starting {
                 provider: component.name.clone(),
             });
-            let provider = RunningProvider::start(descriptor, component).await?;
+            let provider = RunningProvider::start(descriptor, component, &loaded.folder).await?;
             self.providers.insert(component.name.clone(), provider);
         }
         Ok(())

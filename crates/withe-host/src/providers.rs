@@ -1,6 +1,7 @@
 //! Providers running in this host, and the links they hold.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,7 +28,9 @@ pub(crate) fn key(link: &PlannedLink) -> LinkKey {
 /// One running provider.
 pub(crate) struct RunningProvider {
     name: String,
-    descriptor: &'static str,
+    descriptor: Descriptor,
+    /// What relative paths in its configuration are relative to.
+    folder: PathBuf,
     config: ConfigMap,
     provider: Arc<dyn Provider>,
     links: BTreeMap<LinkKey, LinkId>,
@@ -38,13 +41,16 @@ impl RunningProvider {
     pub(crate) async fn start(
         descriptor: &Descriptor,
         component: &PlannedComponent,
+        folder: &Path,
     ) -> Result<Self, HostError> {
-        let provider = (descriptor.create)(component.config.clone());
+        let config = with_paths(component.config.clone(), descriptor, folder);
+        let provider = (descriptor.create)(config);
         let name = &component.name;
         bounded(name, "start", provider.start()).await?;
         Ok(Self {
             name: name.clone(),
-            descriptor: descriptor.name,
+            descriptor: *descriptor,
+            folder: folder.to_owned(),
             config: component.config.clone(),
             provider,
             links: BTreeMap::new(),
@@ -53,7 +59,7 @@ impl RunningProvider {
 
     /// Whether it is what the plan now asks for: then it can stay as it runs.
     pub(crate) fn fits(&self, descriptor: &Descriptor, component: &PlannedComponent) -> bool {
-        self.descriptor == descriptor.name && self.config == component.config
+        self.descriptor.name == descriptor.name && self.config == component.config
     }
 
     pub(crate) fn provider(&self) -> &Arc<dyn Provider> {
@@ -76,7 +82,7 @@ impl RunningProvider {
             name: key.2.clone(),
             application: application.to_owned(),
             component: component.to_owned(),
-            config,
+            config: with_paths(config, &self.descriptor, &self.folder),
             peer,
         };
         let what = format!("link with `{component}`");
@@ -115,6 +121,16 @@ impl RunningProvider {
             );
         }
     }
+}
+
+/// Makes relative paths in a provider's configuration relative to `folder`.
+fn with_paths(mut config: ConfigMap, descriptor: &Descriptor, folder: &Path) -> ConfigMap {
+    for (key, value) in &mut config {
+        if !value.is_empty() && descriptor.paths.contains(&key.to_ascii_lowercase().as_str()) {
+            *value = folder.join(&*value).display().to_string();
+        }
+    }
+    config
 }
 
 async fn bounded(

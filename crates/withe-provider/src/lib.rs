@@ -37,6 +37,9 @@ pub struct Descriptor {
     /// Names under which others know the same capability: image references without a tag, such as
     /// `ghcr.io/wasmcloud/http-server`.
     pub aliases: &'static [Alias],
+    /// Configuration keys, in lower case, whose values are paths of files: a host makes relative ones
+    /// relative to the manifest's folder.
+    pub paths: &'static [&'static str],
     /// Finds what is wrong with a piece of its configuration, without side effects.
     pub check_config: fn(ConfigRole, &ConfigMap) -> Vec<ConfigProblem>,
     /// Makes it. Nothing is opened yet: that is for [`Provider::start`].

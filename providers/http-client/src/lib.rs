@@ -47,6 +47,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             config: &[],
         },
     ],
+    paths: &["ssl_certs_file"],
     check_config: config::check,
     create: |config| Arc::new(HttpClient::new(config)),
 };

@@ -55,6 +55,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
             config: &[],
         },
     ],
+    paths: &["tls_cert_file", "tls_priv_key_file"],
     check_config: config::check,
     create: |config| Arc::new(HttpServer::new(config)),
 };

@@ -41,6 +41,7 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
         image: "ghcr.io/wasmcloud/keyvalue-redis",
         config: &[("backend", "redis")],
     }],
+    paths: &["path"],
     check_config: config::check,
     create: |config| Arc::new(KeyValue::new(config)),
 };

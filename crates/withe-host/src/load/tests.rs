@@ -37,6 +37,7 @@ const KEYVALUE: Descriptor = Descriptor {
         image: "ghcr.io/wasmcloud/keyvalue-redis",
         config: &[("backend", "redis")],
     }],
+    paths: &[],
     check_config: |_, _| Vec::new(),
     create: |_| unreachable!("loading starts nothing"),
 };
