@@ -7,33 +7,81 @@ use crate::support::Folder;
 use crate::support::client::{Exchange, get};
 use crate::support::manifest::{application, component, http_server};
 
-#[test]
-fn a_request_under_way_finishes_when_the_application_is_stopped() {
-    let folder = Folder::with(&application(&[
+/// An application that sends back what it is sent.
+fn echo(n: u32) -> String {
+    let config = version(n);
+    application(&[
         http_server("echo"),
-        component("echo", "http-echo", "", &[]),
-    ]));
-    let mut up = folder.up(&[]);
-    let mut exchange = Exchange::start(&up.address(), "POST /", 8).unwrap();
+        component("echo", "http-echo", &config, &[]),
+    ])
+}
+
+/// Configuration that differs with `n`, so that the application does.
+fn version(n: u32) -> String {
+    format!("config: [{{name: version, properties: {{n: {n}}}}}]")
+}
+
+/// A request of which half is sent, and that half has come back.
+fn half_way(address: &str) -> Exchange {
+    let mut exchange = Exchange::start(address, "POST /", 8).unwrap();
     exchange.send(b"half").unwrap();
     assert_eq!(exchange.status().unwrap(), 200);
     assert_eq!(exchange.receive(4).unwrap(), b"half");
+    exchange
+}
 
-    up.interrupt();
-    up.says("stopping");
+/// The other half of the request, and the end of its response.
+fn finish(mut exchange: Exchange) {
     exchange.send(b"rest").unwrap();
     assert_eq!(exchange.receive(4).unwrap(), b"rest");
     assert_eq!(exchange.part().unwrap(), None);
+}
+
+#[test]
+fn a_request_under_way_finishes_when_the_application_is_stopped() {
+    let folder = Folder::with(&echo(1));
+    let mut up = folder.up(&[]);
+    let exchange = half_way(&up.address());
+    up.interrupt();
+    up.says("stopping");
+    finish(exchange);
+    assert_eq!(up.exit_code(), Some(0));
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_requests() {
+    let folder = Folder::with(&echo(1));
+    let mut up = folder.up(&[]);
+    let mut exchange = half_way(&up.address());
+    up.interrupt();
+    up.says("stopping");
+    up.interrupt();
+    assert_eq!(up.exit_code(), Some(1));
+    assert!(exchange.part().is_err(), "the response was cut short");
+}
+
+#[test]
+fn a_request_under_way_outlives_a_change() {
+    let folder = Folder::with(&echo(1));
+    let mut up = folder.up(&["--watch"]);
+    let address = up.address();
+    up.says("`app` runs");
+    let before = half_way(&address);
+    folder.write("app.yaml", &echo(2));
+    up.says("`app` reloaded");
+    let after = half_way(&address);
+    finish(before);
+    finish(after);
+    up.interrupt();
     assert_eq!(up.exit_code(), Some(0));
 }
 
 #[test]
 fn no_request_fails_while_a_change_is_taken_over() {
     let manifest = |n: u32| {
-        let config = format!("config: [{{name: version, properties: {{n: {n}}}}}]");
         application(&[
             http_server("hello"),
-            component("hello", "hello", &config, &[]),
+            component("hello", "hello", &version(n), &[]),
         ])
     };
     let folder = Folder::with(&manifest(1));
