@@ -17,8 +17,9 @@ pub(crate) fn start(global: &Global, terminal: &Terminal) -> anyhow::Result<()> 
         .clone()
         .or_else(|| std::env::var("WITHE_LOG").ok());
     let filter = given.as_deref().unwrap_or(match global.verbose {
-        // A directive holds for every target that begins with its name: `withe` for all our crates.
-        0 => "warn,withe=info",
+        // A directive holds for every target that begins with its name: `withe` for all our crates;
+        // `component` is what components log and print.
+        0 => "warn,withe=info,component=info",
         1 => "info,withe=debug",
         _ => "debug,withe=trace",
     });

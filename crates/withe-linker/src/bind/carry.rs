@@ -3,28 +3,56 @@
 
 use withe_wit::{Extern, Function, InterfaceName, ResourceRef, Type};
 
+use crate::input::Scope;
 use crate::matching::describe;
 use crate::parts::PartId;
 use crate::resolve::{Resolved, ResolvedLink};
 
 /// Why the link cannot be a call between two instances through the host.
-pub(super) fn local_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
-    resolved.wires(link).into_iter().find_map(|(import, _)| {
-        asynchronous(import).or_else(|| foreign(import, |r| is_own(import, r)))
+pub(super) fn local_obstacle(
+    resolved: &Resolved<'_>,
+    link: &ResolvedLink<'_>,
+    scope: Scope,
+) -> Option<String> {
+    let wires = resolved.wires(link);
+    let of_link = |r: &ResourceRef| is_of_link(&wires, r);
+    let imports = || wires.iter().map(|(import, _)| *import);
+    let short_lived = |import| match scope {
+        Scope::Call => resource_of(import),
+        Scope::Caller | Scope::Shared => None,
+    };
+    imports().find_map(|import| {
+        asynchronous(import)
+            .or_else(|| foreign(import, of_link))
+            .or_else(|| short_lived(import))
     })
 }
 
 /// Why the host cannot carry the link between a component and a provider.
 pub(super) fn host_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
     let wires = resolved.wires(link);
-    // The provider knows all handles it gave out over one link, whichever interface they are of.
-    let of_link = |r: &ResourceRef| wires.iter().any(|(import, _)| is_own(import, r));
+    let of_link = |r: &ResourceRef| is_of_link(&wires, r);
     let carried = wires
         .iter()
         .filter(|(import, _)| !import.interface_name().is_some_and(is_http));
     carried
         .map(|(import, _)| *import)
         .find_map(|import| asynchronous(import).or_else(|| foreign(import, of_link)))
+}
+
+/// Whether the link carries the resource. Its target knows all handles it gave out over the link,
+/// whichever interface they are of: `wasi:keyvalue/atomics` takes the bucket of `store`.
+fn is_of_link(wires: &[(&Extern, &Extern)], resource: &ResourceRef) -> bool {
+    wires.iter().any(|(import, _)| is_own(import, resource))
+}
+
+/// Why a callee that lives for one call cannot serve `import`: a resource would outlive it.
+fn resource_of(import: &Extern) -> Option<String> {
+    let resource = import.interface()?.resources.first()?;
+    let import = describe(import);
+    Some(format!(
+        "`{import}` has the resource `{resource}`, which would outlive a callee of scope `call`"
+    ))
 }
 
 /// Why the target cannot be composed into the source: a resource that the two do not have in common.

@@ -62,7 +62,7 @@ pub(super) fn choose(
             link,
             settings,
             not_fused: obstacle::to_fusing(placed, link, settings),
-            not_local: carry::local_obstacle(resolved, link),
+            not_local: carry::local_obstacle(resolved, link, settings.scope),
             reported: false,
         }
     };
