@@ -123,12 +123,16 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         s.bad_value("bucket", "a bucket's name");
     }
     // The value may hold a password, so it is not repeated.
-    if let Some(expected) = url.and_then(|url| check_url(url).err()) {
+    if url.is_some_and(|url| url.starts_with("rediss:")) {
+        let help = "reach it through a tunnel on this machine, with `redis://`";
         s.problem(
             Some("url"),
-            format!("`url` cannot be used, expected {expected}"),
-            None,
+            "`url` asks for TLS, which is not supported",
+            Some(help.into()),
         );
+    } else if let Some(expected) = url.and_then(|url| check_url(url).err()) {
+        let message = format!("`url` cannot be used, expected {expected}");
+        s.problem(Some("url"), message, None);
     }
     let (backend, why) = match (said, url, path) {
         (Some(backend), ..) => (Some(backend), "`backend` says"),
@@ -256,6 +260,19 @@ mod tests {
         );
         assert_eq!(problems[4].help.as_deref(), Some("did you mean `path`?"));
         assert!(!format!("{problems:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn tls_is_refused_by_name() {
+        let problems = check(
+            ConfigRole::LinkTarget,
+            &map(&[("url", "rediss://u:s3cret@h")]),
+        );
+        assert_eq!(problems.len(), 1);
+        assert_eq!(
+            problems[0].message,
+            "`url` asks for TLS, which is not supported"
+        );
     }
 
     #[test]
