@@ -417,6 +417,9 @@ async fn an_answer_does_not_wait_for_the_next_request() {
     let one_and_a_half = b"GET / HTTP/1.1\r\nhost: a\r\n\r\nGET / HT";
     stream.write_all(one_and_a_half).await.unwrap();
     let mut bytes = [0; 1024];
-    let n = timeout(support::PATIENCE, stream.read(&mut bytes)).await.unwrap().unwrap();
+    let n = timeout(support::PATIENCE, stream.read(&mut bytes))
+        .await
+        .unwrap()
+        .unwrap();
     assert!(bytes[..n].ends_with(b"first"));
 }
