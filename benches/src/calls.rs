@@ -295,7 +295,7 @@ impl TypedHost {
                             .ops
                             .as_mut()
                             .ok_or_else(|| wasmtime::format_err!("no ops"))?;
-                        Ok(ops.$field.call(&mut ops.store, params)?)
+                        ops.$field.call(&mut ops.store, params)
                     },
                 )?;
             };

@@ -126,7 +126,11 @@ impl RunningProvider {
 /// Makes relative paths in a provider's configuration relative to `folder`.
 fn with_paths(mut config: ConfigMap, descriptor: &Descriptor, folder: &Path) -> ConfigMap {
     for (key, value) in &mut config {
-        if !value.is_empty() && descriptor.paths.contains(&key.to_ascii_lowercase().as_str()) {
+        if !value.is_empty()
+            && descriptor
+                .paths
+                .contains(&key.to_ascii_lowercase().as_str())
+        {
             *value = folder.join(&*value).display().to_string();
         }
     }
