@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod compose;
 pub(crate) mod explain;
 pub(crate) mod inspect;
+mod link_args;
 pub(crate) mod plan;
 pub(crate) mod up;
 
@@ -18,6 +19,7 @@ use crate::cli::Command;
 use crate::providers;
 use crate::render::diagnostics;
 use crate::terminal::Terminal;
+use link_args::LinkArgs;
 
 /// Carries out `command`.
 ///
@@ -39,9 +41,14 @@ pub(crate) fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Outco
 
 /// Loads the application of the manifest `path`; `None` if it cannot even be read, which has been
 /// said then.
-fn load_application(path: &Path, terminal: &Terminal) -> anyhow::Result<Option<Loaded>> {
+fn load_application(
+    path: &Path,
+    defaults: LinkArgs,
+    terminal: &Terminal,
+) -> anyhow::Result<Option<Loaded>> {
     let options = LoadOptions {
         host: withe_host::host_interfaces(),
+        defaults: defaults.into(),
         ..LoadOptions::default()
     };
     match load::load(path, &providers::registry()?, &options) {

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 use clap::error::ErrorKind;
 use withe_host::FunctionPath;
 use withe_host::load::{self, LoadOptions, Loaded, Registry};
-use withe_linker::input::{BindingChoice, ComponentKind, LinkDefaults, Scope};
+use withe_linker::input::ComponentKind;
 
+use super::link_args::LinkArgs;
 use crate::Outcome;
 use crate::cli::usage;
 use crate::interrupt::Interrupts;
@@ -49,31 +49,11 @@ pub(crate) struct Args {
     /// With a component: another one to link to; may be given several times.
     #[arg(long, value_name = "Y.wasm")]
     link: Vec<PathBuf>,
-    /// How links are bound whose manifest does not say.
-    #[arg(long, value_enum, value_name = "BINDING")]
-    binding: Option<BindingArg>,
-    /// How long an instance of a link's target lives where the manifest does not say: as long as its
-    /// caller's, one call, or as long as the application.
-    #[arg(long, value_enum, value_name = "SCOPE")]
-    scope: Option<ScopeArg>,
+    #[command(flatten)]
+    defaults: LinkArgs,
     /// The longest that the call may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     timeout: u32,
-}
-
-/// The bindings there are between components of one host.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum BindingArg {
-    Auto,
-    Fused,
-    Local,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ScopeArg {
-    Caller,
-    Call,
-    Shared,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -143,10 +123,7 @@ fn load(
     let options = LoadOptions {
         host: withe_host::host_interfaces(),
         called: args.component.iter().cloned().collect(),
-        defaults: LinkDefaults {
-            binding: args.binding.map(Into::into),
-            scope: args.scope.map(Into::into),
-        },
+        defaults: args.defaults.into(),
     };
     let file = args.file.display();
     if is_component(&args.file) {
@@ -219,24 +196,4 @@ fn is_component(path: &Path) -> bool {
     path.is_file()
         && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok())
         && start == *b"\0asm"
-}
-
-impl From<BindingArg> for BindingChoice {
-    fn from(arg: BindingArg) -> Self {
-        match arg {
-            BindingArg::Auto => Self::Auto,
-            BindingArg::Fused => Self::Fused,
-            BindingArg::Local => Self::Local,
-        }
-    }
-}
-
-impl From<ScopeArg> for Scope {
-    fn from(arg: ScopeArg) -> Self {
-        match arg {
-            ScopeArg::Caller => Self::Caller,
-            ScopeArg::Call => Self::Call,
-            ScopeArg::Shared => Self::Shared,
-        }
-    }
 }

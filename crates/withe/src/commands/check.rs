@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use withe_host::load::Loaded;
 
+use super::link_args::LinkArgs;
 use super::load_application;
 use crate::Outcome;
 use crate::render::units::count;
@@ -25,13 +26,15 @@ pub(crate) struct Args {
     /// The application's manifest.
     #[arg(value_name = "APP.yaml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    defaults: LinkArgs,
     /// Print the diagnostics as a JSON list, with lines and columns, on standard output.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(loaded) = load_application(&args.manifest, terminal)? else {
+    let Some(loaded) = load_application(&args.manifest, args.defaults, terminal)? else {
         return Ok(Outcome::Problems);
     };
     if args.json {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use withe_linker::input::{ComponentKind, Scope};
 use withe_linker::plan::{Binding, Plan, PlannedInterface, PlannedLink};
 
+use super::link_args::LinkArgs;
 use super::load_application;
 use crate::Outcome;
 use crate::render::table::table;
@@ -30,13 +31,15 @@ pub(crate) struct Args {
     /// The application's manifest.
     #[arg(value_name = "APP.yaml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    defaults: LinkArgs,
     /// Print the plan as JSON: all that a host is given to carry out.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(loaded) = load_application(&args.manifest, terminal)? else {
+    let Some(loaded) = load_application(&args.manifest, args.defaults, terminal)? else {
         return Ok(Outcome::Problems);
     };
     let consequence = Some("there is no plan");

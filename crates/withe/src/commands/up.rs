@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use withe_host::Running;
 use withe_host::load::{Loaded, Registry};
 
+use super::link_args::LinkArgs;
 use super::load_application;
 use crate::Outcome;
 use crate::interrupt::Interrupts;
@@ -35,6 +36,8 @@ pub(crate) struct Args {
     /// The application's manifest.
     #[arg(value_name = "APP.yaml")]
     manifest: PathBuf,
+    #[command(flatten)]
+    defaults: LinkArgs,
     /// Reload the application when its manifest or one of its components changes. What is wrong with
     /// a change is reported, and what runs goes on.
     #[arg(long)]
@@ -42,7 +45,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(loaded) = load_application(&args.manifest, terminal)? else {
+    let Some(loaded) = load_application(&args.manifest, args.defaults, terminal)? else {
         return Ok(Outcome::Problems);
     };
     let consequence = Some("nothing was started");
@@ -122,7 +125,7 @@ impl Application {
         registry: &Registry,
         terminal: &Terminal,
     ) -> anyhow::Result<()> {
-        let Some(loaded) = load_application(&args.manifest, terminal)? else {
+        let Some(loaded) = load_application(&args.manifest, args.defaults, terminal)? else {
             return Ok(());
         };
         let consequence = Some("what runs goes on as it was");

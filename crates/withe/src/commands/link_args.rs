@@ -1,0 +1,60 @@
+//! `--binding` and `--scope`: what links get that say nothing themselves.
+
+use clap::ValueEnum;
+use withe_linker::input::{BindingChoice, LinkDefaults, Scope};
+
+/// What links between components get whose manifest does not say.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(crate) struct LinkArgs {
+    /// How links are bound whose manifest does not say.
+    #[arg(long, value_enum, value_name = "BINDING")]
+    binding: Option<BindingArg>,
+    /// How long an instance of a link's target lives where the manifest does not say: as long as its
+    /// caller's, one call, or as long as the application.
+    #[arg(long, value_enum, value_name = "SCOPE")]
+    scope: Option<ScopeArg>,
+}
+
+impl From<LinkArgs> for LinkDefaults {
+    fn from(args: LinkArgs) -> Self {
+        Self {
+            binding: args.binding.map(Into::into),
+            scope: args.scope.map(Into::into),
+        }
+    }
+}
+
+/// The bindings there are between components of one host.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum BindingArg {
+    Auto,
+    Fused,
+    Local,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScopeArg {
+    Caller,
+    Call,
+    Shared,
+}
+
+impl From<BindingArg> for BindingChoice {
+    fn from(arg: BindingArg) -> Self {
+        match arg {
+            BindingArg::Auto => Self::Auto,
+            BindingArg::Fused => Self::Fused,
+            BindingArg::Local => Self::Local,
+        }
+    }
+}
+
+impl From<ScopeArg> for Scope {
+    fn from(arg: ScopeArg) -> Self {
+        match arg {
+            ScopeArg::Caller => Self::Caller,
+            ScopeArg::Call => Self::Call,
+            ScopeArg::Shared => Self::Shared,
+        }
+    }
+}
