@@ -97,7 +97,7 @@ fn wrong_calls() {
     insta::assert_snapshot!(maths().run(&["call", "maths.wasm", "sub(3, 4)"]), @r#"
     exit code: 1
     ----- stderr -----
-    error: calling `sub` of `maths`: `maths` exports no function `sub`; it exports: add, fail, shop:maths/maths@1.2.0.add
+    error: calling `sub` of `maths`: `maths` exports no function `sub`; it exports: add, fail, shop:maths/maths@1.2.0#add
     "#);
     insta::assert_snapshot!(maths().run(&["call", "maths.wasm", "add"]), @r#"
     exit code: 2
