@@ -10,7 +10,7 @@ use crate::{guests, process, tree, ui};
 const WASMTIME: &str = "48.0.8";
 
 /// What `serve` needs of the command's features; what it does by default does not depend on the others.
-const FEATURES: &str = "serve,cranelift,pooling-allocator,parallel-compilation,component-model,component-model-async,gc-null";
+const FEATURES: &str = "serve,run,cranelift,pooling-allocator,parallel-compilation,component-model,component-model-async,gc-null";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
