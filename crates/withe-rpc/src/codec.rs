@@ -14,6 +14,7 @@
 //! | `option`, `result` | one byte (0 none/ok, 1 some/err … see [`Encode`]), payload |
 //! | flags | `ceil(n / 8)` bytes, little endian |
 //! | handle | LEB128 index into [`Payload::handles`] |
+//! | stream, future | LEB128 index into [`Payload::streams`] |
 //!
 //! Everything read is bounded by the input: no length is trusted before the bytes are there, and
 //! what is allocated up front is bounded by what is left to read.
@@ -41,6 +42,7 @@ impl Writer {
         Payload {
             bytes: self.bytes,
             handles: self.handles,
+            streams: Vec::new(),
         }
     }
 
@@ -120,6 +122,9 @@ pub enum DecodeError {
     /// A handle that was not sent, or was sent twice.
     #[error("a resource handle is not one of those sent")]
     Handle,
+    /// A stream or future that was not sent, was sent twice, or is of another kind.
+    #[error("a stream or future is not one of those sent")]
+    Stream,
 }
 
 /// Reads values.
@@ -300,6 +305,12 @@ impl<'a> Reader<'a> {
     /// A handle's index in its payload.
     #[inline]
     pub fn handle_index(&mut self) -> Result<usize, DecodeError> {
+        Ok(self.unsigned(32)? as usize)
+    }
+
+    /// A stream's or future's index in its payload.
+    #[inline]
+    pub fn stream_index(&mut self) -> Result<usize, DecodeError> {
         Ok(self.unsigned(32)? as usize)
     }
 
@@ -553,7 +564,7 @@ mod tests {
         fn err<T: Decode + Debug>(bytes: &[u8]) -> DecodeError {
             Payload {
                 bytes: bytes.into(),
-                handles: vec![],
+                ..Payload::default()
             }
             .read::<T>()
             .unwrap_err()

@@ -1,24 +1,30 @@
 //! What crosses a link: the value codec, and how a call fails.
 //!
 //! * [`codec`]: the component model's value encoding, as wRPC uses it on the wire.
+//! * [`pipe`]: a stream or future of a call, between its two ends.
 //! * [`error`]: the ways a call can fail, told apart.
 
 pub mod codec;
 pub mod error;
+pub mod pipe;
 
 pub use codec::{Decode, DecodeError, Encode, Reader, Writer};
 pub use error::CallError;
+pub use pipe::{Chunk, PipeReader, PipeWriter, StreamKind, pipe};
 
-/// A call's parameters or its results: encoded values, and the resource handles in them.
+/// A call's parameters or its results: encoded values, and the resource handles and streams in them.
 ///
 /// In `bytes` a handle is its index in `handles`, LEB128-encoded, so that handles can be translated
-/// between tables without parsing the values around them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// between tables without parsing the values around them; a stream or future likewise is its index in
+/// `streams`.
+#[derive(Debug, Default)]
 pub struct Payload {
     /// The values, one after the other, in [`codec`]'s encoding.
     pub bytes: Vec<u8>,
     /// The handles in them.
     pub handles: Vec<HandleRef>,
+    /// The readable ends of the streams and futures in them.
+    pub streams: Vec<PipeReader>,
 }
 
 /// A resource handle as it crosses a link.

@@ -76,6 +76,7 @@ impl Instance {
             Ok((bytes, handles)) => Ok(Payload {
                 bytes,
                 handles: self.handles.put(handles),
+                streams: Vec::new(),
             }),
             Err(e) => {
                 let graph = self.store.data().graph.clone();

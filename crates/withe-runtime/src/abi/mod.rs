@@ -82,6 +82,7 @@ impl<const N: usize> From<Values<HandleRef, N>> for Payload {
         Payload {
             bytes: v.bytes,
             handles: v.handles,
+            streams: Vec::new(),
         }
     }
 }

@@ -1,0 +1,350 @@
+//! One stream or future of a call, between whoever writes it and whoever reads it.
+//!
+//! A pipe moves chunks of encoded elements from one writer to one reader. The reader says how much it
+//! wants, and the writer is asked for no more: with a capacity of 0 nothing is written before it is
+//! wanted, as if both were one component; with a larger one that much is asked for ahead, which is what
+//! hides the way over a wire.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::{CallError, Payload};
+
+/// What a stream or future is made of, as far as moving it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StreamKind {
+    /// `stream<u8>`: a chunk is as many bytes as it has elements.
+    Bytes,
+    /// `stream<T>` of any other type: a chunk is its elements, one after the other, in the codec's
+    /// encoding.
+    Items,
+    /// `stream`: its elements have no value and take no bytes.
+    Units,
+    /// `future<T>`: a stream of one element.
+    Future,
+    /// `future`: one element without a value.
+    Signal,
+}
+
+impl StreamKind {
+    /// Whether it carries exactly one element.
+    pub fn is_future(self) -> bool {
+        matches!(self, Self::Future | Self::Signal)
+    }
+
+    /// The number that stands for it on the wire.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Bytes => 0,
+            Self::Items => 1,
+            Self::Units => 2,
+            Self::Future => 3,
+            Self::Signal => 4,
+        }
+    }
+
+    /// The kind that `code` stands for.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [
+            Self::Bytes,
+            Self::Items,
+            Self::Units,
+            Self::Future,
+            Self::Signal,
+        ]
+        .into_iter()
+        .find(|kind| kind.code() == code)
+    }
+}
+
+/// Some elements of a stream.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// How many.
+    pub count: usize,
+    /// Their values.
+    pub payload: Payload,
+}
+
+/// The reader has gone: nothing more is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the reader of the stream has gone")]
+pub struct Closed;
+
+/// Makes a pipe that asks for up to `capacity` elements before they are wanted.
+pub fn pipe(kind: StreamKind, capacity: usize) -> (PipeWriter, PipeReader) {
+    let shared = Arc::new(Shared {
+        kind,
+        capacity,
+        state: Mutex::default(),
+    });
+    (
+        PipeWriter {
+            shared: shared.clone(),
+        },
+        PipeReader { shared },
+    )
+}
+
+#[derive(Debug)]
+struct Shared {
+    kind: StreamKind,
+    capacity: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Chunk>,
+    /// Elements in the queue.
+    queued: usize,
+    /// Elements that the reader waits for.
+    wanted: usize,
+    /// How the stream ended, once the writer is done.
+    end: Option<Result<(), CallError>>,
+    reader_gone: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while the lock is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end that is written to. Dropping it before [`PipeWriter::finish`] is a failure, which the reader
+/// is told.
+#[derive(Debug)]
+pub struct PipeWriter {
+    shared: Arc<Shared>,
+}
+
+impl PipeWriter {
+    /// What the pipe carries.
+    pub fn kind(&self) -> StreamKind {
+        self.shared.kind
+    }
+
+    /// How many elements may be written now; waits until it is at least one.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the reader has gone.
+    pub fn poll_demand(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>> {
+        let mut state = self.shared.lock();
+        if state.reader_gone {
+            return Poll::Ready(Err(Closed));
+        }
+        let demand = state.wanted.max(self.shared.capacity);
+        match demand.saturating_sub(state.queued) {
+            0 => {
+                state.writer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            n => Poll::Ready(Ok(n)),
+        }
+    }
+
+    /// Hands over a chunk. Empty ones are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the reader has gone; the chunk is dropped then.
+    pub fn send(&mut self, chunk: Chunk) -> Result<(), Closed> {
+        let mut state = self.shared.lock();
+        if state.reader_gone {
+            return Err(Closed);
+        }
+        if chunk.count > 0 {
+            state.queued += chunk.count;
+            state.queue.push_back(chunk);
+        }
+        let waker = state.reader.take();
+        drop(state);
+        waker.map(Waker::wake);
+        Ok(())
+    }
+
+    /// Whether the reader has gone.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().reader_gone
+    }
+
+    /// Ends the stream.
+    pub fn finish(self) {
+        self.end(Ok(()));
+    }
+
+    /// Ends the stream with a failure.
+    pub fn fail(self, why: CallError) {
+        self.end(Err(why));
+    }
+
+    fn end(&self, how: Result<(), CallError>) {
+        let mut state = self.shared.lock();
+        if state.end.is_none() {
+            state.end = Some(how);
+        }
+        let waker = state.reader.take();
+        drop(state);
+        waker.map(Waker::wake);
+    }
+}
+
+impl Drop for PipeWriter {
+    fn drop(&mut self) {
+        self.end(Err(CallError::Unreachable(
+            "the writer of the stream has gone".into(),
+        )));
+    }
+}
+
+/// The end that is read from. Dropping it tells the writer that nothing more is wanted.
+#[derive(Debug)]
+pub struct PipeReader {
+    shared: Arc<Shared>,
+}
+
+impl PipeReader {
+    /// What the pipe carries.
+    pub fn kind(&self) -> StreamKind {
+        self.shared.kind
+    }
+
+    /// The next chunk, `None` at the end. While it waits, the writer is asked for `want` elements; a chunk
+    /// may have more where more was asked for ahead, or was wanted before.
+    ///
+    /// # Errors
+    ///
+    /// How the writer failed.
+    pub fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        want: usize,
+    ) -> Poll<Option<Result<Chunk, CallError>>> {
+        let mut state = self.shared.lock();
+        let result = match state.queue.pop_front() {
+            Some(chunk) => {
+                state.queued -= chunk.count;
+                state.wanted = 0;
+                Poll::Ready(Some(Ok(chunk)))
+            }
+            None => match &state.end {
+                Some(Ok(())) => return Poll::Ready(None),
+                Some(Err(why)) => return Poll::Ready(Some(Err(why.clone()))),
+                None => {
+                    state.wanted = want;
+                    state.reader = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            },
+        };
+        // Something was taken or is wanted: the writer may have more to do.
+        let waker = state.writer.take();
+        drop(state);
+        waker.map(Waker::wake);
+        result
+    }
+
+    /// Takes back what a pending [`PipeReader::poll_chunk`] asked for, unless it came meanwhile.
+    pub fn unwant(&mut self) {
+        self.shared.lock().wanted = 0;
+    }
+}
+
+impl Drop for PipeReader {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.reader_gone = true;
+        // Dropped outside the lock: chunks may hold ends of other pipes.
+        let queue = std::mem::take(&mut state.queue);
+        let waker = state.writer.take();
+        drop(state);
+        drop(queue);
+        waker.map(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cx() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    fn bytes(text: &str) -> Chunk {
+        let mut payload = Payload::default();
+        payload.bytes.extend_from_slice(text.as_bytes());
+        Chunk {
+            count: text.len(),
+            payload,
+        }
+    }
+
+    #[test]
+    fn without_capacity_nothing_is_asked_for_before_it_is_wanted() {
+        let (mut writer, mut reader) = pipe(StreamKind::Bytes, 0);
+        assert!(writer.poll_demand(&mut cx()).is_pending());
+        assert!(reader.poll_chunk(&mut cx(), 3).is_pending());
+        assert_eq!(writer.poll_demand(&mut cx()), Poll::Ready(Ok(3)));
+        writer.send(bytes("abc")).unwrap();
+        assert!(writer.poll_demand(&mut cx()).is_pending());
+        let Poll::Ready(Some(Ok(chunk))) = reader.poll_chunk(&mut cx(), 3) else {
+            panic!("no chunk")
+        };
+        assert_eq!(chunk.payload.bytes, b"abc");
+        assert!(writer.poll_demand(&mut cx()).is_pending());
+        writer.finish();
+        assert!(matches!(reader.poll_chunk(&mut cx(), 3), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn capacity_is_asked_for_ahead() {
+        let (mut writer, mut reader) = pipe(StreamKind::Bytes, 4);
+        assert_eq!(writer.poll_demand(&mut cx()), Poll::Ready(Ok(4)));
+        writer.send(bytes("abc")).unwrap();
+        assert_eq!(writer.poll_demand(&mut cx()), Poll::Ready(Ok(1)));
+        assert!(reader.poll_chunk(&mut cx(), 1).is_ready());
+        assert_eq!(writer.poll_demand(&mut cx()), Poll::Ready(Ok(4)));
+    }
+
+    #[test]
+    fn ends_are_told_to_the_other_side() {
+        let (mut writer, reader) = pipe(StreamKind::Items, 1);
+        drop(reader);
+        assert_eq!(writer.poll_demand(&mut cx()), Poll::Ready(Err(Closed)));
+        assert_eq!(writer.send(bytes("x")), Err(Closed));
+
+        let (writer, mut reader) = pipe(StreamKind::Items, 1);
+        writer.fail(CallError::Deadline);
+        let end = reader.poll_chunk(&mut cx(), 1);
+        assert!(matches!(end, Poll::Ready(Some(Err(CallError::Deadline)))));
+
+        let (writer, mut reader) = pipe(StreamKind::Items, 1);
+        drop(writer);
+        let end = reader.poll_chunk(&mut cx(), 1);
+        assert!(matches!(
+            end,
+            Poll::Ready(Some(Err(CallError::Unreachable(_))))
+        ));
+    }
+
+    #[test]
+    fn what_was_written_is_read_before_the_end() {
+        let (mut writer, mut reader) = pipe(StreamKind::Bytes, 4);
+        writer.send(bytes("ab")).unwrap();
+        writer.fail(CallError::Deadline);
+        assert!(matches!(
+            reader.poll_chunk(&mut cx(), 1),
+            Poll::Ready(Some(Ok(_)))
+        ));
+        assert!(matches!(
+            reader.poll_chunk(&mut cx(), 1),
+            Poll::Ready(Some(Err(_)))
+        ));
+    }
+}
