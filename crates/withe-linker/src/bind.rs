@@ -1,27 +1,35 @@
 //! Last pass: how each link is realised. `auto` takes the cheapest binding that is correct.
 //!
-//! * A link with a provider at one end is bound through the `host`.
+//! * A link with a provider at one end is bound through the `host`, or `unix` from a process other than
+//!   the host's (`provider`).
 //! * Between components, `fused` is the cheapest: the target becomes part of the source. What stands
 //!   in its way is a property of the link (`obstacle`), of its types (`carry`), or of what else is
 //!   fused (`fuse`).
 //! * Otherwise the link is `local`, a call between two instances through the host, which carries
 //!   most types but not all (`carry`).
+//! * A link that asks for it is `unix`: its target is served by another process on this machine. What
+//!   runs where follows from that (`processes`), and keeps shared instances to one process (`shared`).
 
 mod carry;
 mod emit;
 mod fuse;
 mod graph;
 mod obstacle;
+mod processes;
+mod provider;
+mod shared;
 
 use std::time::Duration;
 
 use crate::diagnostic::Diagnostics;
-use crate::input::{BindingChoice, ComponentKind, Scope};
+use crate::input::{BindingChoice, Locality, Scope};
 use crate::parts::PartId;
 use crate::place::Placed;
 use crate::plan::{Binding, Plan};
 use crate::problems;
-use crate::resolve::ResolvedLink;
+use crate::resolve::{Resolved, ResolvedLink};
+
+use processes::Processes;
 
 /// What a call may take if its link says nothing.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,6 +42,7 @@ struct Settings {
     asked_by: &'static str,
     scope: Scope,
     timeout: Option<Duration>,
+    locality: Option<Locality>,
 }
 
 /// A link's binding and why.
@@ -53,16 +62,16 @@ pub(crate) fn bind(placed: &Placed<'_>, out: &mut Diagnostics) -> Plan {
         .collect();
     check_shared_cycles(placed, &settings, out);
     let mut bound: Vec<Option<Bound>> = vec![None; settings.len()];
-    let mut between_components = Vec::new();
+    let (mut between_components, mut to_providers) = (Vec::new(), Vec::new());
     for (i, (link, settings)) in resolved.links.iter().zip(&settings).enumerate() {
-        if let BindingChoice::Unix | BindingChoice::Tcp | BindingChoice::Nats = settings.binding {
+        if let BindingChoice::Tcp | BindingChoice::Nats = settings.binding {
             out.push(problems::bindings::not_built(
                 &resolved.parts,
                 link,
                 settings.binding,
             ));
         } else if involves_provider(placed, link) {
-            bound[i] = bind_to_provider(placed, link, settings, out);
+            to_providers.push(i);
         } else {
             between_components.push(i);
         }
@@ -70,7 +79,14 @@ pub(crate) fn bind(placed: &Placed<'_>, out: &mut Diagnostics) -> Plan {
     for (i, choice) in fuse::choose(placed, &settings, &between_components, out) {
         bound[i] = choice;
     }
-    emit::emit(placed, &settings, &bound)
+    shared::settle(placed, &settings, &mut bound, out);
+    // No link between components changes any more, so it is known what runs in which process.
+    let processes = Processes::of(resolved, &bound);
+    for i in to_providers {
+        let (link, settings) = (&resolved.links[i], &settings[i]);
+        bound[i] = provider::bind(placed, link, settings, &processes, out);
+    }
+    emit::emit(placed, &settings, &bound, &processes)
 }
 
 fn involves_provider(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> bool {
@@ -106,61 +122,29 @@ fn settings(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> Settings {
             .iter()
             .find_map(|l| l.timeout.as_ref())
             .map(|t| t.value),
+        locality: link
+            .traits
+            .iter()
+            .find_map(|l| l.locality.as_ref())
+            .map(|l| l.value),
     }
 }
 
-fn bind_to_provider(
-    placed: &Placed<'_>,
-    link: &ResolvedLink<'_>,
-    settings: &Settings,
-    out: &mut Diagnostics,
-) -> Option<Bound> {
-    let resolved = &placed.checked.resolved;
-    let parts = &resolved.parts;
-    let provider = if parts.is_provider(link.target) {
-        link.target
-    } else {
-        link.source
-    };
-    let name = parts.name(provider);
-    if !matches!(settings.binding, BindingChoice::Auto | BindingChoice::Host) {
-        let reason = format!("`{name}` is a provider, which only the host can call");
-        out.push(problems::bindings::pinned(
-            parts,
-            link,
-            settings.binding,
-            &reason,
-        ));
-        return None;
-    }
-    if provider == link.target && settings.scope != Scope::Caller {
-        out.push(problems::bindings::provider_scope(
-            parts,
-            link,
-            settings.scope,
-        ));
-        return None;
-    }
-    if let Some(reason) = carry::host_obstacle(resolved, link) {
-        out.push(problems::bindings::none(parts, link, &[("host", &reason)]));
-        return None;
-    }
-    Some(Bound {
-        binding: Binding::Host,
-        why: format!("`{name}` is a provider in this host"),
-    })
+/// The links between components, as their ends.
+fn component_edges(resolved: &Resolved<'_>) -> Vec<(PartId, PartId)> {
+    let is_component = |part: PartId| !resolved.parts.is_provider(part);
+    (resolved.links.iter())
+        .filter(|link| is_component(link.source) && is_component(link.target))
+        .map(|link| (link.source, link.target))
+        .collect()
 }
 
 /// Refuses links to shared instances that calls can come back to.
 fn check_shared_cycles(placed: &Placed<'_>, settings: &[Settings], out: &mut Diagnostics) {
     let resolved = &placed.checked.resolved;
-    let is_component = |part: PartId| resolved.parts.kind(part) == ComponentKind::Component;
-    let edges: Vec<(PartId, PartId)> = (resolved.links.iter())
-        .filter(|link| is_component(link.source) && is_component(link.target))
-        .map(|link| (link.source, link.target))
-        .collect();
+    let edges = component_edges(resolved);
     for (link, settings) in resolved.links.iter().zip(settings) {
-        if settings.scope != Scope::Shared || !is_component(link.source) {
+        if settings.scope != Scope::Shared || resolved.parts.is_provider(link.source) {
             continue;
         }
         if let Some(mut path) = graph::path(&edges, link.target, link.source) {

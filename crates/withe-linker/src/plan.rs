@@ -1,25 +1,52 @@
 //! The link plan: plain, serialisable, diffable data. Nothing in it depends on who made it or when.
+//! It can be read back from what it is written as: that is how a worker process is given it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::input::{ComponentKind, ConfigMap, Locality, Scope};
 
 /// How every link of an application is bound, and all that a host needs to carry it out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The application's name.
     pub application: String,
     /// The application's version, if its manifest gives one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// Its parts, in the manifest's order.
     pub components: Vec<PlannedComponent>,
     /// Its links, in the manifest's order (by source, then by place in the source).
     pub links: Vec<PlannedLink>,
+    /// The components that the host's own process instantiates on their own, in the manifest's
+    /// order: those reached from outside (by a provider, `withe call`), and the targets of `local`
+    /// links of what is in that process.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub host_units: Vec<String>,
+    /// The other processes on this machine that serve components, in the manifest's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<PlannedWorker>,
+}
+
+impl Plan {
+    /// The worker that serves `component`: the one that it is the root of.
+    pub fn worker(&self, component: &str) -> Option<&PlannedWorker> {
+        self.workers.iter().find(|w| w.component == component)
+    }
+}
+
+/// A process that serves one component to callers in other processes. Any component may be in
+/// several processes, as it may be in several compositions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedWorker {
+    /// Its root: the target of the `unix` links that lead to it.
+    pub component: String,
+    /// The components that it instantiates on their own, in the manifest's order: the root, and the
+    /// targets of `local` links of what is in it.
+    pub units: Vec<String>,
 }
 
 /// One part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedComponent {
     /// Its name in the manifest.
     pub name: String,
@@ -37,27 +64,27 @@ pub struct PlannedComponent {
     pub concurrency: bool,
     /// Its own configuration, merged.
     pub config: ConfigMap,
-    /// How many instances may run at a time.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How many instances may run at a time, in each process that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<u32>,
     /// The most linear memory of an instance, in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<u64>,
     /// The longest one call from outside may run, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_ms: Option<u64>,
     /// How many calls an instance may serve.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<u32>,
     /// What of the machine it may reach.
-    #[serde(skip_serializing_if = "PlannedGrants::is_empty")]
+    #[serde(default, skip_serializing_if = "PlannedGrants::is_empty")]
     pub grants: PlannedGrants,
     /// Imports that the host satisfies, by the name the component imports them under.
     pub host_imports: Vec<String>,
 }
 
 /// What of the machine a component may reach.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedGrants {
     /// Directories.
     pub directories: Vec<PlannedDirectory>,
@@ -75,7 +102,7 @@ impl PlannedGrants {
 }
 
 /// A directory that a component may reach.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedDirectory {
     /// The path on this machine, as the manifest has it.
     pub host: String,
@@ -86,7 +113,7 @@ pub struct PlannedDirectory {
 }
 
 /// How a link is realised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Binding {
     /// Composed at load.
@@ -95,10 +122,13 @@ pub enum Binding {
     Local,
     /// A provider running in this host.
     Host,
+    /// Another process on this machine, called over a Unix socket: the worker of the target, or,
+    /// from a worker to a provider, the host.
+    Unix,
 }
 
 /// One link and how it is bound.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedLink {
     /// The importer's name.
     pub source: String,
@@ -119,7 +149,7 @@ pub struct PlannedLink {
     /// Whether `timeout` was given: then it is this link's own, and enforced at this link.
     pub timeout_given: bool,
     /// How far away the target may be, if the manifest says.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locality: Option<Locality>,
     /// Whether a call may be sent again.
     pub idempotent: bool,
@@ -130,7 +160,7 @@ pub struct PlannedLink {
 }
 
 /// One interface (or world-level function) of a link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedInterface {
     /// The interface, versioned as the importer has it, or a world-level function's name.
     pub interface: String,

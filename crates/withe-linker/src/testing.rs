@@ -271,8 +271,13 @@ impl App {
                 });
             }
             "locality" => {
+                let value = match value {
+                    "machine" => Locality::Machine,
+                    "lattice" => Locality::Lattice,
+                    _ => Locality::Host,
+                };
                 link.locality = Some(Spanned {
-                    value: Locality::Host,
+                    value,
                     span: text.span,
                 })
             }
@@ -358,6 +363,18 @@ impl App {
                 link.why
             )
             .unwrap();
+        }
+        text
+    }
+
+    /// The links of the plan, and then its processes, a line each.
+    pub(crate) fn processes(&self) -> String {
+        let mut text = self.links();
+        let plan = self.plan();
+        writeln!(text, "the host: {}", plan.host_units.join(", ")).unwrap();
+        for worker in plan.workers {
+            let units = worker.units.join(", ");
+            writeln!(text, "the worker of {}: {units}", worker.component).unwrap();
         }
         text
     }

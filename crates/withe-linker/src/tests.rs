@@ -1,5 +1,7 @@
 //! What holds of the linker as a whole.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use crate::diagnostic::Severity;
@@ -81,6 +83,35 @@ fn sound() -> App {
 #[test]
 fn the_plan_is_written_down_in_full() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&sound().plan()).unwrap());
+}
+
+#[test]
+fn a_plan_can_be_read_back() {
+    // Everything that a plan leaves out when it is written is there once and missing once.
+    let full = App::new(WIT)
+        .component("front")
+        .called("front")
+        .edit(|c| {
+            c.limits.memory = Some(Spanned::unplaced(1 << 20));
+            c.limits.time = Some(Spanned::unplaced(Duration::from_secs(2)));
+            c.reuse = Some(Spanned::unplaced(3));
+            c.grants.network = Some(Spanned::unplaced(true));
+            c.grants.env.insert("LANG".into(), "de".into());
+        })
+        .link(
+            "middle",
+            &["binding: unix", "scope: call", "locality: machine"],
+        )
+        .link("keyvalue", &[])
+        .component("middle")
+        .link("keyvalue", &["target_config: c url=x"])
+        .provider("keyvalue");
+    for plan in [full.plan(), sound().plan()] {
+        let text = serde_json::to_string(&plan).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+    }
+    assert_eq!(full.plan().worker("middle"), full.plan().workers.first());
+    assert_eq!(full.plan().worker("front"), None);
 }
 
 #[test]

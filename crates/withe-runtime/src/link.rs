@@ -321,6 +321,7 @@ impl std::fmt::Display for LinkFailure {
             Some(Binding::Local) => f.write_str(", local)")?,
             Some(Binding::Host) => f.write_str(", host)")?,
             Some(Binding::Fused) => f.write_str(", fused)")?,
+            Some(Binding::Unix) => f.write_str(", unix)")?,
             None => f.write_str(")")?,
         }
         write!(f, ": {}", self.cause)

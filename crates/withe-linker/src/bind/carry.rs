@@ -8,8 +8,9 @@ use crate::matching::describe;
 use crate::parts::PartId;
 use crate::resolve::{Resolved, ResolvedLink};
 
-/// Why the link cannot be a call between two instances through the host.
-pub(super) fn local_obstacle(
+/// Why the link cannot be a call between two instances of their own, through the host or over a
+/// socket.
+pub(super) fn call_obstacle(
     resolved: &Resolved<'_>,
     link: &ResolvedLink<'_>,
     scope: Scope,
@@ -18,11 +19,11 @@ pub(super) fn local_obstacle(
     let of_link = |r: &ResourceRef| is_of_link(&wires, r);
     let imports = || wires.iter().map(|(import, _)| *import);
     let short_lived = |import| match scope {
-        Scope::Call => resource_of(import),
+        Scope::Call => resource_of(import).or_else(|| pending_result(import)),
         Scope::Caller | Scope::Shared => None,
     };
     imports().find_map(|import| {
-        asynchronous(import)
+        error_context(import)
             .or_else(|| foreign(import, of_link))
             .or_else(|| short_lived(import))
     })
@@ -40,6 +41,19 @@ pub(super) fn host_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) ->
         .find_map(|import| asynchronous(import).or_else(|| foreign(import, of_link)))
 }
 
+/// Why a component outside the host's process cannot call the provider: HTTP is carried within the
+/// host only.
+pub(super) fn http_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
+    let wires = resolved.wires(link);
+    let mut http = (wires.iter()).filter(|(i, _)| i.interface_name().is_some_and(is_http));
+    http.next().map(|(import, _)| {
+        format!(
+            "`{}` passes bodies, which cannot cross to the host from another process yet",
+            describe(import)
+        )
+    })
+}
+
 /// Whether the link carries the resource. Its target knows all handles it gave out over the link,
 /// whichever interface they are of: `wasi:keyvalue/atomics` takes the bucket of `store`.
 fn is_of_link(wires: &[(&Extern, &Extern)], resource: &ResourceRef) -> bool {
@@ -53,6 +67,20 @@ fn resource_of(import: &Extern) -> Option<String> {
     Some(format!(
         "`{import}` has the resource `{resource}`, which would outlive a callee of scope `call`"
     ))
+}
+
+/// Why a callee that lives for one call cannot serve `import`: it would be gone before what it writes
+/// to after it has returned.
+fn pending_result(import: &Extern) -> Option<String> {
+    let returns = |f: &Function| {
+        let is_pending = |t: &Type| matches!(t, Type::Stream(_) | Type::Future(_));
+        let ty = part_of(f.result.as_ref()?, is_pending)?;
+        Some(format!(
+            "{} returns `{ty}`, which would outlive a callee of scope `call`",
+            function(import, f)
+        ))
+    };
+    import.functions().iter().find_map(returns)
 }
 
 /// Why the target cannot be composed into the source: a resource that the two do not have in common.
@@ -102,19 +130,29 @@ fn is_own(import: &Extern, resource: &ResourceRef) -> bool {
         .is_some_and(|i| i.name == resource.interface && i.resources.contains(&resource.name))
 }
 
+/// Why no call can carry `import`: an error context means something in one store only.
+fn error_context(import: &Extern) -> Option<String> {
+    let is_context = |t: &Type| matches!(t, Type::ErrorContext);
+    passes(import, is_context, "cannot cross a call between instances")
+}
+
 fn asynchronous(import: &Extern) -> Option<String> {
-    let carries = |f: &Function| {
-        let ty = f.types().find_map(|ty| {
-            part_of(ty, |t| {
-                matches!(t, Type::Stream(_) | Type::Future(_) | Type::ErrorContext)
-            })
-        })?;
+    let arrives_later =
+        |t: &Type| matches!(t, Type::Stream(_) | Type::Future(_) | Type::ErrorContext);
+    passes(import, arrives_later, "a provider cannot take yet")
+}
+
+/// The first function of `import` that passes a type for which `pred` holds, and what of it: that
+/// `which` is the end of the sentence.
+fn passes(import: &Extern, pred: impl Fn(&Type) -> bool, which: &str) -> Option<String> {
+    let passes = |f: &Function| {
+        let ty = f.types().find_map(|ty| part_of(ty, &pred))?;
         Some(format!(
-            "{} passes `{ty}`, which cannot cross a call through the host",
+            "{} passes `{ty}`, which {which}",
             function(import, f)
         ))
     };
-    import.functions().iter().find_map(carries)
+    import.functions().iter().find_map(passes)
 }
 
 fn foreign(import: &Extern, is_known: impl Fn(&ResourceRef) -> bool) -> Option<String> {

@@ -11,10 +11,16 @@ use crate::plan::{
 };
 use crate::resolve::{ResolvedLink, part_id};
 
+use super::processes::Processes;
 use super::{Bound, DEFAULT_TIMEOUT, Settings};
 
 /// Writes down what was decided. A link without a binding is left out: there is an error about it.
-pub(super) fn emit(placed: &Placed<'_>, settings: &[Settings], bound: &[Option<Bound>]) -> Plan {
+pub(super) fn emit(
+    placed: &Placed<'_>,
+    settings: &[Settings],
+    bound: &[Option<Bound>],
+    processes: &Processes,
+) -> Plan {
     let checked = &placed.checked;
     let parts = &checked.resolved.parts;
     let application = &parts.inputs.application;
@@ -52,6 +58,8 @@ pub(super) fn emit(placed: &Placed<'_>, settings: &[Settings], bound: &[Option<B
         links: decided()
             .map(|(i, link, bound)| planned_link(placed, link, &settings[i], bound, i))
             .collect(),
+        host_units: processes.host_units(&checked.resolved),
+        workers: processes.workers(&checked.resolved),
     }
 }
 
@@ -136,11 +144,7 @@ fn planned_link(
         scope: settings.scope,
         timeout_ms: millis(settings.timeout.unwrap_or(DEFAULT_TIMEOUT)),
         timeout_given: settings.timeout.is_some(),
-        locality: link
-            .traits
-            .iter()
-            .find_map(|l| l.locality.as_ref())
-            .map(|l| l.value),
+        locality: settings.locality,
         idempotent: link
             .traits
             .iter()

@@ -21,7 +21,7 @@ use super::{Bound, Settings, carry, graph, obstacle};
 /// root, used or not.
 const MOST_CONSTITUENTS: usize = 32;
 
-/// A link between components and what keeps it from either binding.
+/// A link between components and what keeps it from being fused or local.
 struct Candidate<'a, 'p> {
     place: usize,
     link: &'a ResolvedLink<'p>,
@@ -62,7 +62,7 @@ pub(super) fn choose(
             link,
             settings,
             not_fused: obstacle::to_fusing(placed, link, settings),
-            not_local: carry::local_obstacle(resolved, link, settings.scope),
+            not_local: carry::call_obstacle(resolved, link, settings.scope),
             reported: false,
         }
     };
@@ -174,7 +174,11 @@ fn decide(
         BindingChoice::Fused => (Binding::Fused, not_fused),
         BindingChoice::Local => (Binding::Local, not_local),
         BindingChoice::Auto => return cheapest(placed, link, not_fused, not_local, out),
-        BindingChoice::Host | BindingChoice::Unix | BindingChoice::Tcp | BindingChoice::Nats => {
+        BindingChoice::Unix => (
+            Binding::Unix,
+            obstacle::to_unix(&placed.checked.resolved, link, settings),
+        ),
+        BindingChoice::Host | BindingChoice::Tcp | BindingChoice::Nats => {
             let reason = "it is for links to providers, and both ends are components";
             out.push(problems::bindings::pinned(parts, link, pin, reason));
             return None;

@@ -1,13 +1,14 @@
 //! What about a link between components keeps its target from being fused into its source, whatever
-//! else is fused. Each reason is worded to stand in the plan.
+//! else is fused, or from being served by another process. Each reason is worded to stand in the
+//! plan.
 
-use crate::input::{Grants, Scope};
+use crate::input::{Grants, Locality, Scope};
 use crate::place::Placed;
-use crate::resolve::{ResolvedLink, Wire};
+use crate::resolve::{Resolved, ResolvedLink, Wire};
 
 use super::{Settings, carry};
 
-/// The first reason, if there is one.
+/// The first reason that the target cannot be fused, if there is one.
 pub(super) fn to_fusing(
     placed: &Placed<'_>,
     link: &ResolvedLink<'_>,
@@ -42,6 +43,21 @@ pub(super) fn to_fusing(
         ));
     }
     carry::fused_obstacle(resolved, link)
+}
+
+/// The first reason that the target cannot be called over a Unix socket, if there is one.
+pub(super) fn to_unix(
+    resolved: &Resolved<'_>,
+    link: &ResolvedLink<'_>,
+    settings: &Settings,
+) -> Option<String> {
+    outside_locality(settings).or_else(|| carry::call_obstacle(resolved, link, settings.scope))
+}
+
+/// Why the link may not leave its source's process, if it says so.
+pub(super) fn outside_locality(settings: &Settings) -> Option<String> {
+    (settings.locality == Some(Locality::Host))
+        .then(|| "its locality is `host`, which keeps both ends in one process".into())
 }
 
 /// Environment variables are each constituent's own even in a composition; sockets and directories

@@ -18,9 +18,9 @@ pub(crate) const NOT_BUILT: CodeInfo = CodeInfo {
     code: Code("W0402"),
     title: "a binding that needs more than one host",
     explanation: "\
-The bindings `unix`, `tcp` and `nats` join parts that run in different processes or on different hosts. \
-Everything runs in one host here, and these bindings are not built yet. Leave `binding` out to get the \
-cheapest one that is correct.",
+The bindings `tcp` and `nats` join parts that run on different hosts. Everything runs on one machine here, \
+and these bindings are not built yet. Leave `binding` out to get the cheapest one that is correct, or use \
+`unix` to have the target served by another process on this machine.",
 };
 
 pub(crate) const PINNED: CodeInfo = CodeInfo {
@@ -37,8 +37,10 @@ pub(crate) const NONE: CodeInfo = CodeInfo {
     explanation: "\
 Each binding that could join the two ends has something it cannot do, which the notes name. Links that \
 are fused into one component carry every type, but only with the scope `caller`, without a timeout and \
-limits of their own. Links through the host carry all but streams, futures, error contexts and handles to \
-resources of other interfaces.",
+limits of their own. Links through the host or over a Unix socket carry all but error contexts and handles \
+to resources of other interfaces, and with the scope `call` no resources and no streams and futures in \
+results. Providers do not take streams and futures yet, and components in other processes cannot send HTTP \
+requests through them.",
 };
 
 pub(crate) const PROVIDER_SCOPE: CodeInfo = CodeInfo {
@@ -129,7 +131,7 @@ pub(crate) fn not_built(
 ) -> Diagnostic {
     let name = binding_name(binding);
     let message = format!(
-        "{} cannot be bound by `{name}`: it joins several processes or hosts, and is not built yet",
+        "{} cannot be bound by `{name}`: it joins several hosts, and is not built yet",
         link_text(parts, link)
     );
     Diagnostic::error(NOT_BUILT.code, message)
@@ -246,7 +248,8 @@ mod tests {
         package a:b {
             interface x { f: func(); }
             interface y { f: func(); }
-            interface flow { read: func() -> stream<u8>; }
+            interface flow { read: func() -> stream<u8>; write: func(data: future<u8>); }
+            interface errors { last: func() -> error-context; }
             interface res { resource r; }
             interface uses { use res.{r}; take: func(r: r); }
         }
@@ -255,6 +258,8 @@ mod tests {
         world b { export a:b/x; import a:b/y; }
         world reads { import a:b/flow; }
         world flows { export a:b/flow; }
+        world asks { import a:b/errors; }
+        world errs { export a:b/errors; }
         world gives { import a:b/res; import a:b/uses; }
         world takes { import a:b/res; export a:b/uses; }
         world both { export a:b/res; export a:b/uses; }
@@ -287,7 +292,7 @@ mod tests {
             .component("a")
             .link("b", &["binding: nats"])
             .component("b")
-            .link("a", &["binding: unix"]);
+            .link("a", &["binding: tcp"]);
         insta::assert_snapshot!(app.problems());
     }
 
@@ -298,13 +303,13 @@ mod tests {
             .link("b", &["binding: fused", "scope: call"])
             .component("b")
             .link("a", &["binding: host"])
-            .component("reads")
-            .link("flows", &["binding: local"])
-            .component("flows")
+            .component("asks")
+            .link("errs", &["binding: local"])
+            .component("errs")
             .component("calling")
             .link("http-client", &["binding: fused"])
             .provider("http-client");
-        insta::assert_snapshot!(app.called("reads").called("calling").problems());
+        insta::assert_snapshot!(app.called("asks").called("calling").problems());
     }
 
     #[test]
@@ -315,6 +320,9 @@ mod tests {
             .instance_of("reads", "reads-2")
             .link("flowing", &[])
             .component("flows")
+            .component("asks")
+            .link("errs", &["scope: shared"])
+            .component("errs")
             .component("gives")
             .link("takes", &[])
             .link("both", &["for: a:b", "interfaces: res"])
@@ -327,6 +335,7 @@ mod tests {
         insta::assert_snapshot!(
             app.called("reads")
                 .called("reads-2")
+                .called("asks")
                 .called("gives")
                 .problems()
         );

@@ -140,6 +140,7 @@ fn rows(link: &PlannedLink) -> Vec<[String; 7]> {
         Binding::Fused => "fused",
         Binding::Local => "local",
         Binding::Host => "host",
+        Binding::Unix => "unix",
     };
     let row = |first: bool, interface: String| {
         let once = |text: &str| {
@@ -269,6 +270,8 @@ mod tests {
                     &[[store, "cache", store], [atomics, atomics, atomics]],
                 ),
             ],
+            host_units: vec!["cart".into()],
+            workers: Vec::new(),
         };
         insta::assert_snapshot!(render(&plan), @r#"
         shop 1.2.0: 2 components, 2 links

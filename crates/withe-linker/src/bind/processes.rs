@@ -1,0 +1,260 @@
+//! Which processes there are, and what runs in each.
+//!
+//! The host's own process has what is reached from outside; a worker has the component that it
+//! serves. What these are fused with is inside them, and what they are linked to by `local` links
+//! runs beside them. So a component may be in several processes, with instances of its own in each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::parts::PartId;
+use crate::plan::{Binding, PlannedWorker};
+use crate::resolve::Resolved;
+
+use super::Bound;
+
+/// A process of the application on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Process {
+    /// The host's own, where the providers are.
+    Host,
+    /// The one that serves a component.
+    Worker(PartId),
+}
+
+/// All processes, the host's first, the others in the manifest's order.
+#[derive(Clone, Debug)]
+pub(super) struct Processes(BTreeMap<Process, Contents>);
+
+#[derive(Clone, Debug, Default)]
+struct Contents {
+    /// What is instantiated on its own.
+    units: BTreeSet<PartId>,
+    /// What there are instances of, whether on their own or inside a composition.
+    members: BTreeSet<PartId>,
+}
+
+impl Processes {
+    /// The processes that follow from how the links between components are bound.
+    pub(super) fn of(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> Self {
+        let contents = |roots| Contents::grown_from(roots, resolved, bound);
+        let host = (Process::Host, contents(reached_from_outside(resolved)));
+        let workers = served(resolved, bound)
+            .into_iter()
+            .map(|part| (Process::Worker(part), contents(BTreeSet::from([part]))));
+        Self(std::iter::once(host).chain(workers).collect())
+    }
+
+    /// The processes in which `part` runs.
+    pub(super) fn of_part(&self, part: PartId) -> impl Iterator<Item = Process> {
+        self.0
+            .iter()
+            .filter(move |(_, contents)| contents.members.contains(&part))
+            .map(|(process, _)| *process)
+    }
+
+    /// The components that the host's own process instantiates on their own, by name.
+    pub(super) fn host_units(&self, resolved: &Resolved<'_>) -> Vec<String> {
+        let host = self.0.get(&Process::Host);
+        host.map_or_else(Vec::new, |contents| contents.unit_names(resolved))
+    }
+
+    /// The workers as the plan has them.
+    pub(super) fn workers(&self, resolved: &Resolved<'_>) -> Vec<PlannedWorker> {
+        let worker = |(process, contents): (&Process, &Contents)| match process {
+            Process::Host => None,
+            Process::Worker(root) => Some(PlannedWorker {
+                component: resolved.parts.name(*root).to_owned(),
+                units: contents.unit_names(resolved),
+            }),
+        };
+        self.0.iter().filter_map(worker).collect()
+    }
+}
+
+impl Contents {
+    fn grown_from(
+        roots: BTreeSet<PartId>,
+        resolved: &Resolved<'_>,
+        bound: &[Option<Bound>],
+    ) -> Self {
+        let mut waiting: Vec<PartId> = roots.iter().copied().collect();
+        let mut contents = Self {
+            units: roots,
+            members: BTreeSet::new(),
+        };
+        while let Some(part) = waiting.pop() {
+            if !contents.members.insert(part) {
+                continue;
+            }
+            for (link, bound) in resolved.links.iter().zip(bound) {
+                match bound.as_ref().map(|b| b.binding) {
+                    Some(Binding::Fused) if link.source == part => waiting.push(link.target),
+                    Some(Binding::Local) if link.source == part => {
+                        contents.units.insert(link.target);
+                        waiting.push(link.target);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        contents
+    }
+
+    fn unit_names(&self, resolved: &Resolved<'_>) -> Vec<String> {
+        let name = |part: &PartId| resolved.parts.name(*part).to_owned();
+        self.units.iter().map(name).collect()
+    }
+}
+
+/// The components that something outside calls, or a provider, and so the host.
+fn reached_from_outside(resolved: &Resolved<'_>) -> BTreeSet<PartId> {
+    let parts = &resolved.parts;
+    let called = parts.inputs.called.iter().filter_map(|n| parts.find(n));
+    let by_providers = (resolved.links.iter())
+        .filter(|link| parts.is_provider(link.source))
+        .map(|link| link.target);
+    called
+        .chain(by_providers)
+        .filter(|part| !parts.is_provider(*part))
+        .collect()
+}
+
+/// The components that workers serve.
+fn served(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> BTreeSet<PartId> {
+    let links = resolved.links.iter().zip(bound);
+    links
+        .filter(|(_, bound)| (bound.as_ref()).is_some_and(|b| b.binding == Binding::Unix))
+        .map(|(link, _)| link.target)
+        .filter(|target| !resolved.parts.is_provider(*target))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::input::BindingChoice;
+    use crate::testing::App;
+
+    const WIT: &str = "
+        package a:b {
+            interface x { f: func(); }
+            interface y { f: func(); }
+            interface z { f: func(); }
+            interface flow { pass: func(data: stream<u8>) -> future<u8>; }
+            interface errors { last: func() -> error-context; }
+        }
+        package wasi:http@0.2.0 {
+            interface types { resource request; }
+            interface incoming-handler { use types.{request}; handle: func(r: request); }
+        }
+        package wasi:http@0.3.0 {
+            interface types { resource request; }
+            interface handler { use types.{request}; handle: async func(r: request) -> request; }
+        }
+        world a { import a:b/x; export a:b/y; }
+        world b { export a:b/x; import a:b/y; }
+        world c { export a:b/y; import a:b/z; }
+        world d { export a:b/z; }
+        world again { import a:b/x; export a:b/x; }
+        world reads { import a:b/flow; }
+        world flows { export a:b/flow; }
+        world asks { import a:b/errors; }
+        world errs { export a:b/errors; }
+        world front { import wasi:http/incoming-handler@0.2.0; import wasi:http/handler@0.3.0; }
+        world back { export wasi:http/incoming-handler@0.2.0; export wasi:http/handler@0.3.0; }
+    ";
+
+    fn chain(ab: &[&str], bc: &[&str], cd: &[&str]) -> App {
+        App::new(WIT)
+            .component("a")
+            .called("a")
+            .link("b", ab)
+            .component("b")
+            .link("c", bc)
+            .component("c")
+            .link("d", cd)
+            .component("d")
+    }
+
+    #[test]
+    fn the_target_of_a_unix_link_is_served_by_a_worker() {
+        insta::assert_snapshot!(chain(&["binding: unix"], &[], &["binding: local"]).processes());
+    }
+
+    #[test]
+    fn a_component_may_be_in_several_processes() {
+        let app = chain(&["binding: unix"], &["scope: call"], &["binding: unix"])
+            .called("c")
+            .called("d");
+        insta::assert_snapshot!(app.processes());
+    }
+
+    #[test]
+    fn the_command_line_gives_every_component_a_worker() {
+        let mut app = chain(&[], &["binding: fused"], &[]);
+        app.inputs.defaults.binding = Some(BindingChoice::Unix);
+        insta::assert_snapshot!(app.processes());
+    }
+
+    #[test]
+    fn a_unix_link_may_close_a_cycle() {
+        let app = App::new(WIT)
+            .component("a")
+            .called("a")
+            .link("b", &["binding: local"])
+            .component("b")
+            .link("a", &["binding: unix", "locality: machine"]);
+        let again = App::new(WIT)
+            .component("again")
+            .called("again")
+            .link("again", &["binding: unix", "locality: lattice"]);
+        insta::assert_snapshot!(app.processes() + "\n" + &again.processes());
+    }
+
+    #[test]
+    fn streams_and_futures_cross_between_instances() {
+        let mut text = String::new();
+        for settings in [["binding: unix"], ["binding: local"]] {
+            let app = App::new(WIT).component("reads").called("reads");
+            text += &app.link("flows", &settings).component("flows").links();
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn what_a_socket_cannot_carry_is_refused() {
+        let app = App::new(WIT)
+            .component("a")
+            .called("a")
+            .link("b", &["binding: unix", "locality: host"])
+            .component("b")
+            .link("c", &[])
+            .component("c")
+            .link("d", &[])
+            .component("d")
+            .component("asks")
+            .called("asks")
+            .link("errs", &["binding: unix"])
+            .component("errs")
+            .component("reads")
+            .called("reads")
+            .link("flows", &["binding: unix", "scope: call"])
+            .component("flows")
+            .component("front")
+            .called("front")
+            .link(
+                "back",
+                &[
+                    "for: wasi:http",
+                    "interfaces: incoming-handler",
+                    "binding: unix",
+                ],
+            )
+            .link("back-2", &["binding: unix"])
+            .component("back")
+            .instance_of("back", "back-2");
+        insta::assert_snapshot!(
+            app.host(&["wasi:http/types@0.2.6", "wasi:http/types@0.3.0"])
+                .problems()
+        );
+    }
+}
