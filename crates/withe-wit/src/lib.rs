@@ -8,9 +8,11 @@
 //! * [`ty`]: the component model's types as plain data, with ids resolved away.
 //! * [`world`]: a component's imports and exports.
 //! * `read`: a world from a component's bytes; `text`: from WIT, and to WIT.
+//! * [`digest`]: a number for a function's type, the same on every machine.
 //! * [`check`]: whether an export's type can satisfy an import's, and where they first differ.
 
 pub mod check;
+pub mod digest;
 pub mod name;
 mod read;
 mod text;
