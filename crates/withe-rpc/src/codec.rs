@@ -13,8 +13,8 @@
 //! | variant, enum | LEB128 case, payload |
 //! | `option`, `result` | one byte (0 none/ok, 1 some/err … see [`Encode`]), payload |
 //! | flags | `ceil(n / 8)` bytes, little endian |
-//! | handle | LEB128 index into [`Payload::handles`] |
-//! | stream, future | LEB128 index into [`Payload::streams`] |
+//! | handle | LEB128 index into [`Payload::handles`], which are in the order of the bytes |
+//! | stream, future | LEB128 index into [`Payload::streams`], likewise |
 //!
 //! Everything read is bounded by the input: no length is trusted before the bytes are there, and
 //! what is allocated up front is bounded by what is left to read.
@@ -33,6 +33,14 @@ impl Writer {
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(bytes),
+            handles: Vec::new(),
+        }
+    }
+
+    /// A writer that goes on behind `bytes`, which hold no handles.
+    pub fn append(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
             handles: Vec::new(),
         }
     }
@@ -60,12 +68,8 @@ impl Writer {
 
     /// Unsigned LEB128.
     #[inline]
-    pub fn unsigned(&mut self, mut v: u64) {
-        while v >= 0x80 {
-            self.bytes.push(v as u8 | 0x80);
-            v >>= 7;
-        }
-        self.bytes.push(v as u8);
+    pub fn unsigned(&mut self, v: u64) {
+        put_unsigned(&mut self.bytes, v);
     }
 
     /// Signed LEB128.
@@ -90,8 +94,7 @@ impl Writer {
     /// A length and as many bytes: a string, or a `list<u8>`.
     #[inline]
     pub fn counted(&mut self, bytes: &[u8]) {
-        self.unsigned(bytes.len() as u64);
-        self.raw(bytes);
+        put_counted(&mut self.bytes, bytes);
     }
 
     /// A resource handle.
@@ -99,6 +102,23 @@ impl Writer {
         self.unsigned(self.handles.len() as u64);
         self.handles.push(handle);
     }
+}
+
+/// Appends unsigned LEB128.
+#[inline]
+pub(crate) fn put_unsigned(out: &mut Vec<u8>, mut v: u64) {
+    while v >= 0x80 {
+        out.push(v as u8 | 0x80);
+        v >>= 7;
+    }
+    out.push(v as u8);
+}
+
+/// Appends a length and as many bytes.
+#[inline]
+pub(crate) fn put_counted(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_unsigned(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
 }
 
 /// Why bytes are not the value they should be.

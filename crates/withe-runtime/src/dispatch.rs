@@ -4,24 +4,30 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use wasmtime::component::{Func, LinkerInstance, ResourceAny, TypedFunc};
-use wasmtime::{Result, Store};
+use wasmtime::component::{
+    Accessor, AccessorTask, Func, LinkerInstance, ResourceAny, TypedFunc, TypedFuncCallConcurrent,
+};
+use wasmtime::{AsContextMut as _, Result, Store};
 use withe_rpc::HandleRef;
 
-use crate::abi::{MAX_FLAT, Shape, Values, dynamic};
+use crate::abi::{MAX_FLAT, Shape, Values};
+use crate::callee::Reply;
+use crate::instance::give;
 use crate::link::LinkFn;
 use crate::state::State;
 
-/// Calls an export: its bytes and handles, to the result's.
-pub(crate) type ExportCall = for<'a> fn(
-    &'a mut Store<State>,
-    Func,
-    Vec<u8>,
-    Vec<ResourceAny>,
-) -> BoxFuture<'a, Result<Lifted>>;
+/// A call's parameters, as the exporter has them.
+pub(crate) type Params = Values<ResourceAny, MAX_FLAT>;
 
-/// A result's bytes and handles.
-pub(crate) type Lifted = (Vec<u8>, Vec<ResourceAny>);
+/// A call's results, as the exporter has them.
+pub(crate) type Results = Values<ResourceAny, 0>;
+
+/// Calls an export that has the store for itself.
+pub(crate) type ExportCall =
+    for<'a> fn(&'a mut Store<State>, Func, Params) -> BoxFuture<'a, Result<Results>>;
+
+/// Starts a call of an export as a task of its store, which sends what it returned.
+pub(crate) type ExportSpawn = fn(&Accessor<State>, Func, Params, Reply) -> Result<()>;
 
 /// Expands `$action::<$($fixed,)* N>` for the `N` that `$n` is.
 macro_rules! with_count {
@@ -37,31 +43,62 @@ macro_rules! with_count {
 }
 
 /// How to call an export of this shape.
-pub(crate) fn export_call(shape: Shape) -> ExportCall {
-    if shape.indirect_params() {
-        return dynamic::call;
+pub(crate) fn export_call(shape: Shape) -> (ExportCall, ExportSpawn) {
+    with_count!(shape.results, MAX_FLAT + 1, |R| (call::<R>, spawn::<R>))
+}
+
+fn typed<const R: usize>(func: Func) -> TypedFunc<Params, Values<ResourceAny, R>> {
+    #[allow(
+        unsafe_code,
+        reason = "`Values` has the shape that the component's own type says"
+    )]
+    // SAFETY: `R` is the result's flat count (`export_call`), the parameters are flat and at most
+    // `MAX_FLAT`, or one that says where they lie, and `Values` goes by the function's own type; see `abi`.
+    unsafe {
+        TypedFunc::new_unchecked(func)
     }
-    with_count!(shape.results, MAX_FLAT + 1, |R| call::<R>)
 }
 
 fn call<const R: usize>(
     store: &mut Store<State>,
     func: Func,
-    bytes: Vec<u8>,
-    handles: Vec<ResourceAny>,
-) -> BoxFuture<'_, Result<Lifted>> {
+    params: Params,
+) -> BoxFuture<'_, Result<Results>> {
     Box::pin(async move {
-        type Params = Values<ResourceAny, MAX_FLAT>;
-        #[allow(
-            unsafe_code,
-            reason = "`Values` has the shape that the component's own type says"
-        )]
-        // SAFETY: `R` is the result's flat count (`export_call`), the parameters are flat and at most
-        // `MAX_FLAT`, and `Values` goes by the function's own type; see `abi`.
-        let typed = unsafe { TypedFunc::<Params, Values<ResourceAny, R>>::new_unchecked(func) };
-        let result = typed.call_async(store, Params::new(bytes, handles)).await?;
-        Ok((result.bytes, result.handles))
+        let results = typed::<R>(func).call_async(store, params).await?;
+        Ok(results.reshape())
     })
+}
+
+fn spawn<const R: usize>(
+    accessor: &Accessor<State>,
+    func: Func,
+    params: Params,
+    reply: Reply,
+) -> Result<()> {
+    let typed = typed::<R>(func);
+    let call = accessor.with(|access| typed.start_call_concurrent(access, params))?;
+    accessor.spawn(Task { typed, call, reply })?;
+    Ok(())
+}
+
+/// A call that runs as a task of its store.
+struct Task<const R: usize> {
+    typed: TypedFunc<Params, Values<ResourceAny, R>>,
+    call: TypedFuncCallConcurrent<State, Params, Values<ResourceAny, R>>,
+    reply: Reply,
+}
+
+impl<const R: usize> AccessorTask<State> for Task<R> {
+    async fn run(self, accessor: &Accessor<State>) -> Result<()> {
+        let Self { typed, call, reply } = self;
+        let results = typed.finish_call_concurrent(accessor, call).await?;
+        let results =
+            accessor.with(|mut access| give(&mut access.as_context_mut(), results.reshape()))?;
+        // The caller may have gone.
+        _ = reply.send(Ok(results));
+        Ok(())
+    }
 }
 
 /// Defines an import that leads over a link.
@@ -90,16 +127,17 @@ fn define_exact<const P: usize, const R: usize>(
         linker.func_wrap_concurrent(name, move |accessor, params: Args<P>| {
             let function = function.clone();
             Box::pin(async move {
-                function
-                    .call_concurrent(accessor, params.into())
-                    .await
-                    .map(Args::<R>::from)
+                let results = function.call_concurrent(accessor, params.reshape()).await?;
+                Ok(results.reshape::<R>())
             })
         })
     } else {
         linker.func_wrap_async(name, move |cx, params: Args<P>| {
             let function = function.clone();
-            Box::new(async move { function.call(cx, params.into()).await.map(Args::<R>::from) })
+            Box::new(async move {
+                let results = function.call(cx, params.reshape()).await?;
+                Ok(results.reshape::<R>())
+            })
         })
     }
 }

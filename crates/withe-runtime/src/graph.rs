@@ -16,13 +16,14 @@ use withe_rpc::CallError;
 
 use crate::RuntimeError;
 use crate::abi::Shape;
-use crate::dispatch::{ExportCall, export_call};
+use crate::callee::Callee;
+use crate::dispatch::{ExportCall, ExportSpawn, export_call};
 use crate::engine::Engines;
 use crate::functions::imports;
 use crate::http::HttpExport;
 use crate::instance::Instance;
 use crate::spec::{LinkTarget, Member, UnitGrants, UnitLimits, UnitSpec};
-use crate::state::{CalleeSlot, State};
+use crate::state::State;
 use crate::wave::{self, FunctionPath, WaveError};
 
 /// The most idle instances that a unit keeps for reuse.
@@ -120,7 +121,7 @@ impl Graph {
     pub async fn retire(&self) {
         for unit in &self.units {
             while unit.idle.pop().is_some() {}
-            unit.shared.lock().await.take();
+            unit.shared.clear().await;
         }
     }
 }
@@ -138,9 +139,12 @@ pub(crate) type Exports = HashMap<(Option<String>, String), ExportFn>;
 /// How to call one exported function.
 #[derive(Clone)]
 pub(crate) struct ExportFn {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) index: ComponentExportIndex,
+    /// On a store of its own.
     pub(crate) call: ExportCall,
+    /// Beside other calls.
+    pub(crate) spawn: ExportSpawn,
 }
 
 impl Compiled {
@@ -151,11 +155,12 @@ impl Compiled {
             match item.ty {
                 ComponentItem::ComponentFunc(ty) => {
                     if let Some(index) = component.get_export_index(None, name) {
-                        let call = export_call(Shape::of(&ty));
+                        let (call, spawn) = export_call(Shape::of(&ty));
                         let f = ExportFn {
-                            name: name.to_owned(),
+                            name: name.into(),
                             index,
                             call,
+                            spawn,
                         };
                         exports.insert((None, name.to_owned()), f);
                     }
@@ -169,11 +174,12 @@ impl Compiled {
                             continue;
                         };
                         if let Some(index) = component.get_export_index(Some(&instance), func) {
-                            let call = export_call(Shape::of(&ty));
+                            let (call, spawn) = export_call(Shape::of(&ty));
                             let f = ExportFn {
-                                name: format!("{name}.{func}"),
+                                name: format!("{name}.{func}").into(),
                                 index,
                                 call,
+                                spawn,
                             };
                             exports.insert((Some(name.to_owned()), func.to_owned()), f);
                         }
@@ -201,8 +207,9 @@ pub(crate) struct Unit {
     exports: Exports,
     http: Option<HttpExport>,
     callee_slots: usize,
+    concurrency: bool,
     /// The instance of scope `shared`.
-    shared: CalleeSlot,
+    shared: Arc<Callee>,
     /// Instances that may serve another call from outside.
     idle: ArrayQueue<Box<Instance>>,
 }
@@ -224,7 +231,8 @@ impl Unit {
             engine,
             pre,
             callee_slots,
-            shared: CalleeSlot::default(),
+            shared: Arc::new(Callee::new(spec.concurrency)),
+            concurrency: spec.concurrency,
             idle: ArrayQueue::new(IDLE_INSTANCES),
         })
     }
@@ -309,8 +317,13 @@ impl Unit {
         self.callee_slots
     }
 
-    pub(crate) fn shared(&self) -> CalleeSlot {
+    pub(crate) fn shared(&self) -> Arc<Callee> {
         self.shared.clone()
+    }
+
+    /// A place for an instance of its own.
+    pub(crate) fn callee(&self) -> Callee {
+        Callee::new(self.concurrency)
     }
 
     /// Waits until every member may have one more instance.

@@ -5,20 +5,20 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
-use wasmtime::Store;
-use wasmtime::component::ResourceAny;
-use withe_rpc::{CallError, HandleRef, Payload};
+use wasmtime::component::Func;
+use wasmtime::{AsContextMut as _, Store, StoreContextMut};
+use withe_rpc::{CallError, Payload};
 
+use crate::dispatch::{Params, Results};
 use crate::graph::{ExportFn, Graph};
 use crate::state::{State, at_epoch};
+use crate::stream::{self, Side};
 use crate::trap;
 
 /// One instance of a unit, with all that it holds.
 pub(crate) struct Instance {
     pub(crate) store: Store<State>,
     pub(crate) instance: wasmtime::component::Instance,
-    /// Resources of this instance that its callers hold.
-    handles: HandleTable,
     /// Calls from outside that it has served.
     pub(crate) served: u32,
     /// Given back when the instance is dropped or idle.
@@ -46,11 +46,9 @@ impl Instance {
                 Ok(instance) => instance,
                 Err(e) => return Err(trap::to_call_error(u, &store, e)),
             };
-            let handles = HandleTable::default();
             Ok(Box::new(Self {
                 store,
                 instance,
-                handles,
                 served: 0,
                 permits,
             }))
@@ -65,86 +63,72 @@ impl Instance {
         deadline: Instant,
     ) -> Result<Payload, CallError> {
         self.store.data_mut().deadline = deadline;
-        let handles = self.handles.take(&params.handles)?;
-        let Some(func) = self.instance.get_func(&mut self.store, export.index) else {
-            return Err(CallError::Unlinked(format!(
-                "`{}` is not a function of the target",
-                export.name
-            )));
-        };
-        match (export.call)(&mut self.store, func, params.bytes, handles).await {
-            Ok((bytes, handles)) => Ok(Payload {
-                bytes,
-                handles: self.handles.put(handles),
-                streams: Vec::new(),
-            }),
-            Err(e) => {
-                let graph = self.store.data().graph.clone();
-                let unit = graph.unit(self.store.data().unit);
-                Err(trap::to_call_error(unit, &self.store, e))
-            }
+        let func = self.function(export)?;
+        let params = receive(&mut self.store.as_context_mut(), params)?;
+        match (export.call)(&mut self.store, func, params).await {
+            Ok(results) => give(&mut self.store.as_context_mut(), results),
+            Err(e) => Err(e),
         }
+        .map_err(|e| self.failed(e))
+    }
+
+    fn function(&mut self, export: &ExportFn) -> Result<Func, CallError> {
+        let func = self.instance.get_func(&mut self.store, export.index);
+        func.ok_or_else(|| no_function(export))
+    }
+
+    /// Explains an error of the instance. Whatever it streams breaks off with it.
+    pub(crate) fn failed(&self, error: wasmtime::Error) -> CallError {
+        let state = self.store.data();
+        let error = trap::to_call_error(state.graph.unit(state.unit), &self.store, error);
+        state.streams.fail(|| error.clone());
+        error
     }
 
     /// Drops a resource that a caller held, running its destructor.
     pub(crate) async fn drop_handle(&mut self, id: u32) -> wasmtime::Result<()> {
-        match self.handles.remove(id) {
+        match self.store.data_mut().handles.remove(id) {
             Some(resource) => resource.resource_drop_async(&mut self.store).await,
             None => Ok(()),
         }
     }
 }
 
-/// Resources that callers hold, by the number they know them under.
-#[derive(Default)]
-struct HandleTable {
-    entries: Vec<Option<ResourceAny>>,
-    free: Vec<u32>,
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let stopped =
+            || CallError::Unreachable("the component at its other end was stopped".into());
+        self.store.data().streams.fail(stopped);
+    }
 }
 
-impl HandleTable {
-    /// The resources that a call's handles mean; those given away leave the table.
-    fn take(&mut self, handles: &[HandleRef]) -> Result<Vec<ResourceAny>, CallError> {
-        let unknown = || CallError::TypeMismatch("a resource handle that was not given out".into());
-        handles
-            .iter()
-            .map(|handle| {
-                let entry = self.entries.get(handle.id as usize).copied().flatten();
-                if handle.own {
-                    self.remove(handle.id)
-                } else {
-                    entry
-                }
-                .ok_or_else(unknown)
-            })
-            .collect()
-    }
+pub(crate) fn no_function(export: &ExportFn) -> CallError {
+    CallError::Unlinked(format!("`{}` is not a function of the target", export.name))
+}
 
-    fn put(&mut self, resources: Vec<ResourceAny>) -> Vec<HandleRef> {
-        resources
-            .into_iter()
-            .map(|resource| {
-                let id = match self.free.pop() {
-                    Some(id) => {
-                        self.entries[id as usize] = Some(resource);
-                        id
-                    }
-                    None => {
-                        self.entries.push(Some(resource));
-                        // Wasmtime's own table of handles is bounded far below this.
-                        (self.entries.len() - 1) as u32
-                    }
-                };
-                HandleRef { id, own: true }
-            })
-            .collect()
-    }
+/// A call's parameters as the exporter's store has them.
+pub(crate) fn receive(
+    store: &mut StoreContextMut<'_, State>,
+    params: Payload,
+) -> Result<Params, CallError> {
+    let handles = store.data_mut().handles.take(&params.handles)?;
+    let streams = stream::lead_in(store, params.streams, Side::Exporter)
+        .map_err(|e| CallError::TypeMismatch(e.to_string()))?;
+    Ok(Params {
+        bytes: params.bytes,
+        handles,
+        streams,
+    })
+}
 
-    fn remove(&mut self, id: u32) -> Option<ResourceAny> {
-        let resource = self.entries.get_mut(id as usize)?.take();
-        if resource.is_some() {
-            self.free.push(id);
-        }
-        resource
-    }
+/// A call's results as they leave the exporter's store.
+pub(crate) fn give(
+    store: &mut StoreContextMut<'_, State>,
+    results: Results,
+) -> wasmtime::Result<Payload> {
+    Ok(Payload {
+        bytes: results.bytes,
+        handles: store.data_mut().handles.put(results.handles),
+        streams: stream::lead_out(store, results.streams, Side::Exporter)?,
+    })
 }

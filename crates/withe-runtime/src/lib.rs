@@ -4,7 +4,8 @@
 //! * [`spec`]: what the host asks for: units, their imports and what satisfies them.
 //! * [`graph`]: units compiled and linked to each other; the top of this crate.
 //! * `abi`, `dispatch`: values between guests and bytes; functions of any shape.
-//! * `link`, `instance`, `state`: a call over a link, the instance it reaches, what a store holds.
+//! * `link`, `callee`, `instance`: a call over a link, and the instance that it reaches.
+//! * `state`, `handles`, `stream`: what a store holds, and what leads out of it and into it.
 //! * `functions`: host functions that are ours; those of WASI are Wasmtime's.
 //! * `http`: requests into and out of components.
 //! * [`wave`]: calling an export with values written as text.
@@ -12,15 +13,18 @@
 //! A call never looks anything up by name: names became indices when the graph was made.
 
 mod abi;
+mod callee;
 mod dispatch;
 pub mod engine;
 mod functions;
 pub mod graph;
+mod handles;
 mod http;
 mod instance;
 mod link;
 pub mod spec;
 mod state;
+mod stream;
 mod trap;
 pub mod wave;
 

@@ -5,17 +5,20 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use tokio::time::timeout_at;
-use wasmtime::StoreContextMut;
 use wasmtime::component::Accessor;
+use wasmtime::{AsContextMut as _, StoreContextMut};
 use withe_linker::input::Scope;
 use withe_linker::plan::Binding;
 use withe_provider::{Call, LinkId, Provider};
-use withe_rpc::{CallError, Payload};
+use withe_rpc::{CallError, HandleRef, Payload};
 
+use crate::abi::Values;
+use crate::callee::Callee;
 use crate::graph::{ExportFn, Graph};
 use crate::instance::Instance;
 use crate::spec::{Identity, LinkSpec};
-use crate::state::{CalleeSlot, State};
+use crate::state::State;
+use crate::stream::{self, Side};
 
 /// An imported function and where it leads. Made when the graph is built; nothing is looked up by
 /// name at a call, except which of several links `wasmcloud:bus/lattice` chose.
@@ -52,56 +55,100 @@ pub(crate) enum Via {
     },
 }
 
+/// A call's parameters or results, as the importer has them.
+pub(crate) type Args = Values<HandleRef, 0>;
+
 impl LinkFn {
     pub(crate) async fn call(
         &self,
         mut cx: StoreContextMut<'_, State>,
-        mut params: Payload,
-    ) -> wasmtime::Result<Payload> {
-        let prepared = self.prepare(cx.data_mut(), &mut params)?;
+        params: Args,
+    ) -> wasmtime::Result<Args> {
+        let (prepared, params) = self.prepare(&mut cx, params)?;
+        let route = prepared.index;
         // The store stays borrowed: this guest waits for the call.
-        self.run(prepared, params).await
+        let result = self.run(prepared, params).await?;
+        self.receive(&mut cx, route, result)
     }
 
     pub(crate) async fn call_concurrent(
         &self,
         accessor: &Accessor<State>,
-        mut params: Payload,
-    ) -> wasmtime::Result<Payload> {
-        let prepared = accessor.with(|mut access| self.prepare(access.data_mut(), &mut params))?;
-        self.run(prepared, params).await
+        params: Args,
+    ) -> wasmtime::Result<Args> {
+        let (prepared, params) =
+            accessor.with(|mut access| self.prepare(&mut access.as_context_mut(), params))?;
+        let route = prepared.index;
+        let result = self.run(prepared, params).await?;
+        accessor.with(|mut access| self.receive(&mut access.as_context_mut(), route, result))
     }
 
     /// Takes from the caller's store all that the call needs of it.
-    fn prepare(&self, state: &mut State, params: &mut Payload) -> Result<Prepared, LinkFailure> {
-        let index = self.route(state, params)?;
+    fn prepare(
+        &self,
+        cx: &mut StoreContextMut<'_, State>,
+        mut params: Args,
+    ) -> wasmtime::Result<(Prepared, Payload)> {
+        let state = cx.data_mut();
+        let index = self.route(state, &mut params.handles)?;
         let route = &self.routes[index];
         let deadline = state.deadline_of_call(route.link.timeout);
         let target = match &route.via {
             Via::Provider { .. } => None,
             Via::Unit { unit, slot, .. } => {
-                let slot = match route.link.scope {
-                    Scope::Caller => Some(state.callee(*slot)),
+                let callee = match route.link.scope {
+                    Scope::Caller => Some(state.callee(*slot, *unit)),
                     Scope::Shared => Some(state.graph.unit(*unit).shared()),
                     Scope::Call => None,
                 };
-                Some((state.graph.clone(), slot))
+                Some((state.graph.clone(), callee))
             }
         };
-        Ok(Prepared {
+        let prepared = Prepared {
             index,
             deadline,
             target,
+        };
+        let params = Payload {
+            bytes: params.bytes,
+            handles: params.handles,
+            streams: stream::lead_out(cx, params.streams, self.side(index))?,
+        };
+        Ok((prepared, params))
+    }
+
+    /// A result as it comes into the caller's store.
+    fn receive(
+        &self,
+        cx: &mut StoreContextMut<'_, State>,
+        route: usize,
+        mut result: Payload,
+    ) -> wasmtime::Result<Args> {
+        for handle in &mut result.handles {
+            handle.id = join_handle(self.routes.len(), route, handle.id);
+        }
+        Ok(Args {
+            bytes: result.bytes,
+            handles: result.handles,
+            streams: stream::lead_in(cx, result.streams, self.side(route))?,
         })
     }
 
+    fn side(&self, route: usize) -> Side {
+        Side::Importer {
+            member: self.member,
+            routes: self.routes.len(),
+            route,
+        }
+    }
+
     /// Which route a call takes: that of the resource it is about, else the one whose link was chosen.
-    fn route(&self, state: &State, params: &mut Payload) -> Result<usize, LinkFailure> {
+    fn route(&self, state: &State, handles: &mut [HandleRef]) -> Result<usize, LinkFailure> {
         if self.routes.len() == 1 {
             return Ok(0);
         }
         let mut of_handles = None;
-        for handle in &mut params.handles {
+        for handle in handles {
             let (route, id) = split_handle(self.routes.len(), handle.id);
             handle.id = id;
             of_handles = Some(route);
@@ -151,8 +198,8 @@ impl LinkFn {
                 // A provider may wait for anything; what enters a component already has a timer.
                 within(deadline, provider.call(call)).await
             }
-            (Via::Unit { unit, export, .. }, Some((graph, slot))) => {
-                let call = call_unit(&graph, *unit, export, slot, params, deadline);
+            (Via::Unit { unit, export, .. }, Some((graph, callee))) => {
+                let call = call_unit(&graph, *unit, export, callee, params, deadline);
                 if route.link.timeout_given {
                     within(deadline, call).await
                 } else {
@@ -163,11 +210,7 @@ impl LinkFn {
                 Err(CallError::Unreachable("the target has no graph".into()))
             }
         };
-        let mut result = result.map_err(|cause| self.failure(route, cause))?;
-        for handle in &mut result.handles {
-            handle.id = join_handle(self.routes.len(), index, handle.id);
-        }
-        Ok(result)
+        result.map_err(|cause| self.failure(route, cause).into())
     }
 
     fn failure(&self, route: &Route, cause: CallError) -> LinkFailure {
@@ -198,7 +241,7 @@ pub(crate) fn split_handle(routes: usize, rep: u32) -> (usize, u32) {
     }
 }
 
-fn join_handle(routes: usize, route: usize, id: u32) -> u32 {
+pub(crate) fn join_handle(routes: usize, route: usize, id: u32) -> u32 {
     match routes {
         0 | 1 => id,
         _ => (route as u32) << (32 - ROUTE_BITS) | id,
@@ -209,7 +252,7 @@ struct Prepared {
     /// Which of the routes.
     index: usize,
     deadline: Instant,
-    target: Option<(Arc<Graph>, Option<CalleeSlot>)>,
+    target: Option<(Arc<Graph>, Option<Arc<Callee>>)>,
 }
 
 async fn within(
@@ -221,37 +264,27 @@ async fn within(
         .unwrap_or(Err(CallError::Deadline))
 }
 
-/// Calls an instance: the one in `slot`, made if there is none; without a slot, one for this call.
-///
-/// An instance is out of its slot while it is called. If it fails, or the call is cancelled, it is
-/// dropped: it may be in the middle of anything.
+/// Calls an instance: that of `callee`, or one for this call.
 async fn call_unit(
     graph: &Arc<Graph>,
     unit: usize,
     export: &ExportFn,
-    slot: Option<CalleeSlot>,
+    callee: Option<Arc<Callee>>,
     params: Payload,
     deadline: Instant,
 ) -> Result<Payload, CallError> {
-    let Some(slot) = slot else {
-        let mut instance = Instance::create(graph, unit, deadline).await?;
-        let result = instance.call(export, params, deadline).await?;
-        return if result.handles.is_empty() {
-            Ok(result)
-        } else {
-            Err(CallError::TypeMismatch(
-                "a resource cannot outlive a callee of scope `call`".into(),
-            ))
-        };
-    };
-    let mut place = slot.lock().await;
-    let mut instance = match place.take() {
-        Some(instance) => instance,
-        None => Instance::create(graph, unit, deadline).await?,
-    };
+    if let Some(callee) = callee {
+        return callee.call(graph, unit, export, params, deadline).await;
+    }
+    let mut instance = Instance::create(graph, unit, deadline).await?;
     let result = instance.call(export, params, deadline).await?;
-    *place = Some(instance);
-    Ok(result)
+    if result.handles.is_empty() && result.streams.is_empty() {
+        Ok(result)
+    } else {
+        Err(CallError::TypeMismatch(
+            "resources and streams cannot outlive a callee of scope `call`".into(),
+        ))
+    }
 }
 
 /// What happens when the importer drops a resource that came over a link.
@@ -273,16 +306,16 @@ impl ResourceDrop {
         state: &mut State,
         id: u32,
     ) -> BoxFuture<'static, wasmtime::Result<()>> {
-        let slot = match self {
+        let callee = match self {
             Self::Provider { provider, link } => {
                 provider.drop_resource(*link, id);
                 None
             }
             Self::Unit {
+                unit,
                 slot,
                 scope: Scope::Caller,
-                ..
-            } => Some(state.callee(*slot)),
+            } => Some(state.callee(*slot, *unit)),
             Self::Unit {
                 unit,
                 scope: Scope::Shared,
@@ -293,14 +326,10 @@ impl ResourceDrop {
             } => None,
         };
         Box::pin(async move {
-            let Some(slot) = slot else { return Ok(()) };
-            let mut place = slot.lock().await;
-            let Some(mut instance) = place.take() else {
-                return Ok(());
-            };
-            instance.drop_handle(id).await?;
-            *place = Some(instance);
-            Ok(())
+            match callee {
+                Some(callee) => Ok(callee.drop_handle(id).await?),
+                None => Ok(()),
+            }
         })
     }
 }

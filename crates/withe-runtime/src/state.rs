@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use crate::callee::Callee;
 use crate::functions::{LatticeNames, LogStream};
 use crate::graph::Graph;
+use crate::handles::HandleTable;
 use crate::http::OutgoingHooks;
-use crate::instance::Instance;
-
-/// A callee's instance that lives as long as its caller's, made at the first call.
-pub(crate) type CalleeSlot = Arc<Mutex<Option<Box<Instance>>>>;
+use crate::stream::Streams;
 
 pub(crate) struct State {
     pub(crate) graph: Arc<Graph>,
@@ -32,8 +30,12 @@ pub(crate) struct State {
     http: WasiHttpCtx,
     pub(crate) hooks: OutgoingHooks,
     pub(crate) limits: MemoryLimit,
-    /// Callees of scope `caller`, one slot for each such link of the unit.
-    callees: Vec<Option<CalleeSlot>>,
+    /// Resources of this instance that its callers hold.
+    pub(crate) handles: HandleTable,
+    /// Streams and futures that lead out of it and into it.
+    pub(crate) streams: Streams,
+    /// Callees of scope `caller`, one for each such link of the unit, made at the first call.
+    callees: Vec<Option<Arc<Callee>>>,
     /// What `wasmcloud:bus/lattice` chose.
     pub(crate) lattice: LatticeNames,
 }
@@ -53,6 +55,8 @@ impl State {
                 most: u.limits().memory.unwrap_or(u64::MAX),
                 refused: false,
             },
+            handles: HandleTable::default(),
+            streams: Streams::default(),
             callees: (0..u.callee_slots()).map(|_| None).collect(),
             lattice: LatticeNames::default(),
             unit,
@@ -75,15 +79,19 @@ impl State {
         self.streaming.insert(Streaming::default()).clone()
     }
 
+    /// Whether the instance goes on after its call: whoever is at the other end of what it streams
+    /// watches that it does.
     fn is_streaming(&self) -> bool {
-        self.streaming
-            .as_ref()
-            .is_some_and(|s| s.0.load(Ordering::Relaxed))
+        let streaming = self.streaming.as_ref();
+        streaming.is_some_and(|s| s.0.load(Ordering::Relaxed)) || self.streams.any()
     }
 
-    /// The slot of a callee.
-    pub(crate) fn callee(&mut self, slot: usize) -> CalleeSlot {
-        self.callees[slot].get_or_insert_default().clone()
+    /// The callee of the link that has `slot`, an instance of `unit`.
+    pub(crate) fn callee(&mut self, slot: usize, unit: usize) -> Arc<Callee> {
+        let graph = &self.graph;
+        self.callees[slot]
+            .get_or_insert_with(|| Arc::new(graph.unit(unit).callee()))
+            .clone()
     }
 
     fn wasi(&mut self) -> &mut WasiCtx {

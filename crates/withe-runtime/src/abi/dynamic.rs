@@ -1,40 +1,8 @@
-//! Calls by way of Wasmtime's `Val`: slow, and right for any type that has values here. It serves
-//! functions with more parameters than fit in registers, whose memory Wasmtime must allocate by a size
-//! that it takes from a constant of the Rust type ([`super::Values`] has none).
+//! Values by way of Wasmtime's `Val`: slow, and right. What this crate does itself is held to it.
 
-use futures::future::BoxFuture;
-use wasmtime::component::{Func, ResourceAny, Type, Val};
-use wasmtime::{Result, Store, bail, format_err};
+use wasmtime::component::{ResourceAny, Type, Val};
+use wasmtime::{Result, bail, format_err};
 use withe_rpc::{Reader, Writer};
-
-use crate::dispatch::Lifted;
-use crate::state::State;
-
-/// Calls `func` with encoded parameters.
-pub(crate) fn call(
-    store: &mut Store<State>,
-    func: Func,
-    bytes: Vec<u8>,
-    handles: Vec<ResourceAny>,
-) -> BoxFuture<'_, Result<Lifted>> {
-    Box::pin(async move {
-        let ty = func.ty(&*store);
-        let mut input = Reader::from_bytes(&bytes);
-        let params = ty
-            .params()
-            .map(|(_, ty)| decode(&ty, &mut input, &handles))
-            .collect::<Result<Vec<_>>>()?;
-        input.finish()?;
-        let mut results = vec![Val::Bool(false); ty.results().len()];
-        func.call_async(store, &params, &mut results).await?;
-        let mut out = Writer::default();
-        let mut lifted = Vec::new();
-        for (ty, value) in ty.results().zip(&results) {
-            encode(&ty, value, &mut out, &mut lifted)?;
-        }
-        Ok((out.finish().bytes, lifted))
-    })
-}
 
 /// Reads one value of type `ty`.
 pub(crate) fn decode(ty: &Type, r: &mut Reader<'_>, handles: &[ResourceAny]) -> Result<Val> {

@@ -24,11 +24,6 @@ impl Shape {
             is_async: ty.async_(),
         }
     }
-
-    /// Whether the parameters go by way of memory: such a function is called with `Val`s.
-    pub(crate) fn indirect_params(self) -> bool {
-        self.params > MAX_FLAT
-    }
 }
 
 /// Counts are needed exactly only up to the maximum; capping them keeps a `list<T, 4294967295>` from

@@ -12,7 +12,8 @@ use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LiftContext
 use wasmtime::{Result, ValRaw, bail, format_err};
 use withe_rpc::Writer;
 
-use super::{GuestHandle, Values};
+use super::transmit::Elements;
+use super::{GuestHandle, Transmit, Values};
 
 /// Bit of a `latin1+utf16` string's length that says it is UTF-16.
 const UTF16_TAG: usize = 1 << 31;
@@ -37,12 +38,32 @@ pub(super) fn from_memory<H: GuestHandle, const N: usize>(
     Ok(lifter.finish())
 }
 
+/// Lifts the element of a stream that lies at `offset`, behind those that were lifted `before`.
+pub(super) fn element(
+    cx: &mut LiftContext<'_>,
+    ty: InterfaceType,
+    offset: usize,
+    before: Elements,
+) -> Result<Elements> {
+    let mut lifter = Lifter {
+        types: cx.types,
+        memory: cx.memory(),
+        out: Writer::append(before.bytes),
+        handles: before.handles,
+        streams: before.streams,
+        cx,
+    };
+    lifter.load(ty, offset)?;
+    Ok(lifter.finish())
+}
+
 struct Lifter<'a, 'b, H> {
     cx: &'b mut LiftContext<'a>,
     types: &'a ComponentTypes,
     memory: &'a [u8],
     out: Writer,
     handles: Vec<H>,
+    streams: Vec<Transmit>,
 }
 
 impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
@@ -52,6 +73,7 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
             memory: cx.memory(),
             out: Writer::with_capacity(64),
             handles: Vec::new(),
+            streams: Vec::new(),
             cx,
         }
     }
@@ -60,6 +82,7 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
         Values {
             bytes: self.out.finish().bytes,
             handles: self.handles,
+            streams: self.streams,
         }
     }
 
@@ -141,11 +164,11 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
                 let index = next(src)?.get_u32();
                 self.handle(ty, index)?;
             }
-            InterfaceType::Future(_)
-            | InterfaceType::Stream(_)
-            | InterfaceType::ErrorContext(_) => {
-                return Err(unsupported());
+            InterfaceType::Future(_) | InterfaceType::Stream(_) => {
+                let index = next(src)?.get_u32();
+                self.stream(ty, index)?;
             }
+            InterfaceType::ErrorContext(_) => return Err(unsupported()),
         }
         Ok(())
     }
@@ -253,11 +276,11 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
                 let index = self.u32(at)?;
                 self.handle(ty, index)?;
             }
-            InterfaceType::Future(_)
-            | InterfaceType::Stream(_)
-            | InterfaceType::ErrorContext(_) => {
-                return Err(unsupported());
+            InterfaceType::Future(_) | InterfaceType::Stream(_) => {
+                let index = self.u32(at)?;
+                self.stream(ty, index)?;
             }
+            InterfaceType::ErrorContext(_) => return Err(unsupported()),
         }
         Ok(())
     }
@@ -397,6 +420,12 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
         Ok(())
     }
 
+    fn stream(&mut self, ty: InterfaceType, index: u32) -> Result<()> {
+        self.out.unsigned(self.streams.len() as u64);
+        self.streams.push(Transmit::lift(self.cx, ty, index)?);
+        Ok(())
+    }
+
     /// Checks that `len` things of `size` bytes are in memory at `ptr`, and counts them against what
     /// one call may make the host copy.
     fn check_range(&mut self, ptr: usize, len: usize, size: usize, align: usize) -> Result<()> {
@@ -458,5 +487,5 @@ fn two_cases(
 
 /// The linker binds no such function here; this is the net under it.
 fn unsupported() -> wasmtime::Error {
-    format_err!("streams, futures and error contexts do not cross this binding")
+    format_err!("error contexts do not cross this binding")
 }

@@ -12,7 +12,8 @@ use wasmtime::component::Lower;
 use wasmtime::{Result, ValRaw, bail, format_err};
 use withe_rpc::{DecodeError, Reader};
 
-use super::{GuestHandle, Values};
+use super::transmit::{Cursor, Elements};
+use super::{GuestHandle, MAX_FLAT, Transmit, Values};
 
 type Slots<'a> = slice::IterMut<'a, MaybeUninit<ValRaw>>;
 
@@ -24,10 +25,17 @@ pub(super) fn to_flat<T, H: GuestHandle, const N: usize>(
 ) -> Result<()> {
     let mut lowerer = Lowerer::new(values, cx);
     let mut slots = dst.iter_mut();
-    lowerer.flat(ty, &mut slots)?;
+    let abi = lowerer.cx.types.canonical_abi(&ty);
+    if abi.flat_count(MAX_FLAT).is_some() {
+        lowerer.flat(ty, &mut slots)?;
+    } else {
+        // Too many to be passed as core values: they go by way of memory, and one says where.
+        let ptr = lowerer.allocate(1, abi.size32, abi.align32)?;
+        lowerer.store(ty, ptr)?;
+        put(&mut slots, ValRaw::i64(ptr as i64))?;
+    }
     slots.for_each(|slot| _ = slot.write(ValRaw::u64(0)));
-    lowerer.input.finish()?;
-    Ok(())
+    lowerer.finish()
 }
 
 pub(super) fn to_memory<T, H: GuestHandle, const N: usize>(
@@ -38,14 +46,44 @@ pub(super) fn to_memory<T, H: GuestHandle, const N: usize>(
 ) -> Result<()> {
     let mut lowerer = Lowerer::new(values, cx);
     lowerer.store(ty, offset)?;
-    lowerer.input.finish()?;
+    lowerer.finish()
+}
+
+/// Lowers the next `count` elements of a stream into the memory at `offset`.
+pub(super) fn elements<T>(
+    from: &Elements,
+    cursor: &mut Cursor,
+    cx: &mut LowerContext<'_, T>,
+    ty: InterfaceType,
+    offset: usize,
+    count: usize,
+) -> Result<()> {
+    let mut lowerer = Lowerer {
+        cx,
+        input: Reader::from_bytes(from.bytes.get(cursor.byte..).unwrap_or_default()),
+        handles: &from.handles,
+        next_handle: cursor.handle,
+        streams: &from.streams,
+        next_stream: cursor.stream,
+    };
+    lowerer.elements(ty, offset, count)?;
+    *cursor = Cursor {
+        byte: from.bytes.len() - lowerer.input.remaining(),
+        handle: lowerer.next_handle,
+        stream: lowerer.next_stream,
+    };
     Ok(())
 }
 
 struct Lowerer<'a, 'b, 'c, T: 'static, H> {
     cx: &'b mut LowerContext<'c, T>,
     input: Reader<'a>,
+    /// Handles and streams are numbered in the order in which they stand in the bytes: so each is
+    /// given to the guest once.
     handles: &'a [H],
+    next_handle: usize,
+    streams: &'a [Transmit],
+    next_stream: usize,
 }
 
 impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
@@ -54,7 +92,22 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
             cx,
             input: Reader::from_bytes(&values.bytes),
             handles: &values.handles,
+            next_handle: 0,
+            streams: &values.streams,
+            next_stream: 0,
         }
+    }
+
+    /// Checks that everything was lowered.
+    fn finish(&self) -> Result<()> {
+        self.input.finish()?;
+        if self.next_handle < self.handles.len() {
+            bail!(DecodeError::Handle);
+        }
+        if self.next_stream < self.streams.len() {
+            bail!(DecodeError::Stream);
+        }
+        Ok(())
     }
 
     /// Lowers a value passed as core values.
@@ -148,11 +201,8 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
                 }
                 return Ok(());
             }
-            InterfaceType::Future(_)
-            | InterfaceType::Stream(_)
-            | InterfaceType::ErrorContext(_) => {
-                return Err(unsupported());
-            }
+            InterfaceType::Future(_) | InterfaceType::Stream(_) => ValRaw::u32(self.stream(ty)?),
+            InterfaceType::ErrorContext(_) => return Err(unsupported()),
         };
         put(dst, value)
     }
@@ -261,11 +311,10 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
             InterfaceType::Own(_) | InterfaceType::Borrow(_) => {
                 *self.cx.get(at) = self.handle(ty)?.to_le_bytes();
             }
-            InterfaceType::Future(_)
-            | InterfaceType::Stream(_)
-            | InterfaceType::ErrorContext(_) => {
-                return Err(unsupported());
+            InterfaceType::Future(_) | InterfaceType::Stream(_) => {
+                *self.cx.get(at) = self.stream(ty)?.to_le_bytes();
             }
+            InterfaceType::ErrorContext(_) => return Err(unsupported()),
         }
         Ok(())
     }
@@ -376,8 +425,18 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
 
     fn handle(&mut self, ty: InterfaceType) -> Result<u32> {
         let i = self.input.handle_index()?;
-        let handle = *self.handles.get(i).ok_or(DecodeError::Handle)?;
+        let handle = self.handles.get(i).filter(|_| i == self.next_handle);
+        let handle = *handle.ok_or(DecodeError::Handle)?;
+        self.next_handle += 1;
         handle.lower(self.cx, ty)
+    }
+
+    fn stream(&mut self, ty: InterfaceType) -> Result<u32> {
+        let i = self.input.stream_index()?;
+        let stream = self.streams.get(i).filter(|_| i == self.next_stream);
+        let stream = stream.ok_or(DecodeError::Stream)?;
+        self.next_stream += 1;
+        stream.lower(self.cx, ty)
     }
 
     fn flags(&mut self, n: usize) -> Result<u32> {
@@ -410,5 +469,5 @@ fn put(dst: &mut Slots<'_>, value: ValRaw) -> Result<()> {
 
 /// The linker binds no such function here; this is the net under it.
 fn unsupported() -> wasmtime::Error {
-    format_err!("streams, futures and error contexts do not cross this binding")
+    format_err!("error contexts do not cross this binding")
 }

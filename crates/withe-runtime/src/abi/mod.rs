@@ -24,9 +24,9 @@
 //! * *Everything the callee reads is initialised.* [`lower`] fills the flat slots of the type it walks
 //!   and the rest is zeroed.
 //! * *Size and alignment are right.* They are declared as 0 and 1 and never relied on: the only use
-//!   Wasmtime makes of them for a whole parameter or result list is a bounds check and the size of
-//!   an allocation for more than [`MAX_FLAT`] flat parameters, which we refuse to make this way
-//!   ([`Shape::indirect_params`]). Offsets into memory are checked against the real type here.
+//!   Wasmtime makes of them for a whole parameter or result list is a bounds check, and for elements
+//!   of a stream an offset ([`transmit`]). More than [`MAX_FLAT`] flat parameters go by way of memory, which
+//!   [`lower`] allocates itself. Offsets into memory are checked against the real type here.
 //! * *A type check was passed.* The linker checked both ends structurally before; `lift` and `lower` go by
 //!   the component's own type and treat whatever they read, guest memory or payload, as untrusted.
 //!
@@ -37,14 +37,17 @@
     reason = "implements Wasmtime's unsafe traits; see the module's documentation"
 )]
 
-pub(crate) mod dynamic;
+#[cfg(test)]
+mod dynamic;
 mod flat;
 mod lift;
 mod lower;
 #[cfg(test)]
 mod tests;
+mod transmit;
 
 pub(crate) use flat::{MAX_FLAT, Shape};
+pub(crate) use transmit::{Elements, Item, Transmit, read};
 
 use std::mem::MaybeUninit;
 
@@ -53,36 +56,33 @@ use wasmtime::component::__internal::{
 };
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower, ResourceAny};
 use wasmtime::{Result, ValRaw};
-use withe_rpc::{HandleRef, Payload};
+use withe_rpc::HandleRef;
 
 /// All parameters or all results of a function: `bytes` in the codec's encoding, with handles of kind
 /// `H`. `N` is the number of flat values Wasmtime passes them in (see the module).
 pub(crate) struct Values<H, const N: usize> {
     pub(crate) bytes: Vec<u8>,
     pub(crate) handles: Vec<H>,
+    pub(crate) streams: Vec<Transmit>,
 }
 
-impl<H, const N: usize> Values<H, N> {
-    pub(crate) fn new(bytes: Vec<u8>, handles: Vec<H>) -> Self {
-        Self { bytes, handles }
-    }
-}
-
-impl<const N: usize> From<Payload> for Values<HandleRef, N> {
-    fn from(p: Payload) -> Self {
+impl<H, const N: usize> Default for Values<H, N> {
+    fn default() -> Self {
         Self {
-            bytes: p.bytes,
-            handles: p.handles,
+            bytes: Vec::new(),
+            handles: Vec::new(),
+            streams: Vec::new(),
         }
     }
 }
 
-impl<const N: usize> From<Values<HandleRef, N>> for Payload {
-    fn from(v: Values<HandleRef, N>) -> Self {
-        Payload {
-            bytes: v.bytes,
-            handles: v.handles,
-            streams: Vec::new(),
+impl<H, const N: usize> Values<H, N> {
+    /// The same values, passed in another number of flat values.
+    pub(crate) fn reshape<const M: usize>(self) -> Values<H, M> {
+        Values {
+            bytes: self.bytes,
+            handles: self.handles,
+            streams: self.streams,
         }
     }
 }
@@ -139,6 +139,13 @@ fn not_a_handle() -> wasmtime::Error {
     wasmtime::format_err!("a handle was expected to have a handle's type")
 }
 
+/// Where in memory a value lies that is lifted from `bytes`: those are none, as the declared size is 0,
+/// but they start where the value does.
+fn offset(cx: &LiftContext<'_>, bytes: &[u8]) -> usize {
+    let start = cx.memory().as_ptr().addr();
+    bytes.as_ptr().addr().wrapping_sub(start)
+}
+
 // SAFETY: see the module's documentation.
 unsafe impl<H: GuestHandle, const N: usize> ComponentType for Values<H, N> {
     type Lower = [ValRaw; N];
@@ -174,11 +181,7 @@ unsafe impl<H: GuestHandle, const N: usize> Lift for Values<H, N> {
         ty: InterfaceType,
         bytes: &[u8],
     ) -> Result<Self> {
-        // `bytes` is empty, as the declared size is 0, but it starts where the values do.
-        let offset = bytes
-            .as_ptr()
-            .addr()
-            .wrapping_sub(cx.memory().as_ptr().addr());
+        let offset = offset(cx, bytes);
         lift::from_memory(cx, ty, offset)
     }
 }

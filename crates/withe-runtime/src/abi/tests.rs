@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use wasmtime::Store;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Func, Linker, Val};
-use withe_rpc::{HandleRef, Writer};
+use withe_rpc::{HandleRef, Reader, Writer};
 
 use super::{MAX_FLAT, Shape, Values, dynamic};
 use crate::dispatch::export_call;
@@ -396,10 +396,7 @@ async fn check(
     // Bound by hand, as `dispatch` would: the parameters' flat count must be exact.
     let (get, put) = (given.clone(), taken.clone());
     linker.root().func_wrap("get", move |_, (): ()| {
-        Ok(Values::<HandleRef, 1>::new(
-            get.lock().unwrap().clone(),
-            vec![],
-        ))
+        Ok(values::<HandleRef, 1>(get.lock().unwrap().clone()))
     })?;
     macro_rules! put {
         ($($n:literal)*) => {
@@ -431,9 +428,11 @@ async fn check(
         let result = [value.as_slice(), &[7]].concat();
         given.lock().unwrap().clone_from(&result);
 
-        let (bytes, _) = export_call(shape("run"))(&mut store, run, vec![], vec![]).await?;
-        assert_eq!(bytes, result, "as a result");
-        export_call(shape("fwd"))(&mut store, fwd, value.clone(), vec![]).await?;
+        let (call_run, _) = export_call(shape("run"));
+        let (call_fwd, _) = export_call(shape("fwd"));
+        let results = call_run(&mut store, run, values(vec![])).await?;
+        assert_eq!(results.bytes, result, "as a result");
+        call_fwd(&mut store, fwd, values(value.clone())).await?;
         assert_eq!(*taken.lock().unwrap(), value, "as a parameter");
 
         let mut by_val = [Val::Bool(false)];
@@ -441,8 +440,9 @@ async fn check(
         let (mut w, ty) = (Writer::default(), run.ty(&store).results().next().unwrap());
         dynamic::encode(&ty, &by_val[0], &mut w, &mut vec![])?;
         assert_eq!(w.finish().bytes, result, "by `Val`");
-        let (bytes, _) = dynamic::call(&mut store, fwd, value.clone(), vec![]).await?;
-        assert!(bytes.is_empty());
+        let ty = fwd.ty(&store).params().next().unwrap().1;
+        let by_val = dynamic::decode(&ty, &mut Reader::from_bytes(&value), &[])?;
+        fwd.call_async(&mut store, &[by_val], &mut []).await?;
         assert_eq!(*taken.lock().unwrap(), value, "as a parameter, by `Val`");
 
         // Whatever else the bytes may be, they are refused or lowered, and nothing panics.
@@ -451,14 +451,18 @@ async fn check(
             let at = r.below(broken.len());
             broken[at] ^= 1 << r.below(8);
             broken.truncate(broken.len() - r.below(2));
-            if export_call(shape("fwd"))(&mut store, fwd, broken, vec![])
-                .await
-                .is_err()
-            {
+            if call_fwd(&mut store, fwd, values(broken)).await.is_err() {
                 // The guest was being entered: it cannot be used again.
                 return Ok(());
             }
         }
     }
     Ok(())
+}
+
+fn values<H, const N: usize>(bytes: Vec<u8>) -> Values<H, N> {
+    Values {
+        bytes,
+        ..Values::default()
+    }
 }

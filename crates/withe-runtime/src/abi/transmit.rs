@@ -1,0 +1,235 @@
+//! Streams and futures as Wasmtime has them, and their elements.
+//!
+//! Wasmtime wants an element's type when *we* are compiled. [`Item`] stands for an element of any type:
+//! reading lifts a run of them into one [`Batch`] of encoded values, writing lowers them from one. Bytes,
+//! which most streams are made of, go through Wasmtime's own `u8` instead, a copy each way.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::component::__internal::{
+    CanonicalAbiInfo, ComponentTypes, InstanceType, InterfaceType, LiftContext, LowerContext,
+};
+use wasmtime::component::{
+    ComponentType, FutureReader, Lift, Lower, ReadBuffer as _, ResourceAny, Source, StreamReader,
+};
+use wasmtime::{AsContextMut, Result, ValRaw, bail};
+use withe_rpc::StreamKind;
+
+use super::{Values, lift, lower};
+
+/// The readable end of a stream or future, as a value that crosses a boundary.
+pub(crate) enum Transmit {
+    Bytes(StreamReader<u8>),
+    Items(StreamReader<Item>),
+    Units(StreamReader<()>),
+    Future(FutureReader<Item>),
+    Signal(FutureReader<()>),
+}
+
+impl Transmit {
+    /// Takes the guest's end `index` of the stream or future type `ty`.
+    pub(super) fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, index: u32) -> Result<Self> {
+        let raw = &ValRaw::u32(index);
+        Ok(match kind(cx.types, ty)? {
+            StreamKind::Bytes => Self::Bytes(Lift::linear_lift_from_flat(cx, ty, raw)?),
+            StreamKind::Items => Self::Items(Lift::linear_lift_from_flat(cx, ty, raw)?),
+            StreamKind::Units => Self::Units(Lift::linear_lift_from_flat(cx, ty, raw)?),
+            StreamKind::Future => Self::Future(Lift::linear_lift_from_flat(cx, ty, raw)?),
+            StreamKind::Signal => Self::Signal(Lift::linear_lift_from_flat(cx, ty, raw)?),
+        })
+    }
+
+    /// Gives the guest the end, of its stream or future type `ty`.
+    pub(super) fn lower<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32> {
+        if kind(cx.types, ty)? != self.kind() {
+            bail!(withe_rpc::DecodeError::Stream);
+        }
+        let mut index = MaybeUninit::uninit();
+        match self {
+            Self::Bytes(s) => s.linear_lower_to_flat(cx, ty, &mut index)?,
+            Self::Items(s) => s.linear_lower_to_flat(cx, ty, &mut index)?,
+            Self::Units(s) => s.linear_lower_to_flat(cx, ty, &mut index)?,
+            Self::Future(f) => f.linear_lower_to_flat(cx, ty, &mut index)?,
+            Self::Signal(f) => f.linear_lower_to_flat(cx, ty, &mut index)?,
+        }
+        // SAFETY: `linear_lower_to_flat` returned `Ok`, so it has written the slot.
+        Ok(unsafe { index.assume_init() }.get_u32())
+    }
+
+    fn kind(&self) -> StreamKind {
+        match self {
+            Self::Bytes(_) => StreamKind::Bytes,
+            Self::Items(_) => StreamKind::Items,
+            Self::Units(_) => StreamKind::Units,
+            Self::Future(_) => StreamKind::Future,
+            Self::Signal(_) => StreamKind::Signal,
+        }
+    }
+}
+
+fn kind(types: &ComponentTypes, ty: InterfaceType) -> Result<StreamKind> {
+    Ok(match ty {
+        InterfaceType::Stream(i) => match types[types[i].ty].payload {
+            None => StreamKind::Units,
+            Some(InterfaceType::U8) => StreamKind::Bytes,
+            Some(_) => StreamKind::Items,
+        },
+        InterfaceType::Future(i) => match types[types[i].ty].payload {
+            None => StreamKind::Signal,
+            Some(_) => StreamKind::Future,
+        },
+        _ => bail!("a stream or future was expected to have such a type"),
+    })
+}
+
+/// Encoded elements, one behind the other. Their streams and resources are still the store's.
+pub(crate) type Elements = Values<ResourceAny, 0>;
+
+/// One element of a stream or future: of those read, nothing more than that it is there; of those to be
+/// written, the next one of its batch. Elements of a batch are lowered in their order, each once.
+#[derive(Clone)]
+pub(crate) struct Item(Option<Arc<Batch>>);
+
+/// Elements to be written, and how far that is done.
+struct Batch {
+    elements: Elements,
+    cursor: Mutex<Cursor>,
+}
+
+/// Where the next element of a batch begins.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Cursor {
+    pub(super) byte: usize,
+    pub(super) handle: usize,
+    pub(super) stream: usize,
+}
+
+impl Item {
+    /// The `count` elements that `elements` holds.
+    pub(crate) fn batch(elements: Elements, count: usize) -> Vec<Self> {
+        let cursor = Mutex::default();
+        vec![Self(Some(Arc::new(Batch { elements, cursor }))); count]
+    }
+}
+
+thread_local! {
+    /// What the read under way has lifted so far. Wasmtime lifts elements one by one, and gives each no
+    /// more than where the first one lies, as [`Item`] has no size of its own; no other read can come
+    /// between, as all happens within one call of [`read`].
+    static LIFTED: Cell<Option<Run>> = const { Cell::new(None) };
+}
+
+#[derive(Default)]
+struct Run {
+    elements: Elements,
+    count: usize,
+}
+
+/// Takes up to `most` elements of what the writer offers.
+pub(crate) fn read(
+    source: &mut Source<'_, Item>,
+    mut store: impl AsContextMut,
+    most: usize,
+) -> Result<(usize, Elements)> {
+    let mut items = Vec::with_capacity(most.min(source.remaining(store.as_context_mut())));
+    debug_assert!(items.remaining_capacity() <= most);
+    LIFTED.take();
+    source.read(store, &mut items)?;
+    let run = LIFTED.take().unwrap_or_default();
+    if run.count == items.len() {
+        return Ok((run.count, run.elements));
+    }
+    // They come from the host, as we made them: a future that a guest only passes on.
+    let count = items.len();
+    let Some(Item(Some(batch))) = items.pop() else {
+        bail!("elements of a stream were lifted, and are not there")
+    };
+    items.clear();
+    match Arc::try_unwrap(batch) {
+        Ok(batch) if count == 1 => Ok((1, batch.elements)),
+        _ => bail!("a stream whose elements were partly read cannot be passed on"),
+    }
+}
+
+// SAFETY: see the documentation of `abi`. An item has no size as Wasmtime sees it, so that Wasmtime's own
+// offsets into a run of them are those of the first: `lift` and `lower` know the real ones.
+unsafe impl ComponentType for Item {
+    type Lower = [ValRaw; 0];
+
+    const ABI: CanonicalAbiInfo = CanonicalAbiInfo {
+        size32: 0,
+        align32: 1,
+        size64: 0,
+        align64: 1,
+        flat_count: None,
+    };
+
+    fn typecheck(_ty: &InterfaceType, _types: &InstanceType<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+// SAFETY: see `ComponentType` above.
+unsafe impl Lift for Item {
+    fn linear_lift_from_flat(
+        _cx: &mut LiftContext<'_>,
+        _ty: InterfaceType,
+        _src: &Self::Lower,
+    ) -> Result<Self> {
+        bail!("elements of streams are not passed as core values")
+    }
+
+    fn linear_lift_from_memory(
+        cx: &mut LiftContext<'_>,
+        ty: InterfaceType,
+        bytes: &[u8],
+    ) -> Result<Self> {
+        let first = super::offset(cx, bytes);
+        let Run { elements, count } = LIFTED.take().unwrap_or_default();
+        let at = first + count * cx.types.canonical_abi(&ty).size32 as usize;
+        let elements = lift::element(cx, ty, at, elements)?;
+        let count = count + 1;
+        LIFTED.set(Some(Run { elements, count }));
+        Ok(Self(None))
+    }
+}
+
+// SAFETY: see `ComponentType` above.
+unsafe impl Lower for Item {
+    fn linear_lower_to_flat<T>(
+        &self,
+        _cx: &mut LowerContext<'_, T>,
+        _ty: InterfaceType,
+        _dst: &mut MaybeUninit<Self::Lower>,
+    ) -> Result<()> {
+        bail!("elements of streams are not passed as core values")
+    }
+
+    fn linear_lower_to_memory<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        offset: usize,
+    ) -> Result<()> {
+        let Self(Some(batch)) = self else {
+            bail!("an element that was read is not there to be written")
+        };
+        let mut cursor = batch.cursor.lock().unwrap_or_else(PoisonError::into_inner);
+        lower::elements(&batch.elements, &mut cursor, cx, ty, offset, 1)
+    }
+
+    fn linear_store_list_to_memory<T>(
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        offset: usize,
+        items: &[Self],
+    ) -> Result<()> {
+        let size = cx.types.canonical_abi(&ty).size32 as usize;
+        for (i, item) in items.iter().enumerate() {
+            item.linear_lower_to_memory(cx, ty, offset + i * size)?;
+        }
+        Ok(())
+    }
+}
