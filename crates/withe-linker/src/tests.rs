@@ -1,5 +1,7 @@
 //! What holds of the linker as a whole.
 
+mod processes;
+
 use std::time::Duration;
 
 use proptest::prelude::*;

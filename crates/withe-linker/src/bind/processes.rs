@@ -36,7 +36,8 @@ struct Contents {
 impl Processes {
     /// The processes that follow from how the links between components are bound.
     pub(super) fn of(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> Self {
-        let contents = |roots| Contents::grown_from(roots, resolved, bound);
+        let brings = brings(resolved, bound);
+        let contents = |roots| Contents::grown_from(roots, &brings);
         let host = (Process::Host, contents(reached_from_outside(resolved)));
         let workers = served(resolved, bound)
             .into_iter()
@@ -71,12 +72,34 @@ impl Processes {
     }
 }
 
+/// The target of a link, which is in every process that the link's source is in.
+#[derive(Clone, Debug)]
+struct Brought {
+    part: PartId,
+    /// Whether it is beside the source (`local`), and not inside it (`fused`).
+    on_its_own: bool,
+}
+
+/// What each part brings along.
+fn brings(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> Vec<Vec<Brought>> {
+    let mut brings = vec![Vec::new(); resolved.parts.ids().count()];
+    for (link, bound) in resolved.links.iter().zip(bound) {
+        let on_its_own = match bound.as_ref().map(|b| b.binding) {
+            Some(Binding::Fused) => false,
+            Some(Binding::Local) => true,
+            Some(Binding::Host | Binding::Unix) | None => continue,
+        };
+        brings[link.source.0].push(Brought {
+            part: link.target,
+            on_its_own,
+        });
+    }
+    brings
+}
+
 impl Contents {
-    fn grown_from(
-        roots: BTreeSet<PartId>,
-        resolved: &Resolved<'_>,
-        bound: &[Option<Bound>],
-    ) -> Self {
+    /// What is in a process with these roots, if each part brings along what `brings` has for it.
+    fn grown_from(roots: BTreeSet<PartId>, brings: &[Vec<Brought>]) -> Self {
         let mut waiting: Vec<PartId> = roots.iter().copied().collect();
         let mut contents = Self {
             units: roots,
@@ -86,15 +109,11 @@ impl Contents {
             if !contents.members.insert(part) {
                 continue;
             }
-            for (link, bound) in resolved.links.iter().zip(bound) {
-                match bound.as_ref().map(|b| b.binding) {
-                    Some(Binding::Fused) if link.source == part => waiting.push(link.target),
-                    Some(Binding::Local) if link.source == part => {
-                        contents.units.insert(link.target);
-                        waiting.push(link.target);
-                    }
-                    _ => {}
+            for brought in &brings[part.0] {
+                if brought.on_its_own {
+                    contents.units.insert(brought.part);
                 }
+                waiting.push(brought.part);
             }
         }
         contents

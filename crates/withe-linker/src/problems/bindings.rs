@@ -136,7 +136,7 @@ pub(crate) fn not_built(
     );
     Diagnostic::error(NOT_BUILT.code, message)
         .at(binding_place(link), "needs more than one host")
-        .with_help("leave `binding` out: both ends run in this host")
+        .with_help("leave `binding` out: both ends run on this machine")
 }
 
 pub(crate) fn pinned(
