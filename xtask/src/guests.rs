@@ -41,7 +41,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 ///
 /// As [`run`].
 pub(crate) async fn build_all() -> Result<()> {
-    build(&tree::test_guests()).await?;
+    build(&tree::test_guests(), packages).await?;
+    build(&tree::conformance(), ends_of_cases).await?;
     build_examples().await
 }
 
@@ -51,7 +52,7 @@ pub(crate) async fn build_all() -> Result<()> {
 ///
 /// As [`run`].
 pub(crate) async fn build_examples() -> Result<()> {
-    build(&tree::visits()).await
+    build(&tree::visits(), packages).await
 }
 
 /// Where cargo puts what it compiles for a workspace of guests.
@@ -62,7 +63,10 @@ pub(crate) fn target_dir(workspace: &Path) -> PathBuf {
     }
 }
 
-async fn build(workspace: &Path) -> Result<()> {
+/// A component: its name, and the file that holds it in cargo's folder for the profile.
+type Component = (String, PathBuf);
+
+async fn build(workspace: &Path, components: fn(&Path) -> Result<Vec<Component>>) -> Result<()> {
     wasm_target::ensure().await?;
     let name = workspace
         .strip_prefix(tree::root())
@@ -75,6 +79,8 @@ async fn build(workspace: &Path) -> Result<()> {
         "build",
         "--release",
         "--locked",
+        "--lib",
+        "--examples",
         "--target",
         wasm_target::TARGET,
     ]);
@@ -88,27 +94,26 @@ async fn build(workspace: &Path) -> Result<()> {
         process::LONG,
     )
     .await?;
-    collect(workspace, &target.join(wasm_target::TARGET).join("release"))
-        .with_context(|| format!("cannot put the components into {name}/build"))
+    let compiled = target.join(wasm_target::TARGET).join("release");
+    let collected = components(workspace).and_then(|c| collect(workspace, &compiled, &c));
+    collected.with_context(|| format!("cannot put the components into {name}/build"))
 }
 
-/// Puts the component of each package into `build`, under the package's name, and removes what no
-/// package has built.
-fn collect(workspace: &Path, compiled: &Path) -> Result<()> {
+/// Puts each of the components into `build`, under its name, and removes what is none of them.
+fn collect(workspace: &Path, compiled: &Path, components: &[Component]) -> Result<()> {
     let build = workspace.join("build");
     fs::create_dir_all(&build)?;
-    let packages = packages(workspace)?;
-    for package in &packages {
-        let from = compiled.join(format!("{}.wasm", package.replace('-', "_")));
+    for (name, file) in components {
+        let from = compiled.join(file);
         let bytes = fs::read(&from).with_context(|| format!("cannot read `{}`", from.display()))?;
-        replace(&build.join(format!("{package}.wasm")), &bytes)?;
+        replace(&build.join(format!("{name}.wasm")), &bytes)?;
     }
     for entry in fs::read_dir(&build)? {
         let path = entry?.path();
         let stale = path
             .file_stem()
             .and_then(OsStr::to_str)
-            .is_none_or(|stem| !packages.iter().any(|p| p == stem));
+            .is_none_or(|stem| !components.iter().any(|(name, _)| name == stem));
         if path.extension() == Some(OsStr::new("wasm")) && stale {
             fs::remove_file(path)?;
         }
@@ -116,16 +121,40 @@ fn collect(workspace: &Path, compiled: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The packages of a workspace: its folders with a manifest, of the same name.
-fn packages(workspace: &Path) -> Result<Vec<String>> {
-    let mut packages = Vec::new();
+/// The packages of a workspace, a component each: its folders with a manifest, of the same name.
+fn packages(workspace: &Path) -> Result<Vec<Component>> {
+    let mut components = Vec::new();
     for entry in fs::read_dir(workspace)? {
         let entry = entry?;
         if entry.path().join("Cargo.toml").is_file() {
-            packages.push(entry.file_name().to_string_lossy().into_owned());
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let file = compiled_name(&name).into();
+            components.push((name, file));
         }
     }
-    Ok(packages)
+    Ok(components)
+}
+
+/// The components of conformance cases, which are examples of one package: both ends of each, unless
+/// they are written as text.
+fn ends_of_cases(workspace: &Path) -> Result<Vec<Component>> {
+    let mut components = Vec::new();
+    for case in fs::read_dir(workspace.join("cases"))? {
+        let case = case?;
+        for end in ["importer", "exporter"] {
+            if case.path().join(end).with_extension("rs").is_file() {
+                let name = format!("{}-{end}", case.file_name().to_string_lossy());
+                let file = Path::new("examples").join(compiled_name(&name));
+                components.push((name, file));
+            }
+        }
+    }
+    Ok(components)
+}
+
+/// What cargo names the library or example of this name.
+fn compiled_name(name: &str) -> String {
+    format!("{}.wasm", name.replace('-', "_"))
 }
 
 /// Writes a file as a whole, for it may be read at any time, and only if it changes.
@@ -156,9 +185,32 @@ mod tests {
         fs::write(at("build/two-words.wasm"), "old").unwrap();
         fs::write(at("build/gone.wasm"), "stale").unwrap();
 
-        collect(workspace.path(), &at("compiled")).unwrap();
+        let components = packages(workspace.path()).unwrap();
+        collect(workspace.path(), &at("compiled"), &components).unwrap();
 
         assert_eq!(fs::read(at("build/two-words.wasm")).unwrap(), b"new");
+        assert_eq!(fs::read_dir(at("build")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn collects_the_ends_of_cases_that_are_not_text() {
+        let workspace = tempfile::tempdir().unwrap();
+        let at = |path: &str| workspace.path().join(path);
+        for folder in ["cases/two-words", "compiled/examples"] {
+            fs::create_dir_all(at(folder)).unwrap();
+        }
+        for file in [
+            "cases/two-words/importer.rs",
+            "cases/two-words/exporter.wat",
+            "compiled/examples/two_words_importer.wasm",
+        ] {
+            fs::write(at(file), "").unwrap();
+        }
+
+        let components = ends_of_cases(workspace.path()).unwrap();
+        collect(workspace.path(), &at("compiled"), &components).unwrap();
+
+        assert!(at("build/two-words-importer.wasm").is_file());
         assert_eq!(fs::read_dir(at("build")).unwrap().count(), 1);
     }
 

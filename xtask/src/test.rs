@@ -36,6 +36,7 @@ async fn format() -> Result<()> {
     for workspace in [
         tree::root().to_path_buf(),
         tree::test_guests(),
+        tree::conformance(),
         tree::visits(),
     ] {
         let mut cargo = process::cargo(["fmt", "--all", "--check"]);
@@ -60,11 +61,13 @@ async fn lint() -> Result<()> {
         "warnings",
     ]);
     process::run("pass the lints", &mut cargo, process::LONG).await?;
-    for workspace in [tree::test_guests(), tree::visits()] {
+    for workspace in [tree::test_guests(), tree::conformance(), tree::visits()] {
         let mut cargo = process::cargo([
             "clippy",
             "--release",
             "--locked",
+            "--lib",
+            "--examples",
             "--target",
             wasm_target::TARGET,
         ]);

@@ -18,3 +18,8 @@ pub(crate) fn visits() -> PathBuf {
 pub(crate) fn test_guests() -> PathBuf {
     root().join("tests/guests")
 }
+
+/// The folder of the conformance cases and their components.
+pub(crate) fn conformance() -> PathBuf {
+    root().join("tests/conformance")
+}

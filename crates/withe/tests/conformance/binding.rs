@@ -1,0 +1,62 @@
+//! Calls over a link of one binding, as the built command makes them.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use wasmtime::component::{Type, Val};
+
+use crate::case::{Call, Case};
+use crate::process::{self, Ended};
+
+/// Makes all calls of a case over links of a binding.
+pub(crate) fn check(case: &str, binding: &str) {
+    let case = Case::read(case);
+    if let Some(parts) = case.refused(binding) {
+        for call in &case.calls {
+            let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+            ended(&case, call, binding).failed(&parts);
+        }
+        return;
+    }
+    let differences: Vec<_> = case
+        .calls
+        .iter()
+        .filter_map(|call| call.difference(&outcome(&ended(&case, call, binding))))
+        .collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
+
+fn ended(case: &Case, call: &Call, binding: &str) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_withe"));
+    command
+        .arg("call")
+        .arg(&case.importer)
+        .arg(format!("{}()", call.function))
+        .arg("--link")
+        .arg(&case.exporter)
+        .args(["--binding", binding, "--timeout", "60"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // One for all tests, which share components: most find theirs compiled.
+        .env(
+            "WITHE_CACHE_DIR",
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"),
+        );
+    for variable in ["WITHE_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(variable);
+    }
+    process::run(command)
+}
+
+/// The text that a call returned, or what was said of its failure.
+fn outcome(ended: &Ended) -> Result<String, String> {
+    match ended.code {
+        Some(0) => match Val::from_wave(&Type::String, ended.stdout.trim_end()) {
+            Ok(Val::String(text)) => Ok(text),
+            other => panic!("not a string in WAVE, but {other:?}: {:?}", ended.stdout),
+        },
+        Some(1) => Err(ended.stderr.clone()),
+        _ => panic!("neither a result nor a failure of the call: {ended:#?}"),
+    }
+}

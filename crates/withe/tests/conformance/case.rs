@@ -1,0 +1,162 @@
+//! A case as it is in its folder.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A pair of components, and what is expected of calls of the one that is linked to the other.
+pub(crate) struct Case {
+    name: String,
+    expected: PathBuf,
+    /// The component that is called.
+    pub(crate) importer: PathBuf,
+    /// What it is linked to.
+    pub(crate) exporter: PathBuf,
+    pub(crate) calls: Vec<Call>,
+}
+
+/// A call of a function of the importer's world, without parameters.
+pub(crate) struct Call {
+    pub(crate) function: String,
+    pub(crate) expected: Expected,
+}
+
+/// What is to come of a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// It returns this text.
+    Text(String),
+    /// It traps, and what is said of that has all of these parts.
+    Trap(Vec<String>),
+}
+
+impl Case {
+    /// Reads the case of this name; `name` is as in Rust, with underscores.
+    pub(crate) fn read(name: &str) -> Self {
+        let name = folder_name(name);
+        let folder = cases().join(&name);
+        let expected = folder.join("expected");
+        let case = Self {
+            importer: component(&folder, &name, "importer"),
+            exporter: component(&folder, &name, "exporter"),
+            calls: calls(&expected),
+            expected,
+            name,
+        };
+        assert!(!case.calls.is_empty(), "{} expects nothing", case.name);
+        case
+    }
+
+    /// What is said when a link of this binding is refused, if it is to be.
+    pub(crate) fn refused(&self, binding: &str) -> Option<Vec<String>> {
+        let path = self.expected.join(format!("{binding}.refused"));
+        path.is_file().then(|| parts(&path))
+    }
+
+    /// Makes `text` what a call is expected to return.
+    pub(crate) fn bless(&self, function: &str, text: &str) {
+        fs::write(self.expected.join(format!("{function}.txt")), text).unwrap();
+    }
+}
+
+/// A case's folder: its name in Rust, with hyphens.
+pub(crate) fn folder_name(name: &str) -> String {
+    name.replace('_', "-")
+}
+
+/// The names of all folders of cases.
+pub(crate) fn folders() -> BTreeSet<String> {
+    let folders = fs::read_dir(cases()).unwrap().map(|entry| entry.unwrap());
+    folders
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect()
+}
+
+fn cases() -> PathBuf {
+    root().join("cases")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance")
+}
+
+/// One end of a case: text that is in its folder, or what has been built of it.
+fn component(folder: &Path, case: &str, end: &str) -> PathBuf {
+    let text = folder.join(format!("{end}.wat"));
+    if text.is_file() {
+        return text;
+    }
+    let built = root().join("build").join(format!("{case}-{end}.wasm"));
+    assert!(
+        built.is_file(),
+        "{} is not built: run `cargo xtask guests`",
+        built.display()
+    );
+    built
+}
+
+/// The calls of a case: a file each, `FUNCTION.txt` with what it returns or `FUNCTION.trap`.
+fn calls(expected: &Path) -> Vec<Call> {
+    let mut calls = Vec::new();
+    for entry in fs::read_dir(expected).unwrap() {
+        let path = entry.unwrap().path();
+        let extension = path.extension().and_then(|e| e.to_str());
+        let expected = match extension {
+            Some("txt") => Expected::Text(fs::read_to_string(&path).unwrap()),
+            Some("trap") => Expected::Trap(parts(&path)),
+            Some("refused") => continue,
+            _ => panic!("`{}` is no expectation", path.display()),
+        };
+        let function = path.file_stem().and_then(|stem| stem.to_str()).unwrap();
+        calls.push(Call {
+            function: function.into(),
+            expected,
+        });
+    }
+    calls.sort_by(|a, b| a.function.cmp(&b.function));
+    calls
+}
+
+/// What is to be said: a line each. An empty file would demand nothing.
+fn parts(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap();
+    let parts: Vec<String> = text.lines().map(String::from).collect();
+    assert!(!parts.is_empty(), "`{}` is empty", path.display());
+    parts
+}
+
+impl Call {
+    /// How what came of the call, which is the text that it returned or all that was said of its trap,
+    /// differs from what is expected; `None` if it does not.
+    pub(crate) fn difference(&self, found: &Result<String, String>) -> Option<String> {
+        let what = match (&self.expected, found) {
+            (Expected::Text(expected), Ok(found)) if expected == found => return None,
+            (Expected::Text(expected), Ok(found)) => lines_that_differ(expected, found),
+            (Expected::Text(_), Err(said)) => format!("it failed:\n{said}"),
+            (Expected::Trap(_), Ok(found)) => format!("it did not trap, but returned:\n{found}"),
+            (Expected::Trap(parts), Err(said)) => {
+                let missing = parts.iter().find(|part| !said.contains(part.as_str()))?;
+                format!("{missing:?} is not in what was said:\n{said}")
+            }
+        };
+        Some(format!("`{}`: {what}", self.function))
+    }
+}
+
+/// The lines in which two texts differ, of the first few.
+fn lines_that_differ(expected: &str, found: &str) -> String {
+    let (mut expected, mut found) = (expected.lines(), found.lines());
+    let mut text = String::new();
+    for line in 1.. {
+        let (expected, found) = match (expected.next(), found.next()) {
+            (None, None) => break,
+            pair => pair,
+        };
+        if expected != found {
+            let shown = |line: Option<&str>| line.map_or("(nothing)".into(), str::to_owned);
+            text += &format!("\nline {line}:\n- {}\n+ {}", shown(expected), shown(found));
+        }
+    }
+    text
+}

@@ -1,0 +1,24 @@
+//! What the guests of all cases share.
+
+use std::fmt::{Debug, Display};
+
+/// What an importer did and saw, a line each. Its text is what a case expects.
+#[derive(Default)]
+pub struct Transcript(String);
+
+impl Transcript {
+    /// Notes what came of something.
+    pub fn note(&mut self, what: impl Display, outcome: impl Debug) {
+        self.line(format_args!("{what}: {outcome:?}"));
+    }
+
+    /// Notes a line as it is.
+    pub fn line(&mut self, line: impl Display) {
+        self.0 += &format!("{line}\n");
+    }
+
+    /// All of it.
+    pub fn text(self) -> String {
+        self.0
+    }
+}
