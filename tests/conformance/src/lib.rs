@@ -1,5 +1,7 @@
 //! What the guests of all cases share.
 
+pub mod journal;
+
 use std::fmt::{Debug, Display};
 
 /// What an importer did and saw, a line each. Its text is what a case expects.

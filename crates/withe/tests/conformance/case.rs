@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 /// A pair of components, and what is expected of calls of the one that is linked to the other.
 pub(crate) struct Case {
     name: String,
@@ -13,6 +15,8 @@ pub(crate) struct Case {
     /// What it is linked to.
     pub(crate) exporter: PathBuf,
     pub(crate) calls: Vec<Call>,
+    /// Holds what was assembled from text, for as long as the case is there.
+    _assembled: TempDir,
 }
 
 /// A call of a function of the importer's world, without parameters.
@@ -36,12 +40,15 @@ impl Case {
         let name = folder_name(name);
         let folder = cases().join(&name);
         let expected = folder.join("expected");
+        let assembled = tempfile::tempdir().unwrap();
+        let component = |end| component(&folder, &name, end, assembled.path());
         let case = Self {
-            importer: component(&folder, &name, "importer"),
-            exporter: component(&folder, &name, "exporter"),
+            importer: component("importer"),
+            exporter: component("exporter"),
             calls: calls(&expected),
             expected,
             name,
+            _assembled: assembled,
         };
         assert!(!case.calls.is_empty(), "{} expects nothing", case.name);
         case
@@ -81,13 +88,17 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conformance")
 }
 
-/// One end of a case: text that is in its folder, or what has been built of it.
-fn component(folder: &Path, case: &str, end: &str) -> PathBuf {
-    let text = folder.join(format!("{end}.wat"));
+/// One end of a case: what has been built of it or, if it is text, is assembled into a folder.
+fn component(folder: &Path, case: &str, end: &str, assembled: &Path) -> PathBuf {
+    let file = format!("{case}-{end}.wasm");
+    let text = folder.join(end).with_extension("wat");
     if text.is_file() {
-        return text;
+        let path = assembled.join(file);
+        let bytes = wat::parse_file(text).unwrap_or_else(|error| panic!("{error}"));
+        fs::write(&path, bytes).unwrap();
+        return path;
     }
-    let built = root().join("build").join(format!("{case}-{end}.wasm"));
+    let built = root().join("build").join(file);
     assert!(
         built.is_file(),
         "{} is not built: run `cargo xtask guests`",

@@ -47,16 +47,26 @@ macro_rules! table {
 }
 
 table! {
+    borrows
     fixed_length_lists
     flag_sets
+    handles_in_values
+    kept_state
     large_values
     lists
+    many_handles
     many_values
     maps
     options_and_results
+    panics
     records
+    resources
+    resources_of_others
     scalars
     strings
+    trap_in_destructor
+    trap_in_importer
+    traps
     two_interfaces
     types_of_others
     variants
