@@ -17,6 +17,8 @@ pub enum CallError {
     TypeMismatch(String),
     /// A limit was met: queue, instances, memory.
     Exhausted(String),
+    /// The callee returned an error of the call itself (`wrpc:rpc/error`); the text is its own.
+    Refused(String),
 }
 
 impl fmt::Display for CallError {
@@ -28,6 +30,7 @@ impl fmt::Display for CallError {
             Self::Unlinked(what) => write!(f, "not linked: {what}"),
             Self::TypeMismatch(what) => write!(f, "type mismatch: {what}"),
             Self::Exhausted(what) => write!(f, "limit reached: {what}"),
+            Self::Refused(text) => write!(f, "the callee returned an error: {text}"),
         }
     }
 }

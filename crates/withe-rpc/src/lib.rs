@@ -1,16 +1,68 @@
-//! What crosses a link: the value codec, and how a call fails.
+//! What crosses a link: the value codec, how a call fails, and the protocol that carries calls between
+//! two processes.
 //!
 //! * [`codec`]: the component model's value encoding, as wRPC uses it on the wire.
 //! * [`pipe`]: a stream or future of a call, between its two ends.
 //! * [`error`]: the ways a call can fail, told apart.
+//! * [`client`] and [`server`]: the two sides of the invocation protocol, which `docs/protocol.md` specifies.
+//! * [`transport`]: what it asks of a transport, and [`unix`], one.
+//!
+//! The protocol's inside, from the bytes up: `frame`, `hello` and `link` are its bytes as plain data; `inbox` and
+//! `outbox` read and write many frames at once; `streams` is what a connection has of streams; `core` is
+//! what both sides do alike.
 
+mod assembly;
+pub mod client;
 pub mod codec;
+mod core;
 pub mod error;
+mod frame;
+mod guard;
+mod hello;
+mod inbox;
+mod limits;
+mod link;
+mod outbox;
 pub mod pipe;
+pub mod server;
+mod streams;
+mod table;
+pub mod transport;
+pub mod unix;
 
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+pub use client::{Client, RemoteLink, Session};
 pub use codec::{Decode, DecodeError, Encode, Reader, Writer};
 pub use error::CallError;
+pub use limits::Limits;
+pub use link::{LinkFunction, LinkRequest};
 pub use pipe::{Chunk, PipeReader, PipeWriter, StreamKind, pipe};
+pub use server::{Serve, ServedLink, ServedSession, serve};
+pub use transport::{BoxFuture, Connect, Duplex, Listener};
+
+/// What goes with a call besides its parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct CallContext {
+    /// When whoever calls gives up.
+    pub deadline: Instant,
+    /// The trace that the call is part of.
+    pub trace: Option<TraceContext>,
+}
+
+/// A trace context, as W3C defines it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    /// The whole trace.
+    pub trace_id: [u8; 16],
+    /// The part of it that calls.
+    pub span_id: [u8; 8],
+    /// Whether it is sampled, among others.
+    pub flags: u8,
+}
 
 /// A call's parameters or its results: encoded values, and the resource handles and streams in them.
 ///

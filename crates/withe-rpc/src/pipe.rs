@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::assembly::Budget;
 use crate::{CallError, Payload};
 
 /// What a stream or future is made of, as far as moving it goes.
@@ -67,6 +68,9 @@ pub struct Chunk {
     pub payload: Payload,
 }
 
+/// About what a pipe takes up besides what is in it, in bytes.
+const OVERHEAD: usize = 512;
+
 /// The reader has gone: nothing more is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the reader of the stream has gone")]
@@ -74,9 +78,30 @@ pub struct Closed;
 
 /// Makes a pipe that asks for up to `capacity` elements before they are wanted.
 pub fn pipe(kind: StreamKind, capacity: usize) -> (PipeWriter, PipeReader) {
+    ends(kind, capacity, None)
+}
+
+/// Makes a pipe whose memory counts against a budget until its reader has gone; `None` if there is not
+/// enough left.
+pub(crate) fn metered(
+    kind: StreamKind,
+    capacity: usize,
+    budget: &Arc<Budget>,
+) -> Option<(PipeWriter, PipeReader)> {
+    budget
+        .take(OVERHEAD)
+        .then(|| ends(kind, capacity, Some(budget.clone())))
+}
+
+fn ends(
+    kind: StreamKind,
+    capacity: usize,
+    budget: Option<Arc<Budget>>,
+) -> (PipeWriter, PipeReader) {
     let shared = Arc::new(Shared {
         kind,
         capacity,
+        budget,
         state: Mutex::default(),
     });
     (
@@ -91,6 +116,7 @@ pub fn pipe(kind: StreamKind, capacity: usize) -> (PipeWriter, PipeReader) {
 struct Shared {
     kind: StreamKind,
     capacity: usize,
+    budget: Option<Arc<Budget>>,
     state: Mutex<State>,
 }
 
@@ -99,6 +125,8 @@ struct State {
     queue: VecDeque<Chunk>,
     /// Elements in the queue.
     queued: usize,
+    /// What they count against the budget.
+    charged: usize,
     /// Elements that the reader waits for.
     wanted: usize,
     /// How the stream ended, once the writer is done.
@@ -109,9 +137,29 @@ struct State {
 }
 
 impl Shared {
+    /// Counts a chunk against the budget, and returns by how much. It was counted while it came, so it fits.
+    fn charge(&self, chunk: &Chunk) -> usize {
+        match &self.budget {
+            Some(budget) if budget.take(chunk.payload.cost()) => chunk.payload.cost(),
+            _ => 0,
+        }
+    }
+
+    fn release(&self, charged: usize) {
+        if let Some(budget) = &self.budget {
+            budget.give_back(charged);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -134,17 +182,30 @@ impl PipeWriter {
     ///
     /// [`Closed`] if the reader has gone.
     pub fn poll_demand(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Closed>> {
+        self.poll_demand_above(cx, 0)
+    }
+
+    /// As [`PipeWriter::poll_demand`]; waits until more than `known` elements may be written.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] if the reader has gone.
+    pub fn poll_demand_above(
+        &mut self,
+        cx: &mut Context<'_>,
+        known: usize,
+    ) -> Poll<Result<usize, Closed>> {
         let mut state = self.shared.lock();
         if state.reader_gone {
             return Poll::Ready(Err(Closed));
         }
         let demand = state.wanted.max(self.shared.capacity);
         match demand.saturating_sub(state.queued) {
-            0 => {
+            n if n > known => Poll::Ready(Ok(n)),
+            _ => {
                 state.writer = Some(cx.waker().clone());
                 Poll::Pending
             }
-            n => Poll::Ready(Ok(n)),
         }
     }
 
@@ -160,11 +221,12 @@ impl PipeWriter {
         }
         if chunk.count > 0 {
             state.queued += chunk.count;
+            state.charged += self.shared.charge(&chunk);
             state.queue.push_back(chunk);
         }
         let waker = state.reader.take();
         drop(state);
-        waker.map(Waker::wake);
+        wake(waker);
         Ok(())
     }
 
@@ -190,7 +252,7 @@ impl PipeWriter {
         }
         let waker = state.reader.take();
         drop(state);
-        waker.map(Waker::wake);
+        wake(waker);
     }
 }
 
@@ -229,6 +291,9 @@ impl PipeReader {
         let result = match state.queue.pop_front() {
             Some(chunk) => {
                 state.queued -= chunk.count;
+                let charged = chunk.payload.cost().min(state.charged);
+                state.charged -= charged;
+                self.shared.release(charged);
                 state.wanted = 0;
                 Poll::Ready(Some(Ok(chunk)))
             }
@@ -245,7 +310,7 @@ impl PipeReader {
         // Something was taken or is wanted: the writer may have more to do.
         let waker = state.writer.take();
         drop(state);
-        waker.map(Waker::wake);
+        wake(waker);
         result
     }
 
@@ -261,10 +326,12 @@ impl Drop for PipeReader {
         state.reader_gone = true;
         // Dropped outside the lock: chunks may hold ends of other pipes.
         let queue = std::mem::take(&mut state.queue);
+        self.shared
+            .release(OVERHEAD + std::mem::take(&mut state.charged));
         let waker = state.writer.take();
         drop(state);
         drop(queue);
-        waker.map(Waker::wake);
+        wake(waker);
     }
 }
 
@@ -310,6 +377,17 @@ mod tests {
         assert_eq!(writer.poll_demand(&mut cx()), Poll::Ready(Ok(1)));
         assert!(reader.poll_chunk(&mut cx(), 1).is_ready());
         assert_eq!(writer.poll_demand(&mut cx()), Poll::Ready(Ok(4)));
+    }
+
+    #[test]
+    fn more_demand_than_is_known_is_waited_for() {
+        let (mut writer, mut reader) = pipe(StreamKind::Bytes, 4);
+        assert_eq!(writer.poll_demand_above(&mut cx(), 3), Poll::Ready(Ok(4)));
+        assert!(writer.poll_demand_above(&mut cx(), 4).is_pending());
+        writer.send(bytes("abc")).unwrap();
+        assert!(reader.poll_chunk(&mut cx(), 1).is_ready());
+        assert!(reader.poll_chunk(&mut cx(), 6).is_pending());
+        assert_eq!(writer.poll_demand_above(&mut cx(), 4), Poll::Ready(Ok(6)));
     }
 
     #[test]

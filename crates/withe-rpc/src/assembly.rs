@@ -1,0 +1,137 @@
+//! Payloads that come in several frames.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::{CallError, HandleRef, Limits, Payload, PipeReader};
+
+/// What a connection holds of payloads that it cannot pass on yet.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    held: AtomicUsize,
+    limit: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            held: AtomicUsize::new(0),
+            limit,
+        }
+    }
+
+    /// Takes `n` bytes; says whether there were as many left.
+    pub(crate) fn take(&self, n: usize) -> bool {
+        let after = self.held.fetch_add(n, Ordering::Relaxed).saturating_add(n);
+        if after > self.limit {
+            self.give_back(n);
+        }
+        after <= self.limit
+    }
+
+    pub(crate) fn give_back(&self, n: usize) {
+        self.held.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+/// What a handle takes up, in bytes.
+const HANDLE: usize = size_of::<HandleRef>();
+
+impl Payload {
+    /// What it counts against a budget, in bytes. Its streams count for themselves.
+    pub(crate) fn cost(&self) -> usize {
+        self.bytes.len() + HANDLE * self.handles.len()
+    }
+}
+
+/// What came of a payload so far. Its bytes count against a [`Budget`] until it is [taken](Partial::take).
+#[derive(Debug, Default)]
+pub(crate) struct Partial {
+    payload: Payload,
+}
+
+impl Partial {
+    /// Adds what came with one frame. Memory grows with what came, never by what is still to come.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Exhausted`] if it is more than the limits allow or the budget has left; the part is
+    /// dropped then.
+    pub(crate) fn add(
+        &mut self,
+        budget: &Budget,
+        limits: &Limits,
+        handles: Vec<HandleRef>,
+        streams: Vec<PipeReader>,
+        bytes: &[u8],
+    ) -> Result<(), CallError> {
+        let payload = &mut self.payload;
+        if payload.bytes.len() + bytes.len() > limits.payload {
+            return Err(CallError::Exhausted(format!(
+                "a payload has more than {} bytes",
+                limits.payload
+            )));
+        }
+        if payload.handles.len() + handles.len() > limits.handles {
+            return Err(CallError::Exhausted(format!(
+                "a payload has more than {} handles",
+                limits.handles
+            )));
+        }
+        if payload.streams.len() + streams.len() > limits.streams as usize {
+            return Err(CallError::Exhausted(format!(
+                "a payload has more than {} streams",
+                limits.streams
+            )));
+        }
+        if !budget.take(bytes.len() + HANDLE * handles.len()) {
+            return Err(CallError::Exhausted(format!(
+                "the unfinished payloads of the connection have more than {} bytes",
+                limits.unfinished
+            )));
+        }
+        payload.bytes.extend_from_slice(bytes);
+        payload.handles.extend(handles);
+        payload.streams.extend(streams);
+        Ok(())
+    }
+
+    /// What came.
+    pub(crate) fn take(self, budget: &Budget) -> Payload {
+        budget.give_back(self.payload.cost());
+        self.payload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_joined_and_bounded() {
+        let limits = Limits {
+            payload: 5,
+            handles: 1,
+            ..Limits::default()
+        };
+        let budget = Budget::new(7);
+        let mut a = Partial::default();
+        a.add(&budget, &limits, vec![], vec![], b"abc").unwrap();
+        a.add(&budget, &limits, vec![], vec![], b"de").unwrap();
+        assert!(a.add(&budget, &limits, vec![], vec![], b"f").is_err());
+        let two = vec![HandleRef { id: 1, own: true }; 2];
+        assert!(a.add(&budget, &limits, two, vec![], b"").is_err());
+
+        let mut b = Partial::default();
+        b.add(&budget, &limits, vec![], vec![], b"xy").unwrap();
+        assert!(b.add(&budget, &limits, vec![], vec![], b"z").is_err());
+        assert_eq!(a.take(&budget).bytes, b"abcde");
+        b.add(&budget, &limits, vec![], vec![], b"z").unwrap();
+        assert_eq!(b.take(&budget).bytes, b"xyz");
+        assert_eq!(budget.held(), 0);
+    }
+}

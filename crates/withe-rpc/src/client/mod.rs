@@ -1,0 +1,175 @@
+//! The side that calls: keeps one connection, and makes it again when it is lost.
+
+mod connection;
+mod session;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout_at};
+
+pub(crate) use connection::Connection;
+pub use session::{RemoteLink, Session};
+
+use crate::core::Core;
+use crate::streams::Side;
+use crate::transport::Connect;
+use crate::{CallError, Limits, LinkRequest};
+
+/// The first pause after a failed attempt to connect. Each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest pause.
+const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Calls what one endpoint serves.
+///
+/// It connects when the first call is made, and again when the connection is lost. It owns the tasks that its
+/// connections take: they end with [`Client::close`], or when it is dropped with all links and sessions.
+pub struct Client {
+    connect: Arc<dyn Connect>,
+    /// The endpoint's name.
+    name: String,
+    limits: Limits,
+    state: Mutex<State>,
+    /// Held by whoever connects; the others wait for it.
+    connecting: tokio::sync::Mutex<Attempts>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<Connection>>,
+    tasks: JoinSet<()>,
+    closed: bool,
+    /// Why the last attempt to connect failed.
+    failed: Option<String>,
+}
+
+/// The attempts to connect that have failed since one succeeded.
+struct Attempts {
+    not_before: Instant,
+    pause: Duration,
+}
+
+impl Client {
+    /// A client of the endpoint that `connect` connects to. Nothing is sent before the first call.
+    pub fn new(connect: Arc<dyn Connect>, limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            name: connect.to_string(),
+            connect,
+            limits,
+            state: Mutex::default(),
+            connecting: tokio::sync::Mutex::new(Attempts {
+                not_before: Instant::now(),
+                pause: FIRST_PAUSE,
+            }),
+        })
+    }
+
+    /// A link to what is served there. It is asked for with the first call.
+    pub fn link(self: &Arc<Self>, request: LinkRequest) -> Arc<RemoteLink> {
+        RemoteLink::new(self.clone(), request)
+    }
+
+    /// Ends the connection, and with it the sessions and the calls in flight. Calls from now on fail.
+    pub async fn close(&self) {
+        let (current, mut tasks) = {
+            let mut state = self.lock();
+            state.closed = true;
+            (state.current.take(), std::mem::take(&mut state.tasks))
+        };
+        if let Some(connection) = current {
+            connection.close().await;
+        }
+        tasks.shutdown().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while the lock is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that there is, if calls can be made on it.
+    fn current(&self) -> Result<Option<Arc<Connection>>, CallError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(CallError::Unreachable(format!(
+                "the client of {} was closed",
+                self.name
+            )));
+        }
+        // One that takes no new calls goes on without us, for those that it has.
+        if state.current.as_ref().is_some_and(|c| !c.takes_calls()) {
+            state.current = None;
+        }
+        Ok(state.current.clone())
+    }
+
+    /// A connection that calls can be made on, made if need be.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Unreachable`] if there is none until `deadline`.
+    pub(crate) async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, CallError> {
+        if let Some(connection) = self.current()? {
+            return Ok(connection);
+        }
+        match timeout_at(deadline.into(), self.make_connection()).await {
+            Ok(result) => result,
+            Err(_) => Err(CallError::Unreachable(match self.lock().failed.clone() {
+                Some(why) => format!("cannot connect to {}: {why}", self.name),
+                None => format!("cannot connect to {} before the deadline", self.name),
+            })),
+        }
+    }
+
+    async fn make_connection(&self) -> Result<Arc<Connection>, CallError> {
+        let mut attempts = self.connecting.lock().await;
+        loop {
+            // Somebody else may have made one meanwhile.
+            if let Some(connection) = self.current()? {
+                return Ok(connection);
+            }
+            sleep_until(attempts.not_before.into()).await;
+            match self.attempt().await {
+                Ok(connection) => {
+                    attempts.pause = FIRST_PAUSE;
+                    return Ok(connection);
+                }
+                Err(why) => {
+                    tracing::debug!("cannot connect to {}: {why}", self.name);
+                    self.lock().failed = Some(why);
+                    attempts.not_before = Instant::now() + attempts.pause;
+                    attempts.pause = LAST_PAUSE.min(2 * attempts.pause);
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self) -> Result<Arc<Connection>, String> {
+        let connecting = tokio::time::timeout(self.limits.connect, self.connect.connect());
+        let duplex = match connecting.await {
+            Ok(Ok(duplex)) => duplex,
+            Ok(Err(e)) => return Err(e.to_string()),
+            Err(_) => return Err("it takes too long".into()),
+        };
+        let (core, inbox) = Core::begin(duplex, Side::Client, &self.limits).await?;
+        let connection = Connection::new(core, self.name.clone());
+        let mut state = self.lock();
+        if state.closed {
+            return Err("the client was closed".into());
+        }
+        while state.tasks.try_join_next().is_some() {}
+        state.tasks.spawn(connection.clone().run(inbox));
+        state.current = Some(connection.clone());
+        state.failed = None;
+        Ok(connection)
+    }
+
+    /// How many links, sessions, calls and streams the connection has.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> Option<[usize; 4]> {
+        self.lock().current.as_ref().map(|c| c.counts())
+    }
+}

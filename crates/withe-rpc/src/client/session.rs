@@ -1,0 +1,182 @@
+//! Links and sessions, as whoever calls has them: they outlive connections.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::time::timeout_at;
+
+use super::Client;
+use super::connection::{Connection, Link, NoResult, Place, Request};
+use crate::frame::CallHead;
+use crate::{CallContext, CallError, LinkRequest, Payload};
+
+/// A link to what a client's endpoint serves.
+pub struct RemoteLink {
+    client: Arc<Client>,
+    request: LinkRequest,
+    /// Where it was made last.
+    made: Mutex<Option<(Arc<Connection>, Arc<Link>)>>,
+}
+
+impl RemoteLink {
+    pub(super) fn new(client: Arc<Client>, request: LinkRequest) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            request,
+            made: Mutex::default(),
+        })
+    }
+
+    /// A session for one instance of the caller. Nothing is sent before its first call.
+    pub fn session(self: &Arc<Self>) -> Session {
+        Session {
+            link: self.clone(),
+            place: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Arc<Connection>, Arc<Link>)>> {
+        // Nothing panics while the lock is held.
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The link on a connection, made if need be. One that was refused is asked for again: what was
+    /// not there may be there now.
+    fn on(&self, connection: &Arc<Connection>) -> Result<Arc<Link>, CallError> {
+        let mut made = self.lock();
+        if let Some((at, link)) = &*made {
+            if Arc::ptr_eq(at, connection) && !link.is_refused() {
+                return Ok(link.clone());
+            }
+            at.unlink(link);
+            *made = None;
+        }
+        let link = connection.link(&self.request)?;
+        *made = Some((connection.clone(), link.clone()));
+        Ok(link)
+    }
+}
+
+impl Drop for RemoteLink {
+    fn drop(&mut self) {
+        if let Some((connection, link)) = self.lock().take() {
+            connection.unlink(&link);
+        }
+    }
+}
+
+/// What one instance of a caller has with its callee over a link. Dropped, it ends: calls are
+/// cancelled, streams end, resources that it holds are dropped.
+pub struct Session {
+    link: Arc<RemoteLink>,
+    /// Where it is, from its first call on.
+    place: Mutex<Option<Placed>>,
+}
+
+/// A session on its connection.
+type Placed = (Arc<Connection>, Arc<Place>);
+
+impl Session {
+    fn lock(&self) -> MutexGuard<'_, Option<Placed>> {
+        // Nothing panics while the lock is held.
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls the function with this index in the link's request. Dropped, it cancels the call.
+    ///
+    /// # Errors
+    ///
+    /// How the callee failed; [`CallError::Deadline`]; [`CallError::Unreachable`] if the connection was lost, which
+    /// says so if the call may have taken place, and if resources of the session were lost with it.
+    pub async fn call(
+        &self,
+        function: usize,
+        params: Payload,
+        context: CallContext,
+    ) -> Result<Payload, CallError> {
+        let function = u32::try_from(function)
+            .map_err(|_| CallError::TypeMismatch(format!("there is no function {function}")))?;
+        let mut payload = params;
+        loop {
+            let (connection, place) = match self.place()? {
+                Some(place) => place,
+                None => {
+                    let connection = self.link.client.connection(context.deadline).await?;
+                    self.take_place(connection)?
+                }
+            };
+            let head = CallHead {
+                link: 0,
+                function,
+                session: 0,
+                remaining: context.deadline.saturating_duration_since(Instant::now()),
+                trace: context.trace,
+            };
+            if head.remaining.is_zero() {
+                return Err(CallError::Deadline);
+            }
+            let call = connection.call(&place, Request { head, payload });
+            payload = match timeout_at(context.deadline.into(), call).await {
+                Err(_) => return Err(CallError::Deadline),
+                Ok(Ok(result)) => return Ok(result),
+                Ok(Err(NoResult::Failed(why))) => return Err(why),
+                Ok(Err(NoResult::NotBegun(bytes))) => Payload {
+                    bytes: bytes.into(),
+                    ..Payload::default()
+                },
+            };
+        }
+    }
+
+    /// Drops a resource that a result has given to this session. Does not wait.
+    pub fn drop_handle(&self, id: u32) {
+        let place = self.lock().clone();
+        if let Some((connection, place)) = place {
+            connection.drop_handles(&place, &[id]);
+        }
+    }
+
+    /// Where the session is, if calls can be made there, or if it cannot be elsewhere.
+    fn place(&self) -> Result<Option<Placed>, CallError> {
+        let mut slot = self.lock();
+        let Some((connection, place)) = &*slot else {
+            return Ok(None);
+        };
+        if connection.takes_calls() && !place.is_refused() {
+            return Ok(slot.clone());
+        }
+        if place.held() > 0 {
+            let why = match connection.why_not() {
+                CallError::Unreachable(why) => why,
+                other => other.to_string(),
+            };
+            return Err(CallError::Unreachable(format!(
+                "{why}; resources that the caller holds were lost with it"
+            )));
+        }
+        connection.end_session(place);
+        *slot = None;
+        Ok(None)
+    }
+
+    /// Puts the session on a connection, unless another call did meanwhile.
+    fn take_place(&self, connection: Arc<Connection>) -> Result<Placed, CallError> {
+        let mut slot = self.lock();
+        if let Some(place) = &*slot {
+            return Ok(place.clone());
+        }
+        let link = self.link.on(&connection)?;
+        let place = connection.session(&link)?;
+        let place = (connection, place);
+        *slot = Some(place.clone());
+        Ok(place)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some((connection, place)) = self.lock().take() {
+            connection.end_session(&place);
+        }
+    }
+}

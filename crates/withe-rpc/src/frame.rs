@@ -1,0 +1,435 @@
+//! Frames: what a connection is made of, as bytes. `docs/protocol.md` specifies them.
+//!
+//! Nothing here knows of sockets or of what a connection has going on: bytes in, plain data out, and
+//! the reverse.
+
+use std::time::Duration;
+
+use crate::codec::{put_counted, put_unsigned};
+use crate::{CallError, DecodeError, HandleRef, Reader, StreamKind, TraceContext};
+
+/// Bytes of a frame's header.
+pub(crate) const HEADER: usize = 12;
+
+/// The most bytes a frame's body may have.
+pub(crate) const MAX_BODY: usize = 64 << 10;
+
+/// The most handles, and the most streams, that are put in one frame; the next goes on with them. With
+/// both at their largest there is room for the head of any frame.
+pub(crate) const MAX_REFS: usize = 4_096;
+
+/// The most bytes of text that are sent with a failure.
+const MAX_TEXT: usize = 16 << 10;
+
+/// Flags of a frame.
+pub(crate) mod flag {
+    /// The payload goes on in a further frame.
+    pub(crate) const MORE: u8 = 1;
+    /// The stream ends with this frame.
+    pub(crate) const END: u8 = 2;
+    /// A trace context is there.
+    pub(crate) const TRACE: u8 = 4;
+}
+
+macro_rules! kinds {
+    ($($name:ident = $code:literal),* $(,)?) => {
+        /// What a frame is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Kind {
+            $($name = $code,)*
+        }
+
+        impl Kind {
+            /// The kind with this number, if this version has it.
+            pub(crate) fn from_code(code: u8) -> Option<Self> {
+                match code {
+                    $($code => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+kinds! {
+    Hello = 0, Goodbye = 1, Ping = 2, Pong = 3,
+    Link = 4, Linked = 5, Refused = 6, Unlink = 7,
+    Call = 8, Payload = 9, Return = 10, Fail = 11, Cancel = 12,
+    SessionEnd = 13, Drop = 14,
+    Credit = 15, Data = 16, Close = 17, Failed = 18,
+}
+
+/// A frame's fixed head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Bytes that follow.
+    pub(crate) len: u32,
+    /// The number of the kind, known or not.
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    /// Which call, link, session or stream it is about.
+    pub(crate) id: u32,
+}
+
+impl Header {
+    pub(crate) fn read(b: &[u8; HEADER]) -> Self {
+        // What is reserved (bytes 6 and 7) is not looked at.
+        Self {
+            len: u32::from_le_bytes([b[0], b[1], b[2], b[3]]),
+            kind: b[4],
+            flags: b[5],
+            id: u32::from_le_bytes([b[8], b[9], b[10], b[11]]),
+        }
+    }
+
+    pub(crate) fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// Appends a frame whose body is what `body` appends.
+pub(crate) fn write(
+    out: &mut Vec<u8>,
+    kind: Kind,
+    flags: u8,
+    id: u32,
+    body: impl FnOnce(&mut Vec<u8>),
+) {
+    write_before(out, kind, flags, id, 0, body);
+}
+
+/// As [`write`]; `rest` more bytes of the body will follow what is appended.
+pub(crate) fn write_before(
+    out: &mut Vec<u8>,
+    kind: Kind,
+    flags: u8,
+    id: u32,
+    rest: usize,
+    body: impl FnOnce(&mut Vec<u8>),
+) {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0, 0, 0, kind as u8, flags, 0, 0]);
+    out.extend_from_slice(&id.to_le_bytes());
+    body(out);
+    let len = out.len() - start - HEADER + rest;
+    debug_assert!(len <= MAX_BODY, "a {kind:?} frame of {len} bytes");
+    // A body is at most `MAX_BODY` long.
+    out[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
+}
+
+/// A stream or future in a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StreamRef {
+    pub(crate) kind: StreamKind,
+    pub(crate) id: u32,
+}
+
+/// What one frame has of a payload.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Part<'a> {
+    pub(crate) handles: Vec<HandleRef>,
+    pub(crate) streams: Vec<StreamRef>,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// Appends all of a part but its bytes.
+pub(crate) fn put_refs(out: &mut Vec<u8>, handles: &[HandleRef], streams: &[StreamRef]) {
+    put_unsigned(out, handles.len() as u64);
+    for handle in handles {
+        put_unsigned(out, u64::from(handle.id) << 1 | u64::from(handle.own));
+    }
+    put_unsigned(out, streams.len() as u64);
+    for stream in streams {
+        out.push(stream.kind.code());
+        put_unsigned(out, u64::from(stream.id));
+    }
+}
+
+/// What a call is, besides its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallHead {
+    pub(crate) link: u32,
+    pub(crate) function: u32,
+    pub(crate) session: u32,
+    /// Until its deadline.
+    pub(crate) remaining: Duration,
+    pub(crate) trace: Option<TraceContext>,
+}
+
+impl CallHead {
+    /// The flags of a frame that begins with it.
+    pub(crate) fn flags(&self) -> u8 {
+        match self.trace {
+            Some(_) => flag::TRACE,
+            None => 0,
+        }
+    }
+
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        put_unsigned(out, u64::from(self.link));
+        put_unsigned(out, u64::from(self.function));
+        put_unsigned(out, u64::from(self.session));
+        let micros = u64::try_from(self.remaining.as_micros()).unwrap_or(u64::MAX);
+        put_unsigned(out, micros);
+        if let Some(trace) = &self.trace {
+            out.extend_from_slice(&trace.trace_id);
+            out.extend_from_slice(&trace.span_id);
+            out.push(trace.flags);
+        }
+    }
+}
+
+/// How a call, link or stream failed, with what only the two ends of a connection have to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    Error(CallError),
+    /// The caller took it back.
+    Cancelled,
+    /// It was not begun, for the server takes no new calls here.
+    Draining,
+}
+
+impl Failure {
+    pub(crate) fn put(&self, out: &mut Vec<u8>) {
+        let (code, text) = match self {
+            Self::Error(CallError::Trap(text)) => (0, text.as_str()),
+            Self::Error(CallError::Deadline) => (1, ""),
+            Self::Error(CallError::Unreachable(text)) => (2, text.as_str()),
+            Self::Error(CallError::Unlinked(text)) => (3, text.as_str()),
+            Self::Error(CallError::TypeMismatch(text)) => (4, text.as_str()),
+            Self::Error(CallError::Exhausted(text)) => (5, text.as_str()),
+            Self::Error(CallError::Refused(text)) => (6, text.as_str()),
+            Self::Cancelled => (7, ""),
+            Self::Draining => (8, ""),
+        };
+        out.push(code);
+        put_text(out, text);
+    }
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let code = r.byte()?;
+        let text = text(r)?;
+        Ok(match code {
+            0 => Self::Error(CallError::Trap(text)),
+            1 => Self::Error(CallError::Deadline),
+            2 => Self::Error(CallError::Unreachable(text)),
+            3 => Self::Error(CallError::Unlinked(text)),
+            4 => Self::Error(CallError::TypeMismatch(text)),
+            5 => Self::Error(CallError::Exhausted(text)),
+            6 => Self::Error(CallError::Refused(text)),
+            7 => Self::Cancelled,
+            8 => Self::Draining,
+            code => Self::Error(CallError::Unreachable(format!(
+                "failure of the unknown kind {code}: {text}"
+            ))),
+        })
+    }
+}
+
+/// Why a side ends the connection, or is about to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// It is done.
+    Done,
+    /// The server takes no new calls; those under way go on.
+    Draining,
+    /// The other side broke the protocol.
+    Protocol,
+    /// There is no version that both sides have.
+    Version,
+    /// A limit was met that is not about one call.
+    Exhausted,
+}
+
+impl Parting {
+    fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Draining => 1,
+            Self::Protocol => 2,
+            Self::Version => 3,
+            Self::Exhausted => 4,
+        }
+    }
+
+    /// The reason with this number; one that this version does not know ends the connection too.
+    fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::Draining,
+            2 => Self::Protocol,
+            3 => Self::Version,
+            4 => Self::Exhausted,
+            _ => Self::Done,
+        }
+    }
+}
+
+/// What the other side did that ends the connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Violation {
+    pub(crate) parting: Parting,
+    pub(crate) text: String,
+}
+
+impl Violation {
+    /// The protocol was broken.
+    pub(crate) fn protocol(text: impl Into<String>) -> Self {
+        Self {
+            parting: Parting::Protocol,
+            text: text.into(),
+        }
+    }
+
+    /// A limit was met.
+    pub(crate) fn exhausted(text: impl Into<String>) -> Self {
+        Self {
+            parting: Parting::Exhausted,
+            text: text.into(),
+        }
+    }
+}
+
+/// A frame, read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Frame<'a> {
+    /// Its body is [`crate::hello`]'s.
+    Hello,
+    Goodbye(Parting, String),
+    Ping,
+    Pong,
+    /// Some of a request; see [`crate::link`].
+    Link(&'a [u8]),
+    Linked,
+    Refused(Failure),
+    Unlink,
+    Call(CallHead, Part<'a>),
+    Payload(Part<'a>),
+    Return(Part<'a>),
+    Fail(Failure),
+    Cancel,
+    SessionEnd,
+    Drop(Vec<u32>),
+    Credit(u32),
+    Data(u32, Part<'a>),
+    Close,
+    Failed(Failure),
+    /// Of a later version: to be skipped.
+    Unknown,
+}
+
+impl<'a> Frame<'a> {
+    /// Reads the body of a frame.
+    ///
+    /// # Errors
+    ///
+    /// If it is not what its kind says.
+    pub(crate) fn read(header: &Header, body: &'a [u8]) -> Result<Self, Violation> {
+        let Some(kind) = Kind::from_code(header.kind) else {
+            return Ok(Self::Unknown);
+        };
+        Self::read_body(kind, header.flags, body).map_err(|e| {
+            Violation::protocol(format!("a frame of kind {kind:?} cannot be read: {e}"))
+        })
+    }
+
+    fn read_body(kind: Kind, flags: u8, body: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::from_bytes(body);
+        let r = &mut r;
+        // What follows the fields of a frame is of a later version.
+        Ok(match kind {
+            Kind::Hello => Self::Hello,
+            Kind::Goodbye => Self::Goodbye(Parting::from_code(r.byte()?), text(r)?),
+            Kind::Ping => Self::Ping,
+            Kind::Pong => Self::Pong,
+            Kind::Link => Self::Link(body),
+            Kind::Linked => Self::Linked,
+            Kind::Refused => Self::Refused(Failure::read(r)?),
+            Kind::Unlink => Self::Unlink,
+            Kind::Call => Self::Call(call_head(r, flags)?, part(r)?),
+            Kind::Payload => Self::Payload(part(r)?),
+            Kind::Return => Self::Return(part(r)?),
+            Kind::Fail => Self::Fail(Failure::read(r)?),
+            Kind::Cancel => Self::Cancel,
+            Kind::SessionEnd => Self::SessionEnd,
+            Kind::Drop => {
+                let n = r.count(1)?;
+                let ids: Result<_, _> = (0..n).map(|_| number(r)).collect();
+                Self::Drop(ids?)
+            }
+            Kind::Credit => Self::Credit(number(r)?),
+            Kind::Data => Self::Data(number(r)?, part(r)?),
+            Kind::Close => Self::Close,
+            Kind::Failed => Self::Failed(Failure::read(r)?),
+        })
+    }
+}
+
+fn number(r: &mut Reader<'_>) -> Result<u32, DecodeError> {
+    Ok(r.unsigned(32)? as u32)
+}
+
+fn call_head(r: &mut Reader<'_>, flags: u8) -> Result<CallHead, DecodeError> {
+    Ok(CallHead {
+        link: number(r)?,
+        function: number(r)?,
+        session: number(r)?,
+        remaining: Duration::from_micros(r.unsigned(64)?),
+        trace: if flags & flag::TRACE != 0 {
+            Some(TraceContext {
+                trace_id: array(r)?,
+                span_id: array(r)?,
+                flags: r.byte()?,
+            })
+        } else {
+            None
+        },
+    })
+}
+
+pub(crate) fn array<const N: usize>(r: &mut Reader<'_>) -> Result<[u8; N], DecodeError> {
+    r.raw(N)?.try_into().map_err(|_| DecodeError::Truncated)
+}
+
+fn part<'a>(r: &mut Reader<'a>) -> Result<Part<'a>, DecodeError> {
+    let n = r.count(1)?;
+    let handles: Result<_, _> = (0..n)
+        .map(|_| {
+            let v = r.unsigned(33)?;
+            Ok(HandleRef {
+                id: (v >> 1) as u32,
+                own: v & 1 != 0,
+            })
+        })
+        .collect();
+    let handles = handles?;
+    let n = r.count(2)?;
+    let streams: Result<_, _> = (0..n)
+        .map(|_| {
+            let kind = StreamKind::from_code(r.byte()?).ok_or(DecodeError::Discriminant)?;
+            let id = number(r)?;
+            Ok(StreamRef { kind, id })
+        })
+        .collect();
+    Ok(Part {
+        handles,
+        streams: streams?,
+        bytes: r.raw(r.remaining())?,
+    })
+}
+
+fn text(r: &mut Reader<'_>) -> Result<String, DecodeError> {
+    // A peer's text is only shown, so what is no UTF-8 in it need not fail anything.
+    Ok(String::from_utf8_lossy(r.counted()?).into_owned())
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_counted(out, &text.as_bytes()[..text.floor_char_boundary(MAX_TEXT)]);
+}
+
+/// Appends a GOODBYE frame.
+pub(crate) fn put_goodbye(out: &mut Vec<u8>, parting: Parting, text: &str) {
+    write(out, Kind::Goodbye, 0, 0, |body| {
+        body.push(parting.code());
+        put_text(body, text);
+    });
+}

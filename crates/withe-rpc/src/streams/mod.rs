@@ -1,0 +1,463 @@
+//! The streams and futures of a connection.
+//!
+//! Each has one side that writes and one that reads. The writing side took the readable end of a pipe out
+//! of a payload ([`outgoing`]); the reading side made a pipe for it, and put the readable end into the
+//! payload that it passed on ([`incoming`]). What is wanted at that end becomes credit for the writing
+//! side.
+//!
+//! No stream has a task. Pipes wake a [`Waker`] of ours, which notes the stream as ready and raises the
+//! connection's signal; the connection's driver then serves what is ready, as long as there is room
+//! to write.
+
+mod incoming;
+mod outgoing;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+
+use incoming::Incoming;
+use outgoing::Outgoing;
+
+use crate::assembly::Budget;
+use crate::frame::{Failure, Kind, Part, StreamRef, Violation};
+use crate::outbox::{Outbox, Signal};
+use crate::table::{Slab, Table};
+use crate::{CallError, HandleRef, Limits, PipeReader};
+
+/// What becomes of the resource handles in stream elements. Called with the streams locked.
+pub(crate) trait Handles: Send + Sync {
+    /// Elements with these handles came.
+    fn came(&self, session: u32, handles: &[HandleRef]) -> Result<(), CallError>;
+
+    /// Elements with these handles are about to be sent.
+    fn go(&self, session: u32, handles: &[HandleRef]) -> Result<(), CallError>;
+
+    /// Nobody is there to read elements that came with these handles.
+    fn discard(&self, session: u32, handles: &[HandleRef]);
+}
+
+/// The side of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Client,
+    Server,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+
+    /// The number of the stream with this index that is written by this side.
+    fn id(self, index: u32) -> u32 {
+        index << 1 | u32::from(self == Self::Client)
+    }
+
+    /// The index of the stream with this number, if it is written by this side.
+    fn index(self, id: u32) -> Option<u32> {
+        (self.id(id >> 1) == id).then_some(id >> 1)
+    }
+}
+
+/// The streams and futures of a connection.
+pub(crate) struct Streams {
+    side: Side,
+    state: Mutex<State>,
+    ready: Arc<Ready>,
+    /// How many there are, of both directions.
+    open: AtomicUsize,
+    /// For what came and nobody has read yet.
+    budget: Arc<Budget>,
+    limits: Limits,
+}
+
+struct State {
+    outgoing: Slab<Outgoing>,
+    incoming: Table<Incoming>,
+    ended: Option<CallError>,
+}
+
+/// A stream's place in the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slot {
+    Outgoing(u32),
+    Incoming(u32),
+}
+
+/// The streams that their pipes have woken.
+struct Ready {
+    slots: Mutex<VecDeque<Slot>>,
+    signal: Arc<Signal>,
+}
+
+impl Ready {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Slot>> {
+        // Nothing panics while the lock is held.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waker(self: &Arc<Self>, slot: Slot) -> (Arc<StreamWaker>, Waker) {
+        let waker = Arc::new(StreamWaker {
+            ready: self.clone(),
+            slot,
+            noted: AtomicBool::new(false),
+        });
+        (waker.clone(), Waker::from(waker))
+    }
+}
+
+/// Notes a stream as ready, once until it is served.
+struct StreamWaker {
+    ready: Arc<Ready>,
+    slot: Slot,
+    noted: AtomicBool,
+}
+
+impl StreamWaker {
+    /// The stream is being served.
+    fn reset(&self) {
+        self.noted.store(false, Ordering::Release);
+    }
+}
+
+impl Wake for StreamWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.noted.swap(true, Ordering::AcqRel) {
+            self.ready.lock().push_back(self.slot);
+            self.ready.signal.raise();
+        }
+    }
+}
+
+impl Streams {
+    /// `peer` is how many streams the other side takes.
+    pub(crate) fn new(
+        side: Side,
+        peer: u32,
+        limits: &Limits,
+        budget: Arc<Budget>,
+        signal: Arc<Signal>,
+    ) -> Self {
+        // The number of a stream is its index and one bit.
+        let peer = peer.min(1 << 31);
+        Self {
+            side,
+            state: Mutex::new(State {
+                outgoing: Slab::new(peer),
+                incoming: Table::new(limits.streams),
+                ended: None,
+            }),
+            ready: Arc::new(Ready {
+                slots: Mutex::default(),
+                signal,
+            }),
+            open: AtomicUsize::new(0),
+            budget,
+            limits: limits.clone(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Pipes and handles are foreign code only in that they wake wakers, which do not panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many there are, of both directions.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Gives numbers to the streams of a payload and has `push` append the frame that carries them, so
+    /// that nothing about them can be appended before.
+    ///
+    /// # Errors
+    ///
+    /// That the other side takes no more streams, that the connection has ended, or `push`'s. The streams are
+    /// dropped then.
+    pub(crate) fn send<T, E: From<CallError>>(
+        &self,
+        session: u32,
+        readers: Vec<PipeReader>,
+        push: impl FnOnce(&[StreamRef]) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if readers.is_empty() {
+            return push(&[]);
+        }
+        let mut state = self.lock();
+        let refs = self.register(&mut state, session, readers)?;
+        let pushed = push(&refs);
+        for stream in &refs {
+            let index = stream.id >> 1;
+            match pushed {
+                // Whether they have something to send is seen when credit comes; but their end, now.
+                Ok(_) => {
+                    if let Some(entry) = state.outgoing.get(index) {
+                        entry.wake();
+                    }
+                }
+                Err(_) => self.forget_outgoing(&mut state, index),
+            }
+        }
+        pushed
+    }
+
+    fn register(
+        &self,
+        state: &mut State,
+        session: u32,
+        readers: Vec<PipeReader>,
+    ) -> Result<Vec<StreamRef>, CallError> {
+        if let Some(why) = &state.ended {
+            return Err(why.clone());
+        }
+        let mut refs = Vec::with_capacity(readers.len());
+        for reader in readers {
+            let kind = reader.kind();
+            match state.outgoing.insert(Outgoing::new(session, reader)) {
+                Ok(index) => {
+                    if let Some(entry) = state.outgoing.get_mut(index) {
+                        entry.waker = Some(self.ready.waker(Slot::Outgoing(index)));
+                    }
+                    self.open.fetch_add(1, Ordering::AcqRel);
+                    refs.push(StreamRef {
+                        kind,
+                        id: self.side.id(index),
+                    });
+                }
+                Err(_) => {
+                    for stream in refs {
+                        self.forget_outgoing(state, stream.id >> 1);
+                    }
+                    return Err(CallError::Exhausted(
+                        "the other side takes no more streams on this connection".into(),
+                    ));
+                }
+            }
+        }
+        Ok(refs)
+    }
+
+    fn forget_outgoing(&self, state: &mut State, index: u32) {
+        if state.outgoing.remove(index).is_some() {
+            self.open.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    fn forget_incoming(&self, state: &mut State, index: u32) {
+        if state.incoming.remove(index).is_some() {
+            self.open.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Makes pipes for streams that the other side has named in a payload.
+    ///
+    /// # Errors
+    ///
+    /// If a number is in use, too large, or not of that side's.
+    pub(crate) fn accept(
+        &self,
+        session: Option<u32>,
+        refs: &[StreamRef],
+        out: &Outbox,
+    ) -> Result<Vec<PipeReader>, Violation> {
+        if refs.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.accept_in(&mut self.lock(), session, refs, out)
+    }
+
+    fn accept_in(
+        &self,
+        state: &mut State,
+        session: Option<u32>,
+        refs: &[StreamRef],
+        out: &Outbox,
+    ) -> Result<Vec<PipeReader>, Violation> {
+        let mut readers = Vec::with_capacity(refs.len());
+        for stream in refs {
+            let index = self.side.other().index(stream.id).ok_or_else(|| {
+                Violation::protocol(format!("stream {} is of the wrong side", stream.id))
+            })?;
+            if !state.incoming.is_vacant(index) {
+                return Err(if index < state.incoming.limit() {
+                    Violation::protocol(format!("stream {} is in use", stream.id))
+                } else {
+                    let limit = state.incoming.limit();
+                    Violation::exhausted(format!("more than {limit} streams on the connection"))
+                });
+            }
+            let waker = self.ready.waker(Slot::Incoming(index));
+            let (mut entry, reader) = Incoming::new(session, stream.kind, waker, &self.budget)
+                .ok_or_else(|| {
+                    Violation::exhausted("the streams of the connection hold too much unread")
+                })?;
+            entry.grant(stream.id, out);
+            // That the number is free was just seen.
+            _ = state.incoming.insert(index, entry);
+            self.open.fetch_add(1, Ordering::AcqRel);
+            readers.push(reader);
+        }
+        Ok(readers)
+    }
+
+    /// Serves one stream that is ready; says whether there was one.
+    pub(crate) fn serve_one(&self, out: &Outbox, handles: &dyn Handles) -> bool {
+        let Some(slot) = self.ready.lock().pop_front() else {
+            return false;
+        };
+        let mut state = self.lock();
+        match slot {
+            Slot::Outgoing(index) => self.serve_outgoing(&mut state, index, out, handles),
+            Slot::Incoming(index) => self.serve_incoming(&mut state, index, out),
+        }
+        true
+    }
+
+    /// A CREDIT frame came.
+    pub(crate) fn on_credit(&self, id: u32, n: u32) -> Result<(), Violation> {
+        let mut state = self.lock();
+        let entry = self
+            .side
+            .index(id)
+            .and_then(|index| state.outgoing.get_mut(index))
+            .ok_or_else(|| unknown(Kind::Credit, id))?;
+        entry.credit = entry.credit.saturating_add(i64::from(n));
+        entry.wake();
+        Ok(())
+    }
+
+    /// A CLOSE frame came.
+    pub(crate) fn on_close(&self, id: u32, out: &Outbox) -> Result<(), Violation> {
+        let mut state = self.lock();
+        let index = self
+            .side
+            .index(id)
+            .ok_or_else(|| unknown(Kind::Close, id))?;
+        let entry = state
+            .outgoing
+            .get_mut(index)
+            .ok_or_else(|| unknown(Kind::Close, id))?;
+        let reader = entry.close(id, out)?;
+        if entry.is_over() {
+            self.forget_outgoing(&mut state, index);
+        }
+        drop(state);
+        drop(reader);
+        Ok(())
+    }
+
+    /// A DATA frame came.
+    pub(crate) fn on_data(
+        &self,
+        id: u32,
+        flags: u8,
+        count: u32,
+        part: Part<'_>,
+        out: &Outbox,
+        handles: &dyn Handles,
+    ) -> Result<(), Violation> {
+        let mut state = self.lock();
+        let index = self.incoming_index(&state, Kind::Data, id)?;
+        let session = state.incoming.get(index).and_then(|entry| entry.session);
+        let nested = self.accept_in(&mut state, session, &part.streams, out)?;
+        if let Some(entry) = state.incoming.get_mut(index) {
+            let came = incoming::Came {
+                flags,
+                count: count as usize,
+                handles: part.handles,
+                streams: nested,
+                bytes: part.bytes,
+            };
+            entry.take(id, came, &self.budget, &self.limits, out, handles)?;
+            if entry.is_over() {
+                self.forget_incoming(&mut state, index);
+            }
+        }
+        Ok(())
+    }
+
+    /// A FAILED frame came.
+    pub(crate) fn on_failed(&self, id: u32, why: Failure, out: &Outbox) -> Result<(), Violation> {
+        let mut state = self.lock();
+        let index = self.incoming_index(&state, Kind::Failed, id)?;
+        if let Some(entry) = state.incoming.get_mut(index) {
+            entry.end(id, Err(error(why)), out);
+        }
+        self.forget_incoming(&mut state, index);
+        Ok(())
+    }
+
+    fn incoming_index(&self, state: &State, kind: Kind, id: u32) -> Result<u32, Violation> {
+        self.side
+            .other()
+            .index(id)
+            .filter(|index| state.incoming.get(*index).is_some())
+            .ok_or_else(|| unknown(kind, id))
+    }
+
+    /// A session ends, and its streams with it.
+    pub(crate) fn end_session(&self, session: u32, out: &Outbox) {
+        if self.open() == 0 {
+            return;
+        }
+        let why = CallError::Unreachable("the session of the stream has ended".into());
+        let mut state = self.lock();
+        for index in state.outgoing.ids() {
+            if let Some(entry) = state.outgoing.get_mut(index)
+                && entry.session == Some(session)
+            {
+                entry.fail(self.side.id(index), &why, out);
+                if entry.is_over() {
+                    self.forget_outgoing(&mut state, index);
+                }
+            }
+        }
+        for index in state.incoming.ids() {
+            if let Some(entry) = state.incoming.get_mut(index)
+                && entry.session == Some(session)
+            {
+                entry.abandon(self.side.other().id(index), why.clone(), out);
+            }
+        }
+    }
+
+    /// The connection ends, and all streams with it.
+    pub(crate) fn end(&self, why: &CallError) {
+        let mut state = self.lock();
+        state.ended = Some(why.clone());
+        for index in state.incoming.ids() {
+            if let Some(entry) = state.incoming.get_mut(index) {
+                entry.fail(why.clone());
+            }
+            self.forget_incoming(&mut state, index);
+        }
+        for index in state.outgoing.ids() {
+            self.forget_outgoing(&mut state, index);
+        }
+        drop(state);
+        self.ready.lock().clear();
+    }
+}
+
+fn unknown(kind: Kind, id: u32) -> Violation {
+    Violation::protocol(format!("a frame of kind {kind:?} names no stream: {id}"))
+}
+
+/// What the end of a stream is told of a failure.
+fn error(why: Failure) -> CallError {
+    match why {
+        Failure::Error(e) => e,
+        Failure::Cancelled | Failure::Draining => {
+            CallError::Unreachable("the stream was taken back".into())
+        }
+    }
+}

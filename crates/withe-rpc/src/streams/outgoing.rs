@@ -1,0 +1,290 @@
+//! Streams that this side writes.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
+use bytes::Bytes;
+
+use super::{Handles, State, StreamWaker, Streams};
+use crate::codec::put_unsigned;
+use crate::frame::{self, Failure, Kind, MAX_BODY, MAX_REFS, Violation, flag};
+use crate::outbox::{Envelope, Outbox};
+use crate::{CallError, Chunk, HandleRef, PipeReader, StreamKind};
+
+/// The most bytes of elements in one frame: with its count, and that there are no handles and no streams.
+const MAX_BYTES: usize = MAX_BODY - 16;
+
+/// A stream that this side writes.
+///
+/// Its number is in use until both were seen: its end, from here, and that nothing more is wanted, from
+/// there.
+pub(super) struct Outgoing {
+    /// None once that has ended.
+    pub(super) session: Option<u32>,
+    kind: StreamKind,
+    /// None once nothing more is sent.
+    reader: Option<PipeReader>,
+    /// Elements that may be sent; below zero if a chunk had more than were asked for.
+    pub(super) credit: i64,
+    /// What was read, and did not go out yet.
+    stash: Option<Stash>,
+    ended: bool,
+    closed: bool,
+    pub(super) waker: Option<(Arc<StreamWaker>, Waker)>,
+}
+
+/// Elements on their way out.
+struct Stash {
+    count: usize,
+    handles: Vec<HandleRef>,
+    streams: Vec<PipeReader>,
+    bytes: Bytes,
+    /// Whether a frame with the first of it went out.
+    begun: bool,
+}
+
+impl Outgoing {
+    pub(super) fn new(session: u32, reader: PipeReader) -> Self {
+        Self {
+            session: Some(session),
+            kind: reader.kind(),
+            reader: Some(reader),
+            credit: 0,
+            stash: None,
+            ended: false,
+            closed: false,
+            waker: None,
+        }
+    }
+
+    /// Whether its number can be used again.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended && self.closed
+    }
+
+    /// Has it served.
+    pub(super) fn wake(&self) {
+        if let Some((waker, _)) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Nothing more is wanted. The rest of it is returned, to be dropped where nothing is locked.
+    pub(super) fn close(&mut self, id: u32, out: &Outbox) -> Result<Option<PipeReader>, Violation> {
+        if self.closed {
+            return Err(Violation::protocol(format!("stream {id} is closed twice")));
+        }
+        self.closed = true;
+        self.end(id, Ok(()), out);
+        self.stash = None;
+        Ok(self.reader.take())
+    }
+
+    /// Sends the end, unless it was sent.
+    fn end(&mut self, id: u32, how: Result<(), &CallError>, out: &Outbox) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        out.push(|bytes| match how {
+            Ok(()) => frame::write(bytes, Kind::Data, flag::END, id, |body| {
+                put_unsigned(body, 0);
+                frame::put_refs(body, &[], &[]);
+            }),
+            Err(why) => frame::write(bytes, Kind::Failed, 0, id, |body| {
+                Failure::Error(why.clone()).put(body);
+            }),
+        });
+    }
+
+    /// Its session has ended.
+    pub(super) fn fail(&mut self, id: u32, why: &CallError, out: &Outbox) {
+        self.session = None;
+        self.reader = None;
+        self.stash = None;
+        self.end(id, Err(why), out);
+    }
+
+    /// Reads what there is, up to the credit. What cannot be sent is kept.
+    fn fill(&mut self) -> Poll<Option<Result<(), CallError>>> {
+        if self.stash.is_some() {
+            return Poll::Ready(Some(Ok(())));
+        }
+        let (Some(reader), Some((_, waker))) = (&mut self.reader, &self.waker) else {
+            return Poll::Pending;
+        };
+        let mut cx = Context::from_waker(waker);
+        let want = usize::try_from(self.credit).unwrap_or(0);
+        reader.poll_chunk(&mut cx, want).map(|next| {
+            next.map(|chunk| {
+                chunk.map(|Chunk { count, payload }| {
+                    self.stash = Some(Stash {
+                        count,
+                        handles: payload.handles,
+                        streams: payload.streams,
+                        bytes: payload.bytes.into(),
+                        begun: false,
+                    });
+                })
+            })
+        })
+    }
+}
+
+/// What goes out with one frame.
+struct Cut {
+    flags: u8,
+    count: u32,
+    handles: Vec<HandleRef>,
+    streams: Vec<PipeReader>,
+    bytes: Bytes,
+}
+
+impl Outgoing {
+    /// Takes what goes out with one frame from what was read, as far as there is credit for it.
+    fn cut(&mut self) -> Result<Option<Cut>, CallError> {
+        let credit = usize::try_from(self.credit).unwrap_or(0);
+        let Some(mut stash) = self.stash.take() else {
+            return Ok(None);
+        };
+        if credit == 0 && !stash.begun {
+            self.stash = Some(stash);
+            return Ok(None);
+        }
+        // Where elements can be told apart, some of them are sent; else all, in as many frames as they
+        // take.
+        let (count, bytes, more) = match self.kind {
+            StreamKind::Bytes => {
+                let n = stash.bytes.len().min(credit).min(MAX_BYTES);
+                stash.count = stash.bytes.len() - n;
+                (n, stash.bytes.split_to(n), false)
+            }
+            StreamKind::Units => {
+                let n = stash.count.min(credit);
+                stash.count -= n;
+                (n, Bytes::new(), false)
+            }
+            StreamKind::Items | StreamKind::Future | StreamKind::Signal => {
+                let refs = stash.handles.len().max(stash.streams.len());
+                if refs > MAX_REFS {
+                    return Err(CallError::Exhausted(format!(
+                        "a chunk of a stream has more than {MAX_REFS} handles or streams"
+                    )));
+                }
+                // As many handles and streams as there may be leave this much room.
+                let room = if refs == 0 { MAX_BYTES } else { 8 << 10 };
+                let bytes = stash.bytes.split_to(stash.bytes.len().min(room));
+                let count = if stash.begun { 0 } else { stash.count };
+                (count, bytes, !stash.bytes.is_empty())
+            }
+        };
+        // More elements than that do not come in one payload, but for those without a value.
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.credit -= i64::from(count);
+        let mut flags = 0;
+        if more {
+            flags |= flag::MORE;
+        } else if self.kind.is_future() {
+            // There is no second element to wait for.
+            flags |= flag::END;
+        }
+        let cut = Cut {
+            flags,
+            count,
+            handles: std::mem::take(&mut stash.handles),
+            streams: std::mem::take(&mut stash.streams),
+            bytes,
+        };
+        let is_items = !matches!(self.kind, StreamKind::Bytes | StreamKind::Units);
+        stash.begun = is_items;
+        if more || (!is_items && stash.count > 0) {
+            self.stash = Some(stash);
+        }
+        Ok(Some(cut))
+    }
+}
+
+impl Streams {
+    /// Sends one frame of a stream, if it has one to send and may.
+    pub(super) fn serve_outgoing(
+        &self,
+        state: &mut State,
+        index: u32,
+        out: &Outbox,
+        handles: &dyn Handles,
+    ) {
+        let id = self.side.id(index);
+        let Some(entry) = state.outgoing.get_mut(index) else {
+            return;
+        };
+        if let Some((waker, _)) = &entry.waker {
+            waker.reset();
+        }
+        match entry.fill() {
+            Poll::Pending => {}
+            Poll::Ready(None) => {
+                entry.reader = None;
+                entry.end(id, Ok(()), out);
+            }
+            Poll::Ready(Some(Err(why))) => {
+                entry.reader = None;
+                entry.end(id, Err(&why), out);
+            }
+            Poll::Ready(Some(Ok(()))) => {
+                if let Err(why) = self.send_some(state, index, out, handles)
+                    && let Some(entry) = state.outgoing.get_mut(index)
+                {
+                    entry.fail(id, &why, out);
+                }
+            }
+        }
+        if state.outgoing.get(index).is_some_and(Outgoing::is_over) {
+            self.forget_outgoing(state, index);
+        }
+    }
+
+    fn send_some(
+        &self,
+        state: &mut State,
+        index: u32,
+        out: &Outbox,
+        handles: &dyn Handles,
+    ) -> Result<(), CallError> {
+        let Some(entry) = state.outgoing.get_mut(index) else {
+            return Ok(());
+        };
+        let (Some(session), Some(cut)) = (entry.session, entry.cut()?) else {
+            return Ok(());
+        };
+        if !cut.handles.is_empty() {
+            handles.go(session, &cut.handles)?;
+        }
+        let refs = self.register(state, session, cut.streams)?;
+        let envelope = Envelope {
+            kind: Kind::Data,
+            flags: cut.flags,
+            id: self.side.id(index),
+        };
+        out.push_whole(
+            &envelope,
+            |body| {
+                put_unsigned(body, u64::from(cut.count));
+                frame::put_refs(body, &cut.handles, &refs);
+            },
+            cut.bytes,
+        );
+        for stream in &refs {
+            if let Some(nested) = state.outgoing.get(stream.id >> 1) {
+                nested.wake();
+            }
+        }
+        if let Some(entry) = state.outgoing.get_mut(index) {
+            if cut.flags & flag::END != 0 {
+                entry.ended = true;
+                entry.reader = None;
+            }
+            // There may be more to send.
+            entry.wake();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! What the protocol asks of a transport: that it opens a stream of bytes in both directions.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A future that owns what it is about.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A stream of bytes in each direction.
+pub struct Duplex {
+    pub(crate) reader: Box<dyn AsyncRead + Send + Unpin>,
+    pub(crate) writer: Box<dyn AsyncWrite + Send + Unpin>,
+}
+
+impl Duplex {
+    /// Of two streams that can be used at the same time, as a socket's halves can.
+    pub fn of_halves(
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Self {
+        Self {
+            reader: Box::new(reader),
+            writer: Box::new(writer),
+        }
+    }
+
+    /// Of a stream that is used for one direction at a time.
+    pub fn of(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
+        let (reader, writer) = tokio::io::split(stream);
+        Self::of_halves(reader, writer)
+    }
+}
+
+/// Opens streams to one endpoint. It is displayed as the endpoint's name.
+pub trait Connect: Display + Send + Sync + 'static {
+    /// Opens a stream. It is called again when that one has ended, and dropped when it takes too long.
+    fn connect(&self) -> BoxFuture<'_, io::Result<Duplex>>;
+}
+
+/// Accepts streams.
+pub trait Listener: Send + 'static {
+    /// Waits for the next one. Nothing is lost if it is dropped while it waits.
+    fn accept(&mut self) -> impl Future<Output = io::Result<Duplex>> + Send;
+}
