@@ -134,6 +134,7 @@ fn unit(name: &str, bytes: Vec<u8>, link: Option<Arc<LinkSpec>>) -> Result<UnitS
         .map(|import| {
             let linked = link.as_ref().filter(|_| import.name == OPS);
             ImportSpec {
+                rpc_errors: Vec::new(),
                 name: import.name.clone(),
                 member: 0,
                 original: import.name.clone(),

@@ -5,16 +5,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use withe_linker::input::{ComponentKind, Inputs};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use withe_linker::input::{ComponentKind, Inputs, Part};
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
 use withe_provider::Peer;
-use withe_runtime::graph::BuildEvent;
 use withe_runtime::wave::{self, FunctionPath, WaveError};
 use withe_runtime::{EngineOptions, Engines, Graph, HttpEntry, RuntimeError};
 
+use crate::build::build;
 use crate::load::{Loaded, Registry};
+use crate::parts::Parts;
 use crate::providers::{LinkKey, RunningProvider, key};
-use crate::units::{ProviderEnd, functions, provider_name, units};
+use crate::serve::ProviderEnd;
+use crate::units::{LinkEnd, units};
+use crate::workers::{WorkerCommand, Workers};
 
 /// How a host is set up.
 #[derive(Clone)]
@@ -25,10 +30,13 @@ pub struct HostOptions {
     pub grace: Duration,
     /// Told what goes on.
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    /// How the processes of components are started that others serve; `None` refuses such links.
+    pub worker: Option<WorkerCommand>,
 }
 
 /// What goes on while an application starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Progress {
     /// A component, or a composition under its root's name, is being compiled.
     Compiling {
@@ -91,6 +99,14 @@ pub enum HostError {
         /// Why it could not.
         why: String,
     },
+    /// The process that serves a component failed.
+    #[error("the worker process{} failed: {why}", of_component(component))]
+    Worker {
+        /// The component; empty if the process itself says so.
+        component: String,
+        /// Why.
+        why: String,
+    },
     /// The runtime failed.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -99,8 +115,16 @@ pub enum HostError {
     Several(Vec<HostError>),
 }
 
+/// ` of `component``, unless it has no name.
+fn of_component(component: &str) -> String {
+    match component {
+        "" => String::new(),
+        _ => format!(" of `{component}`"),
+    }
+}
+
 impl HostError {
-    fn of(mut errors: Vec<HostError>) -> Self {
+    pub(crate) fn of(mut errors: Vec<HostError>) -> Self {
         match errors.len() {
             1 => errors.remove(0),
             _ => Self::Several(errors),
@@ -142,6 +166,8 @@ impl Host {
             options: self.options.clone(),
             providers: HashMap::new(),
             graph: None,
+            workers: None,
+            retiring: JoinSet::new(),
         };
         match running.replace(loaded, registry).await {
             Ok(()) => Ok(running),
@@ -159,6 +185,9 @@ pub struct Running {
     options: HostOptions,
     providers: HashMap<String, RunningProvider>,
     graph: Option<Arc<Graph>>,
+    workers: Option<Workers>,
+    /// Workers of plans that were replaced, which finish what they do.
+    retiring: JoinSet<()>,
 }
 
 impl Running {
@@ -175,16 +204,42 @@ impl Running {
             return Err(HostError::NotLinked);
         };
         self.start_providers(loaded, inputs, plan, registry).await?;
-        let ends = self.put_target_links(inputs, plan).await?;
-        let graph = self
-            .build(units(loaded, inputs, plan, &ends).map_err(HostError::of)?)
-            .await?;
+        let parts = Arc::new(Parts::of(loaded));
+        let providers = self.put_target_links(&parts, plan).await?;
+        let mut workers = Workers::start(plan, &parts, providers.clone(), &self.options).await?;
+        let mut ends: HashMap<usize, LinkEnd> = match &mut workers {
+            Some(workers) => workers.ends(plan, &parts),
+            None => HashMap::new(),
+        };
+        for (link, ProviderEnd { provider, link: id }) in providers {
+            ends.insert(link, LinkEnd::Provider { provider, link: id });
+        }
+        let specs = units(&parts, plan, &plan.host_units, &ends).map_err(HostError::of)?;
+        let graph = build(&self.engines, specs, self.options.progress.clone()).await?;
         self.put_source_links(plan, &graph).await?;
         self.remove_what_is_gone(plan).await;
-        if let Some(old) = self.graph.replace(graph) {
-            old.retire().await;
-        }
+        let old = (
+            self.graph.replace(graph),
+            std::mem::replace(&mut self.workers, workers),
+        );
+        self.retire(old).await;
         Ok(())
+    }
+
+    /// Lets what was replaced finish what it does: its instances call its workers until then.
+    async fn retire(&mut self, (graph, workers): (Option<Arc<Graph>>, Option<Workers>)) {
+        let Some(graph) = graph else { return };
+        graph.retire().await;
+        let Some(workers) = workers else { return };
+        let (graph, grace) = (Arc::downgrade(&graph), self.options.grace);
+        self.retiring.spawn(async move {
+            let over = Instant::now() + grace;
+            while graph.strong_count() > 0 && Instant::now() < over {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            workers.stop(grace).await;
+        });
+        while self.retiring.try_join_next().is_some() {}
     }
 
     /// Where the application can be reached from outside.
@@ -239,6 +294,10 @@ impl Running {
         if let Some(graph) = self.graph {
             graph.retire().await;
         }
+        if let Some(workers) = self.workers {
+            workers.stop(self.options.grace).await;
+        }
+        self.retiring.join_all().await;
     }
 
     async fn start_providers(
@@ -274,7 +333,7 @@ impl Running {
     /// Links that end at providers: they must be ready before a component calls.
     async fn put_target_links(
         &mut self,
-        inputs: &Inputs,
+        parts: &Parts,
         plan: &Plan,
     ) -> Result<HashMap<usize, ProviderEnd>, HostError> {
         let mut ends = HashMap::new();
@@ -283,7 +342,7 @@ impl Running {
             let Some(provider) = self.providers.get_mut(&link.target) else {
                 continue;
             };
-            let peer = Peer::Importer(functions(inputs, link));
+            let peer = Peer::Importer(parts.names(link));
             let config = link.target_config.clone();
             match provider
                 .put(key(link), &plan.application, &link.source, config, peer)
@@ -306,42 +365,6 @@ impl Running {
         } else {
             Err(HostError::of(errors))
         }
-    }
-
-    async fn build(
-        &self,
-        specs: Vec<withe_runtime::spec::UnitSpec>,
-    ) -> Result<Arc<Graph>, HostError> {
-        let (engines, progress) = (self.engines.clone(), self.options.progress.clone());
-        let build = move || {
-            Graph::build(&engines, specs, &|event| match event {
-                BuildEvent::Compiling(component) => {
-                    progress(Progress::Compiling {
-                        component: component.into(),
-                    });
-                }
-                BuildEvent::Compiled {
-                    component,
-                    cached,
-                    took,
-                } => {
-                    progress(Progress::Compiled {
-                        component: component.into(),
-                        cached,
-                        took,
-                    });
-                }
-            })
-        };
-        let built = tokio::task::spawn_blocking(build).await;
-        let errors = match built {
-            Ok(Ok(graph)) => return Ok(graph),
-            Ok(Err(errors)) => errors.into_iter().map(HostError::from).collect(),
-            Err(e) => vec![HostError::Runtime(RuntimeError::Engine(format!(
-                "compiling stopped: {e}"
-            )))],
-        };
-        Err(HostError::of(errors))
     }
 
     /// Links that start at providers: from here on the application is called.
@@ -403,4 +426,14 @@ fn providers(plan: &Plan) -> impl Iterator<Item = &PlannedComponent> {
     plan.components
         .iter()
         .filter(|c| c.kind == ComponentKind::Provider)
+}
+
+/// The short name of the provider that the component called `name` is.
+fn provider_name<'a>(inputs: &'a Inputs, name: &str) -> Option<&'a str> {
+    let components = inputs.application.components.iter().zip(&inputs.parts);
+    let mut named = components.filter(|(c, _)| c.name.value == name);
+    match named.next()?.1 {
+        Part::Provider(world) => Some(&world.name),
+        _ => None,
+    }
 }

@@ -1,16 +1,24 @@
 //! The host: carries out plans.
 //!
 //! * [`load`]: from a manifest to a plan.
-//! * `units`: from a plan to the runtime's units: what is fused, what satisfies each import.
+//! * `parts`, `units`: from a plan to the runtime's units: what is fused, what satisfies each import.
 //! * `providers`: providers running in this host and the links they hold.
 //! * [`host`]: an application running, replaced and stopped.
+//! * `serve`: what one of its processes serves to the others; `workers`, [`worker`]: those others, seen
+//!   from the host and from within.
 
+mod build;
 pub mod host;
 pub mod load;
+mod parts;
 mod providers;
+mod serve;
 mod units;
+pub mod worker;
+mod workers;
 
 pub use host::{Host, HostError, HostOptions, Progress, Running};
 pub use load::{Loaded, Registry};
 pub use withe_runtime::host_interfaces;
 pub use withe_runtime::wave::{FunctionPath, WaveError};
+pub use workers::WorkerCommand;

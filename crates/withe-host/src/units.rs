@@ -11,54 +11,52 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use withe_compose::{Constituent, FuseRequest, Wire, fuse};
-use withe_linker::input::{Component, ComponentKind, Inputs, Part};
 use withe_linker::plan::{Binding, Plan, PlannedComponent, PlannedGrants, PlannedLink};
-use withe_provider::{FunctionName, LinkId, Provider};
+use withe_provider::{LinkId, Provider};
+use withe_rpc::RemoteLink;
 use withe_runtime::is_per_component;
 use withe_runtime::spec::{
     Directory, Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants,
     UnitLimits, UnitSpec,
 };
-use withe_wit::{ExternItem, InterfaceName, World};
+use withe_wit::{ExternItem, InterfaceName};
 
 use crate::host::HostError;
-use crate::load::Loaded;
+use crate::parts::Parts;
 
-/// A provider's side of a link from a component: the running provider and the link's number.
-pub(crate) struct ProviderEnd {
-    pub(crate) provider: Arc<dyn Provider>,
-    pub(crate) link: LinkId,
+/// Where a link leads that does not lead to another unit of the process.
+pub(crate) enum LinkEnd {
+    /// To a provider that runs in the process.
+    Provider {
+        provider: Arc<dyn Provider>,
+        link: LinkId,
+    },
+    /// To another process.
+    Remote(Arc<RemoteLink>),
 }
 
-/// Makes the units of `plan`. `ends` has the provider's side of each link that ends at a provider, by
-/// the link's place in the plan.
+/// Makes the units of `plan` that `names` says. `ends` has the links that lead out of the process, by
+/// their places in the plan.
 pub(crate) fn units(
-    loaded: &Loaded,
-    inputs: &Inputs,
+    parts: &Parts,
     plan: &Plan,
-    ends: &HashMap<usize, ProviderEnd>,
+    names: &[String],
+    ends: &HashMap<usize, LinkEnd>,
 ) -> Result<Vec<UnitSpec>, Vec<HostError>> {
-    let entries: Vec<&PlannedComponent> = plan
-        .components
-        .iter()
-        .filter(|c| c.entry && c.kind == ComponentKind::Component)
-        .collect();
+    let links = plan.links.iter().enumerate();
+    let links = links.map(|(i, link)| link_spec(parts, link, ends.get(&i), names).map(Arc::new));
     let maker = Maker {
-        loaded,
-        inputs,
+        parts,
         plan,
         members: members(plan),
-        links: plan
-            .links
-            .iter()
-            .enumerate()
-            .map(|(i, link)| link_spec(inputs, link, ends.get(&i), &entries).map(Arc::new))
-            .collect(),
+        links: links.collect(),
     };
     let mut errors = Vec::new();
     let mut units = Vec::new();
-    for entry in entries {
-        match maker.unit(entry) {
+    for name in names {
+        let entry = plan.components.iter().find(|c| c.name == *name);
+        let unit = entry.ok_or_else(|| HostError::NoBytes(name.clone()));
+        match unit.and_then(|entry| maker.unit(entry)) {
             Ok(unit) => units.push(unit),
             Err(e) => errors.push(e),
         }
@@ -68,55 +66,6 @@ pub(crate) fn units(
     } else {
         Err(errors)
     }
-}
-
-/// The functions that a link makes available to its source, named as the source imports them. Their
-/// order is what a provider knows them by.
-pub(crate) fn functions(inputs: &Inputs, link: &PlannedLink) -> Arc<[FunctionName]> {
-    let Some(world) = world(inputs, &link.source) else {
-        return Arc::default();
-    };
-    let mut functions = Vec::new();
-    for planned in &link.interfaces {
-        let import = world.imports.iter().find(|i| i.name == planned.import);
-        let Some(ExternItem::Interface(interface)) = import.map(|i| &i.item) else {
-            continue;
-        };
-        let name = interface
-            .name
-            .as_ref()
-            .map_or_else(|| planned.interface.clone(), InterfaceName::to_string);
-        functions.extend(interface.functions.iter().map(|f| FunctionName {
-            interface: name.clone(),
-            function: f.name.clone(),
-        }));
-    }
-    functions.into()
-}
-
-/// The world of the component called `name`.
-fn world<'a>(inputs: &'a Inputs, name: &str) -> Option<&'a World> {
-    match part(inputs, name)?.1 {
-        Part::Component { world, .. } => Some(world),
-        _ => None,
-    }
-}
-
-/// The short name of the provider that the component called `name` is.
-pub(crate) fn provider_name<'a>(inputs: &'a Inputs, name: &str) -> Option<&'a str> {
-    match part(inputs, name)?.1 {
-        Part::Provider(world) => Some(&world.name),
-        _ => None,
-    }
-}
-
-fn part<'a>(inputs: &'a Inputs, name: &str) -> Option<(&'a Component, &'a Part)> {
-    inputs
-        .application
-        .components
-        .iter()
-        .zip(&inputs.parts)
-        .find(|(c, _)| c.name.value == name)
 }
 
 /// Each component as a member of units: one identity and one bound of instances, wherever it is.
@@ -143,19 +92,23 @@ fn members(plan: &Plan) -> HashMap<&str, Member> {
 
 /// A link as the runtime makes it; `None` for one that has no end there.
 fn link_spec(
-    inputs: &Inputs,
+    parts: &Parts,
     link: &PlannedLink,
-    end: Option<&ProviderEnd>,
-    entries: &[&PlannedComponent],
+    end: Option<&LinkEnd>,
+    units: &[String],
 ) -> Option<LinkSpec> {
     let target = match (link.binding, end) {
         (Binding::Fused, _) => return None,
-        (_, Some(end)) => LinkTarget::Provider {
-            provider: end.provider.clone(),
-            link: end.link,
-            functions: functions(inputs, link),
+        (_, Some(LinkEnd::Provider { provider, link: id })) => LinkTarget::Provider {
+            provider: provider.clone(),
+            link: *id,
+            functions: parts.names(link),
         },
-        (_, None) => LinkTarget::Unit(entries.iter().position(|e| e.name == link.target)?),
+        (_, Some(LinkEnd::Remote(remote))) => LinkTarget::Remote {
+            link: remote.clone(),
+            functions: parts.functions(link).into_iter().map(|f| f.key).collect(),
+        },
+        (_, None) => LinkTarget::Unit(units.iter().position(|name| *name == link.target)?),
     };
     Some(LinkSpec {
         name: link.name.clone(),
@@ -175,8 +128,7 @@ fn link_spec(
 }
 
 struct Maker<'a> {
-    loaded: &'a Loaded,
-    inputs: &'a Inputs,
+    parts: &'a Parts,
     plan: &'a Plan,
     members: HashMap<&'a str, Member>,
     /// By place in the plan; `None` for fused ones.
@@ -211,7 +163,7 @@ impl<'a> Maker<'a> {
                 time: entry.time_ms.map(Duration::from_millis),
                 reuse: entry.reuse.unwrap_or(1),
             },
-            grants: grants(&entry.grants, &self.loaded.folder),
+            grants: grants(&entry.grants, &self.parts.folder),
         })
     }
 
@@ -277,6 +229,7 @@ impl<'a> Maker<'a> {
                         original: import.import,
                         name: import.name,
                         member,
+                        rpc_errors: Vec::new(),
                         source: ImportSource::Host,
                     },
                 }
@@ -286,7 +239,7 @@ impl<'a> Maker<'a> {
     }
 
     fn own_imports(&self, component: &str) -> Vec<ImportSpec> {
-        let Some(world) = world(self.inputs, component) else {
+        let Some(world) = self.parts.world(component) else {
             return Vec::new();
         };
         let own = |name: &String| self.import(name.clone(), 0, component, name.clone());
@@ -309,7 +262,7 @@ impl<'a> Maker<'a> {
             })
             .filter_map(|(_, spec)| spec.clone())
             .collect();
-        let world = world(self.inputs, importer);
+        let world = self.parts.world(importer);
         let item = world
             .and_then(|w| w.imports.iter().find(|i| i.name == original))
             .map(|i| &i.item);
@@ -327,7 +280,14 @@ impl<'a> Maker<'a> {
         } else {
             ImportSource::Links(links)
         };
+        let functions = match item {
+            Some(ExternItem::Interface(interface)) => interface.functions.as_slice(),
+            Some(ExternItem::Function(function)) => std::slice::from_ref(function),
+            None => &[],
+        };
+        let rpc_errors = functions.iter().filter(|f| f.has_rpc_error());
         ImportSpec {
+            rpc_errors: rpc_errors.map(|f| f.name.clone()).collect(),
             name,
             member,
             original,
@@ -337,14 +297,8 @@ impl<'a> Maker<'a> {
     }
 
     fn bytes(&self, component: &str) -> Result<Arc<[u8]>, HostError> {
-        let index = self
-            .inputs
-            .application
-            .components
-            .iter()
-            .position(|c| c.name.value == component);
-        index
-            .and_then(|i| self.loaded.bytes.get(i)?.clone())
+        let part = self.parts.components.get(component);
+        part.map(|part| part.bytes.clone())
             .ok_or_else(|| HostError::NoBytes(component.to_owned()))
     }
 }

@@ -299,6 +299,35 @@ mod tests {
     }
 
     #[test]
+    fn an_error_of_the_call_itself_is_no_foreign_resource() {
+        let app = App::new(
+            "
+            package wrpc:rpc@0.1.0 { interface error { resource error; } }
+            package a:b {
+                interface f {
+                    use wrpc:rpc/error@0.1.0.{error};
+                    f: func() -> result<u32, error>;
+                }
+                interface g {
+                    use wrpc:rpc/error@0.1.0.{error};
+                    g: func() -> result<error, error>;
+                }
+            }
+            world userf { import a:b/f; }
+            world userg { import a:b/g; }
+            world maker { import wrpc:rpc/error@0.1.0; export a:b/f; export a:b/g; }
+            ",
+        );
+        let app = app.host(&["wrpc:rpc/error@0.1.0"]);
+        let users = ["userf", "userg"].into_iter().fold(app, |app, user| {
+            app.component(user)
+                .called(user)
+                .link("maker", &["binding: local"])
+        });
+        insta::assert_snapshot!(users.component("maker").problems());
+    }
+
+    #[test]
     fn async_types_make_the_whole_composition_concurrent() {
         let app = App::new(WIT)
             .component("waits")

@@ -54,9 +54,12 @@ impl Callee {
                     Some(instance) => instance,
                     None => Instance::create(graph, unit, deadline).await?,
                 };
-                let result = instance.call(export, params, deadline).await?;
-                *place = Some(instance);
-                Ok(result)
+                let result = instance.call(export, params, deadline).await;
+                // An error that the callee returned as a value leaves it as it was.
+                if matches!(result, Ok(_) | Err(CallError::Refused(_))) {
+                    *place = Some(instance);
+                }
+                result
             }
             Self::Concurrent(place) => {
                 let mut place = place.lock().await;

@@ -96,7 +96,7 @@ impl<const R: usize> AccessorTask<State> for Task<R> {
         let results =
             accessor.with(|mut access| give(&mut access.as_context_mut(), results.reshape()))?;
         // The caller may have gone.
-        _ = reply.send(Ok(results));
+        _ = reply.send(results);
         Ok(())
     }
 }

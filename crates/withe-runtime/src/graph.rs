@@ -261,6 +261,11 @@ impl Unit {
         &self.pre
     }
 
+    /// The function exported under an interface (`None`: by the world) and a name.
+    pub(crate) fn export(&self, name: &(Option<String>, String)) -> Option<&ExportFn> {
+        self.exports.get(name)
+    }
+
     /// The export that a person means by `path`.
     pub(crate) fn find_export(&self, path: &FunctionPath) -> Result<&ExportFn, WaveError> {
         let matching = |(interface, function): &&(Option<String>, String)| {

@@ -10,6 +10,7 @@ use wasmtime::{AsContextMut as _, Store, StoreContextMut};
 use withe_rpc::{CallError, Payload};
 
 use crate::dispatch::{Params, Results};
+use crate::functions::rpc;
 use crate::graph::{ExportFn, Graph};
 use crate::state::{State, at_epoch};
 use crate::stream::{self, Side};
@@ -55,7 +56,8 @@ impl Instance {
         })
     }
 
-    /// Calls an export. After an error the instance must not be used again.
+    /// Calls an export. After an error, unless it is [`CallError::Refused`], the instance must not be used
+    /// again.
     pub(crate) async fn call(
         &mut self,
         export: &ExportFn,
@@ -65,11 +67,9 @@ impl Instance {
         self.store.data_mut().deadline = deadline;
         let func = self.function(export)?;
         let params = receive(&mut self.store.as_context_mut(), params)?;
-        match (export.call)(&mut self.store, func, params).await {
-            Ok(results) => give(&mut self.store.as_context_mut(), results),
-            Err(e) => Err(e),
-        }
-        .map_err(|e| self.failed(e))
+        let results = (export.call)(&mut self.store, func, params).await;
+        let given = results.and_then(|results| give(&mut self.store.as_context_mut(), results));
+        given.unwrap_or_else(|e| Err(self.failed(e)))
     }
 
     fn function(&mut self, export: &ExportFn) -> Result<Func, CallError> {
@@ -121,14 +121,19 @@ pub(crate) fn receive(
     })
 }
 
-/// A call's results as they leave the exporter's store.
+/// A call's results as they leave the exporter's store, or the error of `wrpc:rpc/error` that they are.
 pub(crate) fn give(
     store: &mut StoreContextMut<'_, State>,
     results: Results,
-) -> wasmtime::Result<Payload> {
-    Ok(Payload {
+) -> wasmtime::Result<Result<Payload, CallError>> {
+    for handle in &results.handles {
+        if let Some(text) = rpc::text(store, *handle)? {
+            return Ok(Err(CallError::Refused(text)));
+        }
+    }
+    Ok(Ok(Payload {
         bytes: results.bytes,
         handles: store.data_mut().handles.put(results.handles),
         streams: stream::lead_out(store, results.streams, Side::Exporter)?,
-    })
+    }))
 }

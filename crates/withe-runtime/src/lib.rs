@@ -4,7 +4,8 @@
 //! * [`spec`]: what the host asks for: units, their imports and what satisfies them.
 //! * [`graph`]: units compiled and linked to each other; the top of this crate.
 //! * `abi`, `dispatch`: values between guests and bytes; functions of any shape.
-//! * `link`, `callee`, `instance`: a call over a link, and the instance that it reaches.
+//! * `link`, `callee`, `holding`, `instance`: a call over a link, and the instance that it reaches.
+//! * `serve`: units that other processes call.
 //! * `state`, `handles`, `stream`: what a store holds, and what leads out of it and into it.
 //! * `functions`: host functions that are ours; those of WASI are Wasmtime's.
 //! * `http`: requests into and out of components.
@@ -19,9 +20,11 @@ pub mod engine;
 mod functions;
 pub mod graph;
 mod handles;
+mod holding;
 mod http;
 mod instance;
 mod link;
+mod serve;
 pub mod spec;
 mod state;
 mod stream;

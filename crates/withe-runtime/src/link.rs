@@ -10,10 +10,11 @@ use wasmtime::{AsContextMut as _, StoreContextMut};
 use withe_linker::input::Scope;
 use withe_linker::plan::Binding;
 use withe_provider::{Call, LinkId, Provider};
-use withe_rpc::{CallError, HandleRef, Payload};
+use withe_rpc::{CallContext, CallError, HandleRef, Payload, RemoteLink, Session, Writer};
 
 use crate::abi::Values;
 use crate::callee::Callee;
+use crate::functions::rpc;
 use crate::graph::{ExportFn, Graph};
 use crate::instance::Instance;
 use crate::spec::{Identity, LinkSpec};
@@ -30,6 +31,8 @@ pub(crate) struct LinkFn {
     /// Which member of the unit imports it.
     pub(crate) member: usize,
     pub(crate) importer: Arc<Identity>,
+    /// Whether its result has the `error` of `wrpc:rpc/error` as its error.
+    pub(crate) error_arm: bool,
     /// Mostly one; several are chosen among by link name.
     pub(crate) routes: Vec<Route>,
 }
@@ -53,6 +56,12 @@ pub(crate) enum Via {
         link: LinkId,
         function: usize,
     },
+    /// Another process. `slot` is the caller's place for its session there.
+    Remote {
+        remote: Arc<RemoteLink>,
+        slot: usize,
+        function: usize,
+    },
 }
 
 /// A call's parameters or results, as the importer has them.
@@ -67,7 +76,7 @@ impl LinkFn {
         let (prepared, params) = self.prepare(&mut cx, params)?;
         let route = prepared.index;
         // The store stays borrowed: this guest waits for the call.
-        let result = self.run(prepared, params).await?;
+        let result = self.run(prepared, params).await;
         self.receive(&mut cx, route, result)
     }
 
@@ -79,7 +88,7 @@ impl LinkFn {
         let (prepared, params) =
             accessor.with(|mut access| self.prepare(&mut access.as_context_mut(), params))?;
         let route = prepared.index;
-        let result = self.run(prepared, params).await?;
+        let result = self.run(prepared, params).await;
         accessor.with(|mut access| self.receive(&mut access.as_context_mut(), route, result))
     }
 
@@ -94,15 +103,20 @@ impl LinkFn {
         let route = &self.routes[index];
         let deadline = state.deadline_of_call(route.link.timeout);
         let target = match &route.via {
-            Via::Provider { .. } => None,
+            Via::Provider { .. } => Target::Provider,
             Via::Unit { unit, slot, .. } => {
                 let callee = match route.link.scope {
                     Scope::Caller => Some(state.callee(*slot, *unit)),
-                    Scope::Shared => Some(state.graph.unit(*unit).shared()),
+                    Scope::Shared => {
+                        let holding = state.holding(*slot, *unit);
+                        holding.passed(&params.handles);
+                        Some(holding.callee().clone())
+                    }
                     Scope::Call => None,
                 };
-                Some((state.graph.clone(), callee))
+                Target::Unit(state.graph.clone(), callee)
             }
+            Via::Remote { remote, slot, .. } => Target::Remote(state.session(*slot, remote)),
         };
         let prepared = Prepared {
             index,
@@ -122,8 +136,32 @@ impl LinkFn {
         &self,
         cx: &mut StoreContextMut<'_, State>,
         route: usize,
-        mut result: Payload,
+        result: Result<Payload, LinkFailure>,
     ) -> wasmtime::Result<Args> {
+        let mut result = match result {
+            Ok(result) => result,
+            Err(failure) if self.error_arm => {
+                let id = rpc::error(cx.data_mut(), failure.to_string())?;
+                let mut error = Writer::default();
+                error.byte(1);
+                error.handle(HandleRef { id, own: true });
+                let error = error.finish();
+                return Ok(Args {
+                    bytes: error.bytes,
+                    handles: error.handles,
+                    streams: Vec::new(),
+                });
+            }
+            Err(failure) => return Err(failure.into()),
+        };
+        if let Route {
+            link,
+            via: Via::Unit { unit, slot, .. },
+        } = &self.routes[route]
+            && link.scope == Scope::Shared
+        {
+            cx.data_mut().holding(*slot, *unit).given(&result.handles);
+        }
         for handle in &mut result.handles {
             handle.id = join_handle(self.routes.len(), route, handle.id);
         }
@@ -171,7 +209,7 @@ impl LinkFn {
             })
     }
 
-    async fn run(&self, prepared: Prepared, params: Payload) -> wasmtime::Result<Payload> {
+    async fn run(&self, prepared: Prepared, params: Payload) -> Result<Payload, LinkFailure> {
         let Prepared {
             index,
             deadline,
@@ -198,7 +236,7 @@ impl LinkFn {
                 // A provider may wait for anything; what enters a component already has a timer.
                 within(deadline, provider.call(call)).await
             }
-            (Via::Unit { unit, export, .. }, Some((graph, callee))) => {
+            (Via::Unit { unit, export, .. }, Target::Unit(graph, callee)) => {
                 let call = call_unit(&graph, *unit, export, callee, params, deadline);
                 if route.link.timeout_given {
                     within(deadline, call).await
@@ -206,11 +244,19 @@ impl LinkFn {
                     call.await
                 }
             }
-            (Via::Unit { .. }, None) => {
-                Err(CallError::Unreachable("the target has no graph".into()))
+            (Via::Remote { function, .. }, Target::Remote(session)) => {
+                let context = CallContext {
+                    deadline,
+                    trace: None,
+                };
+                session.call(*function, params, context).await
             }
+            // `prepare` makes the target from `via`.
+            (Via::Unit { .. } | Via::Remote { .. }, _) => Err(CallError::Unreachable(
+                "the target is of another kind".into(),
+            )),
         };
-        result.map_err(|cause| self.failure(route, cause).into())
+        result.map_err(|cause| self.failure(route, cause))
     }
 
     fn failure(&self, route: &Route, cause: CallError) -> LinkFailure {
@@ -252,10 +298,18 @@ struct Prepared {
     /// Which of the routes.
     index: usize,
     deadline: Instant,
-    target: Option<(Arc<Graph>, Option<Arc<Callee>>)>,
+    target: Target,
 }
 
-async fn within(
+/// What a call reaches, as its caller's store has it.
+enum Target {
+    Provider,
+    /// A unit: the caller's callee, the shared one, or one for this call.
+    Unit(Arc<Graph>, Option<Arc<Callee>>),
+    Remote(Arc<Session>),
+}
+
+pub(crate) async fn within(
     deadline: Instant,
     call: impl Future<Output = Result<Payload, CallError>>,
 ) -> Result<Payload, CallError> {
@@ -265,7 +319,7 @@ async fn within(
 }
 
 /// Calls an instance: that of `callee`, or one for this call.
-async fn call_unit(
+pub(crate) async fn call_unit(
     graph: &Arc<Graph>,
     unit: usize,
     export: &ExportFn,
@@ -298,6 +352,10 @@ pub(crate) enum ResourceDrop {
         provider: Arc<dyn Provider>,
         link: LinkId,
     },
+    Remote {
+        remote: Arc<RemoteLink>,
+        slot: usize,
+    },
 }
 
 impl ResourceDrop {
@@ -311,6 +369,10 @@ impl ResourceDrop {
                 provider.drop_resource(*link, id);
                 None
             }
+            Self::Remote { remote, slot } => {
+                state.session(*slot, remote).drop_handle(id);
+                None
+            }
             Self::Unit {
                 unit,
                 slot,
@@ -318,9 +380,13 @@ impl ResourceDrop {
             } => Some(state.callee(*slot, *unit)),
             Self::Unit {
                 unit,
+                slot,
                 scope: Scope::Shared,
-                ..
-            } => Some(state.graph.unit(*unit).shared()),
+            } => {
+                let holding = state.holding(*slot, *unit);
+                holding.dropped(id);
+                Some(holding.callee().clone())
+            }
             Self::Unit {
                 scope: Scope::Call, ..
             } => None,

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use withe_linker::input::{ConfigMap, Scope};
 use withe_linker::plan::Binding;
 use withe_provider::{FunctionName, LinkId, Provider};
+use withe_rpc::RemoteLink;
 
 /// A component that is instantiated on its own, with what is fused into it.
 pub struct UnitSpec {
@@ -91,6 +92,9 @@ pub struct ImportSpec {
     pub original: String,
     /// The interface it is, versioned; `None` for a function of the world.
     pub interface: Option<String>,
+    /// Its functions that return `result<_, error>` with the `error` of `wrpc:rpc/error`: a call over a
+    /// link that fails is such an error for them, not a trap.
+    pub rpc_errors: Vec<String>,
     /// What satisfies it.
     pub source: ImportSource,
 }
@@ -141,5 +145,13 @@ pub enum LinkTarget {
         link: LinkId,
         /// The functions it was told of; their indices are what a call carries.
         functions: Arc<[FunctionName]>,
+    },
+    /// Another process.
+    Remote {
+        /// The way there.
+        link: Arc<RemoteLink>,
+        /// The functions it was told of, by the importer's import and their names in it; their indices
+        /// are what a call carries.
+        functions: Arc<[(String, String)]>,
     },
 }

@@ -8,11 +8,13 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use withe_rpc::{RemoteLink, Session};
 
 use crate::callee::Callee;
 use crate::functions::{LatticeNames, LogStream};
 use crate::graph::Graph;
 use crate::handles::HandleTable;
+use crate::holding::Holding;
 use crate::http::OutgoingHooks;
 use crate::stream::Streams;
 
@@ -34,8 +36,8 @@ pub(crate) struct State {
     pub(crate) handles: HandleTable,
     /// Streams and futures that lead out of it and into it.
     pub(crate) streams: Streams,
-    /// Callees of scope `caller`, one for each such link of the unit, made at the first call.
-    callees: Vec<Option<Arc<Callee>>>,
+    /// What calls over the unit's links reach, for each link, made at the first call.
+    callees: Vec<Option<Reached>>,
     /// What `wasmcloud:bus/lattice` chose.
     pub(crate) lattice: LatticeNames,
 }
@@ -86,12 +88,33 @@ impl State {
         streaming.is_some_and(|s| s.0.load(Ordering::Relaxed)) || self.streams.any()
     }
 
-    /// The callee of the link that has `slot`, an instance of `unit`.
+    /// The callee of the link that has `slot`, an instance of `unit` of its own.
     pub(crate) fn callee(&mut self, slot: usize, unit: usize) -> Arc<Callee> {
         let graph = &self.graph;
-        self.callees[slot]
-            .get_or_insert_with(|| Arc::new(graph.unit(unit).callee()))
-            .clone()
+        let made = || Reached::Callee(Arc::new(graph.unit(unit).callee()));
+        match self.callees[slot].get_or_insert_with(made) {
+            Reached::Callee(callee) => callee.clone(),
+            Reached::Holding(_) | Reached::Session(_) => unreachable!("{ONE_TARGET}"),
+        }
+    }
+
+    /// What is held of the shared instance of `unit` over the link that has `slot`.
+    pub(crate) fn holding(&mut self, slot: usize, unit: usize) -> Arc<Holding> {
+        let graph = &self.graph;
+        let made = || Reached::Holding(Arc::new(Holding::new(graph.unit(unit).shared())));
+        match self.callees[slot].get_or_insert_with(made) {
+            Reached::Holding(holding) => holding.clone(),
+            Reached::Callee(_) | Reached::Session(_) => unreachable!("{ONE_TARGET}"),
+        }
+    }
+
+    /// The session with what is at the end of `remote`, which has `slot`.
+    pub(crate) fn session(&mut self, slot: usize, remote: &Arc<RemoteLink>) -> Arc<Session> {
+        let made = || Reached::Session(Arc::new(remote.session()));
+        match self.callees[slot].get_or_insert_with(made) {
+            Reached::Session(session) => session.clone(),
+            Reached::Callee(_) | Reached::Holding(_) => unreachable!("{ONE_TARGET}"),
+        }
     }
 
     fn wasi(&mut self) -> &mut WasiCtx {
@@ -124,6 +147,19 @@ impl State {
             wasi.build()
         })
     }
+}
+
+/// Why a slot never holds another kind of target.
+const ONE_TARGET: &str = "a slot belongs to one link, which has one target";
+
+/// What calls over a link reach, for one instance that calls.
+enum Reached {
+    /// Its own callee, in this process.
+    Callee(Arc<Callee>),
+    /// The one that all share.
+    Holding(Arc<Holding>),
+    /// Its session with another process.
+    Session(Arc<Session>),
 }
 
 /// Whether the head of an HTTP response is out. From then on the one who takes the body watches that

@@ -133,6 +133,7 @@ fn unit(
                 .as_ref()
                 .filter(|l| l.exports.iter().any(|(i, _)| *i == import.name));
             ImportSpec {
+                rpc_errors: Vec::new(),
                 name: import.name.clone(),
                 member: 0,
                 original: import.name.clone(),

@@ -140,6 +140,36 @@ impl Function {
     pub fn types(&self) -> impl Iterator<Item = &Type> {
         self.params.iter().map(|(_, ty)| ty).chain(&self.result)
     }
+
+    /// Whether its result has the `error` of wRPC's `wrpc:rpc/error` as its error: by that it is told how
+    /// a call failed on its way, where others trap. It is never itself sent.
+    pub fn has_rpc_error(&self) -> bool {
+        let Some(Type::Result(_, Some(error))) = &self.result else {
+            return false;
+        };
+        let Type::Own(ResourceRef {
+            interface: Some(interface),
+            name,
+        }) = &**error
+        else {
+            return false;
+        };
+        let path = [
+            &interface.namespace,
+            &interface.package,
+            &interface.interface,
+        ];
+        path == ["wrpc", "rpc", "error"] && name == "error"
+    }
+
+    /// The types of what is sent when it is called: those of the parameters, and of what it returns.
+    pub fn sent(&self) -> impl Iterator<Item = &Type> {
+        let result = match &self.result {
+            Some(Type::Result(ok, _)) if self.has_rpc_error() => ok.as_deref(),
+            result => result.as_ref(),
+        };
+        self.params.iter().map(|(_, ty)| ty).chain(result)
+    }
 }
 
 impl Type {

@@ -100,6 +100,9 @@ pub(crate) enum Command {
     Call(commands::call::Args),
     Explain(commands::explain::Args),
     Completions(commands::completions::Args),
+    /// Serves a component to the host that started this process; not for people.
+    #[command(hide = true)]
+    Worker,
 }
 
 #[cfg(test)]
@@ -113,7 +116,8 @@ mod tests {
 
     #[test]
     fn every_subcommand_shows_examples() {
-        for subcommand in Cli::command().get_subcommands() {
+        let command = Cli::command();
+        for subcommand in command.get_subcommands().filter(|s| !s.is_hide_set()) {
             let help = subcommand
                 .get_after_help()
                 .map(ToString::to_string)

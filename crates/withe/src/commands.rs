@@ -9,6 +9,7 @@ pub(crate) mod inspect;
 mod link_args;
 pub(crate) mod plan;
 pub(crate) mod up;
+mod worker;
 
 use std::path::Path;
 
@@ -36,6 +37,7 @@ pub(crate) fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Outco
         Command::Call(args) => call::run(&args, terminal),
         Command::Explain(args) => explain::run(&args, terminal),
         Command::Completions(args) => completions::run(&args, terminal),
+        Command::Worker => worker::run(),
     }
 }
 

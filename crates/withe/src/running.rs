@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
-use withe_host::{Host, HostOptions};
+use withe_host::{Host, HostOptions, WorkerCommand};
 
 use crate::progress::Reporter;
 
@@ -38,6 +38,10 @@ pub(crate) fn host(reporter: &Reporter) -> anyhow::Result<Host> {
         cache_dir: cache_dir(),
         grace: GRACE,
         progress: reporter.callback(),
+        worker: Some(WorkerCommand {
+            program: std::env::current_exe().context("the path of `withe` is not known")?,
+            args: vec!["worker".into()],
+        }),
     };
     Ok(Host::new(options)?)
 }

@@ -159,7 +159,7 @@ fn foreign(import: &Extern, is_known: impl Fn(&ResourceRef) -> bool) -> Option<S
     let unknown = |t: &Type| matches!(t, Type::Own(r) | Type::Borrow(r) if !is_known(r));
     let carries = |f: &Function| {
         let (Type::Own(resource) | Type::Borrow(resource)) =
-            f.types().find_map(|ty| part_of(ty, unknown))?
+            f.sent().find_map(|ty| part_of(ty, unknown))?
         else {
             return None;
         };

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
 use wasmtime::component::{Linker, LinkerInstance, ResourceType};
 use wasmtime::{Result, bail, format_err};
-use withe_linker::input::Scope;
 use withe_wit::InterfaceName;
 
-use super::{LogStream, cli, config, lattice, logging};
+use super::{LogStream, cli, config, lattice, logging, rpc};
 use crate::abi::Shape;
 use crate::dispatch;
 use crate::graph::{Compiled, export_of};
@@ -26,7 +25,7 @@ fn resource_type(member: usize) -> ResourceType {
     ResourceType::host_dynamic(member as u32)
 }
 
-/// Defines all that `unit` imports. Returns how many callees of scope `caller` an instance may have.
+/// Defines all that `unit` imports. Returns how many callees an instance may have.
 pub(crate) fn define(
     linker: &mut Linker<State>,
     unit: &Compiled,
@@ -68,7 +67,7 @@ pub(crate) fn define(
 struct Definer<'a> {
     unit: &'a Compiled,
     all: &'a [Compiled],
-    /// The slot of each callee of scope `caller`: by member and link.
+    /// The slot of each callee: by member and link.
     slots: HashMap<(usize, *const LinkSpec), usize>,
 }
 
@@ -142,6 +141,7 @@ impl Definer<'_> {
             ("wasi", "logging", "logging") => {
                 logging::define(&mut linker.instance(&spec.name)?, who)
             }
+            ("wrpc", "rpc", "error") => rpc::define(&mut linker.instance(&spec.name)?, &functions),
             ("wasmcloud", "bus", "lattice") => {
                 let returns_result = name.version.as_ref().is_some_and(|v| v.major >= 2);
                 lattice::define(
@@ -244,6 +244,7 @@ impl Definer<'_> {
             interface: unversioned.to_owned(),
             member: spec.member,
             importer: self.identity(spec).clone(),
+            error_arm: spec.rpc_errors.iter().any(|name| name == function),
             routes,
         })
     }
@@ -293,6 +294,30 @@ impl Definer<'_> {
                     function: index,
                 })
             }
+            LinkTarget::Remote {
+                link: remote,
+                functions,
+            } => {
+                // A function of the world is an import itself.
+                let function = match &spec.interface {
+                    Some(_) => function,
+                    None => &spec.original,
+                };
+                let index = functions
+                    .iter()
+                    .position(|(import, f)| *import == spec.original && f == function)
+                    .ok_or_else(|| {
+                        format_err!(
+                            "`{function}` of `{}` is not part of the link",
+                            spec.original
+                        )
+                    })?;
+                Ok(Via::Remote {
+                    remote: remote.clone(),
+                    slot: self.slot(spec.member, link),
+                    function: index,
+                })
+            }
         }
     }
 
@@ -307,14 +332,15 @@ impl Definer<'_> {
                 provider: provider.clone(),
                 link: *link,
             },
+            LinkTarget::Remote { link: remote, .. } => ResourceDrop::Remote {
+                remote: remote.clone(),
+                slot: self.slot(spec.member, link),
+            },
         }
     }
 
     /// Every import over one link reaches the same callee.
     fn slot(&mut self, member: usize, link: &Arc<LinkSpec>) -> usize {
-        if link.scope != Scope::Caller {
-            return usize::MAX;
-        }
         let next = self.slots.len();
         *self
             .slots

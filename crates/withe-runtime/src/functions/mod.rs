@@ -7,6 +7,7 @@ pub(crate) mod imports;
 mod lattice;
 mod log_stream;
 mod logging;
+pub(crate) mod rpc;
 
 pub(crate) use lattice::LatticeNames;
 pub(crate) use log_stream::LogStream;
@@ -89,6 +90,9 @@ const WASMCLOUD: &[(&str, &str, &[&str])] = &[
     ("bus", "2.0.1", &["lattice"]),
 ];
 
+/// wRPC's interfaces that the host gives.
+const WRPC: &[(&str, &str, &[&str])] = &[("rpc", "0.1.0", &["error"])];
+
 /// Interfaces that the host itself gives every component, each with the newest version it has.
 pub fn host_interfaces() -> Vec<InterfaceName> {
     let names = |namespace: &'static str, list: &'static [(&str, &str, &[&str])]| {
@@ -104,6 +108,7 @@ pub fn host_interfaces() -> Vec<InterfaceName> {
     };
     names("wasi", WASI)
         .chain(names("wasmcloud", WASMCLOUD))
+        .chain(names("wrpc", WRPC))
         .collect()
 }
 
@@ -127,6 +132,7 @@ pub fn is_per_component(interface: &InterfaceName) -> bool {
         ("wasi", "cli" | "clocks" | "filesystem" | "http" | "io" | "random" | "sockets", _) => {
             false
         }
+        ("wrpc", "rpc", "error") => false,
         _ => true,
     }
 }
@@ -137,7 +143,7 @@ mod tests {
 
     #[test]
     fn every_version_in_the_table_is_one() {
-        for (_, version, _) in WASI.iter().chain(WASMCLOUD) {
+        for (_, version, _) in WASI.iter().chain(WASMCLOUD).chain(WRPC) {
             assert!(
                 version.is_empty() || Version::parse(version).is_ok(),
                 "{version}"

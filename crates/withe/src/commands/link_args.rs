@@ -24,12 +24,13 @@ impl From<LinkArgs> for LinkDefaults {
     }
 }
 
-/// The bindings there are between components of one host.
+/// The bindings there are between components of one machine.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum BindingArg {
     Auto,
     Fused,
     Local,
+    Unix,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -45,6 +46,7 @@ impl From<BindingArg> for BindingChoice {
             BindingArg::Auto => Self::Auto,
             BindingArg::Fused => Self::Fused,
             BindingArg::Local => Self::Local,
+            BindingArg::Unix => Self::Unix,
         }
     }
 }

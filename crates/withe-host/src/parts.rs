@@ -1,0 +1,109 @@
+//! The components of a plan, as a process has them that carries out a part of it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use withe_linker::input::Part;
+use withe_linker::plan::PlannedLink;
+use withe_provider::FunctionName;
+use withe_wit::{ExternItem, Function, InterfaceName, World};
+
+use crate::load::Loaded;
+
+/// The components of a plan.
+pub(crate) struct Parts {
+    /// What relative paths in the plan are relative to.
+    pub(crate) folder: PathBuf,
+    pub(crate) components: HashMap<String, ComponentPart>,
+}
+
+/// One component.
+pub(crate) struct ComponentPart {
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) world: Arc<World>,
+}
+
+impl Parts {
+    /// Those of an application that was read here.
+    pub(crate) fn of(loaded: &Loaded) -> Self {
+        let inputs = loaded.inputs.as_ref();
+        let all = inputs.into_iter().flat_map(|inputs| {
+            let named = inputs.application.components.iter().map(|c| &c.name.value);
+            named.zip(&inputs.parts).zip(&loaded.bytes)
+        });
+        let components = all.filter_map(|((name, part), bytes)| match (part, bytes) {
+            (Part::Component { world, .. }, Some(bytes)) => {
+                let (bytes, world) = (bytes.clone(), world.clone());
+                Some((name.clone(), ComponentPart { bytes, world }))
+            }
+            _ => None,
+        });
+        Self {
+            folder: loaded.folder.clone(),
+            components: components.collect(),
+        }
+    }
+
+    /// The world of the component called `name`.
+    pub(crate) fn world(&self, name: &str) -> Option<&World> {
+        self.components.get(name).map(|part| &*part.world)
+    }
+
+    /// The functions that a link makes available to its source, with their names there. Their order is
+    /// what the target's side knows them by.
+    pub(crate) fn functions(&self, link: &PlannedLink) -> Vec<LinkedFunction<'_>> {
+        let Some(world) = self.world(&link.source) else {
+            return Vec::new();
+        };
+        let mut functions = Vec::new();
+        for planned in &link.interfaces {
+            let import = world.imports.iter().find(|i| i.name == planned.import);
+            match import.map(|i| &i.item) {
+                Some(ExternItem::Interface(interface)) => {
+                    let name = interface.name.as_ref();
+                    let name =
+                        name.map_or_else(|| planned.interface.clone(), InterfaceName::to_string);
+                    functions.extend(interface.functions.iter().map(|f| LinkedFunction {
+                        key: (planned.import.clone(), f.name.clone()),
+                        import: FunctionName {
+                            interface: name.clone(),
+                            function: f.name.clone(),
+                        },
+                        export: (Some(planned.export.clone()), f.name.clone()),
+                        function: f,
+                    }));
+                }
+                Some(ExternItem::Function(f)) => functions.push(LinkedFunction {
+                    key: (planned.import.clone(), planned.import.clone()),
+                    import: FunctionName {
+                        interface: String::new(),
+                        function: planned.import.clone(),
+                    },
+                    export: (None, planned.export.clone()),
+                    function: f,
+                }),
+                _ => {}
+            }
+        }
+        functions
+    }
+
+    /// The names that a link's functions have for its source, in their order.
+    pub(crate) fn names(&self, link: &PlannedLink) -> Arc<[FunctionName]> {
+        let functions = self.functions(link).into_iter();
+        functions.map(|function| function.import).collect()
+    }
+}
+
+/// One function of a link.
+pub(crate) struct LinkedFunction<'a> {
+    /// The source's import, which may be a label, and the function in it: what the runtime knows it by.
+    pub(crate) key: (String, String),
+    /// What the source calls it; without an interface for a function of the world.
+    pub(crate) import: FunctionName,
+    /// Under which interface, if any, and name the target exports it.
+    pub(crate) export: (Option<String>, String),
+    /// Its type, as the source has it.
+    pub(crate) function: &'a Function,
+}

@@ -1,0 +1,206 @@
+//! A worker: a process that serves one component of an application to its other processes.
+//!
+//! The host's process starts it and writes an [`Assignment`] to its standard input, which it then keeps
+//! open: when it ends, because the host wants that or is gone, the worker finishes what it does and ends
+//! too. What the worker has to say goes to standard output, one [`Event`] a line; standard error is
+//! the log's.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+use withe_linker::plan::Plan;
+use withe_rpc::Limits;
+use withe_rpc::unix::UnixListener;
+use withe_runtime::{EngineOptions, Engines};
+use withe_wit::World;
+
+use crate::build::build;
+use crate::host::{HostError, Progress};
+use crate::parts::{ComponentPart, Parts};
+use crate::serve::{Served, Sockets};
+use crate::units::units;
+
+/// The longest head of an assignment.
+const MOST_HEAD: u64 = 64 << 20;
+/// The largest component.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// What a worker is to do. The bytes of its components follow it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Assignment {
+    pub(crate) plan: Plan,
+    /// The component that it serves.
+    pub(crate) component: String,
+    /// What relative paths in the plan are relative to.
+    pub(crate) folder: PathBuf,
+    /// The folder of the application's sockets.
+    pub(crate) sockets: PathBuf,
+    /// Where compiled components are kept.
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// How long calls may take to finish when the worker ends, in milliseconds.
+    pub(crate) grace_ms: u64,
+    /// The plan's components, and how many bytes each has.
+    pub(crate) components: Vec<(String, u64)>,
+}
+
+/// What a worker says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Event {
+    /// What goes on while it starts.
+    Progress(Progress),
+    /// It answers calls.
+    Ready,
+    /// It cannot do what it is to do.
+    Failed(String),
+}
+
+impl Assignment {
+    /// Writes it, and its components.
+    pub(crate) async fn write(
+        &self,
+        out: &mut (impl AsyncWrite + Unpin),
+        parts: &Parts,
+    ) -> std::io::Result<()> {
+        let head = serde_json::to_vec(self)?;
+        out.write_u64_le(head.len() as u64).await?;
+        out.write_all(&head).await?;
+        for (name, _) in &self.components {
+            if let Some(part) = parts.components.get(name) {
+                out.write_all(&part.bytes).await?;
+            }
+        }
+        out.flush().await
+    }
+
+    async fn read(input: &mut (impl AsyncRead + Unpin + Send)) -> std::io::Result<(Self, Parts)> {
+        let head = bytes(input, None, MOST_HEAD).await?;
+        let assignment: Self = serde_json::from_slice(&head)?;
+        let mut components = HashMap::new();
+        for (name, len) in &assignment.components {
+            let bytes: Arc<[u8]> = bytes(input, Some(*len), MOST_BYTES).await?.into();
+            let world = World::read(&bytes).map_err(std::io::Error::other)?.into();
+            components.insert(name.clone(), ComponentPart { bytes, world });
+        }
+        let folder = assignment.folder.clone();
+        Ok((assignment, Parts { folder, components }))
+    }
+}
+
+/// Reads `len` bytes, or as many as a number in front of them says; at most `most`.
+async fn bytes(
+    input: &mut (impl AsyncRead + Unpin + Send),
+    len: Option<u64>,
+    most: u64,
+) -> std::io::Result<Vec<u8>> {
+    let len = match len {
+        Some(len) => len,
+        None => input.read_u64_le().await?,
+    };
+    if len > most {
+        return Err(std::io::Error::other(format!("{len} bytes are too many")));
+    }
+    let mut bytes = Vec::new();
+    input.take(len).read_to_end(&mut bytes).await?;
+    if (bytes.len() as u64) < len {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(bytes)
+}
+
+/// Runs a worker: reads its assignment from `input`, serves until `input` ends, and says on `output`
+/// how it gets on.
+///
+/// # Errors
+///
+/// If the assignment cannot be read or carried out. It is said on `output` as well.
+pub async fn run(
+    mut input: impl AsyncRead + Unpin + Send,
+    output: impl AsyncWrite + Unpin + Send + 'static,
+) -> Result<(), HostError> {
+    let (events, said) = mpsc::unbounded_channel();
+    let saying = tokio::spawn(say(output, said));
+    let result = work(&mut input, &events).await;
+    if let Err(error) = &result {
+        _ = events.send(Event::Failed(error.to_string()));
+    }
+    drop(events);
+    // It ends with the channel, or when nobody listens.
+    _ = saying.await;
+    result
+}
+
+async fn work(
+    input: &mut (impl AsyncRead + Unpin + Send),
+    events: &mpsc::UnboundedSender<Event>,
+) -> Result<(), HostError> {
+    let failed = |what: &str, why: &dyn std::fmt::Display| HostError::Worker {
+        component: String::new(),
+        why: format!("{what}: {why}"),
+    };
+    let (assignment, parts) = Assignment::read(input)
+        .await
+        .map_err(|e| failed("its assignment cannot be read", &e))?;
+    let Assignment {
+        plan,
+        component,
+        sockets,
+        cache_dir,
+        grace_ms,
+        ..
+    } = assignment;
+    let index = plan.workers.iter().position(|w| w.component == component);
+    let index = index.ok_or_else(|| failed("no such worker in the plan", &component))?;
+    let engines = Engines::new(&EngineOptions {
+        cache_dir,
+        ..EngineOptions::default()
+    })?;
+    let mut sockets = Sockets::new(&sockets);
+    let ends = sockets.ends(&plan, &parts, true);
+    let specs = units(&parts, &plan, &plan.workers[index].units, &ends).map_err(HostError::of)?;
+    let progress = {
+        let events = events.clone();
+        move |progress| _ = events.send(Event::Progress(progress))
+    };
+    let graph = build(&engines, specs, Arc::new(progress)).await?;
+    let served = Served {
+        plan: Arc::new(plan),
+        parts: Arc::new(parts),
+        graph: Some(graph.clone()),
+        providers: HashMap::new(),
+    };
+    let listener = UnixListener::bind(sockets.worker(index))
+        .await
+        .map_err(|e| failed("its socket cannot be made", &e))?;
+    _ = events.send(Event::Ready);
+    let end = async {
+        // Nothing is sent after the assignment: whatever comes, it is the end.
+        _ = input.read_u8().await;
+    };
+    let limits = Limits {
+        grace: Duration::from_millis(grace_ms),
+        ..Limits::default()
+    };
+    withe_rpc::serve(listener, Arc::new(served), limits, end).await;
+    graph.retire().await;
+    Ok(())
+}
+
+/// Writes events, one a line.
+async fn say(
+    mut output: impl AsyncWrite + Unpin,
+    mut events: mpsc::UnboundedReceiver<Event>,
+) -> std::io::Result<()> {
+    while let Some(event) = events.recv().await {
+        let mut line = serde_json::to_vec(&event)?;
+        line.push(b'\n');
+        output.write_all(&line).await?;
+        output.flush().await?;
+    }
+    Ok(())
+}

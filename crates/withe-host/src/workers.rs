@@ -1,0 +1,311 @@
+//! The other processes of an application, as the host's process has them: started, watched, stopped.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use withe_linker::plan::Plan;
+use withe_rpc::Limits;
+use withe_rpc::unix::UnixListener;
+
+use crate::host::{HostError, HostOptions};
+use crate::parts::Parts;
+use crate::serve::{ProviderEnd, Served, Sockets};
+use crate::units::LinkEnd;
+use crate::worker::{Assignment, Event};
+
+/// The longest that a worker may take until it answers calls: it may have to compile.
+const START: Duration = Duration::from_secs(600);
+/// How long to wait before a worker that ended is started again: at first, and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// A worker that ran this long and ends is started again at once.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// How a worker is started: a program that calls [`crate::worker::run`] with its standard input and
+/// output.
+#[derive(Clone, Debug)]
+pub struct WorkerCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+}
+
+/// The workers of an application, and what the host's process serves to them.
+pub(crate) struct Workers {
+    sockets: Sockets,
+    workers: Vec<Worker>,
+    server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    /// Removed with its sockets when all have ended.
+    _folder: TempDir,
+}
+
+struct Worker {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Workers {
+    /// Starts the workers of `plan`; `None` if it has none.
+    ///
+    /// # Errors
+    ///
+    /// If one does not come to answer calls.
+    pub(crate) async fn start(
+        plan: &Plan,
+        parts: &Arc<Parts>,
+        providers: HashMap<usize, ProviderEnd>,
+        options: &HostOptions,
+    ) -> Result<Option<Self>, HostError> {
+        if plan.workers.is_empty() {
+            return Ok(None);
+        }
+        let failed = |component: &str, why: String| HostError::Worker {
+            component: component.into(),
+            why,
+        };
+        let first = &plan.workers[0].component;
+        let Some(command) = &options.worker else {
+            let why = "this host cannot start other processes".to_owned();
+            return Err(failed(first, why));
+        };
+        // Short, as a socket's path may have no more than about 100 bytes.
+        let folder = tempfile::Builder::new()
+            .prefix("withe-")
+            .tempdir()
+            .map_err(|e| failed(first, format!("no folder for its socket: {e}")))?;
+        let sockets = Sockets::new(folder.path());
+        let mut this = Self {
+            workers: Vec::new(),
+            server: None,
+            sockets,
+            _folder: folder,
+        };
+        if !providers.is_empty() {
+            let listener = UnixListener::bind(this.sockets.host())
+                .await
+                .map_err(|e| failed(first, format!("the host's socket cannot be made: {e}")))?;
+            let served = Served {
+                plan: Arc::new(plan.clone()),
+                parts: parts.clone(),
+                graph: None,
+                providers,
+            };
+            let (stop, stopped) = oneshot::channel();
+            let limits = Limits {
+                grace: options.grace,
+                ..Limits::default()
+            };
+            let task = tokio::spawn(async move {
+                let end = async { _ = stopped.await };
+                withe_rpc::serve(listener, Arc::new(served), limits, end).await;
+            });
+            this.server = Some((stop, task));
+        }
+        let mut starting = Vec::new();
+        for worker in &plan.workers {
+            let component = worker.component.clone();
+            let components = parts.components.iter();
+            let assignment = Assignment {
+                plan: plan.clone(),
+                component: component.clone(),
+                folder: parts.folder.clone(),
+                sockets: this._folder.path().to_owned(),
+                cache_dir: options.cache_dir.clone(),
+                grace_ms: options.grace.as_millis().try_into().unwrap_or(u64::MAX),
+                components: components
+                    .map(|(name, part)| (name.clone(), part.bytes.len() as u64))
+                    .collect(),
+            };
+            let process = Process {
+                command: command.clone(),
+                assignment,
+                parts: parts.clone(),
+                options: options.clone(),
+            };
+            let (ready, is_ready) = oneshot::channel();
+            let (stop, stopped) = watch::channel(false);
+            let task = tokio::spawn(process.supervise(ready, stopped));
+            this.workers.push(Worker { stop, task });
+            starting.push((component, is_ready));
+        }
+        let mut errors = Vec::new();
+        for (component, is_ready) in starting {
+            match is_ready.await {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => errors.push(failed(&component, why)),
+                Err(_) => errors.push(failed(&component, "it was stopped".into())),
+            }
+        }
+        if errors.is_empty() {
+            return Ok(Some(this));
+        }
+        this.stop(Duration::ZERO).await;
+        Err(HostError::of(errors))
+    }
+
+    /// The links of `plan` that lead to the workers.
+    pub(crate) fn ends(&mut self, plan: &Plan, parts: &Parts) -> HashMap<usize, LinkEnd> {
+        self.sockets.ends(plan, parts, false)
+    }
+
+    /// Lets calls under way finish, for at most `grace`, and ends all.
+    pub(crate) async fn stop(self, grace: Duration) {
+        for worker in &self.workers {
+            worker.stop.send_replace(true);
+        }
+        for worker in self.workers {
+            // It kills its process when the grace is over.
+            if timeout(grace + STOP, worker.task).await.is_err() {
+                tracing::warn!("a worker process did not end");
+            }
+        }
+        if let Some((stop, task)) = self.server {
+            _ = stop.send(());
+            _ = timeout(STOP, task).await;
+        }
+    }
+}
+
+/// Waits until it is, or nobody can say so any more.
+async fn is_true(value: &mut watch::Receiver<bool>) {
+    // What it returns holds a lock.
+    drop(value.wait_for(|value| *value).await);
+}
+
+/// How long what ends at once may take.
+const STOP: Duration = Duration::from_secs(2);
+
+/// A worker's process, started again whenever it ends.
+struct Process {
+    command: WorkerCommand,
+    assignment: Assignment,
+    parts: Arc<Parts>,
+    options: HostOptions,
+}
+
+/// A process that answers calls, until its input ends.
+struct Started {
+    child: Child,
+    input: ChildStdin,
+}
+
+impl Process {
+    /// Says once whether it is `ready`; then keeps it running until it is `stopped`.
+    async fn supervise(
+        self,
+        ready: oneshot::Sender<Result<(), String>>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
+        let component = self.assignment.component.clone();
+        let mut ready = Some(ready);
+        let mut back_off = BACK_OFF.0;
+        loop {
+            let started = tokio::time::Instant::now();
+            let running = tokio::select! {
+                running = self.start() => running,
+                () = is_true(&mut stopped) => return,
+            };
+            let ended = match running {
+                Ok(Started { mut child, input }) => {
+                    if let Some(ready) = ready.take() {
+                        _ = ready.send(Ok(()));
+                    }
+                    tokio::select! {
+                        ended = child.wait() => match ended {
+                            Ok(status) => status.to_string(),
+                            Err(e) => e.to_string(),
+                        },
+                        () = is_true(&mut stopped) => {
+                            return self.end(child, input).await;
+                        }
+                    }
+                }
+                Err(why) => match ready.take() {
+                    // The first start decides whether the application runs at all.
+                    Some(ready) => {
+                        _ = ready.send(Err(why));
+                        return;
+                    }
+                    None => why,
+                },
+            };
+            if started.elapsed() >= STEADY {
+                back_off = BACK_OFF.0;
+            }
+            tracing::error!(
+                component,
+                "the worker process ended ({ended}); it is started again in {back_off:?}"
+            );
+            tokio::select! {
+                () = sleep(back_off) => {}
+                () = is_true(&mut stopped) => return,
+            }
+            back_off = (back_off * 2).min(BACK_OFF.1);
+        }
+    }
+
+    /// Starts the process and waits until it answers calls.
+    async fn start(&self) -> Result<Started, String> {
+        let mut command = Command::new(&self.command.program);
+        command
+            .args(&self.command.args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        // A signal from the terminal is for the host: it ends its workers itself.
+        #[cfg(unix)]
+        command.process_group(0);
+        let program = self.command.program.display();
+        let mut child = command
+            .spawn()
+            .map_err(|e| format!("`{program}` cannot be started: {e}"))?;
+        // Held apart from the child, which would close it when it is waited for.
+        let mut input = child.stdin.take().ok_or("it has no input")?;
+        let began = async {
+            let written = self.assignment.write(&mut input, &self.parts).await;
+            // If it ended meanwhile it has said why.
+            if let Err(e) = written
+                && e.kind() != std::io::ErrorKind::BrokenPipe
+            {
+                return Err(e.to_string());
+            }
+            let output = child.stdout.take();
+            let mut lines = BufReader::new(output.ok_or("it has no output")?).lines();
+            while let Some(line) = lines.next_line().await.map_err(|e| e.to_string())? {
+                match serde_json::from_str(&line).map_err(|e| e.to_string())? {
+                    Event::Progress(progress) => (self.options.progress)(progress),
+                    Event::Ready => return Ok(()),
+                    Event::Failed(why) => return Err(why),
+                }
+            }
+            Err("it ended before it was ready".to_owned())
+        };
+        match timeout(START, began).await {
+            Ok(Ok(())) => Ok(Started { child, input }),
+            Ok(Err(why)) => Err(why),
+            Err(_) => Err("it was not ready in time".into()),
+        }
+    }
+
+    /// Ends the process: it finishes what it does when its input ends.
+    async fn end(&self, mut child: Child, input: ChildStdin) {
+        drop(input);
+        if timeout(self.options.grace + STOP, child.wait())
+            .await
+            .is_err()
+        {
+            let component = &self.assignment.component;
+            tracing::warn!(component, "the worker process does not end; it is killed");
+            _ = child.kill().await;
+        }
+    }
+}
