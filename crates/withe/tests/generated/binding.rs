@@ -1,0 +1,41 @@
+//! A call over a link of one binding, as the built command makes it.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::pair::{EXPORTER, IMPORTER, RUN};
+use crate::process;
+
+/// Calls the importer of the pair in a folder; returns the text of its result, or what was said of its
+/// failure.
+pub(crate) fn call(folder: &Path, binding: &str, given: &str) -> Result<String, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_withe"));
+    command
+        .arg("call")
+        .arg(folder.join(IMPORTER))
+        .arg(format!("{RUN}({given})"))
+        .arg("--link")
+        .arg(folder.join(EXPORTER))
+        .args(["--binding", binding, "--timeout", "60"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .env("WITHE_CACHE_DIR", folder.join("compiled"));
+    for variable in ["WITHE_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(variable);
+    }
+    let ended = process::run(command);
+    match ended.code {
+        Some(0) => Ok(ended.stdout.trim_end().into()),
+        code => Err(format!("exit code {code:?}: {}", ended.stderr)),
+    }
+}
+
+/// The same call as it is written in a shell.
+pub(crate) fn shown(folder: &Path, binding: &str, given: &str) -> String {
+    let folder = folder.display();
+    let call = format!("{RUN}({given})").replace('\'', r"'\''");
+    format!(
+        "withe call {folder}/{IMPORTER} --link {folder}/{EXPORTER} --binding {binding} '{call}'"
+    )
+}
