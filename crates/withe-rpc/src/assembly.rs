@@ -52,6 +52,8 @@ impl Payload {
 #[derive(Debug, Default)]
 pub(crate) struct Partial {
     payload: Payload,
+    /// What it has taken from the budget.
+    charged: usize,
 }
 
 impl Partial {
@@ -70,12 +72,6 @@ impl Partial {
         bytes: &[u8],
     ) -> Result<(), CallError> {
         let payload = &mut self.payload;
-        if payload.bytes.len() + bytes.len() > limits.payload {
-            return Err(CallError::Exhausted(format!(
-                "a payload has more than {} bytes",
-                limits.payload
-            )));
-        }
         if payload.handles.len() + handles.len() > limits.handles {
             return Err(CallError::Exhausted(format!(
                 "a payload has more than {} handles",
@@ -88,21 +84,65 @@ impl Partial {
                 limits.streams
             )));
         }
-        if !budget.take(bytes.len() + HANDLE * handles.len()) {
-            return Err(CallError::Exhausted(format!(
-                "the unfinished payloads of the connection have more than {} bytes",
-                limits.unfinished
-            )));
-        }
+        self.charge(budget, limits, bytes.len(), handles.len())?;
+        self.grow(bytes.len());
+        let payload = &mut self.payload;
         payload.bytes.extend_from_slice(bytes);
         payload.handles.extend(handles);
         payload.streams.extend(streams);
         Ok(())
     }
 
+    fn charge(
+        &mut self,
+        budget: &Budget,
+        limits: &Limits,
+        bytes: usize,
+        handles: usize,
+    ) -> Result<(), CallError> {
+        if self.payload.bytes.len() + bytes > limits.payload {
+            return Err(CallError::Exhausted(format!(
+                "a payload has more than {} bytes",
+                limits.payload
+            )));
+        }
+        let cost = bytes + HANDLE * handles;
+        if !budget.take(cost) {
+            return Err(CallError::Exhausted(format!(
+                "the unfinished payloads of the connection have more than {} bytes",
+                limits.unfinished
+            )));
+        }
+        self.charged += cost;
+        Ok(())
+    }
+
+    /// Makes room for `n` more bytes: up to four times what there is, so that a large payload is moved
+    /// only a few times while it grows.
+    fn grow(&mut self, n: usize) {
+        let bytes = &mut self.payload.bytes;
+        if bytes.capacity() - bytes.len() < n && !bytes.is_empty() {
+            bytes.reserve_exact(n.max(3 * bytes.len()));
+        }
+    }
+
+    /// Hands out the bytes that came, with room for `n` more to be read straight to their place, and to be
+    /// [restored](Partial::restore) then. `None` if there may not be as many.
+    pub(crate) fn lend(&mut self, budget: &Budget, limits: &Limits, n: usize) -> Option<Vec<u8>> {
+        self.charge(budget, limits, n, 0).ok()?;
+        self.grow(n);
+        self.payload.bytes.reserve(n);
+        Some(std::mem::take(&mut self.payload.bytes))
+    }
+
+    /// Takes back the bytes that were lent.
+    pub(crate) fn restore(&mut self, bytes: Vec<u8>) {
+        self.payload.bytes = bytes;
+    }
+
     /// What came.
     pub(crate) fn take(self, budget: &Budget) -> Payload {
-        budget.give_back(self.payload.cost());
+        budget.give_back(self.charged);
         self.payload
     }
 }
@@ -131,7 +171,12 @@ mod tests {
         assert!(b.add(&budget, &limits, vec![], vec![], b"z").is_err());
         assert_eq!(a.take(&budget).bytes, b"abcde");
         b.add(&budget, &limits, vec![], vec![], b"z").unwrap();
-        assert_eq!(b.take(&budget).bytes, b"xyz");
+        assert!(b.lend(&budget, &limits, 3).is_none());
+        let mut bytes = b.lend(&budget, &limits, 2).unwrap();
+        assert_eq!(budget.held(), 5);
+        bytes.extend_from_slice(b"!!");
+        b.restore(bytes);
+        assert_eq!(b.take(&budget).bytes, b"xyz!!");
         assert_eq!(budget.held(), 0);
     }
 }

@@ -1,10 +1,18 @@
-//! Reads frames: as many as there are with each read.
+//! Reads frames: as many as there are with each read, and the bytes of large payloads straight to where
+//! they belong.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::frame::{HEADER, Header, MAX_BODY, Violation};
+use crate::frame::{HEADER, Header, Kind, MAX_BODY, Violation};
+
+/// What has to be missing of a frame for it to be worth reading to its place.
+const WORTH: usize = 8 << 10;
+
+/// How much is read behind a frame that was: enough to see what comes next, which is likely to be of the
+/// same kind.
+const GLIMPSE: usize = 1 << 10;
 
 /// Room for one frame and most of the next.
 const CAPACITY: usize = 2 * (HEADER + MAX_BODY);
@@ -16,6 +24,17 @@ pub(crate) struct Inbox {
     /// What was read and not taken yet.
     start: usize,
     end: usize,
+    diverted: Option<Diverted>,
+    /// Whether the last frame was read to its place.
+    glimpse: bool,
+}
+
+/// A frame whose bytes are read to their place.
+struct Diverted {
+    header: Header,
+    bytes: Vec<u8>,
+    /// How many are missing.
+    missing: usize,
 }
 
 impl Inbox {
@@ -25,17 +44,34 @@ impl Inbox {
             buffer: vec![0; CAPACITY].into(),
             start: 0,
             end: 0,
+            diverted: None,
+            glimpse: false,
         }
     }
 
     /// Reads what there is, at least one byte; false at the end. Nothing is lost if it is dropped while
     /// it waits. To be called when [`Inbox::next`] has no more.
     pub(crate) async fn fill(&mut self) -> io::Result<bool> {
+        if let Some(Diverted { bytes, missing, .. }) = &mut self.diverted {
+            let mut rest = (&mut self.reader).take(*missing as u64);
+            let n = rest.read_buf(bytes).await?;
+            *missing -= n;
+            return match n {
+                0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                _ => Ok(true),
+            };
+        }
         // Less than a frame is left, which has more than half of the room.
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        let n = self.reader.read(&mut self.buffer[self.end..]).await?;
+        let room = &mut self.buffer[self.end..];
+        let room = match self.glimpse {
+            true => &mut room[..GLIMPSE],
+            false => room,
+        };
+        let n = self.reader.read(room).await?;
+        self.glimpse = false;
         self.end += n;
         if n == 0 && self.end > 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -48,6 +84,39 @@ impl Inbox {
         self.buffer[self.start..self.end]
             .first_chunk()
             .map(Header::read)
+    }
+
+    /// How many bytes of which call are missing, if the last frame that was read is a large part of a
+    /// payload, and nothing but bytes.
+    pub(crate) fn divertable(&self) -> Option<(u32, usize)> {
+        let header = self.peek()?;
+        let len = header.len as usize;
+        let came = &self.buffer[self.start + HEADER..self.end];
+        let is_bytes = header.kind == Kind::Payload as u8 && came.starts_with(&[0, 0]);
+        (is_bytes && len <= MAX_BODY && came.len() + WORTH <= len).then_some((header.id, len - 2))
+    }
+
+    /// Has the bytes of the [divertable](Inbox::divertable) frame appended to these.
+    pub(crate) fn divert(&mut self, mut bytes: Vec<u8>) {
+        let Some(header) = self.peek() else {
+            return;
+        };
+        // Without the two numbers that say that there is nothing but bytes.
+        let came = &self.buffer[self.start + HEADER + 2..self.end];
+        bytes.extend_from_slice(came);
+        self.diverted = Some(Diverted {
+            missing: header.len as usize - 2 - came.len(),
+            header,
+            bytes,
+        });
+        self.start = self.end;
+    }
+
+    /// The frame that was diverted, and the bytes, once all of it is there.
+    pub(crate) fn arrived(&mut self) -> Option<(Header, Vec<u8>)> {
+        let arrived = self.diverted.take_if(|diverted| diverted.missing == 0)?;
+        self.glimpse = true;
+        Some((arrived.header, arrived.bytes))
     }
 
     /// Takes the next frame, if it was read in full.
@@ -77,7 +146,7 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{self, Kind};
+    use crate::frame;
 
     #[tokio::test]
     async fn frames_come_whole_however_they_were_cut() {
@@ -107,6 +176,41 @@ mod tests {
             assert_eq!(seen, 5);
             writing.await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn large_parts_are_read_to_their_place() {
+        let mut bytes = Vec::new();
+        for id in [1, 2] {
+            frame::write(&mut bytes, Kind::Payload, 0, id, |b| {
+                b.extend_from_slice(&[0, 0]);
+                b.extend(std::iter::repeat_n(7, 60_000));
+            });
+        }
+        frame::write(&mut bytes, Kind::Ping, 0, 3, |_| {});
+        let (mut tx, rx) = tokio::io::duplex(10_000);
+        let writing = tokio::spawn(async move {
+            tokio::io::AsyncWriteExt::write_all(&mut tx, &bytes)
+                .await
+                .unwrap();
+        });
+        let mut inbox = Inbox::new(Box::new(rx));
+        let mut seen = Vec::new();
+        while inbox.fill().await.unwrap() {
+            if let Some((header, bytes)) = inbox.arrived() {
+                assert_eq!(bytes, [&b"before"[..], &[7; 60_000]].concat());
+                seen.push(header.id);
+            }
+            while let Some((header, _)) = inbox.next().unwrap() {
+                seen.push(header.id);
+            }
+            if let Some((_, missing)) = inbox.divertable() {
+                assert_eq!(missing, 60_000);
+                inbox.divert(b"before".to_vec());
+            }
+        }
+        assert_eq!(seen, [1, 2, 3]);
+        writing.await.unwrap();
     }
 
     #[tokio::test]

@@ -154,8 +154,10 @@ impl Outbox {
 
     /// Appends what `write` writes.
     pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut queue = self.queue();
-        queue.append(write);
+        // Whoever outlives a connection may still have something to say to it.
+        if self.failed().is_none() {
+            self.queue().append(write);
+        }
     }
 
     /// Appends a frame without a body.
@@ -268,6 +270,7 @@ impl Outbox {
     /// Writes until nothing is left.
     fn write(&self, io: &mut Io) -> Poll<io::Result<()>> {
         if self.failed().is_some() {
+            // What was appended since is dropped with the connection.
             return Poll::Pending;
         }
         let mut cx = Context::from_waker(&self.waker);
@@ -342,10 +345,17 @@ impl Outbox {
         self.failed.get().map(String::as_str)
     }
 
-    /// Nothing is written from now on.
+    /// Nothing is written from now on. The transport is let go of, however long the connection is
+    /// remembered.
     pub(crate) fn fail(&self, why: String) {
         // The first reason is the one that counts.
         _ = self.failed.set(why);
+        {
+            // Whoever holds it is in the middle of a write, which does not wait.
+            let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
+            io.pieces.clear();
+            io.writer = Box::new(tokio::io::sink());
+        }
         *self.queue() = Queue::default();
         self.room.notify_waiters();
         self.signal.raise();

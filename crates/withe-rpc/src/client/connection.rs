@@ -40,6 +40,17 @@ struct State {
     calls: Slab<Call>,
 }
 
+impl State {
+    /// What came of a call's results, if there is more to come and somebody waits for it.
+    fn coming(&mut self, id: u32) -> Option<&mut Partial> {
+        let call = self.calls.get_mut(id)?;
+        match call.stage {
+            Stage::Waiting(_) => call.partial.as_mut(),
+            _ => None,
+        }
+    }
+}
+
 /// A link, as it is on this connection.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -227,8 +238,17 @@ impl Connection {
 
     async fn read(&self, mut inbox: Inbox) -> Result<String, Violation> {
         loop {
+            if let Some((header, bytes)) = inbox.arrived() {
+                self.restore(header.id, bytes);
+                self.on_return(header.id, header.has(flag::MORE), Part::default(), false)?;
+            }
             while let Some((header, body)) = inbox.next()? {
                 self.on_frame(&header, body)?;
+            }
+            if let Some((id, n)) = inbox.divertable()
+                && let Some(bytes) = self.lend(id, n)
+            {
+                inbox.divert(bytes);
             }
             // Reading never waits for writing here: so the server, which does that, goes on.
             self.core.out.flush();
@@ -253,18 +273,23 @@ impl Connection {
         {
             let mut state = self.lock();
             for id in state.calls.ids() {
-                match state.calls.get_mut(id).map(|call| &mut call.stage) {
-                    Some(stage @ Stage::Waiting(_)) => {
-                        let failed = Stage::Answered(Err(Failure::Error(lost.clone())));
-                        if let Stage::Waiting(Some(waker)) = std::mem::replace(stage, failed) {
-                            wakers.push(waker);
-                        }
+                let Some(call) = state.calls.get_mut(id) else {
+                    continue;
+                };
+                let partial = call.partial.take();
+                if matches!(call.stage, Stage::Waiting(_)) {
+                    let failed = Stage::Answered(Err(Failure::Error(lost.clone())));
+                    if let Stage::Waiting(waker) = std::mem::replace(&mut call.stage, failed) {
+                        wakers.extend(waker);
                     }
-                    Some(Stage::Abandoned) => dropped.extend(state.calls.remove(id)),
-                    _ => {}
+                } else if matches!(call.stage, Stage::Abandoned) {
+                    state.calls.remove(id);
                 }
+                // Dropped where nothing is locked: it may have ends of pipes.
+                dropped.extend(partial.map(|partial| partial.take(&self.core.budget)));
             }
         }
+        drop(dropped);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -375,6 +400,20 @@ impl Connection {
         match done {
             Some(result) => self.answer(id, result),
             None => Ok(()),
+        }
+    }
+
+    /// The bytes that came of a call's results, for `n` more to be read to their place.
+    fn lend(&self, id: u32, n: usize) -> Option<Vec<u8>> {
+        self.lock()
+            .coming(id)?
+            .lend(&self.core.budget, &self.core.limits, n)
+    }
+
+    /// Takes back what was lent, unless nobody waits for it any more.
+    fn restore(&self, id: u32, bytes: Vec<u8>) {
+        if let Some(partial) = self.lock().coming(id) {
+            partial.restore(bytes);
         }
     }
 

@@ -52,6 +52,20 @@ struct State {
     draining: bool,
 }
 
+impl State {
+    /// What came of a call's parameters, if there is more to come.
+    fn coming(&mut self, id: u32) -> Option<&mut Partial> {
+        match &mut self.calls.get_mut(id)?.stage {
+            Stage::Coming {
+                partial,
+                complete: false,
+                ..
+            } => Some(partial),
+            _ => None,
+        }
+    }
+}
+
 struct Link {
     served: Result<Arc<dyn ServedLink>, CallError>,
     functions: usize,
@@ -202,10 +216,19 @@ impl Connection {
     ) -> Result<(), Ended> {
         let mut draining: Option<tokio::time::Instant> = None;
         loop {
+            if let Some((header, bytes)) = inbox.arrived() {
+                self.restore(header.id, bytes);
+                self.on_payload(header.id, header.has(flag::MORE), Part::default())?;
+            }
             while let Some((header, body)) = inbox.next()? {
                 if let Some(ended) = self.on_frame(&header, body)? {
                     return Err(Ended::Lost(ended));
                 }
+            }
+            if let Some((id, n)) = inbox.divertable()
+                && let Some(bytes) = self.lend(id, n)
+            {
+                inbox.divert(bytes);
             }
             self.core.out.flush();
             self.reap();
@@ -542,6 +565,20 @@ impl Connection {
         Ok(())
     }
 
+    /// The bytes that came of a call's parameters, for `n` more to be read to their place.
+    fn lend(&self, id: u32, n: usize) -> Option<Vec<u8>> {
+        self.lock()
+            .coming(id)?
+            .lend(&self.core.budget, &self.core.limits, n)
+    }
+
+    /// Takes back what was lent. Nothing has happened meanwhile, for it is the reader that borrows.
+    fn restore(&self, id: u32, bytes: Vec<u8>) {
+        if let Some(partial) = self.lock().coming(id) {
+            partial.restore(bytes);
+        }
+    }
+
     fn on_cancel(self: &Arc<Self>, id: u32) {
         if let Some(session) = self.take_back(id, &Failure::Cancelled) {
             self.advance(session);
@@ -873,6 +910,12 @@ impl Connection {
 
     fn session(&self, id: u32) -> Option<Arc<Session>> {
         self.lock().sessions.get(id).map(|e| e.session.clone())
+    }
+
+    /// Whether it takes no new calls.
+    #[cfg(test)]
+    pub(crate) fn is_draining(&self) -> bool {
+        self.lock().draining
     }
 
     /// How many links, sessions, calls, streams and tasks there are.

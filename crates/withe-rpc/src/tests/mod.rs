@@ -1,6 +1,10 @@
 //! Conversations between the two sides: whole ones, over memory and over a socket.
 
 mod calls;
+mod connections;
+mod hostile;
+mod sessions;
+mod streams;
 mod target;
 
 use std::fmt;
@@ -8,15 +12,19 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use crate::core::Core;
+use crate::frame::{self, CallHead, Failure, Frame, HEADER, Header, Kind, Parting};
+use crate::hello;
 use crate::server::Connection;
 use crate::streams::Side;
 use crate::{
-    BoxFuture, CallContext, Client, Connect, Duplex, Limits, LinkFunction, LinkRequest, Payload,
-    RemoteLink, Serve,
+    BoxFuture, CallContext, Client, Connect, Duplex, HandleRef, Limits, LinkFunction, LinkRequest,
+    Payload, RemoteLink, Serve,
 };
 use target::{ArcTarget, Target};
 
@@ -89,6 +97,16 @@ pub(crate) struct Pair {
     pub(crate) server: JoinSet<()>,
     pub(crate) connections: Arc<Mutex<Vec<Arc<Connection>>>>,
     pub(crate) stop: watch::Sender<bool>,
+    running: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+/// Ends connections when the server is killed.
+struct AbortAll(Arc<Mutex<Vec<JoinHandle<()>>>>);
+
+impl Drop for AbortAll {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().iter().for_each(JoinHandle::abort);
+    }
 }
 
 impl Pair {
@@ -101,18 +119,19 @@ impl Pair {
         let target = Target::new();
         let (stop, stopped) = watch::channel(false);
         let connections: Arc<Mutex<Vec<_>>> = Arc::default();
+        let running: Arc<Mutex<Vec<JoinHandle<()>>>> = Arc::default();
         let mut tasks = JoinSet::new();
         tasks.spawn({
-            let (serve, connections): (Arc<dyn Serve>, _) =
-                (Arc::new(ArcTarget(target.clone())), connections.clone());
+            let serve: Arc<dyn Serve> = Arc::new(ArcTarget(target.clone()));
+            let (connections, running) = (connections.clone(), AbortAll(running.clone()));
             async move {
-                let mut running = JoinSet::new();
                 while let Some(duplex) = rx.recv().await {
                     let begun = Core::begin(duplex, Side::Server, &server).await;
                     let Ok((core, inbox)) = begun else { continue };
                     let connection = Connection::new(core, serve.clone());
                     connections.lock().unwrap().push(connection.clone());
-                    running.spawn(connection.run(inbox, stopped.clone()));
+                    let task = tokio::spawn(connection.run(inbox, stopped.clone()));
+                    running.0.lock().unwrap().push(task);
                 }
             }
         });
@@ -122,6 +141,7 @@ impl Pair {
             server: tasks,
             connections,
             stop,
+            running,
         }
     }
 
@@ -134,10 +154,150 @@ impl Pair {
         self.connections.lock().unwrap().last().unwrap().clone()
     }
 
-    /// Kills the server's side of all connections.
+    /// Kills the server.
     pub(crate) async fn kill(&mut self) {
         self.server.shutdown().await;
     }
+
+    /// Ends all connections there are; the server goes on.
+    pub(crate) async fn drop_connections(&self) {
+        let running = std::mem::take(&mut *self.running.lock().unwrap());
+        for connection in running {
+            connection.abort();
+            _ = connection.await;
+        }
+    }
+}
+
+/// A server that is fed bytes by hand, and what it answers.
+pub(crate) struct Raw {
+    pub(crate) stream: DuplexStream,
+    pub(crate) target: Arc<Target>,
+    inbox: Vec<u8>,
+    _server: JoinSet<()>,
+}
+
+impl Raw {
+    /// A server that nothing was said to yet.
+    pub(crate) fn new(limits: Limits) -> Self {
+        let (stream, theirs) = tokio::io::duplex(1 << 20);
+        let target = Target::new();
+        let serve = Arc::new(ArcTarget(target.clone()));
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let begun = Core::begin(Duplex::of(theirs), Side::Server, &limits).await;
+            if let Ok((core, inbox)) = begun {
+                let (_stop, stopped) = watch::channel(false);
+                Connection::new(core, serve).run(inbox, stopped).await;
+            }
+        });
+        Self {
+            stream,
+            target,
+            inbox: Vec::new(),
+            _server: server,
+        }
+    }
+
+    /// A server that link 0 was made with.
+    pub(crate) async fn linked() -> Self {
+        Self::linked_with(Limits::default()).await
+    }
+
+    pub(crate) async fn linked_with(limits: Limits) -> Self {
+        let mut raw = Self::new(limits);
+        let mut out = Vec::new();
+        hello::put(&mut out, &Limits::default());
+        request().put(&mut out, 0).unwrap();
+        raw.send(&out).await;
+        assert_eq!(raw.frame().await.unwrap().0.kind, Kind::Hello as u8);
+        assert_eq!(raw.frame().await.unwrap().0.kind, Kind::Linked as u8);
+        raw
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        // A server that has hung up says why in what can be read.
+        _ = self.stream.write_all(bytes).await;
+    }
+
+    pub(crate) async fn write(&mut self, kind: Kind, flags: u8, id: u32, body: &[u8]) {
+        let mut out = Vec::new();
+        frame::write(&mut out, kind, flags, id, |b| b.extend_from_slice(body));
+        self.send(&out).await;
+    }
+
+    /// Calls a function in session 0 of link 0.
+    pub(crate) async fn call(&mut self, id: u32, function: usize, bytes: &[u8]) {
+        let body = call_body(function, 0, &[], bytes);
+        self.write(Kind::Call, 0, id, &body).await;
+    }
+
+    /// The next frame; `None` at the end.
+    pub(crate) async fn frame(&mut self) -> Option<(Header, Vec<u8>)> {
+        let next = async {
+            loop {
+                if let Some((head, rest)) = self.inbox.split_first_chunk::<HEADER>() {
+                    let header = Header::read(head);
+                    let len = header.len as usize;
+                    if rest.len() >= len {
+                        let body = rest[..len].to_vec();
+                        self.inbox.drain(..HEADER + len);
+                        return Some((header, body));
+                    }
+                }
+                if self.stream.read_buf(&mut self.inbox).await.unwrap_or(0) == 0 {
+                    return None;
+                }
+            }
+        };
+        timeout(AGES, next).await.expect("it hangs")
+    }
+
+    /// The failure that ends a call.
+    pub(crate) async fn failure(&mut self, id: u32) -> Failure {
+        let (header, body) = self.frame().await.unwrap();
+        assert_eq!((header.kind, header.id), (Kind::Fail as u8, id));
+        match Frame::read(&header, &body).unwrap() {
+            Frame::Fail(why) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The good-bye that ends the connection.
+    pub(crate) async fn goodbye(&mut self) -> (Parting, String) {
+        let mut last = None;
+        while let Some((header, body)) = self.frame().await {
+            if header.kind == Kind::Goodbye as u8 {
+                last = Some((header, body));
+            }
+        }
+        let (header, body) = last.expect("a good-bye");
+        match Frame::read(&header, &body).unwrap() {
+            Frame::Goodbye(parting, text) => (parting, text),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The body of a CALL on link 0.
+pub(crate) fn call_body(
+    function: usize,
+    session: u32,
+    handles: &[HandleRef],
+    bytes: &[u8],
+) -> Vec<u8> {
+    let head = CallHead {
+        link: 0,
+        function: function as u32,
+        session,
+        remaining: AGES,
+        trace: None,
+    };
+    let mut body = Vec::new();
+    head.put(&mut body);
+    frame::put_refs(&mut body, handles, &[]);
+    body.extend_from_slice(bytes);
+    body
 }
 
 /// Waits until something is so; fails if it never is.

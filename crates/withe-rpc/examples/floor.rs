@@ -1,0 +1,287 @@
+//! What the protocol costs over a Unix socket, beside what the socket costs by itself, in one run:
+//!
+//! ```text
+//! cargo run --release -p withe-rpc --example floor
+//! ```
+//!
+//! Both sides are threads with a runtime of one thread each. The floor is a ping-pong of as many bytes as
+//! the protocol's frames have; with many callers each has a connection of its own.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener as Listener, UnixStream};
+use tokio::runtime::Builder;
+use withe_rpc::unix::{UnixConnector, UnixListener};
+use withe_rpc::{
+    BoxFuture, CallContext, CallError, Client, Limits, LinkFunction, LinkRequest, Payload, Serve,
+    ServedLink, ServedSession, Session, serve,
+};
+
+/// Bytes of a small call's parameters and results; with a frame's head, about 100.
+const SMALL: usize = 80;
+
+/// Bytes of a small call's frame.
+const SMALL_FRAME: usize = 100;
+
+/// How often each measurement is repeated; the best counts, for the machine has other things to do.
+const ROUNDS: usize = 5;
+
+struct Echo;
+
+impl Serve for Echo {
+    fn link(&self, _: LinkRequest) -> Result<Arc<dyn ServedLink>, CallError> {
+        Ok(Arc::new(Echo))
+    }
+}
+
+impl ServedLink for Echo {
+    fn session(&self) -> Arc<dyn ServedSession> {
+        Arc::new(Echo)
+    }
+}
+
+impl ServedSession for Echo {
+    fn call(
+        self: Arc<Self>,
+        function: usize,
+        params: Payload,
+        _: CallContext,
+    ) -> BoxFuture<'static, Result<Payload, CallError>> {
+        Box::pin(async move {
+            if function == 1 {
+                // Takes the spawned way.
+                tokio::task::yield_now().await;
+            }
+            Ok(params)
+        })
+    }
+
+    fn drop_handle(self: Arc<Self>, _: u32) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be made")
+}
+
+/// Runs a server in a thread of its own for as long as the process lives.
+fn start<F: Future<Output = ()>>(server: impl FnOnce() -> F + Send + 'static) {
+    std::thread::spawn(move || runtime().block_on(server()));
+    std::thread::sleep(Duration::from_millis(50));
+}
+
+/// Answers as many bytes as come in one piece.
+async fn bare_server(path: PathBuf, size: usize) {
+    let listener = Listener::bind(path).expect("the socket can be made");
+    while let Ok((mut stream, _)) = listener.accept().await {
+        tokio::spawn(async move {
+            let mut buffer = vec![0; size];
+            while stream.read_exact(&mut buffer).await.is_ok() {
+                if stream.write_all(&buffer).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+async fn bare_call(stream: &mut UnixStream, buffer: &mut [u8]) {
+    stream.write_all(buffer).await.expect("the server is there");
+    stream
+        .read_exact(buffer)
+        .await
+        .expect("the server is there");
+}
+
+fn context() -> CallContext {
+    CallContext {
+        deadline: Instant::now() + Duration::from_secs(30),
+        trace: None,
+    }
+}
+
+async fn call(session: &Session, function: usize, bytes: Vec<u8>) -> Vec<u8> {
+    let params = Payload {
+        bytes,
+        ..Payload::default()
+    };
+    let result = session.call(function, params, context()).await;
+    result.expect("the server is there").bytes
+}
+
+fn session(path: &Path) -> Session {
+    let client = Client::new(Arc::new(UnixConnector::new(path)), Limits::default());
+    let functions = vec![LinkFunction::default(); 2];
+    let request = LinkRequest {
+        functions,
+        ..LinkRequest::default()
+    };
+    client.link(request).session()
+}
+
+/// The median of what `n` rounds of `f` take, in microseconds.
+async fn median(n: usize, mut f: impl AsyncFnMut()) -> f64 {
+    let mut times = Vec::with_capacity(n);
+    for _ in 0..n {
+        let start = Instant::now();
+        f().await;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    times[n / 2].as_secs_f64() * 1e6
+}
+
+async fn small(path: &Path, function: usize) -> f64 {
+    let session = session(path);
+    call(&session, function, vec![0; SMALL]).await;
+    median(20_000, async || {
+        call(&session, function, vec![0; SMALL]).await;
+    })
+    .await
+}
+
+async fn small_floor(path: &Path) -> f64 {
+    let mut stream = UnixStream::connect(path).await.expect("it is there");
+    let mut buffer = vec![0; SMALL_FRAME];
+    median(20_000, async || bare_call(&mut stream, &mut buffer).await).await
+}
+
+const CALLERS: usize = 64;
+const CALLS: usize = 2_000;
+
+/// Calls a second.
+async fn many(path: &Path, function: usize) -> f64 {
+    let session = Arc::new(session(path));
+    call(&session, function, vec![0; SMALL]).await;
+    let start = Instant::now();
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..CALLERS {
+        let session = session.clone();
+        callers.spawn(async move {
+            for _ in 0..CALLS {
+                call(&session, function, vec![0; SMALL]).await;
+            }
+        });
+    }
+    callers.join_all().await;
+    (CALLERS * CALLS) as f64 / start.elapsed().as_secs_f64()
+}
+
+async fn many_floor(path: &Path) -> f64 {
+    let mut callers = tokio::task::JoinSet::new();
+    let mut streams = Vec::new();
+    for _ in 0..CALLERS {
+        streams.push(UnixStream::connect(path).await.expect("it is there"));
+    }
+    let start = Instant::now();
+    for mut stream in streams {
+        callers.spawn(async move {
+            let mut buffer = vec![0; SMALL_FRAME];
+            for _ in 0..CALLS {
+                bare_call(&mut stream, &mut buffer).await;
+            }
+        });
+    }
+    callers.join_all().await;
+    (CALLERS * CALLS) as f64 / start.elapsed().as_secs_f64()
+}
+
+const LARGE: usize = 1 << 20;
+
+/// Megabytes a second, one way: there and back count as two.
+async fn large(path: &Path) -> f64 {
+    let session = session(path);
+    let mut bytes = vec![1; LARGE];
+    bytes = call(&session, 0, bytes).await;
+    let micros = median(200, async || {
+        bytes = call(&session, 0, std::mem::take(&mut bytes)).await;
+    })
+    .await;
+    2.0 * LARGE as f64 / micros
+}
+
+async fn large_floor(path: &Path) -> f64 {
+    let mut stream = UnixStream::connect(path).await.expect("it is there");
+    let mut buffer = vec![1; LARGE];
+    let micros = median(200, async || bare_call(&mut stream, &mut buffer).await).await;
+    2.0 * LARGE as f64 / micros
+}
+
+fn main() {
+    let folder = std::env::temp_dir().join(format!("withe-floor-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("the folder can be made");
+    let (bare, bare_large, rpc) = (
+        folder.join("bare"),
+        folder.join("bare-large"),
+        folder.join("rpc"),
+    );
+    let path = bare.clone();
+    start(|| bare_server(path, SMALL_FRAME));
+    let path = bare_large.clone();
+    start(|| bare_server(path, LARGE));
+    let path = rpc.clone();
+    start(|| async {
+        let listener = UnixListener::bind(path).await.expect("it can be made");
+        serve(
+            listener,
+            Arc::new(Echo),
+            Limits::default(),
+            std::future::pending(),
+        )
+        .await;
+    });
+
+    let mut best = [[f64::NAN; 2]; 4];
+    for _ in 0..ROUNDS {
+        let run = [
+            [
+                runtime().block_on(small_floor(&bare)),
+                runtime().block_on(small(&rpc, 0)),
+            ],
+            [
+                runtime().block_on(small_floor(&bare)),
+                runtime().block_on(small(&rpc, 1)),
+            ],
+            [
+                runtime().block_on(many_floor(&bare)),
+                runtime().block_on(many(&rpc, 0)),
+            ],
+            [
+                runtime().block_on(large_floor(&bare_large)),
+                runtime().block_on(large(&rpc)),
+            ],
+        ];
+        for (row, (best, run)) in best.iter_mut().zip(run).enumerate() {
+            for (best, run) in best.iter_mut().zip(run) {
+                *best = if row < 2 {
+                    best.min(run)
+                } else {
+                    best.max(run)
+                };
+            }
+        }
+    }
+    let rows = [
+        ("small call, p50, us", "at most 2"),
+        ("small call that waits, p50, us", ""),
+        ("64 callers, calls/s", "at least 1"),
+        ("1 MiB there and back, MB/s", "at least 0.6"),
+    ];
+    println!("| | floor | protocol | ratio | goal |\n|---|---|---|---|---|");
+    for ((what, goal), [floor, protocol]) in rows.into_iter().zip(best) {
+        println!(
+            "| {what} | {floor:.1} | {protocol:.1} | {:.2} | {goal} |",
+            protocol / floor
+        );
+    }
+    // What is left of it is in a folder for such things.
+    _ = std::fs::remove_dir_all(&folder);
+}

@@ -1,0 +1,244 @@
+//! Peers that are broken or mean harm: they get an error, and the server goes on.
+
+use proptest::prelude::*;
+use tokio::io::AsyncWriteExt;
+
+use super::target::{ECHO, HANG, MAKE, NOTE};
+use super::{Raw, call_body, request, until};
+use crate::frame::{self, Failure, Kind, Parting, flag};
+use crate::{CallError, HandleRef, Limits, StreamKind, hello};
+
+#[tokio::test]
+async fn frames_of_later_versions_are_skipped() {
+    let mut raw = Raw::linked().await;
+    let mut out = Vec::new();
+    frame::write(&mut out, Kind::Ping, 0, 5, |b| {
+        b.extend_from_slice(b"unknown")
+    });
+    out[4] = 200;
+    raw.send(&out).await;
+    raw.write(Kind::Ping, 0xff, 7, b"more than there was").await;
+    let (header, _) = raw.frame().await.unwrap();
+    assert_eq!((header.kind, header.id), (Kind::Pong as u8, 7));
+}
+
+#[tokio::test]
+async fn what_breaks_the_protocol_ends_the_connection() {
+    let call = call_body(HANG, 0, &[], &[]);
+    for (what, frames) in [
+        (
+            "a call's number is in use",
+            vec![(Kind::Call, 0, 0, call.clone()); 2],
+        ),
+        (
+            "only a server answers",
+            vec![(Kind::Return, 0, 0, vec![0, 0])],
+        ),
+        ("cut short", vec![(Kind::Call, 0, 0, call[..2].to_vec())]),
+        (
+            "more handles than bytes",
+            vec![(Kind::Payload, 0, 0, vec![0xff, 0xff, 3])],
+        ),
+        (
+            "a link's number is in use",
+            vec![(Kind::Link, 0, 0, vec![0; 6])],
+        ),
+        ("no request", vec![(Kind::Link, 0, 1, vec![1])]),
+        (
+            "mixed requests",
+            vec![
+                (Kind::Link, flag::MORE, 1, vec![0]),
+                (Kind::Link, 0, 2, vec![0]),
+            ],
+        ),
+    ] {
+        let mut raw = Raw::linked().await;
+        for (kind, flags, id, body) in frames {
+            raw.write(kind, flags, id, &body).await;
+        }
+        let (parting, text) = raw.goodbye().await;
+        assert_eq!(parting, Parting::Protocol, "{what}: {text}");
+        until("its calls end", || raw.target.running() == 0).await;
+        until("its sessions end", || raw.target.sessions() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn limits_fail_what_exceeds_them_and_nothing_else() {
+    let limits = Limits {
+        payload: 100,
+        calls: 2,
+        sessions: 1,
+        links: 1,
+        ..Limits::default()
+    };
+    let mut raw = Raw::linked_with(limits).await;
+    let is_exhausted = |why| matches!(why, Failure::Error(CallError::Exhausted(_)));
+    raw.call(0, HANG, &[]).await;
+    raw.call(2, NOTE, &[]).await;
+    assert!(is_exhausted(raw.failure(2).await));
+    let body = call_body(NOTE, 1, &[], &[]);
+    raw.write(Kind::Call, 0, 1, &body).await;
+    assert!(is_exhausted(raw.failure(1).await));
+    let body = call_body(NOTE, 0, &[], &[1; 60]);
+    raw.write(Kind::Call, flag::MORE, 1, &body).await;
+    raw.write(Kind::Payload, 0, 1, &[&[0, 0][..], &[1; 60]].concat())
+        .await;
+    assert!(is_exhausted(raw.failure(1).await));
+    let mut out = Vec::new();
+    request().put(&mut out, 1).unwrap();
+    raw.send(&out).await;
+    let (header, _) = raw.frame().await.unwrap();
+    assert_eq!((header.kind, header.id), (Kind::Refused as u8, 1));
+    raw.call(1, ECHO, &[1; 100]).await;
+    let (header, _) = raw.frame().await.unwrap();
+    assert_eq!((header.kind, header.id), (Kind::Return as u8, 1));
+}
+
+#[tokio::test]
+async fn unfinished_payloads_are_bounded_together() {
+    let limits = Limits {
+        unfinished: 100_000,
+        ..Limits::default()
+    };
+    let mut raw = Raw::linked_with(limits).await;
+    let body = call_body(NOTE, 0, &[], &[1; 60_000]);
+    raw.write(Kind::Call, flag::MORE, 0, &body).await;
+    raw.write(Kind::Call, flag::MORE, 1, &body).await;
+    let why = raw.failure(1).await;
+    assert!(matches!(why, Failure::Error(CallError::Exhausted(_))));
+    raw.write(Kind::Cancel, 0, 0, &[]).await;
+    assert_eq!(raw.failure(0).await, Failure::Cancelled);
+    raw.write(Kind::Call, flag::MORE, 1, &body).await;
+    raw.write(Kind::Payload, 0, 1, &[0, 0]).await;
+    let (header, _) = raw.frame().await.unwrap();
+    assert_eq!((header.kind, header.id), (Kind::Return as u8, 1));
+}
+
+#[tokio::test]
+async fn who_takes_no_answers_is_not_asked_for_more_memory() {
+    let limits = Limits {
+        queue: 10_000,
+        ..Limits::default()
+    };
+    let mut raw = Raw::linked_with(limits).await;
+    // Pings without end, whose answers nobody reads: the server stops reading.
+    let mut pings = Vec::new();
+    for id in 0..10_000 {
+        frame::write(&mut pings, Kind::Ping, 0, id, |_| {});
+    }
+    let flood = async {
+        for _ in 0..100 {
+            if raw.stream.write_all(&pings).await.is_err() {
+                return;
+            }
+        }
+    };
+    let flooded = tokio::time::timeout(std::time::Duration::from_millis(300), flood).await;
+    // It was stopped: by a server that does not read, or that hung up.
+    assert!(flooded.is_err() || raw.goodbye().await.0 == Parting::Exhausted);
+}
+
+/// Frames of a conversation that makes sense.
+fn conversation() -> Vec<u8> {
+    let mut out = Vec::new();
+    hello::put(&mut out, &Limits::default());
+    request().put(&mut out, 0).unwrap();
+    let mut write = |kind, flags, id, body: &[u8]| {
+        frame::write(&mut out, kind, flags, id, |b| b.extend_from_slice(body));
+    };
+    write(Kind::Call, 0, 0, &call_body(MAKE, 0, &[], &[3]));
+    write(
+        Kind::Call,
+        flag::MORE,
+        1,
+        &call_body(ECHO, 0, &[], b"first"),
+    );
+    write(Kind::Payload, flag::MORE, 1, b"\0\0second");
+    write(Kind::Payload, 0, 1, b"\0\0third");
+    write(Kind::Call, 0, 2, &call_body(HANG, 1, &[], b""));
+    let lent = [
+        HandleRef { id: 1, own: false },
+        HandleRef { id: 2, own: true },
+    ];
+    write(Kind::Call, 0, 3, &call_body(NOTE, 0, &lent, b"x"));
+    write(Kind::Drop, 0, 0, &[2, 1, 3]);
+    let mut streams = call_body(ECHO, 0, &[], &[]);
+    streams.truncate(streams.len() - 1);
+    streams.push(3);
+    for (kind, id) in [
+        (StreamKind::Bytes, 1),
+        (StreamKind::Items, 3),
+        (StreamKind::Signal, 5),
+    ] {
+        streams.extend_from_slice(&[kind.code(), id]);
+    }
+    write(Kind::Call, 0, 4, &streams);
+    write(Kind::Data, 0, 1, b"\x05\0\0bytes");
+    write(Kind::Data, flag::MORE, 3, b"\x02\0\0ite");
+    write(Kind::Data, flag::END, 3, b"\x00\0\0ms");
+    write(Kind::Credit, 0, 0, &[100]);
+    write(Kind::Close, 0, 2, &[]);
+    write(Kind::Failed, 0, 1, &[1, 0]);
+    write(Kind::Cancel, 0, 2, &[]);
+    write(Kind::SessionEnd, 0, 0, &[]);
+    write(Kind::Ping, 0, 0, &[]);
+    write(Kind::Unlink, 0, 0, &[]);
+    write(Kind::Goodbye, 0, 0, &[0, 0]);
+    out
+}
+
+/// Lets a server read all that, and waits until it has ended the connection.
+fn survives(bytes: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut raw = Raw::new(Limits::default());
+        raw.send(bytes).await;
+        _ = raw.stream.shutdown().await;
+        while raw.frame().await.is_some() {}
+        until("its calls end", || raw.target.running() == 0).await;
+        until("its sessions end", || raw.target.sessions() == 0).await;
+    });
+}
+
+#[test]
+fn a_conversation_that_makes_sense_is_understood() {
+    survives(&conversation());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+        let mut out = Vec::new();
+        hello::put(&mut out, &Limits::default());
+        out.extend(bytes.iter());
+        survives(&bytes);
+        survives(&out);
+    }
+
+    #[test]
+    fn damaged_conversations_are_survived(
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+        cut in any::<prop::sample::Index>(),
+        twice in any::<bool>(),
+    ) {
+        let mut bytes = conversation();
+        for (at, with) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = with;
+        }
+        if twice {
+            let from = cut.index(bytes.len());
+            let tail = bytes[from..].to_vec();
+            bytes.extend(tail);
+        } else {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        survives(&bytes);
+    }
+}

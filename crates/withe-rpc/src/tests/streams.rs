@@ -1,0 +1,298 @@
+//! Streams and futures, in both directions.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use super::target::{ECHO, HANG, TRAP};
+use super::{Pair, Raw, call_body, context, payload, until};
+use crate::frame::{Kind, Parting, flag};
+use crate::{CallError, Chunk, Payload, PipeReader, PipeWriter, Session, StreamKind, pipe};
+
+fn with(streams: Vec<PipeReader>) -> Payload {
+    Payload {
+        streams,
+        ..Payload::default()
+    }
+}
+
+async fn demand(writer: &mut PipeWriter) -> Option<usize> {
+    poll_fn(|cx| writer.poll_demand(cx)).await.ok()
+}
+
+async fn next(reader: &mut PipeReader) -> Option<Result<Chunk, CallError>> {
+    poll_fn(|cx| reader.poll_chunk(cx, 1)).await
+}
+
+/// Has the target give a stream back.
+async fn echoed(session: &Session, reader: PipeReader) -> PipeReader {
+    let call = session.call(ECHO, with(vec![reader]), context());
+    call.await.unwrap().streams.pop().unwrap()
+}
+
+/// Writes `total` bytes, as many at a time as are wanted but not more than `most`.
+async fn write_bytes(mut writer: PipeWriter, total: usize, most: usize) {
+    let mut written = 0;
+    while written < total {
+        let Some(n) = demand(&mut writer).await else {
+            return;
+        };
+        let n = n.min(most).min(total - written);
+        let bytes = (written..written + n)
+            .map(|i| (i % 251) as u8)
+            .collect::<Vec<_>>();
+        if writer
+            .send(Chunk {
+                count: n,
+                payload: payload(bytes),
+            })
+            .is_err()
+        {
+            return;
+        }
+        written += n;
+    }
+    writer.finish();
+}
+
+fn items(n: usize, each: usize) -> Chunk {
+    Chunk {
+        count: n,
+        payload: payload(vec![9; n * each]),
+    }
+}
+
+#[tokio::test]
+async fn bytes_go_there_and_back_in_order() {
+    let pair = Pair::new();
+    let session = pair.link().session();
+    for (total, most) in [(0, 1), (1, 1), (1_000, 10), (3_000_000, usize::MAX)] {
+        let (writer, reader) = pipe(StreamKind::Bytes, 0);
+        let writing = tokio::spawn(write_bytes(writer, total, most));
+        let mut back = echoed(&session, reader).await;
+        let mut read = 0;
+        while let Some(chunk) = next(&mut back).await {
+            let chunk = chunk.unwrap();
+            assert_eq!(chunk.count, chunk.payload.bytes.len());
+            for byte in chunk.payload.bytes {
+                assert_eq!(byte, (read % 251) as u8);
+                read += 1;
+            }
+        }
+        assert_eq!(read, total);
+        writing.await.unwrap();
+    }
+    until("none is left", || {
+        pair.client.counts() == Some([1, 1, 0, 0])
+    })
+    .await;
+    until("none is left", || {
+        pair.connection().counts() == [1, 1, 0, 0, 0]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_kind_crosses_with_all_its_elements() {
+    let pair = Pair::new();
+    let session = pair.link().session();
+    for (kind, chunks) in [
+        // The second has more elements than were asked for; the third goes in several frames.
+        (
+            StreamKind::Items,
+            vec![items(3, 5), items(1_000, 3), items(1, 300_000), items(2, 0)],
+        ),
+        (StreamKind::Units, vec![items(5_000, 0)]),
+        (StreamKind::Future, vec![items(1, 200_000)]),
+        (StreamKind::Signal, vec![items(1, 0)]),
+    ] {
+        let (mut writer, reader) = pipe(kind, 10_000);
+        let expected: (usize, usize) = chunks
+            .iter()
+            .map(|c| (c.count, c.payload.bytes.len()))
+            .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        for chunk in chunks {
+            writer.send(chunk).unwrap();
+        }
+        writer.finish();
+        let mut back = echoed(&session, reader).await;
+        assert_eq!(back.kind(), kind);
+        let mut seen = (0, 0);
+        while let Some(chunk) = next(&mut back).await {
+            let chunk = chunk.unwrap();
+            seen = (seen.0 + chunk.count, seen.1 + chunk.payload.bytes.len());
+        }
+        assert_eq!(seen, expected, "{kind:?}");
+    }
+    until("none is left", || {
+        pair.client.counts() == Some([1, 1, 0, 0])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_a_writer_beyond_what_is_read() {
+    let pair = Pair::new();
+    let session = pair.link().session();
+    let (mut writer, reader) = pipe(StreamKind::Bytes, 0);
+    let mut back = echoed(&session, reader).await;
+    let mut written = 0;
+    // Both ways have their windows; behind them it stops.
+    let blocked = loop {
+        tokio::select! {
+            biased;
+            wanted = demand(&mut writer) => {
+                let n = wanted.unwrap().min(10_000);
+                writer.send(Chunk { count: n, payload: payload(vec![0; n]) }).unwrap();
+                written += n;
+            }
+            () = tokio::time::sleep(std::time::Duration::from_millis(100)) => break written,
+        }
+    };
+    assert!((256 << 10..=1 << 20).contains(&blocked), "{blocked}");
+    // A future is not even begun before somebody wants it.
+    let (mut writer, reader) = pipe(StreamKind::Future, 0);
+    let mut future = echoed(&session, reader).await;
+    let wanted = poll_fn(|cx| Poll::Ready(writer.poll_demand(cx).is_ready())).await;
+    assert!(!wanted);
+    let (read, ()) = tokio::join!(next(&mut future), async {
+        demand(&mut writer).await.unwrap();
+        writer.send(items(1, 1)).unwrap();
+    });
+    read.unwrap().unwrap();
+    assert!(next(&mut back).await.unwrap().unwrap().count > 0);
+}
+
+#[tokio::test]
+async fn ends_reach_the_other_side() {
+    let pair = Pair::new();
+    let session = pair.link().session();
+    // The reader has enough.
+    let (mut writer, reader) = pipe(StreamKind::Bytes, 0);
+    drop(echoed(&session, reader).await);
+    while let Some(n) = demand(&mut writer).await {
+        if writer.send(items(n, 1)).is_err() {
+            break;
+        }
+    }
+    // The writer fails.
+    let (mut writer, reader) = pipe(StreamKind::Items, 1);
+    writer.send(items(1, 1)).unwrap();
+    writer.fail(CallError::Trap("half way".into()));
+    let mut back = echoed(&session, reader).await;
+    assert_eq!(next(&mut back).await.unwrap().unwrap().count, 1);
+    let e = next(&mut back).await.unwrap();
+    assert_eq!(e.unwrap_err(), CallError::Trap("half way".into()));
+    // The call that carries it fails.
+    let (mut writer, reader) = pipe(StreamKind::Bytes, 0);
+    let e = session.call(TRAP, with(vec![reader]), context()).await;
+    assert!(e.is_err());
+    assert_eq!(demand(&mut writer).await, None);
+    until("none is left", || {
+        pair.client.counts() == Some([1, 1, 0, 0])
+    })
+    .await;
+    until("none is left", || {
+        pair.connection().counts() == [1, 1, 0, 0, 0]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn streams_in_streams() {
+    let pair = Pair::new();
+    let session = pair.link().session();
+    let (mut inner_writer, inner) = pipe(StreamKind::Bytes, 10);
+    inner_writer.send(items(3, 1)).unwrap();
+    inner_writer.finish();
+    let (mut writer, reader) = pipe(StreamKind::Items, 1);
+    let chunk = Chunk {
+        count: 1,
+        payload: Payload {
+            streams: vec![inner],
+            ..payload([0])
+        },
+    };
+    writer.send(chunk).unwrap();
+    writer.finish();
+    let mut back = echoed(&session, reader).await;
+    let mut chunk = next(&mut back).await.unwrap().unwrap();
+    let mut inner = chunk.payload.streams.pop().unwrap();
+    assert_eq!(next(&mut inner).await.unwrap().unwrap().count, 3);
+    assert!(next(&mut inner).await.is_none());
+    assert!(next(&mut back).await.is_none());
+    until("none is left", || {
+        pair.client.counts() == Some([1, 1, 0, 0])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn streams_end_with_their_session() {
+    let pair = Pair::new();
+    let session = pair.link().session();
+    let (mut writer, reader) = pipe(StreamKind::Bytes, 0);
+    let mut back = echoed(&session, reader).await;
+    drop(session);
+    let e = next(&mut back).await.unwrap();
+    assert!(matches!(e, Err(CallError::Unreachable(_))), "{e:?}");
+    assert_eq!(demand(&mut writer).await, None);
+    until("none is left", || pair.client.counts().unwrap()[3] == 0).await;
+    until("none is left", || pair.connection().counts()[3] == 0).await;
+}
+
+#[tokio::test]
+async fn a_server_that_dies_fails_streams_and_calls() {
+    let mut pair = Pair::new();
+    let session = pair.link().session();
+    let (mut writer, reader) = pipe(StreamKind::Bytes, 0);
+    let mut back = echoed(&session, reader).await;
+    demand(&mut writer).await.unwrap();
+    let call = session.call(HANG, Payload::default(), context());
+    let (e, ()) = tokio::join!(call, async {
+        until("it runs", || pair.target.running() == 1).await;
+        pair.kill().await;
+    });
+    let Err(CallError::Unreachable(text)) = e else {
+        panic!("{e:?}")
+    };
+    assert!(
+        text.contains("whether the call took place is not known"),
+        "{text}"
+    );
+    let e = next(&mut back).await.unwrap();
+    assert!(matches!(e, Err(CallError::Unreachable(_))), "{e:?}");
+    while let Some(n) = demand(&mut writer).await {
+        _ = writer.send(items(n, 1));
+    }
+}
+
+#[tokio::test]
+async fn more_than_was_asked_for_ends_the_connection() {
+    // Streams written by the client have odd numbers.
+    for (what, frames) in [
+        ("no credit", vec![(Kind::Data, 0, 1u32, vec![1, 0, 0, 7])]),
+        ("no such stream", vec![(Kind::Data, 0, 3, vec![0, 0, 0])]),
+        ("of the other side", vec![(Kind::Data, 0, 2, vec![0, 0, 0])]),
+        ("no such stream", vec![(Kind::Credit, 0, 0, vec![1])]),
+        ("no such stream", vec![(Kind::Close, 0, 0, vec![])]),
+        (
+            "ended twice",
+            vec![
+                (Kind::Failed, 0, 1, vec![1, 0]),
+                (Kind::Data, flag::END, 1, vec![0, 0, 0]),
+            ],
+        ),
+    ] {
+        let mut raw = Raw::linked().await;
+        // A future, which nothing is asked of before it is wanted.
+        let mut body = call_body(HANG, 0, &[], &[]);
+        body.truncate(body.len() - 1);
+        body.extend_from_slice(&[1, StreamKind::Future.code(), 1]);
+        raw.write(Kind::Call, 0, 0, &body).await;
+        for (kind, flags, id, body) in frames {
+            raw.write(kind, flags, id, &body).await;
+        }
+        let (parting, text) = raw.goodbye().await;
+        assert_eq!(parting, Parting::Protocol, "{what}: {text}");
+    }
+}
