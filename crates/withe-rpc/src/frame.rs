@@ -433,3 +433,166 @@ pub(crate) fn put_goodbye(out: &mut Vec<u8>, parting: Parting, text: &str) {
         put_text(body, text);
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame as it is on the wire, and as it is read.
+    fn check(kind: Kind, flags: u8, body: impl FnOnce(&mut Vec<u8>), expected: &Frame<'_>) {
+        let mut out = Vec::new();
+        write(&mut out, kind, flags, 0x0102_0304, body);
+        let (head, body) = out.split_first_chunk::<HEADER>().unwrap();
+        let header = Header::read(head);
+        assert_eq!((header.len as usize, header.id), (body.len(), 0x0102_0304));
+        assert_eq!(Frame::read(&header, body).as_ref(), Ok(expected));
+        // Cut anywhere it is an error, or it is another frame; never more than that.
+        for n in 0..body.len() {
+            let cut = Frame::read(&header, &body[..n]);
+            assert_ne!(cut.as_ref(), Ok(expected), "{kind:?}, {n} bytes");
+        }
+    }
+
+    fn part() -> (Vec<HandleRef>, Vec<StreamRef>) {
+        let handles = vec![
+            HandleRef {
+                id: u32::MAX,
+                own: true,
+            },
+            HandleRef { id: 0, own: false },
+        ];
+        let streams = vec![StreamRef {
+            kind: StreamKind::Items,
+            id: u32::MAX,
+        }];
+        (handles, streams)
+    }
+
+    #[test]
+    fn frames_with_payloads_round_trip() {
+        let part_of = |bytes| {
+            let (handles, streams) = part();
+            Part {
+                handles,
+                streams,
+                bytes,
+            }
+        };
+        let put = |out: &mut Vec<u8>| {
+            let (handles, streams) = part();
+            put_refs(out, &handles, &streams);
+            out.extend_from_slice(b"values");
+        };
+        for trace in [
+            None,
+            Some(TraceContext {
+                trace_id: [1; 16],
+                span_id: [2; 8],
+                flags: 3,
+            }),
+        ] {
+            let head = CallHead {
+                link: 1,
+                function: u32::MAX,
+                session: 300,
+                remaining: Duration::from_secs(30),
+                trace,
+            };
+            let expected = Frame::Call(head.clone(), part_of(b"values"));
+            check(
+                Kind::Call,
+                head.flags(),
+                |out| {
+                    head.put(out);
+                    put(out);
+                },
+                &expected,
+            );
+        }
+        check(Kind::Payload, 0, put, &Frame::Payload(part_of(b"values")));
+        check(Kind::Return, 0, put, &Frame::Return(part_of(b"values")));
+        let data = |out: &mut Vec<u8>| {
+            put_unsigned(out, 77);
+            put(out);
+        };
+        check(Kind::Data, 0, data, &Frame::Data(77, part_of(b"values")));
+    }
+
+    #[test]
+    fn failures_round_trip() {
+        let text = || "why".to_owned();
+        for why in [
+            Failure::Error(CallError::Trap(text())),
+            Failure::Error(CallError::Deadline),
+            Failure::Error(CallError::Unreachable(text())),
+            Failure::Error(CallError::Unlinked(text())),
+            Failure::Error(CallError::TypeMismatch(text())),
+            Failure::Error(CallError::Exhausted(text())),
+            Failure::Error(CallError::Refused(text())),
+            Failure::Cancelled,
+            Failure::Draining,
+        ] {
+            let put = |out: &mut Vec<u8>| why.put(out);
+            check(Kind::Fail, 0, put, &Frame::Fail(why.clone()));
+            check(Kind::Failed, 0, put, &Frame::Failed(why.clone()));
+            check(Kind::Refused, 0, put, &Frame::Refused(why.clone()));
+        }
+        let later = Failure::read(&mut Reader::from_bytes(b"\xc8\x03why")).unwrap();
+        assert!(matches!(later, Failure::Error(CallError::Unreachable(_))));
+    }
+
+    #[test]
+    fn small_frames_round_trip() {
+        for (kind, frame) in [
+            (Kind::Hello, Frame::Hello),
+            (Kind::Ping, Frame::Ping),
+            (Kind::Pong, Frame::Pong),
+            (Kind::Linked, Frame::Linked),
+            (Kind::Unlink, Frame::Unlink),
+            (Kind::Cancel, Frame::Cancel),
+            (Kind::SessionEnd, Frame::SessionEnd),
+            (Kind::Close, Frame::Close),
+        ] {
+            check(kind, 0, |_| {}, &frame);
+        }
+        let put = |out: &mut Vec<u8>| out.extend_from_slice(&[3, 1, 0x80, 1, 7]);
+        check(Kind::Drop, 0, put, &Frame::Drop(vec![1, 128, 7]));
+        let put = |out: &mut Vec<u8>| put_unsigned(out, u64::from(u32::MAX));
+        check(Kind::Credit, 0, put, &Frame::Credit(u32::MAX));
+        let mut out = Vec::new();
+        put_goodbye(&mut out, Parting::Exhausted, "too much");
+        let header = Header::read(out.first_chunk().unwrap());
+        assert_eq!(
+            Frame::read(&header, &out[HEADER..]),
+            Ok(Frame::Goodbye(Parting::Exhausted, "too much".into()))
+        );
+    }
+
+    #[test]
+    fn counts_are_not_trusted() {
+        let header = |kind| Header {
+            len: 0,
+            kind: kind as u8,
+            flags: 0,
+            id: 0,
+        };
+        for (kind, body) in [
+            (Kind::Drop, &b"\xff\xff\xff\xff\x0f\x01"[..]),
+            (Kind::Payload, b"\xff\xff\xff\xff\x0f\x01"),
+            (Kind::Payload, b"\x00\xff\xff\xff\xff\x0f\x01"),
+            (Kind::Payload, b"\x00\x01\x09\x01"),
+            (Kind::Credit, b"\xff\xff\xff\xff\x1f"),
+            (Kind::Fail, b"\x00\x7fshort"),
+        ] {
+            assert!(Frame::read(&header(kind), body).is_err(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        let mut out = Vec::new();
+        put_text(&mut out, &format!("x{}", "é".repeat(MAX_TEXT)));
+        let text = text(&mut Reader::from_bytes(&out)).unwrap();
+        assert_eq!(text.len(), MAX_TEXT - 1);
+    }
+}

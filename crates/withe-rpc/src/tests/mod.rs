@@ -2,6 +2,7 @@
 
 mod calls;
 mod connections;
+mod example;
 mod hostile;
 mod sessions;
 mod streams;
