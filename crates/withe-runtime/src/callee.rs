@@ -8,11 +8,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::WeakSender;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::Accessor;
-use withe_rpc::{CallError, Payload};
+use withe_rpc::{CallError, HandleRef, Payload};
 
 use crate::graph::{ExportFn, Graph};
 use crate::instance::{Instance, no_function, receive};
@@ -39,14 +41,15 @@ impl Callee {
         }
     }
 
+    /// Calls its instance: `payload` holds the parameters, and then the results.
     pub(crate) async fn call(
         &self,
         graph: &Arc<Graph>,
         unit: usize,
         export: &ExportFn,
-        params: Payload,
+        payload: &mut Payload,
         deadline: Instant,
-    ) -> Result<Payload, CallError> {
+    ) -> Result<(), CallError> {
         match self {
             Self::Single(place) => {
                 let mut place = place.lock().await;
@@ -54,24 +57,17 @@ impl Callee {
                     Some(instance) => instance,
                     None => Instance::create(graph, unit, deadline).await?,
                 };
-                let result = instance.call(export, params, deadline).await;
+                let called = instance.call(export, payload, deadline).await;
                 // An error that the callee returned as a value leaves it as it was.
-                if matches!(result, Ok(_) | Err(CallError::Refused(_))) {
+                if matches!(called, Ok(()) | Err(CallError::Refused(_))) {
                     *place = Some(instance);
                 }
-                result
+                called
             }
             Self::Concurrent(place) => {
-                let mut place = place.lock().await;
-                let running = match place.take().filter(Running::goes_on) {
-                    Some(running) => running,
-                    None => Running::start(Instance::create(graph, unit, deadline).await?),
-                };
-                let running = place.insert(running);
-                // In the order in which callers come: the lock is held until the call is queued.
-                let call = running.call(export, params, deadline).await?;
-                drop(place);
-                call.result().await
+                let params = std::mem::take(payload);
+                *payload = Box::pin(queue(place, graph, unit, export, params, deadline)).await?;
+                Ok(())
             }
         }
     }
@@ -111,6 +107,27 @@ impl Callee {
     }
 }
 
+/// Has the instance in `place` make the call beside others.
+async fn queue(
+    place: &Mutex<Option<Running>>,
+    graph: &Arc<Graph>,
+    unit: usize,
+    export: &ExportFn,
+    params: Payload,
+    deadline: Instant,
+) -> Result<Payload, CallError> {
+    let mut place = place.lock().await;
+    let running = match place.take().filter(Running::goes_on) {
+        Some(running) => running,
+        None => Running::start(Instance::create(graph, unit, deadline).await?),
+    };
+    let running = place.insert(running);
+    // In the order in which callers come: the lock is held until the call is queued.
+    let call = running.call(export, params, deadline).await?;
+    drop(place);
+    call.result().await
+}
+
 /// An instance with a task of its own, which ends with this.
 pub(crate) struct Running {
     jobs: mpsc::Sender<Job>,
@@ -131,13 +148,59 @@ enum Job {
     },
 }
 
-/// Where the outcome of a job goes.
-pub(crate) type Reply = oneshot::Sender<Result<Payload, CallError>>;
+/// Where the outcome of a job goes. If nobody waits for it any more, the resources in it are dropped,
+/// as whoever waited would have dropped them.
+pub(crate) struct Reply {
+    to: oneshot::Sender<Result<Payload, CallError>>,
+    jobs: WeakSender<Job>,
+}
+
+impl Reply {
+    pub(crate) fn send(self, result: Result<Payload, CallError>) {
+        if let Err(Ok(unwanted)) = self.to.send(result) {
+            give_back(&self.jobs, unwanted);
+        }
+    }
+}
 
 /// The outcome of a job, to be waited for.
 struct Outcome {
     reply: oneshot::Receiver<Result<Payload, CallError>>,
     failure: watch::Receiver<Option<CallError>>,
+    jobs: WeakSender<Job>,
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        // It may have come, and nobody looked.
+        self.reply.close();
+        if let Ok(Ok(unwanted)) = self.reply.try_recv() {
+            give_back(&self.jobs, unwanted);
+        }
+    }
+}
+
+/// Has the resources dropped that a call returned and nobody took, unless their instance is gone.
+fn give_back(jobs: &WeakSender<Job>, unwanted: Payload) {
+    // Without a runtime the process is ending, and the instance with it.
+    let (Some(jobs), Ok(runtime)) = (jobs.upgrade(), Handle::try_current()) else {
+        return;
+    };
+    if unwanted.handles.is_empty() {
+        return;
+    }
+    runtime.spawn(async move {
+        for HandleRef { id, .. } in unwanted.handles {
+            let (to, _) = oneshot::channel();
+            let reply = Reply {
+                to,
+                jobs: jobs.downgrade(),
+            };
+            if jobs.send(Job::Drop { id, reply }).await.is_err() {
+                return;
+            }
+        }
+    });
 }
 
 impl Running {
@@ -181,9 +244,14 @@ impl Running {
     }
 
     fn outcome(&self) -> (Reply, Outcome) {
-        let (send, reply) = oneshot::channel();
-        let failure = self.failure.clone();
-        (send, Outcome { reply, failure })
+        let (to, reply) = oneshot::channel();
+        let jobs = self.jobs.downgrade();
+        let outcome = Outcome {
+            reply,
+            failure: self.failure.clone(),
+            jobs: jobs.clone(),
+        };
+        (Reply { to, jobs }, outcome)
     }
 
     async fn send(&self, job: Job, mut outcome: Outcome) -> Result<Outcome, CallError> {
@@ -248,8 +316,7 @@ async fn run(mut instance: Box<Instance>, mut jobs: mpsc::Receiver<Job>) -> Call
             Ok(Err(e)) | Err(e) => return instance.failed(e),
         };
         match instance.drop_handle(id).await {
-            // Whoever asked may have gone.
-            Ok(()) => _ = reply.send(Ok(Payload::default())),
+            Ok(()) => reply.send(Ok(Payload::default())),
             Err(e) => return instance.failed(e),
         }
     }
@@ -260,7 +327,7 @@ fn start(
     accessor: &Accessor<State>,
     exports: &wasmtime::component::Instance,
     export: &ExportFn,
-    params: Payload,
+    mut params: Payload,
     deadline: Instant,
     reply: Reply,
 ) -> wasmtime::Result<()> {
@@ -269,14 +336,14 @@ fn start(
         let state = store.data_mut();
         // The one that may take longest decides: the others have timers where they wait.
         state.deadline = state.deadline.max(deadline);
-        let params = receive(&mut store, params)?;
+        let params = receive(&mut store, &mut params)?;
         let func = exports.get_func(store, export.index);
         Ok((func.ok_or_else(|| no_function(export))?, params))
     });
     match prepared {
         Ok((func, params)) => (export.spawn)(accessor, func, params, reply),
         Err(refused) => {
-            _ = reply.send(Err(refused));
+            reply.send(Err(refused));
             Ok(())
         }
     }

@@ -8,7 +8,7 @@ use wasmtime::component::{
     Accessor, AccessorTask, Func, LinkerInstance, ResourceAny, TypedFunc, TypedFuncCallConcurrent,
 };
 use wasmtime::{AsContextMut as _, Result, Store};
-use withe_rpc::HandleRef;
+use withe_rpc::{HandleRef, Payload};
 
 use crate::abi::{MAX_FLAT, Shape, Values};
 use crate::callee::Reply;
@@ -93,10 +93,11 @@ impl<const R: usize> AccessorTask<State> for Task<R> {
     async fn run(self, accessor: &Accessor<State>) -> Result<()> {
         let Self { typed, call, reply } = self;
         let results = typed.finish_call_concurrent(accessor, call).await?;
-        let results =
-            accessor.with(|mut access| give(&mut access.as_context_mut(), results.reshape()))?;
-        // The caller may have gone.
-        _ = reply.send(results);
+        let mut payload = Payload::default();
+        let given = accessor.with(|mut access| {
+            give(&mut access.as_context_mut(), results.reshape(), &mut payload)
+        })?;
+        reply.send(given.map(|()| payload));
         Ok(())
     }
 }
