@@ -1,6 +1,7 @@
 //! What a process of an application serves to its other processes, and the ways to them.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +44,22 @@ impl Sockets {
     /// That of the worker at this place in the plan.
     pub(crate) fn worker(&self, index: usize) -> PathBuf {
         self.folder.join(format!("{index}.sock"))
+    }
+
+    /// Removes the sockets that nobody listens on any more, and the folder with the last of them: for
+    /// when the host, which would remove it, is gone. Whatever cannot be removed stays.
+    pub(crate) async fn remove_stale(&self) {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else {
+            return;
+        };
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let connected = tokio::net::UnixStream::connect(&path).await;
+            if connected.is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused) {
+                _ = std::fs::remove_file(&path);
+            }
+        }
+        // Fails if another worker still listens there; the last one removes it.
+        _ = std::fs::remove_dir(&self.folder);
     }
 
     /// The links of `plan` that lead from a process to another: from the host's, or from a worker.

@@ -1,9 +1,9 @@
 //! A worker: a process that serves one component of an application to its other processes.
 //!
 //! The host's process starts it and writes an [`Assignment`] to its standard input, which it then keeps
-//! open: when it ends, because the host wants that or is gone, the worker finishes what it does and ends
-//! too. What the worker has to say goes to standard output, one [`Event`] a line; standard error is
-//! the log's.
+//! open. One byte more asks the worker to finish what it does and end; so does the input's end, by which
+//! the worker knows that the host is gone, and then it removes what the host has left. What the worker
+//! has to say goes to standard output, one [`Event`] a line; standard error is the log's.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -113,8 +113,8 @@ async fn bytes(
     Ok(bytes)
 }
 
-/// Runs a worker: reads its assignment from `input`, serves until `input` ends, and says on `output`
-/// how it gets on.
+/// Runs a worker: reads its assignment from `input`, serves until another byte comes or `input` ends, and
+/// says on `output` how it gets on.
 ///
 /// # Errors
 ///
@@ -178,16 +178,17 @@ async fn work(
         .await
         .map_err(|e| failed("its socket cannot be made", &e))?;
     _ = events.send(Event::Ready);
-    let end = async {
-        // Nothing is sent after the assignment: whatever comes, it is the end.
-        _ = input.read_u8().await;
-    };
+    let mut host_is_gone = false;
+    let end = async { host_is_gone = input.read_u8().await.is_err() };
     let limits = Limits {
         grace: Duration::from_millis(grace_ms),
         ..Limits::default()
     };
     withe_rpc::serve(listener, Arc::new(served), limits, end).await;
     graph.retire().await;
+    if host_is_gone {
+        sockets.remove_stale().await;
+    }
     Ok(())
 }
 

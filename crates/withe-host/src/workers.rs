@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -163,8 +163,8 @@ impl Workers {
             worker.stop.send_replace(true);
         }
         for worker in self.workers {
-            // It kills its process when the grace is over.
-            if timeout(grace + STOP, worker.task).await.is_err() {
+            // It kills its process when the grace is over, before this gives up on it.
+            if timeout(grace + 3 * STOP, worker.task).await.is_err() {
                 tracing::warn!("a worker process did not end");
             }
         }
@@ -296,8 +296,10 @@ impl Process {
         }
     }
 
-    /// Ends the process: it finishes what it does when its input ends.
-    async fn end(&self, mut child: Child, input: ChildStdin) {
+    /// Ends the process: it finishes what it does when it is told to.
+    async fn end(&self, mut child: Child, mut input: ChildStdin) {
+        // If it cannot be told, it has ended or will see the end of its input.
+        _ = timeout(STOP, input.write_u8(0)).await;
         drop(input);
         if timeout(self.options.grace + STOP, child.wait())
             .await
