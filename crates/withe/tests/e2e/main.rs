@@ -10,3 +10,5 @@ mod identity;
 mod lifecycle;
 mod mistakes;
 mod support;
+#[cfg(target_os = "linux")]
+mod workers;

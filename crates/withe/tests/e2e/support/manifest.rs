@@ -16,6 +16,13 @@ pub(crate) fn component(name: &str, guest_name: &str, properties: &str, links: &
     entry(name, "component", &properties, links)
 }
 
+/// A component of `tests/guests` of which so many instances may run at a time.
+pub(crate) fn scaled(name: &str, guest_name: &str, instances: u32) -> String {
+    let scaler = format!("{{type: spreadscaler, properties: {{instances: {instances}}}}}");
+    let component = component(name, guest_name, "", &[]);
+    component.replace("traits: []", &format!("traits: [{scaler}]"))
+}
+
 /// A provider.
 pub(crate) fn provider(name: &str, properties: &str, links: &[&str]) -> String {
     let properties = format!("image: \"withe:{name}\", {properties}");
@@ -25,6 +32,17 @@ pub(crate) fn provider(name: &str, properties: &str, links: &[&str]) -> String {
 /// An HTTP server on a free port, linked to `target`.
 pub(crate) fn http_server(target: &str) -> String {
     http_server_at("127.0.0.1:0", target)
+}
+
+/// An HTTP server on free ports, one for each of `targets`.
+pub(crate) fn http_servers(targets: &[&str]) -> String {
+    let link = |target: &&str| {
+        let config = format!("[{{name: {target}, properties: {{address: \"127.0.0.1:0\"}}}}]");
+        format!("target: {target}, name: {target}, source: {{config: {config}}}")
+    };
+    let links: Vec<_> = targets.iter().map(link).collect();
+    let links: Vec<_> = links.iter().map(String::as_str).collect();
+    provider("http-server", "", &links)
 }
 
 /// An HTTP server at an address, linked to `target`.

@@ -15,6 +15,9 @@ use process::{Ended, Up};
 /// Far more than anything here takes, on a busy machine too. Whatever waits gives up after it.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
 
+/// The folder for temporary files, sockets among them, of whatever runs in a [`Folder`].
+pub(crate) const TEMPORARY: &str = "tmp";
+
 /// The file of one of the components in `tests/guests`.
 pub(crate) fn guest(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/build");
@@ -40,9 +43,9 @@ pub(crate) struct Folder {
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join(TEMPORARY)).unwrap();
+        Self { folder }
     }
 
     /// A folder with an application in `app.yaml`.
@@ -77,7 +80,7 @@ impl Folder {
         Up::start(self.command(&[&["up", "app.yaml"], options].concat()))
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_withe"));
         command
             .args(args)
@@ -88,6 +91,7 @@ impl Folder {
         // One for all tests, which share components: most find theirs compiled.
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         command.env("WITHE_CACHE_DIR", cache);
+        command.env("TMPDIR", self.path(TEMPORARY));
         for variable in ["WITHE_LOG", "NO_COLOR", "CLICOLOR_FORCE", "WHO"] {
             command.env_remove(variable);
         }

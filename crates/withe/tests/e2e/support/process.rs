@@ -65,6 +65,22 @@ impl Up {
         address.unwrap_or_default().to_owned()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where each of these components is served, as `HOST:PORT`.
+    pub(crate) fn addresses<const N: usize>(&self, components: [&str; N]) -> [String; N] {
+        let lines = components.map(|_| self.wait_for(&self.out, "http://"));
+        components.map(|component| {
+            let served = format!(" is served by `{component}`");
+            let line = lines.iter().find_map(|line| line.strip_suffix(&served));
+            let line = line.unwrap_or_else(|| panic!("no {served:?} in {lines:#?}"));
+            let address = line.trim_start_matches("http://").trim_end_matches('/');
+            address.to_owned()
+        })
+    }
+
     /// Waits until it says `text` on standard error.
     pub(crate) fn says(&self, text: &str) -> String {
         self.wait_for(&self.err, text)
