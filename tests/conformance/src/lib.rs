@@ -1,5 +1,6 @@
 //! What the guests of all cases share.
 
+pub mod gate;
 pub mod journal;
 
 use std::fmt::{Debug, Display};

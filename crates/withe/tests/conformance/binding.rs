@@ -19,7 +19,7 @@ pub(crate) fn check(case: &str, binding: &str) {
         return;
     }
     let differences: Vec<_> = case
-        .calls
+        .calls_over(binding)
         .iter()
         .filter_map(|call| call.difference(&outcome(&ended(&case, call, binding))))
         .collect();

@@ -14,23 +14,25 @@ pub(crate) struct Case {
     pub(crate) importer: PathBuf,
     /// What it is linked to.
     pub(crate) exporter: PathBuf,
+    /// What all should do.
     pub(crate) calls: Vec<Call>,
     /// Holds what was assembled from text, for as long as the case is there.
     _assembled: TempDir,
 }
 
 /// A call of a function of the importer's world, without parameters.
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) function: String,
     pub(crate) expected: Expected,
 }
 
 /// What is to come of a call.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) enum Expected {
     /// It returns this text.
     Text(String),
-    /// It traps, and what is said of that has all of these parts.
+    /// It traps, and what is said of that has all of these parts, each in one of its wordings.
     Trap(Vec<String>),
 }
 
@@ -58,6 +60,19 @@ impl Case {
     pub(crate) fn refused(&self, binding: &str) -> Option<Vec<String>> {
         let path = self.expected.join(format!("{binding}.refused"));
         path.is_file().then(|| parts(&path))
+    }
+
+    /// What a binding does. Where it is known not to do as it should, that is in a folder of its name.
+    pub(crate) fn calls_over(&self, binding: &str) -> Vec<Call> {
+        let folder = self.expected.join(binding);
+        let mut wrong = match folder.is_dir() {
+            true => calls(&folder),
+            false => Vec::new(),
+        };
+        let is_right = |call: &&Call| wrong.iter().all(|wrong| wrong.function != call.function);
+        let right: Vec<_> = self.calls.iter().filter(is_right).cloned().collect();
+        wrong.extend(right);
+        wrong
     }
 
     /// Makes `text` what a call is expected to return.
@@ -112,6 +127,9 @@ fn calls(expected: &Path) -> Vec<Call> {
     let mut calls = Vec::new();
     for entry in fs::read_dir(expected).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let extension = path.extension().and_then(|e| e.to_str());
         let expected = match extension {
             Some("txt") => Expected::Text(fs::read_to_string(&path).unwrap()),
@@ -147,7 +165,9 @@ impl Call {
             (Expected::Text(_), Err(said)) => format!("it failed:\n{said}"),
             (Expected::Trap(_), Ok(found)) => format!("it did not trap, but returned:\n{found}"),
             (Expected::Trap(parts), Err(said)) => {
-                let missing = parts.iter().find(|part| !said.contains(part.as_str()))?;
+                let is_said =
+                    |part: &String| part.split(" | ").any(|wording| said.contains(wording));
+                let missing = parts.iter().find(|part| !is_said(part))?;
                 format!("{missing:?} is not in what was said:\n{said}")
             }
         };

@@ -41,16 +41,28 @@ macro_rules! table {
         /// All cases, under their names in Rust.
         const TABLE: &[&str] = &[$(stringify!($case)),*];
 
-        // A binding that `withe call` takes is listed here once for all cases; `unix` is to join.
-        $(tests!($case: fused, local);)*
+        // A binding that `withe call` takes is listed here once for all cases.
+        $(tests!($case: fused, local, unix);)*
     };
 }
 
 table! {
+    after_the_return
+    async_functions
+    async_traps
+    back_pressure
     borrows
+    cancelled_calls
+    concurrent_calls
+    exporter_encodings
     fixed_length_lists
     flag_sets
+    futures
     handles_in_values
+    held_calls
+    hostile_exporter
+    hostile_importer
+    importer_encodings
     kept_state
     large_values
     lists
@@ -63,6 +75,11 @@ table! {
     resources
     resources_of_others
     scalars
+    stream_ends
+    streams_in_values
+    streams_of_bytes
+    streams_of_resources
+    streams_of_values
     strings
     trap_in_destructor
     trap_in_importer

@@ -1,0 +1,33 @@
+wit_bindgen::generate!({ world: "importer", path: "cases/concurrent-calls" });
+
+use case::concurrent_calls::api;
+use conformance::Transcript;
+use futures::future::{join, join_all};
+
+struct Importer;
+export!(Importer);
+
+impl Guest for Importer {
+    async fn run() -> String {
+        let mut t = Transcript::default();
+        t.note(
+            "both",
+            join(api::first("a".into()), api::second("b".into())).await,
+        );
+        t.note("journal", api::journal());
+
+        // Whoever comes when the gate is open does not wait.
+        t.note("third", api::first("c".into()).await);
+
+        let numbers = join_all((0..100).map(|_| api::meet(100))).await;
+        t.note("met", (numbers.len(), numbers.iter().sum::<u32>()));
+
+        let counts = join(api::count("x".into(), 3), api::count("y".into(), 5)).await;
+        t.note("counts", counts);
+        let mut journal = api::journal();
+        journal.sort();
+        t.note("journal", journal);
+        t.note("under way", api::under_way());
+        t.text()
+    }
+}
