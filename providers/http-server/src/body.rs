@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use withe_provider::{Body, HttpError, HttpErrorKind};
 
-use crate::exchange::Work;
+use crate::exchange::Route;
 
 /// How long a client may pause in the middle of a request's body.
 const READ_STALL: Duration = Duration::from_secs(30);
@@ -82,17 +82,17 @@ fn broken(error: hyper::Error) -> HttpError {
 /// under way; when the link is stopped it breaks off.
 pub(crate) struct ToClient {
     inner: Body,
-    work: Option<(Arc<Work>, TaskTrackerToken)>,
+    component: Option<(Arc<Route>, TaskTrackerToken)>,
     /// Waits for the link to be stopped. Made when there is first something to wait for.
     stopped: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl ToClient {
     /// A component's body.
-    pub(crate) fn component(inner: Body, work: Arc<Work>, token: TaskTrackerToken) -> Self {
+    pub(crate) fn component(inner: Body, route: Arc<Route>, token: TaskTrackerToken) -> Self {
         Self {
             inner,
-            work: Some((work, token)),
+            component: Some((route, token)),
             stopped: None,
         }
     }
@@ -104,7 +104,7 @@ impl ToClient {
             .boxed_unsync();
         Self {
             inner,
-            work: None,
+            component: None,
             stopped: None,
         }
     }
@@ -114,7 +114,7 @@ impl ToClient {
         let inner = Empty::new().map_err(|never| match never {}).boxed_unsync();
         Self {
             inner,
-            work: None,
+            component: None,
             stopped: None,
         }
     }
@@ -130,13 +130,17 @@ impl HttpBody for ToClient {
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
+            // The client only sees that the response is cut short.
+            if let (Some(Err(error)), Some((route, _))) = (&frame, &this.component) {
+                tracing::warn!(component = route.name, "response broke off: {error}");
+            }
             return Poll::Ready(frame);
         }
-        let Some((work, _)) = &this.work else {
+        let Some((route, _)) = &this.component else {
             return Poll::Pending;
         };
         let stopped = this.stopped.get_or_insert_with(|| {
-            let work = work.clone();
+            let work = route.work.clone();
             Box::pin(async move { work.stop.wait().await })
         });
         stopped.as_mut().poll(cx).map(|()| {

@@ -171,8 +171,8 @@ pub(crate) async fn exchange(route: Arc<Route>, request: Request<Body>) -> Respo
     };
     let mut response = match answer {
         Ok(response) => {
-            let work = route.work.clone();
-            response.map(|body| ToClient::component(body, work, token))
+            let route = route.clone();
+            response.map(|body| ToClient::component(body, route, token))
         }
         Err(error) => failure(&route, &error),
     };
