@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, fs};
+use std::fs;
 
 use crate::support::process::Up;
 use crate::support::{Folder, LONG, TEMPORARY};
@@ -99,11 +99,10 @@ impl Processes {
         all
     }
 
-    /// Whether the process is the command's and runs here. One that has ended, and that nobody has
+    /// Whether the process runs here, as only the command's do. One that has ended, and that nobody has
     /// waited for, runs nowhere.
     fn has(&self, id: u32) -> bool {
-        let runs_here = fs::read_link(proc(id, "cwd")).is_ok_and(|cwd| cwd == self.folder);
-        runs_here && fs::read_link(proc(id, "exe")).is_ok_and(|exe| exe == Path::new(EXECUTABLE))
+        fs::read_link(proc(id, "cwd")).is_ok_and(|cwd| cwd == self.folder)
     }
 }
 
@@ -114,8 +113,6 @@ impl Drop for Processes {
         }
     }
 }
-
-const EXECUTABLE: &str = env!("CARGO_BIN_EXE_withe");
 
 fn proc(id: u32, name: &str) -> PathBuf {
     Path::new("/proc").join(id.to_string()).join(name)
