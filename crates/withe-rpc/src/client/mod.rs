@@ -1,13 +1,15 @@
 //! The side that calls: keeps one connection, and makes it again when it is lost.
 
+mod calls;
 mod connection;
+mod places;
 mod session;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{sleep_until, timeout, timeout_at};
 
 pub(crate) use connection::Connection;
 pub use session::{RemoteLink, Session};
@@ -22,6 +24,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// The longest pause.
 const LAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long closing may take.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// Calls what one endpoint serves.
 ///
@@ -80,8 +85,11 @@ impl Client {
             (state.current.take(), std::mem::take(&mut state.tasks))
         };
         if let Some(connection) = current {
-            connection.close().await;
+            connection.close();
         }
+        // Connections say good-bye, if the other side takes it in time.
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        _ = timeout(CLOSING, ended).await;
         tasks.shutdown().await;
     }
 
@@ -148,7 +156,7 @@ impl Client {
     }
 
     async fn attempt(&self) -> Result<Arc<Connection>, String> {
-        let connecting = tokio::time::timeout(self.limits.connect, self.connect.connect());
+        let connecting = timeout(self.limits.connect, self.connect.connect());
         let duplex = match connecting.await {
             Ok(Ok(duplex)) => duplex,
             Ok(Err(e)) => return Err(e.to_string()),

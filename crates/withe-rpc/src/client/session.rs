@@ -6,7 +6,9 @@ use std::time::Instant;
 use tokio::time::timeout_at;
 
 use super::Client;
-use super::connection::{Connection, Link, NoResult, Place, Request};
+use super::calls::{NoResult, Request};
+use super::connection::Connection;
+use super::places::{Link, Place};
 use crate::frame::CallHead;
 use crate::{CallContext, CallError, LinkRequest, Payload};
 

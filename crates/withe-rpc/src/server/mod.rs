@@ -1,7 +1,10 @@
 //! The side that is called: accepts connections and passes on what comes over them.
 
+mod calls;
 mod connection;
+mod running;
 mod session;
+mod state;
 
 use std::future::Future;
 use std::sync::Arc;

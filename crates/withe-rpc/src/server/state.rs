@@ -1,0 +1,93 @@
+//! What a connection has going on, on the side that is called.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::ServedLink;
+use super::session::Session;
+use crate::assembly::Partial;
+use crate::frame::CallHead;
+use crate::table::Table;
+use crate::{CallError, Limits};
+
+pub(super) struct State {
+    pub(super) links: Table<Link>,
+    pub(super) sessions: Table<Entry>,
+    pub(super) calls: Table<Call>,
+    /// The request for a link that has come in part.
+    pub(super) request: Option<(u32, Vec<u8>)>,
+    /// How many calls there ever were.
+    pub(super) count: u64,
+    pub(super) draining: bool,
+}
+
+impl State {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            links: Table::new(limits.links),
+            sessions: Table::new(limits.sessions),
+            calls: Table::new(limits.calls),
+            request: None,
+            count: 0,
+            draining: false,
+        }
+    }
+
+    /// What came of a call's parameters, if there is more to come.
+    pub(super) fn coming(&mut self, id: u32) -> Option<&mut Partial> {
+        match &mut self.calls.get_mut(id)?.stage {
+            Stage::Coming {
+                partial,
+                complete: false,
+                ..
+            } => Some(partial),
+            _ => None,
+        }
+    }
+}
+
+pub(super) struct Link {
+    pub(super) served: Result<Arc<dyn ServedLink>, CallError>,
+    pub(super) functions: usize,
+}
+
+pub(super) struct Entry {
+    pub(super) session: Arc<Session>,
+    /// What has come and cannot be begun, for the first of it is a call that has not come in full.
+    pub(super) waiting: VecDeque<Step>,
+}
+
+pub(super) enum Step {
+    Call(u32),
+    Drop(Vec<u32>),
+}
+
+pub(super) struct Call {
+    pub(super) key: Key,
+    pub(super) session: u32,
+    pub(super) stage: Stage,
+}
+
+/// Tells a call from another that had, or will have, the same number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) id: u32,
+    pub(super) count: u64,
+}
+
+pub(super) enum Stage {
+    /// Some of it has come, or all but it has to wait.
+    Coming {
+        head: CallHead,
+        deadline: Instant,
+        partial: Partial,
+        complete: bool,
+    },
+    /// Being polled for the first time.
+    Beginning,
+    /// In a task, which ends when this is dropped.
+    Running(#[allow(dead_code, reason = "dropped to cancel")] oneshot::Sender<()>),
+}
