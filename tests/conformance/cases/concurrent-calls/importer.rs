@@ -30,4 +30,10 @@ impl Guest for Importer {
         t.note("under way", api::under_way());
         t.text()
     }
+
+    async fn plain_call_meanwhile() -> String {
+        let plain = async { api::under_way() };
+        let both = join(api::count("x".into(), 3), plain).await;
+        format!("{both:?}")
+    }
 }
