@@ -1,8 +1,9 @@
 //! Withe's benchmarks, each beside its floor, in one run. What counts is the ratios: machines are noisy.
 //!
-//! `cargo xtask bench [calls | http | start]` builds what they need and runs them.
+//! `cargo xtask bench [calls | wire | http | start]` builds what they need and runs them.
 //!
 //! * [`calls`]: what one call over a link costs, beside plain composition.
+//! * [`wire`]: calls and streams between processes, beside a bare socket.
 //! * [`http`]: requests a second, beside `wasmtime serve`.
 //! * [`start`]: from the command to the first answer, and memory at idle.
 
@@ -11,22 +12,32 @@ mod http;
 mod load;
 mod servers;
 mod start;
+mod wire;
 
 use anyhow::{Result, bail};
 
 fn main() -> Result<()> {
+    // The other end of the floor, in a process of its own.
+    if let [_, echo, socket] = &std::env::args().collect::<Vec<_>>()[..]
+        && echo == wire::ECHO
+    {
+        return wire::echo(socket.as_ref());
+    }
     let names: Vec<String> = std::env::args()
         .skip(1)
         .filter(|a| !a.starts_with('-'))
         .collect();
     for name in &names {
-        if !["calls", "http", "start"].contains(&name.as_str()) {
-            bail!("there is no benchmark `{name}`; there are: calls, http, start");
+        if !["calls", "wire", "http", "start"].contains(&name.as_str()) {
+            bail!("there is no benchmark `{name}`; there are: calls, wire, http, start");
         }
     }
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
     if wanted("calls") {
         calls::run()?;
+    }
+    if wanted("wire") {
+        wire::run()?;
     }
     if wanted("http") {
         http::run()?;

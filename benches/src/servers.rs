@@ -51,17 +51,7 @@ impl Server {
 
     /// Resident memory in MiB.
     pub(crate) fn resident_mib(&self) -> Result<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find(|l| l.starts_with("VmRSS:"))
-            .context("no VmRSS")?;
-        let kib: f64 = line
-            .split_whitespace()
-            .nth(1)
-            .context("no number")?
-            .parse()?;
-        Ok(kib / 1024.0)
+        resident_mib(self.child.id())
     }
 }
 
@@ -122,7 +112,7 @@ impl App {
         let folder = tempfile::tempdir()?;
         let manifest = folder.path().join("bench.yaml");
         std::fs::write(&manifest, self.manifest(address))?;
-        let mut command = Command::new(binary("WITHE_BENCH_WITHE", "withe")?);
+        let mut command = Command::new(withe()?);
         command
             .arg("up")
             .arg(&manifest)
@@ -162,4 +152,17 @@ fn binary(variable: &str, name: &str) -> Result<PathBuf> {
 /// A component that `cargo xtask guests` builds.
 pub(crate) fn guest(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/guests/build/{name}.wasm"))
+}
+
+/// Resident memory of a process in MiB.
+pub(crate) fn resident_mib(process: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find(|l| l.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    Ok(kib.context("no VmRSS")?.parse::<f64>()? / 1024.0)
+}
+
+/// The command of this build.
+pub(crate) fn withe() -> Result<PathBuf> {
+    binary("WITHE_BENCH_WITHE", "withe")
 }

@@ -95,7 +95,11 @@ impl<const R: usize> AccessorTask<State> for Task<R> {
         let results = typed.finish_call_concurrent(accessor, call).await?;
         let mut payload = Payload::default();
         let given = accessor.with(|mut access| {
-            give(&mut access.as_context_mut(), results.reshape(), &mut payload)
+            give(
+                &mut access.as_context_mut(),
+                results.reshape(),
+                &mut payload,
+            )
         })?;
         reply.send(given.map(|()| payload));
         Ok(())

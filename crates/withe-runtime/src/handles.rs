@@ -13,6 +13,9 @@ pub(crate) struct HandleTable {
 impl HandleTable {
     /// The resources that a call's handles mean; those given away leave the table.
     pub(crate) fn take(&mut self, handles: &[HandleRef]) -> Result<Vec<ResourceAny>, CallError> {
+        if handles.is_empty() {
+            return Ok(Vec::new());
+        }
         let unknown = || CallError::TypeMismatch("a resource handle that was not given out".into());
         handles
             .iter()
@@ -30,6 +33,9 @@ impl HandleTable {
 
     /// Keeps resources for a caller, who owns them from now on.
     pub(crate) fn put(&mut self, resources: Vec<ResourceAny>) -> Vec<HandleRef> {
+        if resources.is_empty() {
+            return Vec::new();
+        }
         resources
             .into_iter()
             .map(|resource| {

@@ -20,6 +20,8 @@ use crate::trap;
 pub(crate) struct Instance {
     pub(crate) store: Store<State>,
     pub(crate) instance: wasmtime::component::Instance,
+    /// The function called last: mostly it is the next one, too.
+    last: Option<(Arc<str>, Func)>,
     /// Calls from outside that it has served.
     pub(crate) served: u32,
     /// Given back when the instance is dropped or idle.
@@ -50,31 +52,44 @@ impl Instance {
             Ok(Box::new(Self {
                 store,
                 instance,
+                last: None,
                 served: 0,
                 permits,
             }))
         })
     }
 
-    /// Calls an export. After an error, unless it is [`CallError::Refused`], the instance must not be used
-    /// again.
+    /// Calls an export: `payload` holds the parameters, and then the results. After an error, unless it is
+    /// [`CallError::Refused`], the instance must not be used again.
     pub(crate) async fn call(
         &mut self,
         export: &ExportFn,
-        params: Payload,
+        payload: &mut Payload,
         deadline: Instant,
-    ) -> Result<Payload, CallError> {
+    ) -> Result<(), CallError> {
         self.store.data_mut().deadline = deadline;
         let func = self.function(export)?;
-        let params = receive(&mut self.store.as_context_mut(), params)?;
-        let results = (export.call)(&mut self.store, func, params).await;
-        let given = results.and_then(|results| give(&mut self.store.as_context_mut(), results));
-        given.unwrap_or_else(|e| Err(self.failed(e)))
+        let params = receive(&mut self.store.as_context_mut(), payload)?;
+        let results = match (export.call)(&mut self.store, func, params).await {
+            Ok(results) => results,
+            Err(e) => return Err(self.failed(e)),
+        };
+        match give(&mut self.store.as_context_mut(), results, payload) {
+            Ok(given) => given,
+            Err(e) => Err(self.failed(e)),
+        }
     }
 
     fn function(&mut self, export: &ExportFn) -> Result<Func, CallError> {
+        if let Some((name, func)) = &self.last
+            && Arc::ptr_eq(name, &export.name)
+        {
+            return Ok(*func);
+        }
         let func = self.instance.get_func(&mut self.store, export.index);
-        func.ok_or_else(|| no_function(export))
+        let func = func.ok_or_else(|| no_function(export))?;
+        self.last = Some((export.name.clone(), func));
+        Ok(func)
     }
 
     /// Explains an error of the instance. Whatever it streams breaks off with it.
@@ -106,34 +121,36 @@ pub(crate) fn no_function(export: &ExportFn) -> CallError {
     CallError::Unlinked(format!("`{}` is not a function of the target", export.name))
 }
 
-/// A call's parameters as the exporter's store has them.
+/// Takes a call's parameters out of `payload`, as the exporter's store has them.
 pub(crate) fn receive(
     store: &mut StoreContextMut<'_, State>,
-    params: Payload,
+    payload: &mut Payload,
 ) -> Result<Params, CallError> {
-    let handles = store.data_mut().handles.take(&params.handles)?;
-    let streams = stream::lead_in(store, params.streams, Side::Exporter)
+    let handles = store.data_mut().handles.take(&payload.handles)?;
+    let streams = std::mem::take(&mut payload.streams);
+    let streams = stream::lead_in(store, streams, Side::Exporter)
         .map_err(|e| CallError::TypeMismatch(e.to_string()))?;
     Ok(Params {
-        bytes: params.bytes,
+        bytes: std::mem::take(&mut payload.bytes),
         handles,
         streams,
     })
 }
 
-/// A call's results as they leave the exporter's store, or the error of `wrpc:rpc/error` that they are.
+/// Puts a call's results into `payload`, as they leave the exporter's store; or returns the error of
+/// `wrpc:rpc/error` that they are.
 pub(crate) fn give(
     store: &mut StoreContextMut<'_, State>,
     results: Results,
-) -> wasmtime::Result<Result<Payload, CallError>> {
+    payload: &mut Payload,
+) -> wasmtime::Result<Result<(), CallError>> {
     for handle in &results.handles {
         if let Some(text) = rpc::text(store, *handle)? {
             return Ok(Err(CallError::Refused(text)));
         }
     }
-    Ok(Ok(Payload {
-        bytes: results.bytes,
-        handles: store.data_mut().handles.put(results.handles),
-        streams: stream::lead_out(store, results.streams, Side::Exporter)?,
-    }))
+    payload.bytes = results.bytes;
+    payload.handles = store.data_mut().handles.put(results.handles);
+    payload.streams = stream::lead_out(store, results.streams, Side::Exporter)?;
+    Ok(Ok(()))
 }

@@ -73,11 +73,11 @@ impl LinkFn {
         mut cx: StoreContextMut<'_, State>,
         params: Args,
     ) -> wasmtime::Result<Args> {
-        let (prepared, params) = self.prepare(&mut cx, params)?;
-        let route = prepared.index;
+        let mut payload = Payload::default();
+        let prepared = self.prepare(&mut cx, params, &mut payload)?;
         // The store stays borrowed: this guest waits for the call.
-        let result = self.run(prepared, params).await;
-        self.receive(&mut cx, route, result)
+        let called = self.run(&prepared, &mut payload).await;
+        self.receive(&mut cx, prepared.index, called, payload)
     }
 
     pub(crate) async fn call_concurrent(
@@ -85,11 +85,18 @@ impl LinkFn {
         accessor: &Accessor<State>,
         params: Args,
     ) -> wasmtime::Result<Args> {
-        let (prepared, params) =
-            accessor.with(|mut access| self.prepare(&mut access.as_context_mut(), params))?;
-        let route = prepared.index;
-        let result = self.run(prepared, params).await;
-        accessor.with(|mut access| self.receive(&mut access.as_context_mut(), route, result))
+        let mut payload = Payload::default();
+        let prepared = accessor
+            .with(|mut access| self.prepare(&mut access.as_context_mut(), params, &mut payload))?;
+        let called = self.run(&prepared, &mut payload).await;
+        accessor.with(|mut access| {
+            self.receive(
+                &mut access.as_context_mut(),
+                prepared.index,
+                called,
+                payload,
+            )
+        })
     }
 
     /// Takes from the caller's store all that the call needs of it.
@@ -97,7 +104,8 @@ impl LinkFn {
         &self,
         cx: &mut StoreContextMut<'_, State>,
         mut params: Args,
-    ) -> wasmtime::Result<(Prepared, Payload)> {
+        payload: &mut Payload,
+    ) -> wasmtime::Result<Prepared> {
         let state = cx.data_mut();
         let index = self.route(state, &mut params.handles)?;
         let route = &self.routes[index];
@@ -118,17 +126,14 @@ impl LinkFn {
             }
             Via::Remote { remote, slot, .. } => Target::Remote(state.session(*slot, remote)),
         };
-        let prepared = Prepared {
+        payload.bytes = params.bytes;
+        payload.handles = params.handles;
+        payload.streams = stream::lead_out(cx, params.streams, self.side(index))?;
+        Ok(Prepared {
             index,
             deadline,
             target,
-        };
-        let params = Payload {
-            bytes: params.bytes,
-            handles: params.handles,
-            streams: stream::lead_out(cx, params.streams, self.side(index))?,
-        };
-        Ok((prepared, params))
+        })
     }
 
     /// A result as it comes into the caller's store.
@@ -136,10 +141,11 @@ impl LinkFn {
         &self,
         cx: &mut StoreContextMut<'_, State>,
         route: usize,
-        result: Result<Payload, LinkFailure>,
+        called: Result<(), Box<LinkFailure>>,
+        mut result: Payload,
     ) -> wasmtime::Result<Args> {
-        let mut result = match result {
-            Ok(result) => result,
+        match called {
+            Ok(()) => {}
             Err(failure) if self.error_arm => {
                 let id = rpc::error(cx.data_mut(), failure.to_string())?;
                 let mut error = Writer::default();
@@ -152,8 +158,8 @@ impl LinkFn {
                     streams: Vec::new(),
                 });
             }
-            Err(failure) => return Err(failure.into()),
-        };
+            Err(failure) => return Err((*failure).into()),
+        }
         if let Route {
             link,
             via: Via::Unit { unit, slot, .. },
@@ -209,14 +215,16 @@ impl LinkFn {
             })
     }
 
-    async fn run(&self, prepared: Prepared, params: Payload) -> Result<Payload, LinkFailure> {
-        let Prepared {
-            index,
-            deadline,
-            target,
-        } = prepared;
-        let route = &self.routes[index];
-        let result = match (&route.via, target) {
+    /// Makes the call: `payload` holds the parameters, and then the results. What is not the call of an
+    /// instance of this process is boxed: it would make the future of every call as large as the largest.
+    async fn run(
+        &self,
+        prepared: &Prepared,
+        payload: &mut Payload,
+    ) -> Result<(), Box<LinkFailure>> {
+        let route = &self.routes[prepared.index];
+        let deadline = prepared.deadline;
+        let called = match (&route.via, &prepared.target) {
             (
                 Via::Provider {
                     provider,
@@ -225,38 +233,37 @@ impl LinkFn {
                 },
                 _,
             ) => {
-                let caller = &self.importer.component;
                 let call = Call {
                     link: *link,
                     function: *function,
-                    params,
+                    params: std::mem::take(payload),
                     deadline,
-                    caller,
+                    caller: &self.importer.component,
                 };
                 // A provider may wait for anything; what enters a component already has a timer.
-                within(deadline, provider.call(call)).await
+                let result = Box::pin(within(deadline, provider.call(call))).await;
+                result.map(|result| *payload = result)
             }
             (Via::Unit { unit, export, .. }, Target::Unit(graph, callee)) => {
-                let call = call_unit(&graph, *unit, export, callee, params, deadline);
+                let call = call_unit(graph, *unit, export, callee.as_deref(), payload, deadline);
                 if route.link.timeout_given {
-                    within(deadline, call).await
+                    Box::pin(within(deadline, call)).await
                 } else {
                     call.await
                 }
             }
             (Via::Remote { function, .. }, Target::Remote(session)) => {
-                let context = CallContext {
-                    deadline,
-                    trace: None,
-                };
-                session.call(*function, params, context).await
+                let (params, trace) = (std::mem::take(payload), None);
+                let context = CallContext { deadline, trace };
+                let result = Box::pin(session.call(*function, params, context)).await;
+                result.map(|result| *payload = result)
             }
             // `prepare` makes the target from `via`.
             (Via::Unit { .. } | Via::Remote { .. }, _) => Err(CallError::Unreachable(
                 "the target is of another kind".into(),
             )),
         };
-        result.map_err(|cause| self.failure(route, cause))
+        called.map_err(|cause| Box::new(self.failure(route, cause)))
     }
 
     fn failure(&self, route: &Route, cause: CallError) -> LinkFailure {
@@ -309,31 +316,42 @@ enum Target {
     Remote(Arc<Session>),
 }
 
-pub(crate) async fn within(
+pub(crate) async fn within<T>(
     deadline: Instant,
-    call: impl Future<Output = Result<Payload, CallError>>,
-) -> Result<Payload, CallError> {
+    call: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
     timeout_at(deadline.into(), call)
         .await
         .unwrap_or(Err(CallError::Deadline))
 }
 
-/// Calls an instance: that of `callee`, or one for this call.
+/// Calls an instance: that of `callee`, or one for this call. `payload` holds the parameters, and then
+/// the results: so it is not moved through all that the call goes through.
 pub(crate) async fn call_unit(
     graph: &Arc<Graph>,
     unit: usize,
     export: &ExportFn,
-    callee: Option<Arc<Callee>>,
-    params: Payload,
+    callee: Option<&Callee>,
+    payload: &mut Payload,
     deadline: Instant,
-) -> Result<Payload, CallError> {
-    if let Some(callee) = callee {
-        return callee.call(graph, unit, export, params, deadline).await;
+) -> Result<(), CallError> {
+    match callee {
+        Some(callee) => callee.call(graph, unit, export, payload, deadline).await,
+        None => Box::pin(call_once(graph, unit, export, payload, deadline)).await,
     }
+}
+
+async fn call_once(
+    graph: &Arc<Graph>,
+    unit: usize,
+    export: &ExportFn,
+    payload: &mut Payload,
+    deadline: Instant,
+) -> Result<(), CallError> {
     let mut instance = Instance::create(graph, unit, deadline).await?;
-    let result = instance.call(export, params, deadline).await?;
-    if result.handles.is_empty() && result.streams.is_empty() {
-        Ok(result)
+    instance.call(export, payload, deadline).await?;
+    if payload.handles.is_empty() && payload.streams.is_empty() {
+        Ok(())
     } else {
         Err(CallError::TypeMismatch(
             "resources and streams cannot outlive a callee of scope `call`".into(),

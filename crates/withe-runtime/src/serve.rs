@@ -83,7 +83,7 @@ impl ServedSession for UnitSession {
     fn call(
         self: Arc<Self>,
         function: usize,
-        params: Payload,
+        mut payload: Payload,
         context: CallContext,
     ) -> BoxFuture<'static, Result<Payload, CallError>> {
         Box::pin(async move {
@@ -91,9 +91,17 @@ impl ServedSession for UnitSession {
                 let why = format!("the link has no function number {function}");
                 return Err(CallError::TypeMismatch(why));
             };
-            let (callee, deadline) = (self.callee.clone(), context.deadline);
-            let call = call_unit(&self.graph, self.unit, export, callee, params, deadline);
-            within(deadline, call).await
+            let (callee, deadline) = (self.callee.as_deref(), context.deadline);
+            let call = call_unit(
+                &self.graph,
+                self.unit,
+                export,
+                callee,
+                &mut payload,
+                deadline,
+            );
+            within(deadline, call).await?;
+            Ok(payload)
         })
     }
 

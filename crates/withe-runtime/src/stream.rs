@@ -90,6 +90,9 @@ pub(crate) fn lead_out(
     streams: Vec<Transmit>,
     side: Side,
 ) -> Result<Vec<PipeReader>> {
+    if streams.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut store = store.as_context_mut();
     streams
         .into_iter()
@@ -143,6 +146,9 @@ pub(crate) fn lead_in(
     pipes: Vec<PipeReader>,
     side: Side,
 ) -> Result<Vec<Transmit>> {
+    if pipes.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut store = store.as_context_mut();
     pipes
         .into_iter()

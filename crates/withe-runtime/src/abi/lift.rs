@@ -34,6 +34,8 @@ pub(super) fn from_memory<H: GuestHandle, const N: usize>(
     offset: usize,
 ) -> Result<Values<H, N>> {
     let mut lifter = Lifter::new(cx);
+    // Wasmtime checks it for types of a size that it knows.
+    super::check_aligned(lifter.types, ty, offset)?;
     lifter.load(ty, offset)?;
     Ok(lifter.finish())
 }

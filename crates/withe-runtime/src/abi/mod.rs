@@ -52,7 +52,7 @@ pub(crate) use transmit::{Elements, Item, Transmit, read};
 use std::mem::MaybeUninit;
 
 use wasmtime::component::__internal::{
-    CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
+    CanonicalAbiInfo, ComponentTypes, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower, ResourceAny};
 use wasmtime::{Result, ValRaw};
@@ -144,6 +144,15 @@ fn not_a_handle() -> wasmtime::Error {
 fn offset(cx: &LiftContext<'_>, bytes: &[u8]) -> usize {
     let start = cx.memory().as_ptr().addr();
     bytes.as_ptr().addr().wrapping_sub(start)
+}
+
+/// Checks the alignment of a pointer that a guest gave.
+fn check_aligned(types: &ComponentTypes, ty: InterfaceType, offset: usize) -> Result<()> {
+    let align = types.canonical_abi(&ty).align32 as usize;
+    if !offset.is_multiple_of(align) {
+        wasmtime::bail!("a pointer to parameters or results is not aligned");
+    }
+    Ok(())
 }
 
 // SAFETY: see the module's documentation.

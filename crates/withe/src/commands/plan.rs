@@ -84,7 +84,7 @@ pub(crate) fn render(plan: &Plan) -> String {
             "DEADLINE",
             "WHY",
         ];
-        let rows: Vec<_> = plan.links.iter().flat_map(rows).collect();
+        let rows: Vec<_> = plan.links.iter().flat_map(|link| rows(plan, link)).collect();
         text += "\n";
         text += &table(header, &rows);
     }
@@ -116,6 +116,16 @@ pub(crate) fn render(plan: &Plan) -> String {
         ["COMPONENT", "KIND", "DIGEST", "GIVEN BY THE HOST"],
         &components,
     );
+    if !plan.workers.is_empty() {
+        let host = ("the host's", &plan.host_units);
+        let workers = plan.workers.iter();
+        let processes: Vec<_> = std::iter::once(host)
+            .chain(workers.map(|w| (w.component.as_str(), &w.units)))
+            .map(|(process, units)| [process.to_owned(), units.join(", ")])
+            .collect();
+        text += "\n";
+        text += &table(["PROCESS", "INSTANTIATES"], &processes);
+    }
     text
 }
 
@@ -128,13 +138,17 @@ fn packages(imports: &[String]) -> String {
 }
 
 /// One row for each interface of a link; what is the same in all of them only in the first.
-fn rows(link: &PlannedLink) -> Vec<[String; 7]> {
-    // To a provider, instances of components mean nothing: it is one, and serves every link.
-    let scope = match (link.binding, link.scope) {
-        (Binding::Host, _) => "-",
-        (_, Scope::Caller) => "caller",
-        (_, Scope::Call) => "call",
-        (_, Scope::Shared) => "shared",
+fn rows(plan: &Plan, link: &PlannedLink) -> Vec<[String; 7]> {
+    let is_provider = |name: &str| {
+        let mut components = plan.components.iter();
+        components.any(|c| c.name == name && c.kind == ComponentKind::Provider)
+    };
+    // Where a provider is, instances of components mean nothing: it is one, and serves every link.
+    let scope = match link.scope {
+        _ if is_provider(&link.source) || is_provider(&link.target) => "-",
+        Scope::Caller => "caller",
+        Scope::Call => "call",
+        Scope::Shared => "shared",
     };
     let binding = match link.binding {
         Binding::Fused => "fused",

@@ -8,6 +8,9 @@ use exports::t::streams::run::Guest;
 use t::streams::pipe;
 use wit_bindgen::{StreamReader, spawn_local};
 
+/// How many bytes `flow` writes at a time.
+const PIECE: usize = 64 * 1024;
+
 struct AsyncP3User;
 export!(AsyncP3User);
 
@@ -58,6 +61,23 @@ impl Guest for AsyncP3User {
             _ = writer.write("ab".into()).await;
         });
         same("twice", "abab".to_string(), pipe::twice(reader).await)
+    }
+
+    async fn flow(mib: u32) -> u64 {
+        let (mut writer, reader) = wit_stream::new();
+        spawn_local(async move {
+            let mut piece = vec![7; PIECE];
+            for _ in 0..u64::from(mib) * 1024 * 1024 / PIECE as u64 {
+                // What the write leaves over is given back: nothing, unless nobody reads any more.
+                let left = writer.write_all(piece).await;
+                if !left.is_empty() {
+                    return;
+                }
+                piece = left;
+                piece.resize(PIECE, 7);
+            }
+        });
+        pipe::count(reader).await
     }
 }
 
