@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod guests;
 mod http;
 mod process;
@@ -36,6 +37,8 @@ enum Task {
     Test(test::Args),
     /// Build the components for tests, benchmarks and examples.
     Guests(guests::Args),
+    /// Fuzz what reads bytes from outside.
+    Fuzz(fuzz::Args),
     /// Run the benchmarks.
     Bench(bench::Args),
     /// Check what no compiler checks: file sizes, leftovers, the map of the crates.
@@ -49,6 +52,7 @@ async fn main() -> ExitCode {
         Task::Demo(args) => demo::run(args).await,
         Task::Test(args) => process::until_interrupted(test::run(args)).await,
         Task::Guests(args) => process::until_interrupted(guests::run(args)).await,
+        Task::Fuzz(args) => process::until_interrupted(fuzz::run(args)).await,
         Task::Bench(args) => process::until_interrupted(bench::run(args)).await,
         Task::Tidy => tidy::run(),
     };

@@ -12,17 +12,13 @@ use crate::assembly::Budget;
 use crate::frame::{self, Frame, Kind, Parting, Violation};
 use crate::hello::{self, Accepts};
 use crate::inbox::Inbox;
-use crate::outbox::{Outbox, Signal};
+use crate::outbox::{Outbox, STREAMS_AHEAD, Signal};
 use crate::streams::{Handles, Side, Streams};
 use crate::transport::Duplex;
 use crate::{CallError, Limits};
 
 /// How long saying good-bye may take.
 const PARTING: Duration = Duration::from_secs(1);
-
-/// How much may wait to be written before streams are not served: so much that the transport is kept
-/// busy, and so little that calls are not kept waiting.
-const STREAMS_AHEAD: usize = 256 << 10;
 
 /// How many streams are served before others have their turn to run.
 const TURNS: usize = 64;

@@ -93,7 +93,7 @@ impl Inbox {
         let len = header.len as usize;
         let came = &self.buffer[self.start + HEADER..self.end];
         let is_bytes = header.kind == Kind::Payload as u8 && came.starts_with(&[0, 0]);
-        (is_bytes && len <= MAX_BODY && came.len() + WORTH <= len).then_some((header.id, len - 2))
+        (is_bytes && len <= MAX_BODY && came.len() + WORTH <= len).then(|| (header.id, len - 2))
     }
 
     /// Has the bytes of the [divertable](Inbox::divertable) frame appended to these.
@@ -211,6 +211,17 @@ mod tests {
         }
         assert_eq!(seen, [1, 2, 3]);
         writing.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_short_or_too_long_is_not_diverted() {
+        for len in [0, 1, 2, WORTH as u32 + 1, MAX_BODY as u32 + 1, u32::MAX] {
+            let mut bytes = len.to_le_bytes().to_vec();
+            bytes.extend([Kind::Payload as u8, 0, 0, 0, 1, 0, 0, 0, 0, 0]);
+            let mut inbox = Inbox::new(Box::new(std::io::Cursor::new(bytes)));
+            assert!(inbox.fill().await.unwrap());
+            assert_eq!(inbox.divertable(), None, "{len}");
+        }
     }
 
     #[tokio::test]

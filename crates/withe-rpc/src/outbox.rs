@@ -25,6 +25,10 @@ const COPY: usize = 4 << 10;
 /// How much of large payloads is taken for one round of writing. What comes meanwhile goes out behind it.
 const ROUND: usize = 256 << 10;
 
+/// How much may wait to be written before streams are not served: so much that the transport is kept
+/// busy, and so little that calls are not kept waiting.
+pub(crate) const STREAMS_AHEAD: usize = 256 << 10;
+
 /// Slices of one write.
 const SLICES: usize = 16;
 
@@ -200,9 +204,10 @@ impl Outbox {
         }
     }
 
-    /// Bytes of payloads that are still to be put into frames.
-    pub(crate) fn bulk_len(&self) -> usize {
-        self.queue().bulk_len
+    /// Bytes of frames that wait, and of payloads that are still to be put into frames.
+    pub(crate) fn waiting(&self) -> usize {
+        let queue = self.queue();
+        queue.len + queue.bulk_len
     }
 
     /// Bytes of frames that wait.
@@ -311,11 +316,14 @@ impl Outbox {
             return false;
         }
         std::mem::swap(&mut queue.pieces, &mut io.pieces);
-        let was_full = queue.len >= self.bound;
-        queue.len = 0;
+        let len = std::mem::take(&mut queue.len);
         drop(queue);
-        if was_full {
+        if len >= self.bound {
             self.room.notify_waiters();
+        }
+        if len >= STREAMS_AHEAD {
+            // Streams may wait for room, which the driver does not see if somebody else writes.
+            self.signal.raise();
         }
         true
     }

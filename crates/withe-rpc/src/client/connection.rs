@@ -72,6 +72,11 @@ impl Connection {
         self.takes_calls.load(Ordering::Acquire)
     }
 
+    /// Whether nothing is under way any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.get().is_some()
+    }
+
     /// Why no calls can be made.
     pub(super) fn why_not(&self) -> CallError {
         self.ended.get().cloned().unwrap_or_else(|| {
@@ -87,25 +92,24 @@ impl Connection {
             let this = self.clone();
             async move { this.core.drive(&*this).await }
         });
-        let why = tokio::select! {
+        let (why, parting) = tokio::select! {
             why = self.read(inbox) => match why {
-                Ok(why) => why,
-                Err(violation) => {
-                    tracing::warn!("the connection to {} ends: {violation}", self.endpoint);
-                    self.core.part(violation.parting, &violation.text).await;
-                    violation.text
-                }
+                Ok(why) => (why, None),
+                Err(violation) => (violation.text, Some(violation.parting)),
             },
-            why = driver.join_next() => match why {
+            why = driver.join_next() => (match why {
                 Some(Ok(why)) => why,
                 _ => "its driver has ended".into(),
-            },
-            () = self.closing.notified() => {
-                self.core.part(Parting::Done, "").await;
-                "it was closed here".into()
-            }
+            }, None),
+            () = self.closing.notified() => ("it was closed here".into(), Some(Parting::Done)),
         };
+        // From here on nobody else writes.
         driver.shutdown().await;
+        if let Some(parting) = parting {
+            let text = if parting == Parting::Done { "" } else { &why };
+            self.core.part(parting, text).await;
+        }
+        tracing::debug!("the connection to {} ends: {why}", self.endpoint);
         self.end(&why);
         drop(guard);
     }

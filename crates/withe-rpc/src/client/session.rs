@@ -33,7 +33,7 @@ impl RemoteLink {
     pub fn session(self: &Arc<Self>) -> Session {
         Session {
             link: self.clone(),
-            place: Mutex::default(),
+            places: Mutex::default(),
         }
     }
 
@@ -71,17 +71,25 @@ impl Drop for RemoteLink {
 /// cancelled, streams end, resources that it holds are dropped.
 pub struct Session {
     link: Arc<RemoteLink>,
-    /// Where it is, from its first call on.
-    place: Mutex<Option<Placed>>,
+    places: Mutex<Places>,
 }
 
-/// A session on its connection.
+/// Where a session is.
+#[derive(Default)]
+struct Places {
+    /// From its first call on.
+    current: Option<Placed>,
+    /// Where it was, and where calls and streams may still be under way.
+    former: Vec<Placed>,
+}
+
+/// A session on a connection.
 type Placed = (Arc<Connection>, Arc<Place>);
 
 impl Session {
-    fn lock(&self) -> MutexGuard<'_, Option<Placed>> {
+    fn lock(&self) -> MutexGuard<'_, Places> {
         // Nothing panics while the lock is held.
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls the function with this index in the link's request. Dropped, it cancels the call.
@@ -120,7 +128,7 @@ impl Session {
             let call = connection.call(&place, Request { head, payload });
             payload = match timeout_at(context.deadline.into(), call).await {
                 Err(_) => return Err(CallError::Deadline),
-                Ok(Ok(result)) => return Ok(result),
+                Ok(Ok(result)) => return self.keep(result, &connection, &place),
                 Ok(Err(NoResult::Failed(why))) => return Err(why),
                 Ok(Err(NoResult::NotBegun(bytes))) => Payload {
                     bytes: bytes.into(),
@@ -130,22 +138,44 @@ impl Session {
         }
     }
 
+    /// Passes on a result, if the resources in it can be used.
+    fn keep(
+        &self,
+        result: Payload,
+        connection: &Connection,
+        place: &Arc<Place>,
+    ) -> Result<Payload, CallError> {
+        if result.handles.is_empty() {
+            return Ok(result);
+        }
+        let current = self.lock().current.as_ref().map(|(_, place)| place.clone());
+        if current.is_some_and(|current| Arc::ptr_eq(&current, place)) {
+            return Ok(result);
+        }
+        // The server was stopping, so a later call has gone to another.
+        let ids: Vec<u32> = result.handles.iter().map(|h| h.id).collect();
+        connection.drop_handles(place, &ids);
+        Err(CallError::Unreachable(
+            "the resources that the call returned were lost, for the target has stopped".into(),
+        ))
+    }
+
     /// Drops a resource that a result has given to this session. Does not wait.
     pub fn drop_handle(&self, id: u32) {
-        let place = self.lock().clone();
-        if let Some((connection, place)) = place {
+        let current = self.lock().current.clone();
+        if let Some((connection, place)) = current {
             connection.drop_handles(&place, &[id]);
         }
     }
 
     /// Where the session is, if calls can be made there, or if it cannot be elsewhere.
     fn place(&self) -> Result<Option<Placed>, CallError> {
-        let mut slot = self.lock();
-        let Some((connection, place)) = &*slot else {
+        let mut places = self.lock();
+        let Some((connection, place)) = &places.current else {
             return Ok(None);
         };
         if connection.takes_calls() && !place.is_refused() {
-            return Ok(slot.clone());
+            return Ok(places.current.clone());
         }
         if place.held() > 0 {
             let why = match connection.why_not() {
@@ -156,28 +186,29 @@ impl Session {
                 "{why}; resources that the caller holds were lost with it"
             )));
         }
-        connection.end_session(place);
-        *slot = None;
+        // It begins anew; what is under way where it was goes on.
+        places.former.retain(|(former, _)| !former.has_ended());
+        let former = places.current.take();
+        places.former.extend(former);
         Ok(None)
     }
 
     /// Puts the session on a connection, unless another call did meanwhile.
     fn take_place(&self, connection: Arc<Connection>) -> Result<Placed, CallError> {
-        let mut slot = self.lock();
-        if let Some(place) = &*slot {
-            return Ok(place.clone());
+        let mut places = self.lock();
+        if let Some(placed) = &places.current {
+            return Ok(placed.clone());
         }
         let link = self.link.on(&connection)?;
         let place = connection.session(&link)?;
-        let place = (connection, place);
-        *slot = Some(place.clone());
-        Ok(place)
+        Ok(places.current.insert((connection, place)).clone())
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        if let Some((connection, place)) = self.lock().take() {
+        let places = std::mem::take(&mut *self.lock());
+        for (connection, place) in places.current.into_iter().chain(places.former) {
             connection.end_session(&place);
         }
     }

@@ -258,20 +258,20 @@ impl Connection {
         Some(call.session)
     }
 
-    pub(super) fn on_drop(self: &Arc<Self>, id: u32, ids: Vec<u32>) {
+    pub(super) fn on_drop(&self, id: u32, ids: Vec<u32>) -> Result<(), Violation> {
         let session = {
             let mut state = self.lock();
             let Some(entry) = state.sessions.get_mut(id) else {
-                return;
+                return Ok(());
             };
             if !entry.waiting.is_empty() {
-                entry.waiting.push_back(Step::Drop(ids));
-                return;
+                return entry.drop_later(ids, self.core.limits.handles);
             }
             entry.session.clone()
         };
         let now = session.drop_handles(&ids);
         self.begin_release((session, now));
+        Ok(())
     }
 
     pub(super) fn on_session_end(self: &Arc<Self>, id: u32) {

@@ -23,6 +23,9 @@ use crate::{CallError, HandleRef, LinkRequest};
 /// How often a connection that is to end looks whether everything has.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// How long answers wait for others that may share their write, while calls that came together are begun.
+const BATCH: Duration = Duration::from_micros(500);
+
 /// A connection.
 pub(crate) struct Connection {
     pub(super) core: Core,
@@ -76,6 +79,8 @@ impl Connection {
                 _ => "its driver has ended".into(),
             })),
         };
+        // From here on nobody else but calls that end writes.
+        driver.shutdown().await;
         let why = match ended {
             Ok(()) => {
                 self.core.part(Parting::Done, "").await;
@@ -88,7 +93,6 @@ impl Connection {
                 violation.text
             }
         };
-        driver.shutdown().await;
         for release in self.end(&why) {
             self.begin_release(release);
         }
@@ -127,9 +131,14 @@ impl Connection {
                 self.restore(header.id, bytes);
                 self.on_payload(header.id, header.has(flag::MORE), Part::default())?;
             }
+            let mut flushed = Instant::now();
             while let Some((header, body)) = inbox.next()? {
                 if let Some(ended) = self.on_frame(&header, body)? {
                     return Err(Ended::Lost(ended));
+                }
+                if flushed.elapsed() > BATCH {
+                    self.core.out.flush();
+                    flushed = Instant::now();
                 }
             }
             if let Some((id, n)) = inbox.divertable()
@@ -211,7 +220,7 @@ impl Connection {
             Frame::Call(head, part) => self.on_call(id, header.has(flag::MORE), head, part)?,
             Frame::Payload(part) => self.on_payload(id, header.has(flag::MORE), part)?,
             Frame::Cancel => self.on_cancel(id),
-            Frame::Drop(ids) => self.on_drop(id, ids),
+            Frame::Drop(ids) => self.on_drop(id, ids)?,
             Frame::SessionEnd => self.on_session_end(id),
             Frame::Link(some) => self.on_link(id, header.has(flag::MORE), some)?,
             Frame::Unlink => {

@@ -185,7 +185,7 @@ impl Connection {
                 accepts.payload
             ))));
         }
-        if out.bulk_len().saturating_add(len) > limits.unfinished {
+        if out.waiting().saturating_add(len) > limits.unfinished {
             return Err(NotGiven::Error(CallError::Exhausted(
                 "too many results wait to be taken by the caller".into(),
             )));

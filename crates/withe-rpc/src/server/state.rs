@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::ServedLink;
 use super::session::Session;
 use crate::assembly::Partial;
-use crate::frame::CallHead;
+use crate::frame::{CallHead, Violation};
 use crate::table::Table;
 use crate::{CallError, Limits};
 
@@ -58,6 +58,26 @@ pub(super) struct Entry {
     pub(super) session: Arc<Session>,
     /// What has come and cannot be begun, for the first of it is a call that has not come in full.
     pub(super) waiting: VecDeque<Step>,
+}
+
+impl Entry {
+    /// Has handles dropped when what waits has begun; no more of them than there can be.
+    pub(super) fn drop_later(&mut self, ids: Vec<u32>, limit: usize) -> Result<(), Violation> {
+        let waiting = self.waiting.iter().map(|step| match step {
+            Step::Call(_) => 0,
+            Step::Drop(ids) => ids.len(),
+        });
+        if waiting.sum::<usize>() + ids.len() > limit {
+            return Err(Violation::exhausted(format!(
+                "more than {limit} handles wait to be dropped"
+            )));
+        }
+        match self.waiting.back_mut() {
+            Some(Step::Drop(earlier)) => earlier.extend(ids),
+            _ => self.waiting.push_back(Step::Drop(ids)),
+        }
+        Ok(())
+    }
 }
 
 pub(super) enum Step {

@@ -135,9 +135,10 @@ async fn draining_lets_calls_end_and_takes_no_new_ones() {
             })
             .await;
             pair.stop.send_replace(false);
-            // A new call goes to a new connection.
+            // New calls go to a new connection, also those of a session with a call under way.
             let e = link.session().call(NOTE, payload([3]), context()).await;
             e.unwrap();
+            session.call(NOTE, payload([4]), context()).await.unwrap();
             assert!(!Arc::ptr_eq(&old, &pair.connection()));
             pair.target.gate.add_permits(1);
         },

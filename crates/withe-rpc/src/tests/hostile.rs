@@ -96,6 +96,21 @@ async fn limits_fail_what_exceeds_them_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn drops_that_wait_are_bounded() {
+    let limits = Limits {
+        handles: 100,
+        ..Limits::default()
+    };
+    let mut raw = Raw::linked_with(limits).await;
+    let body = call_body(NOTE, 0, &[], &[]);
+    raw.write(Kind::Call, flag::MORE, 0, &body).await;
+    for _ in 0..101 {
+        raw.write(Kind::Drop, 0, 0, &[1, 1]).await;
+    }
+    assert_eq!(raw.goodbye().await.0, Parting::Exhausted);
+}
+
+#[tokio::test]
 async fn unfinished_payloads_are_bounded_together() {
     let limits = Limits {
         unfinished: 100_000,
