@@ -17,8 +17,8 @@ use tokio::net::{UnixListener as Listener, UnixStream};
 use tokio::runtime::Builder;
 use withe_rpc::unix::{UnixConnector, UnixListener};
 use withe_rpc::{
-    BoxFuture, CallContext, CallError, Client, Limits, LinkFunction, LinkRequest, Payload, Serve,
-    ServedLink, ServedSession, Session, serve,
+    BoxFuture, CallContext, CallError, Chunk, Client, Limits, LinkFunction, LinkRequest, Payload,
+    Serve, ServedLink, ServedSession, Session, StreamKind, pipe, serve,
 };
 
 /// Bytes of a small call's parameters and results; with a frame's head, about 100.
@@ -52,9 +52,21 @@ impl ServedSession for Echo {
         _: CallContext,
     ) -> BoxFuture<'static, Result<Payload, CallError>> {
         Box::pin(async move {
-            if function == 1 {
+            match function {
+                0 => {}
                 // Takes the spawned way.
-                tokio::task::yield_now().await;
+                1 => tokio::task::yield_now().await,
+                // Reads streams to their end.
+                _ => {
+                    for mut stream in params.streams {
+                        while let Some(chunk) =
+                            std::future::poll_fn(|cx| stream.poll_chunk(cx, CHUNK)).await
+                        {
+                            chunk?;
+                        }
+                    }
+                    return Ok(Payload::default());
+                }
             }
             Ok(params)
         })
@@ -119,7 +131,7 @@ async fn call(session: &Session, function: usize, bytes: Vec<u8>) -> Vec<u8> {
 
 fn session(path: &Path) -> Session {
     let client = Client::new(Arc::new(UnixConnector::new(path)), Limits::default());
-    let functions = vec![LinkFunction::default(); 2];
+    let functions = vec![LinkFunction::default(); 3];
     let request = LinkRequest {
         functions,
         ..LinkRequest::default()
@@ -215,6 +227,66 @@ async fn large_floor(path: &Path) -> f64 {
     2.0 * LARGE as f64 / micros
 }
 
+const STREAM: usize = 256 << 20;
+const CHUNK: usize = 64 << 10;
+
+/// Megabytes a second of a stream that the server reads.
+async fn stream(path: &Path) -> f64 {
+    let session = session(path);
+    call(&session, 0, vec![0; SMALL]).await;
+    let (mut writer, reader) = pipe(StreamKind::Bytes, 0);
+    let start = Instant::now();
+    let writing = async {
+        let mut left = STREAM;
+        while left > 0 {
+            let wanted = std::future::poll_fn(|cx| writer.poll_demand(cx)).await;
+            let count = wanted.expect("the server reads").min(CHUNK).min(left);
+            let payload = Payload {
+                bytes: vec![1; count],
+                ..Payload::default()
+            };
+            writer
+                .send(Chunk { count, payload })
+                .expect("the server reads");
+            left -= count;
+        }
+        writer.finish();
+    };
+    let params = Payload {
+        streams: vec![reader],
+        ..Payload::default()
+    };
+    let (result, ()) = tokio::join!(session.call(2, params, context()), writing);
+    result.expect("the server is there");
+    STREAM as f64 / start.elapsed().as_secs_f64() / 1e6
+}
+
+/// Megabytes a second that are written in as large pieces, each of them made anew as a stream's are.
+async fn stream_floor(path: &Path) -> f64 {
+    let mut stream = UnixStream::connect(path).await.expect("it is there");
+    let start = Instant::now();
+    for _ in 0..STREAM / CHUNK {
+        let bytes = vec![1; CHUNK];
+        stream.write_all(&bytes).await.expect("the server reads");
+    }
+    stream.shutdown().await.expect("the server reads");
+    stream
+        .read_exact(&mut [0])
+        .await
+        .expect("the server answers");
+    STREAM as f64 / start.elapsed().as_secs_f64() / 1e6
+}
+
+/// Reads to the end, and says so.
+async fn bare_reader(path: PathBuf) {
+    let listener = Listener::bind(path).expect("the socket can be made");
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut buffer = vec![0; CHUNK];
+        while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
+        stream.write_all(&[0]).await.expect("the client waits");
+    }
+}
+
 fn main() {
     let folder = std::env::temp_dir().join(format!("withe-floor-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("the folder can be made");
@@ -223,6 +295,9 @@ fn main() {
         folder.join("bare-large"),
         folder.join("rpc"),
     );
+    let sink = folder.join("sink");
+    let path = sink.clone();
+    start(|| bare_reader(path));
     let path = bare.clone();
     start(|| bare_server(path, SMALL_FRAME));
     let path = bare_large.clone();
@@ -239,7 +314,7 @@ fn main() {
         .await;
     });
 
-    let mut best = [[f64::NAN; 2]; 4];
+    let mut best = [[f64::NAN; 2]; 5];
     for _ in 0..ROUNDS {
         let run = [
             [
@@ -258,6 +333,10 @@ fn main() {
                 runtime().block_on(large_floor(&bare_large)),
                 runtime().block_on(large(&rpc)),
             ],
+            [
+                runtime().block_on(stream_floor(&sink)),
+                runtime().block_on(stream(&rpc)),
+            ],
         ];
         for (row, (best, run)) in best.iter_mut().zip(run).enumerate() {
             for (best, run) in best.iter_mut().zip(run) {
@@ -274,6 +353,7 @@ fn main() {
         ("small call that waits, p50, us", ""),
         ("64 callers, calls/s", "at least 1"),
         ("1 MiB there and back, MB/s", "at least 0.6"),
+        ("stream of bytes, MB/s", ""),
     ];
     println!("| | floor | protocol | ratio | goal |\n|---|---|---|---|---|");
     for ((what, goal), [floor, protocol]) in rows.into_iter().zip(best) {
