@@ -1,7 +1,6 @@
 //! Calls: sent, answered in parts, taken back.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -65,9 +64,24 @@ impl Drop for Abandon<'_> {
 }
 
 impl Call {
-    /// Whether more of its answer may come.
-    fn is_open(&self) -> bool {
-        self.partial.is_some() || !matches!(self.stage, Stage::Answered(_))
+    /// Whether a part of a result may come for it.
+    fn expects(&self, first: bool) -> bool {
+        match self.partial {
+            Some(_) => !first,
+            None => first && !matches!(self.stage, Stage::Answered(_)),
+        }
+    }
+
+    /// Whoever waits is told this; if anybody does, it has to be woken.
+    fn answer(&mut self, result: Result<Payload, Failure>) -> Option<Waker> {
+        match std::mem::replace(&mut self.stage, Stage::Answered(result)) {
+            Stage::Waiting(waker) => waker,
+            // It was told before, or nobody is there.
+            stage => {
+                self.stage = stage;
+                None
+            }
+        }
     }
 }
 
@@ -83,6 +97,7 @@ impl State {
 }
 
 impl Connection {
+    /// Some of a result came: its [first](Kind::Return) part, or one of the others.
     pub(super) fn on_return(
         &self,
         id: u32,
@@ -91,73 +106,86 @@ impl Connection {
         first: bool,
     ) -> Result<(), Violation> {
         let core = &self.core;
-        let session = match self.lock().calls.get(id) {
-            Some(call) if call.partial.is_none() == first && call.is_open() => {
-                let ended = call.place.ended.load(Ordering::Acquire);
-                (!ended).then_some(call.place.id)
-            }
-            _ => {
-                return Err(Violation::protocol(format!(
-                    "a result for call {id} was not waited for"
-                )));
-            }
+        let place = match self.lock().calls.get(id) {
+            Some(call) if call.expects(first) => call.place.clone(),
+            _ => return Err(unasked(id)),
         };
+        // Streams come before the state where both are locked.
+        let session = (!place.has_ended()).then_some(place.id);
         let streams = core.streams.accept(session, &part.streams, &core.out)?;
-        let mut drops = Vec::new();
-        let mut place = None;
-        let mut dropped = None;
-        let done = {
+        place.came(&part.handles);
+        let mut waker = None;
+        let mut gone = None;
+        let wasted = {
             let mut state = self.lock();
             let Some(call) = state.calls.get_mut(id) else {
                 return Ok(());
             };
-            call.place.came(&part.handles);
-            let is_abandoned = matches!(call.stage, Stage::Abandoned);
-            if is_abandoned {
-                drops.extend(part.handles.iter().filter(|h| h.own).map(|h| h.id));
-                place = Some(call.place.clone());
-                call.partial.get_or_insert_default();
-                dropped = Some(streams);
-                (!more).then_some(Ok(Payload::default()))
-            } else {
-                let handles = part.handles.clone();
-                let partial = call.partial.get_or_insert_default();
-                match partial.add(
-                    &core.budget,
-                    &core.limits,
-                    part.handles,
-                    streams,
-                    part.bytes,
-                ) {
-                    Ok(()) if more => None,
-                    Ok(()) => call.partial.take().map(|p| Ok(p.take(&core.budget))),
+            let (handles, bytes) = (part.handles.clone(), part.bytes);
+            let partial = call.partial.get_or_insert_default();
+            let wasted = if matches!(call.stage, Stage::Waiting(_)) {
+                match partial.add(&core.budget, &core.limits, part.handles, streams, bytes) {
+                    Ok(()) => Payload::default(),
                     Err(why) => {
                         // What is still to come of it is dropped as it comes.
-                        let had = std::mem::take(partial).take(&core.budget);
-                        let lost = had.handles.iter().chain(&handles);
-                        drops.extend(lost.filter(|h| h.own).map(|h| h.id));
-                        place = Some(call.place.clone());
-                        dropped = Some(had.streams);
-                        if more {
-                            let failed = Stage::Answered(Err(Failure::Error(why)));
-                            drop(state);
-                            self.answer_early(id, failed);
-                            None
-                        } else {
-                            Some(Err(Failure::Error(why)))
-                        }
+                        let mut wasted = std::mem::take(partial).take(&core.budget);
+                        wasted.handles.extend(handles);
+                        waker = call.answer(Err(Failure::Error(why)));
+                        wasted
                     }
                 }
+            } else {
+                Payload {
+                    handles,
+                    streams,
+                    bytes: Vec::new(),
+                }
+            };
+            if !more && let Some(partial) = call.partial.take() {
+                let payload = partial.take(&core.budget);
+                match call.stage {
+                    Stage::Waiting(_) => waker = call.answer(Ok(payload)),
+                    Stage::Abandoned => gone = state.calls.remove(id),
+                    Stage::Answered(_) => {}
+                }
             }
+            wasted
         };
-        drop(dropped);
-        if let Some(place) = place {
-            self.drop_handles(&place, &drops);
+        drop(gone);
+        self.waste(&place, wasted);
+        if let Some(waker) = waker {
+            waker.wake();
         }
-        match done {
-            Some(result) => self.answer(id, result),
-            None => Ok(()),
+        Ok(())
+    }
+
+    /// A call has failed.
+    pub(super) fn on_fail(&self, id: u32, why: Failure) -> Result<(), Violation> {
+        // Nothing more of the parameters is wanted.
+        self.core.out.withdraw(id);
+        let mut state = self.lock();
+        let call = match state.calls.get_mut(id) {
+            Some(call) if call.expects(true) => call,
+            _ => return Err(unasked(id)),
+        };
+        let waker = call.answer(Err(why));
+        let gone = match call.stage {
+            Stage::Abandoned => state.calls.remove(id),
+            _ => None,
+        };
+        drop(state);
+        drop(gone);
+        if let Some(waker) = waker {
+            waker.wake();
         }
+        Ok(())
+    }
+
+    /// Drops what came for nobody.
+    fn waste(&self, place: &Place, payload: Payload) {
+        let moved = payload.handles.iter().filter(|h| h.own);
+        let ids: Vec<u32> = moved.map(|h| h.id).collect();
+        self.drop_handles(place, &ids);
     }
 
     /// The bytes that came of a call's results, for `n` more to be read to their place.
@@ -172,50 +200,6 @@ impl Connection {
         if let Some(partial) = self.lock().coming(id) {
             partial.restore(bytes);
         }
-    }
-
-    /// A call fails before all of its answer has come.
-    fn answer_early(&self, id: u32, failed: Stage) {
-        let waker = match self.lock().calls.get_mut(id) {
-            Some(call) => match std::mem::replace(&mut call.stage, failed) {
-                Stage::Waiting(waker) => waker,
-                _ => None,
-            },
-            None => None,
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// All of a call's answer has come.
-    pub(super) fn answer(
-        &self,
-        id: u32,
-        result: Result<Payload, Failure>,
-    ) -> Result<(), Violation> {
-        let unasked = || Violation::protocol(format!("an answer for call {id} was not waited for"));
-        if result.is_err() {
-            // Nothing more of the parameters is wanted.
-            self.core.out.withdraw(id);
-        }
-        let mut state = self.lock();
-        let call = state.calls.get_mut(id).ok_or_else(unasked)?;
-        let (waker, gone) = match &mut call.stage {
-            Stage::Waiting(waker) => {
-                let waker = waker.take();
-                call.stage = Stage::Answered(result);
-                (waker, None)
-            }
-            Stage::Abandoned => (None, state.calls.remove(id)),
-            Stage::Answered(_) => return Err(unasked()),
-        };
-        drop(state);
-        drop(gone);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        Ok(())
     }
 
     /// Calls, and waits for the answer.
@@ -245,9 +229,11 @@ impl Connection {
             bytes: Vec::new(),
             ..request.payload
         };
-        let sent = self
-            .send(place, &request.head, payload, bytes)
-            .map_err(NoResult::Failed)?;
+        let sent = match self.send(place, &request.head, payload, bytes) {
+            Ok(sent) => sent,
+            Err(why) if self.ended.get() == Some(&why) => return Err(not_begun(why)),
+            Err(why) => return Err(NoResult::Failed(why)),
+        };
         let mut abandon = Abandon {
             connection: self,
             id: Some(sent.id),
@@ -378,36 +364,27 @@ impl Connection {
         let place = call.place.clone();
         let partial = call.partial.as_mut().map(std::mem::take);
         let stage = std::mem::replace(&mut call.stage, Stage::Abandoned);
-        let (gone, lost) = match stage {
-            Stage::Answered(result) => {
-                let gone = call.partial.is_none().then(|| state.calls.remove(id));
-                drop(state);
-                (gone, result.ok())
-            }
-            _ if self.ended.get().is_some() => {
-                let gone = state.calls.remove(id);
-                drop(state);
-                (Some(gone), None)
-            }
-            _ => {
-                drop(state);
-                self.core.out.withdraw(id);
-                self.core.out.push_empty(Kind::Cancel, id);
-                self.core.out.flush_soon();
-                (None, None)
-            }
+        let all_came = matches!(stage, Stage::Answered(_)) && call.partial.is_none();
+        let gone = if all_came || self.has_ended() {
+            state.calls.remove(id)
+        } else {
+            // Appended before the number can be used again.
+            self.core.out.withdraw(id);
+            self.core.out.push_empty(Kind::Cancel, id);
+            None
         };
+        drop(state);
         drop(gone);
-        // What it was given, nobody took.
-        let partial = partial.map(|partial| partial.take(&self.core.budget));
-        for payload in [lost, partial].into_iter().flatten() {
-            let ids: Vec<u32> = payload
-                .handles
-                .iter()
-                .filter(|h| h.own)
-                .map(|h| h.id)
-                .collect();
-            self.drop_handles(&place, &ids);
+        self.core.out.flush_soon();
+        if let Some(partial) = partial {
+            self.waste(&place, partial.take(&self.core.budget));
+        }
+        if let Stage::Answered(Ok(payload)) = stage {
+            self.waste(&place, payload);
         }
     }
+}
+
+fn unasked(id: u32) -> Violation {
+    Violation::protocol(format!("call {id} is answered, and was not made"))
 }

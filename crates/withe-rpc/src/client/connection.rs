@@ -190,7 +190,7 @@ impl Connection {
                 if why == Failure::Draining {
                     self.takes_calls.store(false, Ordering::Release);
                 }
-                self.answer(id, Err(why))?;
+                self.on_fail(id, why)?;
             }
             Frame::Linked => {}
             Frame::Refused(_) => {

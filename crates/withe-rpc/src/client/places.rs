@@ -39,6 +39,11 @@ impl Place {
         self.held.load(Ordering::Acquire)
     }
 
+    /// Whether the caller has ended it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// Whether the server has refused its link.
     pub(super) fn is_refused(&self) -> bool {
         self.link.is_refused()

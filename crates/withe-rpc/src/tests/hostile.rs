@@ -1,12 +1,17 @@
 //! Peers that are broken or mean harm: they get an error, and the server goes on.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use proptest::prelude::*;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::target::{ECHO, HANG, MAKE, NOTE};
-use super::{Raw, call_body, request, until};
-use crate::frame::{self, Failure, Kind, Parting, flag};
-use crate::{CallError, HandleRef, Limits, StreamKind, hello};
+use super::{Raw, call_body, request, until, within};
+use crate::frame::{self, Failure, HEADER, Kind, Parting, flag};
+use crate::{
+    BoxFuture, CallError, Client, Connect, Duplex, HandleRef, Limits, Payload, StreamKind, hello,
+};
 
 #[tokio::test]
 async fn frames_of_later_versions_are_skipped() {
@@ -256,4 +261,91 @@ proptest! {
         }
         survives(&bytes);
     }
+}
+
+/// A client whose server is fed by hand: what comes of a call, and of one after it.
+async fn answered_with(frames: &[(Kind, u8, u32, Vec<u8>)], limits: Limits) -> Vec<CallError> {
+    let mut out = Vec::new();
+    hello::put(&mut out, &Limits::default());
+    for (kind, flags, id, body) in frames {
+        frame::write(&mut out, *kind, *flags, *id, |b| b.extend_from_slice(body));
+    }
+    let client = Client::new(Arc::new(Fed(out)), limits);
+    let session = client.link(request()).session();
+    let mut errors = Vec::new();
+    for _ in 0..2 {
+        let context = within(Duration::from_millis(200));
+        errors.extend(session.call(NOTE, Payload::default(), context).await.err());
+    }
+    errors
+}
+
+/// Connects to a server that says this, once it was spoken to, and nothing else.
+struct Fed(Vec<u8>);
+
+impl std::fmt::Display for Fed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("`fed`")
+    }
+}
+
+impl Connect for Fed {
+    fn connect(&self) -> BoxFuture<'_, std::io::Result<Duplex>> {
+        Box::pin(async {
+            let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+            let says = self.0.clone();
+            tokio::spawn(async move {
+                // The greeting; then a LINK and a CALL have come.
+                let (greeting, rest) = says.split_at(HEADER + 36);
+                _ = theirs.write_all(greeting).await;
+                let mut heard = vec![0; HEADER + 36 + HEADER + 10];
+                _ = theirs.read_exact(&mut heard).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                _ = theirs.write_all(rest).await;
+                _ = theirs.read_to_end(&mut heard).await;
+            });
+            Ok(Duplex::of(ours))
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_not_confused_by_its_server() {
+    for wrong in [
+        vec![(Kind::Return, 0, 7, vec![0, 0])],
+        vec![(Kind::Fail, 0, 7, vec![0, 0])],
+        vec![(Kind::Payload, 0, 0, vec![0, 0])],
+        vec![(Kind::Return, flag::MORE, 0, vec![0, 0]); 2],
+        vec![
+            (Kind::Return, flag::MORE, 0, vec![0, 0]),
+            (Kind::Fail, 0, 0, vec![0, 0]),
+        ],
+        vec![(Kind::Call, 0, 0, vec![0, 0, 0, 0, 0, 0])],
+        vec![(Kind::Return, 0, 0, vec![0, 1, 0, 1])],
+        vec![(Kind::Data, 0, 0, vec![0, 0, 0])],
+    ] {
+        let errors = answered_with(&wrong, Limits::default()).await;
+        assert!(
+            matches!(errors.first(), Some(CallError::Unreachable(_))),
+            "{wrong:?}: {errors:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_result_that_is_too_large_fails_its_call_and_no_other() {
+    let limits = Limits {
+        payload: 5,
+        ..Limits::default()
+    };
+    let frames = [
+        (Kind::Return, flag::MORE, 0, b"\0\0long".to_vec()),
+        (Kind::Payload, flag::MORE, 0, b"\0\0long".to_vec()),
+        (Kind::Payload, flag::MORE, 0, b"\0\0long".to_vec()),
+        (Kind::Payload, 0, 0, b"\0\0long".to_vec()),
+    ];
+    let errors = answered_with(&frames, limits).await;
+    assert!(matches!(errors[0], CallError::Exhausted(_)), "{errors:?}");
+    // The connection lives: nobody answers the second.
+    assert_eq!(errors[1], CallError::Deadline);
 }
