@@ -15,8 +15,12 @@ const VARIABLE: &str = "WITHE_TEST_LEAK_REQUESTS";
 /// Who asks at the same time.
 const CALLERS: usize = 4;
 
-/// So many requests after another, one worker is killed.
-const KILL_EVERY: usize = 250;
+/// How many workers the application has.
+const WORKERS: usize = 4;
+
+/// How many workers are killed meanwhile. It is the same for any number of requests: a worker that is
+/// killed often is started again seldom.
+const KILLS: usize = 8;
 
 /// By how much the memory of all processes may have grown in the end, in KiB: allocators keep what they
 /// had to take at the worst moment. What leaks with every request soon exceeds it.
@@ -156,10 +160,10 @@ fn nothing_is_left_of_thousands_of_requests_and_killed_workers() {
         front,
     };
 
-    let made = AtomicUsize::new(0);
     let processes = &rig.processes;
-    let make = |requests: usize| {
-        made.store(0, Ordering::Relaxed);
+    let make = |requests: usize, kills: usize| {
+        let made = AtomicUsize::new(0);
+        let kill_every = (requests / kills).max(1);
         thread::scope(|scope| {
             for _ in 0..CALLERS {
                 scope.spawn(|| {
@@ -168,12 +172,10 @@ fn nothing_is_left_of_thousands_of_requests_and_killed_workers() {
                         if n >= requests {
                             break;
                         }
-                        if n % KILL_EVERY == KILL_EVERY - 1 {
-                            // One that was just killed may not be back yet.
+                        if n % kill_every == kill_every - 1 {
                             let workers = processes.workers();
-                            if let Some(&worker) =
-                                workers.get(n / KILL_EVERY % workers.len().max(1))
-                            {
+                            // One that was just killed may not be back yet.
+                            if let Some(&worker) = workers.get(n / kill_every % WORKERS) {
                                 kill_now(worker);
                             }
                         }
@@ -182,7 +184,7 @@ fn nothing_is_left_of_thousands_of_requests_and_killed_workers() {
                 });
             }
         });
-        eventually("all workers are back", || rig.workers().len() == 4);
+        eventually("all workers are back", || rig.workers().len() == WORKERS);
         // Each of them has a connection, then, and each has served.
         for path in 0..5 {
             addresses.request(path);
@@ -190,9 +192,9 @@ fn nothing_is_left_of_thousands_of_requests_and_killed_workers() {
         eventually("nothing is held", || addresses.live() == "0");
     };
     // Once everything has happened, each process has what it keeps.
-    make(2 * KILL_EVERY);
+    make(REQUESTS / 4, 4);
     let before = Figures::of(&rig);
-    make(requests);
+    make(requests, KILLS);
     let mut now = Figures::of(&rig);
     eventually(&format!("the figures are {before:?} again"), || {
         now = Figures::of(&rig);

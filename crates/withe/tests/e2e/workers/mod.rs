@@ -11,11 +11,11 @@ mod relink;
 mod start;
 mod stop;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
-use std::fs;
 
 use crate::support::process::Up;
 use crate::support::{Folder, LONG, TEMPORARY};
