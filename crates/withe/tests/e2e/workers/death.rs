@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use super::{Rig, eventually, is_busy, kill_now, send};
+use super::{Rig, eventually, is_busy, kill_now, send, stop_now};
 use crate::support::client::{Exchange, get};
 use crate::support::manifest::{application, component, http_server, http_servers};
 
@@ -118,7 +118,7 @@ fn a_hung_worker_fails_calls_by_their_deadline_and_then_goes_on() {
     let [hello, beside] = rig.up.addresses(["hello", "beside"]);
     answers(&hello, "/add", "hello 3");
     let worker = rig.worker();
-    send("STOP", worker);
+    stop_now(worker);
     for _ in 0..2 {
         assert_eq!(get(&hello, "/add").unwrap().status, 500);
         let line = rig.up.says("link `hello` -> `ops`");

@@ -153,6 +153,19 @@ fn kill_now(id: u32) {
     eventually("a killed process has ended", || arguments(id) == [""]);
 }
 
+/// Stops a process, and waits until all of its threads stand still.
+fn stop_now(id: u32) {
+    send("STOP", id);
+    eventually("a stopped process stands still", || {
+        let mut threads = fs::read_dir(proc(id, "task")).unwrap();
+        threads.all(|thread| {
+            let status = fs::read_to_string(thread.unwrap().path().join("status"));
+            // A thread that has just ended does not move either.
+            status.map_or(true, |status| status.contains("State:\tT"))
+        })
+    });
+}
+
 /// Waits until a process is busy with what it was asked to do without end.
 fn is_busy(id: u32) {
     let before = ticks(id);

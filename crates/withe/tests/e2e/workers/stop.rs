@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt as _;
 
-use super::{Rig, eventually, kill, send};
+use super::{Rig, eventually, kill, send, stop_now};
 use crate::support::Folder;
 use crate::support::client::Exchange;
 use crate::support::manifest::{application, component, http_servers, provider};
@@ -81,7 +81,7 @@ fn a_second_signal_ends_a_host_whose_worker_hangs() {
     let mut rig = Rig::start(&three_workers(), &[]);
     let exchanges = half_way(&rig);
     for worker in rig.workers() {
-        send("STOP", worker);
+        stop_now(worker);
     }
     rig.up.interrupt();
     rig.up.says("stopping");
