@@ -16,7 +16,7 @@ pub(crate) fn call(folder: &Path, binding: &str, given: &str) -> Result<String, 
         .arg(format!("{RUN}({given})"))
         .arg("--link")
         .arg(folder.join(EXPORTER))
-        .args(["--binding", binding, "--timeout", "60"])
+        .args(["--binding", binding, "--timeout", "30"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -30,6 +30,8 @@ const SHAPES: &[&str] = &[
     "flat parameters",
     "parameters in memory",
     "types of another interface",
+    "streams",
+    "no streams",
 ];
 
 impl Coverage {
@@ -43,6 +45,12 @@ impl Coverage {
         if spec.types_apart {
             self.0.insert("types of another interface".into());
         }
+        let streams = if spec.streams {
+            "streams"
+        } else {
+            "no streams"
+        };
+        self.0.insert(streams.into());
         let [importer, exporter] = spec.encodings;
         self.0.extend([imports(importer), exports(exporter)]);
         spec.parameters.iter().for_each(|ty| self.add_type(ty));

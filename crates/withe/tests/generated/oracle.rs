@@ -1,13 +1,19 @@
 //! What the bindings are measured by: a pair composed with `wac`, and run by plain Wasmtime.
 
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, plug};
 use wasmtime::component::{Component, Linker, Val, wasm_wave};
 use wasmtime::{Config, Engine, Store};
 
+use crate::LONG;
 use crate::pair::{Pair, RUN};
 
-pub(crate) struct Oracle(Engine);
+pub(crate) struct Oracle {
+    engine: Engine,
+    runtime: Runtime,
+}
 
 impl Oracle {
     pub(crate) fn new() -> Self {
@@ -15,26 +21,31 @@ impl Oracle {
         config
             .wasm_component_model_map(true)
             .wasm_component_model_fixed_length_lists(true);
-        Self(Engine::new(&config).unwrap())
+        Self {
+            engine: Engine::new(&config).unwrap(),
+            runtime: Builder::new_current_thread().enable_all().build().unwrap(),
+        }
     }
 
     /// Calls a pair; returns its result as text, or why there is none.
     pub(crate) fn call(&self, pair: &Pair, given: Val) -> Result<String, String> {
-        let returned = self.returned(pair, given);
+        let returned = async { timeout(LONG, self.returned(pair, given)).await? };
+        let returned = self.runtime.block_on(returned);
         returned.map_err(|error| format!("{error:?}"))
     }
 
-    fn returned(&self, pair: &Pair, given: Val) -> anyhow::Result<String> {
-        let component = Component::new(&self.0, composed(pair)?)?;
-        let mut store = Store::new(&self.0, ());
-        let instance = Linker::new(&self.0).instantiate(&mut store, &component)?;
+    async fn returned(&self, pair: &Pair, given: Val) -> anyhow::Result<String> {
+        let component = Component::new(&self.engine, composed(pair)?)?;
+        let mut store = Store::new(&self.engine, ());
+        let linker = Linker::new(&self.engine);
+        let instance = linker.instantiate_async(&mut store, &component).await?;
         let (interface, function) = RUN.split_once('#').unwrap();
         let index = instance
             .get_export_index(&mut store, None, interface)
             .and_then(|index| instance.get_export_index(&mut store, Some(&index), function));
         let run = instance.get_func(&mut store, index.unwrap()).unwrap();
         let mut result = [Val::Bool(false)];
-        run.call(&mut store, &[given], &mut result)?;
+        run.call_async(&mut store, &[given], &mut result).await?;
         Ok(wasm_wave::to_string(&result[0])?)
     }
 }
