@@ -15,7 +15,7 @@ use withe_rpc::{
     CallContext, CallError, Client, Limits, LinkFunction, LinkRequest, Payload, Serve, ServedLink,
     ServedSession,
 };
-use withe_runtime::Graph;
+use withe_runtime::{DROP, Graph};
 use withe_wit::{ExternItem, Function};
 
 use crate::parts::{LinkedFunction, Parts};
@@ -82,8 +82,9 @@ impl Sockets {
                 None
             };
             if let Some(socket) = socket {
-                let remote = self.client(socket).link(request(plan, parts, link));
-                ends.insert(i, LinkEnd::Remote(remote));
+                let to_unit = !is_provider(plan, &link.target);
+                let link = self.client(socket).link(request(plan, parts, link));
+                ends.insert(i, LinkEnd::Remote { link, to_unit });
             }
         }
         ends
@@ -115,13 +116,20 @@ fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkRequest {
             digest,
         }
     };
+    let mut functions: Vec<_> = parts.functions(link).into_iter().map(function).collect();
+    if !to_provider {
+        functions.push(LinkFunction {
+            function: DROP.into(),
+            ..LinkFunction::default()
+        });
+    }
     LinkRequest {
         lattice: String::new(),
         application: plan.application.clone(),
         importer: link.source.clone(),
         name: link.name.clone(),
         target: link.target.clone(),
-        functions: parts.functions(link).into_iter().map(function).collect(),
+        functions,
     }
 }
 
@@ -189,6 +197,9 @@ impl Served {
         wanted: &LinkFunction,
     ) -> Result<(Option<String>, String), CallError> {
         let interface = Some(&wanted.interface).filter(|name| !name.is_empty());
+        if interface.is_none() && wanted.function == DROP {
+            return Ok((None, DROP.into()));
+        }
         let name = interface.unwrap_or(&wanted.function);
         let export = self.parts.world(target);
         let export = export.and_then(|world| world.exports.iter().find(|e| e.name == *name));

@@ -31,8 +31,11 @@ pub(crate) enum LinkEnd {
         provider: Arc<dyn Provider>,
         link: LinkId,
     },
-    /// To another process.
-    Remote(Arc<RemoteLink>),
+    /// To another process; to one of its units, or to a provider there.
+    Remote {
+        link: Arc<RemoteLink>,
+        to_unit: bool,
+    },
 }
 
 /// Makes the units of `plan` that `names` says. `ends` has the links that lead out of the process, by
@@ -104,10 +107,22 @@ fn link_spec(
             link: *id,
             functions: parts.names(link),
         },
-        (_, Some(LinkEnd::Remote(remote))) => LinkTarget::Remote {
-            link: remote.clone(),
-            functions: parts.functions(link).into_iter().map(|f| f.key).collect(),
-        },
+        (
+            _,
+            Some(LinkEnd::Remote {
+                link: remote,
+                to_unit,
+            }),
+        ) => {
+            let functions = parts.functions(link).into_iter().map(|f| f.key);
+            let functions: Arc<[_]> = functions.collect();
+            LinkTarget::Remote {
+                link: remote.clone(),
+                // It is asked for behind them (`serve::request`).
+                drop: to_unit.then_some(functions.len()),
+                functions,
+            }
+        }
         (_, None) => LinkTarget::Unit(units.iter().position(|name| *name == link.target)?),
     };
     Some(LinkSpec {

@@ -35,6 +35,7 @@ pub use engine::{EngineOptions, Engines};
 pub use functions::{host_interfaces, is_per_component};
 pub use graph::Graph;
 pub use http::HttpEntry;
+pub use serve::DROP;
 
 use std::path::PathBuf;
 

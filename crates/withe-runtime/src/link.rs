@@ -267,15 +267,7 @@ impl LinkFn {
     }
 
     fn failure(&self, route: &Route, cause: CallError) -> LinkFailure {
-        LinkFailure {
-            link: format!(
-                "link `{}` -> `{}`",
-                route.link.source, route.link.target_name
-            ),
-            function: self.name.clone(),
-            binding: Some(route.link.binding),
-            cause,
-        }
+        LinkFailure::new(&route.link, &self.name, cause)
     }
 }
 
@@ -373,6 +365,9 @@ pub(crate) enum ResourceDrop {
     Remote {
         remote: Arc<RemoteLink>,
         slot: usize,
+        link: Arc<LinkSpec>,
+        /// The function of the link that drops a resource.
+        function: Option<usize>,
     },
 }
 
@@ -387,8 +382,19 @@ impl ResourceDrop {
                 provider.drop_resource(*link, id);
                 None
             }
-            Self::Remote { remote, slot } => {
-                state.session(*slot, remote).drop_handle(id);
+            Self::Remote {
+                remote,
+                slot,
+                link,
+                function,
+            } => {
+                let session = state.session(*slot, remote);
+                let deadline = state.deadline_of_call(link.timeout);
+                if let Some(function) = *function {
+                    let dropped = drop_remote(session, link.clone(), function, id, deadline);
+                    return Box::pin(dropped);
+                }
+                session.drop_handle(id);
                 None
             }
             Self::Unit {
@@ -418,6 +424,30 @@ impl ResourceDrop {
     }
 }
 
+/// Has a resource dropped in another process, and waits for that: its destructor may trap.
+async fn drop_remote(
+    session: Arc<Session>,
+    link: Arc<LinkSpec>,
+    function: usize,
+    id: u32,
+    deadline: Instant,
+) -> wasmtime::Result<()> {
+    let mut params = Writer::default();
+    params.handle(HandleRef { id, own: true });
+    let context = CallContext {
+        deadline,
+        trace: None,
+    };
+    match session.call(function, params.finish(), context).await {
+        Err(cause @ (CallError::Trap(_) | CallError::Deadline)) => {
+            let function = "dropping a resource";
+            Err(LinkFailure::new(&link, function, cause).into())
+        }
+        // What else may go wrong has taken the resource with it.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// A call over a link failed: the error with which the importer traps.
 #[derive(Debug)]
 pub(crate) struct LinkFailure {
@@ -425,6 +455,17 @@ pub(crate) struct LinkFailure {
     function: String,
     binding: Option<Binding>,
     pub(crate) cause: CallError,
+}
+
+impl LinkFailure {
+    fn new(link: &LinkSpec, function: &str, cause: CallError) -> Self {
+        Self {
+            link: format!("link `{}` -> `{}`", link.source, link.target_name),
+            function: function.to_owned(),
+            binding: Some(link.binding),
+            cause,
+        }
+    }
 }
 
 impl std::fmt::Display for LinkFailure {

@@ -10,9 +10,13 @@ use crate::callee::Callee;
 use crate::graph::{ExportFn, Graph};
 use crate::link::{call_unit, within};
 
+/// The name of a function that every link to a unit has besides those of its interfaces: it drops its
+/// parameter, a resource of the unit, and fails if the destructor does. No function of WIT can have it.
+pub const DROP: &str = "[drop]";
+
 impl Graph {
     /// Serves functions of the unit whose root is `component`, each given by the interface it is exported
-    /// under (`None`: by the world) and its name. Calls name them by their index.
+    /// under (`None`: by the world) and its name, or [`DROP`]. Calls name them by their index.
     ///
     /// # Errors
     ///
@@ -29,9 +33,12 @@ impl Graph {
         let functions = functions
             .iter()
             .map(|name| {
-                let export = self.unit(unit).export(name);
-                export.cloned().ok_or_else(|| {
-                    let (interface, function) = name;
+                let (interface, function) = name;
+                if interface.is_none() && function == DROP {
+                    return Ok(Served::Drop);
+                }
+                let export = self.unit(unit).export(name).cloned();
+                export.map(Served::Export).ok_or_else(|| {
                     let of = interface.as_deref().unwrap_or("its world");
                     CallError::Unlinked(format!("`{component}` exports no `{function}` in `{of}`"))
                 })
@@ -46,12 +53,19 @@ impl Graph {
     }
 }
 
+/// What a function of a link is.
+enum Served {
+    Export(ExportFn),
+    /// See [`DROP`].
+    Drop,
+}
+
 /// A link that ends at a unit.
 struct ServedUnit {
     graph: Arc<Graph>,
     unit: usize,
     scope: Scope,
-    functions: Arc<[ExportFn]>,
+    functions: Arc<[Served]>,
 }
 
 impl ServedLink for ServedUnit {
@@ -76,7 +90,7 @@ struct UnitSession {
     unit: usize,
     /// Its callee, or the one that all share; `None` if there is one for each call.
     callee: Option<Arc<Callee>>,
-    functions: Arc<[ExportFn]>,
+    functions: Arc<[Served]>,
 }
 
 impl ServedSession for UnitSession {
@@ -87,21 +101,26 @@ impl ServedSession for UnitSession {
         context: CallContext,
     ) -> BoxFuture<'static, Result<Payload, CallError>> {
         Box::pin(async move {
-            let Some(export) = self.functions.get(function) else {
-                let why = format!("the link has no function number {function}");
-                return Err(CallError::TypeMismatch(why));
-            };
             let (callee, deadline) = (self.callee.as_deref(), context.deadline);
-            let call = call_unit(
-                &self.graph,
-                self.unit,
-                export,
-                callee,
-                &mut payload,
-                deadline,
-            );
-            within(deadline, call).await?;
-            Ok(payload)
+            match self.functions.get(function) {
+                Some(Served::Export(export)) => {
+                    let (graph, unit) = (&self.graph, self.unit);
+                    let call = call_unit(graph, unit, export, callee, &mut payload, deadline);
+                    within(deadline, call).await?;
+                    Ok(payload)
+                }
+                Some(Served::Drop) => {
+                    for handle in payload.handles.iter().filter(|handle| handle.own) {
+                        if let Some(callee) = callee {
+                            within(deadline, callee.drop_handle(handle.id)).await?;
+                        }
+                    }
+                    Ok(Payload::default())
+                }
+                None => Err(CallError::TypeMismatch(format!(
+                    "the link has no function number {function}"
+                ))),
+            }
         })
     }
 

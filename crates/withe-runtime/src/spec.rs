@@ -153,5 +153,8 @@ pub enum LinkTarget {
         /// The functions it was told of, by the importer's import and their names in it; their indices
         /// are what a call carries.
         functions: Arc<[(String, String)]>,
+        /// The number of the function that drops its parameter, a resource, and says how that went. Without
+        /// one a drop is only told.
+        drop: Option<usize>,
     },
 }

@@ -297,6 +297,7 @@ impl Definer<'_> {
             LinkTarget::Remote {
                 link: remote,
                 functions,
+                ..
             } => {
                 // A function of the world is an import itself.
                 let function = match &spec.interface {
@@ -332,9 +333,13 @@ impl Definer<'_> {
                 provider: provider.clone(),
                 link: *link,
             },
-            LinkTarget::Remote { link: remote, .. } => ResourceDrop::Remote {
+            LinkTarget::Remote {
+                link: remote, drop, ..
+            } => ResourceDrop::Remote {
                 remote: remote.clone(),
                 slot: self.slot(spec.member, link),
+                link: link.clone(),
+                function: *drop,
             },
         }
     }
