@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::inbox::GLIMPSE;
 use crate::{CallError, HandleRef, Limits, Payload, PipeReader};
 
 /// What a connection holds of payloads that it cannot pass on yet.
@@ -130,8 +131,8 @@ impl Partial {
     /// [restored](Partial::restore) then. `None` if there may not be as many.
     pub(crate) fn lend(&mut self, budget: &Budget, limits: &Limits, n: usize) -> Option<Vec<u8>> {
         self.charge(budget, limits, n, 0).ok()?;
-        self.grow(n);
-        self.payload.bytes.reserve(n);
+        self.grow(n + GLIMPSE);
+        self.payload.bytes.reserve(n + GLIMPSE);
         Some(std::mem::take(&mut self.payload.bytes))
     }
 

@@ -10,9 +10,9 @@ use crate::frame::{HEADER, Header, Kind, MAX_BODY, Violation};
 /// What has to be missing of a frame for it to be worth reading to its place.
 const WORTH: usize = 8 << 10;
 
-/// How much is read behind a frame that was: enough to see what comes next, which is likely to be of the
-/// same kind.
-const GLIMPSE: usize = 1 << 10;
+/// How much is read behind a frame that is read to its place: enough to see whether the next is of the
+/// same kind, as is likely.
+pub(crate) const GLIMPSE: usize = HEADER + 2;
 
 /// Room for one frame and most of the next.
 const CAPACITY: usize = 2 * (HEADER + MAX_BODY);
@@ -25,8 +25,6 @@ pub(crate) struct Inbox {
     start: usize,
     end: usize,
     diverted: Option<Diverted>,
-    /// Whether the last frame was read to its place.
-    glimpse: bool,
 }
 
 /// A frame whose bytes are read to their place.
@@ -45,7 +43,6 @@ impl Inbox {
             start: 0,
             end: 0,
             diverted: None,
-            glimpse: false,
         }
     }
 
@@ -53,9 +50,15 @@ impl Inbox {
     /// it waits. To be called when [`Inbox::next`] has no more.
     pub(crate) async fn fill(&mut self) -> io::Result<bool> {
         if let Some(Diverted { bytes, missing, .. }) = &mut self.diverted {
-            let mut rest = (&mut self.reader).take(*missing as u64);
+            let mut rest = (&mut self.reader).take((*missing + GLIMPSE) as u64);
             let n = rest.read_buf(bytes).await?;
-            *missing -= n;
+            let behind = n.saturating_sub(*missing);
+            *missing -= n - behind;
+            let of_next = bytes.drain(bytes.len() - behind..);
+            for (slot, byte) in self.buffer.iter_mut().zip(of_next) {
+                *slot = byte;
+            }
+            (self.start, self.end) = (0, behind);
             return match n {
                 0 => Err(io::ErrorKind::UnexpectedEof.into()),
                 _ => Ok(true),
@@ -65,13 +68,7 @@ impl Inbox {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        let room = &mut self.buffer[self.end..];
-        let room = match self.glimpse {
-            true => &mut room[..GLIMPSE],
-            false => room,
-        };
-        let n = self.reader.read(room).await?;
-        self.glimpse = false;
+        let n = self.reader.read(&mut self.buffer[self.end..]).await?;
         self.end += n;
         if n == 0 && self.end > 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -96,7 +93,8 @@ impl Inbox {
         (is_bytes && len <= MAX_BODY && came.len() + WORTH <= len).then(|| (header.id, len - 2))
     }
 
-    /// Has the bytes of the [divertable](Inbox::divertable) frame appended to these.
+    /// Has the bytes of the [divertable](Inbox::divertable) frame appended to these. [`GLIMPSE`] more are
+    /// appended for a moment.
     pub(crate) fn divert(&mut self, mut bytes: Vec<u8>) {
         let Some(header) = self.peek() else {
             return;
@@ -115,7 +113,6 @@ impl Inbox {
     /// The frame that was diverted, and the bytes, once all of it is there.
     pub(crate) fn arrived(&mut self) -> Option<(Header, Vec<u8>)> {
         let arrived = self.diverted.take_if(|diverted| diverted.missing == 0)?;
-        self.glimpse = true;
         Some((arrived.header, arrived.bytes))
     }
 
