@@ -156,7 +156,7 @@ fn check(oracle: &Oracle, spec: &Spec, values: Vec<Val>) -> Result<(), String> {
     Err(report)
 }
 
-/// A list of the first values whose text is not too long.
+/// A list of those values whose text, one after the other, still fits an argument.
 fn as_many_as_fit(values: Vec<Val>) -> Val {
     let mut left = TEXT;
     let fits = |value: &Val| {
