@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use wasmtime::component::{
-    Destination, FutureConsumer, FutureProducer, FutureReader, ResourceDynamic, Source,
-    StreamConsumer, StreamProducer, StreamReader, StreamResult, VecBuffer,
+    Accessor, AccessorTask, Destination, FutureConsumer, FutureProducer, FutureReader,
+    ResourceDynamic, Source, StreamConsumer, StreamProducer, StreamReader, StreamResult, VecBuffer,
 };
 use wasmtime::{AsContextMut as _, Result, StoreContextMut, bail};
 use withe_rpc::{CallError, Chunk, HandleRef, Payload, PipeReader, PipeWriter, StreamKind, pipe};
@@ -129,15 +129,46 @@ fn out(store: &mut StoreContextMut<'_, State>, stream: Transmit, side: Side) -> 
         Transmit::Units(stream) => stream!(stream, Units),
         Transmit::Future(future) => {
             let (outlet, reader) = outlet(store, StreamKind::Future);
-            future.pipe(store.as_context_mut(), Items(outlet))?;
+            store.as_context_mut().spawn(Value {
+                outlet,
+                future: Either::Item(future),
+            })?;
             reader
         }
         Transmit::Signal(future) => {
             let (outlet, reader) = outlet(store, StreamKind::Signal);
-            future.pipe(store.as_context_mut(), Units(outlet))?;
+            store.as_context_mut().spawn(Value {
+                outlet,
+                future: Either::Unit(future),
+            })?;
             reader
         }
     })
+}
+
+/// Takes a future's value when its reader wants it: a future that nobody reads is closed, and its writer
+/// is told, which a consumer cannot do.
+struct Value {
+    outlet: Outlet,
+    future: Either,
+}
+
+enum Either {
+    Item(FutureReader<Item>),
+    Unit(FutureReader<()>),
+}
+
+impl AccessorTask<State> for Value {
+    async fn run(self, accessor: &Accessor<State>) -> Result<()> {
+        let Self { mut outlet, future } = self;
+        let wanted = std::future::poll_fn(|cx| outlet.poll_demand(cx)).await;
+        accessor.with(|store| match (future, wanted) {
+            (Either::Item(future), Ok(_)) => future.pipe(store, Items(outlet)),
+            (Either::Unit(future), Ok(_)) => future.pipe(store, Units(outlet)),
+            (Either::Item(mut future), Err(Closed)) => future.close(store),
+            (Either::Unit(mut future), Err(Closed)) => future.close(store),
+        })
+    }
 }
 
 /// Streams of the store that carry what comes through `pipes`.

@@ -5,9 +5,10 @@ mod connection;
 mod places;
 mod session;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
@@ -38,8 +39,6 @@ pub struct Client {
     name: String,
     limits: Limits,
     state: Mutex<State>,
-    /// Held by whoever connects; the others wait for it.
-    connecting: tokio::sync::Mutex<Attempts>,
 }
 
 #[derive(Default)]
@@ -47,6 +46,10 @@ struct State {
     current: Option<Arc<Connection>>,
     tasks: JoinSet<()>,
     closed: bool,
+    /// There while a task connects, which ends when it has or when nobody waits for it: then the
+    /// channel is closed.
+    connecting: Option<watch::Receiver<()>>,
+    attempts: Attempts,
     /// Why the last attempt to connect failed.
     failed: Option<String>,
 }
@@ -57,6 +60,15 @@ struct Attempts {
     pause: Duration,
 }
 
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            not_before: Instant::now(),
+            pause: FIRST_PAUSE,
+        }
+    }
+}
+
 impl Client {
     /// A client of the endpoint that `connect` connects to. Nothing is sent before the first call.
     pub fn new(connect: Arc<dyn Connect>, limits: Limits) -> Arc<Self> {
@@ -65,10 +77,6 @@ impl Client {
             connect,
             limits,
             state: Mutex::default(),
-            connecting: tokio::sync::Mutex::new(Attempts {
-                not_before: Instant::now(),
-                pause: FIRST_PAUSE,
-            }),
         })
     }
 
@@ -119,11 +127,23 @@ impl Client {
     /// # Errors
     ///
     /// [`CallError::Unreachable`] if there is none until `deadline`.
-    pub(crate) async fn connection(&self, deadline: Instant) -> Result<Arc<Connection>, CallError> {
+    pub(crate) async fn connection(
+        self: &Arc<Self>,
+        deadline: Instant,
+    ) -> Result<Arc<Connection>, CallError> {
         if let Some(connection) = self.current()? {
             return Ok(connection);
         }
-        match timeout_at(deadline.into(), self.make_connection()).await {
+        let made = async {
+            loop {
+                // It only ever closes.
+                _ = self.connecting().changed().await;
+                if let Some(connection) = self.current()? {
+                    return Ok(connection);
+                }
+            }
+        };
+        match timeout_at(deadline.into(), made).await {
             Ok(result) => result,
             Err(_) => Err(CallError::Unreachable(match self.lock().failed.clone() {
                 Some(why) => format!("cannot connect to {}: {why}", self.name),
@@ -132,27 +152,18 @@ impl Client {
         }
     }
 
-    async fn make_connection(&self) -> Result<Arc<Connection>, CallError> {
-        let mut attempts = self.connecting.lock().await;
-        loop {
-            // Somebody else may have made one meanwhile.
-            if let Some(connection) = self.current()? {
-                return Ok(connection);
-            }
-            sleep_until(attempts.not_before.into()).await;
-            match self.attempt().await {
-                Ok(connection) => {
-                    attempts.pause = FIRST_PAUSE;
-                    return Ok(connection);
-                }
-                Err(why) => {
-                    tracing::debug!("cannot connect to {}: {why}", self.name);
-                    self.lock().failed = Some(why);
-                    attempts.not_before = Instant::now() + attempts.pause;
-                    attempts.pause = LAST_PAUSE.min(2 * attempts.pause);
-                }
-            }
+    /// Closes when a connection was made. That is done in a task, and not by one of those who wait: a
+    /// component that waits for one call cannot go on with another, which may be the one that connects.
+    fn connecting(self: &Arc<Self>) -> watch::Receiver<()> {
+        let mut state = self.lock();
+        let under_way = state.connecting.as_ref();
+        if let Some(connecting) = under_way.filter(|c| c.has_changed().is_ok()) {
+            return connecting.clone();
         }
+        let (waited_for, connecting) = watch::channel(());
+        state.connecting = Some(connecting.clone());
+        state.tasks.spawn(connect(Arc::downgrade(self), waited_for));
+        connecting
     }
 
     async fn attempt(&self) -> Result<Arc<Connection>, String> {
@@ -175,9 +186,53 @@ impl Client {
         Ok(connection)
     }
 
+    /// When the next attempt may be made.
+    fn not_before(&self) -> Instant {
+        self.lock().attempts.not_before
+    }
+
+    /// Whether the attempt was the last that is needed.
+    fn is_over(&self, attempt: Result<Arc<Connection>, String>) -> bool {
+        let mut state = self.lock();
+        match attempt {
+            Ok(_) => {
+                state.attempts = Attempts::default();
+                true
+            }
+            Err(why) => {
+                tracing::debug!("cannot connect to {}: {why}", self.name);
+                let pause = state.attempts.pause;
+                state.attempts = Attempts {
+                    not_before: Instant::now() + pause,
+                    pause: LAST_PAUSE.min(2 * pause),
+                };
+                state.failed = Some(why);
+                state.closed
+            }
+        }
+    }
+
     /// How many links, sessions, calls and streams the connection has.
     #[cfg(test)]
     pub(crate) fn counts(&self) -> Option<[usize; 4]> {
         self.lock().current.as_ref().map(|c| c.counts())
+    }
+}
+
+/// Tries to connect until that succeeds, or nobody waits for it any more.
+async fn connect(client: Weak<Client>, waited_for: watch::Sender<()>) {
+    // The client keeps one to give to those who come.
+    while waited_for.receiver_count() > 1 {
+        let Some(not_before) = client.upgrade().map(|client| client.not_before()) else {
+            return;
+        };
+        sleep_until(not_before.into()).await;
+        let Some(client) = client.upgrade() else {
+            return;
+        };
+        let attempt = client.attempt().await;
+        if client.is_over(attempt) {
+            return;
+        }
     }
 }

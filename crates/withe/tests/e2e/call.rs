@@ -65,7 +65,7 @@ fn call(components: [&str; 2], call: &str, options: &[&str]) -> Ended {
 #[test]
 fn a_link_means_the_same_over_every_binding() {
     for case in CASES {
-        for binding in ["fused", "local", "auto"] {
+        for binding in ["fused", "local", "unix", "auto"] {
             let ended = call(case.components, case.call, &["--binding", binding]);
             assert_eq!(ended.printed(), case.printed, "{} {binding}", case.call);
         }
@@ -117,15 +117,15 @@ fn a_call_that_never_returns_is_stopped() {
 }
 
 #[test]
-fn streams_cross_fused_links_and_are_refused_by_name_over_local_ones() {
+fn streams_cross_every_binding_and_are_refused_by_name_where_the_callee_is_gone() {
     let components = ["async-p3-user", "async-p3"];
     let run = "t:streams/run#run()";
-    assert_eq!(
-        call(components, run, &["--binding", "fused"]).printed(),
-        "ok"
-    );
-    call(components, run, &["--binding", "local"]).failed(&[
-        "error[W0403]",
+    for binding in ["fused", "local", "unix"] {
+        let ended = call(components, run, &["--binding", binding]);
+        assert_eq!(ended.printed(), "ok", "{binding}");
+    }
+    call(components, run, &["--scope", "call"]).failed(&[
+        "error[W0404]",
         "`upper` of `t:streams/pipe`",
         "`stream<u8>`",
         "nothing was called",
