@@ -84,7 +84,11 @@ pub(crate) fn render(plan: &Plan) -> String {
             "DEADLINE",
             "WHY",
         ];
-        let rows: Vec<_> = plan.links.iter().flat_map(|link| rows(plan, link)).collect();
+        let rows: Vec<_> = plan
+            .links
+            .iter()
+            .flat_map(|link| rows(plan, link))
+            .collect();
         text += "\n";
         text += &table(header, &rows);
     }
