@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::time::timeout_at;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout_at};
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_provider::{Call, LinkId, Provider};
@@ -20,6 +22,9 @@ use withe_wit::{ExternItem, Function};
 
 use crate::parts::{LinkedFunction, Parts};
 use crate::units::LinkEnd;
+
+/// How long a process that is gone may take to close its socket.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// The sockets of an application's processes, all in one folder that only its user can enter.
 pub(crate) struct Sockets {
@@ -49,12 +54,16 @@ impl Sockets {
     /// Removes the sockets that nobody listens on any more, and the folder with the last of them: for
     /// when the host, which would remove it, is gone. Whatever cannot be removed stays.
     pub(crate) async fn remove_stale(&self) {
+        // A process that is killed closes one thing after the other, and its socket may come last.
+        let over = Instant::now() + CLOSING;
+        while !is_stale(&self.host()).await && Instant::now() < over {
+            sleep(CLOSING / 100).await;
+        }
         let Ok(entries) = std::fs::read_dir(&self.folder) else {
             return;
         };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            let connected = tokio::net::UnixStream::connect(&path).await;
-            if connected.is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused) {
+            if is_stale(&path).await {
                 _ = std::fs::remove_file(&path);
             }
         }
@@ -95,6 +104,12 @@ impl Sockets {
         let clients = self.clients.entry(socket.clone());
         clients.or_insert_with(connect).clone()
     }
+}
+
+/// Whether nobody listens on a socket, or there is none.
+async fn is_stale(socket: &Path) -> bool {
+    let connected = UnixStream::connect(socket).await;
+    connected.is_err_and(|e| matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound))
 }
 
 /// What the importer's process asks the exporter's for.
