@@ -25,6 +25,9 @@ pub(crate) struct Args {
 ///
 /// Something does not compile, or a benchmark fails.
 pub(crate) async fn run(args: Args) -> Result<()> {
+    let names = args.arguments.iter().filter(|a| !a.starts_with('-'));
+    let names: Vec<_> = names.map(String::as_str).collect();
+    let wire = names.is_empty() || names.contains(&"wire");
     guests::build_all().await?;
     let wasmtime = wasmtime().await?;
     ui::step("build the benchmarks");
@@ -37,9 +40,16 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     cargo
         .args(packages)
         .args(["--bin", "withe-benches", "--"])
-        .args(args.arguments);
+        .args(&args.arguments);
     cargo.env("WITHE_BENCH_WASMTIME", wasmtime);
-    process::run("run the benchmarks", &mut cargo, process::LONG).await
+    process::run("run the benchmarks", &mut cargo, process::LONG).await?;
+    if !wire {
+        return Ok(());
+    }
+    ui::step("measure the protocol alone, without components");
+    let mut cargo = process::cargo(["run", "--quiet", "--release", "--package", "withe-rpc"]);
+    cargo.args(["--example", "floor"]);
+    process::run("measure the protocol", &mut cargo, process::LONG).await
 }
 
 /// Installs the floor below `target/`, where it is not there yet.

@@ -103,7 +103,8 @@ async fn returns(link: &Arc<dyn ServedLink>, function: usize, number: u8) {
     waited.unwrap_or_else(|_| panic!("`{name}` never returned {number}"));
 }
 
-#[tokio::test(flavor = "multi_thread")]
+// On one thread, so that the callee does nothing before this test waits.
+#[tokio::test]
 async fn what_a_shared_callee_returns_to_nobody_is_dropped() {
     let link = shared();
     // The name `x`, and 1.
