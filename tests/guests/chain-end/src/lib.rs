@@ -11,7 +11,8 @@ export!(ChainEnd);
 impl Guest for ChainEnd {
     fn step(trail: String) -> String {
         let bucket = store::open("").expect("a link without a bucket's name has one");
-        let count = atomics::increment(&bucket, &trail, 1).expect("only this component writes here");
+        let count =
+            atomics::increment(&bucket, &trail, 1).expect("only this component writes here");
         format!("{trail} {count}")
     }
 }
