@@ -198,15 +198,15 @@ fn failure(route: &Route, error: &HttpError) -> Response<ToClient> {
         status = status.as_u16(),
         "request failed: {error}"
     );
-    // What follows the first line, such as a backtrace, is for the log.
-    let reason = error.message.lines().next().unwrap_or_default();
-    *refuse(
-        status,
-        format!(
-            "{}: {reason}",
-            status.canonical_reason().unwrap_or("failed")
-        ),
-    )
+    // Why is for the log: it names components, files and other hosts. A client is told only what it did.
+    let text = status.canonical_reason().unwrap_or("failed");
+    *match error.kind {
+        HttpErrorKind::InvalidRequest => {
+            let reason = error.message.lines().next().unwrap_or_default();
+            refuse(status, format!("{text}: {reason}"))
+        }
+        _ => refuse(status, text),
+    }
 }
 
 fn status(kind: HttpErrorKind) -> StatusCode {
