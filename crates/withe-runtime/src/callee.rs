@@ -41,6 +41,11 @@ impl Callee {
         }
     }
 
+    /// Whether its instance computes in a task of its own, not in its callers'.
+    pub(crate) fn has_task(&self) -> bool {
+        matches!(self, Self::Concurrent(_))
+    }
+
     /// Calls its instance: `payload` holds the parameters, and then the results.
     pub(crate) async fn call(
         &self,

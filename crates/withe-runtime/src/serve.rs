@@ -1,8 +1,14 @@
 //! Units served to callers in other processes: the exporting end of a link that is bound over a wire.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::task::{JoinError, JoinHandle};
 use withe_linker::input::Scope;
 use withe_rpc::{CallContext, CallError, Payload, ServedLink, ServedSession};
 
@@ -38,7 +44,11 @@ impl Graph {
                     return Ok(Served::Drop);
                 }
                 let export = self.unit(unit).export(name).cloned();
-                export.map(Served::Export).ok_or_else(|| {
+                let served = |export| Served::Export {
+                    export,
+                    is_long: AtomicBool::new(false),
+                };
+                export.map(served).ok_or_else(|| {
                     let of = interface.as_deref().unwrap_or("its world");
                     CallError::Unlinked(format!("`{component}` exports no `{function}` in `{of}`"))
                 })
@@ -55,10 +65,18 @@ impl Graph {
 
 /// What a function of a link is.
 enum Served {
-    Export(ExportFn),
+    Export {
+        export: ExportFn,
+        /// Whether it took long when it was called last.
+        is_long: AtomicBool,
+    },
     /// See [`DROP`].
     Drop,
 }
+
+/// What takes longer than this is called in a task of its own the next time. A call is begun where its frame
+/// was read, which is cheapest for short ones; but while it computes there, those behind it wait.
+const LONG: Duration = Duration::from_micros(100);
 
 /// A link that ends at a unit.
 struct ServedUnit {
@@ -80,6 +98,7 @@ impl ServedLink for ServedUnit {
                 Scope::Call => None,
             },
             functions: self.functions.clone(),
+            turn: Arc::default(),
         })
     }
 }
@@ -91,6 +110,65 @@ struct UnitSession {
     /// Its callee, or the one that all share; `None` if there is one for each call.
     callee: Option<Arc<Callee>>,
     functions: Arc<[Served]>,
+    /// Calls of a callee reach it in the order in which they came, also from tasks of their own.
+    turn: Arc<Mutex<()>>,
+}
+
+impl UnitSession {
+    /// Calls an export: `payload` holds the parameters, and then the results.
+    async fn export(
+        &self,
+        export: &ExportFn,
+        is_long: &AtomicBool,
+        payload: &mut Payload,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let began = Instant::now();
+        let (graph, callee) = (&self.graph, self.callee.as_deref());
+        let call = call_unit(graph, self.unit, export, callee, payload, deadline);
+        let called = within(deadline, call).await;
+        is_long.store(began.elapsed() > LONG, Ordering::Relaxed);
+        called
+    }
+
+    /// The same in a task, which ends when this is dropped.
+    async fn export_in_task(
+        self: Arc<Self>,
+        function: usize,
+        mut payload: Payload,
+        deadline: Instant,
+        turn: Option<OwnedMutexGuard<()>>,
+    ) -> Result<Payload, CallError> {
+        let task = tokio::spawn(async move {
+            // It was this when the task was started, and never changes.
+            if let Some(Served::Export { export, is_long }) = self.functions.get(function) {
+                self.export(export, is_long, &mut payload, deadline).await?;
+            }
+            drop(turn);
+            Ok(payload)
+        });
+        match AbortOnDrop(task).await {
+            Ok(result) => result,
+            Err(e) => Err(CallError::Trap(format!("the call was not finished: {e}"))),
+        }
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl ServedSession for UnitSession {
@@ -101,17 +179,26 @@ impl ServedSession for UnitSession {
         context: CallContext,
     ) -> BoxFuture<'static, Result<Payload, CallError>> {
         Box::pin(async move {
-            let (callee, deadline) = (self.callee.as_deref(), context.deadline);
+            let deadline = context.deadline;
+            // An instance that has a task of its own computes there, and keeps the order itself.
+            let computes_here = !self.callee.as_ref().is_some_and(|c| c.has_task());
+            let turn = match &self.callee {
+                Some(_) if computes_here => Some(self.turn.clone().lock_owned().await),
+                _ => None,
+            };
             match self.functions.get(function) {
-                Some(Served::Export(export)) => {
-                    let (graph, unit) = (&self.graph, self.unit);
-                    let call = call_unit(graph, unit, export, callee, &mut payload, deadline);
-                    within(deadline, call).await?;
+                Some(Served::Export { is_long, .. })
+                    if computes_here && is_long.load(Ordering::Relaxed) =>
+                {
+                    self.export_in_task(function, payload, deadline, turn).await
+                }
+                Some(Served::Export { export, is_long }) => {
+                    self.export(export, is_long, &mut payload, deadline).await?;
                     Ok(payload)
                 }
                 Some(Served::Drop) => {
                     for handle in payload.handles.iter().filter(|handle| handle.own) {
-                        if let Some(callee) = callee {
+                        if let Some(callee) = &self.callee {
                             within(deadline, callee.drop_handle(handle.id)).await?;
                         }
                     }
