@@ -1,14 +1,12 @@
 //! Units served to callers in other processes: the exporting end of a link that is bound over a wire.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinSet;
 use withe_linker::input::Scope;
 use withe_rpc::{CallContext, CallError, Payload, ServedLink, ServedSession};
 
@@ -139,7 +137,8 @@ impl UnitSession {
         deadline: Instant,
         turn: Option<OwnedMutexGuard<()>>,
     ) -> Result<Payload, CallError> {
-        let task = tokio::spawn(async move {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
             // It was this when the task was started, and never changes.
             if let Some(Served::Export { export, is_long }) = self.functions.get(function) {
                 self.export(export, is_long, &mut payload, deadline).await?;
@@ -147,27 +146,11 @@ impl UnitSession {
             drop(turn);
             Ok(payload)
         });
-        match AbortOnDrop(task).await {
-            Ok(result) => result,
-            Err(e) => Err(CallError::Trap(format!("the call was not finished: {e}"))),
+        match task.join_next().await {
+            Some(Ok(result)) => result,
+            Some(Err(e)) => Err(CallError::Trap(format!("the call was not finished: {e}"))),
+            None => Err(CallError::Trap("the call was not begun".into())),
         }
-    }
-}
-
-/// A task that ends with whoever waits for it.
-struct AbortOnDrop<T>(JoinHandle<T>);
-
-impl<T> Future for AbortOnDrop<T> {
-    type Output = Result<T, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
-    }
-}
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
