@@ -5,10 +5,11 @@ mod connection;
 mod places;
 mod session;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
@@ -46,12 +47,39 @@ struct State {
     current: Option<Arc<Connection>>,
     tasks: JoinSet<()>,
     closed: bool,
-    /// There while a task connects, which ends when it has or when nobody waits for it: then the
-    /// channel is closed.
-    connecting: Option<watch::Receiver<()>>,
+    /// There while a task connects, which ends when it has or when nobody waits for it.
+    connecting: Option<Arc<Connecting>>,
     attempts: Attempts,
     /// Why the last attempt to connect failed.
     failed: Option<String>,
+}
+
+/// What those wait for who need a connection. They are woken in the order in which they came, so that
+/// the first calls of an instance reach the callee in their order.
+#[derive(Default)]
+struct Connecting {
+    over: Notify,
+    is_over: AtomicBool,
+}
+
+impl Connecting {
+    async fn wait(&self) {
+        // Woken from here on, also before it is polled.
+        let over = self.over.notified();
+        if !self.is_over.load(Ordering::Acquire) {
+            over.await;
+        }
+    }
+}
+
+/// Ends the waiting when it is dropped, however that comes.
+struct Connector(Arc<Connecting>);
+
+impl Drop for Connector {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Release);
+        self.0.over.notify_waiters();
+    }
 }
 
 /// The attempts to connect that have failed since one succeeded.
@@ -136,8 +164,7 @@ impl Client {
         }
         let made = async {
             loop {
-                // It only ever closes.
-                _ = self.connecting().changed().await;
+                self.connecting().wait().await;
                 if let Some(connection) = self.current()? {
                     return Ok(connection);
                 }
@@ -152,17 +179,18 @@ impl Client {
         }
     }
 
-    /// Closes when a connection was made. That is done in a task, and not by one of those who wait: a
+    /// Over when a connection was made. That is done in a task, and not by one of those who wait: a
     /// component that waits for one call cannot go on with another, which may be the one that connects.
-    fn connecting(self: &Arc<Self>) -> watch::Receiver<()> {
+    fn connecting(self: &Arc<Self>) -> Arc<Connecting> {
         let mut state = self.lock();
         let under_way = state.connecting.as_ref();
-        if let Some(connecting) = under_way.filter(|c| c.has_changed().is_ok()) {
+        if let Some(connecting) = under_way.filter(|c| !c.is_over.load(Ordering::Acquire)) {
             return connecting.clone();
         }
-        let (waited_for, connecting) = watch::channel(());
+        let connecting = Arc::new(Connecting::default());
         state.connecting = Some(connecting.clone());
-        state.tasks.spawn(connect(Arc::downgrade(self), waited_for));
+        let connector = Connector(connecting.clone());
+        state.tasks.spawn(connect(Arc::downgrade(self), connector));
         connecting
     }
 
@@ -220,9 +248,9 @@ impl Client {
 }
 
 /// Tries to connect until that succeeds, or nobody waits for it any more.
-async fn connect(client: Weak<Client>, waited_for: watch::Sender<()>) {
-    // The client keeps one to give to those who come.
-    while waited_for.receiver_count() > 1 {
+async fn connect(client: Weak<Client>, waited_for: Connector) {
+    // One is the connector's, one the client's, to give to those who come.
+    while Arc::strong_count(&waited_for.0) > 2 {
         let Some(not_before) = client.upgrade().map(|client| client.not_before()) else {
             return;
         };
