@@ -1,0 +1,1 @@
+//! wasmCloud v1: its wire, its providers and their archives.
