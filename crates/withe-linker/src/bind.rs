@@ -9,7 +9,9 @@
 //!   most types but not all (`carry`).
 //! * A link that asks for it is `unix`: its target is served by another process on this machine. What
 //!   runs where follows from that (`processes`), and keeps shared instances to one process (`shared`).
+//! * A link to what runs on other hosts is `tcp` or `nats` (`away`).
 
+mod away;
 mod carry;
 mod emit;
 mod fuse;
@@ -22,13 +24,14 @@ mod shared;
 use std::time::Duration;
 
 use crate::diagnostic::Diagnostics;
-use crate::input::{BindingChoice, Locality, Scope};
+use crate::input::{BindingChoice, Locality, Scope, Surroundings};
 use crate::parts::PartId;
 use crate::place::Placed;
 use crate::plan::{Binding, Plan};
 use crate::problems;
 use crate::resolve::{Resolved, ResolvedLink};
 
+use away::Ends;
 use processes::Processes;
 
 /// What a call may take if its link says nothing.
@@ -64,12 +67,15 @@ pub(crate) fn bind(placed: &Placed<'_>, out: &mut Diagnostics) -> Plan {
     let mut bound: Vec<Option<Bound>> = vec![None; settings.len()];
     let (mut between_components, mut to_providers) = (Vec::new(), Vec::new());
     for (i, (link, settings)) in resolved.links.iter().zip(&settings).enumerate() {
-        if let BindingChoice::Tcp | BindingChoice::Nats = settings.binding {
-            out.push(problems::bindings::not_built(
-                &resolved.parts,
-                link,
-                settings.binding,
-            ));
+        let surroundings = resolved.parts.inputs.placement.surroundings;
+        let ends = away::ends(placed, link);
+        if settings.binding == BindingChoice::Nats && surroundings == Surroundings::Alone {
+            out.push(problems::bindings::no_broker(&resolved.parts, link));
+        } else if ends == Ends::Incoming {
+            // One with both ends elsewhere is nothing to this host.
+            bound[i] = is_here(resolved, link.target).then(|| away::incoming(placed, link));
+        } else if ends == Ends::Away {
+            bound[i] = away::bind(placed, link, settings, out);
         } else if involves_provider(placed, link) {
             to_providers.push(i);
         } else {
@@ -87,6 +93,11 @@ pub(crate) fn bind(placed: &Placed<'_>, out: &mut Diagnostics) -> Plan {
         bound[i] = provider::bind(placed, link, settings, &processes, out);
     }
     emit::emit(placed, &settings, &bound, &processes)
+}
+
+/// Whether a part runs on this host.
+fn is_here(resolved: &Resolved<'_>, part: PartId) -> bool {
+    away::elsewhere(resolved, part).is_none()
 }
 
 fn involves_provider(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> bool {

@@ -4,7 +4,7 @@
 //! The manifest crate makes an [`Application`] from text; the command line makes one from
 //! arguments. Names are as written; nothing is resolved yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -396,6 +396,45 @@ pub struct Inputs {
     pub called: Vec<String>,
     /// `--binding` and `--scope` on the command line: what links that say nothing get.
     pub defaults: LinkDefaults,
+    /// Which of the parts run on the host that is linked for.
+    pub placement: Placement,
+}
+
+/// Where parts run, as the host that is linked for sees it. By default all of them run on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// What others there are.
+    pub surroundings: Surroundings,
+    /// The parts that do not run on this host, by name, and how those that do are reached.
+    pub elsewhere: BTreeMap<String, Elsewhere>,
+    /// Components that run on this host and that other hosts call, by name.
+    pub served: BTreeSet<String>,
+    /// How many instances of a component may run at a time on this host, where that is not what its
+    /// manifest says: its share of those on all hosts.
+    pub instances: BTreeMap<String, u32>,
+}
+
+/// What others there are besides the host that is linked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Surroundings {
+    /// It is not known: the application is checked, not run.
+    #[default]
+    Unknown,
+    /// None: the host is alone on its machine.
+    Alone,
+    /// Hosts on a lattice that NATS carries.
+    Lattice,
+}
+
+/// Where a part runs that does not run on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The hosts, by name, for messages.
+    pub hosts: Vec<String>,
+    /// Whether all of them can be reached directly.
+    pub direct: bool,
+    /// Whether all of them are on this machine.
+    pub same_machine: bool,
 }
 
 /// What links that say nothing get.

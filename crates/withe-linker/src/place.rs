@@ -1,8 +1,9 @@
-//! Third pass: where the ends run. There is one host, so everything runs on it: what the manifest
-//! spreads over hosts is reduced to this one, and every `locality` holds.
+//! Third pass: where the ends run. Which hosts a part runs on was decided before; here it is what that
+//! leaves for this host. One that is alone has all of it, whatever the manifest spreads over hosts.
 
 use crate::check::Checked;
 use crate::diagnostic::Diagnostics;
+use crate::input::Surroundings;
 use crate::parts::PartId;
 use crate::problems;
 
@@ -18,11 +19,14 @@ pub(crate) struct Placed<'a> {
 pub(crate) fn place<'a>(checked: Checked<'a>, out: &mut Diagnostics) -> Placed<'a> {
     let parts = &checked.resolved.parts;
     let place_part = |part: PartId| {
+        let placement = &parts.inputs.placement;
+        let share = placement.instances.get(parts.name(part)).copied();
         let scaling = parts.declared(part).scaling.as_ref()?;
-        if scaling.spread.iter().any(|s| !s.requirements.is_empty()) {
+        let is_spread = scaling.spread.iter().any(|s| !s.requirements.is_empty());
+        if is_spread && placement.surroundings != Surroundings::Lattice {
             out.push(problems::bindings::spread(parts, part, scaling.span));
         }
-        scaling.instances.as_ref().map(|n| n.value)
+        share.or(scaling.instances.as_ref().map(|n| n.value))
     };
     let instances = parts.ids().map(place_part).collect();
     Placed { checked, instances }

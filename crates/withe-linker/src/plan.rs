@@ -54,6 +54,9 @@ pub struct PlannedComponent {
     pub id: String,
     /// Component or provider.
     pub kind: ComponentKind,
+    /// Whether it runs on other hosts and not on this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
     /// The digest of its bytes.
     pub digest: String,
     /// Whether something outside a component calls it (a provider, `withe call`, a link that is
@@ -125,6 +128,17 @@ pub enum Binding {
     /// Another process on this machine, called over a Unix socket: the worker of the target, or,
     /// from a worker to a provider, the host.
     Unix,
+    /// A host that is reached directly; or a worker, if the target runs on this host.
+    Tcp,
+    /// A host that is reached by way of NATS; or a worker, if the target runs on this host.
+    Nats,
+}
+
+impl Binding {
+    /// Whether calls leave the process.
+    pub fn is_remote(self) -> bool {
+        matches!(self, Self::Unix | Self::Tcp | Self::Nats)
+    }
 }
 
 /// One link and how it is bound.
@@ -142,6 +156,9 @@ pub struct PlannedLink {
     pub binding: Binding,
     /// Why this binding and no cheaper one: one line.
     pub why: String,
+    /// Whether its source runs on other hosts and not on this one, which at most serves it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub incoming: bool,
     /// How long a callee's instance lives.
     pub scope: Scope,
     /// A call's deadline in milliseconds.

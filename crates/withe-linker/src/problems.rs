@@ -36,7 +36,7 @@ pub const CODES: &[CodeInfo] = &[
     types::DIFFERENT,
     types::MISSING,
     bindings::SPREAD,
-    bindings::NOT_BUILT,
+    bindings::NO_BROKER,
     bindings::PINNED,
     bindings::NONE,
     bindings::PROVIDER_SCOPE,

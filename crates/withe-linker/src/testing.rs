@@ -13,8 +13,8 @@ use withe_wit::World;
 use crate::diagnostic::{Diagnostic, Label};
 use crate::input::{
     Application, BindingChoice, Component, ComponentKind, ConfigMap, ConfigProblem, ConfigRole,
-    Grants, Image, Inputs, Limits, Link, LinkDefaults, Locality, NamedConfig, Part, ProviderWorld,
-    Scope, SecretRef, Span, Spanned,
+    Grants, Image, Inputs, Limits, Link, LinkDefaults, Locality, NamedConfig, Part, Placement,
+    ProviderWorld, Scope, SecretRef, Span, Spanned,
 };
 use crate::plan::Plan;
 use crate::{Linked, link};
@@ -48,6 +48,7 @@ impl App {
                 host: Vec::new(),
                 called: Vec::new(),
                 defaults: LinkDefaults::default(),
+                placement: Placement::default(),
             },
         };
         app.inputs.application.name = app.put("app");

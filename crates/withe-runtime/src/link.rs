@@ -476,6 +476,8 @@ impl std::fmt::Display for LinkFailure {
             Some(Binding::Host) => f.write_str(", host)")?,
             Some(Binding::Fused) => f.write_str(", fused)")?,
             Some(Binding::Unix) => f.write_str(", unix)")?,
+            Some(Binding::Tcp) => f.write_str(", tcp)")?,
+            Some(Binding::Nats) => f.write_str(", nats)")?,
             None => f.write_str(")")?,
         }
         write!(f, ": {}", self.cause)

@@ -14,7 +14,8 @@ use crate::resolve::{ResolvedLink, part_id};
 use super::processes::Processes;
 use super::{Bound, DEFAULT_TIMEOUT, Settings};
 
-/// Writes down what was decided. A link without a binding is left out: there is an error about it.
+/// Writes down what was decided. A link without a binding is left out: there is an error
+/// about it, or both its ends are on other hosts.
 pub(super) fn emit(
     placed: &Placed<'_>,
     settings: &[Settings],
@@ -36,6 +37,10 @@ pub(super) fn emit(
     let mut entry = vec![false; parts.ids().count()];
     for (_, link, _) in decided().filter(|(_, _, bound)| bound.binding != Binding::Fused) {
         entry[link.target.0] = true;
+    }
+    let served = parts.inputs.placement.served.iter();
+    for part in served.filter_map(|name| parts.find(name)) {
+        entry[part.0] = true;
     }
     for called in parts
         .inputs
@@ -88,6 +93,7 @@ fn component(
         name: declared.name.value.clone(),
         id: part_id(parts, part),
         kind,
+        elsewhere: !super::is_here(&placed.checked.resolved, part),
         digest: parts.digest(part).to_owned(),
         entry: entry && kind == ComponentKind::Component,
         concurrency,
@@ -141,6 +147,7 @@ fn planned_link(
         interfaces: interfaces.collect(),
         binding: bound.binding,
         why: bound.why.clone(),
+        incoming: !super::is_here(resolved, link.source),
         scope: settings.scope,
         timeout_ms: millis(settings.timeout.unwrap_or(DEFAULT_TIMEOUT)),
         timeout_given: settings.timeout.is_some(),

@@ -174,11 +174,15 @@ fn decide(
         BindingChoice::Fused => (Binding::Fused, not_fused),
         BindingChoice::Local => (Binding::Local, not_local),
         BindingChoice::Auto => return cheapest(placed, link, not_fused, not_local, out),
-        BindingChoice::Unix => (
-            Binding::Unix,
-            obstacle::to_unix(&placed.checked.resolved, link, settings),
+        BindingChoice::Unix | BindingChoice::Tcp | BindingChoice::Nats => (
+            match pin {
+                BindingChoice::Tcp => Binding::Tcp,
+                BindingChoice::Nats => Binding::Nats,
+                _ => Binding::Unix,
+            },
+            obstacle::to_worker(&placed.checked.resolved, link, settings),
         ),
-        BindingChoice::Host | BindingChoice::Tcp | BindingChoice::Nats => {
+        BindingChoice::Host => {
             let reason = "it is for links to providers, and both ends are components";
             out.push(problems::bindings::pinned(parts, link, pin, reason));
             return None;

@@ -45,8 +45,8 @@ pub(super) fn to_fusing(
     carry::fused_obstacle(resolved, link)
 }
 
-/// The first reason that the target cannot be called over a Unix socket, if there is one.
-pub(super) fn to_unix(
+/// The first reason that the target cannot be called in another process, if there is one.
+pub(super) fn to_worker(
     resolved: &Resolved<'_>,
     link: &ResolvedLink<'_>,
     settings: &Settings,

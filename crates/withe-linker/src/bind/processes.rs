@@ -10,7 +10,7 @@ use crate::parts::PartId;
 use crate::plan::{Binding, PlannedWorker};
 use crate::resolve::Resolved;
 
-use super::Bound;
+use super::{Bound, is_here};
 
 /// A process of the application on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +87,7 @@ fn brings(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> Vec<Vec<Brought>>
         let on_its_own = match bound.as_ref().map(|b| b.binding) {
             Some(Binding::Fused) => false,
             Some(Binding::Local) => true,
-            Some(Binding::Host | Binding::Unix) | None => continue,
+            Some(_) | None => continue,
         };
         brings[link.source.0].push(Brought {
             part: link.target,
@@ -125,16 +125,18 @@ impl Contents {
     }
 }
 
-/// The components that something outside calls, or a provider, and so the host.
+/// The components that something outside calls: a provider, another host, or whoever starts them.
 fn reached_from_outside(resolved: &Resolved<'_>) -> BTreeSet<PartId> {
     let parts = &resolved.parts;
     let called = parts.inputs.called.iter().filter_map(|n| parts.find(n));
     let by_providers = (resolved.links.iter())
-        .filter(|link| parts.is_provider(link.source))
+        .filter(|link| parts.is_provider(link.source) || !is_here(resolved, link.source))
         .map(|link| link.target);
+    let served = parts.inputs.placement.served.iter();
     called
         .chain(by_providers)
-        .filter(|part| !parts.is_provider(*part))
+        .chain(served.filter_map(|n| parts.find(n)))
+        .filter(|part| !parts.is_provider(*part) && is_here(resolved, *part))
         .collect()
 }
 
@@ -142,9 +144,12 @@ fn reached_from_outside(resolved: &Resolved<'_>) -> BTreeSet<PartId> {
 fn served(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> BTreeSet<PartId> {
     let links = resolved.links.iter().zip(bound);
     links
-        .filter(|(_, bound)| (bound.as_ref()).is_some_and(|b| b.binding == Binding::Unix))
+        .filter(|(link, bound)| {
+            is_here(resolved, link.source)
+                && (bound.as_ref()).is_some_and(|b| b.binding.is_remote())
+        })
         .map(|(link, _)| link.target)
-        .filter(|target| !resolved.parts.is_provider(*target))
+        .filter(|target| !resolved.parts.is_provider(*target) && is_here(resolved, *target))
         .collect()
 }
 

@@ -65,10 +65,13 @@ fn homes(
     for i in shared_links(target, resolved, settings) {
         match bound[i].as_ref().map(|b| b.binding) {
             Some(Binding::Local) => homes.extend(processes.of_part(resolved.links[i].source)),
-            Some(Binding::Unix) => {
+            // An instance on another host is that replica's, and so another one.
+            Some(Binding::Unix | Binding::Tcp | Binding::Nats)
+                if super::is_here(resolved, target) =>
+            {
                 homes.insert(Process::Worker(target));
             }
-            Some(Binding::Fused | Binding::Host) | None => {}
+            Some(_) | None => {}
         }
     }
     homes
@@ -106,7 +109,7 @@ fn move_to_worker(
             continue;
         }
         let (link, settings) = (&resolved.links[i], &settings[i]);
-        let not_unix = obstacle::to_unix(resolved, link, settings);
+        let not_unix = obstacle::to_worker(resolved, link, settings);
         bound[i] = None;
         if settings.binding == BindingChoice::Local {
             let pin = settings.binding;

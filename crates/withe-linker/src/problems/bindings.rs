@@ -4,6 +4,7 @@ use crate::Span;
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::input::{BindingChoice, Scope};
 use crate::parts::{PartId, Parts};
+use crate::plan::Binding;
 use crate::resolve::ResolvedLink;
 
 pub(crate) const SPREAD: CodeInfo = CodeInfo {
@@ -14,13 +15,14 @@ The manifest spreads a component over several hosts by their labels. There is on
 runs on this one, whatever its labels.",
 };
 
-pub(crate) const NOT_BUILT: CodeInfo = CodeInfo {
+pub(crate) const NO_BROKER: CodeInfo = CodeInfo {
     code: Code("W0402"),
-    title: "a binding that needs more than one host",
+    title: "a binding that needs a broker",
     explanation: "\
-The bindings `tcp` and `nats` join parts that run on different hosts. Everything runs on one machine here, \
-and these bindings are not built yet. Leave `binding` out to get the cheapest one that is correct, or use \
-`unix` to have the target served by another process on this machine.",
+The binding `nats` carries calls by way of a NATS server, where hosts meet that cannot reach each other. The \
+application runs on one host without a lattice here. Leave `binding` out to get the cheapest one that is \
+correct, use `tcp` or `unix` to have the target served by another process on this machine, or give the \
+lattice with `--lattice nats://…`.",
 };
 
 pub(crate) const PINNED: CodeInfo = CodeInfo {
@@ -124,19 +126,28 @@ pub(crate) fn scope_name(scope: Scope) -> &'static str {
     }
 }
 
-pub(crate) fn not_built(
-    parts: &Parts<'_>,
-    link: &ResolvedLink<'_>,
-    binding: BindingChoice,
-) -> Diagnostic {
-    let name = binding_name(binding);
+/// A planned binding's name, as `binding:` has it.
+pub(crate) fn planned_name(binding: Binding) -> &'static str {
+    binding_name(match binding {
+        Binding::Fused => BindingChoice::Fused,
+        Binding::Local => BindingChoice::Local,
+        Binding::Host => BindingChoice::Host,
+        Binding::Unix => BindingChoice::Unix,
+        Binding::Tcp => BindingChoice::Tcp,
+        Binding::Nats => BindingChoice::Nats,
+    })
+}
+
+pub(crate) fn no_broker(parts: &Parts<'_>, link: &ResolvedLink<'_>) -> Diagnostic {
     let message = format!(
-        "{} cannot be bound by `{name}`: it joins several hosts, and is not built yet",
+        "{} cannot be bound by `nats`: this host is not on a lattice that NATS carries",
         link_text(parts, link)
     );
-    Diagnostic::error(NOT_BUILT.code, message)
-        .at(binding_place(link), "needs more than one host")
-        .with_help("leave `binding` out: both ends run on this machine")
+    Diagnostic::error(NO_BROKER.code, message)
+        .at(binding_place(link), "needs a broker")
+        .with_help(
+            "leave `binding` out, or give the lattice with `--lattice nats://127.0.0.1:4222`",
+        )
 }
 
 pub(crate) fn pinned(
@@ -241,7 +252,7 @@ pub(crate) fn way(parts: &Parts<'_>, path: &[PartId]) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use crate::input::{ScalerKind, Scaling, Spread};
+    use crate::input::{ScalerKind, Scaling, Spread, Surroundings};
     use crate::testing::App;
 
     const WIT: &str = "
@@ -287,12 +298,15 @@ mod tests {
     }
 
     #[test]
-    fn bindings_of_several_hosts() {
-        let app = App::new(WIT)
+    fn a_host_that_is_alone_has_no_broker() {
+        let mut app = App::new(WIT)
             .component("a")
+            .called("a")
             .link("b", &["binding: nats"])
             .component("b")
             .link("a", &["binding: tcp"]);
+        assert_eq!(app.problems(), "");
+        app.inputs.placement.surroundings = Surroundings::Alone;
         insta::assert_snapshot!(app.problems());
     }
 

@@ -100,7 +100,7 @@ fn check(plan: &Plan) {
                 );
                 continue;
             }
-            Binding::Unix => BTreeSet::from([worker(target)]),
+            Binding::Unix | Binding::Tcp | Binding::Nats => BTreeSet::from([worker(target)]),
             Binding::Host => {
                 assert!(from.is_empty() || from.contains(&0), "{source} to {target}");
                 continue;

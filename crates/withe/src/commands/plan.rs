@@ -159,6 +159,8 @@ fn rows(plan: &Plan, link: &PlannedLink) -> Vec<[String; 7]> {
         Binding::Local => "local",
         Binding::Host => "host",
         Binding::Unix => "unix",
+        Binding::Tcp => "tcp",
+        Binding::Nats => "nats",
     };
     let row = |first: bool, interface: String| {
         let once = |text: &str| {
