@@ -1,0 +1,116 @@
+//! What an application asks of its hosts.
+
+use std::collections::BTreeMap;
+
+use withe_linker::input::{
+    Application, Component, ComponentKind, Link, ScalerKind, Scaling, Scope,
+};
+
+/// What an application asks of its hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Its parts, in the manifest's order.
+    pub parts: Vec<PartWish>,
+    /// Its links, as the places of source and target in `parts`.
+    pub links: Vec<(usize, usize)>,
+}
+
+/// What one part asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartWish {
+    /// Its name.
+    pub name: String,
+    /// Where it is to run.
+    pub place: Where,
+    /// How many instances may run at a time, on all hosts (for a [`Where::Every`]: on each).
+    pub instances: Option<u32>,
+}
+
+/// Where a part is to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Where {
+    /// Where those run that call it.
+    WithCallers,
+    /// On one host, any.
+    OneHost,
+    /// On hosts that have the labels of one of these.
+    Spread(Vec<Spread>),
+    /// On every host that has the labels of one of these, or on every host if there are none.
+    Every(Vec<BTreeMap<String, String>>),
+}
+
+/// Labels that hosts must have, and their share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// The labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its share of the instances, beside those of the others.
+    pub weight: u32,
+}
+
+impl Wish {
+    /// That of an application, by what it declares.
+    pub fn of(application: &Application) -> Self {
+        let place = |name: &str| {
+            let mut parts = application.components.iter();
+            parts.position(|part| part.name.value == name)
+        };
+        let links = || application.components.iter().flat_map(|part| &part.links);
+        let is_shared = |name: &str| {
+            let scope = |link: &Link| link.scope.as_ref().map(|scope| scope.value);
+            links().any(|link| link.target.value == name && scope(link) == Some(Scope::Shared))
+        };
+        let part = |part: &Component| {
+            let name = &part.name.value;
+            let is_held = part.kind == ComponentKind::Provider || is_shared(name);
+            PartWish {
+                name: name.clone(),
+                place: wanted(part.scaling.as_ref(), is_held),
+                instances: (part.scaling.as_ref())
+                    .and_then(|scaling| Some(scaling.instances.as_ref()?.value)),
+            }
+        };
+        let parts = application.components.iter();
+        let links = parts.clone().enumerate().flat_map(|(source, part)| {
+            let targets = part.links.iter().filter_map(|link| place(&link.target));
+            targets.map(move |target| (source, target))
+        });
+        Self {
+            links: links.collect(),
+            parts: parts.map(part).collect(),
+        }
+    }
+
+    /// The links, as names.
+    pub fn link_names(&self) -> Vec<(String, String)> {
+        let name = |part: usize| self.parts[part].name.clone();
+        self.links
+            .iter()
+            .map(|(source, target)| (name(*source), name(*target)))
+            .collect()
+    }
+}
+
+fn wanted(scaling: Option<&Scaling>, is_held: bool) -> Where {
+    let anywhere = if is_held {
+        Where::OneHost
+    } else {
+        Where::WithCallers
+    };
+    let Some(scaling) = scaling else {
+        return anywhere;
+    };
+    let spread = scaling.spread.iter();
+    match scaling.kind {
+        ScalerKind::Daemon => Where::Every(spread.map(|s| s.requirements.clone()).collect()),
+        ScalerKind::Spread if scaling.spread.iter().all(|s| s.requirements.is_empty()) => anywhere,
+        ScalerKind::Spread => Where::Spread(
+            spread
+                .map(|s| Spread {
+                    labels: s.requirements.clone(),
+                    weight: s.weight.unwrap_or(100),
+                })
+                .collect(),
+        ),
+    }
+}
