@@ -8,6 +8,7 @@
 //! process of its own.
 
 mod http_types;
+pub mod http_wire;
 mod link;
 pub mod settings;
 

@@ -1,0 +1,99 @@
+//! The side that sends requests.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use withe_rpc::codec::{Reader, Writer};
+use withe_rpc::{CallContext, Payload, TraceContext};
+
+use super::body::{self, Pump, Received};
+use super::head::{self, Malformed};
+use super::{Carrier, HANDLE};
+use crate::{Body, HttpError, IncomingHandler, RequestOptions};
+
+/// About as many bytes as a request's head has.
+const HEAD: usize = 512;
+
+/// Sends a request over `carrier`, and returns when the response's head is there. Dropped before, or if the
+/// response's body is dropped, the exchange ends at the other side as well. The call is part of the trace
+/// that the request has among its extensions ([`TraceContext`]), if any.
+///
+/// The request's body is sent while the response is waited for and while its body is read, and not
+/// beyond that.
+///
+/// # Errors
+///
+/// What the other side answered, or how the call failed; `Deadline` if there is no answer until `deadline`.
+pub async fn call<C: Carrier + ?Sized>(
+    carrier: &Arc<C>,
+    request: Request<Body>,
+    options: RequestOptions,
+    deadline: Instant,
+) -> Result<Response<Body>, HttpError> {
+    let (parts, body) = request.into_parts();
+    let context = CallContext {
+        deadline,
+        trace: parts.extensions.get::<TraceContext>().copied(),
+    };
+    let mut w = Writer::with_capacity(HEAD);
+    head::write_request(&mut w, &parts, options);
+    let (payload, mut upload) = body::write(w, body).await;
+    let answer = beside(&mut upload, carrier.call(HANDLE, payload, context)).await;
+    let (head, body) = read(answer.map_err(head::from_call)?)?;
+    Ok(head.map(|()| body.into_body(Some(carrier.clone()), upload)))
+}
+
+/// Waits for `work`, and keeps the upload going meanwhile.
+async fn beside<T>(upload: &mut Option<Pump>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = work.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        if let Some(pump) = upload
+            && Pin::new(pump).poll(cx).is_ready()
+        {
+            *upload = None;
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn read(payload: Payload) -> Result<(Response<()>, Received), HttpError> {
+    let all = Bytes::from(payload.bytes);
+    let mut r = Reader::from_bytes(&all);
+    let read = || {
+        Ok::<_, Malformed>(match r.bool()? {
+            false => {
+                let head = head::read_response(&mut r)?;
+                Ok((head, Received::read(&mut r, &all, payload.streams)?))
+            }
+            true => {
+                let error = head::read_error(&mut r)?;
+                r.finish()?;
+                Err(error)
+            }
+        })
+    };
+    read().unwrap_or_else(|why| Err(head::malformed(&why)))
+}
+
+/// A component at the other side of a link, as an HTTP server sees it.
+pub struct IncomingOver<C: ?Sized>(pub Arc<C>);
+
+#[async_trait::async_trait]
+impl<C: Carrier + ?Sized> IncomingHandler for IncomingOver<C> {
+    async fn handle(
+        &self,
+        request: Request<Body>,
+        deadline: Instant,
+    ) -> Result<Response<Body>, HttpError> {
+        call(&self.0, request, RequestOptions::default(), deadline).await
+    }
+}
