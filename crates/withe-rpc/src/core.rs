@@ -14,7 +14,7 @@ use crate::hello::{self, Accepts};
 use crate::inbox::Inbox;
 use crate::outbox::{Outbox, STREAMS_AHEAD, Signal};
 use crate::streams::{Handles, Side, Streams};
-use crate::transport::Duplex;
+use crate::transport::{Duplex, KeepAlive};
 use crate::{CallError, Limits};
 
 /// How long saying good-bye may take.
@@ -50,6 +50,7 @@ impl Core {
         side: Side,
         limits: &Limits,
     ) -> Result<(Self, Inbox), String> {
+        let limits = &watched(limits, duplex.keep_alive);
         let signal = Arc::new(Signal::default());
         let out = Outbox::new(duplex.writer, signal.clone(), limits.queue);
         let mut inbox = Inbox::new(duplex.reader);
@@ -201,6 +202,16 @@ impl Core {
     pub(crate) fn lost(&self, endpoint: &str, why: &str) -> CallError {
         CallError::Unreachable(format!("the connection to {endpoint} was lost: {why}"))
     }
+}
+
+/// The limits, with what the transport asks for.
+fn watched(limits: &Limits, keep_alive: Option<KeepAlive>) -> Limits {
+    let mut limits = limits.clone();
+    if let Some(KeepAlive { after, answer }) = keep_alive {
+        limits.keep_alive = limits.keep_alive.min(after);
+        limits.answer = limits.answer.min(answer);
+    }
+    limits
 }
 
 /// Watches whether the other side is there.

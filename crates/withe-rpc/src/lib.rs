@@ -5,7 +5,8 @@
 //! * [`pipe`]: a stream or future of a call, between its two ends.
 //! * [`error`]: the ways a call can fail, told apart.
 //! * [`client`] and [`server`]: the two sides of the invocation protocol, which `docs/protocol.md` specifies.
-//! * [`transport`]: what it asks of a transport, and [`unix`], one.
+//! * [`transport`]: what it asks of a transport, and [`unix`] and [`tcp`], two; [`identity`] and [`members`] are
+//!   how the sides of the latter know each other.
 //!
 //! The protocol's inside, from the bytes up: `frame`, `hello` and `link` are its bytes as plain data; `inbox` and
 //! `outbox` read and write many frames at once; `streams` is what a connection has of streams; `core` is
@@ -19,14 +20,18 @@ pub mod error;
 mod frame;
 mod guard;
 mod hello;
+pub mod identity;
 mod inbox;
 mod limits;
 mod link;
+pub mod members;
 mod outbox;
 pub mod pipe;
 pub mod server;
 mod streams;
 mod table;
+pub mod tcp;
+mod tls;
 pub mod transport;
 pub mod unix;
 
@@ -38,11 +43,13 @@ use std::time::Instant;
 pub use client::{Client, RemoteLink, Session};
 pub use codec::{Decode, DecodeError, Encode, Reader, Writer};
 pub use error::CallError;
+pub use identity::{Fingerprint, Identity};
 pub use limits::Limits;
 pub use link::{LinkFunction, LinkRequest};
+pub use members::Members;
 pub use pipe::{Chunk, PipeReader, PipeWriter, StreamKind, pipe};
 pub use server::{Serve, ServedLink, ServedSession, serve};
-pub use transport::{BoxFuture, Connect, Duplex, Listener};
+pub use transport::{BoxFuture, Connect, Duplex, KeepAlive, Listener};
 
 /// What goes with a call besides its parameters.
 #[derive(Clone, Copy, Debug)]

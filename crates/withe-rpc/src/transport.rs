@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -14,6 +15,17 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub struct Duplex {
     pub(crate) reader: Box<dyn AsyncRead + Send + Unpin>,
     pub(crate) writer: Box<dyn AsyncWrite + Send + Unpin>,
+    pub(crate) keep_alive: Option<KeepAlive>,
+}
+
+/// How closely a connection is watched whose transport does not tell when the other side has gone. It
+/// holds where [`Limits`](crate::Limits) are longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// How long nothing may have come before the client asks.
+    pub after: Duration,
+    /// How long the server has to answer.
+    pub answer: Duration,
 }
 
 impl Duplex {
@@ -25,6 +37,7 @@ impl Duplex {
         Self {
             reader: Box::new(reader),
             writer: Box::new(writer),
+            keep_alive: None,
         }
     }
 
@@ -32,6 +45,15 @@ impl Duplex {
     pub fn of(stream: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
         let (reader, writer) = tokio::io::split(stream);
         Self::of_halves(reader, writer)
+    }
+
+    /// The same, to be watched as closely as this.
+    #[must_use]
+    pub fn with_keep_alive(self, keep_alive: KeepAlive) -> Self {
+        Self {
+            keep_alive: Some(keep_alive),
+            ..self
+        }
     }
 }
 

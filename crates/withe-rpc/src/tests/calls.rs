@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::target::{ECHO, GATED, HANG, NOTE, PANIC, TRAP};
-use super::{Pair, context, payload, until, within};
+use super::{Pair, context, over_each_transport, payload, until, within};
 use crate::{CallError, Limits, Payload};
 
-#[tokio::test]
-async fn a_call_returns_what_was_called() {
-    let pair = Pair::new();
+over_each_transport! {
+    a_call_returns_what_was_called,
+    failures_are_told_apart,
+    a_call_that_is_dropped_is_cancelled_at_the_target,
+    a_deadline_ends_a_call_on_both_sides,
+}
+
+async fn a_call_returns_what_was_called(pair: Pair) {
     let session = pair.link().session();
     for n in [
         0,
@@ -57,9 +62,7 @@ async fn many_calls_at_a_time_do_not_block_each_other() {
     assert_eq!(pair.client.counts(), Some([1, 1, 0, 0]));
 }
 
-#[tokio::test]
-async fn failures_are_told_apart() {
-    let pair = Pair::new();
+async fn failures_are_told_apart(pair: Pair) {
     let session = pair.link().session();
     let e = session.call(TRAP, payload("oh no"), context()).await;
     assert_eq!(e.unwrap_err(), CallError::Trap("oh no".into()));
@@ -74,9 +77,7 @@ async fn failures_are_told_apart() {
     session.call(NOTE, payload([1]), context()).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_call_that_is_dropped_is_cancelled_at_the_target() {
-    let pair = Pair::new();
+async fn a_call_that_is_dropped_is_cancelled_at_the_target(pair: Pair) {
     let session = pair.link().session();
     {
         let call = session.call(HANG, Payload::default(), context());
@@ -94,9 +95,7 @@ async fn a_call_that_is_dropped_is_cancelled_at_the_target() {
     assert_eq!(pair.connection().counts(), [1, 1, 0, 0, 0]);
 }
 
-#[tokio::test]
-async fn a_deadline_ends_a_call_on_both_sides() {
-    let pair = Pair::new();
+async fn a_deadline_ends_a_call_on_both_sides(pair: Pair) {
     let session = pair.link().session();
     let e = session
         .call(HANG, Payload::default(), within(Duration::from_millis(20)))

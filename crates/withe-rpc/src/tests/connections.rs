@@ -10,12 +10,17 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::target::{ArcTarget, ECHO, GATED, HANG, MAKE, NOTE, Target};
-use super::{Pair, context, payload, request, until, within};
+use super::{Pair, context, over_each_transport, payload, request, until, within};
 use crate::frame::{self, Parting};
 use crate::unix::{UnixConnector, UnixListener};
 use crate::{
     BoxFuture, CallError, Client, Connect, Duplex, Limits, Payload, StreamKind, pipe, serve,
 };
+
+over_each_transport! {
+    a_link_that_is_refused_fails_the_calls_behind_it_and_is_asked_for_again,
+    draining_lets_calls_end_and_takes_no_new_ones,
+}
 
 /// Connects to whoever `Answer` makes of the other end.
 struct Stranger(fn(tokio::io::DuplexStream));
@@ -72,9 +77,7 @@ async fn strangers_are_told_from_peers() {
     );
 }
 
-#[tokio::test]
-async fn a_link_that_is_refused_fails_the_calls_behind_it_and_is_asked_for_again() {
-    let pair = Pair::new();
+async fn a_link_that_is_refused_fails_the_calls_behind_it_and_is_asked_for_again(pair: Pair) {
     let link = pair.link();
     let session = link.session();
     let why = CallError::TypeMismatch("function `f1` takes a u32".into());
@@ -118,9 +121,7 @@ async fn a_connection_that_was_lost_is_made_again() {
     holding.call(NOTE, payload([4]), context()).await.unwrap();
 }
 
-#[tokio::test]
-async fn draining_lets_calls_end_and_takes_no_new_ones() {
-    let pair = Pair::new();
+async fn draining_lets_calls_end_and_takes_no_new_ones(pair: Pair) {
     let link = pair.link();
     let session = Arc::new(link.session());
     session.call(NOTE, payload([1]), context()).await.unwrap();

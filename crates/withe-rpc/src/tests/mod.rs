@@ -7,6 +7,7 @@ mod hostile;
 mod sessions;
 mod streams;
 mod target;
+mod tcp;
 
 use std::fmt;
 use std::io;
@@ -25,9 +26,29 @@ use crate::server::Connection;
 use crate::streams::Side;
 use crate::{
     BoxFuture, CallContext, Client, Connect, Duplex, HandleRef, Limits, LinkFunction, LinkRequest,
-    Payload, RemoteLink, Serve,
+    Listener, Payload, RemoteLink, Serve,
 };
 use target::{ArcTarget, Target};
+
+/// Makes tests, one for each transport, of functions that are given a [`Pair`].
+macro_rules! over_each_transport {
+    ($($name:ident,)*) => {$(
+        mod $name {
+            use crate::tests::Pair;
+
+            #[tokio::test]
+            async fn over_memory() {
+                super::$name(Pair::new()).await;
+            }
+
+            #[tokio::test]
+            async fn over_tcp() {
+                super::$name(Pair::tcp().await).await;
+            }
+        }
+    )*};
+}
+pub(crate) use over_each_transport;
 
 /// Long enough for anything that ends at all.
 pub(crate) const AGES: Duration = Duration::from_secs(60);
@@ -90,6 +111,15 @@ impl Connect for Memory {
     }
 }
 
+struct MemoryListener(mpsc::Receiver<Duplex>);
+
+impl Listener for MemoryListener {
+    async fn accept(&mut self) -> io::Result<Duplex> {
+        let gone = || io::ErrorKind::BrokenPipe.into();
+        self.0.recv().await.ok_or_else(gone)
+    }
+}
+
 /// A client, and a server that can be looked into.
 pub(crate) struct Pair {
     pub(crate) client: Arc<Client>,
@@ -116,7 +146,22 @@ impl Pair {
     }
 
     pub(crate) fn with(client: Limits, server: Limits) -> Self {
-        let (tx, mut rx) = mpsc::channel(1);
+        let (tx, rx) = mpsc::channel(1);
+        Self::over(Memory(tx), MemoryListener(rx), client, server)
+    }
+
+    /// Over TCP, with TLS.
+    pub(crate) async fn tcp() -> Self {
+        let (connect, listener) = tcp::both().await;
+        Self::over(connect, listener, Limits::default(), Limits::default())
+    }
+
+    pub(crate) fn over(
+        connect: impl Connect,
+        mut listener: impl Listener,
+        client: Limits,
+        server: Limits,
+    ) -> Self {
         let target = Target::new();
         let (stop, stopped) = watch::channel(false);
         let connections: Arc<Mutex<Vec<_>>> = Arc::default();
@@ -126,7 +171,7 @@ impl Pair {
             let serve: Arc<dyn Serve> = Arc::new(ArcTarget(target.clone()));
             let (connections, running) = (connections.clone(), AbortAll(running.clone()));
             async move {
-                while let Some(duplex) = rx.recv().await {
+                while let Ok(duplex) = listener.accept().await {
                     let begun = Core::begin(duplex, Side::Server, &server).await;
                     let Ok((core, inbox)) = begun else { continue };
                     let connection = Connection::new(core, serve.clone());
@@ -137,7 +182,7 @@ impl Pair {
             }
         });
         Self {
-            client: Client::new(Arc::new(Memory(tx)), client),
+            client: Client::new(Arc::new(connect), client),
             target,
             server: tasks,
             connections,

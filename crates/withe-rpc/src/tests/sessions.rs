@@ -1,9 +1,18 @@
 //! Sessions: the order of what happens in one, the handles that it holds, and its end.
 
 use super::target::{FORGE, GATED, HANG, MAKE, MAKE_GATED, NOTE, USE};
-use super::{Pair, Raw, call_body, context, payload, until};
+use super::{Pair, Raw, call_body, context, over_each_transport, payload, until};
 use crate::frame::{Failure, Kind, flag};
 use crate::{CallError, HandleRef, Limits, Payload, Session};
+
+over_each_transport! {
+    handles_are_given_lent_moved_and_dropped,
+    only_handles_that_are_held_reach_the_target,
+    a_handle_is_not_given_out_twice,
+    the_end_of_a_session_cancels_its_calls_and_then_releases_it,
+    what_a_cancelled_call_returns_is_dropped,
+    the_end_of_the_connection_releases_what_was_held,
+}
 
 fn own(id: u32) -> HandleRef {
     HandleRef { id, own: true }
@@ -29,9 +38,7 @@ async fn use_handles(session: &Session, handles: &[HandleRef]) -> Result<(), Cal
     session.call(USE, with(handles), context()).await.map(drop)
 }
 
-#[tokio::test]
-async fn handles_are_given_lent_moved_and_dropped() {
-    let pair = Pair::new();
+async fn handles_are_given_lent_moved_and_dropped(pair: Pair) {
     let session = pair.link().session();
     assert_eq!(make(&session, 3).await, [1, 2, 3]);
     use_handles(&session, &[borrow(1), own(2)]).await.unwrap();
@@ -48,9 +55,7 @@ async fn handles_are_given_lent_moved_and_dropped() {
     assert_eq!(noted[noted.len() - 5..], expected);
 }
 
-#[tokio::test]
-async fn only_handles_that_are_held_reach_the_target() {
-    let pair = Pair::new();
+async fn only_handles_that_are_held_reach_the_target(pair: Pair) {
     let link = pair.link();
     let (session, other) = (link.session(), link.session());
     assert_eq!(make(&session, 2).await, [1, 2]);
@@ -75,9 +80,7 @@ async fn only_handles_that_are_held_reach_the_target() {
     assert_eq!(drops, 1);
 }
 
-#[tokio::test]
-async fn a_handle_is_not_given_out_twice() {
-    let pair = Pair::new();
+async fn a_handle_is_not_given_out_twice(pair: Pair) {
     let session = pair.link().session();
     session
         .call(FORGE, Payload::default(), context())
@@ -158,9 +161,7 @@ async fn a_call_that_is_cancelled_before_it_came_in_full_lets_the_next_begin() {
     assert_eq!(raw.target.noted()[1..], ["drop 1", "call 2"]);
 }
 
-#[tokio::test]
-async fn the_end_of_a_session_cancels_its_calls_and_then_releases_it() {
-    let pair = Pair::new();
+async fn the_end_of_a_session_cancels_its_calls_and_then_releases_it(pair: Pair) {
     let link = pair.link();
     let session = link.session();
     let other = link.session();
@@ -185,9 +186,7 @@ async fn the_end_of_a_session_cancels_its_calls_and_then_releases_it() {
     use_handles(&other, &[borrow(1)]).await.unwrap();
 }
 
-#[tokio::test]
-async fn what_a_cancelled_call_returns_is_dropped() {
-    let pair = Pair::new();
+async fn what_a_cancelled_call_returns_is_dropped(pair: Pair) {
     let session = pair.link().session();
     make(&session, 1).await;
     {
@@ -210,9 +209,7 @@ async fn what_a_cancelled_call_returns_is_dropped() {
     assert_eq!(pair.connection().counts()[1..], [0, 0, 0, 0]);
 }
 
-#[tokio::test]
-async fn the_end_of_the_connection_releases_what_was_held() {
-    let pair = Pair::new();
+async fn the_end_of_the_connection_releases_what_was_held(pair: Pair) {
     let session = pair.link().session();
     make(&session, 3).await;
     pair.client.close().await;

@@ -4,11 +4,21 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::target::{ECHO, HANG, MAKE, TRAP, USE};
-use super::{Pair, Raw, call_body, context, payload, until};
+use super::{Pair, Raw, call_body, context, over_each_transport, payload, until};
 use crate::frame::{Kind, Parting, flag};
 use crate::{
     CallError, Chunk, HandleRef, Payload, PipeReader, PipeWriter, Session, StreamKind, pipe,
 };
+
+over_each_transport! {
+    bytes_go_there_and_back_in_order,
+    every_kind_crosses_with_all_its_elements,
+    nothing_is_asked_of_a_writer_beyond_what_is_read,
+    ends_reach_the_other_side,
+    streams_in_streams,
+    resources_go_through_streams,
+    streams_end_with_their_session,
+}
 
 fn with(streams: Vec<PipeReader>) -> Payload {
     Payload {
@@ -63,9 +73,7 @@ fn items(n: usize, each: usize) -> Chunk {
     }
 }
 
-#[tokio::test]
-async fn bytes_go_there_and_back_in_order() {
-    let pair = Pair::new();
+async fn bytes_go_there_and_back_in_order(pair: Pair) {
     let session = pair.link().session();
     for (total, most) in [(0, 1), (1, 1), (1_000, 10), (3_000_000, usize::MAX)] {
         let (writer, reader) = pipe(StreamKind::Bytes, 0);
@@ -93,9 +101,7 @@ async fn bytes_go_there_and_back_in_order() {
     .await;
 }
 
-#[tokio::test]
-async fn every_kind_crosses_with_all_its_elements() {
-    let pair = Pair::new();
+async fn every_kind_crosses_with_all_its_elements(pair: Pair) {
     let session = pair.link().session();
     for (kind, chunks) in [
         // The second has more elements than were asked for; the third goes in several frames.
@@ -131,9 +137,7 @@ async fn every_kind_crosses_with_all_its_elements() {
     .await;
 }
 
-#[tokio::test]
-async fn nothing_is_asked_of_a_writer_beyond_what_is_read() {
-    let pair = Pair::new();
+async fn nothing_is_asked_of_a_writer_beyond_what_is_read(pair: Pair) {
     let session = pair.link().session();
     let (mut writer, reader) = pipe(StreamKind::Bytes, 0);
     let mut back = echoed(&session, reader).await;
@@ -168,9 +172,7 @@ async fn nothing_is_asked_of_a_writer_beyond_what_is_read() {
     assert!(next(&mut back).await.unwrap().unwrap().count > 0);
 }
 
-#[tokio::test]
-async fn ends_reach_the_other_side() {
-    let pair = Pair::new();
+async fn ends_reach_the_other_side(pair: Pair) {
     let session = pair.link().session();
     // The reader has enough.
     let (mut writer, reader) = pipe(StreamKind::Bytes, 0);
@@ -203,9 +205,7 @@ async fn ends_reach_the_other_side() {
     .await;
 }
 
-#[tokio::test]
-async fn streams_in_streams() {
-    let pair = Pair::new();
+async fn streams_in_streams(pair: Pair) {
     let session = pair.link().session();
     let (mut inner_writer, inner) = pipe(StreamKind::Bytes, 10);
     inner_writer.send(items(3, 1)).unwrap();
@@ -232,9 +232,7 @@ async fn streams_in_streams() {
     .await;
 }
 
-#[tokio::test]
-async fn resources_go_through_streams() {
-    let pair = Pair::new();
+async fn resources_go_through_streams(pair: Pair) {
     let session = pair.link().session();
     session.call(MAKE, payload([1]), context()).await.unwrap();
     let chunk_with = |handle| Chunk {
@@ -277,9 +275,7 @@ async fn resources_go_through_streams() {
     .await;
 }
 
-#[tokio::test]
-async fn streams_end_with_their_session() {
-    let pair = Pair::new();
+async fn streams_end_with_their_session(pair: Pair) {
     let session = pair.link().session();
     let (mut writer, reader) = pipe(StreamKind::Bytes, 0);
     let mut back = echoed(&session, reader).await;
