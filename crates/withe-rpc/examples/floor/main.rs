@@ -1,25 +1,29 @@
-//! What the protocol costs over a Unix socket, beside what the socket costs by itself, in one run:
+//! What the protocol costs over each transport, beside what the transport costs by itself, in one run:
 //!
 //! ```text
 //! cargo run --release -p withe-rpc --example floor
 //! ```
 //!
 //! Both sides are threads with a runtime of one thread each. The floor is a ping-pong of as many bytes as
-//! the protocol's frames have; with many callers each has a connection of its own.
+//! the protocol's frames have; with many callers each has a connection of its own. `floor tcp` measures
+//! one transport only.
+
+mod bare;
+mod tcp;
+mod unix;
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener as Listener, UnixStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Builder;
-use withe_rpc::unix::{UnixConnector, UnixListener};
 use withe_rpc::{
-    BoxFuture, CallContext, CallError, Chunk, Client, Limits, LinkFunction, LinkRequest, Payload,
-    Serve, ServedLink, ServedSession, Session, StreamKind, pipe, serve,
+    BoxFuture, CallContext, CallError, Chunk, Client, LinkFunction, LinkRequest, Payload, Serve,
+    ServedLink, ServedSession, Session, StreamKind, pipe,
 };
+
+use bare::Bare;
 
 /// Bytes of a small call's parameters and results; with a frame's head, about 100.
 const SMALL: usize = 80;
@@ -30,6 +34,22 @@ const SMALL_FRAME: usize = 100;
 /// How often each measurement is repeated; the best counts, for the machine has other things to do.
 const ROUNDS: usize = 5;
 
+/// A transport, and four servers on it.
+trait Transport {
+    /// A connection to a bare server.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// Starts the servers, each in a thread.
+    fn start() -> Self;
+
+    /// Connects to one of those that do not speak the protocol.
+    async fn bare(&self, server: Bare) -> Self::Stream;
+
+    /// A client of the one that does.
+    fn client(&self) -> Arc<Client>;
+}
+
+/// What is called.
 struct Echo;
 
 impl Serve for Echo {
@@ -90,23 +110,9 @@ fn start<F: Future<Output = ()>>(server: impl FnOnce() -> F + Send + 'static) {
     std::thread::sleep(Duration::from_millis(50));
 }
 
-/// Answers as many bytes as come in one piece.
-async fn bare_server(path: PathBuf, size: usize) {
-    let listener = Listener::bind(path).expect("the socket can be made");
-    while let Ok((mut stream, _)) = listener.accept().await {
-        tokio::spawn(async move {
-            let mut buffer = vec![0; size];
-            while stream.read_exact(&mut buffer).await.is_ok() {
-                if stream.write_all(&buffer).await.is_err() {
-                    break;
-                }
-            }
-        });
-    }
-}
-
-async fn bare_call(stream: &mut UnixStream, buffer: &mut [u8]) {
+async fn bare_call(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), buffer: &mut [u8]) {
     stream.write_all(buffer).await.expect("the server is there");
+    stream.flush().await.expect("the server is there");
     stream
         .read_exact(buffer)
         .await
@@ -129,14 +135,13 @@ async fn call(session: &Session, function: usize, bytes: Vec<u8>) -> Vec<u8> {
     result.expect("the server is there").bytes
 }
 
-fn session(path: &Path) -> Session {
-    let client = Client::new(Arc::new(UnixConnector::new(path)), Limits::default());
+fn session(transport: &impl Transport) -> Session {
     let functions = vec![LinkFunction::default(); 3];
     let request = LinkRequest {
         functions,
         ..LinkRequest::default()
     };
-    client.link(request).session()
+    transport.client().link(request).session()
 }
 
 /// The median of what `n` rounds of `f` take, in microseconds.
@@ -151,8 +156,8 @@ async fn median(n: usize, mut f: impl AsyncFnMut()) -> f64 {
     times[n / 2].as_secs_f64() * 1e6
 }
 
-async fn small(path: &Path, function: usize) -> f64 {
-    let session = session(path);
+async fn small(transport: &impl Transport, function: usize) -> f64 {
+    let session = session(transport);
     call(&session, function, vec![0; SMALL]).await;
     median(20_000, async || {
         call(&session, function, vec![0; SMALL]).await;
@@ -160,8 +165,8 @@ async fn small(path: &Path, function: usize) -> f64 {
     .await
 }
 
-async fn small_floor(path: &Path) -> f64 {
-    let mut stream = UnixStream::connect(path).await.expect("it is there");
+async fn small_floor(transport: &impl Transport) -> f64 {
+    let mut stream = transport.bare(Bare::Small).await;
     let mut buffer = vec![0; SMALL_FRAME];
     median(20_000, async || bare_call(&mut stream, &mut buffer).await).await
 }
@@ -170,8 +175,8 @@ const CALLERS: usize = 64;
 const CALLS: usize = 2_000;
 
 /// Calls a second.
-async fn many(path: &Path, function: usize) -> f64 {
-    let session = Arc::new(session(path));
+async fn many(transport: &impl Transport, function: usize) -> f64 {
+    let session = Arc::new(session(transport));
     call(&session, function, vec![0; SMALL]).await;
     let start = Instant::now();
     let mut callers = tokio::task::JoinSet::new();
@@ -187,11 +192,11 @@ async fn many(path: &Path, function: usize) -> f64 {
     (CALLERS * CALLS) as f64 / start.elapsed().as_secs_f64()
 }
 
-async fn many_floor(path: &Path) -> f64 {
+async fn many_floor(transport: &impl Transport) -> f64 {
     let mut callers = tokio::task::JoinSet::new();
     let mut streams = Vec::new();
     for _ in 0..CALLERS {
-        streams.push(UnixStream::connect(path).await.expect("it is there"));
+        streams.push(transport.bare(Bare::Small).await);
     }
     let start = Instant::now();
     for mut stream in streams {
@@ -209,8 +214,8 @@ async fn many_floor(path: &Path) -> f64 {
 const LARGE: usize = 1 << 20;
 
 /// Megabytes a second, one way: there and back count as two.
-async fn large(path: &Path) -> f64 {
-    let session = session(path);
+async fn large(transport: &impl Transport) -> f64 {
+    let session = session(transport);
     let mut bytes = vec![1; LARGE];
     bytes = call(&session, 0, bytes).await;
     let micros = median(200, async || {
@@ -220,8 +225,8 @@ async fn large(path: &Path) -> f64 {
     2.0 * LARGE as f64 / micros
 }
 
-async fn large_floor(path: &Path) -> f64 {
-    let mut stream = UnixStream::connect(path).await.expect("it is there");
+async fn large_floor(transport: &impl Transport) -> f64 {
+    let mut stream = transport.bare(Bare::Large).await;
     let mut buffer = vec![1; LARGE];
     let micros = median(200, async || bare_call(&mut stream, &mut buffer).await).await;
     2.0 * LARGE as f64 / micros
@@ -231,8 +236,8 @@ const STREAM: usize = 256 << 20;
 const CHUNK: usize = 64 << 10;
 
 /// Megabytes a second of a stream that the server reads.
-async fn stream(path: &Path) -> f64 {
-    let session = session(path);
+async fn stream(transport: &impl Transport) -> f64 {
+    let session = session(transport);
     call(&session, 0, vec![0; SMALL]).await;
     let (mut writer, reader) = pipe(StreamKind::Bytes, 0);
     let start = Instant::now();
@@ -262,8 +267,8 @@ async fn stream(path: &Path) -> f64 {
 }
 
 /// Megabytes a second that are written in as large pieces, each of them made anew as a stream's are.
-async fn stream_floor(path: &Path) -> f64 {
-    let mut stream = UnixStream::connect(path).await.expect("it is there");
+async fn stream_floor(transport: &impl Transport) -> f64 {
+    let mut stream = transport.bare(Bare::Sink).await;
     let start = Instant::now();
     for _ in 0..STREAM / CHUNK {
         let bytes = vec![1; CHUNK];
@@ -277,65 +282,32 @@ async fn stream_floor(path: &Path) -> f64 {
     STREAM as f64 / start.elapsed().as_secs_f64() / 1e6
 }
 
-/// Reads to the end, and says so.
-async fn bare_reader(path: PathBuf) {
-    let listener = Listener::bind(path).expect("the socket can be made");
-    while let Ok((mut stream, _)) = listener.accept().await {
-        let mut buffer = vec![0; CHUNK];
-        while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
-        stream.write_all(&[0]).await.expect("the client waits");
-    }
-}
-
-fn main() {
-    let folder = std::env::temp_dir().join(format!("withe-floor-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("the folder can be made");
-    let (bare, bare_large, rpc) = (
-        folder.join("bare"),
-        folder.join("bare-large"),
-        folder.join("rpc"),
-    );
-    let sink = folder.join("sink");
-    let path = sink.clone();
-    start(|| bare_reader(path));
-    let path = bare.clone();
-    start(|| bare_server(path, SMALL_FRAME));
-    let path = bare_large.clone();
-    start(|| bare_server(path, LARGE));
-    let path = rpc.clone();
-    start(|| async {
-        let listener = UnixListener::bind(path).await.expect("it can be made");
-        serve(
-            listener,
-            Arc::new(Echo),
-            Limits::default(),
-            std::future::pending(),
-        )
-        .await;
-    });
-
+/// Prints what a transport's servers are measured at. The goals are those of small calls one at a time, and of
+/// many callers.
+fn measure<T: Transport>(name: &str, goals: [&str; 2]) {
+    let transport = &T::start();
     let mut best = [[f64::NAN; 2]; 5];
     for _ in 0..ROUNDS {
         let run = [
             [
-                runtime().block_on(small_floor(&bare)),
-                runtime().block_on(small(&rpc, 0)),
+                runtime().block_on(small_floor(transport)),
+                runtime().block_on(small(transport, 0)),
             ],
             [
-                runtime().block_on(small_floor(&bare)),
-                runtime().block_on(small(&rpc, 1)),
+                runtime().block_on(small_floor(transport)),
+                runtime().block_on(small(transport, 1)),
             ],
             [
-                runtime().block_on(many_floor(&bare)),
-                runtime().block_on(many(&rpc, 0)),
+                runtime().block_on(many_floor(transport)),
+                runtime().block_on(many(transport, 0)),
             ],
             [
-                runtime().block_on(large_floor(&bare_large)),
-                runtime().block_on(large(&rpc)),
+                runtime().block_on(large_floor(transport)),
+                runtime().block_on(large(transport)),
             ],
             [
-                runtime().block_on(stream_floor(&sink)),
-                runtime().block_on(stream(&rpc)),
+                runtime().block_on(stream_floor(transport)),
+                runtime().block_on(stream(transport)),
             ],
         ];
         for (row, (best, run)) in best.iter_mut().zip(run).enumerate() {
@@ -349,19 +321,28 @@ fn main() {
         }
     }
     let rows = [
-        ("small call, p50, us", "at most 2"),
+        ("small call, p50, us", goals[0]),
         ("small call that waits, p50, us", ""),
-        ("64 callers, calls/s", "at least 1"),
+        ("64 callers, calls/s", goals[1]),
         ("1 MiB there and back, MB/s", "at least 0.6"),
         ("stream of bytes, MB/s", ""),
     ];
-    println!("| | floor | protocol | ratio | goal |\n|---|---|---|---|---|");
+    println!("| {name} | floor | protocol | ratio | goal |\n|---|---|---|---|---|");
     for ((what, goal), [floor, protocol]) in rows.into_iter().zip(best) {
         println!(
             "| {what} | {floor:.1} | {protocol:.1} | {:.2} | {goal} |",
             protocol / floor
         );
     }
-    // What is left of it is in a folder for such things.
-    _ = std::fs::remove_dir_all(&folder);
+}
+
+fn main() {
+    let only = std::env::args().nth(1);
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    if wanted("unix") {
+        measure::<unix::Sockets>("Unix socket", ["at most 2", "at least 1"]);
+    }
+    if wanted("tcp") {
+        measure::<tcp::Sockets>("TCP with TLS", ["at most 1.6", "at least 1"]);
+    }
 }
