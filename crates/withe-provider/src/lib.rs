@@ -10,6 +10,8 @@
 mod http_types;
 pub mod http_wire;
 mod link;
+pub mod process;
+pub mod resources;
 pub mod settings;
 
 pub use http_types::{

@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use withe_rpc::Payload;
 
 use crate::{ConfigMap, IncomingHandler};
 
 /// A link's number; the host never uses one for two links.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LinkId(pub u64);
 
 /// One link to or from a provider.
@@ -40,7 +41,7 @@ pub enum Peer {
 }
 
 /// A function of an interface, named as the importer names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionName {
     /// The interface with the importer's version: `wasi:keyvalue/store@0.2.0-draft`.
     pub interface: String,
@@ -63,7 +64,7 @@ pub struct Call<'a> {
 }
 
 /// An address at which a link can be reached from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The link.
     pub link: LinkId,

@@ -1,0 +1,119 @@
+//! What a host asks of a provider's process besides the calls of its links.
+
+use serde::{Deserialize, Serialize};
+use withe_rpc::codec::ByteList;
+use withe_rpc::{DecodeError, LinkFunction, Payload};
+
+use super::PROTOCOL;
+use crate::{ConfigMap, Endpoint, FunctionName, LinkId};
+
+/// The target of the link that takes [`Request`]s. It has one function, whose parameter and result are JSON
+/// in a `list<u8>`.
+pub const CONTROL: &str = "[provider]";
+
+/// The functions of the link to [`CONTROL`].
+pub fn control_functions() -> Vec<LinkFunction> {
+    vec![LinkFunction {
+        interface: String::new(),
+        function: "control".into(),
+        digest: u64::from(PROTOCOL),
+    }]
+}
+
+/// What a host asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// [`Provider::start`](crate::Provider::start)
+    Start,
+    /// [`Provider::link_put`](crate::Provider::link_put)
+    LinkPut(LinkPut),
+    /// [`Provider::link_deleted`](crate::Provider::link_deleted)
+    LinkDeleted {
+        /// The link.
+        link: LinkId,
+        /// How long its work may take.
+        grace_ms: u64,
+    },
+    /// [`Provider::health`](crate::Provider::health)
+    Health,
+}
+
+/// A link that is made or replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkPut {
+    /// Its number.
+    pub link: LinkId,
+    /// Its name.
+    pub name: String,
+    /// The application at the other end.
+    pub application: String,
+    /// The component at the other end.
+    pub component: String,
+    /// The provider's side of its configuration.
+    pub config: ConfigMap,
+    /// What the component is to the provider.
+    pub peer: LinkPeer,
+}
+
+/// A [`Peer`](crate::Peer).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkPeer {
+    /// It imports these functions.
+    Importer(Vec<FunctionName>),
+    /// It handles HTTP requests.
+    Http,
+}
+
+/// What the process answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// It is done, or all is well.
+    Done(State),
+    /// It could not be done, or the provider cannot do its work: a sentence for a person.
+    Failed(String),
+}
+
+/// What can be seen of a provider from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// [`Provider::endpoints`](crate::Provider::endpoints)
+    pub endpoints: Vec<Endpoint>,
+    /// Whether it has an [`OutgoingHandler`](crate::OutgoingHandler).
+    pub outgoing_http: bool,
+}
+
+/// A request as the parameter of the control link's function.
+pub fn write_request(request: &Request) -> Payload {
+    written(request)
+}
+
+pub(super) fn write_answer(answer: &Answer) -> Payload {
+    written(answer)
+}
+
+/// The answer that a result of the control link's function is.
+///
+/// # Errors
+///
+/// A sentence that says why it is none.
+pub fn read_answer(payload: &Payload) -> Result<Answer, String> {
+    read(payload)
+}
+
+pub(super) fn read_request(payload: &Payload) -> Result<Request, String> {
+    read(payload)
+}
+
+fn written(value: &impl Serialize) -> Payload {
+    // Maps with keys that are texts, and nothing that fails to be written.
+    let json = serde_json::to_vec(value).unwrap_or_default();
+    Payload::of(&(ByteList(json),))
+}
+
+fn read<T: for<'a> Deserialize<'a>>(payload: &Payload) -> Result<T, String> {
+    let (json,): (ByteList,) = payload.read().map_err(|e: DecodeError| e.to_string())?;
+    serde_json::from_slice(&json.0).map_err(|e| e.to_string())
+}

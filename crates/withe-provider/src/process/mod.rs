@@ -1,0 +1,35 @@
+//! A provider as a process of its own.
+//!
+//! The program of a provider calls [`main`]; a program that has several calls [`describe`] and [`run`].
+//! Whoever starts it keeps to this:
+//!
+//! * Started with the argument `--describe`, it prints a [`Description`] as one JSON object, and ends.
+//! * Started without, it reads one line from its standard input, an [`Assignment`] as JSON, and keeps reading:
+//!   one byte more asks it to finish what it does and end, and so does the end of the input, by
+//!   which it knows that its host has gone.
+//! * What it has to say of itself goes to standard output, one [`Event`] a line. Standard error is its log,
+//!   a line an event; a line may begin with its level (`WARN no space left`).
+//! * On the assignment's socket it serves the invocation protocol. The link to [`CONTROL`] takes
+//!   [`Request`]s; a link that was put is called under its number.
+//! * For links of which it is the source, it calls the components on the host's socket, under
+//!   the link's number, as [`http_wire`](crate::http_wire) has it.
+
+mod assignment;
+mod control;
+mod description;
+mod log;
+mod program;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+pub use assignment::{Assignment, Event};
+pub use control::{
+    Answer, CONTROL, LinkPeer, LinkPut, Request, State, control_functions, read_answer,
+    write_request,
+};
+pub use description::{DescribedAlias, Description};
+pub use program::{ProcessError, describe, main, run};
+
+/// The version of what this module says. A host and a provider understand each other if it is the same.
+pub const PROTOCOL: u32 = 1;

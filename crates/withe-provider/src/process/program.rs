@@ -1,0 +1,163 @@
+//! The program of a provider.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use withe_rpc::unix::{UnixConnector, UnixListener};
+use withe_rpc::{Client, Limits};
+
+use super::assignment::{Assignment, Event};
+use super::description::Description;
+use super::serve::Served;
+use crate::{Descriptor, resources};
+
+/// How much longer than its grace a provider may take to stop.
+const SLACK: Duration = Duration::from_secs(1);
+/// How long calls may take to end when the provider has stopped.
+const CALLS: Duration = Duration::from_secs(1);
+/// How long what is left behind, such as a name that is being looked up, may take when all else has ended.
+const LEFT_BEHIND: Duration = Duration::from_millis(200);
+
+/// Why a provider's process could not do what it was to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ProcessError(String);
+
+/// All that the program of a provider does.
+///
+/// ```no_run
+/// # const DESCRIPTOR: withe_provider::Descriptor = withe_provider::Descriptor {
+/// #     name: "", version: "", summary: "", wit: &[], aliases: &[], paths: &[],
+/// #     check_config: |_, _| Vec::new(), create: |_| unreachable!(),
+/// # };
+/// fn main() -> std::process::ExitCode {
+///     withe_provider::process::main(&DESCRIPTOR)
+/// }
+/// ```
+pub fn main(descriptor: &Descriptor) -> ExitCode {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    let result = match args.as_slice() {
+        [] if !std::io::stdin().is_terminal() => serve(descriptor),
+        [arg] if arg == "--describe" => describe(descriptor, &mut std::io::stdout()),
+        _ => {
+            eprintln!(
+                "`{}` is a provider of Withe {}: {}.\n\
+                 A host starts it: write `image: file://PATH-OF-THIS-PROGRAM` in a manifest.\n\
+                 `--describe` prints what it is as JSON.",
+                descriptor.name, descriptor.version, descriptor.summary
+            );
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("ERROR {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(descriptor: &Descriptor) -> Result<(), ProcessError> {
+    super::log::start();
+    let runtime = tokio::runtime::Runtime::new();
+    let runtime = runtime.map_err(|e| ProcessError(format!("no threads to run on: {e}")))?;
+    let served = run(descriptor, tokio::io::stdin(), tokio::io::stdout());
+    let result = runtime.block_on(served);
+    // Reading standard input, too, goes on in a thread that nobody waits for.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    result
+}
+
+/// Writes a provider's [`Description`] as one line of JSON.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub fn describe(
+    descriptor: &Descriptor,
+    output: &mut impl std::io::Write,
+) -> Result<(), ProcessError> {
+    let cannot =
+        |e: std::io::Error| ProcessError(format!("the description cannot be written: {e}"));
+    let mut line =
+        serde_json::to_vec(&Description::from(descriptor)).map_err(|e| cannot(e.into()))?;
+    line.push(b'\n');
+    output
+        .write_all(&line)
+        .and_then(|()| output.flush())
+        .map_err(cannot)
+}
+
+/// Runs a provider: reads its assignment from `input`, serves until another byte comes or `input` ends, and
+/// says on `output` how it gets on.
+///
+/// # Errors
+///
+/// If the assignment cannot be read or carried out. It is said on `output` as well.
+pub async fn run(
+    descriptor: &Descriptor,
+    input: impl AsyncRead + Unpin + Send,
+    mut output: impl AsyncWrite + Unpin + Send,
+) -> Result<(), ProcessError> {
+    let mut input = BufReader::new(input);
+    let begun = async {
+        let assignment = Assignment::read(&mut input).await?;
+        let listener = UnixListener::bind(&assignment.socket).await;
+        let listener = listener.map_err(|e| format!("its socket cannot be made: {e}"))?;
+        Ok::<_, String>((assignment, listener))
+    };
+    let (assignment, listener) = match begun.await {
+        Ok(begun) => begun,
+        Err(why) => {
+            say(&mut output, &Event::Failed(why.clone())).await;
+            return Err(ProcessError(why));
+        }
+    };
+    resources::number_from(assignment.first_resource);
+    let grace = assignment.grace();
+    let provider = (descriptor.create)(assignment.config);
+    let host = Client::new(
+        Arc::new(UnixConnector::new(&assignment.host)),
+        Limits::default(),
+    );
+    let served = Arc::new(Served::new(provider.clone(), host.clone()));
+    let limits = Limits {
+        grace: CALLS,
+        ..Limits::default()
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = withe_rpc::serve(listener, served, limits, async { _ = stopped.await });
+    let living = async {
+        say(&mut output, &Event::Ready).await;
+        // Whether a byte came or the host has gone: it is to end.
+        _ = input.read_u8().await;
+        // It goes on being called while it finishes: what it has begun may need that.
+        if timeout(grace + SLACK, provider.shutdown(grace))
+            .await
+            .is_err()
+        {
+            tracing::warn!("the provider did not stop in time and was left behind");
+        }
+        _ = stop.send(());
+    };
+    tokio::join!(serving, living);
+    host.close().await;
+    Ok(())
+}
+
+/// Says something to the host, which may have gone.
+async fn say(output: &mut (impl AsyncWrite + Unpin), event: &Event) {
+    let Ok(mut line) = serde_json::to_vec(event) else {
+        return;
+    };
+    line.push(b'\n');
+    if output.write_all(&line).await.is_ok() {
+        _ = output.flush().await;
+    }
+}

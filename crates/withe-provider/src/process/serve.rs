@@ -1,0 +1,199 @@
+//! What a provider's process serves: its control link, and its links.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout_at;
+use withe_rpc::{
+    BoxFuture, CallContext, CallError, Client, LinkRequest, Payload, Serve, ServedLink,
+    ServedSession,
+};
+
+use super::control::{self, Answer, CONTROL, LinkPeer, LinkPut, Request, State};
+use crate::{
+    Call, Health, IncomingHandler, Link, LinkId, Peer, Provider, ProviderError, http_wire,
+};
+
+/// A provider, as its process serves it.
+pub(super) struct Served(Arc<Inner>);
+
+struct Inner {
+    provider: Arc<dyn Provider>,
+    /// The host, where the components are that the provider calls.
+    host: Arc<Client>,
+    /// The links that were put and not deleted.
+    links: Mutex<HashSet<LinkId>>,
+}
+
+impl Served {
+    pub(super) fn new(provider: Arc<dyn Provider>, host: Arc<Client>) -> Self {
+        Self(Arc::new(Inner {
+            provider,
+            host,
+            links: Mutex::default(),
+        }))
+    }
+}
+
+impl Serve for Served {
+    fn link(&self, request: LinkRequest) -> Result<Arc<dyn ServedLink>, CallError> {
+        if request.target == CONTROL {
+            return if request.functions == control::control_functions() {
+                Ok(Arc::new(Control(self.0.clone())))
+            } else {
+                let why = "the host speaks another version of the provider protocol";
+                Err(CallError::TypeMismatch(why.into()))
+            };
+        }
+        let link = request.name.parse().map(LinkId);
+        let link = link.ok().filter(|link| self.0.links().contains(link));
+        let Some(link) = link else {
+            let why = format!("the provider has no link {}", request.name);
+            return Err(CallError::Unlinked(why));
+        };
+        let provider = self.0.provider.clone();
+        if http_wire::is_http(&request.functions) {
+            return Ok(http_wire::serve_outgoing(provider, link));
+        }
+        let caller = request.importer;
+        Ok(Arc::new(Called(Arc::new(Callee {
+            provider,
+            link,
+            caller,
+        }))))
+    }
+}
+
+impl Inner {
+    fn links(&self) -> MutexGuard<'_, HashSet<LinkId>> {
+        // Nothing panics while the lock is held.
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, request: Request) -> Answer {
+        let done = match request {
+            Request::Start => self.provider.start().await,
+            Request::LinkPut(put) => self.put(put).await,
+            Request::LinkDeleted { link, grace_ms } => {
+                let grace = Duration::from_millis(grace_ms);
+                self.provider.link_deleted(link, grace).await;
+                self.links().remove(&link);
+                Ok(())
+            }
+            Request::Health => match self.provider.health().await {
+                Health::Healthy => Ok(()),
+                Health::Unhealthy(why) => Err(ProviderError(why)),
+            },
+        };
+        match done {
+            Ok(()) => Answer::Done(State {
+                endpoints: self.provider.endpoints(),
+                outgoing_http: self.provider.outgoing_http().is_some(),
+            }),
+            Err(ProviderError(why)) => Answer::Failed(why),
+        }
+    }
+
+    async fn put(&self, put: LinkPut) -> Result<(), ProviderError> {
+        let id = put.link;
+        let peer = match put.peer {
+            LinkPeer::Importer(functions) => Peer::Importer(functions.into()),
+            LinkPeer::Http => Peer::Http(self.component(id, put.component.clone())),
+        };
+        let link = Link {
+            id,
+            name: put.name,
+            application: put.application,
+            component: put.component,
+            config: put.config,
+            peer,
+        };
+        self.provider.link_put(link).await?;
+        self.links().insert(id);
+        Ok(())
+    }
+
+    /// The component that a link leads to of which the provider is the source.
+    fn component(&self, link: LinkId, component: String) -> Arc<dyn IncomingHandler> {
+        let link = self.host.link(LinkRequest {
+            name: link.0.to_string(),
+            target: component,
+            functions: http_wire::functions(),
+            ..LinkRequest::default()
+        });
+        Arc::new(http_wire::IncomingOver(Arc::new(link.session())))
+    }
+}
+
+struct Control(Arc<Inner>);
+
+impl ServedLink for Control {
+    fn session(&self) -> Arc<dyn ServedSession> {
+        Arc::new(Self(self.0.clone()))
+    }
+}
+
+impl ServedSession for Control {
+    fn call(
+        self: Arc<Self>,
+        _: usize,
+        params: Payload,
+        context: CallContext,
+    ) -> BoxFuture<'static, Result<Payload, CallError>> {
+        Box::pin(async move {
+            let request = control::read_request(&params).map_err(CallError::TypeMismatch)?;
+            let answer = self.0.answer(request);
+            let answer = timeout_at(context.deadline.into(), answer).await;
+            Ok(control::write_answer(
+                &answer.map_err(|_| CallError::Deadline)?,
+            ))
+        })
+    }
+
+    fn drop_handle(self: Arc<Self>, _: u32) -> BoxFuture<'static, ()> {
+        // It gives none out.
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A link that is called.
+struct Called(Arc<Callee>);
+
+struct Callee {
+    provider: Arc<dyn Provider>,
+    link: LinkId,
+    caller: String,
+}
+
+impl ServedLink for Called {
+    fn session(&self) -> Arc<dyn ServedSession> {
+        self.0.clone()
+    }
+}
+
+/// A provider has no state of one caller but the resources that it gave it, which the connection keeps.
+impl ServedSession for Callee {
+    fn call(
+        self: Arc<Self>,
+        function: usize,
+        params: Payload,
+        context: CallContext,
+    ) -> BoxFuture<'static, Result<Payload, CallError>> {
+        Box::pin(async move {
+            let call = Call {
+                link: self.link,
+                function,
+                params,
+                deadline: context.deadline,
+                caller: &self.caller,
+            };
+            self.provider.call(call).await
+        })
+    }
+
+    fn drop_handle(self: Arc<Self>, id: u32) -> BoxFuture<'static, ()> {
+        self.provider.drop_resource(self.link, id);
+        Box::pin(std::future::ready(()))
+    }
+}
