@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{demo, guests, process, redis, tree, ui, wasm_target, withe};
+use crate::{demo, guests, nats, process, redis, tree, ui, wasm_target, withe};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -17,6 +17,7 @@ pub(crate) struct Args {
 /// Something that they need is missing, or one fails.
 pub(crate) async fn run(args: Args) -> Result<()> {
     redis::ensure().await?;
+    nats::ensure().await?;
     guests::build_all().await?;
     if args.filter.is_none() {
         format().await?;

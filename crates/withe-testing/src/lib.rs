@@ -4,4 +4,6 @@
 //! end with them. A server that is not installed fails the test with what to install: a test that
 //! is passed over proves nothing.
 
+pub mod certificates;
+pub mod nats;
 pub mod redis;

@@ -1,0 +1,164 @@
+//! A real NATS server with JetStream.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use tempfile::TempDir;
+
+/// How long a server may take until it answers.
+const START: Duration = Duration::from_secs(20);
+
+/// A server that ends when it is dropped. Its data is gone then, and not before.
+#[derive(Debug)]
+pub struct NatsServer {
+    running: Option<Child>,
+    port: u16,
+    folder: TempDir,
+}
+
+impl NatsServer {
+    /// Starts a server on a free port of the loopback interface and waits until it answers.
+    ///
+    /// # Errors
+    ///
+    /// If `nats-server` is not installed, or does not start.
+    pub fn start() -> anyhow::Result<Self> {
+        Self::start_with("")
+    }
+
+    /// Starts a server with more configuration, such as `authorization { token: t }`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(configuration: &str) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let store = folder.path().join("store");
+        let base = format!(
+            "host: 127.0.0.1\njetstream {{ store_dir: {:?}, max_mem: 256M, max_file: 1G }}\n",
+            store.display().to_string()
+        );
+        fs::write(folder.path().join("server.conf"), base + configuration)?;
+        let mut server = Self {
+            running: None,
+            port: 0,
+            folder,
+        };
+        server.run()?;
+        Ok(server)
+    }
+
+    /// Kills the server as a crash would. What it had stored it has when it is started again.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.running.take() {
+            // It may have ended by itself.
+            _ = child.kill();
+            _ = child.wait();
+        }
+    }
+
+    /// Starts it again on the same port with what it had stored; kills it before, if it runs.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.stop();
+        self.run()
+    }
+
+    /// Kills it, and makes it lose all that it had stored.
+    ///
+    /// # Errors
+    ///
+    /// That cannot be removed.
+    pub fn lose_everything(&mut self) -> anyhow::Result<()> {
+        self.stop();
+        match fs::remove_dir_all(self.folder.path().join("store")) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    fn run(&mut self) -> anyhow::Result<()> {
+        let folder = self.folder.path();
+        // The first time, it takes a free port itself, so that no other program can be there before it.
+        let port = match self.port {
+            0 => -1,
+            port => i32::from(port),
+        };
+        let log = File::create(folder.join("log"))?;
+        let child = Command::new(program()?)
+            .args(["--config".as_ref(), folder.join("server.conf").as_os_str()])
+            .args(["--port", &port.to_string()])
+            .args(["--ports_file_dir".as_ref(), folder.as_os_str()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .context("cannot run `nats-server`")?;
+        // It says where it listens in a file of this name, once it does.
+        let ports = folder.join(format!("nats-server_{}.ports", child.id()));
+        // From here on the server ends with this value, also when it does not answer.
+        let child = self.running.insert(child);
+        let give_up = Instant::now() + START;
+        loop {
+            if let Some(port) = read_port(&ports) {
+                self.port = port;
+                return Ok(());
+            }
+            let ended = child.try_wait()?;
+            if ended.is_some() || Instant::now() > give_up {
+                let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+                bail!("`nats-server` does not listen (ended: {ended:?}); it says:\n{log}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The port in the file of a server that listens.
+fn read_port(file: &Path) -> Option<u16> {
+    // It may be half written.
+    let ports: serde_json::Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    let url = ports["nats"][0].as_str()?;
+    url.rsplit_once(':')?.1.parse().ok()
+}
+
+/// The server that `cargo xtask test` has made sure of: on the path, or fetched.
+fn program() -> anyhow::Result<PathBuf> {
+    let fetched =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/nats/bin/nats-server");
+    if fetched.is_file() {
+        return Ok(fetched);
+    }
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths)
+        .map(|folder| folder.join("nats-server"))
+        .find(|program| program.is_file())
+        .ok_or_else(|| {
+            anyhow!(
+                "there is no `nats-server`, which this test needs; `cargo xtask test` fetches it, or \
+                 install 2.10 or newer from https://github.com/nats-io/nats-server/releases"
+            )
+        })
+}
