@@ -4,7 +4,14 @@
 //! gone when whoever put them is), blobs, and messages between hosts. It knows nothing of applications:
 //! what the keys mean is for those who use it. Calls of components do not go through here.
 
+mod backlog;
+mod digest;
+pub mod embedded;
 mod error;
+mod feed;
+mod keys;
+pub mod names;
+pub mod nats;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +19,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use embedded::Embedded;
 pub use error::LatticeError;
+pub use nats::Nats;
 
 /// How long a lease lives that is not renewed. Renew it three times as often.
 pub const LEASE: Duration = Duration::from_secs(6);

@@ -1,0 +1,301 @@
+//! The lattice on NATS: any number of machines.
+//!
+//! Messages and requests are core NATS; entries, leases and blobs are in JetStream. Whoever may use the
+//! lattice's buckets and subjects ([`names`]) is a member of it: that is decided by
+//! NATS's own authorisation, and by nothing else.
+
+mod blobs;
+mod bucket;
+mod connect;
+mod messages;
+mod options;
+mod watch;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::Client;
+use async_nats::connection::State;
+use async_nats::jetstream;
+use async_trait::async_trait;
+use blobs::Blobs;
+use bucket::Bucket;
+use bytes::Bytes;
+use connect::Signals;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use watch::{Leases, Watching};
+
+pub use options::{Auth, Options, Secret, Tls, Urls};
+
+use crate::backlog::{Changes, Recent};
+use crate::feed::Feed;
+use crate::{Entry, Expect, Lattice, LatticeError, Messages, Requests, Watch, digest, keys, names};
+
+/// A lattice on NATS, as one of its members has it. Dropped, its watches and what it serves end.
+pub struct Nats {
+    name: String,
+    timeout: Duration,
+    lease: Duration,
+    client: Client,
+    signals: Arc<Signals>,
+    entries: Arc<Bucket>,
+    leases: Arc<Bucket>,
+    blobs: Blobs,
+    /// Watches, listeners and servers.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Nats {
+    /// Joins a lattice; makes its buckets if they are not there.
+    ///
+    /// # Errors
+    ///
+    /// [`LatticeError::Invalid`] if the options cannot be used, [`LatticeError::Refused`] if the server does
+    /// not let us, [`LatticeError::Unreachable`] if none answers for as long as the options say.
+    pub async fn connect(options: Options) -> Result<Self, LatticeError> {
+        keys::check_name("lattice", &options.lattice)?;
+        let (client, signals) = connect::connect(&options).await?;
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(options.timeout);
+        let name = options.lattice;
+        let open = async {
+            let entries = names::entries_bucket(&name);
+            let leases = names::leases_bucket(&name);
+            Ok((
+                Bucket::open(&jetstream, entries, Duration::ZERO).await?,
+                Bucket::open(&jetstream, leases, options.lease).await?,
+                Blobs::open(&jetstream, names::blobs_bucket(&name)).await?,
+            ))
+        };
+        let (entries, leases, blobs) = within(&signals, options.timeout, open).await?;
+        Ok(Self {
+            timeout: options.timeout,
+            lease: options.lease,
+            client,
+            signals,
+            entries: Arc::new(entries),
+            leases: Arc::new(leases),
+            blobs,
+            tasks: Mutex::default(),
+            name,
+        })
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, LatticeError>>,
+    ) -> Result<T, LatticeError> {
+        within(&self.signals, limit, work).await
+    }
+
+    async fn list_in(&self, bucket: &Bucket, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
+        keys::check_prefix(prefix)?;
+        let (there, _) = self.within(self.timeout, bucket.follow(prefix)).await?;
+        let mut entries: Vec<Entry> = there.into_iter().filter_map(|seen| seen.entry).collect();
+        entries.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(entries)
+    }
+
+    async fn put_in(
+        &self,
+        bucket: &Bucket,
+        key: &str,
+        value: Bytes,
+        expect: Expect,
+    ) -> Result<u64, LatticeError> {
+        keys::check(key)?;
+        keys::check_value(key, &value)?;
+        self.within(self.timeout, bucket.put(key, value, expect))
+            .await
+    }
+
+    fn watch_in(
+        &self,
+        bucket: &Arc<Bucket>,
+        prefix: &str,
+        leases: Option<Leases>,
+    ) -> Result<Watch, LatticeError> {
+        keys::check_prefix(prefix)?;
+        let (feed, watch) = Feed::new(Changes::default());
+        let watching = Watching {
+            bucket: bucket.clone(),
+            prefix: prefix.into(),
+            feed,
+            connection: self.signals.subscribe(),
+            timeout: self.timeout,
+            leases,
+        };
+        self.spawn(watching.run());
+        Ok(watch)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+}
+
+/// Does something once there is a connection, in time.
+async fn within<T>(
+    signals: &Signals,
+    limit: Duration,
+    work: impl Future<Output = Result<T, LatticeError>>,
+) -> Result<T, LatticeError> {
+    let (refusals, _) = signals.refusals();
+    let done = timeout(limit, async {
+        let mut connection = signals.subscribe();
+        // What is sent while there is none would be kept, and done at some time when nobody expects it.
+        let up = connection.wait_for(|connection| connection.is_up).await;
+        up.map_err(|_| LatticeError::Unreachable("the connection is closed".into()))?;
+        work.await
+    });
+    let error = match done.await {
+        Ok(Err(LatticeError::Unreachable(text))) => LatticeError::Unreachable(text),
+        Ok(result) => return result,
+        Err(_) if signals.subscribe().borrow().is_up => {
+            LatticeError::Unreachable(format!("no answer in {limit:?}"))
+        }
+        Err(_) => LatticeError::Unreachable("the connection is lost".into()),
+    };
+    // The server says apart from answers what it does not allow.
+    match signals.refusals() {
+        (now, text) if now > refusals => Err(LatticeError::Refused(text)),
+        _ => Err(error),
+    }
+}
+
+fn unreachable(e: &dyn std::fmt::Display) -> LatticeError {
+    LatticeError::Unreachable(e.to_string())
+}
+
+#[async_trait]
+impl Lattice for Nats {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Entry>, LatticeError> {
+        keys::check(key)?;
+        self.within(self.timeout, self.entries.get(key)).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
+        self.list_in(&self.entries, prefix).await
+    }
+
+    async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<u64, LatticeError> {
+        self.put_in(&self.entries, key, value, expect).await
+    }
+
+    async fn put_lease(
+        &self,
+        key: &str,
+        value: Bytes,
+        expect: Expect,
+    ) -> Result<u64, LatticeError> {
+        self.put_in(&self.leases, key, value, expect).await
+    }
+
+    async fn leases(&self, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
+        self.list_in(&self.leases, prefix).await
+    }
+
+    async fn delete(&self, key: &str, expect: Expect) -> Result<(), LatticeError> {
+        keys::check(key)?;
+        self.within(self.timeout, self.entries.delete(key, expect))
+            .await
+    }
+
+    async fn delete_lease(&self, key: &str) -> Result<(), LatticeError> {
+        keys::check(key)?;
+        self.within(self.timeout, self.leases.delete(key, Expect::Any))
+            .await
+    }
+
+    async fn watch(&self, prefix: &str) -> Result<Watch, LatticeError> {
+        self.watch_in(&self.entries, prefix, None)
+    }
+
+    async fn watch_leases(&self, prefix: &str) -> Result<Watch, LatticeError> {
+        self.watch_in(&self.leases, prefix, Some(Leases::new(self.lease)))
+    }
+
+    async fn put_blob(&self, digest: &str, blob: Bytes) -> Result<(), LatticeError> {
+        digest::check(digest, &blob)?;
+        let limit = self.timeout + blobs::time_for(blob.len());
+        self.within(limit, async {
+            match self.blobs.size(digest).await? {
+                Some(_) => Ok(()),
+                None => self.blobs.put(digest, &blob).await,
+            }
+        })
+        .await
+    }
+
+    async fn blob(&self, digest: &str) -> Result<Option<Bytes>, LatticeError> {
+        let size = self.within(self.timeout, self.blobs.size(digest)).await?;
+        let Some(size) = size else {
+            return Ok(None);
+        };
+        let limit = self.timeout + blobs::time_for(size);
+        let blob = self.within(limit, self.blobs.get(digest)).await?;
+        if let Some(blob) = &blob {
+            digest::check(digest, blob)?;
+        }
+        Ok(blob)
+    }
+
+    async fn delete_blob(&self, digest: &str) -> Result<(), LatticeError> {
+        self.within(self.timeout, self.blobs.delete(digest)).await
+    }
+
+    async fn publish(&self, subject: &str, message: Bytes) -> Result<(), LatticeError> {
+        keys::check(subject)?;
+        let publish = messages::publish(&self.client, &self.name, subject, message);
+        self.within(self.timeout, publish).await
+    }
+
+    async fn subscribe(&self, prefix: &str) -> Result<Messages, LatticeError> {
+        keys::check_prefix(prefix)?;
+        let subscribe = messages::subscribe(&self.client, &self.name, prefix);
+        let subscribers = self.within(self.timeout, subscribe).await?;
+        let (feed, messages) = Feed::new(Recent::new());
+        let prefix = names::message_prefix(&self.name);
+        self.spawn(messages::listen(subscribers, prefix, feed));
+        Ok(messages)
+    }
+
+    async fn request(
+        &self,
+        subject: &str,
+        message: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, LatticeError> {
+        keys::check(subject)?;
+        let request = messages::request(&self.client, &self.name, subject, message, timeout);
+        // The request's own time is up first, which says that it may have been received.
+        self.within(timeout + timeout / 8, request).await
+    }
+
+    async fn serve(&self, subject: &str) -> Result<Requests, LatticeError> {
+        keys::check(subject)?;
+        let serve = messages::serve(&self.client, &self.name, subject);
+        let subscriber = self.within(self.timeout, serve).await?;
+        let (served, requests) = messages::requests();
+        let client = self.client.clone();
+        self.spawn(messages::answer(client, subject.into(), subscriber, served));
+        Ok(requests)
+    }
+
+    fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    fn nats(&self) -> Option<Client> {
+        Some(self.client.clone())
+    }
+}
