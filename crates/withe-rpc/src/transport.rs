@@ -47,6 +47,16 @@ impl Duplex {
         Self::of_halves(reader, writer)
     }
 
+    /// Its two halves, for one who speaks something else than the protocol.
+    pub fn into_halves(
+        self,
+    ) -> (
+        Box<dyn AsyncRead + Send + Unpin>,
+        Box<dyn AsyncWrite + Send + Unpin>,
+    ) {
+        (self.reader, self.writer)
+    }
+
     /// The same, to be watched as closely as this.
     #[must_use]
     pub fn with_keep_alive(self, keep_alive: KeepAlive) -> Self {
