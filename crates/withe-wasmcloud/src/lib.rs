@@ -1,1 +1,23 @@
-//! wasmCloud v1: its wire, its providers and their archives.
+//! wasmCloud v1 on the lattice: its parts and Withe's call each other, and its providers run under a Withe
+//! host.
+//!
+//! * [`Wire`]: `wrpc.0.0.1` over a NATS connection, both sides of it.
+//! * [`V1Target`]: something with an id on a v1 lattice, as the target of links.
+//! * [`serve_component`]: a component of Withe, reachable by its id on a v1 lattice.
+//!
+//! `values` translates between the two sides' streams, `interfaces` between the interfaces that v1 renames
+//! on the wire.
+
+mod ids;
+mod interfaces;
+mod served;
+mod target;
+mod trace;
+mod values;
+mod wire;
+
+pub use ids::Ids;
+pub use served::{Exports, Served, serve_component};
+pub use target::{TargetConfig, V1Target};
+pub use values::can_carry;
+pub use wire::{Limits, Wire};

@@ -1,0 +1,8 @@
+//! The interfaces that v1 has under other names on the wire, because components' versions of them have
+//! resources.
+
+pub(crate) mod http;
+pub(crate) mod http_body;
+pub(crate) mod http_error;
+pub(crate) mod http_messages;
+pub(crate) mod keyvalue;

@@ -1,0 +1,284 @@
+//! A component or provider of a v1 lattice as the target of links.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_trait::async_trait;
+use tokio::time::Instant;
+use withe_provider::{
+    Body, Call, FunctionName, HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler, Peer,
+    Provider, ProviderError, RequestOptions,
+};
+use withe_rpc::{CallError, Payload};
+use withe_wit::Function;
+
+use crate::Ids;
+use crate::interfaces::http;
+use crate::interfaces::keyvalue::{Buckets, KeyValue};
+use crate::values::Signature;
+use crate::wire::Wire;
+use crate::wire::client::Request;
+use crate::wire::connection::Outgoing;
+use crate::wire::names;
+
+/// How long a v1 HTTP client may take to the response's head when the component does not say.
+const FIRST_BYTE: Duration = Duration::from_secs(30);
+
+/// Whom a [`V1Target`] stands for.
+#[derive(Clone, Debug)]
+pub struct TargetConfig {
+    /// The connection.
+    pub wire: Wire,
+    /// The lattice.
+    pub lattice: String,
+    /// The id of the component or provider on it. Whoever runs it does not matter.
+    pub id: String,
+    /// The ids by which it knows those who call.
+    pub ids: Ids,
+}
+
+/// Something with an id on a v1 lattice, as a provider of Withe: components are linked to it like to any.
+pub struct V1Target {
+    config: TargetConfig,
+    prefix: String,
+    /// What is known of the functions that importers may ask for.
+    functions: HashMap<(String, String), Result<Signature, String>>,
+    links: Mutex<HashMap<LinkId, Arc<Linked>>>,
+}
+
+/// A link to it.
+struct Linked {
+    routes: Vec<Route>,
+    buckets: Arc<Buckets>,
+    /// What goes with each call.
+    headers: HeaderMap,
+}
+
+/// How a function is called.
+enum Route {
+    /// As it is.
+    Verbatim {
+        name: FunctionName,
+        signature: Signature,
+    },
+    KeyValue(KeyValue),
+    /// Through [`OutgoingHandler`], which has the bodies.
+    Http,
+}
+
+impl V1Target {
+    /// The target that `config` says. `functions` are those that its importers import, with their types:
+    /// v1 does not tell them apart by version, so they are called by the importer's names.
+    ///
+    /// # Errors
+    ///
+    /// If the lattice or the id cannot be part of a subject.
+    pub fn new(
+        config: TargetConfig,
+        functions: impl IntoIterator<Item = (FunctionName, Function)>,
+    ) -> Result<Self, ProviderError> {
+        for (what, text) in [("lattice", &config.lattice), ("id", &config.id)] {
+            if !names::is_token(text) {
+                return Err(ProviderError(format!(
+                    "the {what} `{text}` of a wasmCloud v1 target cannot be part of a NATS subject; \
+                     leave out spaces, dots, `*` and `>`"
+                )));
+            }
+        }
+        let signature = |(name, function): (FunctionName, Function)| {
+            ((name.interface, name.function), Signature::new(&function))
+        };
+        Ok(Self {
+            prefix: names::prefix(&config.lattice, &config.id),
+            config,
+            functions: functions.into_iter().map(signature).collect(),
+            links: Mutex::default(),
+        })
+    }
+
+    fn route(&self, name: &FunctionName) -> Result<Route, String> {
+        if let Some(key_value) = KeyValue::named(name) {
+            return Ok(Route::KeyValue(key_value));
+        }
+        if http::is_outgoing(&name.interface) {
+            return Ok(Route::Http);
+        }
+        let key = (name.interface.clone(), name.function.clone());
+        let signature = self.functions.get(&key).ok_or_else(|| {
+            format!(
+                "the type of `{}` of `{}` is not known",
+                name.function, name.interface
+            )
+        })?;
+        Ok(Route::Verbatim {
+            name: name.clone(),
+            signature: signature.clone()?,
+        })
+    }
+
+    fn linked(&self, link: LinkId) -> Option<Arc<Linked>> {
+        self.lock().get(&link).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<LinkId, Arc<Linked>>> {
+        // Nothing panics while the lock is held.
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `function` of `instance` with what v1 takes.
+    async fn invoke(
+        &self,
+        linked: &Linked,
+        instance: &str,
+        function: &str,
+        params: Outgoing,
+        results: &[String],
+        deadline: std::time::Instant,
+    ) -> Result<crate::wire::client::Reply, CallError> {
+        let request = Request {
+            prefix: &self.prefix,
+            instance,
+            function,
+            headers: linked.headers.clone(),
+            params,
+            results,
+            deadline: deadline.into(),
+        };
+        let reply = self.config.wire.invoke(request).await;
+        reply.map_err(|why| match why {
+            CallError::Unreachable(why) => {
+                CallError::Unreachable(format!("`{}`: {why}", self.prefix))
+            }
+            why => why,
+        })
+    }
+}
+
+#[async_trait]
+impl Provider for V1Target {
+    async fn link_put(&self, link: Link) -> Result<(), ProviderError> {
+        let Peer::Importer(functions) = &link.peer else {
+            return Err(ProviderError(format!(
+                "`{}` on the wasmCloud v1 lattice cannot be the source of a link that Withe makes; \
+                 link it there, to the component's id",
+                self.config.id
+            )));
+        };
+        let routes: Result<_, _> = functions.iter().map(|name| self.route(name)).collect();
+        let routes = routes.map_err(|why| {
+            ProviderError(format!("`{}` cannot be linked to: {why}", self.config.id))
+        })?;
+        let source = self.config.ids.of(&link.application, &link.component);
+        let mut headers = HeaderMap::new();
+        headers.insert("source-id", source);
+        headers.insert("link-name", link.name);
+        let mut links = self.lock();
+        // Importers keep the buckets that they have open when their link is replaced.
+        let buckets = links.get(&link.id).map(|known| known.buckets.clone());
+        let linked = Linked {
+            routes,
+            buckets: buckets.unwrap_or_default(),
+            headers,
+        };
+        links.insert(link.id, Arc::new(linked));
+        Ok(())
+    }
+
+    async fn link_deleted(&self, id: LinkId, _: Duration) {
+        self.lock().remove(&id);
+    }
+
+    async fn call(&self, call: Call<'_>) -> Result<Payload, CallError> {
+        let unlinked = || CallError::Unlinked(format!("`{}`", self.prefix));
+        let linked = self.linked(call.link).ok_or_else(unlinked)?;
+        let deadline = call.deadline;
+        match linked.routes.get(call.function).ok_or_else(unlinked)? {
+            Route::Verbatim { name, signature } => {
+                let params = signature.params.lower(call.params)?;
+                let results = &signature.result.paths;
+                let reply = self.invoke(
+                    &linked,
+                    &name.interface,
+                    &name.function,
+                    params,
+                    results,
+                    deadline,
+                );
+                let reply = reply.await?;
+                if reply.bytes.is_empty() && !signature.result.is_empty() {
+                    return Err(closed(&self.prefix));
+                }
+                signature
+                    .result
+                    .lift(reply.bytes, reply.streams, &self.config.wire)
+            }
+            Route::KeyValue(KeyValue::Open) => linked.buckets.open(&call.params),
+            Route::KeyValue(KeyValue::OnBucket { instance, function }) => {
+                let params = Outgoing::plain(linked.buckets.lower(&call.params)?);
+                let reply = self.invoke(&linked, instance, function, params, &[], deadline);
+                let reply = reply.await?;
+                if reply.bytes.is_empty() {
+                    return Err(closed(&self.prefix));
+                }
+                Ok(Payload {
+                    bytes: reply.bytes.into(),
+                    ..Payload::default()
+                })
+            }
+            Route::Http => Err(CallError::Unlinked(
+                "HTTP requests are not sent as values".into(),
+            )),
+        }
+    }
+
+    fn drop_resource(&self, link: LinkId, handle: u32) {
+        if let Some(linked) = self.linked(link) {
+            linked.buckets.close(handle);
+        }
+    }
+
+    fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {
+        Some(self)
+    }
+
+    async fn shutdown(&self, _: Duration) {
+        self.lock().clear();
+    }
+}
+
+#[async_trait]
+impl OutgoingHandler for V1Target {
+    async fn send(
+        &self,
+        link: LinkId,
+        request: ::http::Request<Body>,
+        options: RequestOptions,
+    ) -> Result<::http::Response<Body>, HttpError> {
+        let Some(linked) = self.linked(link) else {
+            let text = format!("nothing is linked to `{}`", self.prefix);
+            return Err(HttpError::new(HttpErrorKind::Internal, text));
+        };
+        let limit = options.connect_timeout.unwrap_or_default()
+            + options.first_byte_timeout.unwrap_or(FIRST_BYTE);
+        let headers = linked.headers.clone();
+        let deadline = Instant::now() + limit;
+        http::send(
+            &self.config.wire,
+            &self.prefix,
+            headers,
+            request,
+            options,
+            deadline,
+        )
+        .await
+    }
+}
+
+/// What a call fails with whose callee closed it without a result.
+pub(crate) fn closed(prefix: &str) -> CallError {
+    CallError::Trap(format!(
+        "`{prefix}` closed the call without a result; wasmCloud v1 does not carry why, so see its log"
+    ))
+}

@@ -1,0 +1,179 @@
+//! Walking encoded values by their types.
+
+use withe_rpc::codec::Writer;
+use withe_rpc::{DecodeError, Reader};
+use withe_wit::Type;
+
+use crate::wire::names;
+
+/// Reads past one value of type `ty`, which has no streams, futures or handles.
+///
+/// # Errors
+///
+/// If the bytes are not such a value.
+pub(crate) fn skip(ty: &Type, r: &mut Reader<'_>) -> Result<(), DecodeError> {
+    match ty {
+        Type::Bool => _ = r.bool()?,
+        Type::U8 | Type::S8 => _ = r.byte()?,
+        Type::U16 => _ = r.unsigned(16)?,
+        Type::U32 => _ = r.unsigned(32)?,
+        Type::U64 => _ = r.unsigned(64)?,
+        Type::S16 => _ = r.signed(16)?,
+        Type::S32 => _ = r.signed(32)?,
+        Type::S64 => _ = r.signed(64)?,
+        Type::F32 => _ = r.raw(4)?,
+        Type::F64 => _ = r.raw(8)?,
+        Type::Char => _ = r.char()?,
+        Type::String => _ = r.str()?,
+        Type::List(element) => {
+            let count = r.count(min_bytes(element))?;
+            skip_many(element, count, r)?;
+        }
+        Type::FixedList(element, count) => skip_many(element, *count as usize, r)?,
+        Type::Map(key, value) => {
+            for _ in 0..r.count(min_bytes(key) + min_bytes(value))? {
+                skip(key, r)?;
+                skip(value, r)?;
+            }
+        }
+        Type::Option(some) => {
+            if r.bool()? {
+                skip(some, r)?;
+            }
+        }
+        Type::Result(ok, err) => {
+            let case = if r.bool()? { err } else { ok };
+            case.iter().try_for_each(|ty| skip(ty, r))?;
+        }
+        Type::Tuple(types) => types.iter().try_for_each(|ty| skip(ty, r))?,
+        Type::Record(record) => record.body.iter().try_for_each(|(_, ty)| skip(ty, r))?,
+        Type::Variant(variant) => {
+            let case = r.case(variant.body.len())? as usize;
+            variant.body[case].1.iter().try_for_each(|ty| skip(ty, r))?;
+        }
+        Type::Enum(cases) => _ = r.case(cases.body.len())?,
+        Type::Flags(flags) => _ = r.raw(flags.body.len().div_ceil(8))?,
+        Type::Own(_) | Type::Borrow(_) => return Err(DecodeError::Handle),
+        Type::ErrorContext | Type::Stream(_) | Type::Future(_) => return Err(DecodeError::Stream),
+    }
+    Ok(())
+}
+
+fn skip_many(element: &Type, count: usize, r: &mut Reader<'_>) -> Result<(), DecodeError> {
+    match element {
+        // In one step, however many.
+        Type::U8 | Type::S8 => _ = r.raw(count)?,
+        // Elements of no bytes are not worth a step each.
+        _ if min_bytes(element) == 0 => {}
+        _ => (0..count).try_for_each(|_| skip(element, r))?,
+    }
+    Ok(())
+}
+
+/// The fewest bytes that a value takes.
+fn min_bytes(ty: &Type) -> usize {
+    match ty {
+        Type::Tuple(types) => types.iter().map(min_bytes).sum(),
+        Type::Record(record) => record.body.iter().map(|(_, ty)| min_bytes(ty)).sum(),
+        Type::FixedList(element, count) => min_bytes(element).saturating_mul(*count as usize),
+        Type::Flags(flags) => flags.body.len().div_ceil(8),
+        Type::F32 => 4,
+        Type::F64 => 8,
+        _ => 1,
+    }
+}
+
+/// What is to be done with a stream or future: it is met with the reader before its own bytes, which it
+/// reads, and writes what shall stand there instead.
+pub(super) trait Visit {
+    /// Takes over the stream or future of type `ty` at `path`.
+    ///
+    /// # Errors
+    ///
+    /// If what stands there is not such a one.
+    fn visit(
+        &mut self,
+        ty: &Type,
+        path: String,
+        r: &mut Reader<'_>,
+        w: &mut Writer,
+    ) -> Result<(), DecodeError>;
+}
+
+/// Copies values with streams in them, which `visit` replaces.
+///
+/// # Errors
+///
+/// If the bytes are not exactly such values.
+pub(super) fn copy<'t>(
+    types: impl Iterator<Item = &'t Type>,
+    bytes: &[u8],
+    visit: &mut dyn Visit,
+) -> Result<Vec<u8>, DecodeError> {
+    let mut walk = Walk {
+        r: Reader::from_bytes(bytes),
+        w: Writer::with_capacity(bytes.len()),
+        path: Vec::new(),
+        visit,
+    };
+    walk.fields(types)?;
+    walk.r.finish()?;
+    Ok(walk.w.finish().bytes)
+}
+
+struct Walk<'a, 'v> {
+    r: Reader<'a>,
+    w: Writer,
+    /// Positions in what is being walked.
+    path: Vec<usize>,
+    visit: &'v mut dyn Visit,
+}
+
+impl Walk<'_, '_> {
+    fn fields<'t>(&mut self, types: impl Iterator<Item = &'t Type>) -> Result<(), DecodeError> {
+        for (i, ty) in types.enumerate() {
+            self.path.push(i);
+            self.value(ty)?;
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, ty: &Type) -> Result<(), DecodeError> {
+        if !ty.is_asynchronous() {
+            let mut start = self.r.clone();
+            skip(ty, &mut self.r)?;
+            let bytes = start.raw(start.remaining() - self.r.remaining())?;
+            self.w.raw(bytes);
+            return Ok(());
+        }
+        match ty {
+            Type::Stream(_) | Type::Future(_) => {
+                let path = names::path(&self.path);
+                self.visit.visit(ty, path, &mut self.r, &mut self.w)
+            }
+            Type::Record(record) => self.fields(record.body.iter().map(|(_, ty)| ty)),
+            Type::Tuple(types) => self.fields(types.iter()),
+            // What is inside of these is at their own position.
+            Type::Option(some) => {
+                let is_some = self.r.bool()?;
+                self.w.byte(u8::from(is_some));
+                if is_some { self.value(some) } else { Ok(()) }
+            }
+            Type::Result(ok, err) => {
+                let is_err = self.r.bool()?;
+                self.w.byte(u8::from(is_err));
+                let case = if is_err { err } else { ok };
+                case.iter().try_for_each(|ty| self.value(ty))
+            }
+            Type::Variant(variant) => {
+                let case = self.r.case(variant.body.len())?;
+                self.w.unsigned(u64::from(case));
+                let payload = &variant.body[case as usize].1;
+                payload.iter().try_for_each(|ty| self.value(ty))
+            }
+            // Refused when the link was made.
+            _ => Err(DecodeError::Stream),
+        }
+    }
+}

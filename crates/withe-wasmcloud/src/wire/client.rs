@@ -1,0 +1,99 @@
+//! The side that invokes.
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::time::{Instant, timeout_at};
+use withe_rpc::CallError;
+
+use super::connection::{Outgoing, Wire};
+use super::mailbox::{ChannelReader, Side};
+use super::names;
+
+/// One invocation.
+pub(crate) struct Request<'a> {
+    /// Who is called: `{lattice}.{id}`.
+    pub(crate) prefix: &'a str,
+    /// The interface as it stands on the wire; empty for a function of the world itself.
+    pub(crate) instance: &'a str,
+    pub(crate) function: &'a str,
+    pub(crate) headers: HeaderMap,
+    pub(crate) params: Outgoing,
+    /// Where the results may have streams.
+    pub(crate) results: &'a [String],
+    pub(crate) deadline: Instant,
+}
+
+/// What comes back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// Empty if the callee closed the call without a result, or has none.
+    pub(crate) bytes: Bytes,
+    /// The streams, in the order of the paths that were asked for.
+    pub(crate) streams: Vec<ChannelReader>,
+}
+
+impl Wire {
+    /// Invokes a function, and returns when its results are there; streams go on. Dropped, it waits for
+    /// nothing more; v1 has no way to tell the callee.
+    pub(crate) async fn invoke(&self, request: Request<'_>) -> Result<Reply, CallError> {
+        let deadline = request.deadline;
+        timeout_at(deadline, self.exchange(request))
+            .await
+            .unwrap_or(Err(CallError::Deadline))
+    }
+
+    async fn exchange(&self, request: Request<'_>) -> Result<Reply, CallError> {
+        let (exchange, readers) = self.mailbox().open(Side::Client, request.results);
+        let publisher = self.publisher();
+        let inbox = self.inbox(exchange.id);
+        let subject = names::invocation(request.prefix, request.instance, request.function);
+        let mut params = request.params;
+        // As v1 counts: what goes with the message counts against what the broker takes.
+        let overhead = inbox.len() + header_bytes(&request.headers);
+        let room = publisher.max_payload().saturating_sub(overhead);
+        let first = params.bytes.split_to(room.min(params.bytes.len()));
+        publisher
+            .ask(subject, inbox, Some(request.headers), first)
+            .await?;
+
+        let mut root = readers.root;
+        let mut results = std::pin::pin!(root.all(Bytes::new()));
+        let mut sending: BoxFuture<'static, Result<(), CallError>> = Box::pin(async move {
+            let peer = exchange.accepted().await?;
+            publisher
+                .send_values(&format!("{peer}.params"), params)
+                .await
+        });
+        // Biased, so that what is short is sent before the caller goes on.
+        let (sent, bytes) = tokio::select! {
+            biased;
+            sent = &mut sending => {
+                sent?;
+                (true, results.await?)
+            }
+            bytes = &mut results => (false, bytes?),
+        };
+        if !sent {
+            self.spawn(async move {
+                if let Err(why) = sending.await {
+                    tracing::debug!("streams of a wasmCloud v1 call broke off: {why}");
+                }
+            })?;
+        }
+        Ok(Reply {
+            bytes,
+            streams: readers.streams,
+        })
+    }
+}
+
+/// How many bytes `headers` take in a message.
+fn header_bytes(headers: &HeaderMap) -> usize {
+    let lines = headers.iter().flat_map(|(name, values)| {
+        let name: &str = name.as_ref();
+        let line = move |value: &str| name.len() + ": ".len() + value.len() + "\r\n".len();
+        values.iter().map(move |value| line(value.as_str()))
+    });
+    "NATS/1.0\r\n\r\n".len() + lines.sum::<usize>()
+}

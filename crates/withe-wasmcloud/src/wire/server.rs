@@ -1,0 +1,266 @@
+//! The side that is invoked.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message, Subject, Subscriber};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{SelectAll, Stream, StreamExt as _};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
+use withe_rpc::CallError;
+
+use super::connection::{Outgoing, Publisher, Wire};
+use super::mailbox::{ChannelReader, Side};
+use super::names;
+
+/// A function that is served.
+pub(crate) struct Endpoint {
+    /// The interface as it stands on the wire; empty for a function of the world itself.
+    pub(crate) instance: String,
+    pub(crate) function: String,
+    /// Where the parameters may have streams.
+    pub(crate) params: Vec<String>,
+    /// Where the results may have streams.
+    pub(crate) results: Vec<String>,
+    pub(crate) handler: Arc<dyn Handler>,
+}
+
+/// What is done when a function is invoked.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// Whether `bytes` are all the parameters. If not, more is waited for.
+    fn is_complete(&self, bytes: &[u8]) -> bool;
+
+    /// Serves an invocation. The future is dropped at its deadline.
+    fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Result<Outgoing, CallError>>;
+}
+
+/// One invocation as it came.
+pub(crate) struct Invocation {
+    pub(crate) params: Bytes,
+    /// The streams, in the order of the endpoint's paths.
+    pub(crate) streams: Vec<ChannelReader>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) deadline: Instant,
+}
+
+/// Functions that are served until this is stopped or dropped.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    stop: Option<oneshot::Sender<Duration>>,
+    task: JoinHandle<()>,
+}
+
+impl Wire {
+    /// Serves `endpoints` at `{lattice}.{id}`, each call for at most `limit`. Several that serve the same
+    /// id share its calls.
+    ///
+    /// Each function is a subscription of its own, and not all one wildcard, so that the broker tells
+    /// callers of what is not there that nobody serves it, and gives a call to a replica that has the
+    /// function while others do not.
+    ///
+    /// # Errors
+    ///
+    /// If the connection is closed.
+    pub(crate) async fn serve(
+        &self,
+        prefix: String,
+        endpoints: Vec<Endpoint>,
+        limit: Duration,
+    ) -> Result<Serving, CallError> {
+        let mut invocations = SelectAll::new();
+        for endpoint in endpoints {
+            let subject = names::invocation(&prefix, &endpoint.instance, &endpoint.function);
+            let subscribed = self.client().queue_subscribe(subject, prefix.clone()).await;
+            let subscriber = subscribed.map_err(|e| {
+                CallError::Unreachable(format!("cannot subscribe at `{prefix}`: {e}"))
+            })?;
+            invocations.push(Subscribed {
+                subscriber,
+                endpoint: Arc::new(endpoint),
+            });
+        }
+        // When this returns the broker knows of it, so that a call that is made then finds it.
+        self.settle().await?;
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(run(self.clone(), invocations, limit, stopped));
+        Ok(Serving {
+            stop: Some(stop),
+            task,
+        })
+    }
+}
+
+impl Serving {
+    /// Takes no new calls, and returns when those under way have ended, at the latest after `grace`.
+    pub(crate) async fn stop(mut self, grace: Duration) {
+        if let Some(stop) = self.stop.take() {
+            // It is gone if the task has ended, and then there is nothing to stop.
+            _ = stop.send(grace);
+        }
+        // The task has its own bound, which is below this.
+        _ = timeout(grace + Duration::from_secs(2), &mut self.task).await;
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// An endpoint and the subscription at which its invocations come.
+struct Subscribed {
+    subscriber: Subscriber,
+    endpoint: Arc<Endpoint>,
+}
+
+impl Stream for Subscribed {
+    type Item = (Arc<Endpoint>, Message);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let message = ready!(self.subscriber.poll_next_unpin(cx));
+        Poll::Ready(message.map(|message| (self.endpoint.clone(), message)))
+    }
+}
+
+async fn run(
+    wire: Wire,
+    mut invocations: SelectAll<Subscribed>,
+    limit: Duration,
+    mut stop: oneshot::Receiver<Duration>,
+) {
+    let mut calls = JoinSet::new();
+    let grace = loop {
+        tokio::select! {
+            grace = &mut stop => break grace.unwrap_or_default(),
+            Some(_) = calls.join_next() => {}
+            next = invocations.next() => {
+                // Nothing comes any more: the connection was closed.
+                let Some((endpoint, message)) = next else { break Duration::ZERO };
+                let full = calls.len() >= wire.limits().calls;
+                calls.spawn(serve_one(wire.clone(), endpoint, message, limit, full));
+            }
+        }
+    };
+    let all = async {
+        for subscribed in invocations.iter_mut() {
+            // It fails only if the connection is closed, and then nothing comes.
+            _ = subscribed.subscriber.drain().await;
+        }
+        // What the broker sent before it knew is still served here.
+        while let Some((endpoint, message)) = invocations.next().await {
+            calls.spawn(serve_one(wire.clone(), endpoint, message, limit, false));
+        }
+        while calls.join_next().await.is_some() {}
+    };
+    if timeout(grace, all).await.is_err() {
+        tracing::warn!(
+            "calls of wasmCloud v1 peers did not end within {} s and were dropped",
+            grace.as_secs_f32()
+        );
+    }
+}
+
+/// Serves one invocation, from its first message to the end of its last stream.
+async fn serve_one(
+    wire: Wire,
+    endpoint: Arc<Endpoint>,
+    message: Message,
+    limit: Duration,
+    full: bool,
+) {
+    let Some(reply) = message.reply else {
+        tracing::debug!("an invocation of `{}` names no inbox", endpoint.function);
+        return;
+    };
+    let publisher = wire.publisher();
+    let results = format!("{reply}.results");
+    let answered = answer(
+        &wire,
+        &publisher,
+        &endpoint,
+        reply,
+        message.payload,
+        message.headers,
+        limit,
+        full,
+    );
+    let sent = match answered.await {
+        Ok(values) => publisher.send_values(&results, values).await,
+        Err(why) => {
+            tracing::warn!(
+                "a call of `{}` of `{}` by a wasmCloud v1 peer failed, of which its caller is told nothing but that it did: {why}",
+                endpoint.function,
+                endpoint.instance,
+            );
+            close(&publisher, &results, &endpoint.results).await
+        }
+    };
+    if let Err(why) = sent {
+        tracing::debug!(
+            "results of `{}` could not be sent: {why}",
+            endpoint.function
+        );
+    }
+}
+
+/// Accepts an invocation and has it handled.
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the parts of one message, moved once"
+)]
+async fn answer(
+    wire: &Wire,
+    publisher: &Publisher,
+    endpoint: &Endpoint,
+    reply: Subject,
+    first: Bytes,
+    headers: Option<HeaderMap>,
+    limit: Duration,
+    full: bool,
+) -> Result<Outgoing, CallError> {
+    let deadline = Instant::now() + limit;
+    let (exchange, mut readers) = wire.mailbox().open(Side::Server, &endpoint.params);
+    let inbox = wire.inbox(exchange.id);
+    publisher
+        .ask(reply.into_string(), inbox, None, Bytes::new())
+        .await?;
+    if full {
+        return Err(CallError::Exhausted(format!(
+            "{} calls are in flight",
+            wire.limits().calls
+        )));
+    }
+    let handled = async {
+        let params = if endpoint.handler.is_complete(&first) {
+            first
+        } else {
+            readers.root.all(first).await?
+        };
+        let invocation = Invocation {
+            params,
+            streams: readers.streams,
+            headers: headers.unwrap_or_default(),
+            deadline,
+        };
+        endpoint.handler.invoke(invocation).await
+    };
+    // A v1 caller can lose results that come in one batch with the answer, so that must be on its way.
+    let (values, flushed) = tokio::join!(timeout_at(deadline, handled), publisher.flush());
+    flushed?;
+    values.unwrap_or(Err(CallError::Deadline))
+}
+
+/// Ends all that a caller waits for.
+async fn close(publisher: &Publisher, results: &str, paths: &[String]) -> Result<(), CallError> {
+    publisher.end(&results.into()).await?;
+    for path in paths {
+        publisher.end(&names::at(results, path).into()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! Both sides held to what was recorded, message by message, of a real wasmCloud v1.9.2: here the other
+//! side is the recording.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_nats::{HeaderMap, Message, Subscriber};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use tokio::time::timeout;
+use withe_provider::codec::Handle;
+use withe_provider::{Call, CallError, LinkId, Payload, Provider};
+use withe_wasmcloud::{Exports, serve_component};
+use withe_wit::Type;
+
+use support::{Answer, HttpEcho, broker, exports, function, importer, name, target, wire};
+
+/// The next message, as the recording has it: the subject behind `inbox`, whether it asks for an answer, and the
+/// payload.
+async fn next(messages: &mut Subscriber, inbox: &str) -> (String, bool, Vec<u8>) {
+    let message = timeout(support::PATIENCE, messages.next())
+        .await
+        .unwrap()
+        .unwrap();
+    let subject = message
+        .subject
+        .strip_prefix(inbox)
+        .unwrap_or(&message.subject);
+    (
+        subject.to_owned(),
+        message.reply.is_some(),
+        message.payload.to_vec(),
+    )
+}
+
+/// Invokes as v1 does, and returns what comes to the inbox.
+async fn invoke(
+    client: &async_nats::Client,
+    subject: &str,
+    source: &str,
+    params: &'static [u8],
+) -> (String, Subscriber) {
+    let inbox = client.new_inbox();
+    let messages = client.subscribe(format!("{inbox}.>")).await.unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("source-id", source);
+    headers.insert("link-name", "default");
+    let reply = format!("{inbox}.c");
+    let sent = client.publish_with_reply_and_headers(
+        subject.to_owned(),
+        reply.clone(),
+        headers,
+        Bytes::from_static(params),
+    );
+    sent.await.unwrap();
+    (reply, messages)
+}
+
+#[tokio::test]
+async fn a_component_answers_as_v1_answers_a_ping() {
+    let broker = broker();
+    let wire = wire(&broker).await;
+    let pong = exports(
+        [(
+            "example:pong/pingpong",
+            function("ping", &[], Some(Type::String)),
+        )],
+        |_, _| Answer::Now(Ok(Payload::of(&("pong",)))),
+    );
+    let served = serve_component(&wire, "default", "pong", pong)
+        .await
+        .unwrap();
+    let client = support::client(&broker).await;
+    let subject = "default.pong.wrpc.0.0.1.example:pong/pingpong.ping";
+    let (inbox, mut messages) = invoke(&client, subject, "ping", b"").await;
+    assert_eq!(
+        next(&mut messages, &inbox).await,
+        (String::new(), true, vec![])
+    );
+    let results = || ".results".to_owned();
+    assert_eq!(
+        next(&mut messages, &inbox).await,
+        (results(), false, b"\x04pong".to_vec())
+    );
+    assert_eq!(
+        next(&mut messages, &inbox).await,
+        (results(), false, vec![])
+    );
+    served.stop(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn a_component_answers_as_v1_answers_an_http_request() {
+    let broker = broker();
+    let wire = wire(&broker).await;
+    let hello = Exports {
+        http: Some(Arc::new(HttpEcho)),
+        ..exports([], |_, _| Answer::Now(Err(CallError::Deadline)))
+    };
+    let _served = serve_component(&wire, "default", "hello", hello)
+        .await
+        .unwrap();
+    let client = support::client(&broker).await;
+    let subject = "default.hello.wrpc.0.0.1.wrpc:http/incoming-handler@0.1.0.handle";
+    let request = b"\x00\x00\x00\x01\x01/\x01\x00\x01\x0e127.0.0.1:8101\x00";
+    let (inbox, mut messages) = invoke(&client, subject, "http-server", request).await;
+    let accepted = timeout(support::PATIENCE, messages.next())
+        .await
+        .unwrap()
+        .unwrap();
+    let peer = accepted.reply.unwrap();
+    for (path, payload) in [
+        ("params", &b""[..]),
+        ("params.0.0", b"\x00"),
+        ("params.0.1", b"\x00"),
+        ("params.0", b""),
+        ("params.0.0", b""),
+        ("params.0.1", b""),
+    ] {
+        let subject = format!("{peer}.{path}");
+        client
+            .publish(subject, Bytes::from_static(payload))
+            .await
+            .unwrap();
+    }
+    // Values come first; in which order streams come beside each other is left open.
+    let results = |path: &str, payload: &[u8]| (format!(".results{path}"), false, payload.to_vec());
+    let head = b"\x00\x00\x00\xc8\x01\x01\x0ccontent-type\x01\x0atext/plain";
+    assert_eq!(next(&mut messages, &inbox).await, results("", head));
+    assert_eq!(next(&mut messages, &inbox).await, results("", b""));
+    let mut rest = Vec::new();
+    for _ in 0..5 {
+        rest.push(next(&mut messages, &inbox).await);
+    }
+    rest.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(
+        rest,
+        [
+            results(".0.0", b"\x11Hello from wasm!\n"),
+            results(".0.0", b"\x00"),
+            results(".0.0", b""),
+            results(".0.1", b"\x00"),
+            results(".0.1", b""),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_key_value_call_is_v1s_byte_for_byte() {
+    let broker = broker();
+    let target = target(&broker, "kvredis", []).await;
+    let atomics = "wasi:keyvalue/atomics@0.2.0-draft";
+    let functions = [
+        name("wasi:keyvalue/store@0.2.0-draft", "open"),
+        name(atomics, "increment"),
+    ];
+    target
+        .link_put(importer(1, "default", &functions))
+        .await
+        .unwrap();
+    let client = support::client(&broker).await;
+    let subject = "default.kvredis.wrpc.0.0.1.wrpc:keyvalue/atomics@0.2.0-draft.increment";
+    let mut store = client.subscribe(subject).await.unwrap();
+    let inbox = client.new_inbox();
+    let mut params = client.subscribe(format!("{inbox}.>")).await.unwrap();
+    support::settle(&client).await;
+
+    let call = |function, params| Call {
+        link: LinkId(1),
+        function,
+        params,
+        deadline: Instant::now() + support::PATIENCE,
+        caller: "kv",
+    };
+    let opened = target
+        .call(call(0, Payload::of(&("default",))))
+        .await
+        .unwrap();
+    let bucket: Result<Handle, ()> = opened.read().unwrap();
+    let counted = target.call(call(1, Payload::of(&(bucket.unwrap(), "counter", 1u64))));
+    let answer = async {
+        let Message {
+            reply,
+            payload,
+            headers,
+            ..
+        } = timeout(support::PATIENCE, store.next())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(payload, &b"\x07default\x07counter\x01"[..]);
+        let headers = headers.unwrap();
+        assert_eq!(headers.get("source-id").unwrap().as_str(), "shop-kv");
+        assert_eq!(headers.get("link-name").unwrap().as_str(), "default");
+        let reply = reply.unwrap();
+        let peer = format!("{inbox}.s");
+        client
+            .publish_with_reply(reply.clone(), peer.clone(), Bytes::new())
+            .await
+            .unwrap();
+        for payload in [&b"\x00\x04"[..], b""] {
+            let subject = format!("{reply}.results");
+            client
+                .publish(subject, Bytes::from_static(payload))
+                .await
+                .unwrap();
+        }
+        next(&mut params, &peer).await
+    };
+    let (counted, end) = tokio::join!(counted, answer);
+    assert_eq!(counted.unwrap().read::<Result<u64, ()>>(), Ok(Ok(4)));
+    assert_eq!(end, (".params".to_owned(), false, vec![]));
+}
