@@ -1,7 +1,9 @@
 //! Why something on the lattice failed.
 
+use serde::{Deserialize, Serialize};
+
 /// Why something on the lattice failed. No text of it holds a secret.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum LatticeError {
     /// It cannot be reached, or not in time.
     #[error("the lattice cannot be reached: {0}")]

@@ -4,6 +4,7 @@
 //! gone when whoever put them is), blobs, and messages between hosts. It knows nothing of applications:
 //! what the keys mean is for those who use it. Calls of components do not go through here.
 
+mod attached;
 mod backlog;
 mod digest;
 pub mod embedded;
@@ -18,7 +19,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
+pub use attached::Attached;
 pub use embedded::Embedded;
 pub use error::LatticeError;
 pub use nats::Nats;
@@ -127,7 +130,7 @@ pub struct Entry {
 }
 
 /// How an entry must be for a change of it to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expect {
     /// It may be anything.
     Any,

@@ -1,7 +1,7 @@
 //! The lattice of one machine, without a server.
 //!
 //! [`Embedded`] is within one process; [`serve`] lets other processes of the machine join through a Unix
-//! socket, which they do as [`Attached`]. Its state is in memory or in a file, where entries and blobs
+//! socket, which they do as [`Attached`](crate::Attached). Its state is in memory or in a file, where entries and blobs
 //! outlive the process; leases are those of processes, and end with this one.
 
 mod file;
@@ -18,6 +18,8 @@ use bytes::Bytes;
 use file::File;
 use meeting::Meeting;
 use table::Table;
+
+pub use crate::attached::{Serving, serve};
 
 use crate::{Entry, Expect, LEASE, Lattice, LatticeError, Messages, Requests, Watch, digest, keys};
 

@@ -4,8 +4,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use withe_lattice::embedded::serve;
 use withe_lattice::nats::Options;
-use withe_lattice::{Embedded, Nats, SharedLattice};
+use withe_lattice::{Attached, Embedded, Nats, SharedLattice};
 use withe_testing::nats::NatsServer;
 
 /// How long leases live here: long enough to be renewed on a busy machine, and to be waited for.
@@ -28,6 +29,19 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lattice.redb");
         Self::of(Embedded::open("test", path).unwrap(), folder)
+    }
+
+    /// One is attached to the other.
+    pub(crate) async fn attached() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("lattice.sock");
+        let lattice = Embedded::in_memory("test").unwrap().with_lease(LEASE);
+        let serving = serve(lattice.clone(), &socket).await.unwrap();
+        Self {
+            a: Arc::new(Attached::connect(&socket).await.unwrap()),
+            b: Arc::new(lattice),
+            _kept: Box::new((folder, serving)),
+        }
     }
 
     pub(crate) async fn nats() -> Self {

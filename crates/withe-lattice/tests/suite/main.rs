@@ -8,6 +8,7 @@ macro_rules! suite {
     ($($case:ident)*) => {
         suite!(@over memory $($case)*);
         suite!(@over file $($case)*);
+        suite!(@over attached $($case)*);
         suite!(@over nats $($case)*);
     };
     (@over $kind:ident $($case:ident)*) => {
