@@ -228,7 +228,7 @@ impl Failure {
 /// Why a side ends the connection, or is about to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parting {
-    /// It is done.
+    /// It is done. A server has answered all that it has read, so a call without an answer was not begun.
     Done,
     /// The server takes no new calls; those under way go on.
     Draining,
@@ -238,6 +238,8 @@ pub(crate) enum Parting {
     Version,
     /// A limit was met that is not about one call.
     Exhausted,
+    /// Calls or streams under way are cut off.
+    CutOff,
 }
 
 impl Parting {
@@ -248,17 +250,19 @@ impl Parting {
             Self::Protocol => 2,
             Self::Version => 3,
             Self::Exhausted => 4,
+            Self::CutOff => 5,
         }
     }
 
     /// The reason with this number; one that this version does not know ends the connection too.
     fn from_code(code: u8) -> Self {
         match code {
+            0 => Self::Done,
             1 => Self::Draining,
             2 => Self::Protocol,
             3 => Self::Version,
             4 => Self::Exhausted,
-            _ => Self::Done,
+            _ => Self::CutOff,
         }
     }
 }

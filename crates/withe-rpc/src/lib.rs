@@ -40,7 +40,7 @@ mod tests;
 
 use std::time::Instant;
 
-pub use client::{Client, RemoteLink, Session};
+pub use client::{Client, RemoteLink, Replica, Route, RouteRules, RouteSession, Session};
 pub use codec::{Decode, DecodeError, Encode, Reader, Writer};
 pub use error::CallError;
 pub use identity::{Fingerprint, Identity};

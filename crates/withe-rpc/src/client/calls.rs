@@ -28,18 +28,48 @@ pub(super) enum Stage {
     Abandoned,
 }
 
-/// What is to be called.
-pub(super) struct Request {
-    pub(super) head: CallHead,
-    pub(super) payload: Payload,
+/// A call that was not answered with a result.
+#[derive(Debug)]
+pub(super) struct NoResult {
+    pub(super) why: CallError,
+    pub(super) begun: Begun,
+    /// The parameters, if they can be sent again: those that were not sent yet, and those that were and
+    /// mention neither handles nor streams, unless the call certainly was begun.
+    pub(super) again: Option<Payload>,
 }
 
-/// How a call was not answered with a result.
-#[derive(Debug)]
-pub(super) enum NoResult {
-    Failed(CallError),
-    /// It certainly was not begun, and no call is here any more; the parameters' bytes are given back.
-    NotBegun(Bytes),
+/// Whether a call was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// Certainly not. It may be made again.
+    No,
+    /// Nothing is linked there, or the target cannot be asked. If no call of the session was begun
+    /// before, it may be made elsewhere.
+    Refused,
+    /// It may have been.
+    Perhaps,
+    /// It was answered, or failed here.
+    Over,
+}
+
+impl NoResult {
+    pub(super) fn not_begun(why: CallError, params: Payload) -> Self {
+        Self {
+            why,
+            begun: Begun::No,
+            again: Some(params),
+        }
+    }
+}
+
+impl From<CallError> for NoResult {
+    fn from(why: CallError) -> Self {
+        Self {
+            why,
+            begun: Begun::Over,
+            again: None,
+        }
+    }
 }
 
 /// A call that was sent.
@@ -206,33 +236,39 @@ impl Connection {
     pub(super) async fn call(
         &self,
         place: &Arc<Place>,
-        request: Request,
+        head: &CallHead,
+        params: Payload,
     ) -> Result<Payload, NoResult> {
         if !self.core.out.has_room() {
             self.core.out.room().await;
         }
-        // A call that carries neither can be made again elsewhere.
-        let again = request.payload.handles.is_empty() && request.payload.streams.is_empty();
-        let bytes = Bytes::from(request.payload.bytes);
-        let kept = if again { bytes.clone() } else { Bytes::new() };
-        let not_begun = |why| {
-            if again {
-                NoResult::NotBegun(kept.clone())
-            } else {
-                NoResult::Failed(why)
-            }
-        };
+        let why_not = || CallError::Unreachable(self.why_not());
         if !self.takes_calls() {
-            return Err(not_begun(self.why_not()));
+            return Err(NoResult::not_begun(why_not(), params));
         }
-        let payload = Payload {
-            bytes: Vec::new(),
-            ..request.payload
+        let repeatable = params.handles.is_empty() && params.streams.is_empty();
+        let bytes = Bytes::from(params.bytes);
+        let kept = if repeatable {
+            bytes.clone()
+        } else {
+            Bytes::new()
         };
-        let sent = match self.send(place, &request.head, payload, bytes) {
+        let no_result = |why, begun| NoResult {
+            why,
+            begun,
+            again: repeatable.then(|| Payload {
+                bytes: kept.clone().into(),
+                ..Payload::default()
+            }),
+        };
+        let params = Payload {
+            bytes: Vec::new(),
+            ..params
+        };
+        let sent = match self.send(place, head, params, bytes) {
             Ok(sent) => sent,
-            Err(why) if self.ended.get() == Some(&why) => return Err(not_begun(why)),
-            Err(why) => return Err(NoResult::Failed(why)),
+            Err(why) if self.ended.get() == Some(&why) => return Err(no_result(why, Begun::No)),
+            Err(why) => return Err(why.into()),
         };
         let mut abandon = Abandon {
             connection: self,
@@ -244,23 +280,25 @@ impl Connection {
         answer.map_err(|failure| match failure {
             Failure::Error(why) if self.ended.get() == Some(&why) => {
                 if self.core.out.written() <= sent.start {
-                    not_begun(why)
+                    no_result(why, Begun::No)
                 } else {
-                    NoResult::Failed(CallError::Unreachable(format!(
+                    let why = format!(
                         "{}; whether the call took place is not known",
-                        match why {
-                            CallError::Unreachable(text) => text,
-                            other => other.to_string(),
-                        }
-                    )))
+                        self.why_not()
+                    );
+                    no_result(CallError::Unreachable(why), Begun::Perhaps)
                 }
             }
-            Failure::Error(why) => NoResult::Failed(why),
-            Failure::Draining => not_begun(self.why_not()),
-            Failure::Cancelled => NoResult::Failed(CallError::Unreachable(format!(
-                "{} has cancelled the call",
-                self.endpoint
-            ))),
+            Failure::Error(why) => match why {
+                CallError::Unlinked(_) => no_result(why, Begun::Refused),
+                CallError::Unreachable(_) if place.is_refused() => no_result(why, Begun::Refused),
+                why => why.into(),
+            },
+            Failure::Draining => no_result(why_not(), Begun::No),
+            Failure::Cancelled => {
+                let why = format!("{} has cancelled the call", self.endpoint);
+                CallError::Unreachable(why).into()
+            }
         })
     }
 

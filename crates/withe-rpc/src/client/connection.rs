@@ -41,7 +41,7 @@ struct EndOnDrop(Arc<Connection>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        self.0.end("it was closed here");
+        self.0.end("it was closed here", false);
     }
 }
 
@@ -78,10 +78,12 @@ impl Connection {
     }
 
     /// Why no calls can be made.
-    pub(super) fn why_not(&self) -> CallError {
-        self.ended.get().cloned().unwrap_or_else(|| {
-            CallError::Unreachable(format!("{} takes no new calls", self.endpoint))
-        })
+    pub(super) fn why_not(&self) -> String {
+        match self.ended.get() {
+            Some(CallError::Unreachable(why)) => why.clone(),
+            Some(other) => other.to_string(),
+            None => format!("{} takes no new calls", self.endpoint),
+        }
     }
 
     /// Keeps the connection to its end.
@@ -110,7 +112,7 @@ impl Connection {
             self.core.part(parting, text).await;
         }
         tracing::debug!("the connection to {} ends: {why}", self.endpoint);
-        self.end(&why);
+        self.end(&why, false);
         drop(guard);
     }
 
@@ -144,12 +146,15 @@ impl Connection {
         }
     }
 
-    /// Ends all there is.
-    fn end(&self, why: &str) {
+    /// Ends all there is. If the server has answered all that it has read, calls without an answer were
+    /// not begun.
+    fn end(&self, why: &str, all_answered: bool) {
         self.takes_calls.store(false, Ordering::Release);
         // The first reason is the one that counts.
-        _ = self.ended.set(self.core.lost(&self.endpoint, why));
-        let lost = self.why_not();
+        let lost = self
+            .ended
+            .get_or_init(|| self.core.lost(&self.endpoint, why))
+            .clone();
         self.core.out.fail(why.to_owned());
         self.core.streams.end(&lost);
         let mut wakers = Vec::new();
@@ -162,7 +167,12 @@ impl Connection {
                 };
                 let partial = call.partial.take();
                 if matches!(call.stage, Stage::Waiting(_)) {
-                    let failed = Stage::Answered(Err(Failure::Error(lost.clone())));
+                    let why = if all_answered && partial.is_none() {
+                        Failure::Draining
+                    } else {
+                        Failure::Error(lost.clone())
+                    };
+                    let failed = Stage::Answered(Err(why));
                     if let Stage::Waiting(waker) = std::mem::replace(&mut call.stage, failed) {
                         wakers.extend(waker);
                     }
@@ -202,8 +212,9 @@ impl Connection {
             Frame::Goodbye(Parting::Draining, _) => {
                 self.takes_calls.store(false, Ordering::Release);
             }
-            Frame::Goodbye(_, text) => {
-                self.end(&format!("the server ended it: {text}"));
+            Frame::Goodbye(parting, text) => {
+                let why = format!("the server ended it: {text}");
+                self.end(&why, parting == Parting::Done);
                 self.closing.notify_one();
             }
             other => {

@@ -1,31 +1,29 @@
 //! The side that calls: keeps one connection, and makes it again when it is lost.
 
+mod attempts;
 mod calls;
 mod connection;
 mod places;
+mod route;
 mod session;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use attempts::Attempts;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
 pub(crate) use connection::Connection;
+pub use route::{Replica, Route, RouteRules, RouteSession};
 pub use session::{RemoteLink, Session};
 
 use crate::core::Core;
 use crate::streams::Side;
 use crate::transport::Connect;
 use crate::{CallError, Limits, LinkRequest};
-
-/// The first pause after a failed attempt to connect. Each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-
-/// The longest pause.
-const LAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -40,34 +38,48 @@ pub struct Client {
     name: String,
     limits: Limits,
     state: Mutex<State>,
+    /// Calls in flight of all routes that lead there.
+    load: AtomicUsize,
 }
 
 #[derive(Default)]
 struct State {
-    current: Option<Arc<Connection>>,
+    /// With when it was made.
+    current: Option<(Arc<Connection>, Instant)>,
     tasks: JoinSet<()>,
     closed: bool,
     /// There while a task connects, which ends when it has or when nobody waits for it.
     connecting: Option<Arc<Connecting>>,
     attempts: Attempts,
-    /// Why the last attempt to connect failed.
+    /// Why there is no connection, if there was one or an attempt to make one.
     failed: Option<String>,
+}
+
+impl State {
+    /// Lets go of a connection that takes no new calls. It goes on without us, for those that it has.
+    fn settle(&mut self) {
+        if let Some((connection, made)) = self.current.take_if(|(c, _)| !c.takes_calls()) {
+            self.attempts.lost(made.elapsed());
+            self.failed = Some(connection.why_not());
+        }
+    }
 }
 
 /// What those wait for who need a connection. They are woken in the order in which they came, so that
 /// the first calls of an instance reach the callee in their order.
 #[derive(Default)]
 struct Connecting {
-    over: Notify,
+    attempted: Notify,
     is_over: AtomicBool,
 }
 
 impl Connecting {
+    /// Waits for the end of an attempt.
     async fn wait(&self) {
         // Woken from here on, also before it is polled.
-        let over = self.over.notified();
+        let attempted = self.attempted.notified();
         if !self.is_over.load(Ordering::Acquire) {
-            over.await;
+            attempted.await;
         }
     }
 }
@@ -78,22 +90,7 @@ struct Connector(Arc<Connecting>);
 impl Drop for Connector {
     fn drop(&mut self) {
         self.0.is_over.store(true, Ordering::Release);
-        self.0.over.notify_waiters();
-    }
-}
-
-/// The attempts to connect that have failed since one succeeded.
-struct Attempts {
-    not_before: Instant,
-    pause: Duration,
-}
-
-impl Default for Attempts {
-    fn default() -> Self {
-        Self {
-            not_before: Instant::now(),
-            pause: FIRST_PAUSE,
-        }
+        self.0.attempted.notify_waiters();
     }
 }
 
@@ -105,12 +102,22 @@ impl Client {
             connect,
             limits,
             state: Mutex::default(),
+            load: AtomicUsize::new(0),
         })
     }
 
     /// A link to what is served there. It is asked for with the first call.
     pub fn link(self: &Arc<Self>, request: LinkRequest) -> Arc<RemoteLink> {
         RemoteLink::new(self.clone(), request)
+    }
+
+    /// Connects, if there is no connection.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Unreachable`] if there is none until `deadline`.
+    pub async fn reach(self: &Arc<Self>, deadline: Instant) -> Result<(), CallError> {
+        self.connection(deadline).await.map(drop)
     }
 
     /// Ends the connection, and with it the sessions and the calls in flight. Calls from now on fail.
@@ -120,7 +127,7 @@ impl Client {
             state.closed = true;
             (state.current.take(), std::mem::take(&mut state.tasks))
         };
-        if let Some(connection) = current {
+        if let Some((connection, _)) = current {
             connection.close();
         }
         // Connections say good-bye, if the other side takes it in time.
@@ -138,16 +145,11 @@ impl Client {
     fn current(&self) -> Result<Option<Arc<Connection>>, CallError> {
         let mut state = self.lock();
         if state.closed {
-            return Err(CallError::Unreachable(format!(
-                "the client of {} was closed",
-                self.name
-            )));
+            drop(state);
+            return Err(CallError::Unreachable(self.why_not()));
         }
-        // One that takes no new calls goes on without us, for those that it has.
-        if state.current.as_ref().is_some_and(|c| !c.takes_calls()) {
-            state.current = None;
-        }
-        Ok(state.current.clone())
+        state.settle();
+        Ok(state.current.as_ref().map(|(c, _)| c.clone()))
     }
 
     /// A connection that calls can be made on, made if need be.
@@ -172,10 +174,68 @@ impl Client {
         };
         match timeout_at(deadline.into(), made).await {
             Ok(result) => result,
-            Err(_) => Err(CallError::Unreachable(match self.lock().failed.clone() {
-                Some(why) => format!("cannot connect to {}: {why}", self.name),
-                None => format!("cannot connect to {} before the deadline", self.name),
-            })),
+            Err(_) => Err(CallError::Unreachable(self.why_not())),
+        }
+    }
+
+    /// As [`Client::connection`], for who can go elsewhere: waits for one attempt, and for no longer than
+    /// `until`.
+    async fn try_connection(
+        self: &Arc<Self>,
+        until: Instant,
+    ) -> Result<Arc<Connection>, CallError> {
+        if let Some(connection) = self.current()? {
+            return Ok(connection);
+        }
+        let attempt = timeout_at(until.into(), self.connecting().wait()).await;
+        match self.current()? {
+            Some(connection) => Ok(connection),
+            None => {
+                if attempt.is_err() {
+                    self.lock().attempts.avoid();
+                }
+                Err(CallError::Unreachable(self.why_not()))
+            }
+        }
+    }
+
+    /// Waits for the end of the attempt to connect that is under way, or is made now.
+    async fn attempted(self: Arc<Self>) {
+        self.connecting().wait().await;
+    }
+
+    /// Why there is no connection.
+    fn why_not(&self) -> String {
+        let state = self.lock();
+        match &state.failed {
+            _ if state.closed => format!("the client of {} was closed", self.name),
+            Some(why) => why.clone(),
+            None => format!("cannot connect to {} in time", self.name),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Whether it is likely that calls get through. If not, sees to it that it is tried when it is time
+    /// to, by a task and not by a call.
+    pub(crate) fn is_ready(self: &Arc<Self>) -> bool {
+        let mut state = self.lock();
+        state.settle();
+        if state.closed {
+            return false;
+        }
+        let away_until = state.attempts.away_until();
+        match away_until.filter(|_| state.current.is_none()) {
+            None => true,
+            Some(until) => {
+                drop(state);
+                if until <= Instant::now() {
+                    self.connecting();
+                }
+                false
+            }
         }
     }
 
@@ -194,7 +254,7 @@ impl Client {
         connecting
     }
 
-    async fn attempt(&self) -> Result<Arc<Connection>, String> {
+    async fn attempt(self: &Arc<Self>) -> Result<(), String> {
         let connecting = timeout(self.limits.connect, self.connect.connect());
         let duplex = match connecting.await {
             Ok(Ok(duplex)) => duplex,
@@ -208,50 +268,63 @@ impl Client {
             return Err("the client was closed".into());
         }
         while state.tasks.try_join_next().is_some() {}
-        state.tasks.spawn(connection.clone().run(inbox));
-        state.current = Some(connection.clone());
-        state.failed = None;
-        Ok(connection)
+        state.tasks.spawn({
+            let (connection, client) = (connection.clone(), Arc::downgrade(self));
+            async move {
+                connection.run(inbox).await;
+                // From here on others are preferred to this endpoint, if there are any.
+                if let Some(client) = client.upgrade() {
+                    client.lock().settle();
+                }
+            }
+        });
+        state.current = Some((connection, Instant::now()));
+        Ok(())
     }
 
-    /// When the next attempt may be made.
-    fn not_before(&self) -> Instant {
-        self.lock().attempts.not_before
+    /// When the next attempt may be made; none if there is no need of one.
+    fn not_before(&self) -> Option<Instant> {
+        let mut state = self.lock();
+        state.settle();
+        let needed = state.current.is_none() && !state.closed;
+        needed.then(|| state.attempts.not_before())
     }
 
     /// Whether the attempt was the last that is needed.
-    fn is_over(&self, attempt: Result<Arc<Connection>, String>) -> bool {
+    fn is_over(&self, attempt: Result<(), String>) -> bool {
         let mut state = self.lock();
         match attempt {
-            Ok(_) => {
-                state.attempts = Attempts::default();
+            Ok(()) => {
+                state.attempts.succeeded();
                 true
             }
             Err(why) => {
-                tracing::debug!("cannot connect to {}: {why}", self.name);
-                let pause = state.attempts.pause;
-                state.attempts = Attempts {
-                    not_before: Instant::now() + pause,
-                    pause: LAST_PAUSE.min(2 * pause),
-                };
+                let why = format!("cannot connect to {}: {why}", self.name);
+                tracing::debug!("{why}");
+                state.attempts.failed();
                 state.failed = Some(why);
                 state.closed
             }
         }
     }
 
+    /// Calls in flight of all routes.
+    #[cfg(test)]
+    pub(crate) fn load(&self) -> usize {
+        self.load.load(Ordering::Acquire)
+    }
+
     /// How many links, sessions, calls and streams the connection has.
     #[cfg(test)]
     pub(crate) fn counts(&self) -> Option<[usize; 4]> {
-        self.lock().current.as_ref().map(|c| c.counts())
+        self.lock().current.as_ref().map(|(c, _)| c.counts())
     }
 }
 
-/// Tries to connect until that succeeds, or nobody waits for it any more.
+/// Tries to connect: once, and on until that succeeds or nobody waits for it any more.
 async fn connect(client: Weak<Client>, waited_for: Connector) {
-    // One is the connector's, one the client's, to give to those who come.
-    while Arc::strong_count(&waited_for.0) > 2 {
-        let Some(not_before) = client.upgrade().map(|client| client.not_before()) else {
+    loop {
+        let Some(Some(not_before)) = client.upgrade().map(|client| client.not_before()) else {
             return;
         };
         sleep_until(not_before.into()).await;
@@ -259,8 +332,10 @@ async fn connect(client: Weak<Client>, waited_for: Connector) {
             return;
         };
         let attempt = client.attempt().await;
-        if client.is_over(attempt) {
+        // One is the connector's, one the client's, to give to those who come.
+        if client.is_over(attempt) || Arc::strong_count(&waited_for.0) <= 2 {
             return;
         }
+        waited_for.0.attempted.notify_waiters();
     }
 }

@@ -143,6 +143,11 @@ impl Connection {
         self.core.out.flush_soon();
     }
 
+    /// Whether streams of a session are open.
+    pub(super) fn has_streams(&self, place: &Place) -> bool {
+        !place.has_ended() && self.core.streams.has(place.id)
+    }
+
     /// Drops handles of a session.
     pub(super) fn drop_handles(&self, place: &Place, ids: &[u32]) {
         place.went(ids.len());

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::time::timeout_at;
 
 use super::Client;
-use super::calls::{NoResult, Request};
+use super::calls::{Begun, NoResult};
 use super::connection::Connection;
 use super::places::{Link, Place};
 use crate::frame::CallHead;
@@ -27,6 +27,16 @@ impl RemoteLink {
             request,
             made: Mutex::default(),
         })
+    }
+
+    /// The client that it is a link of.
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// What it is asked for with.
+    pub(super) fn request(&self) -> &LinkRequest {
+        &self.request
     }
 
     /// A session for one instance of the caller. Nothing is sent before its first call.
@@ -104,37 +114,69 @@ impl Session {
         params: Payload,
         context: CallContext,
     ) -> Result<Payload, CallError> {
-        let function = u32::try_from(function)
-            .map_err(|_| CallError::TypeMismatch(format!("there is no function {function}")))?;
-        let mut payload = params;
+        let function = function_index(function)?;
+        let mut params = params;
         loop {
-            let (connection, place) = match self.place()? {
-                Some(place) => place,
+            let placed = match self.place()? {
+                Some(placed) => placed,
                 None => {
                     let connection = self.link.client.connection(context.deadline).await?;
                     self.take_place(connection)?
                 }
             };
-            let head = CallHead {
-                link: 0,
-                function,
-                session: 0,
-                remaining: context.deadline.saturating_duration_since(Instant::now()),
-                trace: context.trace,
+            params = match self.call_at(placed, function, params, &context).await {
+                Ok(result) => return Ok(result),
+                Err(NoResult {
+                    begun: Begun::No,
+                    again: Some(params),
+                    ..
+                }) => params,
+                Err(no_result) => return Err(no_result.why),
             };
-            if head.remaining.is_zero() {
-                return Err(CallError::Deadline);
-            }
-            let call = connection.call(&place, Request { head, payload });
-            payload = match timeout_at(context.deadline.into(), call).await {
-                Err(_) => return Err(CallError::Deadline),
-                Ok(Ok(result)) => return self.keep(result, &connection, &place),
-                Ok(Err(NoResult::Failed(why))) => return Err(why),
-                Ok(Err(NoResult::NotBegun(bytes))) => Payload {
-                    bytes: bytes.into(),
-                    ..Payload::default()
-                },
-            };
+        }
+    }
+
+    /// As [`Session::call`], for who can go elsewhere: if there is no connection, waits for one attempt to
+    /// make one, and for no longer than `until`.
+    pub(super) async fn try_call(
+        &self,
+        function: u32,
+        params: Payload,
+        context: &CallContext,
+        until: Instant,
+    ) -> Result<Payload, NoResult> {
+        let placed = match self.place()? {
+            Some(placed) => placed,
+            None => match self.link.client.try_connection(until).await {
+                Ok(connection) => self.take_place(connection)?,
+                Err(why) => return Err(NoResult::not_begun(why, params)),
+            },
+        };
+        self.call_at(placed, function, params, context).await
+    }
+
+    async fn call_at(
+        &self,
+        (connection, place): Placed,
+        function: u32,
+        params: Payload,
+        context: &CallContext,
+    ) -> Result<Payload, NoResult> {
+        let head = CallHead {
+            link: 0,
+            function,
+            session: 0,
+            remaining: context.deadline.saturating_duration_since(Instant::now()),
+            trace: context.trace,
+        };
+        if head.remaining.is_zero() {
+            return Err(CallError::Deadline.into());
+        }
+        let call = connection.call(&place, &head, params);
+        match timeout_at(context.deadline.into(), call).await {
+            Err(_) => Err(CallError::Deadline.into()),
+            Ok(Ok(result)) => Ok(self.keep(result, &connection, &place)?),
+            Ok(Err(no_result)) => Err(no_result),
         }
     }
 
@@ -178,12 +220,9 @@ impl Session {
             return Ok(places.current.clone());
         }
         if place.held() > 0 {
-            let why = match connection.why_not() {
-                CallError::Unreachable(why) => why,
-                other => other.to_string(),
-            };
             return Err(CallError::Unreachable(format!(
-                "{why}; resources that the caller holds were lost with it"
+                "{}; resources that the caller holds were lost with it",
+                connection.why_not()
             )));
         }
         // It begins anew; what is under way where it was goes on.
@@ -191,6 +230,29 @@ impl Session {
         let former = places.current.take();
         places.former.extend(former);
         Ok(None)
+    }
+
+    /// Whether calls cannot be made any more where it is, and nothing keeps it there.
+    pub(super) fn is_adrift(&self) -> bool {
+        let places = self.lock();
+        places.current.as_ref().is_some_and(|(connection, place)| {
+            (!connection.takes_calls() || place.is_refused()) && place.held() == 0
+        })
+    }
+
+    /// Whether the caller holds resources.
+    pub(super) fn holds(&self) -> bool {
+        let places = self.lock();
+        let current = places.current.as_ref();
+        current.is_some_and(|(_, place)| place.held() > 0)
+    }
+
+    /// Whether streams of it are open.
+    pub(super) fn has_streams(&self) -> bool {
+        let places = self.lock();
+        let all = places.current.iter().chain(&places.former);
+        all.into_iter()
+            .any(|(connection, place)| connection.has_streams(place))
     }
 
     /// Puts the session on a connection, unless another call did meanwhile.
@@ -212,4 +274,10 @@ impl Drop for Session {
             connection.end_session(&place);
         }
     }
+}
+
+/// A function's index, as it is on the wire.
+pub(super) fn function_index(function: usize) -> Result<u32, CallError> {
+    u32::try_from(function)
+        .map_err(|_| CallError::TypeMismatch(format!("there is no function {function}")))
 }

@@ -82,8 +82,8 @@ impl Connection {
         // From here on nobody else but calls that end writes.
         driver.shutdown().await;
         let why = match ended {
-            Ok(()) => {
-                self.core.part(Parting::Done, "").await;
+            Ok(parting) => {
+                self.core.part(parting, "the server is stopping").await;
                 "it was closed".into()
             }
             Err(Ended::Lost(why)) => why,
@@ -119,12 +119,12 @@ impl Connection {
         }
     }
 
-    /// Reads and passes on, until there is nothing more to read.
+    /// Reads and passes on, until there is nothing more to read. Returns how a connection ends that was to.
     async fn read(
         self: &Arc<Self>,
         mut inbox: Inbox,
         mut stop: watch::Receiver<bool>,
-    ) -> Result<(), Ended> {
+    ) -> Result<Parting, Ended> {
         let mut draining: Option<Instant> = None;
         loop {
             if let Some((header, bytes)) = inbox.arrived() {
@@ -152,10 +152,13 @@ impl Connection {
                 // Who does not take answers does not get to ask for more of them.
                 self.core.out.room().await;
             }
-            if let Some(until) = draining
-                && (self.is_quiet() || Instant::now() >= until)
-            {
-                return Ok(());
+            if let Some(until) = draining {
+                if self.is_quiet() {
+                    return Ok(Parting::Done);
+                }
+                if Instant::now() >= until {
+                    return Ok(Parting::CutOff);
+                }
             }
             tokio::select! {
                 filled = inbox.fill() => match filled {

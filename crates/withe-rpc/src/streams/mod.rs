@@ -176,6 +176,24 @@ impl Streams {
         self.open.load(Ordering::Acquire)
     }
 
+    /// Whether some of a session are open.
+    pub(crate) fn has(&self, session: u32) -> bool {
+        if self.open() == 0 {
+            return false;
+        }
+        let State {
+            outgoing,
+            incoming,
+            ended,
+        } = &*self.lock();
+        let outgoing = outgoing.ids().into_iter().filter_map(|i| outgoing.get(i));
+        let incoming = incoming.ids().into_iter().filter_map(|i| incoming.get(i));
+        let mut of = outgoing
+            .map(|s| s.session)
+            .chain(incoming.map(|s| s.session));
+        ended.is_none() && of.any(|of| of == Some(session))
+    }
+
     /// Gives numbers to the streams of a payload and has `push` append the frame that carries them, so
     /// that nothing about them can be appended before.
     ///

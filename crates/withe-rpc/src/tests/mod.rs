@@ -4,6 +4,7 @@ mod calls;
 mod connections;
 mod example;
 mod hostile;
+mod routes;
 mod sessions;
 mod streams;
 mod target;

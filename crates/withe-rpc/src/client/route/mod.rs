@@ -1,0 +1,193 @@
+//! Links whose target has replicas that come and go.
+//!
+//! A session chooses its replica with its first call, and stays there: what an instance of the callee
+//! knows of its caller is on one replica only. So load is spread by sessions: of two replicas drawn at
+//! random the one with fewer calls in flight is taken, which keeps the load even without anybody knowing all
+//! of it. Replicas that fail are passed over, and tried again by tasks that connect, not by calls.
+
+mod dice;
+mod replica;
+mod session;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use tokio::sync::watch;
+use tokio::time::timeout_at;
+
+pub use replica::Replica;
+pub use session::RouteSession;
+
+use super::RemoteLink;
+use crate::transport::BoxFuture;
+use crate::{CallError, LinkRequest};
+use dice::Dice;
+use replica::Entry;
+
+/// What a route may do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RouteRules {
+    /// A call of which it is not known whether it took place is made again, if its parameters hold neither
+    /// handles nor streams.
+    pub idempotent: bool,
+}
+
+/// A link to a target that has replicas.
+pub struct Route {
+    request: LinkRequest,
+    rules: RouteRules,
+    /// Whether the replicas never change.
+    is_fixed: bool,
+    replicas: watch::Sender<Replicas>,
+    dice: Dice,
+}
+
+/// The replicas that there are, those that are near first.
+#[derive(Default)]
+struct Replicas {
+    entries: Vec<Arc<Entry>>,
+    near: usize,
+}
+
+impl Route {
+    /// A route that asks each replica for the link `request`. It has none yet.
+    pub fn new(request: LinkRequest, rules: RouteRules) -> Arc<Self> {
+        Arc::new(Self {
+            request,
+            rules,
+            is_fixed: false,
+            replicas: watch::Sender::default(),
+            dice: Dice::new(),
+        })
+    }
+
+    /// A route to what a link leads to, and to nothing else ever.
+    pub fn fixed(link: Arc<RemoteLink>) -> Arc<Self> {
+        let replicas = Replicas {
+            entries: vec![Entry::new(String::new(), true, link.clone())],
+            near: 1,
+        };
+        Arc::new(Self {
+            request: link.request().clone(),
+            rules: RouteRules::default(),
+            is_fixed: true,
+            replicas: watch::Sender::new(replicas),
+            dice: Dice::new(),
+        })
+    }
+
+    /// Replaces the replicas; of several with the same id the first counts. One that was there before, with the
+    /// same id, client and nearness, keeps its sessions and what is known of it. Sessions on one that is there no
+    /// more go to another with their next call, unless they hold resources or there is no other; what is
+    /// under way goes on.
+    pub fn set(&self, replicas: Vec<Replica>) {
+        self.replicas.send_modify(|current| {
+            let mut former = std::mem::take(&mut current.entries);
+            let mut entries: Vec<Arc<Entry>> = Vec::with_capacity(replicas.len());
+            for replica in replicas {
+                if entries.iter().any(|entry| entry.id == replica.id) {
+                    continue;
+                }
+                let kept = former.iter().position(|entry| entry.is(&replica));
+                entries.push(match kept {
+                    Some(i) => former.swap_remove(i),
+                    None => self.entry(replica),
+                });
+            }
+            former.iter().for_each(|entry| entry.remove());
+            // Stable, so that the order says nothing else.
+            entries.sort_by_key(|entry| !entry.near);
+            current.near = entries.iter().filter(|entry| entry.near).count();
+            current.entries = entries;
+        });
+    }
+
+    fn entry(&self, replica: Replica) -> Arc<Entry> {
+        let Replica { id, client, near } = replica;
+        Entry::new(id, near, client.link(self.request.clone()))
+    }
+
+    /// A session for one instance of the caller. Nothing is sent before its first call.
+    pub fn session(self: &Arc<Self>) -> RouteSession {
+        RouteSession::new(self.clone())
+    }
+
+    /// The best replica that calls are likely to get through to.
+    fn choose(&self) -> Option<Arc<Entry>> {
+        let replicas = self.replicas.borrow();
+        let (near, far) = replicas.entries.split_at(replicas.near);
+        self.choose_of(near).or_else(|| self.choose_of(far))
+    }
+
+    fn choose_of(&self, tier: &[Arc<Entry>]) -> Option<Arc<Entry>> {
+        let chosen = match tier {
+            [] => None,
+            [only] => only.is_ready().then_some(only),
+            _ => {
+                let (a, b) = self.dice.two(tier.len());
+                match (tier[a].is_ready(), tier[b].is_ready()) {
+                    (true, true) if tier[b].load() < tier[a].load() => Some(&tier[b]),
+                    (true, _) => Some(&tier[a]),
+                    (false, true) => Some(&tier[b]),
+                    (false, false) => {
+                        let (before, behind) = tier.split_at(a);
+                        behind.iter().chain(before).find(|entry| entry.is_ready())
+                    }
+                }
+            }
+        };
+        chosen.cloned()
+    }
+
+    /// Whether a call that one replica does not take can be made on another.
+    fn has_several(&self) -> bool {
+        self.replicas.borrow().entries.len() > 1
+    }
+
+    /// Waits until something has changed: replicas were replaced, or one can be tried again or was tried.
+    ///
+    /// # Errors
+    ///
+    /// If nothing has until the deadline.
+    async fn changed(&self, deadline: Instant) -> Result<(), CallError> {
+        let mut replicas = self.replicas.subscribe();
+        let entries = replicas.borrow_and_update().entries.clone();
+        let again = entries.into_iter().filter_map(|entry| entry.again());
+        let mut changes: Vec<BoxFuture<'_, ()>> = again.collect();
+        changes.push(Box::pin(async move {
+            // It fails only if the route has gone, and that is here.
+            _ = replicas.changed().await;
+        }));
+        let one = poll_fn(|cx| {
+            let is_over = changes.iter_mut().any(|c| c.as_mut().poll(cx).is_ready());
+            if is_over {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        let in_time = timeout_at(deadline.into(), one).await;
+        in_time.map_err(|_| CallError::Unreachable(self.why_not()))
+    }
+
+    /// Why no replica takes calls.
+    fn why_not(&self) -> String {
+        let entries = self.replicas.borrow().entries.clone();
+        let target = &self.request.target;
+        let why = |entry: &Arc<Entry>| entry.why_not();
+        match &entries[..] {
+            [] => format!("`{target}` has no replica, and none came in time"),
+            [only] if self.is_fixed => why(only),
+            _ => {
+                let each = entries.iter().map(|e| format!("`{}`: {}", e.id, why(e)));
+                format!(
+                    "of {} replicas of `{target}` none takes calls: {}",
+                    entries.len(),
+                    each.collect::<Vec<_>>().join("; ")
+                )
+            }
+        }
+    }
+}
