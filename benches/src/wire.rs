@@ -141,6 +141,7 @@ impl Pair {
                 binding: Some(binding),
                 scope: None,
             },
+            ..LoadOptions::default()
         };
         let loaded = load_files(&guest(caller), &[guest(target)], &registry, &options);
         if loaded.diagnostics.has_errors() {

@@ -9,15 +9,18 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use withe_linker::input::{ComponentKind, Inputs, Part};
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
-use withe_provider::Peer;
+use withe_provider::{IncomingHandler, Peer};
 use withe_runtime::wave::{self, FunctionPath, WaveError};
 use withe_runtime::{EngineOptions, Engines, Graph, HttpEntry, RuntimeError};
 
+use crate::away::{self, Away};
 use crate::build::build;
 use crate::load::{Loaded, Registry};
+use crate::loopback::Loopback;
 use crate::parts::Parts;
 use crate::providers::{LinkKey, RunningProvider, key};
-use crate::serve::ProviderEnd;
+use crate::request::is_elsewhere;
+use crate::serve::Served;
 use crate::units::{LinkEnd, units};
 use crate::workers::{WorkerCommand, Workers};
 
@@ -107,6 +110,12 @@ pub enum HostError {
         /// Why.
         why: String,
     },
+    /// The host cannot call itself over TCP.
+    #[error("cannot listen on this machine for links that are bound by `tcp`: {0}")]
+    Listen(std::io::Error),
+    /// A link is bound by `nats`, and there is none.
+    #[error("a link is bound by `nats`, and this host has no NATS; name it with `--lattice`")]
+    NoBroker,
     /// The runtime failed.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -155,20 +164,27 @@ impl Host {
         })
     }
 
+    /// An application of which nothing runs yet.
+    pub(crate) fn empty(&self) -> Running {
+        Running {
+            engines: self.engines.clone(),
+            options: self.options.clone(),
+            providers: HashMap::new(),
+            graph: None,
+            served: None,
+            loopback: Loopback::default(),
+            workers: None,
+            retiring: JoinSet::new(),
+        }
+    }
+
     /// Starts an application. If it fails, all that was started is stopped again.
     ///
     /// # Errors
     ///
     /// If the application has no plan, a component does not compile or link, or a provider fails.
     pub async fn start(&self, loaded: &Loaded, registry: &Registry) -> Result<Running, HostError> {
-        let mut running = Running {
-            engines: self.engines.clone(),
-            options: self.options.clone(),
-            providers: HashMap::new(),
-            graph: None,
-            workers: None,
-            retiring: JoinSet::new(),
-        };
+        let mut running = self.empty();
         match running.replace(loaded, registry).await {
             Ok(()) => Ok(running),
             Err(e) => {
@@ -185,6 +201,9 @@ pub struct Running {
     options: HostOptions,
     providers: HashMap<String, RunningProvider>,
     graph: Option<Arc<Graph>>,
+    served: Option<Arc<Served>>,
+    /// What this host calls of itself over a wire, if it is on no lattice.
+    loopback: Loopback,
     workers: Option<Workers>,
     /// Workers of plans that were replaced, which finish what they do.
     retiring: JoinSet<()>,
@@ -200,30 +219,63 @@ impl Running {
     /// As [`Host::start`]. If components do not compile or link, everything goes on as it was; if a
     /// provider refuses a link, what was replaced before it stays replaced.
     pub async fn replace(&mut self, loaded: &Loaded, registry: &Registry) -> Result<(), HostError> {
-        let (Some(inputs), Some(plan)) = (&loaded.inputs, &loaded.plan) else {
+        let Some(plan) = &loaded.plan else {
+            return Err(HostError::NotLinked);
+        };
+        let mut loopback = std::mem::take(&mut self.loopback);
+        let prepared = loopback.prepare(plan, &self.options).await;
+        let carried_out = match prepared {
+            Ok(()) => self.carry_out(loaded, plan, registry, &loopback).await,
+            Err(error) => Err(error),
+        };
+        if let Some(served) = &self.served {
+            loopback.set(served.clone());
+        }
+        self.loopback = loopback;
+        carried_out
+    }
+
+    /// The same with another plan for the same application: that of one of several hosts. `away` has the ways
+    /// to the others.
+    pub(crate) async fn carry_out(
+        &mut self,
+        loaded: &Loaded,
+        plan: &Plan,
+        registry: &Registry,
+        away: &dyn Away,
+    ) -> Result<(), HostError> {
+        let Some(inputs) = &loaded.inputs else {
             return Err(HostError::NotLinked);
         };
         self.start_providers(loaded, inputs, plan, registry).await?;
         let parts = Arc::new(Parts::of(loaded));
-        let providers = self.put_target_links(&parts, plan).await?;
-        let mut workers = Workers::start(plan, &parts, providers.clone(), &self.options).await?;
-        let mut ends: HashMap<usize, LinkEnd> = match &mut workers {
-            Some(workers) => workers.ends(plan, &parts),
-            None => HashMap::new(),
-        };
-        for (link, ProviderEnd { provider, link: id }) in providers {
-            ends.insert(link, LinkEnd::Provider { provider, link: id });
+        let mut ends = self.put_target_links(&parts, plan).await?;
+        ends.extend(away::ends(plan, &parts, away));
+        let mut workers = Workers::start(plan, &parts, ends.clone(), &self.options).await?;
+        if let Some(workers) = &mut workers {
+            ends.extend(workers.ends(plan, &parts));
         }
         let specs = units(&parts, plan, &plan.host_units, &ends).map_err(HostError::of)?;
         let graph = build(&self.engines, specs, self.options.progress.clone()).await?;
-        self.put_source_links(plan, &graph).await?;
+        self.put_source_links(plan, &graph, away).await?;
         self.remove_what_is_gone(plan).await;
+        self.served = Some(Arc::new(Served {
+            plan: Arc::new(plan.clone()),
+            parts,
+            graph: Some(graph.clone()),
+            ends,
+        }));
         let old = (
             self.graph.replace(graph),
             std::mem::replace(&mut self.workers, workers),
         );
         self.retire(old).await;
         Ok(())
+    }
+
+    /// What other hosts may call of it.
+    pub(crate) fn served(&self) -> Option<Arc<Served>> {
+        self.served.clone()
     }
 
     /// Lets what was replaced finish what it does: its instances call its workers until then.
@@ -297,6 +349,7 @@ impl Running {
         if let Some(workers) = self.workers {
             workers.stop(self.options.grace).await;
         }
+        self.loopback.close().await;
         self.retiring.join_all().await;
     }
 
@@ -335,7 +388,7 @@ impl Running {
         &mut self,
         parts: &Parts,
         plan: &Plan,
-    ) -> Result<HashMap<usize, ProviderEnd>, HostError> {
+    ) -> Result<HashMap<usize, LinkEnd>, HostError> {
         let mut ends = HashMap::new();
         let mut errors = Vec::new();
         for (i, link) in plan.links.iter().enumerate() {
@@ -351,7 +404,7 @@ impl Running {
                 Ok(id) => {
                     ends.insert(
                         i,
-                        ProviderEnd {
+                        LinkEnd::Provider {
                             provider: provider.provider().clone(),
                             link: id,
                         },
@@ -368,17 +421,22 @@ impl Running {
     }
 
     /// Links that start at providers: from here on the application is called.
-    async fn put_source_links(&mut self, plan: &Plan, graph: &Arc<Graph>) -> Result<(), HostError> {
+    async fn put_source_links(
+        &mut self,
+        plan: &Plan,
+        graph: &Arc<Graph>,
+        away: &dyn Away,
+    ) -> Result<(), HostError> {
         let mut errors = Vec::new();
         for link in &plan.links {
             let Some(provider) = self.providers.get_mut(&link.source) else {
                 continue;
             };
-            let Some(entry) = HttpEntry::new(graph, &link.target) else {
+            let Some(handler) = http_handler(plan, link, graph, away) else {
                 errors.push(HostError::NoHandler(link.target.clone()));
                 continue;
             };
-            let (config, peer) = (link.source_config.clone(), Peer::Http(Arc::new(entry)));
+            let (config, peer) = (link.source_config.clone(), Peer::Http(handler));
             let put = provider.put(key(link), &plan.application, &link.target, config, peer);
             match put.await {
                 Ok(id) => {
@@ -422,10 +480,24 @@ impl Running {
     }
 }
 
+/// The providers that run on this host.
 fn providers(plan: &Plan) -> impl Iterator<Item = &PlannedComponent> {
     plan.components
         .iter()
-        .filter(|c| c.kind == ComponentKind::Provider)
+        .filter(|c| c.kind == ComponentKind::Provider && !c.elsewhere)
+}
+
+/// What a provider calls over a link that starts at it.
+fn http_handler(
+    plan: &Plan,
+    link: &PlannedLink,
+    graph: &Arc<Graph>,
+    away: &dyn Away,
+) -> Option<Arc<dyn IncomingHandler>> {
+    if is_elsewhere(plan, &link.target) {
+        return away::handler(plan, link, away);
+    }
+    Some(Arc::new(HttpEntry::new(graph, &link.target)?))
 }
 
 /// The short name of the provider that the component called `name` is.

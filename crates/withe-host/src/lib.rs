@@ -4,15 +4,22 @@
 //! * `parts`, `units`: from a plan to the runtime's units: what is fused, what satisfies each import.
 //! * `providers`: providers running in this host and the links they hold.
 //! * [`host`]: an application running, replaced and stopped.
-//! * `serve`: what one of its processes serves to the others; `workers`, [`worker`]: those others, seen
-//!   from the host and from within.
+//! * `serve`: what one of its processes serves to others; `request`, `sockets`, `away`: what it asks of
+//!   them, on this machine and beyond; `workers`, [`worker`]: its other processes, seen from the host and
+//!   from within.
+//! * [`node`]: the host on a lattice: what it runs there, and how it finds the others.
 
+mod away;
 mod build;
 pub mod host;
 pub mod load;
+mod loopback;
+pub mod node;
 mod parts;
 mod providers;
+mod request;
 mod serve;
+mod sockets;
 mod units;
 pub mod worker;
 mod workers;

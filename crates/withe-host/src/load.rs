@@ -14,11 +14,12 @@ mod file;
 mod image;
 pub mod registry;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use withe_linker::diagnostic::CodeInfo;
-use withe_linker::input::{Application, Inputs, LinkDefaults, Part};
+use withe_linker::input::{Application, Inputs, LinkDefaults, Part, Placement};
 use withe_linker::plan::Plan;
 use withe_linker::{Diagnostic, Diagnostics};
 use withe_wit::InterfaceName;
@@ -71,7 +72,12 @@ pub struct LoadOptions {
     pub called: Vec<String>,
     /// What links that say nothing get.
     pub defaults: LinkDefaults,
+    /// Which of the parts run here.
+    pub placement: Placement,
 }
+
+/// The bytes of components that were read elsewhere, by the component's name: with them no file is read.
+pub type Supplied = HashMap<String, Arc<[u8]>>;
 
 /// Why there is no manifest to speak of.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +136,32 @@ pub fn load(path: &Path, registry: &Registry, options: &LoadOptions) -> Result<L
     );
     loaded.files.push(path.into());
     if let Some(application) = parsed.application {
-        let (application, parts) = loaded.read(application, registry);
+        let (application, parts) = loaded.read(application, registry, None);
+        loaded.link(application, parts, options);
+    }
+    loaded.diagnostics.sort();
+    Ok(loaded)
+}
+
+/// Links the application of a manifest that was read elsewhere, with its components. `edit` changes what it
+/// declares.
+///
+/// # Errors
+///
+/// Those of `edit`.
+pub fn load_supplied<E>(
+    source: SourceText,
+    folder: &Path,
+    supplied: &Supplied,
+    registry: &Registry,
+    options: &LoadOptions,
+    edit: impl FnOnce(&mut Application) -> Result<(), E>,
+) -> Result<Loaded, E> {
+    let parsed = withe_manifest::parse(&source.text);
+    let mut loaded = Loaded::new(source, folder.to_owned(), parsed.diagnostics);
+    if let Some(mut application) = parsed.application {
+        edit(&mut application)?;
+        let (application, parts) = loaded.read(application, registry, Some(supplied));
         loaded.link(application, parts, options);
     }
     loaded.diagnostics.sort();
@@ -151,7 +182,8 @@ pub fn load_files(
         text: String::new(),
     };
     let mut loaded = Loaded::new(source, PathBuf::new(), Diagnostics::default());
-    let (mut application, parts) = loaded.read(arguments::application(root, others), registry);
+    let application = arguments::application(root, others);
+    let (mut application, parts) = loaded.read(application, registry, None);
     arguments::add_links(&mut application, &parts);
     let mut options = options.clone();
     options
@@ -180,10 +212,12 @@ impl Loaded {
         &mut self,
         mut application: Application,
         registry: &Registry,
+        supplied: Option<&Supplied>,
     ) -> (Application, Vec<Part>) {
         let mut images = Images {
             folder: &self.folder,
             registry,
+            supplied,
             diagnostics: &mut self.diagnostics,
             files: &mut self.files,
         };
@@ -203,12 +237,31 @@ impl Loaded {
             host: options.host.clone(),
             called: options.called.clone(),
             defaults: options.defaults.clone(),
+            placement: options.placement.clone(),
         };
         let linked = withe_linker::link(&inputs);
         self.diagnostics.extend(linked.diagnostics);
         // What is wrong with the manifest or an image is not for the linker to know.
         self.plan = linked.plan.filter(|_| !self.diagnostics.has_errors());
         self.inputs = Some(inputs);
+    }
+}
+
+impl Loaded {
+    /// The plan of the same application with its parts placed otherwise, or what is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// All diagnostics, if there are errors among them.
+    pub fn plan_for(&self, placement: Placement) -> Result<Plan, Diagnostics> {
+        let Some(inputs) = &self.inputs else {
+            return Err(self.diagnostics.clone());
+        };
+        let linked = withe_linker::link(&Inputs {
+            placement,
+            ..inputs.clone()
+        });
+        linked.plan.ok_or(linked.diagnostics)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use withe_compose::{Constituent, FuseRequest, Wire, fuse};
 use withe_linker::plan::{Binding, Plan, PlannedComponent, PlannedGrants, PlannedLink};
 use withe_provider::{LinkId, Provider};
-use withe_rpc::RemoteLink;
+use withe_rpc::Route;
 use withe_runtime::is_per_component;
 use withe_runtime::spec::{
     Directory, Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants,
@@ -25,6 +25,7 @@ use crate::host::HostError;
 use crate::parts::Parts;
 
 /// Where a link leads that does not lead to another unit of the process.
+#[derive(Clone)]
 pub(crate) enum LinkEnd {
     /// To a provider that runs in the process.
     Provider {
@@ -33,8 +34,10 @@ pub(crate) enum LinkEnd {
     },
     /// To another process; to one of its units, or to a provider there.
     Remote {
-        link: Arc<RemoteLink>,
+        route: Arc<Route>,
         to_unit: bool,
+        /// The same way, for pings.
+        ping: Arc<Route>,
     },
 }
 
@@ -107,17 +110,11 @@ fn link_spec(
             link: *id,
             functions: parts.names(link),
         },
-        (
-            _,
-            Some(LinkEnd::Remote {
-                link: remote,
-                to_unit,
-            }),
-        ) => {
+        (_, Some(LinkEnd::Remote { route, to_unit, .. })) => {
             let functions = parts.functions(link).into_iter().map(|f| f.key);
             let functions: Arc<[_]> = functions.collect();
             LinkTarget::Remote {
-                link: remote.clone(),
+                route: route.clone(),
                 // It is asked for behind them (`serve::request`).
                 drop: to_unit.then_some(functions.len()),
                 functions,

@@ -22,7 +22,8 @@ use withe_wit::World;
 use crate::build::build;
 use crate::host::{HostError, Progress};
 use crate::parts::{ComponentPart, Parts};
-use crate::serve::{Served, Sockets};
+use crate::serve::Served;
+use crate::sockets::Sockets;
 use crate::units::units;
 
 /// The longest head of an assignment.
@@ -172,7 +173,7 @@ async fn work(
         plan: Arc::new(plan),
         parts: Arc::new(parts),
         graph: Some(graph.clone()),
-        providers: HashMap::new(),
+        ends: HashMap::new(),
     };
     let listener = UnixListener::bind(sockets.worker(index))
         .await

@@ -18,7 +18,8 @@ use withe_rpc::unix::UnixListener;
 
 use crate::host::{HostError, HostOptions};
 use crate::parts::Parts;
-use crate::serve::{ProviderEnd, Served, Sockets};
+use crate::serve::Served;
+use crate::sockets::Sockets;
 use crate::units::LinkEnd;
 use crate::worker::{Assignment, Event};
 
@@ -62,7 +63,7 @@ impl Workers {
     pub(crate) async fn start(
         plan: &Plan,
         parts: &Arc<Parts>,
-        providers: HashMap<usize, ProviderEnd>,
+        ends: HashMap<usize, LinkEnd>,
         options: &HostOptions,
     ) -> Result<Option<Self>, HostError> {
         if plan.workers.is_empty() {
@@ -89,7 +90,7 @@ impl Workers {
             sockets,
             _folder: folder,
         };
-        if !providers.is_empty() {
+        if !ends.is_empty() {
             let listener = UnixListener::bind(this.sockets.host())
                 .await
                 .map_err(|e| failed(first, format!("the host's socket cannot be made: {e}")))?;
@@ -97,7 +98,7 @@ impl Workers {
                 plan: Arc::new(plan.clone()),
                 parts: parts.clone(),
                 graph: None,
-                providers,
+                ends,
             };
             let (stop, stopped) = oneshot::channel();
             let limits = Limits {

@@ -9,7 +9,8 @@
 //!   most types but not all (`carry`).
 //! * A link that asks for it is `unix`: its target is served by another process on this machine. What
 //!   runs where follows from that (`processes`), and keeps shared instances to one process (`shared`).
-//! * A link to what runs on other hosts is `tcp` or `nats` (`away`).
+//! * A link to what runs on other hosts is `tcp` or `nats` (`away`). One that is pinned so, with both ends on
+//!   this host, leads from the host to itself.
 
 mod away;
 mod carry;

@@ -97,6 +97,8 @@ pub struct Component {
     /// `properties.reuse`: how many calls an instance may serve before it is discarded; `None`
     /// (the default) gives every call from outside a fresh instance.
     pub reuse: Option<Spanned<u32>>,
+    /// `properties.process`: whether a first-party provider runs as a process of its own.
+    pub process: Option<Spanned<bool>>,
 }
 
 /// Component or provider.
@@ -205,7 +207,9 @@ pub struct Link {
 }
 
 /// What `binding:` may say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum BindingChoice {
     /// The cheapest that is correct.

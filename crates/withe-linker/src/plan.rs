@@ -128,9 +128,9 @@ pub enum Binding {
     /// Another process on this machine, called over a Unix socket: the worker of the target, or,
     /// from a worker to a provider, the host.
     Unix,
-    /// A host that is reached directly; or a worker, if the target runs on this host.
+    /// Hosts that are reached directly; this one calls itself, if the target runs on it.
     Tcp,
-    /// A host that is reached by way of NATS; or a worker, if the target runs on this host.
+    /// Hosts that are reached by way of NATS; this one calls itself, if the target runs on it.
     Nats,
 }
 

@@ -142,6 +142,7 @@ impl App {
             limits: Limits::default(),
             grants: Grants::default(),
             reuse: None,
+            process: None,
         });
         self.inputs.parts.push(part);
         self

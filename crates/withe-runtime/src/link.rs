@@ -10,7 +10,7 @@ use wasmtime::{AsContextMut as _, StoreContextMut};
 use withe_linker::input::Scope;
 use withe_linker::plan::Binding;
 use withe_provider::{Call, LinkId, Provider};
-use withe_rpc::{CallContext, CallError, HandleRef, Payload, RemoteLink, Session, Writer};
+use withe_rpc::{CallContext, CallError, HandleRef, Payload, RouteSession, Writer};
 
 use crate::abi::Values;
 use crate::callee::Callee;
@@ -58,7 +58,7 @@ pub(crate) enum Via {
     },
     /// Another process. `slot` is the caller's place for its session there.
     Remote {
-        remote: Arc<RemoteLink>,
+        remote: Arc<withe_rpc::Route>,
         slot: usize,
         function: usize,
     },
@@ -305,7 +305,7 @@ enum Target {
     Provider,
     /// A unit: the caller's callee, the shared one, or one for this call.
     Unit(Arc<Graph>, Option<Arc<Callee>>),
-    Remote(Arc<Session>),
+    Remote(Arc<RouteSession>),
 }
 
 pub(crate) async fn within<T>(
@@ -363,7 +363,7 @@ pub(crate) enum ResourceDrop {
         link: LinkId,
     },
     Remote {
-        remote: Arc<RemoteLink>,
+        remote: Arc<withe_rpc::Route>,
         slot: usize,
         link: Arc<LinkSpec>,
         /// The function of the link that drops a resource.
@@ -426,7 +426,7 @@ impl ResourceDrop {
 
 /// Has a resource dropped in another process, and waits for that: its destructor may trap.
 async fn drop_remote(
-    session: Arc<Session>,
+    session: Arc<RouteSession>,
     link: Arc<LinkSpec>,
     function: usize,
     id: u32,

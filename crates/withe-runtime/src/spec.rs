@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use withe_linker::input::{ConfigMap, Scope};
 use withe_linker::plan::Binding;
 use withe_provider::{FunctionName, LinkId, Provider};
-use withe_rpc::RemoteLink;
+use withe_rpc::Route;
 
 /// A component that is instantiated on its own, with what is fused into it.
 pub struct UnitSpec {
@@ -149,7 +149,7 @@ pub enum LinkTarget {
     /// Another process.
     Remote {
         /// The way there.
-        link: Arc<RemoteLink>,
+        route: Arc<Route>,
         /// The functions it was told of, by the importer's import and their names in it; their indices
         /// are what a call carries.
         functions: Arc<[(String, String)]>,

@@ -8,7 +8,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
-use withe_rpc::{RemoteLink, Session};
+use withe_rpc::{Route, RouteSession};
 
 use crate::callee::Callee;
 use crate::functions::{LatticeNames, LogStream};
@@ -109,7 +109,7 @@ impl State {
     }
 
     /// The session with what is at the end of `remote`, which has `slot`.
-    pub(crate) fn session(&mut self, slot: usize, remote: &Arc<RemoteLink>) -> Arc<Session> {
+    pub(crate) fn session(&mut self, slot: usize, remote: &Arc<Route>) -> Arc<RouteSession> {
         let made = || Reached::Session(Arc::new(remote.session()));
         match self.callees[slot].get_or_insert_with(made) {
             Reached::Session(session) => session.clone(),
@@ -159,7 +159,7 @@ enum Reached {
     /// The one that all share.
     Holding(Arc<Holding>),
     /// Its session with another process.
-    Session(Arc<Session>),
+    Session(Arc<RouteSession>),
 }
 
 /// Whether the head of an HTTP response is out. From then on the one who takes the body watches that

@@ -4,16 +4,25 @@ pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod compose;
+pub(crate) mod down;
+pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod get;
+pub(crate) mod host;
 pub(crate) mod inspect;
+mod lattice_args;
+pub(crate) mod link;
 mod link_args;
+pub(crate) mod ping;
 pub(crate) mod plan;
+mod settle;
 pub(crate) mod up;
 mod worker;
 
 use std::path::Path;
 
 use withe_host::load::{self, LoadOptions, Loaded};
+use withe_linker::input::{Placement, Surroundings};
 
 use crate::Outcome;
 use crate::cli::Command;
@@ -34,6 +43,12 @@ pub(crate) fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Outco
         Command::Check(args) => check::run(&args, terminal),
         Command::Plan(args) => plan::run(&args, terminal),
         Command::Up(args) => up::run(&args, terminal),
+        Command::Down(args) => down::run(&args, terminal),
+        Command::Host(args) => host::run(&args, terminal),
+        Command::Get(args) => get::run(&args, terminal),
+        Command::Link(args) => link::run(&args, terminal),
+        Command::Ping(args) => ping::run(&args, terminal),
+        Command::Events(args) => events::run(&args, terminal),
         Command::Call(args) => call::run(&args, terminal),
         Command::Explain(args) => explain::run(&args, terminal),
         Command::Completions(args) => completions::run(&args, terminal),
@@ -46,11 +61,16 @@ pub(crate) fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Outco
 fn load_application(
     path: &Path,
     defaults: LinkArgs,
+    surroundings: Surroundings,
     terminal: &Terminal,
 ) -> anyhow::Result<Option<Loaded>> {
     let options = LoadOptions {
         host: withe_host::host_interfaces(),
         defaults: defaults.into(),
+        placement: Placement {
+            surroundings,
+            ..Placement::default()
+        },
         ..LoadOptions::default()
     };
     match load::load(path, &providers::registry()?, &options) {

@@ -34,7 +34,16 @@ pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
 ///
 /// As [`Host::new`].
 pub(crate) fn host(reporter: &Reporter) -> anyhow::Result<Host> {
-    let options = HostOptions {
+    Ok(Host::new(host_options(reporter)?)?)
+}
+
+/// How hosts are set up that this command runs.
+///
+/// # Errors
+///
+/// If it is not known where this program is.
+pub(crate) fn host_options(reporter: &Reporter) -> anyhow::Result<HostOptions> {
+    Ok(HostOptions {
         cache_dir: cache_dir(),
         grace: GRACE,
         progress: reporter.callback(),
@@ -42,8 +51,7 @@ pub(crate) fn host(reporter: &Reporter) -> anyhow::Result<Host> {
             program: std::env::current_exe().context("the path of `withe` is not known")?,
             args: vec!["worker".into()],
         }),
-    };
-    Ok(Host::new(options)?)
+    })
 }
 
 /// Where compiled components are kept: `WITHE_CACHE_DIR` (set to nothing: nowhere), else the user's

@@ -89,6 +89,7 @@ fn component(name: String, path: &Path) -> Component {
         limits: Limits::default(),
         grants: Grants::default(),
         reuse: None,
+        process: None,
     }
 }
 

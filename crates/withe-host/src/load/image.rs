@@ -8,8 +8,8 @@ use withe_linker::input::{Component, ComponentKind, Image, NamedConfig, Part, Sp
 use withe_linker::{Code, Diagnostic, Diagnostics, Span};
 
 use super::artifact::{Artifact, ArtifactError};
-use super::codes;
 use super::registry::{Known, Registry};
+use super::{Supplied, codes};
 
 /// Reads the images of one application.
 pub(super) struct Images<'a> {
@@ -17,6 +17,8 @@ pub(super) struct Images<'a> {
     pub(super) folder: &'a Path,
     /// The providers there are.
     pub(super) registry: &'a Registry,
+    /// The bytes of components, if they were read elsewhere.
+    pub(super) supplied: Option<&'a Supplied>,
     /// What was wrong so far.
     pub(super) diagnostics: &'a mut Diagnostics,
     /// Every file that was read, or would have been had it been there.
@@ -40,7 +42,16 @@ impl Images<'_> {
         let registry = self.registry;
         let name = component.name.value.clone();
         let span = component.image.span;
+        let supplied = self.supplied.and_then(|supplied| supplied.get(&name));
         let resolved = match &component.image.value {
+            Image::File(_) | Image::Compose(_) if self.supplied.is_some() => Some(match supplied {
+                Some(bytes) => self.supplied(component, bytes),
+                None => Err(Refusal {
+                    code: codes::NOT_WASM,
+                    why: "its bytes are not in the lattice".into(),
+                    help: Some("put the application again with `withe up`".into()),
+                }),
+            }),
             Image::File(path) => self
                 .read(&name, path, span)
                 .map(|found| as_component(component, found)),
@@ -74,6 +85,12 @@ impl Images<'_> {
         };
         let resolved = resolved.and_then(|result| self.keep(&name, span, result));
         resolved.unwrap_or((Part::Unavailable, None))
+    }
+
+    /// What was read elsewhere and is given here.
+    fn supplied(&self, component: &Component, bytes: &[u8]) -> Result<Resolved, Refusal> {
+        let path = Path::new(&component.name.value);
+        as_component(component, Artifact::from_bytes(path, bytes.to_vec())?)
     }
 
     /// Reads the component in the file `path`.

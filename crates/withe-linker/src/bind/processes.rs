@@ -38,7 +38,10 @@ impl Processes {
     pub(super) fn of(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> Self {
         let brings = brings(resolved, bound);
         let contents = |roots| Contents::grown_from(roots, &brings);
-        let host = (Process::Host, contents(reached_from_outside(resolved)));
+        let host = (
+            Process::Host,
+            contents(reached_from_outside(resolved, bound)),
+        );
         let workers = served(resolved, bound)
             .into_iter()
             .map(|part| (Process::Worker(part), contents(BTreeSet::from([part]))));
@@ -126,15 +129,21 @@ impl Contents {
 }
 
 /// The components that something outside calls: a provider, another host, or whoever starts them.
-fn reached_from_outside(resolved: &Resolved<'_>) -> BTreeSet<PartId> {
+fn reached_from_outside(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> BTreeSet<PartId> {
     let parts = &resolved.parts;
     let called = parts.inputs.called.iter().filter_map(|n| parts.find(n));
     let by_providers = (resolved.links.iter())
         .filter(|link| parts.is_provider(link.source) || !is_here(resolved, link.source))
         .map(|link| link.target);
+    // The host calls itself over these, as another host would.
+    let by_wire = resolved.links.iter().zip(bound).filter(|(_, bound)| {
+        let binding = bound.as_ref().map(|b| b.binding);
+        matches!(binding, Some(Binding::Tcp | Binding::Nats))
+    });
     let served = parts.inputs.placement.served.iter();
     called
         .chain(by_providers)
+        .chain(by_wire.map(|(link, _)| link.target))
         .chain(served.filter_map(|n| parts.find(n)))
         .filter(|part| !parts.is_provider(*part) && is_here(resolved, *part))
         .collect()

@@ -65,11 +65,12 @@ fn homes(
     for i in shared_links(target, resolved, settings) {
         match bound[i].as_ref().map(|b| b.binding) {
             Some(Binding::Local) => homes.extend(processes.of_part(resolved.links[i].source)),
-            // An instance on another host is that replica's, and so another one.
-            Some(Binding::Unix | Binding::Tcp | Binding::Nats)
-                if super::is_here(resolved, target) =>
-            {
+            Some(Binding::Unix) => {
                 homes.insert(Process::Worker(target));
+            }
+            // An instance on another host is that replica's, and so another one.
+            Some(Binding::Tcp | Binding::Nats) if super::is_here(resolved, target) => {
+                homes.insert(Process::Host);
             }
             Some(_) | None => {}
         }

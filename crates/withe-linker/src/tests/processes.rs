@@ -100,7 +100,9 @@ fn check(plan: &Plan) {
                 );
                 continue;
             }
-            Binding::Unix | Binding::Tcp | Binding::Nats => BTreeSet::from([worker(target)]),
+            Binding::Unix => BTreeSet::from([worker(target)]),
+            // Its targets are on this host, which calls itself.
+            Binding::Tcp | Binding::Nats => BTreeSet::from([0]),
             Binding::Host => {
                 assert!(from.is_empty() || from.contains(&0), "{source} to {target}");
                 continue;

@@ -41,7 +41,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use withe_rpc::{BoxFuture, CallContext, CallError, LinkFunction, Payload, Session};
+use withe_rpc::{BoxFuture, CallContext, CallError, LinkFunction, Payload, RouteSession, Session};
 
 pub use client::{IncomingOver, call};
 pub use server::{serve, serve_outgoing};
@@ -85,5 +85,16 @@ impl Carrier for Session {
         context: CallContext,
     ) -> BoxFuture<'_, Result<Payload, CallError>> {
         Box::pin(Session::call(self, function, params, context))
+    }
+}
+
+impl Carrier for RouteSession {
+    fn call(
+        &self,
+        function: usize,
+        params: Payload,
+        context: CallContext,
+    ) -> BoxFuture<'_, Result<Payload, CallError>> {
+        Box::pin(RouteSession::call(self, function, params, context))
     }
 }

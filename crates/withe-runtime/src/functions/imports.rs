@@ -295,9 +295,7 @@ impl Definer<'_> {
                 })
             }
             LinkTarget::Remote {
-                link: remote,
-                functions,
-                ..
+                route, functions, ..
             } => {
                 // A function of the world is an import itself.
                 let function = match &spec.interface {
@@ -314,7 +312,7 @@ impl Definer<'_> {
                         )
                     })?;
                 Ok(Via::Remote {
-                    remote: remote.clone(),
+                    remote: route.clone(),
                     slot: self.slot(spec.member, link),
                     function: index,
                 })
@@ -333,10 +331,8 @@ impl Definer<'_> {
                 provider: provider.clone(),
                 link: *link,
             },
-            LinkTarget::Remote {
-                link: remote, drop, ..
-            } => ResourceDrop::Remote {
-                remote: remote.clone(),
+            LinkTarget::Remote { route, drop, .. } => ResourceDrop::Remote {
+                remote: route.clone(),
                 slot: self.slot(spec.member, link),
                 link: link.clone(),
                 function: *drop,

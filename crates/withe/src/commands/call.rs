@@ -124,6 +124,7 @@ fn load(
         host: withe_host::host_interfaces(),
         called: args.component.iter().cloned().collect(),
         defaults: args.defaults.into(),
+        ..LoadOptions::default()
     };
     let file = args.file.display();
     if is_component(&args.file) {

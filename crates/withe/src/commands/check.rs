@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use withe_host::load::Loaded;
 
+use withe_linker::input::Surroundings;
+
 use super::link_args::LinkArgs;
 use super::load_application;
 use crate::Outcome;
@@ -34,7 +36,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(loaded) = load_application(&args.manifest, args.defaults, terminal)? else {
+    let Some(loaded) = load_application(
+        &args.manifest,
+        args.defaults,
+        Surroundings::Unknown,
+        terminal,
+    )?
+    else {
         return Ok(Outcome::Problems);
     };
     if args.json {

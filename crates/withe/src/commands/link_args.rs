@@ -24,17 +24,19 @@ impl From<LinkArgs> for LinkDefaults {
     }
 }
 
-/// The bindings there are between components of one machine.
+/// The bindings there are between components.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum BindingArg {
+pub(crate) enum BindingArg {
     Auto,
     Fused,
     Local,
     Unix,
+    Tcp,
+    Nats,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum ScopeArg {
+pub(crate) enum ScopeArg {
     Caller,
     Call,
     Shared,
@@ -47,6 +49,8 @@ impl From<BindingArg> for BindingChoice {
             BindingArg::Fused => Self::Fused,
             BindingArg::Local => Self::Local,
             BindingArg::Unix => Self::Unix,
+            BindingArg::Tcp => Self::Tcp,
+            BindingArg::Nats => Self::Nats,
         }
     }
 }

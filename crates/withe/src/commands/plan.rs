@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use withe_linker::input::{ComponentKind, Scope};
+use withe_linker::input::{ComponentKind, Scope, Surroundings};
 use withe_linker::plan::{Binding, Plan, PlannedInterface, PlannedLink};
 
 use super::link_args::LinkArgs;
@@ -39,7 +39,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(loaded) = load_application(&args.manifest, args.defaults, terminal)? else {
+    let Some(loaded) = load_application(
+        &args.manifest,
+        args.defaults,
+        Surroundings::Unknown,
+        terminal,
+    )?
+    else {
         return Ok(Outcome::Problems);
     };
     let consequence = Some("there is no plan");
@@ -141,6 +147,18 @@ fn packages(imports: &[String]) -> String {
     packages.into_iter().collect::<Vec<_>>().join(", ")
 }
 
+/// A binding as manifests name it.
+pub(crate) fn binding_name(binding: Binding) -> &'static str {
+    match binding {
+        Binding::Fused => "fused",
+        Binding::Local => "local",
+        Binding::Host => "host",
+        Binding::Unix => "unix",
+        Binding::Tcp => "tcp",
+        Binding::Nats => "nats",
+    }
+}
+
 /// One row for each interface of a link; what is the same in all of them only in the first.
 fn rows(plan: &Plan, link: &PlannedLink) -> Vec<[String; 7]> {
     let is_provider = |name: &str| {
@@ -154,14 +172,7 @@ fn rows(plan: &Plan, link: &PlannedLink) -> Vec<[String; 7]> {
         Scope::Call => "call",
         Scope::Shared => "shared",
     };
-    let binding = match link.binding {
-        Binding::Fused => "fused",
-        Binding::Local => "local",
-        Binding::Host => "host",
-        Binding::Unix => "unix",
-        Binding::Tcp => "tcp",
-        Binding::Nats => "nats",
-    };
+    let binding = binding_name(link.binding);
     let row = |first: bool, interface: String| {
         let once = |text: &str| {
             if first {

@@ -1,35 +1,47 @@
-//! `withe up`: runs an application until it is told to stop.
+//! `withe up`: runs an application until it is told to stop, or on a lattice.
 
 mod watch;
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use withe_host::Running;
-use withe_host::load::{Loaded, Registry};
+use anyhow::{anyhow, bail};
+use withe_host::load::Loaded;
+use withe_host::node::records::RunningApp;
+use withe_host::node::{Node, NodeOptions, desired};
+use withe_lattice::{Embedded, SharedLattice, embedded};
+use withe_linker::input::Surroundings;
 
+use super::lattice_args::{LatticeArgs, socket};
 use super::link_args::LinkArgs;
 use super::load_application;
+use super::settle::settle;
 use crate::Outcome;
 use crate::interrupt::Interrupts;
 use crate::progress::Reporter;
 use crate::providers;
 use crate::render::diagnostics;
 use crate::render::units::duration;
-use crate::running::{GRACE, block_on, host};
+use crate::running::{GRACE, block_on, host_options};
 use crate::terminal::Terminal;
 use watch::Watch;
 
 const EXAMPLES: &str = "\
 Examples:
   withe up shop.yaml
-  withe up shop.yaml --watch     reload when the manifest or a component changes
+  withe up shop.yaml --watch                          reload when the manifest or a component changes
+  withe up shop.yaml --lattice nats://10.0.0.1:4222   run it on the hosts that meet there
   WITHE_CACHE_DIR=/var/cache/withe withe up shop.yaml";
 
-/// Run an application until Ctrl-C.
+/// Run an application: here until Ctrl-C, or on the hosts of a lattice.
 ///
 /// Checks it as `withe check` does, compiles what is not in the cache, starts its providers, and
 /// prints where it can be reached. Ctrl-C lets requests under way finish; a second one ends it at
 /// once. With errors, nothing is started.
+///
+/// With `--lattice` the hosts there run it, in the place of what they run under its name, and the command
+/// ends when they do; `withe down` ends it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -40,12 +52,22 @@ pub(crate) struct Args {
     defaults: LinkArgs,
     /// Reload the application when its manifest or one of its components changes. What is wrong with
     /// a change is reported, and what runs goes on.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "lattice")]
     watch: bool,
+    #[command(flatten)]
+    lattice: LatticeArgs,
+    /// How long to wait until all hosts of the lattice run it, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    wait: u64,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(loaded) = load_application(&args.manifest, args.defaults, terminal)? else {
+    let surroundings = match args.lattice.lattice {
+        Some(_) => Surroundings::Lattice,
+        None => Surroundings::Alone,
+    };
+    let loaded = load_application(&args.manifest, args.defaults, surroundings, terminal)?;
+    let Some(loaded) = loaded else {
         return Ok(Outcome::Problems);
     };
     let consequence = Some("nothing was started");
@@ -54,11 +76,28 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     if loaded.plan.is_none() {
         return Ok(Outcome::Problems);
     }
-    block_on(serve(args, loaded, terminal))
+    match args.lattice.lattice {
+        Some(_) => block_on(deploy(args, loaded, terminal)),
+        None => block_on(serve(args, loaded, terminal)),
+    }
 }
 
+/// Has the hosts of a lattice run it.
+async fn deploy(args: &Args, loaded: Loaded, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let lattice = args.lattice.connect().await?;
+    let revision = desired::put_application(&*lattice, &loaded).await?;
+    let name = name(&loaded);
+    let wait = Duration::from_secs(args.wait);
+    let settled = settle(&*lattice, name, revision, wait).await?;
+    terminal.say(&format!("`{name}` runs on {}\n", settled.hosts.join(", ")));
+    for url in settled.endpoints {
+        terminal.say(&format!("reached at {url}\n"));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Runs it here.
 async fn serve(args: &Args, loaded: Loaded, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let registry = providers::registry()?;
     let mut interrupts = Interrupts::new()?;
     // Before the start: what changes meanwhile must not be missed.
     let mut watch = args.watch.then(Watch::new).transpose()?;
@@ -66,26 +105,49 @@ async fn serve(args: &Args, loaded: Loaded, terminal: &Terminal) -> anyhow::Resu
         watch.set(&loaded.files)?;
     }
     let reporter = Reporter::new(*terminal);
-    let host = host(&reporter)?;
+    let embedded = Embedded::in_memory(&args.lattice.lattice_name)?;
+    let lattice: SharedLattice = Arc::new(embedded.clone());
+    let options = NodeOptions {
+        name: super::host::machine_name(),
+        labels: Default::default(),
+        listen: None,
+        advertise: Vec::new(),
+        host: host_options(&reporter)?,
+    };
+    let node = Node::join(lattice.clone(), providers::registry()?, options).await?;
+    let mut running = Application {
+        node,
+        lattice,
+        loaded,
+    };
     let started = tokio::select! {
-        started = host.start(&loaded, &registry) => started,
+        started = running.put() => started,
         () = interrupts.next() => {
             reporter.finish();
+            running.node.leave().await;
             terminal.say("interrupted before it was started\n");
             return Ok(Outcome::Problems);
         }
     };
     reporter.finish();
-    let mut running = Application {
-        running: started?,
-        loaded,
+    if let Err(error) = started {
+        running.node.leave().await;
+        return Err(error);
+    }
+    // Other commands find it by its socket; that it has none is no reason not to run.
+    let _socket = match serve_socket(embedded, running.name()).await {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::warn!("other commands cannot reach this host: {error:#}");
+            None
+        }
     };
     terminal.say(&format!("`{}` runs; Ctrl-C stops it\n", running.name()));
     loop {
         tokio::select! {
             () = interrupts.next() => break,
             () = changed(&mut watch) => {
-                running.reload(args, &registry, terminal).await?;
+                running.reload(args, terminal).await?;
                 reporter.finish();
                 if let Some(watch) = &mut watch {
                     watch.set(&running.loaded.files)?;
@@ -98,34 +160,49 @@ async fn serve(args: &Args, loaded: Loaded, terminal: &Terminal) -> anyhow::Resu
         duration(GRACE)
     ));
     tokio::select! {
-        () = running.running.shutdown() => Ok(Outcome::Done),
+        () = running.node.leave() => Ok(Outcome::Done),
         () = interrupts.next() => Ok(Outcome::Problems),
     }
 }
 
+async fn serve_socket(lattice: Embedded, name: &str) -> anyhow::Result<embedded::Serving> {
+    Ok(embedded::serve(lattice, socket(name)?).await?)
+}
+
+fn name(loaded: &Loaded) -> &str {
+    loaded.plan.as_ref().map_or("", |plan| &plan.application)
+}
+
 /// What runs, and what it was made from.
 struct Application {
-    running: Running,
+    node: Node,
+    lattice: SharedLattice,
     loaded: Loaded,
 }
 
 impl Application {
     fn name(&self) -> &str {
-        self.loaded
-            .plan
-            .as_ref()
-            .map_or("", |plan| &plan.application)
+        name(&self.loaded)
+    }
+
+    /// Has the host run what was loaded.
+    async fn put(&self) -> anyhow::Result<()> {
+        let revision = desired::put_application(&*self.lattice, &self.loaded).await?;
+        match self.node.settled(self.name(), revision).await {
+            Some(RunningApp {
+                failure: Some(why), ..
+            }) => bail!(why),
+            Some(_) => Ok(()),
+            None => Err(anyhow!("this host runs no part of `{}`", self.name())),
+        }
     }
 
     /// Puts what the files say now in the place of what runs. If something is wrong with it, that is
     /// said, and what runs goes on.
-    async fn reload(
-        &mut self,
-        args: &Args,
-        registry: &Registry,
-        terminal: &Terminal,
-    ) -> anyhow::Result<()> {
-        let Some(loaded) = load_application(&args.manifest, args.defaults, terminal)? else {
+    async fn reload(&mut self, args: &Args, terminal: &Terminal) -> anyhow::Result<()> {
+        let surroundings = Surroundings::Alone;
+        let loaded = load_application(&args.manifest, args.defaults, surroundings, terminal)?;
+        let Some(loaded) = loaded else {
             return Ok(());
         };
         let consequence = Some("what runs goes on as it was");
@@ -141,12 +218,14 @@ impl Application {
             self.loaded.files = loaded.files;
             return Ok(());
         }
-        match self.running.replace(&loaded, registry).await {
-            Ok(()) => {
-                terminal.say(&format!("`{}` reloaded\n", self.name()));
-                self.loaded = loaded;
+        let before = std::mem::replace(&mut self.loaded, loaded);
+        match self.put().await {
+            Ok(()) => terminal.say(&format!("`{}` reloaded\n", self.name())),
+            Err(error) => {
+                terminal.say(&diagnostics::failure(terminal, &error));
+                let files = std::mem::replace(&mut self.loaded, before).files;
+                self.loaded.files = files;
             }
-            Err(error) => terminal.say(&diagnostics::failure(terminal, &error.into())),
         }
         Ok(())
     }

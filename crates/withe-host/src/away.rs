@@ -1,0 +1,130 @@
+//! Links that leave the host, as what carries out a plan sees them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use withe_linker::plan::{Plan, PlannedLink};
+use withe_provider::{
+    Body, HttpError, IncomingHandler, Link, LinkId, OutgoingHandler, Provider, ProviderError,
+    RequestOptions, http_wire,
+};
+use withe_rpc::{LinkRequest, Route};
+use withe_wit::InterfaceName;
+
+use crate::parts::Parts;
+use crate::request::{is_provider, leaves_host, request};
+use crate::serve::ping_request;
+use crate::units::LinkEnd;
+
+/// The longest that a request of a component to the world may take that another host sends for it; what the
+/// component asked for is within it.
+const OUTGOING: Duration = Duration::from_secs(600);
+
+/// The ways to other hosts.
+pub(crate) trait Away: Send + Sync {
+    /// The way of a link; `None` if there is none at all.
+    fn route(&self, request: LinkRequest, link: &PlannedLink) -> Option<Arc<Route>>;
+}
+
+/// The links from components here to what runs on other hosts, by their places in the plan.
+pub(crate) fn ends(plan: &Plan, parts: &Parts, away: &dyn Away) -> HashMap<usize, LinkEnd> {
+    let links = plan.links.iter().enumerate();
+    let leaving = links.filter(|(_, link)| leaves_host(link) && !is_provider(plan, &link.source));
+    let end = |(place, link): (usize, &PlannedLink)| {
+        if link.interfaces.iter().any(|i| sends_http(&i.interface)) {
+            let route = away.route(http_request(plan, link), link)?;
+            let provider: Arc<dyn Provider> = Arc::new(HttpOver(route));
+            return Some((
+                place,
+                LinkEnd::Provider {
+                    provider,
+                    link: LinkId(0),
+                },
+            ));
+        }
+        let route = away.route(request(plan, parts, link), link)?;
+        let end = LinkEnd::Remote {
+            route,
+            to_unit: !is_provider(plan, &link.target),
+            ping: away.route(ping_request(plan, link), link)?,
+        };
+        Some((place, end))
+    };
+    leaving.filter_map(end).collect()
+}
+
+/// What a provider here calls of a component that runs on other hosts.
+pub(crate) fn handler(
+    plan: &Plan,
+    link: &PlannedLink,
+    away: &dyn Away,
+) -> Option<Arc<dyn IncomingHandler>> {
+    let route = away.route(http_request(plan, link), link)?;
+    Some(Arc::new(HttpOver(route)))
+}
+
+/// Asks for a link that carries HTTP.
+fn http_request(plan: &Plan, link: &PlannedLink) -> LinkRequest {
+    LinkRequest {
+        lattice: String::new(),
+        application: plan.application.clone(),
+        importer: link.source.clone(),
+        name: link.name.clone(),
+        target: link.target.clone(),
+        functions: http_wire::functions(),
+    }
+}
+
+/// Whether an interface is one through which components send HTTP requests.
+fn sends_http(interface: &str) -> bool {
+    interface.parse().is_ok_and(|name: InterfaceName| {
+        name.namespace == "wasi"
+            && name.package == "http"
+            && matches!(name.interface.as_str(), "outgoing-handler" | "client")
+    })
+}
+
+/// HTTP that goes to another host. Each exchange goes where there is least to do.
+struct HttpOver(Arc<Route>);
+
+#[async_trait]
+impl IncomingHandler for HttpOver {
+    async fn handle(
+        &self,
+        request: http::Request<Body>,
+        deadline: Instant,
+    ) -> Result<http::Response<Body>, HttpError> {
+        let session = Arc::new(self.0.session());
+        http_wire::call(&session, request, RequestOptions::default(), deadline).await
+    }
+}
+
+#[async_trait]
+impl OutgoingHandler for HttpOver {
+    async fn send(
+        &self,
+        _: LinkId,
+        request: http::Request<Body>,
+        options: RequestOptions,
+    ) -> Result<http::Response<Body>, HttpError> {
+        let session = Arc::new(self.0.session());
+        http_wire::call(&session, request, options, Instant::now() + OUTGOING).await
+    }
+}
+
+#[async_trait]
+impl Provider for HttpOver {
+    async fn link_put(&self, _: Link) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    async fn link_deleted(&self, _: LinkId, _: Duration) {}
+
+    fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {
+        Some(self)
+    }
+
+    async fn shutdown(&self, _: Duration) {}
+}

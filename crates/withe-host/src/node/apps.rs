@@ -1,0 +1,365 @@
+//! One application on this host: what the deployment gives it is made to run, for ever.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+use withe_linker::input::{Elsewhere, Placement, Surroundings};
+use withe_linker::plan::{Plan, PlannedLink};
+use withe_planner::Wish;
+
+use super::Shared;
+use super::desired::{self, Desired};
+use super::events::Event;
+use super::peers::Hosts;
+use super::records::{Deployment, RunningApp, RunningLink, RunningPart};
+use crate::host::Running;
+use crate::load::Loaded;
+
+/// How long to wait before what failed is tried again: at first, and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+
+/// What the lattice says of an application.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) desired: Option<Arc<Desired>>,
+    pub(super) deployment: Option<Arc<Deployment>>,
+}
+
+impl Wanted {
+    /// Becomes `other`; false if it is the same.
+    pub(super) fn replace_if_other(&mut self, other: Self) -> bool {
+        let same = |a: &Option<Arc<Deployment>>, b: &Option<Arc<Deployment>>| a == b;
+        let revision = |wanted: &Self| wanted.desired.as_ref().map(|d| d.revision);
+        if revision(self) == revision(&other) && same(&self.deployment, &other.deployment) {
+            return false;
+        }
+        *self = other;
+        true
+    }
+}
+
+/// An application as this host has it.
+pub(super) struct Application {
+    name: String,
+    shared: Arc<Shared>,
+    running: Option<Running>,
+    loaded: Option<(u64, Arc<Loaded>)>,
+    plan: Option<Plan>,
+    /// The highest number of a deployment that was followed.
+    number: u64,
+}
+
+impl Application {
+    pub(super) fn new(name: String, shared: Arc<Shared>) -> Self {
+        Self {
+            name,
+            shared,
+            running: None,
+            loaded: None,
+            plan: None,
+            number: 0,
+        }
+    }
+
+    /// Follows what is wanted until `stop`, and then ends what runs.
+    pub(super) async fn run(
+        mut self,
+        mut wanted: watch::Receiver<Wanted>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut hosts = self.shared.peers.hosts();
+        let mut back_off = BACK_OFF.0;
+        loop {
+            let now = wanted.borrow_and_update().clone();
+            let seen = hosts.borrow_and_update().clone();
+            let followed = tokio::select! {
+                followed = self.follow(&now, &seen) => followed,
+                () = is_true(&mut stop) => break,
+            };
+            if followed && self.running.is_none() && now.desired.is_none() {
+                // Nothing is left of it; it begins anew if it is put again.
+                return;
+            }
+            let again = async {
+                if followed {
+                    std::future::pending::<()>().await;
+                }
+                sleep(back_off).await;
+            };
+            tokio::select! {
+                () = again => back_off = (2 * back_off).min(BACK_OFF.1),
+                changed = wanted.changed() => {
+                    back_off = BACK_OFF.0;
+                    if changed.is_err() {
+                        break;
+                    }
+                }
+                _ = hosts.changed() => {}
+                () = is_true(&mut stop) => break,
+            }
+        }
+        self.end().await;
+    }
+
+    /// Makes this host do what is wanted of it; false if that failed, and is to be tried again.
+    async fn follow(&mut self, wanted: &Wanted, hosts: &Hosts) -> bool {
+        let (Some(desired), Some(deployment)) = (&wanted.desired, &wanted.deployment) else {
+            self.end().await;
+            return true;
+        };
+        if deployment.number < self.number {
+            tracing::warn!(
+                application = self.name,
+                "deployment {} is older than {}, and not followed",
+                deployment.number,
+                self.number
+            );
+            return true;
+        }
+        // It says where the parts of another revision run; its own comes soon.
+        if deployment.revision != desired.revision {
+            return true;
+        }
+        self.number = deployment.number;
+        let own = &self.shared.id;
+        if !deployment
+            .hosts
+            .values()
+            .any(|hosts| hosts.contains_key(own))
+        {
+            self.end().await;
+            return true;
+        }
+        match self.carry_out(desired, deployment, hosts).await {
+            Ok(()) => true,
+            Err(why) => {
+                self.failed(desired, why);
+                false
+            }
+        }
+    }
+
+    async fn carry_out(
+        &mut self,
+        desired: &Desired,
+        deployment: &Deployment,
+        hosts: &Hosts,
+    ) -> Result<(), String> {
+        let loaded = self.load(desired).await?;
+        let placement = self.placement(&loaded, deployment, hosts).await;
+        let plan = loaded
+            .plan_for(placement)
+            .map_err(|diagnostics| text_of(&diagnostics))?;
+        let is_same = self
+            .plan
+            .as_ref()
+            .is_some_and(|current| is_same(current, &plan));
+        if !is_same || self.running.is_none() {
+            let running = match &mut self.running {
+                Some(running) => running,
+                None => self.running.insert(self.shared.host.empty()),
+            };
+            let shared = &self.shared;
+            running
+                .carry_out(&loaded, &plan, &shared.registry, &*shared.peers)
+                .await
+                .map_err(|e| e.to_string())?;
+            shared.applications.set(&self.name, running.served());
+            shared.tell(Event::Linked {
+                application: self.name.clone(),
+                number: deployment.number,
+                links: plan.links.iter().filter(|l| !l.incoming).count(),
+            });
+        }
+        let endpoints = self.running.as_ref().map(Running::endpoints);
+        let report = report(&plan, desired, deployment, endpoints.unwrap_or_default());
+        self.shared.report(&self.name, Some(report));
+        self.plan = Some(plan);
+        Ok(())
+    }
+
+    async fn load(&mut self, desired: &Desired) -> Result<Arc<Loaded>, String> {
+        if let Some((revision, loaded)) = &self.loaded
+            && *revision == desired.revision
+        {
+            return Ok(loaded.clone());
+        }
+        let shared = &self.shared;
+        let known = self.known();
+        let supplied = desired::fetch(&*shared.lattice, &desired.record, &known)
+            .await
+            .map_err(|e| e.to_string())?;
+        let host = withe_runtime::host_interfaces();
+        let (record, registry) = (desired.record.clone(), shared.registry.clone());
+        let load = move || desired::load(&record, &supplied, &registry, &host);
+        let loaded = tokio::task::spawn_blocking(load)
+            .await
+            .map_err(|e| format!("loading stopped: {e}"))?
+            .map_err(|e| e.to_string())?;
+        let loaded = Arc::new(loaded);
+        self.loaded = Some((desired.revision, loaded.clone()));
+        Ok(loaded)
+    }
+
+    /// The bytes of components that are here already, by digest.
+    fn known(&self) -> BTreeMap<String, Arc<[u8]>> {
+        let loaded = self.loaded.iter();
+        let parts = loaded.flat_map(|(_, loaded)| {
+            let parts = loaded.inputs.iter().flat_map(|inputs| &inputs.parts);
+            parts.zip(&loaded.bytes)
+        });
+        parts
+            .filter_map(|(part, bytes)| match part {
+                withe_linker::input::Part::Component { digest, .. } => {
+                    Some((digest.clone(), bytes.clone()?))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Where the parts run, as this host sees it.
+    async fn placement(
+        &self,
+        loaded: &Loaded,
+        deployment: &Deployment,
+        hosts: &Hosts,
+    ) -> Placement {
+        let shared = &self.shared;
+        let own = &shared.id;
+        let mut placement = Placement {
+            surroundings: match shared.lattice.nats() {
+                Some(_) => Surroundings::Lattice,
+                None => Surroundings::Alone,
+            },
+            ..Placement::default()
+        };
+        let Some(inputs) = &loaded.inputs else {
+            return placement;
+        };
+        for part in &inputs.application.components {
+            let name = &part.name.value;
+            let shares = deployment.hosts.get(name);
+            if let Some(share) = shares.and_then(|shares| shares.get(own)) {
+                if let Some(instances) = share.instances {
+                    placement.instances.insert(name.clone(), instances);
+                }
+                continue;
+            }
+            let ids: Vec<String> = shares.into_iter().flat_map(|s| s.keys().cloned()).collect();
+            let name_of = |id: &String| hosts.get(id).map_or(id.clone(), |host| host.name.clone());
+            let elsewhere = Elsewhere {
+                hosts: ids.iter().map(name_of).collect(),
+                direct: shared.peers.are_direct(&ids).await,
+                same_machine: shared.peers.are_on_this_machine(&ids),
+            };
+            placement.elsewhere.insert(name.clone(), elsewhere);
+        }
+        let links = Wish::of(&inputs.application).link_names();
+        placement.served = withe_planner::served(&deployment.hosts, &links, own);
+        placement
+    }
+
+    fn failed(&self, desired: &Desired, why: String) {
+        tracing::error!(application = self.name, "{why}");
+        let mut report = self.shared.reported(&self.name).unwrap_or_default();
+        if report.failure.as_ref() != Some(&why) {
+            self.shared.tell(Event::Failed {
+                application: self.name.clone(),
+                why: why.clone(),
+            });
+        }
+        report.failure = Some(why);
+        report.number = self.number;
+        if self.running.is_none() {
+            report.revision = desired.revision;
+        }
+        self.shared.report(&self.name, Some(report));
+    }
+
+    /// Ends what runs of it here.
+    async fn end(&mut self) {
+        // Others look elsewhere before it is gone.
+        self.shared.report(&self.name, None);
+        if let Some(running) = self.running.take() {
+            self.shared.settle().await;
+            self.shared.applications.set(&self.name, None);
+            running.shutdown().await;
+            self.shared.tell(Event::Stopped {
+                application: self.name.clone(),
+            });
+        }
+        self.plan = None;
+    }
+}
+
+/// Whether two plans make the same of an application; they may give other reasons.
+fn is_same(one: &Plan, other: &Plan) -> bool {
+    let without_reasons = |plan: &Plan| {
+        let mut plan = plan.clone();
+        plan.links.iter_mut().for_each(|link| link.why.clear());
+        plan
+    };
+    without_reasons(one) == without_reasons(other)
+}
+
+fn text_of(diagnostics: &withe_linker::Diagnostics) -> String {
+    let errors = (diagnostics.0.iter()).filter(|d| d.severity == withe_linker::Severity::Error);
+    let texts: Vec<_> = errors
+        .map(|d| format!("{}: {}", d.code.0, d.message))
+        .collect();
+    texts.join("; ")
+}
+
+fn report(
+    plan: &Plan,
+    desired: &Desired,
+    deployment: &Deployment,
+    endpoints: Vec<String>,
+) -> RunningApp {
+    let here = plan.components.iter().filter(|part| !part.elsewhere);
+    let parts = here.map(|part| RunningPart {
+        name: part.name.clone(),
+        id: part.id.clone(),
+        kind: match part.kind {
+            withe_linker::input::ComponentKind::Component => "component".into(),
+            withe_linker::input::ComponentKind::Provider => "provider".into(),
+        },
+        digest: part.digest.clone(),
+        instances: part.instances,
+    });
+    let link = |link: &PlannedLink| RunningLink {
+        source: link.source.clone(),
+        target: link.target.clone(),
+        name: link.name.clone(),
+        interfaces: link
+            .interfaces
+            .iter()
+            .map(|i| i.interface.clone())
+            .collect(),
+        binding: link.binding,
+        why: link.why.clone(),
+    };
+    RunningApp {
+        number: deployment.number,
+        revision: desired.revision,
+        parts: parts.collect(),
+        links: plan
+            .links
+            .iter()
+            .filter(|l| !l.incoming)
+            .map(link)
+            .collect(),
+        endpoints,
+        failure: None,
+    }
+}
+
+/// Waits until it is, or nobody can say so any more.
+pub(super) async fn is_true(value: &mut watch::Receiver<bool>) {
+    // What it returns holds a lock.
+    drop(value.wait_for(|value| *value).await);
+}

@@ -1,0 +1,183 @@
+//! Deciding where the parts of all applications run. Every host can; the one that holds the lease does.
+//!
+//! It looks at what is desired and what hosts report, and writes what follows from that, again and again:
+//! whoever takes over has all it needs in the lattice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{interval, timeout};
+use withe_lattice::{Expect, LEASE, LatticeError};
+use withe_planner::{HostView, Wish, place, transition};
+
+use super::Shared;
+use super::desired::Desired;
+use super::events::Event;
+use super::peers::Hosts;
+use super::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
+use super::table::Table;
+
+/// How long what changes is waited for to come to rest.
+const REST: Duration = Duration::from_millis(20);
+
+/// Tries to become the controller, and is it as long as the lease can be renewed.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut table: watch::Receiver<Arc<Table>>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut hosts = shared.peers.hosts();
+    let mut ticks = interval(LEASE / 3);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut lease: Option<u64> = None;
+    let mut controller = Controller {
+        shared: shared.clone(),
+        decided: BTreeMap::new(),
+    };
+    loop {
+        tokio::select! {
+            () = super::apps::is_true(&mut stop) => break,
+            _ = ticks.tick() => {
+                let renewed = hold(&shared, lease).await;
+                if renewed.is_some() && lease.is_none() {
+                    controller.decided.clear();
+                    shared.tell(Event::Controls);
+                }
+                lease = renewed;
+            }
+            changed = table.changed() => if changed.is_err() { break },
+            changed = hosts.changed() => if changed.is_err() { break },
+        }
+        if lease.is_none() || !shared.lattice.is_connected() {
+            continue;
+        }
+        // Several changes mostly come together.
+        tokio::time::sleep(REST).await;
+        let (table, hosts) = (
+            table.borrow_and_update().clone(),
+            hosts.borrow_and_update().clone(),
+        );
+        if let Err(error) = controller.decide(&table, &hosts).await {
+            tracing::warn!("the lattice does not take what was decided: {error}");
+        }
+    }
+    if lease.is_some() {
+        // Another one need not wait until it runs out; if this fails, it does.
+        _ = timeout(LEASE, shared.lattice.delete_lease(CONTROLLER)).await;
+    }
+}
+
+/// Takes or renews the lease; its revision, if it is this host's.
+async fn hold(shared: &Shared, lease: Option<u64>) -> Option<u64> {
+    let expect = lease.map_or(Expect::Absent, Expect::Revision);
+    let value = shared.id.clone().into();
+    match shared.lattice.put_lease(CONTROLLER, value, expect).await {
+        Ok(revision) => Some(revision),
+        Err(LatticeError::Conflict { .. }) => None,
+        Err(error) => {
+            tracing::debug!("the controller's lease: {error}");
+            None
+        }
+    }
+}
+
+struct Controller {
+    shared: Arc<Shared>,
+    /// What was written last, which may not have come back yet.
+    decided: BTreeMap<String, Deployment>,
+}
+
+impl Controller {
+    async fn decide(&mut self, table: &Table, hosts: &Hosts) -> Result<(), LatticeError> {
+        // Before anything is known of the hosts nothing can be said.
+        if !table.synced || !hosts.contains_key(&self.shared.id) {
+            return Ok(());
+        }
+        for (name, deployment) in &table.deployments {
+            if !table.desired.contains_key(name) {
+                let expect = Expect::Revision(deployment.1);
+                self.shared
+                    .lattice
+                    .delete(&key(DEPLOYMENTS, name), expect)
+                    .await?;
+                self.decided.remove(name);
+            }
+        }
+        for (name, desired) in &table.desired {
+            let known = table.deployments.get(name);
+            let current = match (self.decided.get(name), known) {
+                (Some(decided), Some((known, _))) if known.number >= decided.number => {
+                    Some(&**known)
+                }
+                (Some(decided), _) => Some(decided),
+                (None, known) => known.map(|(known, _)| &**known),
+            };
+            let next = deployment(desired, current, hosts);
+            if current.is_some_and(|current| is_same(current, &next)) {
+                continue;
+            }
+            let expect = known.map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
+            let key = key(DEPLOYMENTS, name);
+            match self.shared.lattice.put(&key, write(&next), expect).await {
+                Ok(_) => {
+                    self.shared.tell(Event::Deployed {
+                        application: name.clone(),
+                        number: next.number,
+                        unplaced: next.unplaced.clone(),
+                    });
+                    self.decided.insert(name.clone(), next);
+                }
+                // What was written before is on its way back here; then it is decided again.
+                Err(LatticeError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_same(one: &Deployment, other: &Deployment) -> bool {
+    (one.revision, &one.hosts, &one.unplaced) == (other.revision, &other.hosts, &other.unplaced)
+}
+
+/// What follows for one application.
+fn deployment(desired: &Desired, current: Option<&Deployment>, hosts: &Hosts) -> Deployment {
+    let name = &desired.record.name;
+    let mut application = withe_manifest::parse(&desired.record.manifest).application;
+    let mut unplaced = Vec::new();
+    if let Some(application) = &mut application {
+        for change in &desired.record.changes {
+            if let Err(error) = change.apply(application) {
+                unplaced.push(error.to_string());
+            }
+        }
+    }
+    let wish = application.as_ref().map(Wish::of).unwrap_or_default();
+    let views: Vec<HostView> = hosts
+        .values()
+        .map(|host| HostView {
+            id: host.id.clone(),
+            labels: host.labels.clone(),
+            load: (host.apps.iter())
+                .filter(|(other, _)| *other != name)
+                .map(|(_, app)| app.parts.len())
+                .sum(),
+        })
+        .collect();
+    let none = withe_planner::Assignment::new();
+    let before = current.map_or(&none, |current| &current.hosts);
+    let placed = place(&wish, &views, before);
+    let alive: BTreeSet<String> = hosts.keys().cloned().collect();
+    let is_ready =
+        |part: &str, host: &str| hosts.get(host).is_some_and(|host| host.runs(name, part));
+    let unplaced_parts = placed.unplaced.iter();
+    unplaced.extend(unplaced_parts.map(|u| format!("`{}`: {}", u.part, u.why)));
+    Deployment {
+        number: current.map_or(1, |current| current.number + 1),
+        revision: desired.revision,
+        hosts: transition(before, &placed.assignment, &alive, is_ready),
+        unplaced,
+    }
+}

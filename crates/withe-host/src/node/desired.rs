@@ -1,0 +1,250 @@
+//! What is desired of a lattice: applications, put and changed by whoever may.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use withe_lattice::{Entry, Expect, Lattice, LatticeError};
+use withe_linker::input::{LinkDefaults, Part};
+use withe_wit::InterfaceName;
+
+use super::links::{ChangeError, LinkChange};
+use super::records::{
+    APPS, AppRecord, DEPLOYMENTS, Deployment, HOSTS, HostRecord, key, read, write,
+};
+use crate::load::{LoadOptions, Loaded, Registry, SourceText, Supplied, load_supplied};
+
+/// An application in the lattice.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// What is desired.
+    pub record: AppRecord,
+    /// The entry's revision.
+    pub revision: u64,
+}
+
+/// Why an application in the lattice cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The lattice failed.
+    #[error(transparent)]
+    Lattice(#[from] LatticeError),
+    /// The bytes of a component are not there.
+    #[error(
+        "the bytes of `{component}` (`{digest}`) are not in the lattice; put the application again"
+    )]
+    NoBytes {
+        /// The component.
+        component: String,
+        /// Its digest.
+        digest: String,
+    },
+    /// A change of its links cannot be made.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// Puts an application that was loaded without errors in the lattice, in the place of one of the same name;
+/// returns its revision. Changes of the links of that one are forgotten.
+///
+/// # Errors
+///
+/// Those of the lattice.
+pub async fn put_application(lattice: &dyn Lattice, loaded: &Loaded) -> Result<u64, LatticeError> {
+    let Some(inputs) = &loaded.inputs else {
+        return Err(LatticeError::Invalid("the application has errors".into()));
+    };
+    let mut images = BTreeMap::new();
+    let parts = inputs.application.components.iter().zip(&inputs.parts);
+    for ((component, part), bytes) in parts.zip(&loaded.bytes) {
+        if let (Part::Component { digest, .. }, Some(bytes)) = (part, bytes) {
+            lattice
+                .put_blob(digest, Bytes::from_owner(bytes.clone()))
+                .await?;
+            images.insert(component.name.value.clone(), digest.clone());
+        }
+    }
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let folder = match loaded.folder.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => loaded.folder.clone(),
+    };
+    let record = AppRecord {
+        name: inputs.application.name.value.clone(),
+        manifest: loaded.source.text.clone(),
+        file: loaded.source.path.display().to_string(),
+        folder: absolute(&folder).display().to_string(),
+        images,
+        binding: inputs.defaults.binding,
+        scope: inputs.defaults.scope,
+        changes: Vec::new(),
+    };
+    lattice
+        .put(&key(APPS, &record.name), write(&record), Expect::Any)
+        .await
+}
+
+/// Removes an application; false if there is none of this name.
+///
+/// # Errors
+///
+/// Those of the lattice.
+pub async fn delete_application(lattice: &dyn Lattice, name: &str) -> Result<bool, LatticeError> {
+    let Some(desired) = application(lattice, name).await? else {
+        return Ok(false);
+    };
+    lattice.delete(&key(APPS, name), Expect::Any).await?;
+    let others = applications(lattice).await?;
+    let is_used = |digest: &String| {
+        let mut used = others.iter().flat_map(|other| other.record.images.values());
+        used.any(|other| other == digest)
+    };
+    for digest in desired.record.images.values().filter(|d| !is_used(d)) {
+        lattice.delete_blob(digest).await?;
+    }
+    Ok(true)
+}
+
+/// The application of this name.
+///
+/// # Errors
+///
+/// Those of the lattice.
+pub async fn application(
+    lattice: &dyn Lattice,
+    name: &str,
+) -> Result<Option<Desired>, LatticeError> {
+    let entry = lattice.get(&key(APPS, name)).await?;
+    Ok(entry.and_then(|entry| Desired::of(&entry)))
+}
+
+/// All applications, by name.
+///
+/// # Errors
+///
+/// Those of the lattice.
+pub async fn applications(lattice: &dyn Lattice) -> Result<Vec<Desired>, LatticeError> {
+    let entries = lattice.list(APPS).await?;
+    let mut all: Vec<_> = entries.iter().filter_map(Desired::of).collect();
+    all.sort_by(|a, b| a.record.name.cmp(&b.record.name));
+    Ok(all)
+}
+
+/// Where an application runs.
+///
+/// # Errors
+///
+/// Those of the lattice.
+pub async fn deployment(
+    lattice: &dyn Lattice,
+    name: &str,
+) -> Result<Option<Deployment>, LatticeError> {
+    let entry = lattice.get(&key(DEPLOYMENTS, name)).await?;
+    Ok(entry.and_then(|entry| read(&entry)))
+}
+
+/// All hosts, by name.
+///
+/// # Errors
+///
+/// Those of the lattice.
+pub async fn hosts(lattice: &dyn Lattice) -> Result<Vec<HostRecord>, LatticeError> {
+    let entries = lattice.leases(HOSTS).await?;
+    let mut all: Vec<HostRecord> = entries.iter().filter_map(read).collect();
+    all.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Ok(all)
+}
+
+/// Adds changes to the links of an application that is as `desired`; returns its new revision.
+///
+/// # Errors
+///
+/// [`LatticeError::Conflict`] if it was changed meanwhile.
+pub async fn change_links(
+    lattice: &dyn Lattice,
+    desired: &Desired,
+    changes: Vec<LinkChange>,
+) -> Result<u64, LatticeError> {
+    let mut record = desired.record.clone();
+    record.changes.extend(changes);
+    let expect = Expect::Revision(desired.revision);
+    lattice
+        .put(&key(APPS, &record.name), write(&record), expect)
+        .await
+}
+
+/// The bytes of an application's components. Those in `known`, by digest, are not asked for.
+///
+/// # Errors
+///
+/// Those of the lattice, or if some are not there.
+pub async fn fetch(
+    lattice: &dyn Lattice,
+    record: &AppRecord,
+    known: &BTreeMap<String, std::sync::Arc<[u8]>>,
+) -> Result<Supplied, FetchError> {
+    let mut supplied = Supplied::new();
+    for (component, digest) in &record.images {
+        let bytes = match known.get(digest) {
+            Some(bytes) => bytes.clone(),
+            None => match lattice.blob(digest).await? {
+                Some(blob) => std::sync::Arc::from(&*blob),
+                None => {
+                    let (component, digest) = (component.clone(), digest.clone());
+                    return Err(FetchError::NoBytes { component, digest });
+                }
+            },
+        };
+        supplied.insert(component.clone(), bytes);
+    }
+    Ok(supplied)
+}
+
+/// Loads an application as it is desired, with the changes of its links, for hosts that give components
+/// the interfaces `host`.
+///
+/// # Errors
+///
+/// If one of the changes cannot be made.
+pub fn load(
+    record: &AppRecord,
+    supplied: &Supplied,
+    registry: &Registry,
+    host: &[InterfaceName],
+) -> Result<Loaded, ChangeError> {
+    let options = LoadOptions {
+        host: host.to_vec(),
+        defaults: LinkDefaults {
+            binding: record.binding,
+            scope: record.scope,
+        },
+        ..LoadOptions::default()
+    };
+    let source = SourceText {
+        path: PathBuf::from(&record.file),
+        text: record.manifest.clone(),
+    };
+    let folder = Path::new(&record.folder);
+    load_supplied(
+        source,
+        folder,
+        supplied,
+        registry,
+        &options,
+        |application| {
+            record
+                .changes
+                .iter()
+                .try_for_each(|change| change.apply(application))
+        },
+    )
+}
+
+impl Desired {
+    pub(crate) fn of(entry: &Entry) -> Option<Self> {
+        Some(Self {
+            record: read(entry)?,
+            revision: entry.revision,
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! Changes of an application's links while it runs (`withe link put`, `withe link delete`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use withe_linker::input::{Application, BindingChoice, Link, NamedConfig, Scope, Spanned};
+
+/// A change of an application's links. Later ones win.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkChange {
+    /// The link is made, or put in the place of that of the same source, name and interfaces.
+    Put(LinkDeclaration),
+    /// The link is removed.
+    Delete(LinkId),
+}
+
+/// Which link of an application: its source has one link of a name for each interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkId {
+    /// The importer.
+    pub source: String,
+    /// The link's name.
+    pub name: String,
+    /// The exporter; `None` is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The namespace of its interfaces; `None` is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Their package; `None` is any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
+}
+
+/// A link as it is declared, with the fields of a manifest's link trait.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkDeclaration {
+    /// The importer.
+    pub source: String,
+    /// The exporter.
+    pub target: String,
+    /// The link's name.
+    pub name: String,
+    /// The namespace of its interfaces; inferred if not given.
+    pub namespace: Option<String>,
+    /// Their package; inferred if not given.
+    pub package: Option<String>,
+    /// The interfaces; inferred if not given.
+    pub interfaces: Option<Vec<String>>,
+    /// Configuration of the source's side.
+    pub source_config: BTreeMap<String, String>,
+    /// Configuration of the target's side.
+    pub target_config: BTreeMap<String, String>,
+    /// How it is to be bound.
+    pub binding: Option<BindingChoice>,
+    /// How long a callee's instance lives.
+    pub scope: Option<Scope>,
+    /// A call's deadline, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// Whether a call may be sent again.
+    pub idempotent: Option<bool>,
+}
+
+/// Why a change cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// The application has no part of this name.
+    #[error("`{application}` has no part `{part}`; it has {known}")]
+    NoPart {
+        /// The application.
+        application: String,
+        /// What was named.
+        part: String,
+        /// The parts that there are.
+        known: String,
+    },
+    /// There is no such link.
+    #[error("`{source_name}` has no link `{name}`{to}; `withe link list` shows those there are")]
+    NoLink {
+        /// The importer.
+        source_name: String,
+        /// The link's name.
+        name: String,
+        /// Which of those, for the message.
+        to: String,
+    },
+}
+
+impl LinkChange {
+    /// Makes the change.
+    ///
+    /// # Errors
+    ///
+    /// If the application has not what it is about.
+    pub fn apply(&self, application: &mut Application) -> Result<(), ChangeError> {
+        let find = |application: &Application, part: &str| {
+            let mut parts = application.components.iter();
+            parts
+                .position(|p| p.name.value == part)
+                .ok_or_else(|| ChangeError::NoPart {
+                    application: application.name.value.clone(),
+                    part: part.into(),
+                    known: (application.components.iter())
+                        .map(|p| format!("`{}`", p.name.value))
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                })
+        };
+        match self {
+            Self::Put(link) => {
+                let source = find(application, &link.source)?;
+                find(application, &link.target)?;
+                let links = &mut application.components[source].links;
+                links.retain(|old| !link.replaces(old));
+                links.push(link.declared());
+            }
+            Self::Delete(id) => {
+                let source = find(application, &id.source)?;
+                let links = &mut application.components[source].links;
+                let before = links.len();
+                links.retain(|link| !id.is_of(link));
+                if links.len() == before {
+                    return Err(ChangeError::NoLink {
+                        source_name: id.source.clone(),
+                        name: id.name.clone(),
+                        to: match &id.target {
+                            Some(target) => format!(" to `{target}`"),
+                            None => String::new(),
+                        },
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name_of(link: &Link) -> &str {
+    link.name.as_ref().map_or("default", |name| &name.value)
+}
+
+/// Whether two that may be left out can mean the same.
+fn overlap(one: Option<&String>, other: Option<&String>) -> bool {
+    one.is_none() || other.is_none() || one == other
+}
+
+impl LinkId {
+    fn is_of(&self, link: &Link) -> bool {
+        let value = |field: &Option<Spanned<String>>| field.as_ref().map(|f| f.value.clone());
+        name_of(link) == self.name
+            && overlap(self.target.as_ref(), Some(&link.target.value))
+            && overlap(self.namespace.as_ref(), value(&link.namespace).as_ref())
+            && overlap(self.package.as_ref(), value(&link.package).as_ref())
+    }
+}
+
+impl LinkDeclaration {
+    /// Whether it takes the place of `old`: the same source cannot have both.
+    fn replaces(&self, old: &Link) -> bool {
+        let id = LinkId {
+            source: self.source.clone(),
+            name: self.name.clone(),
+            target: None,
+            namespace: self.namespace.clone(),
+            package: self.package.clone(),
+        };
+        // Links that say nothing of their interfaces are told apart by their targets.
+        let is_known = self.package.is_some() && old.package.is_some();
+        let interfaces = match (&self.interfaces, &old.interfaces) {
+            (Some(new), Some(old)) => old.iter().any(|i| new.contains(&i.value)),
+            _ => true,
+        };
+        let same_target = old.target.value == self.target;
+        id.is_of(old) && interfaces && (is_known || same_target)
+    }
+
+    fn declared(&self) -> Link {
+        let text = |text: &Option<String>| text.clone().map(Spanned::unplaced);
+        Link {
+            span: None,
+            target: Spanned::unplaced(self.target.clone()),
+            name: Some(Spanned::unplaced(self.name.clone())),
+            namespace: text(&self.namespace),
+            package: text(&self.package),
+            interfaces: (self.interfaces.as_ref())
+                .map(|all| all.iter().cloned().map(Spanned::unplaced).collect()),
+            source_config: config(&self.source_config),
+            source_secrets: Vec::new(),
+            target_config: config(&self.target_config),
+            target_secrets: Vec::new(),
+            binding: self.binding.map(Spanned::unplaced),
+            scope: self.scope.map(Spanned::unplaced),
+            timeout: (self.timeout_ms.map(Duration::from_millis)).map(Spanned::unplaced),
+            locality: None,
+            idempotent: self.idempotent.map(Spanned::unplaced),
+        }
+    }
+}
+
+fn config(values: &BTreeMap<String, String>) -> Vec<NamedConfig> {
+    if values.is_empty() {
+        return Vec::new();
+    }
+    let values = values.iter();
+    vec![NamedConfig {
+        name: Spanned::unplaced("link".into()),
+        properties: Some(
+            values
+                .map(|(k, v)| (k.clone(), Spanned::unplaced(v.clone())))
+                .collect(),
+        ),
+    }]
+}

@@ -1,0 +1,172 @@
+//! What may be asked of a host over the lattice.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use withe_lattice::{Lattice, LatticeError, Requests};
+use withe_linker::plan::{Binding, PlannedLink};
+use withe_rpc::{CallContext, CallError, Payload};
+
+use super::Shared;
+use super::records::{HOSTS, key, write};
+use crate::away::Away as _;
+use crate::request::leaves_host;
+use crate::serve::{Served, ping_request};
+use crate::units::LinkEnd;
+
+/// The most requests that a host answers at a time.
+const AT_A_TIME: usize = 32;
+/// How often the way is measured; the shortest time is told.
+const PINGS: usize = 5;
+/// The longest that answering may take.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// A request to a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostRequest {
+    /// How long it takes to the target of a link and back, from the source's host.
+    Ping {
+        /// The application.
+        application: String,
+        /// The importer.
+        source: String,
+        /// The exporter.
+        target: String,
+        /// The link's name.
+        name: String,
+    },
+}
+
+/// Its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostAnswer {
+    /// The target answered.
+    Pong {
+        /// How the link is bound.
+        binding: Binding,
+        /// How long it took, in nanoseconds; nothing if both ends are in one process.
+        nanos: Option<u64>,
+    },
+    /// It did not, or the request could not be understood.
+    Failed(String),
+}
+
+/// Asks a host something.
+///
+/// # Errors
+///
+/// Those of the lattice.
+pub async fn ask(
+    lattice: &dyn Lattice,
+    host: &str,
+    request: &HostRequest,
+) -> Result<HostAnswer, LatticeError> {
+    let subject = key(HOSTS, host);
+    let answer = lattice
+        .request(&subject, write(request), LONGEST + Duration::from_secs(2))
+        .await?;
+    serde_json::from_slice(&answer)
+        .map_err(|e| LatticeError::Invalid(format!("the answer of `{host}` cannot be read: {e}")))
+}
+
+/// Takes what is asked of this host.
+pub(super) async fn serve(shared: &Shared) -> Result<Requests, LatticeError> {
+    shared.lattice.serve(&key(HOSTS, &shared.id)).await
+}
+
+/// Answers it.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    mut requests: Requests,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut answering = JoinSet::new();
+    loop {
+        tokio::select! {
+            request = requests.recv(), if answering.len() < AT_A_TIME => {
+                let Some(request) = request else { return };
+                let shared = shared.clone();
+                answering.spawn(async move {
+                    let answer = match serde_json::from_slice(&request.payload) {
+                        Ok(asked) => carry_out(&shared, asked).await,
+                        Err(e) => HostAnswer::Failed(format!("the request cannot be read: {e}")),
+                    };
+                    // Nobody may wait for it any more.
+                    _ = request.answer.send(write(&answer));
+                });
+            }
+            Some(_) = answering.join_next() => {}
+            () = super::apps::is_true(&mut stop) => return,
+        }
+    }
+}
+
+async fn carry_out(shared: &Shared, request: HostRequest) -> HostAnswer {
+    match request {
+        HostRequest::Ping {
+            application,
+            source,
+            target,
+            name,
+        } => {
+            let served = shared.applications.get(&application);
+            let of = |link: &&PlannedLink| {
+                link.source == source && link.target == target && link.name == name
+            };
+            let Some((served, place)) = served.and_then(|served| {
+                let mut links = served.plan.links.iter().filter(|link| !link.incoming);
+                let link = links.find(of)?;
+                let place = served.plan.links.iter().position(|l| l == link)?;
+                Some((served.clone(), place))
+            }) else {
+                return HostAnswer::Failed(format!(
+                    "this host has no link `{name}` from `{source}` to `{target}` of `{application}`"
+                ));
+            };
+            let link = &served.plan.links[place];
+            match ping(shared, &served, place).await {
+                Ok(took) => HostAnswer::Pong {
+                    binding: link.binding,
+                    nanos: took.map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
+                },
+                Err(error) => HostAnswer::Failed(error.to_string()),
+            }
+        }
+    }
+}
+
+/// How long the way of a link takes there and back; nothing if it does not leave the process.
+async fn ping(
+    shared: &Shared,
+    served: &Served,
+    place: usize,
+) -> Result<Option<Duration>, CallError> {
+    let link = &served.plan.links[place];
+    let route = match served.ends.get(&place) {
+        Some(LinkEnd::Remote { ping, .. }) => Some(ping.clone()),
+        // HTTP has a way of its own there.
+        _ if leaves_host(link) => shared.peers.route(ping_request(&served.plan, link), link),
+        _ => None,
+    };
+    let Some(route) = route else {
+        return Ok(None);
+    };
+    let session = route.session();
+    let mut took = Duration::MAX;
+    // The first one may have to connect, and asks for the link.
+    for _ in 0..PINGS {
+        let began = Instant::now();
+        let context = CallContext {
+            deadline: began + LONGEST,
+            trace: None,
+        };
+        session.call(0, Payload::default(), context).await?;
+        took = took.min(began.elapsed());
+    }
+    Ok(Some(took))
+}

@@ -1,0 +1,54 @@
+//! What is desired and decided on the lattice, as it was heard last.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use withe_lattice::Change;
+
+use super::desired::Desired;
+use super::records::{APPS, DEPLOYMENTS, Deployment, name_of, read};
+
+/// What is desired and decided, by the application's name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Table {
+    pub(super) desired: BTreeMap<String, Arc<Desired>>,
+    /// With the revisions of their entries.
+    pub(super) deployments: BTreeMap<String, (Arc<Deployment>, u64)>,
+    /// Whether all that there was has been heard.
+    pub(super) synced: bool,
+}
+
+impl Table {
+    /// Takes note of a change of an application.
+    pub(super) fn application(&mut self, change: Change) {
+        match change {
+            Change::Put(entry) => {
+                if let Some(desired) = Desired::of(&entry) {
+                    let name = desired.record.name.clone();
+                    self.desired.insert(name, Arc::new(desired));
+                }
+            }
+            Change::Gone { key } => {
+                self.desired.remove(&name_of(APPS, &key));
+            }
+            Change::Synced => {}
+        }
+    }
+
+    /// Takes note of a change of a deployment.
+    pub(super) fn deployment(&mut self, change: Change) {
+        match change {
+            Change::Put(entry) => {
+                if let Some(deployment) = read::<Deployment>(&entry) {
+                    let name = name_of(DEPLOYMENTS, &entry.key);
+                    self.deployments
+                        .insert(name, (Arc::new(deployment), entry.revision));
+                }
+            }
+            Change::Gone { key } => {
+                self.deployments.remove(&name_of(DEPLOYMENTS, &key));
+            }
+            Change::Synced => {}
+        }
+    }
+}

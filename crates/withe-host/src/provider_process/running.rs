@@ -1,0 +1,153 @@
+//! A process of a provider while it runs: what can be asked of it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use withe_provider::process::{
+    Answer, CONTROL, LinkPeer, LinkPut, Request, State, control_functions, read_answer,
+    write_request,
+};
+use withe_provider::{LinkId, ProviderError, http_wire};
+use withe_rpc::unix::UnixConnector;
+use withe_rpc::{CallContext, CallError, Client, Limits, LinkFunction, LinkRequest, Session};
+
+/// A process that can be asked.
+pub(super) struct Running {
+    /// Which of the provider's processes it is.
+    pub(super) number: u32,
+    name: String,
+    client: Arc<Client>,
+    control: Session,
+    /// Read by every call, replaced when a link changes.
+    links: ArcSwap<HashMap<LinkId, Arc<Linked>>>,
+    up: AtomicBool,
+}
+
+/// A link in the process. Nothing is sent before it is called.
+pub(super) struct Linked {
+    functions: Vec<LinkFunction>,
+    /// Of its functions. One session has all calls, as the provider has all resources of the link in one
+    /// table.
+    pub(super) calls: Session,
+    /// Of requests that the provider is to send.
+    pub(super) http: Arc<Session>,
+}
+
+impl Running {
+    /// The process that listens on `socket`.
+    pub(super) fn new(number: u32, name: &str, socket: &Path) -> Self {
+        let connect = Arc::new(UnixConnector::new(socket));
+        let client = Client::new(connect, Limits::default());
+        let control = client.link(LinkRequest {
+            target: CONTROL.into(),
+            functions: control_functions(),
+            ..LinkRequest::default()
+        });
+        Self {
+            number,
+            name: name.to_owned(),
+            control: control.session(),
+            client,
+            links: ArcSwap::default(),
+            up: AtomicBool::new(true),
+        }
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    ///
+    /// What the provider says is wrong, or why it cannot be asked.
+    pub(super) async fn ask(
+        &self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<State, ProviderError> {
+        let context = CallContext {
+            deadline,
+            trace: None,
+        };
+        let answer = self.control.call(0, write_request(request), context).await;
+        let answer = match answer {
+            Ok(answer) => read_answer(&answer),
+            Err(CallError::Deadline) => Err("nothing came of it in time".into()),
+            Err(other) => Err(other.to_string()),
+        };
+        match answer.map_err(ProviderError)? {
+            Answer::Done(state) => Ok(state),
+            Answer::Failed(why) => Err(ProviderError(why)),
+        }
+    }
+
+    /// Makes or replaces a link.
+    ///
+    /// # Errors
+    ///
+    /// As [`Running::ask`].
+    pub(super) async fn put(&self, put: &LinkPut, deadline: Instant) -> Result<State, ProviderError> {
+        let state = self.ask(&Request::LinkPut(put.clone()), deadline).await?;
+        let functions = functions(&put.peer);
+        // What components hold of a link stays as long as its functions do.
+        if self.link(put.link).is_none_or(|known| known.functions != functions) {
+            let request = |functions| LinkRequest {
+                application: put.application.clone(),
+                importer: put.component.clone(),
+                name: put.link.0.to_string(),
+                target: self.name.clone(),
+                functions,
+                ..LinkRequest::default()
+            };
+            let linked = Arc::new(Linked {
+                calls: self.client.link(request(functions.clone())).session(),
+                http: Arc::new(self.client.link(request(http_wire::functions())).session()),
+                functions,
+            });
+            self.change(|links| drop(links.insert(put.link, linked.clone())));
+        }
+        Ok(state)
+    }
+
+    pub(super) fn remove(&self, link: LinkId) {
+        self.change(|links| drop(links.remove(&link)));
+    }
+
+    pub(super) fn link(&self, link: LinkId) -> Option<Arc<Linked>> {
+        self.links.load().get(&link).cloned()
+    }
+
+    fn change(&self, change: impl Fn(&mut HashMap<LinkId, Arc<Linked>>)) {
+        self.links.rcu(|links| {
+            let mut links = HashMap::clone(links);
+            change(&mut links);
+            links
+        });
+    }
+
+    /// Whether the process has not ended, as far as is known.
+    pub(super) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+
+    /// It has ended: what waits for it fails.
+    pub(super) async fn close(&self) {
+        self.up.store(false, Ordering::Release);
+        self.client.close().await;
+    }
+}
+
+/// What a link's importer calls. The types were compared when the plan was made.
+fn functions(peer: &LinkPeer) -> Vec<LinkFunction> {
+    let LinkPeer::Importer(functions) = peer else {
+        return Vec::new();
+    };
+    let functions = functions.iter().map(|name| LinkFunction {
+        interface: name.interface.clone(),
+        function: name.function.clone(),
+        digest: 0,
+    });
+    functions.collect()
+}

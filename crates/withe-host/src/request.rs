@@ -1,0 +1,61 @@
+//! What an importer's process asks an exporter's for.
+
+use withe_linker::input::ComponentKind;
+use withe_linker::plan::{Binding, Plan, PlannedLink};
+use withe_rpc::{LinkFunction, LinkRequest};
+use withe_runtime::DROP;
+
+use crate::parts::{LinkedFunction, Parts};
+
+/// What the importer's process asks the exporter's for.
+pub(crate) fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkRequest {
+    let to_provider = is_provider(plan, &link.target);
+    let function = |f: LinkedFunction<'_>| {
+        let digest = f.function.digest();
+        if to_provider {
+            return LinkFunction {
+                interface: f.import.interface,
+                function: f.import.function,
+                digest,
+            };
+        }
+        let (interface, function) = f.export;
+        LinkFunction {
+            interface: interface.unwrap_or_default(),
+            function,
+            digest,
+        }
+    };
+    let mut functions: Vec<_> = parts.functions(link).into_iter().map(function).collect();
+    if !to_provider {
+        functions.push(LinkFunction {
+            function: DROP.into(),
+            ..LinkFunction::default()
+        });
+    }
+    LinkRequest {
+        lattice: String::new(),
+        application: plan.application.clone(),
+        importer: link.source.clone(),
+        name: link.name.clone(),
+        target: link.target.clone(),
+        functions,
+    }
+}
+
+/// Whether a part of the plan is a provider.
+pub(crate) fn is_provider(plan: &Plan, name: &str) -> bool {
+    let mut components = plan.components.iter();
+    components.any(|c| c.name == name && c.kind == ComponentKind::Provider)
+}
+
+/// Whether a part of the plan runs on other hosts only.
+pub(crate) fn is_elsewhere(plan: &Plan, name: &str) -> bool {
+    let mut components = plan.components.iter();
+    components.any(|c| c.name == name && c.elsewhere)
+}
+
+/// Whether calls over a link from this host leave it, be it to come back.
+pub(crate) fn leaves_host(link: &PlannedLink) -> bool {
+    !link.incoming && matches!(link.binding, Binding::Tcp | Binding::Nats)
+}

@@ -1,0 +1,158 @@
+//! `withe host`: a host of a lattice, which runs what the lattice gives it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use withe_host::node::{Node, NodeOptions};
+use withe_lattice::{Attached, Embedded, Nats, SharedLattice, embedded};
+
+use super::lattice_args::{LatticeArgs, Named, socket};
+use crate::Outcome;
+use crate::interrupt::Interrupts;
+use crate::progress::Reporter;
+use crate::providers;
+use crate::render::units::duration;
+use crate::running::{GRACE, block_on, host_options};
+use crate::terminal::Terminal;
+
+const EXAMPLES: &str = "\
+Examples:
+  withe host                                            alone on this machine
+  withe host --lattice nats://10.0.0.1:4222             one of many, which meet on NATS
+  withe host --lattice nats://10.0.0.1:4222 --name east-1 --label zone=east --label disk=fast
+  withe host --lattice tls://nats.example --nats-creds host.creds --advertise east-1.example
+
+Then `withe up APP.yaml --lattice …` runs an application there, and `withe get hosts --lattice …` shows them.";
+
+/// Run a host of a lattice until Ctrl-C.
+///
+/// The host runs those parts of the lattice's applications that belong on it, and links them to each other
+/// and to those on other hosts. Without `--lattice` it is alone, and other commands on this machine find it
+/// by its socket. On Ctrl-C other hosts take over what it ran, and work under way is finished.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    lattice: LatticeArgs,
+    /// The host's name; this machine's without it.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// A label, by which manifests place components. May be given several times.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    labels: Vec<(String, String)>,
+    /// Where to listen for other hosts.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:0")]
+    listen: SocketAddr,
+    /// Do not listen: other hosts reach this one by way of NATS.
+    #[arg(long, conflicts_with_all = ["listen", "advertise"])]
+    no_listen: bool,
+    /// The address at which other hosts reach this one, if it is not the one by which it reaches NATS.
+    /// May be given several times.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    advertise: Vec<String>,
+    /// Where a host without `--lattice` keeps its state: a file. Without it the state ends with the host.
+    #[arg(long, value_name = "FILE", conflicts_with = "lattice")]
+    state: Option<PathBuf>,
+    /// How long to wait for a NATS server that does not answer yet.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    wait: u64,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err("expected KEY=VALUE, such as `zone=east`".into()),
+    }
+}
+
+pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    block_on(serve(args, terminal))
+}
+
+async fn serve(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let mut interrupts = Interrupts::new()?;
+    let joined = tokio::select! {
+        joined = join(args, terminal) => joined?,
+        () = interrupts.next() => {
+            terminal.say("interrupted before it joined the lattice\n");
+            return Ok(Outcome::Problems);
+        }
+    };
+    interrupts.next().await;
+    terminal.say(&format!(
+        "leaving: what is under way may take {} to finish; Ctrl-C again ends it at once\n",
+        duration(GRACE)
+    ));
+    tokio::select! {
+        () = joined.leave() => Ok(Outcome::Done),
+        () = interrupts.next() => Ok(Outcome::Problems),
+    }
+}
+
+/// A host that has joined, and the socket by which commands on this machine find it.
+struct Joined {
+    node: Node,
+    _socket: Option<embedded::Serving>,
+}
+
+impl Joined {
+    async fn leave(self) {
+        self.node.leave().await;
+    }
+}
+
+async fn join(args: &Args, terminal: &Terminal) -> anyhow::Result<Joined> {
+    let name = args.name.clone().unwrap_or_else(machine_name);
+    let (lattice, serving): (SharedLattice, _) =
+        match args.lattice.named(Duration::from_secs(args.wait))? {
+            Named::Nats(options) => (Arc::new(Nats::connect(*options).await?), None),
+            Named::Socket(path) => {
+                let attached = Attached::connect(&path)
+                    .await
+                    .with_context(|| format!("no host answers at `{}`", path.display()))?;
+                (Arc::new(attached), None)
+            }
+            Named::Nothing => {
+                let lattice_name = &args.lattice.lattice_name;
+                let embedded = match &args.state {
+                    Some(path) => Embedded::open(lattice_name, path)?,
+                    None => Embedded::in_memory(lattice_name)?,
+                };
+                let serving = embedded::serve(embedded.clone(), socket(&name)?).await?;
+                (Arc::new(embedded), Some(serving))
+            }
+        };
+    let reporter = Reporter::new(*terminal);
+    let options = NodeOptions {
+        name: name.clone(),
+        labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
+        // One that is alone is reached by nobody.
+        listen: (!args.no_listen && lattice.nats().is_some()).then_some(args.listen),
+        advertise: args.advertise.clone(),
+        host: host_options(&reporter)?,
+    };
+    let node = Node::join(lattice.clone(), providers::registry()?, options).await?;
+    let address = node
+        .address()
+        .map(|address| format!(", listening at {address}"))
+        .unwrap_or_default();
+    terminal.say(&format!(
+        "host `{name}` ({}) is on the lattice `{}`{address}; Ctrl-C ends it\n",
+        node.id(),
+        lattice.name()
+    ));
+    Ok(Joined {
+        node,
+        _socket: serving,
+    })
+}
+
+/// The name of this machine.
+pub(crate) fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| "host".to_owned(), |name| name.trim().to_owned())
+}

@@ -1,0 +1,220 @@
+//! `--lattice` and what goes with it: which lattice is meant, and as whom.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use withe_lattice::nats::{Auth, Options, Tls};
+use withe_lattice::{Attached, Lattice, Nats, SharedLattice};
+
+/// Which lattice, and as whom.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Lattice")]
+pub(crate) struct LatticeArgs {
+    /// Where the lattice is: `nats://HOST:4222` (several with commas; `tls://` insists on TLS), or
+    /// `unix:PATH`, the socket of a host on this machine. Without it: the one host that runs on this
+    /// machine.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "WITHE_LATTICE",
+        hide_env_values = true
+    )]
+    pub(crate) lattice: Option<String>,
+    /// The lattice's name. Lattices of different names share nothing.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "default",
+        env = "WITHE_LATTICE_NAME"
+    )]
+    pub(crate) lattice_name: String,
+    /// A NATS credentials file (`.creds`).
+    #[arg(long, value_name = "FILE", env = "WITHE_NATS_CREDS")]
+    nats_creds: Option<PathBuf>,
+    /// A file that holds an nkey's seed.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WITHE_NATS_NKEY",
+        conflicts_with = "nats_creds"
+    )]
+    nats_nkey: Option<PathBuf>,
+    /// A user of the NATS server; the password is taken from the variable `WITHE_NATS_PASSWORD`.
+    #[arg(long, value_name = "USER", env = "WITHE_NATS_USER", conflicts_with_all = ["nats_creds", "nats_nkey"])]
+    nats_user: Option<String>,
+    /// The certificates (PEM) of who may have signed the NATS server's.
+    #[arg(long, value_name = "FILE", env = "WITHE_NATS_CA")]
+    nats_ca: Option<PathBuf>,
+    /// This side's certificate (PEM), for servers that ask for one.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WITHE_NATS_CERT",
+        requires = "nats_key"
+    )]
+    nats_cert: Option<PathBuf>,
+    /// The key (PEM) of that certificate.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WITHE_NATS_KEY",
+        requires = "nats_cert"
+    )]
+    nats_key: Option<PathBuf>,
+    /// Begin TLS before the server's first word, for servers with `handshake_first`.
+    #[arg(long)]
+    nats_tls_first: bool,
+}
+
+/// What `--lattice` names.
+pub(crate) enum Named {
+    /// Nothing.
+    Nothing,
+    /// Servers of NATS.
+    Nats(Box<Options>),
+    /// The socket of a host.
+    Socket(PathBuf),
+}
+
+impl LatticeArgs {
+    /// What was named. `wait` is how long to wait for a server that does not answer yet.
+    pub(crate) fn named(&self, wait: Duration) -> anyhow::Result<Named> {
+        let Some(url) = &self.lattice else {
+            return Ok(Named::Nothing);
+        };
+        if let Some(path) = url.strip_prefix("unix:") {
+            return Ok(Named::Socket(path.trim_start_matches("//").into()));
+        }
+        let mut options = Options::new(url.clone(), self.lattice_name.clone());
+        options.wait = wait;
+        options.auth = self.auth()?;
+        options.tls = Tls {
+            ca: self.nats_ca.clone(),
+            identity: self.nats_cert.clone().zip(self.nats_key.clone()),
+            first: self.nats_tls_first,
+        };
+        Ok(Named::Nats(Box::new(options)))
+    }
+
+    fn auth(&self) -> anyhow::Result<Auth> {
+        Ok(if let Some(file) = &self.nats_creds {
+            Auth::Credentials(file.clone())
+        } else if let Some(file) = &self.nats_nkey {
+            Auth::NkeyFile(file.clone())
+        } else if let Some(user) = &self.nats_user {
+            let password = std::env::var("WITHE_NATS_PASSWORD").context(
+                "`--nats-user` needs the password in the variable `WITHE_NATS_PASSWORD`",
+            )?;
+            Auth::Password {
+                user: user.clone(),
+                password: password.into(),
+            }
+        } else {
+            Auth::None
+        })
+    }
+
+    /// The lattice that is named, or that of the one host that runs on this machine.
+    pub(crate) async fn connect(&self) -> anyhow::Result<SharedLattice> {
+        match self.named(Duration::ZERO)? {
+            Named::Nats(options) => Ok(Arc::new(Nats::connect(*options).await?)),
+            Named::Socket(path) => attach(&path).await,
+            Named::Nothing => attach(&the_only_socket()?).await,
+        }
+    }
+}
+
+async fn attach(path: &Path) -> anyhow::Result<SharedLattice> {
+    let attached = Attached::connect(path)
+        .await
+        .with_context(|| format!("no host answers at `{}`", path.display()))?;
+    let lattice: Arc<dyn Lattice> = Arc::new(attached);
+    Ok(lattice)
+}
+
+/// The folder of the sockets of this user's hosts.
+pub(crate) fn sockets() -> PathBuf {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    match runtime.filter(|folder| folder.is_absolute() && folder.is_dir()) {
+        Some(folder) => folder.join("withe"),
+        None => {
+            #[cfg(unix)]
+            let user = rustix::process::geteuid().as_raw();
+            #[cfg(not(unix))]
+            let user = 0;
+            std::env::temp_dir().join(format!("withe-{user}"))
+        }
+    }
+}
+
+/// The socket of a host with this name that this process makes.
+pub(crate) fn socket(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = sockets();
+    let prepare = || {
+        std::fs::create_dir_all(&folder)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;
+        }
+        std::io::Result::Ok(())
+    };
+    prepare().with_context(|| format!("cannot use the folder `{}`", folder.display()))?;
+    // A socket's path may have no more than about 100 bytes.
+    let short: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(24)
+        .collect();
+    Ok(folder.join(format!("{short}-{}.sock", std::process::id())))
+}
+
+fn the_only_socket() -> anyhow::Result<PathBuf> {
+    let folder = sockets();
+    let entries = std::fs::read_dir(&folder).into_iter().flatten();
+    let mut live: Vec<_> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| is_live(path))
+        .collect();
+    live.sort();
+    match live.as_slice() {
+        [] => bail!(
+            "no host runs on this machine; start one with `withe host` or `withe up APP.yaml`, or name \
+             a lattice with `--lattice nats://HOST:4222`"
+        ),
+        [one] => Ok(one.clone()),
+        several => {
+            let list: Vec<_> = several
+                .iter()
+                .map(|path| format!("  --lattice unix:{}", path.display()))
+                .collect();
+            bail!(
+                "several hosts run on this machine; say which one is meant:\n{}",
+                list.join("\n")
+            )
+        }
+    }
+}
+
+/// Whether somebody listens there. The socket of one that was killed is removed.
+fn is_live(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::io::ErrorKind;
+        match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => true,
+            Err(e) if e.kind() == ErrorKind::ConnectionRefused => {
+                _ = std::fs::remove_file(path);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}

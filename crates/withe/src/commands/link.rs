@@ -1,0 +1,360 @@
+//! `withe link`: the links of an application, while it runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use withe_host::load::Loaded;
+use withe_host::node::desired::{self, Desired};
+use withe_host::node::links::{LinkChange, LinkDeclaration, LinkId};
+use withe_lattice::SharedLattice;
+use withe_linker::input::{BindingChoice, Part, Scope};
+use withe_wit::InterfaceName;
+
+use super::lattice_args::LatticeArgs;
+use super::link_args::{BindingArg, ScopeArg};
+use super::settle::settle;
+use crate::Outcome;
+use crate::providers;
+use crate::render::diagnostics;
+use crate::render::table::table;
+use crate::running::block_on;
+use crate::terminal::Terminal;
+
+const EXAMPLES: &str = "\
+Examples:
+  withe link list shop
+  withe link put shop cart store-2                       the store that `cart` uses is `store-2` from now on
+  withe link put shop cart store --target-config bucket=b2
+  withe link put shop cart cache --name cache --binding nats
+  withe link delete shop cart store";
+
+/// List, make, replace and remove the links of a running application.
+///
+/// A change is checked as `withe check` checks a manifest. Then each host prepares the new binding beside
+/// the old one; new calls take it, and those under way finish on the old one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Show the links as they are declared, with all changes.
+    List(List),
+    /// Make a link, or replace the one that the source has for the same interfaces and name.
+    Put(Box<Put>),
+    /// Remove a link.
+    Delete(Delete),
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// The application.
+    #[arg(value_name = "APP")]
+    application: String,
+    /// Print them as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    lattice: LatticeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct Put {
+    /// The application.
+    #[arg(value_name = "APP")]
+    application: String,
+    /// The component or provider that imports.
+    #[arg(value_name = "SOURCE")]
+    source: String,
+    /// The component or provider that exports.
+    #[arg(value_name = "TARGET")]
+    target: String,
+    /// The link's name.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    name: String,
+    /// An interface, NAMESPACE:PACKAGE/INTERFACE; all that both ends have without it. May be given several
+    /// times, for interfaces of one package.
+    #[arg(long = "interface", value_name = "INTERFACE")]
+    interfaces: Vec<String>,
+    /// Configuration of the source's side.
+    #[arg(long = "source-config", value_name = "KEY=VALUE", value_parser = pair)]
+    source_config: Vec<(String, String)>,
+    /// Configuration of the target's side.
+    #[arg(long = "target-config", value_name = "KEY=VALUE", value_parser = pair)]
+    target_config: Vec<(String, String)>,
+    /// How it is bound; the cheapest way that is correct without it.
+    #[arg(long, value_enum, value_name = "BINDING")]
+    binding: Option<BindingArg>,
+    /// How long an instance of the target lives.
+    #[arg(long, value_enum, value_name = "SCOPE")]
+    scope: Option<ScopeArg>,
+    /// A call's deadline in milliseconds.
+    #[arg(long, value_name = "MILLISECONDS")]
+    timeout: Option<u64>,
+    /// A call that may have reached the target may be sent again.
+    #[arg(long)]
+    idempotent: bool,
+    #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
+    lattice: LatticeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct Delete {
+    /// The application.
+    #[arg(value_name = "APP")]
+    application: String,
+    /// The component or provider that imports.
+    #[arg(value_name = "SOURCE")]
+    source: String,
+    /// The component or provider that exports.
+    #[arg(value_name = "TARGET")]
+    target: String,
+    /// The link's name.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    name: String,
+    #[command(flatten)]
+    wait: Wait,
+    #[command(flatten)]
+    lattice: LatticeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct Wait {
+    /// How long to wait until all hosts have linked it, in seconds; 0 does not wait.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u64,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err("expected KEY=VALUE".into()),
+    }
+}
+
+pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    block_on(async {
+        match &args.action {
+            Action::List(args) => list(args, terminal).await,
+            Action::Put(args) => put(args, terminal).await,
+            Action::Delete(args) => delete(args, terminal).await,
+        }
+    })
+}
+
+/// An application of a lattice, as it is desired and as it is linked.
+struct Found {
+    lattice: SharedLattice,
+    desired: Desired,
+    supplied: withe_host::load::Supplied,
+    loaded: Loaded,
+}
+
+async fn find(lattice: &LatticeArgs, name: &str) -> anyhow::Result<Found> {
+    let lattice = lattice.connect().await?;
+    let Some(desired) = desired::application(&*lattice, name).await? else {
+        bail!(
+            "there is no application `{name}` on the lattice; `withe get apps` shows those there are"
+        );
+    };
+    let supplied = desired::fetch(&*lattice, &desired.record, &BTreeMap::new()).await?;
+    let registry = providers::registry()?;
+    let host = withe_host::host_interfaces();
+    let loaded = desired::load(&desired.record, &supplied, &registry, &host)?;
+    Ok(Found {
+        lattice,
+        desired,
+        supplied,
+        loaded,
+    })
+}
+
+impl Found {
+    /// Checks the application with `changes`, and makes them.
+    async fn change(
+        self,
+        changes: Vec<LinkChange>,
+        wait: &Wait,
+        terminal: &Terminal,
+    ) -> anyhow::Result<Outcome> {
+        let mut record = self.desired.record.clone();
+        record.changes.extend(changes.iter().cloned());
+        let registry = providers::registry()?;
+        let host = withe_host::host_interfaces();
+        let loaded = desired::load(&record, &self.supplied, &registry, &host)?;
+        terminal.say(&diagnostics::report(
+            terminal,
+            &loaded.source,
+            &loaded.diagnostics,
+            Some("nothing was changed"),
+        ));
+        if loaded.plan.is_none() {
+            return Ok(Outcome::Problems);
+        }
+        let name = &record.name;
+        let revision = desired::change_links(&*self.lattice, &self.desired, changes)
+            .await
+            .with_context(|| format!("the links of `{name}` were not changed"))?;
+        if wait.wait > 0 {
+            let wait = Duration::from_secs(wait.wait);
+            let settled = settle(&*self.lattice, name, revision, wait).await?;
+            terminal.say(&format!(
+                "`{name}` is linked anew on {}\n",
+                settled.hosts.join(", ")
+            ));
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+async fn list(args: &List, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let found = find(&args.lattice, &args.application).await?;
+    let Some(plan) = &found.loaded.plan else {
+        terminal.say(&diagnostics::report(
+            terminal,
+            &found.loaded.source,
+            &found.loaded.diagnostics,
+            None,
+        ));
+        return Ok(Outcome::Problems);
+    };
+    let text = if args.json {
+        crate::render::json::text(&plan.links)?
+    } else {
+        let rows: Vec<_> = plan
+            .links
+            .iter()
+            .map(|link| {
+                let interfaces: Vec<_> = link
+                    .interfaces
+                    .iter()
+                    .map(|i| i.interface.clone())
+                    .collect();
+                let config = |config: &BTreeMap<String, String>| config.len().to_string();
+                [
+                    link.source.clone(),
+                    link.target.clone(),
+                    link.name.clone(),
+                    interfaces.join(", "),
+                    config(&link.source_config),
+                    config(&link.target_config),
+                ]
+            })
+            .collect();
+        table(
+            [
+                "SOURCE",
+                "TARGET",
+                "NAME",
+                "INTERFACES",
+                "SOURCE KEYS",
+                "TARGET KEYS",
+            ],
+            &rows,
+        )
+    };
+    terminal.print(&text)?;
+    Ok(Outcome::Done)
+}
+
+async fn put(args: &Put, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let found = find(&args.lattice, &args.application).await?;
+    let declaration = declaration(args)?;
+    let mut changes = replaced(&found.loaded, &declaration);
+    changes.push(LinkChange::Put(declaration));
+    found.change(changes, &args.wait, terminal).await
+}
+
+async fn delete(args: &Delete, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let found = find(&args.lattice, &args.application).await?;
+    let id = LinkId {
+        source: args.source.clone(),
+        name: args.name.clone(),
+        target: Some(args.target.clone()),
+        namespace: None,
+        package: None,
+    };
+    found
+        .change(vec![LinkChange::Delete(id)], &args.wait, terminal)
+        .await
+}
+
+fn declaration(args: &Put) -> anyhow::Result<LinkDeclaration> {
+    let mut declaration = LinkDeclaration {
+        source: args.source.clone(),
+        target: args.target.clone(),
+        name: args.name.clone(),
+        source_config: args.source_config.iter().cloned().collect(),
+        target_config: args.target_config.iter().cloned().collect(),
+        binding: args.binding.map(BindingChoice::from),
+        scope: args.scope.map(Scope::from),
+        timeout_ms: args.timeout,
+        idempotent: args.idempotent.then_some(true),
+        ..LinkDeclaration::default()
+    };
+    let mut names = BTreeSet::new();
+    for text in &args.interfaces {
+        let name: InterfaceName = text.parse().map_err(|_| {
+            anyhow::anyhow!("`{text}` is no interface; expected one such as `wasi:keyvalue/store`")
+        })?;
+        let package = (Some(name.namespace), Some(name.package));
+        let before = (declaration.namespace.take(), declaration.package.take());
+        if before.0.is_some() && before != package {
+            bail!("interfaces of several packages need a link each");
+        }
+        (declaration.namespace, declaration.package) = package;
+        names.insert(name.interface);
+    }
+    declaration.interfaces = (!names.is_empty()).then(|| names.into_iter().collect());
+    Ok(declaration)
+}
+
+/// The links of the same source and name that connect what the new one is to connect.
+fn replaced(loaded: &Loaded, new: &LinkDeclaration) -> Vec<LinkChange> {
+    let (Some(plan), Some(inputs)) = (&loaded.plan, &loaded.inputs) else {
+        return Vec::new();
+    };
+    let parts = inputs.application.components.iter().zip(&inputs.parts);
+    let mut targets = parts.filter(|(component, _)| component.name.value == new.target);
+    let world = targets.next().and_then(|(_, part)| match part {
+        Part::Component { world, .. } => Some(world),
+        Part::Provider(provider) => Some(&provider.world),
+        Part::Unavailable => None,
+    });
+    let offers = |interface: &str| {
+        let Ok(wanted) = interface.parse::<InterfaceName>() else {
+            return false;
+        };
+        let is_meant = (new.interfaces.as_ref())
+            .is_none_or(|names| names.iter().any(|name| *name == wanted.interface));
+        let mut exports = world.iter().flat_map(|world| &world.exports);
+        is_meant
+            && exports.any(|export| {
+                export.interface_name().is_some_and(|export| {
+                    (&export.namespace, &export.package, &export.interface)
+                        == (&wanted.namespace, &wanted.package, &wanted.interface)
+                })
+            })
+    };
+    plan.links
+        .iter()
+        .filter(|old| old.source == new.source && old.name == new.name)
+        .filter(|old| old.target != new.target)
+        .filter(|old| old.interfaces.iter().any(|i| offers(&i.interface)))
+        .map(|old| {
+            LinkChange::Delete(LinkId {
+                source: old.source.clone(),
+                name: old.name.clone(),
+                target: Some(old.target.clone()),
+                namespace: None,
+                package: None,
+            })
+        })
+        .collect()
+}

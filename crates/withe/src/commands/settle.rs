@@ -1,0 +1,100 @@
+//! Waiting until a lattice has done what was asked of it.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use tokio::time::{Instant, sleep};
+use withe_host::node::desired;
+use withe_lattice::Lattice;
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What runs of an application when all its hosts have taken it up.
+pub(crate) struct Settled {
+    /// The names of the hosts.
+    pub(crate) hosts: Vec<String>,
+    /// Where it can be reached.
+    pub(crate) endpoints: Vec<String>,
+}
+
+/// Waits until all hosts that are to run an application have taken up this revision of it.
+///
+/// # Errors
+///
+/// If one of them cannot, no host may run a part of it, or it takes longer than `timeout`.
+pub(crate) async fn settle(
+    lattice: &dyn Lattice,
+    application: &str,
+    revision: u64,
+    timeout: Duration,
+) -> anyhow::Result<Settled> {
+    let over = Instant::now() + timeout;
+    loop {
+        let waits_for = match look(lattice, application, revision).await? {
+            Ok(settled) => return Ok(settled),
+            Err(waits_for) => waits_for,
+        };
+        if Instant::now() >= over {
+            bail!(
+                "`{application}` does not run after {} seconds: {waits_for}",
+                timeout.as_secs()
+            );
+        }
+        sleep(LOOK).await;
+    }
+}
+
+async fn look(
+    lattice: &dyn Lattice,
+    application: &str,
+    revision: u64,
+) -> anyhow::Result<Result<Settled, String>> {
+    let hosts = desired::hosts(lattice).await?;
+    if hosts.is_empty() {
+        return Ok(Err(format!(
+            "the lattice `{}` has no hosts; start one with `withe host`",
+            lattice.name()
+        )));
+    }
+    let deployment = desired::deployment(lattice, application).await?;
+    let Some(deployment) = deployment.filter(|d| d.revision >= revision) else {
+        return Ok(Err("no host has decided where it runs".into()));
+    };
+    if !deployment.unplaced.is_empty() {
+        return Ok(Err(deployment.unplaced.join("; ")));
+    }
+    let mut settled = Settled {
+        hosts: Vec::new(),
+        endpoints: Vec::new(),
+    };
+    let mut failures = Vec::new();
+    for host in &hosts {
+        if !deployment
+            .hosts
+            .values()
+            .any(|hosts| hosts.contains_key(&host.id))
+        {
+            continue;
+        }
+        let running = host.apps.get(application);
+        match running {
+            Some(app) if app.failure.is_some() => failures.extend(
+                app.failure
+                    .iter()
+                    .map(|why| format!("on host `{}`: {why}", host.name)),
+            ),
+            Some(app) if app.revision >= revision => {
+                settled.hosts.push(host.name.clone());
+                settled.endpoints.extend(app.endpoints.iter().cloned());
+            }
+            _ => return Ok(Err(format!("host `{}` has not linked it yet", host.name))),
+        }
+    }
+    if !failures.is_empty() {
+        bail!("{}", failures.join("\n"));
+    }
+    settled.endpoints.sort();
+    settled.endpoints.dedup();
+    Ok(Ok(settled))
+}
