@@ -36,6 +36,7 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
         limits,
         grants,
         reuse,
+        process,
     } = properties;
 
     if is_shared(image.as_ref())
@@ -59,6 +60,7 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
         limits,
         grants,
         reuse,
+        process,
     })
 }
 
@@ -85,6 +87,7 @@ struct Properties {
     limits: Limits,
     grants: Grants,
     reuse: Option<Spanned<u32>>,
+    process: Option<Spanned<bool>>,
 }
 
 fn read_properties(
@@ -111,7 +114,9 @@ fn read_properties(
         secrets: read_secrets(out, &fields),
         ..Properties::default()
     };
-    if !is_provider {
+    if is_provider {
+        properties.process = fields.flag(out, "process");
+    } else {
         properties.limits = read_limits(out, &fields);
         properties.grants = read_grants(out, &fields);
         properties.reuse = fields.number(out, "reuse", 1);

@@ -50,6 +50,9 @@ const NOT_RUN: &str = "wasmCloud does not act on it either";
 const OLD_CONTRACT: &str = "contracts went away with wasmCloud 1.0; links say what they connect";
 const ONLY_COMPONENTS: &str =
     "only a component can have it; a provider does not run in the sandbox";
+const ONLY_PROVIDERS: &str =
+    "only a provider can have it; where a component runs is for the links to it to say";
+const USE_UNIX: &str = "remove it, and write `binding: unix` on the links to the component";
 const REMOVE: &str = "remove it, or make the entry a component with `type: component`";
 const OF_AN_END: &str = "configuration and secrets belong to one end of a link";
 const NAME_THE_END: &str = "move it below `source:` or `target:`; the target's name becomes \
@@ -89,21 +92,24 @@ pub(crate) const COMPONENT: Shape = Shape {
     )
 };
 
-pub(crate) const COMPONENT_PROPERTIES: Shape = Shape::new(
-    "componentProperties",
-    "a component's `properties`",
-    &[
-        "image",
-        "compose",
-        "application",
-        "id",
-        "config",
-        "secrets",
-        "limits",
-        "grants",
-        "reuse",
-    ],
-);
+pub(crate) const COMPONENT_PROPERTIES: Shape = Shape {
+    misplaced: &[misplaced("process", ONLY_PROVIDERS, USE_UNIX)],
+    ..Shape::new(
+        "componentProperties",
+        "a component's `properties`",
+        &[
+            "image",
+            "compose",
+            "application",
+            "id",
+            "config",
+            "secrets",
+            "limits",
+            "grants",
+            "reuse",
+        ],
+    )
+};
 
 pub(crate) const CAPABILITY_PROPERTIES: Shape = Shape {
     ignored: &[("contract", OLD_CONTRACT), ("link_name", OLD_CONTRACT)],
@@ -116,7 +122,7 @@ pub(crate) const CAPABILITY_PROPERTIES: Shape = Shape {
     ..Shape::new(
         "capabilityProperties",
         "a provider's `properties`",
-        &["image", "application", "id", "config", "secrets"],
+        &["image", "application", "id", "config", "secrets", "process"],
     )
 };
 

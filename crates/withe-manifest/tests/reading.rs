@@ -146,6 +146,9 @@ fn a_components_properties() {
     let front = component(&application, "front");
     assert_eq!(front.reuse.as_ref().unwrap().value, 100);
     assert!(front.grants.directories.is_empty() && front.grants.network.is_none());
+    let process = component(&application, "kv").process.as_ref().unwrap();
+    assert!(process.value && place(EVERYTHING, process.span) == "true");
+    assert!(front.process.is_none());
 }
 
 #[test]
