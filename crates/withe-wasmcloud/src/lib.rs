@@ -4,12 +4,14 @@
 //! * [`Wire`]: `wrpc.0.0.1` over a NATS connection, both sides of it.
 //! * [`V1Target`]: something with an id on a v1 lattice, as the target of links.
 //! * [`serve_component`]: a component of Withe, reachable by its id on a v1 lattice.
+//! * [`V1Process`]: a v1 provider's executable, run and supervised; [`Executable`]: from its archive.
 //!
 //! `values` translates between the two sides' streams, `interfaces` between the interfaces that v1 renames
 //! on the wire.
 
 mod ids;
 mod interfaces;
+mod provider;
 mod served;
 mod target;
 mod trace;
@@ -17,6 +19,7 @@ mod values;
 mod wire;
 
 pub use ids::Ids;
+pub use provider::{ArchiveError, Claims, Executable, ProcessConfig, Supervision, V1Process};
 pub use served::{Exports, Served, serve_component};
 pub use target::{TargetConfig, V1Target};
 pub use values::can_carry;

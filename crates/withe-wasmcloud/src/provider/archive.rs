@@ -1,0 +1,366 @@
+//! Provider archives (`.par`, `.par.gz`): a tar file with signed claims and an executable for each platform.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use super::Claims;
+
+/// The most bytes that claims, a world, an executable and all files together may take.
+const MOST_CLAIMS: u64 = 1 << 20;
+const MOST_WORLD: u64 = 64 << 20;
+const MOST_EXECUTABLE: u64 = 1 << 30;
+const MOST_TOTAL: u64 = 8 << 30;
+/// The most files in an archive.
+const MOST_FILES: usize = 1_000;
+
+/// A provider that can be started. What was extracted for it is removed when this is dropped.
+#[derive(Debug)]
+pub struct Executable {
+    pub(super) path: PathBuf,
+    /// What the archive says of itself; none of an executable that was not in an archive.
+    pub claims: Option<Claims>,
+    /// The provider's world, as a WIT package in binary form, if the archive has it.
+    pub world: Option<Vec<u8>>,
+    _folder: Option<TempDir>,
+}
+
+/// Why a file is no provider that can be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// It cannot be read, or what is in it cannot be written.
+    #[error("`{path}` cannot be read as a provider archive: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It is neither an archive nor an executable.
+    #[error("`{0}` is neither a provider archive (`.par`, `.par.gz`) nor an executable")]
+    Unknown(PathBuf),
+    /// The archive has nothing for this platform.
+    #[error("the provider archive `{path}` has no executable for `{target}`; it has {found}")]
+    OtherPlatform {
+        /// The file.
+        path: PathBuf,
+        /// This platform.
+        target: String,
+        /// What there is.
+        found: String,
+    },
+    /// The archive is not what its maker signed, or larger than it may be.
+    #[error("the provider archive `{path}` is refused: {why}")]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// How archives name this platform.
+fn target() -> String {
+    format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)
+}
+
+impl Executable {
+    /// Opens the archive or the executable at `path`; extracts an archive's executable for this platform into a
+    /// folder that only this user can read. Blocks for as long as it takes to read the file.
+    ///
+    /// # Errors
+    ///
+    /// If the archive is damaged, not what was signed, for other platforms, or too large.
+    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+        let io = |source| ArchiveError::Io {
+            path: path.into(),
+            source,
+        };
+        let mut file = File::open(path).map_err(io)?;
+        let mut head = Vec::new();
+        (&file).take(262).read_to_end(&mut head).map_err(io)?;
+        file.rewind().map_err(io)?;
+        if head.starts_with(&[0x1f, 0x8b]) {
+            return Self::extract(path, MultiGzDecoder::new(io::BufReader::new(file)));
+        }
+        if head.get(257..262) == Some(b"ustar") {
+            return Self::extract(path, io::BufReader::new(file));
+        }
+        if head.starts_with(b"\x7fELF") || head.starts_with(b"#!") {
+            tracing::warn!(
+                "the provider `{}` is no archive, so who made it is not known; wasmCloud v1 refuses it",
+                path.display()
+            );
+            return Ok(Self {
+                path: path.canonicalize().map_err(io)?,
+                claims: None,
+                world: None,
+                _folder: None,
+            });
+        }
+        Err(ArchiveError::Unknown(path.into()))
+    }
+
+    fn extract(path: &Path, reader: impl Read) -> Result<Self, ArchiveError> {
+        let io = |source| ArchiveError::Io {
+            path: path.into(),
+            source,
+        };
+        let refused = |why: String| ArchiveError::Refused {
+            path: path.into(),
+            why,
+        };
+        let folder = TempDir::with_prefix("withe-provider-").map_err(io)?;
+        let program = folder.path().join("provider");
+        let target = target();
+        let mut claims = None;
+        let mut world = None;
+        let mut digest = None;
+        let mut found = Vec::new();
+        let mut archive = tar::Archive::new(reader.take(MOST_TOTAL));
+        for (n, entry) in archive.entries().map_err(io)?.enumerate() {
+            if n == MOST_FILES {
+                return Err(refused(format!("it has more than {MOST_FILES} files")));
+            }
+            let mut entry = entry.map_err(io)?;
+            let name = entry.path().map_err(io)?.into_owned();
+            // Nothing is written under a name of the archive, but one that tries to leave is no mistake.
+            if !name
+                .components()
+                .all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
+            {
+                return Err(refused(format!(
+                    "its file `{}` leads out of it",
+                    name.display()
+                )));
+            }
+            match (
+                name.file_stem().and_then(OsStr::to_str),
+                name.extension().and_then(OsStr::to_str),
+            ) {
+                (Some("claims"), _) => {
+                    let jwt = all(&mut entry, MOST_CLAIMS, &refused, io)?;
+                    let read = String::from_utf8(jwt).map_err(|_| "they are no text".to_owned());
+                    let read = read.and_then(|jwt| Claims::read(&jwt));
+                    claims = Some(read.map_err(|why| refused(format!("its claims: {why}")))?);
+                }
+                (Some("world"), Some("wasm")) => {
+                    world = Some(all(&mut entry, MOST_WORLD, &refused, io)?);
+                }
+                (Some(platform), Some("bin")) => {
+                    found.push(format!("`{platform}`"));
+                    if platform == target {
+                        digest = Some(write(&mut entry, &program, &refused, io)?);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let claims =
+            claims.ok_or_else(|| refused("it has no signed claims (`claims.jwt`)".into()))?;
+        let Some(digest) = digest else {
+            found.sort();
+            let found = match found.is_empty() {
+                true => "none".to_owned(),
+                false => found.join(", "),
+            };
+            return Err(ArchiveError::OtherPlatform {
+                path: path.into(),
+                target,
+                found,
+            });
+        };
+        let world_digest = world.as_ref().map(|bytes| hex(&Sha256::digest(bytes)));
+        for (file, digest) in [(target.as_str(), Some(digest)), ("world", world_digest)] {
+            let Some(digest) = digest else { continue };
+            if claims.digests.get(file) != Some(&digest) {
+                return Err(refused(format!(
+                    "its file `{file}` is not the one that was signed"
+                )));
+            }
+        }
+        Ok(Self {
+            path: program,
+            claims: Some(claims),
+            world,
+            _folder: Some(folder),
+        })
+    }
+}
+
+/// All of a file of an archive.
+fn all(
+    entry: &mut impl Read,
+    most: u64,
+    refused: &dyn Fn(String) -> ArchiveError,
+    io: impl Fn(io::Error) -> ArchiveError,
+) -> Result<Vec<u8>, ArchiveError> {
+    let mut bytes = Vec::new();
+    entry.take(most + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > most {
+        return Err(refused(format!(
+            "one of its files takes more than {most} bytes"
+        )));
+    }
+    Ok(bytes)
+}
+
+/// Writes a file of an archive as a program, and returns its digest.
+fn write(
+    entry: &mut impl Read,
+    program: &Path,
+    refused: &dyn Fn(String) -> ArchiveError,
+    io: impl Fn(io::Error) -> ArchiveError,
+) -> Result<String, ArchiveError> {
+    let options = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o700)
+        .open(program);
+    let mut file = options.map_err(&io)?;
+    let mut digest = Sha256::new();
+    let mut left = MOST_EXECUTABLE;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let n = entry.read(&mut buffer).map_err(&io)?;
+        if n == 0 {
+            break;
+        }
+        left = left.checked_sub(n as u64).ok_or_else(|| {
+            refused(format!(
+                "its executable takes more than {MOST_EXECUTABLE} bytes"
+            ))
+        })?;
+        digest.update(&buffer[..n]);
+        file.write_all(&buffer[..n]).map_err(&io)?;
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+/// Upper-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02X}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claims::tests::signed;
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    const PROGRAM: &[u8] = b"#!/bin/sh\necho hello\n";
+
+    fn claims(digest: &str) -> Vec<u8> {
+        let hashes = serde_json::json!({ target(): digest });
+        let body = serde_json::json!({ "wascap": { "name": "p", "vendor": "v", "target_hashes": hashes } });
+        signed(body).into_bytes()
+    }
+
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_gnu();
+            // Set as bytes, since the builder's own method refuses some of them.
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            header.set_cksum();
+            builder.append(&header, *bytes).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn open(bytes: &[u8]) -> Result<Executable, ArchiveError> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        Executable::open(file.path())
+    }
+
+    #[test]
+    fn an_archive_is_extracted_and_removed() {
+        let bin = format!("{}.bin", target());
+        let digest = hex(&Sha256::digest(PROGRAM));
+        let tar = archive(&[
+            ("claims.jwt", &claims(&digest)),
+            (&bin, PROGRAM),
+            ("s390x-linux.bin", b"no"),
+        ]);
+        let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+        gz.write_all(&tar).unwrap();
+        for bytes in [tar, gz.finish().unwrap()] {
+            let executable = open(&bytes).unwrap();
+            assert_eq!(
+                executable.claims.as_ref().unwrap().name.as_deref(),
+                Some("p")
+            );
+            let path = executable.path.clone();
+            let run = std::process::Command::new(&path).output().unwrap();
+            assert_eq!(run.stdout, b"hello\n");
+            drop(executable);
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn what_is_not_what_was_signed_is_refused() {
+        let bin = format!("{}.bin", target());
+        let good = claims(&hex(&Sha256::digest(PROGRAM)));
+        for (files, says) in [
+            (
+                vec![("claims.jwt", &good[..]), (&bin, b"#!other")],
+                "signed",
+            ),
+            (
+                vec![
+                    ("claims.jwt", &good[..]),
+                    (&bin, PROGRAM),
+                    ("world.wasm", b"w"),
+                ],
+                "signed",
+            ),
+            (vec![(&bin[..], PROGRAM)], "claims.jwt"),
+            (vec![("claims.jwt", &b"x"[..]), (&bin, PROGRAM)], "JWT"),
+            (
+                vec![("claims.jwt", &good[..]), ("../x.bin", PROGRAM)],
+                "leads out",
+            ),
+            (
+                vec![("claims.jwt", &good[..]), ("/x.bin", PROGRAM)],
+                "leads out",
+            ),
+            (
+                vec![("claims.jwt", &good[..]), ("sparc-sunos.bin", PROGRAM)],
+                "`sparc-sunos`",
+            ),
+            (vec![("claims.jwt", &good[..])], "none"),
+            (
+                vec![("claims.jwt", &vec![b'x'; (1 << 20) + 1][..])],
+                "bytes",
+            ),
+        ] {
+            let why = open(&archive(&files)).unwrap_err().to_string();
+            assert!(why.contains(says), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_archive_is_told_apart() {
+        assert!(open(PROGRAM).unwrap().claims.is_none());
+        assert!(matches!(open(b"text"), Err(ArchiveError::Unknown(_))));
+        assert!(matches!(open(b""), Err(ArchiveError::Unknown(_))));
+        assert!(matches!(
+            open(b"\x1f\x8bbroken"),
+            Err(ArchiveError::Io { .. })
+        ));
+        let cut = archive(&[("claims.jwt", &claims("")), ("a.bin", &[1; 2_000])]);
+        assert!(matches!(open(&cut[..1_900]), Err(ArchiveError::Io { .. })));
+    }
+}

@@ -1,0 +1,98 @@
+//! What a v1 provider is told and asked while it runs.
+
+use std::time::Duration;
+
+use async_nats::Request;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use withe_provider::Health;
+
+use super::host_data::LinkDefinition;
+
+/// Reaches one provider.
+#[derive(Clone, Debug)]
+pub(super) struct Control {
+    client: async_nats::Client,
+    /// `wasmbus.rpc.{lattice}.{id}`
+    base: String,
+    host_id: String,
+}
+
+#[derive(Deserialize)]
+struct HealthAnswer {
+    #[serde(default)]
+    healthy: bool,
+    message: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Shutdown<'a> {
+    host_id: &'a str,
+}
+
+impl Control {
+    pub(super) fn new(client: async_nats::Client, lattice: &str, id: &str, host_id: &str) -> Self {
+        Self {
+            client,
+            base: format!("wasmbus.rpc.{lattice}.{id}"),
+            host_id: host_id.to_owned(),
+        }
+    }
+
+    /// Tells it of a link. It does not say whether it took it.
+    pub(super) async fn put_link(&self, link: &LinkDefinition) -> Result<(), String> {
+        self.tell("linkdefs.put", link).await
+    }
+
+    /// Tells it that a link is no more.
+    pub(super) async fn delete_link(&self, link: &LinkDefinition) -> Result<(), String> {
+        self.tell("linkdefs.del", link).await
+    }
+
+    async fn tell(&self, what: &str, message: &impl Serialize) -> Result<(), String> {
+        let bytes = serde_json::to_vec(message).map_err(|e| e.to_string())?;
+        let sent = self
+            .client
+            .publish(format!("{}.{what}", self.base), bytes.into());
+        sent.await.map_err(|e| format!("cannot send to NATS: {e}"))
+    }
+
+    /// Asks whether it can do its work.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer within `limit`.
+    pub(super) async fn health(&self, limit: Duration) -> Result<Health, String> {
+        let bytes = self.ask("health", Bytes::from_static(b"{}"), limit).await?;
+        let answer: HealthAnswer = serde_json::from_slice(&bytes)
+            .map_err(|e| format!("its answer to a health check cannot be read: {e}"))?;
+        Ok(match answer.healthy {
+            true => Health::Healthy,
+            false => {
+                let message = answer.message.filter(|text| !text.is_empty());
+                Health::Unhealthy(message.unwrap_or_else(|| "it does not say why".into()))
+            }
+        })
+    }
+
+    /// Asks it to end.
+    ///
+    /// # Errors
+    ///
+    /// If it does not say within `limit` that it will.
+    pub(super) async fn shut_down(&self, limit: Duration) -> Result<(), String> {
+        let host_id = &self.host_id;
+        let bytes = serde_json::to_vec(&Shutdown { host_id }).map_err(|e| e.to_string())?;
+        self.ask("default.shutdown", bytes.into(), limit).await?;
+        Ok(())
+    }
+
+    async fn ask(&self, what: &str, bytes: Bytes, limit: Duration) -> Result<Bytes, String> {
+        let request = Request::new().payload(bytes).timeout(Some(limit));
+        let subject = format!("{}.{what}", self.base);
+        let answer = self.client.send_request(subject, request).await;
+        answer
+            .map(|message| message.payload)
+            .map_err(|e| e.to_string())
+    }
+}

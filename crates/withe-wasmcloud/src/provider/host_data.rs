@@ -1,0 +1,97 @@
+//! What a v1 provider is started with: one line of JSON in base64 on its standard input.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use withe_provider::ConfigMap;
+
+use super::process::ProcessConfig;
+
+/// A link, as v1's providers are told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct LinkDefinition {
+    pub(super) source_id: String,
+    pub(super) target: String,
+    pub(super) name: String,
+    pub(super) wit_namespace: String,
+    pub(super) wit_package: String,
+    pub(super) interfaces: Vec<String>,
+    pub(super) source_config: BTreeMap<String, String>,
+    pub(super) target_config: BTreeMap<String, String>,
+    /// Sealed for the provider; none, since it has no key.
+    pub(super) source_secrets: Option<Vec<u8>>,
+    pub(super) target_secrets: Option<Vec<u8>>,
+}
+
+#[derive(Serialize)]
+struct HostData<'a> {
+    host_id: &'a str,
+    lattice_rpc_prefix: &'a str,
+    link_name: &'a str,
+    lattice_rpc_user_jwt: &'a str,
+    lattice_rpc_user_seed: &'a str,
+    lattice_rpc_url: &'a str,
+    provider_key: &'a str,
+    env_values: BTreeMap<String, String>,
+    instance_id: &'a str,
+    link_definitions: &'a [LinkDefinition],
+    cluster_issuers: [String; 0],
+    config: &'a ConfigMap,
+    secrets: BTreeMap<String, String>,
+    /// Empty: providers take that for a host that has no secrets for them.
+    host_xkey_public_key: &'a str,
+    provider_xkey_private_key: &'a str,
+    default_rpc_timeout_ms: u64,
+    structured_logging: bool,
+    log_level: &'a str,
+    otel_config: OtelConfig,
+}
+
+#[derive(Serialize)]
+struct OtelConfig {
+    enable_observability: bool,
+    protocol: &'static str,
+    additional_ca_paths: [String; 0],
+    trace_level: &'static str,
+}
+
+/// The line for a provider that is started with `links`.
+///
+/// # Errors
+///
+/// If it cannot be written as JSON.
+pub(super) fn line(
+    config: &ProcessConfig,
+    links: &[LinkDefinition],
+    instance: &str,
+) -> serde_json::Result<String> {
+    let data = HostData {
+        host_id: &config.host_id,
+        lattice_rpc_prefix: &config.lattice,
+        link_name: "default",
+        lattice_rpc_user_jwt: &config.user_jwt,
+        lattice_rpc_user_seed: &config.user_seed,
+        lattice_rpc_url: &config.url,
+        provider_key: &config.id,
+        env_values: BTreeMap::new(),
+        instance_id: instance,
+        link_definitions: links,
+        cluster_issuers: [],
+        config: &config.config,
+        secrets: BTreeMap::new(),
+        host_xkey_public_key: "",
+        provider_xkey_private_key: "",
+        default_rpc_timeout_ms: 2_000,
+        structured_logging: false,
+        log_level: "info",
+        otel_config: OtelConfig {
+            enable_observability: false,
+            protocol: "Http",
+            additional_ca_paths: [],
+            trace_level: "info",
+        },
+    };
+    Ok(STANDARD.encode(serde_json::to_vec(&data)?) + "\r\n")
+}

@@ -1,0 +1,15 @@
+//! v1's providers, run under a Withe host: their archives, what they are started with, what they are told
+//! while they run, and how they are kept running.
+
+mod archive;
+mod claims;
+mod control;
+mod host_data;
+mod output;
+mod process;
+mod supervisor;
+
+pub use archive::{ArchiveError, Executable};
+pub use claims::Claims;
+pub use process::{ProcessConfig, V1Process};
+pub use supervisor::Supervision;

@@ -1,0 +1,327 @@
+//! A v1 provider's executable as a provider of Withe.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use withe_provider::{
+    Call, CallError, ConfigMap, FunctionName, Health, IncomingHandler, Link, LinkId,
+    OutgoingHandler, Payload, Peer, Provider, ProviderError,
+};
+use withe_wit::{Function, InterfaceName};
+
+use super::Executable;
+use super::control::Control;
+use super::host_data::LinkDefinition;
+use super::supervisor::{Shared, State, Supervision, supervise};
+use crate::interfaces::http;
+use crate::wire::names;
+use crate::wire::server::Serving;
+use crate::{Ids, TargetConfig, V1Target, Wire};
+
+/// How long a provider that is told something of a link may take to look at it.
+const NOTICE: Duration = Duration::from_secs(2);
+
+/// What a provider's process is run with.
+pub struct ProcessConfig {
+    /// The host's connection to the lattice.
+    pub wire: Wire,
+    /// The lattice.
+    pub lattice: String,
+    /// The provider's id on it.
+    pub id: String,
+    /// The ids by which it knows components.
+    pub ids: Ids,
+    /// The host's id, for which it takes orders to end.
+    pub host_id: String,
+    /// Where it connects to NATS itself, and with what; the last two are empty where no credentials are
+    /// needed.
+    pub url: String,
+    /// The user's JWT.
+    pub user_jwt: String,
+    /// The seed that the user signs with.
+    pub user_seed: String,
+    /// The provider's own configuration.
+    pub config: ConfigMap,
+    /// What is run.
+    pub executable: Executable,
+    /// How it is watched.
+    pub supervision: Supervision,
+    /// How long a component may take to handle a request that the provider sends it.
+    pub timeout: Duration,
+}
+
+/// A provider of v1, run as a process of its own.
+///
+/// v1 tells nobody whether a provider took a link: what it thinks of a link's configuration stands in its
+/// log only. Its host data has no keys for secrets; pass them as configuration.
+pub struct V1Process {
+    shared: Arc<Shared>,
+    target: V1Target,
+    /// Components that it calls, by link.
+    sources: Mutex<HashMap<LinkId, Serving>>,
+    stop: watch::Sender<Option<Duration>>,
+    state: watch::Sender<State>,
+    /// Runs the process, from `start` to `shutdown`.
+    supervisor: Mutex<JoinSet<()>>,
+}
+
+impl V1Process {
+    /// The provider that `config` says; nothing runs yet. `functions` are those that its importers import,
+    /// as for a [`V1Target`].
+    ///
+    /// # Errors
+    ///
+    /// If the lattice or the id cannot be part of a subject.
+    pub fn new(
+        config: ProcessConfig,
+        functions: impl IntoIterator<Item = (FunctionName, Function)>,
+    ) -> Result<Self, ProviderError> {
+        let target = TargetConfig {
+            wire: config.wire.clone(),
+            lattice: config.lattice.clone(),
+            id: config.id.clone(),
+            ids: config.ids.clone(),
+        };
+        let client = config.wire.client().clone();
+        let control = Control::new(client, &config.lattice, &config.id, &config.host_id);
+        Ok(Self {
+            target: V1Target::new(target, functions)?,
+            shared: Arc::new(Shared::new(config, control)),
+            sources: Mutex::default(),
+            stop: watch::Sender::new(None),
+            state: watch::Sender::new(State::Stopped),
+            supervisor: Mutex::default(),
+        })
+    }
+
+    /// The links that v1 would have for `link`: one for each package.
+    fn definitions(&self, link: &Link) -> Result<Vec<LinkDefinition>, ProviderError> {
+        let config = &self.shared.config;
+        let component = config.ids.of(&link.application, &link.component);
+        let own = config.id.clone();
+        let settings: BTreeMap<_, _> = link.config.clone().into_iter().collect();
+        let definition = |package: (String, String), interfaces: Vec<String>| LinkDefinition {
+            source_id: String::new(),
+            target: String::new(),
+            name: link.name.clone(),
+            wit_namespace: package.0,
+            wit_package: package.1,
+            interfaces,
+            source_config: BTreeMap::new(),
+            target_config: BTreeMap::new(),
+            source_secrets: None,
+            target_secrets: None,
+        };
+        match &link.peer {
+            Peer::Importer(functions) => {
+                let packages = packages(functions)?.into_iter();
+                Ok(packages
+                    .map(|(package, interfaces)| LinkDefinition {
+                        source_id: component.clone(),
+                        target: own.clone(),
+                        target_config: settings.clone(),
+                        ..definition(package, interfaces)
+                    })
+                    .collect())
+            }
+            Peer::Http(_) => {
+                let package = ("wasi".to_owned(), "http".to_owned());
+                Ok(vec![LinkDefinition {
+                    source_id: own,
+                    target: component,
+                    source_config: settings,
+                    ..definition(package, vec!["incoming-handler".into()])
+                }])
+            }
+        }
+    }
+
+    /// Makes the component that the provider calls reachable for it.
+    async fn serve(
+        &self,
+        link: &Link,
+        handler: Arc<dyn IncomingHandler>,
+    ) -> Result<Serving, ProviderError> {
+        let config = &self.shared.config;
+        let component = config.ids.of(&link.application, &link.component);
+        if !names::is_token(&component) {
+            return Err(ProviderError(format!(
+                "the id `{component}` cannot be part of a NATS subject; leave out spaces, dots, `*` and `>`"
+            )));
+        }
+        let prefix = names::prefix(&config.lattice, &component);
+        let served = config
+            .wire
+            .serve(prefix, vec![http::endpoint(handler)], config.timeout);
+        served
+            .await
+            .map_err(|why| ProviderError(format!("`{component}` cannot be served: {why}")))
+    }
+
+    /// Gives the provider time to look at what it was told: it answers to nothing but this.
+    async fn noticed(&self) {
+        if matches!(*self.state.borrow(), State::Running(_)) {
+            // What it says of itself is the supervisor's business.
+            _ = self.shared.control.health(NOTICE).await;
+        }
+    }
+
+    async fn tell(&self, gone: &[LinkDefinition], new: &[LinkDefinition]) -> Result<(), String> {
+        for link in gone {
+            self.shared.control.delete_link(link).await?;
+        }
+        if !gone.is_empty() && !new.is_empty() {
+            // It takes the two from different queues, and would pass over a link that it still has.
+            self.noticed().await;
+            self.noticed().await;
+        }
+        for link in new {
+            self.shared.control.put_link(link).await?;
+        }
+        self.noticed().await;
+        Ok(())
+    }
+}
+
+/// The interfaces of `functions`, by namespace and package.
+fn packages(
+    functions: &[FunctionName],
+) -> Result<BTreeMap<(String, String), Vec<String>>, ProviderError> {
+    let mut packages: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for function in functions {
+        let name: InterfaceName = function.interface.parse().map_err(|_| {
+            ProviderError(format!(
+                "wasmCloud v1 links interfaces of packages only, and `{}` is none",
+                function.interface
+            ))
+        })?;
+        let interfaces = packages.entry((name.namespace, name.package)).or_default();
+        if !interfaces.contains(&name.interface) {
+            interfaces.push(name.interface);
+        }
+    }
+    Ok(packages)
+}
+
+#[async_trait]
+impl Provider for V1Process {
+    async fn start(&self) -> Result<(), ProviderError> {
+        let mut supervisor = self.supervisor.lock().await;
+        if !supervisor.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state.subscribe();
+        state.mark_unchanged();
+        supervisor.spawn(supervise(
+            self.shared.clone(),
+            self.state.clone(),
+            self.stop.subscribe(),
+        ));
+        let begun = state.wait_for(|state| matches!(state, State::Running(_) | State::Failed(_)));
+        // The supervisor has a bound of its own, which is below this.
+        let limit = self.shared.config.supervision.start + Duration::from_secs(10);
+        let id = &self.shared.config.id;
+        let why = match timeout(limit, begun).await {
+            Ok(Ok(state)) => match &*state {
+                State::Failed(why) => why.clone(),
+                _ => return Ok(()),
+            },
+            _ => "it did not answer in time".to_owned(),
+        };
+        supervisor.shutdown().await;
+        Err(ProviderError(format!(
+            "the wasmCloud v1 provider `{id}` does not start: {why}"
+        )))
+    }
+
+    async fn link_put(&self, link: Link) -> Result<(), ProviderError> {
+        let definitions = self.definitions(&link)?;
+        let serving = match &link.peer {
+            Peer::Importer(_) => {
+                self.target.link_put(link.clone()).await?;
+                None
+            }
+            Peer::Http(handler) => Some(self.serve(&link, handler.clone()).await?),
+        };
+        // From here on nothing is refused.
+        let replaced = match serving {
+            Some(serving) => self.sources.lock().await.insert(link.id, serving),
+            None => self.sources.lock().await.remove(&link.id),
+        };
+        let known = self.shared.links().insert(link.id, definitions.clone());
+        let known = known.unwrap_or_default();
+        let told = if known == definitions {
+            Ok(())
+        } else {
+            self.tell(&known, &definitions).await
+        };
+        if let Some(replaced) = replaced {
+            replaced.stop(self.shared.config.timeout).await;
+        }
+        told.map_err(|why| {
+            ProviderError(format!(
+                "`{}` could not be told of its link: {why}",
+                self.shared.config.id
+            ))
+        })
+    }
+
+    async fn link_deleted(&self, id: LinkId, grace: Duration) {
+        let gone = self.shared.links().remove(&id).unwrap_or_default();
+        if let Err(why) = self.tell(&gone, &[]).await {
+            tracing::warn!(
+                "`{}` could not be told of a link's end: {why}",
+                self.shared.config.id
+            );
+        }
+        let serving = self.sources.lock().await.remove(&id);
+        if let Some(serving) = serving {
+            serving.stop(grace).await;
+        }
+        self.target.link_deleted(id, grace).await;
+    }
+
+    async fn call(&self, call: Call<'_>) -> Result<Payload, CallError> {
+        self.target.call(call).await
+    }
+
+    fn drop_resource(&self, link: LinkId, handle: u32) {
+        self.target.drop_resource(link, handle);
+    }
+
+    fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {
+        self.target.outgoing_http()
+    }
+
+    async fn health(&self) -> Health {
+        match &*self.state.borrow() {
+            State::Running(health) => health.clone(),
+            State::Starting => Health::Unhealthy("it is being started".into()),
+            State::Failed(why) => Health::Unhealthy(why.clone()),
+            State::Stopped => Health::Unhealthy("it was stopped".into()),
+        }
+    }
+
+    async fn shutdown(&self, grace: Duration) {
+        self.stop.send_replace(Some(grace));
+        let mut supervisor = self.supervisor.lock().await;
+        // It has a bound of its own, which is below this.
+        let limit = grace + Duration::from_secs(10);
+        let ended = timeout(limit, async {
+            while supervisor.join_next().await.is_some() {}
+        });
+        if ended.await.is_err() {
+            supervisor.shutdown().await;
+        }
+        drop(supervisor);
+        let sources = std::mem::take(&mut *self.sources.lock().await);
+        let stopping = sources.into_values().map(|serving| serving.stop(grace));
+        futures::future::join_all(stopping).await;
+        self.target.shutdown(grace).await;
+    }
+}
