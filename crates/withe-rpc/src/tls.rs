@@ -201,3 +201,66 @@ impl ClientCertVerifier for Verifier {
         self.algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rustls::sign::CertifiedKey;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    use super::*;
+
+    /// How a handshake of two who trust each other's certificates ends for each, if they have these keys and
+    /// not their own.
+    async fn handshake(
+        client_key: Option<&Identity>,
+        server_key: Option<&Identity>,
+    ) -> (io::Result<()>, io::Result<()>) {
+        let (a, b) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let members = Members::new([a.fingerprint()].into());
+        let mut client = client(&a, b.fingerprint()).unwrap();
+        let mut server = server(&b, members).unwrap();
+        let forged = |of: &Identity, key: &Identity| {
+            let certificate = of.certified.cert.clone();
+            let forged = CertifiedKey::new(certificate, key.certified.key.clone());
+            Arc::new(SingleCertAndKey::from(forged))
+        };
+        if let Some(key) = client_key {
+            client.client_auth_cert_resolver = forged(&a, key);
+        }
+        if let Some(key) = server_key {
+            server.cert_resolver = forged(&b, key);
+        }
+        let (here, there) = tokio::io::duplex(64 << 10);
+        let connecting = async {
+            let connector = TlsConnector::from(Arc::new(client));
+            let mut stream = connector.connect(server_name(), here).await?;
+            // The server's opinion comes behind the handshake.
+            stream.read_u8().await.map(drop)
+        };
+        let accepting = async {
+            let acceptor = TlsAcceptor::from(Arc::new(server));
+            let mut stream = acceptor.accept(there).await?;
+            stream.write_u8(1).await
+        };
+        tokio::join!(connecting, accepting)
+    }
+
+    #[tokio::test]
+    async fn a_certificate_without_its_key_is_worth_nothing() {
+        let (client, server) = handshake(None, None).await;
+        client.unwrap();
+        server.unwrap();
+        let other = Identity::generate().unwrap();
+        let (client, server) = handshake(Some(&other), None).await;
+        let e = server.unwrap_err().to_string();
+        assert!(e.contains("BadSignature"), "{e}");
+        assert!(client.is_err());
+        let (client, server) = handshake(None, Some(&other)).await;
+        let e = client.unwrap_err().to_string();
+        assert!(e.contains("BadSignature"), "{e}");
+        assert!(server.is_err());
+    }
+}

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Builder;
 use withe_rpc::{
-    BoxFuture, CallContext, CallError, Chunk, Client, LinkFunction, LinkRequest, Payload, Serve,
-    ServedLink, ServedSession, Session, StreamKind, pipe,
+    BoxFuture, CallContext, CallError, Chunk, Client, LinkFunction, LinkRequest, Payload, Replica,
+    Route, RouteRules, RouteSession, Serve, ServedLink, ServedSession, Session, StreamKind, pipe,
 };
 
 use bare::Bare;
@@ -126,7 +126,39 @@ fn context() -> CallContext {
     }
 }
 
-async fn call(session: &Session, function: usize, bytes: Vec<u8>) -> Vec<u8> {
+/// A session, of a link or of a route.
+trait Calls {
+    async fn call(
+        &self,
+        function: usize,
+        params: Payload,
+        context: CallContext,
+    ) -> Result<Payload, CallError>;
+}
+
+impl Calls for Session {
+    async fn call(
+        &self,
+        function: usize,
+        params: Payload,
+        context: CallContext,
+    ) -> Result<Payload, CallError> {
+        Session::call(self, function, params, context).await
+    }
+}
+
+impl Calls for RouteSession {
+    async fn call(
+        &self,
+        function: usize,
+        params: Payload,
+        context: CallContext,
+    ) -> Result<Payload, CallError> {
+        RouteSession::call(self, function, params, context).await
+    }
+}
+
+async fn call(session: &impl Calls, function: usize, bytes: Vec<u8>) -> Vec<u8> {
     let params = Payload {
         bytes,
         ..Payload::default()
@@ -135,13 +167,25 @@ async fn call(session: &Session, function: usize, bytes: Vec<u8>) -> Vec<u8> {
     result.expect("the server is there").bytes
 }
 
-fn session(transport: &impl Transport) -> Session {
-    let functions = vec![LinkFunction::default(); 3];
-    let request = LinkRequest {
-        functions,
+fn request() -> LinkRequest {
+    LinkRequest {
+        functions: vec![LinkFunction::default(); 3],
         ..LinkRequest::default()
-    };
-    transport.client().link(request).session()
+    }
+}
+
+fn session(transport: &impl Transport) -> Session {
+    transport.client().link(request()).session()
+}
+
+fn route_session(transport: &impl Transport) -> RouteSession {
+    let route = Route::new(request(), RouteRules::default());
+    route.set(vec![Replica {
+        id: "only".into(),
+        client: transport.client(),
+        near: true,
+    }]);
+    route.session()
 }
 
 /// The median of what `n` rounds of `f` take, in microseconds.
@@ -156,8 +200,7 @@ async fn median(n: usize, mut f: impl AsyncFnMut()) -> f64 {
     times[n / 2].as_secs_f64() * 1e6
 }
 
-async fn small(transport: &impl Transport, function: usize) -> f64 {
-    let session = session(transport);
+async fn small(session: impl Calls, function: usize) -> f64 {
     call(&session, function, vec![0; SMALL]).await;
     median(20_000, async || {
         call(&session, function, vec![0; SMALL]).await;
@@ -177,14 +220,14 @@ const CALLS: usize = 2_000;
 /// Calls a second.
 async fn many(transport: &impl Transport, function: usize) -> f64 {
     let session = Arc::new(session(transport));
-    call(&session, function, vec![0; SMALL]).await;
+    call(&*session, function, vec![0; SMALL]).await;
     let start = Instant::now();
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..CALLERS {
         let session = session.clone();
         callers.spawn(async move {
             for _ in 0..CALLS {
-                call(&session, function, vec![0; SMALL]).await;
+                call(&*session, function, vec![0; SMALL]).await;
             }
         });
     }
@@ -286,16 +329,20 @@ async fn stream_floor(transport: &impl Transport) -> f64 {
 /// many callers.
 fn measure<T: Transport>(name: &str, goals: [&str; 2]) {
     let transport = &T::start();
-    let mut best = [[f64::NAN; 2]; 5];
+    let mut best = [[f64::NAN; 2]; 6];
     for _ in 0..ROUNDS {
         let run = [
             [
                 runtime().block_on(small_floor(transport)),
-                runtime().block_on(small(transport, 0)),
+                runtime().block_on(async { small(session(transport), 0).await }),
             ],
             [
                 runtime().block_on(small_floor(transport)),
-                runtime().block_on(small(transport, 1)),
+                runtime().block_on(async { small(session(transport), 1).await }),
+            ],
+            [
+                runtime().block_on(small_floor(transport)),
+                runtime().block_on(async { small(route_session(transport), 0).await }),
             ],
             [
                 runtime().block_on(many_floor(transport)),
@@ -312,7 +359,7 @@ fn measure<T: Transport>(name: &str, goals: [&str; 2]) {
         ];
         for (row, (best, run)) in best.iter_mut().zip(run).enumerate() {
             for (best, run) in best.iter_mut().zip(run) {
-                *best = if row < 2 {
+                *best = if row < 3 {
                     best.min(run)
                 } else {
                     best.max(run)
@@ -323,6 +370,7 @@ fn measure<T: Transport>(name: &str, goals: [&str; 2]) {
     let rows = [
         ("small call, p50, us", goals[0]),
         ("small call that waits, p50, us", ""),
+        ("small call over a route, p50, us", goals[0]),
         ("64 callers, calls/s", goals[1]),
         ("1 MiB there and back, MB/s", "at least 0.6"),
         ("stream of bytes, MB/s", ""),

@@ -180,7 +180,7 @@ impl Client {
 
     /// As [`Client::connection`], for who can go elsewhere: waits for one attempt, and for no longer than
     /// `until`.
-    async fn try_connection(
+    pub(crate) async fn try_connection(
         self: &Arc<Self>,
         until: Instant,
     ) -> Result<Arc<Connection>, CallError> {

@@ -97,6 +97,8 @@ async fn a_call_that_is_dropped_is_cancelled_at_the_target(pair: Pair) {
 
 async fn a_deadline_ends_a_call_on_both_sides(pair: Pair) {
     let session = pair.link().session();
+    // Connecting is not to be what takes so long.
+    session.call(NOTE, payload([1]), context()).await.unwrap();
     let e = session
         .call(HANG, Payload::default(), within(Duration::from_millis(20)))
         .await;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use super::target::{ArcTarget, ECHO, HANG, NOTE, Target};
-use super::{context, payload, request, until, within};
+use super::{AGES, context, payload, request, until};
 use crate::tcp::{TcpConnector, TcpListener};
 use crate::{
     CallError, Client, Connect, Fingerprint, Identity, Limits, Listener, Members, Payload, serve,
@@ -86,12 +86,11 @@ impl Host {
     }
 }
 
-async fn failure(client: &Arc<Client>, time: Duration) -> String {
-    let session = client.link(request()).session();
-    let call = session.call(NOTE, Payload::default(), within(time));
-    match call.await {
+/// Why one attempt to connect failed.
+async fn failure(client: &Arc<Client>) -> String {
+    match client.try_connection(Instant::now() + AGES).await {
         Err(CallError::Unreachable(text)) => text,
-        other => panic!("{other:?}"),
+        other => panic!("{:?}", other.map(|_| ())),
     }
 }
 
@@ -105,7 +104,7 @@ async fn only_members_are_let_in() {
     let result = session.call(ECHO, payload(sent.clone()), context()).await;
     assert!(result.unwrap().bytes == sent);
 
-    let text = failure(&host.client(&stranger), Duration::from_secs(1)).await;
+    let text = failure(&host.client(&stranger)).await;
     assert_eq!(
         text,
         format!(
@@ -142,7 +141,7 @@ async fn who_is_no_member_any_more_loses_its_connection_and_gets_no_other() {
     });
     assert!(matches!(lost, Err(CallError::Unreachable(_))), "{lost:?}");
     until("it ends", || host.target.running() == 0).await;
-    let text = failure(&going, Duration::from_millis(500)).await;
+    let text = failure(&going).await;
     assert!(text.contains("does not know this one"), "{text}");
     stays_on.call(NOTE, payload([2]), context()).await.unwrap();
     assert_eq!(host.target.sessions(), 1);
