@@ -20,7 +20,7 @@ pub use http_types::{
 pub use link::{Call, Endpoint, FunctionName, Health, Link, LinkId, Peer, ProviderError};
 pub use settings::Settings;
 pub use withe_linker::input::{ConfigMap, ConfigProblem, ConfigRole};
-pub use withe_rpc::{CallError, Payload, codec};
+pub use withe_rpc::{CallError, Payload, TraceContext, codec};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use withe_rpc::Payload;
+use withe_rpc::{Payload, TraceContext};
 
 use crate::{ConfigMap, IncomingHandler};
 
@@ -61,6 +61,8 @@ pub struct Call<'a> {
     pub deadline: Instant,
     /// The component that calls, for logs.
     pub caller: &'a str,
+    /// The trace that the call is part of, for what the provider itself asks of others.
+    pub trace: Option<TraceContext>,
 }
 
 /// An address at which a link can be reached from outside.

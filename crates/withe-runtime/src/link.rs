@@ -239,6 +239,7 @@ impl LinkFn {
                     params: std::mem::take(payload),
                     deadline,
                     caller: &self.importer.component,
+                    trace: None,
                 };
                 // A provider may wait for anything; what enters a component already has a timer.
                 let result = Box::pin(within(deadline, provider.call(call))).await;

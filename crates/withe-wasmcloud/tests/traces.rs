@@ -173,6 +173,7 @@ async fn a_key_value_call_is_v1s_byte_for_byte() {
         params,
         deadline: Instant::now() + support::PATIENCE,
         caller: "kv",
+        trace: None,
     };
     let opened = target
         .call(call(0, Payload::of(&("default",))))

@@ -203,7 +203,7 @@ impl Provider for ProcessProvider {
         let link = running.link(call.link).ok_or_else(|| self.unlinked())?;
         let context = CallContext {
             deadline: call.deadline,
-            trace: None,
+            trace: call.trace,
         };
         match link.calls.call(call.function, call.params, context).await {
             Err(CallError::Unreachable(why)) => {

@@ -73,6 +73,7 @@ impl ServedSession for Linked {
                 params,
                 deadline,
                 caller: &self.importer,
+                trace: context.trace,
             };
             timeout_at(deadline.into(), self.provider.call(call))
                 .await

@@ -187,6 +187,7 @@ impl ServedSession for Callee {
                 params,
                 deadline: context.deadline,
                 caller: &self.caller,
+                trace: context.trace,
             };
             self.provider.call(call).await
         })

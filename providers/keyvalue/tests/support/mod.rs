@@ -125,6 +125,7 @@ impl Component {
             params: Payload::of(&params),
             deadline: Instant::now() + self.patience,
             caller: "c",
+            trace: None,
         };
         Ok(self.provider.call(call).await?.read().unwrap())
     }
