@@ -13,6 +13,7 @@ mod feed;
 mod keys;
 pub mod names;
 pub mod nats;
+pub mod transport;
 
 use std::sync::Arc;
 use std::time::Duration;
