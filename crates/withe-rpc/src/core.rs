@@ -151,13 +151,10 @@ impl Core {
     /// any more.
     pub(crate) async fn drive(&self, handles: &dyn Handles) -> String {
         let every = self.limits.keep_alive.min(self.limits.answer) / 2;
-        let mut ticks = interval(every.max(Duration::from_millis(1)));
+        let every = every.max(Duration::from_millis(1));
+        let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut watch = Watch {
-            asked: Instant::now(),
-            written: 0,
-            taken: Instant::now(),
-        };
+        let mut watch = Watch::new(every);
         loop {
             self.serve(handles).await;
             if let Some(why) = self.out.failed() {
@@ -216,6 +213,9 @@ fn watched(limits: &Limits, keep_alive: Option<KeepAlive>) -> Limits {
 
 /// Watches whether the other side is there.
 struct Watch {
+    /// How often it looks, and when it did last.
+    every: Duration,
+    looked: Instant,
     /// When it was asked.
     asked: Instant,
     /// How much it had taken, and when that was last more than before.
@@ -224,9 +224,27 @@ struct Watch {
 }
 
 impl Watch {
+    fn new(every: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            every,
+            looked: now,
+            asked: now,
+            written: 0,
+            taken: now,
+        }
+    }
+
     /// Asks if it is time to; says why the connection is dead, if it is.
     fn look(&mut self, core: &Core) -> Option<&'static str> {
         let limits = &core.limits;
+        let since = std::mem::replace(&mut self.looked, Instant::now()).elapsed();
+        if since > 3 * self.every {
+            // This process was stopped, or its machine: what came meanwhile is still to be read.
+            core.heard();
+            self.taken = Instant::now();
+            return None;
+        }
         let written = core.out.written();
         if written != self.written || core.out.is_empty() {
             (self.written, self.taken) = (written, Instant::now());

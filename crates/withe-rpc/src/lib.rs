@@ -32,6 +32,7 @@ mod streams;
 mod table;
 pub mod tcp;
 mod tls;
+mod trace;
 pub mod transport;
 pub mod unix;
 
@@ -49,6 +50,7 @@ pub use link::{LinkFunction, LinkRequest};
 pub use members::Members;
 pub use pipe::{Chunk, PipeReader, PipeWriter, StreamKind, pipe};
 pub use server::{Serve, ServedLink, ServedSession, serve};
+pub use trace::TraceContext;
 pub use transport::{BoxFuture, Connect, Duplex, KeepAlive, Listener};
 
 /// What goes with a call besides its parameters.
@@ -58,17 +60,6 @@ pub struct CallContext {
     pub deadline: Instant,
     /// The trace that the call is part of.
     pub trace: Option<TraceContext>,
-}
-
-/// A trace context, as W3C defines it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TraceContext {
-    /// The whole trace.
-    pub trace_id: [u8; 16],
-    /// The part of it that calls.
-    pub span_id: [u8; 8],
-    /// Whether it is sampled, among others.
-    pub flags: u8,
 }
 
 /// A call's parameters or its results: encoded values, and the resource handles and streams in them.

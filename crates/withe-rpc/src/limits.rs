@@ -30,7 +30,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long connecting, and the exchange of first frames, may take.
     pub connect: Duration,
-    /// How long nothing may have come before the client asks whether the server is there.
+    /// How long nothing may have come before the client asks whether the server is there. For this and
+    /// `answer` the [transport](crate::KeepAlive) may ask for less.
     pub keep_alive: Duration,
     /// How long the server has to answer that. A server gives up a client that was silent for twice
     /// this and `keep_alive` together; either side one that takes nothing for as long.

@@ -143,11 +143,11 @@ impl Session {
         function: u32,
         params: Payload,
         context: &CallContext,
-        until: Instant,
+        until: impl FnOnce() -> Instant,
     ) -> Result<Payload, NoResult> {
         let placed = match self.place()? {
             Some(placed) => placed,
-            None => match self.link.client.try_connection(until).await {
+            None => match self.link.client.try_connection(until()).await {
                 Ok(connection) => self.take_place(connection)?,
                 Err(why) => return Err(NoResult::not_begun(why, params)),
             },

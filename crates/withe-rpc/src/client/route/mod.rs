@@ -146,6 +146,12 @@ impl Route {
         self.replicas.borrow().entries.len() > 1
     }
 
+    /// Whether there are replicas, and nothing is linked at any of them.
+    fn has_refused(&self) -> bool {
+        let entries = &self.replicas.borrow().entries;
+        !entries.is_empty() && entries.iter().all(|entry| entry.has_refused())
+    }
+
     /// Waits until something has changed: replicas were replaced, or one can be tried again or was tried.
     ///
     /// # Errors

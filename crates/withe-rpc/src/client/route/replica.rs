@@ -93,6 +93,11 @@ impl Entry {
         refusals.why = Some(why);
     }
 
+    /// Whether nothing was linked there when that was asked last.
+    pub(super) fn has_refused(&self) -> bool {
+        self.refusals().why.is_some()
+    }
+
     /// A call was answered there.
     pub(super) fn answered(&self) {
         *self.refusals() = Refusals::default();

@@ -13,7 +13,7 @@ use crate::{CallContext, CallError, Payload};
 /// How long connecting to a replica may take where there are others.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a target that nobody serves is waited for where somebody says so. It may be on its way: a host
+/// How long a target is waited for that no replica serves, though all could be asked. It may be on its way: a host
 /// that begins to serve it, or stops, is heard of by others a moment later.
 const MOVING: Duration = Duration::from_secs(5);
 
@@ -93,21 +93,19 @@ impl RouteSession {
         loop {
             let Some(place) = self.place() else {
                 match &unlinked {
-                    None => self.route.changed(context.deadline).await?,
-                    Some((since, why)) => {
+                    Some((since, why)) if self.route.has_refused() => {
                         let until = context.deadline.min(*since + MOVING);
                         self.route.changed(until).await.map_err(|_| why.clone())?;
                     }
+                    _ => self.route.changed(context.deadline).await?,
                 }
                 continue;
             };
             let called = {
                 let _in_flight = place.replica.in_flight();
-                let until = self.until(&context);
-                place
-                    .session
-                    .try_call(function, params, &context, until)
-                    .await
+                let until = || self.until(&context);
+                let called = place.session.try_call(function, params, &context, until);
+                called.await
             };
             let no_result = match called {
                 Ok(result) => return self.keep(result, &place),
