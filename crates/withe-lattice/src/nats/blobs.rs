@@ -13,7 +13,11 @@ use super::bucket::no_bucket;
 use super::unreachable;
 use crate::LatticeError;
 
-pub(super) struct Blobs(ObjectStore);
+pub(super) struct Blobs {
+    jetstream: Context,
+    name: String,
+    store: ObjectStore,
+}
 
 /// How much longer than other operations one with so many bytes may take.
 pub(super) fn time_for(bytes: usize) -> Duration {
@@ -27,24 +31,25 @@ impl Blobs {
     ///
     /// The server does not answer, or does not let us.
     pub(super) async fn open(jetstream: &Context, name: String) -> Result<Self, LatticeError> {
-        if let Ok(store) = jetstream.get_object_store(&name).await {
-            return Ok(Self(store));
-        }
-        let config = Config {
-            bucket: name.clone(),
-            ..Config::default()
-        };
-        let error = match jetstream.create_object_store(config).await {
-            Ok(store) => return Ok(Self(store)),
-            Err(e) => e,
-        };
-        let store = jetstream.get_object_store(&name).await;
-        store.map(Self).map_err(|_| no_bucket(&name, &error))
+        Ok(Self {
+            store: open(jetstream, &name).await?,
+            jetstream: jetstream.clone(),
+            name,
+        })
+    }
+
+    /// Makes the object store again if the server has lost it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(super) async fn ensure(&self) -> Result<(), LatticeError> {
+        open(&self.jetstream, &self.name).await.map(drop)
     }
 
     /// How large a blob is, if it is there.
     pub(super) async fn size(&self, digest: &str) -> Result<Option<usize>, LatticeError> {
-        match self.0.info(digest).await {
+        match self.store.info(digest).await {
             Ok(info) if info.deleted => Ok(None),
             Ok(info) => Ok(Some(info.size)),
             Err(e) if e.kind() == InfoErrorKind::NotFound => Ok(None),
@@ -54,12 +59,12 @@ impl Blobs {
 
     pub(super) async fn put(&self, digest: &str, blob: &[u8]) -> Result<(), LatticeError> {
         let mut reader = blob;
-        let put = self.0.put(digest, &mut reader).await;
+        let put = self.store.put(digest, &mut reader).await;
         put.map(drop).map_err(|e| unreachable(&e))
     }
 
     pub(super) async fn get(&self, digest: &str) -> Result<Option<Bytes>, LatticeError> {
-        let mut object = match self.0.get(digest).await {
+        let mut object = match self.store.get(digest).await {
             Ok(object) => object,
             Err(e) if e.kind() == GetErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(unreachable(&e)),
@@ -71,10 +76,26 @@ impl Blobs {
     }
 
     pub(super) async fn delete(&self, digest: &str) -> Result<(), LatticeError> {
-        match self.0.delete(digest).await {
+        match self.store.delete(digest).await {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == DeleteErrorKind::NotFound => Ok(()),
             Err(e) => Err(unreachable(&e)),
         }
     }
+}
+
+async fn open(jetstream: &Context, name: &str) -> Result<ObjectStore, LatticeError> {
+    if let Ok(store) = jetstream.get_object_store(name).await {
+        return Ok(store);
+    }
+    let config = Config {
+        bucket: name.into(),
+        ..Config::default()
+    };
+    let error = match jetstream.create_object_store(config).await {
+        Ok(store) => return Ok(store),
+        Err(e) => e,
+    };
+    let store = jetstream.get_object_store(name).await;
+    store.map_err(|_| no_bucket(name, &error))
 }

@@ -79,7 +79,7 @@ impl Bucket {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    async fn ensure(&self) -> Result<(), LatticeError> {
+    pub(super) async fn ensure(&self) -> Result<(), LatticeError> {
         open(&self.jetstream, &self.config).await.map(drop)
     }
 
@@ -138,7 +138,6 @@ impl Bucket {
     ///
     /// The server does not answer.
     pub(super) async fn follow(&self, prefix: &str) -> Result<(Vec<Seen>, Tail), LatticeError> {
-        self.ensure().await?;
         loop {
             if let Some(followed) = self.try_follow(prefix).await? {
                 return Ok(followed);

@@ -24,7 +24,7 @@ use bucket::Bucket;
 use bytes::Bytes;
 use connect::Signals;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use watch::{Leases, Watching};
 
 pub use options::{Auth, Options, Secret, Tls, Urls};
@@ -32,6 +32,9 @@ pub use options::{Auth, Options, Secret, Tls, Urls};
 use crate::backlog::{Changes, Recent};
 use crate::feed::Feed;
 use crate::{Entry, Expect, Lattice, LatticeError, Messages, Requests, Watch, digest, keys, names};
+
+/// How long after a failure it is seen to the buckets again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// A lattice on NATS, as one of its members has it. Dropped, its watches and what it serves end.
 pub struct Nats {
@@ -42,8 +45,8 @@ pub struct Nats {
     signals: Arc<Signals>,
     entries: Arc<Bucket>,
     leases: Arc<Bucket>,
-    blobs: Blobs,
-    /// Watches, listeners and servers.
+    blobs: Arc<Blobs>,
+    /// Watches, listeners and servers, and what sees to the buckets.
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -70,17 +73,50 @@ impl Nats {
             ))
         };
         let (entries, leases, blobs) = within(&signals, options.timeout, open).await?;
-        Ok(Self {
+        let lattice = Self {
             timeout: options.timeout,
             lease: options.lease,
             client,
             signals,
             entries: Arc::new(entries),
             leases: Arc::new(leases),
-            blobs,
+            blobs: Arc::new(blobs),
             tasks: Mutex::default(),
             name,
-        })
+        };
+        lattice.spawn(lattice.see_to_buckets());
+        Ok(lattice)
+    }
+
+    /// Makes the buckets again whenever the server may have lost them.
+    fn see_to_buckets(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (entries, leases) = (self.entries.clone(), self.leases.clone());
+        let blobs = self.blobs.clone();
+        let signals = self.signals.clone();
+        let limit = self.timeout;
+        async move {
+            let mut connection = signals.subscribe();
+            let mut seen_to = connection.borrow().generation;
+            while connection
+                .wait_for(|now| now.is_up && now.generation != seen_to)
+                .await
+                .is_ok()
+            {
+                let generation = connection.borrow().generation;
+                let ensured = within(&signals, limit, async {
+                    entries.ensure().await?;
+                    leases.ensure().await?;
+                    blobs.ensure().await
+                });
+                match ensured.await {
+                    Ok(()) => seen_to = generation,
+                    Err(e) => {
+                        tracing::debug!(error = %e, "cannot see to the lattice's buckets");
+                        sleep(AGAIN).await;
+                    }
+                }
+            }
+        }
     }
 
     async fn within<T>(
