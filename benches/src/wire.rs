@@ -158,6 +158,7 @@ impl Pair {
                 program: withe()?,
                 args: vec!["worker".into()],
             }),
+            broker: None,
         })?;
         Ok(Self {
             running: host.start(&loaded, &registry).await?,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
+use withe_lattice::LatticeError;
 use withe_linker::input::{ComponentKind, Inputs, Part};
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
 use withe_provider::{IncomingHandler, Peer};
@@ -35,6 +36,17 @@ pub struct HostOptions {
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
     /// How the processes of components are started that others serve; `None` refuses such links.
     pub worker: Option<WorkerCommand>,
+    /// What carries links that are bound by `nats`, for a host that is on no lattice.
+    pub broker: Option<Broker>,
+}
+
+/// A NATS server that a host is connected to.
+#[derive(Clone)]
+pub struct Broker {
+    /// The connection.
+    pub client: async_nats::Client,
+    /// The name of the lattice whose subjects are used.
+    pub lattice: String,
 }
 
 /// What goes on while an application starts.
@@ -116,6 +128,9 @@ pub enum HostError {
     /// A link is bound by `nats`, and there is none.
     #[error("a link is bound by `nats`, and this host has no NATS; name it with `--lattice`")]
     NoBroker,
+    /// What carries them failed.
+    #[error(transparent)]
+    Lattice(#[from] LatticeError),
     /// The runtime failed.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -264,6 +279,7 @@ impl Running {
             parts,
             graph: Some(graph.clone()),
             ends,
+            relays: false,
         }));
         let old = (
             self.graph.replace(graph),

@@ -24,7 +24,7 @@ mod units;
 pub mod worker;
 mod workers;
 
-pub use host::{Host, HostError, HostOptions, Progress, Running};
+pub use host::{Broker, Host, HostError, HostOptions, Progress, Running};
 pub use load::{Loaded, Registry};
 pub use withe_runtime::host_interfaces;
 pub use withe_runtime::wave::{FunctionPath, WaveError};

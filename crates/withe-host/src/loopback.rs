@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use withe_lattice::transport::{NatsConnector, NatsListener};
 use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_rpc::tcp::{TcpConnector, TcpListener};
 use withe_rpc::{
@@ -14,7 +15,7 @@ use withe_rpc::{
 };
 
 use crate::away::Away;
-use crate::host::{HostError, HostOptions};
+use crate::host::{Broker, HostError, HostOptions};
 use crate::request::leaves_host;
 use crate::serve::Served;
 
@@ -90,8 +91,15 @@ impl Loopback {
     }
 
     async fn subscribe(&mut self, options: &HostOptions) -> Result<Arc<Client>, HostError> {
-        let _ = options;
-        Err(HostError::NoBroker)
+        let Broker { client, lattice } = options.broker.as_ref().ok_or(HostError::NoBroker)?;
+        // Others that do the same there have other names.
+        let identity =
+            Identity::generate().map_err(|e| HostError::Listen(std::io::Error::other(e)))?;
+        let id = &identity.fingerprint().to_string()[..20];
+        let listener = NatsListener::bind(client.clone(), lattice, id).await?;
+        self.serve(listener, options);
+        let connector = NatsConnector::new(client.clone(), lattice, id)?;
+        Ok(Client::new(Arc::new(connector), Limits::default()))
     }
 
     fn serve(&mut self, listener: impl Listener, options: &HostOptions) {

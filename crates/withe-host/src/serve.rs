@@ -23,6 +23,9 @@ pub(crate) struct Served {
     pub(crate) graph: Option<Arc<Graph>>,
     /// Where links lead that do not lead to units, by their places in the plan.
     pub(crate) ends: HashMap<usize, LinkEnd>,
+    /// Whether those who ask take its ways to what runs elsewhere: the other processes of this host, which have
+    /// none. Other hosts ask for what runs here.
+    pub(crate) relays: bool,
 }
 
 impl Serve for Served {
@@ -82,10 +85,10 @@ impl Served {
                 let known = self.parts.names(link);
                 return provider::link(provider, *id, &request.importer, &known, functions);
             }
-            Some(LinkEnd::Remote { route, .. }) => {
+            Some(LinkEnd::Remote { route, .. }) if self.relays => {
                 return Ok(relay::link(route.clone(), functions.len()));
             }
-            None => {}
+            Some(LinkEnd::Remote { .. }) | None => {}
         }
         let Some(graph) = &self.graph else {
             let why = format!("`{target}` does not run in this process");

@@ -174,6 +174,7 @@ async fn work(
         parts: Arc::new(parts),
         graph: Some(graph.clone()),
         ends: HashMap::new(),
+        relays: false,
     };
     let listener = UnixListener::bind(sockets.worker(index))
         .await

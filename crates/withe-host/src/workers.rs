@@ -99,6 +99,7 @@ impl Workers {
                 parts: parts.clone(),
                 graph: None,
                 ends,
+                relays: true,
             };
             let (stop, stopped) = oneshot::channel();
             let limits = Limits {

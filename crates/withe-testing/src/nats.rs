@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
@@ -128,6 +129,33 @@ impl NatsServer {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// The URL of a server that all who ask in this process share, and that ends with the process.
+///
+/// # Errors
+///
+/// As [`NatsServer::start`].
+pub fn shared() -> anyhow::Result<String> {
+    static SHARED: OnceLock<Result<String, String>> = OnceLock::new();
+    let start = || {
+        let mut server = NatsServer::start()?;
+        let child = server.running.take().context("the server runs")?;
+        // Nothing is dropped when a process ends; but its pipes are closed.
+        let guard = Command::new("sh")
+            .args(["-c", "cat >/dev/null; kill -9 \"$1\"; rm -rf \"$2\"", "sh"])
+            .arg(child.id().to_string())
+            .arg(server.folder.path())
+            .stdin(Stdio::piped())
+            .spawn()
+            .context("cannot run `sh`")?;
+        std::mem::forget((guard, child));
+        let url = server.url();
+        std::mem::forget(server);
+        anyhow::Ok(url)
+    };
+    let shared = SHARED.get_or_init(|| start().map_err(|e| format!("{e:#}")));
+    shared.clone().map_err(|e| anyhow!(e))
 }
 
 impl Drop for NatsServer {

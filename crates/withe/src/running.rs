@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
-use withe_host::{Host, HostOptions, WorkerCommand};
+use withe_host::{HostOptions, WorkerCommand};
 
 use crate::progress::Reporter;
 
@@ -28,15 +28,6 @@ pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
     result
 }
 
-/// A host that keeps what it compiles.
-///
-/// # Errors
-///
-/// As [`Host::new`].
-pub(crate) fn host(reporter: &Reporter) -> anyhow::Result<Host> {
-    Ok(Host::new(host_options(reporter)?)?)
-}
-
 /// How hosts are set up that this command runs.
 ///
 /// # Errors
@@ -51,6 +42,7 @@ pub(crate) fn host_options(reporter: &Reporter) -> anyhow::Result<HostOptions> {
             program: std::env::current_exe().context("the path of `withe` is not known")?,
             args: vec!["worker".into()],
         }),
+        broker: None,
     })
 }
 

@@ -29,6 +29,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use withe_lattice::transport::{NatsConnector, NatsListener};
 use withe_lattice::{Change, Expect, LEASE, LatticeError, SharedLattice, Watch};
 use withe_rpc::tcp::TcpListener;
 use withe_rpc::{Identity, Limits};
@@ -133,12 +134,15 @@ impl Node {
         // No other host has it, and it says which certificate is this host's.
         let id = fingerprint[..20].to_owned();
         let nats = lattice.nats();
+        let connector = (nats.clone())
+            .map(|nats| NatsConnector::new(nats, lattice.name(), &id))
+            .transpose()?;
         let peers = Peers::new(Own {
             id: id.clone(),
             machine: machine(),
             lattice: lattice.name().to_owned(),
             identity: identity.clone(),
-            nats: nats.clone(),
+            nats: connector,
         });
         let limits = Limits {
             grace: options.host.grace,
@@ -168,6 +172,14 @@ impl Node {
                 limits.clone(),
                 servers_stopped.clone(),
             );
+            servers.spawn(async move {
+                let end = async { apps::is_true(&mut stop).await };
+                withe_rpc::serve(listener, served, limits, end).await;
+            });
+        }
+        if let Some(nats) = &nats {
+            let listener = NatsListener::bind(nats.clone(), lattice.name(), &id).await?;
+            let (served, mut stop) = (Arc::new(applications.clone()), servers_stopped.clone());
             servers.spawn(async move {
                 let end = async { apps::is_true(&mut stop).await };
                 withe_rpc::serve(listener, served, limits, end).await;

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use withe_lattice::transport::NatsConnector;
 use withe_linker::plan::{Binding, PlannedLink};
 use withe_rpc::tcp::TcpConnector;
 use withe_rpc::{
-    Client, Connect, Fingerprint, Identity, Limits, LinkRequest, Members, Replica, Route,
-    RouteRules,
+    Client, Fingerprint, Identity, Limits, LinkRequest, Members, Replica, Route, RouteRules,
 };
 
 use super::records::HostRecord;
@@ -36,7 +36,7 @@ pub(super) struct Own {
     pub(super) machine: String,
     pub(super) lattice: String,
     pub(super) identity: Identity,
-    pub(super) nats: Option<async_nats::Client>,
+    pub(super) nats: Option<NatsConnector>,
 }
 
 /// The other hosts.
@@ -187,7 +187,10 @@ impl Peers {
             let connector = TcpConnector::new(addresses, &self.own.identity, fingerprint).ok()?;
             Some(Client::new(Arc::new(connector), limits.clone()))
         });
-        let nats = None;
+        let nats = (self.own.nats.as_ref())
+            .filter(|_| record.nats)
+            .and_then(|nats| nats.to(&record.id).ok())
+            .map(|connector| Client::new(Arc::new(connector), limits));
         Peer {
             record,
             gone: None,

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
-use withe_host::FunctionPath;
 use withe_host::load::{self, LoadOptions, Loaded, Registry};
-use withe_linker::input::ComponentKind;
+use withe_host::{Broker, FunctionPath, Host};
+use withe_linker::input::{ComponentKind, Placement, Surroundings};
+use withe_linker::plan::Binding;
 
+use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
 use crate::Outcome;
 use crate::cli::usage;
@@ -18,7 +20,7 @@ use crate::interrupt::Interrupts;
 use crate::progress::Reporter;
 use crate::providers;
 use crate::render::diagnostics;
-use crate::running::{block_on, host};
+use crate::running::{block_on, host_options};
 use crate::terminal::Terminal;
 use expression::CallExpression;
 
@@ -54,6 +56,8 @@ pub(crate) struct Args {
     /// The longest that the call may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     timeout: u32,
+    #[command(flatten)]
+    lattice: LatticeArgs,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -81,8 +85,10 @@ async fn call(
 ) -> anyhow::Result<Outcome> {
     let mut interrupts = Interrupts::new()?;
     let reporter = Reporter::new(*terminal);
-    let host = host(&reporter)?;
     let work = async {
+        let mut options = host_options(&reporter)?;
+        options.broker = broker(args, loaded).await?;
+        let host = Host::new(options)?;
         let running = host.start(loaded, registry).await?;
         reporter.finish();
         let CallExpression {
@@ -113,6 +119,18 @@ async fn call(
     Ok(Outcome::Done)
 }
 
+/// The lattice's NATS, if a link is carried by it.
+async fn broker(args: &Args, loaded: &Loaded) -> anyhow::Result<Option<Broker>> {
+    let mut links = loaded.plan.iter().flat_map(|plan| &plan.links);
+    if links.all(|link| link.binding != Binding::Nats) {
+        return Ok(None);
+    }
+    let lattice = args.lattice.connect().await?;
+    let client = lattice.nats().context("that lattice is not on NATS")?;
+    let lattice = lattice.name().to_owned();
+    Ok(Some(Broker { client, lattice }))
+}
+
 /// The application and the name of the component to call; `None`, and said why, if it cannot be read.
 fn load(
     args: &Args,
@@ -124,7 +142,13 @@ fn load(
         host: withe_host::host_interfaces(),
         called: args.component.iter().cloned().collect(),
         defaults: args.defaults.into(),
-        ..LoadOptions::default()
+        placement: Placement {
+            surroundings: match args.lattice.lattice {
+                Some(_) => Surroundings::Unknown,
+                None => Surroundings::Alone,
+            },
+            ..Placement::default()
+        },
     };
     let file = args.file.display();
     if is_component(&args.file) {

@@ -35,6 +35,7 @@ fn ended(case: &Case, call: &Call, binding: &str) -> Ended {
         .arg("--link")
         .arg(&case.exporter)
         .args(["--binding", binding, "--timeout", "60"])
+        .args(lattice(binding))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -43,10 +44,18 @@ fn ended(case: &Case, call: &Call, binding: &str) -> Ended {
             "WITHE_CACHE_DIR",
             Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"),
         );
-    for variable in ["WITHE_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
+    for variable in ["WITHE_LOG", "WITHE_LATTICE", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
     process::run(command)
+}
+
+/// Where the lattice is, for the binding that needs one.
+pub(crate) fn lattice(binding: &str) -> Vec<String> {
+    match binding {
+        "nats" => vec!["--lattice".into(), withe_testing::nats::shared().unwrap()],
+        _ => Vec::new(),
+    }
 }
 
 /// The text that a call returned, or what was said of its failure.

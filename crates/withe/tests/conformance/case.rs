@@ -58,13 +58,13 @@ impl Case {
 
     /// What is said when a link of this binding is refused, if it is to be.
     pub(crate) fn refused(&self, binding: &str) -> Option<Vec<String>> {
-        let path = self.expected.join(format!("{binding}.refused"));
+        let path = self.expected.join(format!("{}.refused", sort(binding)));
         path.is_file().then(|| parts(&path))
     }
 
     /// What a binding does. Where it is known not to do as it should, that is in a folder of its name.
     pub(crate) fn calls_over(&self, binding: &str) -> Vec<Call> {
-        let folder = self.expected.join(binding);
+        let folder = self.expected.join(sort(binding));
         let mut wrong = match folder.is_dir() {
             true => calls(&folder),
             false => Vec::new(),
@@ -78,6 +78,14 @@ impl Case {
     /// Makes `text` what a call is expected to return.
     pub(crate) fn bless(&self, function: &str, text: &str) {
         fs::write(self.expected.join(format!("{function}.txt")), text).unwrap();
+    }
+}
+
+/// What is known of all bindings of a sort alike: those that go over a wire carry the same frames.
+fn sort(binding: &str) -> &str {
+    match binding {
+        "unix" | "tcp" | "nats" => "wire",
+        binding => binding,
     }
 }
 

@@ -42,7 +42,7 @@ macro_rules! table {
         const TABLE: &[&str] = &[$(stringify!($case)),*];
 
         // A binding that `withe call` takes is listed here once for all cases.
-        $(tests!($case: fused, local, unix);)*
+        $(tests!($case: fused, local, unix, tcp, nats);)*
     };
 }
 

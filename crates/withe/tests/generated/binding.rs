@@ -17,17 +17,26 @@ pub(crate) fn call(folder: &Path, binding: &str, given: &str) -> Result<String, 
         .arg("--link")
         .arg(folder.join(EXPORTER))
         .args(["--binding", binding, "--timeout", "30"])
+        .args(lattice(binding))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .env("WITHE_CACHE_DIR", folder.join("compiled"));
-    for variable in ["WITHE_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
+    for variable in ["WITHE_LOG", "WITHE_LATTICE", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }
     let ended = process::run(command);
     match ended.code {
         Some(0) => Ok(ended.stdout.trim_end().into()),
         code => Err(format!("exit code {code:?}: {}", ended.stderr)),
+    }
+}
+
+/// Where the lattice is, for the binding that needs one.
+fn lattice(binding: &str) -> Vec<String> {
+    match binding {
+        "nats" => vec!["--lattice".into(), withe_testing::nats::shared().unwrap()],
+        _ => Vec::new(),
     }
 }
 

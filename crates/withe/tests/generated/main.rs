@@ -42,7 +42,7 @@ use pair::{Encoding, Pair, Spec};
 const LONG: Duration = Duration::from_secs(120);
 
 /// The bindings that `withe call` takes.
-const BINDINGS: [&str; 3] = ["fused", "local", "unix"];
+const BINDINGS: [&str; 5] = ["fused", "local", "unix", "tcp", "nats"];
 
 const SEED: u64 = 1;
 const CASES: u32 = 36;
