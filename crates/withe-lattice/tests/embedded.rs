@@ -1,0 +1,284 @@
+//! What only an embedded lattice can be asked: what outlives the process, and who shares it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::time::{sleep, timeout};
+use withe_lattice::embedded::{Serving, serve};
+use withe_lattice::{Attached, Change, Embedded, Expect, Lattice, LatticeError, Watch};
+
+/// Long enough for anything that ends at all.
+const AGES: Duration = Duration::from_secs(60);
+
+/// A change, shortly: `key=value`, `-key` or `synced`.
+async fn next(watch: &mut Watch) -> String {
+    let change = timeout(AGES, watch.recv()).await.unwrap().unwrap();
+    match change {
+        Change::Put(entry) => format!("{}={}", entry.key, String::from_utf8_lossy(&entry.value)),
+        Change::Gone { key } => format!("-{key}"),
+        Change::Synced => "synced".into(),
+    }
+}
+
+async fn put(lattice: &impl Lattice, key: &str, value: &'static str) -> u64 {
+    let put = lattice.put(key, value.into(), Expect::Any).await;
+    put.unwrap()
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    let so = async {
+        while !is_so() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(AGES, so).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_keeps_entries_and_blobs_and_no_leases() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lattice.redb");
+    let lattice = Embedded::open("test", &path).unwrap();
+    let first = put(&lattice, "kept", "1").await;
+    let removed = put(&lattice, "removed", "2").await;
+    lattice.delete("removed", Expect::Any).await.unwrap();
+    lattice
+        .put_lease("l", "3".into(), Expect::Any)
+        .await
+        .unwrap();
+    lattice.put_blob("b", "4".into()).await.unwrap();
+    // Nobody else can have it meanwhile.
+    let second = Embedded::open("test", &path).err().unwrap();
+    assert!(matches!(second, LatticeError::Storage(_)), "{second:?}");
+    drop(lattice);
+
+    let lattice = Embedded::open("test", &path).unwrap();
+    let kept = lattice.list("").await.unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!((kept[0].revision, &kept[0].value[..]), (first, &b"1"[..]));
+    assert_eq!(lattice.leases("").await.unwrap(), []);
+    assert_eq!(lattice.blob("b").await.unwrap().unwrap(), "4");
+    // Also revisions of what is gone are not given out again.
+    assert!(put(&lattice, "removed", "5").await > removed);
+    lattice.delete_blob("b").await.unwrap();
+    drop(lattice);
+    let lattice = Embedded::open("test", &path).unwrap();
+    assert_eq!(lattice.blob("b").await.unwrap(), None);
+    drop(lattice);
+
+    let other = Embedded::open("other", &path).err().unwrap().to_string();
+    assert!(other.contains("it is the lattice `test`"), "{other}");
+}
+
+#[tokio::test]
+async fn what_is_no_file_of_a_lattice_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.txt");
+    std::fs::write(&path, "nothing that a lattice wrote").unwrap();
+    let error = Embedded::open("test", &path).err().unwrap();
+    assert!(error.to_string().contains("notes.txt"), "{error}");
+    assert!(Embedded::in_memory("a.b").is_err());
+}
+
+#[tokio::test]
+async fn watches_end_with_the_lattice() {
+    let lattice = Embedded::in_memory("test").unwrap();
+    let mut watch = lattice.watch("").await.unwrap();
+    let mut requests = lattice.serve("s").await.unwrap();
+    assert_eq!(next(&mut watch).await, "synced");
+    drop(lattice);
+    assert_eq!(timeout(AGES, watch.recv()).await.unwrap(), None);
+    assert!(timeout(AGES, requests.recv()).await.unwrap().is_none());
+}
+
+async fn served(socket: &Path) -> (Embedded, Serving) {
+    let lattice = Embedded::in_memory("test").unwrap();
+    let serving = serve(lattice.clone(), socket).await.unwrap();
+    (lattice, serving)
+}
+
+#[tokio::test]
+async fn the_socket_is_for_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let nobody = Attached::connect(&socket).await.err().unwrap();
+    assert!(nobody.to_string().contains("nobody serves a lattice there"));
+    let (lattice, serving) = served(&socket).await;
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // There can be one at a time.
+    let second = serve(lattice, &socket).await.err().unwrap();
+    assert!(second.to_string().contains("is served by another process"));
+    drop(serving);
+    until(|| !socket.exists()).await;
+    // What is left of one that was killed is replaced.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let (_lattice, _serving) = served(&socket).await;
+    Attached::connect(&socket).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_goes_on_goes_on_with_another_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let (lattice, serving) = served(&socket).await;
+    put(&lattice, "removed", "1").await;
+    put(&lattice, "kept", "2").await;
+    let attached = Attached::connect(&socket).await.unwrap();
+    let mut watch = attached.watch("").await.unwrap();
+    let mut messages = attached.subscribe("").await.unwrap();
+    let mut requests = attached.serve("s").await.unwrap();
+    while next(&mut watch).await != "synced" {}
+    drop((lattice, serving));
+    until(|| !attached.is_connected()).await;
+
+    let (lattice, _serving) = served(&socket).await;
+    until(|| attached.is_connected()).await;
+    put(&lattice, "kept", "3").await;
+    let mut told = Vec::new();
+    while !(told.contains(&"kept=3".to_owned()) && told.contains(&"synced".into())) {
+        told.push(next(&mut watch).await);
+    }
+    assert!(told.contains(&"-removed".into()), "{told:?}");
+    assert_eq!(attached.get("kept").await.unwrap().unwrap().value, "3");
+
+    // These are asked for again, which may take a moment.
+    let message = async {
+        loop {
+            lattice.publish("m", "4".into()).await.unwrap();
+            let message = timeout(Duration::from_millis(50), messages.recv());
+            if let Ok(message) = message.await {
+                return message.unwrap().payload;
+            }
+        }
+    };
+    assert_eq!(timeout(AGES, message).await.unwrap(), "4");
+    let serving = async {
+        let request = requests.recv().await.unwrap();
+        request.answer.send(request.payload).unwrap();
+    };
+    let asking = async {
+        loop {
+            match lattice.request("s", "5".into(), AGES).await {
+                Err(LatticeError::NobodyServes(_)) => sleep(Duration::from_millis(5)).await,
+                answer => return answer.unwrap(),
+            }
+        }
+    };
+    let ((), answer) = timeout(AGES, async { tokio::join!(serving, asking) })
+        .await
+        .unwrap();
+    assert_eq!(answer, "5");
+}
+
+#[tokio::test]
+async fn what_is_under_way_fails_with_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let (lattice, serving) = served(&socket).await;
+    let attached = Attached::connect(&socket).await.unwrap();
+    let mut requests = lattice.serve("s").await.unwrap();
+    let asking = attached.request("s", "".into(), AGES);
+    let losing = async {
+        // It is asked, and not answered.
+        let request = requests.recv().await;
+        drop(serving);
+        request
+    };
+    let (answer, _request) = tokio::join!(asking, losing);
+    assert!(
+        matches!(answer, Err(LatticeError::Unreachable(_))),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn requests_to_a_process_that_is_gone_are_not_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let (lattice, _serving) = served(&socket).await;
+    let attached = Attached::connect(&socket).await.unwrap();
+    let mut requests = attached.serve("s").await.unwrap();
+    let asking = lattice.request("s", "".into(), 10 * AGES);
+    let leaving = async {
+        let request = requests.recv().await;
+        drop(attached);
+        request
+    };
+    let both = async { tokio::join!(asking, leaving) };
+    let (answer, _request) = timeout(AGES, both).await.unwrap();
+    assert_eq!(answer, Err(LatticeError::Timeout("s".into())));
+}
+
+#[tokio::test]
+async fn what_is_read_no_more_ends_on_the_other_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let (lattice, _serving) = served(&socket).await;
+    let attached = Attached::connect(&socket).await.unwrap();
+    let requests = attached.serve("s").await.unwrap();
+    drop(requests);
+    let nobody = Err(LatticeError::NobodyServes("s".into()));
+    let gone = async {
+        while lattice
+            .request("s", "".into(), Duration::from_millis(100))
+            .await
+            != nobody
+        {}
+    };
+    timeout(AGES, gone).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_talks_nonsense_harms_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let (_lattice, _serving) = served(&socket).await;
+    let attached = Attached::connect(&socket).await.unwrap();
+    for nonsense in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0; 64],
+        &[255; 64],
+        &[
+            12, 0, 0, 0, 8, 0, 0, 0, b'{', b'"', b'x', b'"', b':', b'1', b'}', b' ',
+        ],
+    ] {
+        let mut stream = UnixStream::connect(&socket).await.unwrap();
+        stream.write_all(nonsense).await.unwrap();
+        // It is let go, after its greeting.
+        let ended = async {
+            let mut rest = Vec::new();
+            _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
+        };
+        stream_ends(ended).await;
+    }
+    put(&attached, "k", "v").await;
+}
+
+async fn stream_ends(ended: impl Future<Output = ()>) {
+    timeout(AGES, ended).await.expect("the connection ends");
+}
+
+#[tokio::test]
+async fn another_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let head = br#"{"Hello":{"version":999,"lattice":"test"}}"#;
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let len = u32::try_from(head.len()).unwrap();
+        let lengths = [(len + 4).to_le_bytes(), len.to_le_bytes()].concat();
+        stream
+            .write_all(&[&lengths, &head[..]].concat())
+            .await
+            .unwrap();
+        stream
+    };
+    let (attached, _stream) = tokio::join!(Attached::connect(&socket), serving);
+    let error = attached.err().unwrap();
+    assert!(matches!(error, LatticeError::Refused(_)), "{error:?}");
+}
