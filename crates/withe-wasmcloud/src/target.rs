@@ -11,12 +11,13 @@ use withe_provider::{
     Body, Call, FunctionName, HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler, Peer,
     Provider, ProviderError, RequestOptions,
 };
-use withe_rpc::{CallError, Payload};
+use withe_rpc::{CallContext, CallError, Payload};
 use withe_wit::Function;
 
 use crate::Ids;
 use crate::interfaces::http;
 use crate::interfaces::keyvalue::{Buckets, KeyValue};
+use crate::trace;
 use crate::values::Signature;
 use crate::wire::Wire;
 use crate::wire::client::Request;
@@ -135,16 +136,18 @@ impl V1Target {
         function: &str,
         params: Outgoing,
         results: &[String],
-        deadline: std::time::Instant,
+        context: CallContext,
     ) -> Result<crate::wire::client::Reply, CallError> {
+        let mut headers = linked.headers.clone();
+        trace::put(&mut headers, context.trace);
         let request = Request {
             prefix: &self.prefix,
             instance,
             function,
-            headers: linked.headers.clone(),
+            headers,
             params,
             results,
-            deadline: deadline.into(),
+            deadline: context.deadline.into(),
         };
         let reply = self.config.wire.invoke(request).await;
         reply.map_err(|why| match why {
@@ -193,7 +196,10 @@ impl Provider for V1Target {
     async fn call(&self, call: Call<'_>) -> Result<Payload, CallError> {
         let unlinked = || CallError::Unlinked(format!("`{}`", self.prefix));
         let linked = self.linked(call.link).ok_or_else(unlinked)?;
-        let deadline = call.deadline;
+        let context = CallContext {
+            deadline: call.deadline,
+            trace: call.trace,
+        };
         match linked.routes.get(call.function).ok_or_else(unlinked)? {
             Route::Verbatim { name, signature } => {
                 let params = signature.params.lower(call.params)?;
@@ -204,7 +210,7 @@ impl Provider for V1Target {
                     &name.function,
                     params,
                     results,
-                    deadline,
+                    context,
                 );
                 let reply = reply.await?;
                 if reply.bytes.is_empty() && !signature.result.is_empty() {
@@ -217,7 +223,7 @@ impl Provider for V1Target {
             Route::KeyValue(KeyValue::Open) => linked.buckets.open(&call.params),
             Route::KeyValue(KeyValue::OnBucket { instance, function }) => {
                 let params = Outgoing::plain(linked.buckets.lower(&call.params)?);
-                let reply = self.invoke(&linked, instance, function, params, &[], deadline);
+                let reply = self.invoke(&linked, instance, function, params, &[], context);
                 let reply = reply.await?;
                 if reply.bytes.is_empty() {
                     return Err(closed(&self.prefix));
@@ -262,7 +268,8 @@ impl OutgoingHandler for V1Target {
         };
         let limit = options.connect_timeout.unwrap_or_default()
             + options.first_byte_timeout.unwrap_or(FIRST_BYTE);
-        let headers = linked.headers.clone();
+        let mut headers = linked.headers.clone();
+        trace::put(&mut headers, request.extensions().get().copied());
         let deadline = Instant::now() + limit;
         http::send(
             &self.config.wire,

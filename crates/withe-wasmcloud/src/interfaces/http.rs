@@ -10,6 +10,7 @@ use withe_rpc::codec::Writer;
 use withe_rpc::{CallError, Reader};
 
 use super::{http_body, http_error, http_messages};
+use crate::trace;
 use crate::values::mismatch;
 use crate::wire::Wire;
 use crate::wire::client::Request;
@@ -114,7 +115,10 @@ impl Handler for Incoming {
             let deadline = invocation.deadline.into_std();
             let handled = match body_of(invocation.streams) {
                 Ok(body) => {
-                    let request = http::Request::from_parts(parts, body);
+                    let mut request = http::Request::from_parts(parts, body);
+                    if let Some(trace) = trace::of(&invocation.headers) {
+                        request.extensions_mut().insert(trace);
+                    }
                     handler.handle(request, deadline).await
                 }
                 Err(e) => Err(e),
