@@ -158,6 +158,7 @@ impl Pair {
                 program: withe()?,
                 args: vec!["worker".into()],
             }),
+            provider: None,
             broker: None,
         })?;
         Ok(Self {

@@ -36,7 +36,10 @@ mod tests {
         let mut back_off = BackOff::new();
         let mut after = |secs| back_off.after(Duration::from_secs(secs)).as_millis();
         let waits: Vec<_> = (0..9).map(|_| after(1)).collect();
-        assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(
+            waits,
+            [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]
+        );
         assert_eq!((after(60), after(59)), (100, 200));
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use withe_lattice::LatticeError;
-use withe_linker::input::{ComponentKind, Inputs, Part};
+use withe_linker::input::{ComponentKind, Inputs};
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
 use withe_provider::{IncomingHandler, Peer};
 use withe_runtime::wave::{self, FunctionPath, WaveError};
@@ -19,6 +19,7 @@ use crate::build::build;
 use crate::load::{Loaded, Registry};
 use crate::loopback::Loopback;
 use crate::parts::Parts;
+use crate::provider_source::ProviderSource;
 use crate::providers::{LinkKey, RunningProvider, key};
 use crate::request::is_elsewhere;
 use crate::serve::Served;
@@ -36,6 +37,9 @@ pub struct HostOptions {
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
     /// How the processes of components are started that others serve; `None` refuses such links.
     pub worker: Option<WorkerCommand>,
+    /// How the process of a first-party provider is started, whose short name is one more argument; `None`
+    /// refuses such providers.
+    pub provider: Option<WorkerCommand>,
     /// What carries links that are bound by `nats`, for a host that is on no lattice.
     pub broker: Option<Broker>,
 }
@@ -377,13 +381,12 @@ impl Running {
         registry: &Registry,
     ) -> Result<(), HostError> {
         for component in providers(plan) {
-            let descriptor = provider_name(inputs, &component.name)
-                .and_then(|name| registry.get(name))
+            let source = ProviderSource::of(loaded, inputs, registry, &component.name)
                 .ok_or_else(|| HostError::NoProvider(component.name.clone()))?;
             if self
                 .providers
                 .get(&component.name)
-                .is_some_and(|p| p.fits(descriptor, component))
+                .is_some_and(|p| p.fits(&source, component))
             {
                 continue;
             }
@@ -393,7 +396,8 @@ impl Running {
             (self.options.progress)(Progress::Starting {
                 provider: component.name.clone(),
             });
-            let provider = RunningProvider::start(descriptor, component, &loaded.folder).await?;
+            let (folder, options) = (&loaded.folder, &self.options);
+            let provider = RunningProvider::start(source, component, folder, options).await?;
             self.providers.insert(component.name.clone(), provider);
         }
         Ok(())
@@ -514,14 +518,4 @@ fn http_handler(
         return away::handler(plan, link, away);
     }
     Some(Arc::new(HttpEntry::new(graph, &link.target)?))
-}
-
-/// The short name of the provider that the component called `name` is.
-fn provider_name<'a>(inputs: &'a Inputs, name: &str) -> Option<&'a str> {
-    let components = inputs.application.components.iter().zip(&inputs.parts);
-    let mut named = components.filter(|(c, _)| c.name.value == name);
-    match named.next()?.1 {
-        Part::Provider(world) => Some(&world.name),
-        _ => None,
-    }
 }

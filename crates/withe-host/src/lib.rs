@@ -2,7 +2,8 @@
 //!
 //! * [`load`]: from a manifest to a plan.
 //! * `parts`, `units`: from a plan to the runtime's units: what is fused, what satisfies each import.
-//! * `providers`: providers running in this host and the links they hold.
+//! * `providers`: the providers of an application and the links they hold; `provider_source`: how each is
+//!   started; `provider_process`: those that are processes of their own.
 //! * [`host`]: an application running, replaced and stopped.
 //! * `serve`: what one of its processes serves to others; `request`, `sockets`, `away`: what it asks of
 //!   them, on this machine and beyond; `workers`, [`worker`]: its other processes, seen from the host and
@@ -10,12 +11,15 @@
 //! * [`node`]: the host on a lattice: what it runs there, and how it finds the others.
 
 mod away;
+mod back_off;
 mod build;
 pub mod host;
 pub mod load;
 mod loopback;
 pub mod node;
 mod parts;
+mod provider_process;
+mod provider_source;
 mod providers;
 mod request;
 mod serve;

@@ -4,6 +4,7 @@
 //! the manifest's text, with its images, or with its links, comes back in one list of diagnostics.
 //!
 //! * [`artifact`]: one component's file, or what it is instead.
+//! * `program`: a provider's executable.
 //! * [`registry`]: the first-party providers and the names they are asked for by.
 //! * [`codes`]: the codes of what can be wrong with files.
 
@@ -12,6 +13,7 @@ pub mod artifact;
 pub mod codes;
 mod file;
 mod image;
+mod program;
 pub mod registry;
 
 use std::collections::HashMap;
@@ -24,6 +26,7 @@ use withe_linker::plan::Plan;
 use withe_linker::{Diagnostic, Diagnostics};
 use withe_wit::InterfaceName;
 
+pub use crate::provider_source::ProviderProgram;
 pub use artifact::{Artifact, ArtifactError};
 pub use file::FileError;
 pub use registry::{Registry, RegistryError};
@@ -46,6 +49,8 @@ pub struct Loaded {
     /// For each of the application's components the bytes of its WebAssembly component; `None` for
     /// a provider, and for what could not be read.
     pub bytes: Vec<Option<Arc<[u8]>>>,
+    /// The programs of those providers, by name, that are programs of their own.
+    pub programs: HashMap<String, Arc<ProviderProgram>>,
     /// The plan; `None` if there are errors.
     pub plan: Option<Plan>,
     /// Everything that is wrong or worth knowing, in reading order.
@@ -201,6 +206,7 @@ impl Loaded {
             folder,
             inputs: None,
             bytes: Vec::new(),
+            programs: HashMap::new(),
             plan: None,
             diagnostics,
             files: Vec::new(),
@@ -218,6 +224,7 @@ impl Loaded {
             folder: &self.folder,
             registry,
             supplied,
+            programs: &mut self.programs,
             diagnostics: &mut self.diagnostics,
             files: &mut self.files,
         };

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use withe_linker::plan::{PlannedComponent, PlannedLink};
-use withe_provider::{ConfigMap, Descriptor, Endpoint, Link, LinkId, Peer, Provider};
+use withe_provider::{ConfigMap, Endpoint, Link, LinkId, Peer, Provider};
 
-use crate::host::HostError;
+use crate::host::{HostError, HostOptions};
+use crate::provider_source::ProviderSource;
 
 /// The longest that starting a provider, or making a link, may take.
 const MAKE: Duration = Duration::from_secs(30);
@@ -28,7 +29,7 @@ pub(crate) fn key(link: &PlannedLink) -> LinkKey {
 /// One running provider.
 pub(crate) struct RunningProvider {
     name: String,
-    descriptor: Descriptor,
+    source: ProviderSource,
     /// What relative paths in its configuration are relative to.
     folder: PathBuf,
     config: ConfigMap,
@@ -39,17 +40,18 @@ pub(crate) struct RunningProvider {
 impl RunningProvider {
     /// Starts a provider.
     pub(crate) async fn start(
-        descriptor: &Descriptor,
+        source: ProviderSource,
         component: &PlannedComponent,
         folder: &Path,
+        options: &HostOptions,
     ) -> Result<Self, HostError> {
-        let config = with_paths(component.config.clone(), descriptor, folder);
-        let provider = (descriptor.create)(config);
+        let config = with_paths(component.config.clone(), &source, folder);
         let name = &component.name;
+        let provider = source.create(name, config, options)?;
         bounded(name, "start", provider.start()).await?;
         Ok(Self {
             name: name.clone(),
-            descriptor: *descriptor,
+            source,
             folder: folder.to_owned(),
             config: component.config.clone(),
             provider,
@@ -58,8 +60,8 @@ impl RunningProvider {
     }
 
     /// Whether it is what the plan now asks for: then it can stay as it runs.
-    pub(crate) fn fits(&self, descriptor: &Descriptor, component: &PlannedComponent) -> bool {
-        self.descriptor.name == descriptor.name && self.config == component.config
+    pub(crate) fn fits(&self, source: &ProviderSource, component: &PlannedComponent) -> bool {
+        self.source.is(source) && self.config == component.config
     }
 
     pub(crate) fn provider(&self) -> &Arc<dyn Provider> {
@@ -82,7 +84,7 @@ impl RunningProvider {
             name: key.2.clone(),
             application: application.to_owned(),
             component: component.to_owned(),
-            config: with_paths(config, &self.descriptor, &self.folder),
+            config: with_paths(config, &self.source, &self.folder),
             peer,
         };
         let what = format!("link with `{component}`");
@@ -124,13 +126,9 @@ impl RunningProvider {
 }
 
 /// Makes relative paths in a provider's configuration relative to `folder`.
-fn with_paths(mut config: ConfigMap, descriptor: &Descriptor, folder: &Path) -> ConfigMap {
+fn with_paths(mut config: ConfigMap, source: &ProviderSource, folder: &Path) -> ConfigMap {
     for (key, value) in &mut config {
-        if !value.is_empty()
-            && descriptor
-                .paths
-                .contains(&key.to_ascii_lowercase().as_str())
-        {
+        if !value.is_empty() && source.is_path(&key.to_ascii_lowercase()) {
             *value = folder.join(&*value).display().to_string();
         }
     }

@@ -16,6 +16,7 @@ use withe_linker::plan::Plan;
 use withe_rpc::Limits;
 use withe_rpc::unix::UnixListener;
 
+use crate::back_off::BackOff;
 use crate::host::{HostError, HostOptions};
 use crate::parts::Parts;
 use crate::serve::Served;
@@ -25,10 +26,6 @@ use crate::worker::{Assignment, Event};
 
 /// The longest that a worker may take until it answers calls: it may have to compile.
 const START: Duration = Duration::from_secs(600);
-/// How long to wait before a worker that ended is started again: at first, and at most.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-/// A worker that ran this long and ends is started again at once.
-const STEADY: Duration = Duration::from_secs(60);
 
 /// How a worker is started: a program that calls [`crate::worker::run`] with its standard input and
 /// output.
@@ -209,7 +206,7 @@ impl Process {
     ) {
         let component = self.assignment.component.clone();
         let mut ready = Some(ready);
-        let mut back_off = BACK_OFF.0;
+        let mut back_off = BackOff::new();
         loop {
             let started = tokio::time::Instant::now();
             let running = tokio::select! {
@@ -240,18 +237,15 @@ impl Process {
                     None => why,
                 },
             };
-            if started.elapsed() >= STEADY {
-                back_off = BACK_OFF.0;
-            }
+            let wait = back_off.after(started.elapsed());
             tracing::error!(
                 component,
-                "the worker process ended ({ended}); it is started again in {back_off:?}"
+                "the worker process ended ({ended}); it is started again in {wait:?}"
             );
             tokio::select! {
-                () = sleep(back_off) => {}
+                () = sleep(wait) => {}
                 () = is_true(&mut stopped) => return,
             }
-            back_off = (back_off * 2).min(BACK_OFF.1);
         }
     }
 

@@ -106,6 +106,7 @@ pub(crate) enum Command {
     Call(commands::call::Args),
     Explain(commands::explain::Args),
     Completions(commands::completions::Args),
+    Provider(commands::provider::Args),
     /// Serves a component to the host that started this process; not for people.
     #[command(hide = true)]
     Worker,

@@ -15,6 +15,7 @@ pub(crate) mod link;
 mod link_args;
 pub(crate) mod ping;
 pub(crate) mod plan;
+pub(crate) mod provider;
 mod settle;
 pub(crate) mod up;
 mod worker;
@@ -52,6 +53,7 @@ pub(crate) fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Outco
         Command::Call(args) => call::run(&args, terminal),
         Command::Explain(args) => explain::run(&args, terminal),
         Command::Completions(args) => completions::run(&args, terminal),
+        Command::Provider(args) => provider::run(&args, terminal),
         Command::Worker => worker::run(),
     }
 }

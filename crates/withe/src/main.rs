@@ -38,8 +38,12 @@ enum Outcome {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let terminal = Terminal::new(cli.global.color);
-    let result =
-        logging::start(&cli.global, &terminal).and_then(|()| commands::run(cli.command, &terminal));
+    let log = match &cli.command {
+        // It has a log of its own, which its host reads.
+        cli::Command::Provider(args) if args.is_process() => Ok(()),
+        _ => logging::start(&cli.global, &terminal),
+    };
+    let result = log.and_then(|()| commands::run(cli.command, &terminal));
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Problems) => ExitCode::FAILURE,

@@ -38,11 +38,17 @@ pub(crate) fn host_options(reporter: &Reporter) -> anyhow::Result<HostOptions> {
         cache_dir: cache_dir(),
         grace: GRACE,
         progress: reporter.callback(),
-        worker: Some(WorkerCommand {
-            program: std::env::current_exe().context("the path of `withe` is not known")?,
-            args: vec!["worker".into()],
-        }),
+        worker: Some(this_command(&["worker"])?),
+        provider: Some(this_command(&["provider", "run"])?),
         broker: None,
+    })
+}
+
+/// This program with other arguments.
+fn this_command(args: &[&str]) -> anyhow::Result<WorkerCommand> {
+    Ok(WorkerCommand {
+        program: std::env::current_exe().context("the path of `withe` is not known")?,
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
     })
 }
 

@@ -156,11 +156,12 @@ impl ArtifactError {
                     binary.display()
                 )
             }
-            Found::Archive | Found::Executable => {
-                "providers that run as a process of their own are not built yet: use a first-party \
-                 provider (`image: withe:NAME`), or a component"
+            Found::Archive => {
+                "unpack the provider's program for this machine, and write `type: capability` and \
+                 `image: file://./PROGRAM`"
                     .into()
             }
+            Found::Executable => "a provider's program is for `type: capability`".into(),
             Found::Unknown => "give a component: a `.wasm` file built for `wasm32-wasip2`".into(),
             Found::Malformed(_) => {
                 format!("`wasm-tools validate --features all {file}` tells whether it is damaged")

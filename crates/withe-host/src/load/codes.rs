@@ -33,6 +33,8 @@ pub const COMPOSE_FAILED: Code = Code("W0063");
 pub const OTHER_APPLICATION: Code = Code("W0064");
 /// The file given as a manifest is none.
 pub const NOT_A_MANIFEST: Code = Code("W0065");
+/// A program that does not say what provider it is.
+pub const PROVIDER_PROGRAM: Code = Code("W0066");
 
 /// What the codes of this module mean.
 pub const CODES: &[CodeInfo] = &[
@@ -117,17 +119,20 @@ the component model that are newer than this version of Withe. The message says 
     },
     CodeInfo {
         code: PROVIDER_FILE,
-        title: "provider executable",
+        title: "provider in place of a component",
         explanation: "\
-The image is a provider built as a program of its own: a provider archive (`.par`) or an executable.
-Providers run inside the host only so far. The first-party providers are named by a short name:
+The image is a provider archive (`.par`), or an executable where a component was expected. A provider that
+is a program of its own is a capability:
 
 ```yaml
-- name: kv
+- name: greeter
   type: capability
   properties:
-    image: withe:keyvalue
-```",
+    image: file://./build/greeter
+```
+
+Archives are not loaded: unpack the program for this machine. The first-party providers are named by a
+short name, as in `image: withe:keyvalue`.",
     },
     CodeInfo {
         code: REGISTRY_IMAGE,
@@ -184,6 +189,15 @@ far: declare the component here with an `image`.",
         explanation: "\
 The command takes an application's manifest, a YAML or JSON text, and was given something else. A
 component is looked at with `withe inspect FILE` and run with `withe call FILE 'f(args)'`.",
+    },
+    CodeInfo {
+        code: PROVIDER_PROGRAM,
+        title: "program that is no provider",
+        explanation: "\
+The image of a `type: capability` is an executable, and it does not say what provider it is. When an
+application is loaded, such a program is run with the argument `--describe`; it has 5 seconds to print its
+name, its version and its WIT as JSON. `withe_provider::process::main` does that for a provider written
+in Rust; run `PROGRAM --describe` to see what it prints.",
     },
 ];
 

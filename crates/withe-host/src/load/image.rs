@@ -1,6 +1,6 @@
 //! From a component's `image` to what it is: read, composed, or found among the providers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use withe_linker::{Code, Diagnostic, Diagnostics, Span};
 
 use super::artifact::{Artifact, ArtifactError};
 use super::registry::{Known, Registry};
-use super::{Supplied, codes};
+use super::{ProviderProgram, Supplied, codes, program};
 
 /// Reads the images of one application.
 pub(super) struct Images<'a> {
@@ -19,6 +19,8 @@ pub(super) struct Images<'a> {
     pub(super) registry: &'a Registry,
     /// The bytes of components, if they were read elsewhere.
     pub(super) supplied: Option<&'a Supplied>,
+    /// Providers that are programs, by name, so far.
+    pub(super) programs: &'a mut HashMap<String, Arc<ProviderProgram>>,
     /// What was wrong so far.
     pub(super) diagnostics: &'a mut Diagnostics,
     /// Every file that was read, or would have been had it been there.
@@ -44,6 +46,12 @@ impl Images<'_> {
         let span = component.image.span;
         let supplied = self.supplied.and_then(|supplied| supplied.get(&name));
         let resolved = match &component.image.value {
+            Image::File(path)
+                if component.kind == ComponentKind::Provider
+                    && program::is_one(&joined(self.folder, path)) =>
+            {
+                Some(self.program(&name, path))
+            }
             Image::File(_) | Image::Compose(_) if self.supplied.is_some() => Some(match supplied {
                 Some(bytes) => self.supplied(component, bytes),
                 None => Err(Refusal {
@@ -91,6 +99,22 @@ impl Images<'_> {
     fn supplied(&self, component: &Component, bytes: &[u8]) -> Result<Resolved, Refusal> {
         let path = Path::new(&component.name.value);
         as_component(component, Artifact::from_bytes(path, bytes.to_vec())?)
+    }
+
+    /// Asks the program `path` what provider it is.
+    fn program(&mut self, name: &str, path: &str) -> Result<Resolved, Refusal> {
+        let path = joined(self.folder, path);
+        self.files.push(path.clone());
+        let (world, program) = program::read(&path).map_err(|why| Refusal {
+            code: codes::PROVIDER_PROGRAM,
+            why: format!(
+                "`{}` does not say what provider it is: {why}",
+                path.display()
+            ),
+            help: Some("a provider's program calls `withe_provider::process::main`".into()),
+        })?;
+        self.programs.insert(name.to_owned(), Arc::new(program));
+        Ok((Part::Provider(world), None))
     }
 
     /// Reads the component in the file `path`.

@@ -9,7 +9,7 @@ use withe_wit::World;
 use super::artifact::digest;
 
 /// The world that a provider's WIT declares.
-const PROVIDER_WORLD: &str = "provider";
+pub(super) const PROVIDER_WORLD: &str = "provider";
 
 /// The providers that manifests may name, each with its world read.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ const SAID: usize = 500;
 
 /// Why a program does not say what provider it is.
 #[derive(Debug, thiserror::Error)]
-pub enum DescribeError {
+pub(crate) enum DescribeError {
     /// It cannot be started.
     #[error("it cannot be started: {0}")]
     Start(std::io::Error),
@@ -36,7 +36,9 @@ pub enum DescribeError {
         said: String,
     },
     /// It is of another version.
-    #[error("it speaks version {0} of the provider protocol, and this host speaks version {PROTOCOL}")]
+    #[error(
+        "it speaks version {0} of the provider protocol, and this host speaks version {PROTOCOL}"
+    )]
     Protocol(u32),
 }
 
@@ -80,7 +82,9 @@ pub(crate) fn describe(program: &Path) -> Result<Description, DescribeError> {
         Ok(description) if status.success() => Ok(description),
         other => Err(DescribeError::Other {
             status: status.to_string(),
-            why: other.err().map_or_else(|| "it failed".into(), |e| e.to_string()),
+            why: other
+                .err()
+                .map_or_else(|| "it failed".into(), |e| e.to_string()),
             said: shortened(&said),
         }),
     }
@@ -125,7 +129,8 @@ mod tests {
         loop {
             match describe(&path) {
                 // Another test's process was forked while the script was open for writing.
-                Err(DescribeError::Start(e)) if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
+                Err(DescribeError::Start(e))
+                    if e.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
                 result => return result,
             }
         }

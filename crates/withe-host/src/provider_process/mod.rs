@@ -80,7 +80,9 @@ impl ProcessProvider {
 
     fn supervisor(&self) -> MutexGuard<'_, Option<Supervisor>> {
         // Nothing panics while the lock is held.
-        self.supervisor.lock().unwrap_or_else(PoisonError::into_inner)
+        self.supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn name(&self) -> &str {
@@ -91,17 +93,16 @@ impl ProcessProvider {
     async fn running(&self, deadline: Instant) -> Result<Arc<Running>, CallError> {
         let mut condition = self.supervised.condition();
         let is_over = |c: &Condition| matches!(c, Condition::Running(_) | Condition::Stopped);
-        let waited = timeout_at(deadline.into(), condition.wait_for(is_over)).await;
-        match waited.as_deref() {
-            Ok(Ok(Condition::Running(running))) => Ok(running.clone()),
-            Ok(_) => Err(self.unreachable("was stopped")),
-            Err(_) => Err(match &*self.supervised.condition().borrow() {
-                Condition::Down(why) => self.unreachable(&format!(
-                    "{why}; it is being restarted, which took longer than the call could wait"
-                )),
-                _ => self.unreachable("did not start in time"),
-            }),
-        }
+        // The sender lives as long as this, so all that can come of it is in the condition.
+        _ = timeout_at(deadline.into(), condition.wait_for(is_over)).await;
+        Err(match &*condition.borrow() {
+            Condition::Running(running) => return Ok(running.clone()),
+            Condition::Down(why) => self.unreachable(&format!(
+                "{why}, and is being restarted, which took longer than the call could wait"
+            )),
+            Condition::Starting => self.unreachable("did not start in time"),
+            Condition::Stopped => self.unreachable("was stopped"),
+        })
     }
 
     fn unreachable(&self, what: &str) -> CallError {
@@ -179,7 +180,9 @@ impl Provider for ProcessProvider {
             if !self.supervised.is_current(&running) {
                 continue;
             }
-            return wanted.put(&self.supervised, &running, put, handler, deadline).await;
+            return wanted
+                .put(&self.supervised, &running, put, handler, deadline)
+                .await;
         }
     }
 
@@ -206,9 +209,7 @@ impl Provider for ProcessProvider {
             trace: call.trace,
         };
         match link.calls.call(call.function, call.params, context).await {
-            Err(CallError::Unreachable(why)) => {
-                Err(self.lost(&running, why, call.deadline).await)
-            }
+            Err(CallError::Unreachable(why)) => Err(self.lost(&running, why, call.deadline).await),
             result => result,
         }
     }
@@ -250,7 +251,10 @@ impl Provider for ProcessProvider {
 
 impl ProcessProvider {
     fn unlinked(&self) -> CallError {
-        CallError::Unlinked(format!("the link to provider `{}` was removed", self.name()))
+        CallError::Unlinked(format!(
+            "the link to provider `{}` was removed",
+            self.name()
+        ))
     }
 }
 

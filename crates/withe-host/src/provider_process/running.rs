@@ -88,11 +88,18 @@ impl Running {
     /// # Errors
     ///
     /// As [`Running::ask`].
-    pub(super) async fn put(&self, put: &LinkPut, deadline: Instant) -> Result<State, ProviderError> {
+    pub(super) async fn put(
+        &self,
+        put: &LinkPut,
+        deadline: Instant,
+    ) -> Result<State, ProviderError> {
         let state = self.ask(&Request::LinkPut(put.clone()), deadline).await?;
         let functions = functions(&put.peer);
         // What components hold of a link stays as long as its functions do.
-        if self.link(put.link).is_none_or(|known| known.functions != functions) {
+        if self
+            .link(put.link)
+            .is_none_or(|known| known.functions != functions)
+        {
             let request = |functions| LinkRequest {
                 application: put.application.clone(),
                 importer: put.component.clone(),

@@ -307,7 +307,10 @@ impl Supervised {
         for put in wanted.0.values() {
             let made = running.put(put, deadline).await;
             state = made.map_err(|ProviderError(why)| {
-                format!("could not make its link with `{}` again: {why}", put.component)
+                format!(
+                    "could not make its link with `{}` again: {why}",
+                    put.component
+                )
             })?;
         }
         self.set_state(state);

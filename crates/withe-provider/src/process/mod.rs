@@ -1,6 +1,6 @@
 //! A provider as a process of its own.
 //!
-//! The program of a provider calls [`main`]; a program that has several calls [`describe`] and [`run`].
+//! The program of a provider calls [`main`]; a program that has several calls [`describe`] and [`serve`].
 //! Whoever starts it keeps to this:
 //!
 //! * Started with the argument `--describe`, it prints a [`Description`] as one JSON object, and ends.
@@ -29,7 +29,7 @@ pub use control::{
     write_request,
 };
 pub use description::{DescribedAlias, Description};
-pub use program::{ProcessError, describe, main, run};
+pub use program::{ProcessError, describe, main, run, serve};
 
 /// The version of what this module says. A host and a provider understand each other if it is the same.
 pub const PROTOCOL: u32 = 1;

@@ -63,7 +63,12 @@ pub fn main(descriptor: &Descriptor) -> ExitCode {
     }
 }
 
-fn serve(descriptor: &Descriptor) -> Result<(), ProcessError> {
+/// [`run`] on this process's standard streams, with its log on standard error.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn serve(descriptor: &Descriptor) -> Result<(), ProcessError> {
     super::log::start();
     let runtime = tokio::runtime::Runtime::new();
     let runtime = runtime.map_err(|e| ProcessError(format!("no threads to run on: {e}")))?;
