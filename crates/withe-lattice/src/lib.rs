@@ -2,7 +2,12 @@
 //!
 //! A lattice keeps a small ordered store of keys and values that can be watched, leases (entries that are
 //! gone when whoever put them is), blobs, and messages between hosts. It knows nothing of applications:
-//! what the keys mean is for those who use it. Calls of components do not go through here.
+//! what the keys mean is for those who use it.
+//!
+//! * [`embedded`]: one machine, without a server. Other processes of the machine are [`Attached`] to it.
+//! * [`nats`]: any number of machines, on a NATS server with JetStream. [`names`] has all that it uses there.
+//! * [`transport`]: connections between hosts through NATS, for the calls of components. They do not go
+//!   through the lattice, but through the server that it is on.
 
 mod attached;
 mod backlog;
@@ -76,7 +81,8 @@ pub trait Lattice: Send + Sync + 'static {
     async fn watch(&self, prefix: &str) -> Result<Watch, LatticeError>;
 
     /// The same of leases. A lease that runs out is told as gone; while there is no connection none runs
-    /// out, for who renews it cannot be heard.
+    /// out, for who renews it cannot be heard, and when there is one again each has its whole time to be
+    /// renewed: until then it may be there for the watch and not for [`leases`](Self::leases).
     async fn watch_leases(&self, prefix: &str) -> Result<Watch, LatticeError>;
 
     /// Keeps a blob under `digest`. One that is there already is not sent again.

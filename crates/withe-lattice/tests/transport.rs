@@ -66,7 +66,7 @@ async fn settle(client: &async_nats::Client) {
 }
 
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|n| (n / 3 ^ n / 1_000) as u8).collect()
+    (0..len).map(|n| ((n / 3) ^ (n / 1_000)) as u8).collect()
 }
 
 async fn within_ages<T>(future: impl Future<Output = T>) -> T {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -60,6 +61,11 @@ impl Leases {
         let mut out: Vec<(String, Instant)> = out.collect();
         out.sort_by_key(|(_, until)| *until);
         out.into_iter().map(|(key, _)| key).collect()
+    }
+
+    fn postpone(&mut self, keys: Vec<String>, by: Duration) {
+        let until = Instant::now() + by;
+        self.until.extend(keys.into_iter().map(|key| (key, until)));
     }
 
     fn next(&self) -> Option<Instant> {
@@ -160,14 +166,33 @@ impl Watching {
                         return Stopped::Again;
                     }
                 },
-                () = sleep_until(expiry) => {
-                    let expired = self.leases.as_mut().map(Leases::expired);
-                    self.feed.tell(|changes| {
-                        expired.iter().flatten().for_each(|key| changes.gone(key));
-                    });
-                }
+                () = sleep_until(expiry) => self.expire().await,
             }
         }
+    }
+
+    /// Tells of leases that have run out. The server is asked once more: it may be that the watch is what
+    /// does not get through, as when the one of several servers that feeds it is gone.
+    async fn expire(&mut self) {
+        let Some(leases) = &mut self.leases else {
+            return;
+        };
+        let expired = leases.expired();
+        let ask = expired.iter().map(|key| self.bucket.get(key));
+        let Ok(answers) = timeout(self.timeout, join_all(ask)).await else {
+            return leases.postpone(expired, leases.lease);
+        };
+        let mut kept = Vec::new();
+        for (key, answer) in expired.into_iter().zip(answers) {
+            match answer {
+                Ok(None) => self.feed.tell(|changes| changes.gone(&key)),
+                Ok(Some(_)) => kept.push(key),
+                // Who renews it cannot be heard.
+                Err(_) => leases.postpone(vec![key], leases.lease),
+            }
+        }
+        // If it was renewed that will be told; or the server is about to remove it.
+        leases.postpone(kept, leases.lease / 8);
     }
 
     fn tell(&mut self, seen: Seen) {

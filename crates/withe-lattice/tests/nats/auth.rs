@@ -1,6 +1,7 @@
 //! Who may join, and that nothing secret is said about it.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nkeys::KeyPair;
@@ -204,4 +205,42 @@ async fn what_the_server_does_not_allow_is_said() {
         error.to_string().contains("$KV.withe-leases_test.k"),
         "{error}"
     );
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn nothing_secret_is_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    // Holds for this thread, on which all of this test runs.
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let configuration = format!("authorization {{ user: me, password: {SECRET} }}\n");
+    let mut server = NatsServer::start_with(&configuration).unwrap();
+    let url = format!("nats://me:{SECRET}@127.0.0.1:{}", server.port());
+    let lattice = Nats::connect(Options::new(url, "test")).await.unwrap();
+    is_refused(with(&server, password("hush-hush-wrong"))).await;
+    server.restart().unwrap();
+    while lattice.get("k").await.is_err() {}
+    let log = log.0.lock().unwrap().clone();
+    let log = String::from_utf8_lossy(&log);
+    assert!(log.contains("connect"), "something is logged");
+    assert!(!log.contains("hush"), "{log}");
 }
