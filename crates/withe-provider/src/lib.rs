@@ -7,6 +7,7 @@
 //! The trait says nothing of the host it runs in, so the same crate can run inside a host or as a
 //! process of its own.
 
+mod exports;
 mod http_types;
 pub mod http_wire;
 mod link;
@@ -14,6 +15,7 @@ pub mod process;
 pub mod resources;
 pub mod settings;
 
+pub use exports::{Context, Exporter, Functions};
 pub use http_types::{
     Body, HttpError, HttpErrorKind, IncomingHandler, OutgoingHandler, RequestOptions,
 };

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use withe_provider::CallError;
+use withe_provider::{CallError, resources};
 
 /// Resources of one link at a time.
 const RESOURCES: usize = 100_000;
@@ -34,7 +34,7 @@ pub(crate) struct Cas {
 #[derive(Debug, Default)]
 pub(crate) struct Handles(Mutex<Tables>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tables {
     resources: HashMap<u32, Resource>,
     last_resource: u32,
@@ -42,6 +42,18 @@ struct Tables {
     /// The cursors, oldest first.
     ages: VecDeque<u64>,
     last_cursor: u64,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self {
+            resources: HashMap::new(),
+            last_resource: resources::first_number(),
+            cursors: HashMap::new(),
+            ages: VecDeque::new(),
+            last_cursor: 0,
+        }
+    }
 }
 
 impl Handles {

@@ -1,6 +1,7 @@
 //! The program of a provider.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,8 +141,7 @@ pub async fn run(
     let serving = withe_rpc::serve(listener, served, limits, async { _ = stopped.await });
     let living = async {
         say(&mut output, &Event::Ready).await;
-        // Whether a byte came or the host has gone: it is to end.
-        _ = input.read_u8().await;
+        let host_is_gone = input.read_u8().await.is_err();
         // It goes on being called while it finishes: what it has begun may need that.
         if timeout(grace + SLACK, provider.shutdown(grace))
             .await
@@ -150,10 +150,23 @@ pub async fn run(
             tracing::warn!("the provider did not stop in time and was left behind");
         }
         _ = stop.send(());
+        host_is_gone
     };
-    tokio::join!(serving, living);
+    let ((), host_is_gone) = tokio::join!(serving, living);
     host.close().await;
+    if host_is_gone {
+        remove_left(&assignment.host);
+    }
     Ok(())
+}
+
+/// Removes the socket that a host has left, and its folder if nothing else is there. Whatever cannot be removed
+/// stays.
+fn remove_left(socket: &Path) {
+    _ = std::fs::remove_file(socket);
+    if let Some(folder) = socket.parent() {
+        _ = std::fs::remove_dir(folder);
+    }
 }
 
 /// Says something to the host, which may have gone.

@@ -231,8 +231,12 @@ async fn is_started_linked_called_and_stopped() {
 async fn ends_with_its_host() {
     let mut process = Process::start(|_| {}).await;
     assert_eq!(process.event().await, Event::Ready);
+    // What the host has left goes as well, as far as nothing else is there.
+    let folder = process.folder.path().to_owned();
+    std::fs::write(folder.join("host.sock"), "").unwrap();
     process.input.shutdown().await.unwrap();
     process.has_ended().await.unwrap();
+    assert!(!folder.exists());
 }
 
 #[tokio::test]
