@@ -161,6 +161,7 @@ fn unit(name: &str, bytes: Vec<u8>, link: Option<Arc<LinkSpec>>) -> Result<UnitS
             permits: None,
         }],
         imports,
+        fused: Vec::new(),
         limits: UnitLimits {
             reuse: u32::MAX,
             ..UnitLimits::default()

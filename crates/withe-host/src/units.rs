@@ -16,8 +16,8 @@ use withe_provider::{LinkId, Provider};
 use withe_rpc::Route;
 use withe_runtime::is_per_component;
 use withe_runtime::spec::{
-    Directory, Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants,
-    UnitLimits, UnitSpec,
+    Directory, FusedLink, Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member,
+    UnitGrants, UnitLimits, UnitSpec,
 };
 use withe_wit::{ExternItem, InterfaceName};
 
@@ -152,6 +152,7 @@ impl<'a> Maker<'a> {
         let mut tree = Tree {
             names: vec![entry.name.as_str()],
             wires: Vec::new(),
+            links: Vec::new(),
         };
         self.grow(&mut tree, 0);
         let members: Vec<Member> = tree
@@ -170,6 +171,7 @@ impl<'a> Maker<'a> {
             concurrency: entry.concurrency,
             members,
             imports,
+            fused: tree.links,
             limits: UnitLimits {
                 memory: entry.memory,
                 time: entry.time_ms.map(Duration::from_millis),
@@ -192,6 +194,13 @@ impl<'a> Maker<'a> {
                 import: i.import.clone(),
                 exporter: target,
                 export: i.export.clone(),
+            }));
+            tree.links.extend(link.interfaces.iter().map(|i| FusedLink {
+                application: self.plan.application.clone(),
+                name: link.name.clone(),
+                source: link.source.clone(),
+                target: link.target.clone(),
+                interface: i.interface.clone(),
             }));
             self.grow(tree, target);
         }
@@ -319,6 +328,7 @@ impl<'a> Maker<'a> {
 struct Tree<'a> {
     names: Vec<&'a str>,
     wires: Vec<Wire>,
+    links: Vec<FusedLink>,
 }
 
 impl Tree<'_> {
@@ -380,6 +390,7 @@ mod tests {
         let tree = Tree {
             names: vec!["My_App", "2fast", "my-app", "…", "my.app"],
             wires: Vec::new(),
+            links: Vec::new(),
         };
         let labels: Vec<_> = (0..5).map(|i| tree.label(i)).collect();
         assert_eq!(

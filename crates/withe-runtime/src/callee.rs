@@ -6,7 +6,6 @@
 //! and drives them all.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::WeakSender;
@@ -14,7 +13,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::Accessor;
-use withe_rpc::{CallError, HandleRef, Payload};
+use withe_rpc::{CallContext, CallError, HandleRef, Payload};
 
 use crate::graph::{ExportFn, Graph};
 use crate::instance::{Instance, no_function, receive};
@@ -53,16 +52,16 @@ impl Callee {
         unit: usize,
         export: &ExportFn,
         payload: &mut Payload,
-        deadline: Instant,
+        context: CallContext,
     ) -> Result<(), CallError> {
         match self {
             Self::Single(place) => {
                 let mut place = place.lock().await;
                 let mut instance = match place.take() {
                     Some(instance) => instance,
-                    None => Instance::create(graph, unit, deadline).await?,
+                    None => Instance::create(graph, unit, context.deadline).await?,
                 };
-                let called = instance.call(export, payload, deadline).await;
+                let called = instance.call(export, payload, context).await;
                 // An error that the callee returned as a value leaves it as it was.
                 if matches!(called, Ok(()) | Err(CallError::Refused(_))) {
                     *place = Some(instance);
@@ -71,7 +70,7 @@ impl Callee {
             }
             Self::Concurrent(place) => {
                 let params = std::mem::take(payload);
-                *payload = Box::pin(queue(place, graph, unit, export, params, deadline)).await?;
+                *payload = Box::pin(queue(place, graph, unit, export, params, context)).await?;
                 Ok(())
             }
         }
@@ -119,16 +118,16 @@ async fn queue(
     unit: usize,
     export: &ExportFn,
     params: Payload,
-    deadline: Instant,
+    context: CallContext,
 ) -> Result<Payload, CallError> {
     let mut place = place.lock().await;
     let running = match place.take().filter(Running::goes_on) {
         Some(running) => running,
-        None => Running::start(Instance::create(graph, unit, deadline).await?),
+        None => Running::start(Instance::create(graph, unit, context.deadline).await?),
     };
     let running = place.insert(running);
     // In the order in which callers come: the lock is held until the call is queued.
-    let call = running.call(export, params, deadline).await?;
+    let call = running.call(export, params, context).await?;
     drop(place);
     call.result().await
 }
@@ -144,7 +143,7 @@ enum Job {
     Call {
         export: ExportFn,
         params: Payload,
-        deadline: Instant,
+        context: CallContext,
         reply: Reply,
     },
     Drop {
@@ -231,13 +230,13 @@ impl Running {
         &self,
         export: &ExportFn,
         params: Payload,
-        deadline: Instant,
+        context: CallContext,
     ) -> Result<Outcome, CallError> {
         let (export, (reply, outcome)) = (export.clone(), self.outcome());
         let job = Job::Call {
             export,
             params,
-            deadline,
+            context,
             reply,
         };
         self.send(job, outcome).await
@@ -304,9 +303,9 @@ async fn run(mut instance: Box<Instance>, mut jobs: mpsc::Receiver<Job>) -> Call
                         Job::Call {
                             export,
                             params,
-                            deadline,
+                            context,
                             reply,
-                        } => start(accessor, exports, &export, params, deadline, reply)?,
+                        } => start(accessor, exports, &export, params, context, reply)?,
                         Job::Drop { id, reply } => return Ok(Some((id, reply))),
                     }
                 }
@@ -333,14 +332,19 @@ fn start(
     exports: &wasmtime::component::Instance,
     export: &ExportFn,
     mut params: Payload,
-    deadline: Instant,
+    context: CallContext,
     reply: Reply,
 ) -> wasmtime::Result<()> {
     let prepared = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
         let state = store.data_mut();
-        // The one that may take longest decides: the others have timers where they wait.
-        state.deadline = state.deadline.max(deadline);
+        // The one that may take longest decides: the others have timers where they wait. What a call asks of
+        // others is put down to the one that began last, for nobody can tell whose it is.
+        let deadline = state.deadline.max(context.deadline);
+        state.begin(CallContext {
+            deadline,
+            ..context
+        });
         let params = receive(&mut store, &mut params)?;
         let func = exports.get_func(store, export.index);
         Ok((func.ok_or_else(|| no_function(export))?, params))

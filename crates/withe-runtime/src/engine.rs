@@ -13,13 +13,13 @@ use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-use crate::RuntimeError;
+use crate::{Observer, RuntimeError};
 
 /// How often a running guest looks whether its deadline has passed, and lets other tasks run.
 pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
 
 /// Bounds of what runs at a time on one host.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EngineOptions {
     /// Where compiled components are kept, if anywhere.
     pub cache_dir: Option<PathBuf>,
@@ -30,6 +30,8 @@ pub struct EngineOptions {
     /// How much of a memory slot stays resident between two instances, in bytes: it costs as many
     /// bytes for each slot in use, and saves page faults for each instance.
     pub keep_resident: usize,
+    /// Where what runs is counted and traced.
+    pub observer: Observer,
 }
 
 impl Default for EngineOptions {
@@ -39,6 +41,7 @@ impl Default for EngineOptions {
             instances: 1000,
             memory: 1 << 30,
             keep_resident: 2 << 20,
+            observer: Observer::default(),
         }
     }
 }
@@ -49,6 +52,7 @@ pub struct Engines {
     plain: Engine,
     concurrent: Engine,
     cache: Option<Cache>,
+    observer: Observer,
     _ticker: Arc<Ticker>,
 }
 
@@ -71,6 +75,7 @@ impl Engines {
             plain,
             concurrent,
             cache,
+            observer: options.observer.clone(),
             _ticker: Arc::new(ticker),
         })
     }
@@ -78,6 +83,11 @@ impl Engines {
     /// How many components were found compiled in the cache so far.
     pub(crate) fn cache_hits(&self) -> usize {
         self.cache.as_ref().map_or(0, Cache::cache_hits)
+    }
+
+    /// Where what runs on them is counted and traced.
+    pub(crate) fn observer(&self) -> &Observer {
+        &self.observer
     }
 
     /// The engine for a component that does, or does not, use async types.

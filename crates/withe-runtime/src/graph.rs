@@ -12,9 +12,8 @@ use tokio::time::timeout_at;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
-use withe_rpc::CallError;
+use withe_rpc::{CallContext, CallError};
 
-use crate::RuntimeError;
 use crate::abi::Shape;
 use crate::callee::Callee;
 use crate::dispatch::{ExportCall, ExportSpawn, export_call};
@@ -22,9 +21,11 @@ use crate::engine::Engines;
 use crate::functions::imports;
 use crate::http::HttpExport;
 use crate::instance::Instance;
+use crate::metrics::{Listed, UnitPlace};
 use crate::spec::{LinkTarget, Member, UnitGrants, UnitLimits, UnitSpec};
 use crate::state::State;
 use crate::wave::{self, FunctionPath, WaveError};
+use crate::{Observer, RuntimeError};
 
 /// The most idle instances that a unit keeps for reuse.
 const IDLE_INSTANCES: usize = 256;
@@ -32,8 +33,10 @@ const IDLE_INSTANCES: usize = 256;
 /// Units that call each other. See the module.
 pub struct Graph {
     units: Vec<Unit>,
-    /// Keeps the clock going that stops runaway guests.
-    _engines: Engines,
+    /// They keep the clock going that stops runaway guests.
+    engines: Engines,
+    /// The links that are in compositions, where nothing is left of them but that they are listed.
+    _fused: Vec<Arc<Listed>>,
 }
 
 /// What happens while a graph is built.
@@ -98,13 +101,21 @@ impl Graph {
             }
         }
         if errors.is_empty() {
+            let metrics = &engines.observer().metrics;
+            let fused = compiled.iter().flat_map(|unit| unit.spec.fused.iter());
             Ok(Arc::new(Self {
                 units,
-                _engines: engines.clone(),
+                engines: engines.clone(),
+                _fused: fused.map(|link| metrics.fused(&link.labels())).collect(),
             }))
         } else {
             Err(errors)
         }
+    }
+
+    /// Where what runs is counted and traced.
+    pub fn observer(&self) -> &Observer {
+        self.engines.observer()
     }
 
     pub(crate) fn unit(&self, index: usize) -> &Unit {
@@ -212,6 +223,7 @@ pub(crate) struct Unit {
     shared: Arc<Callee>,
     /// Instances that may serve another call from outside.
     idle: ArrayQueue<Box<Instance>>,
+    place: Arc<UnitPlace>,
 }
 
 impl Unit {
@@ -219,7 +231,8 @@ impl Unit {
         let spec = &unit.spec;
         let engine = engines.get(spec.concurrency).clone();
         let mut linker = Linker::new(&engine);
-        let callee_slots = imports::define(&mut linker, unit, all)?;
+        let observer = engines.observer();
+        let callee_slots = imports::define(&mut linker, unit, all, observer)?;
         let pre = linker.instantiate_pre(&unit.component)?;
         Ok(Self {
             name: spec.name.clone(),
@@ -234,11 +247,24 @@ impl Unit {
             shared: Arc::new(Callee::new(spec.concurrency)),
             concurrency: spec.concurrency,
             idle: ArrayQueue::new(IDLE_INSTANCES),
+            place: observer
+                .metrics
+                .unit(application(&spec.members), &spec.name),
         })
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name of the application that it is part of.
+    pub(crate) fn application(&self) -> &str {
+        application(&self.members)
+    }
+
+    /// Where its instances and requests are counted.
+    pub(crate) fn place(&self) -> &Arc<UnitPlace> {
+        &self.place
     }
 
     pub(crate) fn members(&self) -> &[Member] {
@@ -360,8 +386,9 @@ impl Unit {
     pub(crate) async fn checkout(
         graph: &Arc<Graph>,
         unit: usize,
-        deadline: Instant,
+        context: CallContext,
     ) -> Result<Box<Instance>, CallError> {
+        let deadline = context.deadline;
         let mut instance = match graph.unit(unit).idle.pop() {
             Some(mut instance) => {
                 instance.permits = graph.unit(unit).acquire(deadline).await?;
@@ -370,7 +397,7 @@ impl Unit {
             None => Instance::create(graph, unit, deadline).await?,
         };
         instance.served += 1;
-        instance.store.data_mut().deadline = deadline;
+        instance.store.data_mut().begin(context);
         Ok(instance)
     }
 
@@ -391,6 +418,13 @@ impl Unit {
             None => deadline,
         }
     }
+}
+
+/// The application that all members of a unit are of.
+fn application(members: &[Member]) -> &str {
+    members
+        .first()
+        .map_or("", |root| &root.identity.application)
 }
 
 /// The export of `target` that an import over a link leads to.

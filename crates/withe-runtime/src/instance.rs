@@ -7,11 +7,12 @@ use futures::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::Func;
 use wasmtime::{AsContextMut as _, Store, StoreContextMut};
-use withe_rpc::{CallError, Payload};
+use withe_rpc::{CallContext, CallError, Payload};
 
 use crate::dispatch::{Params, Results};
 use crate::functions::rpc;
 use crate::graph::{ExportFn, Graph};
+use crate::metrics::LiveInstance;
 use crate::state::{State, at_epoch};
 use crate::stream::{self, Side};
 use crate::trap;
@@ -26,6 +27,7 @@ pub(crate) struct Instance {
     pub(crate) served: u32,
     /// Given back when the instance is dropped or idle.
     pub(crate) permits: Vec<OwnedSemaphorePermit>,
+    _counted: LiveInstance,
 }
 
 impl Instance {
@@ -55,6 +57,7 @@ impl Instance {
                 last: None,
                 served: 0,
                 permits,
+                _counted: u.place().instance(),
             }))
         })
     }
@@ -65,9 +68,9 @@ impl Instance {
         &mut self,
         export: &ExportFn,
         payload: &mut Payload,
-        deadline: Instant,
+        context: CallContext,
     ) -> Result<(), CallError> {
-        self.store.data_mut().deadline = deadline;
+        self.store.data_mut().begin(context);
         let func = self.function(export)?;
         let params = receive(&mut self.store.as_context_mut(), payload)?;
         let results = match (export.call)(&mut self.store, func, params).await {

@@ -9,6 +9,7 @@
 //! * `state`, `handles`, `stream`: what a store holds, and what leads out of it and into it.
 //! * `functions`: host functions that are ours; those of WASI are Wasmtime's.
 //! * `http`: requests into and out of components.
+//! * [`metrics`], [`trace`]: what is counted of all that, and recorded.
 //! * [`wave`]: calling an export with values written as text.
 //!
 //! A call never looks anything up by name: names became indices when the graph was made.
@@ -24,10 +25,13 @@ mod holding;
 mod http;
 mod instance;
 mod link;
+pub mod metrics;
+mod observe;
 mod serve;
 pub mod spec;
 mod state;
 mod stream;
+pub mod trace;
 mod trap;
 pub mod wave;
 
@@ -35,7 +39,10 @@ pub use engine::{EngineOptions, Engines};
 pub use functions::{host_interfaces, is_per_component};
 pub use graph::Graph;
 pub use http::HttpEntry;
+pub use metrics::{Metrics, Snapshot};
+pub use observe::Observer;
 pub use serve::DROP;
+pub use trace::Tracer;
 
 use std::path::PathBuf;
 

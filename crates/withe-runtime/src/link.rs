@@ -17,9 +17,11 @@ use crate::callee::Callee;
 use crate::functions::rpc;
 use crate::graph::{ExportFn, Graph};
 use crate::instance::Instance;
+use crate::metrics::{ErrorKind, LinkPlace};
 use crate::spec::{Identity, LinkSpec};
 use crate::state::State;
 use crate::stream::{self, Side};
+use crate::trace::{Hop, Tracer};
 
 /// An imported function and where it leads. Made when the graph is built; nothing is looked up by
 /// name at a call, except which of several links `wasmcloud:bus/lattice` chose.
@@ -35,12 +37,17 @@ pub(crate) struct LinkFn {
     pub(crate) error_arm: bool,
     /// Mostly one; several are chosen among by link name.
     pub(crate) routes: Vec<Route>,
+    pub(crate) tracer: Tracer,
 }
 
 /// One way that an imported function can take.
 pub(crate) struct Route {
     pub(crate) link: Arc<LinkSpec>,
     pub(crate) via: Via,
+    /// Where its calls are counted.
+    pub(crate) place: Arc<LinkPlace>,
+    /// What their spans are.
+    pub(crate) hop: Hop,
 }
 
 pub(crate) enum Via {
@@ -109,7 +116,9 @@ impl LinkFn {
         let state = cx.data_mut();
         let index = self.route(state, &mut params.handles)?;
         let route = &self.routes[index];
-        let deadline = state.deadline_of_call(route.link.timeout);
+        let began = Instant::now();
+        let deadline = state.deadline_of_call(began, route.link.timeout);
+        let trace = state.trace;
         let target = match &route.via {
             Via::Provider { .. } => Target::Provider,
             Via::Unit { unit, slot, .. } => {
@@ -131,7 +140,8 @@ impl LinkFn {
         payload.streams = stream::lead_out(cx, params.streams, self.side(index))?;
         Ok(Prepared {
             index,
-            deadline,
+            began,
+            context: CallContext { deadline, trace },
             target,
         })
     }
@@ -163,6 +173,7 @@ impl LinkFn {
         if let Route {
             link,
             via: Via::Unit { unit, slot, .. },
+            ..
         } = &self.routes[route]
             && link.scope == Scope::Shared
         {
@@ -223,7 +234,13 @@ impl LinkFn {
         payload: &mut Payload,
     ) -> Result<(), Box<LinkFailure>> {
         let route = &self.routes[prepared.index];
-        let deadline = prepared.deadline;
+        let counted = route.place.call(prepared.began, payload.bytes.len());
+        let mut span = self.tracer.hop(prepared.context.trace, || route.hop.span());
+        let deadline = prepared.context.deadline;
+        let context = CallContext {
+            deadline,
+            trace: span.context(),
+        };
         let called = match (&route.via, &prepared.target) {
             (
                 Via::Provider {
@@ -239,14 +256,14 @@ impl LinkFn {
                     params: std::mem::take(payload),
                     deadline,
                     caller: &self.importer.component,
-                    trace: None,
+                    trace: context.trace,
                 };
                 // A provider may wait for anything; what enters a component already has a timer.
                 let result = Box::pin(within(deadline, provider.call(call))).await;
                 result.map(|result| *payload = result)
             }
             (Via::Unit { unit, export, .. }, Target::Unit(graph, callee)) => {
-                let call = call_unit(graph, *unit, export, callee.as_deref(), payload, deadline);
+                let call = call_unit(graph, *unit, export, callee.as_deref(), payload, context);
                 if route.link.timeout_given {
                     Box::pin(within(deadline, call)).await
                 } else {
@@ -254,8 +271,7 @@ impl LinkFn {
                 }
             }
             (Via::Remote { function, .. }, Target::Remote(session)) => {
-                let (params, trace) = (std::mem::take(payload), None);
-                let context = CallContext { deadline, trace };
+                let params = std::mem::take(payload);
                 let result = Box::pin(session.call(*function, params, context)).await;
                 result.map(|result| *payload = result)
             }
@@ -264,6 +280,11 @@ impl LinkFn {
                 "the target is of another kind".into(),
             )),
         };
+        counted.ended(
+            called.as_ref().err().map(ErrorKind::from),
+            payload.bytes.len(),
+        );
+        span.note(called.as_ref().err());
         called.map_err(|cause| Box::new(self.failure(route, cause)))
     }
 
@@ -297,7 +318,8 @@ pub(crate) fn join_handle(routes: usize, route: usize, id: u32) -> u32 {
 struct Prepared {
     /// Which of the routes.
     index: usize,
-    deadline: Instant,
+    began: Instant,
+    context: CallContext,
     target: Target,
 }
 
@@ -326,11 +348,11 @@ pub(crate) async fn call_unit(
     export: &ExportFn,
     callee: Option<&Callee>,
     payload: &mut Payload,
-    deadline: Instant,
+    context: CallContext,
 ) -> Result<(), CallError> {
     match callee {
-        Some(callee) => callee.call(graph, unit, export, payload, deadline).await,
-        None => Box::pin(call_once(graph, unit, export, payload, deadline)).await,
+        Some(callee) => callee.call(graph, unit, export, payload, context).await,
+        None => Box::pin(call_once(graph, unit, export, payload, context)).await,
     }
 }
 
@@ -339,10 +361,10 @@ async fn call_once(
     unit: usize,
     export: &ExportFn,
     payload: &mut Payload,
-    deadline: Instant,
+    context: CallContext,
 ) -> Result<(), CallError> {
-    let mut instance = Instance::create(graph, unit, deadline).await?;
-    instance.call(export, payload, deadline).await?;
+    let mut instance = Instance::create(graph, unit, context.deadline).await?;
+    instance.call(export, payload, context).await?;
     if payload.handles.is_empty() && payload.streams.is_empty() {
         Ok(())
     } else {
@@ -390,9 +412,12 @@ impl ResourceDrop {
                 function,
             } => {
                 let session = state.session(*slot, remote);
-                let deadline = state.deadline_of_call(link.timeout);
+                let context = CallContext {
+                    deadline: state.deadline_of_call(Instant::now(), link.timeout),
+                    trace: state.trace,
+                };
                 if let Some(function) = *function {
-                    let dropped = drop_remote(session, link.clone(), function, id, deadline);
+                    let dropped = drop_remote(session, link.clone(), function, id, context);
                     return Box::pin(dropped);
                 }
                 session.drop_handle(id);
@@ -431,14 +456,10 @@ async fn drop_remote(
     link: Arc<LinkSpec>,
     function: usize,
     id: u32,
-    deadline: Instant,
+    context: CallContext,
 ) -> wasmtime::Result<()> {
     let mut params = Writer::default();
     params.handle(HandleRef { id, own: true });
-    let context = CallContext {
-        deadline,
-        trace: None,
-    };
     match session.call(function, params.finish(), context).await {
         Err(cause @ (CallError::Trap(_) | CallError::Deadline)) => {
             let function = "dropping a resource";

@@ -13,6 +13,7 @@ use withe_rpc::{CallContext, CallError, Payload, ServedLink, ServedSession};
 use crate::callee::Callee;
 use crate::graph::{ExportFn, Graph};
 use crate::link::{call_unit, within};
+use crate::trace::Hop;
 
 /// The name of a function that every link to a unit has besides those of its interfaces: it drops its
 /// parameter, a resource of the unit, and fails if the destructor does. No function of WIT can have it.
@@ -42,9 +43,13 @@ impl Graph {
                     return Ok(Served::Drop);
                 }
                 let export = self.unit(unit).export(name).cloned();
-                let served = |export| Served::Export {
-                    export,
-                    is_long: AtomicBool::new(false),
+                let served = |export| {
+                    let application = self.unit(unit).application();
+                    Served::Export(ServedExport {
+                        export,
+                        is_long: AtomicBool::new(false),
+                        hop: Hop::served(application, component, interface.as_deref(), function),
+                    })
                 };
                 export.map(served).ok_or_else(|| {
                     let of = interface.as_deref().unwrap_or("its world");
@@ -63,13 +68,17 @@ impl Graph {
 
 /// What a function of a link is.
 enum Served {
-    Export {
-        export: ExportFn,
-        /// Whether it took long when it was called last.
-        is_long: AtomicBool,
-    },
+    Export(ServedExport),
     /// See [`DROP`].
     Drop,
+}
+
+struct ServedExport {
+    export: ExportFn,
+    /// Whether it took long when it was called last.
+    is_long: AtomicBool,
+    /// What spans of its calls are.
+    hop: Hop,
 }
 
 /// What takes longer than this is called in a task of its own the next time. A call is begun where its frame
@@ -116,16 +125,24 @@ impl UnitSession {
     /// Calls an export: `payload` holds the parameters, and then the results.
     async fn export(
         &self,
-        export: &ExportFn,
-        is_long: &AtomicBool,
+        served: &ServedExport,
         payload: &mut Payload,
-        deadline: Instant,
+        context: CallContext,
     ) -> Result<(), CallError> {
         let began = Instant::now();
         let (graph, callee) = (&self.graph, self.callee.as_deref());
-        let call = call_unit(graph, self.unit, export, callee, payload, deadline);
-        let called = within(deadline, call).await;
-        is_long.store(began.elapsed() > LONG, Ordering::Relaxed);
+        let tracer = &graph.observer().tracer;
+        let mut span = tracer.enter(context.trace, || served.hop.span());
+        let context = CallContext {
+            trace: span.context(),
+            ..context
+        };
+        let call = call_unit(graph, self.unit, &served.export, callee, payload, context);
+        let called = within(context.deadline, call).await;
+        span.note(called.as_ref().err());
+        served
+            .is_long
+            .store(began.elapsed() > LONG, Ordering::Relaxed);
         called
     }
 
@@ -134,14 +151,14 @@ impl UnitSession {
         self: Arc<Self>,
         function: usize,
         mut payload: Payload,
-        deadline: Instant,
+        context: CallContext,
         turn: Option<OwnedMutexGuard<()>>,
     ) -> Result<Payload, CallError> {
         let mut task = JoinSet::new();
         task.spawn(async move {
             // It was this when the task was started, and never changes.
-            if let Some(Served::Export { export, is_long }) = self.functions.get(function) {
-                self.export(export, is_long, &mut payload, deadline).await?;
+            if let Some(Served::Export(served)) = self.functions.get(function) {
+                self.export(served, &mut payload, context).await?;
             }
             drop(turn);
             Ok(payload)
@@ -170,13 +187,13 @@ impl ServedSession for UnitSession {
                 _ => None,
             };
             match self.functions.get(function) {
-                Some(Served::Export { is_long, .. })
-                    if computes_here && is_long.load(Ordering::Relaxed) =>
+                Some(Served::Export(served))
+                    if computes_here && served.is_long.load(Ordering::Relaxed) =>
                 {
-                    self.export_in_task(function, payload, deadline, turn).await
+                    self.export_in_task(function, payload, context, turn).await
                 }
-                Some(Served::Export { export, is_long }) => {
-                    self.export(export, is_long, &mut payload, deadline).await?;
+                Some(Served::Export(served)) => {
+                    self.export(served, &mut payload, context).await?;
                     Ok(payload)
                 }
                 Some(Served::Drop) => {

@@ -10,6 +10,8 @@ use withe_linker::plan::Binding;
 use withe_provider::{FunctionName, LinkId, Provider};
 use withe_rpc::Route;
 
+use crate::metrics::LinkLabels;
+
 /// A component that is instantiated on its own, with what is fused into it.
 pub struct UnitSpec {
     /// The root component's name.
@@ -22,6 +24,8 @@ pub struct UnitSpec {
     pub members: Vec<Member>,
     /// Every import of `bytes`.
     pub imports: Vec<ImportSpec>,
+    /// The links within it, by interface: there is nothing to be done about them but to list them.
+    pub fused: Vec<FusedLink>,
     /// Bounds of one instance.
     pub limits: UnitLimits,
     /// What of the machine it may reach.
@@ -130,6 +134,34 @@ pub struct LinkSpec {
     pub exports: Vec<(String, String)>,
     /// What it leads to.
     pub target: LinkTarget,
+}
+
+/// One interface of a link within a composition.
+#[derive(Clone, Debug)]
+pub struct FusedLink {
+    /// The application's name.
+    pub application: String,
+    /// The link's name.
+    pub name: String,
+    /// The importer's name.
+    pub source: String,
+    /// The exporter's name.
+    pub target: String,
+    /// The interface, with or without its version, or the name of a function of the world.
+    pub interface: String,
+}
+
+impl FusedLink {
+    pub(crate) fn labels(&self) -> LinkLabels<'_> {
+        LinkLabels {
+            application: &self.application,
+            source: &self.source,
+            target: &self.target,
+            name: &self.name,
+            interface: self.interface.split('@').next().unwrap_or_default(),
+            binding: Binding::Fused,
+        }
+    }
 }
 
 /// What a link leads to.

@@ -8,7 +8,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
-use withe_rpc::{Route, RouteSession};
+use withe_rpc::{CallContext, Route, RouteSession, TraceContext};
 
 use crate::callee::Callee;
 use crate::functions::{LatticeNames, LogStream};
@@ -24,6 +24,8 @@ pub(crate) struct State {
     pub(crate) unit: usize,
     /// When the call under way must be over.
     pub(crate) deadline: Instant,
+    /// The trace that it is part of.
+    pub(crate) trace: Option<TraceContext>,
     /// Set while the instance handles an HTTP request.
     streaming: Option<Streaming>,
     pub(crate) table: ResourceTable,
@@ -47,6 +49,7 @@ impl State {
         let u = graph.unit(unit);
         Self {
             deadline,
+            trace: None,
             streaming: None,
             table: ResourceTable::new(),
             wasi: None,
@@ -66,9 +69,15 @@ impl State {
         }
     }
 
-    /// When a call made now must be over, if it may take at most `timeout`.
-    pub(crate) fn deadline_of_call(&self, timeout: Duration) -> Instant {
-        let own = Instant::now() + timeout;
+    /// A call begins.
+    pub(crate) fn begin(&mut self, context: CallContext) {
+        self.deadline = context.deadline;
+        self.trace = context.trace;
+    }
+
+    /// When a call made `now` must be over, if it may take at most `timeout`.
+    pub(crate) fn deadline_of_call(&self, now: Instant, timeout: Duration) -> Instant {
+        let own = now + timeout;
         if self.is_streaming() {
             own
         } else {

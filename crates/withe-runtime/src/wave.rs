@@ -7,10 +7,11 @@ use tokio::time::timeout_at;
 use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use wasmtime::component::wasm_wave::wasm::DisplayFunc;
 use wasmtime::component::{Type, Val, wasm_wave};
-use withe_rpc::CallError;
+use withe_rpc::{CallContext, CallError};
 use withe_wit::InterfaceName;
 
 use crate::graph::{Graph, Unit};
+use crate::trace::Hop;
 use crate::trap;
 
 /// Which function: of an interface, or of the world.
@@ -62,8 +63,17 @@ pub async fn call(
         .find(component)
         .ok_or_else(|| WaveError::NoComponent(component.into()))?;
     let export = graph.unit(unit).find_export(path)?;
+    let mut span = graph.observer().tracer.enter(None, || {
+        let application = graph.unit(unit).application();
+        let interface = path.interface.as_deref();
+        Hop::called(application, component, interface, &path.function).span()
+    });
+    let context = CallContext {
+        deadline,
+        trace: span.context(),
+    };
     let run = async {
-        let mut instance = Unit::checkout(graph, unit, deadline)
+        let mut instance = Unit::checkout(graph, unit, context)
             .await
             .map_err(WaveError::Failed)?;
         let func = instance
@@ -122,9 +132,13 @@ pub async fn call(
             .map(|t| t.join(", "))
             .map_err(|e| WaveError::Unprintable(e.to_string()))
     };
-    timeout_at(deadline.into(), run)
+    let called = timeout_at(deadline.into(), run)
         .await
-        .unwrap_or(Err(WaveError::Failed(CallError::Deadline)))
+        .unwrap_or(Err(WaveError::Failed(CallError::Deadline)));
+    if let Err(WaveError::Failed(error)) = &called {
+        span.note(Some(error));
+    }
+    called
 }
 
 fn has_no_text(ty: &Type) -> bool {

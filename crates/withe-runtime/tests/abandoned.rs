@@ -52,6 +52,7 @@ fn shared() -> Arc<dyn ServedLink> {
     let unit = UnitSpec {
         name: "resources".into(),
         imports: imports.iter().map(import).collect(),
+        fused: Vec::new(),
         bytes: bytes.into(),
         concurrency: true,
         members: vec![Member {

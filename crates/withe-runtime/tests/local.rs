@@ -160,6 +160,7 @@ fn unit(
             permits,
         }],
         imports,
+        fused: Vec::new(),
         limits,
         grants: UnitGrants::default(),
     }

@@ -332,6 +332,7 @@ fn empty_graph(engines: &Engines) -> Arc<Graph> {
             permits: None,
         }],
         imports: vec![],
+        fused: vec![],
         limits: UnitLimits {
             reuse: 1,
             ..UnitLimits::default()

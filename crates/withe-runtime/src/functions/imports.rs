@@ -9,13 +9,16 @@ use wasmtime::{Result, bail, format_err};
 use withe_wit::InterfaceName;
 
 use super::{LogStream, cli, config, lattice, logging, rpc};
+use crate::Observer;
 use crate::abi::Shape;
 use crate::dispatch;
 use crate::graph::{Compiled, export_of};
-use crate::http;
+use crate::http::{self, OutgoingLink};
 use crate::link::{LinkFn, ResourceDrop, Route, Via};
+use crate::metrics::LinkLabels;
 use crate::spec::{Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget};
 use crate::state::State;
+use crate::trace::Hop;
 
 /// Tells the resources of one component from those of another, for Wasmtime's type check. All that
 /// come to a component over links are of one host type: within a component its own types keep them
@@ -30,6 +33,7 @@ pub(crate) fn define(
     linker: &mut Linker<State>,
     unit: &Compiled,
     all: &[Compiled],
+    observer: &Observer,
 ) -> Result<usize> {
     linker.allow_shadowing(true);
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
@@ -41,6 +45,7 @@ pub(crate) fn define(
     let mut definer = Definer {
         unit,
         all,
+        observer,
         slots: HashMap::new(),
     };
     let engine = unit.component.engine().clone();
@@ -67,6 +72,7 @@ pub(crate) fn define(
 struct Definer<'a> {
     unit: &'a Compiled,
     all: &'a [Compiled],
+    observer: &'a Observer,
     /// The slot of each callee: by member and link.
     slots: HashMap<(usize, *const LinkSpec), usize>,
 }
@@ -84,11 +90,21 @@ impl Definer<'_> {
             .and_then(|name| name.parse::<InterfaceName>().ok());
         match (&spec.source, &name) {
             (ImportSource::Links(links), Some(name)) if http::is_outgoing(name) => {
+                let interface = format!("wasi:http/{}", name.interface);
+                let outgoing = |link: &Arc<LinkSpec>| OutgoingLink {
+                    spec: link.clone(),
+                    application: self.identity(spec).application.clone(),
+                    place: {
+                        let labels = self.labels(spec, link, &interface);
+                        self.observer.metrics.link(&labels)
+                    },
+                    tracer: self.observer.tracer.clone(),
+                };
                 http::define_outgoing(
                     &mut linker.instance(&spec.name)?,
                     name,
                     spec.member,
-                    links.clone(),
+                    links.iter().map(outgoing).collect(),
                 )
             }
             (ImportSource::Links(links), _) => {
@@ -225,20 +241,24 @@ impl Definer<'_> {
         if links.len() > 256 {
             bail!("more than 256 links serve the import `{}`", spec.name);
         }
-        let routes = links
-            .iter()
-            .map(|link| {
-                Ok(Route {
-                    via: self.via(spec, link, function)?,
-                    link: link.clone(),
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
         let unversioned = interface
             .unwrap_or(function)
             .split('@')
             .next()
             .unwrap_or_default();
+        let routes = links
+            .iter()
+            .map(|link| {
+                let via = self.via(spec, link, function)?;
+                let labels = self.labels(spec, link, unversioned);
+                Ok(Route {
+                    link: link.clone(),
+                    via,
+                    place: self.observer.metrics.link(&labels),
+                    hop: Hop::link(&labels, function),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
         Ok(LinkFn {
             name: interface.map_or_else(|| function.to_owned(), |i| format!("{i}.{function}")),
             interface: unversioned.to_owned(),
@@ -246,7 +266,25 @@ impl Definer<'_> {
             importer: self.identity(spec).clone(),
             error_arm: spec.rpc_errors.iter().any(|name| name == function),
             routes,
+            tracer: self.observer.tracer.clone(),
         })
+    }
+
+    /// What counts and spans of a link are known by; `interface` has no version.
+    fn labels<'b>(
+        &'b self,
+        spec: &ImportSpec,
+        link: &'b LinkSpec,
+        interface: &'b str,
+    ) -> LinkLabels<'b> {
+        LinkLabels {
+            application: &self.identity(spec).application,
+            source: &link.source,
+            target: &link.target_name,
+            name: &link.name,
+            interface,
+            binding: link.binding,
+        }
     }
 
     fn via(&mut self, spec: &ImportSpec, link: &Arc<LinkSpec>, function: &str) -> Result<Via> {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use http_body_util::BodyExt;
+use opentelemetry::trace::SpanKind;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 use wasmtime::component::{Component, InstancePre};
@@ -19,7 +20,7 @@ use wasmtime_wasi_http::p3::Request as P3Request;
 use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler};
-use withe_rpc::CallError;
+use withe_rpc::{CallContext, CallError};
 use withe_wit::InterfaceName;
 
 use super::body::GuestBody;
@@ -27,6 +28,7 @@ use super::errors;
 use crate::graph::{Graph, Unit};
 use crate::instance::Instance;
 use crate::state::State;
+use crate::trace::{self, request_span};
 use crate::trap;
 
 /// Which HTTP handler a unit exports, its functions already found.
@@ -90,10 +92,10 @@ impl HttpEntry {
     async fn start(
         &self,
         request: http::Request<Body>,
-        deadline: Instant,
+        context: CallContext,
     ) -> Result<Started, HttpError> {
         let graph = &self.graph;
-        let mut instance = Unit::checkout(graph, self.unit, deadline)
+        let mut instance = Unit::checkout(graph, self.unit, context)
             .await
             .map_err(errors::from_call)?;
         let request = request.map(|body| body.map_err(errors::to_wasi).boxed_unsync());
@@ -247,16 +249,35 @@ impl Started {
 impl IncomingHandler for HttpEntry {
     async fn handle(
         &self,
-        request: http::Request<Body>,
+        mut request: http::Request<Body>,
         deadline: Instant,
     ) -> Result<http::Response<Body>, HttpError> {
         let now = Instant::now();
-        let deadline = self.graph.unit(self.unit).deadline(deadline);
+        let unit = self.graph.unit(self.unit);
+        let counted = unit.place().request(now);
+        let tracer = &self.graph.observer().tracer;
+        let mut span = tracer.enter(trace::of_request(&request), || {
+            request_span(SpanKind::Server, unit.application(), unit.name(), &request)
+        });
+        if span.is_recorded() {
+            // A component that records spans of its own begins where this one does.
+            trace::put_request(&mut request, span.context());
+        }
+        let deadline = unit.deadline(deadline);
+        let context = CallContext {
+            deadline,
+            trace: span.context(),
+        };
         // Once the head is out, the body may take as long again between any two of its chunks.
         let stall = deadline.saturating_duration_since(now);
-        let answered = async { self.start(request, deadline).await?.answer(stall).await };
-        timeout_at(deadline.into(), answered)
+        let answered = async { self.start(request, context).await?.answer(stall).await };
+        let answer = timeout_at(deadline.into(), answered)
             .await
-            .unwrap_or_else(|_| Err(errors::from_call(CallError::Deadline)))
+            .unwrap_or_else(|_| Err(errors::from_call(CallError::Deadline)));
+        if let Ok(response) = &answer {
+            counted.answered(response.status());
+        }
+        span.note_http(&answer);
+        answer
     }
 }

@@ -11,4 +11,4 @@ mod outgoing;
 
 pub use incoming::HttpEntry;
 pub(crate) use incoming::HttpExport;
-pub(crate) use outgoing::{OutgoingHooks, define_outgoing, is_outgoing};
+pub(crate) use outgoing::{OutgoingHooks, OutgoingLink, define_outgoing, is_outgoing};

@@ -1,0 +1,299 @@
+//! Counts at one time, as plain data: of one process, or added up over several, and as Prometheus reads them.
+
+use std::collections::BTreeMap;
+
+use prometheus::TextEncoder;
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
+use withe_rpc::{DecodeError, Payload};
+
+use super::BOUNDS;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Family {
+    LinkInfo,
+    LinkCalls,
+    LinkErrors,
+    LinkDuration,
+    LinkSent,
+    LinkReceived,
+    HttpRequests,
+    HttpDuration,
+    Instances,
+    Units,
+}
+
+/// How a family's values are to be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// One value, which only grows.
+    Counter,
+    /// One value.
+    Gauge,
+    /// Always 1: its labels are all that it says.
+    Info,
+    /// Buckets, and the sum in nanoseconds.
+    Seconds,
+}
+
+/// What a family is called, how it is read, what its labels are and what it means.
+type Description = (&'static str, Kind, &'static [&'static str], &'static str);
+
+const LINK: &[&str] = &[
+    "application",
+    "source",
+    "target",
+    "link",
+    "interface",
+    "binding",
+];
+
+impl Family {
+    const ALL: [Self; 10] = [
+        Self::LinkInfo,
+        Self::LinkCalls,
+        Self::LinkErrors,
+        Self::LinkDuration,
+        Self::LinkSent,
+        Self::LinkReceived,
+        Self::HttpRequests,
+        Self::HttpDuration,
+        Self::Instances,
+        Self::Units,
+    ];
+
+    fn description(self) -> Description {
+        match self {
+            Self::LinkInfo => (
+                "withe_link_info",
+                Kind::Info,
+                LINK,
+                "The links that there are. Calls over fused ones are not counted: they have no boundary.",
+            ),
+            Self::LinkCalls => (
+                "withe_link_calls_total",
+                Kind::Counter,
+                LINK,
+                "Calls over a link that ended, well or not.",
+            ),
+            Self::LinkErrors => (
+                "withe_link_errors_total",
+                Kind::Counter,
+                &[
+                    "application",
+                    "source",
+                    "target",
+                    "link",
+                    "interface",
+                    "binding",
+                    "kind",
+                ],
+                "Calls over a link that failed.",
+            ),
+            Self::LinkDuration => (
+                "withe_link_call_duration_seconds",
+                Kind::Seconds,
+                LINK,
+                "How long calls over a link took, as their caller sees it.",
+            ),
+            Self::LinkSent => (
+                "withe_link_sent_bytes_total",
+                Kind::Counter,
+                LINK,
+                "Bytes of encoded parameters, without those of streams.",
+            ),
+            Self::LinkReceived => (
+                "withe_link_received_bytes_total",
+                Kind::Counter,
+                LINK,
+                "Bytes of encoded results, without those of streams.",
+            ),
+            Self::HttpRequests => (
+                "withe_http_requests_total",
+                Kind::Counter,
+                &["application", "component", "status"],
+                "HTTP requests into a component by the class of its answer; `failed` if it gave none.",
+            ),
+            Self::HttpDuration => (
+                "withe_http_request_duration_seconds",
+                Kind::Seconds,
+                &["application", "component"],
+                "How long a component took until its response's head was there.",
+            ),
+            Self::Instances => (
+                "withe_instances",
+                Kind::Gauge,
+                &["application", "component"],
+                "Instances of a unit, named after its root component.",
+            ),
+            Self::Units => (
+                "withe_units",
+                Kind::Gauge,
+                &["application"],
+                "Components that are instantiated on their own, each with what is fused into it.",
+            ),
+        }
+    }
+}
+
+/// Counts at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot(BTreeMap<(Family, Vec<String>), Vec<u64>>);
+
+/// Counts cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// They are not encoded as they should be.
+    #[error("counts of another process cannot be read: {0}")]
+    Decode(DecodeError),
+    /// They are of another version of this program.
+    #[error("counts of another process are not those that are counted here")]
+    Unknown,
+    /// They cannot be written as text.
+    #[error("counts cannot be written as text: {0}")]
+    Text(#[from] prometheus::Error),
+}
+
+impl Snapshot {
+    /// Adds to the counts with these labels.
+    pub(super) fn add(
+        &mut self,
+        family: Family,
+        labels: &[String],
+        more: &[&str],
+        values: Vec<u64>,
+    ) {
+        let more = more.iter().map(|label| (*label).to_owned());
+        let labels = labels.iter().cloned().chain(more).collect();
+        self.add_owned(family, labels, values);
+    }
+
+    fn add_owned(&mut self, family: Family, labels: Vec<String>, values: Vec<u64>) {
+        let sums = self.0.entry((family, labels)).or_default();
+        sums.resize(sums.len().max(values.len()), 0);
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum = sum.saturating_add(value);
+        }
+    }
+
+    /// Adds the counts of another process.
+    pub fn merge(&mut self, other: Self) {
+        for ((family, labels), values) in other.0 {
+            self.add_owned(family, labels, values);
+        }
+    }
+
+    /// The counts as another process may read them.
+    pub fn to_payload(&self) -> Payload {
+        let entry = |((family, labels), values): (&(Family, Vec<String>), &Vec<u64>)| {
+            (*family as u32, labels.clone(), values.clone())
+        };
+        let entries: Vec<_> = self.0.iter().map(entry).collect();
+        Payload::of(&(entries,))
+    }
+
+    /// What another process has written.
+    ///
+    /// # Errors
+    ///
+    /// If it was not written by a process of the same version.
+    pub fn from_payload(payload: &Payload) -> Result<Self, SnapshotError> {
+        type Entries = Vec<(u32, Vec<String>, Vec<u64>)>;
+        let (entries,): (Entries,) = payload.read().map_err(SnapshotError::Decode)?;
+        let mut snapshot = Self::default();
+        for (family, labels, values) in entries {
+            let family = Family::ALL.get(family as usize).copied();
+            let family = family.ok_or(SnapshotError::Unknown)?;
+            let (_, kind, names, _) = family.description();
+            let width = match kind {
+                Kind::Seconds => BOUNDS.len() + 2,
+                Kind::Counter | Kind::Gauge | Kind::Info => 1,
+            };
+            if labels.len() != names.len() || values.len() != width {
+                return Err(SnapshotError::Unknown);
+            }
+            snapshot.add_owned(family, labels, values);
+        }
+        Ok(snapshot)
+    }
+
+    /// The counts as text of Prometheus' format 0.0.4.
+    ///
+    /// # Errors
+    ///
+    /// If the encoder refuses them.
+    pub fn to_text(&self) -> Result<String, SnapshotError> {
+        let families = Family::ALL.into_iter().filter_map(|family| {
+            let (name, kind, labels, help) = family.description();
+            let of = (family, Vec::new())..;
+            let series = self.0.range(of).take_while(|((f, _), _)| *f == family);
+            let series: Vec<Metric> = series
+                .map(|((_, values), counts)| metric(kind, labels, values, counts))
+                .collect();
+            let mut proto = MetricFamily::default();
+            proto.set_name(name.to_owned());
+            proto.set_help(help.to_owned());
+            proto.set_field_type(match kind {
+                Kind::Counter => MetricType::COUNTER,
+                Kind::Gauge | Kind::Info => MetricType::GAUGE,
+                Kind::Seconds => MetricType::HISTOGRAM,
+            });
+            let is_empty = series.is_empty();
+            proto.set_metric(series);
+            (!is_empty).then_some(proto)
+        });
+        let families: Vec<_> = families.collect();
+        Ok(TextEncoder::new().encode_to_string(&families)?)
+    }
+}
+
+fn metric(kind: Kind, names: &[&str], values: &[String], counts: &[u64]) -> Metric {
+    let label = |(name, value): (&&str, &String)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value(value.clone());
+        pair
+    };
+    let mut metric = Metric::default();
+    metric.set_label(names.iter().zip(values).map(label).collect());
+    // The format has no integers.
+    let first = counts.first().copied().unwrap_or_default() as f64;
+    match kind {
+        Kind::Counter => {
+            let mut counter = Counter::default();
+            counter.set_value(first);
+            metric.set_counter(counter);
+        }
+        Kind::Gauge | Kind::Info => {
+            let mut gauge = Gauge::default();
+            gauge.set_value(if kind == Kind::Info { 1.0 } else { first });
+            metric.set_gauge(gauge);
+        }
+        Kind::Seconds => metric.set_histogram(histogram(counts)),
+    }
+    metric
+}
+
+fn histogram(counts: &[u64]) -> Histogram {
+    const NANOS: f64 = 1e9;
+    let mut so_far = 0;
+    let mut buckets = Vec::with_capacity(BOUNDS.len());
+    for (bound, count) in BOUNDS.iter().zip(counts) {
+        so_far += count;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound as f64 / NANOS);
+        bucket.set_cumulative_count(so_far);
+        buckets.push(bucket);
+    }
+    let (above, nanos) = (
+        counts.get(BOUNDS.len()).copied().unwrap_or_default(),
+        counts.get(BOUNDS.len() + 1).copied().unwrap_or_default(),
+    );
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets);
+    histogram.set_sample_count(so_far + above);
+    histogram.set_sample_sum(nanos as f64 / NANOS);
+    histogram
+}

@@ -1,0 +1,294 @@
+//! Traces: one span for each hop that a call takes.
+//!
+//! A hop is where a call goes from one instance to another: over a link on its caller's side, into this
+//! process on its callee's. A fused call has none. What is passed on is the W3C context of the hop; an instance
+//! has that of its caller in its store, as it has its deadline, so that nested calls are part of the same
+//! trace.
+//!
+//! Where nothing is recorded, because there is no exporter or whoever began the trace did not want it
+//! recorded, a hop is one branch, and the context passes as it came.
+
+use std::sync::Arc;
+
+use opentelemetry::global::{BoxedSpan, BoxedTracer};
+use opentelemetry::trace::{
+    Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _,
+    TraceFlags, TraceId, TraceState, Tracer as _,
+};
+use opentelemetry::{Context, KeyValue};
+use withe_linker::plan::Binding;
+use withe_provider::HttpError;
+use withe_rpc::{CallError, TraceContext};
+
+use crate::metrics::{ErrorKind, LinkLabels, binding_name};
+
+/// Records spans, if there is somewhere for them to go. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Tracer(Option<Arc<BoxedTracer>>);
+
+impl Tracer {
+    /// Records what `tracer` samples.
+    pub fn new(tracer: BoxedTracer) -> Self {
+        Self(Some(Arc::new(tracer)))
+    }
+
+    /// Begins a hop of a call that is part of `parent`. Only a trace that is recorded is gone on with.
+    #[inline]
+    pub(crate) fn hop(
+        &self,
+        parent: Option<TraceContext>,
+        hop: impl FnOnce() -> SpanBuilder,
+    ) -> Span {
+        match (&self.0, parent) {
+            (Some(tracer), Some(of)) if of.is_sampled() => {
+                Span::begin(tracer, parent, false, hop())
+            }
+            _ => Span::passed(parent),
+        }
+    }
+
+    /// Begins a hop by which work enters. Where it is part of no trace, one begins.
+    pub fn enter(&self, parent: Option<TraceContext>, hop: impl FnOnce() -> SpanBuilder) -> Span {
+        match (&self.0, parent) {
+            (Some(tracer), _) if parent.is_none_or(|of| of.is_sampled()) => {
+                Span::begin(tracer, parent, true, hop())
+            }
+            _ => Span::passed(parent),
+        }
+    }
+}
+
+/// A hop under way. It ends when this is dropped.
+pub struct Span {
+    context: Option<TraceContext>,
+    recorded: Option<Box<BoxedSpan>>,
+}
+
+impl Span {
+    /// One that is not recorded.
+    fn passed(context: Option<TraceContext>) -> Self {
+        Self {
+            context,
+            recorded: None,
+        }
+    }
+
+    /// `remote` says that the parent is a span of another process.
+    #[cold]
+    fn begin(
+        tracer: &BoxedTracer,
+        parent: Option<TraceContext>,
+        remote: bool,
+        hop: SpanBuilder,
+    ) -> Self {
+        let of = match parent {
+            Some(parent) => Context::new().with_remote_span_context(to_otel(parent, remote)),
+            None => Context::new(),
+        };
+        let span = tracer.build_with_context(hop, &of);
+        let context =
+            Some(from_otel(span.span_context())).filter(|_| span.span_context().is_valid());
+        Self {
+            context: context.or(parent),
+            recorded: span.is_recording().then(|| Box::new(span)),
+        }
+    }
+
+    /// What goes on with the call.
+    pub fn context(&self) -> Option<TraceContext> {
+        self.context
+    }
+
+    /// Whether it is recorded.
+    pub fn is_recorded(&self) -> bool {
+        self.recorded.is_some()
+    }
+
+    /// Notes how the call failed, if it did.
+    pub fn note(&mut self, error: Option<&CallError>) {
+        if let (Some(span), Some(error)) = (&mut self.recorded, error) {
+            span.set_attribute(KeyValue::new("error.type", ErrorKind::from(error).name()));
+            span.set_status(Status::error(error.to_string()));
+        }
+    }
+
+    /// Notes what a request was answered with, or why not.
+    pub fn note_http<T>(&mut self, result: &Result<http::Response<T>, HttpError>) {
+        let Some(span) = &mut self.recorded else {
+            return;
+        };
+        match result {
+            Ok(response) => {
+                let status = response.status();
+                let code = i64::from(status.as_u16());
+                span.set_attribute(KeyValue::new("http.response.status_code", code));
+                if status.is_server_error() {
+                    span.set_status(Status::error(""));
+                }
+            }
+            Err(error) => {
+                span.set_attribute(KeyValue::new("error.type", ErrorKind::from(error).name()));
+                span.set_status(Status::error(error.message.clone()));
+            }
+        }
+    }
+}
+
+/// What is the same of all spans of one sort: it is made once.
+pub struct Hop {
+    name: String,
+    kind: SpanKind,
+    attributes: Vec<KeyValue>,
+}
+
+impl Hop {
+    /// Calls of `function` over the link that `labels` names, on their caller's side.
+    pub(crate) fn link(labels: &LinkLabels<'_>, function: &str) -> Self {
+        let LinkLabels {
+            application,
+            source,
+            target,
+            name,
+            interface,
+            binding,
+        } = *labels;
+        Self {
+            name: format!("{source} → {target} {}", path(interface, function)),
+            kind: match binding {
+                Binding::Unix | Binding::Tcp | Binding::Nats => SpanKind::Client,
+                Binding::Fused | Binding::Local | Binding::Host => SpanKind::Internal,
+            },
+            attributes: vec![
+                KeyValue::new("rpc.system", "withe"),
+                text("rpc.service", interface),
+                text("rpc.method", function),
+                text("withe.application", application),
+                text("withe.source", source),
+                text("withe.target", target),
+                text("withe.link", name),
+                KeyValue::new("withe.binding", binding_name(binding)),
+            ],
+        }
+    }
+
+    /// Calls of `function`, of an interface or of the world itself, that enter a part of an application from
+    /// another process.
+    pub fn served(application: &str, part: &str, interface: Option<&str>, function: &str) -> Self {
+        Self::entry(SpanKind::Server, application, part, interface, function)
+    }
+
+    /// The same where nobody else has called.
+    pub(crate) fn called(
+        application: &str,
+        part: &str,
+        interface: Option<&str>,
+        function: &str,
+    ) -> Self {
+        Self::entry(SpanKind::Internal, application, part, interface, function)
+    }
+
+    fn entry(
+        kind: SpanKind,
+        application: &str,
+        part: &str,
+        interface: Option<&str>,
+        function: &str,
+    ) -> Self {
+        let interface = interface.unwrap_or(function);
+        let interface = interface.split('@').next().unwrap_or_default();
+        Self {
+            name: format!("{part} {}", path(interface, function)),
+            kind,
+            attributes: vec![
+                KeyValue::new("rpc.system", "withe"),
+                text("rpc.service", interface),
+                text("rpc.method", function),
+                text("withe.application", application),
+                text("withe.component", part),
+            ],
+        }
+    }
+
+    /// A span of this sort.
+    pub fn span(&self) -> SpanBuilder {
+        SpanBuilder::from_name(self.name.clone())
+            .with_kind(self.kind.clone())
+            .with_attributes(self.attributes.iter().cloned())
+    }
+}
+
+fn text(key: &'static str, value: &str) -> KeyValue {
+    // Shared by all spans.
+    KeyValue::new(key, Arc::<str>::from(value))
+}
+
+/// `interface.function`, or the function alone where it is of the world itself.
+fn path(interface: &str, function: &str) -> String {
+    if interface == function {
+        return function.to_owned();
+    }
+    format!("{interface}.{function}")
+}
+
+/// The span of a request that comes in for a part of an application on another host; `name` says which.
+pub fn proxied<T>(application: &str, name: &str, request: &http::Request<T>) -> SpanBuilder {
+    request_span(SpanKind::Server, application, name, request)
+}
+
+/// The span of a request into `part` of an application, or out of it.
+pub(crate) fn request_span<T>(
+    kind: SpanKind,
+    application: &str,
+    part: &str,
+    request: &http::Request<T>,
+) -> SpanBuilder {
+    let (method, uri) = (request.method(), request.uri());
+    let mut attributes = vec![
+        KeyValue::new("http.request.method", method.to_string()),
+        KeyValue::new("url.path", uri.path().to_owned()),
+        KeyValue::new("withe.application", application.to_owned()),
+        KeyValue::new("withe.component", part.to_owned()),
+    ];
+    if let Some(host) = uri.host() {
+        attributes.push(KeyValue::new("server.address", host.to_owned()));
+    }
+    SpanBuilder::from_name(format!("{method} {part}"))
+        .with_kind(kind)
+        .with_attributes(attributes)
+}
+
+/// The header that has a trace context.
+const TRACEPARENT: &str = "traceparent";
+
+/// The trace that a request is part of: as whoever carried it here said, or its header.
+pub fn of_request<T>(request: &http::Request<T>) -> Option<TraceContext> {
+    let carried = request.extensions().get().copied();
+    carried.or_else(|| TraceContext::parse(request.headers().get(TRACEPARENT)?.to_str().ok()?))
+}
+
+/// Makes a request part of a trace, for whoever carries it and in its header.
+pub fn put_request<T>(request: &mut http::Request<T>, trace: Option<TraceContext>) {
+    let Some(trace) = trace else { return };
+    request.extensions_mut().insert(trace);
+    if let Ok(value) = http::HeaderValue::try_from(trace.to_string()) {
+        request.headers_mut().insert(TRACEPARENT, value);
+    }
+}
+
+fn to_otel(context: TraceContext, remote: bool) -> SpanContext {
+    SpanContext::new(
+        TraceId::from_bytes(context.trace_id),
+        SpanId::from_bytes(context.span_id),
+        TraceFlags::new(context.flags),
+        remote,
+        TraceState::NONE,
+    )
+}
+
+fn from_otel(context: &SpanContext) -> TraceContext {
+    TraceContext {
+        trace_id: context.trace_id().to_bytes(),
+        span_id: context.span_id().to_bytes(),
+        flags: context.trace_flags().to_u8(),
+    }
+}
