@@ -160,6 +160,8 @@ impl Pair {
             }),
             provider: None,
             broker: None,
+            counts: Default::default(),
+            tracer: Default::default(),
         })?;
         Ok(Self {
             running: host.start(&loaded, &registry).await?,

@@ -11,6 +11,7 @@ use withe_provider::{
     RequestOptions, http_wire,
 };
 use withe_rpc::{LinkRequest, Route};
+use withe_runtime::trace::{self, Tracer};
 use withe_wit::InterfaceName;
 
 use crate::parts::Parts;
@@ -60,9 +61,15 @@ pub(crate) fn handler(
     plan: &Plan,
     link: &PlannedLink,
     away: &dyn Away,
+    tracer: &Tracer,
 ) -> Option<Arc<dyn IncomingHandler>> {
     let route = away.route(http_request(plan, link), link)?;
-    Some(Arc::new(HttpOver(route)))
+    Some(Arc::new(Entry {
+        over: HttpOver(route),
+        application: plan.application.clone(),
+        name: format!("{} → {}", link.source, link.target),
+        tracer: tracer.clone(),
+    }))
 }
 
 /// Asks for a link that carries HTTP.
@@ -89,15 +96,30 @@ fn sends_http(interface: &str) -> bool {
 /// HTTP that goes to another host. Each exchange goes where there is least to do.
 struct HttpOver(Arc<Route>);
 
+/// Where requests come in that other hosts answer.
+struct Entry {
+    over: HttpOver,
+    application: String,
+    /// From whom, and to whom, as spans say it.
+    name: String,
+    tracer: Tracer,
+}
+
 #[async_trait]
-impl IncomingHandler for HttpOver {
+impl IncomingHandler for Entry {
     async fn handle(
         &self,
-        request: http::Request<Body>,
+        mut request: http::Request<Body>,
         deadline: Instant,
     ) -> Result<http::Response<Body>, HttpError> {
-        let session = Arc::new(self.0.session());
-        http_wire::call(&session, request, RequestOptions::default(), deadline).await
+        let mut span = self.tracer.enter(trace::of_request(&request), || {
+            trace::proxied(&self.application, &self.name, &request)
+        });
+        trace::put_request(&mut request, span.context());
+        let session = Arc::new(self.over.0.session());
+        let answer = http_wire::call(&session, request, RequestOptions::default(), deadline).await;
+        span.note_http(&answer);
+        answer
     }
 }
 

@@ -12,10 +12,11 @@ use withe_linker::input::{ComponentKind, Inputs};
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
 use withe_provider::{IncomingHandler, Peer};
 use withe_runtime::wave::{self, FunctionPath, WaveError};
-use withe_runtime::{EngineOptions, Engines, Graph, HttpEntry, RuntimeError};
+use withe_runtime::{EngineOptions, Engines, Graph, HttpEntry, Observer, RuntimeError, Tracer};
 
 use crate::away::{self, Away};
 use crate::build::build;
+use crate::counts::Counts;
 use crate::load::{Loaded, Registry};
 use crate::loopback::Loopback;
 use crate::parts::Parts;
@@ -42,6 +43,10 @@ pub struct HostOptions {
     pub provider: Option<WorkerCommand>,
     /// What carries links that are bound by `nats`, for a host that is on no lattice.
     pub broker: Option<Broker>,
+    /// Where what runs is counted.
+    pub counts: Counts,
+    /// Where it is traced.
+    pub tracer: Tracer,
 }
 
 /// A NATS server that a host is connected to.
@@ -175,6 +180,10 @@ impl Host {
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
         let engine = EngineOptions {
             cache_dir: options.cache_dir.clone(),
+            observer: Observer {
+                metrics: options.counts.own().clone(),
+                tracer: options.tracer.clone(),
+            },
             ..EngineOptions::default()
         };
         Ok(Self {
@@ -284,6 +293,7 @@ impl Running {
             graph: Some(graph.clone()),
             ends,
             relays: false,
+            tracer: self.options.tracer.clone(),
         }));
         let old = (
             self.graph.replace(graph),
@@ -515,7 +525,7 @@ fn http_handler(
     away: &dyn Away,
 ) -> Option<Arc<dyn IncomingHandler>> {
     if is_elsewhere(plan, &link.target) {
-        return away::handler(plan, link, away);
+        return away::handler(plan, link, away, &graph.observer().tracer);
     }
     Some(Arc::new(HttpEntry::new(graph, &link.target)?))
 }

@@ -13,6 +13,7 @@
 mod away;
 mod back_off;
 mod build;
+mod counts;
 pub mod host;
 pub mod load;
 mod loopback;
@@ -28,8 +29,9 @@ mod units;
 pub mod worker;
 mod workers;
 
+pub use counts::Counts;
 pub use host::{Broker, Host, HostError, HostOptions, Progress, Running};
 pub use load::{Loaded, Registry};
-pub use withe_runtime::host_interfaces;
+pub use withe_runtime::{Observer, Tracer, host_interfaces};
 pub use withe_runtime::wave::{FunctionPath, WaveError};
 pub use workers::WorkerCommand;

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use withe_linker::plan::{Plan, PlannedLink};
 use withe_provider::http_wire;
 use withe_rpc::{CallError, LinkFunction, LinkRequest, Serve, ServedLink};
-use withe_runtime::{DROP, Graph, HttpEntry};
+use withe_runtime::{DROP, Graph, HttpEntry, Tracer};
 use withe_wit::{ExternItem, Function};
 
+use crate::counts;
 use crate::parts::Parts;
 use crate::units::LinkEnd;
 
@@ -26,6 +27,8 @@ pub(crate) struct Served {
     /// Whether those who ask take its ways to what runs elsewhere: the other processes of this host, which have
     /// none. Other hosts ask for what runs here.
     pub(crate) relays: bool,
+    /// Where calls of providers are traced; units do that themselves.
+    pub(crate) tracer: Tracer,
 }
 
 impl Serve for Served {
@@ -35,6 +38,11 @@ impl Serve for Served {
                 "this process serves `{}`, not `{}`",
                 self.plan.application, request.application
             )));
+        }
+        if let Some(graph) = &self.graph
+            && counts::is_asked(&request.functions)
+        {
+            return Ok(counts::link(&graph.observer().metrics));
         }
         let of = |link: &PlannedLink| {
             link.source == request.importer
@@ -83,7 +91,7 @@ impl Served {
             }
             Some(LinkEnd::Provider { provider, link: id }) => {
                 let known = self.parts.names(link);
-                return provider::link(provider, *id, &request.importer, &known, functions);
+                return provider::link(provider, *id, request, &known, &self.tracer);
             }
             Some(LinkEnd::Remote { route, .. }) if self.relays => {
                 return Ok(relay::link(route.clone(), functions.len()));

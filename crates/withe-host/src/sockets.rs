@@ -12,6 +12,7 @@ use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_rpc::unix::UnixConnector;
 use withe_rpc::{Client, Limits, Route};
 
+use crate::counts;
 use crate::parts::Parts;
 use crate::request::{is_provider, leaves_host, request};
 use crate::serve::ping_request;
@@ -86,6 +87,16 @@ impl Sockets {
             }
         }
         ends
+    }
+
+    /// The ways to what the workers of `plan` have counted.
+    pub(crate) fn counts(&mut self, plan: &Plan) -> Vec<Arc<Route>> {
+        let workers = 0..plan.workers.len();
+        let route = |index| {
+            let client = self.client(self.worker(index));
+            Route::fixed(client.link(counts::request(plan)))
+        };
+        workers.map(route).collect()
     }
 
     /// Where a link leads, if that is another process of this machine.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use withe_linker::plan::Plan;
 use withe_rpc::Limits;
 use withe_rpc::unix::UnixListener;
-use withe_runtime::{EngineOptions, Engines};
+use withe_runtime::{EngineOptions, Engines, Observer, Tracer};
 use withe_wit::World;
 
 use crate::build::build;
@@ -115,7 +115,7 @@ async fn bytes(
 }
 
 /// Runs a worker: reads its assignment from `input`, serves until another byte comes or `input` ends, and
-/// says on `output` how it gets on.
+/// says on `output` how it gets on. What it does is traced by `tracer`.
 ///
 /// # Errors
 ///
@@ -123,10 +123,11 @@ async fn bytes(
 pub async fn run(
     mut input: impl AsyncRead + Unpin + Send,
     output: impl AsyncWrite + Unpin + Send + 'static,
+    tracer: Tracer,
 ) -> Result<(), HostError> {
     let (events, said) = mpsc::unbounded_channel();
     let saying = tokio::spawn(say(output, said));
-    let result = work(&mut input, &events).await;
+    let result = work(&mut input, &events, tracer).await;
     if let Err(error) = &result {
         _ = events.send(Event::Failed(error.to_string()));
     }
@@ -139,6 +140,7 @@ pub async fn run(
 async fn work(
     input: &mut (impl AsyncRead + Unpin + Send),
     events: &mpsc::UnboundedSender<Event>,
+    tracer: Tracer,
 ) -> Result<(), HostError> {
     let failed = |what: &str, why: &dyn std::fmt::Display| HostError::Worker {
         component: String::new(),
@@ -159,6 +161,10 @@ async fn work(
     let index = index.ok_or_else(|| failed("no such worker in the plan", &component))?;
     let engines = Engines::new(&EngineOptions {
         cache_dir,
+        observer: Observer {
+            tracer: tracer.clone(),
+            ..Observer::default()
+        },
         ..EngineOptions::default()
     })?;
     let mut sockets = Sockets::new(&sockets);
@@ -175,6 +181,7 @@ async fn work(
         graph: Some(graph.clone()),
         ends: HashMap::new(),
         relays: false,
+        tracer,
     };
     let listener = UnixListener::bind(sockets.worker(index))
         .await

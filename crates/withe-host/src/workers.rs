@@ -13,8 +13,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use withe_linker::plan::Plan;
-use withe_rpc::Limits;
 use withe_rpc::unix::UnixListener;
+use withe_rpc::{Limits, Route};
 
 use crate::back_off::BackOff;
 use crate::host::{HostError, HostOptions};
@@ -42,6 +42,8 @@ pub(crate) struct Workers {
     sockets: Sockets,
     workers: Vec<Worker>,
     server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    /// The ways to what they have counted, which are known to whoever wants that as long as they are here.
+    counts: Vec<Arc<Route>>,
     /// Removed with its sockets when all have ended.
     _folder: TempDir,
 }
@@ -84,6 +86,7 @@ impl Workers {
         let mut this = Self {
             workers: Vec::new(),
             server: None,
+            counts: Vec::new(),
             sockets,
             _folder: folder,
         };
@@ -97,6 +100,7 @@ impl Workers {
                 graph: None,
                 ends,
                 relays: true,
+                tracer: options.tracer.clone(),
             };
             let (stop, stopped) = oneshot::channel();
             let limits = Limits {
@@ -145,6 +149,10 @@ impl Workers {
             }
         }
         if errors.is_empty() {
+            this.counts = this.sockets.counts(plan);
+            this.counts
+                .iter()
+                .for_each(|route| options.counts.add(route));
             return Ok(Some(this));
         }
         this.stop(Duration::ZERO).await;

@@ -109,7 +109,7 @@ pub(crate) enum Command {
     Provider(commands::provider::Args),
     /// Serves a component to the host that started this process; not for people.
     #[command(hide = true)]
-    Worker,
+    Worker(commands::worker::Args),
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub(crate) mod plan;
 pub(crate) mod provider;
 mod settle;
 pub(crate) mod up;
-mod worker;
+pub(crate) mod worker;
 
 use std::path::Path;
 
@@ -54,7 +54,7 @@ pub(crate) fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Outco
         Command::Explain(args) => explain::run(&args, terminal),
         Command::Completions(args) => completions::run(&args, terminal),
         Command::Provider(args) => provider::run(&args, terminal),
-        Command::Worker => worker::run(),
+        Command::Worker(args) => worker::run(&args),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! * [`cli`]: the arguments that all subcommands share, and the list of subcommands.
 //! * [`commands`]: one file for each subcommand.
+//! * [`observe`]: metrics and traces of what it runs.
 //! * [`render`]: results and diagnostics as text and as JSON.
 //! * [`terminal`]: where text goes, and whether it is coloured.
 //!
@@ -13,6 +14,7 @@ mod cli;
 mod commands;
 mod interrupt;
 mod logging;
+mod observe;
 mod progress;
 mod providers;
 mod render;

@@ -5,34 +5,47 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::time::timeout_at;
 use withe_provider::{Call, FunctionName, LinkId, Provider};
-use withe_rpc::{CallContext, CallError, LinkFunction, Payload, ServedLink, ServedSession};
+use withe_rpc::{CallContext, CallError, LinkRequest, Payload, ServedLink, ServedSession};
+use withe_runtime::Tracer;
+use withe_runtime::trace::Hop;
 
-/// Serves a link to `provider`, which knows it as `id` with the functions `known`.
+/// Serves the link that is requested, to `provider`, which knows it as `id` with the functions `known`.
 pub(super) fn link(
     provider: &Arc<dyn Provider>,
     id: LinkId,
-    importer: &str,
+    request: &LinkRequest,
     known: &[FunctionName],
-    functions: &[LinkFunction],
+    tracer: &Tracer,
 ) -> Result<Arc<dyn ServedLink>, CallError> {
-    let numbers = functions
+    let functions = (request.functions)
         .iter()
         .map(|wanted| {
             let same =
                 |f: &FunctionName| f.interface == wanted.interface && f.function == wanted.function;
-            known.iter().position(same).ok_or_else(|| {
+            let number = known.iter().position(same).ok_or_else(|| {
                 CallError::Unlinked(format!(
                     "`{}` of `{}` is not part of the link",
                     wanted.function, wanted.interface
                 ))
+            })?;
+            let LinkRequest {
+                application,
+                target,
+                ..
+            } = request;
+            let interface = Some(wanted.interface.as_str()).filter(|name| !name.is_empty());
+            Ok(Function {
+                number,
+                hop: Hop::served(application, target, interface, &wanted.function),
             })
         })
         .collect::<Result<_, _>>()?;
     Ok(Arc::new(ProviderLink(Arc::new(Linked {
         provider: provider.clone(),
         link: id,
-        importer: importer.into(),
-        numbers,
+        importer: request.importer.clone(),
+        functions,
+        tracer: tracer.clone(),
     }))))
 }
 
@@ -43,8 +56,16 @@ struct Linked {
     provider: Arc<dyn Provider>,
     link: LinkId,
     importer: String,
-    /// The provider's number of each function of the link.
-    numbers: Vec<usize>,
+    functions: Vec<Function>,
+    tracer: Tracer,
+}
+
+/// A function of the link.
+struct Function {
+    /// The provider's number of it.
+    number: usize,
+    /// What spans of its calls are.
+    hop: Hop,
 }
 
 impl ServedLink for ProviderLink {
@@ -62,22 +83,25 @@ impl ServedSession for Linked {
         context: CallContext,
     ) -> BoxFuture<'static, Result<Payload, CallError>> {
         Box::pin(async move {
-            let Some(function) = self.numbers.get(function).copied() else {
+            let Some(Function { number, hop }) = self.functions.get(function) else {
                 let why = format!("the link has no function number {function}");
                 return Err(CallError::TypeMismatch(why));
             };
             let deadline = context.deadline;
+            let mut span = self.tracer.enter(context.trace, || hop.span());
             let call = Call {
                 link: self.link,
-                function,
+                function: *number,
                 params,
                 deadline,
                 caller: &self.importer,
-                trace: context.trace,
+                trace: span.context(),
             };
-            timeout_at(deadline.into(), self.provider.call(call))
+            let called = timeout_at(deadline.into(), self.provider.call(call))
                 .await
-                .unwrap_or(Err(CallError::Deadline))
+                .unwrap_or(Err(CallError::Deadline));
+            span.note(called.as_ref().err());
+            called
         })
     }
 

@@ -12,11 +12,13 @@ use withe_host::{Broker, FunctionPath, Host};
 use withe_linker::input::{ComponentKind, Placement, Surroundings};
 use withe_linker::plan::Binding;
 
+use super::host::machine_name;
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
 use crate::Outcome;
 use crate::cli::usage;
 use crate::interrupt::Interrupts;
+use crate::observe::{Exporter, TraceArgs};
 use crate::progress::Reporter;
 use crate::providers;
 use crate::render::diagnostics;
@@ -58,6 +60,8 @@ pub(crate) struct Args {
     timeout: u32,
     #[command(flatten)]
     lattice: LatticeArgs,
+    #[command(flatten, next_help_heading = "Watching")]
+    traces: TraceArgs,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -73,7 +77,12 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         terminal.say(&report);
         return Ok(Outcome::Problems);
     }
-    block_on(call(args, &component, &loaded, &registry, terminal))
+    let exporter = Exporter::new(&args.traces, &machine_name())?;
+    let result = block_on(call(
+        args, &component, &loaded, &registry, &exporter, terminal,
+    ));
+    exporter.finish();
+    result
 }
 
 async fn call(
@@ -81,6 +90,7 @@ async fn call(
     component: &str,
     loaded: &Loaded,
     registry: &Registry,
+    exporter: &Exporter,
     terminal: &Terminal,
 ) -> anyhow::Result<Outcome> {
     let mut interrupts = Interrupts::new()?;
@@ -88,6 +98,7 @@ async fn call(
     let work = async {
         let mut options = host_options(&reporter)?;
         options.broker = broker(args, loaded).await?;
+        exporter.observe(&mut options);
         let host = Host::new(options)?;
         let running = host.start(loaded, registry).await?;
         reporter.finish();

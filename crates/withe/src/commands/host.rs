@@ -13,6 +13,7 @@ use withe_lattice::{Attached, Embedded, Nats, SharedLattice, embedded};
 use super::lattice_args::{LatticeArgs, Named, socket};
 use crate::Outcome;
 use crate::interrupt::Interrupts;
+use crate::observe::{Endpoint, Exporter, ObserveArgs};
 use crate::progress::Reporter;
 use crate::providers;
 use crate::render::units::duration;
@@ -60,6 +61,8 @@ pub(crate) struct Args {
     /// How long to wait for a NATS server that does not answer yet.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
+    #[command(flatten)]
+    observe: ObserveArgs,
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -70,13 +73,22 @@ fn label(text: &str) -> Result<(String, String), String> {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    block_on(serve(args, terminal))
+    let name = args.name.clone().unwrap_or_else(machine_name);
+    let exporter = Exporter::new(&args.observe.traces, &name)?;
+    let result = block_on(serve(args, name, &exporter, terminal));
+    exporter.finish();
+    result
 }
 
-async fn serve(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
+async fn serve(
+    args: &Args,
+    name: String,
+    exporter: &Exporter,
+    terminal: &Terminal,
+) -> anyhow::Result<Outcome> {
     let mut interrupts = Interrupts::new()?;
     let joined = tokio::select! {
-        joined = join(args, terminal) => joined?,
+        joined = join(args, name, exporter, terminal) => joined?,
         () = interrupts.next() => {
             terminal.say("interrupted before it joined the lattice\n");
             return Ok(Outcome::Problems);
@@ -93,10 +105,11 @@ async fn serve(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     }
 }
 
-/// A host that has joined, and the socket by which commands on this machine find it.
+/// A host that has joined, and by what commands on this machine and whoever watches it find it.
 struct Joined {
     node: Node,
     _socket: Option<embedded::Serving>,
+    _endpoint: Option<Endpoint>,
 }
 
 impl Joined {
@@ -105,8 +118,12 @@ impl Joined {
     }
 }
 
-async fn join(args: &Args, terminal: &Terminal) -> anyhow::Result<Joined> {
-    let name = args.name.clone().unwrap_or_else(machine_name);
+async fn join(
+    args: &Args,
+    name: String,
+    exporter: &Exporter,
+    terminal: &Terminal,
+) -> anyhow::Result<Joined> {
     let (lattice, serving): (SharedLattice, _) =
         match args.lattice.named(Duration::from_secs(args.wait))? {
             Named::Nats(options) => (Arc::new(Nats::connect(*options).await?), None),
@@ -127,13 +144,16 @@ async fn join(args: &Args, terminal: &Terminal) -> anyhow::Result<Joined> {
             }
         };
     let reporter = Reporter::new(*terminal);
+    let mut host = host_options(&reporter)?;
+    exporter.observe(&mut host);
+    let endpoint = args.observe.serve(&host, terminal).await?;
     let options = NodeOptions {
         name: name.clone(),
         labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
         // One that is alone is reached by nobody.
         listen: (!args.no_listen && lattice.nats().is_some()).then_some(args.listen),
         advertise: args.advertise.clone(),
-        host: host_options(&reporter)?,
+        host,
     };
     let node = Node::join(lattice.clone(), providers::registry()?, options).await?;
     let address = node
@@ -148,6 +168,7 @@ async fn join(args: &Args, terminal: &Terminal) -> anyhow::Result<Joined> {
     Ok(Joined {
         node,
         _socket: serving,
+        _endpoint: endpoint,
     })
 }
 

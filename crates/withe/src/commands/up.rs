@@ -7,18 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
+use clap::error::ErrorKind;
 use withe_host::load::Loaded;
 use withe_host::node::records::RunningApp;
 use withe_host::node::{Node, NodeOptions, desired};
 use withe_lattice::{Embedded, SharedLattice, embedded};
 use withe_linker::input::Surroundings;
 
+use super::host::machine_name;
 use super::lattice_args::{LatticeArgs, socket};
 use super::link_args::LinkArgs;
 use super::load_application;
 use super::settle::settle;
 use crate::Outcome;
+use crate::cli::usage;
 use crate::interrupt::Interrupts;
+use crate::observe::{Exporter, ObserveArgs};
 use crate::progress::Reporter;
 use crate::providers;
 use crate::render::diagnostics;
@@ -59,9 +63,16 @@ pub(crate) struct Args {
     /// How long to wait until all hosts of the lattice run it, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     wait: u64,
+    #[command(flatten)]
+    observe: ObserveArgs,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    if args.lattice.lattice.is_some() && args.observe.metrics.is_some() {
+        let message =
+            "what runs on a lattice is watched at its hosts: give `--metrics` to `withe host`";
+        return Err(usage("up", ErrorKind::ArgumentConflict, message));
+    }
     let surroundings = match args.lattice.lattice {
         Some(_) => Surroundings::Lattice,
         None => Surroundings::Alone,
@@ -78,7 +89,12 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     }
     match args.lattice.lattice {
         Some(_) => block_on(deploy(args, loaded, terminal)),
-        None => block_on(serve(args, loaded, terminal)),
+        None => {
+            let exporter = Exporter::new(&args.observe.traces, &machine_name())?;
+            let result = block_on(serve(args, loaded, &exporter, terminal));
+            exporter.finish();
+            result
+        }
     }
 }
 
@@ -97,7 +113,12 @@ async fn deploy(args: &Args, loaded: Loaded, terminal: &Terminal) -> anyhow::Res
 }
 
 /// Runs it here.
-async fn serve(args: &Args, loaded: Loaded, terminal: &Terminal) -> anyhow::Result<Outcome> {
+async fn serve(
+    args: &Args,
+    loaded: Loaded,
+    exporter: &Exporter,
+    terminal: &Terminal,
+) -> anyhow::Result<Outcome> {
     let mut interrupts = Interrupts::new()?;
     // Before the start: what changes meanwhile must not be missed.
     let mut watch = args.watch.then(Watch::new).transpose()?;
@@ -107,12 +128,15 @@ async fn serve(args: &Args, loaded: Loaded, terminal: &Terminal) -> anyhow::Resu
     let reporter = Reporter::new(*terminal);
     let embedded = Embedded::in_memory(&args.lattice.lattice_name)?;
     let lattice: SharedLattice = Arc::new(embedded.clone());
+    let mut host = host_options(&reporter)?;
+    exporter.observe(&mut host);
+    let _endpoint = args.observe.serve(&host, terminal).await?;
     let options = NodeOptions {
-        name: super::host::machine_name(),
+        name: machine_name(),
         labels: Default::default(),
         listen: None,
         advertise: Vec::new(),
-        host: host_options(&reporter)?,
+        host,
     };
     let node = Node::join(lattice.clone(), providers::registry()?, options).await?;
     let mut running = Application {

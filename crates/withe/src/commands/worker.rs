@@ -1,10 +1,23 @@
 //! `withe worker`: a process that serves a component to the host that started it.
 
 use crate::Outcome;
+use crate::observe::{Exporter, TraceArgs};
 use crate::running::block_on;
 
-pub(crate) fn run() -> anyhow::Result<Outcome> {
-    let served = withe_host::worker::run(tokio::io::stdin(), tokio::io::stdout());
-    block_on(async { Ok(served.await?) })?;
-    Ok(Outcome::Done)
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    traces: TraceArgs,
+    /// The service that its traces are of: its host.
+    #[arg(long, default_value = "withe")]
+    service: String,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let exporter = Exporter::new(&args.traces, &args.service)?;
+    let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+    let served = withe_host::worker::run(input, output, exporter.tracer());
+    let result = block_on(async { Ok(served.await?) });
+    exporter.finish();
+    result.map(|()| Outcome::Done)
 }

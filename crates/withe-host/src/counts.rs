@@ -1,0 +1,118 @@
+//! What is counted on a host: in its own process, and in those that serve components for it.
+//!
+//! A worker counts what its components call. It is asked for that, over its socket, whenever somebody wants to
+//! know: nothing is sent while nobody does.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use futures::future::{BoxFuture, join_all};
+use withe_linker::plan::Plan;
+use withe_rpc::{
+    CallContext, CallError, LinkFunction, LinkRequest, Payload, Route, ServedLink, ServedSession,
+};
+use withe_runtime::{Metrics, Snapshot};
+
+/// The longest that a worker may take to say what it has counted. What it would have said is then missing.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// The interface of the one function of links that ask for counts.
+const COUNTS: &str = "withe:counts";
+
+/// Raised when what is answered changes.
+const VERSION: u64 = 1;
+
+/// What is counted on a host. Cheap to clone; clones are one.
+#[derive(Clone, Default)]
+pub struct Counts {
+    own: Metrics,
+    workers: Arc<Mutex<Vec<Weak<Route>>>>,
+}
+
+impl Counts {
+    /// What is counted in this process.
+    pub(crate) fn own(&self) -> &Metrics {
+        &self.own
+    }
+
+    /// From now on what is counted at the end of `route` belongs to it, for as long as that is kept.
+    pub(crate) fn add(&self, route: &Arc<Route>) {
+        let mut workers = self.lock();
+        workers.retain(|worker| worker.strong_count() > 0);
+        workers.push(Arc::downgrade(route));
+    }
+
+    /// All counts as they are now. A worker that does not answer is left out.
+    pub async fn snapshot(&self) -> Snapshot {
+        let mut snapshot = self.own.snapshot();
+        let workers: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        for counts in join_all(workers.iter().map(ask)).await {
+            match counts {
+                Ok(counts) => snapshot.merge(counts),
+                Err(why) => tracing::debug!("what a worker has counted is not known: {why}"),
+            }
+        }
+        snapshot
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Route>>> {
+        // Nothing panics while the lock is held.
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn ask(route: &Arc<Route>) -> Result<Snapshot, String> {
+    let context = CallContext {
+        deadline: Instant::now() + ANSWER,
+        trace: None,
+    };
+    let answer = route.session().call(0, Payload::default(), context).await;
+    let answer = answer.map_err(|why| why.to_string())?;
+    Snapshot::from_payload(&answer).map_err(|why| why.to_string())
+}
+
+/// Asks for the counts of a process that carries out a part of `plan`.
+pub(crate) fn request(plan: &Plan) -> LinkRequest {
+    LinkRequest {
+        application: plan.application.clone(),
+        functions: vec![LinkFunction {
+            interface: COUNTS.into(),
+            function: "read".into(),
+            digest: VERSION,
+        }],
+        ..LinkRequest::default()
+    }
+}
+
+/// Whether counts are asked for.
+pub(crate) fn is_asked(functions: &[LinkFunction]) -> bool {
+    matches!(functions, [one] if one.interface == COUNTS && one.digest == VERSION)
+}
+
+/// Answers with what is in `metrics`.
+pub(crate) fn link(metrics: &Metrics) -> Arc<dyn ServedLink> {
+    Arc::new(Reading(metrics.clone()))
+}
+
+struct Reading(Metrics);
+
+impl ServedLink for Reading {
+    fn session(&self) -> Arc<dyn ServedSession> {
+        Arc::new(Self(self.0.clone()))
+    }
+}
+
+impl ServedSession for Reading {
+    fn call(
+        self: Arc<Self>,
+        _: usize,
+        _: Payload,
+        _: CallContext,
+    ) -> BoxFuture<'static, Result<Payload, CallError>> {
+        Box::pin(async move { Ok(self.0.snapshot().to_payload()) })
+    }
+
+    fn drop_handle(self: Arc<Self>, _: u32) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}

@@ -1,0 +1,133 @@
+//! `--metrics`: an HTTP server for Prometheus.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use withe_host::Counts;
+
+/// The most connections at a time; others wait.
+const CONNECTIONS: usize = 16;
+
+/// The longest that a connection lasts: whoever asks now and then connects again.
+const CONNECTION: Duration = Duration::from_secs(300);
+
+/// How long a request's head may take.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How long to wait when no connection can be taken, such as for want of file descriptors.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// What Prometheus calls its text.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// A server of metrics. It ends when this is dropped.
+pub(crate) struct Endpoint {
+    address: SocketAddr,
+    _server: JoinSet<()>,
+}
+
+impl Endpoint {
+    /// Serves `counts` at `address`.
+    ///
+    /// # Errors
+    ///
+    /// If nobody can listen there.
+    pub(crate) async fn start(address: SocketAddr, counts: Counts) -> anyhow::Result<Self> {
+        let failed = || format!("cannot listen at `{address}` for `--metrics`");
+        let listener = TcpListener::bind(address).await.with_context(failed)?;
+        let address = listener.local_addr().with_context(failed)?;
+        let mut server = JoinSet::new();
+        server.spawn(serve(listener, counts));
+        Ok(Self {
+            address,
+            _server: server,
+        })
+    }
+
+    /// Where they are.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/metrics", self.address)
+    }
+}
+
+async fn serve(listener: TcpListener, counts: Counts) {
+    let free = Arc::new(Semaphore::new(CONNECTIONS));
+    // They end with this.
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        // Nobody closes it.
+        let Ok(permit) = free.clone().acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let counts = counts.clone();
+                connections.spawn(async move {
+                    _ = timeout(CONNECTION, connection(stream, counts)).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::debug!("a connection for metrics was not taken: {error}");
+                sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, counts: Counts) {
+    let service = service_fn(|request| answer(request, &counts));
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = served.await {
+        tracing::debug!("a connection for metrics ended: {error}");
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    counts: &Counts,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (status, content_type, text) = match request.uri().path() {
+        _ if !is_get => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "text/plain",
+            "only GET\n".into(),
+        ),
+        "/metrics" => match counts.snapshot().await.to_text() {
+            Ok(text) => (StatusCode::OK, TEXT, text),
+            Err(error) => {
+                let text = format!("{error}\n");
+                (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", text)
+            }
+        },
+        "/healthz" => (StatusCode::OK, "text/plain", "ok\n".into()),
+        _ => {
+            let text = "there are `/metrics` and `/healthz`\n".to_owned();
+            (StatusCode::NOT_FOUND, "text/plain", text)
+        }
+    };
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    let content_type = hyper::header::HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    Ok(response)
+}
