@@ -214,3 +214,46 @@ async fn a_key_value_call_is_v1s_byte_for_byte() {
     assert_eq!(counted.unwrap().read::<Result<u64, ()>>(), Ok(Ok(4)));
     assert_eq!(end, (".params".to_owned(), false, vec![]));
 }
+
+#[tokio::test]
+async fn a_callee_that_missed_the_end_of_the_parameters_is_told_again() {
+    let broker = broker();
+    let ping = function("ping", &[], Some(Type::String));
+    let interface = "example:pong/pingpong";
+    let target = target(&broker, "pong", [(interface, ping)]).await;
+    let functions = [name(interface, "ping")];
+    let link = importer(1, "default", &functions);
+    target.link_put(link).await.unwrap();
+    let client = support::client(&broker).await;
+    let subject = "default.pong.wrpc.0.0.1.example:pong/pingpong.ping";
+    let mut callee = client.subscribe(subject).await.unwrap();
+    let inbox = client.new_inbox();
+    let mut params = client.subscribe(format!("{inbox}.>")).await.unwrap();
+    support::settle(&client).await;
+    let call = target.call(Call {
+        link: LinkId(1),
+        function: 0,
+        params: Payload::default(),
+        deadline: Instant::now() + support::PATIENCE,
+        caller: "kv",
+        trace: None,
+    });
+    let answer = async {
+        let invocation = timeout(support::PATIENCE, callee.next()).await.unwrap();
+        let reply = invocation.unwrap().reply.unwrap();
+        let accept = client.publish_with_reply(reply.clone(), inbox.clone(), Bytes::new());
+        accept.await.unwrap();
+        // As if the first had come before the callee listened.
+        for _ in 0..2 {
+            let end = next(&mut params, &inbox).await;
+            assert_eq!(end, (".params".to_owned(), false, vec![]));
+        }
+        for payload in [&b"\x04pong"[..], b""] {
+            let subject = format!("{reply}.results");
+            let sent = client.publish(subject, Bytes::from_static(payload));
+            sent.await.unwrap();
+        }
+    };
+    let (result, ()) = tokio::join!(call, answer);
+    assert_eq!(result.unwrap().read::<String>().unwrap(), "pong");
+}

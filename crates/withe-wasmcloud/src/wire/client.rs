@@ -1,14 +1,20 @@
 //! The side that invokes.
 
-use async_nats::HeaderMap;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use withe_rpc::CallError;
 
-use super::connection::{Outgoing, Wire};
+use super::connection::{Outgoing, Publisher, Wire};
 use super::mailbox::{ChannelReader, Side};
 use super::names;
+
+/// When a callee that has not answered is first reminded that it has all parameters; then ever more rarely.
+const REMINDER: Duration = Duration::from_millis(50);
 
 /// One invocation.
 pub(crate) struct Request<'a> {
@@ -57,20 +63,25 @@ impl Wire {
             .ask(subject, inbox, Some(request.headers), first)
             .await?;
 
+        let whole = params.bytes.is_empty() && params.streams.is_empty();
         let mut root = readers.root;
-        let mut results = std::pin::pin!(root.all(Bytes::new()));
-        let mut sending: BoxFuture<'static, Result<(), CallError>> = Box::pin(async move {
-            let peer = exchange.accepted().await?;
-            publisher
-                .send_values(&format!("{peer}.params"), params)
-                .await
+        let mut results = pin!(root.all(Bytes::new()));
+        let sender = publisher.clone();
+        let mut sending: BoxFuture<'static, Result<String, CallError>> = Box::pin(async move {
+            let subject = format!("{}.params", exchange.accepted().await?);
+            sender.send_values(&subject, params).await?;
+            Ok(subject)
         });
         // Biased, so that what is short is sent before the caller goes on.
         let (sent, bytes) = tokio::select! {
             biased;
-            sent = &mut sending => {
-                sent?;
-                (true, results.await?)
+            subject = &mut sending => {
+                let subject = subject?;
+                if whole {
+                    (true, remind(&publisher, &subject.into(), results.as_mut()).await?)
+                } else {
+                    (true, results.await?)
+                }
             }
             bytes = &mut results => (false, bytes?),
         };
@@ -85,6 +96,26 @@ impl Wire {
             bytes,
             streams: readers.streams,
         })
+    }
+}
+
+/// Waits for the results of a call whose parameters all went with its first message, and repeats to the
+/// callee that there are no more.
+///
+/// v1's transport can lose what comes just when it begins to listen for it, and would wait for the end of the
+/// parameters for ever. One that it has had already it passes over.
+async fn remind(
+    publisher: &Publisher,
+    subject: &Subject,
+    mut results: Pin<&mut impl Future<Output = Result<Bytes, CallError>>>,
+) -> Result<Bytes, CallError> {
+    let mut pause = REMINDER;
+    loop {
+        if let Ok(results) = timeout(pause, results.as_mut()).await {
+            return results;
+        }
+        publisher.end(subject).await?;
+        pause *= 2;
     }
 }
 
