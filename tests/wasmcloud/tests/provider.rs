@@ -1,0 +1,270 @@
+//! A provider made with v1's SDK, run and called by us.
+
+mod processes;
+#[path = "../../../crates/withe-wasmcloud/tests/support/mod.rs"]
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use withe_provider::codec::{ByteList, Handle};
+use withe_provider::{Call, CallError, FunctionName, Health, Link, LinkId, Payload, Provider};
+use withe_testing::nats::NatsServer;
+use withe_wasmcloud::V1Process;
+use withe_wit::{Function, Type};
+
+use support::{PATIENCE, broker, function, importer, name};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_v1-provider");
+const ECHO: &str = "test:interop/echo";
+const STORE: &str = "wasi:keyvalue/store@0.2.0-draft";
+const ATOMICS: &str = "wasi:keyvalue/atomics@0.2.0-draft";
+
+/// The functions that the test's component imports, by which their calls are numbered.
+const ECHO_FN: usize = 0;
+const STATE_FN: usize = 1;
+const CRASH_FN: usize = 2;
+const OPEN_FN: usize = 3;
+const GET_FN: usize = 4;
+const SET_FN: usize = 5;
+const INCREMENT_FN: usize = 6;
+
+fn types() -> Vec<(FunctionName, Function)> {
+    let bytes = || Type::List(Arc::new(Type::U8));
+    let lines = Type::List(Arc::new(Type::String));
+    let functions = [
+        function("echo", &[bytes()], Some(bytes())),
+        function("state", &[], Some(lines)),
+        function("crash", &[], Some(Type::String)),
+    ];
+    functions.map(|f| (name(ECHO, &f.name), f)).into()
+}
+
+fn link(id: u64, link: &str, config: &[(&str, &str)]) -> Link {
+    let mut functions: Vec<_> = types().into_iter().map(|(name, _)| name).collect();
+    functions.extend([
+        name(STORE, "open"),
+        name(STORE, "[method]bucket.get"),
+        name(STORE, "[method]bucket.set"),
+        name(ATOMICS, "increment"),
+    ]);
+    let pairs = config
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    Link {
+        config: pairs.collect(),
+        ..importer(id, link, &functions)
+    }
+}
+
+async fn provider(broker: &NatsServer) -> V1Process {
+    processes::start(broker, PROGRAM, "mem", &types()).await
+}
+
+async fn call(
+    provider: &V1Process,
+    function: usize,
+    params: Payload,
+) -> Result<Payload, CallError> {
+    let call = Call {
+        link: LinkId(1),
+        function,
+        params,
+        deadline: std::time::Instant::now() + PATIENCE,
+        caller: "kv",
+        trace: None,
+    };
+    provider.call(call).await
+}
+
+async fn state_of(provider: &V1Process) -> Result<Vec<String>, CallError> {
+    let lines = call(provider, STATE_FN, Payload::default()).await?;
+    Ok(lines.read().unwrap())
+}
+
+/// The provider's state once `wanted` holds for it: what it is told it takes in its own time.
+async fn until(provider: &V1Process, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let state = state_of(provider).await;
+        match &state {
+            Ok(lines) if wanted(lines) => return lines.clone(),
+            _ if Instant::now() > give_up => panic!("{state:?}"),
+            _ => sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// The lines of links, with the given name and configuration.
+fn links(name: &str, config: &str) -> [String; 2] {
+    let line = |interfaces| format!("from shop-kv {name} {interfaces} {config}");
+    [
+        line("test:interop/echo"),
+        line("wasi:keyvalue/store,atomics"),
+    ]
+}
+
+#[tokio::test]
+async fn it_is_told_of_links_and_of_their_end() {
+    let broker = broker();
+    let provider = provider(&broker).await;
+    assert_eq!(provider.health().await, Health::Healthy);
+    provider
+        .link_put(link(1, "cache", &[("URL", "x")]))
+        .await
+        .unwrap();
+    let state = until(&provider, |lines| lines.len() == 4).await;
+    assert_eq!(
+        state[..2],
+        ["called by Some(\"shop-kv\") over cache", "config {}"]
+    );
+    assert_eq!(state[2..], links("cache", "{\"URL\": \"x\"}"));
+
+    // Other configuration for the same link, which v1 itself would not bring there.
+    provider
+        .link_put(link(1, "cache", &[("URL", "y")]))
+        .await
+        .unwrap();
+    let changed = links("cache", "{\"URL\": \"y\"}");
+    until(&provider, |lines| lines[2..] == changed).await;
+
+    provider
+        .link_put(Link {
+            component: "other".into(),
+            ..link(2, "default", &[])
+        })
+        .await
+        .unwrap();
+    until(&provider, |lines| lines.len() == 6).await;
+    provider.link_deleted(LinkId(2), PATIENCE).await;
+    until(&provider, |lines| lines.len() == 4).await;
+    provider.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(
+        provider.health().await,
+        Health::Unhealthy("it was stopped".into())
+    );
+    let why = state_of(&provider).await.unwrap_err();
+    assert!(matches!(why, CallError::Unlinked(_)), "{why}");
+}
+
+#[tokio::test]
+async fn its_configuration_and_large_values_reach_it() {
+    let broker = broker();
+    let mut config = processes::config(&broker, PROGRAM, "mem").await;
+    config.config.insert("mode".into(), "fast".into());
+    let provider = V1Process::new(config, types()).unwrap();
+    // A link that is put before it runs is among those that it is started with.
+    provider.link_put(link(1, "default", &[])).await.unwrap();
+    provider.start().await.unwrap();
+    let state = state_of(&provider).await.unwrap();
+    assert_eq!(state[1], "config {\"mode\": \"fast\"}");
+    assert_eq!(state[2..], links("default", "{}"));
+    let sent = ByteList(vec![7; 3 << 20]);
+    let back = call(&provider, ECHO_FN, Payload::of(&(sent.clone(),)))
+        .await
+        .unwrap();
+    assert!(back.read::<ByteList>() == Ok(sent));
+    provider.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn one_that_crashes_is_started_anew_with_its_links() {
+    let broker = broker();
+    let provider = provider(&broker).await;
+    provider.link_put(link(1, "default", &[])).await.unwrap();
+    until(&provider, |lines| lines.len() == 4).await;
+    // v1 has nothing that ends the call, so its deadline does.
+    let crash = Call {
+        link: LinkId(1),
+        function: CRASH_FN,
+        params: Payload::default(),
+        deadline: std::time::Instant::now() + Duration::from_millis(500),
+        caller: "kv",
+        trace: None,
+    };
+    assert_eq!(provider.call(crash).await.unwrap_err(), CallError::Deadline);
+    until(&provider, |lines| lines[2..] == links("default", "{}")).await;
+    let give_up = Instant::now() + PATIENCE;
+    while provider.health().await != Health::Healthy {
+        assert!(Instant::now() < give_up);
+        sleep(Duration::from_millis(20)).await;
+    }
+    provider.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn one_that_is_sick_is_started_anew() {
+    let broker = broker();
+    let mut config = processes::config(&broker, PROGRAM, "mem").await;
+    config.config.insert("sick".into(), "a cold".into());
+    let provider = V1Process::new(config, types()).unwrap();
+    provider.start().await.unwrap();
+    let give_up = Instant::now() + PATIENCE;
+    let mut said = Vec::new();
+    while !said
+        .iter()
+        .any(|why: &String| why.contains("3 times in a row: a cold"))
+    {
+        assert!(Instant::now() < give_up, "{said:?}");
+        if let Health::Unhealthy(why) = provider.health().await {
+            said.push(why);
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    // What it wrote is in the reason.
+    assert!(
+        said.last().unwrap().contains("the test provider is ready"),
+        "{said:?}"
+    );
+    provider.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn what_is_no_provider_does_not_start() {
+    let broker = broker();
+    for (program, says) in [
+        ("/bin/false", "exit status: 1"),
+        ("/bin/cat", "ended by itself"),
+    ] {
+        let config = processes::config(&broker, program, "mem").await;
+        let provider = V1Process::new(config, types()).unwrap();
+        let why = provider.start().await.unwrap_err().to_string();
+        assert!(why.contains("`mem`") && why.contains(says), "{why}");
+    }
+    let mut config = processes::config(&broker, "/bin/sh", "a.b").await;
+    config.supervision.start = Duration::from_millis(100);
+    assert!(V1Process::new(config, types()).is_err());
+}
+
+#[tokio::test]
+async fn key_value_calls_reach_it() {
+    let broker = broker();
+    let provider = provider(&broker).await;
+    provider.link_put(link(1, "default", &[])).await.unwrap();
+    let opened = call(&provider, OPEN_FN, Payload::of(&("b",)))
+        .await
+        .unwrap();
+    let bucket: Result<Handle, ()> = opened.read().unwrap();
+    let bucket = bucket.unwrap();
+    let value = ByteList(b"41".to_vec());
+    let set = call(&provider, SET_FN, Payload::of(&(bucket, "k", value)))
+        .await
+        .unwrap();
+    assert_eq!(set.read::<Result<(), ()>>(), Ok(Ok(())));
+    let new = call(&provider, INCREMENT_FN, Payload::of(&(bucket, "k", 1u64)))
+        .await
+        .unwrap();
+    assert_eq!(new.read::<Result<u64, ()>>(), Ok(Ok(42)));
+    let value = call(&provider, GET_FN, Payload::of(&(bucket, "k")))
+        .await
+        .unwrap();
+    let value: Result<Option<ByteList>, ()> = value.read().unwrap();
+    assert_eq!(value, Ok(Some(ByteList(b"42".to_vec()))));
+    provider.drop_resource(LinkId(1), bucket.0);
+    let why = call(&provider, GET_FN, Payload::of(&(bucket, "k")))
+        .await
+        .unwrap_err();
+    assert!(matches!(why, CallError::TypeMismatch(_)), "{why}");
+    provider.shutdown(Duration::from_secs(5)).await;
+}
