@@ -20,6 +20,9 @@ const MOST_TOTAL: u64 = 8 << 30;
 /// The most files in an archive.
 const MOST_FILES: usize = 1_000;
 
+/// The file that has the provider's world.
+const WORLD: &str = "world.wasm";
+
 /// A provider that can be started. What was extracted for it is removed when this is dropped.
 #[derive(Debug)]
 pub struct Executable {
@@ -178,7 +181,7 @@ impl Executable {
             });
         };
         let world_digest = world.as_ref().map(|bytes| hex(&Sha256::digest(bytes)));
-        for (file, digest) in [(target.as_str(), Some(digest)), ("world", world_digest)] {
+        for (file, digest) in [(target.as_str(), Some(digest)), (WORLD, world_digest)] {
             let Some(digest) = digest else { continue };
             if claims.digests.get(file) != Some(&digest) {
                 return Err(refused(format!(

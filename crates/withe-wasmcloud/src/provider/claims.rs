@@ -24,7 +24,8 @@ pub struct Claims {
     pub revision: Option<i32>,
     /// Its version.
     pub version: Option<String>,
-    /// SHA-256 of each file but the claims, by its name without the extension, in upper-case hexadecimal.
+    /// SHA-256 of each executable by its platform, and of the world by its file's name, in upper-case
+    /// hexadecimal.
     pub(super) digests: BTreeMap<String, String>,
 }
 
