@@ -1,23 +1,34 @@
-//! v1's HTTP server, run as a process, in front of a handler of ours.
+//! HTTP both ways: v1's HTTP server, run as a process, in front of a handler of ours; and requests of ours to
+//! what serves them with v1's crates.
 
 mod processes;
 #[path = "../../../crates/withe-wasmcloud/tests/support/mod.rs"]
 mod support;
+mod v1;
 
+use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use futures::StreamExt as _;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
-use withe_provider::{Link, LinkId, Peer, Provider};
+use withe_provider::{HttpError, HttpErrorKind, Link, LinkId, Peer, Provider, RequestOptions};
+use wrpc_interface_http::bindings::exports::wrpc::http::outgoing_handler::serve_interface;
+use wrpc_interface_http::bindings::wasi::http::types::ErrorCode;
+use wrpc_interface_http::bindings::wrpc::http::types::RequestOptions as V1Options;
+use wrpc_interface_http::{
+    HttpBody, ServeHttp, ServeOutgoingHandlerHttp, try_fields_to_header_map,
+};
 
-use support::{HttpEcho, PATIENCE, broker};
+use support::{HttpEcho, PATIENCE, broker, importer, name, target};
 
 /// The link from v1's HTTP server to our handler.
 fn link(id: u64, name: &str, address: &str) -> Link {
@@ -105,4 +116,99 @@ async fn v1s_http_server_calls_our_handler() {
         sleep(Duration::from_millis(20)).await;
     }
     server.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Sends requests nowhere: it answers with their own body and trailers.
+#[derive(Clone)]
+struct Outside;
+
+impl<C: Send> ServeOutgoingHandlerHttp<C> for Outside {
+    async fn handle(
+        &self,
+        _: C,
+        request: Request<HttpBody>,
+        options: Option<V1Options>,
+    ) -> anyhow::Result<
+        Result<
+            Response<impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static>,
+            ErrorCode,
+        >,
+    > {
+        if request.uri().path() == "/denied" {
+            return Ok(Err(ErrorCode::HttpRequestDenied));
+        }
+        let waits = options.and_then(|o| o.first_byte_timeout);
+        let about = format!("{} {} {waits:?}", request.method(), request.uri());
+        // Taken apart, since v1's own body asks for its trailers once too often.
+        let HttpBody { body, trailers } = request.into_body();
+        let data = body.collect::<Vec<_>>().await.concat();
+        let trailers = trailers.await.map(try_fields_to_header_map).transpose()?;
+        let data = Frame::data(data.into());
+        let frames = std::iter::once(data).chain(trailers.map(Frame::trailers));
+        let mut response = Response::new(StreamBody::new(futures::stream::iter(
+            frames.map(Ok::<_, Infallible>).collect::<Vec<_>>(),
+        )));
+        response
+            .headers_mut()
+            .insert("about", HeaderValue::from_str(&about)?);
+        Ok(Ok(response))
+    }
+}
+
+#[tokio::test]
+async fn requests_of_ours_are_sent_by_v1() {
+    let broker = broker();
+    let server = v1::client(&broker, "http-client").await;
+    let [(_, _, mut requests)] = serve_interface(&server.rpc, ServeHttp(Outside))
+        .await
+        .unwrap();
+    server.settle().await;
+    let _serving = v1::Task::spawn(async move {
+        while let Some(request) = requests.next().await {
+            tokio::spawn(request.unwrap());
+        }
+    });
+    let target = target(&broker, "http-client", []).await;
+    let functions = [name("wasi:http/outgoing-handler@0.2.2", "handle")];
+    target
+        .link_put(importer(1, "default", &functions))
+        .await
+        .unwrap();
+    let http = target.outgoing_http().unwrap();
+
+    let sent: Bytes = (0..2_500_000u32).map(|n| (n % 251) as u8).collect();
+    let mut trailers = HeaderMap::new();
+    trailers.insert("sum", HeaderValue::from_static("7"));
+    let frames = [Frame::data(sent.clone()), Frame::trailers(trailers.clone())];
+    let body = StreamBody::new(futures::stream::iter(frames.map(Ok::<_, HttpError>)));
+    let request = |uri, body| {
+        let mut request = Request::new(body);
+        *request.method_mut() = http::Method::PUT;
+        *request.uri_mut() = Uri::from_static(uri);
+        request
+    };
+    let options = RequestOptions {
+        first_byte_timeout: Some(PATIENCE),
+        ..RequestOptions::default()
+    };
+    let response = http
+        .send(
+            LinkId(1),
+            request("https://example.com/a?b", body.boxed_unsync()),
+            options,
+        )
+        .await
+        .unwrap();
+    let about = response.headers()["about"].to_str().unwrap();
+    assert_eq!(about, "PUT https://example.com/a?b Some(20000000000)");
+    let back = timeout(PATIENCE, response.into_body().collect())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(back.trailers(), Some(&trailers));
+    assert!(back.to_bytes() == sent);
+
+    let denied = request("https://example.com/denied", support::text("x"));
+    let why = http.send(LinkId(1), denied, options).await.unwrap_err();
+    assert_eq!(why.kind, HttpErrorKind::Denied);
 }

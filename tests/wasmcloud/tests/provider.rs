@@ -7,11 +7,13 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nkeys::KeyPair;
+use provider_archive::ProviderArchive;
 use tokio::time::{Instant, sleep};
 use withe_provider::codec::{ByteList, Handle};
 use withe_provider::{Call, CallError, FunctionName, Health, Link, LinkId, Payload, Provider};
 use withe_testing::nats::NatsServer;
-use withe_wasmcloud::V1Process;
+use withe_wasmcloud::{Executable, ProcessConfig, V1Process};
 use withe_wit::{Function, Type};
 
 use support::{PATIENCE, broker, function, importer, name};
@@ -218,6 +220,51 @@ async fn one_that_is_sick_is_started_anew() {
         "{said:?}"
     );
     provider.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn an_archive_that_v1_made_runs() {
+    let broker = broker();
+    let folder = tempfile::tempdir().unwrap();
+    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    let (issuer, subject) = (KeyPair::new_account(), KeyPair::new_service());
+    let program = std::fs::read(PROGRAM).unwrap();
+    // Packing the program itself would take a minute.
+    let script = b"#!/bin/sh\necho no provider\n".to_vec();
+    for (file, compressed, program) in [
+        ("plain.par", false, program),
+        ("packed.par.gz", true, script),
+    ] {
+        let mut archive = ProviderArchive::new("memory", "us", Some(4), Some("0.4.0".into()));
+        archive.add_library(&target, &program).unwrap();
+        archive.add_library("aarch64-macos", b"another").unwrap();
+        archive.add_wit_world(b"a world").unwrap();
+        let path = folder.path().join(file);
+        let written = archive.write(&path, &issuer, &subject, compressed);
+        written.await.unwrap();
+        let executable = Executable::open(&path).unwrap();
+        let claims = executable.claims.clone().unwrap();
+        assert_eq!(claims.subject, subject.public_key());
+        assert_eq!(claims.issuer, issuer.public_key());
+        assert_eq!(claims.name.as_deref(), Some("memory"));
+        assert_eq!(claims.revision, Some(4));
+        assert_eq!(executable.world.as_deref(), Some(&b"a world"[..]));
+        let config = processes::config(&broker, PROGRAM, "mem").await;
+        let config = ProcessConfig {
+            executable,
+            ..config
+        };
+        let provider = V1Process::new(config, types()).unwrap();
+        let started = provider.start().await;
+        match compressed {
+            false => started.unwrap(),
+            true => {
+                let why = started.unwrap_err().to_string();
+                assert!(why.contains("it wrote last: no provider"), "{why}");
+            }
+        }
+        provider.shutdown(Duration::from_secs(5)).await;
+    }
 }
 
 #[tokio::test]
