@@ -54,13 +54,11 @@ impl Leases {
         self.until.insert(key, Instant::now() + self.lease);
     }
 
-    /// Removes those that have run out, and returns them in that order.
+    /// Removes those that have run out.
     fn expired(&mut self) -> Vec<String> {
         let now = Instant::now();
         let out = self.until.extract_if(|_, until| *until <= now);
-        let mut out: Vec<(String, Instant)> = out.collect();
-        out.sort_by_key(|(_, until)| *until);
-        out.into_iter().map(|(key, _)| key).collect()
+        out.map(|(key, _)| key).collect()
     }
 
     fn postpone(&mut self, keys: Vec<String>, by: Duration) {
