@@ -52,7 +52,8 @@ pub(crate) async fn build_all() -> Result<()> {
 ///
 /// As [`run`].
 pub(crate) async fn build_examples() -> Result<()> {
-    build(&tree::visits(), packages).await
+    build(&tree::visits(), packages).await?;
+    build(&tree::greeted(), packages).await
 }
 
 /// Where cargo puts what it compiles for a workspace of guests.

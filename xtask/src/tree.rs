@@ -14,6 +14,11 @@ pub(crate) fn visits() -> PathBuf {
     root().join("examples/visits")
 }
 
+/// The folder of the components that use the example of a provider.
+pub(crate) fn greeted() -> PathBuf {
+    root().join("examples/greeter-provider/app")
+}
+
 /// The folder of the components for tests and benchmarks.
 pub(crate) fn test_guests() -> PathBuf {
     root().join("tests/guests")
