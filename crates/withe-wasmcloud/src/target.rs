@@ -20,7 +20,7 @@ use crate::interfaces::keyvalue::{Buckets, KeyValue};
 use crate::trace;
 use crate::values::Signature;
 use crate::wire::Wire;
-use crate::wire::client::Request;
+use crate::wire::client::{Reply, Request, closed};
 use crate::wire::connection::Outgoing;
 use crate::wire::names;
 
@@ -137,7 +137,7 @@ impl V1Target {
         params: Outgoing,
         results: &[String],
         context: CallContext,
-    ) -> Result<crate::wire::client::Reply, CallError> {
+    ) -> Result<Reply, CallError> {
         let mut headers = linked.headers.clone();
         trace::put(&mut headers, context.trace);
         let request = Request {
@@ -281,11 +281,4 @@ impl OutgoingHandler for V1Target {
         )
         .await
     }
-}
-
-/// What a call fails with whose callee closed it without a result.
-pub(crate) fn closed(prefix: &str) -> CallError {
-    CallError::Trap(format!(
-        "`{prefix}` closed the call without a result; wasmCloud v1 does not carry why, so see its log"
-    ))
 }

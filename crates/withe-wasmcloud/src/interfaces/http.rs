@@ -13,8 +13,9 @@ use super::{http_body, http_error, http_messages};
 use crate::trace;
 use crate::values::mismatch;
 use crate::wire::Wire;
-use crate::wire::client::Request;
+use crate::wire::client::{Request, closed};
 use crate::wire::connection::Outgoing;
+use crate::wire::mailbox::ChannelReader;
 use crate::wire::server::{Endpoint, Handler, Invocation};
 
 const OUTGOING: &str = "wrpc:http/outgoing-handler@0.1.0";
@@ -66,7 +67,7 @@ pub(crate) async fn send(
     });
     let reply = reply.await.map_err(http_error::of_call)?;
     if reply.bytes.is_empty() {
-        return Err(http_error::of_call(crate::target::closed(prefix)));
+        return Err(http_error::of_call(closed(prefix)));
     }
     let mut r = Reader::from_bytes(&reply.bytes);
     let malformed = |e| http_error::of_call(mismatch(e));
@@ -78,7 +79,7 @@ pub(crate) async fn send(
 }
 
 /// The body that comes over the streams at [`PATHS`].
-fn body_of(streams: Vec<crate::wire::mailbox::ChannelReader>) -> Result<Body, HttpError> {
+fn body_of(streams: Vec<ChannelReader>) -> Result<Body, HttpError> {
     match <[_; 2]>::try_from(streams) {
         Ok([body, trailers]) => Ok(http_body::arriving(body, trailers)),
         Err(_) => Err(HttpError::new(

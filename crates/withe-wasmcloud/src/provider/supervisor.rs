@@ -1,11 +1,11 @@
 //! Keeps a provider's process running.
 
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use std::collections::BTreeMap;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
@@ -150,7 +150,7 @@ async fn run(
     let watched = async {
         ready(shared).await?;
         catch_up(shared, &links).await;
-        Err::<std::convert::Infallible, _>(watch_health(shared, state).await)
+        Err::<Infallible, _>(watch_health(shared, state).await)
     };
     let why = tokio::select! {
         exit = child.wait() => {

@@ -39,6 +39,13 @@ pub(crate) struct Reply {
     pub(crate) streams: Vec<ChannelReader>,
 }
 
+/// What a call fails with whose callee closed it without a result: v1's only way to say that it failed.
+pub(crate) fn closed(prefix: &str) -> CallError {
+    CallError::Trap(format!(
+        "`{prefix}` closed the call without a result; wasmCloud v1 does not carry why, so see its log"
+    ))
+}
+
 impl Wire {
     /// Invokes a function, and returns when its results are there; streams go on. Dropped, it waits for
     /// nothing more; v1 has no way to tell the callee.

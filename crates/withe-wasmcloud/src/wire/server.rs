@@ -166,6 +166,20 @@ async fn run(
     }
 }
 
+/// One invocation that is being served.
+struct Call {
+    wire: Wire,
+    endpoint: Arc<Endpoint>,
+    /// The caller's inbox.
+    reply: Subject,
+    /// The parameters, as far as they came with the invocation.
+    first: Bytes,
+    headers: HeaderMap,
+    deadline: Instant,
+    /// Whether too many are in flight for this one to be served.
+    full: bool,
+}
+
 /// Serves one invocation, from its first message to the end of its last stream.
 async fn serve_one(
     wire: Wire,
@@ -180,21 +194,20 @@ async fn serve_one(
     };
     let publisher = wire.publisher();
     let results = format!("{reply}.results");
-    let answered = answer(
-        &wire,
-        &publisher,
-        &endpoint,
+    let call = Call {
+        wire,
+        endpoint: endpoint.clone(),
         reply,
-        message.payload,
-        message.headers,
-        limit,
+        first: message.payload,
+        headers: message.headers.unwrap_or_default(),
+        deadline: Instant::now() + limit,
         full,
-    );
-    let sent = match answered.await {
+    };
+    let sent = match call.answer(&publisher).await {
         Ok(values) => publisher.send_values(&results, values).await,
         Err(why) => {
             tracing::warn!(
-                "a call of `{}` of `{}` by a wasmCloud v1 peer failed, of which its caller is told nothing but that it did: {why}",
+                "a call of `{}` of `{}` failed, of which its wasmCloud v1 caller learns only that: {why}",
                 endpoint.function,
                 endpoint.instance,
             );
@@ -209,51 +222,39 @@ async fn serve_one(
     }
 }
 
-/// Accepts an invocation and has it handled.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "the parts of one message, moved once"
-)]
-async fn answer(
-    wire: &Wire,
-    publisher: &Publisher,
-    endpoint: &Endpoint,
-    reply: Subject,
-    first: Bytes,
-    headers: Option<HeaderMap>,
-    limit: Duration,
-    full: bool,
-) -> Result<Outgoing, CallError> {
-    let deadline = Instant::now() + limit;
-    let (exchange, mut readers) = wire.mailbox().open(Side::Server, &endpoint.params);
-    let inbox = wire.inbox(exchange.id);
-    publisher
-        .ask(reply.into_string(), inbox, None, Bytes::new())
-        .await?;
-    if full {
-        return Err(CallError::Exhausted(format!(
-            "{} calls are in flight",
-            wire.limits().calls
-        )));
+impl Call {
+    /// Accepts the invocation and has it handled.
+    async fn answer(self, publisher: &Publisher) -> Result<Outgoing, CallError> {
+        let endpoint = self.endpoint;
+        let mailbox = self.wire.mailbox();
+        let (exchange, mut readers) = mailbox.open(Side::Server, &endpoint.params);
+        let inbox = self.wire.inbox(exchange.id);
+        let reply = self.reply.into_string();
+        publisher.ask(reply, inbox, None, Bytes::new()).await?;
+        if self.full {
+            let limit = self.wire.limits().calls;
+            return Err(CallError::Exhausted(format!("{limit} calls are in flight")));
+        }
+        let handled = async {
+            let params = if endpoint.handler.is_complete(&self.first) {
+                self.first
+            } else {
+                readers.root.all(self.first).await?
+            };
+            let invocation = Invocation {
+                params,
+                streams: readers.streams,
+                headers: self.headers,
+                deadline: self.deadline,
+            };
+            endpoint.handler.invoke(invocation).await
+        };
+        // A v1 caller can lose results that come in one batch with the answer, so that must be on its way.
+        let handled = timeout_at(self.deadline, handled);
+        let (values, flushed) = tokio::join!(handled, publisher.flush());
+        flushed?;
+        values.unwrap_or(Err(CallError::Deadline))
     }
-    let handled = async {
-        let params = if endpoint.handler.is_complete(&first) {
-            first
-        } else {
-            readers.root.all(first).await?
-        };
-        let invocation = Invocation {
-            params,
-            streams: readers.streams,
-            headers: headers.unwrap_or_default(),
-            deadline,
-        };
-        endpoint.handler.invoke(invocation).await
-    };
-    // A v1 caller can lose results that come in one batch with the answer, so that must be on its way.
-    let (values, flushed) = tokio::join!(timeout_at(deadline, handled), publisher.flush());
-    flushed?;
-    values.unwrap_or(Err(CallError::Deadline))
 }
 
 /// Ends all that a caller waits for.
