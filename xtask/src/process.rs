@@ -90,7 +90,7 @@ pub(crate) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) 
     }
 }
 
-/// Waits for Ctrl-C or a request to terminate.
+/// Waits for Ctrl-C, a request to terminate, or the end of the terminal.
 ///
 /// # Errors
 ///
@@ -98,9 +98,11 @@ pub(crate) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) 
 pub(crate) async fn interrupted() -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
     }
     Ok(())
 }
@@ -158,6 +160,25 @@ impl Running {
         let status = self.child.wait().await;
         self.group = None;
         status.with_context(|| format!("cannot wait for: {}", self.what))
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Errors
+    ///
+    /// The system does not say.
+    pub(crate) fn try_ended(&mut self) -> Result<Option<ExitStatus>> {
+        let status = self.child.try_wait();
+        let status = status.with_context(|| format!("cannot wait for: {}", self.what))?;
+        if status.is_some() {
+            self.group = None;
+        }
+        Ok(status)
+    }
+
+    /// Its process id, until it has ended.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Asks it to end, as Ctrl-C does; nothing happens if it has ended.
