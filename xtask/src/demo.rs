@@ -1,6 +1,8 @@
-//! `cargo xtask demo`: builds the example application and serves it, or checks that it serves.
+//! `cargo xtask demo`: builds the example application and serves it, on this machine or on several hosts, or
+//! checks that it serves.
 
 mod check;
+mod hosts;
 mod manifest;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,7 +35,14 @@ pub(crate) struct Args {
     /// Serve on this port, not on the manifest's
     #[arg(long)]
     port: Option<u16>,
+    /// Spread it over so many hosts, which meet on a NATS server: each in a network namespace of its own where
+    /// these may be made, which most often needs root; else each a process
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(3..=9))]
+    hosts: Option<u8>,
 }
+
+/// How many hosts are checked by `cargo xtask test`.
+const CHECKED_HOSTS: u8 = 3;
 
 /// Does what the arguments ask for.
 ///
@@ -42,10 +51,13 @@ pub(crate) struct Args {
 /// Something does not compile, cannot be served, or answers wrongly.
 pub(crate) async fn run(args: Args) -> Result<()> {
     if args.check {
-        return process::until_interrupted(check(args.release)).await;
+        return process::until_interrupted(check(args)).await;
     }
     let withe = process::until_interrupted(prepare(args.release)).await?;
-    serve(&withe, args.port).await
+    match args.hosts {
+        Some(hosts) => hosts::serve(&withe, hosts, args.port.unwrap_or(manifest::PORT)).await,
+        None => serve(&withe, args.port).await,
+    }
 }
 
 /// Builds everything, serves on a free port, and checks the answers.
@@ -53,19 +65,23 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 /// # Errors
 ///
 /// As [`run`].
-async fn check(release: bool) -> Result<()> {
-    let withe = prepare(release).await?;
-    check::run(&withe).await
+async fn check(args: Args) -> Result<()> {
+    let withe = prepare(args.release).await?;
+    match args.hosts {
+        Some(hosts) => hosts::check(&withe, hosts).await,
+        None => check::run(&withe).await,
+    }
 }
 
-/// Serves with a `withe` that is built already, and checks the answers.
+/// Serves with a `withe` that is built already, here and on several hosts, and checks the answers.
 ///
 /// # Errors
 ///
 /// As [`run`].
 pub(crate) async fn check_with(withe: &Path) -> Result<()> {
     guests::build_examples().await?;
-    check::run(withe).await
+    check::run(withe).await?;
+    hosts::check(withe, CHECKED_HOSTS).await
 }
 
 async fn prepare(release: bool) -> Result<PathBuf> {
@@ -89,6 +105,7 @@ async fn serve(withe: &Path, port: Option<u16>) -> Result<()> {
                 address,
                 data: &data,
                 binding: None,
+                spread: false,
             },
         )?,
     };
@@ -103,7 +120,7 @@ async fn serve(withe: &Path, port: Option<u16>) -> Result<()> {
         listening = listening(address) => listening?,
         interrupted = process::interrupted() => {
             interrupted?;
-            return stop(up).await;
+            return process::until_interrupted(stop(up)).await;
         }
     }
     say_what_to_try(address);
@@ -111,7 +128,8 @@ async fn serve(withe: &Path, port: Option<u16>) -> Result<()> {
         status = up.ended() => bail!("`withe up` ended ({})", status?),
         interrupted = process::interrupted() => {
             interrupted?;
-            stop(up).await
+            // A second Ctrl-C ends it at once.
+            process::until_interrupted(stop(up)).await
         }
     }
 }

@@ -29,6 +29,7 @@ pub(super) async fn run(withe: &Path) -> Result<()> {
                 address,
                 data,
                 binding,
+                spread: false,
             },
         )
     };
@@ -148,10 +149,11 @@ async fn later_visits(visitor: Visitor) -> Result<()> {
 }
 
 /// Someone who asks the application.
-struct Visitor(SocketAddr);
+#[derive(Clone, Copy)]
+pub(super) struct Visitor(pub(super) SocketAddr);
 
 impl Visitor {
-    async fn get(&self, path: &str) -> Result<Answer> {
+    pub(super) async fn get(&self, path: &str) -> Result<Answer> {
         self.send("GET", path).await
     }
 
@@ -160,7 +162,7 @@ impl Visitor {
     }
 }
 
-fn contains(page: &Answer, text: &str) -> Result<()> {
+pub(super) fn contains(page: &Answer, text: &str) -> Result<()> {
     ensure!(
         page.body.contains(text),
         "expected `{text}` in the page, found {page:?}"
@@ -199,7 +201,7 @@ fn failed(answer: &Answer, status: u16) -> Result<()> {
 }
 
 /// An address on this machine that nobody listens on now.
-fn free_address() -> Result<SocketAddr> {
+pub(super) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
     listener.local_addr().context("a listener has no address")
 }

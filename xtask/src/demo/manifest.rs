@@ -1,5 +1,5 @@
-//! The example's manifest with some of it replaced: where it listens, where it keeps its data, and how
-//! its two components are linked.
+//! The example's manifest with some of it replaced: where it listens, where it keeps its data, how its two
+//! components are linked, and on which hosts its parts run.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,7 +20,18 @@ pub(super) struct Changes<'a> {
     pub(super) data: &'a Path,
     /// Pins the binding of the link between the components; nothing is pinned if there is none.
     pub(super) binding: Option<&'a str>,
+    /// Spreads it over hosts: what is reached from outside, and the data, in the zone [`EDGE`], and a replica of
+    /// `visits` on every host of the zone [`INNER`].
+    pub(super) spread: bool,
 }
+
+/// The zone of the one host that is reached from outside.
+pub(super) const EDGE: &str = "edge";
+/// The zone of all others.
+pub(super) const INNER: &str = "inner";
+
+/// How many instances of `visits` may run at a time, on all hosts: more than there are hosts, so that each has one.
+const INSTANCES: u32 = 64;
 
 /// Writes a copy of the manifest with these changes into `folder`.
 ///
@@ -44,7 +55,7 @@ fn changed(text: &str, visits: &Path, changes: &Changes<'_>) -> Result<String> {
         Some(binding) => format!("binding: {binding}\n            {link}"),
         None => link.into(),
     };
-    let replacements = [
+    let mut replacements = vec![
         (
             format!("address: 127.0.0.1:{PORT}"),
             format!("address: {}", changes.address),
@@ -54,6 +65,20 @@ fn changed(text: &str, visits: &Path, changes: &Changes<'_>) -> Result<String> {
         ("./data/".into(), format!("{}/", changes.data.display())),
         (link.into(), pinned),
     ];
+    if changes.spread {
+        let traits = "      traits:\n";
+        for (properties, has_traits, scaler) in [
+            ("image: withe:http-server\n", true, scaler(EDGE, 1)),
+            ("bucket: visits\n", true, scaler(INNER, INSTANCES)),
+            ("image: withe:keyvalue\n", false, scaler(EDGE, 1)),
+        ] {
+            let before = if has_traits { traits } else { "" };
+            replacements.push((
+                format!("{properties}{before}"),
+                format!("{properties}{traits}{scaler}"),
+            ));
+        }
+    }
     let mut text = text.to_string();
     for (from, to) in replacements {
         if !text.contains(&from) {
@@ -62,6 +87,14 @@ fn changed(text: &str, visits: &Path, changes: &Changes<'_>) -> Result<String> {
         text = text.replace(&from, &to);
     }
     Ok(text)
+}
+
+/// A trait that places a part on hosts with the label `zone`.
+fn scaler(zone: &str, instances: u32) -> String {
+    format!(
+        "        - type: spreadscaler\n          properties:\n            instances: {instances}\n            \
+         spread:\n              - name: {zone}\n                requirements:\n                  zone: {zone}\n"
+    )
 }
 
 #[cfg(test)]
@@ -74,6 +107,7 @@ mod tests {
             address,
             data: Path::new("/elsewhere"),
             binding: Some("local"),
+            spread: false,
         }
     }
 
@@ -86,6 +120,22 @@ mod tests {
         assert!(!text.contains("./build"), "{text}");
         let link = "        properties:\n            binding: local\n            target:\n              name: visits\n";
         assert!(text.contains(link), "{text}");
+    }
+
+    #[test]
+    fn the_example_can_be_spread() {
+        let folder = tempfile::tempdir().unwrap();
+        let spread = Changes {
+            spread: true,
+            binding: None,
+            ..changes()
+        };
+        let text = fs::read_to_string(write(folder.path(), &spread).unwrap()).unwrap();
+        let zones: Vec<_> = text
+            .lines()
+            .filter_map(|l| l.trim().strip_prefix("zone: "))
+            .collect();
+        assert_eq!(zones, [EDGE, INNER, EDGE], "{text}");
     }
 
     #[test]
