@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use withe_lattice::LatticeError;
 use withe_linker::input::{ComponentKind, Inputs};
@@ -23,6 +24,7 @@ use crate::parts::Parts;
 use crate::provider_source::ProviderSource;
 use crate::providers::{LinkKey, RunningProvider, key};
 use crate::request::is_elsewhere;
+use crate::retire::{Left, Users, stop};
 use crate::serve::Served;
 use crate::units::{LinkEnd, units};
 use crate::workers::{WorkerCommand, Workers};
@@ -56,6 +58,10 @@ pub struct Broker {
     pub client: async_nats::Client,
     /// The name of the lattice whose subjects are used.
     pub lattice: String,
+    /// Where providers of wasmCloud v1 connect, which are processes of their own. It may hold a password.
+    pub url: String,
+    /// The id by which they know this host.
+    pub host: String,
 }
 
 /// What goes on while an application starts.
@@ -192,6 +198,11 @@ impl Host {
         })
     }
 
+    /// How long work under way may take to finish when it is stopped or replaced.
+    pub(crate) fn grace(&self) -> Duration {
+        self.options.grace
+    }
+
     /// An application of which nothing runs yet.
     pub(crate) fn empty(&self) -> Running {
         Running {
@@ -202,7 +213,9 @@ impl Host {
             served: None,
             loopback: Loopback::default(),
             workers: None,
+            left: Left::default(),
             retiring: JoinSet::new(),
+            hurry: watch::Sender::default(),
         }
     }
 
@@ -233,8 +246,12 @@ pub struct Running {
     /// What this host calls of itself over a wire, if it is on no lattice.
     loopback: Loopback,
     workers: Option<Workers>,
-    /// Workers of plans that were replaced, which finish what they do.
+    /// What the next plan will leave behind besides what runs now.
+    left: Left,
+    /// What plans that were replaced have left behind, which others may still need.
     retiring: JoinSet<()>,
+    /// Becomes true when those are waited for no longer.
+    hurry: watch::Sender<bool>,
 }
 
 impl Running {
@@ -244,8 +261,8 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// As [`Host::start`]. If components do not compile or link, everything goes on as it was; if a
-    /// provider refuses a link, what was replaced before it stays replaced.
+    /// As [`Host::start`]. Everything goes on as it was then; but if a provider refuses a link that starts
+    /// at it, those that were replaced before stay replaced.
     pub async fn replace(&mut self, loaded: &Loaded, registry: &Registry) -> Result<(), HostError> {
         let Some(plan) = &loaded.plan else {
             return Err(HostError::NotLinked);
@@ -286,20 +303,21 @@ impl Running {
         let specs = units(&parts, plan, &plan.host_units, &ends).map_err(HostError::of)?;
         let graph = build(&self.engines, specs, self.options.progress.clone()).await?;
         self.put_source_links(plan, &graph, away).await?;
-        self.remove_what_is_gone(plan).await;
-        self.served = Some(Arc::new(Served {
+        let mut left = self.let_go(plan);
+        left.workers = std::mem::replace(&mut self.workers, workers);
+        let served = Served {
             plan: Arc::new(plan.clone()),
             parts,
             graph: Some(graph.clone()),
             ends,
             relays: false,
             tracer: self.options.tracer.clone(),
-        }));
-        let old = (
-            self.graph.replace(graph),
-            std::mem::replace(&mut self.workers, workers),
-        );
-        self.retire(old).await;
+        };
+        let before = self.served.replace(Arc::new(served));
+        self.graph = Some(graph);
+        if let Some(before) = before {
+            self.retire(&before, left).await;
+        }
         Ok(())
     }
 
@@ -308,19 +326,17 @@ impl Running {
         self.served.clone()
     }
 
-    /// Lets what was replaced finish what it does: its instances call its workers until then.
-    async fn retire(&mut self, (graph, workers): (Option<Arc<Graph>>, Option<Workers>)) {
-        let Some(graph) = graph else { return };
+    /// Lets what was replaced finish what it does, with what it needs for that.
+    async fn retire(&mut self, before: &Served, left: Left) {
+        let Some(graph) = &before.graph else { return };
         graph.retire().await;
-        let Some(workers) = workers else { return };
-        let (graph, grace) = (Arc::downgrade(&graph), self.options.grace);
-        self.retiring.spawn(async move {
-            let over = Instant::now() + grace;
-            while graph.strong_count() > 0 && Instant::now() < over {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            workers.stop(grace).await;
-        });
+        let users = Users {
+            graph: Arc::downgrade(graph),
+            others: before.plan.links.iter().any(|link| link.incoming),
+            grace: self.options.grace,
+            hurry: self.hurry.subscribe(),
+        };
+        self.retiring.spawn(left.end(users));
         while self.retiring.try_join_next().is_some() {}
     }
 
@@ -359,20 +375,16 @@ impl Running {
     pub async fn shutdown(self) {
         // Those that call components first, so that none of their calls meets a provider that stopped.
         let (mut callers, mut others) = (Vec::new(), Vec::new());
-        for (_, provider) in self.providers {
+        let providers = self.providers.into_values().chain(self.left.providers);
+        for provider in providers {
             if provider.endpoints().is_empty() {
                 others.push(provider)
             } else {
                 callers.push(provider)
             }
         }
-        for group in [callers, others] {
-            let mut stopping = tokio::task::JoinSet::new();
-            for provider in group {
-                stopping.spawn(provider.stop(self.options.grace));
-            }
-            stopping.join_all().await;
-        }
+        stop(callers, self.options.grace).await;
+        stop(others, self.options.grace).await;
         if let Some(graph) = self.graph {
             graph.retire().await;
         }
@@ -380,6 +392,7 @@ impl Running {
             workers.stop(self.options.grace).await;
         }
         self.loopback.close().await;
+        self.hurry.send_replace(true);
         self.retiring.join_all().await;
     }
 
@@ -401,13 +414,20 @@ impl Running {
                 continue;
             }
             if let Some(old) = self.providers.remove(&component.name) {
-                old.stop(self.options.grace).await;
+                // One that listens has to make room for its successor; one that is called is called until the
+                // successor is.
+                if old.endpoints().is_empty() {
+                    self.left.providers.push(old);
+                } else {
+                    old.stop(self.options.grace).await;
+                }
             }
             (self.options.progress)(Progress::Starting {
                 provider: component.name.clone(),
             });
-            let (folder, options) = (&loaded.folder, &self.options);
-            let provider = RunningProvider::start(source, component, folder, options).await?;
+            let options = &self.options;
+            let provider =
+                RunningProvider::start(source, component, loaded, inputs, options).await?;
             self.providers.insert(component.name.clone(), provider);
         }
         Ok(())
@@ -458,10 +478,12 @@ impl Running {
         away: &dyn Away,
     ) -> Result<(), HostError> {
         let mut errors = Vec::new();
+        let keep: Vec<LinkKey> = plan.links.iter().map(key).collect();
         for link in &plan.links {
             let Some(provider) = self.providers.get_mut(&link.source) else {
                 continue;
             };
+            provider.retarget(&key(link), &keep);
             let Some(handler) = http_handler(plan, link, graph, away) else {
                 errors.push(HostError::NoHandler(link.target.clone()));
                 continue;
@@ -488,25 +510,18 @@ impl Running {
         }
     }
 
-    /// Links and providers that the plan no longer has.
-    async fn remove_what_is_gone(&mut self, plan: &Plan) {
-        let grace = self.options.grace;
-        let gone: Vec<_> = self
-            .providers
-            .keys()
-            .filter(|name| !providers(plan).any(|c| c.name == **name))
-            .cloned()
-            .collect();
-        for name in gone {
-            if let Some(provider) = self.providers.remove(&name) {
-                provider.stop(grace).await;
-            }
-        }
+    /// Has no links and providers any more but those of the plan; what is left of the others.
+    fn let_go(&mut self, plan: &Plan) -> Left {
+        let mut left = std::mem::take(&mut self.left);
+        let is_gone = |name: &String| !providers(plan).any(|c| c.name == *name);
+        let gone = self.providers.extract_if(|name, _| is_gone(name));
+        left.providers.extend(gone.map(|(_, provider)| provider));
         for (name, provider) in &mut self.providers {
             let touches = |link: &&PlannedLink| link.source == *name || link.target == *name;
             let keep: Vec<LinkKey> = plan.links.iter().filter(touches).map(key).collect();
-            provider.retain(&keep, grace).await;
+            left.links.extend(provider.retain(&keep));
         }
+        left
     }
 }
 

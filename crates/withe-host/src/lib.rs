@@ -23,15 +23,17 @@ mod provider_process;
 mod provider_source;
 mod providers;
 mod request;
+mod retire;
 mod serve;
 mod sockets;
 mod units;
+mod v1;
 pub mod worker;
 mod workers;
 
 pub use counts::Counts;
 pub use host::{Broker, Host, HostError, HostOptions, Progress, Running};
 pub use load::{Loaded, Registry};
-pub use withe_runtime::{Observer, Tracer, host_interfaces};
 pub use withe_runtime::wave::{FunctionPath, WaveError};
+pub use withe_runtime::{Observer, Tracer, host_interfaces};
 pub use workers::WorkerCommand;

@@ -15,8 +15,9 @@ mod file;
 mod image;
 mod program;
 pub mod registry;
+mod wasmcloud;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub use file::FileError;
 pub use registry::{Registry, RegistryError};
 
 use image::Images;
+pub use wasmcloud::V1Part;
+pub(crate) use wasmcloud::V1Source;
 
 /// Every code that loading reports, with its meaning.
 pub const CODES: &[CodeInfo] = codes::CODES;
@@ -51,6 +54,8 @@ pub struct Loaded {
     pub bytes: Vec<Option<Arc<[u8]>>>,
     /// The programs of those providers, by name, that are programs of their own.
     pub programs: HashMap<String, Arc<ProviderProgram>>,
+    /// The parts, by name, that are of wasmCloud v1.
+    pub wasmcloud: BTreeMap<String, Arc<V1Part>>,
     /// The plan; `None` if there are errors.
     pub plan: Option<Plan>,
     /// Everything that is wrong or worth knowing, in reading order.
@@ -207,6 +212,7 @@ impl Loaded {
             inputs: None,
             bytes: Vec::new(),
             programs: HashMap::new(),
+            wasmcloud: BTreeMap::new(),
             plan: None,
             diagnostics,
             files: Vec::new(),
@@ -220,20 +226,23 @@ impl Loaded {
         registry: &Registry,
         supplied: Option<&Supplied>,
     ) -> (Application, Vec<Part>) {
+        let mut of_wasmcloud = BTreeMap::new();
         let mut images = Images {
             folder: &self.folder,
             registry,
             supplied,
             programs: &mut self.programs,
+            wasmcloud: &mut of_wasmcloud,
             diagnostics: &mut self.diagnostics,
             files: &mut self.files,
         };
-        let (parts, bytes) = application
+        let (mut parts, bytes): (Vec<_>, _) = application
             .components
             .iter_mut()
             .map(|c| images.resolve(c))
             .unzip();
         self.bytes = bytes;
+        self.wasmcloud = wasmcloud::resolve(&application, &mut parts, of_wasmcloud);
         (application, parts)
     }
 

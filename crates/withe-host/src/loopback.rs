@@ -91,7 +91,9 @@ impl Loopback {
     }
 
     async fn subscribe(&mut self, options: &HostOptions) -> Result<Arc<Client>, HostError> {
-        let Broker { client, lattice } = options.broker.as_ref().ok_or(HostError::NoBroker)?;
+        let Broker {
+            client, lattice, ..
+        } = options.broker.as_ref().ok_or(HostError::NoBroker)?;
         // Others that do the same there have other names.
         let identity =
             Identity::generate().map_err(|e| HostError::Listen(std::io::Error::other(e)))?;

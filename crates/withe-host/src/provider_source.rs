@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use withe_linker::input::{Inputs, Part};
+use withe_linker::input::{Application, Inputs, Part};
 use withe_provider::process::Description;
 use withe_provider::{ConfigMap, Descriptor, Provider};
 
 use crate::host::{HostError, HostOptions};
-use crate::load::{Loaded, Registry};
+use crate::load::{Loaded, Registry, V1Part};
 use crate::provider_process::{ProcessProvider, ProgramCommand};
+use crate::v1;
 
 /// A provider of an application.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub(crate) enum ProviderSource {
     OwnProcess(Descriptor),
     /// A program.
     Program(Arc<ProviderProgram>),
+    /// One of wasmCloud v1.
+    V1(Arc<V1Part>),
 }
 
 /// A program that is a provider.
@@ -45,6 +48,9 @@ impl ProviderSource {
         if let Some(program) = loaded.programs.get(name) {
             return Some(Self::Program(program.clone()));
         }
+        if let Some(part) = loaded.wasmcloud.get(name) {
+            return Some(Self::V1(part.clone()));
+        }
         let components = inputs.application.components.iter().zip(&inputs.parts);
         let mut named = components.filter(|(c, _)| c.name.value == name);
         let (component, part) = named.next()?;
@@ -65,6 +71,7 @@ impl ProviderSource {
                 a.name == b.name
             }
             (Self::Program(a), Self::Program(b)) => a == b,
+            (Self::V1(a), Self::V1(b)) => a == b,
             _ => false,
         }
     }
@@ -76,6 +83,7 @@ impl ProviderSource {
                 descriptor.paths.contains(&key)
             }
             Self::Program(program) => program.description.paths.iter().any(|path| path == key),
+            Self::V1(_) => false,
         }
     }
 
@@ -83,14 +91,16 @@ impl ProviderSource {
     ///
     /// # Errors
     ///
-    /// If it is to be a process, and the host cannot start one.
-    pub(crate) fn create(
+    /// If it is to be a process, and the host cannot start one, or of wasmCloud v1, and the host has no NATS.
+    pub(crate) async fn create(
         &self,
         name: &str,
+        application: &Application,
         config: ConfigMap,
         options: &HostOptions,
     ) -> Result<Arc<dyn Provider>, HostError> {
         let command = match self {
+            Self::V1(part) => return v1::provider(name, application, part, config, options).await,
             Self::InHost(descriptor) => return Ok((descriptor.create)(config)),
             Self::OwnProcess(descriptor) => {
                 let command = options

@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
+use withe_linker::input::Inputs;
 use withe_linker::plan::{PlannedComponent, PlannedLink};
-use withe_provider::{ConfigMap, Endpoint, Link, LinkId, Peer, Provider};
+use withe_provider::{ConfigMap, Endpoint, FunctionName, Link, LinkId, Peer, Provider};
 
 use crate::host::{HostError, HostOptions};
+use crate::load::Loaded;
 use crate::provider_source::ProviderSource;
+use crate::retire::LeftLink;
 
 /// The longest that starting a provider, or making a link, may take.
 const MAKE: Duration = Duration::from_secs(30);
@@ -34,7 +37,17 @@ pub(crate) struct RunningProvider {
     folder: PathBuf,
     config: ConfigMap,
     provider: Arc<dyn Provider>,
-    links: BTreeMap<LinkKey, LinkId>,
+    links: BTreeMap<LinkKey, Held>,
+    /// Links that others took the place of, and that what runs now still calls.
+    replaced: Vec<LinkId>,
+}
+
+/// A link as the provider has it.
+struct Held {
+    id: LinkId,
+    config: ConfigMap,
+    /// What its source calls; nothing if the provider is the source.
+    functions: Option<Arc<[FunctionName]>>,
 }
 
 impl RunningProvider {
@@ -42,12 +55,15 @@ impl RunningProvider {
     pub(crate) async fn start(
         source: ProviderSource,
         component: &PlannedComponent,
-        folder: &Path,
+        loaded: &Loaded,
+        inputs: &Inputs,
         options: &HostOptions,
     ) -> Result<Self, HostError> {
+        let folder = &loaded.folder;
         let config = with_paths(component.config.clone(), &source, folder);
         let name = &component.name;
-        let provider = source.create(name, config, options)?;
+        let application = &inputs.application;
+        let provider = source.create(name, application, config, options).await?;
         bounded(name, "start", provider.start()).await?;
         Ok(Self {
             name: name.clone(),
@@ -56,6 +72,7 @@ impl RunningProvider {
             config: component.config.clone(),
             provider,
             links: BTreeMap::new(),
+            replaced: Vec::new(),
         })
     }
 
@@ -68,7 +85,11 @@ impl RunningProvider {
         &self.provider
     }
 
-    /// Makes a link, or replaces the one of the same identity.
+    /// Makes a link, in the place of the one of the same identity.
+    ///
+    /// A link that starts at the provider is changed where it is: it may have an address. One that ends there is left
+    /// alone if it is the same, and else made beside the other: instances that run know that one by its number,
+    /// and its functions by theirs.
     pub(crate) async fn put(
         &mut self,
         key: LinkKey,
@@ -77,35 +98,65 @@ impl RunningProvider {
         config: ConfigMap,
         peer: Peer,
     ) -> Result<LinkId, HostError> {
-        let known = self.links.get(&key).copied();
-        let id = known.unwrap_or_else(|| LinkId(NEXT_LINK.fetch_add(1, Ordering::Relaxed)));
+        let functions = match &peer {
+            Peer::Importer(functions) => Some(functions.clone()),
+            Peer::Http(_) => None,
+        };
+        let known = self.links.get(&key);
+        let id = match known {
+            Some(held) if functions.is_none() => held.id,
+            Some(held) if held.functions == functions && held.config == config => {
+                return Ok(held.id);
+            }
+            _ => LinkId(NEXT_LINK.fetch_add(1, Ordering::Relaxed)),
+        };
         let link = Link {
             id,
             name: key.2.clone(),
             application: application.to_owned(),
             component: component.to_owned(),
-            config: with_paths(config, &self.source, &self.folder),
+            config: with_paths(config.clone(), &self.source, &self.folder),
             peer,
         };
         let what = format!("link with `{component}`");
         bounded(&self.name, &what, self.provider.link_put(link)).await?;
-        self.links.insert(key, id);
+        let held = Held {
+            id,
+            config,
+            functions,
+        };
+        let before = self.links.insert(key, held);
+        self.replaced
+            .extend(before.map(|held| held.id).filter(|before| *before != id));
         Ok(id)
     }
 
-    /// Removes the links that are not among `keep`.
-    pub(crate) async fn retain(&mut self, keep: &[LinkKey], grace: Duration) {
-        let gone: Vec<_> = self
-            .links
-            .keys()
-            .filter(|key| !keep.contains(key))
-            .cloned()
-            .collect();
-        for key in gone {
-            if let Some(id) = self.links.remove(&key) {
-                self.provider.link_deleted(id, grace).await;
-            }
+    /// Lets a link that starts at the provider go on with another target, if `kept` has no longer the one that it had:
+    /// it keeps its address, and loses no request.
+    pub(crate) fn retarget(&mut self, key: &LinkKey, kept: &[LinkKey]) {
+        if self.links.contains_key(key) {
+            return;
         }
+        let mut keys = self.links.keys();
+        let same = |old: &&LinkKey| (&old.0, &old.2) == (&key.0, &key.2) && !kept.contains(old);
+        if let Some(old) = keys.find(same).cloned()
+            && let Some(held) = self.links.remove(&old)
+        {
+            self.links.insert(key.clone(), held);
+        }
+    }
+
+    /// Has no links any more but those among `keep`. The others are for the caller to end.
+    pub(crate) fn retain(&mut self, keep: &[LinkKey]) -> Vec<LeftLink> {
+        let left = |id: LinkId, is_source: bool| LeftLink {
+            provider: self.provider.clone(),
+            id,
+            is_source,
+        };
+        let replaced = self.replaced.drain(..).map(|id| left(id, false));
+        let gone = self.links.extract_if(.., |key, _| !keep.contains(key));
+        let gone = gone.map(|(_, held)| left(held.id, held.functions.is_none()));
+        replaced.chain(gone).collect()
     }
 
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {

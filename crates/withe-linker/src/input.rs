@@ -120,6 +120,8 @@ pub enum Image {
     Builtin(String),
     /// An OCI reference: understood, not yet pulled.
     Oci(String),
+    /// Whatever has this id on the lattice, of wasmCloud v1, run by others: `lattice:ID`.
+    Lattice(String),
     /// Composed from other components when the application is built: the first entry is the
     /// socket, the others are plugged into it and into each other.
     Compose(Vec<Spanned<Image>>),

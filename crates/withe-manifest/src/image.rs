@@ -24,6 +24,9 @@ pub(crate) fn read(text: &str) -> Result<Image, Unreadable> {
             return builtin(scheme, name);
         }
     }
+    if let Some(id) = text.strip_prefix("lattice:") {
+        return lattice(id);
+    }
     if let Some((scheme, rest)) = text.split_once("://") {
         return match scheme {
             "oci" => oci(rest),
@@ -49,6 +52,18 @@ fn builtin(scheme: &str, name: &str) -> Result<Image, Unreadable> {
     Err(Unreadable::new(
         format!("`{name}` is not the name of a provider"),
         format!("write a name alone, such as `{scheme}http-server`"),
+    ))
+}
+
+/// An id is one word of a NATS subject.
+fn lattice(id: &str) -> Result<Image, Unreadable> {
+    let is_id = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if !id.is_empty() && id.chars().all(is_id) {
+        return Ok(Image::Lattice(id.into()));
+    }
+    Err(Unreadable::new(
+        format!("`{id}` is not an id on a lattice"),
+        "write an id of letters, digits, `-` and `_`, such as `lattice:http_hello_world-component`",
     ))
 }
 
@@ -195,6 +210,15 @@ mod tests {
     }
 
     #[test]
+    fn parts_that_others_run() {
+        let id = "Shop-http_component";
+        assert_eq!(
+            read(&format!("lattice:{id}")),
+            Ok(Image::Lattice(id.into()))
+        );
+    }
+
+    #[test]
     fn oci_references() {
         let cases = [
             "ghcr.io/wasmcloud/http-server:0.27.0",
@@ -230,6 +254,8 @@ mod tests {
             ("https://example.com/a.wasm", "`https://`"),
             ("ftp://example.com/a", "`ftp://`"),
             ("oci://", "neither a path"),
+            ("lattice:", "not an id"),
+            ("lattice:a.b", "not an id"),
             ("ghcr.io/wasmCloud/a:1", "capital letters"),
             ("ghcr.io/a/b:1:2", "not a tag"),
             ("ghcr.io/a/b@sha256:123", "not a digest"),

@@ -9,6 +9,7 @@ use withe_linker::{Code, Diagnostic, Diagnostics, Span};
 
 use super::artifact::{Artifact, ArtifactError};
 use super::registry::{Known, Registry};
+use super::wasmcloud::{self, V1Source};
 use super::{ProviderProgram, Supplied, codes, program};
 
 /// Reads the images of one application.
@@ -21,6 +22,8 @@ pub(super) struct Images<'a> {
     pub(super) supplied: Option<&'a Supplied>,
     /// Providers that are programs, by name, so far.
     pub(super) programs: &'a mut HashMap<String, Arc<ProviderProgram>>,
+    /// Parts of wasmCloud v1, by name, so far.
+    pub(super) wasmcloud: &'a mut BTreeMap<String, V1Source>,
     /// What was wrong so far.
     pub(super) diagnostics: &'a mut Diagnostics,
     /// Every file that was read, or would have been had it been there.
@@ -60,6 +63,25 @@ impl Images<'_> {
                     help: Some("put the application again with `withe up`".into()),
                 }),
             }),
+            Image::File(path)
+                if component.kind == ComponentKind::Provider
+                    && wasmcloud::is_archive(&joined(self.folder, path)) =>
+            {
+                let path = joined(self.folder, path);
+                self.files.push(path.clone());
+                self.wasmcloud.insert(name, V1Source::Archive(path));
+                return (Part::Unavailable, None);
+            }
+            Image::Lattice(id) if component.kind == ComponentKind::Provider => {
+                self.wasmcloud.insert(name, V1Source::Lattice(id.clone()));
+                return (Part::Unavailable, None);
+            }
+            Image::Lattice(_) => Some(Err(Refusal {
+                code: codes::WRONG_KIND,
+                why: "whatever has an id on the lattice is linked like a provider, whatever it is there"
+                    .into(),
+                help: Some("write `type: capability`".into()),
+            })),
             Image::File(path) => self
                 .read(&name, path, span)
                 .map(|found| as_component(component, found)),
@@ -164,7 +186,7 @@ impl Images<'_> {
                 );
                 self.keep(component, entry.span, Err(refusal))
             }
-            Image::Builtin(_) | Image::Application { .. } => {
+            Image::Builtin(_) | Image::Application { .. } | Image::Lattice(_) => {
                 let refusal = Refusal {
                     code: codes::COMPOSE_FAILED,
                     why: "only components of this application can be composed".into(),

@@ -5,21 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
-use withe_linker::input::{Elsewhere, Placement, Surroundings};
+use tokio::time::{Instant, sleep, sleep_until};
+use withe_linker::input::{ComponentKind, Elsewhere, Placement};
 use withe_linker::plan::{Plan, PlannedLink};
 use withe_planner::Wish;
 
-use super::Shared;
 use super::desired::{self, Desired};
 use super::events::Event;
 use super::peers::Hosts;
 use super::records::{Deployment, RunningApp, RunningLink, RunningPart};
+use super::{Shared, wasmcloud};
 use crate::host::Running;
 use crate::load::Loaded;
 
 /// How long to wait before what failed is tried again: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+
+/// How long calls of wasmCloud v1 may go on with what was replaced.
+const HIDING: Duration = Duration::from_secs(10);
 
 /// What the lattice says of an application.
 #[derive(Clone, Debug, Default)]
@@ -48,8 +51,12 @@ pub(super) struct Application {
     running: Option<Running>,
     loaded: Option<(u64, Arc<Loaded>)>,
     plan: Option<Plan>,
+    /// Its components, as wasmCloud v1 reaches them.
+    exposed: Vec<withe_wasmcloud::Served>,
     /// The highest number of a deployment that was followed.
     number: u64,
+    /// When links that were served before are served no more, if there are any.
+    forget: Option<Instant>,
 }
 
 impl Application {
@@ -60,7 +67,9 @@ impl Application {
             running: None,
             loaded: None,
             plan: None,
+            exposed: Vec::new(),
             number: 0,
+            forget: None,
         }
     }
 
@@ -89,7 +98,17 @@ impl Application {
                 }
                 sleep(back_off).await;
             };
+            let forget = async {
+                match self.forget {
+                    Some(time) => sleep_until(time).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
+                () = forget => {
+                    self.shared.applications.forget(&self.name);
+                    self.forget = None;
+                }
                 () = again => back_off = (2 * back_off).min(BACK_OFF.1),
                 changed = wanted.changed() => {
                     back_off = BACK_OFF.0;
@@ -167,7 +186,17 @@ impl Application {
                 .carry_out(&loaded, &plan, &shared.registry, &*shared.peers)
                 .await
                 .map_err(|e| e.to_string())?;
-            shared.applications.set(&self.name, running.served());
+            let served = running.served();
+            if shared.applications.set(&self.name, served.clone()) {
+                self.forget = Some(Instant::now() + shared.host.grace());
+            }
+            if let (Some(wire), Some(served), Some(inputs)) =
+                (&shared.wasmcloud, &served, &loaded.inputs)
+            {
+                let lattice = shared.lattice.name();
+                let exposed = wasmcloud::expose(wire, lattice, &inputs.application, served).await;
+                hide(std::mem::replace(&mut self.exposed, exposed));
+            }
             shared.tell(Event::Linked {
                 application: self.name.clone(),
                 number: deployment.number,
@@ -194,7 +223,8 @@ impl Application {
             .map_err(|e| e.to_string())?;
         let host = withe_runtime::host_interfaces();
         let (record, registry) = (desired.record.clone(), shared.registry.clone());
-        let load = move || desired::load(&record, &supplied, &registry, &host);
+        let surroundings = desired::surroundings(&*shared.lattice);
+        let load = move || desired::load(&record, &supplied, &registry, &host, surroundings);
         let loaded = tokio::task::spawn_blocking(load)
             .await
             .map_err(|e| format!("loading stopped: {e}"))?
@@ -231,10 +261,7 @@ impl Application {
         let shared = &self.shared;
         let own = &shared.id;
         let mut placement = Placement {
-            surroundings: match shared.lattice.nats() {
-                Some(_) => Surroundings::Lattice,
-                None => Surroundings::Alone,
-            },
+            surroundings: desired::surroundings(&*shared.lattice),
             ..Placement::default()
         };
         let Some(inputs) = &loaded.inputs else {
@@ -260,6 +287,15 @@ impl Application {
         }
         let links = Wish::of(&inputs.application).link_names();
         placement.served = withe_planner::served(&deployment.hosts, &links, own);
+        if shared.wasmcloud.is_some() {
+            let parts = inputs.application.components.iter();
+            let here = parts.filter(|part| {
+                part.kind == ComponentKind::Component
+                    && !placement.elsewhere.contains_key(&part.name.value)
+            });
+            let names: Vec<_> = here.map(|part| part.name.value.clone()).collect();
+            placement.served.extend(names);
+        }
         placement
     }
 
@@ -286,6 +322,7 @@ impl Application {
         self.shared.report(&self.name, None);
         if let Some(running) = self.running.take() {
             self.shared.settle().await;
+            hide(std::mem::take(&mut self.exposed));
             self.shared.applications.set(&self.name, None);
             running.shutdown().await;
             self.shared.tell(Event::Stopped {
@@ -293,6 +330,14 @@ impl Application {
             });
         }
         self.plan = None;
+    }
+}
+
+/// Lets calls of wasmCloud v1 under way finish on what was replaced.
+fn hide(exposed: Vec<withe_wasmcloud::Served>) {
+    for one in exposed {
+        // It ends by itself within that time.
+        tokio::spawn(one.stop(HIDING));
     }
 }
 
@@ -325,8 +370,8 @@ fn report(
         name: part.name.clone(),
         id: part.id.clone(),
         kind: match part.kind {
-            withe_linker::input::ComponentKind::Component => "component".into(),
-            withe_linker::input::ComponentKind::Provider => "provider".into(),
+            ComponentKind::Component => "component".into(),
+            ComponentKind::Provider => "provider".into(),
         },
         digest: part.digest.clone(),
         instances: part.instances,

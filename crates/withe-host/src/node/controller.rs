@@ -85,8 +85,8 @@ async fn hold(shared: &Shared, lease: Option<u64>) -> Option<u64> {
 
 struct Controller {
     shared: Arc<Shared>,
-    /// What was written last, which may not have come back yet.
-    decided: BTreeMap<String, Deployment>,
+    /// What was written last, and the revision of its entry. It may not have come back yet.
+    decided: BTreeMap<String, (Deployment, u64)>,
 }
 
 impl Controller {
@@ -106,31 +106,41 @@ impl Controller {
             }
         }
         for (name, desired) in &table.desired {
-            let known = table.deployments.get(name);
-            let current = match (self.decided.get(name), known) {
-                (Some(decided), Some((known, _))) if known.number >= decided.number => {
-                    Some(&**known)
-                }
-                (Some(decided), _) => Some(decided),
-                (None, known) => known.map(|(known, _)| &**known),
+            let known = table
+                .deployments
+                .get(name)
+                .map(|(d, revision)| (&**d, *revision));
+            let decided = self.decided.get(name).map(|(d, revision)| (d, *revision));
+            let current = [known, decided]
+                .into_iter()
+                .flatten()
+                .max_by_key(|(_, r)| *r);
+            // Somebody who has slept may have put an older one since, which no host follows.
+            let followed = hosts.values().filter_map(|host| host.apps.get(name));
+            let highest = (known.iter().chain(&decided))
+                .map(|(d, _)| d.number)
+                .chain(followed.map(|app| app.number))
+                .max();
+            let next = Deployment {
+                number: number(desired.revision, highest),
+                ..deployment(desired, current.map(|(current, _)| current), hosts)
             };
-            let next = deployment(desired, current, hosts);
-            if current.is_some_and(|current| is_same(current, &next)) {
+            if current.is_some_and(|(d, _)| Some(d.number) == highest && is_same(d, &next)) {
                 continue;
             }
-            let expect = known.map_or(Expect::Absent, |(_, revision)| Expect::Revision(*revision));
+            let expect = current.map_or(Expect::Absent, |(_, revision)| Expect::Revision(revision));
             let key = key(DEPLOYMENTS, name);
             match self.shared.lattice.put(&key, write(&next), expect).await {
-                Ok(_) => {
+                Ok(revision) => {
                     self.shared.tell(Event::Deployed {
                         application: name.clone(),
                         number: next.number,
                         unplaced: next.unplaced.clone(),
                     });
-                    self.decided.insert(name.clone(), next);
+                    self.decided.insert(name.clone(), (next, revision));
                 }
-                // What was written before is on its way back here; then it is decided again.
-                Err(LatticeError::Conflict { .. }) => {}
+                // What is there is on its way here; then it is decided again.
+                Err(LatticeError::Conflict { .. }) => drop(self.decided.remove(name)),
                 Err(error) => return Err(error),
             }
         }
@@ -142,21 +152,28 @@ fn is_same(one: &Deployment, other: &Deployment) -> bool {
     (one.revision, &one.hosts, &one.unplaced) == (other.revision, &other.hosts, &other.unplaced)
 }
 
-/// What follows for one application.
+/// The number of the next deployment. Of one that was removed nothing is left to count on from; but the
+/// revision of what was put since is greater than all numbers before it, for each of those was in an entry of a
+/// revision at least as great.
+fn number(revision: u64, highest: Option<u64>) -> u64 {
+    highest.map_or(revision, |highest| revision.max(highest + 1))
+}
+
+/// What follows for one application; its number is for the caller to say.
 fn deployment(desired: &Desired, current: Option<&Deployment>, hosts: &Hosts) -> Deployment {
     let name = &desired.record.name;
     let mut application = withe_manifest::parse(&desired.record.manifest).application;
     let mut unplaced = Vec::new();
     if let Some(application) = &mut application {
         for change in &desired.record.changes {
-            if let Err(error) = change.apply(application) {
+            if let Err(error) = change.apply_again(application) {
                 unplaced.push(error.to_string());
             }
         }
     }
     let wish = application.as_ref().map(Wish::of).unwrap_or_default();
-    let views: Vec<HostView> = hosts
-        .values()
+    let views: Vec<HostView> = (hosts.values())
+        .filter(|host| !host.leaving)
         .map(|host| HostView {
             id: host.id.clone(),
             labels: host.labels.clone(),
@@ -174,10 +191,32 @@ fn deployment(desired: &Desired, current: Option<&Deployment>, hosts: &Hosts) ->
         |part: &str, host: &str| hosts.get(host).is_some_and(|host| host.runs(name, part));
     let unplaced_parts = placed.unplaced.iter();
     unplaced.extend(unplaced_parts.map(|u| format!("`{}`: {}", u.part, u.why)));
+    let mut hosts_of = transition(before, &placed.assignment, &alive, is_ready);
+    // What nobody takes over does not keep a host that leaves.
+    for (part, of) in &mut hosts_of {
+        if placed.assignment.get(part).is_none_or(BTreeMap::is_empty) {
+            of.retain(|id, _| hosts.get(id).is_some_and(|host| !host.leaving));
+        }
+    }
     Deployment {
-        number: current.map_or(1, |current| current.number + 1),
+        number: 0,
         revision: desired.revision,
-        hosts: transition(before, &placed.assignment, &alive, is_ready),
+        hosts: hosts_of,
         unplaced,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_grow_also_when_nothing_is_left_of_those_before() {
+        assert_eq!(number(1, None), 1);
+        assert_eq!(number(1, Some(1)), 2);
+        assert_eq!(number(1, Some(7)), 8);
+        // The application was put again at revision 12: all deployments before it had revisions below.
+        assert_eq!(number(12, None), 12);
+        assert_eq!(number(12, Some(7)), 12);
     }
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use withe_lattice::{Entry, Expect, Lattice, LatticeError};
-use withe_linker::input::{LinkDefaults, Part};
+use withe_linker::input::{Application, LinkDefaults, Part, Placement, Surroundings};
 use withe_wit::InterfaceName;
 
-use super::links::{ChangeError, LinkChange};
+use super::links::{self, ChangeError, LinkChange};
 use super::records::{
     APPS, AppRecord, DEPLOYMENTS, Deployment, HOSTS, HostRecord, key, read, write,
 };
@@ -155,22 +155,48 @@ pub async fn hosts(lattice: &dyn Lattice) -> Result<Vec<HostRecord>, LatticeErro
     Ok(all)
 }
 
-/// Adds changes to the links of an application that is as `desired`; returns its new revision.
+/// An application as it is to be desired: as `record` says, of which `current` is what it declares with all its
+/// changes so far, and with more changes of its links.
+///
+/// # Errors
+///
+/// If one of them cannot be made.
+pub fn with_changes(
+    record: &AppRecord,
+    current: &Application,
+    changes: Vec<LinkChange>,
+) -> Result<AppRecord, ChangeError> {
+    let (mut record, mut application) = (record.clone(), current.clone());
+    for change in changes {
+        change.apply(&mut application)?;
+        links::add(&mut record.changes, change);
+    }
+    Ok(record)
+}
+
+/// Puts an application whose links were changed since it was found as it was at `revision`; returns its new
+/// revision.
 ///
 /// # Errors
 ///
 /// [`LatticeError::Conflict`] if it was changed meanwhile.
-pub async fn change_links(
+pub async fn put_changed(
     lattice: &dyn Lattice,
-    desired: &Desired,
-    changes: Vec<LinkChange>,
+    record: &AppRecord,
+    revision: u64,
 ) -> Result<u64, LatticeError> {
-    let mut record = desired.record.clone();
-    record.changes.extend(changes);
-    let expect = Expect::Revision(desired.revision);
+    let expect = Expect::Revision(revision);
     lattice
-        .put(&key(APPS, &record.name), write(&record), expect)
+        .put(&key(APPS, &record.name), write(record), expect)
         .await
+}
+
+/// What there is around the hosts of a lattice.
+pub fn surroundings(lattice: &dyn Lattice) -> Surroundings {
+    match lattice.nats() {
+        Some(_) => Surroundings::Lattice,
+        None => Surroundings::Alone,
+    }
 }
 
 /// The bytes of an application's components. Those in `known`, by digest, are not asked for.
@@ -200,8 +226,8 @@ pub async fn fetch(
     Ok(supplied)
 }
 
-/// Loads an application as it is desired, with the changes of its links, for hosts that give components
-/// the interfaces `host`.
+/// Loads an application as it is desired, with the changes of its links, for hosts in these surroundings that give
+/// components the interfaces `host`.
 ///
 /// # Errors
 ///
@@ -211,12 +237,17 @@ pub fn load(
     supplied: &Supplied,
     registry: &Registry,
     host: &[InterfaceName],
+    surroundings: Surroundings,
 ) -> Result<Loaded, ChangeError> {
     let options = LoadOptions {
         host: host.to_vec(),
         defaults: LinkDefaults {
             binding: record.binding,
             scope: record.scope,
+        },
+        placement: Placement {
+            surroundings,
+            ..Placement::default()
         },
         ..LoadOptions::default()
     };
@@ -235,7 +266,7 @@ pub fn load(
             record
                 .changes
                 .iter()
-                .try_for_each(|change| change.apply(application))
+                .try_for_each(|change| change.apply_again(application))
         },
     )
 }

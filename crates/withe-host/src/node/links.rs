@@ -90,6 +90,29 @@ pub enum ChangeError {
 }
 
 impl LinkChange {
+    /// Makes the change as one of those that were checked when they were made. What it removes may not have been
+    /// there before one that is no longer kept.
+    ///
+    /// # Errors
+    ///
+    /// If the application has not the parts that it is about.
+    pub fn apply_again(&self, application: &mut Application) -> Result<(), ChangeError> {
+        match self.apply(application) {
+            Err(ChangeError::NoLink { .. }) => Ok(()),
+            applied => applied,
+        }
+    }
+
+    /// Whether what `before` did is undone, or done anew, by this change in all circumstances: both remove the same
+    /// links, and put one in the same place or none.
+    fn covers(&self, before: &Self) -> bool {
+        match (self, before) {
+            (Self::Put(link), Self::Put(before)) => link.place() == before.place(),
+            (Self::Delete(id), Self::Delete(before)) => id == before,
+            _ => false,
+        }
+    }
+
     /// Makes the change.
     ///
     /// # Errors
@@ -138,6 +161,13 @@ impl LinkChange {
     }
 }
 
+/// Adds a change to those made before, which are kept no longer than they say something: one that is made
+/// again counts where it is made last.
+pub(super) fn add(changes: &mut Vec<LinkChange>, change: LinkChange) {
+    changes.retain(|before| !change.covers(before));
+    changes.push(change);
+}
+
 fn name_of(link: &Link) -> &str {
     link.name.as_ref().map_or("default", |name| &name.value)
 }
@@ -158,6 +188,14 @@ impl LinkId {
 }
 
 impl LinkDeclaration {
+    /// What says which links it takes the place of.
+    fn place(&self) -> impl PartialEq + '_ {
+        (
+            (&self.source, &self.target, &self.name),
+            (&self.namespace, &self.package, &self.interfaces),
+        )
+    }
+
     /// Whether it takes the place of `old`: the same source cannot have both.
     fn replaces(&self, old: &Link) -> bool {
         let id = LinkId {
@@ -213,4 +251,81 @@ fn config(values: &BTreeMap<String, String>) -> Vec<NamedConfig> {
                 .collect(),
         ),
     }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = "
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {name: shop}
+spec:
+  components:
+    - name: shop
+      type: component
+      properties: {image: ./shop.wasm}
+      traits: [{type: link, properties: {target: one}}]
+    - {name: one, type: component, properties: {image: ./one.wasm}}
+    - {name: two, type: component, properties: {image: ./two.wasm}}
+";
+
+    fn put(target: &str) -> LinkChange {
+        LinkChange::Put(LinkDeclaration {
+            source: "shop".into(),
+            target: target.into(),
+            name: "default".into(),
+            ..LinkDeclaration::default()
+        })
+    }
+
+    fn delete(target: &str) -> LinkChange {
+        LinkChange::Delete(LinkId {
+            source: "shop".into(),
+            name: "default".into(),
+            target: Some(target.into()),
+            namespace: None,
+            package: None,
+        })
+    }
+
+    fn targets(changes: &[LinkChange]) -> Vec<String> {
+        let mut application = withe_manifest::parse(MANIFEST).application.unwrap();
+        for change in changes {
+            change.apply_again(&mut application).unwrap();
+        }
+        let links = &application.components[0].links;
+        links.iter().map(|link| link.target.value.clone()).collect()
+    }
+
+    #[test]
+    fn what_changes_to_and_fro_is_kept_once() {
+        let (mut all, mut kept) = (Vec::new(), Vec::new());
+        for (from, to) in [("one", "two"), ("two", "one")]
+            .into_iter()
+            .cycle()
+            .take(101)
+        {
+            for change in [delete(from), put(to)] {
+                all.push(change.clone());
+                add(&mut kept, change);
+            }
+            assert_eq!(targets(&kept), [to]);
+            assert_eq!(targets(&kept), targets(&all));
+        }
+        assert_eq!(kept.len(), 4);
+    }
+
+    #[test]
+    fn what_is_not_there_cannot_be_removed() {
+        let mut application = withe_manifest::parse(MANIFEST).application.unwrap();
+        let error = delete("two").apply(&mut application).unwrap_err();
+        assert!(matches!(error, ChangeError::NoLink { .. }), "{error}");
+        let error = put("three").apply(&mut application).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`shop` has no part `three`; it has `shop`, `one`, `two`"
+        );
+    }
 }

@@ -8,6 +8,7 @@
 //! * `table` and `peers`: what this host has heard, of applications and of other hosts.
 //! * `controller`: where parts run; one host at a time decides it.
 //! * `apps`: what this host runs of each application; `served`: what others may call of it.
+//! * `wasmcloud`: components here, reached from wasmCloud v1.
 //! * [`events`]: what happens, told to whoever listens; [`requests`]: what may be asked of a host.
 
 mod apps;
@@ -20,6 +21,7 @@ pub mod records;
 pub mod requests;
 mod served;
 mod table;
+mod wasmcloud;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,7 +36,7 @@ use withe_lattice::{Change, Expect, LEASE, LatticeError, SharedLattice, Watch};
 use withe_rpc::tcp::TcpListener;
 use withe_rpc::{Identity, Limits};
 
-use crate::host::{Host, HostError, HostOptions};
+use crate::host::{Broker, Host, HostError, HostOptions};
 use crate::load::Registry;
 use apps::{Application, Wanted};
 use events::{Event, Told};
@@ -62,6 +64,10 @@ pub struct NodeOptions {
     /// The addresses (`host:port`, or `host` for the port that it listens on) at which the others reach it,
     /// where they are not those that it finds itself.
     pub advertise: Vec<String>,
+    /// The URL of the lattice's NATS server, for providers of wasmCloud v1, which connect themselves.
+    pub url: Option<String>,
+    /// Whether hosts, providers and tools of wasmCloud v1 on the lattice may call the components here.
+    pub wasmcloud: bool,
     /// How it runs applications.
     pub host: HostOptions,
 }
@@ -92,8 +98,10 @@ pub enum NodeError {
 pub struct Node {
     shared: Arc<Shared>,
     tasks: JoinSet<()>,
+    announcing: JoinSet<()>,
     servers: JoinSet<()>,
     stop: watch::Sender<bool>,
+    stop_announcing: watch::Sender<bool>,
     stop_servers: watch::Sender<bool>,
     table: watch::Receiver<Arc<Table>>,
     address: Option<SocketAddr>,
@@ -108,6 +116,8 @@ pub(crate) struct Shared {
     host: Host,
     peers: Arc<Peers>,
     applications: Applications,
+    /// By which components here are reached from wasmCloud v1, if they are.
+    wasmcloud: Option<withe_wasmcloud::Wire>,
     /// What this host tells of itself.
     record: Mutex<HostRecord>,
     /// Changes with the record.
@@ -128,12 +138,23 @@ impl Node {
         registry: Registry,
         options: NodeOptions,
     ) -> Result<Self, NodeError> {
-        let host = Host::new(options.host.clone())?;
         let identity = Identity::generate().map_err(|e| NodeError::Identity(e.to_string()))?;
         let fingerprint = identity.fingerprint().to_string();
         // No other host has it, and it says which certificate is this host's.
         let id = fingerprint[..20].to_owned();
         let nats = lattice.nats();
+        let mut host_options = options.host.clone();
+        host_options.broker = nats.clone().map(|client| Broker {
+            client,
+            lattice: lattice.name().to_owned(),
+            url: options.url.clone().unwrap_or_default(),
+            host: id.clone(),
+        });
+        let host = Host::new(host_options)?;
+        let wasmcloud = match &nats {
+            Some(nats) if options.wasmcloud => Some(wasmcloud::open(nats.clone()).await?),
+            _ => None,
+        };
         let connector = (nats.clone())
             .map(|nats| NatsConnector::new(nats, lattice.name(), &id))
             .transpose()?;
@@ -196,6 +217,7 @@ impl Node {
                 tcp,
                 nats: nats.is_some(),
                 started: millis() / 1_000,
+                leaving: false,
                 apps: BTreeMap::new(),
             }),
             id,
@@ -205,6 +227,7 @@ impl Node {
             host,
             peers: peers.clone(),
             applications,
+            wasmcloud,
             changed: watch::channel(1).0,
             told: watch::channel(0).0,
             events,
@@ -215,9 +238,11 @@ impl Node {
         let apps = lattice.watch(APPS).await?;
         let deployments = lattice.watch(DEPLOYMENTS).await?;
         let asked = requests::serve(&shared).await?;
+        let (stop_announcing, announcing_stopped) = watch::channel(false);
+        let mut announcing = JoinSet::new();
+        announcing.spawn(announce(shared.clone(), announcing_stopped));
         let (table, heard) = watch::channel(Arc::new(Table::default()));
         tasks.spawn(tell(shared.clone(), telling, stopped.clone()));
-        tasks.spawn(announce(shared.clone(), stopped.clone()));
         tasks.spawn(hear_hosts(shared.clone(), hosts, stopped.clone()));
         tasks.spawn(hear(table, apps, deployments, stopped.clone()));
         tasks.spawn(run(shared.clone(), heard.clone(), stopped.clone()));
@@ -231,8 +256,10 @@ impl Node {
         Ok(Self {
             shared,
             tasks,
+            announcing,
             servers,
             stop,
+            stop_announcing,
             stop_servers,
             table: heard,
             address,
@@ -284,8 +311,19 @@ impl Node {
 
     /// Leaves the lattice: others take over what runs here, work under way is finished, and all ends.
     pub async fn leave(mut self) {
-        self.shared.tell(Event::Leaving);
         let shared = self.shared.clone();
+        shared.tell(Event::Leaving);
+        shared.lock().leaving = true;
+        shared.changed.send_modify(|n| *n += 1);
+        if timeout(shared.host.grace(), self.taken_over())
+            .await
+            .is_err()
+        {
+            tracing::warn!("no other host took over all that runs here in time");
+        }
+        // It must not be announced again once it is taken back.
+        self.stop_announcing.send_replace(true);
+        while self.announcing.join_next().await.is_some() {}
         let own = key(HOSTS, &shared.id);
         let gone = shared.lattice.delete_lease(&own);
         if matches!(timeout(LEASE, gone).await, Ok(Ok(()))) {
@@ -297,6 +335,20 @@ impl Node {
         self.stop_servers.send_replace(true);
         while self.servers.join_next().await.is_some() {}
         shared.peers.close().await;
+    }
+
+    /// Waits until nothing is to run here any more, if there are others to run it.
+    async fn taken_over(&mut self) {
+        let shared = &self.shared;
+        if !shared.has_others() || !shared.lattice.is_connected() {
+            return;
+        }
+        let runs_here = |table: &Arc<Table>| {
+            let mut parts = (table.deployments.values()).flat_map(|(d, _)| d.hosts.values());
+            parts.any(|hosts| hosts.contains_key(&shared.id))
+        };
+        // It fails if nobody can hear of it any more.
+        drop(self.table.wait_for(|table| !runs_here(table)).await);
     }
 }
 
@@ -345,10 +397,14 @@ impl Shared {
     }
 
     async fn settle_for(&self, time: Duration) {
-        let others = self.peers.hosts().borrow().len() > 1;
-        if others {
+        if self.has_others() {
             sleep(time).await;
         }
+    }
+
+    /// Whether there are other hosts.
+    fn has_others(&self) -> bool {
+        self.peers.hosts().borrow().len() > 1
     }
 }
 

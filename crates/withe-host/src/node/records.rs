@@ -124,6 +124,9 @@ pub struct HostRecord {
     pub nats: bool,
     /// When it started, in seconds since 1970.
     pub started: u64,
+    /// Whether it is about to leave: it runs what it has until others do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
     /// The applications of which it runs parts.
     pub apps: BTreeMap<String, RunningApp>,
 }

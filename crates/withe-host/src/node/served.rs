@@ -1,34 +1,95 @@
 //! What a host serves to the others of its lattice: the parts of its applications, as they are now.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use withe_rpc::{CallContext, CallError, LinkRequest, Payload, Serve, ServedLink, ServedSession};
 
+use crate::providers::{LinkKey, key};
 use crate::serve::Served;
 
 /// The applications that run here, by name. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Applications(Arc<ArcSwap<HashMap<String, Arc<Served>>>>);
+pub(super) struct Applications(Arc<ArcSwap<HashMap<String, Arc<Current>>>>);
+
+/// What is served of an application.
+struct Current {
+    served: Arc<Served>,
+    /// What served the links last that there are no more: on other hosts there may be instances that began when
+    /// there were.
+    former: BTreeMap<LinkKey, Arc<Served>>,
+}
 
 impl Applications {
-    /// From now on new sessions reach this of an application; none, if nothing of it runs here.
-    pub(super) fn set(&self, name: &str, served: Option<Arc<Served>>) {
+    /// From now on new sessions reach this of an application; none, if nothing of it runs here. True if there are
+    /// links that were served before and are no more; they go on until they are [forgotten](Self::forget).
+    pub(super) fn set(&self, name: &str, served: Option<Arc<Served>>) -> bool {
+        let current = served.map(|served| Arc::new(self.current(name, served)));
+        let has_former = current.as_ref().is_some_and(|c| !c.former.is_empty());
+        self.replace(name, current);
+        has_former
+    }
+
+    /// Serves no links of an application any more but those that there are now.
+    pub(super) fn forget(&self, name: &str) {
+        if let Some(served) = self.get(name) {
+            let former = BTreeMap::new();
+            self.replace(name, Some(Arc::new(Current { served, former })));
+        }
+    }
+
+    /// What runs of an application.
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Served>> {
+        let all = self.0.load();
+        all.get(name).map(|current| current.served.clone())
+    }
+
+    /// Only an application's own task sets it, so that nothing comes in between.
+    fn replace(&self, name: &str, current: Option<Arc<Current>>) {
         self.0.rcu(|all| {
             let mut all = HashMap::clone(all);
-            match &served {
-                Some(served) => all.insert(name.to_owned(), served.clone()),
+            match &current {
+                Some(current) => all.insert(name.to_owned(), current.clone()),
                 None => all.remove(name),
             };
             all
         });
     }
 
-    /// What runs of an application.
-    pub(super) fn get(&self, name: &str) -> Option<Arc<Served>> {
-        self.0.load().get(name).cloned()
+    fn current(&self, name: &str, served: Arc<Served>) -> Current {
+        let incoming = |served: &Served| -> BTreeSet<LinkKey> {
+            let links = served.plan.links.iter().filter(|link| link.incoming);
+            links.map(key).collect()
+        };
+        let mut former = BTreeMap::new();
+        if let Some(before) = self.0.load().get(name) {
+            former.clone_from(&before.former);
+            let links = incoming(&before.served);
+            former.extend(links.into_iter().map(|link| (link, before.served.clone())));
+        }
+        let links = incoming(&served);
+        former.retain(|link, _| !links.contains(link));
+        Current { served, former }
+    }
+}
+
+impl Current {
+    fn link(&self, request: &LinkRequest) -> Result<Arc<dyn ServedLink>, CallError> {
+        let served = match self.served.link(request.clone()) {
+            Err(why @ CallError::Unlinked(_)) => why,
+            served => return served,
+        };
+        let key = (
+            request.importer.clone(),
+            request.target.clone(),
+            request.name.clone(),
+        );
+        match self.former.get(&key) {
+            Some(former) => former.link(request.clone()),
+            None => Err(served),
+        }
     }
 }
 
@@ -55,33 +116,29 @@ struct LiveLink {
     made: Mutex<Option<Made>>,
 }
 
-/// The link, and what it was made of.
+/// The link, and what it was made of. It does not keep that: a link that nobody uses is not asked for again.
 struct Made {
-    of: Arc<Served>,
+    of: Weak<Current>,
     link: Arc<dyn ServedLink>,
 }
 
 impl LiveLink {
     fn now(&self) -> Result<Arc<dyn ServedLink>, CallError> {
-        let served = self
-            .applications
-            .get(&self.request.application)
-            .ok_or_else(|| {
-                CallError::Unlinked(format!(
-                    "nothing of `{}` runs on this host",
-                    self.request.application
-                ))
-            })?;
+        let application = &self.request.application;
+        let current = self.applications.0.load().get(application).cloned();
+        let current = current.ok_or_else(|| {
+            CallError::Unlinked(format!("nothing of `{application}` runs on this host"))
+        })?;
         // Nothing panics while the lock is held.
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = &*made
-            && Arc::ptr_eq(&made.of, &served)
+            && std::ptr::eq(made.of.as_ptr(), &*current)
         {
             return Ok(made.link.clone());
         }
-        let link = served.link(self.request.clone())?;
+        let link = current.link(&self.request)?;
         *made = Some(Made {
-            of: served,
+            of: Arc::downgrade(&current),
             link: link.clone(),
         });
         Ok(link)

@@ -27,6 +27,23 @@ pub(super) struct Running {
     up: AtomicBool,
 }
 
+/// Why something that was asked for was not done.
+#[derive(Debug)]
+pub(super) enum NotDone {
+    /// The provider says why.
+    Refused(String),
+    /// The provider did not say anything, or nothing that can be understood.
+    NoAnswer(String),
+}
+
+impl From<NotDone> for ProviderError {
+    fn from(not_done: NotDone) -> Self {
+        match not_done {
+            NotDone::Refused(why) | NotDone::NoAnswer(why) => Self(why),
+        }
+    }
+}
+
 /// A link in the process. Nothing is sent before it is called.
 pub(super) struct Linked {
     functions: Vec<LinkFunction>,
@@ -62,11 +79,7 @@ impl Running {
     /// # Errors
     ///
     /// What the provider says is wrong, or why it cannot be asked.
-    pub(super) async fn ask(
-        &self,
-        request: &Request,
-        deadline: Instant,
-    ) -> Result<State, ProviderError> {
+    pub(super) async fn ask(&self, request: &Request, deadline: Instant) -> Result<State, NotDone> {
         let context = CallContext {
             deadline,
             trace: None,
@@ -77,9 +90,9 @@ impl Running {
             Err(CallError::Deadline) => Err("nothing came of it in time".into()),
             Err(other) => Err(other.to_string()),
         };
-        match answer.map_err(ProviderError)? {
+        match answer.map_err(NotDone::NoAnswer)? {
             Answer::Done(state) => Ok(state),
-            Answer::Failed(why) => Err(ProviderError(why)),
+            Answer::Failed(why) => Err(NotDone::Refused(why)),
         }
     }
 
@@ -88,11 +101,7 @@ impl Running {
     /// # Errors
     ///
     /// As [`Running::ask`].
-    pub(super) async fn put(
-        &self,
-        put: &LinkPut,
-        deadline: Instant,
-    ) -> Result<State, ProviderError> {
+    pub(super) async fn put(&self, put: &LinkPut, deadline: Instant) -> Result<State, NotDone> {
         let state = self.ask(&Request::LinkPut(put.clone()), deadline).await?;
         let functions = functions(&put.peer);
         // What components hold of a link stays as long as its functions do.

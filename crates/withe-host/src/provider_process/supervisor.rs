@@ -14,7 +14,7 @@ use withe_rpc::unix::UnixListener;
 
 use super::handlers::Handlers;
 use super::program::{self, Program, STOP};
-use super::running::Running;
+use super::running::{NotDone, Running};
 use super::{MAKE, ProgramCommand};
 use crate::back_off::BackOff;
 
@@ -22,6 +22,8 @@ use crate::back_off::BackOff;
 const HEALTH: Duration = Duration::from_secs(5);
 /// How long it may take to answer; one that takes longer is given up.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// How long to wait before it is asked again where the answer was lost.
+const AGAIN: Duration = Duration::from_millis(100);
 /// How often in a row it may say that it cannot do its work before it is given up.
 const MOST_FAILURES: u32 = 3;
 /// How many resources a process may number before it reaches the numbers of the next: so many that the
@@ -94,7 +96,7 @@ impl Wanted {
                 if is_new {
                     handlers.remove(put.link);
                 }
-                Err(why)
+                Err(why.into())
             }
         }
     }
@@ -301,12 +303,13 @@ impl Supervised {
     async fn make_links(&self, running: &Arc<Running>) -> Result<(), String> {
         let deadline = Instant::now() + MAKE;
         let started = running.ask(&Request::Start, deadline).await;
-        let mut state = started.map_err(|ProviderError(why)| why)?;
+        let mut state = started.map_err(|why| ProviderError::from(why).0)?;
         // Held until the process is called, so that no link is made in the one before only.
         let wanted = self.wanted.lock().await;
         for put in wanted.0.values() {
             let made = running.put(put, deadline).await;
-            state = made.map_err(|ProviderError(why)| {
+            state = made.map_err(|why| {
+                let ProviderError(why) = why.into();
                 format!(
                     "could not make its link with `{}` again: {why}",
                     put.component
@@ -324,24 +327,37 @@ impl Supervised {
         let mut failures = 0;
         loop {
             sleep(HEALTH).await;
-            let asked = running.ask(&Request::Health, Instant::now() + ANSWER);
-            match tokio::time::timeout(ANSWER, asked).await {
-                Ok(Ok(state)) => {
+            match answer(running).await {
+                Some(Ok(state)) => {
                     failures = 0;
                     self.set_state(state);
                 }
-                Ok(Err(ProviderError(why))) => {
+                Some(Err(why)) => {
                     failures += 1;
                     if failures == MOST_FAILURES {
                         return format!("was killed, as it failed {failures} times: {why}");
                     }
                     tracing::warn!("provider `{}` is not well: {why}", self.name);
                 }
-                Err(_) => {
+                None => {
                     let secs = ANSWER.as_secs();
                     return format!("was killed, as it did not answer for {secs} seconds");
                 }
             }
+        }
+    }
+}
+
+/// What the process says of its health; `None` if it does not say anything for as long as it may.
+async fn answer(running: &Running) -> Option<Result<State, String>> {
+    let deadline = Instant::now() + ANSWER;
+    loop {
+        match running.ask(&Request::Health, deadline).await {
+            Ok(state) => return Some(Ok(state)),
+            Err(NotDone::Refused(why)) => return Some(Err(why)),
+            Err(NotDone::NoAnswer(_)) if Instant::now() >= deadline => return None,
+            // The connection was lost, and is made again.
+            Err(NotDone::NoAnswer(_)) => sleep(AGAIN).await,
         }
     }
 }

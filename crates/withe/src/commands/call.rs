@@ -130,16 +130,22 @@ async fn call(
     Ok(Outcome::Done)
 }
 
-/// The lattice's NATS, if a link is carried by it.
+/// The lattice's NATS, if a link is carried by it, or leads to a part of wasmCloud v1.
 async fn broker(args: &Args, loaded: &Loaded) -> anyhow::Result<Option<Broker>> {
     let mut links = loaded.plan.iter().flat_map(|plan| &plan.links);
-    if links.all(|link| link.binding != Binding::Nats) {
+    let is_carried = links.any(|link| link.binding == Binding::Nats);
+    if !is_carried && loaded.wasmcloud.is_empty() {
         return Ok(None);
     }
     let lattice = args.lattice.connect().await?;
     let client = lattice.nats().context("that lattice is not on NATS")?;
     let lattice = lattice.name().to_owned();
-    Ok(Some(Broker { client, lattice }))
+    Ok(Some(Broker {
+        client,
+        lattice,
+        url: args.lattice.lattice.clone().unwrap_or_default(),
+        host: String::new(),
+    }))
 }
 
 /// The application and the name of the component to call; `None`, and said why, if it cannot be read.

@@ -55,6 +55,10 @@ pub(crate) struct Args {
     /// May be given several times.
     #[arg(long, value_name = "HOST[:PORT]")]
     advertise: Vec<String>,
+    /// Let hosts, providers and tools of wasmCloud v1 on the lattice call the components that run here, by
+    /// their ids.
+    #[arg(long)]
+    wasmcloud: bool,
     /// Where a host without `--lattice` keeps its state: a file. Without it the state ends with the host.
     #[arg(long, value_name = "FILE", conflicts_with = "lattice")]
     state: Option<PathBuf>,
@@ -153,6 +157,8 @@ async fn join(
         // One that is alone is reached by nobody.
         listen: (!args.no_listen && lattice.nats().is_some()).then_some(args.listen),
         advertise: args.advertise.clone(),
+        url: args.lattice.lattice.clone(),
+        wasmcloud: args.wasmcloud,
         host,
     };
     let node = Node::join(lattice.clone(), providers::registry()?, options).await?;

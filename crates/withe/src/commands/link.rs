@@ -166,7 +166,8 @@ async fn find(lattice: &LatticeArgs, name: &str) -> anyhow::Result<Found> {
     let supplied = desired::fetch(&*lattice, &desired.record, &BTreeMap::new()).await?;
     let registry = providers::registry()?;
     let host = withe_host::host_interfaces();
-    let loaded = desired::load(&desired.record, &supplied, &registry, &host)?;
+    let surroundings = desired::surroundings(&*lattice);
+    let loaded = desired::load(&desired.record, &supplied, &registry, &host, surroundings)?;
     Ok(Found {
         lattice,
         desired,
@@ -183,11 +184,16 @@ impl Found {
         wait: &Wait,
         terminal: &Terminal,
     ) -> anyhow::Result<Outcome> {
-        let mut record = self.desired.record.clone();
-        record.changes.extend(changes.iter().cloned());
+        let record = match &self.loaded.inputs {
+            Some(inputs) => {
+                desired::with_changes(&self.desired.record, &inputs.application, changes)?
+            }
+            None => bail!("`{}` cannot be read", self.desired.record.name),
+        };
         let registry = providers::registry()?;
         let host = withe_host::host_interfaces();
-        let loaded = desired::load(&record, &self.supplied, &registry, &host)?;
+        let surroundings = desired::surroundings(&*self.lattice);
+        let loaded = desired::load(&record, &self.supplied, &registry, &host, surroundings)?;
         terminal.say(&diagnostics::report(
             terminal,
             &loaded.source,
@@ -198,7 +204,7 @@ impl Found {
             return Ok(Outcome::Problems);
         }
         let name = &record.name;
-        let revision = desired::change_links(&*self.lattice, &self.desired, changes)
+        let revision = desired::put_changed(&*self.lattice, &record, self.desired.revision)
             .await
             .with_context(|| format!("the links of `{name}` were not changed"))?;
         if wait.wait > 0 {

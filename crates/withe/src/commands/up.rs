@@ -136,6 +136,8 @@ async fn serve(
         labels: Default::default(),
         listen: None,
         advertise: Vec::new(),
+        url: None,
+        wasmcloud: false,
         host,
     };
     let node = Node::join(lattice.clone(), providers::registry()?, options).await?;

@@ -1,0 +1,181 @@
+//! Parts of wasmCloud v1: provider archives, and whatever has an id on the lattice.
+//!
+//! v1 does not say what a provider exports and imports. What the other ends of its links have says it: of their
+//! imports and exports the ones that the links name, which v1's manifests always do.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use withe_linker::input::{Application, Link, Part, ProviderWorld};
+use withe_provider::FunctionName;
+use withe_wit::{Extern, ExternItem, Function, World};
+
+use super::artifact::digest;
+
+/// Where a part of wasmCloud v1 comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum V1Source {
+    /// A provider's archive.
+    Archive(PathBuf),
+    /// Others run it, under this id.
+    Lattice(String),
+}
+
+/// A part of wasmCloud v1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct V1Part {
+    pub(crate) source: V1Source,
+    /// When the archive was written: one that was written since is another.
+    pub(crate) written: Option<std::time::SystemTime>,
+    /// What components may call of it, with their types.
+    pub(crate) functions: Vec<(FunctionName, Function)>,
+}
+
+/// Whether the file is a provider's archive, compressed or not.
+pub(super) fn is_archive(path: &Path) -> bool {
+    let head = || {
+        let mut head = Vec::new();
+        File::open(path)?.take(262).read_to_end(&mut head)?;
+        std::io::Result::Ok(head)
+    };
+    // A pipe would be waited for.
+    path.is_file()
+        && head().is_ok_and(|head| {
+            head.starts_with(&[0x1f, 0x8b]) || head.get(257..262) == Some(b"ustar")
+        })
+}
+
+/// Gives the parts of `sources` worlds, by what their links are to connect; returns what is known of each.
+pub(super) fn resolve(
+    application: &Application,
+    parts: &mut [Part],
+    sources: BTreeMap<String, V1Source>,
+) -> BTreeMap<String, Arc<V1Part>> {
+    let mut resolved = BTreeMap::new();
+    for (name, source) in sources {
+        let Some(place) = (application.components.iter()).position(|c| c.name.value == name) else {
+            continue;
+        };
+        let world = world(application, parts, &name);
+        let functions = world.exports.iter().flat_map(functions).collect();
+        let (identity, written) = match &source {
+            V1Source::Archive(path) => {
+                let written = std::fs::metadata(path)
+                    .and_then(|file| file.modified())
+                    .ok();
+                (format!("{} {written:?}", path.display()), written)
+            }
+            V1Source::Lattice(id) => (format!("lattice:{id}"), None),
+        };
+        parts[place] = Part::Provider(ProviderWorld {
+            name: name.clone(),
+            world: Arc::new(world),
+            digest: digest(identity.as_bytes()),
+            // It says in its log what it thinks of its configuration.
+            check_config: |_, _| Vec::new(),
+        });
+        let part = V1Part {
+            source,
+            written,
+            functions,
+        };
+        resolved.insert(name, Arc::new(part));
+    }
+    resolved
+}
+
+/// What the links to and from `name` name, as their other ends have it.
+fn world(application: &Application, parts: &[Part], name: &str) -> World {
+    let mut world = World::default();
+    for (component, part) in application.components.iter().zip(parts) {
+        let Part::Component { world: other, .. } = part else {
+            continue;
+        };
+        let links = component.links.iter();
+        for link in links.filter(|link| link.target.value == name) {
+            for import in other.imports.iter().filter(|import| names(link, import)) {
+                add(&mut world.exports, import);
+            }
+        }
+        let own = application
+            .components
+            .iter()
+            .filter(|c| c.name.value == name);
+        for link in own.flat_map(|c| &c.links) {
+            if link.target.value == component.name.value {
+                for export in other.exports.iter().filter(|export| names(link, export)) {
+                    add(&mut world.imports, export);
+                }
+            }
+        }
+    }
+    world
+}
+
+/// Whether a link names the interface that `item` is.
+fn names(link: &Link, item: &Extern) -> bool {
+    let Some(name) = item.interface_name() else {
+        return false;
+    };
+    let is = |field: &Option<withe_linker::input::Spanned<String>>, value: &str| {
+        field.as_ref().is_some_and(|field| field.value == value)
+    };
+    let interface = |written: &str| written.split('@').next() == Some(name.interface.as_str());
+    is(&link.namespace, &name.namespace)
+        && is(&link.package, &name.package)
+        && (link.interfaces.as_ref())
+            .is_some_and(|all| all.iter().any(|written| interface(&written.value)))
+}
+
+/// Adds an interface, or what it has beyond one of the same name.
+fn add(items: &mut Vec<Extern>, item: &Extern) {
+    let ExternItem::Interface(new) = &item.item else {
+        return;
+    };
+    // A label is a name that one importer gives it; the interface has its own.
+    let name = new
+        .name
+        .as_ref()
+        .map_or_else(|| item.name.clone(), ToString::to_string);
+    let known = items.iter_mut().find(|known| known.name == name);
+    let Some(known) = known else {
+        let mut item = item.clone();
+        item.name = name;
+        items.push(item);
+        return;
+    };
+    if let ExternItem::Interface(known) = &mut known.item {
+        for function in &new.functions {
+            if known.functions.iter().all(|f| f.name != function.name) {
+                known.functions.push(function.clone());
+            }
+        }
+        for resource in &new.resources {
+            if !known.resources.contains(resource) {
+                known.resources.push(resource.clone());
+            }
+        }
+        for (name, ty) in &new.types {
+            if known.types.iter().all(|(known, _)| known != name) {
+                known.types.push((name.clone(), ty.clone()));
+            }
+        }
+    }
+}
+
+fn functions(export: &Extern) -> Vec<(FunctionName, Function)> {
+    let Some(interface) = export.interface() else {
+        return Vec::new();
+    };
+    let named = interface.functions.iter().map(|function| {
+        let name = FunctionName {
+            interface: export.name.clone(),
+            function: function.name.clone(),
+        };
+        (name, function.clone())
+    });
+    named.collect()
+}
