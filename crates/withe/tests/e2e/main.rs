@@ -9,6 +9,8 @@ mod http;
 mod identity;
 mod lifecycle;
 mod mistakes;
+#[cfg(target_os = "linux")]
+mod providers;
 mod support;
 #[cfg(target_os = "linux")]
 mod workers;

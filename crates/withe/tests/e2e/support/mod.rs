@@ -3,6 +3,8 @@
 pub(crate) mod client;
 pub(crate) mod manifest;
 pub(crate) mod process;
+#[cfg(target_os = "linux")]
+pub(crate) mod rig;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -92,6 +94,9 @@ impl Folder {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         command.env("WITHE_CACHE_DIR", cache);
         command.env("TMPDIR", self.path(TEMPORARY));
+        // The socket by which other commands find a host, apart from what it keeps for itself.
+        command.env("XDG_RUNTIME_DIR", self.folder.path());
+        command.env_remove("WITHE_LATTICE");
         for variable in ["WITHE_LOG", "NO_COLOR", "CLICOLOR_FORCE", "WHO"] {
             command.env_remove(variable);
         }

@@ -1,0 +1,135 @@
+//! A provider that is a program of its own: `examples/greeter-provider`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{answers, kill_with_a_call_in_flight, only};
+use crate::support::Folder;
+use crate::support::client::get;
+use crate::support::rig::Rig;
+
+/// The provider's program, and the component that calls it.
+fn files() -> [PathBuf; 2] {
+    let program = Path::new(env!("CARGO_BIN_EXE_withe")).with_file_name("greeter");
+    assert!(
+        program.is_file(),
+        "{} is not built: run `cargo build --workspace --bins`",
+        program.display()
+    );
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/greeter-provider");
+    let component = example.join("app/build/front.wasm");
+    assert!(
+        component.is_file(),
+        "{} is not built: run `cargo xtask guests`",
+        component.display()
+    );
+    [program, component]
+}
+
+/// The example's application on a free port, with another program or another configuration of the link.
+fn greeter(program: &Path, link: &str) -> String {
+    let [_, component] = files();
+    let component = component.display();
+    let program = program.display();
+    let listen = "source: {config: [{name: listen, properties: {address: \"127.0.0.1:0\"}}]}";
+    format!(
+        "\
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{name: app}}
+spec:
+  components:
+    - name: http
+      type: capability
+      properties: {{image: \"withe:http-server\"}}
+      traits: [{{type: link, properties: {{target: front, {listen}}}}}]
+    - name: front
+      type: component
+      properties: {{image: \"{component}\"}}
+      traits: [{{type: link, properties: {{target: {{name: greeter, {link}}}, timeout: 100s}}}}]
+    - name: greeter
+      type: capability
+      properties: {{image: \"file://{program}\"}}
+"
+    )
+}
+
+/// A script in a folder, to be run.
+fn script(folder: &Folder, text: &str) -> PathBuf {
+    let name = "provider.sh";
+    folder.write(name, &format!("#!/bin/sh\n{text}\n"));
+    let path = folder.path(name);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    path
+}
+
+#[test]
+fn a_provider_of_ones_own_is_called_killed_and_called_again() {
+    let [program, _] = files();
+    let mut rig = Rig::start(&greeter(&program, ""), &[]);
+    let address = rig.up.address();
+    // What it logs is in the host's log, under its name.
+    let line = rig.up.says("greets for a component");
+    assert!(line.contains("provider=\"greeter\""), "{line}");
+    answers(&address, "/Ada", "Hello, Ada!\n");
+    answers(&address, "/Ada?lang=de", "Guten Tag, Ada!\n");
+    assert_eq!(get(&address, "/").unwrap().status, 400);
+    assert_eq!(get(&address, "/Ada?lang=tlh").unwrap().status, 404);
+
+    let greeters = || rig.processes.of_program("greeter");
+    let before = only(greeters());
+    let line = kill_with_a_call_in_flight(&rig, &address, "/Ada", || greeters().first().copied());
+    for text in [
+        "acme:greeter/greeter",
+        "provider `greeter` exited (signal: 9",
+    ] {
+        assert!(line.contains(text), "no {text:?} in {line}");
+    }
+    answers(&address, "/Ada", "Hello, Ada!\n");
+    assert_ne!(only(greeters()), before);
+
+    rig.up.interrupt();
+    assert_eq!(rig.up.exit_code(), Some(0));
+    rig.leaves_nothing();
+}
+
+#[test]
+fn what_it_says_of_its_configuration_keeps_the_application_from_running() {
+    let [program, _] = files();
+    let config = "config: [{name: style, properties: {punctuation: \"!!\"}}]";
+    let folder = Folder::with(&greeter(&program, config));
+    let ended = folder.run(&["up", "app.yaml"]);
+    ended.failed(&[
+        "provider `greeter`",
+        "`punctuation` is `!!`, expected `!`, `.` or `?`",
+    ]);
+}
+
+#[test]
+fn links_to_it_are_checked_by_the_wit_that_it_says() {
+    let folder = Folder::new();
+    let wit = "package acme:greeter@0.1.0;\\ninterface greeter { greet: func(name: string) -> string; }\\n\
+               world provider { export greeter; }\\n";
+    let json = format!(
+        "{{\"protocol\":1,\"name\":\"greeter\",\"version\":\"1\",\"summary\":\"\",\"wit\":[\"{wit}\"]}}"
+    );
+    let program = script(&folder, &format!("cat <<'EOF'\n{json}\nEOF"));
+    folder.write("app.yaml", &greeter(&program, ""));
+    folder
+        .run(&["check", "app.yaml"])
+        .failed(&["acme:greeter/greeter", "greet", "person"]);
+}
+
+#[test]
+fn a_program_that_is_no_provider_is_an_error_that_says_what_it_said() {
+    let folder = Folder::new();
+    let program = script(&folder, "echo what? >&2; exit 7");
+    folder.write("app.yaml", &greeter(&program, ""));
+    folder.run(&["check", "app.yaml"]).failed(&[
+        "W0066",
+        "provider.sh",
+        "exit status: 7",
+        "it said: what?",
+    ]);
+}
