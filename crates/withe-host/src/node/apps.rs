@@ -1,18 +1,18 @@
 //! One application on this host: what the deployment gives it is made to run, for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
-use withe_linker::input::{ComponentKind, Elsewhere, Placement};
+use withe_linker::input::{ComponentKind, Placement};
 use withe_linker::plan::{Plan, PlannedLink};
-use withe_planner::Wish;
 
 use super::desired::{self, Desired};
 use super::events::Event;
 use super::peers::Hosts;
+use super::placement::{Reach, Seen};
 use super::records::{Deployment, RunningApp, RunningLink, RunningPart};
 use super::{Shared, wasmcloud};
 use crate::host::Running;
@@ -260,43 +260,26 @@ impl Application {
     ) -> Placement {
         let shared = &self.shared;
         let own = &shared.id;
-        let mut placement = Placement {
-            surroundings: desired::surroundings(&*shared.lattice),
-            ..Placement::default()
-        };
         let Some(inputs) = &loaded.inputs else {
-            return placement;
+            return Placement::default();
         };
-        for part in &inputs.application.components {
-            let name = &part.name.value;
-            let shares = deployment.hosts.get(name);
-            if let Some(share) = shares.and_then(|shares| shares.get(own)) {
-                if let Some(instances) = share.instances {
-                    placement.instances.insert(name.clone(), instances);
-                }
-                continue;
+        let seen = Seen {
+            surroundings: desired::surroundings(&*shared.lattice),
+            hosts,
+            assignment: &deployment.hosts,
+            all_are_called: shared.wasmcloud.is_some(),
+        };
+        let elsewhere = seen.elsewhere(inputs, own);
+        let mut direct = BTreeSet::new();
+        for (part, hosts) in &elsewhere {
+            if shared.peers.are_direct(hosts).await {
+                direct.insert(part.clone());
             }
-            let ids: Vec<String> = shares.into_iter().flat_map(|s| s.keys().cloned()).collect();
-            let name_of = |id: &String| hosts.get(id).map_or(id.clone(), |host| host.name.clone());
-            let elsewhere = Elsewhere {
-                hosts: ids.iter().map(name_of).collect(),
-                direct: shared.peers.are_direct(&ids).await,
-                same_machine: shared.peers.are_on_this_machine(&ids),
-            };
-            placement.elsewhere.insert(name.clone(), elsewhere);
         }
-        let links = Wish::of(&inputs.application).link_names();
-        placement.served = withe_planner::served(&deployment.hosts, &links, own);
-        if shared.wasmcloud.is_some() {
-            let parts = inputs.application.components.iter();
-            let here = parts.filter(|part| {
-                part.kind == ComponentKind::Component
-                    && !placement.elsewhere.contains_key(&part.name.value)
-            });
-            let names: Vec<_> = here.map(|part| part.name.value.clone()).collect();
-            placement.served.extend(names);
-        }
-        placement
+        seen.placement(inputs, own, |part, hosts| Reach {
+            direct: direct.contains(part),
+            same_machine: shared.peers.are_on_this_machine(hosts),
+        })
     }
 
     fn failed(&self, desired: &Desired, why: String) {

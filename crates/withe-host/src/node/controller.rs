@@ -10,12 +10,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{interval, timeout};
 use withe_lattice::{Expect, LEASE, LatticeError};
-use withe_planner::{HostView, Wish, place, transition};
+use withe_planner::{Wish, place, transition};
 
 use super::Shared;
 use super::desired::Desired;
 use super::events::Event;
 use super::peers::Hosts;
+use super::placement::views;
 use super::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
 use super::table::Table;
 
@@ -172,20 +173,9 @@ fn deployment(desired: &Desired, current: Option<&Deployment>, hosts: &Hosts) ->
         }
     }
     let wish = application.as_ref().map(Wish::of).unwrap_or_default();
-    let views: Vec<HostView> = (hosts.values())
-        .filter(|host| !host.leaving)
-        .map(|host| HostView {
-            id: host.id.clone(),
-            labels: host.labels.clone(),
-            load: (host.apps.iter())
-                .filter(|(other, _)| *other != name)
-                .map(|(_, app)| app.parts.len())
-                .sum(),
-        })
-        .collect();
     let none = withe_planner::Assignment::new();
     let before = current.map_or(&none, |current| &current.hosts);
-    let placed = place(&wish, &views, before);
+    let placed = place(&wish, &views(hosts, name), before);
     let alive: BTreeSet<String> = hosts.keys().cloned().collect();
     let is_ready =
         |part: &str, host: &str| hosts.get(host).is_some_and(|host| host.runs(name, part));

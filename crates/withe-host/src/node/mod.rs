@@ -6,6 +6,7 @@
 //!
 //! * [`records`]: what is in the lattice; [`desired`]: putting and changing it; [`links`]: changes of links.
 //! * `table` and `peers`: what this host has heard, of applications and of other hosts.
+//! * [`placement`]: what follows from where parts run for each host.
 //! * `controller`: where parts run; one host at a time decides it.
 //! * `apps`: what this host runs of each application; `served`: what others may call of it.
 //! * `wasmcloud`: components here, reached from wasmCloud v1.
@@ -17,6 +18,7 @@ pub mod desired;
 pub mod events;
 pub mod links;
 mod peers;
+pub mod placement;
 pub mod records;
 pub mod requests;
 mod served;

@@ -1,30 +1,36 @@
 //! `withe plan`: how each link of an application is bound, and why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use withe_host::load::Loaded;
+use withe_host::node::placement::{Preview, preview};
 use withe_linker::input::{ComponentKind, Scope, Surroundings};
 use withe_linker::plan::{Binding, Plan, PlannedInterface, PlannedLink};
 
+use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
 use super::load_application;
 use crate::Outcome;
 use crate::render::table::table;
 use crate::render::units::{count, duration};
 use crate::render::{diagnostics, json};
+use crate::running::block_on;
 use crate::terminal::Terminal;
 
 const EXAMPLES: &str = "\
 Examples:
   withe plan shop.yaml
   withe plan shop.yaml --json > plan.json     the same input gives the same bytes
+  withe plan shop.yaml --lattice nats://10.0.0.1:4222     on the hosts that are there now
   withe plan shop.yaml --json | jq '.links[] | {source, target, binding}'";
 
 /// Show how each link of an application will be bound, and why.
 ///
 /// One line for each interface of each link: who imports it, who exports it, the binding, how long an
-/// instance of the target lives, and the deadline of a call. Nothing is compiled or started.
+/// instance of the target lives, and the deadline of a call. With `--lattice` it says so for each of the hosts
+/// there that would run a part of it. Nothing is compiled or started.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -33,9 +39,12 @@ pub(crate) struct Args {
     manifest: PathBuf,
     #[command(flatten)]
     defaults: LinkArgs,
-    /// Print the plan as JSON: all that a host is given to carry out.
+    /// Print the plan as JSON: all that a host is given to carry out. With `--lattice`, the plans by the names
+    /// of their hosts.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    lattice: LatticeArgs,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -58,6 +67,9 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let Some(plan) = &loaded.plan else {
         return Ok(Outcome::Problems);
     };
+    if args.lattice.lattice.is_some() {
+        return on_lattice(args, &loaded, terminal);
+    }
     let text = if args.json {
         json::text(plan)?
     } else {
@@ -65,6 +77,75 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     };
     terminal.print(&text)?;
     Ok(Outcome::Done)
+}
+
+/// The plans of the hosts of a lattice that would run it.
+fn on_lattice(args: &Args, loaded: &Loaded, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let Preview { unplaced, hosts } = block_on(async {
+        let lattice = args.lattice.connect().await?;
+        Ok(preview(&*lattice, loaded).await?)
+    })?;
+    let mut plans = BTreeMap::new();
+    let mut is_whole = true;
+    for (host, plan) in hosts {
+        match plan {
+            Ok(plan) => _ = plans.insert(host, plan),
+            Err(problems) => {
+                is_whole = false;
+                let consequence = format!("host `{host}` could not link its part");
+                let source = &loaded.source;
+                terminal.say(&diagnostics::report(
+                    terminal,
+                    source,
+                    &problems,
+                    Some(&consequence),
+                ));
+            }
+        }
+    }
+    for why in &unplaced {
+        is_whole = false;
+        terminal.say(&format!("error: no host can run {why}\n"));
+    }
+    if plans.is_empty() && is_whole {
+        terminal.say("error: the lattice has no hosts; start one with `withe host`\n");
+        is_whole = false;
+    }
+    let text = if args.json {
+        json::text(&plans)?
+    } else {
+        let sections = plans.iter().map(|(host, plan)| {
+            let here = plan.components.iter().filter(|c| !c.elsewhere);
+            let names: Vec<_> = here.map(|c| c.name.as_str()).collect();
+            format!("on `{host}`: {}\n{}", names.join(", "), links_table(plan))
+        });
+        sections.collect::<Vec<_>>().join("\n")
+    };
+    terminal.print(&text)?;
+    Ok(if is_whole {
+        Outcome::Done
+    } else {
+        Outcome::Problems
+    })
+}
+
+/// The links of a plan that start on its host, in a table.
+fn links_table(plan: &Plan) -> String {
+    let header = [
+        "SOURCE",
+        "INTERFACE",
+        "TARGET",
+        "BINDING",
+        "SCOPE",
+        "DEADLINE",
+        "WHY",
+    ];
+    let links = plan.links.iter().filter(|link| !link.incoming);
+    let rows: Vec<_> = links.flat_map(|link| rows(plan, link)).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!("\n{}", table(header, &rows))
 }
 
 /// The plan for people.
@@ -80,24 +161,7 @@ pub(crate) fn render(plan: &Plan) -> String {
         count(plan.components.len(), "component", "components"),
         count(plan.links.len(), "link", "links"),
     );
-    if !plan.links.is_empty() {
-        let header = [
-            "SOURCE",
-            "INTERFACE",
-            "TARGET",
-            "BINDING",
-            "SCOPE",
-            "DEADLINE",
-            "WHY",
-        ];
-        let rows: Vec<_> = plan
-            .links
-            .iter()
-            .flat_map(|link| rows(plan, link))
-            .collect();
-        text += "\n";
-        text += &table(header, &rows);
-    }
+    text += &links_table(plan);
     let components: Vec<_> = plan
         .components
         .iter()

@@ -1,0 +1,179 @@
+//! Where the parts of an application run, as one of its hosts sees it; and the plans that follow, without any
+//! host carrying them out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use withe_lattice::{Lattice, LatticeError};
+use withe_linker::Diagnostics;
+use withe_linker::input::{ComponentKind, Elsewhere, Inputs, Placement, Surroundings};
+use withe_linker::plan::Plan;
+use withe_planner::{Assignment, HostView, Wish, place};
+
+use super::desired;
+use super::peers::Hosts;
+use super::records::HostRecord;
+use crate::load::Loaded;
+
+/// How the hosts of a part are reached.
+pub(super) struct Reach {
+    pub(super) direct: bool,
+    pub(super) same_machine: bool,
+}
+
+/// What there is for parts to run on.
+pub(super) struct Seen<'a> {
+    pub(super) surroundings: Surroundings,
+    pub(super) hosts: &'a Hosts,
+    pub(super) assignment: &'a Assignment,
+    /// Whether every component may be called by others than its links say.
+    pub(super) all_are_called: bool,
+}
+
+impl Seen<'_> {
+    /// The hosts of each part that does not run on the host `own`.
+    pub(super) fn elsewhere(&self, inputs: &Inputs, own: &str) -> BTreeMap<String, Vec<String>> {
+        let parts = inputs.application.components.iter();
+        parts
+            .filter_map(|part| {
+                let name = &part.name.value;
+                let shares = self.assignment.get(name);
+                if shares.is_some_and(|shares| shares.contains_key(own)) {
+                    return None;
+                }
+                let ids = shares.into_iter().flat_map(|shares| shares.keys().cloned());
+                Some((name.clone(), ids.collect()))
+            })
+            .collect()
+    }
+
+    /// What the linker is told for the host `own`. `reach` says how the hosts of a part are reached.
+    pub(super) fn placement(
+        &self,
+        inputs: &Inputs,
+        own: &str,
+        reach: impl Fn(&str, &[String]) -> Reach,
+    ) -> Placement {
+        let mut placement = Placement {
+            surroundings: self.surroundings,
+            ..Placement::default()
+        };
+        for (part, shares) in self.assignment {
+            if let Some(instances) = shares.get(own).and_then(|share| share.instances) {
+                placement.instances.insert(part.clone(), instances);
+            }
+        }
+        for (part, ids) in self.elsewhere(inputs, own) {
+            let name = |id: &String| self.hosts.get(id).map_or(id.clone(), |h| h.name.clone());
+            let Reach {
+                direct,
+                same_machine,
+            } = reach(&part, &ids);
+            let elsewhere = Elsewhere {
+                hosts: ids.iter().map(name).collect(),
+                direct,
+                same_machine,
+            };
+            placement.elsewhere.insert(part, elsewhere);
+        }
+        let links = Wish::of(&inputs.application).link_names();
+        placement.served = withe_planner::served(self.assignment, &links, own);
+        if self.all_are_called {
+            let parts = inputs.application.components.iter();
+            let components = parts.filter(|part| part.kind == ComponentKind::Component);
+            let names = components.map(|part| part.name.value.clone());
+            let here: Vec<_> = names
+                .filter(|name| !placement.elsewhere.contains_key(name))
+                .collect();
+            placement.served.extend(here);
+        }
+        placement
+    }
+}
+
+/// How an application would be linked on the hosts of a lattice.
+#[derive(Debug)]
+pub struct Preview {
+    /// What no host may run, and why.
+    pub unplaced: Vec<String>,
+    /// The plan of each host that would run a part of it, or what is wrong with it, by the host's name.
+    pub hosts: Vec<(String, Result<Plan, Diagnostics>)>,
+}
+
+/// How an application would be linked on a lattice as it is now. Hosts that announce an address count as reached
+/// directly. Nothing is changed.
+///
+/// # Errors
+///
+/// Those of the lattice.
+pub async fn preview(lattice: &dyn Lattice, loaded: &Loaded) -> Result<Preview, LatticeError> {
+    let records = desired::hosts(lattice).await?;
+    let hosts: Hosts = (records.into_iter())
+        .map(|host| (host.id.clone(), Arc::new(host)))
+        .collect();
+    let Some(inputs) = &loaded.inputs else {
+        return Ok(Preview {
+            unplaced: Vec::new(),
+            hosts: Vec::new(),
+        });
+    };
+    let name = &inputs.application.name.value;
+    let current = desired::deployment(lattice, name).await?;
+    let current = current
+        .map(|deployment| deployment.hosts)
+        .unwrap_or_default();
+    let placed = place(
+        &Wish::of(&inputs.application),
+        &views(&hosts, name),
+        &current,
+    );
+    let seen = Seen {
+        surroundings: desired::surroundings(lattice),
+        hosts: &hosts,
+        assignment: &placed.assignment,
+        all_are_called: false,
+    };
+    let runs = |id: &String| {
+        placed
+            .assignment
+            .values()
+            .any(|shares| shares.contains_key(id))
+    };
+    let plan = |host: &HostRecord| {
+        let reach = |_: &str, ids: &[String]| {
+            let mut others = ids.iter().filter_map(|id| hosts.get(id));
+            Reach {
+                direct: others.clone().all(|other| other.tcp.is_some()),
+                same_machine: others.all(|other| other.machine == host.machine),
+            }
+        };
+        loaded.plan_for(seen.placement(inputs, &host.id, reach))
+    };
+    let planned = hosts.iter().filter(|(id, _)| runs(id));
+    let mut planned: Vec<_> = planned
+        .map(|(_, host)| (host.name.clone(), plan(host)))
+        .collect();
+    planned.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(Preview {
+        unplaced: (placed.unplaced.iter())
+            .map(|unplaced| format!("`{}`: {}", unplaced.part, unplaced.why))
+            .collect(),
+        hosts: planned,
+    })
+}
+
+/// The hosts that parts of the application `name` may be placed on.
+pub(super) fn views(hosts: &Hosts, name: &str) -> Vec<HostView> {
+    let view = |host: &Arc<HostRecord>| HostView {
+        id: host.id.clone(),
+        labels: host.labels.clone(),
+        load: (host.apps.iter())
+            .filter(|(other, _)| *other != name)
+            .map(|(_, app)| app.parts.len())
+            .sum(),
+    };
+    (hosts.values())
+        .filter(|host| !host.leaving)
+        .map(view)
+        .collect()
+}
