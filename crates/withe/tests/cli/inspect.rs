@@ -174,7 +174,7 @@ fn what_is_not_a_component() {
     ----- stderr -----
     error[W0059]: `program` is an executable of this machine, not a component
      |
-     = help: providers that run as a process of their own are not built yet: use a first-party provider (`image: withe:NAME`), or a component
+     = help: a provider's program is for `type: capability`
     exit code: 1
     ----- stderr -----
     error[W0058]: `damaged.wasm` cannot be read as a component: unexpected end-of-file (at offset 0xa)
