@@ -201,12 +201,6 @@ impl Publisher {
         self.client.publish(subject, payload).await.map_err(unsent)
     }
 
-    /// Waits until what was sent before has been written to the connection.
-    pub(crate) async fn flush(&self) -> Result<(), CallError> {
-        let flushed = self.client.flush().await;
-        flushed.map_err(|e| CallError::Unreachable(format!("cannot send to NATS: {e}")))
-    }
-
     /// Sends `bytes` in as many messages as it takes, and ends the subject.
     async fn send(&self, subject: &Subject, mut bytes: Bytes) -> Result<(), CallError> {
         while !bytes.is_empty() {
