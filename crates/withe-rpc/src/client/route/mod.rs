@@ -109,6 +109,11 @@ impl Route {
         Entry::new(id, near, client.link(self.request.clone()))
     }
 
+    /// How many replicas there are, whether calls get through to them or not.
+    pub fn replicas(&self) -> usize {
+        self.replicas.borrow().entries.len()
+    }
+
     /// A session for one instance of the caller. Nothing is sent before its first call.
     pub fn session(self: &Arc<Self>) -> RouteSession {
         RouteSession::new(self.clone())
