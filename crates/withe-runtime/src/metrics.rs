@@ -1,7 +1,8 @@
 //! What is counted of calls, requests and instances.
 //!
 //! When a graph is built it takes one place to count in for each of its links and units, and from then on a
-//! call only adds to the atomics there: it locks, looks up and allocates nothing. A place belongs to those
+//! call only adds to the atomics there: it locks, looks up and allocates nothing. Even so, looking at the clock
+//! is much beside a call that takes half a microsecond, so of many such calls only some are timed. A place belongs to those
 //! who count in it. Two graphs that have the same link, one of which takes over from the other, have the same
 //! place, so that counters never go back; with the last such graph the place goes, and its series with
 //! it.
@@ -12,13 +13,13 @@
 mod snapshot;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use withe_linker::plan::Binding;
 use withe_provider::{HttpError, HttpErrorKind};
-use withe_rpc::CallError;
+use withe_rpc::{CallError, Route};
 
 use snapshot::Family;
 pub use snapshot::{Snapshot, SnapshotError};
@@ -33,6 +34,8 @@ struct Places {
     links: BTreeMap<Vec<String>, Weak<LinkPlace>>,
     fused: BTreeMap<Vec<String>, Weak<Listed>>,
     units: BTreeMap<Vec<String>, Weak<UnitPlace>>,
+    /// Those of links that lead to other processes.
+    routes: BTreeMap<Vec<String>, Weak<Route>>,
 }
 
 /// Which link, and which of the interfaces that it carries.
@@ -80,6 +83,16 @@ impl Metrics {
         place(&mut self.lock().links, labels.values())
     }
 
+    /// Counts the replicas of a link that leads to another process, for as long as the route is kept.
+    pub(crate) fn route(&self, labels: &LinkLabels<'_>, route: &Arc<Route>) {
+        let mut labels = labels.values();
+        // It is the same for all interfaces, and for others if it is bound anew.
+        labels.truncate(4);
+        let routes = &mut self.lock().routes;
+        routes.retain(|_, route| route.strong_count() > 0);
+        routes.insert(labels, Arc::downgrade(route));
+    }
+
     /// Lists a fused link for as long as what this returns is kept.
     pub(crate) fn fused(&self, labels: &LinkLabels<'_>) -> Arc<Listed> {
         place(&mut self.lock().fused, labels.values())
@@ -103,6 +116,10 @@ impl Metrics {
         }
         for (labels, unit) in live(&places.units) {
             unit.read(labels, &mut snapshot);
+        }
+        for (labels, route) in live(&places.routes) {
+            let replicas = route.replicas() as u64;
+            snapshot.add(Family::LinkReplicas, labels, &[], vec![replicas]);
         }
         snapshot
     }
@@ -139,6 +156,9 @@ pub(crate) struct Listed;
 /// What is counted of a link.
 #[derive(Default)]
 pub(crate) struct LinkPlace {
+    calls: AtomicU64,
+    /// Whether the call that was timed last took long.
+    is_long: AtomicBool,
     durations: Durations,
     errors: [AtomicU64; ERROR_KINDS.len()],
     sent: AtomicU64,
@@ -215,15 +235,38 @@ impl LinkPlace {
         CountedCall {
             place: self,
             began,
+            weight: self.weight(self.calls.fetch_add(1, Ordering::Relaxed)),
             sent,
             received: 0,
             error: Some(ErrorKind::Cancelled),
         }
     }
 
+    /// For how many calls the one stands that came after `before` others, among the durations; 0 if it is
+    /// not timed.
+    fn weight(&self, before: u64) -> u64 {
+        if before < ALL_TIMED || self.is_long.load(Ordering::Relaxed) {
+            1
+        } else if before.is_multiple_of(ONE_TIMED_OF) {
+            ONE_TIMED_OF
+        } else {
+            0
+        }
+    }
+
+    /// A call took so long that stands for so many.
+    fn took(&self, took: Duration, weight: u64) {
+        self.durations.add(took, weight);
+        let is_long = took > LONG;
+        // Mostly it is what it was, and whoever else counts here has it at hand.
+        if self.is_long.load(Ordering::Relaxed) != is_long {
+            self.is_long.store(is_long, Ordering::Relaxed);
+        }
+    }
+
     fn read(&self, labels: &[String], snapshot: &mut Snapshot) {
         let durations = self.durations.read();
-        let calls = Durations::count(&durations);
+        let calls = self.calls.load(Ordering::Relaxed);
         snapshot.add(Family::LinkInfo, labels, &[], vec![1]);
         snapshot.add(Family::LinkCalls, labels, &[], vec![calls]);
         snapshot.add(Family::LinkDuration, labels, &[], durations);
@@ -242,11 +285,22 @@ impl LinkPlace {
     }
 }
 
-/// A call under way. It is counted when this is dropped: as one that its caller gave up, unless it ended
+/// So many calls over a link are all timed.
+const ALL_TIMED: u64 = 1024;
+
+/// Of those behind them one in so many is, as long as they take no longer than [`LONG`].
+const ONE_TIMED_OF: u64 = 16;
+
+/// Beside a call that takes longer than this, timing it is nothing.
+const LONG: Duration = Duration::from_micros(10);
+
+/// A call under way. How it ended is counted when this is dropped: that its caller gave it up, unless it ended
 /// before.
 pub(crate) struct CountedCall<'a> {
     place: &'a LinkPlace,
     began: Instant,
+    /// See [`LinkPlace::weight`].
+    weight: u64,
     sent: usize,
     received: usize,
     error: Option<ErrorKind>,
@@ -263,7 +317,9 @@ impl CountedCall<'_> {
 impl Drop for CountedCall<'_> {
     fn drop(&mut self) {
         let place = self.place;
-        place.durations.add(self.began.elapsed());
+        if self.weight > 0 {
+            place.took(self.began.elapsed(), self.weight);
+        }
         place.sent.fetch_add(self.sent as u64, Ordering::Relaxed);
         match self.error {
             Some(kind) => place.errors[kind as usize].fetch_add(1, Ordering::Relaxed),
@@ -350,7 +406,7 @@ impl Drop for CountedRequest<'_> {
         if let Some(count) = self.place.requests.get(self.class) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.place.durations.add(self.began.elapsed());
+        self.place.durations.add(self.began.elapsed(), 1);
     }
 }
 
@@ -387,12 +443,14 @@ struct Durations {
 }
 
 impl Durations {
-    fn add(&self, took: Duration) {
+    /// Adds one that stands for `weight` of them.
+    fn add(&self, took: Duration, weight: u64) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         // Those that are called most take least.
         let bucket = BOUNDS.iter().position(|bound| nanos <= *bound);
-        self.buckets[bucket.unwrap_or(BOUNDS.len())].fetch_add(1, Ordering::Relaxed);
-        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.buckets[bucket.unwrap_or(BOUNDS.len())].fetch_add(weight, Ordering::Relaxed);
+        let all = nanos.saturating_mul(weight);
+        self.nanos.fetch_add(all, Ordering::Relaxed);
     }
 
     /// The buckets, and then the sum.
@@ -403,5 +461,205 @@ impl Durations {
 
     fn count(read: &[u64]) -> u64 {
         read[..=BOUNDS.len()].iter().sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels<'a>(target: &'a str, binding: Binding) -> LinkLabels<'a> {
+        LinkLabels {
+            application: "shop",
+            source: "cart",
+            target,
+            name: "default",
+            interface: "shop:api/prices",
+            binding,
+        }
+    }
+
+    /// The value of the one line that begins with `name` and has `label`.
+    fn value(text: &str, name: &str, label: &str) -> Option<f64> {
+        let mut lines = text
+            .lines()
+            .filter(|line| line.starts_with(name) && line.contains(label));
+        let value = lines.next()?.rsplit(' ').next()?.parse().ok();
+        assert_eq!(lines.next(), None, "several of {name} {label}");
+        value
+    }
+
+    fn text(metrics: &Metrics) -> String {
+        metrics.snapshot().to_text().unwrap()
+    }
+
+    #[test]
+    fn calls_are_counted_with_their_bytes_and_how_they_failed() {
+        let metrics = Metrics::default();
+        let link = metrics.link(&labels("prices", Binding::Local));
+        let now = Instant::now();
+        link.call(now, 10).ended(None, 100);
+        let trap = CallError::Trap("unreachable".into());
+        link.call(now, 10).ended(Some(ErrorKind::from(&trap)), 0);
+        // Its caller went away.
+        drop(link.call(now, 10));
+
+        let text = text(&metrics);
+        for (name, label, expected) in [
+            ("withe_link_calls_total", "prices", 3.0),
+            ("withe_link_errors_total", "kind=\"trap\"", 1.0),
+            ("withe_link_errors_total", "kind=\"cancelled\"", 1.0),
+            ("withe_link_sent_bytes_total", "prices", 30.0),
+            ("withe_link_received_bytes_total", "prices", 100.0),
+            ("withe_link_call_duration_seconds_count", "prices", 3.0),
+            ("withe_link_call_duration_seconds_bucket", "+Inf", 3.0),
+            ("withe_link_info", "binding=\"local\"", 1.0),
+        ] {
+            assert_eq!(
+                value(&text, name, label),
+                Some(expected),
+                "{name} {label}: {text}"
+            );
+        }
+        assert!(!text.contains("kind=\"deadline\""), "{text}");
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_own_name() {
+        let text = String::new;
+        let errors = [
+            CallError::Trap(text()),
+            CallError::Deadline,
+            CallError::Unreachable(text()),
+            CallError::Unlinked(text()),
+            CallError::TypeMismatch(text()),
+            CallError::Exhausted(text()),
+            CallError::Refused(text()),
+        ];
+        let mut names: Vec<_> = errors.iter().map(|e| ErrorKind::from(e).name()).collect();
+        names.push(ErrorKind::Cancelled.name());
+        assert_eq!(names, ERROR_KINDS);
+    }
+
+    #[test]
+    fn durations_fall_into_the_bucket_of_their_bound() {
+        let durations = Durations::default();
+        for nanos in [0, 500, 501, BOUNDS[18], BOUNDS[18] + 1] {
+            durations.add(Duration::from_nanos(nanos), 1);
+        }
+        let read = durations.read();
+        assert_eq!((read[0], read[1], read[18], read[19]), (2, 1, 1, 1));
+        assert_eq!(read[20], 500 + 501 + 2 * BOUNDS[18] + 1);
+        assert!(BOUNDS.is_sorted());
+    }
+
+    #[test]
+    fn of_many_short_calls_one_is_timed_for_all() {
+        let place = LinkPlace::default();
+        let short = Duration::from_nanos(400);
+        let timed = |calls: std::ops::Range<u64>| {
+            let weights: Vec<_> = calls.map(|before| place.weight(before)).collect();
+            let timed = weights.iter().filter(|weight| **weight > 0).count();
+            (timed, weights.iter().sum::<u64>())
+        };
+        assert_eq!(timed(0..ALL_TIMED), (1024, 1024));
+        assert_eq!(timed(ALL_TIMED..ALL_TIMED + 160), (10, 160));
+        place.took(short, 16);
+        assert_eq!(Durations::count(&place.durations.read()), 16);
+        assert_eq!(place.durations.read()[BOUNDS.len() + 1], 16 * 400);
+
+        place.took(LONG * 2, 16);
+        assert_eq!(timed(ALL_TIMED..ALL_TIMED + 160), (160, 160));
+        place.took(short, 1);
+        assert_eq!(timed(ALL_TIMED..ALL_TIMED + 160), (10, 160));
+    }
+
+    #[test]
+    fn what_counts_the_same_counts_in_one_place_and_takes_it_along_when_it_goes() {
+        let metrics = Metrics::default();
+        let before = metrics.link(&labels("prices", Binding::Local));
+        before.call(Instant::now(), 0).ended(None, 0);
+        let after = metrics.link(&labels("prices", Binding::Local));
+        let other = metrics.link(&labels("stock", Binding::Unix));
+        drop(before);
+        after.call(Instant::now(), 0).ended(None, 0);
+        let both = text(&metrics);
+        assert_eq!(value(&both, "withe_link_calls_total", "prices"), Some(2.0));
+        assert_eq!(value(&both, "withe_link_calls_total", "stock"), Some(0.0));
+        drop(after);
+        let one = text(&metrics);
+        assert!(!one.contains("prices"), "{one}");
+        drop(other);
+        assert_eq!(text(&metrics), "");
+        // Labels are forgotten, too, when the next place is made.
+        let _next = metrics.link(&labels("next", Binding::Host));
+        assert_eq!(metrics.lock().links.len(), 1);
+    }
+
+    #[test]
+    fn fused_links_are_listed_and_have_no_counts() {
+        let metrics = Metrics::default();
+        let _listed = metrics.fused(&labels("prices", Binding::Fused));
+        let text = text(&metrics);
+        assert_eq!(
+            value(&text, "withe_link_info", "binding=\"fused\""),
+            Some(1.0)
+        );
+        assert!(!text.contains("withe_link_calls_total{"), "{text}");
+    }
+
+    #[test]
+    fn units_have_instances_and_requests_by_the_class_of_their_status() {
+        let metrics = Metrics::default();
+        let unit = metrics.unit("shop", "cart");
+        let (one, _two) = (unit.instance(), unit.instance());
+        drop(one);
+        let status = |code| http::StatusCode::from_u16(code).unwrap();
+        for code in [200, 204, 503, 999] {
+            unit.request(Instant::now()).answered(status(code));
+        }
+        drop(unit.request(Instant::now()));
+        let text = text(&metrics);
+        for (name, label, expected) in [
+            ("withe_instances", "cart", 1.0),
+            ("withe_units", "shop", 1.0),
+            ("withe_http_requests_total", "status=\"2xx\"", 2.0),
+            ("withe_http_requests_total", "status=\"5xx\"", 1.0),
+            ("withe_http_requests_total", "status=\"failed\"", 1.0),
+            ("withe_http_request_duration_seconds_count", "cart", 5.0),
+        ] {
+            assert_eq!(
+                value(&text, name, label),
+                Some(expected),
+                "{name} {label}: {text}"
+            );
+        }
+    }
+
+    #[test]
+    fn counts_of_several_processes_add_up() {
+        let (host, worker) = (Metrics::default(), Metrics::default());
+        let links = [&host, &worker].map(|m| m.link(&labels("prices", Binding::Unix)));
+        links[0].call(Instant::now(), 1).ended(None, 2);
+        links[1].call(Instant::now(), 3).ended(None, 4);
+        let of_worker = worker.snapshot();
+        let carried = Snapshot::from_payload(&of_worker.to_payload()).unwrap();
+        assert_eq!(carried, of_worker);
+        let mut all = host.snapshot();
+        all.merge(carried);
+        let text = all.to_text().unwrap();
+        for (name, expected) in [
+            ("withe_link_calls_total", 2.0),
+            ("withe_link_sent_bytes_total", 4.0),
+            ("withe_link_received_bytes_total", 6.0),
+            ("withe_link_call_duration_seconds_count", 2.0),
+            ("withe_link_info", 1.0),
+        ] {
+            assert_eq!(
+                value(&text, name, "prices"),
+                Some(expected),
+                "{name}: {text}"
+            );
+        }
     }
 }

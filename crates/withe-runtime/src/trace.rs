@@ -292,3 +292,151 @@ fn from_otel(context: &SpanContext) -> TraceContext {
         flags: context.trace_flags().to_u8(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
+
+    use super::*;
+
+    /// Keeps the spans that have ended.
+    #[derive(Clone, Debug, Default)]
+    struct Kept(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanExporter for Kept {
+        async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+            self.0.lock().unwrap().extend(batch);
+            Ok(())
+        }
+    }
+
+    impl Kept {
+        fn tracer(&self, ratio: f64) -> Tracer {
+            let root = Sampler::TraceIdRatioBased(ratio);
+            let provider = SdkTracerProvider::builder()
+                .with_simple_exporter(self.clone())
+                .with_sampler(Sampler::ParentBased(Box::new(root)))
+                .build();
+            Tracer::new(BoxedTracer::new(Box::new(provider.tracer("test"))))
+        }
+
+        fn take(&self) -> Vec<SpanData> {
+            std::mem::take(&mut *self.0.lock().unwrap())
+        }
+    }
+
+    fn parent(flags: u8) -> TraceContext {
+        TraceContext {
+            trace_id: [1; 16],
+            span_id: [2; 8],
+            flags,
+        }
+    }
+
+    fn hop() -> Hop {
+        let labels = LinkLabels {
+            application: "shop",
+            source: "cart",
+            target: "prices",
+            name: "default",
+            interface: "shop:api/prices",
+            binding: Binding::Unix,
+        };
+        Hop::link(&labels, "get")
+    }
+
+    /// For spans that must not be made.
+    fn never() -> SpanBuilder {
+        panic!("a span that nobody records")
+    }
+
+    #[test]
+    fn without_an_exporter_a_context_passes_as_it_came() {
+        let tracer = Tracer::default();
+        for context in [None, Some(parent(0)), Some(parent(1))] {
+            assert_eq!(tracer.hop(context, never).context(), context);
+            assert_eq!(tracer.enter(context, never).context(), context);
+        }
+    }
+
+    #[test]
+    fn what_is_not_sampled_stays_so() {
+        let kept = Kept::default();
+        let tracer = kept.tracer(1.0);
+        let context = Some(parent(0));
+        assert_eq!(tracer.enter(context, never).context(), context);
+        assert_eq!(tracer.hop(context, never).context(), context);
+        // A call that is part of no trace does not begin one; only what enters does.
+        assert_eq!(tracer.hop(None, never).context(), None);
+        assert!(kept.take().is_empty());
+
+        // What is told on says that it is not recorded, so that nobody decides again.
+        let span = kept.tracer(0.0).enter(None, || hop().span());
+        assert!(!span.is_recorded());
+        assert!(!span.context().unwrap().is_sampled());
+    }
+
+    #[test]
+    fn hops_of_a_trace_are_children_of_each_other() {
+        let kept = Kept::default();
+        let tracer = kept.tracer(0.0);
+        let outer = tracer.enter(Some(parent(1)), || {
+            Hop::served("shop", "cart", None, "total").span()
+        });
+        let mut inner = tracer.hop(outer.context(), || hop().span());
+        inner.note(Some(&CallError::Deadline));
+        drop(inner);
+        drop(outer);
+
+        let spans = kept.take();
+        let [inner, outer] = spans.as_slice() else {
+            panic!("{spans:#?}")
+        };
+        assert_eq!(outer.name, "cart total");
+        assert_eq!(outer.span_kind, SpanKind::Server);
+        assert_eq!(outer.span_context.trace_id().to_bytes(), [1; 16]);
+        assert_eq!(outer.parent_span_id.to_bytes(), [2; 8]);
+        assert!(outer.parent_span_is_remote);
+        assert_eq!(outer.status, Status::Unset);
+
+        assert_eq!(inner.name, "cart → prices shop:api/prices.get");
+        assert_eq!(inner.span_kind, SpanKind::Client);
+        assert_eq!(inner.span_context.trace_id(), outer.span_context.trace_id());
+        assert_eq!(inner.parent_span_id, outer.span_context.span_id());
+        assert!(!inner.parent_span_is_remote);
+        assert_eq!(inner.status, Status::error("the deadline passed"));
+        for (key, value) in [
+            ("withe.binding", "unix"),
+            ("rpc.method", "get"),
+            ("error.type", "deadline"),
+        ] {
+            let attribute = KeyValue::new(key, value);
+            assert!(inner.attributes.contains(&attribute), "{key} in {inner:#?}");
+        }
+    }
+
+    #[test]
+    fn a_request_says_which_trace_it_is_part_of() {
+        let mut request = http::Request::new(());
+        put_request(&mut request, None);
+        assert_eq!(of_request(&request), None);
+        assert!(request.headers().is_empty());
+
+        put_request(&mut request, Some(parent(1)));
+        let header = request.headers()[TRACEPARENT].to_str().unwrap();
+        assert_eq!(
+            header,
+            "00-01010101010101010101010101010101-0202020202020202-01"
+        );
+        request.extensions_mut().clear();
+        assert_eq!(of_request(&request), Some(parent(1)));
+
+        // Whoever carried it knows better.
+        request.extensions_mut().insert(parent(0));
+        assert_eq!(of_request(&request), Some(parent(0)));
+    }
+}

@@ -251,6 +251,9 @@ impl Definer<'_> {
             .map(|link| {
                 let via = self.via(spec, link, function)?;
                 let labels = self.labels(spec, link, unversioned);
+                if let LinkTarget::Remote { route, .. } = &link.target {
+                    self.observer.metrics.route(&labels, route);
+                }
                 Ok(Route {
                     link: link.clone(),
                     via,

@@ -19,6 +19,7 @@ pub(super) enum Family {
     LinkDuration,
     LinkSent,
     LinkReceived,
+    LinkReplicas,
     HttpRequests,
     HttpDuration,
     Instances,
@@ -51,13 +52,14 @@ const LINK: &[&str] = &[
 ];
 
 impl Family {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::LinkInfo,
         Self::LinkCalls,
         Self::LinkErrors,
         Self::LinkDuration,
         Self::LinkSent,
         Self::LinkReceived,
+        Self::LinkReplicas,
         Self::HttpRequests,
         Self::HttpDuration,
         Self::Instances,
@@ -76,7 +78,7 @@ impl Family {
                 "withe_link_calls_total",
                 Kind::Counter,
                 LINK,
-                "Calls over a link that ended, well or not.",
+                "Calls over a link that began.",
             ),
             Self::LinkErrors => (
                 "withe_link_errors_total",
@@ -109,6 +111,12 @@ impl Family {
                 Kind::Counter,
                 LINK,
                 "Bytes of encoded results, without those of streams.",
+            ),
+            Self::LinkReplicas => (
+                "withe_link_replicas",
+                Kind::Gauge,
+                &["application", "source", "target", "link"],
+                "Processes that a link leads to, where it leads to others.",
             ),
             Self::HttpRequests => (
                 "withe_http_requests_total",
@@ -296,4 +304,62 @@ fn histogram(counts: &[u64]) -> Histogram {
     histogram.set_sample_count(so_far + above);
     histogram.set_sample_sum(nanos as f64 / NANOS);
     histogram
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_has_a_number_a_name_of_its_own_and_a_meaning() {
+        let mut names = Vec::new();
+        for (number, family) in Family::ALL.into_iter().enumerate() {
+            assert_eq!(family as usize, number);
+            let (name, kind, labels, help) = family.description();
+            assert!(name.starts_with("withe_") && !help.is_empty(), "{name}");
+            assert_eq!(name.ends_with("_total"), kind == Kind::Counter, "{name}");
+            assert!(!labels.is_empty(), "{name}");
+            names.push(name);
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Family::ALL.len());
+    }
+
+    #[test]
+    fn what_another_version_says_is_refused() {
+        type Entry = (u32, Vec<String>, Vec<u64>);
+        let refused = |entry: Entry| {
+            let payload = Payload::of(&(vec![entry],));
+            assert!(Snapshot::from_payload(&payload).is_err());
+        };
+        let units = Family::Units as u32;
+        refused((Family::ALL.len() as u32, vec!["shop".into()], vec![1]));
+        refused((units, vec!["shop".into(), "cart".into()], vec![1]));
+        refused((units, vec!["shop".into()], vec![1, 2]));
+        refused((units, vec!["shop".into()], vec![]));
+        let good: Entry = (units, vec!["shop".into()], vec![1]);
+        assert!(Snapshot::from_payload(&Payload::of(&(vec![good],))).is_ok());
+        assert!(Snapshot::from_payload(&Payload::of(&(7u8,))).is_err());
+    }
+
+    #[test]
+    fn labels_are_escaped_and_durations_are_in_seconds() {
+        let mut snapshot = Snapshot::default();
+        let mut counts = vec![0; BOUNDS.len() + 2];
+        (counts[1], counts[BOUNDS.len()], counts[BOUNDS.len() + 1]) = (2, 1, 1_500_000_000);
+        let labels = ["a \"b\"\n".to_owned(), "c".to_owned()];
+        snapshot.add(Family::HttpDuration, &labels, &[], counts);
+        let text = snapshot.to_text().unwrap();
+        for line in [
+            "# TYPE withe_http_request_duration_seconds histogram",
+            r#"withe_http_request_duration_seconds_bucket{application="a \"b\"\n",component="c",le="0.000001"} 2"#,
+            r#"withe_http_request_duration_seconds_bucket{application="a \"b\"\n",component="c",le="30"} 2"#,
+            r#"withe_http_request_duration_seconds_bucket{application="a \"b\"\n",component="c",le="+Inf"} 3"#,
+            r#"withe_http_request_duration_seconds_sum{application="a \"b\"\n",component="c"} 1.5"#,
+            r#"withe_http_request_duration_seconds_count{application="a \"b\"\n",component="c"} 3"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line} in {text}");
+        }
+    }
 }
