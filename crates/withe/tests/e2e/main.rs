@@ -9,6 +9,7 @@ mod http;
 mod identity;
 mod lifecycle;
 mod mistakes;
+mod observe;
 #[cfg(target_os = "linux")]
 mod providers;
 mod support;

@@ -1,0 +1,181 @@
+//! What `--metrics` serves.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::client::get;
+use crate::support::manifest::{application, component, http_server, http_servers};
+use crate::support::process::Up;
+use crate::support::{Folder, LONG};
+
+/// Where the metrics of what runs are, as `HOST:PORT`.
+fn address_of_metrics(up: &Up) -> String {
+    let line = up.says("metrics are at http://");
+    let (_, rest) = line.split_once("http://").unwrap();
+    rest.trim_end_matches("/metrics").to_owned()
+}
+
+fn metrics(address: &str) -> String {
+    let response = get(address, "/metrics").unwrap();
+    assert_eq!(response.status, 200);
+    response.text()
+}
+
+/// The values of all series of a name that have all of these labels, added up; `None` if there are none.
+fn value(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let of = |line: &&str| {
+        let series = line.strip_prefix(name).and_then(|l| l.strip_prefix('{'));
+        series.is_some_and(|series| labels.iter().all(|label| series.contains(label)))
+    };
+    let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+    text.lines().filter(of).map(value).reduce(|a, b| a + b)
+}
+
+fn calls(text: &str, target: &str) -> Option<f64> {
+    let target = format!("target=\"{target}\"");
+    value(text, "withe_link_calls_total", &[&target])
+}
+
+#[test]
+fn calls_and_requests_are_counted_and_so_is_how_they_fail() {
+    for binding in ["local", "unix"] {
+        let link = format!("target: ops, binding: {binding}");
+        let folder = Folder::with(&application(&[
+            http_server("hello"),
+            component("hello", "hello-calls", "", &[&link]),
+            component("ops", "ops", "", &[]),
+        ]));
+        let up = folder.up(&["--metrics=127.0.0.1:0"]);
+        let metrics_at = address_of_metrics(&up);
+        let address = up.address();
+        for path in ["/add", "/add", "/trap"] {
+            get(&address, path).unwrap();
+        }
+        let text = metrics(&metrics_at);
+        let bound = format!("binding=\"{binding}\"");
+        let link = [
+            "application=\"app\"",
+            "source=\"hello\"",
+            "target=\"ops\"",
+            "link=\"default\"",
+            "interface=\"t:bench/ops\"",
+            bound.as_str(),
+        ];
+        let of_link = |name: &str, more: &[&str]| value(&text, name, &[&link, more].concat());
+        assert_eq!(of_link("withe_link_calls_total", &[]), Some(3.0), "{text}");
+        assert_eq!(of_link("withe_link_errors_total", &[]), Some(1.0), "{text}");
+        let traps = of_link("withe_link_errors_total", &["kind=\"trap\""]);
+        assert_eq!(traps, Some(1.0), "{text}");
+        let count = of_link("withe_link_call_duration_seconds_count", &[]);
+        assert_eq!(count, Some(3.0), "{text}");
+        assert!(
+            of_link("withe_link_call_duration_seconds_sum", &[]) > Some(0.0),
+            "{text}"
+        );
+        // Of two calls two small numbers, and their sums.
+        assert_eq!(
+            of_link("withe_link_sent_bytes_total", &[]),
+            Some(4.0),
+            "{text}"
+        );
+        assert_eq!(
+            of_link("withe_link_received_bytes_total", &[]),
+            Some(2.0),
+            "{text}"
+        );
+
+        let hello = "component=\"hello\"";
+        let requests = |status: &str| {
+            let status = format!("status=\"{status}\"");
+            value(&text, "withe_http_requests_total", &[hello, &status])
+        };
+        assert_eq!(requests("2xx"), Some(2.0), "{text}");
+        assert_eq!(requests("failed"), Some(1.0), "{text}");
+        // Those of another process as well.
+        assert_eq!(value(&text, "withe_units", &[]), Some(2.0), "{text}");
+        assert!(value(&text, "withe_instances", &[]).is_some(), "{text}");
+
+        assert_eq!(get(&metrics_at, "/healthz").unwrap().text(), "ok\n");
+        assert_eq!(get(&metrics_at, "/other").unwrap().status, 404);
+    }
+}
+
+#[test]
+fn links_that_are_gone_are_counted_no_more_and_those_that_stay_go_on() {
+    let version = |target: &str, binding: &str| {
+        let link = format!("target: {target}, binding: {binding}");
+        application(&[
+            http_servers(&["hello", "other"]),
+            component("hello", "hello-calls", "", &[&link]),
+            component(
+                "other",
+                "hello-calls",
+                "",
+                &["target: stays, binding: local"],
+            ),
+            component(target, "ops", "", &[]),
+            component("stays", "ops", "", &[]),
+        ])
+    };
+    let folder = Folder::with(&version("left", "local"));
+    let up = folder.up(&["--metrics=127.0.0.1:0", "--watch"]);
+    let metrics_at = address_of_metrics(&up);
+    let [hello, other] = up.addresses(["hello", "other"]);
+    up.says("`app` runs");
+    // What was under way may hold for a moment what it was bound to.
+    let until = |what: &str, is_so: &dyn Fn(&str) -> bool| {
+        let deadline = Instant::now() + LONG;
+        loop {
+            let text = metrics(&metrics_at);
+            if is_so(&text) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not in time: {what}: {text}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let add = |address: &str| assert_eq!(get(address, "/add").unwrap().status, 200);
+    add(&hello);
+    add(&other);
+    let text = metrics(&metrics_at);
+    assert_eq!(calls(&text, "left"), Some(1.0), "{text}");
+    assert_eq!(calls(&text, "stays"), Some(1.0), "{text}");
+
+    folder.write("app.yaml", &version("right", "local"));
+    up.says("`app` reloaded");
+    add(&hello);
+    add(&other);
+    until("the old link is gone", &|text| {
+        calls(text, "left").is_none()
+    });
+    let text = metrics(&metrics_at);
+    assert_eq!(calls(&text, "right"), Some(1.0), "{text}");
+    assert_eq!(calls(&text, "stays"), Some(2.0), "{text}");
+
+    folder.write("app.yaml", &version("right", "fused"));
+    up.says("`app` reloaded");
+    add(&hello);
+    until("a fused link is not counted", &|text| {
+        calls(text, "right").is_none()
+    });
+    let text = metrics(&metrics_at);
+    let listed = ["target=\"right\"", "binding=\"fused\""];
+    assert_eq!(
+        value(&text, "withe_link_info", &listed),
+        Some(1.0),
+        "{text}"
+    );
+    assert_eq!(calls(&text, "stays"), Some(2.0), "{text}");
+}
+
+#[test]
+fn metrics_that_cannot_be_served_keep_the_application_from_starting() {
+    let folder = Folder::with(&application(&[
+        http_server("hello"),
+        component("hello", "hello", "", &[]),
+    ]));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = folder.run(&["up", "app.yaml", "--metrics", &address]);
+    ended.failed(&[&format!("cannot listen at `{address}` for `--metrics`")]);
+}
