@@ -1,13 +1,15 @@
 //! Withe's benchmarks, each beside its floor, in one run. What counts is the ratios: machines are noisy.
 //!
-//! `cargo xtask bench [calls | wire | http | start]` builds what they need and runs them.
+//! `cargo xtask bench [calls | wire | http | start | hosts]` builds what they need and runs them.
 //!
 //! * [`calls`]: what one call over a link costs, beside plain composition.
 //! * [`wire`]: calls and streams between processes, beside a bare socket.
 //! * [`http`]: requests a second, beside `wasmtime serve`.
 //! * [`start`]: from the command to the first answer, and memory at idle.
+//! * [`hosts`]: an application on one host and on three, and how long faults and changes are felt.
 
 mod calls;
+mod hosts;
 mod http;
 mod load;
 mod servers;
@@ -28,8 +30,8 @@ fn main() -> Result<()> {
         .filter(|a| !a.starts_with('-'))
         .collect();
     for name in &names {
-        if !["calls", "wire", "http", "start"].contains(&name.as_str()) {
-            bail!("there is no benchmark `{name}`; there are: calls, wire, http, start");
+        if !["calls", "wire", "http", "start", "hosts"].contains(&name.as_str()) {
+            bail!("there is no benchmark `{name}`; there are: calls, wire, http, start, hosts");
         }
     }
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
@@ -44,6 +46,9 @@ fn main() -> Result<()> {
     }
     if wanted("start") {
         start::run()?;
+    }
+    if wanted("hosts") {
+        hosts::run()?;
     }
     Ok(())
 }

@@ -132,11 +132,13 @@ pub(crate) fn wasmtime(component: &Path, path: &str) -> Result<Server> {
     Server::start(command, address, path, None)
 }
 
-fn free_address() -> Result<SocketAddr> {
+/// An address that nobody listens on now.
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-fn binary(variable: &str, name: &str) -> Result<PathBuf> {
+/// The program that `variable` names, or else that of this name beside this one.
+pub(crate) fn binary(variable: &str, name: &str) -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(variable) {
         return Ok(path.into());
     }

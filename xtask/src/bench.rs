@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::{guests, process, tree, ui};
+use crate::{guests, nats, process, redis, tree, ui};
 
 /// The floor of the HTTP benchmarks: `wasmtime serve` of the release that Withe embeds.
 const WASMTIME: &str = "48.0.8";
@@ -27,9 +27,16 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<()> {
     let names = args.arguments.iter().filter(|a| !a.starts_with('-'));
     let names: Vec<_> = names.map(String::as_str).collect();
-    let wire = names.is_empty() || names.contains(&"wire");
+    let wanted = |name| names.is_empty() || names.contains(&name);
     guests::build_all().await?;
-    let wasmtime = wasmtime().await?;
+    let mut variables = Vec::new();
+    if wanted("http") || wanted("start") {
+        variables.push(("WITHE_BENCH_WASMTIME", wasmtime().await?));
+    }
+    if wanted("hosts") {
+        redis::ensure().await?;
+        variables.push(("WITHE_BENCH_NATS", nats::ensure().await?));
+    }
     ui::step("build the benchmarks");
     let packages = ["--package", "withe", "--package", "withe-benches"];
     let mut cargo = process::cargo(["build", "--profile", "bench"]);
@@ -41,9 +48,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         .args(packages)
         .args(["--bin", "withe-benches", "--"])
         .args(&args.arguments);
-    cargo.env("WITHE_BENCH_WASMTIME", wasmtime);
+    cargo.envs(variables);
     process::run("run the benchmarks", &mut cargo, process::LONG).await?;
-    if !wire {
+    if !wanted("wire") {
         return Ok(());
     }
     ui::step("measure the protocol alone, without components");
