@@ -284,22 +284,20 @@ impl Node {
         let mut changed = self.shared.changed.subscribe();
         let mut table = self.table.clone();
         loop {
-            let decided = {
+            let number = {
                 let table = table.borrow_and_update();
                 let deployment = table.deployments.get(application);
-                deployment.is_some_and(|(d, _)| {
-                    d.revision >= revision
-                        && !d
-                            .hosts
-                            .values()
-                            .any(|hosts| hosts.contains_key(&self.shared.id))
-                })
+                let deployment = deployment.filter(|(d, _)| d.revision >= revision);
+                let is_here = |hosts: &BTreeMap<_, _>| hosts.contains_key(&self.shared.id);
+                match deployment {
+                    Some((d, _)) if !d.hosts.values().any(is_here) => return None,
+                    deployment => deployment.map(|(d, _)| d.number),
+                }
             };
-            if decided {
-                return None;
-            }
             changed.borrow_and_update();
-            if let Some(app) = self.shared.reported(application)
+            // What was reported before may be a failure of what was desired before.
+            if let (Some(number), Some(app)) = (number, self.shared.reported(application))
+                && app.number >= number
                 && (app.revision >= revision || app.failure.is_some())
             {
                 return Some(app);

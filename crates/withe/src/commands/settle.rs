@@ -79,6 +79,10 @@ async fn look(
         }
         let running = host.apps.get(application);
         match running {
+            // What it reports is of what was decided before.
+            Some(app) if app.number < deployment.number => {
+                return Ok(Err(format!("host `{}` has not linked it yet", host.name)));
+            }
             Some(app) if app.failure.is_some() => failures.extend(
                 app.failure
                     .iter()
