@@ -336,10 +336,14 @@ fn is_same(one: &Plan, other: &Plan) -> bool {
 
 fn text_of(diagnostics: &withe_linker::Diagnostics) -> String {
     let errors = (diagnostics.0.iter()).filter(|d| d.severity == withe_linker::Severity::Error);
-    let texts: Vec<_> = errors
-        .map(|d| format!("{}: {}", d.code.0, d.message))
-        .collect();
-    texts.join("; ")
+    let text = |d: &withe_linker::Diagnostic| {
+        let text = format!("{}: {}", d.code.0, d.message);
+        match d.notes.as_slice() {
+            [] => text,
+            notes => format!("{text} ({})", notes.join("; ")),
+        }
+    };
+    errors.map(text).collect::<Vec<_>>().join("; ")
 }
 
 fn report(
