@@ -10,13 +10,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{interval, timeout};
 use withe_lattice::{Expect, LEASE, LatticeError};
-use withe_planner::{Wish, place, transition};
+use withe_linker::input::Surroundings;
+use withe_planner::{place, transition};
 
 use super::Shared;
-use super::desired::Desired;
+use super::desired::{Desired, surroundings};
 use super::events::Event;
 use super::peers::Hosts;
-use super::placement::views;
+use super::placement::{views, wish};
 use super::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
 use super::table::Table;
 
@@ -106,6 +107,7 @@ impl Controller {
                 self.decided.remove(name);
             }
         }
+        let around = surroundings(&*self.shared.lattice);
         for (name, desired) in &table.desired {
             let known = table
                 .deployments
@@ -124,7 +126,7 @@ impl Controller {
                 .max();
             let next = Deployment {
                 number: number(desired.revision, highest),
-                ..deployment(desired, current.map(|(current, _)| current), hosts)
+                ..deployment(desired, current.map(|(current, _)| current), hosts, around)
             };
             if current.is_some_and(|(d, _)| Some(d.number) == highest && is_same(d, &next)) {
                 continue;
@@ -161,7 +163,12 @@ fn number(revision: u64, highest: Option<u64>) -> u64 {
 }
 
 /// What follows for one application; its number is for the caller to say.
-fn deployment(desired: &Desired, current: Option<&Deployment>, hosts: &Hosts) -> Deployment {
+fn deployment(
+    desired: &Desired,
+    current: Option<&Deployment>,
+    hosts: &Hosts,
+    around: Surroundings,
+) -> Deployment {
     let name = &desired.record.name;
     let mut application = withe_manifest::parse(&desired.record.manifest).application;
     let mut unplaced = Vec::new();
@@ -172,7 +179,8 @@ fn deployment(desired: &Desired, current: Option<&Deployment>, hosts: &Hosts) ->
             }
         }
     }
-    let wish = application.as_ref().map(Wish::of).unwrap_or_default();
+    let wish = application.map(|application| wish(&application, around));
+    let wish = wish.unwrap_or_default();
     let none = withe_planner::Assignment::new();
     let before = current.map_or(&none, |current| &current.hosts);
     let placed = place(&wish, &views(hosts, name), before);

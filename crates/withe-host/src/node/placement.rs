@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use withe_lattice::{Lattice, LatticeError};
 use withe_linker::Diagnostics;
-use withe_linker::input::{ComponentKind, Elsewhere, Inputs, Placement, Surroundings};
+use withe_linker::input::{Application, ComponentKind, Elsewhere, Inputs, Placement, Surroundings};
 use withe_linker::plan::Plan;
-use withe_planner::{Assignment, HostView, Wish, place};
+use withe_planner::{Assignment, HostView, Where, Wish, place};
 
 use super::desired;
 use super::peers::Hosts;
@@ -122,13 +122,11 @@ pub async fn preview(lattice: &dyn Lattice, loaded: &Loaded) -> Result<Preview, 
     let current = current
         .map(|deployment| deployment.hosts)
         .unwrap_or_default();
-    let placed = place(
-        &Wish::of(&inputs.application),
-        &views(&hosts, name),
-        &current,
-    );
+    let surroundings = desired::surroundings(lattice);
+    let wish = wish(&inputs.application, surroundings);
+    let placed = place(&wish, &views(&hosts, name), &current);
     let seen = Seen {
-        surroundings: desired::surroundings(lattice),
+        surroundings,
         hosts: &hosts,
         assignment: &placed.assignment,
         all_are_called: false,
@@ -160,6 +158,18 @@ pub async fn preview(lattice: &dyn Lattice, loaded: &Loaded) -> Result<Preview, 
             .collect(),
         hosts: planned,
     })
+}
+
+/// What an application asks of the hosts that there are in these surroundings.
+pub(super) fn wish(application: &Application, surroundings: Surroundings) -> Wish {
+    let mut wish = Wish::of(application);
+    if surroundings == Surroundings::Alone {
+        // There is no choice, and labels are for one: a manifest that spreads its parts runs on one machine, too.
+        for part in &mut wish.parts {
+            part.place = Where::OneHost;
+        }
+    }
+    wish
 }
 
 /// The hosts that parts of the application `name` may be placed on.
