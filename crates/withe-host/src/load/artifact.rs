@@ -156,11 +156,7 @@ impl ArtifactError {
                     binary.display()
                 )
             }
-            Found::Archive => {
-                "unpack the provider's program for this machine, and write `type: capability` and \
-                 `image: file://./PROGRAM`"
-                    .into()
-            }
+            Found::Archive => "a provider's archive is for `type: capability`".into(),
             Found::Executable => "a provider's program is for `type: capability`".into(),
             Found::Unknown => "give a component: a `.wasm` file built for `wasm32-wasip2`".into(),
             Found::Malformed(_) => {

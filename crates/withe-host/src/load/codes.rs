@@ -121,8 +121,8 @@ the component model that are newer than this version of Withe. The message says 
         code: PROVIDER_FILE,
         title: "provider in place of a component",
         explanation: "\
-The image is a provider archive (`.par`), or an executable where a component was expected. A provider that
-is a program of its own is a capability:
+The image is a provider's archive (`.par`) or program, where a component was expected. A provider is a
+capability:
 
 ```yaml
 - name: greeter
@@ -131,8 +131,7 @@ is a program of its own is a capability:
     image: file://./build/greeter
 ```
 
-Archives are not loaded: unpack the program for this machine. The first-party providers are named by a
-short name, as in `image: withe:keyvalue`.",
+The first-party providers are named by a short name, as in `image: withe:keyvalue`.",
     },
     CodeInfo {
         code: REGISTRY_IMAGE,

@@ -112,7 +112,7 @@ fn each_unusable_image_has_its_code_and_its_place() {
         ("capability", "withe:keyvalues", codes::UNKNOWN_PROVIDER),
         ("component", "withe:keyvalue", codes::WRONG_KIND),
         ("capability", "./counter.wasm", codes::WRONG_KIND),
-        ("capability", "./kv.par", codes::PROVIDER_FILE),
+        ("component", "./kv.par", codes::PROVIDER_FILE),
     ];
     let counter = wat::parse_str(COUNTER).unwrap();
     let files = [
