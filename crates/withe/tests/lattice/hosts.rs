@@ -38,10 +38,7 @@ fn what_a_killed_replica_did_the_other_does() {
     answers.add_up(&lattice, &["visits"]);
     // The reason is for whoever runs the host.
     if answers.failed().next().is_some() {
-        assert!(
-            a.log()
-                .contains("request failed: link `front` -> `visits`")
-        );
+        assert!(a.log().contains("request failed: link `front` -> `visits`"));
     }
 }
 
