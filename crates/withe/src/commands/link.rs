@@ -337,8 +337,8 @@ fn replaced(loaded: &Loaded, new: &LinkDeclaration) -> Vec<LinkChange> {
         let Ok(wanted) = interface.parse::<InterfaceName>() else {
             return false;
         };
-        let is_meant = (new.interfaces.as_ref())
-            .is_none_or(|names| names.iter().any(|name| *name == wanted.interface));
+        let is_meant =
+            (new.interfaces.as_ref()).is_none_or(|names| names.contains(&wanted.interface));
         let mut exports = world.iter().flat_map(|world| &world.exports);
         is_meant
             && exports.any(|export| {
