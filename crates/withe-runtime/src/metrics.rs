@@ -584,11 +584,17 @@ mod tests {
         drop(before);
         after.call(Instant::now(), 0).ended(None, 0);
         let both = text(&metrics);
-        assert_eq!(value(&both, "withe_link_calls_total", "prices"), Some(2.0));
-        assert_eq!(value(&both, "withe_link_calls_total", "stock"), Some(0.0));
+        assert_eq!(
+            value(&both, "withe_link_calls_total", "target=\"prices\""),
+            Some(2.0)
+        );
+        assert_eq!(
+            value(&both, "withe_link_calls_total", "target=\"stock\""),
+            Some(0.0)
+        );
         drop(after);
         let one = text(&metrics);
-        assert!(!one.contains("prices"), "{one}");
+        assert!(!one.contains("target=\"prices\""), "{one}");
         drop(other);
         assert_eq!(text(&metrics), "");
         // Labels are forgotten, too, when the next place is made.
