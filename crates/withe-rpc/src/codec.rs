@@ -19,6 +19,8 @@
 //! Everything read is bounded by the input: no length is trusted before the bytes are there, and
 //! what is allocated up front is bounded by what is left to read.
 
+use std::collections::BTreeMap;
+
 use crate::{HandleRef, Payload};
 
 /// Appends values.
@@ -346,6 +348,15 @@ impl<'a> Reader<'a> {
 pub trait Encode {
     /// Appends the value.
     fn encode(&self, w: &mut Writer);
+
+    /// Appends a list of such values; bytes go in one piece.
+    fn encode_list(list: &[Self], w: &mut Writer)
+    where
+        Self: Sized,
+    {
+        w.unsigned(list.len() as u64);
+        list.iter().for_each(|v| v.encode(w));
+    }
 }
 
 /// A Rust value that can be read.
@@ -359,6 +370,21 @@ pub trait Decode: Sized {
     ///
     /// If the bytes are not such a value.
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError>;
+
+    /// Reads a list of such values; bytes come in one piece.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are not such a list.
+    fn decode_list(r: &mut Reader<'_>) -> Result<Vec<Self>, DecodeError> {
+        let n = r.count(Self::MIN_BYTES)?;
+        // In memory an element may be much larger than the byte it takes here.
+        let mut list = Vec::with_capacity(n.min(1024));
+        for _ in 0..n {
+            list.push(Self::decode(r)?);
+        }
+        Ok(list)
+    }
 }
 
 macro_rules! integers {
@@ -397,13 +423,31 @@ macro_rules! simple {
 }
 simple! {
     bool, 1: |w, v| w.byte(u8::from(*v)), |r| r.bool();
-    u8, 1: |w, v| w.byte(*v), |r| r.byte();
     i8, 1: |w, v| w.byte(*v as u8), |r| Ok(r.byte()? as i8);
     // The slices are as long as the arrays.
     f32, 4: |w, v| w.raw(&v.to_le_bytes()), |r| Ok(f32::from_le_bytes(r.raw(4)?.try_into().map_err(|_| DecodeError::Truncated)?));
     f64, 8: |w, v| w.raw(&v.to_le_bytes()), |r| Ok(f64::from_le_bytes(r.raw(8)?.try_into().map_err(|_| DecodeError::Truncated)?));
     char, 1: |w, v| w.char(*v), |r| r.char();
     String, 1: |w, v| w.counted(v.as_bytes()), |r| Ok(r.str()?.to_owned());
+}
+
+impl Encode for u8 {
+    fn encode(&self, w: &mut Writer) {
+        w.byte(*self);
+    }
+    fn encode_list(list: &[Self], w: &mut Writer) {
+        w.counted(list);
+    }
+}
+
+impl Decode for u8 {
+    const MIN_BYTES: usize = 1;
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        r.byte()
+    }
+    fn decode_list(r: &mut Reader<'_>) -> Result<Vec<Self>, DecodeError> {
+        r.counted().map(<[u8]>::to_vec)
+    }
 }
 
 impl Encode for str {
@@ -418,7 +462,7 @@ impl<T: Encode + ?Sized> Encode for &T {
     }
 }
 
-/// A `list<u8>`: read and written in one piece, where a `Vec<u8>` would go byte by byte.
+/// A `list<u8>`, as a `Vec<u8>` is too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ByteList(pub Vec<u8>);
 
@@ -458,27 +502,60 @@ impl Decode for Handle {
 
 impl<T: Encode> Encode for [T] {
     fn encode(&self, w: &mut Writer) {
-        w.unsigned(self.len() as u64);
-        self.iter().for_each(|v| v.encode(w));
+        T::encode_list(self, w);
     }
 }
 
 impl<T: Encode> Encode for Vec<T> {
     fn encode(&self, w: &mut Writer) {
-        self.as_slice().encode(w);
+        T::encode_list(self, w);
     }
 }
 
 impl<T: Decode> Decode for Vec<T> {
     const MIN_BYTES: usize = 1;
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let n = r.count(T::MIN_BYTES)?;
-        // In memory an element may be much larger than the byte it takes here.
-        let mut list = Vec::with_capacity(n.min(1024));
-        for _ in 0..n {
+        T::decode_list(r)
+    }
+}
+
+/// A `list<T, N>`.
+impl<T: Encode, const N: usize> Encode for [T; N] {
+    fn encode(&self, w: &mut Writer) {
+        self.iter().for_each(|v| v.encode(w));
+    }
+}
+
+impl<T: Decode, const N: usize> Decode for [T; N] {
+    const MIN_BYTES: usize = N.saturating_mul(T::MIN_BYTES);
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut list = Vec::with_capacity(N.min(1024));
+        for _ in 0..N {
             list.push(T::decode(r)?);
         }
-        Ok(list)
+        // The list is as long as the array.
+        list.try_into().map_err(|_| DecodeError::Truncated)
+    }
+}
+
+/// A `map<K, V>`. Where a key comes twice, the later one counts.
+impl<K: Encode, V: Encode> Encode for BTreeMap<K, V> {
+    fn encode(&self, w: &mut Writer) {
+        w.unsigned(self.len() as u64);
+        for (key, value) in self {
+            key.encode(w);
+            value.encode(w);
+        }
+    }
+}
+
+impl<K: Decode + Ord, V: Decode> Decode for BTreeMap<K, V> {
+    const MIN_BYTES: usize = 1;
+    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let n = r.count(K::MIN_BYTES.saturating_add(V::MIN_BYTES))?;
+        (0..n)
+            .map(|_| Ok((K::decode(r)?, V::decode(r)?)))
+            .collect()
     }
 }
 
@@ -546,6 +623,10 @@ tuples! {
     (A 0, B 1, C 2, D 3, E 4, F 5)
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
     (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11)
 }
 
 #[cfg(test)]
@@ -570,6 +651,18 @@ mod tests {
         round_trip(vec![Some("a".to_owned()), None]);
         round_trip(Ok::<(u32, ByteList), String>((7, ByteList(vec![1, 2, 3]))));
         round_trip((Handle(9), Handle(9), Handle(4)));
+        round_trip([[1u8, 2, 3], [4, 5, 6]]);
+        round_trip(BTreeMap::from([(2u8, "b".to_owned()), (1, "a".to_owned())]));
+    }
+
+    #[test]
+    fn bytes_are_a_list_of_bytes() {
+        let bytes = Payload::of(&vec![7u8, 200, 0]).bytes;
+        assert_eq!(bytes, [3, 7, 200, 0]);
+        assert_eq!(Payload::of(&ByteList(vec![7, 200, 0])).bytes, bytes);
+        round_trip(vec![7u8, 200, 0]);
+        // An array's length is in its type.
+        assert_eq!(Payload::of(&[7u8, 200, 0]).bytes, [7, 200, 0]);
     }
 
     #[test]
