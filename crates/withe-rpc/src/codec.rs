@@ -553,9 +553,7 @@ impl<K: Decode + Ord, V: Decode> Decode for BTreeMap<K, V> {
     const MIN_BYTES: usize = 1;
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let n = r.count(K::MIN_BYTES.saturating_add(V::MIN_BYTES))?;
-        (0..n)
-            .map(|_| Ok((K::decode(r)?, V::decode(r)?)))
-            .collect()
+        (0..n).map(|_| Ok((K::decode(r)?, V::decode(r)?))).collect()
     }
 }
 
