@@ -138,7 +138,7 @@ fn ask(
     else {
         return;
     };
-    for problem in check(role, &merged.values) {
+    for problem in check.problems(role, &merged.values) {
         let place = problem.key.as_deref().and_then(|key| merged.place(key));
         out.push(problems::config::invalid(
             whose,

@@ -5,9 +5,11 @@
 //! arguments. Names are as written; nothing is resolved yet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use withe_wit::{InterfaceName, World};
 
 /// A byte range in the manifest's text.
@@ -362,11 +364,39 @@ pub struct ProviderWorld {
     pub check_config: ConfigCheck,
 }
 
-/// Finds what is wrong with a provider's configuration, without side effects.
-pub type ConfigCheck = fn(ConfigRole, &ConfigMap) -> Vec<ConfigProblem>;
+/// Finds what is wrong with a provider's configuration, without side effects: asked the same, it answers
+/// the same.
+#[derive(Clone)]
+pub struct ConfigCheck(Arc<dyn Fn(ConfigRole, &ConfigMap) -> Vec<ConfigProblem> + Send + Sync>);
+
+impl ConfigCheck {
+    /// One that asks `check`.
+    pub fn new(
+        check: impl Fn(ConfigRole, &ConfigMap) -> Vec<ConfigProblem> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(check))
+    }
+
+    /// That of a provider that does not say what it takes before it is started.
+    pub fn none() -> Self {
+        Self::new(|_, _| Vec::new())
+    }
+
+    /// Everything that is wrong with `config`.
+    pub fn problems(&self, role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> {
+        (self.0)(role, config)
+    }
+}
+
+impl fmt::Debug for ConfigCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ConfigCheck")
+    }
+}
 
 /// Which of a provider's configurations is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ConfigRole {
     /// The provider's own (`properties.config`).
     Own,
@@ -377,7 +407,7 @@ pub enum ConfigRole {
 }
 
 /// One thing wrong with a provider's configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigProblem {
     /// The key it is about; `None` if one is missing or several clash.
     pub key: Option<String>,

@@ -60,9 +60,9 @@ impl<'a> Parts<'a> {
         }
     }
 
-    pub(crate) fn config_check(&self, id: PartId) -> Option<ConfigCheck> {
+    pub(crate) fn config_check(&self, id: PartId) -> Option<&'a ConfigCheck> {
         match self.inputs.parts.get(id.0)? {
-            Part::Provider(provider) => Some(provider.check_config),
+            Part::Provider(provider) => Some(&provider.check_config),
             Part::Component { .. } | Part::Unavailable => None,
         }
     }

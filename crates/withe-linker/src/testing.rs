@@ -12,9 +12,9 @@ use withe_wit::World;
 
 use crate::diagnostic::{Diagnostic, Label};
 use crate::input::{
-    Application, BindingChoice, Component, ComponentKind, ConfigMap, ConfigProblem, ConfigRole,
-    Grants, Image, Inputs, Limits, Link, LinkDefaults, Locality, NamedConfig, Part, Placement,
-    ProviderWorld, Scope, SecretRef, Span, Spanned,
+    Application, BindingChoice, Component, ComponentKind, ConfigCheck, ConfigMap, ConfigProblem,
+    ConfigRole, Grants, Image, Inputs, Limits, Link, LinkDefaults, Locality, NamedConfig, Part,
+    Placement, ProviderWorld, Scope, SecretRef, Span, Spanned,
 };
 use crate::plan::Plan;
 use crate::{Linked, link};
@@ -117,7 +117,7 @@ impl App {
             name: name.into(),
             world: self.world(world),
             digest: format!("provider:{world}"),
-            check_config,
+            check_config: ConfigCheck::new(check_config),
         };
         self.part(name, ComponentKind::Provider, Part::Provider(world))
     }

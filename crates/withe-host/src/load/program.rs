@@ -1,24 +1,25 @@
 //! A provider's executable: what it says of itself.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use withe_linker::input::ProviderWorld;
-use withe_provider::process::Description;
+use withe_linker::input::{ConfigCheck, ConfigProblem, ProviderWorld};
+use withe_provider::process::{Description, Question};
 use withe_wit::World;
 
 use super::ProviderProgram;
 use super::artifact::digest;
 use super::registry::PROVIDER_WORLD;
-use crate::provider_process::{DescribeError, describe};
+use crate::provider_process::{self, AskError, describe};
 
 /// Why a program is not a provider that can be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProgramError {
     #[error(transparent)]
-    Describe(#[from] DescribeError),
+    Describe(#[from] AskError),
     #[error("its WIT cannot be read: {0}")]
     Wit(String),
 }
@@ -52,8 +53,11 @@ pub(super) fn read(path: &Path) -> Result<(ProviderWorld, ProviderProgram), Prog
         name: name.clone(),
         world: Arc::new(world.map_err(|e| ProgramError::Wit(e.to_string()))?),
         digest: digest(identity.join("\0").as_bytes()),
-        // The program says what is wrong with its configuration when it is given it.
-        check_config: |_, _| Vec::new(),
+        check_config: if description.checks {
+            checked_by(path)
+        } else {
+            ConfigCheck::none()
+        },
     };
     let program = ProviderProgram {
         path: path.to_owned(),
@@ -61,4 +65,32 @@ pub(super) fn read(path: &Path) -> Result<(ProviderWorld, ProviderProgram), Prog
         description,
     };
     Ok((world, program))
+}
+
+/// Has a program look at configuration. It is asked once for each: an application is linked again and again.
+fn checked_by(program: &Path) -> ConfigCheck {
+    let program = program.to_owned();
+    let answers = Mutex::new(HashMap::new());
+    ConfigCheck::new(move |role, config| {
+        let question = Question {
+            role,
+            config: config.clone(),
+        };
+        // Nothing panics while the lock is held.
+        let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = answers.get(&question) {
+            return Vec::clone(answer);
+        }
+        match provider_process::check(&program, &question) {
+            Ok(answer) => {
+                answers.insert(question, answer.clone());
+                answer
+            }
+            Err(why) => vec![ConfigProblem {
+                key: None,
+                message: format!("`{}` does not check it: {why}", program.display()),
+                help: None,
+            }],
+        }
+    })
 }

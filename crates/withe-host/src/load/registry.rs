@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use withe_linker::input::ProviderWorld;
+use withe_linker::input::{ConfigCheck, ProviderWorld};
 use withe_provider::{Alias, Descriptor};
 use withe_wit::World;
 
@@ -122,7 +122,7 @@ impl Entry {
                 name: descriptor.name.into(),
                 world: Arc::new(world),
                 digest: digest(identity.collect::<Vec<_>>().join("\0").as_bytes()),
-                check_config: descriptor.check_config,
+                check_config: ConfigCheck::new(descriptor.check_config),
             },
         })
     }

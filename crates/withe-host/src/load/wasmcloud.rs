@@ -9,7 +9,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use withe_linker::input::{Application, Link, Part, ProviderWorld};
+use withe_linker::input::{Application, ConfigCheck, Link, Part, ProviderWorld};
 use withe_provider::FunctionName;
 use withe_wit::{Extern, ExternItem, Function, World};
 
@@ -75,7 +75,7 @@ pub(super) fn resolve(
             world: Arc::new(world),
             digest: digest(identity.as_bytes()),
             // It says in its log what it thinks of its configuration.
-            check_config: |_, _| Vec::new(),
+            check_config: ConfigCheck::none(),
         });
         let part = V1Part {
             source,

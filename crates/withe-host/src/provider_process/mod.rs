@@ -8,9 +8,9 @@
 //! * `running`: what can be asked of a process while it runs.
 //! * `supervisor`: when one is started, given up and started again.
 //! * `handlers`: the components that it calls.
-//! * `describe`: what a program is, asked before anything runs.
+//! * `ask`: what a program is, and what it says of its configuration, asked before anything runs.
 
-mod describe;
+mod ask;
 mod handlers;
 mod log;
 mod program;
@@ -31,7 +31,7 @@ use withe_provider::{
 };
 use withe_rpc::CallContext;
 
-pub(crate) use describe::{DescribeError, describe};
+pub(crate) use ask::{AskError, check, describe};
 use program::STOP;
 use running::Running;
 use supervisor::{Condition, Supervised};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::PROTOCOL;
-use crate::{Alias, Descriptor};
+use crate::{Alias, ConfigMap, ConfigRole, Descriptor};
 
 /// A [`Descriptor`] without its functions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,18 @@ pub struct Description {
     /// Configuration keys, in lower case, whose values are paths of files.
     #[serde(default)]
     pub paths: Vec<String>,
+    /// Whether it can be asked, with `--check`, what is wrong with a configuration.
+    #[serde(default)]
+    pub checks: bool,
+}
+
+/// What a program is asked with `--check`: what is wrong with this?
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Question {
+    /// Which of its configurations it is.
+    pub role: ConfigRole,
+    /// The configuration.
+    pub config: ConfigMap,
 }
 
 /// An [`Alias`].
@@ -50,6 +62,7 @@ impl From<&Descriptor> for Description {
                 .map(DescribedAlias::from)
                 .collect(),
             paths: owned(descriptor.paths),
+            checks: true,
         }
     }
 }

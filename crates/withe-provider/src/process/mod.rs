@@ -4,6 +4,9 @@
 //! Whoever starts it keeps to this:
 //!
 //! * Started with the argument `--describe`, it prints a [`Description`] as one JSON object, and ends.
+//! * Started with the argument `--check`, it reads a [`Question`] from its standard input, a JSON object, prints
+//!   what is wrong with that configuration, an array of [`ConfigProblem`](crate::ConfigProblem)s, and ends.
+//!   Only a program whose description says so is asked.
 //! * Started without, it reads one line from its standard input, an [`Assignment`] as JSON, and keeps reading:
 //!   one byte more asks it to finish what it does and end, and so does the end of the input, by
 //!   which it knows that its host has gone.
@@ -28,8 +31,8 @@ pub use control::{
     Answer, CONTROL, LinkPeer, LinkPut, Request, State, control_functions, read_answer,
     write_request,
 };
-pub use description::{DescribedAlias, Description};
-pub use program::{ProcessError, describe, main, run, serve};
+pub use description::{DescribedAlias, Description, Question};
+pub use program::{ProcessError, check, describe, main, run, serve};
 
 /// The version of what this module says. A host and a provider understand each other if it is the same.
 pub const PROTOCOL: u32 = 1;

@@ -13,7 +13,7 @@ use withe_rpc::unix::{UnixConnector, UnixListener};
 use withe_rpc::{Client, Limits};
 
 use super::assignment::{Assignment, Event};
-use super::description::Description;
+use super::description::{Description, Question};
 use super::serve::Served;
 use crate::{Descriptor, resources};
 
@@ -45,6 +45,9 @@ pub fn main(descriptor: &Descriptor) -> ExitCode {
     let result = match args.as_slice() {
         [] if !std::io::stdin().is_terminal() => serve(descriptor),
         [arg] if arg == "--describe" => describe(descriptor, &mut std::io::stdout()),
+        [arg] if arg == "--check" => {
+            check(descriptor, &mut std::io::stdin(), &mut std::io::stdout())
+        }
         _ => {
             eprintln!(
                 "`{}` is a provider of Withe {}: {}.\n\
@@ -89,15 +92,37 @@ pub fn describe(
     descriptor: &Descriptor,
     output: &mut impl std::io::Write,
 ) -> Result<(), ProcessError> {
-    let cannot =
-        |e: std::io::Error| ProcessError(format!("the description cannot be written: {e}"));
-    let mut line =
-        serde_json::to_vec(&Description::from(descriptor)).map_err(|e| cannot(e.into()))?;
+    print(&Description::from(descriptor), output)
+        .map_err(|e| ProcessError(format!("the description cannot be written: {e}")))
+}
+
+/// Reads a [`Question`] from `input`, and writes what is wrong with the configuration that it holds, as one line
+/// of JSON.
+///
+/// # Errors
+///
+/// If the one cannot be read, or the other not be written.
+pub fn check(
+    descriptor: &Descriptor,
+    input: &mut impl std::io::Read,
+    output: &mut impl std::io::Write,
+) -> Result<(), ProcessError> {
+    let question: Question = serde_json::from_reader(input)
+        .map_err(|e| ProcessError(format!("the configuration to check cannot be read: {e}")))?;
+    let problems = (descriptor.check_config)(question.role, &question.config);
+    print(&problems, output).map_err(|e| {
+        ProcessError(format!(
+            "what is wrong with the configuration cannot be written: {e}"
+        ))
+    })
+}
+
+/// Writes a line of JSON.
+fn print(value: &impl serde::Serialize, output: &mut impl std::io::Write) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
     line.push(b'\n');
-    output
-        .write_all(&line)
-        .and_then(|()| output.flush())
-        .map_err(cannot)
+    output.write_all(&line)?;
+    output.flush()
 }
 
 /// Runs a provider: reads its assignment from `input`, serves until another byte comes or `input` ends, and

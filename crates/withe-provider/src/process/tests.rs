@@ -13,7 +13,8 @@ use withe_rpc::{CallContext, CallError, Client, Limits, LinkRequest, Payload, Se
 use super::*;
 use crate::resources::Resources;
 use crate::{
-    Call, ConfigMap, Descriptor, FunctionName, Health, Link, LinkId, Provider, ProviderError,
+    Call, ConfigMap, ConfigProblem, ConfigRole, Descriptor, FunctionName, Health, Link, LinkId,
+    Provider, ProviderError,
 };
 
 /// Long enough for anything that ends at all.
@@ -76,7 +77,15 @@ const NUMBERS: Descriptor = Descriptor {
     wit: &["package a:b; world provider {}"],
     aliases: &[],
     paths: &["file"],
-    check_config: |_, _| Vec::new(),
+    check_config: |role, config| {
+        let wrong = config.get("file").filter(|_| role == ConfigRole::Own);
+        let problem = |file: &String| ConfigProblem {
+            key: Some("file".into()),
+            message: format!("`{file}` is no file"),
+            help: None,
+        };
+        wrong.map(problem).into_iter().collect()
+    },
     create: |config| {
         Arc::new(Numbers {
             config,
@@ -191,6 +200,25 @@ async fn describes_itself_in_a_line() {
     assert_eq!(read, Description::from(&NUMBERS));
     assert_eq!((read.name.as_str(), read.protocol), ("numbers", PROTOCOL));
     assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+}
+
+#[test]
+fn says_what_is_wrong_with_a_configuration() {
+    let asked = |question: &str| {
+        let mut line = Vec::new();
+        check(&NUMBERS, &mut question.as_bytes(), &mut line)
+            .map(|()| String::from_utf8(line).unwrap())
+    };
+    let answer = asked(r#"{"role":"own","config":{"file":"x"}}"#).unwrap();
+    assert_eq!(
+        answer,
+        "[{\"key\":\"file\",\"message\":\"`x` is no file\",\"help\":null}]\n"
+    );
+    assert_eq!(
+        asked(r#"{"role":"link-target","config":{"file":"x"}}"#).unwrap(),
+        "[]\n"
+    );
+    assert!(asked("{}").unwrap_err().to_string().contains("role"));
 }
 
 #[tokio::test]

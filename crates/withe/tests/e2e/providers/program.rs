@@ -99,11 +99,13 @@ fn what_it_says_of_its_configuration_keeps_the_application_from_running() {
     let [program, _] = files();
     let config = "config: [{name: style, properties: {punctuation: \"!!\"}}]";
     let folder = Folder::with(&greeter(&program, config));
-    let ended = folder.run(&["up", "app.yaml"]);
-    ended.failed(&[
-        "provider `greeter`",
-        "`punctuation` is `!!`, expected `!`, `.` or `?`",
-    ]);
+    for command in ["check", "up"] {
+        folder.run(&[command, "app.yaml"]).failed(&[
+            "W0502",
+            "app.yaml:",
+            "`punctuation` is `!!`, expected `!`, `.` or `?`",
+        ]);
+    }
 }
 
 #[test]
