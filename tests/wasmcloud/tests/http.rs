@@ -9,16 +9,19 @@ mod v1;
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
+use futures::future::join_all;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use withe_provider::{HttpError, HttpErrorKind, Link, LinkId, Peer, Provider, RequestOptions};
 use wrpc_interface_http::bindings::exports::wrpc::http::outgoing_handler::serve_interface;
@@ -115,6 +118,73 @@ async fn v1s_http_server_calls_our_handler() {
         assert!(Instant::now() < give_up, "it still listens");
         sleep(Duration::from_millis(20)).await;
     }
+    server.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Sends requests until `stop`; returns how many were answered, and how many the server did not take or
+/// finish.
+async fn load(address: String, stop: Arc<AtomicBool>) -> (u32, u32) {
+    let (mut answered, mut lost) = (0, 0);
+    while !stop.load(Ordering::Relaxed) {
+        let response = timeout(PATIENCE, send(&address, request(&address, "GET", ""))).await;
+        match response.expect("it hangs") {
+            Ok(response) if response.status() == StatusCode::OK => answered += 1,
+            // What v1's server says in the moment in which it has no link.
+            Ok(response) => {
+                assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+                let body = response.into_body().collect().await.unwrap().to_bytes();
+                assert_eq!(body, "no targets for HTTP request");
+                lost += 1;
+            }
+            Err(_closed) => lost += 1,
+        }
+    }
+    (answered, lost)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn v1s_http_server_loses_requests_only_while_its_link_is_replaced() {
+    let broker = broker();
+    let program = env!("CARGO_BIN_EXE_v1-http-server");
+    let server = processes::start(&broker, program, "http-server", &[]).await;
+    let address = free_address();
+    server.link_put(link(1, "default", &address)).await.unwrap();
+    get(&address).await;
+    let start = |stop: &Arc<AtomicBool>| {
+        let loads = (0..4).map(|_| load(address.clone(), stop.clone()));
+        loads.map(tokio::spawn).collect::<Vec<_>>()
+    };
+    let finish = async |stop: Arc<AtomicBool>, loads: Vec<JoinHandle<_>>| {
+        stop.store(true, Ordering::Relaxed);
+        let loads = join_all(loads).await.into_iter().map(Result::unwrap);
+        loads.fold((0, 0), |sum, (answered, lost)| {
+            (sum.0 + answered, sum.1 + lost)
+        })
+    };
+
+    // The same link again, with another component behind it: the server need not know.
+    let stop = Arc::new(AtomicBool::new(false));
+    let loads = start(&stop);
+    for _ in 0..10 {
+        server.link_put(link(1, "default", &address)).await.unwrap();
+    }
+    let (answered, lost) = finish(stop, loads).await;
+    assert!(answered > 0);
+    assert_eq!(lost, 0, "of {}", answered + lost);
+
+    // Another configuration: v1's server stops listening and begins anew.
+    let stop = Arc::new(AtomicBool::new(false));
+    let loads = start(&stop);
+    for round in 0..5 {
+        let mut changed = link(1, "default", &address);
+        changed
+            .config
+            .insert("timeout_ms".into(), format!("{}", 10_000 + round));
+        server.link_put(changed).await.unwrap();
+        get(&address).await;
+    }
+    let (answered, _) = finish(stop, loads).await;
+    assert!(answered > 0);
     server.shutdown(Duration::from_secs(5)).await;
 }
 

@@ -5,10 +5,13 @@ mod processes;
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nkeys::KeyPair;
 use provider_archive::ProviderArchive;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use withe_provider::codec::{ByteList, Handle};
 use withe_provider::{Call, CallError, FunctionName, Health, Link, LinkId, Payload, Provider};
@@ -69,8 +72,17 @@ async fn call(
     function: usize,
     params: Payload,
 ) -> Result<Payload, CallError> {
+    call_over(LinkId(1), provider, function, params).await
+}
+
+async fn call_over(
+    link: LinkId,
+    provider: &V1Process,
+    function: usize,
+    params: Payload,
+) -> Result<Payload, CallError> {
     let call = Call {
-        link: LinkId(1),
+        link,
         function,
         params,
         deadline: std::time::Instant::now() + PATIENCE,
@@ -148,6 +160,69 @@ async fn it_is_told_of_links_and_of_their_end() {
     );
     let why = state_of(&provider).await.unwrap_err();
     assert!(matches!(why, CallError::Unlinked(_)), "{why}");
+}
+
+/// Counts over the link until `stop`; returns how often.
+async fn count(
+    provider: Arc<V1Process>,
+    current: watch::Receiver<Arc<LinkId>>,
+    stop: Arc<AtomicBool>,
+) -> u64 {
+    let mut counted = 0;
+    while !stop.load(Ordering::Relaxed) {
+        // Held while it is used, as instances hold what they are linked to.
+        let link = current.borrow().clone();
+        let open = call_over(*link, &provider, OPEN_FN, Payload::of(&("b",)));
+        let bucket: Result<Handle, ()> = open.await.unwrap().read().unwrap();
+        let params = Payload::of(&(bucket.unwrap(), "hits", 1u64));
+        let new = call_over(*link, &provider, INCREMENT_FN, params).await;
+        // The error is the provider's own variant: that the caller has no link.
+        let mut new = new.unwrap();
+        assert_eq!(new.bytes.remove(0), 0, "{:?}", new.bytes.escape_ascii());
+        provider.drop_resource(*link, bucket.unwrap().0);
+        counted += 1;
+    }
+    counted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_changes_under_load_loses_no_call() {
+    let broker = broker();
+    let provider = Arc::new(provider(&broker).await);
+    let first = link(1, "default", &[("URL", "1")]);
+    provider.link_put(first).await.unwrap();
+    let current = watch::Sender::new(Arc::new(LinkId(1)));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    for _ in 0..8 {
+        callers.spawn(count(provider.clone(), current.subscribe(), stop.clone()));
+    }
+    for id in 2..=20 {
+        // As the host does it: the new one is made beside the old, which goes when nobody has it.
+        let config = id.to_string();
+        let next = link(id, "default", &[("URL", &config)]);
+        provider.link_put(next).await.unwrap();
+        let old = current.send_replace(Arc::new(LinkId(id)));
+        let give_up = Instant::now() + PATIENCE;
+        while Arc::strong_count(&old) > 1 {
+            assert!(Instant::now() < give_up, "{old:?} is in use");
+            sleep(Duration::from_millis(1)).await;
+        }
+        provider.link_deleted(*old, PATIENCE).await;
+        let state = call_over(LinkId(id), &provider, STATE_FN, Payload::default()).await;
+        let state: Vec<String> = state.unwrap().read().unwrap();
+        let config = format!("{{\"URL\": \"{id}\"}}");
+        assert_eq!(state[2..], links("default", &config));
+    }
+    stop.store(true, Ordering::Relaxed);
+    let counted: u64 = callers.join_all().await.into_iter().sum();
+
+    let open = call_over(LinkId(20), &provider, OPEN_FN, Payload::of(&("b",)));
+    let bucket: Result<Handle, ()> = open.await.unwrap().read().unwrap();
+    let params = Payload::of(&(bucket.unwrap(), "hits", 0u64));
+    let hits = call_over(LinkId(20), &provider, INCREMENT_FN, params).await;
+    assert_eq!(hits.unwrap().read::<Result<u64, ()>>(), Ok(Ok(counted)));
+    provider.shutdown(Duration::from_secs(5)).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@
 mod archive;
 mod claims;
 mod control;
+mod gates;
 mod host_data;
+mod links;
 mod output;
 mod process;
 mod supervisor;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use withe_provider::{
     Call, CallError, ConfigMap, FunctionName, Health, IncomingHandler, Link, LinkId,
     OutgoingHandler, Payload, Peer, Provider, ProviderError,
@@ -22,9 +22,6 @@ use crate::interfaces::http;
 use crate::wire::names;
 use crate::wire::server::Serving;
 use crate::{Ids, TargetConfig, V1Target, Wire};
-
-/// How long a provider that is told something of a link may take to look at it.
-const NOTICE: Duration = Duration::from_secs(2);
 
 /// What a provider's process is run with.
 pub struct ProcessConfig {
@@ -162,30 +159,6 @@ impl V1Process {
             .await
             .map_err(|why| ProviderError(format!("`{component}` cannot be served: {why}")))
     }
-
-    /// Gives the provider time to look at what it was told: it answers to nothing but this.
-    async fn noticed(&self) {
-        if matches!(*self.state.borrow(), State::Running(_)) {
-            // What it says of itself is the supervisor's business.
-            _ = self.shared.control.health(NOTICE).await;
-        }
-    }
-
-    async fn tell(&self, gone: &[LinkDefinition], new: &[LinkDefinition]) -> Result<(), String> {
-        for link in gone {
-            self.shared.control.delete_link(link).await?;
-        }
-        if !gone.is_empty() && !new.is_empty() {
-            // It takes the two from different queues, and would pass over a link that it still has.
-            self.noticed().await;
-            self.noticed().await;
-        }
-        for link in new {
-            self.shared.control.put_link(link).await?;
-        }
-        self.noticed().await;
-        Ok(())
-    }
 }
 
 /// The interfaces of `functions`, by namespace and package.
@@ -249,36 +222,38 @@ impl Provider for V1Process {
             Peer::Http(handler) => Some(self.serve(&link, handler.clone()).await?),
         };
         // From here on nothing is refused.
+        let mut sources = self.sources.lock().await;
         let replaced = match serving {
-            Some(serving) => self.sources.lock().await.insert(link.id, serving),
-            None => self.sources.lock().await.remove(&link.id),
+            Some(serving) => sources.insert(link.id, serving),
+            None => sources.remove(&link.id),
         };
-        let known = self.shared.links().insert(link.id, definitions.clone());
-        let known = known.unwrap_or_default();
-        let told = if known == definitions {
-            Ok(())
-        } else {
-            self.tell(&known, &definitions).await
+        drop(sources);
+        let config = &self.shared.config;
+        let component = config.ids.of(&link.application, &link.component);
+        // The one that serves the component now takes its calls, so the other can go while the provider is told.
+        let replaced = async {
+            if let Some(replaced) = replaced {
+                replaced.stop(config.timeout).await;
+            }
         };
-        if let Some(replaced) = replaced {
-            replaced.stop(self.shared.config.timeout).await;
-        }
+        let told = self.shared.links.put(link.id, &component, definitions);
+        let (told, ()) = tokio::join!(told, replaced);
         told.map_err(|why| {
             ProviderError(format!(
                 "`{}` could not be told of its link: {why}",
-                self.shared.config.id
+                config.id
             ))
         })
     }
 
     async fn link_deleted(&self, id: LinkId, grace: Duration) {
-        let gone = self.shared.links().remove(&id).unwrap_or_default();
-        if let Err(why) = self.tell(&gone, &[]).await {
+        if let Err(why) = self.shared.links.delete(id).await {
             tracing::warn!(
                 "`{}` could not be told of a link's end: {why}",
                 self.shared.config.id
             );
         }
+        // If another link has the same component, that one's serving goes on to take its calls.
         let serving = self.sources.lock().await.remove(&id);
         if let Some(serving) = serving {
             serving.stop(grace).await;
@@ -287,6 +262,8 @@ impl Provider for V1Process {
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Payload, CallError> {
+        let passed = timeout_at(call.deadline.into(), self.shared.links.pass(call.link)).await;
+        let _passed = passed.map_err(|_| CallError::Deadline)?;
         self.target.call(call).await
     }
 

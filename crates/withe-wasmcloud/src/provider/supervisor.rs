@@ -1,10 +1,8 @@
 //! Keeps a provider's process running.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::future::Future;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -12,10 +10,11 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use withe_provider::{Health, LinkId};
+use withe_provider::Health;
 
 use super::control::Control;
 use super::host_data::{self, LinkDefinition};
+use super::links::Links;
 use super::output::{self, LastLines};
 use super::process::ProcessConfig;
 
@@ -66,26 +65,16 @@ pub(super) enum State {
 pub(super) struct Shared {
     pub(super) config: ProcessConfig,
     pub(super) control: Control,
-    /// The links that there are now.
-    links: Mutex<BTreeMap<LinkId, Vec<LinkDefinition>>>,
+    pub(super) links: Links,
 }
 
 impl Shared {
     pub(super) fn new(config: ProcessConfig, control: Control) -> Self {
         Self {
             config,
+            links: Links::new(control.clone()),
             control,
-            links: Mutex::default(),
         }
-    }
-
-    pub(super) fn links(&self) -> MutexGuard<'_, BTreeMap<LinkId, Vec<LinkDefinition>>> {
-        // Nothing panics while the lock is held.
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn all_links(&self) -> Vec<LinkDefinition> {
-        self.links().values().flatten().cloned().collect()
     }
 }
 
@@ -107,7 +96,9 @@ pub(super) async fn supervise(
     loop {
         state.send_replace(State::Starting);
         let begun = Instant::now();
-        let why = match run(&shared, &state, &mut stop).await {
+        let end = run(&shared, &state, &mut stop).await;
+        shared.links.ended().await;
+        let why = match end {
             End::Stopped => break,
             End::Failed(why) => why,
         };
@@ -139,7 +130,7 @@ async fn run(
     state: &watch::Sender<State>,
     stop: &mut watch::Receiver<Option<Duration>>,
 ) -> End {
-    let links = shared.all_links();
+    let links = shared.links.all().await;
     let last = LastLines::default();
     // Ends with this function; until then it logs.
     let mut logs = JoinSet::new();
@@ -149,7 +140,9 @@ async fn run(
     };
     let watched = async {
         ready(shared).await?;
-        catch_up(shared, &links).await;
+        if let Err(why) = shared.links.listening(links.clone()).await {
+            return Err(format!("it could not be told of its links: {why}"));
+        }
         Err::<Infallible, _>(watch_health(shared, state).await)
     };
     let why = tokio::select! {
@@ -234,23 +227,6 @@ async fn ready(shared: &Shared) -> Result<(), String> {
     };
     let answered = timeout(limit, answers).await;
     answered.map_err(|_| format!("it did not answer within {} s", limit.as_secs_f32()))
-}
-
-/// Tells it of what changed since it was started with `known`.
-async fn catch_up(shared: &Shared, known: &[LinkDefinition]) {
-    let now = shared.all_links();
-    for gone in known.iter().filter(|link| !now.contains(link)) {
-        say(shared.control.delete_link(gone)).await;
-    }
-    for new in now.iter().filter(|link| !known.contains(link)) {
-        say(shared.control.put_link(new)).await;
-    }
-}
-
-async fn say(told: impl Future<Output = Result<(), String>>) {
-    if let Err(why) = told.await {
-        tracing::warn!("a provider could not be told of a link: {why}");
-    }
 }
 
 /// Asks again and again whether it is healthy. Returns why it is to be started anew.

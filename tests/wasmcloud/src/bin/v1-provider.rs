@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use wasmcloud_provider_sdk::core::{HealthCheckRequest, HealthCheckResponse};
@@ -57,6 +58,16 @@ impl Memory {
             package.to_owned(),
         );
         self.0.lock().unwrap().links.insert(key, line);
+    }
+
+    /// Refuses callers without a link, as v1's providers do that have a connection for each.
+    fn linked(&self, cx: Option<&Context>) -> anyhow::Result<()> {
+        let cx = cx.context("nobody says who calls")?;
+        let caller = cx.component.as_deref().unwrap_or_default();
+        let mut links = self.0.lock().unwrap().links.clone().into_keys();
+        let linked = links.any(|(peer, name, _)| peer == caller && name == cx.link_name());
+        anyhow::ensure!(linked, "`{caller}` is not linked");
+        Ok(())
     }
 
     fn delete(&self, peer: &str, link: &str) {
@@ -202,11 +213,14 @@ impl store::Handler<Option<Context>> for Memory {
 impl atomics::Handler<Option<Context>> for Memory {
     async fn increment(
         &self,
-        _: Option<Context>,
+        cx: Option<Context>,
         bucket: String,
         key: String,
         delta: u64,
     ) -> anyhow::Result<Result<u64, atomics::Error>> {
+        if let Err(why) = self.linked(cx.as_ref()) {
+            return Ok(Err(atomics::Error::Other(why.to_string())));
+        }
         let mut state = self.0.lock().unwrap();
         let value = state.values.entry((bucket, key)).or_default();
         let old: u64 = std::str::from_utf8(value)
