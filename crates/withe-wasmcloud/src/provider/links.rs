@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedRwLockReadGuard};
+use tokio::time::timeout;
 use withe_provider::LinkId;
 
 use super::control::Control;
@@ -17,6 +18,9 @@ use super::host_data::LinkDefinition;
 
 /// How long a provider that is told something of a link may take to look at it.
 const NOTICE: Duration = Duration::from_secs(2);
+
+/// How many answers to something else show that it has.
+const ANSWERS: usize = 3;
 
 /// How long calls under way may hold up the change of a link. Those that take longer see it.
 const UNDER_WAY: Duration = Duration::from_secs(1);
@@ -119,8 +123,7 @@ impl Links {
             self.control.delete_link(link).await?;
         }
         if !change.gone.is_empty() && !change.new.is_empty() {
-            // It takes the two from different queues, and would pass over a link that it still has.
-            self.noticed().await;
+            // It would pass over a link that it still has.
             self.noticed().await;
         }
         for link in &change.new {
@@ -131,10 +134,17 @@ impl Links {
         Ok(())
     }
 
-    /// Gives the provider time to look at what it was told: it answers to nothing but this.
+    /// Gives the provider time to look at what it was told: it answers to nothing but this, and takes this from
+    /// another queue, so that the first answer says little.
     async fn noticed(&self) {
-        // What it says of itself is the supervisor's business.
-        _ = self.control.health(NOTICE).await;
+        let answers = async {
+            for _ in 0..ANSWERS {
+                // What it says of itself is the supervisor's business.
+                _ = self.control.health(NOTICE).await;
+            }
+        };
+        // It is told in any case, and one that does not answer will be seen not to.
+        _ = timeout(NOTICE, answers).await;
     }
 }
 
