@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 
 use crate::{process, tree, ui, wasm_target};
 
-/// Folder for the guests' compiled artifacts, in place of `target` in each of their workspaces.
-/// `CARGO_TARGET_DIR` is not used for it: that is for what runs on this machine.
+/// Folder for what is compiled in the guests' and the tests' own workspaces, in place of `target` in each.
+/// `CARGO_TARGET_DIR` is not used for it: that is for the workspace at the root.
 const TARGET_DIR: &str = "WITHE_GUESTS_TARGET_DIR";
 
 #[derive(clap::Args)]
@@ -56,7 +56,7 @@ pub(crate) async fn build_examples() -> Result<()> {
     build(&tree::greeted(), packages).await
 }
 
-/// Where cargo puts what it compiles for a workspace of guests.
+/// Where cargo puts what it compiles for a workspace other than the one at the root.
 pub(crate) fn target_dir(workspace: &Path) -> PathBuf {
     match std::env::var_os(TARGET_DIR) {
         Some(folder) => Path::new(&folder).join(workspace.file_name().unwrap_or_default()),

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that has to pass, cheapest first.
 
 use anyhow::Result;
+use tokio::process::Command;
 
 use crate::{demo, guests, nats, process, redis, tree, ui, wasm_target, withe};
 
@@ -27,6 +28,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let mut cargo = process::cargo(["test", "--workspace"]);
     process::run("pass the tests", cargo.args(&args.filter), process::LONG).await?;
     if args.filter.is_none() {
+        test_with_v1().await?;
         demo::check_with(&withe::built_by_tests()).await?;
     }
     Ok(())
@@ -39,6 +41,7 @@ async fn format() -> Result<()> {
         tree::test_guests(),
         tree::conformance(),
         tree::visits(),
+        tree::with_v1(),
     ] {
         let mut cargo = process::cargo(["fmt", "--all", "--check"]);
         process::run(
@@ -83,5 +86,23 @@ async fn lint() -> Result<()> {
         )
         .await?;
     }
-    Ok(())
+    let mut cargo = with_v1("clippy");
+    cargo.args(["--all-targets", "--", "-D", "warnings"]);
+    process::run("pass the lints", &mut cargo, process::LONG).await
+}
+
+async fn test_with_v1() -> Result<()> {
+    ui::step("run the tests with wasmCloud v1's own crates");
+    process::run("pass the tests", &mut with_v1("test"), process::LONG).await
+}
+
+/// A command of cargo's in the workspace of the tests with wasmCloud v1's crates.
+fn with_v1(command: &str) -> Command {
+    let workspace = tree::with_v1();
+    let mut cargo = process::cargo([command]);
+    cargo
+        .arg("--target-dir")
+        .arg(guests::target_dir(&workspace))
+        .current_dir(workspace);
+    cargo
 }

@@ -28,3 +28,8 @@ pub(crate) fn test_guests() -> PathBuf {
 pub(crate) fn conformance() -> PathBuf {
     root().join("tests/conformance")
 }
+
+/// The folder of the tests with wasmCloud v1's own crates.
+pub(crate) fn with_v1() -> PathBuf {
+    root().join("tests/wasmcloud")
+}
