@@ -9,6 +9,7 @@
 //! `values` translates between the two sides' streams, `interfaces` between the interfaces that v1 renames
 //! on the wire.
 
+mod caller;
 mod ids;
 mod interfaces;
 mod provider;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_trait::async_trait;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use withe_provider::{
     Body, Call, FunctionName, HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler, Peer,
     Provider, ProviderError, RequestOptions,
@@ -15,13 +15,15 @@ use withe_rpc::{CallContext, CallError, Payload};
 use withe_wit::Function;
 
 use crate::Ids;
+use crate::caller::Caller;
+use crate::interfaces::blobstore::Blobstore;
 use crate::interfaces::http;
-use crate::interfaces::keyvalue::{Buckets, KeyValue};
+use crate::interfaces::keyvalue::{self, KeyValue};
+use crate::interfaces::resources::Resources;
 use crate::trace;
 use crate::values::Signature;
 use crate::wire::Wire;
-use crate::wire::client::{Reply, Request, closed};
-use crate::wire::connection::Outgoing;
+use crate::wire::client::closed;
 use crate::wire::names;
 
 /// How long a v1 HTTP client may take to the response's head when the component does not say.
@@ -52,7 +54,7 @@ pub struct V1Target {
 /// A link to it.
 struct Linked {
     routes: Vec<Route>,
-    buckets: Arc<Buckets>,
+    resources: Arc<Resources>,
     /// What goes with each call.
     headers: HeaderMap,
 }
@@ -65,6 +67,7 @@ enum Route {
         signature: Signature,
     },
     KeyValue(KeyValue),
+    Blobstore(Blobstore),
     /// Through [`OutgoingHandler`], which has the bodies.
     Http,
 }
@@ -103,6 +106,9 @@ impl V1Target {
         if let Some(key_value) = KeyValue::named(name) {
             return Ok(Route::KeyValue(key_value));
         }
+        if let Some(blobstore) = Blobstore::named(name) {
+            return blobstore.map(Route::Blobstore);
+        }
         if http::is_outgoing(&name.interface) {
             return Ok(Route::Http);
         }
@@ -128,34 +134,16 @@ impl V1Target {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls `function` of `instance` with what v1 takes.
-    async fn invoke(
-        &self,
-        linked: &Linked,
-        instance: &str,
-        function: &str,
-        params: Outgoing,
-        results: &[String],
-        context: CallContext,
-    ) -> Result<Reply, CallError> {
+    /// Who calls over a link.
+    fn caller(&self, linked: &Linked, context: CallContext) -> Caller<'_> {
         let mut headers = linked.headers.clone();
         trace::put(&mut headers, context.trace);
-        let request = Request {
+        Caller {
+            wire: &self.config.wire,
             prefix: &self.prefix,
-            instance,
-            function,
             headers,
-            params,
-            results,
             deadline: context.deadline.into(),
-        };
-        let reply = self.config.wire.invoke(request).await;
-        reply.map_err(|why| match why {
-            CallError::Unreachable(why) => {
-                CallError::Unreachable(format!("`{}`: {why}", self.prefix))
-            }
-            why => why,
-        })
+        }
     }
 }
 
@@ -178,11 +166,11 @@ impl Provider for V1Target {
         headers.insert("source-id", source);
         headers.insert("link-name", link.name);
         let mut links = self.lock();
-        // Importers keep the buckets that they have open when their link is replaced.
-        let buckets = links.get(&link.id).map(|known| known.buckets.clone());
+        // Importers keep what they have open when their link is replaced.
+        let resources = links.get(&link.id).map(|known| known.resources.clone());
         let linked = Linked {
             routes,
-            buckets: buckets.unwrap_or_default(),
+            resources: resources.unwrap_or_default(),
             headers,
         };
         links.insert(link.id, Arc::new(linked));
@@ -200,18 +188,12 @@ impl Provider for V1Target {
             deadline: call.deadline,
             trace: call.trace,
         };
+        let caller = self.caller(&linked, context);
         match linked.routes.get(call.function).ok_or_else(unlinked)? {
             Route::Verbatim { name, signature } => {
                 let params = signature.params.lower(call.params)?;
                 let results = &signature.result.paths;
-                let reply = self.invoke(
-                    &linked,
-                    &name.interface,
-                    &name.function,
-                    params,
-                    results,
-                    context,
-                );
+                let reply = caller.invoke(&name.interface, &name.function, params, results);
                 let reply = reply.await?;
                 if reply.bytes.is_empty() && !signature.result.is_empty() {
                     return Err(closed(&self.prefix));
@@ -220,18 +202,19 @@ impl Provider for V1Target {
                     .result
                     .lift(reply.bytes, reply.streams, &self.config.wire)
             }
-            Route::KeyValue(KeyValue::Open) => linked.buckets.open(&call.params),
+            Route::KeyValue(KeyValue::Open) => keyvalue::open(&linked.resources, &call.params),
             Route::KeyValue(KeyValue::OnBucket { instance, function }) => {
-                let params = Outgoing::plain(linked.buckets.lower(&call.params)?);
-                let reply = self.invoke(&linked, instance, function, params, &[], context);
-                let reply = reply.await?;
-                if reply.bytes.is_empty() {
-                    return Err(closed(&self.prefix));
-                }
+                let params = keyvalue::lower(&linked.resources, &call.params)?;
+                let reply = caller.result(instance, function, params, &[]).await?;
                 Ok(Payload {
                     bytes: reply.bytes.into(),
                     ..Payload::default()
                 })
+            }
+            Route::Blobstore(function) => {
+                let called = function.call(&caller, &linked.resources, &call.params);
+                let called = timeout_at(caller.deadline, called).await;
+                called.unwrap_or(Err(CallError::Deadline))
             }
             Route::Http => Err(CallError::Unlinked(
                 "HTTP requests are not sent as values".into(),
@@ -241,7 +224,7 @@ impl Provider for V1Target {
 
     fn drop_resource(&self, link: LinkId, handle: u32) {
         if let Some(linked) = self.linked(link) {
-            linked.buckets.close(handle);
+            linked.resources.remove(handle);
         }
     }
 

@@ -3,17 +3,12 @@
 //! On the wire a bucket is its name, the first parameter of each function; `open` never crosses. Everything
 //! else is encoded alike on both sides.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use withe_provider::FunctionName;
-use withe_rpc::codec::{Encode as _, Handle, Writer};
+use withe_rpc::codec::{Encode as _, Writer};
 use withe_rpc::{CallError, Payload, Reader};
 
+use super::resources::{Resource, Resources, unknown};
 use crate::values::mismatch;
-
-/// The most buckets that a link has open.
-const MOST: usize = 65_536;
 
 /// What a function of `wasi:keyvalue@0.2.0-draft` is on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,70 +41,39 @@ impl KeyValue {
     }
 }
 
-/// The buckets that a link's importers have open, by the numbers that they know them by.
-#[derive(Debug, Default)]
-pub(crate) struct Buckets {
-    open: Mutex<Open>,
+/// Serves `store.open`.
+///
+/// # Errors
+///
+/// If the parameters are not its, or too much is open.
+pub(crate) fn open(resources: &Resources, params: &Payload) -> Result<Payload, CallError> {
+    let (name,): (String,) = params.read().map_err(mismatch)?;
+    let bucket = resources.add(Resource::Bucket(name.into()))?;
+    Ok(Payload::of(&Ok::<_, ()>(bucket)))
 }
 
-#[derive(Debug, Default)]
-struct Open {
-    last: u32,
-    names: HashMap<u32, Arc<str>>,
-}
-
-impl Buckets {
-    /// Serves `store.open`.
-    ///
-    /// # Errors
-    ///
-    /// If the parameters are not its, or too many are open.
-    pub(crate) fn open(&self, params: &Payload) -> Result<Payload, CallError> {
-        let (name,): (String,) = params.read().map_err(mismatch)?;
-        let mut open = self.lock();
-        if open.names.len() >= MOST {
-            return Err(CallError::Exhausted(format!("{MOST} buckets are open")));
-        }
-        // Not all numbers are taken, so one that is free is found.
-        while open.last == 0 || open.names.contains_key(&open.last) {
-            open.last = open.last.wrapping_add(1);
-        }
-        let number = open.last;
-        open.names.insert(number, name.into());
-        Ok(Payload::of(&Ok::<_, ()>(Handle(number))))
-    }
-
-    /// Forgets a bucket.
-    pub(crate) fn close(&self, number: u32) {
-        self.lock().names.remove(&number);
-    }
-
-    /// The parameters as they go over the wire: the bucket's name instead of its number.
-    ///
-    /// # Errors
-    ///
-    /// If they do not begin with an open bucket.
-    pub(crate) fn lower(&self, params: &Payload) -> Result<Vec<u8>, CallError> {
-        let mut r = Reader::new(params);
-        let bucket = r.handle().map_err(mismatch)?;
-        let name = self.lock().names.get(&bucket.id).cloned();
-        let name = name.ok_or_else(|| CallError::TypeMismatch("no such bucket is open".into()))?;
-        let rest = r.raw(r.remaining()).map_err(mismatch)?;
-        let mut w = Writer::with_capacity(name.len() + 5 + rest.len());
-        (*name).encode(&mut w);
-        w.raw(rest);
-        Ok(w.finish().bytes)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Open> {
-        // Nothing panics while the lock is held.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// The parameters as they go over the wire: the bucket's name instead of its number.
+///
+/// # Errors
+///
+/// If they do not begin with an open bucket.
+pub(crate) fn lower(resources: &Resources, params: &Payload) -> Result<Vec<u8>, CallError> {
+    let mut r = Reader::new(params);
+    let bucket = r.handle().map_err(mismatch)?;
+    let Some(Resource::Bucket(name)) = resources.get(bucket.id) else {
+        return Err(unknown("bucket"));
+    };
+    let rest = r.raw(r.remaining()).map_err(mismatch)?;
+    let mut w = Writer::with_capacity(name.len() + 5 + rest.len());
+    (*name).encode(&mut w);
+    w.raw(rest);
+    Ok(w.finish().bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use withe_rpc::codec::Handle;
 
     fn named(interface: &str, function: &str) -> Option<KeyValue> {
         KeyValue::named(&FunctionName {
@@ -148,18 +112,18 @@ mod tests {
 
     #[test]
     fn buckets_go_by_name() {
-        let buckets = Buckets::default();
-        let opened = buckets.open(&Payload::of(&("default",))).unwrap();
+        let resources = Resources::default();
+        let opened = open(&resources, &Payload::of(&("default",))).unwrap();
         let bucket: Result<Handle, ()> = opened.read().unwrap();
         let bucket = bucket.unwrap();
         // Recorded from wasmCloud v1.9.2.
         let params = Payload::of(&(bucket, "counter", 1u64));
         assert_eq!(
-            buckets.lower(&params).unwrap(),
+            lower(&resources, &params).unwrap(),
             b"\x07default\x07counter\x01"
         );
-        buckets.close(bucket.0);
-        let why = buckets.lower(&params).unwrap_err();
+        resources.remove(bucket.0);
+        let why = lower(&resources, &params).unwrap_err();
         assert!(matches!(why, CallError::TypeMismatch(_)), "{why}");
     }
 }
