@@ -1,4 +1,5 @@
-//! The same small call over v1's own transport and over ours, and beside them NATS alone, on one broker.
+//! The same small call over v1's own transport and over ours, and beside them NATS alone, on one broker: on v1's
+//! wire, which v1's parts understand, and over the transport `nats`, which Withe's hosts have among themselves.
 //!
 //! `cargo run --release --manifest-path tests/wasmcloud/Cargo.toml --example versus`
 
@@ -13,11 +14,15 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use withe_lattice::transport::{NatsConnector, NatsListener};
 use withe_provider::codec::ByteList;
 use withe_provider::{Call, LinkId, Payload, Provider};
+use withe_rpc::{
+    CallContext, CallError, Client, LinkFunction, LinkRequest, Serve, ServedLink, serve,
+};
 use withe_testing::nats::NatsServer;
-use withe_wasmcloud::{Served, serve_component};
-use withe_wit::Type;
+use withe_wasmcloud::{Exports, Served, serve_component};
+use withe_wit::{Function, Type};
 use wrpc_transport::{InvokeExt as _, ServeExt as _};
 
 use support::{Answer, PATIENCE, exports, function, importer, name, target, wire};
@@ -41,33 +46,57 @@ async fn main() {
     let broker = NatsServer::start().unwrap();
     let (floor, _floor) = floor(&broker).await;
     let (theirs, _theirs) = theirs(&broker).await;
-    let (ours, _ours) = ours(&broker).await;
-    let calls = [floor, theirs, ours];
-    for call in &calls {
-        one_after_the_other(call).await;
-    }
-    let mut times = [(); 3].map(|()| Vec::new());
-    let mut rates = [(); 3].map(|()| Vec::new());
-    for _ in 0..ROUNDS {
-        for (call, times) in calls.iter().zip(&mut times) {
-            times.push(one_after_the_other(call).await);
-        }
-        for (call, rates) in calls.iter().zip(&mut rates) {
-            rates.push(many_at_once(call).await);
-        }
-    }
-    let (times, rates) = (times.map(median), rates.map(median));
-    println!("{:<26}{:>14}{:>16}", "", "p50 in µs", "calls/s at 64");
-    let names = [
-        "NATS, request and reply",
-        "v1's transport",
-        "ours, on v1's wire",
+    let (on_v1s_wire, _on_v1s_wire) = on_v1s_wire(&broker).await;
+    let (native, _native) = native(&broker).await;
+    let mut rows = [
+        Row::new("NATS, request and reply", floor),
+        Row::new("v1's transport", theirs),
+        Row::new("ours, on v1's wire", on_v1s_wire),
+        Row::new("ours, between our hosts", native),
     ];
-    for ((what, time), rate) in names.iter().zip(times).zip(rates) {
-        println!("{what:<26}{time:>14.0}{rate:>16.0}");
+    for row in &rows {
+        one_after_the_other(&row.call).await;
     }
-    let (faster, more) = (times[1] / times[2], rates[2] / rates[1]);
-    println!("ours to v1's: {faster:.2} times as fast, {more:.2} times the calls");
+    for _ in 0..ROUNDS {
+        for row in &mut rows {
+            row.times.push(one_after_the_other(&row.call).await);
+        }
+        for row in &mut rows {
+            row.rates.push(many_at_once(&row.call).await);
+        }
+    }
+    println!(
+        "{:<26}{:>12}{:>16}{:>20}{:>18}",
+        "", "p50 in µs", "calls/s at 64", "times v1's p50", "times v1's calls"
+    );
+    let results = rows.map(|row| (row.what, median(row.times), median(row.rates)));
+    let (_, v1_time, v1_rate) = results[1];
+    for (what, time, rate) in results {
+        println!(
+            "{what:<26}{time:>12.0}{rate:>16.0}{:>20.2}{:>18.2}",
+            v1_time / time,
+            rate / v1_rate
+        );
+    }
+}
+
+/// A way to make the call, and what was measured of it.
+struct Row {
+    what: &'static str,
+    call: OneCall,
+    times: Vec<f64>,
+    rates: Vec<f64>,
+}
+
+impl Row {
+    fn new(what: &'static str, call: OneCall) -> Self {
+        Self {
+            what,
+            call,
+            times: Vec::new(),
+            rates: Vec::new(),
+        }
+    }
 }
 
 fn median(mut all: Vec<f64>) -> f64 {
@@ -164,12 +193,20 @@ async fn theirs(broker: &NatsServer) -> (OneCall, v1::Task) {
     (call, serving)
 }
 
-async fn ours(broker: &NatsServer) -> (OneCall, Served) {
+/// The type of what is called.
+fn echo() -> Function {
     let bytes = || Type::List(Arc::new(Type::U8));
-    let echo = || function("echo", &[bytes()], Some(bytes()));
+    function("echo", &[bytes()], Some(bytes()))
+}
+
+/// The component that is called.
+fn component() -> Exports {
+    exports([(ECHO, echo())], |_, params| Answer::Now(Ok(params)))
+}
+
+async fn on_v1s_wire(broker: &NatsServer) -> (OneCall, Served) {
     let wire = wire(broker).await;
-    let component = exports([(ECHO, echo())], |_, params| Answer::Now(Ok(params)));
-    let served = serve_component(&wire, "default", "ours", component)
+    let served = serve_component(&wire, "default", "ours", component())
         .await
         .unwrap();
     let target = Arc::new(target(broker, "ours", [(ECHO, echo())]).await);
@@ -193,4 +230,43 @@ async fn ours(broker: &NatsServer) -> (OneCall, Served) {
         })
     });
     (call, served)
+}
+
+/// Has one component.
+struct Host(Arc<dyn ServedLink>);
+
+impl Serve for Host {
+    fn link(&self, _: LinkRequest) -> Result<Arc<dyn ServedLink>, CallError> {
+        Ok(self.0.clone())
+    }
+}
+
+async fn native(broker: &NatsServer) -> (OneCall, v1::Task) {
+    let client = support::client(broker).await;
+    let listener = NatsListener::bind(client, "default", "host").await.unwrap();
+    let host = Arc::new(Host(component().link));
+    let forever = std::future::pending();
+    let serving = v1::Task::spawn(serve(listener, host, Default::default(), forever));
+    let client = support::client(broker).await;
+    let connector = NatsConnector::new(client, "default", "host").unwrap();
+    let request = LinkRequest {
+        functions: vec![LinkFunction::default()],
+        ..LinkRequest::default()
+    };
+    let client = Client::new(Arc::new(connector), Default::default());
+    let session = Arc::new(client.link(request).session());
+    let call: OneCall = Arc::new(move || {
+        let session = session.clone();
+        Box::pin(async move {
+            let context = CallContext {
+                deadline: Instant::now() + PATIENCE,
+                trace: None,
+            };
+            let params = Payload::of(&(ByteList(SENT.to_vec()),));
+            let back = session.call(0, params, context).await.unwrap();
+            let ByteList(back) = back.read().unwrap();
+            assert_eq!(back, SENT);
+        })
+    });
+    (call, serving)
 }
