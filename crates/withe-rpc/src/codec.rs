@@ -99,6 +99,17 @@ impl Writer {
         put_counted(&mut self.bytes, bytes);
     }
 
+    /// Flags, eight a byte, the first one lowest.
+    pub fn flags(&mut self, flags: &[bool]) {
+        for eight in flags.chunks(8) {
+            let bits = eight
+                .iter()
+                .rev()
+                .fold(0, |bits, flag| bits << 1 | u8::from(*flag));
+            self.byte(bits);
+        }
+    }
+
     /// A resource handle.
     pub fn handle(&mut self, handle: HandleRef) {
         self.unsigned(self.handles.len() as u64);
@@ -322,6 +333,16 @@ impl<'a> Reader<'a> {
         } else {
             Err(DecodeError::Discriminant)
         }
+    }
+
+    /// `N` flags.
+    pub fn flags<const N: usize>(&mut self) -> Result<[bool; N], DecodeError> {
+        let bytes = self.raw(N.div_ceil(8))?;
+        let is_set = |bytes: &[u8], i: usize| bytes[i / 8] >> (i % 8) & 1 == 1;
+        if (N..bytes.len() * 8).any(|i| is_set(bytes, i)) {
+            return Err(DecodeError::Discriminant);
+        }
+        Ok(std::array::from_fn(|i| is_set(bytes, i)))
     }
 
     /// A handle's index in its payload.
@@ -661,6 +682,22 @@ mod tests {
         round_trip(vec![7u8, 200, 0]);
         // An array's length is in its type.
         assert_eq!(Payload::of(&[7u8, 200, 0]).bytes, [7, 200, 0]);
+    }
+
+    #[test]
+    fn flags_are_eight_a_byte() {
+        let mut flags = [false; 9];
+        (flags[0], flags[3], flags[8]) = (true, true, true);
+        let mut w = Writer::default();
+        w.flags(&flags);
+        let bytes = w.finish().bytes;
+        assert_eq!(bytes, [0b1001, 1]);
+        assert_eq!(Reader::from_bytes(&bytes).flags(), Ok(flags));
+        assert_eq!(Reader::from_bytes(&[]).flags(), Ok([]));
+        let unknown = Reader::from_bytes(&[0, 2]).flags::<9>();
+        assert_eq!(unknown, Err(DecodeError::Discriminant));
+        let cut = Reader::from_bytes(&[0]).flags::<9>();
+        assert_eq!(cut, Err(DecodeError::Truncated));
     }
 
     #[test]
