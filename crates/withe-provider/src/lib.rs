@@ -8,6 +8,7 @@
 //! process of its own.
 
 mod exports;
+mod functions;
 mod http_types;
 pub mod http_wire;
 mod link;
@@ -15,13 +16,16 @@ pub mod process;
 pub mod resources;
 pub mod settings;
 
-pub use exports::{Context, Exporter, Functions};
+pub use exports::Exporter;
+pub use functions::{Context, Functions, Handler, Imported, Linked};
 pub use http_types::{
     Body, HttpError, HttpErrorKind, IncomingHandler, OutgoingHandler, RequestOptions,
 };
 pub use link::{Call, Endpoint, FunctionName, Health, Link, LinkId, Peer, ProviderError};
+pub use resources::{Borrow, Own, Resources};
 pub use settings::Settings;
 pub use withe_linker::input::{ConfigMap, ConfigProblem, ConfigRole};
+pub use withe_provider_macros::generate;
 pub use withe_rpc::{CallError, Payload, TraceContext, codec};
 
 use std::sync::Arc;

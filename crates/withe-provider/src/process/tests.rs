@@ -11,7 +11,7 @@ use withe_rpc::unix::UnixConnector;
 use withe_rpc::{CallContext, CallError, Client, Limits, LinkRequest, Payload, Session};
 
 use super::*;
-use crate::resources::Resources;
+use crate::resources::{Borrow, Resources};
 use crate::{
     Call, ConfigMap, ConfigProblem, ConfigRole, Descriptor, FunctionName, Health, Link, LinkId,
     Provider, ProviderError,
@@ -23,7 +23,7 @@ const AGES: Duration = Duration::from_secs(60);
 /// Gives out resources that hold the number of their link.
 struct Numbers {
     config: ConfigMap,
-    resources: Resources<u64>,
+    resources: Resources,
 }
 
 const MAKE: usize = 0;
@@ -51,8 +51,8 @@ impl Provider for Numbers {
         match call.function {
             MAKE => Ok(Payload::of(&(self.resources.add(call.link.0)?,))),
             READ => {
-                let (handle,): (Handle,) = call.params.read().unwrap();
-                let number = *self.resources.get(handle)?;
+                let (handle,): (Borrow<u64>,) = call.params.read().unwrap();
+                let number = *self.resources.get(&handle)?;
                 Ok(Payload::of(&(format!("{number} {}", call.caller),)))
             }
             _ => Err(CallError::Trap("as asked".into())),
