@@ -5,11 +5,13 @@
 //! * [`V1Target`]: something with an id on a v1 lattice, as the target of links.
 //! * [`serve_component`]: a component of Withe, reachable by its id on a v1 lattice.
 //! * [`V1Process`]: a v1 provider's executable, run and supervised; [`Executable`]: from its archive.
+//! * [`ControlInterface`]: what v1's tools ask of a host.
 //!
 //! `values` translates between the two sides' streams, `interfaces` between the interfaces that v1 renames
 //! on the wire.
 
 mod caller;
+mod control_interface;
 mod ids;
 mod interfaces;
 mod provider;
@@ -19,6 +21,7 @@ mod trace;
 mod values;
 mod wire;
 
+pub use control_interface::{ControlInterface, HostState, Inquiry, LinkState, PartState};
 pub use ids::Ids;
 pub use provider::{ArchiveError, Claims, Executable, ProcessConfig, Supervision, V1Process};
 pub use served::{Exports, Served, serve_component};

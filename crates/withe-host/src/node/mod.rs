@@ -9,7 +9,7 @@
 //! * [`placement`]: what follows from where parts run for each host.
 //! * `controller`: where parts run; one host at a time decides it.
 //! * `apps`: what this host runs of each application; `served`: what others may call of it.
-//! * `wasmcloud`: components here, reached from wasmCloud v1.
+//! * `wasmcloud`: what wasmCloud v1 has of this host: components here, and what its tools show.
 //! * [`events`]: what happens, told to whoever listens; [`requests`]: what may be asked of a host.
 
 mod apps;
@@ -240,6 +240,14 @@ impl Node {
         let apps = lattice.watch(APPS).await?;
         let deployments = lattice.watch(DEPLOYMENTS).await?;
         let asked = requests::serve(&shared).await?;
+        if let Some(wire) = &shared.wasmcloud {
+            let tools = wasmcloud::listen_to_tools(wire, &shared).await?;
+            tasks.spawn(wasmcloud::answer_tools(
+                shared.clone(),
+                tools,
+                stopped.clone(),
+            ));
+        }
         let (stop_announcing, announcing_stopped) = watch::channel(false);
         let mut announcing = JoinSet::new();
         announcing.spawn(announce(shared.clone(), announcing_stopped));

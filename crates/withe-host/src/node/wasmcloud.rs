@@ -1,15 +1,24 @@
-//! Components of this host, reached by their ids from wasmCloud v1 on the same lattice.
+//! What wasmCloud v1 on the same lattice has of this host: its components, reached by their ids, and what v1's
+//! tools show of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use withe_lattice::LatticeError;
 use withe_linker::input::{Application, ComponentKind, Scope};
 use withe_provider::{FunctionName, IncomingHandler};
 use withe_runtime::HttpEntry;
-use withe_wasmcloud::{Exports, Limits, Served as Exposed, Wire, can_carry, serve_component};
+use withe_wasmcloud::{
+    ControlInterface, Exports, HostState, Ids, Inquiry, Limits, LinkState, PartState,
+    Served as Exposed, Wire, can_carry, serve_component,
+};
 use withe_wit::{Extern, Function};
 
+use super::apps::is_true;
+use super::records::RunningPart;
+use super::{Shared, millis};
 use crate::serve::Served;
 use crate::v1::ids;
 
@@ -92,4 +101,81 @@ fn carried(export: &Extern) -> Vec<(FunctionName, Function)> {
             (name, function.clone())
         })
         .collect()
+}
+
+/// Takes what v1's tools ask.
+///
+/// # Errors
+///
+/// If the lattice has a name that v1 has no subjects for, or the connection is closed.
+pub(super) async fn listen_to_tools(
+    wire: &Wire,
+    shared: &Shared,
+) -> Result<ControlInterface, LatticeError> {
+    let lattice = shared.lattice.name();
+    let tools = ControlInterface::open(wire.client().clone(), lattice, &shared.id).await;
+    tools.map_err(|e| LatticeError::Unreachable(e.to_string()))
+}
+
+/// Answers v1's tools until `stop`.
+pub(super) async fn answer_tools(
+    shared: Arc<Shared>,
+    tools: ControlInterface,
+    mut stop: watch::Receiver<bool>,
+) {
+    tokio::select! {
+        () = tools.answer(&*shared) => {}
+        () = is_true(&mut stop) => {}
+    }
+}
+
+impl Inquiry for Shared {
+    fn host(&self) -> HostState {
+        let record = self.lock();
+        let parts = |kind: &str| {
+            let apps = record.apps.iter();
+            let parts = apps.flat_map(|(app, running)| running.parts.iter().map(move |p| (app, p)));
+            let of_kind = parts.filter(|(_, part)| part.kind == kind);
+            of_kind.map(|(app, part)| state(app, part)).collect()
+        };
+        HostState {
+            name: record.name.clone(),
+            labels: record.labels.clone(),
+            version: record.version.clone(),
+            uptime: Duration::from_secs((millis() / 1_000).saturating_sub(record.started)),
+            components: parts("component"),
+            providers: parts("provider"),
+        }
+    }
+
+    fn links(&self) -> BTreeSet<LinkState> {
+        let hosts = self.peers.hosts().borrow().clone();
+        let apps = || hosts.values().flat_map(|host| &host.apps);
+        let known: BTreeMap<_, _> = apps()
+            .flat_map(|(app, running)| running.parts.iter().map(move |p| ((app, &p.name), &p.id)))
+            .collect();
+        // What nobody runs, such as what only v1 has, has the id that it would have.
+        let id = |app: &String, name: &String| match known.get(&(app, name)) {
+            Some(id) => (*id).clone(),
+            None => Ids::default().of(app, name),
+        };
+        let links = apps().flat_map(|(app, running)| running.links.iter().map(move |l| (app, l)));
+        links
+            .flat_map(|(app, link)| {
+                let (source, target) = (id(app, &link.source), id(app, &link.target));
+                let interfaces = link.interfaces.iter().map(String::as_str);
+                LinkState::of(&source, &target, &link.name, interfaces)
+            })
+            .collect()
+    }
+}
+
+fn state(application: &str, part: &RunningPart) -> PartState {
+    PartState {
+        id: part.id.clone(),
+        image_ref: format!("{application}/{}@{}", part.name, part.digest),
+        name: part.name.clone(),
+        max_instances: part.instances.unwrap_or_default(),
+        revision: 0,
+    }
 }
