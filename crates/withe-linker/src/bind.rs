@@ -9,8 +9,8 @@
 //!   most types but not all (`carry`).
 //! * A link that asks for it is `unix`: its target is served by another process on this machine. What
 //!   runs where follows from that (`processes`), and keeps shared instances to one process (`shared`).
-//! * A link to what runs on other hosts is `tcp` or `nats` (`away`). One that is pinned so, with both ends on
-//!   this host, leads from the host to itself.
+//! * A link to what runs on other hosts is `tcp`, and `nats` to those hosts that cannot be reached directly
+//!   (`away`). One that is pinned so, with both ends on this host, leads from the host to itself.
 
 mod away;
 mod carry;
@@ -53,7 +53,20 @@ struct Settings {
 #[derive(Clone, Debug)]
 struct Bound {
     binding: Binding,
+    /// Whether it is only the cheapest of the ways to several hosts.
+    by_host: bool,
     why: String,
+}
+
+impl Bound {
+    /// A link with one binding for all of its target.
+    fn by(binding: Binding, why: impl Into<String>) -> Self {
+        Self {
+            binding,
+            by_host: false,
+            why: why.into(),
+        }
+    }
 }
 
 /// Chooses a binding for every link. The plan is complete only if `out` holds no errors afterwards.

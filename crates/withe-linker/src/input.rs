@@ -462,14 +462,21 @@ pub enum Surroundings {
     Lattice,
 }
 
-/// Where a part runs that does not run on this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a part runs that does not run on this host: nowhere yet, if there are no hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Elsewhere {
-    /// The hosts, by name, for messages.
-    pub hosts: Vec<String>,
-    /// Whether all of them can be reached directly.
+    /// The hosts, in the order in which messages name them.
+    pub hosts: Vec<OtherHost>,
+}
+
+/// Another host, as the one that is linked for sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherHost {
+    /// What messages call it.
+    pub name: String,
+    /// Whether it can be reached directly, and not only by way of a broker.
     pub direct: bool,
-    /// Whether all of them are on this machine.
+    /// Whether it is on the same machine.
     pub same_machine: bool,
 }
 

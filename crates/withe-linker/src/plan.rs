@@ -154,6 +154,10 @@ pub struct PlannedLink {
     pub interfaces: Vec<PlannedInterface>,
     /// How.
     pub binding: Binding,
+    /// Whether each of the hosts that the target runs on is called in the cheapest way that reaches it, of which
+    /// `binding` is the cheapest. Otherwise those that it does not reach are not called.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_host: bool,
     /// Why this binding and no cheaper one: one line.
     pub why: String,
     /// Whether its source runs on other hosts and not on this one, which at most serves it.

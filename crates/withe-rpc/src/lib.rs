@@ -41,7 +41,9 @@ mod tests;
 
 use std::time::Instant;
 
-pub use client::{Client, RemoteLink, Replica, Route, RouteRules, RouteSession, Session};
+pub use client::{
+    Client, Distance, Place, RemoteLink, Replica, Route, RouteRules, RouteSession, Session,
+};
 pub use codec::{Decode, DecodeError, Encode, Reader, Writer};
 pub use error::CallError;
 pub use identity::{Fingerprint, Identity};

@@ -120,6 +120,8 @@ impl Metrics {
         for (labels, route) in live(&places.routes) {
             let replicas = route.replicas() as u64;
             snapshot.add(Family::LinkReplicas, labels, &[], vec![replicas]);
+            let brokered = route.brokered() as u64;
+            snapshot.add(Family::LinkBrokered, labels, &[], vec![brokered]);
         }
         snapshot
     }

@@ -12,7 +12,7 @@ use withe_linker::plan::{Plan, PlannedLink};
 use super::desired::{self, Desired};
 use super::events::Event;
 use super::peers::Hosts;
-use super::placement::{Reach, Seen};
+use super::placement::Seen;
 use super::records::{Deployment, RunningApp, RunningLink, RunningPart};
 use super::{Shared, wasmcloud};
 use crate::host::Running;
@@ -270,16 +270,9 @@ impl Application {
             all_are_called: shared.wasmcloud.is_some(),
         };
         let elsewhere = seen.elsewhere(inputs, own);
-        let mut direct = BTreeSet::new();
-        for (part, hosts) in &elsewhere {
-            if shared.peers.are_direct(hosts).await {
-                direct.insert(part.clone());
-            }
-        }
-        seen.placement(inputs, own, |part, hosts| Reach {
-            direct: direct.contains(part),
-            same_machine: shared.peers.are_on_this_machine(hosts),
-        })
+        let ids: BTreeSet<String> = elsewhere.into_values().flatten().collect();
+        let reach = shared.peers.reach(&ids).await;
+        seen.placement(inputs, own, |id| reach.get(id).copied())
     }
 
     fn failed(&self, desired: &Desired, why: String) {

@@ -3,7 +3,7 @@
 //! A call looks nothing up. Each link that leaves this host has a route, which knows the replicas of its target;
 //! what hosts report is put into the routes when it comes.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,11 @@ use withe_lattice::transport::NatsConnector;
 use withe_linker::plan::{Binding, PlannedLink};
 use withe_rpc::tcp::TcpConnector;
 use withe_rpc::{
-    Client, Fingerprint, Identity, Limits, LinkRequest, Members, Replica, Route, RouteRules,
+    Client, Distance, Fingerprint, Identity, Limits, LinkRequest, Members, Place, Replica, Route,
+    RouteRules,
 };
 
+use super::placement::{Names, Reach};
 use super::records::HostRecord;
 use crate::away::Away;
 
@@ -72,8 +74,47 @@ struct Peer {
 struct Leaving {
     application: String,
     target: String,
-    binding: Binding,
+    ways: Ways,
     route: Weak<Route>,
+}
+
+/// The ways that a link may take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ways {
+    /// Directly, and to hosts that cannot be reached so by way of NATS.
+    Cheapest,
+    Tcp,
+    Nats,
+}
+
+impl Ways {
+    fn of(link: &PlannedLink) -> Self {
+        match link.binding {
+            _ if link.by_host => Self::Cheapest,
+            Binding::Nats => Self::Nats,
+            _ => Self::Tcp,
+        }
+    }
+}
+
+impl Peer {
+    /// Whether it is known that it can be reached directly.
+    fn is_direct(&self) -> bool {
+        self.direct == Some(true)
+    }
+
+    /// The cheapest of these ways to it, and whether that is by way of a broker.
+    fn way(&self, ways: Ways) -> Option<(&Arc<Client>, bool)> {
+        let tcp = self.tcp.as_ref().map(|tcp| (tcp, false));
+        let nats = self.nats.as_ref().map(|nats| (nats, true));
+        match ways {
+            Ways::Tcp => tcp,
+            Ways::Nats => nats,
+            Ways::Cheapest if self.is_direct() => tcp,
+            // Without NATS it can only be tried.
+            Ways::Cheapest => nats.or(tcp),
+        }
+    }
 }
 
 impl Peers {
@@ -131,8 +172,8 @@ impl Peers {
         self.hosts.send_replace(Arc::new(hosts));
     }
 
-    /// Whether all of these hosts can be reached directly; it is found out first, if need be.
-    pub(super) async fn are_direct(&self, hosts: &[String]) -> bool {
+    /// How each of these hosts is reached; it is found out first, if need be.
+    pub(super) async fn reach(&self, hosts: &BTreeSet<String>) -> BTreeMap<String, Reach> {
         let mut changes = self.hosts.subscribe();
         let known = async {
             loop {
@@ -148,21 +189,15 @@ impl Peers {
         };
         _ = timeout(PROBE, known).await;
         let state = self.lock();
-        let is_direct = |id: &String| {
-            let peer = state.peers.get(id);
-            peer.is_some_and(|peer| peer.direct == Some(true))
+        let reach = |id: &String| {
+            let peer = state.peers.get(id)?;
+            let reach = Reach {
+                direct: peer.is_direct(),
+                same_machine: peer.record.machine == self.own.machine,
+            };
+            Some((id.clone(), reach))
         };
-        hosts.iter().all(is_direct)
-    }
-
-    /// Whether all of these hosts are on this machine.
-    pub(super) fn are_on_this_machine(&self, hosts: &[String]) -> bool {
-        let state = self.lock();
-        let is_here = |id: &String| {
-            let peer = state.peers.get(id);
-            peer.is_some_and(|peer| peer.record.machine == self.own.machine)
-        };
-        hosts.iter().all(is_here)
+        hosts.iter().filter_map(reach).collect()
     }
 
     /// Ends all connections.
@@ -192,9 +227,10 @@ impl Peers {
             .and_then(|nats| nats.to(&record.id).ok())
             .map(|connector| Client::new(Arc::new(connector), limits));
         Peer {
+            // Nothing is between a host and itself.
+            direct: (record.id == self.own.id).then_some(true),
             record,
             gone: None,
-            direct: None,
             tcp,
             nats,
         }
@@ -213,18 +249,23 @@ impl Peers {
     }
 
     fn replicas(&self, peers: &HashMap<String, Peer>, leaving: &Leaving) -> Vec<Replica> {
+        let names = Names::of(peers.values().map(|peer| &*peer.record));
         let runs = |peer: &&Peer| {
             peer.gone.is_none() && peer.record.runs(&leaving.application, &leaving.target)
         };
         let replica = |peer: &Peer| {
-            let client = match leaving.binding {
-                Binding::Nats => peer.nats.as_ref(),
-                _ => peer.tcp.as_ref(),
+            let (client, brokered) = peer.way(leaving.ways)?;
+            let record = &peer.record;
+            let place = match record {
+                _ if record.id == self.own.id => Place::Host,
+                _ if record.machine == self.own.machine => Place::Machine,
+                _ => Place::Elsewhere,
             };
             Some(Replica {
-                id: peer.record.id.clone(),
-                client: client?.clone(),
-                near: peer.record.machine == self.own.machine,
+                id: record.id.clone(),
+                name: names.of_host(record),
+                client: client.clone(),
+                distance: Distance { brokered, place },
             })
         };
         peers.values().filter(runs).filter_map(replica).collect()
@@ -248,7 +289,7 @@ impl Away for Peers {
         let leaving = Leaving {
             application,
             target: link.target.clone(),
-            binding: link.binding,
+            ways: Ways::of(link),
             route: Arc::downgrade(&route),
         };
         route.set(self.replicas(&state.peers, &leaving));
@@ -268,7 +309,9 @@ async fn probe(peers: Weak<Peers>, id: String, client: Arc<Client>) {
             let Some(peer) = state.peers.get_mut(&id) else {
                 return;
             };
-            peer.direct = Some(is_direct);
+            if peer.direct.replace(is_direct) != Some(is_direct) {
+                peers.update(&mut state);
+            }
         }
         // Those who wait for it look again.
         peers.hosts.send_modify(|_| {});

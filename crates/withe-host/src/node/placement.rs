@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use withe_lattice::{Lattice, LatticeError};
 use withe_linker::Diagnostics;
-use withe_linker::input::{Application, ComponentKind, Elsewhere, Inputs, Placement, Surroundings};
+use withe_linker::input::{
+    Application, ComponentKind, Elsewhere, Inputs, OtherHost, Placement, Surroundings,
+};
 use withe_linker::plan::Plan;
 use withe_planner::{Assignment, HostView, Where, Wish, place};
 
@@ -15,10 +17,31 @@ use super::peers::Hosts;
 use super::records::HostRecord;
 use crate::load::Loaded;
 
-/// How the hosts of a part are reached.
+/// How a host is reached.
+#[derive(Clone, Copy)]
 pub(super) struct Reach {
     pub(super) direct: bool,
     pub(super) same_machine: bool,
+}
+
+/// What hosts are called in messages: by their names, and by their ids too where two share one.
+pub(super) struct Names<'a>(BTreeMap<&'a str, usize>);
+
+impl<'a> Names<'a> {
+    pub(super) fn of(hosts: impl IntoIterator<Item = &'a HostRecord>) -> Self {
+        let mut names = BTreeMap::new();
+        for host in hosts {
+            *names.entry(host.name.as_str()).or_default() += 1;
+        }
+        Self(names)
+    }
+
+    pub(super) fn of_host(&self, host: &HostRecord) -> String {
+        match self.0.get(host.name.as_str()) {
+            Some(2..) => format!("{} ({})", host.name, host.id),
+            _ => host.name.clone(),
+        }
+    }
 }
 
 /// What there is for parts to run on.
@@ -47,12 +70,13 @@ impl Seen<'_> {
             .collect()
     }
 
-    /// What the linker is told for the host `own`. `reach` says how the hosts of a part are reached.
+    /// What the linker is told for the host `own`. `reach` says how another host is reached; one that is not known
+    /// is not reached directly.
     pub(super) fn placement(
         &self,
         inputs: &Inputs,
         own: &str,
-        reach: impl Fn(&str, &[String]) -> Reach,
+        reach: impl Fn(&str) -> Option<Reach>,
     ) -> Placement {
         let mut placement = Placement {
             surroundings: self.surroundings,
@@ -63,18 +87,20 @@ impl Seen<'_> {
                 placement.instances.insert(part.clone(), instances);
             }
         }
+        let names = Names::of(self.hosts.values().map(|host| &**host));
         for (part, ids) in self.elsewhere(inputs, own) {
-            let name = |id: &String| self.hosts.get(id).map_or(id.clone(), |h| h.name.clone());
-            let Reach {
-                direct,
-                same_machine,
-            } = reach(&part, &ids);
-            let elsewhere = Elsewhere {
-                hosts: ids.iter().map(name).collect(),
-                direct,
-                same_machine,
+            let host = |id: &String| {
+                let reach = reach(id);
+                let record = self.hosts.get(id);
+                OtherHost {
+                    name: record.map_or(id.clone(), |host| names.of_host(host)),
+                    direct: reach.as_ref().is_some_and(|reach| reach.direct),
+                    same_machine: reach.is_some_and(|reach| reach.same_machine),
+                }
             };
-            placement.elsewhere.insert(part, elsewhere);
+            let mut hosts: Vec<_> = ids.iter().map(host).collect();
+            hosts.sort_by(|a, b| a.name.cmp(&b.name));
+            placement.elsewhere.insert(part, Elsewhere { hosts });
         }
         let links = Wish::of(&inputs.application).link_names();
         placement.served = withe_planner::served(self.assignment, &links, own);
@@ -96,7 +122,8 @@ impl Seen<'_> {
 pub struct Preview {
     /// What no host may run, and why.
     pub unplaced: Vec<String>,
-    /// The plan of each host that would run a part of it, or what is wrong with it, by the host's name.
+    /// The plan of each host that would run a part of it, or what is wrong with it, by the host's name: with its id
+    /// where two share one.
     pub hosts: Vec<(String, Result<Plan, Diagnostics>)>,
 }
 
@@ -138,18 +165,19 @@ pub async fn preview(lattice: &dyn Lattice, loaded: &Loaded) -> Result<Preview, 
             .any(|shares| shares.contains_key(id))
     };
     let plan = |host: &HostRecord| {
-        let reach = |_: &str, ids: &[String]| {
-            let mut others = ids.iter().filter_map(|id| hosts.get(id));
-            Reach {
-                direct: others.clone().all(|other| other.tcp.is_some()),
-                same_machine: others.all(|other| other.machine == host.machine),
-            }
+        let reach = |id: &str| {
+            let other = hosts.get(id)?;
+            Some(Reach {
+                direct: other.tcp.is_some(),
+                same_machine: other.machine == host.machine,
+            })
         };
         loaded.plan_for(seen.placement(inputs, &host.id, reach))
     };
     let planned = hosts.iter().filter(|(id, _)| runs(id));
+    let names = Names::of(hosts.values().map(|host| &**host));
     let mut planned: Vec<_> = planned
-        .map(|(_, host)| (host.name.clone(), plan(host)))
+        .map(|(_, host)| (names.of_host(host), plan(host)))
         .collect();
     planned.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(Preview {

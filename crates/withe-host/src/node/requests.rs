@@ -47,7 +47,7 @@ pub enum HostRequest {
 pub enum HostAnswer {
     /// The target answered.
     Pong {
-        /// How the link is bound.
+        /// The way that was measured, if the link has several: that of its calls.
         binding: Binding,
         /// How long it took, in nanoseconds; nothing if both ends are in one process.
         nanos: Option<u64>,
@@ -128,24 +128,16 @@ async fn carry_out(shared: &Shared, request: HostRequest) -> HostAnswer {
                     "this host has no link `{name}` from `{source}` to `{target}` of `{application}`"
                 ));
             };
-            let link = &served.plan.links[place];
             match ping(shared, &served, place).await {
-                Ok(took) => HostAnswer::Pong {
-                    binding: link.binding,
-                    nanos: took.map(|took| u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
-                },
+                Ok(answer) => answer,
                 Err(error) => HostAnswer::Failed(error.to_string()),
             }
         }
     }
 }
 
-/// How long the way of a link takes there and back; nothing if it does not leave the process.
-async fn ping(
-    shared: &Shared,
-    served: &Served,
-    place: usize,
-) -> Result<Option<Duration>, CallError> {
+/// How long the way of a link takes there and back.
+async fn ping(shared: &Shared, served: &Served, place: usize) -> Result<HostAnswer, CallError> {
     let link = &served.plan.links[place];
     let route = match served.ends.get(&place) {
         Some(LinkEnd::Remote { ping, .. }) => Some(ping.clone()),
@@ -154,7 +146,10 @@ async fn ping(
         _ => None,
     };
     let Some(route) = route else {
-        return Ok(None);
+        return Ok(HostAnswer::Pong {
+            binding: link.binding,
+            nanos: None,
+        });
     };
     let session = route.session();
     let mut took = Duration::MAX;
@@ -168,5 +163,12 @@ async fn ping(
         session.call(0, Payload::default(), context).await?;
         took = took.min(began.elapsed());
     }
-    Ok(Some(took))
+    let is_brokered = session.distance().is_some_and(|at| at.brokered);
+    Ok(HostAnswer::Pong {
+        binding: match link.binding {
+            _ if is_brokered => Binding::Nats,
+            binding => binding,
+        },
+        nanos: Some(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)),
+    })
 }

@@ -54,38 +54,40 @@ pub(super) fn bind(
     let resolved = &placed.checked.resolved;
     let parts = &resolved.parts;
     let target = elsewhere(resolved, link.target)?;
-    let name = parts.name(link.target);
-    let hosts = match target.hosts.as_slice() {
-        [] => "no host yet".to_owned(),
-        hosts => list(hosts.iter().map(String::as_str)),
+    let runs = format!("`{}` runs on {}", parts.name(link.target), names(target));
+    let not_direct = target.hosts.iter().filter(|host| !host.direct);
+    let not_direct: Vec<&str> = not_direct.map(|host| host.name.as_str()).collect();
+    // What runs nowhere yet may come to run anywhere.
+    let is_direct = not_direct.len() < target.hosts.len() || target.hosts.is_empty();
+    let reached = |by: &str| match not_direct.as_slice() {
+        [] => String::new(),
+        [one] => format!("; `{one}` cannot be reached directly and is {by}"),
+        several => format!(
+            "; {} cannot be reached directly and are {by}",
+            list(several)
+        ),
     };
-    let runs = format!("`{name}` runs on {hosts}");
+    let pinned_by = || format!("pinned by {}", settings.asked_by);
+    let refused = |reason: &str| problems::bindings::pinned(parts, link, settings.binding, reason);
     let (binding, why) = match settings.binding {
-        BindingChoice::Auto if target.direct => (Binding::Tcp, runs.clone()),
+        BindingChoice::Auto if is_direct => {
+            (Binding::Tcp, runs.clone() + &reached("called over `nats`"))
+        }
         BindingChoice::Auto => (
             Binding::Nats,
             format!("{runs}, which cannot be reached directly"),
         ),
-        BindingChoice::Nats => (Binding::Nats, pinned_by(settings)),
-        BindingChoice::Tcp if target.direct => (Binding::Tcp, pinned_by(settings)),
+        BindingChoice::Nats => (Binding::Nats, pinned_by()),
+        BindingChoice::Tcp if is_direct => (Binding::Tcp, pinned_by() + &reached("not called")),
         BindingChoice::Tcp => {
-            let reason = format!("{runs}, which cannot be reached directly");
-            out.push(problems::bindings::pinned(
-                parts,
-                link,
-                settings.binding,
-                &reason,
-            ));
+            out.push(refused(&format!(
+                "{runs}, which cannot be reached directly"
+            )));
             return None;
         }
         BindingChoice::Fused | BindingChoice::Local | BindingChoice::Host | BindingChoice::Unix => {
-            let reason = format!("{runs}, and `{}` on this one", parts.name(link.source));
-            out.push(problems::bindings::pinned(
-                parts,
-                link,
-                settings.binding,
-                &reason,
-            ));
+            let source = parts.name(link.source);
+            out.push(refused(&format!("{runs}, and `{source}` on this one")));
             return None;
         }
     };
@@ -96,37 +98,55 @@ pub(super) fn bind(
         out.push(problems::bindings::none(parts, link, &[(binding, &reason)]));
         return None;
     }
-    Some(Bound { binding, why })
+    Some(Bound {
+        binding,
+        by_host: settings.binding == BindingChoice::Auto,
+        why,
+    })
 }
 
 /// A link whose source is elsewhere, as its target's host has it.
 pub(super) fn incoming(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> Bound {
     let resolved = &placed.checked.resolved;
     let source = elsewhere(resolved, link.source);
-    let direct = source.is_some_and(|source| source.direct);
-    let hosts = source.map(|source| list(source.hosts.iter().map(String::as_str)));
-    Bound {
-        binding: if direct { Binding::Tcp } else { Binding::Nats },
-        why: format!(
-            "`{}` runs on {}",
-            resolved.parts.name(link.source),
-            hosts.unwrap_or_default()
-        ),
-    }
+    let is_direct = source.is_some_and(|source| source.hosts.iter().all(|host| host.direct));
+    let hosts = source.map(names).unwrap_or_default();
+    let why = format!("`{}` runs on {hosts}", resolved.parts.name(link.source));
+    let binding = if is_direct {
+        Binding::Tcp
+    } else {
+        Binding::Nats
+    };
+    Bound::by(binding, why)
 }
 
-fn pinned_by(settings: &Settings) -> String {
-    format!("pinned by {}", settings.asked_by)
+/// The hosts, for the middle of a sentence.
+fn names(part: &Elsewhere) -> String {
+    match part.hosts.as_slice() {
+        [] => "no host yet".into(),
+        hosts => list(hosts.iter().map(|host| &host.name)),
+    }
 }
 
 /// Why the target is farther away than the link allows.
 fn outside(settings: &Settings, target: &Elsewhere, runs: &str) -> Option<String> {
     match settings.locality {
         Some(Locality::Host) => Some(format!("its locality is `host`, and {runs}")),
-        Some(Locality::Machine) if !target.same_machine => Some(format!(
-            "its locality is `machine`, and {runs}, on another machine"
-        )),
-        Some(Locality::Machine | Locality::Lattice) | None => None,
+        Some(Locality::Machine) => {
+            let others = target.hosts.iter().filter(|host| !host.same_machine);
+            let others: Vec<&str> = others.map(|host| host.name.as_str()).collect();
+            match others.len() {
+                0 => None,
+                n if n == target.hosts.len() => Some(format!(
+                    "its locality is `machine`, and {runs}, on another machine"
+                )),
+                _ => Some(format!(
+                    "its locality is `machine`, and {runs}; not on this machine: {}",
+                    list(others)
+                )),
+            }
+        }
+        Some(Locality::Lattice) | None => None,
     }
 }
 
@@ -147,7 +167,7 @@ fn obstacle(placed: &Placed<'_>, link: &ResolvedLink<'_>, settings: &Settings) -
 
 #[cfg(test)]
 mod tests {
-    use crate::input::{Elsewhere, Surroundings};
+    use crate::input::{Elsewhere, OtherHost, Surroundings};
     use crate::testing::App;
 
     const WIT: &str = "
@@ -181,17 +201,28 @@ mod tests {
             .provider("kv")
     }
 
-    fn away(mut app: App, parts: &[(&str, bool)]) -> App {
+    fn away(app: App, parts: &[(&str, bool)]) -> App {
+        let parts = parts.iter();
+        parts.fold(app, |app, (part, direct)| {
+            on(app, part, &[("east", *direct), ("west", *direct)])
+        })
+    }
+
+    /// A part on these hosts, which can be reached directly or not.
+    fn on(mut app: App, part: &str, hosts: &[(&str, bool)]) -> App {
         app.inputs.placement.surroundings = Surroundings::Lattice;
-        for (part, direct) in parts {
-            let elsewhere = Elsewhere {
-                hosts: vec!["east".into(), "west".into()],
-                direct: *direct,
-                same_machine: false,
-            };
-            let name = (*part).to_owned();
-            app.inputs.placement.elsewhere.insert(name, elsewhere);
-        }
+        let hosts = hosts.iter().map(|(name, direct)| OtherHost {
+            name: (*name).into(),
+            direct: *direct,
+            same_machine: *name == "beside",
+        });
+        let elsewhere = Elsewhere {
+            hosts: hosts.collect(),
+        };
+        app.inputs
+            .placement
+            .elsewhere
+            .insert(part.into(), elsewhere);
         app
     }
 
@@ -218,6 +249,27 @@ mod tests {
         let mut app = away(app(&[], &[]), &[]);
         app.inputs.placement.served.insert("cart".into());
         insta::assert_snapshot!(app.processes());
+    }
+
+    #[test]
+    fn each_host_is_called_as_it_can_be() {
+        let cart = |settings: &[&str]| {
+            let hosts = [("beside", true), ("east", false), ("west", false)];
+            on(app(settings, &[]), "cart", &hosts)
+        };
+        let one = [("east", true), ("west", false)];
+        let texts = [
+            on(app(&[], &[]), "cart", &one).processes(),
+            cart(&[]).processes(),
+            cart(&["binding: tcp"]).processes(),
+            cart(&["binding: nats"]).processes(),
+            on(app(&["binding: tcp"], &[]), "cart", &[]).processes(),
+            cart(&["locality: machine"]).problems(),
+        ];
+        insta::assert_snapshot!(texts.join("\n"));
+        let by_host = |app: App| app.plan().links[1].by_host;
+        assert!(by_host(cart(&[])));
+        assert!(!by_host(cart(&["binding: tcp"])));
     }
 
     #[test]

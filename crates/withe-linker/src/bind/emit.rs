@@ -146,6 +146,7 @@ fn planned_link(
         name: link.name.to_owned(),
         interfaces: interfaces.collect(),
         binding: bound.binding,
+        by_host: bound.by_host,
         why: bound.why.clone(),
         incoming: !super::is_here(resolved, link.source),
         scope: settings.scope,

@@ -192,10 +192,8 @@ fn decide(
         out.push(problems::bindings::pinned(parts, link, pin, &reason));
         return None;
     }
-    Some(Bound {
-        binding,
-        why: format!("pinned by {}", settings.asked_by),
-    })
+    let why = format!("pinned by {}", settings.asked_by);
+    Some(Bound::by(binding, why))
 }
 
 fn cheapest(
@@ -206,14 +204,11 @@ fn cheapest(
     out: &mut Diagnostics,
 ) -> Option<Bound> {
     match (not_fused, not_local) {
-        (None, _) => Some(Bound {
-            binding: Binding::Fused,
-            why: "both ends on this host, scope caller".into(),
-        }),
-        (Some(why), None) => Some(Bound {
-            binding: Binding::Local,
-            why,
-        }),
+        (None, _) => Some(Bound::by(
+            Binding::Fused,
+            "both ends on this host, scope caller",
+        )),
+        (Some(why), None) => Some(Bound::by(Binding::Local, why)),
         (Some(fused), Some(local)) => {
             let reasons = [("fused", fused.as_str()), ("local", local.as_str())];
             out.push(problems::bindings::none(

@@ -71,10 +71,8 @@ pub(super) fn bind(
         return None;
     }
     if callers.workers.is_empty() {
-        return Some(Bound {
-            binding: Binding::Host,
-            why: format!("`{name}` is a provider in this host"),
-        });
+        let why = format!("`{name}` is a provider in this host");
+        return Some(Bound::by(Binding::Host, why));
     }
     let not_unix = obstacle::outside_locality(settings);
     if let Some(reason) = not_unix.or_else(|| carry::http_obstacle(resolved, link)) {
@@ -83,10 +81,7 @@ pub(super) fn bind(
         return None;
     }
     if !callers.in_host {
-        return Some(Bound {
-            binding: Binding::Unix,
-            why: apart,
-        });
+        return Some(Bound::by(Binding::Unix, apart));
     }
     let workers = if callers.workers.len() == 1 {
         "the worker"
@@ -94,12 +89,10 @@ pub(super) fn bind(
         "the workers"
     };
     let served = list(callers.workers.iter().map(|root| parts.name(*root)));
-    Some(Bound {
-        binding: Binding::Host,
-        why: format!(
-            "`{name}` is a provider in this host, called over a Unix socket by {workers} of {served}"
-        ),
-    })
+    let why = format!(
+        "`{name}` is a provider in this host, called over a Unix socket by {workers} of {served}"
+    );
+    Some(Bound::by(Binding::Host, why))
 }
 
 /// Where the calls over a link come from.

@@ -119,13 +119,11 @@ fn move_to_worker(
             let reasons = [("local", not_local.as_str()), ("unix", not_unix.as_str())];
             out.push(problems::bindings::none(parts, link, &reasons));
         } else {
-            bound[i] = Some(Bound {
-                binding: Binding::Unix,
-                why: format!(
-                    "the shared instance of `{}` has callers in several processes",
-                    parts.name(target)
-                ),
-            });
+            let why = format!(
+                "the shared instance of `{}` has callers in several processes",
+                parts.name(target)
+            );
+            bound[i] = Some(Bound::by(Binding::Unix, why));
         }
     }
 }

@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Builder;
 use withe_rpc::{
-    BoxFuture, CallContext, CallError, Chunk, Client, LinkFunction, LinkRequest, Payload, Replica,
-    Route, RouteRules, RouteSession, Serve, ServedLink, ServedSession, Session, StreamKind, pipe,
+    BoxFuture, CallContext, CallError, Chunk, Client, Distance, LinkFunction, LinkRequest, Payload,
+    Place, Replica, Route, RouteRules, RouteSession, Serve, ServedLink, ServedSession, Session,
+    StreamKind, pipe,
 };
 
 use bare::Bare;
@@ -182,8 +183,12 @@ fn route_session(transport: &impl Transport) -> RouteSession {
     let route = Route::new(request(), RouteRules::default());
     route.set(vec![Replica {
         id: "only".into(),
+        name: "only".into(),
         client: transport.client(),
-        near: true,
+        distance: Distance {
+            brokered: false,
+            place: Place::Machine,
+        },
     }]);
     route.session()
 }

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
 pub(crate) use connection::Connection;
-pub use route::{Replica, Route, RouteRules, RouteSession};
+pub use route::{Distance, Place, Replica, Route, RouteRules, RouteSession};
 pub use session::{RemoteLink, Session};
 
 use crate::core::Core;

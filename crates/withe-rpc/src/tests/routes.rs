@@ -12,21 +12,31 @@ use tokio::task::JoinSet;
 use super::target::{ECHO, GATED, HANG, MAKE, NOTE};
 use super::{Memory, MemoryListener, Pair, context, payload, request, until, within};
 use crate::{
-    BoxFuture, CallError, Client, Connect, Duplex, Limits, Payload, Replica, Route, RouteRules,
-    RouteSession, StreamKind, pipe,
+    BoxFuture, CallError, Client, Connect, Distance, Duplex, Limits, Payload, Place, Replica,
+    Route, RouteRules, RouteSession, StreamKind, pipe,
 };
 
 fn replica(id: &str, client: &Arc<Client>) -> Replica {
     Replica {
         id: id.into(),
+        name: format!("host {id}"),
         client: client.clone(),
-        near: false,
+        distance: FAR,
     }
 }
 
+const FAR: Distance = Distance {
+    brokered: false,
+    place: Place::Elsewhere,
+};
+
 fn near(id: &str, client: &Arc<Client>) -> Replica {
+    at(id, client, false, Place::Machine)
+}
+
+fn at(id: &str, client: &Arc<Client>, brokered: bool, place: Place) -> Replica {
     Replica {
-        near: true,
+        distance: Distance { brokered, place },
         ..replica(id, client)
     }
 }
@@ -191,6 +201,33 @@ async fn near_replicas_are_preferred_as_long_as_there_are_some() {
         note(&route.session(), n).await.unwrap();
     }
     assert_eq!(noted(&pairs[0]), 10);
+}
+
+#[tokio::test]
+async fn what_is_reached_directly_is_nearer_than_what_is_behind_a_broker() {
+    let mut pairs = pairs(4);
+    let ways = [
+        ("d", true, Place::Elsewhere),
+        ("c", true, Place::Machine),
+        ("b", false, Place::Elsewhere),
+        ("a", false, Place::Host),
+    ];
+    let replicas = pairs.iter().zip(ways);
+    let replicas =
+        replicas.map(|(pair, (id, brokered, place))| at(id, &pair.client, brokered, place));
+    let route = route();
+    route.set(replicas.collect());
+    assert_eq!((route.replicas(), route.brokered()), (4, 2));
+    for (_, brokered, place) in ways.into_iter().rev() {
+        let session = route.session();
+        assert_eq!(session.distance(), None);
+        note(&session, 1).await.unwrap();
+        assert_eq!(session.distance(), Some(Distance { brokered, place }));
+        let mut pair = pairs.pop().unwrap();
+        assert_eq!(noted(&pair), 1);
+        pair.kill().await;
+        until("it is noticed", || !pair.client.is_ready()).await;
+    }
 }
 
 #[tokio::test]
@@ -497,8 +534,8 @@ async fn a_call_that_nobody_takes_says_who_did_not_and_why() {
     let result = session.call(NOTE, payload([1]), short()).await;
     assert_eq!(
         unreachable(result),
-        "of 2 replicas of `target` none takes calls: `off`: cannot connect to `switch`: it is off; \
-         `closed`: the client of `memory` was closed"
+        "of 2 replicas of `target` none takes calls: `host closed`: the client of `memory` was closed; \
+         `host off`: cannot connect to `switch`: it is off"
     );
     let past = within(Duration::ZERO);
     route.set(vec![replica("on", &Pair::new().client)]);

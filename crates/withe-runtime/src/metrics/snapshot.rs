@@ -20,6 +20,7 @@ pub(super) enum Family {
     LinkSent,
     LinkReceived,
     LinkReplicas,
+    LinkBrokered,
     HttpRequests,
     HttpDuration,
     Instances,
@@ -52,7 +53,7 @@ const LINK: &[&str] = &[
 ];
 
 impl Family {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::LinkInfo,
         Self::LinkCalls,
         Self::LinkErrors,
@@ -60,6 +61,7 @@ impl Family {
         Self::LinkSent,
         Self::LinkReceived,
         Self::LinkReplicas,
+        Self::LinkBrokered,
         Self::HttpRequests,
         Self::HttpDuration,
         Self::Instances,
@@ -117,6 +119,12 @@ impl Family {
                 Kind::Gauge,
                 &["application", "source", "target", "link"],
                 "Processes that a link leads to, where it leads to others.",
+            ),
+            Self::LinkBrokered => (
+                "withe_link_brokered_replicas",
+                Kind::Gauge,
+                &["application", "source", "target", "link"],
+                "Those of the replicas of a link that are called by way of NATS.",
             ),
             Self::HttpRequests => (
                 "withe_http_requests_total",

@@ -125,15 +125,15 @@ async fn ping(args: &Args) -> anyhow::Result<Vec<Pinged>> {
                     name: link.name.clone(),
                 };
                 let answer = ask(&*lattice, &host.id, &request).await;
-                let (nanos, failure) = match answer {
-                    Ok(HostAnswer::Pong { nanos, .. }) => (nanos, None),
-                    Ok(HostAnswer::Failed(why)) => (None, Some(why)),
-                    Err(error) => (None, Some(error.to_string())),
+                let (binding, nanos, failure) = match answer {
+                    Ok(HostAnswer::Pong { binding, nanos }) => (binding, nanos, None),
+                    Ok(HostAnswer::Failed(why)) => (link.binding, None, Some(why)),
+                    Err(error) => (link.binding, None, Some(error.to_string())),
                 };
                 pinged.push(Pinged {
                     application: application.clone(),
                     host: host.name.clone(),
-                    binding: super::plan::binding_name(link.binding).into(),
+                    binding: super::plan::binding_name(binding).into(),
                     nanos,
                     failure,
                 });

@@ -318,6 +318,7 @@ mod tests {
                 })
                 .collect(),
             binding,
+            by_host: false,
             why: "because it is so".into(),
             incoming: false,
             scope: Scope::Caller,

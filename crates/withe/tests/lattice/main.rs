@@ -11,5 +11,6 @@ mod membership;
 mod network;
 mod placement;
 mod relink;
+mod routes;
 mod seen;
 mod support;

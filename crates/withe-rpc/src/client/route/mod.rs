@@ -17,7 +17,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
-pub use replica::Replica;
+pub use replica::{Distance, Place, Replica};
 pub use session::RouteSession;
 
 use super::RemoteLink;
@@ -44,12 +44,8 @@ pub struct Route {
     dice: Dice,
 }
 
-/// The replicas that there are, those that are near first.
-#[derive(Default)]
-struct Replicas {
-    entries: Vec<Arc<Entry>>,
-    near: usize,
-}
+/// The replicas that there are, the nearest first.
+type Replicas = Vec<Arc<Entry>>;
 
 impl Route {
     /// A route that asks each replica for the link `request`. It has none yet.
@@ -65,26 +61,27 @@ impl Route {
 
     /// A route to what a link leads to, and to nothing else ever.
     pub fn fixed(link: Arc<RemoteLink>) -> Arc<Self> {
-        let replicas = Replicas {
-            entries: vec![Entry::new(String::new(), true, link.clone())],
-            near: 1,
+        let distance = Distance {
+            brokered: false,
+            place: Place::Host,
         };
+        let only = Entry::new(String::new(), String::new(), distance, link.clone());
         Arc::new(Self {
             request: link.request().clone(),
             rules: RouteRules::default(),
             is_fixed: true,
-            replicas: watch::Sender::new(replicas),
+            replicas: watch::Sender::new(vec![only]),
             dice: Dice::new(),
         })
     }
 
     /// Replaces the replicas; of several with the same id the first counts. One that was there before, with the
-    /// same id, client and nearness, keeps its sessions and what is known of it. Sessions on one that is there no
+    /// same id, client and distance, keeps its sessions and what is known of it. Sessions on one that is there no
     /// more go to another with their next call, unless they hold resources or there is no other; what is
     /// under way goes on.
     pub fn set(&self, replicas: Vec<Replica>) {
         self.replicas.send_modify(|current| {
-            let mut former = std::mem::take(&mut current.entries);
+            let mut former = std::mem::take(current);
             let mut entries: Vec<Arc<Entry>> = Vec::with_capacity(replicas.len());
             for replica in replicas {
                 if entries.iter().any(|entry| entry.id == replica.id) {
@@ -98,20 +95,25 @@ impl Route {
             }
             former.iter().for_each(|entry| entry.remove());
             // Stable, so that the order says nothing else.
-            entries.sort_by_key(|entry| !entry.near);
-            current.near = entries.iter().filter(|entry| entry.near).count();
-            current.entries = entries;
+            entries.sort_by_key(|entry| entry.distance);
+            *current = entries;
         });
     }
 
     fn entry(&self, replica: Replica) -> Arc<Entry> {
-        let Replica { id, client, near } = replica;
-        Entry::new(id, near, client.link(self.request.clone()))
+        let link = replica.client.link(self.request.clone());
+        Entry::new(replica.id, replica.name, replica.distance, link)
     }
 
     /// How many replicas there are, whether calls get through to them or not.
     pub fn replicas(&self) -> usize {
-        self.replicas.borrow().entries.len()
+        self.replicas.borrow().len()
+    }
+
+    /// How many of them calls go to by way of a broker.
+    pub fn brokered(&self) -> usize {
+        let replicas = self.replicas.borrow();
+        replicas.iter().filter(|r| r.distance.brokered).count()
     }
 
     /// A session for one instance of the caller. Nothing is sent before its first call.
@@ -122,10 +124,11 @@ impl Route {
     /// The best replica that calls are likely to get through to.
     fn choose(&self) -> Option<Arc<Entry>> {
         let replicas = self.replicas.borrow();
-        let (near, far) = replicas.entries.split_at(replicas.near);
-        self.choose_of(near).or_else(|| self.choose_of(far))
+        let mut tiers = replicas.chunk_by(|a, b| a.distance == b.distance);
+        tiers.find_map(|tier| self.choose_of(tier))
     }
 
+    /// One of those that are equally far away.
     fn choose_of(&self, tier: &[Arc<Entry>]) -> Option<Arc<Entry>> {
         let chosen = match tier {
             [] => None,
@@ -148,12 +151,12 @@ impl Route {
 
     /// Whether a call that one replica does not take can be made on another.
     fn has_several(&self) -> bool {
-        self.replicas.borrow().entries.len() > 1
+        self.replicas.borrow().len() > 1
     }
 
     /// Whether there are replicas, and nothing is linked at any of them.
     fn has_refused(&self) -> bool {
-        let entries = &self.replicas.borrow().entries;
+        let entries = self.replicas.borrow();
         !entries.is_empty() && entries.iter().all(|entry| entry.has_refused())
     }
 
@@ -164,7 +167,7 @@ impl Route {
     /// If nothing has until the deadline.
     async fn changed(&self, deadline: Instant) -> Result<(), CallError> {
         let mut replicas = self.replicas.subscribe();
-        let entries = replicas.borrow_and_update().entries.clone();
+        let entries = replicas.borrow_and_update().clone();
         let again = entries.into_iter().filter_map(|entry| entry.again());
         let mut changes: Vec<BoxFuture<'_, ()>> = again.collect();
         changes.push(Box::pin(async move {
@@ -185,14 +188,15 @@ impl Route {
 
     /// Why no replica takes calls.
     fn why_not(&self) -> String {
-        let entries = self.replicas.borrow().entries.clone();
+        let mut entries = self.replicas.borrow().clone();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
         let target = &self.request.target;
         let why = |entry: &Arc<Entry>| entry.why_not();
         match &entries[..] {
             [] => format!("`{target}` has no replica, and none came in time"),
             [only] if self.is_fixed => why(only),
             _ => {
-                let each = entries.iter().map(|e| format!("`{}`: {}", e.id, why(e)));
+                let each = entries.iter().map(|e| format!("`{}`: {}", e.name, why(e)));
                 format!(
                     "of {} replicas of `{target}` none takes calls: {}",
                     entries.len(),

@@ -15,17 +15,41 @@ use crate::transport::BoxFuture;
 pub struct Replica {
     /// What tells it from others of the target.
     pub id: String,
+    /// What messages call it.
+    pub name: String,
     /// The process that it runs in. Where several routes lead to one process they are to share the client,
     /// which knows how many calls are in flight there, and whether it can be reached.
     pub client: Arc<Client>,
-    /// Whether it is preferred to those that are not, for it is on the same machine.
-    pub near: bool,
+    /// How far away it is. The nearest of those that take calls get all of them.
+    pub distance: Distance,
+}
+
+/// How far away a replica is. Behind a broker is farther than whatever can be reached directly, for there each
+/// call takes two ways, and is lost with the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Distance {
+    /// Whether calls go by way of a broker.
+    pub brokered: bool,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a replica is, seen from its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// On the same host.
+    Host,
+    /// On another host of the same machine.
+    Machine,
+    /// On another machine.
+    Elsewhere,
 }
 
 /// A replica of a route.
 pub(super) struct Entry {
     pub(super) id: String,
-    pub(super) near: bool,
+    pub(super) name: String,
+    pub(super) distance: Distance,
     pub(super) link: Arc<RemoteLink>,
     /// Whether the route has it no more.
     removed: AtomicBool,
@@ -40,10 +64,16 @@ struct Refusals {
 }
 
 impl Entry {
-    pub(super) fn new(id: String, near: bool, link: Arc<RemoteLink>) -> Arc<Self> {
+    pub(super) fn new(
+        id: String,
+        name: String,
+        distance: Distance,
+        link: Arc<RemoteLink>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
-            near,
+            name,
+            distance,
             link,
             removed: AtomicBool::new(false),
             refusals: Mutex::default(),
@@ -53,7 +83,7 @@ impl Entry {
     /// Whether it stands for the same replica.
     pub(super) fn is(&self, replica: &Replica) -> bool {
         self.id == replica.id
-            && self.near == replica.near
+            && self.distance == replica.distance
             && Arc::ptr_eq(self.client(), &replica.client)
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Route;
-use super::replica::Entry;
+use super::replica::{Distance, Entry};
 use crate::client::calls::{Begun, NoResult};
 use crate::client::session::{Session, function_index};
 use crate::{CallContext, CallError, Payload};
@@ -141,6 +141,12 @@ impl RouteSession {
         } else {
             context.deadline
         }
+    }
+
+    /// How far away the replica is that the session is on; none before its first call.
+    pub fn distance(&self) -> Option<Distance> {
+        let current = self.lock().current.clone();
+        current.map(|place| place.replica.distance)
     }
 
     /// Drops a resource that a result has given to this session. Does not wait.
