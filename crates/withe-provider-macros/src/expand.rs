@@ -26,6 +26,7 @@ pub(crate) fn expand(root: &Path, paths: &[String]) -> Result<TokenStream, Probl
     let texts = &sources.texts;
     Ok(quote! {
         /// The provider's WIT, a text for each package, that with its world last.
+        #[allow(unreachable_pub, dead_code)]
         pub const WIT: &[&str] = &[#(#texts),*];
         #modules
         #functions
@@ -65,6 +66,7 @@ fn functions(world: &World) -> TokenStream {
         .collect();
     quote! {
         /// All functions of the provider's world, as `L`, what it has of a link, implements them.
+        #[allow(unreachable_pub, dead_code)]
         pub fn functions<L>() -> ::withe_provider::Functions<L>
         where
             L: ::core::marker::Send + ::core::marker::Sync + 'static #(+ #paths::Interface)*
@@ -73,5 +75,111 @@ fn functions(world: &World) -> TokenStream {
             #(#paths::add_functions(&mut functions);)*
             functions
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of a package with the world `provider`, which exports `export`.
+    fn expanded(wit: &str, export: &str) -> Result<String, Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("package a:b@1.0.0;\n{wit}\nworld provider {{ {export} }}");
+        std::fs::write(folder.path().join("a.wit"), text).unwrap();
+        expand(folder.path(), &["a.wit".into()])
+            .map(|tokens| tokens.to_string())
+            .map_err(Problems::into_texts)
+    }
+
+    /// What is said of the interface `i` with these types and functions.
+    fn problems(interface: &str) -> Vec<String> {
+        expanded(&format!("interface i {{ {interface} }}"), "export i;").unwrap_err()
+    }
+
+    #[test]
+    fn a_function_with_a_stream_is_said_once_and_what_to_do() {
+        let said =
+            problems("f: func(a: stream<u8>, b: stream<u8>) -> list<future<u32>>; g: func();");
+        assert_eq!(
+            said,
+            [
+                "`f` of `a:b/i@1.0.0` has a stream, which is not generated: implement \
+                 `withe_provider::Provider` itself, and take it out of the call's `Payload`",
+                "`f` of `a:b/i@1.0.0` has a future, which is not generated: implement \
+                 `withe_provider::Provider` itself, and take it out of the call's `Payload`",
+            ]
+        );
+    }
+
+    #[test]
+    fn all_that_is_not_carried_is_said_at_once() {
+        let types = "u8, ".repeat(13);
+        let said = problems(&format!(
+            "record r {{ e: error-context }} type t = tuple<{types}>;"
+        ));
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].starts_with("the type `r` of `a:b/i@1.0.0` has an `error-context`"));
+        assert!(said[1].starts_with("the type `t` of `a:b/i@1.0.0` has a tuple of 13"));
+    }
+
+    #[test]
+    fn names_that_would_be_the_same_are_said() {
+        let said = problems("resource a { b: func(); } a-b: func(); record %interface { x: u8 }");
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].starts_with("the type `interface` of `a:b/i@1.0.0` has the name of"));
+        assert!(said[1].contains("would be `a_b` in Rust, as another is"));
+    }
+
+    #[test]
+    fn resources_of_others_are_refused() {
+        let wit = "interface theirs { resource r; } interface ours { use theirs.{r}; f: func(r: borrow<r>); }";
+        let said = expanded(wit, "export ours;").unwrap_err();
+        assert_eq!(
+            said,
+            [
+                "`f` of `a:b/ours@1.0.0` has the resource `r` of `a:b/theirs@1.0.0`, which is not generated: \
+              export that interface too: a provider has only resources of its own"
+            ]
+        );
+        expanded(wit, "export theirs; export ours;").unwrap();
+    }
+
+    #[test]
+    fn two_resources_of_one_name_in_a_type_are_refused() {
+        let wit = "interface x { resource r; } interface i { use x.{r as s}; resource r; \
+                   record both { a: r, b: s } f: func(both: both); }";
+        let said = expanded(wit, "export x; export i;").unwrap_err();
+        let expected =
+            "the type `both` of `a:b/i@1.0.0` holds two resources that are both named `R`";
+        assert!(said[0].starts_with(expected), "{said:?}");
+    }
+
+    #[test]
+    fn what_the_world_itself_exports_is_refused() {
+        for (export, name) in [("export f: func();", "f"), ("export i: interface { }", "i")] {
+            let said = expanded("", export).unwrap_err();
+            let expected = format!("`{name}` is exported by the world itself: put it into");
+            assert!(said[0].starts_with(&expected), "{said:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.wit"), "package a:b;\nworld other { }").unwrap();
+        let said = expand(folder.path(), &["a.wit".into()])
+            .unwrap_err()
+            .into_texts();
+        assert_eq!(
+            said,
+            ["the package `a:b` has no world named `provider`: it says what the provider exports"]
+        );
+    }
+
+    #[test]
+    fn imports_are_left_out_and_what_is_used_is_not() {
+        let wit = "interface types { record r { x: u8 } go: func(); } interface i { use types.{r}; f: func(r: r); }";
+        let tokens = expanded(wit, "import types; export i;").unwrap();
+        assert!(tokens.contains("pub struct R"), "{tokens}");
+        assert!(!tokens.contains("fn go"), "{tokens}");
+        let tokens = expanded(wit, "import types;").unwrap();
+        assert!(!tokens.contains("struct R"), "{tokens}");
     }
 }

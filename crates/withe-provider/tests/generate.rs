@@ -15,7 +15,6 @@ use withe_provider::{
 };
 
 /// What is generated.
-#[allow(unreachable_pub, reason = "a provider's crate may want all of it")]
 mod generated {
     withe_provider::generate!("tests/generated/wit");
 }
