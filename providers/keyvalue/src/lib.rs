@@ -3,9 +3,8 @@
 //! It is a link's target. A call's way:
 //!
 //! * [`provider`]: the link that the call came over;
-//! * [`interface`]: which function it is (a number, fixed when the link was made), its parameters
-//!   and its result;
-//! * [`handles`]: the resources that the link's components hold;
+//! * [`wit`], which is generated: which function it is, its parameters and its result;
+//! * [`interface`]: what the function asks of the store;
 //! * [`store`]: what every backend can do, and [`memory`], [`file`], [`redis`], which do it.
 //!
 //! All backends behave alike, so that one line of a manifest can exchange them: a counter is a
@@ -13,8 +12,8 @@
 //! are set or removed at once or not at all.
 
 mod config;
+mod cursors;
 mod file;
-mod handles;
 mod interface;
 mod memory;
 mod provider;
@@ -27,16 +26,21 @@ use withe_provider::{Alias, Descriptor};
 
 pub use provider::KeyValue;
 
+/// The interfaces and their types.
+mod wit {
+    withe_provider::generate!(
+        "../../wit/wasi-keyvalue-0.2.0-draft",
+        "../../wit/wasi-keyvalue-0.2.0-draft2",
+        "wit",
+    );
+}
+
 /// What is known of the provider without starting it.
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "keyvalue",
     version: env!("CARGO_PKG_VERSION"),
     summary: "keeps keys and values in a file, in memory or in Redis",
-    wit: &[
-        include_str!("../../../wit/wasi-keyvalue-0.2.0-draft/package.wit"),
-        include_str!("../../../wit/wasi-keyvalue-0.2.0-draft2/package.wit"),
-        include_str!("../wit/provider.wit"),
-    ],
+    wit: wit::WIT,
     aliases: &[Alias {
         image: "ghcr.io/wasmcloud/keyvalue-redis",
         config: &[("backend", "redis")],

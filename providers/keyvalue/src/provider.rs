@@ -10,40 +10,30 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 use withe_provider::settings::describe;
 use withe_provider::{
-    Call, CallError, ConfigMap, Health, Link, LinkId, Payload, Peer, Provider, ProviderError,
+    Call, CallError, ConfigMap, Functions, Health, Link, LinkId, Linked, Payload, Provider,
+    ProviderError,
 };
 
 use crate::config::{self, Backend};
 use crate::file::FileStore;
-use crate::handles::Handles;
-use crate::interface::{self, Function, Target};
+use crate::interface::Opened;
 use crate::memory::MemoryStore;
 use crate::redis::{RedisConfig, RedisStore};
 use crate::store::Store;
+use crate::wit;
 
-/// How long before its caller stops waiting a call gives up, so that the caller learns why.
-const MARGIN: Duration = Duration::from_millis(20);
 /// How long a health check may take.
 const HEALTH: Duration = Duration::from_secs(5);
 
 /// The provider.
 pub struct KeyValue {
     config: ConfigMap,
+    functions: Functions<Opened>,
     memory: Arc<MemoryStore>,
     /// Read by every call, replaced when a link changes.
-    links: ArcSwap<HashMap<LinkId, Arc<Linked>>>,
+    links: ArcSwap<HashMap<LinkId, Arc<Linked<Opened>>>>,
     /// Held while links change. Connections to Redis by what was asked for.
     changes: Mutex<HashMap<RedisConfig, Weak<RedisStore>>>,
-}
-
-/// One link.
-struct Linked {
-    /// By the number that calls carry.
-    functions: Vec<Function>,
-    store: Arc<dyn Store>,
-    default_bucket: Arc<str>,
-    /// Kept when the link is replaced.
-    handles: Arc<Handles>,
 }
 
 impl KeyValue {
@@ -51,6 +41,7 @@ impl KeyValue {
     pub fn new(config: ConfigMap) -> Self {
         Self {
             config,
+            functions: wit::functions(),
             memory: Arc::default(),
             links: ArcSwap::default(),
             changes: Mutex::default(),
@@ -99,36 +90,25 @@ impl Provider for KeyValue {
     }
 
     async fn link_put(&self, link: Link) -> Result<(), ProviderError> {
-        let Peer::Importer(names) = &link.peer else {
-            return Err(ProviderError(
-                "the keyvalue provider calls nothing: it must be the link's target".into(),
-            ));
-        };
         let (config, problems) = config::read(&self.config, &link.config);
         if !problems.is_empty() {
             return Err(ProviderError(describe(&problems)));
         }
-        let functions = names.iter().map(|name| {
-            Function::named(name).ok_or_else(|| {
-                let (interface, function) = (&name.interface, &name.function);
-                ProviderError(format!(
-                    "the keyvalue provider has no `{function}` in `{interface}`; it has \
-                     `wasi:keyvalue` in the versions 0.2.0-draft and 0.2.0-draft2"
-                ))
-            })
-        });
-        let functions = functions.collect::<Result<_, _>>()?;
+        let functions = self.functions.of(&link)?;
         let mut connections = self.changes.lock().await;
         let store = open(&config.backend, &self.memory, &mut connections).await;
         let store = store.map_err(ProviderError)?;
         let mut links = HashMap::clone(&self.links.load());
-        let handles = links.get(&link.id).map(|linked| linked.handles.clone());
-        let linked = Linked {
-            functions,
+        let before = links.get(&link.id);
+        let cursors = before.map(|before| before.state.cursors.clone());
+        let mut linked = functions.with(Opened {
             store,
             default_bucket: config.bucket.into(),
-            handles: handles.unwrap_or_default(),
-        };
+            cursors: cursors.unwrap_or_default(),
+        });
+        if let Some(before) = before {
+            linked.replace(before);
+        }
         links.insert(link.id, Arc::new(linked));
         release(self.links.swap(Arc::new(links))).await;
         Ok(())
@@ -146,26 +126,12 @@ impl Provider for KeyValue {
         let linked = linked.ok_or_else(|| {
             CallError::Unlinked("the link to the keyvalue provider was removed".into())
         })?;
-        let function = linked
-            .functions
-            .get(call.function)
-            .copied()
-            .ok_or_else(|| {
-                CallError::TypeMismatch(format!("the link has no function {}", call.function))
-            })?;
-        let target = Target {
-            store: &*linked.store,
-            handles: &linked.handles,
-            default_bucket: &linked.default_bucket,
-        };
-        let deadline = call.deadline.checked_sub(MARGIN).unwrap_or(call.deadline);
-        let answer = timeout_at(deadline.into(), target.call(function, &call.params)).await;
-        answer.unwrap_or_else(|_| Ok(interface::unanswered(function)))
+        linked.call(call).await
     }
 
     fn drop_resource(&self, link: LinkId, handle: u32) {
         if let Some(linked) = self.links.load().get(&link) {
-            linked.handles.remove(handle);
+            linked.drop_resource(handle);
         }
     }
 
@@ -173,10 +139,12 @@ impl Provider for KeyValue {
         let links = self.links.load_full();
         let deadline = Instant::now() + HEALTH;
         for linked in links.values() {
-            match timeout_at(deadline.into(), linked.store.check()).await {
+            match timeout_at(deadline.into(), linked.state.store.check()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(e)) => return Health::Unhealthy(e.to_string()),
-                Err(_) => return Health::Unhealthy(format!("{:?} does not answer", linked.store)),
+                Err(_) => {
+                    return Health::Unhealthy(format!("{:?} does not answer", linked.state.store));
+                }
             }
         }
         Health::Healthy

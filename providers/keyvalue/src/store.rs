@@ -59,6 +59,8 @@ pub(crate) enum StoreError {
     Overflow,
     /// The cursor is none of this store's.
     Cursor,
+    /// It did not answer while somebody waited.
+    Late,
     /// It failed, or could not be reached. Never holds a secret.
     Failed(String),
 }
@@ -69,6 +71,9 @@ impl fmt::Display for StoreError {
             Self::NotANumber => f.write_str("the value is not a number"),
             Self::Overflow => f.write_str("the number would not fit in 64 bits"),
             Self::Cursor => f.write_str("the cursor is not known; start again from the first page"),
+            Self::Late => f.write_str(
+                "the store did not answer in time; what was to be written may or may not be",
+            ),
             Self::Failed(why) => f.write_str(why),
         }
     }
