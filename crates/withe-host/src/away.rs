@@ -15,8 +15,8 @@ use withe_runtime::trace::{self, Tracer};
 use withe_wit::InterfaceName;
 
 use crate::parts::Parts;
-use crate::request::{is_provider, leaves_host, request};
-use crate::serve::ping_request;
+use crate::request::{http_request, is_provider, leaves_host, request};
+use crate::serve::{Served, ping_request};
 use crate::units::LinkEnd;
 
 /// The longest that a request of a component to the world may take that another host sends for it; what the
@@ -27,6 +27,10 @@ const OUTGOING: Duration = Duration::from_secs(600);
 pub(crate) trait Away: Send + Sync {
     /// The way of a link; `None` if there is none at all.
     fn route(&self, request: LinkRequest, link: &PlannedLink) -> Option<Arc<Route>>;
+
+    /// Takes note of what this host serves from now on, to which these ways may lead back. Called before anything
+    /// from outside calls it.
+    fn begin(&self, _served: &Arc<Served>) {}
 }
 
 /// The links from components here to what runs on other hosts, by their places in the plan.
@@ -56,32 +60,19 @@ pub(crate) fn ends(plan: &Plan, parts: &Parts, away: &dyn Away) -> HashMap<usize
     leaving.filter_map(end).collect()
 }
 
-/// What a provider here calls of a component that runs on other hosts.
+/// What a provider here calls of a component that it reaches by `route`.
 pub(crate) fn handler(
     plan: &Plan,
     link: &PlannedLink,
-    away: &dyn Away,
+    route: Arc<Route>,
     tracer: &Tracer,
-) -> Option<Arc<dyn IncomingHandler>> {
-    let route = away.route(http_request(plan, link), link)?;
-    Some(Arc::new(Entry {
+) -> Arc<dyn IncomingHandler> {
+    Arc::new(Entry {
         over: HttpOver(route),
         application: plan.application.clone(),
         name: format!("{} → {}", link.source, link.target),
         tracer: tracer.clone(),
-    }))
-}
-
-/// Asks for a link that carries HTTP.
-fn http_request(plan: &Plan, link: &PlannedLink) -> LinkRequest {
-    LinkRequest {
-        lattice: String::new(),
-        application: plan.application.clone(),
-        importer: link.source.clone(),
-        name: link.name.clone(),
-        target: link.target.clone(),
-        functions: http_wire::functions(),
-    }
+    })
 }
 
 /// Whether an interface is one through which components send HTTP requests.

@@ -23,7 +23,7 @@ use crate::loopback::Loopback;
 use crate::parts::Parts;
 use crate::provider_source::ProviderSource;
 use crate::providers::{LinkKey, RunningProvider, key};
-use crate::request::is_elsewhere;
+use crate::request::{http_request, leaves_host};
 use crate::retire::{Left, Users, stop};
 use crate::serve::Served;
 use crate::units::{LinkEnd, units};
@@ -294,7 +294,9 @@ impl Running {
         };
         self.start_providers(loaded, inputs, plan, registry).await?;
         let parts = Arc::new(Parts::of(loaded));
-        let mut ends = self.put_target_links(&parts, plan).await?;
+        let own = self.put_target_links(&parts, plan).await?;
+        // A link that is pinned to a wire leads there, also to a provider that runs here.
+        let mut ends = own.clone();
         ends.extend(away::ends(plan, &parts, away));
         let mut workers = Workers::start(plan, &parts, ends.clone(), &self.options).await?;
         if let Some(workers) = &mut workers {
@@ -302,18 +304,22 @@ impl Running {
         }
         let specs = units(&parts, plan, &plan.host_units, &ends).map_err(HostError::of)?;
         let graph = build(&self.engines, specs, self.options.progress.clone()).await?;
-        self.put_source_links(plan, &graph, away).await?;
-        let mut left = self.let_go(plan);
-        left.workers = std::mem::replace(&mut self.workers, workers);
-        let served = Served {
+        // Whoever comes over the wire is to reach the provider itself.
+        ends.extend(own);
+        let served = Arc::new(Served {
             plan: Arc::new(plan.clone()),
             parts,
             graph: Some(graph.clone()),
             ends,
             relays: false,
             tracer: self.options.tracer.clone(),
-        };
-        let before = self.served.replace(Arc::new(served));
+        });
+        away.begin(&served);
+        self.put_source_links(&served, &graph, away, workers.as_mut())
+            .await?;
+        let mut left = self.let_go(plan);
+        left.workers = std::mem::replace(&mut self.workers, workers);
+        let before = self.served.replace(served);
         self.graph = Some(graph);
         if let Some(before) = before {
             self.retire(&before, left).await;
@@ -473,10 +479,12 @@ impl Running {
     /// Links that start at providers: from here on the application is called.
     async fn put_source_links(
         &mut self,
-        plan: &Plan,
+        served: &Served,
         graph: &Arc<Graph>,
         away: &dyn Away,
+        mut workers: Option<&mut Workers>,
     ) -> Result<(), HostError> {
+        let plan = &served.plan;
         let mut errors = Vec::new();
         let keep: Vec<LinkKey> = plan.links.iter().map(key).collect();
         for link in &plan.links {
@@ -484,7 +492,16 @@ impl Running {
                 continue;
             };
             provider.retarget(&key(link), &keep);
-            let Some(handler) = http_handler(plan, link, graph, away) else {
+            let route = match workers.as_deref_mut() {
+                _ if leaves_host(link) => away.route(http_request(plan, link), link),
+                Some(workers) => workers.route(plan, link, http_request(plan, link)),
+                None => None,
+            };
+            let handler: Option<Arc<dyn IncomingHandler>> = match route {
+                Some(route) => Some(away::handler(plan, link, route, &served.tracer)),
+                None => HttpEntry::new(graph, &link.target).map(|entry| Arc::new(entry) as _),
+            };
+            let Some(handler) = handler else {
                 errors.push(HostError::NoHandler(link.target.clone()));
                 continue;
             };
@@ -530,17 +547,4 @@ fn providers(plan: &Plan) -> impl Iterator<Item = &PlannedComponent> {
     plan.components
         .iter()
         .filter(|c| c.kind == ComponentKind::Provider && !c.elsewhere)
-}
-
-/// What a provider calls over a link that starts at it.
-fn http_handler(
-    plan: &Plan,
-    link: &PlannedLink,
-    graph: &Arc<Graph>,
-    away: &dyn Away,
-) -> Option<Arc<dyn IncomingHandler>> {
-    if is_elsewhere(plan, &link.target) {
-        return away::handler(plan, link, away, &graph.observer().tracer);
-    }
-    Some(Arc::new(HttpEntry::new(graph, &link.target)?))
 }

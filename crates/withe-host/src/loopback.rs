@@ -121,6 +121,10 @@ impl Loopback {
 }
 
 impl Away for Loopback {
+    fn begin(&self, served: &Arc<Served>) {
+        self.set(served.clone());
+    }
+
     fn route(&self, request: LinkRequest, link: &PlannedLink) -> Option<Arc<Route>> {
         let client = match link.binding {
             Binding::Nats => self.nats.as_ref(),

@@ -2,6 +2,7 @@
 
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Binding, Plan, PlannedLink};
+use withe_provider::http_wire;
 use withe_rpc::{LinkFunction, LinkRequest};
 use withe_runtime::DROP;
 
@@ -40,6 +41,18 @@ pub(crate) fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkReq
         name: link.name.clone(),
         target: link.target.clone(),
         functions,
+    }
+}
+
+/// Asks for a link that carries HTTP.
+pub(crate) fn http_request(plan: &Plan, link: &PlannedLink) -> LinkRequest {
+    LinkRequest {
+        lattice: String::new(),
+        application: plan.application.clone(),
+        importer: link.source.clone(),
+        name: link.name.clone(),
+        target: link.target.clone(),
+        functions: http_wire::functions(),
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_rpc::unix::UnixConnector;
-use withe_rpc::{Client, Limits, Route};
+use withe_rpc::{Client, Limits, LinkRequest, Route};
 
 use crate::counts;
 use crate::parts::Parts;
@@ -87,6 +87,17 @@ impl Sockets {
             }
         }
         ends
+    }
+
+    /// The way of a link from the host's process to the worker of its target, if it leads to one.
+    pub(crate) fn route(
+        &mut self,
+        plan: &Plan,
+        link: &PlannedLink,
+        request: LinkRequest,
+    ) -> Option<Arc<Route>> {
+        let socket = self.socket(plan, link, false)?;
+        Some(Route::fixed(self.client(socket).link(request)))
     }
 
     /// The ways to what the workers of `plan` have counted.

@@ -12,9 +12,9 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use withe_linker::plan::Plan;
+use withe_linker::plan::{Plan, PlannedLink};
 use withe_rpc::unix::UnixListener;
-use withe_rpc::{Limits, Route};
+use withe_rpc::{Limits, LinkRequest, Route};
 
 use crate::back_off::BackOff;
 use crate::host::{HostError, HostOptions};
@@ -162,6 +162,16 @@ impl Workers {
     /// The links of `plan` that lead to the workers.
     pub(crate) fn ends(&mut self, plan: &Plan, parts: &Parts) -> HashMap<usize, LinkEnd> {
         self.sockets.ends(plan, parts, false)
+    }
+
+    /// The way of a link from the host's process to the worker of its target, if it leads to one.
+    pub(crate) fn route(
+        &mut self,
+        plan: &Plan,
+        link: &PlannedLink,
+        request: LinkRequest,
+    ) -> Option<Arc<Route>> {
+        self.sockets.route(plan, link, request)
     }
 
     /// Lets calls under way finish, for at most `grace`, and ends all.

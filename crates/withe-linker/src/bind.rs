@@ -1,6 +1,6 @@
 //! Last pass: how each link is realised. `auto` takes the cheapest binding that is correct.
 //!
-//! * A link with a provider at one end is bound through the `host`, or `unix` from a process other than
+//! * A link with a provider at one end is bound through the `host`, or `unix` to or from a process other than
 //!   the host's (`provider`).
 //! * Between components, `fused` is the cheapest: the target becomes part of the source. What stands
 //!   in its way is a property of the link (`obstacle`), of its types (`carry`), or of what else is
@@ -80,6 +80,7 @@ pub(crate) fn bind(placed: &Placed<'_>, out: &mut Diagnostics) -> Plan {
     check_shared_cycles(placed, &settings, out);
     let mut bound: Vec<Option<Bound>> = vec![None; settings.len()];
     let (mut between_components, mut to_providers) = (Vec::new(), Vec::new());
+    let parts = &resolved.parts;
     for (i, (link, settings)) in resolved.links.iter().zip(&settings).enumerate() {
         let surroundings = resolved.parts.inputs.placement.surroundings;
         let ends = away::ends(placed, link);
@@ -90,7 +91,9 @@ pub(crate) fn bind(placed: &Placed<'_>, out: &mut Diagnostics) -> Plan {
             bound[i] = is_here(resolved, link.target).then(|| away::incoming(placed, link));
         } else if ends == Ends::Away {
             bound[i] = away::bind(placed, link, settings, out);
-        } else if involves_provider(placed, link) {
+        } else if parts.is_provider(link.source) {
+            bound[i] = provider::bind_source(placed, link, settings, out);
+        } else if parts.is_provider(link.target) {
             to_providers.push(i);
         } else {
             between_components.push(i);
@@ -100,11 +103,11 @@ pub(crate) fn bind(placed: &Placed<'_>, out: &mut Diagnostics) -> Plan {
         bound[i] = choice;
     }
     shared::settle(placed, &settings, &mut bound, out);
-    // No link between components changes any more, so it is known what runs in which process.
+    // No link to a component changes any more, so it is known what runs in which process.
     let processes = Processes::of(resolved, &bound);
     for i in to_providers {
         let (link, settings) = (&resolved.links[i], &settings[i]);
-        bound[i] = provider::bind(placed, link, settings, &processes, out);
+        bound[i] = provider::bind_target(placed, link, settings, &processes, out);
     }
     emit::emit(placed, &settings, &bound, &processes)
 }

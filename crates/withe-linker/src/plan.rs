@@ -134,13 +134,6 @@ pub enum Binding {
     Nats,
 }
 
-impl Binding {
-    /// Whether calls leave the process.
-    pub fn is_remote(self) -> bool {
-        matches!(self, Self::Unix | Self::Tcp | Self::Nats)
-    }
-}
-
 /// One link and how it is bound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedLink {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use withe_linker::input::{ComponentKind, Placement};
-use withe_linker::plan::{Plan, PlannedLink};
+use withe_linker::plan::{Binding, Plan, PlannedLink};
 
 use super::desired::{self, Desired};
 use super::events::Event;
@@ -15,8 +15,9 @@ use super::peers::Hosts;
 use super::placement::Seen;
 use super::records::{Deployment, RunningApp, RunningLink, RunningPart};
 use super::{Shared, wasmcloud};
-use crate::host::Running;
+use crate::host::{HostError, Running};
 use crate::load::Loaded;
+use crate::request::{is_elsewhere, leaves_host};
 
 /// How long to wait before what failed is tried again: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -182,6 +183,11 @@ impl Application {
                 None => self.running.insert(self.shared.host.empty()),
             };
             let shared = &self.shared;
+            if calls_itself(&plan) {
+                let served = Arc::new(shared.applications.clone());
+                let reached = shared.peers.reach_itself(served).await;
+                reached.map_err(|e| HostError::Listen(e).to_string())?;
+            }
             running
                 .carry_out(&loaded, &plan, &shared.registry, &*shared.peers)
                 .await
@@ -315,6 +321,14 @@ fn hide(exposed: Vec<withe_wasmcloud::Served>) {
         // It ends by itself within that time.
         tokio::spawn(one.stop(HIDING));
     }
+}
+
+/// Whether the host calls itself over TCP.
+fn calls_itself(plan: &Plan) -> bool {
+    let mut links = plan.links.iter();
+    links.any(|link| {
+        leaves_host(link) && link.binding == Binding::Tcp && !is_elsewhere(plan, &link.target)
+    })
 }
 
 /// Whether two plans make the same of an application; they may give other reasons.

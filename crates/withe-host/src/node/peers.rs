@@ -4,6 +4,7 @@
 //! what hosts report is put into the routes when it comes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,10 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use withe_lattice::transport::NatsConnector;
 use withe_linker::plan::{Binding, PlannedLink};
-use withe_rpc::tcp::TcpConnector;
+use withe_rpc::tcp::{TcpConnector, TcpListener};
 use withe_rpc::{
     Client, Distance, Fingerprint, Identity, Limits, LinkRequest, Members, Place, Replica, Route,
-    RouteRules,
+    RouteRules, Serve,
 };
 
 use super::placement::{Names, Reach};
@@ -55,6 +56,8 @@ pub(super) struct Peers {
 struct State {
     peers: HashMap<String, Peer>,
     routes: Vec<Leaving>,
+    /// The way of this host to itself, where no other can reach it.
+    to_itself: Option<Arc<Client>>,
     tasks: JoinSet<()>,
 }
 
@@ -149,7 +152,10 @@ impl Peers {
                 peer.gone = None;
                 continue;
             }
-            let peer = self.peer(record.clone());
+            let mut peer = self.peer(record.clone());
+            if *id == self.own.id && peer.tcp.is_none() {
+                peer.tcp.clone_from(&state.to_itself);
+            }
             if let Some(client) = peer.tcp.as_ref().filter(|_| *id != self.own.id) {
                 let probing = probe(Arc::downgrade(self), id.clone(), client.clone());
                 state.tasks.spawn(probing);
@@ -170,6 +176,46 @@ impl Peers {
         self.update(&mut state);
         drop(state);
         self.hosts.send_replace(Arc::new(hosts));
+    }
+
+    /// Sees to it that this host can call what `served` has over TCP, also if no other host can.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot listen on its own machine.
+    pub(super) async fn reach_itself(&self, served: Arc<impl Serve>) -> std::io::Result<()> {
+        let is_reached = |state: &State| {
+            let own = state.peers.get(&self.own.id);
+            state.to_itself.is_some() || own.is_some_and(|own| own.tcp.is_some())
+        };
+        if is_reached(&self.lock()) {
+            return Ok(());
+        }
+        let identity = &self.own.identity;
+        let fingerprint = identity.fingerprint();
+        let nobody_else = Members::new([fingerprint].into());
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = TcpListener::bind(address, identity, nobody_else).await?;
+        let address = listener.local_addr()?.to_string();
+        let connector = TcpConnector::new([address], identity, fingerprint)?;
+        let client = Client::new(Arc::new(connector), Limits::default());
+        let mut state = self.lock();
+        if is_reached(&state) {
+            return Ok(());
+        }
+        // It ends with all other ways to hosts.
+        state.tasks.spawn(withe_rpc::serve(
+            listener,
+            served,
+            Limits::default(),
+            std::future::pending(),
+        ));
+        if let Some(own) = state.peers.get_mut(&self.own.id) {
+            own.tcp = Some(client.clone());
+        }
+        state.to_itself = Some(client);
+        self.update(&mut state);
+        Ok(())
     }
 
     /// How each of these hosts is reached; it is found out first, if need be.

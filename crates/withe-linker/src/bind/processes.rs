@@ -128,25 +128,31 @@ impl Contents {
     }
 }
 
-/// The components that something outside calls: a provider, another host, or whoever starts them.
+/// The components that something outside calls in the host's own process: a provider, another host, or whoever
+/// starts them.
 fn reached_from_outside(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> BTreeSet<PartId> {
     let parts = &resolved.parts;
     let called = parts.inputs.called.iter().filter_map(|n| parts.find(n));
-    let by_providers = (resolved.links.iter())
-        .filter(|link| parts.is_provider(link.source) || !is_here(resolved, link.source))
-        .map(|link| link.target);
-    // The host calls itself over these, as another host would.
-    let by_wire = resolved.links.iter().zip(bound).filter(|(_, bound)| {
-        let binding = bound.as_ref().map(|b| b.binding);
-        matches!(binding, Some(Binding::Tcp | Binding::Nats))
+    let links = || resolved.links.iter().zip(bound);
+    // A provider calls the worker of a `unix` link's target, and so not the host's own process.
+    let by_providers = links().filter(|(link, bound)| {
+        !is_here(resolved, link.source)
+            || (parts.is_provider(link.source) && !is_bound_by(bound, &[Binding::Unix]))
     });
+    // The host calls itself over these, as another host would.
+    let by_wire = links().filter(|(_, bound)| is_bound_by(bound, &[Binding::Tcp, Binding::Nats]));
     let served = parts.inputs.placement.served.iter();
     called
-        .chain(by_providers)
-        .chain(by_wire.map(|(link, _)| link.target))
+        .chain(by_providers.chain(by_wire).map(|(link, _)| link.target))
         .chain(served.filter_map(|n| parts.find(n)))
         .filter(|part| !parts.is_provider(*part) && is_here(resolved, *part))
         .collect()
+}
+
+fn is_bound_by(bound: &Option<Bound>, bindings: &[Binding]) -> bool {
+    bound
+        .as_ref()
+        .is_some_and(|b| bindings.contains(&b.binding))
 }
 
 /// The components that workers serve.
@@ -154,8 +160,7 @@ fn served(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> BTreeSet<PartId> 
     let links = resolved.links.iter().zip(bound);
     links
         .filter(|(link, bound)| {
-            is_here(resolved, link.source)
-                && (bound.as_ref()).is_some_and(|b| b.binding.is_remote())
+            is_here(resolved, link.source) && is_bound_by(bound, &[Binding::Unix])
         })
         .map(|(link, _)| link.target)
         .filter(|target| !resolved.parts.is_provider(*target) && is_here(resolved, *target))

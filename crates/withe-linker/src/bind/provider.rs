@@ -1,7 +1,8 @@
 //! How a link with a provider at one end is bound. Providers run in the host's own process: what is
-//! there calls them and is called by them directly, what a worker serves calls them over a socket.
+//! there calls them and is called by them directly, what a worker serves over a socket. Over a link that is
+//! pinned to a wire the host calls itself.
 
-use crate::diagnostic::Diagnostics;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::input::{BindingChoice, Scope};
 use crate::parts::PartId;
 use crate::place::Placed;
@@ -13,8 +14,33 @@ use crate::wording::list;
 use super::processes::{Process, Processes};
 use super::{Bound, Settings, carry, obstacle};
 
-/// The link's binding; none if it was reported.
-pub(super) fn bind(
+/// The binding of a link from a provider to a component; none if it was reported.
+pub(super) fn bind_source(
+    placed: &Placed<'_>,
+    link: &ResolvedLink<'_>,
+    settings: &Settings,
+    out: &mut Diagnostics,
+) -> Option<Bound> {
+    let resolved = &placed.checked.resolved;
+    let name = resolved.parts.name(link.source);
+    let pin = match settings.binding {
+        BindingChoice::Auto | BindingChoice::Host => None,
+        BindingChoice::Unix => Some(Binding::Unix),
+        BindingChoice::Tcp => Some(Binding::Tcp),
+        BindingChoice::Nats => Some(Binding::Nats),
+        BindingChoice::Fused | BindingChoice::Local => {
+            out.push(misfit(placed, link, settings, &only_the_host(name)));
+            return None;
+        }
+    };
+    let Some(pin) = pin else {
+        return in_host(placed, link, name, out);
+    };
+    wire(placed, link, settings, pin, out)
+}
+
+/// The binding of a link from a component to a provider; none if it was reported.
+pub(super) fn bind_target(
     placed: &Placed<'_>,
     link: &ResolvedLink<'_>,
     settings: &Settings,
@@ -23,59 +49,49 @@ pub(super) fn bind(
 ) -> Option<Bound> {
     let resolved = &placed.checked.resolved;
     let parts = &resolved.parts;
-    let (provider, component) = if parts.is_provider(link.target) {
-        (link.target, link.source)
-    } else {
-        (link.source, link.target)
-    };
-    let callers = Callers::of(link, provider, processes);
-    let name = parts.name(provider);
+    let callers = Callers::of(link, processes);
+    let name = parts.name(link.target);
+    let component = parts.name(link.source);
     let apart = format!(
-        "`{name}` is a provider in the host's process, `{}` is served by another one",
-        parts.name(component)
+        "`{name}` is a provider in the host's process, `{component}` is served by another one"
     );
-    let misfit = match settings.binding {
-        BindingChoice::Auto => None,
+    let misfits = match settings.binding {
+        BindingChoice::Auto | BindingChoice::Tcp | BindingChoice::Nats => None,
         BindingChoice::Host => (!callers.workers.is_empty()).then(|| apart.clone()),
         BindingChoice::Unix => callers.in_host.then(|| {
-            format!(
-                "`{name}` is a provider in the host's process, and so is `{}`",
-                parts.name(component)
-            )
+            format!("`{name}` is a provider in the host's process, and so is `{component}`")
         }),
-        BindingChoice::Fused | BindingChoice::Local | BindingChoice::Tcp | BindingChoice::Nats => {
-            Some(format!(
-                "`{name}` is a provider, which only the host can call"
-            ))
-        }
+        BindingChoice::Fused | BindingChoice::Local => Some(only_the_host(name)),
     };
-    if let Some(reason) = misfit {
-        out.push(problems::bindings::pinned(
-            parts,
-            link,
-            settings.binding,
-            &reason,
-        ));
+    if let Some(reason) = misfits {
+        out.push(misfit(placed, link, settings, &reason));
         return None;
     }
-    if provider == link.target && settings.scope != Scope::Caller {
-        out.push(problems::bindings::provider_scope(
-            parts,
-            link,
-            settings.scope,
-        ));
+    if settings.scope != Scope::Caller {
+        let scope = settings.scope;
+        out.push(problems::bindings::provider_scope(parts, link, scope));
         return None;
     }
-    if let Some(reason) = carry::host_obstacle(resolved, link) {
-        out.push(problems::bindings::none(parts, link, &[("host", &reason)]));
-        return None;
+    let not_from_workers = (!callers.workers.is_empty())
+        .then(|| carry::http_obstacle(resolved, link))
+        .flatten();
+    let pin = match settings.binding {
+        BindingChoice::Tcp => Some(Binding::Tcp),
+        BindingChoice::Nats => Some(Binding::Nats),
+        _ => None,
+    };
+    if let Some(pin) = pin {
+        if let Some(reason) = not_from_workers {
+            out.push(misfit(placed, link, settings, &reason));
+            return None;
+        }
+        return wire(placed, link, settings, pin, out);
     }
+    let in_host = in_host(placed, link, name, out)?;
     if callers.workers.is_empty() {
-        let why = format!("`{name}` is a provider in this host");
-        return Some(Bound::by(Binding::Host, why));
+        return Some(in_host);
     }
-    let not_unix = obstacle::outside_locality(settings);
-    if let Some(reason) = not_unix.or_else(|| carry::http_obstacle(resolved, link)) {
+    if let Some(reason) = obstacle::outside_locality(settings).or(not_from_workers) {
         let reasons = [("host", apart.as_str()), ("unix", reason.as_str())];
         out.push(problems::bindings::none(parts, link, &reasons));
         return None;
@@ -95,7 +111,59 @@ pub(super) fn bind(
     Some(Bound::by(Binding::Host, why))
 }
 
-/// Where the calls over a link come from.
+/// A link within the host's process; none if it cannot be carried, which is reported.
+fn in_host(
+    placed: &Placed<'_>,
+    link: &ResolvedLink<'_>,
+    provider: &str,
+    out: &mut Diagnostics,
+) -> Option<Bound> {
+    let resolved = &placed.checked.resolved;
+    if let Some(reason) = carry::host_obstacle(resolved, link) {
+        let reasons = [("host", reason.as_str())];
+        out.push(problems::bindings::none(&resolved.parts, link, &reasons));
+        return None;
+    }
+    let why = format!("`{provider}` is a provider in this host");
+    Some(Bound::by(Binding::Host, why))
+}
+
+/// A link that is pinned to a way out of the process; none if it cannot be carried there, which is reported.
+fn wire(
+    placed: &Placed<'_>,
+    link: &ResolvedLink<'_>,
+    settings: &Settings,
+    binding: Binding,
+    out: &mut Diagnostics,
+) -> Option<Bound> {
+    let resolved = &placed.checked.resolved;
+    let obstacle =
+        obstacle::outside_locality(settings).or_else(|| carry::host_obstacle(resolved, link));
+    if let Some(reason) = obstacle {
+        out.push(misfit(placed, link, settings, &reason));
+        return None;
+    }
+    Some(Bound::by(
+        binding,
+        format!("pinned by {}", settings.asked_by),
+    ))
+}
+
+fn only_the_host(provider: &str) -> String {
+    format!("`{provider}` is a provider, which only the host can call")
+}
+
+fn misfit(
+    placed: &Placed<'_>,
+    link: &ResolvedLink<'_>,
+    settings: &Settings,
+    reason: &str,
+) -> Diagnostic {
+    let parts = &placed.checked.resolved.parts;
+    problems::bindings::pinned(parts, link, settings.binding, reason)
+}
+
+/// Where the calls over a link to a provider come from.
 struct Callers {
     /// Whether from the host's own process.
     in_host: bool,
@@ -104,15 +172,8 @@ struct Callers {
 }
 
 impl Callers {
-    fn of(link: &ResolvedLink<'_>, provider: PartId, processes: &Processes) -> Self {
+    fn of(link: &ResolvedLink<'_>, processes: &Processes) -> Self {
         let mut workers = Vec::new();
-        // A provider calls from its own process, whatever it calls.
-        if provider == link.source {
-            return Self {
-                in_host: true,
-                workers,
-            };
-        }
         let mut in_host = false;
         for process in processes.of_part(link.source) {
             match process {
@@ -191,6 +252,40 @@ mod tests {
             cart(&["binding: unix"]).called("cart").problems(),
             cart(&["binding: host"]).called("cart").problems(),
             in_host.problems(),
+        ];
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn pins_to_a_wire_lead_from_the_host_to_itself() {
+        let app = |binding: &str| {
+            let pin = format!("binding: {binding}");
+            App::new(WIT)
+                .provider("server")
+                .link("cart", &[&pin])
+                .component("cart")
+                .link("kv", &[&pin])
+                .provider("kv")
+        };
+        let from_worker = cart(&["binding: tcp"]);
+        let sends = |http: &str| {
+            App::new(WIT)
+                .component("shop")
+                .called("shop")
+                .link("sends", &[http])
+                .component("sends")
+                .link("http-client", &["for: wasi:http", "binding: nats"])
+                .provider("http-client")
+        };
+        let texts = [
+            app("tcp").processes(),
+            app("nats").processes(),
+            app("unix").processes(),
+            from_worker.processes(),
+            sends("binding: tcp").problems(),
+            sends("binding: unix").problems(),
+            app("local").problems(),
+            cart(&["binding: nats", "locality: host"]).problems(),
         ];
         insta::assert_snapshot!(texts.join("\n"));
     }

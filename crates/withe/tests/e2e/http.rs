@@ -6,7 +6,7 @@ use std::thread;
 
 use crate::support::Folder;
 use crate::support::client::{Exchange, get};
-use crate::support::manifest::{application, component, http_server, provider};
+use crate::support::manifest::{application, component, http_server, http_server_by, provider};
 
 #[test]
 fn handlers_of_wasi_0_2_and_0_3_answer() {
@@ -30,9 +30,23 @@ fn handlers_of_wasi_0_2_and_0_3_answer() {
 
 #[test]
 fn bodies_stream_both_ways() {
+    bodies_stream_by("host");
+}
+
+#[test]
+fn bodies_stream_both_ways_from_another_process() {
+    bodies_stream_by("unix");
+}
+
+#[test]
+fn bodies_stream_both_ways_over_the_wire() {
+    bodies_stream_by("tcp");
+}
+
+fn bodies_stream_by(binding: &str) {
     const HALF: usize = 4 * 1024 * 1024;
     let folder = Folder::with(&application(&[
-        http_server("echo"),
+        http_server_by(binding, "echo"),
         component("echo", "http-echo", "", &[]),
     ]));
     let up = folder.up(&[]);
@@ -128,6 +142,15 @@ fn a_scope_says_how_long_a_callee_lives() {
 
 #[test]
 fn requests_go_out_through_a_link_to_the_client_and_only_to_hosts_it_allows() {
+    requests_go_out_by("host");
+}
+
+#[test]
+fn requests_go_out_through_the_client_over_the_wire() {
+    requests_go_out_by("tcp");
+}
+
+fn requests_go_out_by(binding: &str) {
     let server = Server::start("from outside");
     let url = format!("/?url=http://127.0.0.1:{}/", server.port);
     for (allow, status, text) in [
@@ -135,7 +158,8 @@ fn requests_go_out_through_a_link_to_the_client_and_only_to_hosts_it_allows() {
         ("example.com", 502, "Denied"),
     ] {
         let link = format!(
-            "target: {{name: http-client, config: [{{name: out, properties: {{allow: {allow}}}}}]}}"
+            "binding: {binding}, \
+             target: {{name: http-client, config: [{{name: out, properties: {{allow: {allow}}}}}]}}"
         );
         let folder = Folder::with(&application(&[
             http_server("front"),

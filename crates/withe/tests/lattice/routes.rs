@@ -103,3 +103,38 @@ fn a_plan_says_how_each_host_would_be_reached() {
         "`visits` runs on `b` and `c`; `c` cannot be reached directly and is called over `nats`"
     );
 }
+
+#[test]
+fn a_pin_leads_from_a_host_to_itself_whatever_is_at_its_ends() {
+    let lattice = Lattice::new();
+    let _a = lattice.host("a");
+    let mut app = lattice.visits();
+    (app.visits, app.links) = (&["a"], "binding: tcp");
+    let address = lattice.up(&app);
+    let load = Load::start(&address, "/pinned");
+    for (links, binding) in [
+        ("binding: tcp", "tcp"),
+        ("binding: nats", "nats"),
+        ("binding: unix", "unix"),
+        ("binding: tcp", "tcp"),
+    ] {
+        app.links = links;
+        lattice.up(&app);
+        load.goes_on(50);
+        let links = lattice.json(&["get", "links"]);
+        for link in links.as_array().unwrap() {
+            assert_eq!(link["binding"], binding, "{link}");
+            let (source, target) = (link["source"].as_str(), link["target"].as_str());
+            let name = format!("{}/{}", source.unwrap(), target.unwrap());
+            // What leads from a worker to the host itself is no way of the host's.
+            if name != "visits/store" || binding != "unix" {
+                let pongs = lattice.json(&["ping", &name]);
+                assert_eq!(pongs[0]["binding"], binding, "{pongs}");
+                assert!(pongs[0]["nanos"].as_u64().is_some(), "{pongs}");
+            }
+        }
+    }
+    let answers = load.stop();
+    answers.none_failed();
+    answers.add_up(&lattice, &["visits"]);
+}

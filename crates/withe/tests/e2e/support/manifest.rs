@@ -47,9 +47,24 @@ pub(crate) fn http_servers(targets: &[&str]) -> String {
 
 /// An HTTP server at an address, linked to `target`.
 pub(crate) fn http_server_at(address: &str, target: &str) -> String {
+    listening(address, &format!("target: {target}"))
+}
+
+/// An HTTP server on a free port, linked to `target` by `binding`.
+pub(crate) fn http_server_by(binding: &str, target: &str) -> String {
+    listening(
+        "127.0.0.1:0",
+        &format!("target: {target}, binding: {binding}"),
+    )
+}
+
+fn listening(address: &str, link: &str) -> String {
     let config = format!("[{{name: listen, properties: {{address: \"{address}\"}}}}]");
-    let link = format!("target: {target}, source: {{config: {config}}}");
-    provider("http-server", "", &[&link])
+    provider(
+        "http-server",
+        "",
+        &[&format!("{link}, source: {{config: {config}}}")],
+    )
 }
 
 fn entry(name: &str, kind: &str, properties: &str, links: &[&str]) -> String {

@@ -14,6 +14,8 @@ pub(crate) struct Visits {
     pub(crate) greeting: String,
     /// More properties of the link from `front` to `visits`, such as `binding: tcp`.
     pub(crate) link: &'static str,
+    /// More properties of every link.
+    pub(crate) links: &'static str,
     /// Whether there is another counter, `visits-2`, which nothing calls and which has a bucket of its own.
     pub(crate) second: bool,
     /// What counts, instead of the example's.
@@ -42,6 +44,7 @@ impl Visits {
             store: &[],
             greeting: "Welcome".into(),
             link: "",
+            links: "",
             second: false,
             counter: component("visits"),
             redis: redis.into(),
@@ -62,13 +65,13 @@ impl Visits {
                 "http",
                 "image: \"withe:http-server\"",
                 self.http,
-                &[&format!("target: front, source: {{{server}}}")],
+                &[&self.linked(&format!("target: front, source: {{{server}}}"), "")],
             ),
             part(
                 "front",
                 &front,
                 self.front,
-                &[&format!("target: visits, {}", self.link)],
+                &[&self.linked("target: visits", self.link)],
             ),
             self.counter("visits"),
         ];
@@ -83,6 +86,13 @@ impl Visits {
         )
     }
 
+    /// A link's properties with those that it is given besides.
+    fn linked(&self, properties: &str, own: &str) -> String {
+        let mut all = vec![properties, own, self.links];
+        all.retain(|properties| !properties.is_empty());
+        all.join(", ")
+    }
+
     fn counter(&self, name: &str) -> String {
         let properties = format!(
             "image: {:?}, config: [{{name: {name}, properties: {{bucket: {name}}}}}]",
@@ -93,7 +103,7 @@ impl Visits {
              timeout: 5s, namespace: wasi, package: keyvalue, interfaces: [store, atomics]",
             self.redis
         );
-        part(name, &properties, self.visits, &[&store])
+        part(name, &properties, self.visits, &[&self.linked(&store, "")])
     }
 }
 
