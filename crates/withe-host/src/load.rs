@@ -25,6 +25,7 @@ use withe_linker::diagnostic::CodeInfo;
 use withe_linker::input::{Application, Inputs, LinkDefaults, Part, Placement};
 use withe_linker::plan::Plan;
 use withe_linker::{Diagnostic, Diagnostics};
+use withe_provider::process::Description;
 use withe_wit::InterfaceName;
 
 pub use crate::provider_source::ProviderProgram;
@@ -86,8 +87,25 @@ pub struct LoadOptions {
     pub placement: Placement,
 }
 
-/// The bytes of components that were read elsewhere, by the component's name: with them no file is read.
-pub type Supplied = HashMap<String, Arc<[u8]>>;
+/// What of an application was read elsewhere: with it no component's file is read.
+#[derive(Clone, Debug, Default)]
+pub struct Supplied {
+    /// The bytes of components, by the component's name.
+    pub components: HashMap<String, Arc<[u8]>>,
+    /// The programs of providers, by the provider's name. Those that are not here are looked for.
+    pub programs: HashMap<String, SuppliedProgram>,
+}
+
+/// A provider's program that was asked elsewhere what it is.
+#[derive(Clone, Debug)]
+pub struct SuppliedProgram {
+    /// Where it will be before the provider is started.
+    pub path: PathBuf,
+    /// The digest of its bytes.
+    pub digest: String,
+    /// What it says of itself; `None` for an archive of wasmCloud v1.
+    pub description: Option<Description>,
+}
 
 /// Why there is no manifest to speak of.
 #[derive(Debug, thiserror::Error)]
@@ -264,6 +282,19 @@ impl Loaded {
 }
 
 impl Loaded {
+    /// The file of the provider `name`, if it runs as a process of its own.
+    pub(crate) fn program(&self, name: &str) -> Option<&Path> {
+        let program = self
+            .programs
+            .get(name)
+            .map(|program| program.path.as_path());
+        let archive = || match &self.wasmcloud.get(name)?.source {
+            V1Source::Archive(path, _) => Some(path.as_path()),
+            V1Source::Lattice(_) => None,
+        };
+        program.or_else(archive)
+    }
+
     /// The plan of the same application with its parts placed otherwise, or what is wrong with it.
     ///
     /// # Errors

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use withe_linker::input::{Application, Inputs, Part};
 use withe_provider::process::Description;
@@ -31,8 +30,8 @@ pub(crate) enum ProviderSource {
 pub struct ProviderProgram {
     /// Its file.
     pub path: PathBuf,
-    /// When the file was written: one that was written since is another provider.
-    pub written: Option<SystemTime>,
+    /// The digest of the file's bytes: with others it is another provider.
+    pub digest: String,
     /// What it says of itself.
     pub description: Description,
 }

@@ -54,7 +54,7 @@ pub(crate) async fn provider(
             let target = V1Target::new(config, functions).map_err(|e| failed(e.to_string()))?;
             Ok(Arc::new(target))
         }
-        V1Source::Archive(path) => {
+        V1Source::Archive(path, _) => {
             let path = path.clone();
             let executable = tokio::task::spawn_blocking(move || Executable::open(&path))
                 .await

@@ -1,8 +1,8 @@
 //! A file that should be a component: its bytes, digest and world, or what it is instead.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fmt, fs, io};
 
 use sha2::{Digest as _, Sha256};
 use withe_linker::{Code, Diagnostic};
@@ -103,10 +103,25 @@ impl Artifact {
 
 /// `sha256:` and the hexadecimal SHA-256 of `bytes`.
 pub fn digest(bytes: &[u8]) -> String {
+    text_of(Sha256::digest(bytes).as_slice())
+}
+
+/// The digest of a file's bytes.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub(crate) fn digest_of(path: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    io::copy(&mut fs::File::open(path)?, &mut hash)?;
+    Ok(text_of(hash.finalize().as_slice()))
+}
+
+fn text_of(hash: &[u8]) -> String {
     use std::fmt::Write as _;
 
     let mut text = String::from("sha256:");
-    for byte in Sha256::digest(bytes) {
+    for byte in hash {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
     }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use withe_linker::input::{Component, ComponentKind, Image, NamedConfig, Part, Spanned};
 use withe_linker::{Code, Diagnostic, Diagnostics, Span};
 
-use super::artifact::{Artifact, ArtifactError};
+use super::artifact::{Artifact, ArtifactError, digest_of};
 use super::registry::{Known, Registry};
 use super::wasmcloud::{self, V1Source};
-use super::{ProviderProgram, Supplied, codes, program};
+use super::{ProviderProgram, Supplied, SuppliedProgram, codes, program};
 
 /// Reads the images of one application.
 pub(super) struct Images<'a> {
@@ -18,7 +18,7 @@ pub(super) struct Images<'a> {
     pub(super) folder: &'a Path,
     /// The providers there are.
     pub(super) registry: &'a Registry,
-    /// The bytes of components, if they were read elsewhere.
+    /// What was read elsewhere, if anything was.
     pub(super) supplied: Option<&'a Supplied>,
     /// Providers that are programs, by name, so far.
     pub(super) programs: &'a mut HashMap<String, Arc<ProviderProgram>>,
@@ -47,7 +47,12 @@ impl Images<'_> {
         let registry = self.registry;
         let name = component.name.value.clone();
         let span = component.image.span;
-        let supplied = self.supplied.and_then(|supplied| supplied.get(&name));
+        if let Some(program) = self.supplied.and_then(|all| all.programs.get(&name)) {
+            let result = self.supplied_program(&name, program);
+            let resolved = self.keep(&name, span, result);
+            return resolved.unwrap_or((Part::Unavailable, None));
+        }
+        let supplied = self.supplied.and_then(|all| all.components.get(&name));
         let resolved = match &component.image.value {
             Image::File(path)
                 if component.kind == ComponentKind::Provider
@@ -69,7 +74,15 @@ impl Images<'_> {
             {
                 let path = joined(self.folder, path);
                 self.files.push(path.clone());
-                self.wasmcloud.insert(name, V1Source::Archive(path));
+                let digest = digest_of(&path).map_err(|why| Refusal {
+                    code: codes::UNREADABLE,
+                    why: format!("`{}` cannot be read: {why}", path.display()),
+                    help: None,
+                });
+                if let Some(digest) = self.keep(&name, span, digest) {
+                    self.wasmcloud
+                        .insert(name, V1Source::Archive(path, digest));
+                }
                 return (Part::Unavailable, None);
             }
             Image::Lattice(id) if component.kind == ComponentKind::Provider => {
@@ -121,6 +134,26 @@ impl Images<'_> {
     fn supplied(&self, component: &Component, bytes: &[u8]) -> Result<Resolved, Refusal> {
         let path = Path::new(&component.name.value);
         as_component(component, Artifact::from_bytes(path, bytes.to_vec())?)
+    }
+
+    /// A provider whose program is given here.
+    fn supplied_program(
+        &mut self,
+        name: &str,
+        program: &SuppliedProgram,
+    ) -> Result<Resolved, Refusal> {
+        let Some(description) = &program.description else {
+            let source = V1Source::Archive(program.path.clone(), program.digest.clone());
+            self.wasmcloud.insert(name.to_owned(), source);
+            return Ok((Part::Unavailable, None));
+        };
+        let (world, program) = program::supplied(program, description).map_err(|why| Refusal {
+            code: codes::PROVIDER_PROGRAM,
+            why: why.to_string(),
+            help: None,
+        })?;
+        self.programs.insert(name.to_owned(), Arc::new(program));
+        Ok((Part::Provider(world), None))
     }
 
     /// Asks the program `path` what provider it is.

@@ -1,18 +1,18 @@
 //! A provider's executable: what it says of itself.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use withe_linker::input::{ConfigCheck, ConfigProblem, ProviderWorld};
 use withe_provider::process::{Description, Question};
 use withe_wit::World;
 
-use super::ProviderProgram;
-use super::artifact::digest;
+use super::artifact::digest_of;
 use super::registry::PROVIDER_WORLD;
+use super::{ProviderProgram, SuppliedProgram};
 use crate::provider_process::{self, AskError, describe};
 
 /// Why a program is not a provider that can be used.
@@ -20,6 +20,8 @@ use crate::provider_process::{self, AskError, describe};
 pub(super) enum ProgramError {
     #[error(transparent)]
     Describe(#[from] AskError),
+    #[error("it cannot be read: {0}")]
+    File(std::io::Error),
     #[error("its WIT cannot be read: {0}")]
     Wit(String),
 }
@@ -41,27 +43,51 @@ pub(super) fn is_one(path: &Path) -> bool {
 ///
 /// If it does not say so.
 pub(super) fn read(path: &Path) -> Result<(ProviderWorld, ProviderProgram), ProgramError> {
-    let written = fs::metadata(path).and_then(|file| file.modified()).ok();
+    let digest = digest_of(path).map_err(ProgramError::File)?;
     let description = describe(path)?;
-    let Description {
-        name, version, wit, ..
-    } = &description;
-    let texts: Vec<&str> = wit.iter().map(String::as_str).collect();
+    let check_config = if description.checks {
+        checked_by(path)
+    } else {
+        ConfigCheck::none()
+    };
+    as_described(path.to_owned(), digest, description, check_config)
+}
+
+/// A program that was asked elsewhere what provider it is, and will be at its place when it is started.
+///
+/// # Errors
+///
+/// If its WIT cannot be read.
+pub(super) fn supplied(
+    program: &SuppliedProgram,
+    description: &Description,
+) -> Result<(ProviderWorld, ProviderProgram), ProgramError> {
+    as_described(
+        program.path.clone(),
+        program.digest.clone(),
+        description.clone(),
+        // Whoever supplied it has asked it.
+        ConfigCheck::none(),
+    )
+}
+
+fn as_described(
+    path: PathBuf,
+    digest: String,
+    description: Description,
+    check_config: ConfigCheck,
+) -> Result<(ProviderWorld, ProviderProgram), ProgramError> {
+    let texts: Vec<&str> = description.wit.iter().map(String::as_str).collect();
     let world = World::from_wit(&texts, PROVIDER_WORLD);
-    let identity = [&[name.as_str(), version.as_str()], texts.as_slice()].concat();
     let world = ProviderWorld {
-        name: name.clone(),
+        name: description.name.clone(),
         world: Arc::new(world.map_err(|e| ProgramError::Wit(e.to_string()))?),
-        digest: digest(identity.join("\0").as_bytes()),
-        check_config: if description.checks {
-            checked_by(path)
-        } else {
-            ConfigCheck::none()
-        },
+        digest: digest.clone(),
+        check_config,
     };
     let program = ProviderProgram {
-        path: path.to_owned(),
-        written,
+        path,
+        digest,
         description,
     };
     Ok((world, program))

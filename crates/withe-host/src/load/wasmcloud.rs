@@ -18,8 +18,8 @@ use super::artifact::digest;
 /// Where a part of wasmCloud v1 comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum V1Source {
-    /// A provider's archive.
-    Archive(PathBuf),
+    /// A provider's archive, and the digest of its bytes.
+    Archive(PathBuf, String),
     /// Others run it, under this id.
     Lattice(String),
 }
@@ -28,8 +28,6 @@ pub(crate) enum V1Source {
 #[derive(Clone, Debug, PartialEq)]
 pub struct V1Part {
     pub(crate) source: V1Source,
-    /// When the archive was written: one that was written since is another.
-    pub(crate) written: Option<std::time::SystemTime>,
     /// What components may call of it, with their types.
     pub(crate) functions: Vec<(FunctionName, Function)>,
 }
@@ -61,27 +59,18 @@ pub(super) fn resolve(
         };
         let world = world(application, parts, &name);
         let functions = world.exports.iter().flat_map(functions).collect();
-        let (identity, written) = match &source {
-            V1Source::Archive(path) => {
-                let written = std::fs::metadata(path)
-                    .and_then(|file| file.modified())
-                    .ok();
-                (format!("{} {written:?}", path.display()), written)
-            }
-            V1Source::Lattice(id) => (format!("lattice:{id}"), None),
+        let digest = match &source {
+            V1Source::Archive(_, digest) => digest.clone(),
+            V1Source::Lattice(id) => digest(format!("lattice:{id}").as_bytes()),
         };
         parts[place] = Part::Provider(ProviderWorld {
             name: name.clone(),
             world: Arc::new(world),
-            digest: digest(identity.as_bytes()),
+            digest,
             // It says in its log what it thinks of its configuration.
             check_config: ConfigCheck::none(),
         });
-        let part = V1Part {
-            source,
-            written,
-            functions,
-        };
+        let part = V1Part { source, functions };
         resolved.insert(name, Arc::new(part));
     }
     resolved

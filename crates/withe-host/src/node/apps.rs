@@ -178,6 +178,7 @@ impl Application {
             .as_ref()
             .is_some_and(|current| is_same(current, &plan));
         if !is_same || self.running.is_none() {
+            self.fetch_programs(desired, &loaded, &plan).await?;
             let running = match &mut self.running {
                 Some(running) => running,
                 None => self.running.insert(self.shared.host.empty()),
@@ -224,9 +225,14 @@ impl Application {
         }
         let shared = &self.shared;
         let known = self.known();
-        let supplied = desired::fetch(&*shared.lattice, &desired.record, &known)
+        let mut supplied = desired::fetch(&*shared.lattice, &desired.record, &known)
             .await
             .map_err(|e| e.to_string())?;
+        for (provider, program) in &mut supplied.programs {
+            if let Some(record) = desired.record.programs.get(provider) {
+                program.path = shared.programs.place(record).await;
+            }
+        }
         let host = withe_runtime::host_interfaces();
         let (record, registry) = (desired.record.clone(), shared.registry.clone());
         let surroundings = desired::surroundings(&*shared.lattice);
@@ -238,6 +244,26 @@ impl Application {
         let loaded = Arc::new(loaded);
         self.loaded = Some((desired.revision, loaded.clone()));
         Ok(loaded)
+    }
+
+    /// Has the programs of those providers here that the plan runs here.
+    async fn fetch_programs(
+        &self,
+        desired: &Desired,
+        loaded: &Loaded,
+        plan: &Plan,
+    ) -> Result<(), String> {
+        let shared = &self.shared;
+        for part in plan.components.iter().filter(|part| !part.elsewhere) {
+            let record = desired.record.programs.get(&part.name);
+            if let (Some(record), Some(path)) = (record, loaded.program(&part.name)) {
+                let ensured = shared
+                    .programs
+                    .ensure(&*shared.lattice, &part.name, record, path);
+                ensured.await?;
+            }
+        }
+        Ok(())
     }
 
     /// The bytes of components that are here already, by digest.

@@ -1,6 +1,6 @@
 //! What is desired of a lattice: applications, put and changed by whoever may.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -10,9 +10,12 @@ use withe_wit::InterfaceName;
 
 use super::links::{self, ChangeError, LinkChange};
 use super::records::{
-    APPS, AppRecord, DEPLOYMENTS, Deployment, HOSTS, HostRecord, key, read, write,
+    APPS, AppRecord, DEPLOYMENTS, Deployment, HOSTS, HostRecord, ProgramRecord, key, read, write,
 };
-use crate::load::{LoadOptions, Loaded, Registry, SourceText, Supplied, load_supplied};
+use crate::load::{
+    LoadOptions, Loaded, Registry, SourceText, Supplied, SuppliedProgram, V1Source, artifact,
+    load_supplied,
+};
 
 /// An application in the lattice.
 #[derive(Clone, Debug)]
@@ -21,6 +24,22 @@ pub struct Desired {
     pub record: AppRecord,
     /// The entry's revision.
     pub revision: u64,
+}
+
+/// Why an application cannot be put in the lattice.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// The lattice failed.
+    #[error(transparent)]
+    Lattice(#[from] LatticeError),
+    /// The program of a provider cannot be put there.
+    #[error("the provider's program `{}` cannot be put in the lattice: {why}", path.display())]
+    Program {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
 }
 
 /// Why an application in the lattice cannot be loaded.
@@ -47,24 +66,40 @@ pub enum FetchError {
 /// Puts an application that was loaded without errors in the lattice, in the place of one of the same name;
 /// returns its revision. Changes of the links of that one are forgotten.
 ///
+/// The programs of its providers are put there, too, if the lattice is of many machines.
+///
 /// # Errors
 ///
-/// Those of the lattice.
-pub async fn put_application(lattice: &dyn Lattice, loaded: &Loaded) -> Result<u64, LatticeError> {
+/// Those of the lattice, or if a program cannot be read.
+pub async fn put_application(lattice: &dyn Lattice, loaded: &Loaded) -> Result<u64, PutError> {
     let Some(inputs) = &loaded.inputs else {
-        return Err(LatticeError::Invalid("the application has errors".into()));
+        return Err(LatticeError::Invalid("the application has errors".into()).into());
     };
+    let before = application(lattice, &inputs.application.name.value).await?;
+    let mut blobs = BTreeMap::new();
     let mut images = BTreeMap::new();
     let parts = inputs.application.components.iter().zip(&inputs.parts);
     for ((component, part), bytes) in parts.zip(&loaded.bytes) {
         if let (Part::Component { digest, .. }, Some(bytes)) = (part, bytes) {
-            lattice
-                .put_blob(digest, Bytes::from_owner(bytes.clone()))
-                .await?;
+            blobs.insert(digest.clone(), Bytes::from_owner(bytes.clone()));
             images.insert(component.name.value.clone(), digest.clone());
         }
     }
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let mut programs = BTreeMap::new();
+    if surroundings(lattice) == Surroundings::Lattice {
+        for (name, program) in programs_of(loaded) {
+            let bytes = read_program(&program).await?;
+            let record = ProgramRecord {
+                size: bytes.len() as u64,
+                path: absolute(&program.path),
+                digest: program.digest,
+                description: program.description,
+            };
+            blobs.insert(record.digest.clone(), bytes);
+            programs.insert(name.to_owned(), record);
+        }
+    }
+    put_blobs(lattice, &blobs).await?;
     let folder = match loaded.folder.as_os_str().is_empty() {
         true => PathBuf::from("."),
         false => loaded.folder.clone(),
@@ -75,13 +110,93 @@ pub async fn put_application(lattice: &dyn Lattice, loaded: &Loaded) -> Result<u
         file: loaded.source.path.display().to_string(),
         folder: absolute(&folder).display().to_string(),
         images,
+        programs,
         binding: inputs.defaults.binding,
         scope: inputs.defaults.scope,
         changes: Vec::new(),
     };
-    lattice
+    let revision = lattice
         .put(&key(APPS, &record.name), write(&record), Expect::Any)
-        .await
+        .await?;
+    if let Some(before) = before {
+        forget(lattice, &before.record).await?;
+    }
+    // Whoever replaced or removed another application may not have seen yet that this one has the same bytes.
+    put_blobs(lattice, &blobs).await?;
+    Ok(revision)
+}
+
+async fn put_blobs(
+    lattice: &dyn Lattice,
+    blobs: &BTreeMap<String, Bytes>,
+) -> Result<(), LatticeError> {
+    for (digest, bytes) in blobs {
+        lattice.put_blob(digest, bytes.clone()).await?;
+    }
+    Ok(())
+}
+
+/// The programs of an application's providers.
+fn programs_of(loaded: &Loaded) -> Vec<(&str, SuppliedProgram)> {
+    let programs = loaded.programs.iter().map(|(name, program)| {
+        let program = SuppliedProgram {
+            path: program.path.clone(),
+            digest: program.digest.clone(),
+            description: Some(program.description.clone()),
+        };
+        (name.as_str(), program)
+    });
+    let archives = loaded
+        .wasmcloud
+        .iter()
+        .filter_map(|(name, part)| match &part.source {
+            V1Source::Archive(path, digest) => Some((
+                name.as_str(),
+                SuppliedProgram {
+                    path: path.clone(),
+                    digest: digest.clone(),
+                    description: None,
+                },
+            )),
+            V1Source::Lattice(_) => None,
+        });
+    programs.chain(archives).collect()
+}
+
+async fn read_program(program: &SuppliedProgram) -> Result<Bytes, PutError> {
+    let failed = |why: String| PutError::Program {
+        path: program.path.clone(),
+        why,
+    };
+    let bytes = tokio::fs::read(&program.path).await;
+    let bytes = bytes.map_err(|e| failed(format!("it cannot be read: {e}")))?;
+    if artifact::digest(&bytes) != program.digest {
+        return Err(failed("it was written to meanwhile; try again".into()));
+    }
+    Ok(bytes.into())
+}
+
+/// Deletes the bytes that an application had and that no application has now.
+async fn forget(lattice: &dyn Lattice, gone: &AppRecord) -> Result<(), LatticeError> {
+    let all = applications(lattice).await?;
+    let used: BTreeSet<_> = all
+        .iter()
+        .flat_map(|other| digests(&other.record))
+        .collect();
+    for digest in digests(gone).filter(|digest| !used.contains(digest)) {
+        lattice.delete_blob(digest).await?;
+    }
+    Ok(())
+}
+
+/// The digests of an application's bytes.
+fn digests(record: &AppRecord) -> impl Iterator<Item = &String> {
+    let programs = record.programs.values().map(|program| &program.digest);
+    record.images.values().chain(programs)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
 
 /// Removes an application; false if there is none of this name.
@@ -94,14 +209,7 @@ pub async fn delete_application(lattice: &dyn Lattice, name: &str) -> Result<boo
         return Ok(false);
     };
     lattice.delete(&key(APPS, name), Expect::Any).await?;
-    let others = applications(lattice).await?;
-    let is_used = |digest: &String| {
-        let mut used = others.iter().flat_map(|other| other.record.images.values());
-        used.any(|other| other == digest)
-    };
-    for digest in desired.record.images.values().filter(|d| !is_used(d)) {
-        lattice.delete_blob(digest).await?;
-    }
+    forget(lattice, &desired.record).await?;
     Ok(true)
 }
 
@@ -199,7 +307,8 @@ pub fn surroundings(lattice: &dyn Lattice) -> Surroundings {
     }
 }
 
-/// The bytes of an application's components. Those in `known`, by digest, are not asked for.
+/// The bytes of an application's components, and what its programs are. Those in `known`, by digest, are not
+/// asked for. Programs are where they were put from.
 ///
 /// # Errors
 ///
@@ -209,7 +318,15 @@ pub async fn fetch(
     record: &AppRecord,
     known: &BTreeMap<String, std::sync::Arc<[u8]>>,
 ) -> Result<Supplied, FetchError> {
-    let mut supplied = Supplied::new();
+    let mut supplied = Supplied::default();
+    for (provider, program) in &record.programs {
+        let program = SuppliedProgram {
+            path: program.path.clone(),
+            digest: program.digest.clone(),
+            description: program.description.clone(),
+        };
+        supplied.programs.insert(provider.clone(), program);
+    }
     for (component, digest) in &record.images {
         let bytes = match known.get(digest) {
             Some(bytes) => bytes.clone(),
@@ -221,7 +338,7 @@ pub async fn fetch(
                 }
             },
         };
-        supplied.insert(component.clone(), bytes);
+        supplied.components.insert(component.clone(), bytes);
     }
     Ok(supplied)
 }

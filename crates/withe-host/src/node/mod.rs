@@ -9,6 +9,7 @@
 //! * [`placement`]: what follows from where parts run for each host.
 //! * `controller`: where parts run; one host at a time decides it.
 //! * `apps`: what this host runs of each application; `served`: what others may call of it.
+//! * `programs`: programs of providers, given by the lattice.
 //! * `wasmcloud`: what wasmCloud v1 has of this host: components here, and what its tools show.
 //! * [`events`]: what happens, told to whoever listens; [`requests`]: what may be asked of a host.
 
@@ -19,6 +20,7 @@ pub mod events;
 pub mod links;
 mod peers;
 pub mod placement;
+mod programs;
 pub mod records;
 pub mod requests;
 mod served;
@@ -43,6 +45,7 @@ use crate::load::Registry;
 use apps::{Application, Wanted};
 use events::{Event, Told};
 use peers::{Hosts, Own, Peers};
+use programs::Programs;
 use records::{
     APPS, DEPLOYMENTS, EVENTS, HOSTS, HostRecord, RunningApp, TcpRecord, key, read, write,
 };
@@ -70,6 +73,8 @@ pub struct NodeOptions {
     pub url: Option<String>,
     /// Whether hosts, providers and tools of wasmCloud v1 on the lattice may call the components here.
     pub wasmcloud: bool,
+    /// Whether it runs programs of providers that the lattice gives it, besides those that it has itself.
+    pub programs: bool,
     /// How it runs applications.
     pub host: HostOptions,
 }
@@ -91,6 +96,9 @@ pub enum NodeError {
         /// Why not.
         why: std::io::Error,
     },
+    /// It has no place for programs.
+    #[error("there is no place for the lattice's programs: {0}")]
+    Programs(std::io::Error),
     /// It has no identity.
     #[error("cannot make an identity for this host: {0}")]
     Identity(String),
@@ -118,6 +126,7 @@ pub(crate) struct Shared {
     host: Host,
     peers: Arc<Peers>,
     applications: Applications,
+    programs: Programs,
     /// By which components here are reached from wasmCloud v1, if they are.
     wasmcloud: Option<withe_wasmcloud::Wire>,
     /// What this host tells of itself.
@@ -229,6 +238,7 @@ impl Node {
             host,
             peers: peers.clone(),
             applications,
+            programs: Programs::new(options.programs).map_err(NodeError::Programs)?,
             wasmcloud,
             changed: watch::channel(1).0,
             told: watch::channel(0).0,

@@ -8,12 +8,14 @@
 //! | `controller` | lease | the id of the host that writes deployments |
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use withe_lattice::Entry;
 use withe_linker::input::{BindingChoice, Scope};
 use withe_linker::plan::Binding;
 use withe_planner::Assignment;
+use withe_provider::process::Description;
 
 use super::links::LinkChange;
 
@@ -79,6 +81,9 @@ pub struct AppRecord {
     pub folder: String,
     /// The digest of the bytes of each component that has any.
     pub images: BTreeMap<String, String>,
+    /// The programs of providers that run as processes of their own, by the provider's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub programs: BTreeMap<String, ProgramRecord>,
     /// How links are bound that say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<BindingChoice>,
@@ -88,6 +93,20 @@ pub struct AppRecord {
     /// Changes of its links since the manifest was put.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<LinkChange>,
+}
+
+/// A provider's program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramRecord {
+    /// The digest of its bytes.
+    pub digest: String,
+    /// How many bytes it has.
+    pub size: u64,
+    /// Where it was put from: a host that has the same file there runs that.
+    pub path: PathBuf,
+    /// What it says of itself; `None` for an archive of wasmCloud v1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Description>,
 }
 
 /// On which hosts the parts of an application run.

@@ -59,6 +59,10 @@ pub(crate) struct Args {
     /// their ids.
     #[arg(long)]
     wasmcloud: bool,
+    /// Run programs of providers that whoever deploys an application puts in the lattice. They can do on this
+    /// machine whatever the host can; components cannot. Without this a host runs those that it has itself.
+    #[arg(long, env = "WITHE_ALLOW_PROGRAMS")]
+    allow_programs: bool,
     /// Where a host without `--lattice` keeps its state: a file. Without it the state ends with the host.
     #[arg(long, value_name = "FILE", conflicts_with = "lattice")]
     state: Option<PathBuf>,
@@ -159,6 +163,7 @@ async fn join(
         advertise: args.advertise.clone(),
         url: args.lattice.lattice.clone(),
         wasmcloud: args.wasmcloud,
+        programs: args.allow_programs,
         host,
     };
     let node = Node::join(lattice.clone(), providers::registry()?, options).await?;

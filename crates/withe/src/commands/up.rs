@@ -138,6 +138,7 @@ async fn serve(
         advertise: Vec::new(),
         url: None,
         wasmcloud: false,
+        programs: false,
         host,
     };
     let node = Node::join(lattice.clone(), providers::registry()?, options).await?;

@@ -10,6 +10,7 @@ mod hosts;
 mod membership;
 mod network;
 mod placement;
+mod programs;
 mod relink;
 mod routes;
 mod seen;

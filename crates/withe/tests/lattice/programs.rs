@@ -1,0 +1,121 @@
+//! Programs of providers on hosts that do not have them.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::support::client::get;
+use crate::support::eventually;
+use crate::support::lattice::Lattice;
+
+/// Where the deployer has the program of `examples/greeter-provider`.
+const PROGRAM: &str = "greeter-here";
+
+/// Puts the example's application and its program in the folder of the lattice.
+fn write(lattice: &Lattice) {
+    let program = Path::new(env!("CARGO_BIN_EXE_withe")).with_file_name("greeter");
+    fs::copy(&program, lattice.path(PROGRAM)).unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/greeter-provider");
+    let component = example.join("app/build/front.wasm");
+    let listen = "source: {config: [{name: listen, properties: {address: \"127.0.0.1:0\"}}]}";
+    let manifest = format!(
+        "\
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {{name: app}}
+spec:
+  components:
+    - name: http
+      type: capability
+      properties: {{image: \"withe:http-server\"}}
+      traits: [{{type: link, properties: {{target: front, {listen}}}}}]
+    - name: front
+      type: component
+      properties: {{image: \"{}\"}}
+      traits: [{{type: link, properties: {{target: greeter}}}}]
+    - name: greeter
+      type: capability
+      properties: {{image: \"file://./{PROGRAM}\"}}
+      traits:
+        - type: daemonscaler
+          properties: {{spread: [{{name: here, requirements: {{zone: programs}}}}]}}
+",
+        component.display()
+    );
+    fs::write(lattice.path("app.yaml"), manifest).unwrap();
+}
+
+fn greets(lattice: &Lattice) {
+    let address = lattice.address();
+    eventually("somebody is greeted", || {
+        let answer = get(&address, "/Ada").ok()?;
+        (answer.status == 200).then(|| assert_eq!(answer.body, b"Hello, Ada!\n"))
+    });
+}
+
+/// The programs that run of those in the folder of the lattice.
+fn programs(lattice: &Lattice) -> Vec<PathBuf> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let programs = processes.filter_map(|process| fs::read_link(process.path().join("exe")).ok());
+    programs
+        .filter(|program| program.starts_with(lattice.path("")))
+        .collect()
+}
+
+fn only(programs: Vec<PathBuf>) -> PathBuf {
+    assert_eq!(programs.len(), 1, "{programs:?}");
+    programs.into_iter().next().unwrap()
+}
+
+#[test]
+fn a_host_runs_programs_of_the_lattice_if_it_may() {
+    let lattice = Lattice::new();
+    write(&lattice);
+    let zone = &["--label", "zone=programs"];
+    let mut strict = lattice.host_with("strict", zone);
+    // The same file is on the host's machine: then it is the host's own.
+    lattice.run(&["up", "app.yaml"]).printed();
+    greets(&lattice);
+    assert_eq!(strict.leave(), Some(0));
+
+    fs::remove_file(lattice.path(PROGRAM)).unwrap();
+    let mut strict = lattice.host_with("strict", zone);
+    let line = strict.says("cannot run");
+    for text in ["`greeter`", PROGRAM, "--allow-programs"] {
+        assert!(line.contains(text), "no {text:?} in {line}");
+    }
+    assert_eq!(strict.leave(), Some(0));
+
+    // Links to it are checked where it is not.
+    let mut other = lattice.host("other");
+    let mut trusting = lattice.host_with(
+        "trusting",
+        &["--label", "zone=programs", "--allow-programs"],
+    );
+    lattice.runs();
+    lattice.runs_on("greeter", &["trusting"]);
+    greets(&lattice);
+    let given = only(programs(&lattice));
+    assert!(
+        given.to_string_lossy().contains("withe-programs-"),
+        "{given:?}"
+    );
+
+    // Another program of the same name and version is another.
+    write(&lattice);
+    let program = lattice.path(PROGRAM);
+    let mut file = OpenOptions::new().append(true).open(&program).unwrap();
+    file.write_all(b"more").unwrap();
+    drop(file);
+    lattice.run(&["up", "app.yaml"]).printed();
+    greets(&lattice);
+    eventually("the program before is gone", || {
+        (programs(&lattice) == [program.as_path()]).then_some(())
+    });
+
+    for host in [&mut other, &mut trusting] {
+        assert_eq!(host.leave(), Some(0));
+    }
+    let folder = given.ancestors().nth(2).unwrap();
+    assert!(!folder.exists(), "{} is left behind", folder.display());
+}
