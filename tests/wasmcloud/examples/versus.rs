@@ -1,6 +1,9 @@
 //! The same small call over v1's own transport and over ours, and beside them NATS alone, on one broker: on v1's
 //! wire, which v1's parts understand, and over the transport `nats`, which Withe's hosts have among themselves.
 //!
+//! v1's transport is measured twice: with one client for all calls, which is the best that it can do, and with a new
+//! one for each, which is how v1's host calls. Callers and callees have a runtime each, as in processes of their own.
+//!
 //! `cargo run --release --manifest-path tests/wasmcloud/Cargo.toml --example versus`
 
 #[path = "../../../crates/withe-wasmcloud/tests/support/mod.rs"]
@@ -14,6 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
+use tokio::runtime::Runtime;
 use withe_lattice::transport::{NatsConnector, NatsListener};
 use withe_provider::codec::ByteList;
 use withe_provider::{Call, LinkId, Payload, Provider};
@@ -41,18 +45,36 @@ const SENT: &[u8] = b"a small value of thirty-two bytes";
 /// One call.
 type OneCall = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
-#[tokio::main]
-async fn main() {
-    let broker = NatsServer::start().unwrap();
-    let (floor, _floor) = floor(&broker).await;
-    let (theirs, _theirs) = theirs(&broker).await;
-    let (on_v1s_wire, _on_v1s_wire) = on_v1s_wire(&broker).await;
-    let (native, _native) = native(&broker).await;
+fn main() {
+    let broker = Arc::new(NatsServer::start().unwrap());
+    let (callees, callers) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let of_callees = broker.clone();
+    let _serving = on(&callees, async move { serve_all(&of_callees).await });
+    on(&callers, async move { compare(&broker).await });
+}
+
+/// Runs `work` in the runtime's own threads, and not in this one beside them.
+fn on<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + Send + 'static) -> T {
+    runtime.block_on(runtime.spawn(work)).unwrap()
+}
+
+/// Serves the call in all ways, as long as what this returns is there.
+async fn serve_all(broker: &NatsServer) -> (Served, [v1::Task; 3]) {
+    let tasks = [
+        serve_floor(broker).await,
+        serve_theirs(broker).await,
+        serve_native(broker).await,
+    ];
+    (serve_on_v1s_wire(broker).await, tasks)
+}
+
+async fn compare(broker: &NatsServer) {
     let mut rows = [
-        Row::new("NATS, request and reply", floor),
-        Row::new("v1's transport", theirs),
-        Row::new("ours, on v1's wire", on_v1s_wire),
-        Row::new("ours, between our hosts", native),
+        Row::new("NATS, request and reply", call_floor(broker).await),
+        Row::new("v1's transport", call_theirs(broker).await),
+        Row::new("v1's, a client a call", call_as_v1s_host(broker).await),
+        Row::new("ours, on v1's wire", call_on_v1s_wire(broker).await),
+        Row::new("ours, between our hosts", call_native(broker).await),
     ];
     for row in &rows {
         one_after_the_other(&row.call).await;
@@ -120,7 +142,6 @@ async fn many_at_once(call: &OneCall) -> f64 {
     let begun = Instant::now();
     let callers = (0..CALLERS).map(|_| {
         let call = call.clone();
-        // A task each, so that callers use all cores.
         tokio::spawn(async move {
             let mut calls = 0;
             while begun.elapsed() < SPAN {
@@ -135,20 +156,23 @@ async fn many_at_once(call: &OneCall) -> f64 {
     f64::from(calls) / begun.elapsed().as_secs_f64()
 }
 
-async fn floor(broker: &NatsServer) -> (OneCall, v1::Task) {
+async fn serve_floor(broker: &NatsServer) -> v1::Task {
     let server = support::client(broker).await;
     let mut requests = server.subscribe("floor").await.unwrap();
     support::settle(&server).await;
-    let serving = v1::Task::spawn(async move {
+    v1::Task::spawn(async move {
         while let Some(request) = requests.next().await {
             server
                 .publish(request.reply.unwrap(), request.payload)
                 .await
                 .unwrap();
         }
-    });
+    })
+}
+
+async fn call_floor(broker: &NatsServer) -> OneCall {
     let client = support::client(broker).await;
-    let call: OneCall = Arc::new(move || {
+    Arc::new(move || {
         let client = client.clone();
         Box::pin(async move {
             let back = client
@@ -157,11 +181,10 @@ async fn floor(broker: &NatsServer) -> (OneCall, v1::Task) {
                 .unwrap();
             assert_eq!(back.payload, SENT);
         })
-    });
-    (call, serving)
+    })
 }
 
-async fn theirs(broker: &NatsServer) -> (OneCall, v1::Task) {
+async fn serve_theirs(broker: &NatsServer) -> v1::Task {
     let server = v1::client(broker, "theirs").await;
     let calls = server
         .rpc
@@ -169,28 +192,44 @@ async fn theirs(broker: &NatsServer) -> (OneCall, v1::Task) {
         .await
         .unwrap();
     server.settle().await;
-    let serving = v1::Task::spawn(async move {
+    v1::Task::spawn(async move {
+        // Callees are reached as long as their client is there.
+        let _server = server;
         let mut calls = std::pin::pin!(calls);
         while let Some(Ok((_, params, _, results))) = calls.next().await {
             tokio::spawn(results(params));
         }
-    });
+    })
+}
+
+async fn call_theirs(broker: &NatsServer) -> OneCall {
     let client = Arc::new(v1::client(broker, "theirs").await);
-    let call: OneCall = Arc::new(move || {
+    Arc::new(move || {
         let client = client.clone();
+        Box::pin(async move { invoke_theirs(&client.rpc).await })
+    })
+}
+
+async fn call_as_v1s_host(broker: &NatsServer) -> OneCall {
+    let nats = async_nats_v1::connect(broker.url()).await.unwrap();
+    Arc::new(move || {
+        let nats = nats.clone();
         Box::pin(async move {
-            let paths: [[Option<usize>; 0]; 0] = [];
-            let params = (Bytes::from_static(SENT),);
-            let call = client
-                .rpc
-                .invoke_values_blocking::<_, (Bytes,), (Bytes,)>(None, ECHO, "echo", params, paths);
-            // It is known to lose a call now and then, which is not what is measured here.
-            if let Ok(back) = tokio::time::timeout(Duration::from_secs(1), call).await {
-                assert_eq!(back.unwrap().0, SENT);
-            }
+            let client = wrpc_transport_nats::Client::new(nats, "default.theirs", None).await;
+            invoke_theirs(&client.unwrap()).await;
         })
-    });
-    (call, serving)
+    })
+}
+
+async fn invoke_theirs(client: &wrpc_transport_nats::Client) {
+    let paths: [[Option<usize>; 0]; 0] = [];
+    let params = (Bytes::from_static(SENT),);
+    let call =
+        client.invoke_values_blocking::<_, (Bytes,), (Bytes,)>(None, ECHO, "echo", params, paths);
+    // It is known to lose a call now and then, which is not what is measured here.
+    if let Ok(back) = tokio::time::timeout(Duration::from_secs(1), call).await {
+        assert_eq!(back.unwrap().0, SENT);
+    }
 }
 
 /// The type of what is called.
@@ -204,17 +243,20 @@ fn component() -> Exports {
     exports([(ECHO, echo())], |_, params| Answer::Now(Ok(params)))
 }
 
-async fn on_v1s_wire(broker: &NatsServer) -> (OneCall, Served) {
+async fn serve_on_v1s_wire(broker: &NatsServer) -> Served {
     let wire = wire(broker).await;
-    let served = serve_component(&wire, "default", "ours", component())
+    serve_component(&wire, "default", "ours", component())
         .await
-        .unwrap();
+        .unwrap()
+}
+
+async fn call_on_v1s_wire(broker: &NatsServer) -> OneCall {
     let target = Arc::new(target(broker, "ours", [(ECHO, echo())]).await);
     target
         .link_put(importer(1, "default", &[name(ECHO, "echo")]))
         .await
         .unwrap();
-    let call: OneCall = Arc::new(move || {
+    Arc::new(move || {
         let target = target.clone();
         Box::pin(async move {
             let call = Call {
@@ -228,8 +270,7 @@ async fn on_v1s_wire(broker: &NatsServer) -> (OneCall, Served) {
             let ByteList(back) = target.call(call).await.unwrap().read().unwrap();
             assert_eq!(back, SENT);
         })
-    });
-    (call, served)
+    })
 }
 
 /// Has one component.
@@ -241,12 +282,15 @@ impl Serve for Host {
     }
 }
 
-async fn native(broker: &NatsServer) -> (OneCall, v1::Task) {
+async fn serve_native(broker: &NatsServer) -> v1::Task {
     let client = support::client(broker).await;
     let listener = NatsListener::bind(client, "default", "host").await.unwrap();
     let host = Arc::new(Host(component().link));
     let forever = std::future::pending();
-    let serving = v1::Task::spawn(serve(listener, host, Default::default(), forever));
+    v1::Task::spawn(serve(listener, host, Default::default(), forever))
+}
+
+async fn call_native(broker: &NatsServer) -> OneCall {
     let client = support::client(broker).await;
     let connector = NatsConnector::new(client, "default", "host").unwrap();
     let request = LinkRequest {
@@ -255,7 +299,7 @@ async fn native(broker: &NatsServer) -> (OneCall, v1::Task) {
     };
     let client = Client::new(Arc::new(connector), Default::default());
     let session = Arc::new(client.link(request).session());
-    let call: OneCall = Arc::new(move || {
+    Arc::new(move || {
         let session = session.clone();
         Box::pin(async move {
             let context = CallContext {
@@ -267,6 +311,5 @@ async fn native(broker: &NatsServer) -> (OneCall, v1::Task) {
             let ByteList(back) = back.read().unwrap();
             assert_eq!(back, SENT);
         })
-    });
-    (call, serving)
+    })
 }
