@@ -56,10 +56,9 @@ fn define(world: &World, interface: InterfaceId, kebab: &str, id: TypeId) -> Tok
         .map(|id| place.resource(*id).to_string())
         .collect();
     names.sort();
-    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+    if let Some([twice, _]) = names.array_windows().find(|[a, b]| a == b) {
         world.problems.add(format!(
-            "{what} holds two resources that are both named `{}`: give one another name",
-            names[0]
+            "{what} holds two resources that are both named `{twice}`: give one another name"
         ));
     }
     let generics = place.parameters(id);

@@ -24,7 +24,7 @@ use syn::{LitStr, Token, parse_macro_input};
 /// Generates Rust for the WIT world named `provider`: its types, a trait for each interface that it exports, and
 /// what connects them to the provider.
 ///
-/// ```ignore
+/// ```text
 /// withe_provider::generate!("wit");
 /// ```
 ///

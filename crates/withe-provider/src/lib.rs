@@ -4,6 +4,9 @@
 //! *target*: a key-value store), or it calls components' exports (it is then a link's *source*: an
 //! HTTP server), or both. It never knows where the component at the other end runs.
 //!
+//! One that only exports is shorter: [`generate!`] makes its types of its WIT, and for each interface a trait, which
+//! what it has of a link implements; [`Exporter`] is the provider then.
+//!
 //! The trait says nothing of the host it runs in, so the same crate can run inside a host or as a
 //! process of its own.
 

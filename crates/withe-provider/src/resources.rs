@@ -174,9 +174,13 @@ impl Resources {
     ///
     /// As [`Resources::get`].
     pub fn take<T: Send + Sync + 'static>(&self, handle: Own<T>) -> Result<Arc<T>, CallError> {
-        let resource = self.get(&Borrow::new(handle.number))?;
-        self.remove(handle.number);
-        Ok(resource)
+        let mut table = self.lock();
+        let found = table.held.remove(&handle.number);
+        let found = found.ok_or_else(|| no_resource(handle.number))?;
+        found.downcast().map_err(|other| {
+            table.held.insert(handle.number, other);
+            no_resource(handle.number)
+        })
     }
 
     /// Forgets a resource: the component dropped it. Nothing happens if it was forgotten before.
