@@ -81,12 +81,12 @@ fn functions(world: &World) -> TokenStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Folder;
 
     /// What becomes of a package with the world `provider`, which exports `export`.
     fn expanded(wit: &str, export: &str) -> Result<String, Vec<String>> {
-        let folder = tempfile::tempdir().unwrap();
         let text = format!("package a:b@1.0.0;\n{wit}\nworld provider {{ {export} }}");
-        std::fs::write(folder.path().join("a.wit"), text).unwrap();
+        let folder = Folder::with(&[("a.wit", &text)]);
         expand(folder.path(), &["a.wit".into()])
             .map(|tokens| tokens.to_string())
             .map_err(Problems::into_texts)
@@ -162,8 +162,7 @@ mod tests {
             let expected = format!("`{name}` is exported by the world itself: put it into");
             assert!(said[0].starts_with(&expected), "{said:?}");
         }
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a.wit"), "package a:b;\nworld other { }").unwrap();
+        let folder = Folder::with(&[("a.wit", "package a:b;\nworld other { }")]);
         let said = expand(folder.path(), &["a.wit".into()])
             .unwrap_err()
             .into_texts();

@@ -11,6 +11,8 @@ mod interface;
 mod name;
 mod problem;
 mod source;
+#[cfg(test)]
+mod testing;
 mod ty;
 mod world;
 

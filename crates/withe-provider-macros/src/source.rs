@@ -206,6 +206,7 @@ fn comment_end(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Folder;
 
     #[test]
     fn headers_end_where_the_file_begins() {
@@ -226,18 +227,8 @@ mod tests {
         }
     }
 
-    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        folder
-    }
-
     fn error(files: &[(&str, &str)]) -> String {
-        let folder = folder(files);
+        let folder = Folder::with(files);
         let texts = read(folder.path(), &["wit".into()])
             .unwrap_err()
             .into_texts();
@@ -246,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_package_in_several_files_is_one_text() {
-        let folder = folder(&[
+        let folder = Folder::with(&[
             (
                 "wit/a.wit",
                 "interface one { use x:y/z.{t}; f: func(t: t); }",
