@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use super::{answers, kill_with_a_call_in_flight, only};
 use crate::support::Folder;
 use crate::support::client::get;
-use crate::support::rig::Rig;
+use crate::support::rig::{Rig, send, stop_now};
 
 /// The provider's program, and the component that calls it.
 fn files() -> [PathBuf; 2] {
@@ -53,6 +54,76 @@ spec:
       properties: {{image: \"file://{program}\"}}
 "
     )
+}
+
+/// Two of the example's applications in one, which give their calls two seconds.
+fn two_greeters() -> String {
+    let [program, component] = files();
+    let (program, component) = (program.display(), component.display());
+    let mut manifest = "\
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {name: app}
+spec:
+  components:
+"
+    .to_owned();
+    for (front, greeter) in [("front", "slow"), ("other", "quick")] {
+        manifest += &format!(
+            "    - name: http-{front}
+      type: capability
+      properties:
+        image: withe:http-server
+        config: [{{name: {front}, properties: {{default_address: \"127.0.0.1:0\"}}}}]
+      traits: [{{type: link, properties: {{target: {front}}}}}]
+    - name: {front}
+      type: component
+      properties: {{image: \"{component}\"}}
+      traits: [{{type: link, properties: {{target: {greeter}, timeout: 2s}}}}]
+    - name: {greeter}
+      type: capability
+      properties: {{image: \"file://{program}\"}}
+"
+        );
+    }
+    manifest
+}
+
+#[test]
+fn calls_that_a_full_provider_cannot_take_fail_in_time_and_harm_nobody() {
+    let rig = Rig::start(&two_greeters(), &[]);
+    let [front, other] = rig.up.addresses(["front", "other"]);
+    answers(&front, "/Ada", "Hello, Ada!\n");
+    answers(&other, "/Ada", "Hello, Ada!\n");
+    // Of the two processes it is the one that makes `front` wait.
+    let greeters = rig.processes.of_program("greeter");
+    assert_eq!(greeters.len(), 2, "{greeters:?}");
+    let slow = greeters.into_iter().find(|process| {
+        stop_now(*process);
+        let is_it = get(&front, "/Ada").unwrap().status != 200;
+        if !is_it {
+            send("CONT", *process);
+        }
+        is_it
+    });
+    let slow = slow.expect("one of them is called by `front`");
+    // More than its socket and the queue before it hold.
+    let name = "A".repeat(50_000);
+    let calls: Vec<_> = (0..100)
+        .map(|_| {
+            let (front, path) = (front.clone(), format!("/{name}"));
+            thread::spawn(move || get(&front, &path).unwrap().status)
+        })
+        .collect();
+    answers(&other, "/Ada", "Hello, Ada!\n");
+    for call in calls {
+        assert_eq!(call.join().unwrap(), 500);
+    }
+    let line = rig.up.says("deadline");
+    assert!(line.contains("acme:greeter/greeter"), "{line}");
+    send("CONT", slow);
+    // What it did not take is not sent again, and what comes now is answered.
+    answers(&front, "/Ada", "Hello, Ada!\n");
 }
 
 /// A script in a folder, to be run.
