@@ -367,7 +367,9 @@ pub struct ProviderWorld {
 /// Finds what is wrong with a provider's configuration, without side effects: asked the same, it answers
 /// the same.
 #[derive(Clone)]
-pub struct ConfigCheck(Arc<dyn Fn(ConfigRole, &ConfigMap) -> Vec<ConfigProblem> + Send + Sync>);
+pub struct ConfigCheck(Arc<Check>);
+
+type Check = dyn Fn(ConfigRole, &ConfigMap) -> Vec<ConfigProblem> + Send + Sync;
 
 impl ConfigCheck {
     /// One that asks `check`.
