@@ -11,6 +11,7 @@ use withe_provider::{
     RequestOptions, http_wire,
 };
 use withe_rpc::{LinkRequest, Route};
+use withe_runtime::Graph;
 use withe_runtime::trace::{self, Tracer};
 use withe_wit::InterfaceName;
 
@@ -60,15 +61,18 @@ pub(crate) fn ends(plan: &Plan, parts: &Parts, away: &dyn Away) -> HashMap<usize
     leaving.filter_map(end).collect()
 }
 
-/// What a provider here calls of a component that it reaches by `route`.
+/// What a provider here calls of a component that it reaches by `route`. Whoever has it has the plan's `graph`, by
+/// which it is known whether what the plan made is needed.
 pub(crate) fn handler(
     plan: &Plan,
     link: &PlannedLink,
     route: Arc<Route>,
+    graph: Arc<Graph>,
     tracer: &Tracer,
 ) -> Arc<dyn IncomingHandler> {
     Arc::new(Entry {
         over: HttpOver(route),
+        _graph: graph,
         application: plan.application.clone(),
         name: format!("{} → {}", link.source, link.target),
         tracer: tracer.clone(),
@@ -90,6 +94,7 @@ struct HttpOver(Arc<Route>);
 /// Where requests come in that other hosts answer.
 struct Entry {
     over: HttpOver,
+    _graph: Arc<Graph>,
     application: String,
     /// From whom, and to whom, as spans say it.
     name: String,

@@ -498,7 +498,10 @@ impl Running {
                 None => None,
             };
             let handler: Option<Arc<dyn IncomingHandler>> = match route {
-                Some(route) => Some(away::handler(plan, link, route, &served.tracer)),
+                Some(route) => {
+                    let graph = graph.clone();
+                    Some(away::handler(plan, link, route, graph, &served.tracer))
+                }
                 None => HttpEntry::new(graph, &link.target).map(|entry| Arc::new(entry) as _),
             };
             let Some(handler) = handler else {

@@ -58,12 +58,11 @@ impl Left {
             // What was called since then may be kept by it again.
             graph.retire().await;
         }
-        let workers = async {
-            if let Some(workers) = self.workers {
-                workers.stop(grace).await;
-            }
-        };
-        tokio::join!(delete(targets, grace), stop(others, grace), workers);
+        // They call the rest until they have ended.
+        if let Some(workers) = self.workers {
+            workers.stop(grace).await;
+        }
+        tokio::join!(delete(targets, grace), stop(others, grace));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The other processes of an application, as the host's process has them: started, watched, stopped.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use withe_linker::plan::{Plan, PlannedLink};
 use withe_rpc::unix::UnixListener;
 use withe_rpc::{Limits, LinkRequest, Route};
@@ -40,7 +40,10 @@ pub struct WorkerCommand {
 /// The workers of an application, and what the host's process serves to them.
 pub(crate) struct Workers {
     sockets: Sockets,
+    /// In the plan's order.
     workers: Vec<Worker>,
+    /// Their places by when they end: those that call others end before these.
+    stages: Vec<Vec<usize>>,
     server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// The ways to what they have counted, which are known to whoever wants that as long as they are here.
     counts: Vec<Arc<Route>>,
@@ -51,6 +54,41 @@ pub(crate) struct Workers {
 struct Worker {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    ended: bool,
+}
+
+/// The workers of `plan`, by their places in it, so that each comes after those that call it, directly or through
+/// others. Those that call each other in a circle come together.
+fn stages(plan: &Plan) -> Vec<Vec<usize>> {
+    let called: Vec<BTreeSet<&str>> = (plan.workers.iter())
+        .map(|worker| called_from(plan, &worker.component))
+        .collect();
+    let calls = |a: usize, b: usize| called[a].contains(plan.workers[b].component.as_str());
+    let mut left: Vec<usize> = (0..plan.workers.len()).collect();
+    let mut stages = Vec::new();
+    while !left.is_empty() {
+        let comes_later =
+            |&i: &usize| (left.iter()).any(|&other| calls(other, i) && !calls(i, other));
+        // Of those that are left, some are called by none but by those that they call.
+        let (later, stage) = left.iter().partition(|i| comes_later(i));
+        left = later;
+        stages.push(stage);
+    }
+    stages
+}
+
+/// What a component calls, directly or through others.
+fn called_from<'a>(plan: &'a Plan, component: &'a str) -> BTreeSet<&'a str> {
+    let mut called = BTreeSet::new();
+    let mut callers = vec![component];
+    while let Some(caller) = callers.pop() {
+        for link in plan.links.iter().filter(|link| link.source == caller) {
+            if called.insert(link.target.as_str()) {
+                callers.push(&link.target);
+            }
+        }
+    }
+    called
 }
 
 impl Workers {
@@ -85,6 +123,7 @@ impl Workers {
         let sockets = Sockets::new(folder.path());
         let mut this = Self {
             workers: Vec::new(),
+            stages: stages(plan),
             server: None,
             counts: Vec::new(),
             sockets,
@@ -137,7 +176,11 @@ impl Workers {
             let (ready, is_ready) = oneshot::channel();
             let (stop, stopped) = watch::channel(false);
             let task = tokio::spawn(process.supervise(ready, stopped));
-            this.workers.push(Worker { stop, task });
+            this.workers.push(Worker {
+                stop,
+                task,
+                ended: false,
+            });
             starting.push((component, is_ready));
         }
         let mut errors = Vec::new();
@@ -174,12 +217,21 @@ impl Workers {
         self.sockets.route(plan, link, request)
     }
 
-    /// Lets calls under way finish, for at most `grace`, and ends all.
-    pub(crate) async fn stop(self, grace: Duration) {
-        for worker in &self.workers {
-            worker.stop.send_replace(true);
+    /// Lets calls under way finish, for at most `grace`, and ends all: callers before those that they call, which
+    /// what is under way needs. When the grace is over, all are told to end, and have as long again.
+    pub(crate) async fn stop(mut self, grace: Duration) {
+        let over = Instant::now() + grace;
+        for stage in &self.stages {
+            for worker in stage.iter().filter_map(|&i| self.workers.get(i)) {
+                worker.stop.send_replace(true);
+            }
+            for &i in stage {
+                if let Some(worker) = self.workers.get_mut(i) {
+                    worker.ended = timeout_at(over, &mut worker.task).await.is_ok();
+                }
+            }
         }
-        for worker in self.workers {
+        for worker in self.workers.into_iter().filter(|worker| !worker.ended) {
             // It kills its process when the grace is over, before this gives up on it.
             if timeout(grace + 3 * STOP, worker.task).await.is_err() {
                 tracing::warn!("a worker process did not end");
@@ -226,7 +278,7 @@ impl Process {
         let mut ready = Some(ready);
         let mut back_off = BackOff::new();
         loop {
-            let started = tokio::time::Instant::now();
+            let started = Instant::now();
             let running = tokio::select! {
                 running = self.start() => running,
                 () = is_true(&mut stopped) => return,
