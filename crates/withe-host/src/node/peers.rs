@@ -67,7 +67,7 @@ struct Peer {
     record: Arc<HostRecord>,
     /// When its lease ran out, if it did.
     gone: Option<Instant>,
-    /// Whether it can be reached directly; not known until it was tried.
+    /// Whether it can be reached directly, as was found last; not known until it was tried.
     direct: Option<bool>,
     tcp: Option<Arc<Client>>,
     nats: Option<Arc<Client>>,
@@ -344,27 +344,37 @@ impl Away for Peers {
     }
 }
 
-/// Finds out whether a host can be reached directly, and goes on as long as it cannot.
+/// Finds out whether a host can be reached directly, and again and again whether it still can: a network breaks and
+/// is mended while the hosts at its ends go on. It ends with the host.
 async fn probe(peers: Weak<Peers>, id: String, client: Arc<Client>) {
+    let mut is_direct = false;
     loop {
-        let reached = timeout(PROBE, client.reach(Instant::now() + PROBE)).await;
-        let is_direct = matches!(reached, Ok(Ok(())));
+        // Where nothing has failed since, there is nothing to find out, and no connection to be made.
+        let goes_on = is_direct && client.is_ready();
+        if !goes_on {
+            let reached = timeout(PROBE, client.reach(Instant::now() + PROBE)).await;
+            is_direct = matches!(reached, Ok(Ok(())));
+        }
         let Some(peers) = peers.upgrade() else { return };
         {
             let mut state = peers.lock();
-            let Some(peer) = state.peers.get_mut(&id) else {
+            let peer = state.peers.get_mut(&id);
+            let is_its = |peer: &&mut Peer| {
+                let own = peer.tcp.as_ref();
+                own.is_some_and(|own| Arc::ptr_eq(own, &client))
+            };
+            let Some(peer) = peer.filter(is_its) else {
                 return;
             };
             if peer.direct.replace(is_direct) != Some(is_direct) {
                 peers.update(&mut state);
             }
         }
-        // Those who wait for it look again.
-        peers.hosts.send_modify(|_| {});
-        drop(peers);
-        if is_direct {
-            return;
+        if !goes_on {
+            // Those who wait for it look again.
+            peers.hosts.send_modify(|_| {});
         }
+        drop(peers);
         tokio::time::sleep(AGAIN).await;
     }
 }

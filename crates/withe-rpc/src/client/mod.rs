@@ -220,7 +220,7 @@ impl Client {
 
     /// Whether it is likely that calls get through. If not, sees to it that it is tried when it is time
     /// to, by a task and not by a call.
-    pub(crate) fn is_ready(self: &Arc<Self>) -> bool {
+    pub fn is_ready(self: &Arc<Self>) -> bool {
         let mut state = self.lock();
         state.settle();
         if state.closed {

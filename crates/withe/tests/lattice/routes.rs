@@ -8,6 +8,7 @@ use crate::support::background::Background;
 use crate::support::eventually;
 use crate::support::lattice::Lattice;
 use crate::support::load::Load;
+use crate::support::way::Way;
 
 /// A call over the link from `front` ends after 30 seconds; connections and the page take a little more.
 const DEADLINE: Duration = Duration::from_secs(45);
@@ -82,6 +83,42 @@ fn each_replica_is_reached_as_it_can_be() {
 
     let answers = load.stop();
     answers.report(fault, "kill -9 of the replica that was reached directly");
+    answers.none_failed_since(recovered);
+    answers.none_hung(DEADLINE);
+    answers.add_up(&lattice, &["visits"]);
+}
+
+#[test]
+fn calls_go_by_way_of_nats_while_the_direct_way_is_broken() {
+    let lattice = Lattice::new();
+    let _a = lattice.host("a");
+    let way = Way::new();
+    let advertise = way.address.to_string();
+    let mut command = lattice.command(&["host", "--name", "b", "--label", "zone=b"]);
+    command.args(["--listen", "127.0.0.1:0", "--advertise", &advertise]);
+    let mut b = lattice.start(command, "b");
+    let said = b.says(" is on the lattice ");
+    let listens = said.split("listening at ").nth(1).unwrap();
+    way.leads_to(listens.split(';').next().unwrap().parse().unwrap());
+
+    let mut app = lattice.visits();
+    app.visits = &["b"];
+    let address = lattice.up(&app);
+    is_bound(&lattice, "tcp", &["`visits` runs on `b`"]);
+    let load = Load::start(&address, "/broken");
+    load.goes_on(100);
+    let fault = Instant::now();
+    way.breaks();
+    is_bound(&lattice, "nats", &["cannot be reached directly"]);
+    let recovered = Instant::now();
+    assert_eq!(pinged(&lattice), "nats");
+    load.goes_on(100);
+    way.leads_to(listens.split(';').next().unwrap().parse().unwrap());
+    is_bound(&lattice, "tcp", &["`visits` runs on `b`"]);
+    assert_eq!(pinged(&lattice), "tcp");
+    load.goes_on(100);
+    let answers = load.stop();
+    answers.report(fault, "a way between two hosts that is broken");
     answers.none_failed_since(recovered);
     answers.none_hung(DEADLINE);
     answers.add_up(&lattice, &["visits"]);

@@ -11,6 +11,7 @@ pub(crate) mod load;
 #[path = "../../e2e/support/process.rs"]
 pub(crate) mod process;
 pub(crate) mod redis;
+pub(crate) mod way;
 
 use std::thread;
 use std::time::{Duration, Instant};
