@@ -377,3 +377,47 @@ impl Process {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The stages of these workers, by name, where components are linked so.
+    fn staged(workers: &[&str], links: &[(&str, &str)]) -> Vec<Vec<String>> {
+        let link = |(source, target): &(&str, &str)| {
+            json!({
+                "source": source, "target": target, "name": "default", "interfaces": [],
+                "binding": "unix", "why": "", "scope": "call", "timeout_ms": 1000,
+                "timeout_given": false, "idempotent": false, "source_config": {},
+                "target_config": {},
+            })
+        };
+        let worker = |name: &&str| json!({"component": name, "units": [name]});
+        let plan: Plan = serde_json::from_value(json!({
+            "application": "a",
+            "components": [],
+            "links": links.iter().map(link).collect::<Vec<Value>>(),
+            "workers": workers.iter().map(worker).collect::<Vec<Value>>(),
+        }))
+        .unwrap();
+        let name = |i: usize| plan.workers[i].component.clone();
+        let stages = stages(&plan).into_iter();
+        stages
+            .map(|stage| stage.into_iter().map(name).collect())
+            .collect()
+    }
+
+    #[test]
+    fn workers_end_after_those_that_call_them() {
+        assert_eq!(staged(&["a"], &[]), [["a"]]);
+        // What is between two workers may be in either.
+        let chain = [("a", "x"), ("x", "b"), ("b", "c"), ("d", "c")];
+        let stages = staged(&["c", "b", "a", "d"], &chain);
+        assert_eq!(stages, [vec!["a", "d"], vec!["b"], vec!["c"]]);
+        let circle = [("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")];
+        let stages = staged(&["a", "b", "c", "d"], &circle);
+        assert_eq!(stages, [vec!["a"], vec!["b", "c"], vec!["d"]]);
+    }
+}
