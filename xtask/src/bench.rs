@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use tokio::process::Command;
 
-use crate::{guests, nats, process, redis, tree, ui};
+use crate::{guests, nats, process, redis, tree, ui, withe};
 
 /// The floor of the HTTP benchmarks: `wasmtime serve` of the release that Withe embeds.
 const WASMTIME: &str = "48.0.8";
@@ -42,14 +43,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let mut cargo = process::cargo(["build", "--profile", "bench"]);
     process::run("build the benchmarks", cargo.args(packages), process::LONG).await?;
     ui::step("run the benchmarks");
-    let mut cargo = process::cargo(["run", "--quiet", "--profile", "bench"]);
-    // The same packages, or their features would differ and all be built again.
-    cargo
-        .args(packages)
-        .args(["--bin", "withe-benches", "--"])
-        .args(&args.arguments);
-    cargo.envs(variables);
-    process::run("run the benchmarks", &mut cargo, process::LONG).await?;
+    // Not by cargo, which runs one package, and builds all anew for it: with others of its own features.
+    let mut benches = Command::new(withe::target_dir().join("release/withe-benches"));
+    benches.args(&args.arguments);
+    benches.envs(variables);
+    process::run("run the benchmarks", &mut benches, process::LONG).await?;
     if !wanted("wire") {
         return Ok(());
     }

@@ -26,9 +26,12 @@ pub(crate) async fn build(release: bool) -> Result<PathBuf> {
 /// Where `cargo test` has just put the command, which its end-to-end tests run. Building it again for
 /// itself would build much of what is below it again: other features are asked of it without tests.
 pub(crate) fn built_by_tests() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| tree::root().join("target"), PathBuf::from);
-    target.join("debug/withe")
+    target_dir().join("debug/withe")
+}
+
+/// Where cargo puts what it compiles for this workspace.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| tree::root().join("target"), PathBuf::from)
 }
 
 /// The last executable that cargo's messages name: the one that was asked for.
