@@ -123,7 +123,7 @@ fn calls_that_a_full_provider_cannot_take_fail_in_time_and_harm_nobody() {
     assert!(line.contains("acme:greeter/greeter"), "{line}");
     send("CONT", slow);
     // What it did not take is not sent again, and what comes now is answered.
-    answers(&front, "/Ada", "Hello, Ada!\n");
+    answers(&front, &format!("/{name}"), &name);
 }
 
 /// A script in a folder, to be run.

@@ -30,12 +30,17 @@ impl Guest for Front {
 
 fn answer(out: ResponseOutparam, status: u16, text: &str) {
     let response = OutgoingResponse::new(Fields::new());
-    response.set_status_code(status).expect("a status of three digits");
+    response
+        .set_status_code(status)
+        .expect("a status of three digits");
     let body = response.body().expect("the body is taken once");
     ResponseOutparam::set(out, Ok(response));
     let stream = body.write().expect("the stream is taken once");
-    // A client that is gone is no concern of this component.
-    _ = stream.blocking_write_and_flush(format!("{text}\n").as_bytes());
+    // One write takes no more than 4096 bytes. A client that is gone is no concern of this component.
+    _ = format!("{text}\n")
+        .as_bytes()
+        .chunks(4096)
+        .try_for_each(|part| stream.blocking_write_and_flush(part));
     drop(stream);
     _ = OutgoingBody::finish(body, None);
 }
