@@ -15,7 +15,7 @@ mod file;
 mod image;
 mod program;
 pub mod registry;
-mod wasmcloud;
+pub(crate) mod wasmcloud;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

@@ -34,6 +34,20 @@ pub(crate) fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkReq
             ..LinkFunction::default()
         });
     }
+    with_functions(plan, link, functions)
+}
+
+/// Asks for a link that carries HTTP.
+pub(crate) fn http_request(plan: &Plan, link: &PlannedLink) -> LinkRequest {
+    with_functions(plan, link, http_wire::functions())
+}
+
+/// Asks for a link with these functions.
+pub(crate) fn with_functions(
+    plan: &Plan,
+    link: &PlannedLink,
+    functions: Vec<LinkFunction>,
+) -> LinkRequest {
     LinkRequest {
         lattice: String::new(),
         application: plan.application.clone(),
@@ -41,18 +55,6 @@ pub(crate) fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkReq
         name: link.name.clone(),
         target: link.target.clone(),
         functions,
-    }
-}
-
-/// Asks for a link that carries HTTP.
-pub(crate) fn http_request(plan: &Plan, link: &PlannedLink) -> LinkRequest {
-    LinkRequest {
-        lattice: String::new(),
-        application: plan.application.clone(),
-        importer: link.source.clone(),
-        name: link.name.clone(),
-        target: link.target.clone(),
-        functions: http_wire::functions(),
     }
 }
 

@@ -33,7 +33,7 @@ pub struct V1Part {
 }
 
 /// Whether the file is a provider's archive, compressed or not.
-pub(super) fn is_archive(path: &Path) -> bool {
+pub(crate) fn is_archive(path: &Path) -> bool {
     let head = || {
         let mut head = Vec::new();
         File::open(path)?.take(262).read_to_end(&mut head)?;

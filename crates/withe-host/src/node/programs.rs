@@ -10,7 +10,8 @@ use tokio::task::spawn_blocking;
 use withe_lattice::Lattice;
 
 use super::records::ProgramRecord;
-use crate::load::artifact;
+use crate::load::{artifact, wasmcloud};
+use crate::provider_process;
 
 /// How many digits of a digest name a folder.
 const DIGITS: usize = 16;
@@ -59,12 +60,15 @@ impl Programs {
         path: &Path,
     ) -> Result<(), String> {
         let is_given = (self.folder.as_ref()).is_some_and(|folder| path.starts_with(folder.path()));
-        if !is_given && is_here(record) {
-            return Ok(());
-        }
         let failed =
             |why: String| format!("`{provider}` is a program, which this host cannot run: {why}");
         if !is_given {
+            let own = record.clone();
+            let checked =
+                spawn_blocking(move || is_here(&own).then(|| is_what_it_is_said_to_be(&own)));
+            if let Some(checked) = checked.await.map_err(|e| failed(e.to_string()))? {
+                return checked.map_err(failed);
+            }
             return Err(failed(format!(
                 "it is not the one at `{}` here, and the host takes none from the lattice; start it with \
                  `--allow-programs`, or put the file there",
@@ -92,10 +96,29 @@ fn is_here(record: &ProgramRecord) -> bool {
     is_as_long && artifact::digest_of(&record.path).is_ok_and(|digest| digest == record.digest)
 }
 
-/// Enough of a digest to tell programs apart.
-fn short(record: &ProgramRecord) -> &str {
+/// Whether a file of this host is the provider that the lattice says it is. Whoever may write to the lattice could
+/// else have the host start any program that is on the machine.
+fn is_what_it_is_said_to_be(record: &ProgramRecord) -> Result<(), String> {
+    let path = record.path.display();
+    match &record.description {
+        Some(description) => match provider_process::describe(&record.path) {
+            Ok(own) if own == *description => Ok(()),
+            Ok(_) => Err(format!(
+                "`{path}` says something else of itself than the lattice does"
+            )),
+            Err(why) => Err(format!("`{path}` does not say what provider it is: {why}")),
+        },
+        None if wasmcloud::is_archive(&record.path) => Ok(()),
+        None => Err(format!("`{path}` is no archive of wasmCloud v1")),
+    }
+}
+
+/// Enough of a digest to tell programs apart, as the name of a folder. What comes from the lattice may be anything,
+/// such as a path.
+fn short(record: &ProgramRecord) -> String {
     let digits = record.digest.rsplit(':').next().unwrap_or_default();
-    digits.get(..DIGITS).unwrap_or(digits)
+    let digits = digits.chars().filter(char::is_ascii_hexdigit);
+    digits.take(DIGITS).collect()
 }
 
 /// Writes a program, which is there whole or not at all.
@@ -109,4 +132,63 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Closed before it has its name: a program that is open for writing cannot be started.
     file.into_temp_path().persist(path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use withe_provider::process::{Description, PROTOCOL};
+
+    use super::*;
+
+    fn record(path: &str, digest: &str, description: Option<Description>) -> ProgramRecord {
+        ProgramRecord {
+            digest: digest.into(),
+            size: fs::metadata(path).map_or(0, |file| file.len()),
+            path: path.into(),
+            description,
+        }
+    }
+
+    fn description() -> Description {
+        Description {
+            protocol: PROTOCOL,
+            name: "a".into(),
+            version: "1".into(),
+            summary: String::new(),
+            wit: Vec::new(),
+            aliases: Vec::new(),
+            paths: Vec::new(),
+            checks: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn no_program_of_the_machine_is_started_that_is_no_provider() {
+        let lattice = withe_lattice::Embedded::in_memory("l").unwrap();
+        let digest = artifact::digest_of(Path::new("/bin/sh")).unwrap();
+        let programs = Programs::new(false).unwrap();
+        for (description, expected) in [
+            (Some(description()), "does not say what provider it is"),
+            (None, "is no archive of wasmCloud v1"),
+        ] {
+            let shell = record("/bin/sh", &digest, description);
+            let path = programs.place(&shell).await;
+            assert_eq!(path, shell.path);
+            let ensured = programs.ensure(&lattice, "p", &shell, &path).await;
+            let why = ensured.unwrap_err();
+            assert!(why.contains("`p`") && why.contains(expected), "{why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_digest_that_is_a_path_leads_nowhere() {
+        let lattice = withe_lattice::Embedded::in_memory("l").unwrap();
+        let programs = Programs::new(true).unwrap();
+        let record = record("/nowhere/sh", "sha256:../../bin", Some(description()));
+        let path = programs.place(&record).await;
+        let folder = programs.folder.as_ref().unwrap().path();
+        assert_eq!(path, folder.join("b").join("sh"));
+        let ensured = programs.ensure(&lattice, "p", &record, &path).await;
+        assert!(ensured.is_err() && !path.exists());
+    }
 }

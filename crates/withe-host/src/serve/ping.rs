@@ -8,23 +8,19 @@ use withe_rpc::{
     CallContext, CallError, LinkFunction, LinkRequest, Payload, ServedLink, ServedSession,
 };
 
+use crate::request::with_functions;
+
 /// The interface of their one function, which takes and returns nothing.
 const PING: &str = "withe:ping";
 
 /// Asks for such a link beside `link`.
 pub(crate) fn request(plan: &Plan, link: &PlannedLink) -> LinkRequest {
-    LinkRequest {
-        lattice: String::new(),
-        application: plan.application.clone(),
-        importer: link.source.clone(),
-        name: link.name.clone(),
-        target: link.target.clone(),
-        functions: vec![LinkFunction {
-            interface: PING.into(),
-            function: "ping".into(),
-            digest: 0,
-        }],
-    }
+    let ping = LinkFunction {
+        interface: PING.into(),
+        function: "ping".into(),
+        digest: 0,
+    };
+    with_functions(plan, link, vec![ping])
 }
 
 /// Whether such a link is asked for.
