@@ -1,9 +1,37 @@
-//! The cursors of the first draft: numbers, where the stores' are texts.
+//! Cursors as components have them: a store's, with the bucket that it is of.
 //!
-//! They are bounded: a component that never finishes its listings harms its own link only.
+//! A component that gives the cursor of one bucket to another, or makes one up, is told so by every backend; a
+//! store alone would go on somewhere. The second draft's are texts and need no memory. Those of the first are
+//! numbers, which a link remembers; they are bounded, so a component that never finishes its listings harms its own
+//! link only.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use crate::store::StoreError;
+
+/// What separates a bucket's name from the store's cursor, and what stands for that in a name.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
+
+/// The cursor of `bucket` whose store says `cursor`.
+pub(crate) fn of_bucket(bucket: &str, cursor: &str) -> String {
+    format!("{}/{cursor}", utf8_percent_encode(bucket, ESCAPED))
+}
+
+/// What the store says of a cursor that [`of_bucket`] made.
+///
+/// # Errors
+///
+/// [`StoreError::Cursor`] if `cursor` is no cursor of `bucket`.
+pub(crate) fn in_bucket(bucket: &str, cursor: &str) -> Result<String, StoreError> {
+    let (name, cursor) = cursor.split_once('/').ok_or(StoreError::Cursor)?;
+    match utf8_percent_encode(bucket, ESCAPED).to_string() == name {
+        true => Ok(cursor.to_owned()),
+        false => Err(StoreError::Cursor),
+    }
+}
 
 /// Cursors of one link that are remembered.
 const CURSORS: usize = 1024;
@@ -26,7 +54,7 @@ impl Cursors {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A number for a store's cursor.
+    /// A number for a cursor.
     pub(crate) fn add(&self, cursor: String) -> u64 {
         let mut table = self.table();
         if table.ages.len() >= CURSORS
@@ -50,6 +78,18 @@ impl Cursors {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cursor_is_of_its_bucket() {
+        for bucket in ["a", "", "a/b", "a%2Fb", "ä"] {
+            let cursor = of_bucket(bucket, "key:x/y");
+            assert_eq!(in_bucket(bucket, &cursor).as_deref(), Ok("key:x/y"));
+            for other in ["b", "a/", "a/b/key:x", "%", "made up"] {
+                assert_eq!(in_bucket(other, &cursor), Err(StoreError::Cursor));
+            }
+        }
+        assert_eq!(in_bucket("a", "made up"), Err(StoreError::Cursor));
+    }
 
     #[test]
     fn old_cursors_are_forgotten() {

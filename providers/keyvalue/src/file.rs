@@ -18,7 +18,7 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, Table, Tabl
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use crate::store::{PAGE, Store, StoreError, add};
+use crate::store::{PAGE, Store, StoreError, add, cursor_after, key_before};
 
 /// Bucket and key; value.
 const ENTRIES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("entries");
@@ -52,7 +52,11 @@ struct Write {
 enum Change {
     Set(Vec<(String, Vec<u8>)>),
     Delete(Vec<String>),
-    Increment(String, i64),
+    Increment {
+        key: String,
+        delta: i64,
+        least: i64,
+    },
     Swap {
         key: String,
         expected: Option<Vec<u8>>,
@@ -193,6 +197,12 @@ fn open_database(path: &Path) -> Result<Database, String> {
 fn write_all(database: &Database, mut queue: mpsc::Receiver<Write>) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
+        // A caller that has gone away was told nothing, or that time was over: the less of that is done after
+        // all, the better.
+        batch.retain(|write| !write.done.is_closed());
+        if batch.is_empty() {
+            continue;
+        }
         let (changes, callers): (Vec<_>, Vec<_>) = batch
             .drain(..)
             .map(|w| ((w.bucket, w.change), w.done))
@@ -248,10 +258,10 @@ fn apply(
                 table.remove((bucket, key.as_str()))?;
             }
         }
-        Change::Increment(key, delta) => {
+        Change::Increment { key, delta, least } => {
             let sum = {
                 let stored = table.get((bucket, key.as_str()))?;
-                add(stored.as_ref().map(|v| v.value()), delta)
+                add(stored.as_ref().map(|v| v.value()), delta, least)
             };
             if let Ok(sum) = sum {
                 table.insert((bucket, key.as_str()), sum.to_string().as_bytes())?;
@@ -313,8 +323,15 @@ impl Store for FileStore {
         self.write(bucket, Change::Delete(keys)).await.map(|_| ())
     }
 
-    async fn increment(&self, bucket: &str, key: String, delta: i64) -> Result<i64, StoreError> {
-        match self.write(bucket, Change::Increment(key, delta)).await? {
+    async fn increment(
+        &self,
+        bucket: &str,
+        key: String,
+        delta: i64,
+        least: i64,
+    ) -> Result<i64, StoreError> {
+        let change = Change::Increment { key, delta, least };
+        match self.write(bucket, change).await? {
             Outcome::Sum(sum) => Ok(sum),
             Outcome::Done | Outcome::Swapped(_) => Err(mixed_up()),
         }
@@ -349,20 +366,22 @@ impl Store for FileStore {
         cursor: Option<String>,
     ) -> Result<(Vec<String>, Option<String>), StoreError> {
         let bucket = bucket.to_owned();
+        let before = cursor.as_deref().map(key_before).transpose()?;
+        let before = before.map(str::to_owned);
         self.read(move |table| {
-            let start = cursor.as_deref().unwrap_or("");
-            let mut page = Vec::new();
+            let start = before.as_deref().unwrap_or("");
+            let mut page: Vec<String> = Vec::new();
             for entry in table.range((bucket.as_str(), start)..)? {
                 let (key, _) = entry?;
                 let (in_bucket, key) = key.value();
                 if in_bucket != bucket {
                     break;
                 }
-                if cursor.as_deref() == Some(key) {
+                if before.as_deref() == Some(key) {
                     continue;
                 }
                 if page.len() == PAGE {
-                    let next = page.last().cloned();
+                    let next = page.last().map(|key| cursor_after(key));
                     return Ok((page, next));
                 }
                 page.push(key.to_owned());
@@ -376,4 +395,38 @@ impl Store for FileStore {
 /// [`apply`] gives each change an outcome of its own sort.
 fn mixed_up() -> StoreError {
     StoreError::Failed("the writer answered another question".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open_database(&folder.path().join("data.redb")).unwrap();
+        let (writes, queue) = mpsc::channel(2);
+        let mut outcomes = Vec::new();
+        for key in ["gone", "waiting"] {
+            let (done, outcome) = oneshot::channel();
+            let write = Write {
+                bucket: "b".into(),
+                change: Change::Set(vec![(key.into(), b"v".to_vec())]),
+                done,
+            };
+            assert!(writes.try_send(write).is_ok());
+            outcomes.push(outcome);
+        }
+        outcomes.remove(0).close();
+        drop(writes);
+        write_all(&database, queue);
+        assert!(matches!(
+            outcomes.remove(0).blocking_recv(),
+            Ok(Ok(Outcome::Done))
+        ));
+        let table = database.begin_read().unwrap();
+        let table = table.open_table(ENTRIES).unwrap();
+        assert!(table.get(("b", "waiting")).unwrap().is_some());
+        assert!(table.get(("b", "gone")).unwrap().is_none());
+    }
 }

@@ -10,8 +10,8 @@ use tokio::time::timeout_at;
 use withe_provider::{CallError, Context, Own};
 
 use crate::config::DEFAULT_BUCKET;
-use crate::cursors::Cursors;
-use crate::store::{Store, StoreError};
+use crate::cursors::{self, Cursors};
+use crate::store::{Store, StoreError, check_name, check_value};
 use crate::wit::wasi::{keyvalue_0_2_0_draft as draft, keyvalue_0_2_0_draft2 as draft2};
 
 /// How long before its caller stops waiting a call gives up, so that the caller learns why.
@@ -72,14 +72,16 @@ async fn done<T, E: From<StoreError>>(
 }
 
 impl Opened {
-    fn bucket(&self, identifier: &str) -> Bucket {
-        Bucket(match identifier {
+    fn bucket(&self, identifier: &str) -> Result<Bucket, StoreError> {
+        check_name("the bucket's name", identifier)?;
+        Ok(Bucket(match identifier {
             "" | DEFAULT_BUCKET => self.default_bucket.clone(),
             name => name.into(),
-        })
+        }))
     }
 
     async fn value(&self, bucket: &str, key: String) -> Result<Option<Vec<u8>>, StoreError> {
+        check_key(&key)?;
         // As many values come back as keys are asked for.
         Ok(self.store.get(bucket, vec![key]).await?.pop().flatten())
     }
@@ -90,14 +92,59 @@ impl Opened {
         bucket: &str,
         keys: Vec<String>,
     ) -> Result<impl Iterator<Item = (String, Option<Vec<u8>>)>, StoreError> {
+        keys.iter().try_for_each(|key| check_key(key))?;
         let values = self.store.get(bucket, keys.clone()).await?;
         Ok(keys.into_iter().zip(values))
+    }
+
+    async fn set(&self, bucket: &str, pairs: Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
+        for (key, value) in &pairs {
+            check_key(key)?;
+            check_value(value)?;
+        }
+        self.store.set(bucket, pairs).await
+    }
+
+    async fn delete(&self, bucket: &str, keys: Vec<String>) -> Result<(), StoreError> {
+        keys.iter().try_for_each(|key| check_key(key))?;
+        self.store.delete(bucket, keys).await
+    }
+
+    async fn exists(&self, bucket: &str, key: String) -> Result<bool, StoreError> {
+        check_key(&key)?;
+        self.store.exists(bucket, key).await
+    }
+
+    async fn increment(
+        &self,
+        bucket: &str,
+        key: String,
+        delta: i64,
+        least: i64,
+    ) -> Result<i64, StoreError> {
+        check_key(&key)?;
+        self.store.increment(bucket, key, delta, least).await
+    }
+
+    /// A page of keys, and the cursor of the next one.
+    async fn list(
+        &self,
+        bucket: &str,
+        cursor: Option<String>,
+    ) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let cursor = cursor.map(|cursor| cursors::in_bucket(bucket, &cursor));
+        let (keys, next) = self.store.list(bucket, cursor.transpose()?).await?;
+        Ok((keys, next.map(|next| cursors::of_bucket(bucket, &next))))
     }
 
     async fn moment(&self, bucket: Arc<str>, key: String) -> Result<Cas, StoreError> {
         let value = self.value(&bucket, key.clone()).await?;
         Ok(Cas { bucket, key, value })
     }
+}
+
+fn check_key(key: &str) -> Result<(), StoreError> {
+    check_name("the key", key)
 }
 
 /// The functions of the interface `store` that are the same in both drafts.
@@ -110,7 +157,10 @@ macro_rules! store {
             cx: &Context<'_>,
             identifier: String,
         ) -> Answer<Own<Bucket>, $draft::store::Error> {
-            Ok(Ok(cx.own(self.bucket(&identifier))?))
+            match self.bucket(&identifier) {
+                Ok(bucket) => Ok(Ok(cx.own(bucket)?)),
+                Err(error) => Ok(Err(error.into())),
+            }
         }
 
         async fn bucket_get(
@@ -129,7 +179,7 @@ macro_rules! store {
             key: String,
             value: Vec<u8>,
         ) -> Answer<(), $draft::store::Error> {
-            done(cx, self.store.set(&bucket.0, vec![(key, value)])).await
+            done(cx, self.set(&bucket.0, vec![(key, value)])).await
         }
 
         async fn bucket_delete(
@@ -138,7 +188,7 @@ macro_rules! store {
             bucket: &Bucket,
             key: String,
         ) -> Answer<(), $draft::store::Error> {
-            done(cx, self.store.delete(&bucket.0, vec![key])).await
+            done(cx, self.delete(&bucket.0, vec![key])).await
         }
 
         async fn bucket_exists(
@@ -147,7 +197,7 @@ macro_rules! store {
             bucket: &Bucket,
             key: String,
         ) -> Answer<bool, $draft::store::Error> {
-            done(cx, self.store.exists(&bucket.0, key)).await
+            done(cx, self.exists(&bucket.0, key)).await
         }
     };
 }
@@ -161,7 +211,7 @@ macro_rules! batch {
             bucket: &Bucket,
             key_values: Vec<(String, Vec<u8>)>,
         ) -> Answer<(), $draft::store::Error> {
-            done(cx, self.store.set(&bucket.0, key_values)).await
+            done(cx, self.set(&bucket.0, key_values)).await
         }
 
         async fn delete_many(
@@ -170,7 +220,7 @@ macro_rules! batch {
             bucket: &Bucket,
             keys: Vec<String>,
         ) -> Answer<(), $draft::store::Error> {
-            done(cx, self.store.delete(&bucket.0, keys)).await
+            done(cx, self.delete(&bucket.0, keys)).await
         }
     };
 }
@@ -186,7 +236,7 @@ impl draft::store::Interface for Opened {
     ) -> Answer<draft::store::KeyResponse, draft::store::Error> {
         let list = async {
             let known = cursor.map(|number| self.cursors.get(number).ok_or(StoreError::Cursor));
-            let (keys, next) = self.store.list(&bucket.0, known.transpose()?).await?;
+            let (keys, next) = self.list(&bucket.0, known.transpose()?).await?;
             let cursor = next.map(|next| self.cursors.add(next));
             Ok(draft::store::KeyResponse { keys, cursor })
         };
@@ -204,7 +254,7 @@ impl draft2::store::Interface for Opened {
         cursor: Option<String>,
     ) -> Answer<draft2::store::KeyResponse, draft2::store::Error> {
         let list = async {
-            let (keys, cursor) = self.store.list(&bucket.0, cursor).await?;
+            let (keys, cursor) = self.list(&bucket.0, cursor).await?;
             Ok(draft2::store::KeyResponse { keys, cursor })
         };
         done(cx, list).await
@@ -252,8 +302,8 @@ impl draft::atomics::Interface for Opened {
     ) -> Answer<u64, draft::store::Error> {
         let increment = async {
             let delta = i64::try_from(delta).map_err(|_| StoreError::Overflow)?;
-            let sum = self.store.increment(&bucket.0, key, delta).await?;
             // A counter can be below zero if something else than this draft set it.
+            let sum = self.increment(&bucket.0, key, delta, 0).await?;
             u64::try_from(sum).map_err(|_| StoreError::Overflow)
         };
         done(cx, increment).await
@@ -270,7 +320,7 @@ impl draft2::atomics::Interface for Opened {
         key: String,
         delta: i64,
     ) -> Answer<i64, draft2::store::Error> {
-        done(cx, self.store.increment(&bucket.0, key, delta)).await
+        done(cx, self.increment(&bucket.0, key, delta, i64::MIN)).await
     }
 
     async fn cas_new(
@@ -301,6 +351,7 @@ impl draft2::atomics::Interface for Opened {
     ) -> Answer<(), draft2::atomics::CasError<Cas>> {
         let Cas { bucket, key, .. } = &*cas;
         let swap = async {
+            check_value(&value)?;
             let expected = cas.value.clone();
             match self
                 .store

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::store::{PAGE, Store, StoreError, add};
+use crate::store::{PAGE, Store, StoreError, add, cursor_after, key_before};
 
 /// Buckets in memory. No operation waits while it holds the lock.
 #[derive(Debug, Default)]
@@ -56,10 +56,16 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn increment(&self, bucket: &str, key: String, delta: i64) -> Result<i64, StoreError> {
+    async fn increment(
+        &self,
+        bucket: &str,
+        key: String,
+        delta: i64,
+        least: i64,
+    ) -> Result<i64, StoreError> {
         let mut buckets = self.buckets();
         let bucket = buckets.entry(bucket.to_owned()).or_default();
-        let sum = add(bucket.get(&key).map(Vec::as_slice), delta)?;
+        let sum = add(bucket.get(&key).map(Vec::as_slice), delta, least)?;
         bucket.insert(key, sum.to_string().into_bytes());
         Ok(sum)
     }
@@ -85,16 +91,19 @@ impl Store for MemoryStore {
         bucket: &str,
         cursor: Option<String>,
     ) -> Result<(Vec<String>, Option<String>), StoreError> {
+        let start = match &cursor {
+            Some(cursor) => Bound::Excluded(key_before(cursor)?),
+            None => Bound::Unbounded,
+        };
         let buckets = self.buckets();
         let Some(bucket) = buckets.get(bucket) else {
             return Ok((Vec::new(), None));
         };
-        let start = cursor.map_or(Bound::Unbounded, Bound::Excluded);
         let mut keys = bucket
-            .range::<String, _>((start, Bound::Unbounded))
+            .range::<str, _>((start, Bound::Unbounded))
             .map(|(key, _)| key);
         let page: Vec<_> = keys.by_ref().take(PAGE).cloned().collect();
-        let next = keys.next().and(page.last()).cloned();
+        let next = keys.next().and(page.last()).map(|key| cursor_after(key));
         Ok((page, next))
     }
 }

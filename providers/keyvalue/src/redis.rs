@@ -10,8 +10,10 @@ use std::time::Duration;
 use ::redis as client;
 use client::aio::{ConnectionManager, ConnectionManagerConfig};
 use client::{Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ServerErrorKind};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::timeout;
 
+use crate::config::DEFAULT_BUCKET;
 use crate::store::{PAGE, Store, StoreError};
 
 /// Sets a key if it is still what it was. `ARGV[1]` says whether it was anything.
@@ -21,6 +23,21 @@ if (ARGV[1] == '1' and now == ARGV[2]) or (ARGV[1] == '0' and not now) then
   return 1
 end
 return 0";
+/// Adds `ARGV[1]` to a number, unless the sum is below zero: then it is what it was. The sum comes as text, since
+/// Lua's numbers are not exact.
+const ADD_TO_NATURAL: &str = "redis.call('INCRBY', KEYS[1], ARGV[1])
+local sum = redis.call('GET', KEYS[1])
+if string.sub(sum, 1, 1) == '-' then
+  redis.call('DECRBY', KEYS[1], ARGV[1])
+  return redis.error_reply('ERR increment would overflow')
+end
+return sum";
+/// What this store's cursors start with.
+const SCAN: &str = "scan:";
+/// What keys of Redis start with that are not as components name them.
+const RESERVED: &str = "withe:";
+/// Keys of the default bucket that start with [`RESERVED`] themselves.
+const ESCAPED: &str = "withe:default:";
 /// Shortest wait before connecting again.
 const BACK_OFF: Duration = Duration::from_millis(20);
 
@@ -127,8 +144,12 @@ impl RedisStore {
     async fn once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
         let mut connection = self.connection.clone();
         match timeout(self.limit, command.query_async(&mut connection)).await {
+            // Who was never connected to has done nothing.
+            Ok(Err(e)) if e.is_io_error() && !e.is_connection_refusal() => {
+                Err(StoreError::Lost(self.describe(&e)))
+            }
             Ok(answer) => answer.map_err(|e| self.error(&e)),
-            Err(_) => Err(self.no_answer()),
+            Err(_) => Err(StoreError::Lost(self.no_answer())),
         }
     }
 
@@ -143,35 +164,36 @@ impl RedisStore {
         };
         match timeout(self.limit, reading).await {
             Ok(answer) => answer.map_err(|e| self.error(&e)),
-            Err(_) => Err(self.no_answer()),
+            Err(_) => Err(StoreError::Failed(self.no_answer())),
         }
     }
 
-    fn no_answer(&self) -> StoreError {
+    fn no_answer(&self) -> String {
         let limit = self.limit.as_millis();
-        StoreError::Failed(format!(
-            "Redis at `{}` did not answer in {limit} ms",
-            self.address
-        ))
+        format!("Redis at `{}` did not answer in {limit} ms", self.address)
+    }
+
+    fn describe(&self, error: &RedisError) -> String {
+        let at = &self.address;
+        match error.is_io_error() {
+            true => format!("Redis at `{at}` cannot be reached: {error}"),
+            false => format!("Redis at `{at}` refused: {error}"),
+        }
     }
 
     fn error(&self, error: &RedisError) -> StoreError {
-        match (error.kind(), error.detail()) {
-            (ErrorKind::Server(ServerErrorKind::ResponseError), Some(detail)) => {
-                if detail.contains("overflow") {
-                    return StoreError::Overflow;
-                }
-                if detail.contains("not an integer") {
-                    return StoreError::NotANumber;
-                }
+        let refused = ErrorKind::Server(ServerErrorKind::ResponseError);
+        if let (kind, Some(detail)) = (error.kind(), error.detail())
+            && kind == refused
+        {
+            if detail.contains("overflow") {
+                return StoreError::Overflow;
             }
-            _ if error.is_io_error() => {
-                let at = &self.address;
-                return StoreError::Failed(format!("Redis at `{at}` cannot be reached: {error}"));
+            if detail.contains("not an integer") {
+                return StoreError::NotANumber;
             }
-            _ => {}
         }
-        StoreError::Failed(format!("Redis at `{}` refused: {error}", self.address))
+        StoreError::Failed(self.describe(error))
     }
 }
 
@@ -181,13 +203,56 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// What a bucket's keys start with. The default bucket's start with nothing, so that what v1's
-/// provider has written, which knows no buckets, is found there.
-fn prefix(bucket: &str) -> String {
-    match bucket {
-        crate::config::DEFAULT_BUCKET => String::new(),
-        // The first colon ends the bucket's name.
-        _ => format!("{}:", bucket.replace('%', "%25").replace(':', "%3A")),
+/// What a colon is written as in a bucket's name, which a colon ends.
+const IN_NAME: &AsciiSet = &CONTROLS.add(b':').add(b'%');
+
+/// Where a bucket's keys are in Redis, which has none: no two buckets have a key of Redis in common.
+enum Keyspace {
+    /// The default bucket's keys are the keys of Redis, so that what v1's provider has written, which knows no
+    /// buckets, is found there. Those that start with [`RESERVED`] are kept apart.
+    Default,
+    /// Another bucket's keys start with `withe:bucket:NAME:`.
+    Named { prefix: String },
+}
+
+impl Keyspace {
+    fn of(bucket: &str) -> Self {
+        if bucket == DEFAULT_BUCKET {
+            return Self::Default;
+        }
+        let name = utf8_percent_encode(bucket, IN_NAME);
+        Self::Named {
+            prefix: format!("{RESERVED}bucket:{name}:"),
+        }
+    }
+
+    /// The key of Redis that `key` of the bucket is.
+    fn key(&self, key: &str) -> String {
+        match self {
+            Self::Default if key.starts_with(RESERVED) => format!("{ESCAPED}{key}"),
+            Self::Default => key.to_owned(),
+            Self::Named { prefix } => format!("{prefix}{key}"),
+        }
+    }
+
+    /// The key of the bucket that a key of Redis is, if it is one.
+    fn key_of(&self, found: String) -> Option<String> {
+        match self {
+            Self::Default if !found.starts_with(RESERVED) => Some(found),
+            Self::Default => found
+                .strip_prefix(ESCAPED)
+                .filter(|key| key.starts_with(RESERVED))
+                .map(str::to_owned),
+            Self::Named { prefix } => found.strip_prefix(prefix.as_str()).map(str::to_owned),
+        }
+    }
+
+    /// A pattern that matches all keys of the bucket, if not only those.
+    fn pattern(&self) -> String {
+        starting_with(match self {
+            Self::Default => "",
+            Self::Named { prefix } => prefix,
+        })
     }
 }
 
@@ -215,16 +280,16 @@ impl Store for RedisStore {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let prefix = prefix(bucket);
+        let keyspace = Keyspace::of(bucket);
         let mut command = client::cmd("MGET");
         for key in &keys {
-            command.arg(format!("{prefix}{key}"));
+            command.arg(keyspace.key(key));
         }
         self.read(&command).await
     }
 
     async fn exists(&self, bucket: &str, key: String) -> Result<bool, StoreError> {
-        self.read(client::cmd("EXISTS").arg(prefix(bucket) + &key))
+        self.read(client::cmd("EXISTS").arg(Keyspace::of(bucket).key(&key)))
             .await
     }
 
@@ -232,10 +297,10 @@ impl Store for RedisStore {
         if pairs.is_empty() {
             return Ok(());
         }
-        let prefix = prefix(bucket);
+        let keyspace = Keyspace::of(bucket);
         let mut command = client::cmd("MSET");
         for (key, value) in &pairs {
-            command.arg(format!("{prefix}{key}")).arg(value.as_slice());
+            command.arg(keyspace.key(key)).arg(value.as_slice());
         }
         self.once(&command).await
     }
@@ -244,17 +309,30 @@ impl Store for RedisStore {
         if keys.is_empty() {
             return Ok(());
         }
-        let prefix = prefix(bucket);
+        let keyspace = Keyspace::of(bucket);
         let mut command = client::cmd("DEL");
         for key in &keys {
-            command.arg(format!("{prefix}{key}"));
+            command.arg(keyspace.key(key));
         }
         self.once(&command).await
     }
 
-    async fn increment(&self, bucket: &str, key: String, delta: i64) -> Result<i64, StoreError> {
-        self.once(client::cmd("INCRBY").arg(prefix(bucket) + &key).arg(delta))
-            .await
+    async fn increment(
+        &self,
+        bucket: &str,
+        key: String,
+        delta: i64,
+        least: i64,
+    ) -> Result<i64, StoreError> {
+        let key = Keyspace::of(bucket).key(&key);
+        if least == i64::MIN {
+            return self.once(client::cmd("INCRBY").arg(key).arg(delta)).await;
+        }
+        // No other limit is asked for.
+        debug_assert!(least == 0 && delta >= 0);
+        let mut command = client::cmd("EVAL");
+        command.arg(ADD_TO_NATURAL).arg(1).arg(key).arg(delta);
+        self.once(&command).await
     }
 
     async fn swap(
@@ -266,7 +344,7 @@ impl Store for RedisStore {
     ) -> Result<bool, StoreError> {
         let was = if expected.is_some() { "1" } else { "0" };
         let mut command = client::cmd("EVAL");
-        command.arg(SWAP).arg(1).arg(prefix(bucket) + &key);
+        command.arg(SWAP).arg(1).arg(Keyspace::of(bucket).key(&key));
         command
             .arg(was)
             .arg(expected.unwrap_or_default())
@@ -279,10 +357,13 @@ impl Store for RedisStore {
         bucket: &str,
         cursor: Option<String>,
     ) -> Result<(Vec<String>, Option<String>), StoreError> {
-        let prefix = prefix(bucket);
-        let pattern = starting_with(&prefix);
+        let keyspace = Keyspace::of(bucket);
+        let pattern = keyspace.pattern();
         let mut cursor: u64 = match cursor {
-            Some(text) => text.parse().map_err(|_| StoreError::Cursor)?,
+            Some(text) => {
+                let number = text.strip_prefix(SCAN).and_then(|n| n.parse().ok());
+                number.ok_or(StoreError::Cursor)?
+            }
             None => 0,
         };
         let mut page = Vec::new();
@@ -296,14 +377,17 @@ impl Store for RedisStore {
                 .arg("MATCH")
                 .arg(&pattern)
                 .arg("COUNT")
-                .arg(PAGE);
+                .arg(PAGE)
+                // Others may have lists and sets there, which are no values.
+                .arg("TYPE")
+                .arg("string");
             let (next, found): (u64, Vec<Vec<u8>>) = self.read(&command).await?;
             cursor = next;
             // Keys that are no text were not written through this interface, which has no others.
             let keys = found
                 .into_iter()
                 .filter_map(|key| String::from_utf8(key).ok());
-            page.extend(keys.filter_map(|key| key.strip_prefix(&prefix).map(str::to_owned)));
+            page.extend(keys.filter_map(|key| keyspace.key_of(key)));
             if cursor == 0 || page.len() >= PAGE {
                 break;
             }
@@ -311,7 +395,7 @@ impl Store for RedisStore {
         // The server may find a key twice while its table grows.
         page.sort_unstable();
         page.dedup();
-        Ok((page, (cursor != 0).then(|| cursor.to_string())))
+        Ok((page, (cursor != 0).then(|| format!("{SCAN}{cursor}"))))
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -335,10 +419,38 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_is_a_prefix_that_no_other_bucket_has() {
-        assert_eq!(prefix("default"), "");
-        assert_eq!(prefix("a"), "a:");
-        assert_eq!(prefix("a:b%"), "a%3Ab%25:");
+    fn no_two_buckets_share_a_key() {
+        let cases = [
+            ("default", "k", "k"),
+            ("default", "a:b", "a:b"),
+            (
+                "default",
+                "withe:bucket:a:b",
+                "withe:default:withe:bucket:a:b",
+            ),
+            (
+                "default",
+                "withe:default:withe:x",
+                "withe:default:withe:default:withe:x",
+            ),
+            ("default", "withe", "withe"),
+            ("a", "b:c", "withe:bucket:a:b:c"),
+            ("a:b", "c", "withe:bucket:a%3Ab:c"),
+            ("a%3Ab", "c", "withe:bucket:a%253Ab:c"),
+            ("withe:", "", "withe:bucket:withe%3A:"),
+        ];
+        for (bucket, key, redis) in cases {
+            assert_eq!(Keyspace::of(bucket).key(key), redis);
+            for (other, ..) in cases {
+                let found = Keyspace::of(other).key_of(redis.to_owned());
+                let want = (other == bucket).then(|| key.to_owned());
+                assert_eq!(found, want, "{redis} in {other}");
+            }
+        }
+        // Somebody else's, which no key of the interface is.
+        for foreign in ["withe:", "withe:default:x", "withe:other"] {
+            assert_eq!(Keyspace::of("default").key_of(foreign.to_owned()), None);
+        }
         assert_eq!(starting_with("a*[b]?\\:"), "a\\*\\[b\\]\\?\\\\:*");
     }
 }

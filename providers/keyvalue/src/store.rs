@@ -1,13 +1,24 @@
 //! What every backend can do. The interfaces are built from these few operations.
 
-use std::fmt;
+use std::fmt::Debug;
 
 /// Keys that one page of a bucket's keys may hold.
 pub(crate) const PAGE: usize = 1000;
 
+/// The most bytes of a bucket's name, and of a key.
+pub(crate) const LONGEST_NAME: usize = 64 << 10;
+/// The most bytes of a value. As many go through one call over a wire.
+pub(crate) const LARGEST_VALUE: usize = 64 << 20;
+
+/// What cursors of stores start with that keep their keys in order.
+const AFTER: &str = "after:";
+
 /// A backend, opened. Buckets need not be made: one without keys is the same as none.
+///
+/// An operation that fails has changed nothing, unless the error says that nobody knows
+/// ([`StoreError::Late`], [`StoreError::Lost`]). Names and values have passed [`check_name`] and [`check_value`].
 #[async_trait::async_trait]
-pub(crate) trait Store: fmt::Debug + Send + Sync {
+pub(crate) trait Store: Debug + Send + Sync {
     /// The values of `keys`, in their order.
     async fn get(
         &self,
@@ -24,8 +35,15 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
     /// Removes all of `keys`, or none.
     async fn delete(&self, bucket: &str, keys: Vec<String>) -> Result<(), StoreError>;
 
-    /// Adds `delta` to the number at `key`, 0 if it is not there, and returns the sum.
-    async fn increment(&self, bucket: &str, key: String, delta: i64) -> Result<i64, StoreError>;
+    /// Adds `delta` to the number at `key`, 0 if it is not there, and returns the sum. A sum that does not fit,
+    /// or is below `least`, is [`StoreError::Overflow`].
+    async fn increment(
+        &self,
+        bucket: &str,
+        key: String,
+        delta: i64,
+        least: i64,
+    ) -> Result<i64, StoreError>;
 
     /// Sets `key` to `value` if it now is `expected`; returns whether it was.
     async fn swap(
@@ -36,7 +54,7 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
         value: Vec<u8>,
     ) -> Result<bool, StoreError>;
 
-    /// A page of the bucket's keys, from where `cursor` says (an earlier page's), and where the
+    /// A page of the bucket's keys, from where `cursor` says (an earlier page's of that bucket), and where the
     /// next one starts if there is one. A key that is there all the time is on some page.
     async fn list(
         &self,
@@ -51,37 +69,69 @@ pub(crate) trait Store: fmt::Debug + Send + Sync {
 }
 
 /// Why a store did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StoreError {
     /// The value is no number.
+    #[error("the value is not a number")]
     NotANumber,
-    /// The sum does not fit.
+    /// The sum does not fit into the result's type.
+    #[error("the number would not fit in 64 bits")]
     Overflow,
-    /// The cursor is none of this store's.
+    /// The cursor is none of this bucket's.
+    #[error("the cursor is not known; start again from the first page")]
     Cursor,
-    /// It did not answer while somebody waited.
+    /// A name or value has too many bytes.
+    #[error("{what} has {bytes} bytes, and may have {most}")]
+    TooLarge {
+        what: &'static str,
+        bytes: usize,
+        most: usize,
+    },
+    /// The store did not answer while somebody waited.
+    #[error("the store did not answer in time; what was to be written may or may not be")]
     Late,
-    /// It failed, or could not be reached. Never holds a secret.
+    /// The store was asked to write, and its answer did not come. Never holds a secret.
+    #[error("{0}; what was to be written may or may not be")]
+    Lost(String),
+    /// The store failed, or could not be reached. Never holds a secret.
+    #[error("{0}")]
     Failed(String),
 }
 
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotANumber => f.write_str("the value is not a number"),
-            Self::Overflow => f.write_str("the number would not fit in 64 bits"),
-            Self::Cursor => f.write_str("the cursor is not known; start again from the first page"),
-            Self::Late => f.write_str(
-                "the store did not answer in time; what was to be written may or may not be",
-            ),
-            Self::Failed(why) => f.write_str(why),
-        }
+/// The cursor behind `key`, for stores that keep their keys in order.
+pub(crate) fn cursor_after(key: &str) -> String {
+    format!("{AFTER}{key}")
+}
+
+/// The key that a cursor of [`cursor_after`] is behind.
+///
+/// # Errors
+///
+/// [`StoreError::Cursor`] if another sort of store made it.
+pub(crate) fn key_before(cursor: &str) -> Result<&str, StoreError> {
+    cursor.strip_prefix(AFTER).ok_or(StoreError::Cursor)
+}
+
+/// Checks the length of `name`, which is `what`: one limit for all backends, below what each of them takes.
+pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), StoreError> {
+    check(what, name.len(), LONGEST_NAME)
+}
+
+/// Checks the length of a value: one limit for all backends, below what each of them takes.
+pub(crate) fn check_value(value: &[u8]) -> Result<(), StoreError> {
+    check("the value", value.len(), LARGEST_VALUE)
+}
+
+fn check(what: &'static str, bytes: usize, most: usize) -> Result<(), StoreError> {
+    match bytes <= most {
+        true => Ok(()),
+        false => Err(StoreError::TooLarge { what, bytes, most }),
     }
 }
 
 /// Adds `delta` to a number as it is stored: in decimal, so that `get` shows the same in every
-/// backend.
-pub(crate) fn add(stored: Option<&[u8]>, delta: i64) -> Result<i64, StoreError> {
+/// backend. The sum must be at least `least`.
+pub(crate) fn add(stored: Option<&[u8]>, delta: i64, least: i64) -> Result<i64, StoreError> {
     let number = match stored {
         None => 0,
         Some(bytes) => std::str::from_utf8(bytes)
@@ -91,7 +141,8 @@ pub(crate) fn add(stored: Option<&[u8]>, delta: i64) -> Result<i64, StoreError> 
             .and_then(|text| text.parse().ok())
             .ok_or(StoreError::NotANumber)?,
     };
-    delta.checked_add(number).ok_or(StoreError::Overflow)
+    let sum = delta.checked_add(number).filter(|sum| *sum >= least);
+    sum.ok_or(StoreError::Overflow)
 }
 
 #[cfg(test)]
@@ -100,19 +151,28 @@ mod tests {
 
     #[test]
     fn numbers_are_decimal() {
-        let cases: [(Option<&[u8]>, i64, _); 9] = [
-            (None, 5, Ok(5)),
-            (Some(b"37"), 5, Ok(42)),
-            (Some(b"-3"), -2, Ok(-5)),
-            (Some(b""), 1, Err(StoreError::NotANumber)),
-            (Some(b"+1"), 1, Err(StoreError::NotANumber)),
-            (Some(b"01"), 1, Err(StoreError::NotANumber)),
-            (Some(b"\xff"), 1, Err(StoreError::NotANumber)),
-            (Some(b"9223372036854775807"), 0, Ok(i64::MAX)),
-            (Some(b"9223372036854775807"), 1, Err(StoreError::Overflow)),
+        let any = i64::MIN;
+        let cases: [(Option<&[u8]>, i64, i64, _); 12] = [
+            (None, 5, any, Ok(5)),
+            (Some(b"37"), 5, any, Ok(42)),
+            (Some(b"-3"), -2, any, Ok(-5)),
+            (Some(b"-3"), 2, 0, Err(StoreError::Overflow)),
+            (Some(b"-3"), 3, 0, Ok(0)),
+            (None, -1, 0, Err(StoreError::Overflow)),
+            (Some(b""), 1, any, Err(StoreError::NotANumber)),
+            (Some(b"+1"), 1, any, Err(StoreError::NotANumber)),
+            (Some(b"01"), 1, any, Err(StoreError::NotANumber)),
+            (Some(b"\xff"), 1, any, Err(StoreError::NotANumber)),
+            (Some(b"9223372036854775807"), 0, any, Ok(i64::MAX)),
+            (
+                Some(b"9223372036854775807"),
+                1,
+                any,
+                Err(StoreError::Overflow),
+            ),
         ];
-        for (stored, delta, want) in cases {
-            assert_eq!(add(stored, delta), want, "{stored:?} + {delta}");
+        for (stored, delta, least, want) in cases {
+            assert_eq!(add(stored, delta, least), want, "{stored:?} + {delta}");
         }
     }
 }

@@ -72,6 +72,87 @@ async fn buckets_are_apart() {
 }
 
 #[tokio::test]
+async fn no_bucket_sees_the_keys_of_another() {
+    // Names and keys that might be put together to the same.
+    let names = [
+        "default",
+        "a",
+        "a:b",
+        "a%3Ab",
+        "a/b",
+        "*",
+        "withe",
+        "withe:",
+        "withe:bucket:a",
+        "withe:default:",
+    ];
+    let keys = [
+        "k",
+        "",
+        "a:k",
+        "b:k",
+        "withe:k",
+        "withe:bucket:a:k",
+        "withe:default:k",
+        "withe:default:withe:k",
+    ];
+    let mut sorted = keys.map(str::to_owned);
+    sorted.sort();
+    everywhere(ONE, async |c| {
+        for (n, name) in names.iter().enumerate() {
+            let b = c.open(name).await;
+            assert!(c.keys(b).await.is_empty(), "{name}");
+            for key in keys {
+                assert_eq!(c.exists(b, key).await, Ok(false), "{key} in {name}");
+                assert_eq!(c.get(b, key).await, Ok(None), "{key} in {name}");
+                c.set(b, key, &n.to_string()).await.unwrap();
+            }
+        }
+        for (n, name) in names.iter().enumerate() {
+            let b = c.open(name).await;
+            assert_eq!(c.keys(b).await, sorted, "{name}");
+            for key in keys {
+                let value = c.get(b, key).await.unwrap().unwrap();
+                assert_eq!(value, n.to_string().as_bytes(), "{key} in {name}");
+            }
+            c.delete_many(b, &keys.map(str::to_owned)).await.unwrap();
+            assert!(c.keys(b).await.is_empty(), "{name}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cursor_is_for_the_bucket_that_gave_it() {
+    fn refused<T: std::fmt::Debug>(page: Result<T, Other>) {
+        let text = "the cursor is not known; start again from the first page";
+        assert_eq!(page.unwrap_err().0, text);
+    }
+    let pairs: Vec<_> = (0..2500).map(|n| (format!("{n}"), String::new())).collect();
+    everywhere(ONE, async |c| {
+        let (b, other) = (c.open("a").await, c.open("b").await);
+        c.set_many(b, &pairs).await.unwrap();
+        let (_, next) = c.list::<u64>(b, None).await.unwrap();
+        refused(c.list(other, next).await);
+        refused(c.list(b, next.map(|n| n + 1)).await);
+        refused(c.list(b, Some(0)).await);
+        c.list(b, next).await.unwrap();
+    })
+    .await;
+    everywhere(TWO, async |c| {
+        let (b, other) = (c.open("a").await, c.open("").await);
+        c.set_many(b, &pairs).await.unwrap();
+        let (_, next) = c.list::<String>(b, None).await.unwrap();
+        refused(c.list(other, next.clone()).await);
+        for made_up in ["", "0", "7", "a", "a/", "a/7", "a/x", "default/7"] {
+            refused(c.list(b, Some(made_up.to_owned())).await);
+        }
+        c.list(b, next).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn numbers_are_added() {
     everywhere(ONE, async |c| {
         let b = c.open("n").await;
@@ -88,6 +169,160 @@ async fn numbers_are_added() {
         assert_eq!(c.get(b, "text").await, Ok(Some(b"forty-two".to_vec())));
         c.set(b, "set", "7").await.unwrap();
         assert_eq!(c.increment(b, "set", 1).await, Ok(8));
+    })
+    .await;
+}
+
+/// All that is in a bucket.
+async fn contents(c: &Component, bucket: Handle) -> Vec<(String, Vec<u8>)> {
+    let mut contents = Vec::new();
+    for key in c.keys(bucket).await {
+        let value = c.get(bucket, &key).await.unwrap().unwrap();
+        contents.push((key, value));
+    }
+    contents
+}
+
+#[tokio::test]
+async fn an_increment_that_fails_changes_nothing() {
+    const OVERFLOW: &str = "the number would not fit in 64 bits";
+    const NOT_A_NUMBER: &str = "the value is not a number";
+    let max = i64::MAX.to_string();
+    let cases = [
+        // A result of the first draft has no sign.
+        (Some("-5"), 3, Err(OVERFLOW)),
+        (Some("-5"), 0, Err(OVERFLOW)),
+        (Some("-5"), 5, Ok(0)),
+        (Some("-5"), i64::MAX as u64, Ok(i64::MAX as u64 - 5)),
+        (Some("-9223372036854775808"), 1, Err(OVERFLOW)),
+        (Some("9007199254740993"), 2, Ok(9_007_199_254_740_995)),
+        (Some(max.as_str()), 0, Ok(i64::MAX as u64)),
+        (Some(max.as_str()), 1, Err(OVERFLOW)),
+        (None, i64::MAX as u64 + 1, Err(OVERFLOW)),
+        (None, u64::MAX, Err(OVERFLOW)),
+        (Some("9223372036854775808"), 0, Err(NOT_A_NUMBER)),
+        (Some("text"), 1, Err(NOT_A_NUMBER)),
+        (Some(""), 1, Err(NOT_A_NUMBER)),
+        (Some(" 1"), 1, Err(NOT_A_NUMBER)),
+        (Some("1 "), 1, Err(NOT_A_NUMBER)),
+        (Some("01"), 1, Err(NOT_A_NUMBER)),
+        (Some("+1"), 1, Err(NOT_A_NUMBER)),
+        (Some("-0"), 1, Err(NOT_A_NUMBER)),
+        (Some("-"), 1, Err(NOT_A_NUMBER)),
+        (Some("-x"), 1, Err(NOT_A_NUMBER)),
+        (Some("1.5"), 1, Err(NOT_A_NUMBER)),
+        (Some("1e3"), 1, Err(NOT_A_NUMBER)),
+    ];
+    everywhere(ONE, async |c| {
+        for bucket in ["default", "n"] {
+            let b = c.open(bucket).await;
+            for (stored, by, want) in cases {
+                match stored {
+                    Some(text) => c.set(b, "k", text).await.unwrap(),
+                    None => c.delete(b, "k").await.unwrap(),
+                }
+                let before = contents(&c, b).await;
+                let sum = c.increment(b, "k", by).await;
+                let what = format!("{stored:?} + {by} in {bucket}");
+                assert_eq!(sum, want.map_err(|text| Other(text.into())), "{what}");
+                let after = contents(&c, b).await;
+                match want {
+                    Ok(sum) => assert_eq!(after, [("k".into(), sum.to_string().into())], "{what}"),
+                    Err(_) => assert_eq!(after, before, "{what}"),
+                }
+            }
+        }
+    })
+    .await;
+    // With a sign there is more that fits.
+    let cases = [
+        (Some("-5"), 3, Ok(-2)),
+        (None, i64::MIN, Ok(i64::MIN)),
+        (Some("-1"), i64::MIN, Err(OVERFLOW)),
+        (Some(max.as_str()), 1, Err(OVERFLOW)),
+        (Some("text"), -1, Err(NOT_A_NUMBER)),
+    ];
+    everywhere(TWO, async |c| {
+        let b = c.open("n").await;
+        for (stored, by, want) in cases {
+            match stored {
+                Some(text) => c.set(b, "k", text).await.unwrap(),
+                None => c.delete(b, "k").await.unwrap(),
+            }
+            let sum = c.increment_signed(b, "k", by).await;
+            let what = format!("{stored:?} + {by}");
+            assert_eq!(sum, want.map_err(|text| Other(text.into())), "{what}");
+            let left = match want {
+                Ok(sum) => Some(sum.to_string().into()),
+                Err(_) => stored.map(|text| text.as_bytes().to_vec()),
+            };
+            assert_eq!(c.get(b, "k").await, Ok(left), "{what}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_changes_nothing() {
+    const KEY: usize = 64 << 10;
+    const VALUE: usize = 64 << 20;
+    let too_long = "k".repeat(KEY + 1);
+    let longest = "k".repeat(KEY);
+    let too_large = "v".repeat(VALUE + 1);
+    everywhere(TWO, async |c| {
+        let name: Result<Handle, Other> = c.call("open", (too_long.as_str(),)).await.unwrap();
+        assert!(
+            name.unwrap_err()
+                .0
+                .contains("the bucket's name has 65537 bytes")
+        );
+        let b = c.open("large").await;
+        c.set(b, &longest, "as long as can be").await.unwrap();
+        c.set(b, "a", "1").await.unwrap();
+        c.delete(b, &longest).await.unwrap();
+        let before = contents(&c, b).await;
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        let cas: Result<Handle, Other> = c.call("cas.new", (b, "a")).await.unwrap();
+        let swap: Result<(), CasError> = {
+            let value = ByteList(too_large.clone().into());
+            c.call("swap", (cas.unwrap(), value)).await.unwrap()
+        };
+        let Err(CasError::Store(swap)) = swap else {
+            panic!("{swap:?}")
+        };
+        let many = c.set_many(b, &[pair("a", "2"), pair(&too_long, "")]).await;
+        let values = c
+            .set_many(b, &[pair("a", "2"), pair("b", &too_large)])
+            .await;
+        let failures = [
+            (c.set(b, &too_long, "").await.unwrap_err(), "the key"),
+            (c.set(b, "a", &too_large).await.unwrap_err(), "the value"),
+            (c.get(b, &too_long).await.unwrap_err(), "the key"),
+            (c.exists(b, &too_long).await.unwrap_err(), "the key"),
+            (c.delete(b, &too_long).await.unwrap_err(), "the key"),
+            (
+                c.increment_signed(b, &too_long, 1).await.unwrap_err(),
+                "the key",
+            ),
+            (many.unwrap_err(), "the key"),
+            (values.unwrap_err(), "the value"),
+            (
+                c.delete_many(b, &["a".into(), too_long.clone()])
+                    .await
+                    .unwrap_err(),
+                "the key",
+            ),
+            (swap, "the value"),
+        ];
+        for (error, what) in failures {
+            let (bytes, most) = match what {
+                "the key" => (KEY + 1, KEY),
+                _ => (VALUE + 1, VALUE),
+            };
+            let want = format!("{what} has {bytes} bytes, and may have {most}");
+            assert_eq!(error.0, want);
+        }
+        assert_eq!(contents(&c, b).await, before);
     })
     .await;
 }

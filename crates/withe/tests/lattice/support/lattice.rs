@@ -196,6 +196,9 @@ impl Lattice {
 
     /// How often the store has counted a path in a bucket.
     pub(crate) fn counted(&self, bucket: &str, path: &str) -> u64 {
-        redis::number(self.redis.port(), &format!("{bucket}:count:{path}"))
+        redis::number(
+            self.redis.port(),
+            &format!("withe:bucket:{bucket}:count:{path}"),
+        )
     }
 }
