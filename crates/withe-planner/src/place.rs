@@ -1,7 +1,14 @@
 //! Finding hosts for the parts of an application.
+//!
+//! Every part is placed once, and placing one looks at its neighbours and at the hosts: the work grows with
+//! the links, and with the parts times the hosts. Hosts and parts are numbers here; names come back at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use crate::neighbours::Neighbours;
+use crate::order::Order;
+use crate::share::divide;
 use crate::wish::{PartWish, Spread, Where, Wish};
 use crate::{Assignment, HostView, Share};
 
@@ -19,179 +26,179 @@ pub struct Placed {
 pub struct Unplaced {
     /// The part.
     pub part: String,
-    /// Why: one line.
-    pub why: String,
+    /// Why no host may run it.
+    pub why: NoHost,
+}
+
+/// Why no host may run a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoHost {
+    /// There is no host at all.
+    NoHosts,
+    /// No host has all labels of any of these sets.
+    NoLabels(Vec<BTreeMap<String, String>>),
 }
 
 /// Finds hosts for what `wish` asks. `current` is where parts run now: they stay there if they may.
 /// Depends on the order of `hosts` in nothing.
 pub fn place(wish: &Wish, hosts: &[HostView], current: &Assignment) -> Placed {
-    let mut placing = Placing {
-        wish,
-        hosts,
-        current,
-        placed: Placed::default(),
-    };
-    for part in &wish.parts {
-        match &part.place {
-            Where::Spread(spread) => placing.spread(part, spread),
-            Where::Every(labels) => placing.every(part, labels),
-            Where::WithCallers | Where::OneHost => {}
-        }
-    }
-    while let Some(part) = placing.next() {
-        placing.near(part);
-    }
-    placing.placed
+    let neighbours = Neighbours::of(wish);
+    let mut placing = Placing::new(wish, hosts, current, &neighbours);
+    placing.run();
+    placing.finish()
 }
+
+/// A host, by its place among the hosts sorted by id.
+type HostIx = usize;
 
 struct Placing<'a> {
     wish: &'a Wish,
-    hosts: &'a [HostView],
+    /// Sorted by id, so that the least index is the least id.
+    hosts: Vec<&'a HostView>,
     current: &'a Assignment,
-    placed: Placed,
+    neighbours: &'a Neighbours,
+    /// How many parts each host has, with those that were placed so far.
+    loads: Vec<usize>,
+    /// The hosts of each part, once it is placed.
+    placed: Vec<Option<BTreeMap<HostIx, Share>>>,
+    unplaced: Vec<Unplaced>,
 }
 
 impl<'a> Placing<'a> {
-    /// The part to be placed next: the more is known of where its neighbours run, the sooner.
-    fn next(&self) -> Option<usize> {
-        let parts = 0..self.wish.parts.len();
-        let waiting = parts.filter(|part| !self.is_placed(*part));
-        waiting.min_by_key(|part| {
-            let callers = self.callers(*part);
-            let mut callees = self.callees(*part);
-            if callers.clone().next().is_some() && callers.clone().all(|c| self.is_placed(c)) {
-                0
-            } else if callees.any(|c| self.is_placed(c)) {
-                1
-            } else {
-                2
+    fn new(
+        wish: &'a Wish,
+        hosts: &'a [HostView],
+        current: &'a Assignment,
+        neighbours: &'a Neighbours,
+    ) -> Self {
+        let mut hosts: Vec<&HostView> = hosts.iter().collect();
+        hosts.sort_by(|a, b| a.id.cmp(&b.id));
+        Self {
+            wish,
+            loads: hosts.iter().map(|host| host.load).collect(),
+            hosts,
+            current,
+            neighbours,
+            placed: vec![None; wish.parts.len()],
+            unplaced: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) {
+        let wish = self.wish;
+        let mut order = Order::new(self.neighbours);
+        for (part, asks) in wish.parts.iter().enumerate() {
+            match &asks.place {
+                Where::Spread(spread) => self.spread(part, asks, spread),
+                Where::Every(labels) => self.every(part, asks, labels),
+                Where::WithCallers | Where::OneHost => continue,
             }
-        })
+            order.placed(part);
+        }
+        while let Some(part) = order.next() {
+            self.near(part, &wish.parts[part]);
+            order.placed(part);
+        }
     }
 
-    fn is_placed(&self, part: usize) -> bool {
-        let name = &self.wish.parts[part].name;
-        self.placed.assignment.contains_key(name)
+    fn finish(self) -> Placed {
+        let id = |host: HostIx| self.hosts[host].id.clone();
+        let named = |shares: BTreeMap<HostIx, Share>| {
+            let shares = shares.into_iter();
+            shares.map(|(host, share)| (id(host), share)).collect()
+        };
+        let parts = self.wish.parts.iter().zip(self.placed);
+        Placed {
+            assignment: parts
+                .map(|(part, shares)| (part.name.clone(), named(shares.unwrap_or_default())))
+                .collect(),
+            unplaced: self.unplaced,
+        }
     }
 
-    fn callers(&self, part: usize) -> impl Iterator<Item = usize> + Clone {
-        let links = self.wish.links.iter();
-        links
-            .filter(move |(source, target)| *target == part && *source != part)
-            .map(|(source, _)| *source)
+    /// The hosts of all of these parts that are placed.
+    fn hosts_of(&self, parts: &[usize]) -> BTreeSet<HostIx> {
+        let placed = parts.iter().filter_map(|part| self.placed[*part].as_ref());
+        placed.flat_map(BTreeMap::keys).copied().collect()
     }
 
-    fn callees(&self, part: usize) -> impl Iterator<Item = usize> {
-        let links = self.wish.links.iter();
-        links
-            .filter(move |(source, target)| *source == part && *target != part)
-            .map(|(_, target)| *target)
-    }
-
-    fn hosts_of(&self, part: usize) -> BTreeSet<&String> {
-        let name = &self.wish.parts[part].name;
-        let hosts = self.placed.assignment.get(name);
-        hosts.into_iter().flat_map(BTreeMap::keys).collect()
+    /// The hosts that have the part now.
+    fn current_hosts(&self, part: &PartWish) -> BTreeSet<HostIx> {
+        let current = self.current.get(&part.name);
+        let ids = current.into_iter().flat_map(BTreeMap::keys);
+        ids.filter_map(|id| self.hosts.binary_search_by(|host| host.id.cmp(id)).ok())
+            .collect()
     }
 
     /// Places a part that may run anywhere near its neighbours.
-    fn near(&mut self, index: usize) {
-        let part = &self.wish.parts[index];
-        let callers: BTreeSet<_> = self
-            .callers(index)
-            .flat_map(|caller| self.hosts_of(caller))
-            .cloned()
-            .collect();
-        if part.place == Where::WithCallers && !callers.is_empty() {
-            let hosts: Vec<_> = callers.into_iter().collect();
-            return self.assign(part, &hosts);
+    fn near(&mut self, part: usize, asks: &PartWish) {
+        let callers = self.hosts_of(self.neighbours.callers(part));
+        if asks.place == Where::WithCallers && !callers.is_empty() {
+            return self.assign_evenly(part, asks, callers);
         }
-        let callees = self
-            .callees(index)
-            .flat_map(|callee| self.hosts_of(callee))
-            .cloned()
-            .collect();
-        let all = self.hosts.iter().collect::<Vec<_>>();
-        let order = |host: &&HostView| {
-            let near = |hosts: &BTreeSet<String>| !hosts.contains(&host.id);
+        let callees = self.hosts_of(self.neighbours.callees(part));
+        let current = self.current_hosts(asks);
+        let best = (0..self.hosts.len()).min_by_key(|host| {
             (
-                !self.runs_now(part, host),
-                near(&callers),
-                near(&callees),
-                self.load(host),
-                host.id.clone(),
+                !current.contains(host),
+                !callers.contains(host),
+                !callees.contains(host),
+                self.loads[*host],
+                *host,
             )
-        };
-        match all.into_iter().min_by_key(order) {
-            Some(host) => {
-                let host = host.id.clone();
-                self.assign(part, &[host]);
-            }
-            None => self.unplaced(part, "there is no host".into()),
+        });
+        match best {
+            Some(host) => self.assign_evenly(part, asks, BTreeSet::from([host])),
+            None => self.no_host(part, NoHost::NoHosts),
         }
     }
 
-    fn every(&mut self, part: &PartWish, labels: &[BTreeMap<String, String>]) {
-        let fits = |host: &&HostView| {
+    fn every(&mut self, part: usize, asks: &PartWish, labels: &[BTreeMap<String, String>]) {
+        let instances = asks.instances;
+        let fitting = self.hosts.iter().enumerate().filter(|(_, host)| {
             labels.is_empty() || labels.iter().any(|labels| has_labels(host, labels))
-        };
-        let hosts: BTreeMap<_, _> = (self.hosts.iter().filter(fits))
-            .map(|host| {
-                let instances = part.instances;
-                (host.id.clone(), Share { instances })
-            })
-            .collect();
-        if hosts.is_empty() {
-            let texts: Vec<_> = labels.iter().map(label_text).collect();
-            let why = match texts.as_slice() {
-                [] => "there is no host".into(),
-                texts => format!("no host has the labels {}", texts.join(", or ")),
-            };
-            return self.unplaced(part, why);
+        });
+        let shares: BTreeMap<_, _> = fitting.map(|(ix, _)| (ix, Share { instances })).collect();
+        if shares.is_empty() {
+            return self.no_host(part, NoHost::of(labels));
         }
-        self.placed.assignment.insert(part.name.clone(), hosts);
+        self.assign(part, shares);
     }
 
-    fn spread(&mut self, part: &PartWish, spread: &[Spread]) {
+    fn spread(&mut self, part: usize, asks: &PartWish, spread: &[Spread]) {
         let weights: Vec<u32> = spread.iter().map(|s| s.weight).collect();
-        let counts: Vec<Option<u32>> = match part.instances {
+        let counts: Vec<Option<u32>> = match asks.instances {
             Some(instances) => divide(instances, &weights).into_iter().map(Some).collect(),
             // Without a number each share is one host, and as many instances as fit.
             None => vec![None; spread.len()],
         };
-        let mut shares: BTreeMap<String, Share> = BTreeMap::new();
-        let mut missing = Vec::new();
+        let current = self.current_hosts(asks);
+        let mut shares: BTreeMap<HostIx, Share> = BTreeMap::new();
         for (spread, count) in spread.iter().zip(counts) {
             if count == Some(0) {
                 continue;
             }
-            let mut fitting: Vec<&HostView> = self
-                .hosts
-                .iter()
-                .filter(|host| has_labels(host, &spread.labels))
+            let mut fitting: Vec<HostIx> = (0..self.hosts.len())
+                .filter(|host| has_labels(self.hosts[*host], &spread.labels))
                 .collect();
             if fitting.is_empty() {
-                missing.push(format!(
-                    "no host has the labels {}",
-                    label_text(&spread.labels)
-                ));
+                let why = NoHost::of(std::slice::from_ref(&spread.labels));
+                self.note(part, why);
                 continue;
             }
             fitting.sort_by_key(|host| {
                 (
-                    shares.contains_key(&host.id),
-                    !self.runs_now(part, host),
-                    self.load(host),
-                    host.id.clone(),
+                    shares.contains_key(host),
+                    !current.contains(host),
+                    self.loads[*host],
+                    *host,
                 )
             });
-            let most = count.map_or(1, |count| count as usize);
-            fitting.truncate(most);
+            fitting.truncate(count.map_or(1, |count| count as usize));
             let each = vec![1; fitting.len()];
             let counts = count.map(|count| divide(count, &each));
             for (i, host) in fitting.into_iter().enumerate() {
-                let share = shares.entry(host.id.clone()).or_insert(Share {
+                let share = shares.entry(host).or_insert(Share {
                     instances: counts.is_some().then_some(0),
                 });
                 if let (Some(counts), Some(instances)) = (&counts, &mut share.instances) {
@@ -199,41 +206,36 @@ impl<'a> Placing<'a> {
                 }
             }
         }
-        self.placed.assignment.insert(part.name.clone(), shares);
-        for why in missing {
-            let part = part.name.clone();
-            self.placed.unplaced.push(Unplaced { part, why });
-        }
+        self.assign(part, shares);
     }
 
-    fn assign(&mut self, part: &PartWish, hosts: &[String]) {
-        let counts = part
-            .instances
-            .map(|instances| divide(instances, &vec![1; hosts.len()]));
+    /// Divides a part's instances evenly among hosts.
+    fn assign_evenly(&mut self, part: usize, asks: &PartWish, hosts: BTreeSet<HostIx>) {
+        let each = vec![1; hosts.len()];
+        let counts = asks.instances.map(|instances| divide(instances, &each));
         let share = |i: usize| Share {
             // A host that runs a part at all can run one of it.
             instances: counts.as_ref().map(|counts| counts[i].max(1)),
         };
-        let hosts = hosts.iter().enumerate();
-        let shares = hosts.map(|(i, host)| (host.clone(), share(i))).collect();
-        self.placed.assignment.insert(part.name.clone(), shares);
+        let hosts = hosts.into_iter().enumerate();
+        self.assign(part, hosts.map(|(i, host)| (host, share(i))).collect());
     }
 
-    fn unplaced(&mut self, part: &PartWish, why: String) {
-        let name = part.name.clone();
-        self.placed.assignment.insert(name.clone(), BTreeMap::new());
-        self.placed.unplaced.push(Unplaced { part: name, why });
+    fn assign(&mut self, part: usize, shares: BTreeMap<HostIx, Share>) {
+        for host in shares.keys() {
+            self.loads[*host] += 1;
+        }
+        self.placed[part] = Some(shares);
     }
 
-    fn runs_now(&self, part: &PartWish, host: &HostView) -> bool {
-        let hosts = self.current.get(&part.name);
-        hosts.is_some_and(|hosts| hosts.contains_key(&host.id))
+    fn no_host(&mut self, part: usize, why: NoHost) {
+        self.placed[part] = Some(BTreeMap::new());
+        self.note(part, why);
     }
 
-    /// How many parts the host has, with those that were placed so far.
-    fn load(&self, host: &HostView) -> usize {
-        let parts = self.placed.assignment.values();
-        host.load + parts.filter(|hosts| hosts.contains_key(&host.id)).count()
+    fn note(&mut self, part: usize, why: NoHost) {
+        let part = self.wish.parts[part].name.clone();
+        self.unplaced.push(Unplaced { part, why });
     }
 }
 
@@ -243,35 +245,40 @@ fn has_labels(host: &HostView, labels: &BTreeMap<String, String>) -> bool {
         .all(|(key, value)| host.labels.get(key) == Some(value))
 }
 
-/// `zone=east,disk=fast`
+impl NoHost {
+    fn of(labels: &[BTreeMap<String, String>]) -> Self {
+        match labels {
+            [] => Self::NoHosts,
+            labels => Self::NoLabels(labels.to_vec()),
+        }
+    }
+}
+
+impl fmt::Display for NoHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHosts => f.write_str("there is no host"),
+            Self::NoLabels(sets) => {
+                let texts: Vec<_> = sets.iter().map(label_text).collect();
+                write!(f, "no host has the labels {}", texts.join(", or "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`: {}", self.part, self.why)
+    }
+}
+
+/// `zone=east` and `disk=fast`, each in backticks.
 fn label_text(labels: &BTreeMap<String, String>) -> String {
     let texts: Vec<_> = labels.iter().map(|(k, v)| format!("`{k}={v}`")).collect();
     match texts.as_slice() {
         [] => "(none)".into(),
         texts => texts.join(" and "),
     }
-}
-
-/// `total` in shares that are as the weights are, rounded so that they are `total` together.
-fn divide(total: u32, weights: &[u32]) -> Vec<u32> {
-    let sum: u64 = weights.iter().map(|w| u64::from(*w)).sum();
-    if sum == 0 {
-        return vec![0; weights.len()];
-    }
-    let exact = |weight: u32| u64::from(total) * u64::from(weight);
-    let mut shares: Vec<u32> = weights
-        .iter()
-        // A share is no more than the total, which is a `u32`.
-        .map(|weight| u32::try_from(exact(*weight) / sum).unwrap_or(u32::MAX))
-        .collect();
-    let mut order: Vec<usize> = (0..weights.len()).collect();
-    order.sort_by_key(|i| (std::cmp::Reverse(exact(weights[*i]) % sum), *i));
-    let given: u64 = shares.iter().map(|share| u64::from(*share)).sum();
-    let left = usize::try_from(u64::from(total).saturating_sub(given)).unwrap_or(0);
-    for i in order.into_iter().take(left) {
-        shares[i] += 1;
-    }
-    shares
 }
 
 #[cfg(test)]
@@ -422,7 +429,10 @@ mod tests {
         assert_eq!(text(&placed), "shop: a*3, b*3, c*1");
         let placed = place(&wish, &hosts[2..], &Assignment::new());
         assert_eq!(text(&placed), "shop: c*1");
-        assert_eq!(placed.unplaced[0].why, "no host has the labels `zone=x`");
+        assert_eq!(
+            placed.unplaced[0].to_string(),
+            "`shop`: no host has the labels `zone=x`"
+        );
     }
 
     #[test]
@@ -482,11 +492,93 @@ mod tests {
         assert_eq!(third.assignment["kv"], second.assignment["kv"]);
     }
 
+    /// Layers of ten parts; each but those of the first has ten callers, and some are bound to a place.
+    fn layered(parts: usize) -> Wish {
+        let asks = |i: usize| match i % 100 {
+            0 => Where::Spread(vec![zone("a"), zone("b")]),
+            7 => Where::OneHost,
+            _ => Where::WithCallers,
+        };
+        Wish {
+            parts: (0..parts)
+                .map(|i| part(&format!("p{i}"), asks(i)))
+                .collect(),
+            links: (0..parts * 10)
+                .map(|i| (i / 10, (i / 100 + 1) * 10 + i % 10))
+                .filter(|(_, target)| *target < parts)
+                .collect(),
+        }
+    }
+
     #[test]
-    fn shares_add_up() {
-        assert_eq!(divide(10, &[1, 1, 1]), [4, 3, 3]);
-        assert_eq!(divide(1, &[80, 20]), [1, 0]);
-        assert_eq!(divide(u32::MAX, &[1, 1]), [1 << 31, (1 << 31) - 1]);
-        assert_eq!(divide(5, &[0, 0]), [0, 0]);
+    fn the_work_grows_with_the_application() {
+        let work = |parts: usize| {
+            let wish = layered(parts);
+            let neighbours = Neighbours::of(&wish);
+            let hosts = three();
+            let current = Assignment::new();
+            let mut placing = Placing::new(&wish, &hosts, &current, &neighbours);
+            placing.run();
+            assert!(placing.placed.iter().all(Option::is_some));
+            // Each part once: its neighbours are looked at to place it, and to tell them.
+            neighbours.seen.get()
+        };
+        let (small, large) = (work(1_000), work(10_000));
+        assert!(large <= 11 * small, "{large} and {small}");
+    }
+
+    /// What `place` says in the simplest way to say it: the next part is searched for among all.
+    fn order_by_search(wish: &Wish) -> Vec<usize> {
+        let links = || {
+            wish.links
+                .iter()
+                .filter(|(source, target)| source != target)
+        };
+        let mut order: Vec<usize> = Vec::new();
+        while order.len() < wish.parts.len() {
+            let waiting = (0..wish.parts.len()).filter(|part| !order.contains(part));
+            let next = waiting.min_by_key(|part| {
+                let mut callers = links()
+                    .filter(|(_, t)| t == part)
+                    .map(|(s, _)| s)
+                    .peekable();
+                let mut callees = links().filter(|(s, _)| s == part).map(|(_, t)| t);
+                if callers.peek().is_some() && callers.all(|c| order.contains(c)) {
+                    0
+                } else if callees.any(|c| order.contains(c)) {
+                    1
+                } else {
+                    2
+                }
+            });
+            order.extend(next);
+        }
+        order
+    }
+
+    #[test]
+    fn the_order_is_that_of_a_search() {
+        // Links drawn by a fixed rule: circles, several between the same parts, and some to themselves.
+        for seed in 1..40_usize {
+            let parts = 3 + seed % 17;
+            let draw = |i: usize| (i * 7_919 * seed + i / 3 * 104_729) >> 3;
+            let wish = Wish {
+                parts: (0..parts)
+                    .map(|i| part(&i.to_string(), Where::OneHost))
+                    .collect(),
+                links: (0..seed * 2)
+                    .map(|i| (draw(i) % parts, draw(i + seed) % parts))
+                    .collect(),
+            };
+            let neighbours = Neighbours::of(&wish);
+            let mut order = Order::new(&neighbours);
+            let found: Vec<_> = std::iter::from_fn(|| {
+                let next = order.next()?;
+                order.placed(next);
+                Some(next)
+            })
+            .collect();
+            assert_eq!(found, order_by_search(&wish), "{seed}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What an application asks of its hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use withe_linker::input::{
     Application, Component, ComponentKind, Link, ScalerKind, Scaling, Scope,
@@ -51,18 +51,21 @@ pub struct Spread {
 impl Wish {
     /// That of an application, by what it declares.
     pub fn of(application: &Application) -> Self {
-        let place = |name: &str| {
-            let mut parts = application.components.iter();
-            parts.position(|part| part.name.value == name)
+        let mut by_name = HashMap::new();
+        for (place, part) in application.components.iter().enumerate() {
+            by_name.entry(part.name.value.as_str()).or_insert(place);
+        }
+        let is_shared = |link: &&Link| {
+            let scope = link.scope.as_ref();
+            scope.is_some_and(|scope| scope.value == Scope::Shared)
         };
-        let links = || application.components.iter().flat_map(|part| &part.links);
-        let is_shared = |name: &str| {
-            let scope = |link: &Link| link.scope.as_ref().map(|scope| scope.value);
-            links().any(|link| link.target.value == name && scope(link) == Some(Scope::Shared))
-        };
+        let links = application.components.iter().flat_map(|part| &part.links);
+        let shared: HashSet<&str> = (links.filter(is_shared))
+            .map(|link| link.target.value.as_str())
+            .collect();
         let part = |part: &Component| {
             let name = &part.name.value;
-            let is_held = part.kind == ComponentKind::Provider || is_shared(name);
+            let is_held = part.kind == ComponentKind::Provider || shared.contains(name.as_str());
             PartWish {
                 name: name.clone(),
                 place: wanted(part.scaling.as_ref(), is_held),
@@ -72,22 +75,16 @@ impl Wish {
         };
         let parts = application.components.iter();
         let links = parts.clone().enumerate().flat_map(|(source, part)| {
-            let targets = part.links.iter().filter_map(|link| place(&link.target));
-            targets.map(move |target| (source, target))
+            let targets = part
+                .links
+                .iter()
+                .filter_map(|link| by_name.get(link.target.value.as_str()));
+            targets.map(move |target| (source, *target))
         });
         Self {
             links: links.collect(),
             parts: parts.map(part).collect(),
         }
-    }
-
-    /// The links, as names.
-    pub fn link_names(&self) -> Vec<(String, String)> {
-        let name = |part: usize| self.parts[part].name.clone();
-        self.links
-            .iter()
-            .map(|(source, target)| (name(*source), name(*target)))
-            .collect()
     }
 }
 

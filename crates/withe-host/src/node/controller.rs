@@ -3,7 +3,7 @@
 //! It looks at what is desired and what hosts report, and writes what follows from that, again and again:
 //! whoever takes over has all it needs in the lattice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -185,10 +185,13 @@ fn deployment(
     let before = current.map_or(&none, |current| &current.hosts);
     let placed = place(&wish, &views(hosts, name), before);
     let alive: BTreeSet<String> = hosts.keys().cloned().collect();
-    let is_ready =
-        |part: &str, host: &str| hosts.get(host).is_some_and(|host| host.runs(name, part));
-    let unplaced_parts = placed.unplaced.iter();
-    unplaced.extend(unplaced_parts.map(|u| format!("`{}`: {}", u.part, u.why)));
+    // Asked for every part of every host, so a search through what a host runs would be quadratic.
+    let running: HashSet<(&str, &str)> = (hosts.values())
+        .filter_map(|host| Some((host, host.apps.get(name)?)))
+        .flat_map(|(host, app)| app.parts.iter().map(|part| (&*part.name, &*host.id)))
+        .collect();
+    let is_ready = |part: &str, host: &str| running.contains(&(part, host));
+    unplaced.extend(placed.unplaced.iter().map(ToString::to_string));
     let mut hosts_of = transition(before, &placed.assignment, &alive, is_ready);
     // What nobody takes over does not keep a host that leaves.
     for (part, of) in &mut hosts_of {

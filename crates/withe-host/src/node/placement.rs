@@ -102,8 +102,8 @@ impl Seen<'_> {
             hosts.sort_by(|a, b| a.name.cmp(&b.name));
             placement.elsewhere.insert(part, Elsewhere { hosts });
         }
-        let links = Wish::of(&inputs.application).link_names();
-        placement.served = withe_planner::served(self.assignment, &links, own);
+        let wish = Wish::of(&inputs.application);
+        placement.served = withe_planner::served(self.assignment, &wish, own);
         if self.all_are_called {
             let parts = inputs.application.components.iter();
             let components = parts.filter(|part| part.kind == ComponentKind::Component);
@@ -181,9 +181,7 @@ pub async fn preview(lattice: &dyn Lattice, loaded: &Loaded) -> Result<Preview, 
         .collect();
     planned.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(Preview {
-        unplaced: (placed.unplaced.iter())
-            .map(|unplaced| format!("`{}`: {}", unplaced.part, unplaced.why))
-            .collect(),
+        unplaced: (placed.unplaced.iter()).map(ToString::to_string).collect(),
         hosts: planned,
     })
 }
