@@ -12,6 +12,7 @@
 
 mod exports;
 mod functions;
+mod handover;
 mod http_types;
 pub mod http_wire;
 mod link;
@@ -21,6 +22,7 @@ pub mod settings;
 
 pub use exports::Exporter;
 pub use functions::{Context, Functions, Handler, Imported, Linked};
+pub use handover::Handover;
 pub use http_types::{
     Body, HttpError, HttpErrorKind, IncomingHandler, OutgoingHandler, RequestOptions,
 };
@@ -77,6 +79,20 @@ pub trait Provider: Send + Sync + 'static {
     /// Opens what the provider needs for itself, before any link is made.
     async fn start(&self) -> Result<(), ProviderError> {
         Ok(())
+    }
+
+    /// What the provider that takes the place of this one is to be given ([`take_over`](Self::take_over)).
+    fn handover(&self) -> Option<Handover> {
+        None
+    }
+
+    /// Takes the place of another provider of the same sort, which runs and gave `handover`. Called before
+    /// [`start`](Self::start).
+    ///
+    /// The predecessor serves until it is shut down, and its successor from then on, without a gap. A successor
+    /// that is shut down or dropped before has changed nothing for its predecessor.
+    fn take_over(&self, handover: Handover) {
+        let _ = handover;
     }
 
     /// Makes a link, or, if `link.id` is known already, replaces it: calls that run go on as they
