@@ -13,6 +13,7 @@
 mod exports;
 mod functions;
 mod handover;
+mod http_fields;
 mod http_types;
 pub mod http_wire;
 mod link;
@@ -23,6 +24,7 @@ pub mod settings;
 pub use exports::Exporter;
 pub use functions::{Context, Functions, Handler, Imported, Linked};
 pub use handover::Handover;
+pub use http_fields::{remove_connection_fields, remove_from_trailers};
 pub use http_types::{
     Body, HttpError, HttpErrorKind, IncomingHandler, OutgoingHandler, RequestOptions,
 };

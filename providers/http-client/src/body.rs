@@ -1,4 +1,4 @@
-//! The response's body, with a limit between its chunks.
+//! Bodies: the response's, with a limit between its chunks, and the request's.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
-use withe_provider::{HttpError, HttpErrorKind};
+use withe_provider::{Body, HttpError, HttpErrorKind, remove_from_trailers};
 
 use crate::failure::classify;
 
@@ -42,7 +42,10 @@ impl HttpBody for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
             self.clock = None;
-            return Poll::Ready(frame.map(|f| f.map_err(|e| classify("the response's body", &e))));
+            return Poll::Ready(frame.map(|frame| match frame {
+                Ok(frame) => Ok(with_good_trailers(frame)),
+                Err(error) => Err(classify("the response's body", &error)),
+            }));
         }
         let limit = self.limit;
         let clock = self
@@ -60,5 +63,34 @@ impl HttpBody for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+/// The frame, without what must not be in trailers if it is such.
+fn with_good_trailers(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        remove_from_trailers(trailers);
+    }
+    frame
+}
+
+/// A request's body with trailers behind it. HTTP/1.1 has them behind chunks only, which hyper sends if it is told no
+/// length.
+pub(crate) struct WithTrailers(pub(crate) Body);
+
+impl HttpBody for WithTrailers {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let frame = Pin::new(&mut self.0).poll_frame(cx);
+        frame.map_ok(with_good_trailers)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
     }
 }

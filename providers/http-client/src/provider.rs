@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::HOST;
-use http::{Method, Request, Response, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
@@ -16,10 +16,10 @@ use tokio::time::timeout;
 use withe_provider::settings::describe;
 use withe_provider::{
     Body, ConfigMap, HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler, Peer, Provider,
-    ProviderError, RequestOptions,
+    ProviderError, RequestOptions, remove_connection_fields,
 };
 
-use crate::body::ResponseBody;
+use crate::body::{ResponseBody, WithTrailers};
 use crate::config::{self, Config};
 use crate::connect::{Connector, client_config};
 use crate::failure::classify;
@@ -132,7 +132,18 @@ impl Linked {
     ) -> Result<Response<Body>, HttpError> {
         let destination = self.check(&request)?;
         // Whoever is connected to is also who is asked: both come from the URI.
-        request.headers_mut().remove(HOST);
+        let fields = request.headers_mut();
+        fields.remove(HOST);
+        // What a component says of connections is of none that there is here.
+        remove_connection_fields(fields);
+        // Trailers are kept, and some servers send them to those only who say so. `TE` is of the connection (RFC
+        // 9110, 10.1.4); hyper knows that HTTP/2 has no `Connection`.
+        fields.insert(TE, HeaderValue::from_static("trailers"));
+        fields.insert(CONNECTION, HeaderValue::from_static("te"));
+        if request.headers().contains_key(TRAILER) {
+            request.headers_mut().remove(CONTENT_LENGTH);
+            request = request.map(|body| Body::new(WithTrailers(body)));
+        }
         // What a new connection turns out to speak decides, not what the component received.
         *request.version_mut() = Version::HTTP_11;
 
@@ -146,9 +157,15 @@ impl Linked {
         );
 
         let connection = capture_connection(&mut request);
-        let response = self
+        let mut response = self
             .exchange(request, connection, connect, first_byte, &destination)
             .await?;
+        let fields = response.headers_mut();
+        if fields.contains_key(TRANSFER_ENCODING) {
+            // The body ends where its chunks end, whatever else is said (RFC 9112, 6.3).
+            fields.remove(CONTENT_LENGTH);
+        }
+        remove_connection_fields(fields);
         Ok(response.map(|body| Body::new(ResponseBody::new(body, between))))
     }
 

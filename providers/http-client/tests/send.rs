@@ -181,6 +181,97 @@ async fn requests_arrive_and_share_a_connection() {
 }
 
 #[tokio::test]
+async fn fields_of_connections_stay_on_them() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            head.push(char::from(stream.read_u8().await.unwrap()));
+        }
+        let answer = "HTTP/1.1 200 OK\r\nconnection: x-hop, close\r\nx-hop: 1\r\nkeep-alive: timeout=5\r\n\
+                      content-length: 9\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\nx-end: 2\r\n\r\n\
+                      4\r\nbody\r\n0\r\nx-sum: 42\r\nhost: evil\r\nx-more: 43\r\n\r\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        head
+    });
+    let client = linked(&[]).await;
+    let mut request = get(format!("http://{address}/"));
+    let fields = [
+        ("connection", "x-hop, close"),
+        ("x-hop", "1"),
+        ("keep-alive", "timeout=5"),
+        ("upgrade", "h2c"),
+        ("te", "gzip"),
+        ("x-end", "2"),
+    ];
+    for (name, value) in fields {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    let response = send(&client, request, RequestOptions::default())
+        .await
+        .unwrap();
+    let mut names: Vec<_> = response.headers().keys().map(|n| n.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["trailer", "x-end"]);
+    let body = timeout(PATIENCE, response.into_body().collect());
+    let body = body.await.expect("all of it").unwrap();
+    let trailers = body.trailers().cloned().unwrap();
+    assert_eq!(body.to_bytes(), "body");
+    assert_eq!(trailers.len(), 2);
+    assert_eq!(
+        (&trailers["x-sum"], &trailers["x-more"]),
+        (&"42".parse().unwrap(), &"43".parse().unwrap())
+    );
+
+    let head = timeout(PATIENCE, asked).await.unwrap().unwrap();
+    let mut lines: Vec<_> = head
+        .lines()
+        .skip(1)
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.sort_unstable();
+    let host = format!("host: {address}");
+    assert_eq!(lines, ["connection: te", &host, "te: trailers", "x-end: 2"]);
+}
+
+#[tokio::test]
+async fn trailers_that_a_request_announces_are_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = String::new();
+        while !request.ends_with("0\r\nx-sum: 42\r\n\r\n") {
+            request.push(char::from(stream.read_u8().await.unwrap()));
+        }
+        let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        request
+    });
+    let client = linked(&[]).await;
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("x-sum", "42".parse().unwrap());
+    trailers.insert("host", "evil".parse().unwrap());
+    // Of a length that is known.
+    let body = Full::new(Bytes::from("body"))
+        .map_err(|never| match never {})
+        .with_trailers(std::future::ready(Some(Ok(trailers))));
+    let request = Request::post(format!("http://{address}/"))
+        .header("trailer", "x-sum")
+        .header("content-length", "4")
+        .body(body.boxed_unsync())
+        .unwrap();
+    let response = send(&client, request, RequestOptions::default());
+    assert_eq!(response.await.unwrap().status(), 204);
+    let request = timeout(PATIENCE, asked).await.unwrap().unwrap();
+    let (head, _) = request.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("transfer-encoding: chunked"), "{head}");
+    assert!(!head.contains("content-length"), "{head}");
+}
+
+#[tokio::test]
 async fn only_what_is_allowed_is_connected_to() {
     let (address, connections) = echo().await;
     let client = linked(&[("allow", "example.com, 127.0.0.1:1")]).await;
