@@ -13,9 +13,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
-use withe_host::load::{LoadOptions, load_files};
-use withe_host::{FunctionPath, Host, HostOptions, Registry, Running, WorkerCommand};
+use withe_host::{FunctionPath, Host, HostOptions, Parts, Running, WorkerCommand};
 use withe_linker::input::{BindingChoice, LinkDefaults};
+use withe_load::{LinkOptions, Registry, load_files};
 
 use crate::median;
 use crate::servers::{guest, resident_mib, withe};
@@ -134,22 +134,23 @@ struct Pair {
 impl Pair {
     async fn start(caller: &str, target: &str, binding: BindingChoice) -> Result<Self> {
         let registry = Registry::new(&[])?;
-        let options = LoadOptions {
+        let loaded = load_files(&guest(caller), &[guest(target)], &registry);
+        let options = LinkOptions {
             host: withe_host::host_interfaces(),
-            called: Vec::new(),
+            called: vec![caller.to_owned()],
             defaults: LinkDefaults {
                 binding: Some(binding),
                 scope: None,
             },
-            ..LoadOptions::default()
+            ..LinkOptions::default()
         };
-        let loaded = load_files(&guest(caller), &[guest(target)], &registry, &options);
-        if loaded.diagnostics.has_errors() {
+        let linked = loaded.link(&options);
+        let Some(plan) = &linked.plan else {
             bail!(
                 "`{caller}` and `{target}` do not link: {:?}",
-                loaded.diagnostics
+                linked.diagnostics
             );
-        }
+        };
         let host = Host::new(HostOptions {
             cache_dir: None,
             grace: Duration::from_secs(1),
@@ -164,7 +165,7 @@ impl Pair {
             tracer: Default::default(),
         })?;
         Ok(Self {
-            running: host.start(&loaded, &registry).await?,
+            running: host.start(plan, Arc::new(Parts::of(&loaded))).await?,
             caller: caller.into(),
         })
     }

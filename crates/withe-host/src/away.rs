@@ -17,7 +17,7 @@ use withe_wit::InterfaceName;
 
 use crate::parts::Parts;
 use crate::request::{http_request, is_provider, leaves_host, request};
-use crate::serve::{Served, ping_request};
+use crate::serve::ping_request;
 use crate::units::LinkEnd;
 
 /// The longest that a request of a component to the world may take that another host sends for it; what the
@@ -28,10 +28,6 @@ const OUTGOING: Duration = Duration::from_secs(600);
 pub(crate) trait Away: Send + Sync {
     /// The way of a link; `None` if there is none at all.
     fn route(&self, request: LinkRequest, link: &PlannedLink) -> Option<Arc<Route>>;
-
-    /// Takes note of what this host serves from now on, to which these ways may lead back. Called before anything
-    /// from outside calls it.
-    fn begin(&self, _served: &Arc<Served>) {}
 }
 
 /// The links from components here to what runs on other hosts, by their places in the plan.
@@ -69,8 +65,8 @@ pub(crate) fn handler(
     route: Arc<Route>,
     graph: Arc<Graph>,
     tracer: &Tracer,
-) -> Arc<dyn IncomingHandler> {
-    Arc::new(Entry {
+) -> Box<dyn IncomingHandler> {
+    Box::new(Entry {
         over: HttpOver(route),
         _graph: graph,
         application: plan.application.clone(),

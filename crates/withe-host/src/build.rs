@@ -6,7 +6,8 @@ use withe_runtime::graph::BuildEvent;
 use withe_runtime::spec::UnitSpec;
 use withe_runtime::{Engines, Graph, RuntimeError};
 
-use crate::host::{HostError, Progress};
+use crate::error::HostError;
+use crate::options::Progress;
 
 /// Builds the graph of `specs`, and tells `progress` what is compiled.
 pub(crate) async fn build(

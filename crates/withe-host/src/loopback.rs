@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use withe_lattice::transport::{NatsConnector, NatsListener};
 use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_rpc::tcp::{TcpConnector, TcpListener};
@@ -15,7 +15,8 @@ use withe_rpc::{
 };
 
 use crate::away::Away;
-use crate::host::{Broker, HostError, HostOptions};
+use crate::error::HostError;
+use crate::options::{Broker, HostOptions};
 use crate::request::leaves_host;
 use crate::serve::Served;
 
@@ -26,7 +27,7 @@ pub(crate) struct Loopback {
     nats: Option<Arc<Client>>,
     served: Arc<ArcSwapOption<Served>>,
     servers: JoinSet<()>,
-    stop: watch::Sender<bool>,
+    stop: CancellationToken,
 }
 
 struct Serving(Arc<ArcSwapOption<Served>>);
@@ -64,14 +65,14 @@ impl Loopback {
         Ok(())
     }
 
-    /// From now on new sessions reach this.
-    pub(crate) fn set(&self, served: Arc<Served>) {
-        self.served.store(Some(served));
+    /// From now on new sessions reach this, if anything.
+    pub(crate) fn set(&self, served: Option<Arc<Served>>) {
+        self.served.store(served);
     }
 
     /// Ends all connections when the calls on them have ended.
     pub(crate) async fn close(mut self) {
-        self.stop.send_replace(true);
+        self.stop.cancel();
         while self.servers.join_next().await.is_some() {}
         for client in [self.tcp, self.nats].into_iter().flatten() {
             client.close().await;
@@ -109,22 +110,14 @@ impl Loopback {
             grace: options.grace,
             ..Limits::default()
         };
-        let (serving, mut stop) = (
-            Arc::new(Serving(self.served.clone())),
-            self.stop.subscribe(),
-        );
-        self.servers.spawn(async move {
-            let end = async { drop(stop.wait_for(|stop| *stop).await) };
-            withe_rpc::serve(listener, serving, limits, end).await;
-        });
+        let serving = Arc::new(Serving(self.served.clone()));
+        let end = self.stop.clone().cancelled_owned();
+        self.servers
+            .spawn(async move { withe_rpc::serve(listener, serving, limits, end).await });
     }
 }
 
 impl Away for Loopback {
-    fn begin(&self, served: &Arc<Served>) {
-        self.set(served.clone());
-    }
-
     fn route(&self, request: LinkRequest, link: &PlannedLink) -> Option<Arc<Route>> {
         let client = match link.binding {
             Binding::Nats => self.nats.as_ref(),

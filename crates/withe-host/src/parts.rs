@@ -4,18 +4,18 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use withe_linker::input::Part;
 use withe_linker::plan::PlannedLink;
+use withe_load::{Loaded, ProviderSource};
 use withe_provider::FunctionName;
 use withe_wit::{ExternItem, Function, InterfaceName, World};
 
-use crate::load::Loaded;
-
-/// The components of a plan.
-pub(crate) struct Parts {
+/// The parts of a plan.
+#[derive(Default)]
+pub struct Parts {
     /// What relative paths in the plan are relative to.
     pub(crate) folder: PathBuf,
     pub(crate) components: HashMap<String, ComponentPart>,
+    pub(crate) providers: HashMap<String, ProviderSource>,
 }
 
 /// One component.
@@ -26,23 +26,23 @@ pub(crate) struct ComponentPart {
 
 impl Parts {
     /// Those of an application that was read here.
-    pub(crate) fn of(loaded: &Loaded) -> Self {
-        let inputs = loaded.inputs.as_ref();
-        let all = inputs.into_iter().flat_map(|inputs| {
-            let named = inputs.application.components.iter().map(|c| &c.name.value);
-            named.zip(&inputs.parts).zip(&loaded.bytes)
-        });
-        let components = all.filter_map(|((name, part), bytes)| match (part, bytes) {
-            (Part::Component { world, .. }, Some(bytes)) => {
-                let (bytes, world) = (bytes.clone(), world.clone());
-                Some((name.clone(), ComponentPart { bytes, world }))
-            }
-            _ => None,
-        });
-        Self {
+    pub fn of(loaded: &Loaded) -> Self {
+        let mut parts = Self {
             folder: loaded.folder.clone(),
-            components: components.collect(),
+            ..Self::default()
+        };
+        for (name, part) in loaded.named_parts() {
+            if let Some(component) = part.component() {
+                let component = ComponentPart {
+                    bytes: component.bytes.clone(),
+                    world: component.world.clone(),
+                };
+                parts.components.insert(name.to_owned(), component);
+            } else if let Some(provider) = part.provider() {
+                parts.providers.insert(name.to_owned(), provider.clone());
+            }
         }
+        parts
     }
 
     /// The world of the component called `name`.

@@ -5,7 +5,7 @@
 //! instance of that other, so fusing is a tree, and a component that two others link to is in it twice.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use withe_runtime::spec::{
 };
 use withe_wit::{ExternItem, InterfaceName};
 
-use crate::host::HostError;
+use crate::error::{HostError, none_of};
 use crate::parts::Parts;
 
 /// Where a link leads that does not lead to another unit of the process.
@@ -230,7 +230,7 @@ impl<'a> Maker<'a> {
         let separate = |import: &str| import.parse().map_or(true, |name| is_per_component(&name));
         let fused = fuse(&request, &separate).map_err(|e| HostError::Fuse {
             component: entry.name.clone(),
-            why: e.to_string(),
+            why: e,
         })?;
         let imports = fused
             .imports
@@ -369,9 +369,30 @@ fn kebab(name: &str) -> String {
     }
 }
 
+/// Looks at the directories that components of `plan` which run here are granted.
+///
+/// # Errors
+///
+/// All that cannot be opened.
+pub(crate) fn check_grants(plan: &Plan, parts: &Parts) -> Result<(), HostError> {
+    let here = plan.components.iter().filter(|c| !c.elsewhere);
+    let granted = here.flat_map(|c| c.grants.directories.iter().map(move |d| (c, d)));
+    let refused = granted.filter_map(|(component, directory)| {
+        let host = parts.folder.join(&directory.host);
+        let why = std::fs::read_dir(&host).err()?;
+        Some(HostError::Directory {
+            component: component.name.clone(),
+            host,
+            guest: directory.guest.clone(),
+            why,
+        })
+    });
+    none_of(refused.collect())
+}
+
 fn grants(grants: &PlannedGrants, folder: &Path) -> UnitGrants {
     let directory = |d: &withe_linker::plan::PlannedDirectory| Directory {
-        host: folder.join(PathBuf::from(&d.host)),
+        host: folder.join(&d.host),
         guest: d.guest.clone(),
         read_only: d.read_only,
     };

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use withe_linker::input::Application;
+use withe_linker::plan::Plan;
+use withe_load::{V1Part, V1Source};
 use withe_provider::{ConfigMap, Provider};
 use withe_wasmcloud::{
     Executable, Ids, Limits, ProcessConfig, Supervision, TargetConfig, V1Process, V1Target, Wire,
 };
 
-use crate::host::{HostError, HostOptions};
-use crate::load::{V1Part, V1Source};
+use crate::error::{HostError, ProviderFailure};
+use crate::options::HostOptions;
 
 /// How long a component may take to handle a request that a v1 provider sends it: as long as v1's providers wait.
 const HANDLE: Duration = Duration::from_secs(10);
@@ -22,26 +23,21 @@ const HANDLE: Duration = Duration::from_secs(10);
 /// If the host has no NATS, or the archive cannot be used.
 pub(crate) async fn provider(
     name: &str,
-    application: &Application,
+    plan: &Plan,
     part: &V1Part,
     config: ConfigMap,
     options: &HostOptions,
 ) -> Result<Arc<dyn Provider>, HostError> {
-    let failed = |why: String| HostError::Provider {
+    let failed = |why| HostError::Provider {
         provider: name.into(),
         what: "start".into(),
         why,
     };
-    let broker = options.broker.as_ref().ok_or_else(|| {
-        failed(
-            "it is of wasmCloud v1, which is reached by NATS; name it with `--lattice nats://…`"
-                .into(),
-        )
-    })?;
+    let broker = (options.broker.as_ref()).ok_or_else(|| failed(ProviderFailure::NoNats))?;
     let wire = Wire::open(broker.client.clone(), Limits::default())
         .await
-        .map_err(|e| failed(e.to_string()))?;
-    let ids = ids(application);
+        .map_err(|e| failed(ProviderFailure::Wasmcloud(e.into())))?;
+    let ids = ids(plan);
     let functions = part.functions.iter().cloned();
     match &part.source {
         V1Source::Lattice(id) => {
@@ -51,19 +47,20 @@ pub(crate) async fn provider(
                 id: id.clone(),
                 ids,
             };
-            let target = V1Target::new(config, functions).map_err(|e| failed(e.to_string()))?;
+            let target = V1Target::new(config, functions)
+                .map_err(|e| failed(ProviderFailure::Wasmcloud(e.into())))?;
             Ok(Arc::new(target))
         }
         V1Source::Archive(path, _) => {
             let path = path.clone();
             let executable = tokio::task::spawn_blocking(move || Executable::open(&path))
                 .await
-                .map_err(|e| failed(e.to_string()))?
-                .map_err(|e| failed(e.to_string()))?;
+                .map_err(|e| failed(ProviderFailure::Wasmcloud(e.into())))?
+                .map_err(|e| failed(ProviderFailure::Wasmcloud(e.into())))?;
             let config = ProcessConfig {
                 wire,
                 lattice: broker.lattice.clone(),
-                id: ids.of(&application.name.value, name),
+                id: ids.of(&plan.application, name),
                 ids,
                 host_id: broker.host.clone(),
                 url: broker.url.clone(),
@@ -74,19 +71,18 @@ pub(crate) async fn provider(
                 supervision: Supervision::default(),
                 timeout: HANDLE,
             };
-            let process = V1Process::new(config, functions).map_err(|e| failed(e.to_string()))?;
+            let process = V1Process::new(config, functions)
+                .map_err(|e| failed(ProviderFailure::Wasmcloud(e.into())))?;
             Ok(Arc::new(process))
         }
     }
 }
 
 /// The ids by which v1 knows the parts of an application.
-pub(crate) fn ids(application: &Application) -> Ids {
+pub(crate) fn ids(plan: &Plan) -> Ids {
     let mut ids = Ids::default();
-    for component in &application.components {
-        if let Some(id) = &component.id {
-            ids.set(&application.name.value, &component.name.value, &id.value);
-        }
+    for component in &plan.components {
+        ids.set(&plan.application, &component.name, &component.id);
     }
     ids
 }

@@ -20,7 +20,8 @@ use withe_runtime::{EngineOptions, Engines, Observer, Tracer};
 use withe_wit::World;
 
 use crate::build::build;
-use crate::host::{HostError, Progress};
+use crate::error::HostError;
+use crate::options::Progress;
 use crate::parts::{ComponentPart, Parts};
 use crate::serve::Served;
 use crate::sockets::Sockets;
@@ -89,7 +90,12 @@ impl Assignment {
             components.insert(name.clone(), ComponentPart { bytes, world });
         }
         let folder = assignment.folder.clone();
-        Ok((assignment, Parts { folder, components }))
+        let parts = Parts {
+            folder,
+            components,
+            ..Parts::default()
+        };
+        Ok((assignment, parts))
     }
 }
 

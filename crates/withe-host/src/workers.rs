@@ -17,7 +17,8 @@ use withe_rpc::unix::UnixListener;
 use withe_rpc::{Limits, LinkRequest, Route};
 
 use crate::back_off::BackOff;
-use crate::host::{HostError, HostOptions};
+use crate::error::HostError;
+use crate::options::HostOptions;
 use crate::parts::Parts;
 use crate::serve::Served;
 use crate::sockets::Sockets;

@@ -423,7 +423,7 @@ pub struct ConfigProblem {
 #[derive(Clone, Debug)]
 pub struct Inputs {
     /// The application as declared.
-    pub application: Application,
+    pub application: Arc<Application>,
     /// What each of `application.components` is, in the same order.
     pub parts: Vec<Part>,
     /// Interfaces that the host itself gives every component (`wasi:cli/environment@0.2.6` …), each
@@ -483,7 +483,7 @@ pub struct OtherHost {
 }
 
 /// What links that say nothing get.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkDefaults {
     /// `auto` unless given.
     pub binding: Option<BindingChoice>,

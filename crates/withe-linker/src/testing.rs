@@ -36,14 +36,14 @@ impl App {
             text: String::new(),
             placed: true,
             inputs: Inputs {
-                application: Application {
+                application: Arc::new(Application {
                     name: Spanned::unplaced("app".into()),
                     version: None,
                     description: None,
                     shared: false,
                     components: Vec::new(),
                     policies: Vec::new(),
-                },
+                }),
                 parts: Vec::new(),
                 host: Vec::new(),
                 called: Vec::new(),
@@ -51,7 +51,8 @@ impl App {
                 placement: Placement::default(),
             },
         };
-        app.inputs.application.name = app.put("app");
+        let name = app.put("app");
+        app.application().name = name;
         app.text.push('\n');
         app
     }
@@ -60,7 +61,7 @@ impl App {
     pub(crate) fn without_manifest(wit: &str) -> Self {
         let mut app = Self::new(wit);
         app.placed = false;
-        app.inputs.application.name.span = None;
+        app.application().name.span = None;
         app
     }
 
@@ -68,6 +69,10 @@ impl App {
     pub(crate) fn wit(mut self, wit: &str) -> Self {
         self.wit = wit.into();
         self
+    }
+
+    fn application(&mut self) -> &mut Application {
+        Arc::make_mut(&mut self.inputs.application)
     }
 
     fn put(&mut self, value: &str) -> Spanned<String> {
@@ -130,7 +135,7 @@ impl App {
     fn part(mut self, name: &str, kind: ComponentKind, part: Part) -> Self {
         let name = self.put(name);
         self.text.push('\n');
-        self.inputs.application.components.push(Component {
+        self.application().components.push(Component {
             name,
             kind,
             image: Spanned::unplaced(Image::Invalid),
@@ -150,7 +155,7 @@ impl App {
 
     /// Changes the last component.
     pub(crate) fn edit(mut self, change: impl FnOnce(&mut Component)) -> Self {
-        change(self.inputs.application.components.last_mut().unwrap());
+        change(self.application().components.last_mut().unwrap());
         self
     }
 

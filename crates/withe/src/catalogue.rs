@@ -6,7 +6,7 @@ use withe_linker::diagnostic::CodeInfo;
 pub(crate) fn all() -> Vec<&'static CodeInfo> {
     let mut all: Vec<_> = [
         withe_manifest::CODES,
-        withe_host::load::CODES,
+        withe_load::CODES,
         withe_linker::CODES,
     ]
     .into_iter()

@@ -21,9 +21,11 @@ pub(crate) mod up;
 pub(crate) mod worker;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use withe_host::load::{self, LoadOptions, Loaded};
+use withe_linker::Linked;
 use withe_linker::input::{Placement, Surroundings};
+use withe_load::{LinkOptions, Loaded};
 
 use crate::Outcome;
 use crate::cli::Command;
@@ -58,25 +60,49 @@ pub(crate) fn run(command: Command, terminal: &Terminal) -> anyhow::Result<Outco
     }
 }
 
-/// Loads the application of the manifest `path`; `None` if it cannot even be read, which has been
+/// An application that was read and linked.
+struct LinkedApplication {
+    loaded: Arc<Loaded>,
+    options: LinkOptions,
+    linked: Arc<Linked>,
+}
+
+impl LinkedApplication {
+    fn new(loaded: Loaded, options: LinkOptions) -> Self {
+        let linked = loaded.link(&options);
+        Self {
+            loaded: Arc::new(loaded),
+            options,
+            linked,
+        }
+    }
+
+    /// All that is wrong with it or worth knowing, as text. `consequence` says what follows from errors.
+    fn report(&self, terminal: &Terminal, consequence: Option<&str>) -> String {
+        let (source, found) = (&self.loaded.source, &self.linked.diagnostics);
+        diagnostics::report(terminal, source, found, consequence)
+    }
+}
+
+/// Loads the application of the manifest `path` and links it; `None` if it cannot even be read, which has been
 /// said then.
 fn load_application(
     path: &Path,
     defaults: LinkArgs,
     surroundings: Surroundings,
     terminal: &Terminal,
-) -> anyhow::Result<Option<Loaded>> {
-    let options = LoadOptions {
+) -> anyhow::Result<Option<LinkedApplication>> {
+    let options = LinkOptions {
         host: withe_host::host_interfaces(),
+        called: Vec::new(),
         defaults: defaults.into(),
         placement: Placement {
             surroundings,
             ..Placement::default()
         },
-        ..LoadOptions::default()
     };
-    match load::load(path, &providers::registry()?, &options) {
-        Ok(loaded) => Ok(Some(loaded)),
+    match withe_load::load(path, &providers::registry()?) {
+        Ok(loaded) => Ok(Some(LinkedApplication::new(loaded, options))),
         Err(error) => {
             terminal.say(&diagnostics::single(terminal, &error.diagnostic()));
             Ok(None)

@@ -1,7 +1,7 @@
 //! The providers that come with the command.
 
 use anyhow::Context as _;
-use withe_host::load::Registry;
+use withe_load::Registry;
 use withe_provider::Descriptor;
 
 const PROVIDERS: &[Descriptor] = &[

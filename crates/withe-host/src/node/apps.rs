@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 use withe_linker::input::{ComponentKind, Placement};
 use withe_linker::plan::{Binding, Plan, PlannedLink};
+use withe_load::{LinkOptions, Loaded, ProviderSource};
 
 use super::desired::{self, Desired};
 use super::events::Event;
@@ -15,9 +17,10 @@ use super::peers::Hosts;
 use super::placement::Seen;
 use super::records::{Deployment, RunningApp, RunningLink, RunningPart};
 use super::{Shared, wasmcloud};
-use crate::host::{HostError, Running};
-use crate::load::Loaded;
+use crate::error::HostError;
+use crate::parts::Parts;
 use crate::request::{is_elsewhere, leaves_host};
+use crate::run::Running;
 
 /// How long to wait before what failed is tried again: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -78,18 +81,19 @@ impl Application {
     pub(super) async fn run(
         mut self,
         mut wanted: watch::Receiver<Wanted>,
-        mut stop: watch::Receiver<bool>,
+        stop: CancellationToken,
     ) {
         let mut hosts = self.shared.peers.hosts();
         let mut back_off = BACK_OFF.0;
         loop {
             let now = wanted.borrow_and_update().clone();
             let seen = hosts.borrow_and_update().clone();
-            let followed = tokio::select! {
-                followed = self.follow(&now, &seen) => followed,
-                () = is_true(&mut stop) => break,
-            };
+            let followed = self.follow(&now, &seen, &stop).await;
+            if stop.is_cancelled() {
+                break;
+            }
             if followed && self.running.is_none() && now.desired.is_none() {
+                self.shared.library.forget(&self.name);
                 // Nothing is left of it; it begins anew if it is put again.
                 return;
             }
@@ -118,14 +122,14 @@ impl Application {
                     }
                 }
                 _ = hosts.changed() => {}
-                () = is_true(&mut stop) => break,
+                () = stop.cancelled() => break,
             }
         }
         self.end().await;
     }
 
     /// Makes this host do what is wanted of it; false if that failed, and is to be tried again.
-    async fn follow(&mut self, wanted: &Wanted, hosts: &Hosts) -> bool {
+    async fn follow(&mut self, wanted: &Wanted, hosts: &Hosts, stop: &CancellationToken) -> bool {
         let (Some(desired), Some(deployment)) = (&wanted.desired, &wanted.deployment) else {
             self.end().await;
             return true;
@@ -153,8 +157,9 @@ impl Application {
             self.end().await;
             return true;
         }
-        match self.carry_out(desired, deployment, hosts).await {
+        match self.carry_out(desired, deployment, hosts, stop).await {
             Ok(()) => true,
+            Err(_) if stop.is_cancelled() => false,
             Err(why) => {
                 self.failed(desired, why);
                 false
@@ -167,41 +172,47 @@ impl Application {
         desired: &Desired,
         deployment: &Deployment,
         hosts: &Hosts,
+        stop: &CancellationToken,
     ) -> Result<(), String> {
-        let loaded = self.load(desired).await?;
-        let placement = self.placement(&loaded, deployment, hosts).await;
-        let plan = loaded
-            .plan_for(placement)
-            .map_err(|diagnostics| text_of(&diagnostics))?;
+        // Nothing of it is made yet, so that it may end anywhere.
+        let loaded = tokio::select! {
+            loaded = self.load(desired) => loaded?,
+            () = stop.cancelled() => return Err(HostError::Cancelled.to_string()),
+        };
+        let surroundings = desired::surroundings(&*self.shared.lattice);
+        let linked = loaded.link(&LinkOptions {
+            placement: self.placement(&loaded, deployment, hosts).await,
+            ..desired::link_options(&desired.record, surroundings)
+        });
+        let Some(plan) = &linked.plan else {
+            return Err(text_of(&linked.diagnostics));
+        };
         let is_same = self
             .plan
             .as_ref()
-            .is_some_and(|current| is_same(current, &plan));
+            .is_some_and(|current| is_same(current, plan));
         if !is_same || self.running.is_none() {
-            self.fetch_programs(desired, &loaded, &plan).await?;
+            self.fetch_programs(desired, &loaded, plan).await?;
             let running = match &mut self.running {
                 Some(running) => running,
                 None => self.running.insert(self.shared.host.empty()),
             };
             let shared = &self.shared;
-            if calls_itself(&plan) {
+            if calls_itself(plan) {
                 let served = Arc::new(shared.applications.clone());
                 let reached = shared.peers.reach_itself(served).await;
                 reached.map_err(|e| HostError::Listen(e).to_string())?;
             }
-            running
-                .carry_out(&loaded, &plan, &shared.registry, &*shared.peers)
-                .await
-                .map_err(|e| e.to_string())?;
+            let parts = Arc::new(Parts::of(&loaded));
+            let prepared = running.prepare(plan, &parts, &*shared.peers, stop).await;
+            running.commit(prepared.map_err(|e| e.to_string())?);
             let served = running.served();
             if shared.applications.set(&self.name, served.clone()) {
                 self.forget = Some(Instant::now() + shared.host.grace());
             }
-            if let (Some(wire), Some(served), Some(inputs)) =
-                (&shared.wasmcloud, &served, &loaded.inputs)
-            {
+            if let (Some(wire), Some(served)) = (&shared.wasmcloud, &served) {
                 let lattice = shared.lattice.name();
-                let exposed = wasmcloud::expose(wire, lattice, &inputs.application, served).await;
+                let exposed = wasmcloud::expose(wire, lattice, served).await;
                 hide(std::mem::replace(&mut self.exposed, exposed));
             }
             shared.tell(Event::Linked {
@@ -211,9 +222,9 @@ impl Application {
             });
         }
         let endpoints = self.running.as_ref().map(Running::endpoints);
-        let report = report(&plan, desired, deployment, endpoints.unwrap_or_default());
+        let report = report(plan, desired, deployment, endpoints.unwrap_or_default());
         self.shared.report(&self.name, Some(report));
-        self.plan = Some(plan);
+        self.plan = Some(plan.clone());
         Ok(())
     }
 
@@ -224,6 +235,10 @@ impl Application {
             return Ok(loaded.clone());
         }
         let shared = &self.shared;
+        if let Some(loaded) = shared.library.find(&desired.record) {
+            self.loaded = Some((desired.revision, loaded.clone()));
+            return Ok(loaded);
+        }
         let known = self.known();
         let mut supplied = desired::fetch(&*shared.lattice, &desired.record, &known)
             .await
@@ -233,15 +248,14 @@ impl Application {
                 program.path = shared.programs.place(record).await;
             }
         }
-        let host = withe_runtime::host_interfaces();
         let (record, registry) = (desired.record.clone(), shared.registry.clone());
-        let surroundings = desired::surroundings(&*shared.lattice);
-        let load = move || desired::load(&record, &supplied, &registry, &host, surroundings);
+        let load = move || desired::load(&record, &supplied, &registry);
         let loaded = tokio::task::spawn_blocking(load)
             .await
             .map_err(|e| format!("loading stopped: {e}"))?
             .map_err(|e| e.to_string())?;
         let loaded = Arc::new(loaded);
+        (shared.library).keep(desired.record.clone(), loaded.clone());
         self.loaded = Some((desired.revision, loaded.clone()));
         Ok(loaded)
     }
@@ -256,7 +270,8 @@ impl Application {
         let shared = &self.shared;
         for part in plan.components.iter().filter(|part| !part.elsewhere) {
             let record = desired.record.programs.get(&part.name);
-            if let (Some(record), Some(path)) = (record, loaded.program(&part.name)) {
+            let provider = loaded.part(&part.name).and_then(|part| part.provider());
+            if let (Some(record), Some(path)) = (record, provider.and_then(ProviderSource::file)) {
                 let ensured = shared
                     .programs
                     .ensure(&*shared.lattice, &part.name, record, path);
@@ -268,17 +283,11 @@ impl Application {
 
     /// The bytes of components that are here already, by digest.
     fn known(&self) -> BTreeMap<String, Arc<[u8]>> {
-        let loaded = self.loaded.iter();
-        let parts = loaded.flat_map(|(_, loaded)| {
-            let parts = loaded.inputs.iter().flat_map(|inputs| &inputs.parts);
-            parts.zip(&loaded.bytes)
-        });
+        let parts = self.loaded.iter().flat_map(|(_, loaded)| &loaded.parts);
         parts
-            .filter_map(|(part, bytes)| match part {
-                withe_linker::input::Part::Component { digest, .. } => {
-                    Some((digest.clone(), bytes.clone()?))
-                }
-                _ => None,
+            .filter_map(|part| {
+                let component = part.component()?;
+                Some((component.digest.to_owned(), component.bytes.clone()))
             })
             .collect()
     }
@@ -292,7 +301,7 @@ impl Application {
     ) -> Placement {
         let shared = &self.shared;
         let own = &shared.id;
-        let Some(inputs) = &loaded.inputs else {
+        let Some(application) = &loaded.application else {
             return Placement::default();
         };
         let seen = Seen {
@@ -301,10 +310,10 @@ impl Application {
             assignment: &deployment.hosts,
             all_are_called: shared.wasmcloud.is_some(),
         };
-        let elsewhere = seen.elsewhere(inputs, own);
+        let elsewhere = seen.elsewhere(application, own);
         let ids: BTreeSet<String> = elsewhere.into_values().flatten().collect();
         let reach = shared.peers.reach(&ids).await;
-        seen.placement(inputs, own, |id| reach.get(id).copied())
+        seen.placement(application, own, |id| reach.get(id).copied())
     }
 
     fn failed(&self, desired: &Desired, why: String) {
@@ -421,10 +430,4 @@ fn report(
         endpoints,
         failure: None,
     }
-}
-
-/// Waits until it is, or nobody can say so any more.
-pub(super) async fn is_true(value: &mut watch::Receiver<bool>) {
-    // What it returns holds a lock.
-    drop(value.wait_for(|value| *value).await);
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{interval, timeout};
+use tokio_util::sync::CancellationToken;
 use withe_lattice::{Expect, LEASE, LatticeError};
 use withe_linker::input::Surroundings;
 use withe_planner::{place, transition};
@@ -16,6 +17,7 @@ use withe_planner::{place, transition};
 use super::Shared;
 use super::desired::{Desired, surroundings};
 use super::events::Event;
+use super::library::Library;
 use super::peers::Hosts;
 use super::placement::{views, wish};
 use super::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
@@ -28,7 +30,7 @@ const REST: Duration = Duration::from_millis(20);
 pub(super) async fn run(
     shared: Arc<Shared>,
     mut table: watch::Receiver<Arc<Table>>,
-    mut stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) {
     let mut hosts = shared.peers.hosts();
     let mut ticks = interval(LEASE / 3);
@@ -40,7 +42,7 @@ pub(super) async fn run(
     };
     loop {
         tokio::select! {
-            () = super::apps::is_true(&mut stop) => break,
+            () = stop.cancelled() => break,
             _ = ticks.tick() => {
                 let renewed = hold(&shared, lease).await;
                 if renewed.is_some() && lease.is_none() {
@@ -126,14 +128,27 @@ impl Controller {
                 .max();
             let next = Deployment {
                 number: number(desired.revision, highest),
-                ..deployment(desired, current.map(|(current, _)| current), hosts, around)
+                ..deployment(
+                    desired,
+                    &self.shared.library,
+                    current.map(|(current, _)| current),
+                    hosts,
+                    around,
+                )
             };
             if current.is_some_and(|(d, _)| Some(d.number) == highest && is_same(d, &next)) {
                 continue;
             }
             let expect = current.map_or(Expect::Absent, |(_, revision)| Expect::Revision(revision));
             let key = key(DEPLOYMENTS, name);
-            match self.shared.lattice.put(&key, write(&next), expect).await {
+            let value = match write(&next) {
+                Ok(value) => value,
+                Err(error) => {
+                    tracing::error!(application = name, "it cannot be deployed: {error}");
+                    continue;
+                }
+            };
+            match self.shared.lattice.put(&key, value, expect).await {
                 Ok(revision) => {
                     self.shared.tell(Event::Deployed {
                         application: name.clone(),
@@ -165,21 +180,16 @@ fn number(revision: u64, highest: Option<u64>) -> u64 {
 /// What follows for one application; its number is for the caller to say.
 fn deployment(
     desired: &Desired,
+    library: &Library,
     current: Option<&Deployment>,
     hosts: &Hosts,
     around: Surroundings,
 ) -> Deployment {
     let name = &desired.record.name;
-    let mut application = withe_manifest::parse(&desired.record.manifest).application;
-    let mut unplaced = Vec::new();
-    if let Some(application) = &mut application {
-        for change in &desired.record.changes {
-            if let Err(error) = change.apply_again(application) {
-                unplaced.push(error.to_string());
-            }
-        }
-    }
-    let wish = application.map(|application| wish(&application, around));
+    let declared = desired.declared(library);
+    let mut unplaced: Vec<_> = declared.problems.iter().map(ToString::to_string).collect();
+    let application = declared.application.as_ref();
+    let wish = application.map(|application| wish(application, around));
     let wish = wish.unwrap_or_default();
     let none = withe_planner::Assignment::new();
     let before = current.map_or(&none, |current| &current.hosts);

@@ -1,21 +1,27 @@
 //! What is desired of a lattice: applications, put and changed by whoever may.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use withe_lattice::{Entry, Expect, Lattice, LatticeError};
-use withe_linker::input::{Application, LinkDefaults, Part, Placement, Surroundings};
-use withe_wit::InterfaceName;
+use withe_linker::input::{Application, LinkDefaults, Placement, Surroundings};
+use withe_load::{
+    LinkOptions, Loaded, ProviderSource, ReadComponent, Registry, SourceText, Supplied,
+    SuppliedProgram, V1Source, artifact, load_supplied,
+};
 
+use super::library::Library;
 use super::links::{self, ChangeError, LinkChange};
 use super::records::{
-    APPS, AppRecord, DEPLOYMENTS, Deployment, HOSTS, HostRecord, ProgramRecord, key, read, write,
+    APPS, AppRecord, DEPLOYMENTS, Deployment, HOSTS, HostRecord, ProgramRecord, UnwritableRecord,
+    key, read, write,
 };
-use crate::load::{
-    LoadOptions, Loaded, Registry, SourceText, Supplied, SuppliedProgram, V1Source, artifact,
-    load_supplied,
-};
+
+/// How often somebody else may put the same application while it is put.
+const MOST_TRIES: u32 = 100;
 
 /// An application in the lattice.
 #[derive(Clone, Debug)]
@@ -24,6 +30,16 @@ pub struct Desired {
     pub record: AppRecord,
     /// The entry's revision.
     pub revision: u64,
+    declared: OnceLock<Arc<Declared>>,
+}
+
+/// What an application in the lattice declares, with all changes of its links.
+#[derive(Debug)]
+pub(super) struct Declared {
+    /// The application, as far as its manifest can be understood.
+    pub(super) application: Option<Arc<Application>>,
+    /// The changes that cannot be made.
+    pub(super) problems: Vec<ChangeError>,
 }
 
 /// Why an application cannot be put in the lattice.
@@ -32,14 +48,30 @@ pub enum PutError {
     /// The lattice failed.
     #[error(transparent)]
     Lattice(#[from] LatticeError),
-    /// The program of a provider cannot be put there.
-    #[error("the provider's program `{}` cannot be put in the lattice: {why}", path.display())]
+    /// The program of a provider cannot be read.
+    #[error("the provider's program `{}` cannot be read: {why}", path.display())]
     Program {
         /// Its file.
         path: PathBuf,
-        /// Why not.
-        why: String,
+        /// What the operating system says.
+        #[source]
+        why: io::Error,
     },
+    /// The program of a provider changed while it was read.
+    #[error("the provider's program `{}` was written to meanwhile; try again", .0.display())]
+    Changing(PathBuf),
+    /// A path is no text, and so cannot be told to other hosts.
+    #[error(
+        "the path `{}` is not UTF-8, which other hosts could not be told; give the file or its folder another name",
+        .0.display()
+    )]
+    NotText(PathBuf),
+    /// The application cannot be written down.
+    #[error(transparent)]
+    Unwritable(#[from] UnwritableRecord),
+    /// The application has errors.
+    #[error("the application has errors")]
+    Faulty,
 }
 
 /// Why an application in the lattice cannot be loaded.
@@ -63,67 +95,132 @@ pub enum FetchError {
     Change(#[from] ChangeError),
 }
 
-/// Puts an application that was loaded without errors in the lattice, in the place of one of the same name;
-/// returns its revision. Changes of the links of that one are forgotten.
+/// Puts an application that was linked without errors in the lattice, in the place of one of the same name;
+/// returns its revision. Changes of the links of that one are forgotten. `defaults` are what links get that say
+/// nothing.
 ///
 /// The programs of its providers are put there, too, if the lattice is of many machines.
 ///
 /// # Errors
 ///
 /// Those of the lattice, or if a program cannot be read.
-pub async fn put_application(lattice: &dyn Lattice, loaded: &Loaded) -> Result<u64, PutError> {
-    let Some(inputs) = &loaded.inputs else {
-        return Err(LatticeError::Invalid("the application has errors".into()).into());
-    };
-    let before = application(lattice, &inputs.application.name.value).await?;
-    let mut blobs = BTreeMap::new();
-    let mut images = BTreeMap::new();
-    let parts = inputs.application.components.iter().zip(&inputs.parts);
-    for ((component, part), bytes) in parts.zip(&loaded.bytes) {
-        if let (Part::Component { digest, .. }, Some(bytes)) = (part, bytes) {
-            blobs.insert(digest.clone(), Bytes::from_owner(bytes.clone()));
-            images.insert(component.name.value.clone(), digest.clone());
+pub async fn put_application(
+    lattice: &dyn Lattice,
+    loaded: &Loaded,
+    defaults: &LinkDefaults,
+) -> Result<u64, PutError> {
+    let put = Put::new(loaded, defaults, surroundings(lattice)).await?;
+    put.carry_out(lattice).await
+}
+
+/// An application that is to be put in a lattice.
+pub(super) struct Put {
+    pub(super) record: AppRecord,
+    /// What the record names by digests.
+    blobs: BTreeMap<String, Bytes>,
+}
+
+impl Put {
+    /// That of an application which was read; with the programs of its providers for a lattice of many machines.
+    ///
+    /// # Errors
+    ///
+    /// If it has errors, a program cannot be read, or a path is no text.
+    pub(super) async fn new(
+        loaded: &Loaded,
+        defaults: &LinkDefaults,
+        surroundings: Surroundings,
+    ) -> Result<Self, PutError> {
+        if loaded.application.is_none() {
+            return Err(PutError::Faulty);
+        }
+        let mut blobs = BTreeMap::new();
+        let mut images = BTreeMap::new();
+        for (name, part) in loaded.named_parts() {
+            if let Some(ReadComponent { digest, bytes, .. }) = part.component() {
+                blobs.insert(digest.to_owned(), Bytes::from_owner(bytes.clone()));
+                images.insert(name.to_owned(), digest.to_owned());
+            }
+        }
+        let mut programs = BTreeMap::new();
+        if surroundings == Surroundings::Lattice {
+            for (name, program) in programs_of(loaded) {
+                let bytes = read_program(&program).await?;
+                let record = ProgramRecord {
+                    size: bytes.len() as u64,
+                    path: text(absolute(&program.path))?,
+                    digest: program.digest,
+                    description: program.description,
+                };
+                blobs.insert(record.digest.clone(), bytes);
+                programs.insert(name.to_owned(), record);
+            }
+        }
+        let folder = match loaded.folder.as_os_str().is_empty() {
+            true => PathBuf::from("."),
+            false => loaded.folder.clone(),
+        };
+        let record = AppRecord {
+            name: loaded.name().to_owned(),
+            manifest: loaded.source.text.clone(),
+            file: loaded.source.path.display().to_string(),
+            folder: text(absolute(&folder))?,
+            images,
+            programs,
+            binding: defaults.binding,
+            scope: defaults.scope,
+            changes: Vec::new(),
+        };
+        Ok(Self { record, blobs })
+    }
+
+    /// Puts it in the place of one of the same name; returns its revision.
+    ///
+    /// # Errors
+    ///
+    /// Those of the lattice.
+    pub(super) async fn carry_out(self, lattice: &dyn Lattice) -> Result<u64, PutError> {
+        let Self { record, blobs } = self;
+        put_blobs(lattice, &blobs).await?;
+        let (revision, before) = put_in_place(lattice, &record).await?;
+        if let Some(before) = before {
+            forget(lattice, &before).await?;
+        }
+        // Whoever replaced or removed another application may not have seen yet that this one has the same bytes.
+        put_blobs(lattice, &blobs).await?;
+        // Whoever replaced this one meanwhile may have forgotten its bytes before they were put again.
+        let now = application(lattice, &record.name).await?;
+        if now.is_none_or(|now| now.revision > revision && now.record != record) {
+            forget(lattice, &record).await?;
+        }
+        Ok(revision)
+    }
+}
+
+/// Puts a record in the place of whatever is there, which is returned, too: of two who deploy at the same time, each
+/// knows what it replaced.
+async fn put_in_place(
+    lattice: &dyn Lattice,
+    record: &AppRecord,
+) -> Result<(u64, Option<AppRecord>), PutError> {
+    let (key, value) = (key(APPS, &record.name), write(record)?);
+    let mut tries = 0;
+    loop {
+        let before = lattice.get(&key).await?;
+        let expect = (before.as_ref()).map_or(Expect::Absent, |e| Expect::Revision(e.revision));
+        match lattice.put(&key, value.clone(), expect).await {
+            Ok(revision) => return Ok((revision, before.as_ref().and_then(read))),
+            Err(LatticeError::Conflict { .. }) if tries < MOST_TRIES => tries += 1,
+            Err(error) => return Err(error.into()),
         }
     }
-    let mut programs = BTreeMap::new();
-    if surroundings(lattice) == Surroundings::Lattice {
-        for (name, program) in programs_of(loaded) {
-            let bytes = read_program(&program).await?;
-            let record = ProgramRecord {
-                size: bytes.len() as u64,
-                path: absolute(&program.path),
-                digest: program.digest,
-                description: program.description,
-            };
-            blobs.insert(record.digest.clone(), bytes);
-            programs.insert(name.to_owned(), record);
-        }
-    }
-    put_blobs(lattice, &blobs).await?;
-    let folder = match loaded.folder.as_os_str().is_empty() {
-        true => PathBuf::from("."),
-        false => loaded.folder.clone(),
-    };
-    let record = AppRecord {
-        name: inputs.application.name.value.clone(),
-        manifest: loaded.source.text.clone(),
-        file: loaded.source.path.display().to_string(),
-        folder: absolute(&folder).display().to_string(),
-        images,
-        programs,
-        binding: inputs.defaults.binding,
-        scope: inputs.defaults.scope,
-        changes: Vec::new(),
-    };
-    let revision = lattice
-        .put(&key(APPS, &record.name), write(&record), Expect::Any)
-        .await?;
-    if let Some(before) = before {
-        forget(lattice, &before.record).await?;
-    }
-    // Whoever replaced or removed another application may not have seen yet that this one has the same bytes.
-    put_blobs(lattice, &blobs).await?;
-    Ok(revision)
+}
+
+/// A path as other hosts are told it.
+fn text(path: PathBuf) -> Result<String, PutError> {
+    path.into_os_string()
+        .into_string()
+        .map_err(|path| PutError::NotText(path.into()))
 }
 
 async fn put_blobs(
@@ -138,40 +235,34 @@ async fn put_blobs(
 
 /// The programs of an application's providers.
 fn programs_of(loaded: &Loaded) -> Vec<(&str, SuppliedProgram)> {
-    let programs = loaded.programs.iter().map(|(name, program)| {
-        let program = SuppliedProgram {
+    let program = |part: &ProviderSource| match part {
+        ProviderSource::Program(program) => Some(SuppliedProgram {
             path: program.path.clone(),
             digest: program.digest.clone(),
             description: Some(program.description.clone()),
-        };
-        (name.as_str(), program)
-    });
-    let archives = loaded
-        .wasmcloud
-        .iter()
-        .filter_map(|(name, part)| match &part.source {
-            V1Source::Archive(path, digest) => Some((
-                name.as_str(),
-                SuppliedProgram {
-                    path: path.clone(),
-                    digest: digest.clone(),
-                    description: None,
-                },
-            )),
+        }),
+        ProviderSource::V1(part) => match &part.source {
+            V1Source::Archive(path, digest) => Some(SuppliedProgram {
+                path: path.clone(),
+                digest: digest.clone(),
+                description: None,
+            }),
             V1Source::Lattice(_) => None,
-        });
-    programs.chain(archives).collect()
+        },
+        ProviderSource::InHost(_) | ProviderSource::OwnProcess(_) => None,
+    };
+    let parts = loaded.named_parts();
+    parts
+        .filter_map(|(name, part)| Some((name, program(part.provider()?)?)))
+        .collect()
 }
 
 async fn read_program(program: &SuppliedProgram) -> Result<Bytes, PutError> {
-    let failed = |why: String| PutError::Program {
-        path: program.path.clone(),
-        why,
-    };
+    let path = || program.path.clone();
     let bytes = tokio::fs::read(&program.path).await;
-    let bytes = bytes.map_err(|e| failed(format!("it cannot be read: {e}")))?;
+    let bytes = bytes.map_err(|why| PutError::Program { path: path(), why })?;
     if artifact::digest(&bytes) != program.digest {
-        return Err(failed("it was written to meanwhile; try again".into()));
+        return Err(PutError::Changing(path()));
     }
     Ok(bytes.into())
 }
@@ -287,16 +378,15 @@ pub fn with_changes(
 ///
 /// # Errors
 ///
-/// [`LatticeError::Conflict`] if it was changed meanwhile.
+/// [`LatticeError::Conflict`], in a [`PutError`], if it was changed meanwhile.
 pub async fn put_changed(
     lattice: &dyn Lattice,
     record: &AppRecord,
     revision: u64,
-) -> Result<u64, LatticeError> {
-    let expect = Expect::Revision(revision);
-    lattice
-        .put(&key(APPS, &record.name), write(record), expect)
-        .await
+) -> Result<u64, PutError> {
+    let (key, value) = (key(APPS, &record.name), write(record)?);
+    let put = lattice.put(&key, value, Expect::Revision(revision));
+    Ok(put.await?)
 }
 
 /// What there is around the hosts of a lattice.
@@ -316,12 +406,12 @@ pub fn surroundings(lattice: &dyn Lattice) -> Surroundings {
 pub async fn fetch(
     lattice: &dyn Lattice,
     record: &AppRecord,
-    known: &BTreeMap<String, std::sync::Arc<[u8]>>,
+    known: &BTreeMap<String, Arc<[u8]>>,
 ) -> Result<Supplied, FetchError> {
     let mut supplied = Supplied::default();
     for (provider, program) in &record.programs {
         let program = SuppliedProgram {
-            path: program.path.clone(),
+            path: PathBuf::from(&program.path),
             digest: program.digest.clone(),
             description: program.description.clone(),
         };
@@ -331,7 +421,7 @@ pub async fn fetch(
         let bytes = match known.get(digest) {
             Some(bytes) => bytes.clone(),
             None => match lattice.blob(digest).await? {
-                Some(blob) => std::sync::Arc::from(&*blob),
+                Some(blob) => Arc::from(&*blob),
                 None => {
                     let (component, digest) = (component.clone(), digest.clone());
                     return Err(FetchError::NoBytes { component, digest });
@@ -343,8 +433,20 @@ pub async fn fetch(
     Ok(supplied)
 }
 
-/// Loads an application as it is desired, with the changes of its links, for hosts in these surroundings that give
-/// components the interfaces `host`.
+/// How the links of an application are to be made, for a host of its own in these surroundings.
+pub fn link_options(record: &AppRecord, surroundings: Surroundings) -> LinkOptions {
+    LinkOptions {
+        host: withe_runtime::host_interfaces(),
+        called: Vec::new(),
+        defaults: record.defaults(),
+        placement: Placement {
+            surroundings,
+            ..Placement::default()
+        },
+    }
+}
+
+/// Loads an application as it is desired, with the changes of its links.
 ///
 /// # Errors
 ///
@@ -353,39 +455,29 @@ pub fn load(
     record: &AppRecord,
     supplied: &Supplied,
     registry: &Registry,
-    host: &[InterfaceName],
-    surroundings: Surroundings,
 ) -> Result<Loaded, ChangeError> {
-    let options = LoadOptions {
-        host: host.to_vec(),
-        defaults: LinkDefaults {
-            binding: record.binding,
-            scope: record.scope,
-        },
-        placement: Placement {
-            surroundings,
-            ..Placement::default()
-        },
-        ..LoadOptions::default()
-    };
+    let mut parsed = withe_manifest::parse(&record.manifest);
+    if let Some(application) = &mut parsed.application {
+        for change in &record.changes {
+            change.apply_again(application)?;
+        }
+    }
     let source = SourceText {
         path: PathBuf::from(&record.file),
         text: record.manifest.clone(),
     };
     let folder = Path::new(&record.folder);
-    load_supplied(
-        source,
-        folder,
-        supplied,
-        registry,
-        &options,
-        |application| {
-            record
-                .changes
-                .iter()
-                .try_for_each(|change| change.apply_again(application))
-        },
-    )
+    Ok(load_supplied(source, parsed, folder, supplied, registry))
+}
+
+impl AppRecord {
+    /// What its links get that say nothing.
+    pub fn defaults(&self) -> LinkDefaults {
+        LinkDefaults {
+            binding: self.binding,
+            scope: self.scope,
+        }
+    }
 }
 
 impl Desired {
@@ -393,6 +485,108 @@ impl Desired {
         Some(Self {
             record: read(entry)?,
             revision: entry.revision,
+            declared: OnceLock::new(),
         })
+    }
+
+    /// What it declares: as it was read here, or else parsed, once.
+    pub(super) fn declared(&self, library: &Library) -> Arc<Declared> {
+        let declared = || match library.find(&self.record) {
+            Some(loaded) => Declared {
+                application: loaded.application.clone(),
+                problems: Vec::new(),
+            },
+            None => Declared::parse(&self.record),
+        };
+        self.declared.get_or_init(|| Arc::new(declared())).clone()
+    }
+}
+
+impl Declared {
+    fn parse(record: &AppRecord) -> Self {
+        let mut application = withe_manifest::parse(&record.manifest).application;
+        let changes = record.changes.iter();
+        let problems = application.as_mut().map(|application| {
+            changes
+                .filter_map(|change| change.apply_again(application).err())
+                .collect()
+        });
+        Self {
+            application: application.map(Arc::new),
+            problems: problems.unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+    use withe_lattice::Embedded;
+
+    use super::*;
+
+    /// An application of one component with these bytes, in this folder.
+    fn loaded(bytes: &str, folder: &Path) -> Loaded {
+        let manifest = "
+apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {name: shop}
+spec:
+  components:
+    - {name: shop, type: component, properties: {image: ./shop.wasm}}
+";
+        let source = SourceText {
+            path: "shop.yaml".into(),
+            text: manifest.into(),
+        };
+        let parsed = withe_manifest::parse(manifest);
+        let component = wat::parse_str(format!(r#"(component (@custom "n" "{bytes}"))"#)).unwrap();
+        let supplied = Supplied {
+            components: [("shop".to_owned(), component.into())].into(),
+            ..Supplied::default()
+        };
+        let registry = Registry::new(&[]).unwrap();
+        load_supplied(source, parsed, folder, &supplied, &registry)
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_path_that_is_no_text_changes_nothing() {
+        use std::os::unix::ffi::OsStrExt as _;
+
+        let lattice = Embedded::in_memory("l").unwrap();
+        let defaults = LinkDefaults::default();
+        let good = loaded("a", Path::new("/shop"));
+        let revision = put_application(&lattice, &good, &defaults).await.unwrap();
+        let folder = std::ffi::OsStr::from_bytes(b"/sh\xffp");
+        let bad = loaded("b", Path::new(folder));
+        let error = put_application(&lattice, &bad, &defaults).await;
+        assert!(matches!(error, Err(PutError::NotText(_))), "{error:?}");
+        let kept = application(&lattice, "shop").await.unwrap().unwrap();
+        assert_eq!((kept.revision, &*kept.record.folder), (revision, "/shop"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_those_who_deploy_at_once_nothing_is_left_but_the_last() {
+        let lattice = Embedded::in_memory("l").unwrap();
+        let puts = (0..16).map(|i| {
+            let lattice = lattice.clone();
+            tokio::spawn(async move {
+                let loaded = loaded(&i.to_string(), Path::new("/shop"));
+                let defaults = LinkDefaults::default();
+                put_application(&lattice, &loaded, &defaults).await.unwrap();
+                loaded.parts[0].component().unwrap().digest.to_owned()
+            })
+        });
+        let digests: Vec<_> = join_all(puts)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        let last = application(&lattice, "shop").await.unwrap().unwrap();
+        for digest in digests {
+            let is_there = lattice.blob(&digest).await.unwrap().is_some();
+            assert_eq!(is_there, last.record.images["shop"] == digest, "{digest}");
+        }
     }
 }

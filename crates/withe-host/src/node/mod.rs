@@ -7,6 +7,7 @@
 //! * [`records`]: what is in the lattice; [`desired`]: putting and changing it; [`links`]: changes of links.
 //! * `table` and `peers`: what this host has heard, of applications and of other hosts.
 //! * [`placement`]: what follows from where parts run for each host.
+//! * `library`: the applications that were read here.
 //! * `controller`: where parts run; one host at a time decides it.
 //! * `apps`: what this host runs of each application; `served`: what others may call of it.
 //! * `programs`: programs of providers, given by the lattice.
@@ -17,6 +18,7 @@ mod apps;
 mod controller;
 pub mod desired;
 pub mod events;
+mod library;
 pub mod links;
 mod peers;
 pub mod placement;
@@ -35,15 +37,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use withe_lattice::transport::{NatsConnector, NatsListener};
 use withe_lattice::{Change, Expect, LEASE, LatticeError, SharedLattice, Watch};
+use withe_linker::input::LinkDefaults;
+use withe_load::{Loaded, Registry};
 use withe_rpc::tcp::TcpListener;
 use withe_rpc::{Identity, Limits};
 
-use crate::host::{Broker, Host, HostError, HostOptions};
-use crate::load::Registry;
+use crate::error::HostError;
+use crate::host::Host;
+use crate::options::{Broker, HostOptions};
 use apps::{Application, Wanted};
+use desired::PutError;
 use events::{Event, Told};
+use library::Library;
 use peers::{Hosts, Own, Peers};
 use programs::Programs;
 use records::{
@@ -110,9 +118,9 @@ pub struct Node {
     tasks: JoinSet<()>,
     announcing: JoinSet<()>,
     servers: JoinSet<()>,
-    stop: watch::Sender<bool>,
-    stop_announcing: watch::Sender<bool>,
-    stop_servers: watch::Sender<bool>,
+    stop: CancellationToken,
+    stop_announcing: CancellationToken,
+    stop_servers: CancellationToken,
     table: watch::Receiver<Arc<Table>>,
     address: Option<SocketAddr>,
 }
@@ -127,6 +135,7 @@ pub(crate) struct Shared {
     peers: Arc<Peers>,
     applications: Applications,
     programs: Programs,
+    library: Library,
     /// By which components here are reached from wasmCloud v1, if they are.
     wasmcloud: Option<withe_wasmcloud::Wire>,
     /// What this host tells of itself.
@@ -180,7 +189,7 @@ impl Node {
             grace: options.host.grace,
             ..Limits::default()
         };
-        let (stop_servers, servers_stopped) = watch::channel(false);
+        let stop_servers = CancellationToken::new();
         let mut servers = JoinSet::new();
         let applications = Applications::default();
         let mut tcp = None;
@@ -199,23 +208,15 @@ impl Node {
                 addresses: advertised(bound, &options.advertise, local_address(nats.as_ref())),
                 fingerprint,
             });
-            let (served, limits, mut stop) = (
-                Arc::new(applications.clone()),
-                limits.clone(),
-                servers_stopped.clone(),
-            );
-            servers.spawn(async move {
-                let end = async { apps::is_true(&mut stop).await };
-                withe_rpc::serve(listener, served, limits, end).await;
-            });
+            let (served, limits) = (Arc::new(applications.clone()), limits.clone());
+            let end = stop_servers.clone().cancelled_owned();
+            servers.spawn(async move { withe_rpc::serve(listener, served, limits, end).await });
         }
         if let Some(nats) = &nats {
             let listener = NatsListener::bind(nats.clone(), lattice.name(), &id).await?;
-            let (served, mut stop) = (Arc::new(applications.clone()), servers_stopped.clone());
-            servers.spawn(async move {
-                let end = async { apps::is_true(&mut stop).await };
-                withe_rpc::serve(listener, served, limits, end).await;
-            });
+            let served = Arc::new(applications.clone());
+            let end = stop_servers.clone().cancelled_owned();
+            servers.spawn(async move { withe_rpc::serve(listener, served, limits, end).await });
         }
         let (events, telling) = mpsc::channel(EVENTS_WAITING);
         let shared = Arc::new(Shared {
@@ -239,12 +240,13 @@ impl Node {
             peers: peers.clone(),
             applications,
             programs: Programs::new(options.programs).map_err(NodeError::Programs)?,
+            library: Library::default(),
             wasmcloud,
             changed: watch::channel(1).0,
             told: watch::channel(0).0,
             events,
         });
-        let (stop, stopped) = watch::channel(false);
+        let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let hosts = lattice.watch_leases(HOSTS).await?;
         let apps = lattice.watch(APPS).await?;
@@ -252,26 +254,18 @@ impl Node {
         let asked = requests::serve(&shared).await?;
         if let Some(wire) = &shared.wasmcloud {
             let tools = wasmcloud::listen_to_tools(wire, &shared).await?;
-            tasks.spawn(wasmcloud::answer_tools(
-                shared.clone(),
-                tools,
-                stopped.clone(),
-            ));
+            tasks.spawn(wasmcloud::answer_tools(shared.clone(), tools, stop.clone()));
         }
-        let (stop_announcing, announcing_stopped) = watch::channel(false);
+        let stop_announcing = CancellationToken::new();
         let mut announcing = JoinSet::new();
-        announcing.spawn(announce(shared.clone(), announcing_stopped));
+        announcing.spawn(announce(shared.clone(), stop_announcing.clone()));
         let (table, heard) = watch::channel(Arc::new(Table::default()));
-        tasks.spawn(tell(shared.clone(), telling, stopped.clone()));
-        tasks.spawn(hear_hosts(shared.clone(), hosts, stopped.clone()));
-        tasks.spawn(hear(table, apps, deployments, stopped.clone()));
-        tasks.spawn(run(shared.clone(), heard.clone(), stopped.clone()));
-        tasks.spawn(controller::run(
-            shared.clone(),
-            heard.clone(),
-            stopped.clone(),
-        ));
-        tasks.spawn(requests::answer(shared.clone(), asked, stopped));
+        tasks.spawn(tell(shared.clone(), telling, stop.clone()));
+        tasks.spawn(hear_hosts(shared.clone(), hosts, stop.clone()));
+        tasks.spawn(hear(table, apps, deployments, stop.clone()));
+        tasks.spawn(run(shared.clone(), heard.clone(), stop.clone()));
+        tasks.spawn(controller::run(shared.clone(), heard.clone(), stop.clone()));
+        tasks.spawn(requests::answer(shared.clone(), asked, stop.clone()));
         shared.tell(Event::Joined);
         Ok(Self {
             shared,
@@ -294,6 +288,23 @@ impl Node {
     /// Where it listens for other hosts.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
+    }
+
+    /// Puts an application that was read and linked without errors in the lattice, as
+    /// [`desired::put_application`] does; returns its revision. This host does not read it again.
+    ///
+    /// # Errors
+    ///
+    /// As that.
+    pub async fn put(
+        &self,
+        loaded: &Arc<Loaded>,
+        defaults: &LinkDefaults,
+    ) -> Result<u64, PutError> {
+        let lattice = &*self.shared.lattice;
+        let put = desired::Put::new(loaded, defaults, desired::surroundings(lattice)).await?;
+        self.shared.library.keep(put.record.clone(), loaded.clone());
+        put.carry_out(lattice).await
     }
 
     /// Waits until this host has taken up the revision of an application, or failed to; `None` if it is not to
@@ -340,7 +351,7 @@ impl Node {
             tracing::warn!("no other host took over all that runs here in time");
         }
         // It must not be announced again once it is taken back.
-        self.stop_announcing.send_replace(true);
+        self.stop_announcing.cancel();
         while self.announcing.join_next().await.is_some() {}
         let own = key(HOSTS, &shared.id);
         let gone = shared.lattice.delete_lease(&own);
@@ -348,9 +359,9 @@ impl Node {
             shared.settle_for(HEARD).await;
         }
         // What calls from outside ends before what it calls.
-        self.stop.send_replace(true);
+        self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
-        self.stop_servers.send_replace(true);
+        self.stop_servers.cancel();
         while self.servers.join_next().await.is_some() {}
         shared.peers.close().await;
     }
@@ -427,37 +438,40 @@ impl Shared {
 }
 
 /// Keeps this host's lease, with what it tells of itself.
-async fn announce(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+async fn announce(shared: Arc<Shared>, stop: CancellationToken) {
     let mut changed = shared.changed.subscribe();
     let mut ticks = interval(LEASE / 3);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let number = *changed.borrow_and_update();
         let value = write(&*shared.lock());
-        match shared
-            .lattice
-            .put_lease(&key(HOSTS, &shared.id), value, Expect::Any)
-            .await
-        {
-            Ok(_) => _ = shared.told.send_replace(number),
-            Err(error) => tracing::debug!("the host's lease: {error}"),
+        match value {
+            Ok(value) => match shared
+                .lattice
+                .put_lease(&key(HOSTS, &shared.id), value, Expect::Any)
+                .await
+            {
+                Ok(_) => _ = shared.told.send_replace(number),
+                Err(error) => tracing::debug!("the host's lease: {error}"),
+            },
+            Err(error) => tracing::error!("the host's lease: {error}"),
         }
         tokio::select! {
             _ = ticks.tick() => {}
             _ = changed.changed() => {}
-            () = apps::is_true(&mut stop) => return,
+            () = stop.cancelled() => return,
         }
     }
 }
 
 /// Takes note of what hosts tell.
-async fn hear_hosts(shared: Arc<Shared>, mut watch: Watch, mut stop: watch::Receiver<bool>) {
+async fn hear_hosts(shared: Arc<Shared>, mut watch: Watch, stop: CancellationToken) {
     let mut hosts = Hosts::new();
     let mut synced = false;
     loop {
         let change = tokio::select! {
             change = watch.recv() => change,
-            () = apps::is_true(&mut stop) => return,
+            () = stop.cancelled() => return,
         };
         let Some(change) = change else { return };
         match change {
@@ -491,7 +505,7 @@ async fn hear(
     table: watch::Sender<Arc<Table>>,
     mut apps: Watch,
     mut deployments: Watch,
-    mut stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) {
     let (mut apps_synced, mut deployments_synced) = (false, false);
     loop {
@@ -506,7 +520,7 @@ async fn hear(
                 deployments_synced |= change == Change::Synced;
                 table.send_modify(|table| Arc::make_mut(table).deployment(change));
             }
-            () = apps::is_true(&mut stop) => return,
+            () = stop.cancelled() => return,
         }
         if apps_synced && deployments_synced && !table.borrow().synced {
             table.send_modify(|table| Arc::make_mut(table).synced = true);
@@ -515,11 +529,7 @@ async fn hear(
 }
 
 /// Has a task for each application.
-async fn run(
-    shared: Arc<Shared>,
-    mut table: watch::Receiver<Arc<Table>>,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn run(shared: Arc<Shared>, mut table: watch::Receiver<Arc<Table>>, stop: CancellationToken) {
     let mut running: HashMap<String, watch::Sender<Wanted>> = HashMap::new();
     let mut tasks = JoinSet::new();
     loop {
@@ -550,22 +560,18 @@ async fn run(
         tokio::select! {
             changed = table.changed() => if changed.is_err() { break },
             Some(_) = tasks.join_next() => {}
-            () = apps::is_true(&mut stop) => break,
+            () = stop.cancelled() => break,
         }
     }
     while tasks.join_next().await.is_some() {}
 }
 
 /// Tells events to whoever listens.
-async fn tell(
-    shared: Arc<Shared>,
-    mut events: mpsc::Receiver<Event>,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn tell(shared: Arc<Shared>, mut events: mpsc::Receiver<Event>, stop: CancellationToken) {
     loop {
         let event = tokio::select! {
             event = events.recv() => event,
-            () = apps::is_true(&mut stop) => return,
+            () = stop.cancelled() => return,
         };
         let Some(event) = event else { return };
         let told = Told {
@@ -574,11 +580,11 @@ async fn tell(
             host_id: shared.id.clone(),
             event,
         };
-        if let Err(error) = shared
-            .lattice
-            .publish(&key(EVENTS, &shared.id), write(&told))
-            .await
-        {
+        let told = match write(&told) {
+            Ok(told) => shared.lattice.publish(&key(EVENTS, &shared.id), told).await,
+            Err(error) => Err(LatticeError::Invalid(error.to_string())),
+        };
+        if let Err(error) = told {
             tracing::debug!("an event was not told: {error}");
         }
     }

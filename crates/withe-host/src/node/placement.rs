@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use withe_lattice::{Lattice, LatticeError};
-use withe_linker::Diagnostics;
+use withe_linker::Linked;
 use withe_linker::input::{
-    Application, ComponentKind, Elsewhere, Inputs, OtherHost, Placement, Surroundings,
+    Application, ComponentKind, Elsewhere, OtherHost, Placement, Surroundings,
 };
-use withe_linker::plan::Plan;
+use withe_load::{LinkOptions, Loaded};
 use withe_planner::{Assignment, HostView, Where, Wish, place};
 
 use super::desired;
 use super::peers::Hosts;
 use super::records::HostRecord;
-use crate::load::Loaded;
 
 /// How a host is reached.
 #[derive(Clone, Copy)]
@@ -55,8 +54,12 @@ pub(super) struct Seen<'a> {
 
 impl Seen<'_> {
     /// The hosts of each part that does not run on the host `own`.
-    pub(super) fn elsewhere(&self, inputs: &Inputs, own: &str) -> BTreeMap<String, Vec<String>> {
-        let parts = inputs.application.components.iter();
+    pub(super) fn elsewhere(
+        &self,
+        application: &Application,
+        own: &str,
+    ) -> BTreeMap<String, Vec<String>> {
+        let parts = application.components.iter();
         parts
             .filter_map(|part| {
                 let name = &part.name.value;
@@ -74,7 +77,7 @@ impl Seen<'_> {
     /// is not reached directly.
     pub(super) fn placement(
         &self,
-        inputs: &Inputs,
+        application: &Application,
         own: &str,
         reach: impl Fn(&str) -> Option<Reach>,
     ) -> Placement {
@@ -82,13 +85,21 @@ impl Seen<'_> {
             surroundings: self.surroundings,
             ..Placement::default()
         };
-        for (part, shares) in self.assignment {
-            if let Some(instances) = shares.get(own).and_then(|share| share.instances) {
-                placement.instances.insert(part.clone(), instances);
+        for part in &application.components {
+            let declared = part.scaling.as_ref().and_then(|s| s.instances.as_ref());
+            let shares = self.assignment.get(&part.name.value);
+            let share = shares.and_then(|shares| shares.get(own)?.instances);
+            // One that has all of them has what its manifest says.
+            if let Some(instances) = share
+                && declared.is_none_or(|declared| declared.value != instances)
+            {
+                placement
+                    .instances
+                    .insert(part.name.value.clone(), instances);
             }
         }
         let names = Names::of(self.hosts.values().map(|host| &**host));
-        for (part, ids) in self.elsewhere(inputs, own) {
+        for (part, ids) in self.elsewhere(application, own) {
             let host = |id: &String| {
                 let reach = reach(id);
                 let record = self.hosts.get(id);
@@ -102,10 +113,10 @@ impl Seen<'_> {
             hosts.sort_by(|a, b| a.name.cmp(&b.name));
             placement.elsewhere.insert(part, Elsewhere { hosts });
         }
-        let wish = Wish::of(&inputs.application);
+        let wish = Wish::of(application);
         placement.served = withe_planner::served(self.assignment, &wish, own);
         if self.all_are_called {
-            let parts = inputs.application.components.iter();
+            let parts = application.components.iter();
             let components = parts.filter(|part| part.kind == ComponentKind::Component);
             let names = components.map(|part| part.name.value.clone());
             let here: Vec<_> = names
@@ -122,35 +133,39 @@ impl Seen<'_> {
 pub struct Preview {
     /// What no host may run, and why.
     pub unplaced: Vec<String>,
-    /// The plan of each host that would run a part of it, or what is wrong with it, by the host's name: with its id
-    /// where two share one.
-    pub hosts: Vec<(String, Result<Plan, Diagnostics>)>,
+    /// How each host that would run a part of it would link it, by the host's name: with its id where two share
+    /// one.
+    pub hosts: Vec<(String, Arc<Linked>)>,
 }
 
 /// How an application would be linked on a lattice as it is now. Hosts that announce an address count as reached
-/// directly. Nothing is changed.
+/// directly. `options` are those of the hosts, but for the placement. Nothing is changed.
 ///
 /// # Errors
 ///
 /// Those of the lattice.
-pub async fn preview(lattice: &dyn Lattice, loaded: &Loaded) -> Result<Preview, LatticeError> {
+pub async fn preview(
+    lattice: &dyn Lattice,
+    loaded: &Loaded,
+    options: &LinkOptions,
+) -> Result<Preview, LatticeError> {
     let records = desired::hosts(lattice).await?;
     let hosts: Hosts = (records.into_iter())
         .map(|host| (host.id.clone(), Arc::new(host)))
         .collect();
-    let Some(inputs) = &loaded.inputs else {
+    let Some(application) = &loaded.application else {
         return Ok(Preview {
             unplaced: Vec::new(),
             hosts: Vec::new(),
         });
     };
-    let name = &inputs.application.name.value;
+    let name = loaded.name();
     let current = desired::deployment(lattice, name).await?;
     let current = current
         .map(|deployment| deployment.hosts)
         .unwrap_or_default();
     let surroundings = desired::surroundings(lattice);
-    let wish = wish(&inputs.application, surroundings);
+    let wish = wish(application, surroundings);
     let placed = place(&wish, &views(&hosts, name), &current);
     let seen = Seen {
         surroundings,
@@ -172,7 +187,10 @@ pub async fn preview(lattice: &dyn Lattice, loaded: &Loaded) -> Result<Preview, 
                 same_machine: other.machine == host.machine,
             })
         };
-        loaded.plan_for(seen.placement(inputs, &host.id, reach))
+        loaded.link(&LinkOptions {
+            placement: seen.placement(application, &host.id, reach),
+            ..options.clone()
+        })
     };
     let planned = hosts.iter().filter(|(id, _)| runs(id));
     let names = Names::of(hosts.values().map(|host| &**host));

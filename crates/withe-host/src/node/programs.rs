@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use withe_lattice::Lattice;
+use withe_load::{artifact, describe, is_archive};
 
 use super::records::ProgramRecord;
-use crate::load::{artifact, wasmcloud};
-use crate::provider_process;
 
 /// How many digits of a digest name a folder.
 const DIGITS: usize = 16;
@@ -39,11 +38,11 @@ impl Programs {
         let own = record.clone();
         // A place that cannot be looked at has no program.
         if spawn_blocking(move || is_here(&own)).await.unwrap_or(false) {
-            return record.path.clone();
+            return PathBuf::from(&record.path);
         }
-        match (&self.folder, record.path.file_name()) {
+        match (&self.folder, Path::new(&record.path).file_name()) {
             (Some(folder), Some(name)) => folder.path().join(short(record)).join(name),
-            _ => record.path.clone(),
+            _ => PathBuf::from(&record.path),
         }
     }
 
@@ -72,7 +71,7 @@ impl Programs {
             return Err(failed(format!(
                 "it is not the one at `{}` here, and the host takes none from the lattice; start it with \
                  `--allow-programs`, or put the file there",
-                record.path.display()
+                record.path
             )));
         }
         if path.is_file() {
@@ -93,22 +92,23 @@ impl Programs {
 fn is_here(record: &ProgramRecord) -> bool {
     let is_as_long =
         fs::metadata(&record.path).is_ok_and(|file| file.is_file() && file.len() == record.size);
-    is_as_long && artifact::digest_of(&record.path).is_ok_and(|digest| digest == record.digest)
+    is_as_long
+        && artifact::digest_of(Path::new(&record.path)).is_ok_and(|digest| digest == record.digest)
 }
 
 /// Whether a file of this host is the provider that the lattice says it is. Whoever may write to the lattice could
 /// else have the host start any program that is on the machine.
 fn is_what_it_is_said_to_be(record: &ProgramRecord) -> Result<(), String> {
-    let path = record.path.display();
+    let path = &record.path;
     match &record.description {
-        Some(description) => match provider_process::describe(&record.path) {
+        Some(description) => match describe(Path::new(&record.path)) {
             Ok(own) if own == *description => Ok(()),
             Ok(_) => Err(format!(
                 "`{path}` says something else of itself than the lattice does"
             )),
             Err(why) => Err(format!("`{path}` does not say what provider it is: {why}")),
         },
-        None if wasmcloud::is_archive(&record.path) => Ok(()),
+        None if is_archive(Path::new(&record.path)) => Ok(()),
         None => Err(format!("`{path}` is no archive of wasmCloud v1")),
     }
 }
@@ -173,7 +173,7 @@ mod tests {
         ] {
             let shell = record("/bin/sh", &digest, description);
             let path = programs.place(&shell).await;
-            assert_eq!(path, shell.path);
+            assert_eq!(path, Path::new(&shell.path));
             let ensured = programs.ensure(&lattice, "p", &shell, &path).await;
             let why = ensured.unwrap_err();
             assert!(why.contains("`p`") && why.contains(expected), "{why}");

@@ -8,7 +8,6 @@
 //! | `controller` | lease | the id of the host that writes deployments |
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use withe_lattice::Entry;
@@ -102,8 +101,8 @@ pub struct ProgramRecord {
     pub digest: String,
     /// How many bytes it has.
     pub size: u64,
-    /// Where it was put from: a host that has the same file there runs that.
-    pub path: PathBuf,
+    /// The path that it was put from: a host that has the same file there runs that.
+    pub path: String,
     /// What it says of itself; `None` for an archive of wasmCloud v1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
@@ -232,10 +231,18 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Option<T> {
     }
 }
 
+/// A record that JSON cannot hold.
+#[derive(Debug, thiserror::Error)]
+#[error("a record cannot be written as JSON: {0}")]
+pub struct UnwritableRecord(#[from] serde_json::Error);
+
 /// A record as an entry's value.
-pub(crate) fn write(record: &impl Serialize) -> bytes::Bytes {
-    // Records are plain data with text as keys, which JSON can always hold.
-    serde_json::to_vec(record).unwrap_or_default().into()
+///
+/// # Errors
+///
+/// If JSON cannot hold it. Nothing may be put in its place: an empty value would be taken for another record.
+pub(crate) fn write(record: &impl Serialize) -> Result<bytes::Bytes, UnwritableRecord> {
+    Ok(serde_json::to_vec(record)?.into())
 }
 
 #[cfg(test)]

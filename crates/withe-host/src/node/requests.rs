@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use withe_lattice::{Lattice, LatticeError, Requests};
 use withe_linker::plan::{Binding, PlannedLink};
 use withe_rpc::{CallContext, CallError, Payload};
@@ -67,8 +67,9 @@ pub async fn ask(
     request: &HostRequest,
 ) -> Result<HostAnswer, LatticeError> {
     let subject = key(HOSTS, host);
+    let request = write(request).map_err(|e| LatticeError::Invalid(e.to_string()))?;
     let answer = lattice
-        .request(&subject, write(request), LONGEST + Duration::from_secs(2))
+        .request(&subject, request, LONGEST + Duration::from_secs(2))
         .await?;
     serde_json::from_slice(&answer)
         .map_err(|e| LatticeError::Invalid(format!("the answer of `{host}` cannot be read: {e}")))
@@ -80,11 +81,7 @@ pub(super) async fn serve(shared: &Shared) -> Result<Requests, LatticeError> {
 }
 
 /// Answers it.
-pub(super) async fn answer(
-    shared: Arc<Shared>,
-    mut requests: Requests,
-    mut stop: watch::Receiver<bool>,
-) {
+pub(super) async fn answer(shared: Arc<Shared>, mut requests: Requests, stop: CancellationToken) {
     let mut answering = JoinSet::new();
     loop {
         tokio::select! {
@@ -97,11 +94,14 @@ pub(super) async fn answer(
                         Err(e) => HostAnswer::Failed(format!("the request cannot be read: {e}")),
                     };
                     // Nobody may wait for it any more.
-                    _ = request.answer.send(write(&answer));
+                    match write(&answer) {
+                        Ok(answer) => _ = request.answer.send(answer),
+                        Err(error) => tracing::warn!("a request is not answered: {error}"),
+                    }
                 });
             }
             Some(_) = answering.join_next() => {}
-            () = super::apps::is_true(&mut stop) => return,
+            () = stop.cancelled() => return,
         }
     }
 }

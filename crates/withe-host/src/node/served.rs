@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use withe_rpc::{CallContext, CallError, LinkRequest, Payload, Serve, ServedLink, ServedSession};
 
-use crate::providers::{LinkKey, key};
+use crate::run::LinkKey;
 use crate::serve::Served;
 
 /// The applications that run here, by name. Clones share them.
@@ -61,7 +61,7 @@ impl Applications {
     fn current(&self, name: &str, served: Arc<Served>) -> Current {
         let incoming = |served: &Served| -> BTreeSet<LinkKey> {
             let links = served.plan.links.iter().filter(|link| link.incoming);
-            links.map(key).collect()
+            links.map(LinkKey::of).collect()
         };
         let mut former = BTreeMap::new();
         if let Some(before) = self.0.load().get(name) {
@@ -81,11 +81,11 @@ impl Current {
             Err(why @ CallError::Unlinked(_)) => why,
             served => return served,
         };
-        let key = (
-            request.importer.clone(),
-            request.target.clone(),
-            request.name.clone(),
-        );
+        let key = LinkKey {
+            source: request.importer.clone(),
+            target: request.target.clone(),
+            name: request.name.clone(),
+        };
         match self.former.get(&key) {
             Some(former) => former.link(request.clone()),
             None => Err(served),

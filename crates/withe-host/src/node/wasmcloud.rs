@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use withe_lattice::LatticeError;
-use withe_linker::input::{Application, ComponentKind, Scope};
+use withe_linker::input::{ComponentKind, Scope};
 use withe_provider::{FunctionName, IncomingHandler};
 use withe_runtime::HttpEntry;
 use withe_wasmcloud::{
@@ -16,7 +16,6 @@ use withe_wasmcloud::{
 };
 use withe_wit::{Extern, Function};
 
-use super::apps::is_true;
 use super::records::RunningPart;
 use super::{Shared, millis};
 use crate::serve::Served;
@@ -36,13 +35,8 @@ pub(super) async fn open(client: async_nats::Client) -> Result<Wire, LatticeErro
 }
 
 /// Makes the components that run here reachable; says in the log which cannot be.
-pub(super) async fn expose(
-    wire: &Wire,
-    lattice: &str,
-    application: &Application,
-    served: &Arc<Served>,
-) -> Vec<Exposed> {
-    let ids = ids(application);
+pub(super) async fn expose(wire: &Wire, lattice: &str, served: &Arc<Served>) -> Vec<Exposed> {
+    let ids = ids(&served.plan);
     let mut exposed = Vec::new();
     for component in &served.plan.components {
         if component.kind != ComponentKind::Component || component.elsewhere {
@@ -121,11 +115,11 @@ pub(super) async fn listen_to_tools(
 pub(super) async fn answer_tools(
     shared: Arc<Shared>,
     tools: ControlInterface,
-    mut stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) {
     tokio::select! {
         () = tools.answer(&*shared) => {}
-        () = is_true(&mut stop) => {}
+        () = stop.cancelled() => {}
     }
 }
 

@@ -8,9 +8,7 @@
 //! * `running`: what can be asked of a process while it runs.
 //! * `supervisor`: when one is started, given up and started again.
 //! * `handlers`: the components that it calls.
-//! * `ask`: what a program is, and what it says of its configuration, asked before anything runs.
 
-mod ask;
 mod handlers;
 mod log;
 mod program;
@@ -31,7 +29,6 @@ use withe_provider::{
 };
 use withe_rpc::CallContext;
 
-pub(crate) use ask::{AskError, check, describe};
 use program::STOP;
 use running::Running;
 use supervisor::{Condition, Supervised};

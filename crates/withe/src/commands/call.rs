@@ -3,15 +3,17 @@
 mod expression;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
-use withe_host::load::{self, LoadOptions, Loaded, Registry};
-use withe_host::{Broker, FunctionPath, Host};
+use withe_host::{Broker, FunctionPath, Host, Parts};
 use withe_linker::input::{ComponentKind, Placement, Surroundings};
-use withe_linker::plan::Binding;
+use withe_linker::plan::{Binding, Plan};
+use withe_load::{LinkOptions, Loaded, ProviderSource, Registry};
 
+use super::LinkedApplication;
 use super::host::machine_name;
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
@@ -66,21 +68,17 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let registry = providers::registry()?;
-    let Some((loaded, component)) = load(args, &registry, terminal)? else {
+    let Some((application, component)) = load(args, &registry, terminal)? else {
         return Ok(Outcome::Problems);
     };
     // Warnings and notes belong to `check`: here the result is wanted, and nothing beside it.
-    if loaded.diagnostics.has_errors() {
-        let consequence = Some("nothing was called");
-        let report =
-            diagnostics::report(terminal, &loaded.source, &loaded.diagnostics, consequence);
-        terminal.say(&report);
+    let Some(plan) = &application.linked.plan else {
+        terminal.say(&application.report(terminal, Some("nothing was called")));
         return Ok(Outcome::Problems);
-    }
+    };
     let exporter = Exporter::new(&args.traces, &machine_name())?;
-    let result = block_on(call(
-        args, &component, &loaded, &registry, &exporter, terminal,
-    ));
+    let loaded = &application.loaded;
+    let result = block_on(call(args, &component, loaded, plan, &exporter, terminal));
     exporter.finish();
     result
 }
@@ -89,7 +87,7 @@ async fn call(
     args: &Args,
     component: &str,
     loaded: &Loaded,
-    registry: &Registry,
+    plan: &Plan,
     exporter: &Exporter,
     terminal: &Terminal,
 ) -> anyhow::Result<Outcome> {
@@ -97,10 +95,10 @@ async fn call(
     let reporter = Reporter::new(*terminal);
     let work = async {
         let mut options = host_options(&reporter)?;
-        options.broker = broker(args, loaded).await?;
+        options.broker = broker(args, loaded, plan).await?;
         exporter.observe(&mut options);
         let host = Host::new(options)?;
-        let running = host.start(loaded, registry).await?;
+        let running = host.start(plan, Arc::new(Parts::of(loaded))).await?;
         reporter.finish();
         let CallExpression {
             interface,
@@ -131,10 +129,10 @@ async fn call(
 }
 
 /// The lattice's NATS, if a link is carried by it, or leads to a part of wasmCloud v1.
-async fn broker(args: &Args, loaded: &Loaded) -> anyhow::Result<Option<Broker>> {
-    let mut links = loaded.plan.iter().flat_map(|plan| &plan.links);
-    let is_carried = links.any(|link| link.binding == Binding::Nats);
-    if !is_carried && loaded.wasmcloud.is_empty() {
+async fn broker(args: &Args, loaded: &Loaded, plan: &Plan) -> anyhow::Result<Option<Broker>> {
+    let is_carried = (plan.links.iter()).any(|link| link.binding == Binding::Nats);
+    let mut providers = loaded.parts.iter().filter_map(|part| part.provider());
+    if !is_carried && !providers.any(|provider| matches!(provider, ProviderSource::V1(_))) {
         return Ok(None);
     }
     let lattice = args.lattice.connect().await?;
@@ -153,11 +151,11 @@ fn load(
     args: &Args,
     registry: &Registry,
     terminal: &Terminal,
-) -> anyhow::Result<Option<(Loaded, String)>> {
+) -> anyhow::Result<Option<(LinkedApplication, String)>> {
     let usage = |kind, message: String| usage("call", kind, message);
-    let options = LoadOptions {
+    let options = |called: &str| LinkOptions {
         host: withe_host::host_interfaces(),
-        called: args.component.iter().cloned().collect(),
+        called: vec![called.to_owned()],
         defaults: args.defaults.into(),
         placement: Placement {
             surroundings: match args.lattice.lattice {
@@ -173,22 +171,18 @@ fn load(
             let message = format!("`{file}` is a component: leave out `{name}`");
             return Err(usage(ErrorKind::ArgumentConflict, message));
         }
-        let loaded = load::load_files(&args.file, &args.link, registry, &options);
-        let name = loaded
-            .inputs
-            .as_ref()
-            .and_then(|inputs| inputs.application.components.first());
-        let name = name
-            .map(|component| component.name.value.clone())
-            .unwrap_or_default();
-        return Ok(Some((loaded, name)));
+        let loaded = withe_load::load_files(&args.file, &args.link, registry);
+        let first = loaded.named_parts().next();
+        let name = first.map_or(String::new(), |(name, _)| name.to_owned());
+        let options = options(&name);
+        return Ok(Some((LinkedApplication::new(loaded, options), name)));
     }
     if !args.link.is_empty() {
         let message =
             format!("`{file}` is a manifest, and says itself what is linked: leave out `--link`");
         return Err(usage(ErrorKind::ArgumentConflict, message));
     }
-    let loaded = match load::load(&args.file, registry, &options) {
+    let loaded = match withe_load::load(&args.file, registry) {
         Ok(loaded) => loaded,
         Err(error) => {
             terminal.say(&diagnostics::single(terminal, &error.diagnostic()));
@@ -197,8 +191,12 @@ fn load(
     };
     let names = components(&loaded);
     match &args.component {
-        Some(name) if loaded.inputs.is_none() || names.contains(name) => {
-            Ok(Some((loaded, name.clone())))
+        Some(name) if loaded.application.is_none() || names.contains(name) => {
+            let options = options(name);
+            Ok(Some((
+                LinkedApplication::new(loaded, options),
+                name.clone(),
+            )))
         }
         found => {
             let problem = match found {
@@ -214,10 +212,7 @@ fn load(
 
 /// The names of what can be called.
 fn components(loaded: &Loaded) -> Vec<String> {
-    let all = loaded
-        .inputs
-        .iter()
-        .flat_map(|inputs| &inputs.application.components);
+    let all = (loaded.application.iter()).flat_map(|application| &application.components);
     all.filter(|c| c.kind == ComponentKind::Component)
         .map(|c| c.name.value.clone())
         .collect()

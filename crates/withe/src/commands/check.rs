@@ -2,15 +2,13 @@
 
 use std::path::PathBuf;
 
-use withe_host::load::Loaded;
-
 use withe_linker::input::Surroundings;
 
 use super::link_args::LinkArgs;
-use super::load_application;
+use super::{LinkedApplication, load_application};
 use crate::Outcome;
+use crate::render::json;
 use crate::render::units::count;
-use crate::render::{diagnostics, json};
 use crate::terminal::Terminal;
 
 const EXAMPLES: &str = "\
@@ -36,7 +34,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(loaded) = load_application(
+    let Some(application) = load_application(
         &args.manifest,
         args.defaults,
         Surroundings::Unknown,
@@ -46,32 +44,29 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Problems);
     };
     if args.json {
-        terminal.print(&json::diagnostics(&loaded.source, &loaded.diagnostics)?)?;
+        let (source, found) = (&application.loaded.source, &application.linked.diagnostics);
+        terminal.print(&json::diagnostics(source, found)?)?;
     } else {
-        terminal.say(&diagnostics::report(
-            terminal,
-            &loaded.source,
-            &loaded.diagnostics,
-            None,
-        ));
+        terminal.say(&application.report(terminal, None));
     }
-    if loaded.diagnostics.has_errors() {
+    if application.linked.diagnostics.has_errors() {
         return Ok(Outcome::Problems);
     }
     if !args.json {
-        terminal.print(&praise(&loaded))?;
+        terminal.print(&praise(&application))?;
     }
     Ok(Outcome::Done)
 }
 
-fn praise(loaded: &Loaded) -> String {
-    let (components, links) = loaded
+fn praise(application: &LinkedApplication) -> String {
+    let (components, links) = application
+        .linked
         .plan
         .as_ref()
         .map_or((0, 0), |plan| (plan.components.len(), plan.links.len()));
     format!(
         "{}: {} and {}, no errors\n",
-        loaded.source.path.display(),
+        application.loaded.source.path.display(),
         count(components, "component", "components"),
         count(links, "link", "links"),
     )

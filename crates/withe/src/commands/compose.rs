@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::error::ErrorKind;
 use withe_compose::{DocumentError, WacError};
-use withe_host::load::codes::COMPOSE_FAILED;
-use withe_host::load::{Artifact, SourceText};
 use withe_linker::diagnostic::Label;
 use withe_linker::{Diagnostic, Span};
+use withe_load::codes::COMPOSE_FAILED;
+use withe_load::{Artifact, SourceText};
 
 use crate::Outcome;
 use crate::cli::usage;

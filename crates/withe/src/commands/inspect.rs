@@ -5,7 +5,7 @@ mod producers;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use withe_host::load::Artifact;
+use withe_load::Artifact;
 use withe_wit::{Extern, ExternItem, Function, Type, World};
 
 use crate::Outcome;

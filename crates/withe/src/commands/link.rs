@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use withe_host::load::Loaded;
 use withe_host::node::desired::{self, Desired};
 use withe_host::node::links::{LinkChange, LinkDeclaration, LinkId};
+use withe_host::node::records::AppRecord;
 use withe_lattice::SharedLattice;
 use withe_linker::input::{BindingChoice, Part, Scope};
+use withe_load::Supplied;
 use withe_wit::InterfaceName;
 
+use super::LinkedApplication;
 use super::lattice_args::LatticeArgs;
 use super::link_args::{BindingArg, ScopeArg};
 use super::settle::settle;
 use crate::Outcome;
 use crate::providers;
-use crate::render::diagnostics;
 use crate::render::table::table;
 use crate::running::block_on;
 use crate::terminal::Terminal;
@@ -152,8 +153,19 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
 struct Found {
     lattice: SharedLattice,
     desired: Desired,
-    supplied: withe_host::load::Supplied,
-    loaded: Loaded,
+    supplied: Supplied,
+    application: LinkedApplication,
+}
+
+/// An application as `record` says, linked as if all of it ran in one place.
+fn linked(
+    lattice: &SharedLattice,
+    record: &AppRecord,
+    supplied: &Supplied,
+) -> anyhow::Result<LinkedApplication> {
+    let loaded = desired::load(record, supplied, &providers::registry()?)?;
+    let options = desired::link_options(record, desired::surroundings(&**lattice));
+    Ok(LinkedApplication::new(loaded, options))
 }
 
 async fn find(lattice: &LatticeArgs, name: &str) -> anyhow::Result<Found> {
@@ -164,15 +176,12 @@ async fn find(lattice: &LatticeArgs, name: &str) -> anyhow::Result<Found> {
         );
     };
     let supplied = desired::fetch(&*lattice, &desired.record, &BTreeMap::new()).await?;
-    let registry = providers::registry()?;
-    let host = withe_host::host_interfaces();
-    let surroundings = desired::surroundings(&*lattice);
-    let loaded = desired::load(&desired.record, &supplied, &registry, &host, surroundings)?;
+    let application = linked(&lattice, &desired.record, &supplied)?;
     Ok(Found {
         lattice,
         desired,
         supplied,
-        loaded,
+        application,
     })
 }
 
@@ -184,23 +193,13 @@ impl Found {
         wait: &Wait,
         terminal: &Terminal,
     ) -> anyhow::Result<Outcome> {
-        let record = match &self.loaded.inputs {
-            Some(inputs) => {
-                desired::with_changes(&self.desired.record, &inputs.application, changes)?
-            }
+        let record = match &self.application.loaded.application {
+            Some(application) => desired::with_changes(&self.desired.record, application, changes)?,
             None => bail!("`{}` cannot be read", self.desired.record.name),
         };
-        let registry = providers::registry()?;
-        let host = withe_host::host_interfaces();
-        let surroundings = desired::surroundings(&*self.lattice);
-        let loaded = desired::load(&record, &self.supplied, &registry, &host, surroundings)?;
-        terminal.say(&diagnostics::report(
-            terminal,
-            &loaded.source,
-            &loaded.diagnostics,
-            Some("nothing was changed"),
-        ));
-        if loaded.plan.is_none() {
+        let changed = linked(&self.lattice, &record, &self.supplied)?;
+        terminal.say(&changed.report(terminal, Some("nothing was changed")));
+        if changed.linked.plan.is_none() {
             return Ok(Outcome::Problems);
         }
         let name = &record.name;
@@ -221,13 +220,8 @@ impl Found {
 
 async fn list(args: &List, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let found = find(&args.lattice, &args.application).await?;
-    let Some(plan) = &found.loaded.plan else {
-        terminal.say(&diagnostics::report(
-            terminal,
-            &found.loaded.source,
-            &found.loaded.diagnostics,
-            None,
-        ));
+    let Some(plan) = &found.application.linked.plan else {
+        terminal.say(&found.application.report(terminal, None));
         return Ok(Outcome::Problems);
     };
     let text = if args.json {
@@ -272,7 +266,7 @@ async fn list(args: &List, terminal: &Terminal) -> anyhow::Result<Outcome> {
 async fn put(args: &Put, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let found = find(&args.lattice, &args.application).await?;
     let declaration = declaration(args)?;
-    let mut changes = replaced(&found.loaded, &declaration);
+    let mut changes = replaced(&found.application, &declaration);
     changes.push(LinkChange::Put(declaration));
     found.change(changes, &args.wait, terminal).await
 }
@@ -322,13 +316,12 @@ fn declaration(args: &Put) -> anyhow::Result<LinkDeclaration> {
 }
 
 /// The links of the same source and name that connect what the new one is to connect.
-fn replaced(loaded: &Loaded, new: &LinkDeclaration) -> Vec<LinkChange> {
-    let (Some(plan), Some(inputs)) = (&loaded.plan, &loaded.inputs) else {
+fn replaced(application: &LinkedApplication, new: &LinkDeclaration) -> Vec<LinkChange> {
+    let Some(plan) = &application.linked.plan else {
         return Vec::new();
     };
-    let parts = inputs.application.components.iter().zip(&inputs.parts);
-    let mut targets = parts.filter(|(component, _)| component.name.value == new.target);
-    let world = targets.next().and_then(|(_, part)| match part {
+    let target = application.loaded.part(&new.target);
+    let world = target.and_then(|target| match &target.input {
         Part::Component { world, .. } => Some(world),
         Part::Provider(provider) => Some(&provider.world),
         Part::Unavailable => None,

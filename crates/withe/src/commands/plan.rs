@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use withe_host::load::Loaded;
 use withe_host::node::placement::{Preview, preview};
 use withe_linker::input::{ComponentKind, Scope, Surroundings};
 use withe_linker::plan::{Binding, Plan, PlannedInterface, PlannedLink};
 
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
-use super::load_application;
+use super::{LinkedApplication, load_application};
 use crate::Outcome;
 use crate::render::table::table;
 use crate::render::units::{count, duration};
@@ -48,7 +47,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(loaded) = load_application(
+    let Some(application) = load_application(
         &args.manifest,
         args.defaults,
         Surroundings::Unknown,
@@ -58,17 +57,12 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Problems);
     };
     let consequence = Some("there is no plan");
-    terminal.say(&diagnostics::report(
-        terminal,
-        &loaded.source,
-        &loaded.diagnostics,
-        consequence,
-    ));
-    let Some(plan) = &loaded.plan else {
+    terminal.say(&application.report(terminal, consequence));
+    let Some(plan) = &application.linked.plan else {
         return Ok(Outcome::Problems);
     };
     if args.lattice.lattice.is_some() {
-        return on_lattice(args, &loaded, terminal);
+        return on_lattice(args, &application, terminal);
     }
     let text = if args.json {
         json::text(plan)?
@@ -80,24 +74,31 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
 }
 
 /// The plans of the hosts of a lattice that would run it.
-fn on_lattice(args: &Args, loaded: &Loaded, terminal: &Terminal) -> anyhow::Result<Outcome> {
+fn on_lattice(
+    args: &Args,
+    application: &LinkedApplication,
+    terminal: &Terminal,
+) -> anyhow::Result<Outcome> {
+    let LinkedApplication {
+        loaded, options, ..
+    } = application;
     let Preview { unplaced, hosts } = block_on(async {
         let lattice = args.lattice.connect().await?;
-        Ok(preview(&*lattice, loaded).await?)
+        Ok(preview(&*lattice, loaded, options).await?)
     })?;
     let mut plans = BTreeMap::new();
     let mut is_whole = true;
-    for (host, plan) in hosts {
-        match plan {
-            Ok(plan) => _ = plans.insert(host, plan),
-            Err(problems) => {
+    for (host, linked) in hosts {
+        match &linked.plan {
+            Some(plan) => _ = plans.insert(host, plan.clone()),
+            None => {
                 is_whole = false;
                 let consequence = format!("host `{host}` could not link its part");
                 let source = &loaded.source;
                 terminal.say(&diagnostics::report(
                     terminal,
                     source,
-                    &problems,
+                    &linked.diagnostics,
                     Some(&consequence),
                 ));
             }

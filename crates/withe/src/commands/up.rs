@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::error::ErrorKind;
-use withe_host::load::Loaded;
 use withe_host::node::records::RunningApp;
 use withe_host::node::{Node, NodeOptions, desired};
 use withe_lattice::{Embedded, SharedLattice, embedded};
@@ -17,8 +16,8 @@ use withe_linker::input::Surroundings;
 use super::host::machine_name;
 use super::lattice_args::{LatticeArgs, socket};
 use super::link_args::LinkArgs;
-use super::load_application;
 use super::settle::settle;
+use super::{LinkedApplication, load_application};
 use crate::Outcome;
 use crate::cli::usage;
 use crate::interrupt::Interrupts;
@@ -77,21 +76,19 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         Some(_) => Surroundings::Lattice,
         None => Surroundings::Alone,
     };
-    let loaded = load_application(&args.manifest, args.defaults, surroundings, terminal)?;
-    let Some(loaded) = loaded else {
+    let application = load_application(&args.manifest, args.defaults, surroundings, terminal)?;
+    let Some(application) = application else {
         return Ok(Outcome::Problems);
     };
-    let consequence = Some("nothing was started");
-    let report = diagnostics::report(terminal, &loaded.source, &loaded.diagnostics, consequence);
-    terminal.say(&report);
-    if loaded.plan.is_none() {
+    terminal.say(&application.report(terminal, Some("nothing was started")));
+    if application.linked.plan.is_none() {
         return Ok(Outcome::Problems);
     }
     match args.lattice.lattice {
-        Some(_) => block_on(deploy(args, loaded, terminal)),
+        Some(_) => block_on(deploy(args, &application, terminal)),
         None => {
             let exporter = Exporter::new(&args.observe.traces, &machine_name())?;
-            let result = block_on(serve(args, loaded, &exporter, terminal));
+            let result = block_on(serve(args, application, &exporter, terminal));
             exporter.finish();
             result
         }
@@ -99,10 +96,17 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
 }
 
 /// Has the hosts of a lattice run it.
-async fn deploy(args: &Args, loaded: Loaded, terminal: &Terminal) -> anyhow::Result<Outcome> {
+async fn deploy(
+    args: &Args,
+    application: &LinkedApplication,
+    terminal: &Terminal,
+) -> anyhow::Result<Outcome> {
     let lattice = args.lattice.connect().await?;
-    let revision = desired::put_application(&*lattice, &loaded).await?;
-    let name = name(&loaded);
+    let LinkedApplication {
+        loaded, options, ..
+    } = application;
+    let revision = desired::put_application(&*lattice, loaded, &options.defaults).await?;
+    let name = loaded.name();
     let wait = Duration::from_secs(args.wait);
     let settled = settle(&*lattice, name, revision, wait).await?;
     terminal.say(&format!("`{name}` runs on {}\n", settled.hosts.join(", ")));
@@ -115,7 +119,7 @@ async fn deploy(args: &Args, loaded: Loaded, terminal: &Terminal) -> anyhow::Res
 /// Runs it here.
 async fn serve(
     args: &Args,
-    loaded: Loaded,
+    application: LinkedApplication,
     exporter: &Exporter,
     terminal: &Terminal,
 ) -> anyhow::Result<Outcome> {
@@ -123,7 +127,7 @@ async fn serve(
     // Before the start: what changes meanwhile must not be missed.
     let mut watch = args.watch.then(Watch::new).transpose()?;
     if let Some(watch) = &mut watch {
-        watch.set(&loaded.files)?;
+        watch.set(&application.loaded.files)?;
     }
     let reporter = Reporter::new(*terminal);
     let embedded = Embedded::in_memory(&args.lattice.lattice_name)?;
@@ -141,11 +145,11 @@ async fn serve(
         programs: false,
         host,
     };
-    let node = Node::join(lattice.clone(), providers::registry()?, options).await?;
-    let mut running = Application {
+    let node = Node::join(lattice, providers::registry()?, options).await?;
+    let mut running = Running {
         node,
-        lattice,
-        loaded,
+        application,
+        files: Vec::new(),
     };
     let started = tokio::select! {
         started = running.put() => started,
@@ -177,7 +181,7 @@ async fn serve(
                 running.reload(args, terminal).await?;
                 reporter.finish();
                 if let Some(watch) = &mut watch {
-                    watch.set(&running.loaded.files)?;
+                    watch.set(running.files())?;
                 }
             }
         }
@@ -196,25 +200,33 @@ async fn serve_socket(lattice: Embedded, name: &str) -> anyhow::Result<embedded:
     Ok(embedded::serve(lattice, socket(name)?).await?)
 }
 
-fn name(loaded: &Loaded) -> &str {
-    loaded.plan.as_ref().map_or("", |plan| &plan.application)
-}
-
 /// What runs, and what it was made from.
-struct Application {
+struct Running {
     node: Node,
-    lattice: SharedLattice,
-    loaded: Loaded,
+    application: LinkedApplication,
+    /// The files that what was wrong last was found in, if there are any.
+    files: Vec<PathBuf>,
 }
 
-impl Application {
+impl Running {
     fn name(&self) -> &str {
-        name(&self.loaded)
+        self.application.loaded.name()
+    }
+
+    /// The files whose changes may change the application, or mend what is wrong with it.
+    fn files(&self) -> &[PathBuf] {
+        match self.files.as_slice() {
+            [] => &self.application.loaded.files,
+            files => files,
+        }
     }
 
     /// Has the host run what was loaded.
     async fn put(&self) -> anyhow::Result<()> {
-        let revision = desired::put_application(&*self.lattice, &self.loaded).await?;
+        let LinkedApplication {
+            loaded, options, ..
+        } = &self.application;
+        let revision = self.node.put(loaded, &options.defaults).await?;
         match self.node.settled(self.name(), revision).await {
             Some(RunningApp {
                 failure: Some(why), ..
@@ -228,30 +240,30 @@ impl Application {
     /// said, and what runs goes on.
     async fn reload(&mut self, args: &Args, terminal: &Terminal) -> anyhow::Result<()> {
         let surroundings = Surroundings::Alone;
-        let loaded = load_application(&args.manifest, args.defaults, surroundings, terminal)?;
-        let Some(loaded) = loaded else {
+        let changed = load_application(&args.manifest, args.defaults, surroundings, terminal)?;
+        let Some(changed) = changed else {
             return Ok(());
         };
-        let consequence = Some("what runs goes on as it was");
-        let report =
-            diagnostics::report(terminal, &loaded.source, &loaded.diagnostics, consequence);
         // A plan holds the digests of all that runs.
-        if loaded.plan == self.loaded.plan {
+        if changed.linked.plan == self.application.linked.plan {
             return Ok(());
         }
-        terminal.say(&report);
-        if loaded.plan.is_none() {
+        terminal.say(&changed.report(terminal, Some("what runs goes on as it was")));
+        if changed.linked.plan.is_none() {
             // The files that have to be mended may be other ones than before.
-            self.loaded.files = loaded.files;
+            self.files.clone_from(&changed.loaded.files);
             return Ok(());
         }
-        let before = std::mem::replace(&mut self.loaded, loaded);
+        let before = std::mem::replace(&mut self.application, changed);
         match self.put().await {
-            Ok(()) => terminal.say(&format!("`{}` reloaded\n", self.name())),
+            Ok(()) => {
+                self.files.clear();
+                terminal.say(&format!("`{}` reloaded\n", self.name()));
+            }
             Err(error) => {
                 terminal.say(&diagnostics::failure(terminal, &error));
-                let files = std::mem::replace(&mut self.loaded, before).files;
-                self.loaded.files = files;
+                let failed = std::mem::replace(&mut self.application, before);
+                self.files.clone_from(&failed.loaded.files);
             }
         }
         Ok(())

@@ -6,9 +6,9 @@ use std::path::Path;
 use annotate_snippets::{
     AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str,
 };
-use withe_host::load::SourceText;
 use withe_linker::diagnostic::Label;
 use withe_linker::{Diagnostic, Diagnostics, Severity, Span};
+use withe_load::SourceText;
 
 use super::position::boundary;
 use super::units::count;

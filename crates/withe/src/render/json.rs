@@ -1,9 +1,9 @@
 //! Diagnostics as JSON: as the linker has them, with lines and columns.
 
 use serde::Serialize;
-use withe_host::load::SourceText;
 use withe_linker::diagnostic::Label;
 use withe_linker::{Diagnostics, Span};
+use withe_load::SourceText;
 
 use super::position::position;
 

@@ -63,6 +63,18 @@ fn a_directory_can_be_granted_to_read_only_or_to_write() {
 }
 
 #[test]
+fn a_directory_that_cannot_be_opened_stops_the_start() {
+    let folder =
+        probe("directories: [{host: ./nowhere, guest: /data}, {host: ./app.yaml, guest: /a}]");
+    let ended = folder.call("probe", r#"t:probe/run#read-dir("/data")"#);
+    ended.failed(&[
+        "`probe` is granted the directory",
+        "nowhere` (as `/data`), which cannot be opened: No such file or directory",
+        "app.yaml` (as `/a`), which cannot be opened: Not a directory",
+    ]);
+}
+
+#[test]
 fn variables_and_the_network_can_be_granted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

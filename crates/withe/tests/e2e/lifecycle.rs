@@ -5,7 +5,7 @@ use std::thread;
 
 use crate::support::Folder;
 use crate::support::client::{Exchange, get};
-use crate::support::manifest::{application, component, http_server};
+use crate::support::manifest::{application, component, http_server, http_server_at};
 
 /// An application that sends back what it is sent.
 fn echo(n: u32) -> String {
@@ -110,6 +110,37 @@ fn no_request_fails_while_a_change_is_taken_over() {
         drop(stopper);
     });
     assert!(served.into_inner() > 0);
+    up.interrupt();
+    assert_eq!(up.exit_code(), Some(0));
+}
+
+#[test]
+fn a_change_that_cannot_be_made_leaves_all_as_it_was() {
+    let hello = || component("hello", "hello", "", &[]);
+    let folder = Folder::with(&application(&[http_server("hello"), hello()]));
+    let mut up = folder.up(&["--watch"]);
+    let address = up.address();
+    up.says("`app` runs");
+    // One more server, at an address that this machine has not.
+    let nowhere = http_server_at("203.0.113.1:80", "hello");
+    let nowhere = nowhere
+        .replace("name: http-server", "name: nowhere")
+        .replace("name: listen", "name: elsewhere");
+    for version in 2..4 {
+        let changed = component("hello", "hello", &self::version(version), &[]);
+        let all = [http_server("hello"), changed, nowhere.clone()];
+        folder.write("app.yaml", &application(&all));
+        up.says("provider `nowhere` could not link with `hello`");
+        for _ in 0..20 {
+            assert_eq!(get(&address, "/").unwrap().text(), "hello\n");
+        }
+    }
+    // A directory that is not there.
+    let grants = "grants: {directories: [{host: ./nowhere, guest: /data}]}";
+    let granted = component("hello", "hello", grants, &[]);
+    folder.write("app.yaml", &application(&[http_server("hello"), granted]));
+    up.says("`hello` is granted the directory");
+    assert_eq!(get(&address, "/").unwrap().text(), "hello\n");
     up.interrupt();
     assert_eq!(up.exit_code(), Some(0));
 }

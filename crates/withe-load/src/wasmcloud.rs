@@ -3,7 +3,6 @@
 //! v1 does not say what a provider exports and imports. What the other ends of its links have says it: of their
 //! imports and exports the ones that the links name, which v1's manifests always do.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -13,11 +12,12 @@ use withe_linker::input::{Application, ConfigCheck, Link, Part, ProviderWorld};
 use withe_provider::FunctionName;
 use withe_wit::{Extern, ExternItem, Function, World};
 
-use super::artifact::digest;
+use crate::artifact::digest;
+use crate::loaded::{LoadedPart, PartSource, ProviderSource};
 
 /// Where a part of wasmCloud v1 comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum V1Source {
+pub enum V1Source {
     /// A provider's archive, and the digest of its bytes.
     Archive(PathBuf, String),
     /// Others run it, under this id.
@@ -27,13 +27,14 @@ pub(crate) enum V1Source {
 /// A part of wasmCloud v1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct V1Part {
-    pub(crate) source: V1Source,
+    /// Where it comes from.
+    pub source: V1Source,
     /// What components may call of it, with their types.
-    pub(crate) functions: Vec<(FunctionName, Function)>,
+    pub functions: Vec<(FunctionName, Function)>,
 }
 
 /// Whether the file is a provider's archive, compressed or not.
-pub(crate) fn is_archive(path: &Path) -> bool {
+pub fn is_archive(path: &Path) -> bool {
     let head = || {
         let mut head = Vec::new();
         File::open(path)?.take(262).read_to_end(&mut head)?;
@@ -46,41 +47,45 @@ pub(crate) fn is_archive(path: &Path) -> bool {
         })
 }
 
-/// Gives the parts of `sources` worlds, by what their links are to connect; returns what is known of each.
+/// Builds a world for each v1 part of `sources`, which has its place among `parts`, from the interfaces that the
+/// links to and from it name.
 pub(super) fn resolve(
     application: &Application,
-    parts: &mut [Part],
-    sources: BTreeMap<String, V1Source>,
-) -> BTreeMap<String, Arc<V1Part>> {
-    let mut resolved = BTreeMap::new();
-    for (name, source) in sources {
-        let Some(place) = (application.components.iter()).position(|c| c.name.value == name) else {
+    parts: &mut [LoadedPart],
+    sources: Vec<(usize, V1Source)>,
+) {
+    for (place, source) in sources {
+        let Some(component) = application.components.get(place) else {
             continue;
         };
+        let name = component.name.value.clone();
         let world = world(application, parts, &name);
         let functions = world.exports.iter().flat_map(functions).collect();
         let digest = match &source {
             V1Source::Archive(_, digest) => digest.clone(),
             V1Source::Lattice(id) => digest(format!("lattice:{id}").as_bytes()),
         };
-        parts[place] = Part::Provider(ProviderWorld {
-            name: name.clone(),
-            world: Arc::new(world),
-            digest,
-            // It says in its log what it thinks of its configuration.
-            check_config: ConfigCheck::none(),
-        });
-        let part = V1Part { source, functions };
-        resolved.insert(name, Arc::new(part));
+        parts[place] = LoadedPart {
+            input: Part::Provider(ProviderWorld {
+                name,
+                world: Arc::new(world),
+                digest,
+                // The provider says in its log what it thinks of its configuration.
+                check_config: ConfigCheck::none(),
+            }),
+            source: PartSource::Provider(ProviderSource::V1(Arc::new(V1Part {
+                source,
+                functions,
+            }))),
+        };
     }
-    resolved
 }
 
 /// What the links to and from `name` name, as their other ends have it.
-fn world(application: &Application, parts: &[Part], name: &str) -> World {
+fn world(application: &Application, parts: &[LoadedPart], name: &str) -> World {
     let mut world = World::default();
     for (component, part) in application.components.iter().zip(parts) {
-        let Part::Component { world: other, .. } = part else {
+        let Part::Component { world: other, .. } = &part.input else {
             continue;
         };
         let links = component.links.iter();

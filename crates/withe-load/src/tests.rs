@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use withe_linker::Code;
 use withe_linker::diagnostic::Severity;
 use withe_linker::input::{Image, Part};
+use withe_linker::{Code, Diagnostic};
 use withe_provider::{Alias, Descriptor};
 
 use super::*;
@@ -65,13 +65,12 @@ fn load_with(files: &[(&str, &[u8])], manifest: &str) -> Loaded {
     }
     let path = folder.path().join("shop.yaml");
     fs::write(&path, manifest).unwrap();
-    load(&path, &registry(), &LoadOptions::default()).unwrap()
+    load(&path, &registry()).unwrap()
 }
 
 fn errors(loaded: &Loaded) -> Vec<&'static str> {
-    let errors = loaded
-        .diagnostics
-        .0
+    let linked = loaded.link(&LinkOptions::default());
+    let errors = (linked.diagnostics.0)
         .iter()
         .filter(|d| d.severity == Severity::Error);
     errors.map(|d| d.code.0).collect()
@@ -80,18 +79,18 @@ fn errors(loaded: &Loaded) -> Vec<&'static str> {
 /// The one problem that loading a component with this `image` gives.
 fn problem(files: &[(&str, &[u8])], kind: &str, image: &str) -> Diagnostic {
     let loaded = load_with(files, &manifest(&entry("a", kind, image)));
-    let mut found: Vec<_> = loaded
-        .diagnostics
-        .0
-        .into_iter()
+    let linked = loaded.link(&LinkOptions::default());
+    assert!(linked.plan.is_none());
+    let [part] = &loaded.parts[..] else {
+        panic!("{:?}", loaded.parts)
+    };
+    assert!(matches!(part.input, Part::Unavailable));
+    assert!(matches!(part.source, PartSource::Unavailable));
+    let mut found: Vec<_> = (linked.diagnostics.0.iter())
         .filter(|d| CODES.iter().any(|i| i.code == d.code))
+        .cloned()
         .collect();
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(loaded.plan.is_none());
-    assert!(matches!(
-        loaded.inputs.unwrap().parts[..],
-        [Part::Unavailable]
-    ));
     found.remove(0)
 }
 
@@ -152,14 +151,18 @@ fn providers_are_found_by_short_name_and_by_image_with_what_it_implies() {
         ("ghcr.io/wasmcloud/keyvalue-redis:0.28.1", 1),
     ] {
         let loaded = load_with(&[], &manifest(&entry("kv", "capability", image)));
-        let inputs = loaded.inputs.unwrap();
-        let [Part::Provider(world)] = &inputs.parts[..] else {
-            panic!("{image}: {:?}", inputs.parts)
+        let part = loaded.part("kv").unwrap();
+        let Part::Provider(world) = &part.input else {
+            panic!("{image}: {part:?}")
         };
         assert_eq!(world.name, "keyvalue");
         assert_eq!(world.world.exports.len(), 1);
-        assert_eq!(inputs.application.components[0].config.len(), implied);
-        assert_eq!(loaded.bytes, [None]);
+        let application = loaded.application.as_ref().unwrap();
+        assert_eq!(application.components[0].config.len(), implied);
+        assert!(matches!(
+            part.provider(),
+            Some(ProviderSource::InHost(descriptor)) if descriptor.name == "keyvalue"
+        ));
     }
 }
 
@@ -176,16 +179,21 @@ fn components_are_composed_as_the_manifest_says() {
         &[("caller.wasm", &caller), ("counter.wasm", &counter)],
         &yaml,
     );
-    let inputs = loaded.inputs.as_ref().unwrap();
+    let application = loaded.application.as_ref().unwrap();
     assert!(matches!(
-        inputs.application.components[0].image.value,
+        application.components[0].image.value,
         Image::Compose(_)
     ));
-    let [Part::Component { world, digest }] = &inputs.parts[..] else {
+    let Some(component) = loaded.parts[0].component() else {
         panic!("{:?}", loaded.diagnostics)
     };
+    let ReadComponent {
+        world,
+        digest,
+        bytes,
+    } = component;
     assert!(world.imports.is_empty(), "{world:?}");
-    assert_eq!(*digest, artifact::digest(loaded.bytes[0].as_ref().unwrap()));
+    assert_eq!(digest, artifact::digest(bytes));
     assert_eq!(loaded.files.len(), 3, "{:?}", loaded.files);
 }
 
@@ -209,16 +217,14 @@ fn files_are_linked_by_what_they_import_and_export() {
     let path = |name: &str| folder.path().join(name);
     fs::write(path("caller.wasm"), wat::parse_str(CALLER).unwrap()).unwrap();
     fs::write(path("counter.wasm"), wat::parse_str(COUNTER).unwrap()).unwrap();
-    let options = LoadOptions::default();
-    let loaded = load_files(
-        &path("caller.wasm"),
-        &[path("counter.wasm")],
-        &registry(),
-        &options,
-    );
-    let plan = loaded
-        .plan
-        .unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+    let loaded = load_files(&path("caller.wasm"), &[path("counter.wasm")], &registry());
+    let options = LinkOptions {
+        called: vec!["caller".into()],
+        ..LinkOptions::default()
+    };
+    let linked = loaded.link(&options);
+    let plan = linked.plan.as_ref();
+    let plan = plan.unwrap_or_else(|| panic!("{:?}", linked.diagnostics));
     let links: Vec<_> = plan
         .links
         .iter()
@@ -229,15 +235,27 @@ fn files_are_linked_by_what_they_import_and_export() {
 }
 
 #[test]
+fn the_same_question_is_linked_once() {
+    let counter = wat::parse_str(COUNTER).unwrap();
+    let yaml = manifest(&entry("counter", "component", "./counter.wasm"));
+    let loaded = load_with(&[("counter.wasm", &counter)], &yaml);
+    let options = LinkOptions {
+        called: vec!["counter".into()],
+        ..LinkOptions::default()
+    };
+    let linked = loaded.link(&options);
+    assert!(Arc::ptr_eq(&linked, &loaded.link(&options.clone())));
+    let other = loaded.link(&LinkOptions::default());
+    assert!(!Arc::ptr_eq(&linked, &other));
+    let entries = |linked: &withe_linker::Linked| linked.plan.as_ref().unwrap().components[0].entry;
+    assert_eq!((entries(&linked), entries(&other)), (true, false));
+}
+
+#[test]
 fn what_is_no_manifest_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.yaml");
-    let load = || {
-        load(&path, &registry(), &LoadOptions::default())
-            .unwrap_err()
-            .diagnostic()
-            .code
-    };
+    let load = || load(&path, &registry()).unwrap_err().diagnostic().code;
     assert_eq!(load(), codes::NOT_FOUND);
     fs::write(&path, b"\0asm\x0d\0\x01\0").unwrap();
     assert_eq!(load(), codes::NOT_A_MANIFEST);

@@ -1,16 +1,21 @@
 //! From a component's `image` to what it is: read, composed, or found among the providers.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use withe_linker::input::{Component, ComponentKind, Image, NamedConfig, Part, Spanned};
+use withe_linker::input::{
+    Component, ComponentKind, Image, NamedConfig, Part, ProviderWorld, Spanned,
+};
 use withe_linker::{Code, Diagnostic, Diagnostics, Span};
 
-use super::artifact::{Artifact, ArtifactError, digest_of};
-use super::registry::{Known, Registry};
-use super::wasmcloud::{self, V1Source};
-use super::{ProviderProgram, Supplied, SuppliedProgram, codes, program};
+use crate::artifact::{Artifact, ArtifactError, digest_of};
+use crate::loaded::{LoadedPart, PartSource, ProviderSource};
+use crate::options::{Supplied, SuppliedProgram};
+use crate::program::ProviderProgram;
+use crate::registry::{Known, Registry};
+use crate::wasmcloud::{self, V1Source};
+use crate::{codes, program};
 
 /// Reads the images of one application.
 pub(super) struct Images<'a> {
@@ -20,18 +25,32 @@ pub(super) struct Images<'a> {
     pub(super) registry: &'a Registry,
     /// What was read elsewhere, if anything was.
     pub(super) supplied: Option<&'a Supplied>,
-    /// Providers that are programs, by name, so far.
-    pub(super) programs: &'a mut HashMap<String, Arc<ProviderProgram>>,
-    /// Parts of wasmCloud v1, by name, so far.
-    pub(super) wasmcloud: &'a mut BTreeMap<String, V1Source>,
     /// What was wrong so far.
     pub(super) diagnostics: &'a mut Diagnostics,
     /// Every file that was read, or would have been had it been there.
     pub(super) files: &'a mut Vec<PathBuf>,
 }
 
-/// What an image turned out to be, and a component's bytes.
-pub(super) type Resolved = (Part, Option<Arc<[u8]>>);
+/// What an image turned out to be.
+pub(super) enum Resolved {
+    /// All that is to be known of it.
+    Part(LoadedPart),
+    /// A part of wasmCloud v1, whose world its links say.
+    V1(V1Source),
+}
+
+impl Resolved {
+    fn provider(world: ProviderWorld, source: ProviderSource) -> Self {
+        Self::Part(LoadedPart {
+            input: Part::Provider(world),
+            source: PartSource::Provider(source),
+        })
+    }
+
+    fn program(world: ProviderWorld, program: ProviderProgram) -> Self {
+        Self::provider(world, ProviderSource::Program(Arc::new(program)))
+    }
+}
 
 /// Why an image cannot be used.
 struct Refusal {
@@ -48,9 +67,8 @@ impl Images<'_> {
         let name = component.name.value.clone();
         let span = component.image.span;
         if let Some(program) = self.supplied.and_then(|all| all.programs.get(&name)) {
-            let result = self.supplied_program(&name, program);
-            let resolved = self.keep(&name, span, result);
-            return resolved.unwrap_or((Part::Unavailable, None));
+            let result = supplied_program(program);
+            return self.resolved(&name, span, result);
         }
         let supplied = self.supplied.and_then(|all| all.components.get(&name));
         let resolved = match &component.image.value {
@@ -58,7 +76,7 @@ impl Images<'_> {
                 if component.kind == ComponentKind::Provider
                     && program::is_one(&joined(self.folder, path)) =>
             {
-                Some(self.program(&name, path))
+                Some(self.program(path))
             }
             Image::File(_) | Image::Compose(_) if self.supplied.is_some() => Some(match supplied {
                 Some(bytes) => self.supplied(component, bytes),
@@ -74,20 +92,17 @@ impl Images<'_> {
             {
                 let path = joined(self.folder, path);
                 self.files.push(path.clone());
-                let digest = digest_of(&path).map_err(|why| Refusal {
-                    code: codes::UNREADABLE,
-                    why: format!("`{}` cannot be read: {why}", path.display()),
-                    help: None,
-                });
-                if let Some(digest) = self.keep(&name, span, digest) {
-                    self.wasmcloud
-                        .insert(name, V1Source::Archive(path, digest));
-                }
-                return (Part::Unavailable, None);
+                Some(match digest_of(&path) {
+                    Ok(digest) => Ok(Resolved::V1(V1Source::Archive(path, digest))),
+                    Err(why) => Err(Refusal {
+                        code: codes::UNREADABLE,
+                        why: format!("`{}` cannot be read: {why}", path.display()),
+                        help: None,
+                    }),
+                })
             }
             Image::Lattice(id) if component.kind == ComponentKind::Provider => {
-                self.wasmcloud.insert(name, V1Source::Lattice(id.clone()));
-                return (Part::Unavailable, None);
+                Some(Ok(Resolved::V1(V1Source::Lattice(id.clone()))))
             }
             Image::Lattice(_) => Some(Err(Refusal {
                 code: codes::WRONG_KIND,
@@ -126,8 +141,21 @@ impl Images<'_> {
             // Whoever made it `Invalid` has said why.
             Image::Invalid => None,
         };
-        let resolved = resolved.and_then(|result| self.keep(&name, span, result));
-        resolved.unwrap_or((Part::Unavailable, None))
+        match resolved {
+            Some(result) => self.resolved(&name, span, result),
+            None => Resolved::Part(LoadedPart::unavailable()),
+        }
+    }
+
+    /// What came of an image; a refusal is reported.
+    fn resolved(
+        &mut self,
+        name: &str,
+        span: Option<Span>,
+        result: Result<Resolved, Refusal>,
+    ) -> Resolved {
+        let resolved = self.keep(name, span, result);
+        resolved.unwrap_or_else(|| Resolved::Part(LoadedPart::unavailable()))
     }
 
     /// What was read elsewhere and is given here.
@@ -136,28 +164,8 @@ impl Images<'_> {
         as_component(component, Artifact::from_bytes(path, bytes.to_vec())?)
     }
 
-    /// A provider whose program is given here.
-    fn supplied_program(
-        &mut self,
-        name: &str,
-        program: &SuppliedProgram,
-    ) -> Result<Resolved, Refusal> {
-        let Some(description) = &program.description else {
-            let source = V1Source::Archive(program.path.clone(), program.digest.clone());
-            self.wasmcloud.insert(name.to_owned(), source);
-            return Ok((Part::Unavailable, None));
-        };
-        let (world, program) = program::supplied(program, description).map_err(|why| Refusal {
-            code: codes::PROVIDER_PROGRAM,
-            why: why.to_string(),
-            help: None,
-        })?;
-        self.programs.insert(name.to_owned(), Arc::new(program));
-        Ok((Part::Provider(world), None))
-    }
-
     /// Asks the program `path` what provider it is.
-    fn program(&mut self, name: &str, path: &str) -> Result<Resolved, Refusal> {
+    fn program(&mut self, path: &str) -> Result<Resolved, Refusal> {
         let path = joined(self.folder, path);
         self.files.push(path.clone());
         let (world, program) = program::read(&path).map_err(|why| Refusal {
@@ -168,8 +176,7 @@ impl Images<'_> {
             ),
             help: Some("a provider's program calls `withe_provider::process::main`".into()),
         })?;
-        self.programs.insert(name.to_owned(), Arc::new(program));
-        Ok((Part::Provider(world), None))
+        Ok(Resolved::program(world, program))
     }
 
     /// Reads the component in the file `path`.
@@ -263,6 +270,20 @@ impl From<ArtifactError> for Refusal {
     }
 }
 
+/// A provider whose program was asked elsewhere what it is.
+fn supplied_program(program: &SuppliedProgram) -> Result<Resolved, Refusal> {
+    let Some(description) = &program.description else {
+        let source = V1Source::Archive(program.path.clone(), program.digest.clone());
+        return Ok(Resolved::V1(source));
+    };
+    let (world, program) = program::supplied(program, description).map_err(|why| Refusal {
+        code: codes::PROVIDER_PROGRAM,
+        why: why.to_string(),
+        help: None,
+    })?;
+    Ok(Resolved::program(world, program))
+}
+
 fn as_component(component: &Component, artifact: Artifact) -> Result<Resolved, Refusal> {
     match component.kind {
         ComponentKind::Component => {
@@ -272,7 +293,10 @@ fn as_component(component: &Component, artifact: Artifact) -> Result<Resolved, R
                 world,
                 ..
             } = artifact;
-            Ok((Part::Component { world, digest }, Some(bytes)))
+            Ok(Resolved::Part(LoadedPart {
+                input: Part::Component { world, digest },
+                source: PartSource::Component(bytes),
+            }))
         }
         ComponentKind::Provider => Err(Refusal {
             code: codes::WRONG_KIND,
@@ -305,7 +329,11 @@ fn as_provider(component: &mut Component, known: Known<'_>) -> Result<Resolved, 
         // Later configuration wins, so what the image's name implies comes first.
         component.config.insert(0, implied);
     }
-    Ok((Part::Provider(known.world.clone()), None))
+    let source = match &component.process {
+        Some(process) if process.value => ProviderSource::OwnProcess(known.descriptor),
+        _ => ProviderSource::InHost(known.descriptor),
+    };
+    Ok(Resolved::provider(known.world.clone(), source))
 }
 
 fn unknown_provider(name: &str, registry: &Registry) -> Refusal {

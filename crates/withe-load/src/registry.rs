@@ -6,7 +6,7 @@ use withe_linker::input::{ConfigCheck, ProviderWorld};
 use withe_provider::{Alias, Descriptor};
 use withe_wit::World;
 
-use super::artifact::digest;
+use crate::artifact::digest;
 
 /// The world that a provider's WIT declares.
 pub(super) const PROVIDER_WORLD: &str = "provider";
@@ -36,6 +36,8 @@ pub struct RegistryError {
 /// A provider that an image stands for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known<'a> {
+    /// What makes it.
+    pub(super) descriptor: Descriptor,
     /// What it offers and needs.
     pub(super) world: &'a ProviderWorld,
     /// Configuration that the image's name implies.
@@ -73,6 +75,7 @@ impl Registry {
     pub(super) fn by_name(&self, name: &str) -> Option<Known<'_>> {
         let entry = self.entries.iter().find(|e| e.descriptor.name == name)?;
         Some(Known {
+            descriptor: entry.descriptor,
             world: &entry.world,
             config: &[],
         })
@@ -85,6 +88,7 @@ impl Registry {
         self.entries.iter().find_map(|entry| {
             let alias: &Alias = entry.descriptor.aliases.iter().find(|a| a.image == image)?;
             Some(Known {
+                descriptor: entry.descriptor,
                 world: &entry.world,
                 config: alias.config,
             })

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use withe_linker::{Code, Diagnostic};
 use withe_wit::{ReadError, World};
 
-use super::codes;
-use super::file::{self, FileError};
+use crate::codes;
+use crate::file::{self, FileError};
 
 /// A component's file.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ pub fn digest(bytes: &[u8]) -> String {
 /// # Errors
 ///
 /// If it cannot be read.
-pub(crate) fn digest_of(path: &Path) -> io::Result<String> {
+pub fn digest_of(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut fs::File::open(path)?, &mut hash)?;
     Ok(text_of(hash.finalize().as_slice()))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use withe_linker::Code;
 
-use super::codes;
+use crate::codes;
 
 /// Why a file could not be read.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ const SAID: usize = 500;
 
 /// Why a program does not answer what it is asked.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AskError {
+pub enum AskError {
     /// It cannot be started.
     #[error("it cannot be started: {0}")]
     Start(std::io::Error),
@@ -51,7 +51,7 @@ pub(crate) enum AskError {
 /// # Errors
 ///
 /// If it does not describe itself in time.
-pub(crate) fn describe(program: &Path) -> Result<Description, AskError> {
+pub fn describe(program: &Path) -> Result<Description, AskError> {
     let description: Description = ask(program, "--describe", Vec::new())?;
     if description.protocol != PROTOCOL {
         return Err(AskError::Protocol(description.protocol));

@@ -7,7 +7,8 @@ use withe_linker::input::{
 };
 use withe_wit::{ExternItem, InterfaceName, World};
 
-use super::image::stem;
+use crate::image::stem;
+use crate::loaded::LoadedPart;
 
 /// The application that runs `root` with `others` to link to. It has no links yet: which ones it
 /// needs shows once the files are read, see [`add_links`].
@@ -29,7 +30,7 @@ pub(super) fn application(root: &Path, others: &[PathBuf]) -> Application {
 
 /// Links every component to every other one, but the first, that exports something it imports. What
 /// exactly the link carries, and whether it fits, is for the linker to say.
-pub(super) fn add_links(application: &mut Application, parts: &[Part]) {
+pub(super) fn add_links(application: &mut Application, parts: &[LoadedPart]) {
     let names: Vec<String> = application
         .components
         .iter()
@@ -46,8 +47,8 @@ pub(super) fn add_links(application: &mut Application, parts: &[Part]) {
     }
 }
 
-fn world(part: &Part) -> Option<&World> {
-    match part {
+fn world(part: &LoadedPart) -> Option<&World> {
+    match &part.input {
         Part::Component { world, .. } => Some(world),
         Part::Provider(provider) => Some(&provider.world),
         Part::Unavailable => None,

@@ -10,10 +10,21 @@ use withe_linker::input::{ConfigCheck, ConfigProblem, ProviderWorld};
 use withe_provider::process::{Description, Question};
 use withe_wit::World;
 
-use super::artifact::digest_of;
-use super::registry::PROVIDER_WORLD;
-use super::{ProviderProgram, SuppliedProgram};
-use crate::provider_process::{self, AskError, describe};
+use crate::artifact::digest_of;
+use crate::ask::{self, AskError, describe};
+use crate::options::SuppliedProgram;
+use crate::registry::PROVIDER_WORLD;
+
+/// A program that is a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderProgram {
+    /// Its file.
+    pub path: PathBuf,
+    /// The digest of the file's bytes: with others it is another provider.
+    pub digest: String,
+    /// What it says of itself.
+    pub description: Description,
+}
 
 /// Why a program is not a provider that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +118,7 @@ fn checked_by(program: &Path) -> ConfigCheck {
         if let Some(answer) = answers.get(&question) {
             return Vec::clone(answer);
         }
-        match provider_process::check(&program, &question) {
+        match ask::check(&program, &question) {
             Ok(answer) => {
                 answers.insert(question, answer.clone());
                 answer

@@ -1,0 +1,140 @@
+//! Why an application does not run.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use withe_lattice::LatticeError;
+use withe_provider::ProviderError;
+use withe_runtime::RuntimeError;
+
+/// Why an application does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The plan and its parts do not go together.
+    #[error("there is no provider `{0}` in this host")]
+    NoProvider(String),
+    /// The bytes of a component are missing.
+    #[error("component `{0}` has no bytes to run")]
+    NoBytes(String),
+    /// Components could not be fused.
+    #[error("component `{component}` cannot be fused with what it is linked to: {why}")]
+    Fuse {
+        /// The root.
+        component: String,
+        /// Why not.
+        #[source]
+        why: withe_compose::FuseError,
+    },
+    /// A component that a provider calls exports no HTTP handler.
+    #[error("component `{0}` exports no HTTP handler that a provider could call")]
+    NoHandler(String),
+    /// A directory that a component is granted cannot be opened.
+    #[error(
+        "`{component}` is granted the directory `{}` (as `{guest}`), which cannot be opened: {why}",
+        host.display()
+    )]
+    Directory {
+        /// The component.
+        component: String,
+        /// The directory on this machine.
+        host: PathBuf,
+        /// What the component sees it as.
+        guest: String,
+        /// What the operating system says.
+        #[source]
+        why: io::Error,
+    },
+    /// A provider failed.
+    #[error("provider `{provider}` could not {what}: {why}")]
+    Provider {
+        /// Its name.
+        provider: String,
+        /// What it was asked to do.
+        what: String,
+        /// Why it could not.
+        #[source]
+        why: ProviderFailure,
+    },
+    /// The process that serves a component failed.
+    #[error("the worker process{} failed: {why}", of_component(component))]
+    Worker {
+        /// The component; empty if the process itself says so.
+        component: String,
+        /// Why.
+        why: String,
+    },
+    /// The host cannot call itself over TCP.
+    #[error("cannot listen on this machine for links that are bound by `tcp`: {0}")]
+    Listen(#[source] io::Error),
+    /// A link is bound by `nats`, and there is none.
+    #[error("a link is bound by `nats`, and this host has no NATS; name it with `--lattice`")]
+    NoBroker,
+    /// Somebody wanted the application to end before it ran.
+    #[error("the application was stopped before it ran")]
+    Cancelled,
+    /// What carries links failed.
+    #[error(transparent)]
+    Lattice(#[from] LatticeError),
+    /// The runtime failed.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// Several things failed.
+    #[error("{}", .0.iter().map(HostError::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<HostError>),
+}
+
+/// Why a provider could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderFailure {
+    /// The provider says why.
+    #[error(transparent)]
+    Refused(#[from] ProviderError),
+    /// Nothing came of it.
+    #[error("nothing came of it in {} seconds", .0.as_secs())]
+    Late(Duration),
+    /// The provider is a process, and the host starts none.
+    #[error("this host cannot start other processes")]
+    NoProcesses,
+    /// The provider is one of wasmCloud v1, and there is no NATS.
+    #[error("it is of wasmCloud v1, which is reached by NATS; name it with `--lattice nats://…`")]
+    NoNats,
+    /// wasmCloud's wire cannot be opened, or a provider's archive not be used.
+    #[error(transparent)]
+    Wasmcloud(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// ` of `component``, unless it has no name.
+fn of_component(component: &str) -> String {
+    match component {
+        "" => String::new(),
+        _ => format!(" of `{component}`"),
+    }
+}
+
+impl HostError {
+    /// All of `errors`, of which there is at least one.
+    pub(crate) fn of(mut errors: Vec<HostError>) -> Self {
+        match errors.len() {
+            1 => errors.remove(0),
+            _ => Self::Several(errors),
+        }
+    }
+
+    /// The error, or, of several, each.
+    pub fn each(&self) -> Vec<&HostError> {
+        match self {
+            Self::Several(errors) => errors.iter().flat_map(HostError::each).collect(),
+            one => vec![one],
+        }
+    }
+}
+
+/// Nothing, if there are no errors.
+pub(crate) fn none_of(errors: Vec<HostError>) -> Result<(), HostError> {
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(HostError::of(errors))
+    }
+}

@@ -1,0 +1,97 @@
+//! How a host is set up, and what it tells of its work.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use withe_runtime::Tracer;
+
+use crate::counts::Counts;
+use crate::workers::WorkerCommand;
+
+/// How long work under way may take to finish, where nobody says.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How a host is set up.
+#[derive(Clone)]
+pub struct HostOptions {
+    /// Where compiled components are kept; `None` compiles them at every start.
+    pub cache_dir: Option<PathBuf>,
+    /// How long work under way may take to finish when it is stopped or replaced.
+    pub grace: Duration,
+    /// Told what goes on.
+    pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
+    /// How the processes of components are started that others serve; `None` refuses such links.
+    pub worker: Option<WorkerCommand>,
+    /// How the process of a first-party provider is started, whose short name is one more argument; `None`
+    /// refuses such providers.
+    pub provider: Option<WorkerCommand>,
+    /// What carries links that are bound by `nats`, for a host that is on no lattice.
+    pub broker: Option<Broker>,
+    /// Where what runs is counted.
+    pub counts: Counts,
+    /// Where it is traced.
+    pub tracer: Tracer,
+}
+
+impl Default for HostOptions {
+    /// A host that keeps nothing on disk, starts no other processes, and is silent.
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            grace: GRACE,
+            progress: Arc::new(|_| {}),
+            worker: None,
+            provider: None,
+            broker: None,
+            counts: Counts::default(),
+            tracer: Tracer::default(),
+        }
+    }
+}
+
+/// A NATS server that a host is connected to.
+#[derive(Clone)]
+pub struct Broker {
+    /// The connection.
+    pub client: async_nats::Client,
+    /// The name of the lattice whose subjects are used.
+    pub lattice: String,
+    /// Where providers of wasmCloud v1 connect, which are processes of their own. It may hold a password.
+    pub url: String,
+    /// The id by which they know this host.
+    pub host: String,
+}
+
+/// What goes on while an application starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Progress {
+    /// A component, or a composition under its root's name, is being compiled.
+    Compiling {
+        /// Its name.
+        component: String,
+    },
+    /// It is compiled.
+    Compiled {
+        /// Its name.
+        component: String,
+        /// Whether it was found in the cache.
+        cached: bool,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A provider is being started.
+    Starting {
+        /// Its name.
+        provider: String,
+    },
+    /// A provider listens.
+    Listening {
+        /// Where.
+        url: String,
+        /// For which component.
+        component: String,
+    },
+}

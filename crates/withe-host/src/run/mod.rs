@@ -1,0 +1,212 @@
+//! An application that runs: one plan at a time, replaced as a whole.
+//!
+//! ```text
+//! plan ─ prepare ─→ Prepared ─ commit ─→ Live, and what the plan before it leaves behind: Left
+//!            └ fails, or is cancelled: given up, and what runs goes on
+//! ```
+//!
+//! * `live`: what runs of one plan; `providers`: providers and the links they hold; `switch`: what the links lead
+//!   to that start at them.
+//! * `prepare`: makes what a plan needs; `left`: ends what a plan leaves behind.
+
+mod left;
+mod live;
+mod prepare;
+mod providers;
+mod switch;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use withe_linker::plan::Plan;
+use withe_runtime::wave::{self, FunctionPath, WaveError};
+use withe_runtime::{Engines, Graph};
+
+use crate::away::Away;
+use crate::error::HostError;
+use crate::loopback::Loopback;
+use crate::options::{HostOptions, Progress};
+use crate::parts::Parts;
+use crate::serve::Served;
+use left::{Left, Patience};
+use live::Live;
+use prepare::{Preparation, Prepared};
+pub(crate) use providers::LinkKey;
+
+/// A running application. Dropped without [`Running::shutdown`], nothing that is under way is waited for.
+pub struct Running {
+    engines: Engines,
+    options: HostOptions,
+    live: Live,
+    /// What this host calls of itself over a wire, if it is on no lattice.
+    loopback: Loopback,
+    /// What plans that were replaced have left behind, which others may still need.
+    retiring: JoinSet<()>,
+    /// Cancelled when those are waited for no longer.
+    hurry: CancellationToken,
+}
+
+impl Running {
+    /// An application of which nothing runs yet.
+    pub(crate) fn nothing(engines: &Engines, options: &HostOptions) -> Self {
+        Self {
+            engines: engines.clone(),
+            options: options.clone(),
+            live: Live::default(),
+            loopback: Loopback::default(),
+            retiring: JoinSet::new(),
+            hurry: CancellationToken::new(),
+        }
+    }
+
+    /// Replaces what runs by what `plan` says of `parts`: what is new is prepared beside what runs, new calls
+    /// take it, and what is no longer needed finishes what it does. Providers whose own configuration
+    /// is the same go on.
+    ///
+    /// # Errors
+    ///
+    /// If a component does not compile or link, or a provider fails. Everything goes on as it was then.
+    pub async fn replace(&mut self, plan: &Plan, parts: Arc<Parts>) -> Result<(), HostError> {
+        let mut loopback = std::mem::take(&mut self.loopback);
+        let prepared = match loopback.prepare(plan, &self.options).await {
+            Ok(()) => {
+                let never = CancellationToken::new();
+                self.prepare(plan, &parts, &loopback, &never).await
+            }
+            Err(error) => Err(error),
+        };
+        self.loopback = loopback;
+        self.commit(prepared?);
+        Ok(())
+    }
+
+    /// Makes all that another plan needs, for the same application: that of one of several hosts. `away` has the
+    /// ways to the others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Running::replace`], or if it is cancelled. What runs is not touched.
+    pub(crate) async fn prepare(
+        &self,
+        plan: &Plan,
+        parts: &Arc<Parts>,
+        away: &dyn Away,
+        cancel: &CancellationToken,
+    ) -> Result<Prepared, HostError> {
+        let preparation = Preparation {
+            engines: &self.engines,
+            options: &self.options,
+            plan,
+            parts,
+            away,
+            now: &self.live,
+        };
+        let mut new = Prepared::default();
+        let made = tokio::select! {
+            made = preparation.make(&mut new) => made,
+            () = cancel.cancelled() => Err(HostError::Cancelled),
+        };
+        match made {
+            Ok(()) => Ok(new),
+            Err(error) => {
+                new.give_up(&self.live, self.at_once()).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Has new calls take what was prepared, and what is no longer needed end when nobody can need it any more.
+    pub(crate) fn commit(&mut self, prepared: Prepared) {
+        let announced = prepared.announced.clone();
+        let left = self.live.commit(prepared, &self.loopback);
+        for link in announced
+            .iter()
+            .filter_map(|key| self.live.sources.get(key))
+        {
+            for endpoint in link.endpoints() {
+                (self.options.progress)(Progress::Listening {
+                    url: endpoint.url,
+                    component: link.key.target.clone(),
+                });
+            }
+        }
+        let patience = Patience {
+            grace: self.options.grace,
+            others: true,
+            hurry: self.hurry.clone(),
+        };
+        self.retiring.spawn(left.end(patience));
+        while self.retiring.try_join_next().is_some() {}
+    }
+
+    /// What other hosts may call of it.
+    pub(crate) fn served(&self) -> Option<Arc<Served>> {
+        self.live.served.clone()
+    }
+
+    /// Where the application can be reached from outside.
+    pub fn endpoints(&self) -> Vec<String> {
+        let providers = self.live.providers.values();
+        let endpoints = providers.flat_map(|provider| provider.endpoints());
+        let mut urls: Vec<_> = endpoints.map(|endpoint| endpoint.url).collect();
+        urls.sort();
+        urls.dedup();
+        urls
+    }
+
+    /// Calls an export of `component` with WAVE-encoded `args` (`(1, "a")`); returns the result's text.
+    ///
+    /// # Errors
+    ///
+    /// See [`WaveError`].
+    pub async fn call(
+        &self,
+        component: &str,
+        function: &FunctionPath,
+        args: &str,
+        timeout: Duration,
+    ) -> Result<String, WaveError> {
+        let graph = self.graph(component)?;
+        wave::call(graph, component, function, args, Instant::now() + timeout).await
+    }
+
+    fn graph(&self, component: &str) -> Result<&Arc<Graph>, WaveError> {
+        let graph = self.live.graph.as_ref();
+        graph.ok_or_else(|| WaveError::NoComponent(component.to_owned()))
+    }
+
+    /// Finishes the work under way, within the grace, and stops everything: nothing takes the place of what runs.
+    pub async fn shutdown(mut self) {
+        let left = self.live.commit(Prepared::default(), &self.loopback);
+        left.end(self.at_once()).await;
+        self.loopback.close().await;
+        self.hurry.cancel();
+        self.retiring.join_all().await;
+    }
+
+    /// That of those who wait for requests to be answered, and not for instances that somebody keeps.
+    fn at_once(&self) -> Patience {
+        let hurry = CancellationToken::new();
+        hurry.cancel();
+        Patience {
+            grace: self.options.grace,
+            others: false,
+            hurry,
+        }
+    }
+}
+
+impl Live {
+    /// Takes the place of what runs, which is what is left then.
+    fn commit(&mut self, prepared: Prepared, loopback: &Loopback) -> Left {
+        loopback.set(prepared.live.served.clone());
+        for (key, handler) in prepared.handlers {
+            if let Some(switch) = (prepared.live.sources.get(&key)).and_then(|link| link.switch()) {
+                switch.open(handler);
+            }
+        }
+        std::mem::replace(self, prepared.live).without(self)
+    }
+}

@@ -1,0 +1,257 @@
+//! Makes all that a plan needs beside what runs, and touches nothing of that.
+//!
+//! Two things of what runs cannot stay as they are until the plan is committed. A link that starts at a provider and
+//! gets another configuration is changed where it is, as it may have an address; and a provider in another process
+//! cannot share its sockets, so it makes room for its successor. Both come last, or are undone if the plan is given
+//! up.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use withe_linker::input::ComponentKind;
+use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
+use withe_provider::IncomingHandler;
+use withe_runtime::{Engines, HttpEntry};
+
+use super::left::Patience;
+use super::live::Live;
+use super::providers::{HeldEnd, HeldLink, LinkKey, RunningProvider, with_paths};
+use super::switch::Switch;
+use crate::away::{self, Away};
+use crate::build::build;
+use crate::error::{HostError, none_of};
+use crate::options::{HostOptions, Progress};
+use crate::parts::Parts;
+use crate::provider_source;
+use crate::request::{http_request, leaves_host};
+use crate::serve::Served;
+use crate::units::{LinkEnd, check_grants, units};
+use crate::workers::Workers;
+
+/// A plan that only has to be committed.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    /// All that will run, with what goes on of what runs.
+    pub(crate) live: Live,
+    /// What the links that start at providers lead to when the plan is committed.
+    pub(crate) handlers: Vec<(LinkKey, Box<dyn IncomingHandler>)>,
+    /// The links that were made or changed, and start at providers.
+    pub(crate) announced: Vec<LinkKey>,
+    /// Links as they were before they were changed.
+    changed: Vec<HeldLink>,
+    /// Providers that stopped to make room.
+    stopped: Vec<Arc<RunningProvider>>,
+}
+
+/// What a plan is prepared with.
+pub(crate) struct Preparation<'a> {
+    pub(crate) engines: &'a Engines,
+    pub(crate) options: &'a HostOptions,
+    pub(crate) plan: &'a Plan,
+    pub(crate) parts: &'a Arc<Parts>,
+    /// The ways to what runs elsewhere.
+    pub(crate) away: &'a dyn Away,
+    /// What runs now.
+    pub(crate) now: &'a Live,
+}
+
+impl Preparation<'_> {
+    /// Makes everything; what is made is in `new` at once, so that it can be given up at any time.
+    ///
+    /// # Errors
+    ///
+    /// If anything cannot be made. All that is wrong in one step is said.
+    pub(crate) async fn make(&self, new: &mut Prepared) -> Result<(), HostError> {
+        let Self { plan, parts, .. } = *self;
+        check_grants(plan, parts)?;
+        self.providers(new).await?;
+        let own = self.target_links(new).await?;
+        // A link that is pinned to a wire leads there, also to a provider that runs here.
+        let mut ends = own.clone();
+        ends.extend(away::ends(plan, parts, self.away));
+        new.live.workers = Workers::start(plan, parts, ends.clone(), self.options).await?;
+        if let Some(workers) = &mut new.live.workers {
+            ends.extend(workers.ends(plan, parts));
+        }
+        let specs = units(parts, plan, &plan.host_units, &ends).map_err(HostError::of)?;
+        let graph = build(self.engines, specs, self.options.progress.clone()).await?;
+        // Whoever comes over the wire is to reach the provider itself.
+        ends.extend(own);
+        new.live.served = Some(Arc::new(Served {
+            plan: Arc::new(plan.clone()),
+            parts: parts.clone(),
+            graph: Some(graph.clone()),
+            ends,
+            relays: false,
+            tracer: self.options.tracer.clone(),
+        }));
+        new.live.graph = Some(graph);
+        self.source_links(new).await
+    }
+
+    /// The providers: those that run as they are wanted, and new ones.
+    async fn providers(&self, new: &mut Prepared) -> Result<(), HostError> {
+        let folder = &self.parts.folder;
+        for component in providers(self.plan) {
+            let name = &component.name;
+            let source = (self.parts.providers.get(name))
+                .ok_or_else(|| HostError::NoProvider(name.clone()))?;
+            let before = self.now.providers.get(name);
+            if let Some(before) = before.filter(|before| before.fits(source, component, folder)) {
+                new.live.providers.insert(name.clone(), before.clone());
+                continue;
+            }
+            (self.options.progress)(Progress::Starting {
+                provider: name.clone(),
+            });
+            let config = with_paths(component.config.clone(), source, folder);
+            let made = provider_source::create(source, name, self.plan, config, self.options);
+            let provider = RunningProvider::new(source.clone(), component, folder, made.await?);
+            if let Some(before) = before
+                && !before.hand_over(&provider)
+            {
+                new.stopped.push(before.clone());
+                before.stop(self.options.grace).await;
+            }
+            let provider = Arc::new(provider);
+            new.live.providers.insert(name.clone(), provider.clone());
+            provider.start().await?;
+        }
+        Ok(())
+    }
+
+    /// Links that end at providers: they must be ready before a component calls. One that is no longer the same is
+    /// made beside the other: instances that run know that one by its number, and its functions by theirs.
+    async fn target_links(&self, new: &mut Prepared) -> Result<HashMap<usize, LinkEnd>, HostError> {
+        let mut ends = HashMap::new();
+        let mut errors = Vec::new();
+        for (place, link) in self.plan.links.iter().enumerate() {
+            let Some(provider) = new.live.providers.get(&link.target) else {
+                continue;
+            };
+            let key = LinkKey::of(link);
+            let functions = self.parts.names(link);
+            let config = &link.target_config;
+            let known = self.now.targets.get(&key);
+            let known = known.filter(|known| known.is_target(provider, &functions, config));
+            let (held, is_new) = match known {
+                Some(known) => (known.clone(), false),
+                None => {
+                    let end = HeldEnd::Target(functions);
+                    let application = &self.plan.application;
+                    let new = HeldLink::new(provider, application, key.clone(), config, end);
+                    (new, true)
+                }
+            };
+            let end = LinkEnd::Provider {
+                provider: provider.provider().clone(),
+                link: held.id,
+            };
+            ends.insert(place, end);
+            new.live.targets.insert(key, held.clone());
+            if is_new && let Err(error) = held.put().await {
+                errors.push(error);
+            }
+        }
+        none_of(errors).map(|()| ends)
+    }
+
+    /// Links that start at providers. New ones are made first, and lead nowhere until the plan is committed.
+    async fn source_links(&self, new: &mut Prepared) -> Result<(), HostError> {
+        let wanted: HashSet<_> = self.plan.links.iter().map(LinkKey::of).collect();
+        let mut errors = Vec::new();
+        let mut changed = Vec::new();
+        for link in &self.plan.links {
+            let Some(provider) = new.live.providers.get(&link.source).cloned() else {
+                continue;
+            };
+            let Some(handler) = self.handler(new, link) else {
+                errors.push(HostError::NoHandler(link.target.clone()));
+                continue;
+            };
+            let (key, config) = (LinkKey::of(link), &link.source_config);
+            new.handlers.push((key.clone(), handler));
+            let before = self.now.source_of(&key, &wanted);
+            let before = before.filter(|before| Arc::ptr_eq(&before.provider, &provider));
+            let Some(before) = before else {
+                let end = HeldEnd::Source(Switch::closed());
+                let application = &self.plan.application;
+                let held = HeldLink::new(&provider, application, key.clone(), config, end);
+                new.live.sources.insert(key.clone(), held.clone());
+                new.announced.push(key);
+                if let Err(error) = held.put().await {
+                    errors.push(error);
+                }
+                continue;
+            };
+            let held = before.changed(key.clone(), config);
+            if !held.is_as(before) {
+                changed.push((before.clone(), held.clone()));
+                new.announced.push(key.clone());
+            }
+            new.live.sources.insert(key, held);
+        }
+        none_of(std::mem::take(&mut errors))?;
+        for (before, held) in changed {
+            new.changed.push(before);
+            if let Err(error) = held.put().await {
+                errors.push(error);
+            }
+        }
+        none_of(errors)
+    }
+
+    /// What a link that starts at a provider here is to call; nothing, if the component takes no requests.
+    fn handler(&self, new: &mut Prepared, link: &PlannedLink) -> Option<Box<dyn IncomingHandler>> {
+        let graph = new.live.graph.as_ref()?;
+        let request = http_request(self.plan, link);
+        let route = if leaves_host(link) {
+            self.away.route(request, link)
+        } else {
+            let workers = new.live.workers.as_mut();
+            workers.and_then(|workers| workers.route(self.plan, link, request))
+        };
+        let tracer = &self.options.tracer;
+        match route {
+            Some(route) => Some(away::handler(self.plan, link, route, graph.clone(), tracer)),
+            None => {
+                let entry = HttpEntry::new(graph, &link.target)?;
+                Some(Box::new(entry))
+            }
+        }
+    }
+}
+
+impl Prepared {
+    /// Gives it up: what runs `now` is as it was.
+    pub(crate) async fn give_up(self, now: &Live, patience: Patience) {
+        for before in &self.changed {
+            if let Err(error) = before.put().await {
+                tracing::error!("a link could not be put back as it was: {error}");
+            }
+        }
+        drop(self.handlers);
+        self.live.without(now).end(patience).await;
+        for provider in self.stopped {
+            if let Err(error) = come_back(&provider, now).await {
+                tracing::error!("a provider that had made room did not come back: {error}");
+            }
+        }
+    }
+}
+
+/// Starts a provider again that had stopped, with the links that it has in what runs `now`.
+async fn come_back(provider: &Arc<RunningProvider>, now: &Live) -> Result<(), HostError> {
+    provider.start().await?;
+    let mut errors = Vec::new();
+    for link in now.links().filter(|l| Arc::ptr_eq(&l.provider, provider)) {
+        errors.extend(link.put().await.err());
+    }
+    none_of(errors)
+}
+
+/// The providers that run on this host.
+fn providers(plan: &Plan) -> impl Iterator<Item = &PlannedComponent> {
+    let components = plan.components.iter();
+    components.filter(|c| c.kind == ComponentKind::Provider && !c.elsewhere)
+}

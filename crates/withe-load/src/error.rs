@@ -1,0 +1,45 @@
+//! Why there is no manifest to speak of.
+
+use std::path::PathBuf;
+
+use withe_linker::Diagnostic;
+
+use crate::codes;
+use crate::file::FileError;
+
+/// Why there is no manifest to speak of.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(FileError),
+    /// The file is a WebAssembly binary.
+    #[error("`{}` is WebAssembly, not a manifest", .0.display())]
+    Wasm(PathBuf),
+    /// The file is no text.
+    #[error("`{}` is not a manifest: it is not UTF-8 text", .0.display())]
+    NotText(PathBuf),
+}
+
+impl LoadError {
+    /// The error as a diagnostic without a place.
+    pub fn diagnostic(&self) -> Diagnostic {
+        let (code, help) = match self {
+            Self::File(error) => (error.code(), error.help()),
+            Self::Wasm(path) => {
+                let help = format!(
+                    "`withe inspect {}` shows what it imports and exports",
+                    path.display()
+                );
+                (codes::NOT_A_MANIFEST, Some(help))
+            }
+            Self::NotText(_) => (
+                codes::NOT_A_MANIFEST,
+                Some("give the application's YAML or JSON file".into()),
+            ),
+        };
+        let mut diagnostic = Diagnostic::error(code, self.to_string());
+        diagnostic.help = help;
+        diagnostic
+    }
+}

@@ -1,0 +1,189 @@
+//! Reads applications: from a manifest, or files named on the command line, to what the linker is given.
+//!
+//! ```text
+//! manifest ─ withe-manifest ─→ Application ─┐
+//! its images ─ file ─ artifact ─→ LoadedPart ┴─→ Loaded ─ link ─→ plan and diagnostics
+//! ```
+//!
+//! Files are read here, and nowhere behind it. All that is wrong, in the manifest's text, with its images, or with
+//! its links, comes back in one list of diagnostics.
+//!
+//! * `loaded`: an application that was read, and how it is linked; [`options`]: what both are told.
+//! * [`artifact`]: one component's file, or what it is instead; `image`: what a manifest calls an image.
+//! * `program`: a provider's executable; `ask`: what it says of itself and of its configuration.
+//! * [`registry`]: the first-party providers and the names they are asked for by.
+//! * `wasmcloud`: parts of wasmCloud v1.
+//! * `arguments`: an application made of files named on the command line.
+//! * [`codes`]: the codes of what can be wrong with files; `error`: why there is no manifest at all.
+
+mod arguments;
+pub mod artifact;
+mod ask;
+pub mod codes;
+mod error;
+mod file;
+mod image;
+mod loaded;
+pub mod options;
+mod program;
+pub mod registry;
+mod wasmcloud;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use withe_linker::Diagnostics;
+use withe_linker::diagnostic::CodeInfo;
+use withe_linker::input::Application;
+use withe_manifest::Parsed;
+
+pub use artifact::{Artifact, ArtifactError};
+pub use ask::{AskError, describe};
+pub use error::LoadError;
+pub use file::FileError;
+pub use loaded::{Loaded, LoadedPart, PartSource, ProviderSource, ReadComponent, SourceText};
+pub use options::{LinkOptions, Supplied, SuppliedProgram};
+pub use program::ProviderProgram;
+pub use registry::{Registry, RegistryError};
+pub use wasmcloud::{V1Part, V1Source, is_archive};
+
+use image::{Images, Resolved};
+
+/// Every code that loading reports, with its meaning.
+pub const CODES: &[CodeInfo] = codes::CODES;
+
+/// Reads the application of the manifest `path`. Paths in it are relative to its folder.
+///
+/// # Errors
+///
+/// If there is no manifest to read. Anything wrong in the manifest, or with what it names, is a
+/// diagnostic.
+pub fn load(path: &Path, registry: &Registry) -> Result<Loaded, LoadError> {
+    let text = manifest_text(path)?;
+    let parsed = withe_manifest::parse(&text);
+    let source = SourceText {
+        path: path.into(),
+        text,
+    };
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut reading = Reading::new(source, folder, parsed.diagnostics);
+    reading.files.push(path.into());
+    if let Some(application) = parsed.application {
+        reading.read(application, registry, None);
+    }
+    Ok(reading.loaded())
+}
+
+/// Makes an application of a manifest that was `parsed`, with components that were read elsewhere.
+pub fn load_supplied(
+    source: SourceText,
+    parsed: Parsed,
+    folder: &Path,
+    supplied: &Supplied,
+    registry: &Registry,
+) -> Loaded {
+    let mut reading = Reading::new(source, folder.to_owned(), parsed.diagnostics);
+    if let Some(application) = parsed.application {
+        reading.read(application, registry, Some(supplied));
+    }
+    reading.loaded()
+}
+
+/// Reads the application that runs the component `root` with the components `others` to
+/// link to: its imports, and theirs, go to whichever of `others` exports what they need. The first
+/// component of the application is `root`.
+pub fn load_files(root: &Path, others: &[PathBuf], registry: &Registry) -> Loaded {
+    let source = SourceText {
+        path: root.into(),
+        text: String::new(),
+    };
+    let mut reading = Reading::new(source, PathBuf::new(), Diagnostics::default());
+    reading.read(arguments::application(root, others), registry, None);
+    if let Some(application) = &mut reading.application {
+        arguments::add_links(application, &reading.parts);
+    }
+    reading.loaded()
+}
+
+/// An application that is being read.
+struct Reading {
+    source: SourceText,
+    folder: PathBuf,
+    application: Option<Application>,
+    parts: Vec<LoadedPart>,
+    diagnostics: Diagnostics,
+    files: Vec<PathBuf>,
+}
+
+impl Reading {
+    fn new(source: SourceText, folder: PathBuf, diagnostics: Diagnostics) -> Self {
+        Self {
+            source,
+            folder,
+            application: None,
+            parts: Vec::new(),
+            diagnostics,
+            files: Vec::new(),
+        }
+    }
+
+    /// Reads every image of `application`.
+    fn read(
+        &mut self,
+        mut application: Application,
+        registry: &Registry,
+        supplied: Option<&Supplied>,
+    ) {
+        let mut images = Images {
+            folder: &self.folder,
+            registry,
+            supplied,
+            diagnostics: &mut self.diagnostics,
+            files: &mut self.files,
+        };
+        // What a part of wasmCloud v1 offers is known when all others are.
+        let mut of_wasmcloud = Vec::new();
+        for (place, component) in application.components.iter_mut().enumerate() {
+            self.parts.push(match images.resolve(component) {
+                Resolved::Part(part) => part,
+                Resolved::V1(source) => {
+                    of_wasmcloud.push((place, source));
+                    LoadedPart::unavailable()
+                }
+            });
+        }
+        wasmcloud::resolve(&application, &mut self.parts, of_wasmcloud);
+        self.application = Some(application);
+    }
+
+    fn loaded(mut self) -> Loaded {
+        self.diagnostics.sort();
+        let components = self.application.iter().flat_map(|app| &app.components);
+        let by_name: HashMap<_, _> = components
+            .enumerate()
+            .map(|(place, component)| (component.name.value.clone(), place))
+            .collect();
+        Loaded {
+            source: self.source,
+            folder: self.folder,
+            application: self.application.map(Arc::new),
+            parts: self.parts,
+            diagnostics: self.diagnostics,
+            files: self.files,
+            by_name,
+            linked: Mutex::default(),
+        }
+    }
+}
+
+fn manifest_text(path: &Path) -> Result<String, LoadError> {
+    let bytes = file::read(path).map_err(LoadError::File)?;
+    if bytes.starts_with(b"\0asm") {
+        return Err(LoadError::Wasm(path.into()));
+    }
+    String::from_utf8(bytes).map_err(|_| LoadError::NotText(path.into()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! An application that was read.
+//!
+//! Reading and linking are apart: an application is read once, and linked for each placement of its parts that
+//! somebody asks about. The last answer is kept, so that whoever checks an application and whoever then runs it
+//! with the same placement link it once between them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use withe_linker::input::{Application, Inputs, Part};
+use withe_linker::{Diagnostics, Linked};
+use withe_provider::Descriptor;
+use withe_wit::World;
+
+use crate::options::LinkOptions;
+use crate::program::ProviderProgram;
+use crate::wasmcloud::{V1Part, V1Source};
+
+/// A text that diagnostics point into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceText {
+    /// The file, as it was named.
+    pub path: PathBuf,
+    /// Its text; empty if there is no manifest.
+    pub text: String,
+}
+
+/// An application that was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What diagnostics point into.
+    pub source: SourceText,
+    /// The folder that relative paths in the application are relative to: the manifest's, or empty,
+    /// which stands for the current one, where there is no manifest.
+    pub folder: PathBuf,
+    /// What is declared; `None` if the manifest could not be understood at all.
+    pub application: Option<Arc<Application>>,
+    /// What each of the application's components turned out to be, in the same order.
+    pub parts: Vec<LoadedPart>,
+    /// Everything that is wrong with, or worth knowing of, the manifest and the files.
+    pub diagnostics: Diagnostics,
+    /// Every file that was read, or looked for: when one of them changes, the application may.
+    pub files: Vec<PathBuf>,
+    pub(crate) by_name: HashMap<String, usize>,
+    /// How the application was linked last, and what came of it.
+    pub(crate) linked: Mutex<Option<(LinkOptions, Arc<Linked>)>>,
+}
+
+/// What one part of an application turned out to be.
+#[derive(Clone, Debug)]
+pub struct LoadedPart {
+    /// What the linker is told of it.
+    pub input: Part,
+    /// What runs of it.
+    pub source: PartSource,
+}
+
+/// A component that was read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadComponent<'a> {
+    /// Its imports and exports.
+    pub world: &'a Arc<World>,
+    /// `sha256:` and 64 hexadecimal digits.
+    pub digest: &'a str,
+    /// Its bytes.
+    pub bytes: &'a Arc<[u8]>,
+}
+
+/// What runs of a part.
+#[derive(Clone, Debug)]
+pub enum PartSource {
+    /// The bytes of a component.
+    Component(Arc<[u8]>),
+    /// A provider.
+    Provider(ProviderSource),
+    /// Nothing: it could not be read, and a diagnostic says why.
+    Unavailable,
+}
+
+/// What a provider is, and how it is to run.
+#[derive(Clone, Debug)]
+pub enum ProviderSource {
+    /// One that comes with the host, and runs in it.
+    InHost(Descriptor),
+    /// One that comes with the host, as a process of its own.
+    OwnProcess(Descriptor),
+    /// A program.
+    Program(Arc<ProviderProgram>),
+    /// One of wasmCloud v1.
+    V1(Arc<V1Part>),
+}
+
+impl ProviderSource {
+    /// Whether it is the same provider, to be run in the same way.
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::InHost(a), Self::InHost(b)) | (Self::OwnProcess(a), Self::OwnProcess(b)) => {
+                a.name == b.name
+            }
+            (Self::Program(a), Self::Program(b)) => a == b,
+            (Self::V1(a), Self::V1(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Whether the values of a configuration key, in lower case, are paths of files.
+    pub fn is_path(&self, key: &str) -> bool {
+        match self {
+            Self::InHost(descriptor) | Self::OwnProcess(descriptor) => {
+                descriptor.paths.contains(&key)
+            }
+            Self::Program(program) => program.description.paths.iter().any(|path| path == key),
+            Self::V1(_) => false,
+        }
+    }
+
+    /// The provider's own file, if it runs from one: a program, or an archive of wasmCloud v1.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Program(program) => Some(&program.path),
+            Self::V1(part) => match &part.source {
+                V1Source::Archive(path, _) => Some(path),
+                V1Source::Lattice(_) => None,
+            },
+            Self::InHost(_) | Self::OwnProcess(_) => None,
+        }
+    }
+}
+
+impl LoadedPart {
+    /// One that could not be read.
+    pub(crate) fn unavailable() -> Self {
+        Self {
+            input: Part::Unavailable,
+            source: PartSource::Unavailable,
+        }
+    }
+
+    /// The component that it is.
+    pub fn component(&self) -> Option<ReadComponent<'_>> {
+        match (&self.input, &self.source) {
+            (Part::Component { world, digest }, PartSource::Component(bytes)) => {
+                Some(ReadComponent {
+                    world,
+                    digest,
+                    bytes,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The provider that it is.
+    pub fn provider(&self) -> Option<&ProviderSource> {
+        match &self.source {
+            PartSource::Provider(provider) => Some(provider),
+            _ => None,
+        }
+    }
+}
+
+impl Loaded {
+    /// The part of this name.
+    pub fn part(&self, name: &str) -> Option<&LoadedPart> {
+        self.parts.get(*self.by_name.get(name)?)
+    }
+
+    /// All parts with their names, in the manifest's order.
+    pub fn named_parts(&self) -> impl Iterator<Item = (&str, &LoadedPart)> {
+        let components = self.application.iter().flat_map(|app| &app.components);
+        components
+            .zip(&self.parts)
+            .map(|(component, part)| (component.name.as_str(), part))
+    }
+
+    /// The application's name; empty if nothing could be understood of the manifest.
+    pub fn name(&self) -> &str {
+        let application = self.application.as_ref();
+        application.map_or("", |application| application.name.as_str())
+    }
+
+    /// Links it: the plan, unless something is wrong with the manifest, the files or the links, and everything that
+    /// is wrong or worth knowing, in reading order.
+    pub fn link(&self, options: &LinkOptions) -> Arc<Linked> {
+        // Nothing panics while the lock is held but the linker, whose answer then is not kept.
+        let mut last = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((same, linked)) = &*last
+            && same == options
+        {
+            return linked.clone();
+        }
+        let linked = Arc::new(self.link_anew(options));
+        *last = Some((options.clone(), linked.clone()));
+        linked
+    }
+
+    fn link_anew(&self, options: &LinkOptions) -> Linked {
+        let mut diagnostics = self.diagnostics.clone();
+        let linked = self.application.as_ref().map(|application| {
+            withe_linker::link(&Inputs {
+                application: application.clone(),
+                parts: self.parts.iter().map(|part| part.input.clone()).collect(),
+                host: options.host.clone(),
+                called: options.called.clone(),
+                defaults: options.defaults.clone(),
+                placement: options.placement.clone(),
+            })
+        });
+        let mut plan = None;
+        if let Some(linked) = linked {
+            diagnostics.extend(linked.diagnostics.0);
+            // What is wrong with the manifest or an image is not for the linker to know.
+            plan = linked.plan.filter(|_| !diagnostics.has_errors());
+        }
+        diagnostics.sort();
+        Linked { plan, diagnostics }
+    }
+}

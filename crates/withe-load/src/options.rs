@@ -1,0 +1,42 @@
+//! What reading and linking are told besides the files.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use withe_linker::input::{LinkDefaults, Placement};
+use withe_provider::process::Description;
+use withe_wit::InterfaceName;
+
+/// How an application is linked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkOptions {
+    /// Interfaces that the host gives every component.
+    pub host: Vec<InterfaceName>,
+    /// Components, by name, that something outside the application calls.
+    pub called: Vec<String>,
+    /// What links that say nothing get.
+    pub defaults: LinkDefaults,
+    /// Which of the parts run here.
+    pub placement: Placement,
+}
+
+/// What of an application was read elsewhere: with it no component's file is read.
+#[derive(Clone, Debug, Default)]
+pub struct Supplied {
+    /// The bytes of components, by the component's name.
+    pub components: HashMap<String, Arc<[u8]>>,
+    /// The programs of providers, by the provider's name. Those that are not here are looked for.
+    pub programs: HashMap<String, SuppliedProgram>,
+}
+
+/// A provider's program that was asked elsewhere what it is.
+#[derive(Clone, Debug)]
+pub struct SuppliedProgram {
+    /// Where it will be before the provider is started.
+    pub path: PathBuf,
+    /// The digest of its bytes.
+    pub digest: String,
+    /// What it says of itself; `None` for an archive of wasmCloud v1.
+    pub description: Option<Description>,
+}
