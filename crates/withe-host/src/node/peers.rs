@@ -30,6 +30,9 @@ const PROBE: Duration = Duration::from_secs(2);
 /// How often that is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// So many routes are not worth looking through for those that nobody has any more.
+const FEW_ROUTES: usize = 64;
+
 /// The hosts by id, with this one.
 pub(super) type Hosts = BTreeMap<String, Arc<HostRecord>>;
 
@@ -47,18 +50,37 @@ pub(super) struct Peers {
     own: Own,
     /// Who may connect here.
     members: Members,
-    state: Mutex<State>,
+    state: Mutex<PeerState>,
     /// Changes with what is known of the hosts, and of the ways to them.
     hosts: watch::Sender<Arc<Hosts>>,
 }
 
 #[derive(Default)]
-struct State {
+struct PeerState {
     peers: HashMap<String, Peer>,
     routes: Vec<Leaving>,
+    /// How many routes there may be before those are looked for that nobody has any more.
+    crowded: usize,
     /// The way of this host to itself, where no other can reach it.
     to_itself: Option<Arc<Client>>,
     tasks: JoinSet<()>,
+}
+
+impl PeerState {
+    /// Adds a route. On a lattice where no host changes, nothing else would ever look for those that went.
+    fn add(&mut self, leaving: Leaving) {
+        if self.routes.len() >= self.crowded {
+            self.forget_unused();
+        }
+        self.routes.push(leaving);
+    }
+
+    /// Forgets the routes that nobody has any more.
+    fn forget_unused(&mut self) {
+        self.routes
+            .retain(|leaving| leaving.route.strong_count() > 0);
+        self.crowded = (2 * self.routes.len()).max(FEW_ROUTES);
+    }
 }
 
 /// One other host.
@@ -184,7 +206,7 @@ impl Peers {
     ///
     /// If it cannot listen on its own machine.
     pub(super) async fn reach_itself(&self, served: Arc<impl Serve>) -> std::io::Result<()> {
-        let is_reached = |state: &State| {
+        let is_reached = |state: &PeerState| {
             let own = state.peers.get(&self.own.id);
             state.to_itself.is_some() || own.is_some_and(|own| own.tcp.is_some())
         };
@@ -283,10 +305,8 @@ impl Peers {
     }
 
     /// Puts what is known of the hosts into all routes.
-    fn update(&self, state: &mut State) {
-        state
-            .routes
-            .retain(|leaving| leaving.route.strong_count() > 0);
+    fn update(&self, state: &mut PeerState) {
+        state.forget_unused();
         for leaving in &state.routes {
             if let Some(route) = leaving.route.upgrade() {
                 route.set(self.replicas(&state.peers, leaving));
@@ -317,7 +337,7 @@ impl Peers {
         peers.values().filter(runs).filter_map(replica).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PeerState> {
         // Nothing panics while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -339,7 +359,7 @@ impl Away for Peers {
             route: Arc::downgrade(&route),
         };
         route.set(self.replicas(&state.peers, &leaving));
-        state.routes.push(leaving);
+        state.add(leaving);
         Some(route)
     }
 }
@@ -376,5 +396,35 @@ async fn probe(peers: Weak<Peers>, id: String, client: Arc<Client>) {
         }
         drop(peers);
         tokio::time::sleep(AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use withe_rpc::LinkRequest;
+
+    use super::*;
+
+    fn leaving(route: &Arc<Route>) -> Leaving {
+        Leaving {
+            application: "a".into(),
+            target: "t".into(),
+            ways: Ways::Cheapest,
+            route: Arc::downgrade(route),
+        }
+    }
+
+    #[tokio::test]
+    async fn routes_that_nobody_has_do_not_pile_up() {
+        let route = || Route::new(LinkRequest::default(), RouteRules::default());
+        let kept = route();
+        let mut state = PeerState::default();
+        state.add(leaving(&kept));
+        for _ in 0..10_000 {
+            state.add(leaving(&route()));
+            assert!(state.routes.len() <= FEW_ROUTES + 1);
+        }
+        state.forget_unused();
+        assert_eq!(state.routes.len(), 1);
     }
 }
