@@ -411,6 +411,11 @@ impl Unit {
         }
     }
 
+    /// The longest that one call from outside may run, if the component has such a limit.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        self.limits.time
+    }
+
     /// When a call from outside that should be over by `deadline` must be over.
     pub(crate) fn deadline(&self, deadline: Instant) -> Instant {
         match self.limits.time {

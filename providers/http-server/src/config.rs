@@ -11,14 +11,19 @@ use serde_json::Value;
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::cors::Cors;
+use crate::exchange::RequestLimits;
 use crate::routes::{Place, parse_path};
 use crate::tls::TlsFiles;
 
 /// Where a link that says nothing listens, as in wasmCloud v1.
 const DEFAULT_ADDRESS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8000);
-/// How long a component may take until its response's head is there.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_LIMITS: RequestLimits = RequestLimits {
+    response: Duration::from_secs(30),
+    idle: Duration::from_secs(300),
+    request: None,
+};
+const DEFAULT_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 const DEFAULT_CORS_METHODS: &str = "GET,POST,PUT,DELETE,HEAD,OPTIONS";
 const DEFAULT_CORS_HEADERS: &str = "accept,accept-language,content-type,content-language";
@@ -45,6 +50,8 @@ pub(crate) struct Own {
     pub(crate) header: HeaderName,
     /// The most connections that one listener holds at a time.
     pub(crate) max_connections: usize,
+    /// How long a client may take over a request's head, and leave a connection idle.
+    pub(crate) head_timeout: Duration,
     /// What links get that do not say otherwise.
     serving: Serving,
 }
@@ -54,7 +61,7 @@ pub(crate) struct Own {
 pub(crate) struct LinkConfig {
     pub(crate) address: SocketAddr,
     pub(crate) place: Place,
-    pub(crate) timeout: Duration,
+    pub(crate) limits: RequestLimits,
     pub(crate) readonly: bool,
     pub(crate) close: bool,
     pub(crate) cache_control: Option<HeaderValue>,
@@ -66,6 +73,8 @@ pub(crate) struct LinkConfig {
 #[derive(Clone, Debug, Default)]
 struct Serving {
     timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    request_timeout: Option<Duration>,
     readonly: Option<bool>,
     close: Option<bool>,
     cache_control: Option<HeaderValue>,
@@ -103,6 +112,7 @@ pub(crate) fn read_own(config: &ConfigMap) -> (Own, Vec<ConfigProblem>) {
         }
         given => given.unwrap_or(DEFAULT_MAX_CONNECTIONS),
     };
+    let head_timeout = s.millis("head_timeout_ms").unwrap_or(DEFAULT_HEAD_TIMEOUT);
     let serving = serving(&mut s);
     problems.extend(s.finish());
     let default_address = default_address.or(listen).unwrap_or(DEFAULT_ADDRESS);
@@ -112,6 +122,7 @@ pub(crate) fn read_own(config: &ConfigMap) -> (Own, Vec<ConfigProblem>) {
             default_address,
             header,
             max_connections,
+            head_timeout,
             serving,
         },
         problems,
@@ -164,7 +175,11 @@ pub(crate) fn read_link(config: &ConfigMap, own: &Own) -> (LinkConfig, Vec<Confi
     let link = LinkConfig {
         address,
         place: Place { host, path },
-        timeout: serving.timeout.unwrap_or(DEFAULT_TIMEOUT),
+        limits: RequestLimits {
+            response: serving.timeout.unwrap_or(DEFAULT_LIMITS.response),
+            idle: serving.idle_timeout.unwrap_or(DEFAULT_LIMITS.idle),
+            request: serving.request_timeout.or(DEFAULT_LIMITS.request),
+        },
         readonly: serving.readonly.unwrap_or(false),
         close: serving.close.unwrap_or(false),
         cache_control: serving.cache_control,
@@ -209,6 +224,8 @@ fn address(s: &mut Settings<'_>, key: &'static str) -> Option<SocketAddr> {
 fn serving(s: &mut Settings<'_>) -> Serving {
     Serving {
         timeout: s.millis("timeout_ms"),
+        idle_timeout: s.millis("idle_timeout_ms"),
+        request_timeout: s.millis("request_timeout_ms"),
         readonly: s.flag("readonly_mode"),
         close: s.flag("disable_keepalive"),
         cache_control: s.parse("cache_control", "the value of a header"),
@@ -322,6 +339,8 @@ impl Serving {
     fn or(self, defaults: &Self) -> Self {
         Self {
             timeout: self.timeout.or(defaults.timeout),
+            idle_timeout: self.idle_timeout.or(defaults.idle_timeout),
+            request_timeout: self.request_timeout.or(defaults.request_timeout),
             readonly: self.readonly.or(defaults.readonly),
             close: self.close.or(defaults.close),
             cache_control: self
@@ -424,7 +443,7 @@ mod tests {
         let link = link(&[]);
         assert_eq!(link.address.to_string(), "0.0.0.0:8000");
         assert_eq!(link.place, Place::default());
-        assert_eq!(link.timeout, Duration::from_secs(30));
+        assert_eq!(link.limits, DEFAULT_LIMITS);
         assert!(!link.readonly && !link.close && link.cors.is_none() && link.tls.is_none());
     }
 
@@ -444,7 +463,7 @@ mod tests {
         ]);
         assert_eq!(link.address.to_string(), "127.0.0.1:8080");
         assert_eq!(link.place.describe(), "host `example.com`, path `/api`");
-        assert_eq!(link.timeout, Duration::from_millis(1500));
+        assert_eq!(link.limits.response, Duration::from_millis(1500));
         assert!(link.readonly && link.close && link.cache_control.is_some());
         let cors = link.cors.unwrap();
         assert_eq!(cors.origins, ["https://a.example"]);
@@ -466,7 +485,7 @@ mod tests {
         let json = r#"{"address": "127.0.0.1:1", "timeout_ms": 9, "cors": {"max_age_secs": 7}, "readonly_mode": null}"#;
         let by_json = link(&[("config_json", json), ("Timeout_ms", "10")]);
         assert_eq!(by_json.address.to_string(), "127.0.0.1:1");
-        assert_eq!(by_json.timeout, Duration::from_millis(10));
+        assert_eq!(by_json.limits.response, Duration::from_millis(10));
         assert_eq!(by_json.cors.unwrap().max_age, "7");
         for b64 in ["eyJwb3J0IjogMn0=", "eyJwb3J0IjogMn0"] {
             assert_eq!(
@@ -481,16 +500,27 @@ mod tests {
         let own = map(&[
             ("default_address", "127.0.0.1:5"),
             ("timeout_ms", "7"),
+            ("idle_timeout_ms", "8"),
+            ("request_timeout_ms", "9"),
+            ("head_timeout_ms", "10"),
             ("readonly_mode", "true"),
         ]);
         let (own, wrong) = read_own(&own);
         assert_eq!(wrong, []);
-        let (link, wrong) = read_link(&map(&[("readonly_mode", "false")]), &own);
+        assert_eq!(own.head_timeout, Duration::from_millis(10));
+        let pairs = [("readonly_mode", "false"), ("idle_timeout_ms", "18")];
+        let (link, wrong) = read_link(&map(&pairs), &own);
         assert_eq!(wrong, []);
-        assert_eq!(
-            (link.address.port(), link.timeout.as_millis(), link.readonly),
-            (5, 7, false)
-        );
+        assert_eq!((link.address.port(), link.readonly), (5, false));
+        let limits = RequestLimits {
+            response: Duration::from_millis(7),
+            idle: Duration::from_millis(18),
+            request: Some(Duration::from_millis(9)),
+        };
+        assert_eq!(link.limits, limits);
+        // A link shares its listener, which is read before the link is known.
+        let (_, wrong) = read_link(&map(&[("head_timeout_ms", "1")]), &own);
+        assert_eq!(wrong.len(), 1);
     }
 
     #[test]

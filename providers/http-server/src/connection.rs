@@ -19,39 +19,48 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::body::ToClient;
-use crate::exchange::{self, LastAuthority};
+use crate::exchange;
 use crate::listener::Listener;
 use crate::stall::{StallGuard, WRITE_STALL};
 use crate::stop::Stop;
+use crate::target::LastHost;
+use crate::trailers::{Edited, Trailers};
 
 /// How long a client may take over TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a client may take over a request's head, and leave a connection idle.
-const HEAD: Duration = Duration::from_secs(30);
 /// The most that a request's head may hold.
 const HEAD_SIZE: usize = 64 * 1024;
 /// The most requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 250;
 
-/// Serves `stream` until it is closed or the listener stops and the requests under way are done.
-pub(crate) async fn serve(stream: TcpStream, listener: Arc<Listener>) {
+/// Serves `stream` until it is closed, or `stop` is given and the requests under way are done.
+pub(crate) async fn serve(stream: TcpStream, listener: Arc<Listener>, stop: Arc<Stop>) {
     // Responses are written whole; waiting for more to send would only delay them.
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {e}");
     }
     let stream = StallGuard::new(stream, WRITE_STALL);
-    let served = match listener.tls.load_full() {
-        None => serve_http1(stream, &listener, Scheme::HTTP).await,
+    let (tls, head) = {
+        let serving = listener.serving.load();
+        (serving.tls.load_full(), serving.head_timeout)
+    };
+    let of = Of {
+        listener,
+        head,
+        stop,
+    };
+    let served = match tls {
+        None => serve_http1(stream, &of, Scheme::HTTP).await,
         Some(config) => {
             let accepted = tokio::select! {
                 accepted = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)) => accepted,
-                () = listener.stop.wait() => return,
+                () = of.stop.wait() => return,
             };
             match accepted {
                 Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                    serve_http2(stream, &listener, Scheme::HTTPS).await
+                    serve_http2(stream, &of, Scheme::HTTPS).await
                 }
-                Ok(Ok(stream)) => serve_http1(stream, &listener, Scheme::HTTPS).await,
+                Ok(Ok(stream)) => serve_http1(stream, &of, Scheme::HTTPS).await,
                 Ok(Err(e)) => return tracing::debug!("TLS handshake failed: {e}"),
                 Err(_) => return tracing::debug!("TLS handshake took too long"),
             }
@@ -63,26 +72,33 @@ pub(crate) async fn serve(stream: TcpStream, listener: Arc<Listener>) {
     }
 }
 
-async fn serve_http1<S>(stream: S, listener: &Arc<Listener>, scheme: Scheme) -> hyper::Result<()>
+/// What a connection is of, and what it keeps to.
+struct Of {
+    listener: Arc<Listener>,
+    /// How long the client may take over a request's head, and leave the connection idle.
+    head: Duration,
+    stop: Arc<Stop>,
+}
+
+async fn serve_http1<S>(stream: S, of: &Of, scheme: Scheme) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let trailers = Trailers::new();
     // Not `pipeline_flush`: with it, a response waits for as long as any part of another request has
     // come in, and what is said about a request that cannot be parsed is never sent.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(of.head)
         .max_header_size(HEAD_SIZE)
-        .serve_connection(TokioIo::new(stream), service(listener.clone(), scheme));
-    drive(
-        connection,
-        http1::Connection::graceful_shutdown,
-        &listener.stop,
-    )
-    .await
+        .serve_connection(
+            TokioIo::new(Edited::new(stream, trailers.clone())),
+            service(of.listener.clone(), scheme, Some(trailers)),
+        );
+    drive(connection, http1::Connection::graceful_shutdown, &of.stop).await
 }
 
-async fn serve_http2<S>(stream: S, listener: &Arc<Listener>, scheme: Scheme) -> hyper::Result<()>
+async fn serve_http2<S>(stream: S, of: &Of, scheme: Scheme) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -90,31 +106,31 @@ where
         .timer(TokioTimer::new())
         .max_header_list_size(HEAD_SIZE as u32)
         .max_concurrent_streams(STREAMS)
-        .keep_alive_interval(HEAD)
-        .serve_connection(TokioIo::new(stream), service(listener.clone(), scheme));
-    drive(
-        connection,
-        http2::Connection::graceful_shutdown,
-        &listener.stop,
-    )
-    .await
+        .keep_alive_interval(of.head)
+        .serve_connection(
+            TokioIo::new(stream),
+            service(of.listener.clone(), scheme, None),
+        );
+    drive(connection, http2::Connection::graceful_shutdown, &of.stop).await
 }
 
 fn service(
     listener: Arc<Listener>,
     scheme: Scheme,
+    trailers: Option<Arc<Trailers>>,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<ToClient>,
     Error = Infallible,
     Future = impl Future<Output = Result<Response<ToClient>, Infallible>> + Send,
 > + Send {
-    let last = RefCell::new(LastAuthority::default());
+    let last = RefCell::new(LastHost::default());
     service_fn(move |request| {
         let begun = exchange::begin(&listener, &scheme, &mut last.borrow_mut(), request);
+        let trailers = trailers.clone();
         async move {
             Ok(match begun {
-                Ok((route, request)) => exchange::exchange(route, request).await,
+                Ok(begun) => exchange::exchange(begun, trailers.as_ref()).await,
                 Err(answer) => *answer,
             })
         }

@@ -3,26 +3,31 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, ORIGIN};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRAILER,
+};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::sleep_until;
 use tokio_util::task::TaskTracker;
-use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler, remove_connection_fields};
 
-use crate::body::{self, ToClient};
+use crate::body::{self, FromComponent, ToClient};
 use crate::cors::Cors;
 use crate::listener::Listener;
 use crate::stop::Stop;
+use crate::target::{Inbound, LastHost, Target, Unclear, only};
+use crate::trailers::{Trailers, are_wanted};
 
 /// One version of a link. Requests keep the version they started with.
 pub(crate) struct Route {
     /// The application and component at the other end, for people.
     pub(crate) name: String,
     pub(crate) handler: Arc<dyn IncomingHandler>,
-    /// How long the component may take until its response's head is there.
-    pub(crate) timeout: Duration,
+    pub(crate) limits: RequestLimits,
     /// Whether only GET and HEAD are let through.
     pub(crate) readonly: bool,
     /// Whether the connection closes after each response.
@@ -31,6 +36,17 @@ pub(crate) struct Route {
     pub(crate) cache_control: Option<HeaderValue>,
     pub(crate) cors: Option<Cors>,
     pub(crate) work: Arc<Work>,
+}
+
+/// How long a request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestLimits {
+    /// From the request's head to the response's.
+    pub(crate) response: Duration,
+    /// Between two parts of a body, in either direction.
+    pub(crate) idle: Duration,
+    /// From the request's head to the end of the response's body.
+    pub(crate) request: Option<Duration>,
 }
 
 /// A link's requests under way, whichever version of the link they started with.
@@ -42,10 +58,13 @@ pub(crate) struct Work {
     pub(crate) stop: Stop,
 }
 
-/// The authority that a connection's last request named. Clients name the same one again and
-/// again, and parsing it costs an allocation.
-#[derive(Default)]
-pub(crate) struct LastAuthority(Option<(HeaderValue, Authority)>);
+/// A request that has a route.
+pub(crate) struct Begun {
+    route: Arc<Route>,
+    request: Request<Body>,
+    /// Whether the client wants trailers, over a protocol that has to be asked for them.
+    wants_trailers: bool,
+}
 
 /// A response of the provider's own.
 type Refusal = Box<Response<ToClient>>;
@@ -54,36 +73,29 @@ type Refusal = Box<Response<ToClient>>;
 pub(crate) fn begin(
     listener: &Listener,
     scheme: &Scheme,
-    last: &mut LastAuthority,
+    last: &mut LastHost,
     request: Request<Incoming>,
-) -> Result<(Arc<Route>, Request<Body>), Refusal> {
+) -> Result<Begun, Refusal> {
     let (mut parts, incoming) = request.into_parts();
-    let mut uri = std::mem::take(&mut parts.uri).into_parts();
-    let authority = match uri.authority.take() {
-        Some(authority) => authority,
-        None => match (parts.headers.get(HOST), parts.version) {
-            (Some(host), _) => last.parse(host)?,
-            (None, Version::HTTP_09 | Version::HTTP_10) => listener.authority.clone(),
-            (None, _) => return Err(refuse(StatusCode::BAD_REQUEST, "the request has no host")),
-        },
+    let inbound = Inbound {
+        scheme,
+        authority: &listener.authority,
     };
-    let Some(path) = uri
-        .path_and_query
-        .filter(|_| parts.method != Method::CONNECT)
-    else {
-        return Err(refuse(StatusCode::NOT_IMPLEMENTED, "CONNECT is not served"));
-    };
+    let uri = std::mem::take(&mut parts.uri);
+    let (method, version) = (&parts.method, parts.version);
+    let target =
+        Target::read(method, version, uri, &mut parts.headers, &inbound, last).map_err(unclear)?;
 
     let route = {
-        let table = listener.table.load();
-        let host = match listener.host_header == HOST {
-            true => Some(authority.as_str()),
-            false => parts
-                .headers
-                .get(&listener.host_header)
+        let serving = listener.serving.load();
+        let table = serving.table.load();
+        let host = match serving.host_header == HOST {
+            true => Some(target.authority.as_str()),
+            false => only(&parts.headers, &serving.host_header)
+                .map_err(unclear)?
                 .and_then(|v| v.to_str().ok()),
         };
-        match table.find(host, route_path(&path)) {
+        match table.find(host, &target.scheme, route_path(&target.path)) {
             Some(route) => route.clone(),
             // The last link has gone, and the connection is about to.
             None if table.is_empty() => {
@@ -118,29 +130,19 @@ pub(crate) fn begin(
         return Err(refusal);
     }
 
-    uri.scheme = Some(scheme.clone());
-    uri.authority = Some(authority);
-    uri.path_and_query = Some(path);
-    parts.uri = Uri::from_parts(uri)
-        .map_err(|_| refuse(StatusCode::BAD_REQUEST, "the request's target is not a URI"))?;
-    Ok((
+    parts.uri = target.into_uri().map_err(unclear)?;
+    let wants_trailers = are_wanted(parts.version, &parts.headers);
+    remove_connection_fields(&mut parts.headers);
+    let body = body::from_client(incoming, route.limits.idle);
+    Ok(Begun {
         route,
-        Request::from_parts(parts, body::from_client(incoming)),
-    ))
+        request: Request::from_parts(parts, body),
+        wants_trailers,
+    })
 }
 
-impl LastAuthority {
-    fn parse(&mut self, host: &HeaderValue) -> Result<Authority, Refusal> {
-        if let Some((last, authority)) = &self.0
-            && last == host
-        {
-            return Ok(authority.clone());
-        }
-        let authority = Authority::try_from(host.as_bytes())
-            .map_err(|_| refuse(StatusCode::BAD_REQUEST, "the request's host is not valid"))?;
-        self.0 = Some((host.clone(), authority.clone()));
-        Ok(authority)
-    }
+fn unclear(Unclear { status, why }: Unclear) -> Refusal {
+    refuse(status, why)
 }
 
 /// The path that routes are compared with. `OPTIONS *` is for the server as a whole: the root.
@@ -148,20 +150,35 @@ fn route_path(path: &PathAndQuery) -> &str {
     if path.path() == "*" { "/" } else { path.path() }
 }
 
-/// Has the component answer.
-pub(crate) async fn exchange(route: Arc<Route>, request: Request<Body>) -> Response<ToClient> {
+/// Has the component answer. `trailers` are those of the connection, if it is of HTTP/1.1.
+pub(crate) async fn exchange(begun: Begun, trailers: Option<&Arc<Trailers>>) -> Response<ToClient> {
+    let Begun {
+        route,
+        request,
+        wants_trailers,
+    } = begun;
+    let trailers = trailers.filter(|_| wants_trailers);
     let token = route.work.requests.token();
     let origin = route
         .cors
         .as_ref()
         .and_then(|_| request.headers().get(ORIGIN).cloned());
-    let deadline = Instant::now() + route.timeout;
+    let is_head = request.method() == Method::HEAD;
+    let limits = &route.limits;
+    let begun = Instant::now();
+    let end = limits.request.map(|limit| begun + limit);
+    let deadline = begun
+        + limits
+            .request
+            .unwrap_or(limits.response)
+            .min(limits.response);
     // The clock and the stop signal are only looked at once the component has to be waited for.
     let answer = tokio::select! {
         biased;
         answer = route.handler.handle(request, deadline) => answer,
         () = sleep_until(deadline.into()) => {
-            let message = format!("no response within {} ms", route.timeout.as_millis());
+            let ms = (deadline - begun).as_millis();
+            let message = format!("no response within {ms} ms");
             Err(HttpError::new(HttpErrorKind::Deadline, message))
         }
         () = route.work.stop.wait() => {
@@ -169,11 +186,12 @@ pub(crate) async fn exchange(route: Arc<Route>, request: Request<Body>) -> Respo
             Err(HttpError::new(HttpErrorKind::Exhausted, message))
         }
     };
+    let answer = answer.and_then(|answer| {
+        let end = end.map(Into::into);
+        respond(answer, &route, token, end, is_head, trailers)
+    });
     let mut response = match answer {
-        Ok(response) => {
-            let route = route.clone();
-            response.map(|body| ToClient::component(body, route, token))
-        }
+        Ok(response) => response,
         Err(error) => failure(&route, &error),
     };
     let headers = response.headers_mut();
@@ -189,6 +207,101 @@ pub(crate) async fn exchange(route: Arc<Route>, request: Request<Body>) -> Respo
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Makes a response of the component's that can be sent.
+///
+/// # Errors
+///
+/// If it cannot be made: says what is wrong with the component's.
+fn respond(
+    answer: Response<Body>,
+    route: &Arc<Route>,
+    token: TaskTrackerToken,
+    end: Option<tokio::time::Instant>,
+    is_head: bool,
+    trailers: Option<&Arc<Trailers>>,
+) -> Result<Response<ToClient>, HttpError> {
+    let (mut head, inner) = answer.into_parts();
+    // Which version is spoken is between the client and hyper.
+    head.version = Version::HTTP_11;
+    if head.status.is_informational() {
+        let message = format!(
+            "the component answered {}, which ends no request",
+            head.status
+        );
+        return Err(HttpError::new(HttpErrorKind::Handler, message));
+    }
+    remove_connection_fields(&mut head.headers);
+    let mut length = content_length(&head.headers)?;
+    // RFC 9110, 6.4.1 and 8.6, and what the statuses say.
+    let no_content = match head.status {
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT => {
+            head.headers.remove(CONTENT_LENGTH);
+            true
+        }
+        StatusCode::NOT_MODIFIED => true,
+        _ if is_head => {
+            let exact = inner.size_hint().exact().filter(|exact| *exact > 0);
+            if let (None, Some(exact)) = (length, exact) {
+                head.headers.insert(CONTENT_LENGTH, exact.into());
+            }
+            true
+        }
+        _ => false,
+    };
+    if no_content {
+        return Ok(Response::from_parts(head, ToClient::empty()));
+    }
+    if trailers.is_some() && head.headers.contains_key(TRAILER) && length.is_some() {
+        // HTTP/1.1 has trailers behind chunks only, and the component says that there will be some.
+        head.headers.remove(CONTENT_LENGTH);
+        length = None;
+    }
+    if let (Some(said), Some(exact)) = (length, inner.size_hint().exact())
+        && said != exact
+    {
+        let message =
+            format!("the component said `content-length: {said}`, and its body has {exact} bytes");
+        return Err(HttpError::new(HttpErrorKind::Handler, message));
+    }
+    let trailers = trailers.filter(|_| length.is_none() && !inner.is_end_stream());
+    if let Some(trailers) = trailers {
+        trailers.allow(&mut head.headers);
+    }
+    let body = ToClient::component(FromComponent {
+        inner,
+        route: route.clone(),
+        _token: token,
+        end,
+        length,
+        trailers: trailers.cloned(),
+        progress: body::Progress::default(),
+    });
+    Ok(Response::from_parts(head, body))
+}
+
+/// The length that a head says.
+///
+/// # Errors
+///
+/// If it says something that is no length, or several.
+fn content_length(head: &http::HeaderMap) -> Result<Option<u64>, HttpError> {
+    let mut length = None;
+    for value in head.get_all(CONTENT_LENGTH) {
+        // A sign would be read as well.
+        let digits = value
+            .to_str()
+            .ok()
+            .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+        let read = digits.and_then(|text| text.parse().ok());
+        if read.is_none() || length.is_some_and(|before| Some(before) != read) {
+            let message = format!("the component's `content-length` is no length: {value:?}");
+            return Err(HttpError::new(HttpErrorKind::Handler, message));
+        }
+        length = read;
+    }
+    Ok(length)
 }
 
 fn failure(route: &Route, error: &HttpError) -> Response<ToClient> {

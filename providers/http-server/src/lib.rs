@@ -7,9 +7,10 @@
 //! * [`listener`]: the socket, the accept loop and its limit, draining;
 //! * [`connection`]: TLS and hyper, one task a connection;
 //! * [`exchange`]: one request: route, policy, the component, the response;
+//! * [`target`]: which host and path a request is for, by the letter;
 //! * [`routes`]: which link a host and path belong to;
 //! * [`cors`]: what browsers are told about other origins;
-//! * [`body`]: bodies in both directions, streamed.
+//! * [`body`]: bodies in both directions, streamed; [`trailers`]: what hyper would drop of them.
 //!
 //! Nothing on a request's way takes a lock, but for registering with tokio's timer and the link's
 //! stop signal once it has to wait.
@@ -24,7 +25,9 @@ mod provider;
 mod routes;
 mod stall;
 mod stop;
+mod target;
 mod tls;
+mod trailers;
 
 use std::sync::Arc;
 

@@ -1,8 +1,18 @@
-//! A listening socket: who may connect, and how it stops.
+//! A listening socket and its connections, and the line of providers that serve them one after the other.
+//!
+//! A provider whose configuration changed is another provider, at the same address. Closing the socket and binding
+//! it anew refuses connections in between, and closing the connections loses requests that are on their way. So
+//! neither is closed: a provider has a [`Claim`] on a listener, claims stand in line, and the first in the line
+//! serves whatever comes in. When it leaves, the next one serves, on the same socket and connections. Requests under
+//! way finish with the provider that they began with.
+//!
+//! Rejected: two sockets with `SO_REUSEPORT`, since what waits to be accepted by the first is lost when that closes,
+//! and since two programs that have the same address by mistake would never be told.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -10,6 +20,7 @@ use http::HeaderName;
 use http::uri::Authority;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 use withe_provider::ProviderError;
@@ -26,34 +37,168 @@ const BACK_OFF: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(
 /// How long the tasks of a listener that was told to stop may take once their time is over.
 const ABORT: Duration = Duration::from_secs(1);
 
-/// One listener. Its task runs until [`Listener::close`].
+/// The listeners of a provider, and of those whose place it took.
+#[derive(Default)]
+pub(crate) struct Listeners(Mutex<Vec<Weak<Listener>>>);
+
+/// One listener. Its task runs until the last claim on it is given up.
 pub(crate) struct Listener {
+    /// The address that was asked for, and the link that asked for it first.
+    asked: (SocketAddr, String),
     /// The address it really has, with a port that the system chose.
     pub(crate) bound: SocketAddr,
     /// `bound` as requests that do not name a host would.
     pub(crate) authority: Authority,
-    /// The header that names the host.
-    pub(crate) host_header: HeaderName,
-    pub(crate) table: ArcSwap<Table<Arc<Route>>>,
-    /// For connections that come; those that are there stay as they are.
-    pub(crate) tls: ArcSwapOption<ServerConfig>,
-    /// Given when no more connections are accepted and those that are there finish.
-    pub(crate) stop: Stop,
+    /// The first of the line.
+    pub(crate) serving: ArcSwap<Serving>,
+    /// Those that serve and are going to, in order. Empty when the listener is closed.
+    line: Mutex<VecDeque<Arc<Serving>>>,
+    /// Wakes the task when another one serves.
+    changed: Notify,
+    /// Given when the connections that were accepted so far are to finish.
+    connections: ArcSwap<Stop>,
+    /// Given when no more connections are accepted.
+    stop: Stop,
     /// When connections that have not finished are closed.
     deadline: OnceLock<Instant>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Listener {
-    /// Listens on `address` and accepts at most `max_connections` at a time.
+/// What one provider serves at a listener.
+pub(crate) struct Serving {
+    /// The header that names the host.
+    pub(crate) host_header: HeaderName,
+    /// How long a client may take over a request's head, and leave a connection idle.
+    pub(crate) head_timeout: Duration,
+    /// The most connections at a time.
+    pub(crate) max_connections: usize,
+    pub(crate) table: ArcSwap<Table<Arc<Route>>>,
+    /// For connections that come.
+    pub(crate) tls: ArcSwapOption<ServerConfig>,
+}
+
+/// A provider's place in the line of a listener.
+pub(crate) struct Claim {
+    pub(crate) listener: Arc<Listener>,
+    serving: Arc<Serving>,
+}
+
+impl Listeners {
+    /// A claim on `address` for a link called `name`: behind that of a provider whose place is taken if there is one
+    /// (a port that the system chose goes to the link of the same name), or else on a listener of its own. `has`
+    /// says which listeners the provider has claims on already.
     ///
     /// # Errors
     ///
     /// If the address cannot be had; says why and what to do.
-    pub(crate) fn open(
+    pub(crate) fn claim(
+        &self,
         address: SocketAddr,
-        host_header: HeaderName,
-        max_connections: usize,
+        name: &str,
+        serving: Serving,
+        has: impl Fn(&Listener) -> bool,
+    ) -> Result<Claim, ProviderError> {
+        // Held while the socket is made, so that it is made once.
+        let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        let serving = Arc::new(serving);
+        let is_meant = |listener: &Arc<Listener>| {
+            let (asked, by) = &listener.asked;
+            let same = match address.port() {
+                0 => *asked == address && by == name,
+                _ => *asked == address || listener.bound == address,
+            };
+            same && !has(listener)
+        };
+        let known = listeners.iter().filter_map(Weak::upgrade);
+        for listener in known.filter(is_meant) {
+            let mut line = listener.line();
+            // One that is closed is no longer to be had.
+            if !line.is_empty() {
+                line.push_back(serving.clone());
+                drop(line);
+                return Ok(Claim { listener, serving });
+            }
+        }
+        let listener = Listener::open(address, name, serving.clone())?;
+        listeners.push(Arc::downgrade(&listener));
+        Ok(Claim { listener, serving })
+    }
+}
+
+impl Claim {
+    /// Serves `table` when it is this provider's turn.
+    pub(crate) fn publish(&self, table: Table<Arc<Route>>) {
+        self.serving.table.store(Arc::new(table));
+    }
+
+    /// Speaks TLS on connections that come. Those that are there stay as they are, unless they are another
+    /// thing than what is served now.
+    pub(crate) fn speak(&self, tls: Option<Arc<ServerConfig>>) {
+        let line = self.listener.line();
+        let is_tls = tls.is_some();
+        let was_tls = self.serving.tls.swap(tls).is_some();
+        let is_first = line.front().is_some_and(|s| Arc::ptr_eq(s, &self.serving));
+        if is_first && is_tls != was_tls {
+            self.listener.finish_connections();
+        }
+    }
+
+    /// Where it can be reached from this machine: `http://127.0.0.1:8000`.
+    pub(crate) fn url(&self) -> String {
+        let scheme = match self.serving.tls.load().is_some() {
+            true => "https",
+            false => "http",
+        };
+        format!("{scheme}://{}", self.listener.authority)
+    }
+
+    /// Gives the claim up: the next in the line serves. Returns whether there is none, which leaves the listener to
+    /// be closed ([`Claim::close`]).
+    pub(crate) fn leave(&self) -> bool {
+        let mut line = self.listener.line();
+        line.retain(|other| !Arc::ptr_eq(other, &self.serving));
+        let Some(next) = line.front() else {
+            return true;
+        };
+        let before = self.listener.serving.load_full();
+        if !Arc::ptr_eq(&before, next) {
+            self.listener.serving.store(next.clone());
+            self.listener.changed.notify_one();
+            if before.tls.load().is_some() != next.tls.load().is_some() {
+                self.listener.finish_connections();
+            }
+        }
+        false
+    }
+
+    /// Closes a listener that nobody has a claim on: accepts no more, lets what is under way finish until
+    /// `deadline`, then closes everything.
+    pub(crate) async fn close(&self, deadline: Instant) {
+        self.listener.deadline.get_or_init(|| deadline);
+        self.listener.give_stop();
+        let task = self.listener.task().take();
+        if let Some(mut task) = task
+            && timeout_at(deadline + ABORT, &mut task).await.is_err()
+        {
+            task.abort();
+        }
+    }
+
+    /// Gives the claim up, and closes a listener that nobody has one on now, without waiting until that is done.
+    pub(crate) fn abandon(&self) {
+        if self.leave() {
+            self.listener.deadline.get_or_init(Instant::now);
+            self.listener.give_stop();
+        }
+    }
+}
+
+impl Listener {
+    fn open(
+        address: SocketAddr,
+        name: &str,
+        serving: Arc<Serving>,
     ) -> Result<Arc<Self>, ProviderError> {
         let socket = bind(address).map_err(|e| cannot_listen(address, &e))?;
         let bound = socket
@@ -62,50 +207,39 @@ impl Listener {
         let authority = Authority::try_from(reachable(bound).to_string())
             .map_err(|e| ProviderError(format!("`{bound}` cannot be part of a URL: {e}")))?;
         let listener = Arc::new(Self {
+            asked: (address, name.to_owned()),
             bound,
             authority,
-            host_header,
-            table: ArcSwap::from_pointee(Table::new([])),
-            tls: ArcSwapOption::empty(),
+            serving: ArcSwap::new(serving.clone()),
+            line: Mutex::new([serving].into()),
+            changed: Notify::new(),
+            connections: ArcSwap::default(),
             stop: Stop::default(),
             deadline: OnceLock::new(),
             task: Mutex::new(None),
         });
-        let task = tokio::spawn(run(listener.clone(), socket, max_connections));
-        *listener.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        let task = tokio::spawn(run(listener.clone(), socket));
+        *listener.task() = Some(task);
         Ok(listener)
     }
 
-    /// Where it can be reached from this machine: `http://127.0.0.1:8000`.
-    pub(crate) fn url(&self) -> String {
-        let scheme = if self.tls.load().is_some() {
-            "https"
-        } else {
-            "http"
-        };
-        format!("{scheme}://{}", self.authority)
+    fn line(&self) -> MutexGuard<'_, VecDeque<Arc<Serving>>> {
+        // Nothing panics while it is held.
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops accepting, lets what is under way finish until `deadline`, then closes everything.
-    pub(crate) async fn close(&self, deadline: Instant) {
-        self.deadline.get_or_init(|| deadline);
-        self.stop.give();
-        let task = self
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(mut task) = task
-            && timeout_at(deadline + ABORT, &mut task).await.is_err()
-        {
-            task.abort();
-        }
+    fn task(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes everything now, without waiting until it is done.
-    pub(crate) fn abandon(&self) {
-        self.deadline.get_or_init(Instant::now);
+    /// Lets the connections that are there finish. Called with the line locked.
+    fn finish_connections(&self) {
+        self.connections.swap(Arc::default()).give();
+    }
+
+    fn give_stop(&self) {
         self.stop.give();
+        self.connections.load().give();
     }
 }
 
@@ -153,15 +287,18 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-async fn run(listener: Arc<Listener>, socket: TcpListener, max_connections: usize) {
+async fn run(listener: Arc<Listener>, socket: TcpListener) {
     let mut connections = JoinSet::new();
     loop {
+        let most = listener.serving.load().max_connections;
         tokio::select! {
             () = listener.stop.wait() => break,
+            () = listener.changed.notified() => {}
             // A panic is reported by the panic hook and ends only its own connection.
             Some(_) = connections.join_next() => {}
-            stream = accept(&socket), if connections.len() < max_connections => {
-                connections.spawn(connection::serve(stream, listener.clone()));
+            stream = accept(&socket), if connections.len() < most => {
+                let stop = listener.connections.load_full();
+                connections.spawn(connection::serve(stream, listener.clone(), stop));
             }
         }
     }
@@ -171,6 +308,8 @@ async fn run(listener: Arc<Listener>, socket: TcpListener, max_connections: usiz
         .get()
         .copied()
         .unwrap_or_else(Instant::now);
+    // Connections that were accepted while the signal was given have one of their own.
+    listener.connections.load().give();
     let drained = timeout_at(deadline, async {
         while connections.join_next().await.is_some() {}
     });

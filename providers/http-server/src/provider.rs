@@ -1,18 +1,19 @@
-//! The provider: links come and go, listeners with them.
+//! The provider: links come and go, claims on listeners with them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::future::join_all;
 use tokio::time::{Instant, timeout_at};
 use withe_provider::settings::describe;
-use withe_provider::{ConfigMap, Endpoint, Link, LinkId, Peer, Provider, ProviderError};
+use withe_provider::{ConfigMap, Endpoint, Handover, Link, LinkId, Peer, Provider, ProviderError};
 
 use crate::config::{self, LinkConfig, Own};
 use crate::exchange::{Route, Work};
-use crate::listener::Listener;
+use crate::listener::{Claim, Listener, Listeners, Serving};
 use crate::routes::{Place, Table};
 use crate::tls::{self, TlsFiles};
 
@@ -23,6 +24,8 @@ const LEAVE: Duration = Duration::from_secs(30);
 pub struct HttpServer {
     config: ConfigMap,
     own: Own,
+    /// Shared with the provider whose place this one takes.
+    listeners: Mutex<Arc<Listeners>>,
     links: Mutex<HashMap<LinkId, Linked>>,
 }
 
@@ -33,7 +36,7 @@ struct Linked {
     place: Place,
     tls: Option<TlsFiles>,
     route: Arc<Route>,
-    listener: Arc<Listener>,
+    claim: Arc<Claim>,
 }
 
 impl HttpServer {
@@ -43,6 +46,7 @@ impl HttpServer {
         Self {
             config,
             own,
+            listeners: Mutex::default(),
             links: Mutex::default(),
         }
     }
@@ -52,31 +56,58 @@ impl HttpServer {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The listener for a link: the one it has, one that it can share, or a new one.
-    fn listener(
-        &self,
+    fn listeners(&self) -> MutexGuard<'_, Arc<Listeners>> {
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The claim of a link: the one it has, or one that it can share.
+    fn shared(
         links: &HashMap<LinkId, Linked>,
         id: LinkId,
         config: &LinkConfig,
-    ) -> Result<Arc<Listener>, ProviderError> {
-        if let Some(linked) = links.get(&id).filter(|l| l.asked == config.address) {
-            return Ok(linked.listener.clone());
-        }
+    ) -> Option<Arc<Claim>> {
+        let own = links.get(&id).filter(|l| l.asked == config.address);
         let same = |l: &&Linked| {
             config.address.port() != 0
-                && (l.asked == config.address || l.listener.bound == config.address)
+                && (l.asked == config.address || l.claim.listener.bound == config.address)
         };
-        match links.values().find(same) {
-            Some(linked) => Ok(linked.listener.clone()),
-            None => {
-                let header = self.own.header.clone();
-                Listener::open(config.address, header, self.own.max_connections)
+        let linked = own.or_else(|| links.values().find(same))?;
+        Some(linked.claim.clone())
+    }
+
+    /// Ends links: takes no new work for them, and waits for the work under way, at most `grace`.
+    async fn end(&self, ids: &[LinkId], grace: Duration) {
+        let deadline = Instant::now() + grace;
+        let (gone, closed) = {
+            let mut links = self.links();
+            let gone: Vec<_> = ids.iter().filter_map(|id| links.remove(id)).collect();
+            let mut closed: Vec<Arc<Claim>> = Vec::new();
+            for Linked { claim, .. } in &gone {
+                if in_use(claim, &links) {
+                    publish(claim, &links);
+                } else if !closed.iter().any(|other| Arc::ptr_eq(other, claim)) && claim.leave() {
+                    // Nobody is next. Connections that are there may still ask for something.
+                    publish(claim, &links);
+                    closed.push(claim.clone());
+                }
             }
-        }
+            (gone, closed)
+        };
+        let finish = gone.iter().map(|gone| async {
+            let work = &gone.route.work;
+            work.requests.close();
+            if timeout_at(deadline, work.requests.wait()).await.is_err() {
+                work.stop.give();
+            }
+        });
+        let close = closed.iter().map(|claim| claim.close(deadline));
+        tokio::join!(join_all(finish), join_all(close));
     }
 }
 
-/// Checks that a link fits with the others on its listener.
+/// Checks that a link fits with the others of its claim.
 fn check_neighbours<'a>(
     mut others: impl Iterator<Item = &'a Linked>,
     config: &LinkConfig,
@@ -99,19 +130,15 @@ fn check_neighbours<'a>(
     }))
 }
 
-/// Makes `listener` serve what `links` say.
-fn publish(listener: &Arc<Listener>, links: &HashMap<LinkId, Linked>) {
-    let here = links
-        .values()
-        .filter(|l| Arc::ptr_eq(&l.listener, listener));
-    listener.table.store(Arc::new(Table::new(
-        here.map(|l| (&l.place, l.route.clone())),
-    )));
+/// Serves by `claim` what `links` say.
+fn publish(claim: &Arc<Claim>, links: &HashMap<LinkId, Linked>) {
+    let here = links.values().filter(|l| Arc::ptr_eq(&l.claim, claim));
+    claim.publish(Table::new(here.map(|l| (&l.place, l.route.clone()))));
 }
 
-/// Whether any of `links` is served by `listener`.
-fn in_use(listener: &Arc<Listener>, links: &HashMap<LinkId, Linked>) -> bool {
-    links.values().any(|l| Arc::ptr_eq(&l.listener, listener))
+/// Whether any of `links` is served by `claim`.
+fn in_use(claim: &Arc<Claim>, links: &HashMap<LinkId, Linked>) -> bool {
+    links.values().any(|l| Arc::ptr_eq(&l.claim, claim))
 }
 
 #[async_trait::async_trait]
@@ -121,6 +148,16 @@ impl Provider for HttpServer {
         match problems.is_empty() {
             true => Ok(()),
             false => Err(ProviderError(describe(&problems))),
+        }
+    }
+
+    fn handover(&self) -> Option<Handover> {
+        Some(Handover::new(self.listeners().clone()))
+    }
+
+    fn take_over(&self, handover: Handover) {
+        if let Some(listeners) = handover.get() {
+            *self.listeners() = listeners;
         }
     }
 
@@ -140,42 +177,66 @@ impl Provider for HttpServer {
         };
 
         let mut links = self.links();
-        let listener = self.listener(&links, link.id, &config)?;
-        let others = links
-            .iter()
-            .filter(|(id, l)| **id != link.id && Arc::ptr_eq(&l.listener, &listener))
-            .map(|(_, l)| l);
-        check_neighbours(others, &config)?;
+        let shared = Self::shared(&links, link.id, &config);
+        if let Some(claim) = &shared {
+            let others = links
+                .iter()
+                .filter(|(id, l)| **id != link.id && Arc::ptr_eq(&l.claim, claim))
+                .map(|(_, l)| l);
+            check_neighbours(others, &config)?;
+        }
         let work = links.get(&link.id).map(|l| l.route.work.clone());
+        let name = format!("{}/{}", link.application, link.component);
         let route = Arc::new(Route {
-            name: format!("{}/{}", link.application, link.component),
+            name: name.clone(),
             handler,
-            timeout: config.timeout,
+            limits: config.limits,
             readonly: config.readonly,
             close: config.close,
             cache_control: config.cache_control,
             cors: config.cors,
             work: work.unwrap_or_else(|| Arc::new(Work::default())),
         });
+        let claim = match shared {
+            Some(claim) => {
+                claim.speak(tls);
+                claim
+            }
+            None => {
+                let serving = Serving {
+                    host_header: self.own.header.clone(),
+                    head_timeout: self.own.head_timeout,
+                    max_connections: self.own.max_connections,
+                    table: ArcSwap::from_pointee(Table::new([(&config.place, route.clone())])),
+                    tls: ArcSwapOption::new(tls),
+                };
+                let asked_by = format!("{name}/{}", link.name);
+                let has = |listener: &Listener| {
+                    let mut own = links.values();
+                    own.any(|l| std::ptr::eq(&*l.claim.listener, listener))
+                };
+                let listeners = self.listeners().clone();
+                Arc::new(listeners.claim(config.address, &asked_by, serving, has)?)
+            }
+        };
         let linked = Linked {
             asked: config.address,
             place: config.place,
             tls: config.tls,
             route,
-            listener: listener.clone(),
+            claim: claim.clone(),
         };
-        let name = linked.route.name.clone();
         let before = links.insert(link.id, linked);
-        listener.tls.store(tls);
-        publish(&listener, &links);
-        tracing::info!(component = name, "listening on {}", listener.url());
+        publish(&claim, &links);
+        tracing::info!(component = name, "listening on {}", claim.url());
 
         if let Some(left) = before
-            .map(|l| l.listener)
-            .filter(|l| !Arc::ptr_eq(l, &listener))
+            .map(|l| l.claim)
+            .filter(|left| !Arc::ptr_eq(left, &claim))
         {
+            let is_last = !in_use(&left, &links) && left.leave();
             publish(&left, &links);
-            if !in_use(&left, &links) {
+            if is_last {
                 tokio::spawn(async move { left.close(Instant::now() + LEAVE).await });
             }
         }
@@ -183,28 +244,7 @@ impl Provider for HttpServer {
     }
 
     async fn link_deleted(&self, id: LinkId, grace: Duration) {
-        let deadline = Instant::now() + grace;
-        let (gone, last) = {
-            let mut links = self.links();
-            let Some(gone) = links.remove(&id) else {
-                return;
-            };
-            publish(&gone.listener, &links);
-            let last = !in_use(&gone.listener, &links);
-            (gone, last)
-        };
-        let work = &gone.route.work;
-        work.requests.close();
-        let finish = async {
-            if timeout_at(deadline, work.requests.wait()).await.is_err() {
-                work.stop.give();
-            }
-        };
-        if last {
-            tokio::join!(finish, gone.listener.close(deadline));
-        } else {
-            finish.await;
-        }
+        self.end(&[id], grace).await;
     }
 
     fn endpoints(&self) -> Vec<Endpoint> {
@@ -216,7 +256,7 @@ impl Provider for HttpServer {
 
     async fn shutdown(&self, grace: Duration) {
         let ids: Vec<_> = self.links().keys().copied().collect();
-        join_all(ids.into_iter().map(|id| self.link_deleted(id, grace))).await;
+        self.end(&ids, grace).await;
     }
 }
 
@@ -224,7 +264,7 @@ impl Drop for HttpServer {
     /// Without [`shutdown`](Provider::shutdown), nothing that is under way is waited for.
     fn drop(&mut self) {
         for linked in self.links().values() {
-            linked.listener.abandon();
+            linked.claim.abandon();
         }
     }
 }
@@ -237,6 +277,6 @@ fn endpoint(link: LinkId, linked: &Linked) -> Endpoint {
     };
     Endpoint {
         link,
-        url: format!("{}{path}", linked.listener.url()),
+        url: format!("{}{path}", linked.claim.url()),
     }
 }

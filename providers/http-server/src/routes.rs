@@ -3,6 +3,10 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use http::uri::Scheme;
+
+use crate::target::split_port;
+
 /// Where requests for a link go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -54,6 +58,8 @@ pub(crate) fn parse_path(text: &str) -> Result<String, &'static str> {
 #[derive(Clone, Debug)]
 pub(crate) struct Table<R> {
     hosts: HashMap<String, Paths<R>>,
+    /// Whether any of the hosts has a port.
+    ports: bool,
     any: Paths<R>,
 }
 
@@ -65,11 +71,20 @@ impl<R: Clone> Table<R> {
     pub(crate) fn new<'a>(routes: impl IntoIterator<Item = (&'a Place, R)>) -> Self {
         let mut table = Self {
             hosts: HashMap::new(),
+            ports: false,
             any: Vec::new(),
         };
         for (place, route) in routes {
             let paths = match &place.host {
-                Some(host) => table.hosts.entry(host.clone()).or_default(),
+                Some(host) => {
+                    let (name, port) = split_port(host);
+                    table.ports |= !port.is_empty();
+                    let host = match port {
+                        "" => normal(name).into_owned(),
+                        port => format!("{}:{port}", normal(name)),
+                    };
+                    table.hosts.entry(host).or_default()
+                }
                 None => &mut table.any,
             };
             paths.push((place.path.clone(), route));
@@ -90,17 +105,23 @@ impl<R: Clone> Table<R> {
         !self.hosts.is_empty()
     }
 
-    /// The route for `path` on `host`.
-    pub(crate) fn find(&self, host: Option<&str>, path: &str) -> Option<&R> {
+    /// The route for `path` on `host`, which requests of `scheme` name.
+    pub(crate) fn find(&self, host: Option<&str>, scheme: &Scheme, path: &str) -> Option<&R> {
         if let Some(host) = host.filter(|_| self.needs_host()) {
-            let host = match host.bytes().any(|b| b.is_ascii_uppercase()) {
-                true => Cow::Owned(host.to_ascii_lowercase()),
-                false => Cow::Borrowed(host),
+            let (name, port) = split_port(host);
+            let name = normal(name);
+            // No port is the scheme's (RFC 9110, 4.2.3).
+            let port = match port {
+                "" if *scheme == Scheme::HTTPS => "443",
+                "" => "80",
+                port => port,
             };
-            for name in [&*host, without_port(&host)] {
-                if let Some(route) = self.hosts.get(name).and_then(|paths| longest(paths, path)) {
-                    return Some(route);
-                }
+            let with_port = || self.hosts.get(&format!("{name}:{port}"));
+            let of_port = self.ports.then(with_port).flatten();
+            let any_port = || self.hosts.get(&*name);
+            let in_order = of_port.into_iter().chain(any_port());
+            if let Some(route) = in_order.into_iter().find_map(|paths| longest(paths, path)) {
+                return Some(route);
             }
         }
         longest(&self.any, path)
@@ -118,11 +139,12 @@ fn longest<'t, R>(paths: &'t Paths<R>, path: &str) -> Option<&'t R> {
         .map(|(_, route)| route)
 }
 
-/// `host` without a port. An IPv6 address keeps its brackets.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host,
+/// Names are the same in any case, and with a dot at their end.
+fn normal(name: &str) -> Cow<'_, str> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    match name.bytes().any(|b| b.is_ascii_uppercase()) {
+        true => Cow::Owned(name.to_ascii_lowercase()),
+        false => Cow::Borrowed(name),
     }
 }
 
@@ -163,9 +185,38 @@ mod tests {
             (Some("a.example:8443"), "/x", Some(3)),
             (Some("[::1]:80"), "/six", Some(5)),
             (Some("[::1]"), "/seven", Some(0)),
+            (Some("a.example."), "/api", Some(3)),
+            (Some("A.EXAMPLE.:80"), "/api", Some(3)),
+            (Some("a.example.:8443"), "/api/x", Some(4)),
+            (Some("a.example:"), "/x", Some(3)),
         ];
         for (host, path, want) in cases {
-            assert_eq!(table.find(host, path).copied(), want, "{host:?} {path}");
+            let route = table.find(host, &Scheme::HTTP, path);
+            assert_eq!(route.copied(), want, "{host:?} {path}");
+        }
+    }
+
+    #[test]
+    fn no_port_is_that_of_the_scheme() {
+        let places = [
+            place("a:80", "/"),
+            place("a:443", "/"),
+            place("A.:81", "/"),
+            place("a", "/"),
+        ];
+        let table = Table::new(places.iter().zip(0..));
+        let cases = [
+            ("a", Scheme::HTTP, 0),
+            ("a:80", Scheme::HTTP, 0),
+            ("a:443", Scheme::HTTP, 1),
+            ("a", Scheme::HTTPS, 1),
+            ("a:", Scheme::HTTPS, 1),
+            ("a:81", Scheme::HTTP, 2),
+            ("a:82", Scheme::HTTP, 3),
+        ];
+        for (host, scheme, want) in cases {
+            let route = table.find(Some(host), &scheme, "/");
+            assert_eq!(route.copied(), Some(want), "{scheme} {host}");
         }
     }
 
@@ -173,8 +224,8 @@ mod tests {
     fn without_a_catch_all_some_requests_belong_to_nobody() {
         let places = [place("", "/api"), place("a.example", "/")];
         let table = Table::new(places.iter().zip(0..));
-        assert_eq!(table.find(None, "/"), None);
-        assert_eq!(table.find(Some("b.example"), "/x"), None);
+        assert_eq!(table.find(None, &Scheme::HTTP, "/"), None);
+        assert_eq!(table.find(Some("b.example"), &Scheme::HTTP, "/x"), None);
         assert!(!table.is_empty());
         assert!(Table::<()>::new([]).is_empty());
     }

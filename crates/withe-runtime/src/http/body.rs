@@ -14,6 +14,15 @@ use withe_provider::{HttpError, HttpErrorKind};
 use super::errors;
 use super::incoming::Guest;
 
+/// How long a guest may take once its response's head is out.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    /// Between two chunks of the body.
+    pub(super) pause: Duration,
+    /// Behind the body's end.
+    pub(super) after: Duration,
+}
+
 /// Polls the guest together with the body it writes. Dropping it cancels the guest.
 pub(super) struct GuestBody {
     /// `None` once it is through, or failed.
@@ -23,8 +32,7 @@ pub(super) struct GuestBody {
     /// Tells the guest that its body is through.
     body_done: Option<oneshot::Sender<()>>,
     failure: Option<HttpError>,
-    /// The longest between two chunks.
-    stall: Duration,
+    pace: Pace,
     stalled: Pin<Box<Sleep>>,
 }
 
@@ -33,15 +41,15 @@ impl GuestBody {
         body: WasiBody,
         guest: Guest,
         body_done: Option<oneshot::Sender<()>>,
-        stall: Duration,
+        pace: Pace,
     ) -> Self {
-        let stalled = Box::pin(sleep(stall));
+        let stalled = Box::pin(sleep(pace.pause));
         Self {
             body: Some(body),
             guest: Some(guest),
             body_done,
             failure: None,
-            stall,
+            pace,
             stalled,
         }
     }
@@ -54,17 +62,20 @@ impl GuestBody {
             guest: None,
             body_done: None,
             failure: Some(failure),
-            stall: Duration::ZERO,
+            pace: Pace {
+                pause: Duration::ZERO,
+                after: Duration::ZERO,
+            },
             stalled,
         }
     }
 
-    /// Lets the guest finish what it does after its response, within the same bound.
+    /// Lets the guest finish what it does after its response.
     fn finish_guest(&mut self) {
         self.body = None;
         drop(self.body_done.take());
         if let Some(guest) = self.guest.take() {
-            tokio::spawn(tokio::time::timeout(self.stall, async move {
+            tokio::spawn(tokio::time::timeout(self.pace.after, async move {
                 if let Err(e) = guest.await {
                     tracing::warn!("a component failed after its response: {e}");
                 }
@@ -99,7 +110,9 @@ impl Body for GuestBody {
         };
         match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(frame)) => {
-                this.stalled.as_mut().reset(Instant::now() + this.stall);
+                this.stalled
+                    .as_mut()
+                    .reset(Instant::now() + this.pace.pause);
                 Poll::Ready(Some(frame.map_err(errors::from_wasi)))
             }
             Poll::Ready(None) => {
@@ -108,7 +121,8 @@ impl Body for GuestBody {
             }
             Poll::Pending if this.guest.is_some() && this.stalled.as_mut().poll(cx).is_ready() => {
                 (this.body, this.guest) = (None, None);
-                let text = "the component wrote nothing for too long";
+                let pause = this.pace.pause;
+                let text = format!("the component wrote nothing for {pause:?}");
                 Poll::Ready(Some(Err(HttpError::new(HttpErrorKind::Deadline, text))))
             }
             Poll::Pending => Poll::Pending,

@@ -23,7 +23,7 @@ use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler};
 use withe_rpc::{CallContext, CallError};
 use withe_wit::InterfaceName;
 
-use super::body::GuestBody;
+use super::body::{GuestBody, Pace};
 use super::errors;
 use crate::graph::{Graph, Unit};
 use crate::instance::Instance;
@@ -63,6 +63,9 @@ impl HttpExport {
         Ok(None)
     }
 }
+
+/// The longest pause in a body of a component that has no limit, for readers that have none either.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// The guest's work on one request: ends when the guest is done.
 pub(super) type Guest = BoxFuture<'static, Result<(), CallError>>;
@@ -209,7 +212,7 @@ struct Started {
 
 impl Started {
     /// Runs the guest until it has answered or is done.
-    async fn answer(mut self, stall: Duration) -> Result<http::Response<Body>, HttpError> {
+    async fn answer(mut self, pace: Pace) -> Result<http::Response<Body>, HttpError> {
         let mut done = None;
         let answer = std::future::poll_fn(|cx| {
             if done.is_none()
@@ -238,9 +241,8 @@ impl Started {
             Some(Err(e)) => {
                 Ok(response.map(|_| GuestBody::failed(errors::from_call(e)).boxed_unsync()))
             }
-            None => Ok(response.map(|body| {
-                GuestBody::new(body, self.guest, self.body_done, stall).boxed_unsync()
-            })),
+            None => Ok(response
+                .map(|body| GuestBody::new(body, self.guest, self.body_done, pace).boxed_unsync())),
         }
     }
 }
@@ -268,9 +270,13 @@ impl IncomingHandler for HttpEntry {
             deadline,
             trace: span.context(),
         };
-        // Once the head is out, the body may take as long again between any two of its chunks.
-        let stall = deadline.saturating_duration_since(now);
-        let answered = async { self.start(request, context).await?.answer(stall).await };
+        // Once the head is out, how long the body may pause is for whoever reads it to say: a stream of events may
+        // be silent for longer than an answer may take. The component's own limit holds between any two chunks.
+        let pace = Pace {
+            pause: unit.time().unwrap_or(LONGEST_PAUSE),
+            after: deadline.saturating_duration_since(now),
+        };
+        let answered = async { self.start(request, context).await?.answer(pace).await };
         let answer = timeout_at(deadline.into(), answered)
             .await
             .unwrap_or_else(|_| Err(errors::from_call(CallError::Deadline)));

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use withe_provider::{Body, ConfigMap, HttpError, IncomingHandler, Link, LinkId, Peer, Provider};
 use withe_provider_http_server::HttpServer;
@@ -57,6 +59,80 @@ pub(crate) fn text_body(text: impl Into<Bytes>) -> Body {
     Full::new(text.into())
         .map_err(|never| match never {})
         .boxed_unsync()
+}
+
+/// A body of these frames.
+pub(crate) fn parts<I>(frames: I) -> Body
+where
+    I: IntoIterator<Item = Result<Frame<Bytes>, HttpError>>,
+    I::IntoIter: Send + 'static,
+{
+    StreamBody::new(futures::stream::iter(frames)).boxed_unsync()
+}
+
+/// A body whose frames are sent one by one.
+pub(crate) fn frames() -> (mpsc::Sender<Result<Frame<Bytes>, HttpError>>, Body) {
+    let (sender, mut frames) = mpsc::channel(1);
+    let frames = futures::stream::poll_fn(move |cx| frames.poll_recv(cx));
+    (sender, StreamBody::new(frames).boxed_unsync())
+}
+
+/// A connection.
+pub(crate) struct Client {
+    stream: TcpStream,
+    /// Read, and not asked for yet.
+    ahead: String,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self {
+            stream: TcpStream::connect(address).await.unwrap(),
+            ahead: String::new(),
+        }
+    }
+
+    /// Sends `text` as it is.
+    pub(crate) async fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Reads as far as the end of `end`.
+    pub(crate) async fn until(&mut self, end: &str) -> String {
+        loop {
+            if let Some(at) = self.ahead.find(end) {
+                let rest = self.ahead.split_off(at + end.len());
+                return std::mem::replace(&mut self.ahead, rest);
+            }
+            let mut bytes = [0; 4096];
+            let read = timeout(PATIENCE, self.stream.read(&mut bytes)).await;
+            let n = read.expect("something comes").unwrap_or_default();
+            assert_ne!(n, 0, "closed after {}", self.ahead);
+            self.ahead += std::str::from_utf8(&bytes[..n]).unwrap();
+        }
+    }
+
+    /// Reads so many bytes.
+    pub(crate) async fn exactly(&mut self, bytes: usize) -> String {
+        while self.ahead.len() < bytes {
+            let mut more = [0; 4096];
+            let read = timeout(PATIENCE, self.stream.read(&mut more)).await;
+            let n = read.expect("something comes").unwrap_or_default();
+            assert_ne!(n, 0, "closed after {}", self.ahead);
+            self.ahead += std::str::from_utf8(&more[..n]).unwrap();
+        }
+        let rest = self.ahead.split_off(bytes);
+        std::mem::replace(&mut self.ahead, rest)
+    }
+
+    /// Reads until the server closes, or breaks off.
+    pub(crate) async fn rest(mut self) -> String {
+        let mut bytes = Vec::new();
+        let read = timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await;
+        // A reset is an end as well.
+        let _ = read.expect("it is closed");
+        self.ahead + std::str::from_utf8(&bytes).unwrap()
+    }
 }
 
 /// A map of configuration.
