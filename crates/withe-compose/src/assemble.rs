@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use wasm_encoder::{Alias, ComponentExportKind, ComponentTypeRef};
-use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType};
+use wasm_encoder::ComponentExportKind;
+use wasmparser::component_types::ComponentEntityType;
 use wasmparser::{Validator, WasmFeatures};
 
 use crate::compare;
@@ -19,8 +19,6 @@ pub(crate) fn assemble(link: &Linkage, bytes: &[&[u8]]) -> Result<Vec<u8>, LinkE
         link,
         encoder: Encoder::new(link),
         slots: Vec::with_capacity(link.slots.len()),
-        instances: vec![0; link.parts.len()],
-        aliases: HashMap::new(),
     };
     for slot in 0..link.slots.len() {
         let import = assembly.encoder.import(slot)?;
@@ -45,10 +43,6 @@ struct Assembly<'a> {
     encoder: Encoder<'a>,
     /// The kind and index of each slot.
     slots: Vec<(ComponentExportKind, u32)>,
-    /// The instance of each part, once there is one.
-    instances: Vec<u32>,
-    /// What has been taken out of an instance, and its index.
-    aliases: HashMap<(u32, &'a str), u32>,
 }
 
 impl<'a> Assembly<'a> {
@@ -66,7 +60,8 @@ impl<'a> Assembly<'a> {
             };
             arguments.push((item.name.as_str(), kind, index));
         }
-        self.instances[part] = self.encoder.builder.instantiate(None, component, arguments);
+        let instance = self.encoder.builder.instantiate(None, component, arguments);
+        self.encoder.instances[part] = Some(instance);
         Ok(())
     }
 
@@ -78,7 +73,9 @@ impl<'a> Assembly<'a> {
     ) -> Result<(ComponentExportKind, u32), LinkError> {
         let item = &self.link.parts[part].component.exports[export];
         let kind = self.kind(part, item)?;
-        Ok((kind, self.alias(self.instances[part], kind, &item.name)))
+        // The order of instantiation has those first whose exports others are given.
+        let instance = self.encoder.instances[part].unwrap_or_default();
+        Ok((kind, self.encoder.alias(instance, kind, &item.name)))
     }
 
     /// The type that a type import only gives another name to.
@@ -95,7 +92,7 @@ impl<'a> Assembly<'a> {
         {
             let (_, index) = self.exported(exporter, export)?;
             return Ok(match name {
-                Some(name) => self.alias(index, ComponentExportKind::Type, name),
+                Some(name) => self.encoder.alias(index, ComponentExportKind::Type, name),
                 None => index,
             });
         }
@@ -111,66 +108,13 @@ impl<'a> Assembly<'a> {
     fn export_root(&mut self) -> Result<(), LinkError> {
         let link = self.link;
         for (export, item) in link.parts[0].component.exports.iter().enumerate() {
-            self.encoder.about(0, &item.name);
             let (kind, index) = self.exported(0, export)?;
-            // A function's type has to be given anew: its types are now those that the composition
-            // exports, which validation takes for others than those of the part inside.
-            let ty = match item.item.ty {
-                ComponentEntityType::Func(id) => {
-                    Some(ComponentTypeRef::Func(self.encoder.func(0, id)?))
-                }
-                _ => None,
-            };
-            self.check_visible(item)?;
+            let ty = self.encoder.export_type(item)?;
             let name = extern_name(&item.name, item.item.implements.as_deref());
             let index = self.encoder.builder.export(name, kind, index, ty);
-            match item.item.ty {
-                ComponentEntityType::Instance(id) => self.encoder.learn_exported(0, id, index),
-                ComponentEntityType::Type { created, .. } => self.encoder.learn(0, created, index),
-                _ => {}
-            }
+            self.encoder.learn_exported(item, index);
         }
         Ok(())
-    }
-
-    /// Whether an exported instance only uses resources that can be named outside: those that the
-    /// root defines or the composition imports.
-    fn check_visible(&self, export: &Item) -> Result<(), LinkError> {
-        let component = self.link.parts[0].component;
-        let ComponentEntityType::Instance(id) = export.item.ty else {
-            return Ok(());
-        };
-        for (_, ty) in component.instance_items(id) {
-            if let ComponentEntityType::Type {
-                created: ComponentAnyTypeId::Resource(id),
-                ..
-            } = ty
-            {
-                let origin = self.link.origin(0, id.resource());
-                if matches!(origin, crate::linkage::Origin::Part { part, .. } if part != 0) {
-                    return Err(LinkError::HiddenResource {
-                        part: self.link.parts[0].name.into(),
-                        extern_name: export.name.clone(),
-                        resource: self.link.describe(&origin),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn alias(&mut self, instance: u32, kind: ComponentExportKind, name: &'a str) -> u32 {
-        let builder = &mut self.encoder.builder;
-        *self.aliases.entry((instance, name)).or_insert_with(|| {
-            builder.alias(
-                None,
-                Alias::InstanceExport {
-                    instance,
-                    kind,
-                    name,
-                },
-            )
-        })
     }
 
     fn kind(&self, part: usize, item: &Item) -> Result<ComponentExportKind, LinkError> {

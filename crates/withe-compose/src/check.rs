@@ -44,11 +44,11 @@ impl Linkage<'_> {
     }
 
     fn check_slot(&self, slot: &Slot) -> Result<(), LinkError> {
-        for &(part, import) in &slot.members {
-            let component = self.parts[part].component;
-            let item = &component.imports[import];
+        for member in &slot.members {
+            let component = self.parts[member.part].component;
+            let item = &component.imports[member.import];
             let unsupported = |what: &str| LinkError::Unsupported {
-                part: self.parts[part].name.into(),
+                part: self.parts[member.part].name.into(),
                 extern_name: item.name.clone(),
                 what: what.into(),
             };
@@ -79,14 +79,10 @@ impl Linkage<'_> {
     /// Whether the imports that a slot serves agree on what they have in common.
     fn check_merge(&self, slot: &Slot) -> Result<(), LinkError> {
         let mut first_to_name: HashMap<&str, (usize, &ComponentEntityType)> = HashMap::new();
-        for &(part, import) in &slot.members {
-            let component = self.parts[part].component;
-            let item = &component.imports[import];
-            let items: Vec<(&str, &ComponentEntityType)> = match &item.item.ty {
-                ComponentEntityType::Instance(id) => component.instance_items(*id).collect(),
-                other => vec![("", other)],
-            };
-            for (name, ty) in items {
+        for member in &slot.members {
+            let part = member.part;
+            let item = &self.parts[part].component.imports[member.import];
+            for (name, ty) in self.items(member) {
                 let (first, first_ty) = *first_to_name.entry(name).or_insert((part, ty));
                 Comparison::new(self, first, part)
                     .same(first_ty, ty)

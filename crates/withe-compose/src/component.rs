@@ -97,6 +97,31 @@ impl Component {
             .map(|(name, item)| (name.as_str(), &item.ty))
     }
 
+    /// The type at a place among the imports.
+    pub(crate) fn type_at(&self, home: &Home) -> Option<ComponentAnyTypeId> {
+        let ty = match (self.imports[home.import].item.ty, &home.name) {
+            (ComponentEntityType::Instance(id), Some(name)) => {
+                self.types[id].exports.get(name.as_str())?.ty
+            }
+            (ty, None) => ty,
+            _ => return None,
+        };
+        match ty {
+            ComponentEntityType::Type { created, .. } => Some(created),
+            _ => None,
+        }
+    }
+
+    /// Whether validation wants the type to have a name wherever a composition shows it: of value
+    /// types, those that WIT declares.
+    pub(crate) fn wants_name(&self, id: ComponentDefinedTypeId) -> bool {
+        use ComponentDefinedType as D;
+        matches!(
+            self.types[id],
+            D::Record(_) | D::Variant(_) | D::Enum(_) | D::Flags(_)
+        )
+    }
+
     /// A type import that only gives another name to a type that an import has named already: the
     /// place of that first name.
     pub(crate) fn renames(&self, import: usize) -> Option<&Home> {
@@ -220,21 +245,20 @@ impl Component {
         }
     }
 
-    /// The name that a resource is exported under, with the instance that exports it.
-    pub(crate) fn exported_name(&self, resource: ResourceId) -> Option<String> {
+    /// Where a resource is first exported: which export, and its name in that if it is an instance.
+    pub(crate) fn exported_at(&self, resource: ResourceId) -> Option<(usize, Option<&str>)> {
         let is_it = |ty: &ComponentEntityType| {
             matches!(ty, ComponentEntityType::Type { created: ComponentAnyTypeId::Resource(id), .. }
                 if id.resource() == resource)
         };
-        self.exports
-            .iter()
-            .find_map(|export| match &export.item.ty {
-                ComponentEntityType::Instance(id) => {
-                    let (name, _) = self.instance_items(*id).find(|(_, ty)| is_it(ty))?;
-                    Some(format!("{}.{name}", export.name))
-                }
-                ty => is_it(ty).then(|| export.name.clone()),
-            })
+        let mut exports = self.exports.iter().enumerate();
+        exports.find_map(|(export, item)| match &item.item.ty {
+            ComponentEntityType::Instance(id) => {
+                let (name, _) = self.instance_items(*id).find(|(_, ty)| is_it(ty))?;
+                Some((export, Some(name)))
+            }
+            ty => is_it(ty).then_some((export, None)),
+        })
     }
 }
 

@@ -3,30 +3,29 @@
 //! Types are written from what validation knows of the parts, so resources keep their identity: a
 //! resource that is at home in another import is named from there, never declared again. Tools that
 //! go by a resource's name instead confuse two resources of one name, and merge what must not merge.
+//!
+//! Exports are written like imports, with types of their own: inside, a type may get its name from a
+//! part that nobody outside sees.
+
+mod resources;
+mod scope;
+mod values;
 
 use std::collections::HashMap;
 
 use wasm_encoder::{
-    Alias, ComponentBuilder, ComponentExportKind, ComponentExternName, ComponentOuterAliasKind,
-    ComponentTypeEncoder, ComponentTypeRef, ComponentValType as Value, InstanceType, TypeBounds,
+    ComponentBuilder, ComponentExportKind, ComponentExternName, ComponentTypeRef, InstanceType,
+    TypeBounds,
 };
 use wasmparser::component_types::{
-    AliasableResourceId, ComponentAnyTypeId, ComponentDefinedType, ComponentDefinedTypeId,
-    ComponentEntityType, ComponentFuncTypeId, ComponentInstanceTypeId, ComponentValType,
+    AliasableResourceId, ComponentAnyTypeId, ComponentEntityType, ComponentFuncTypeId,
 };
 
+use crate::component::Item;
 use crate::error::LinkError;
 use crate::linkage::{Linkage, Origin, Slot};
-
-/// A part's type, as that part knows it.
-type Key = (usize, ComponentAnyTypeId);
-
-/// Type indices of one index space.
-#[derive(Default)]
-struct Known {
-    types: HashMap<Key, u32>,
-    resources: HashMap<Origin, u32>,
-}
+use crate::names::Labels;
+use scope::{Key, Known};
 
 /// Writes a composition.
 pub(crate) struct Encoder<'a> {
@@ -38,6 +37,12 @@ pub(crate) struct Encoder<'a> {
     /// The index of each slot that has been imported, in the index space of its kind; none for one
     /// that is a type, which is known by its type index.
     slots: Vec<Option<u32>>,
+    /// The instance of each part, once there is one.
+    pub(crate) instances: Vec<Option<u32>>,
+    /// What has been taken out of an instance, and its index.
+    aliases: HashMap<(u32, String), u32>,
+    /// Once exports are written: names for types that have none.
+    labels: Option<Labels>,
     /// Types that have become visible through an exported instance, and their names in it.
     exported: HashMap<Key, (u32, String)>,
     exported_resources: HashMap<Origin, (u32, String)>,
@@ -53,6 +58,9 @@ impl<'a> Encoder<'a> {
             known: Known::default(),
             inner: None,
             slots: vec![None; link.slots.len()],
+            instances: vec![None; link.parts.len()],
+            aliases: HashMap::new(),
+            labels: None,
             exported: HashMap::new(),
             exported_resources: HashMap::new(),
             subject: (0, String::new()),
@@ -63,13 +71,11 @@ impl<'a> Encoder<'a> {
     pub(crate) fn import(&mut self, index: usize) -> Result<(ComponentExportKind, u32), LinkError> {
         let link = self.link;
         let slot = &link.slots[index];
-        let (part, import) = slot.members[0];
+        let (part, import) = (slot.members[0].part, slot.members[0].import);
         let name = extern_name(&slot.name, slot.implements.as_deref());
-        self.subject = (
-            part,
-            link.parts[part].component.imports[import].name.clone(),
-        );
-        match link.parts[part].component.imports[import].item.ty {
+        let item = &link.parts[part].component.imports[import];
+        self.about(part, &item.name);
+        match item.item.ty {
             ComponentEntityType::Func(id) => {
                 let ty = self.func(part, id)?;
                 let func = self.builder.import(name, ComponentTypeRef::Func(ty));
@@ -77,15 +83,15 @@ impl<'a> Encoder<'a> {
             }
             ComponentEntityType::Type { referenced, .. } => {
                 let bounds = match referenced {
-                    ComponentAnyTypeId::Defined(id) => TypeBounds::Eq(self.defined(part, id)?),
+                    ComponentAnyTypeId::Defined(id) => TypeBounds::Eq(self.body(part, id)?),
                     _ => TypeBounds::SubResource,
                 };
                 let ty = self.builder.import(name, ComponentTypeRef::Type(bounds));
-                for &(part, import) in &slot.members {
-                    if let ComponentEntityType::Type { created, .. } =
-                        link.parts[part].component.imports[import].item.ty
-                    {
-                        self.learn(part, created, ty);
+                for member in &slot.members {
+                    for (_, item) in link.items(member) {
+                        if let ComponentEntityType::Type { created, .. } = item {
+                            self.learn(member.part, *created, ty);
+                        }
                     }
                 }
                 Ok((ComponentExportKind::Type, ty))
@@ -123,25 +129,76 @@ impl<'a> Encoder<'a> {
         self.scope().know((part, id), origin, index);
     }
 
-    /// Makes the types of an exported instance known: what is exported next may refer to them.
-    pub(crate) fn learn_exported(
+    /// Writes the type that the root's export has outside; `None` leaves it the one that it has inside.
+    pub(crate) fn export_type(
         &mut self,
-        part: usize,
-        id: ComponentInstanceTypeId,
-        instance: u32,
-    ) {
+        item: &Item,
+    ) -> Result<Option<ComponentTypeRef>, LinkError> {
         let link = self.link;
-        for (name, ty) in link.parts[part].component.instance_items(id) {
-            if let ComponentEntityType::Type { created, .. } = ty {
-                let place = (instance, name.to_owned());
-                if let ComponentAnyTypeId::Resource(id) = created {
-                    let origin = link.origin(part, id.resource());
-                    self.exported_resources
-                        .entry(origin)
-                        .or_insert_with(|| place.clone());
-                }
-                self.exported.entry((part, *created)).or_insert(place);
+        self.about(0, &item.name);
+        self.labels.get_or_insert_with(|| {
+            let exports = &link.parts[0].component.exports;
+            Labels::without(exports.iter().map(|item| item.name.as_str()))
+        });
+        let ty = match item.item.ty {
+            ComponentEntityType::Func(id) => ComponentTypeRef::Func(self.func(0, id)?),
+            ComponentEntityType::Type { referenced, .. } => {
+                ComponentTypeRef::Type(self.bounds(0, referenced)?)
             }
+            ComponentEntityType::Instance(id) => {
+                let items: Vec<_> = link.parts[0].component.instance_items(id).collect();
+                let is_plain = |ty: &ComponentEntityType| {
+                    use ComponentEntityType as E;
+                    matches!(ty, E::Func(_) | E::Type { .. })
+                };
+                if !items.iter().all(|(_, ty)| is_plain(ty)) {
+                    return Ok(None);
+                }
+                self.inner = Some(Default::default());
+                let mut items = items.into_iter();
+                let written = items
+                    .try_for_each(|(name, ty)| self.instance_item(0, name, ty, None).map(drop));
+                let inner = self.inner.take();
+                written?;
+                let ty = inner.map(|(ty, _)| ty).unwrap_or_default();
+                ComponentTypeRef::Instance(self.builder.type_instance(None, &ty))
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(ty))
+    }
+
+    /// Makes the types of an exported item known by their names in it: what is exported next may
+    /// refer to them.
+    pub(crate) fn learn_exported(&mut self, item: &Item, index: u32) {
+        let link = self.link;
+        match item.item.ty {
+            ComponentEntityType::Instance(id) => {
+                for (name, ty) in link.parts[0].component.instance_items(id) {
+                    if let ComponentEntityType::Type {
+                        created,
+                        referenced,
+                    } = ty
+                    {
+                        let place = (index, name.to_owned());
+                        if let ComponentAnyTypeId::Resource(id) = created {
+                            let origin = link.origin(0, id.resource());
+                            self.exported_resources
+                                .entry(origin)
+                                .or_insert_with(|| place.clone());
+                        }
+                        for id in [created, referenced] {
+                            let known = self.exported.entry((0, *id));
+                            known.or_insert_with(|| place.clone());
+                        }
+                    }
+                }
+            }
+            ComponentEntityType::Type {
+                created,
+                referenced,
+            } => self.learn_named(0, created, referenced, index),
+            _ => {}
         }
     }
 
@@ -180,252 +237,103 @@ impl<'a> Encoder<'a> {
         let link = self.link;
         // What has been written, and for a type its index.
         let mut written: HashMap<&str, Option<u32>> = HashMap::new();
-        for &(part, import) in &slot.members {
-            let component = link.parts[part].component;
-            self.about(part, &component.imports[import].name);
-            let ComponentEntityType::Instance(id) = component.imports[import].item.ty else {
+        for member in &slot.members {
+            let item = &link.parts[member.part].component.imports[member.import];
+            self.about(member.part, &item.name);
+            if !matches!(item.item.ty, ComponentEntityType::Instance(_)) {
                 return Err(self.unsupported("not an instance as for others that import it"));
-            };
-            for (name, ty) in component.instance_items(id) {
+            }
+            for (name, ty) in link.items(member) {
                 match (written.get(name), ty) {
                     (Some(Some(ty)), ComponentEntityType::Type { created, .. }) => {
-                        self.learn(part, *created, *ty);
+                        self.learn(member.part, *created, *ty);
                     }
                     (Some(_), _) => {}
-                    (None, ComponentEntityType::Func(id)) => {
-                        let ty = self.func(part, *id)?;
-                        self.instance().export(name, ComponentTypeRef::Func(ty));
-                        written.insert(name, None);
+                    (None, ty) => {
+                        let ty = self.instance_item(member.part, name, ty, Some(index))?;
+                        written.insert(name, ty);
                     }
-                    (
-                        None,
-                        ComponentEntityType::Type {
-                            created,
-                            referenced,
-                        },
-                    ) => {
-                        let here = Origin::Slot {
-                            slot: index,
-                            name: Some(name.to_owned()),
-                        };
-                        let bounds = match referenced {
-                            ComponentAnyTypeId::Resource(id)
-                                if link.origin(part, id.resource()) == here =>
-                            {
-                                TypeBounds::SubResource
-                            }
-                            _ => TypeBounds::Eq(self.type_of(part, *referenced)?),
-                        };
-                        let ty = self.instance().type_count();
-                        self.instance().export(name, ComponentTypeRef::Type(bounds));
-                        self.learn(part, *created, ty);
-                        written.insert(name, Some(ty));
-                    }
-                    (None, other) => return Err(self.unsupported(crate::compare::entity(other))),
                 }
             }
         }
         Ok(())
     }
 
-    fn value(&mut self, part: usize, ty: ComponentValType) -> Result<Value, LinkError> {
-        match ty {
-            ComponentValType::Primitive(ty) => Ok(Value::Primitive(ty.into())),
-            ComponentValType::Type(id) => Ok(Value::Type(self.defined(part, id)?)),
-        }
-    }
-
-    fn optional(
+    /// Writes an item of an instance's type, for a type gives its index. `slot` is the import whose
+    /// type it is; `None` for an export.
+    fn instance_item(
         &mut self,
         part: usize,
-        ty: Option<ComponentValType>,
-    ) -> Result<Option<Value>, LinkError> {
-        ty.map(|ty| self.value(part, ty)).transpose()
-    }
-
-    fn defined(&mut self, part: usize, id: ComponentDefinedTypeId) -> Result<u32, LinkError> {
-        let key = (part, ComponentAnyTypeId::Defined(id));
-        if let Some(index) = self.find(key, None) {
-            return Ok(index);
-        }
-        let place = match self.link.named(part, key.1) {
-            Some((slot, Some(name))) => self.slots[*slot].map(|instance| (instance, name.clone())),
-            _ => self.exported.get(&key).cloned(),
-        };
-        match place {
-            Some((instance, name)) => Ok(self.take(instance, &name, key, None)),
-            None => {
-                let index = self.structure(part, id)?;
-                self.scope().know(key, None, index);
-                Ok(index)
+        name: &str,
+        ty: &ComponentEntityType,
+        slot: Option<usize>,
+    ) -> Result<Option<u32>, LinkError> {
+        match *ty {
+            ComponentEntityType::Func(id) => {
+                let ty = self.func(part, id)?;
+                self.instance().export(name, ComponentTypeRef::Func(ty));
+                Ok(None)
             }
-        }
-    }
-
-    fn structure(&mut self, part: usize, id: ComponentDefinedTypeId) -> Result<u32, LinkError> {
-        use ComponentDefinedType as D;
-        let link = self.link;
-        // What a type is made of comes first; then the type itself can be begun.
-        match &link.parts[part].component.types[id] {
-            D::Primitive(ty) => Ok(self.write(|e| e.defined_type().primitive((*ty).into()))),
-            D::Record(ty) => {
-                let mut fields = Vec::with_capacity(ty.fields.len());
-                for (name, ty) in ty.fields.iter() {
-                    fields.push((name.as_str(), self.value(part, *ty)?));
-                }
-                Ok(self.write(|e| e.defined_type().record(fields)))
-            }
-            D::Variant(ty) => {
-                let mut cases = Vec::with_capacity(ty.cases.len());
-                for (name, case) in ty.cases.iter() {
-                    cases.push((name.as_str(), self.optional(part, case.ty)?));
-                }
-                Ok(self.write(|e| e.defined_type().variant(cases)))
-            }
-            D::Tuple(ty) => {
-                let mut types = Vec::with_capacity(ty.types.len());
-                for ty in &ty.types {
-                    types.push(self.value(part, *ty)?);
-                }
-                Ok(self.write(|e| e.defined_type().tuple(types)))
-            }
-            D::Flags(names) => {
-                let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
-                Ok(self.write(|e| e.defined_type().flags(names)))
-            }
-            D::Enum(names) => {
-                let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
-                Ok(self.write(|e| e.defined_type().enum_type(names)))
-            }
-            D::List { element, .. } => {
-                let element = self.value(part, *element)?;
-                Ok(self.write(|e| e.defined_type().list(element)))
-            }
-            D::FixedLengthList {
-                element, length, ..
+            ComponentEntityType::Type {
+                created,
+                referenced,
             } => {
-                let element = self.value(part, *element)?;
-                Ok(self.write(|e| e.defined_type().fixed_length_list(element, *length)))
+                let is_declared_here = |id: AliasableResourceId| {
+                    slot.is_some_and(|slot| {
+                        let name = Some(name.to_owned());
+                        self.link.origin(part, id.resource()) == Origin::Slot { slot, name }
+                    })
+                };
+                let bounds = match referenced {
+                    ComponentAnyTypeId::Resource(id) if is_declared_here(id) => {
+                        TypeBounds::SubResource
+                    }
+                    referenced => self.bounds(part, referenced)?,
+                };
+                let ty = self.instance().type_count();
+                self.instance().export(name, ComponentTypeRef::Type(bounds));
+                self.learn_named(part, created, referenced, ty);
+                Ok(Some(ty))
             }
-            D::Map { key, value, .. } => {
-                let (key, value) = (self.value(part, *key)?, self.value(part, *value)?);
-                Ok(self.write(|e| e.defined_type().map(key, value)))
-            }
-            D::Option { ty, .. } => {
-                let ty = self.value(part, *ty)?;
-                Ok(self.write(|e| e.defined_type().option(ty)))
-            }
-            D::Result { ok, err, .. } => {
-                let (ok, err) = (self.optional(part, *ok)?, self.optional(part, *err)?);
-                Ok(self.write(|e| e.defined_type().result(ok, err)))
-            }
-            D::Own(id) => {
-                let resource = self.resource(part, *id)?;
-                Ok(self.write(|e| e.defined_type().own(resource)))
-            }
-            D::Borrow(id) => {
-                let resource = self.resource(part, *id)?;
-                Ok(self.write(|e| e.defined_type().borrow(resource)))
-            }
-            D::Future { ty, .. } => {
-                let ty = self.optional(part, *ty)?;
-                Ok(self.write(|e| e.defined_type().future(ty)))
-            }
-            D::Stream { ty, .. } => {
-                let ty = self.optional(part, *ty)?;
-                Ok(self.write(|e| e.defined_type().stream(ty)))
-            }
+            ref other => Err(self.unsupported(crate::compare::entity(other))),
         }
     }
 
-    fn resource(&mut self, part: usize, id: AliasableResourceId) -> Result<u32, LinkError> {
-        let key = (part, ComponentAnyTypeId::Resource(id));
-        let origin = self.link.origin(part, id.resource());
-        if let Some(index) = self.find(key, Some(&origin)) {
-            return Ok(index);
-        }
-        let place = match &origin {
-            Origin::Slot {
-                slot,
-                name: Some(name),
-            } => self.slots[*slot].map(|i| (i, name.clone())),
-            _ => self.exported_resources.get(&origin).cloned(),
+    /// What a type item that names `id` is equal to.
+    fn bounds(&mut self, part: usize, id: ComponentAnyTypeId) -> Result<TypeBounds, LinkError> {
+        let index = match id {
+            ComponentAnyTypeId::Resource(id) => {
+                let key = (part, ComponentAnyTypeId::Resource(id));
+                let origin = self.link.origin(part, id.resource());
+                match (self.labels.is_some(), self.known_resource(key, &origin)) {
+                    (_, Some(index)) => index,
+                    // The item is its first name.
+                    (true, None) => {
+                        let index = self.inside(&origin)?;
+                        self.bring_in(index)
+                    }
+                    (false, None) => return Err(self.hidden(&origin)),
+                }
+            }
+            ComponentAnyTypeId::Defined(id) => self.body(part, id)?,
+            _ => {
+                return Err(self.unsupported("a type that is neither of a value nor of a resource"));
+            }
         };
-        match place {
-            Some((instance, name)) => Ok(self.take(instance, &name, key, Some(origin))),
-            None => Err(LinkError::HiddenResource {
-                part: self.link.parts[self.subject.0].name.into(),
-                extern_name: self.subject.1.clone(),
-                resource: self.link.describe(&origin),
-            }),
-        }
+        Ok(TypeBounds::Eq(index))
     }
 
-    /// The index, valid where types are being written now, of a type that has been written.
-    fn find(&mut self, key: Key, origin: Option<&Origin>) -> Option<u32> {
-        if let Some(index) = self
-            .inner
-            .as_ref()
-            .and_then(|(_, known)| known.find(key, origin))
-        {
-            return Some(index);
-        }
-        let index = self.known.find(key, origin)?;
-        Some(self.bring_in(index, key, origin.cloned()))
-    }
-
-    /// Takes a type out of an instance of the composition.
-    fn take(&mut self, instance: u32, name: &str, key: Key, origin: Option<Origin>) -> u32 {
-        let kind = ComponentExportKind::Type;
-        let index = self.builder.alias(
-            None,
-            Alias::InstanceExport {
-                instance,
-                kind,
-                name,
-            },
-        );
-        self.known.know(key, origin.clone(), index);
-        self.bring_in(index, key, origin)
-    }
-
-    /// Makes a type of the component's level usable where types are being written now.
-    fn bring_in(&mut self, index: u32, key: Key, origin: Option<Origin>) -> u32 {
-        let Some((ty, known)) = &mut self.inner else {
-            return index;
-        };
-        let inner = ty.type_count();
-        ty.alias(Alias::Outer {
-            kind: ComponentOuterAliasKind::Type,
-            count: 1,
-            index,
-        });
-        known.know(key, origin, inner);
-        inner
-    }
-
-    fn write(&mut self, write: impl FnOnce(ComponentTypeEncoder)) -> u32 {
-        let (index, encoder) = self.next_type();
-        write(encoder);
-        index
-    }
-
-    fn next_type(&mut self) -> (u32, ComponentTypeEncoder<'_>) {
-        match &mut self.inner {
-            Some((ty, _)) => (ty.type_count(), ty.ty()),
-            None => self.builder.ty(None),
-        }
-    }
-
-    fn instance(&mut self) -> &mut InstanceType {
-        &mut self.inner.get_or_insert_with(Default::default).0
-    }
-
-    fn scope(&mut self) -> &mut Known {
-        match &mut self.inner {
-            Some((_, known)) => known,
-            None => &mut self.known,
-        }
+    fn learn_named(
+        &mut self,
+        part: usize,
+        created: ComponentAnyTypeId,
+        referenced: ComponentAnyTypeId,
+        index: u32,
+    ) {
+        self.learn(part, created, index);
+        // Others may mention the type by the id that it had before it got this name.
+        let known = &mut self.scope().types;
+        known.entry((part, referenced)).or_insert(index);
     }
 
     fn unsupported(&self, what: &str) -> LinkError {
@@ -433,22 +341,6 @@ impl<'a> Encoder<'a> {
             part: self.link.parts[self.subject.0].name.into(),
             extern_name: self.subject.1.clone(),
             what: what.into(),
-        }
-    }
-}
-
-impl Known {
-    fn find(&self, key: Key, origin: Option<&Origin>) -> Option<u32> {
-        self.types
-            .get(&key)
-            .or_else(|| self.resources.get(origin?))
-            .copied()
-    }
-
-    fn know(&mut self, key: Key, origin: Option<Origin>, index: u32) {
-        self.types.insert(key, index);
-        if let Some(origin) = origin {
-            self.resources.entry(origin).or_insert(index);
         }
     }
 }

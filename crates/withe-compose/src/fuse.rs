@@ -17,7 +17,7 @@ use withe_wit::name::is_kebab;
 use crate::assemble::assemble;
 use crate::component::{Component, Item, ReadError};
 use crate::error::LinkError;
-use crate::linkage::{Linkage, Part, Place, Wires};
+use crate::linkage::{Linkage, Member, Part, Place, Wires};
 use crate::module_names;
 use crate::names::{Labels, function_resource, rename_function_resource};
 
@@ -307,11 +307,11 @@ fn resolve(request: &FuseRequest, components: &[&Component]) -> Result<Wires, Fu
 }
 
 fn imports(link: &Linkage) -> Vec<FusedImport> {
-    let import_of = |(part, import): (usize, usize)| &link.parts[part].component.imports[import];
-    let visible = link
-        .slots
-        .iter()
-        .filter(|slot| host_defines(import_of(slot.members[0])));
+    let import_of = |member: &Member| &link.parts[member.part].component.imports[member.import];
+    let visible = link.slots.iter().filter(|slot| {
+        let first = &slot.members[0];
+        first.types.is_none() && host_defines(import_of(first))
+    });
     visible
         .map(|slot| match slot.shared {
             true => FusedImport {
@@ -321,8 +321,8 @@ fn imports(link: &Linkage) -> Vec<FusedImport> {
             },
             false => FusedImport {
                 name: slot.name.clone(),
-                constituent: Some(slot.members[0].0),
-                import: import_of(slot.members[0]).name.clone(),
+                constituent: Some(slot.members[0].part),
+                import: import_of(&slot.members[0]).name.clone(),
             },
         })
         .collect()

@@ -26,6 +26,7 @@ mod compare;
 mod component;
 mod encode;
 mod error;
+mod expose;
 mod fuse;
 mod linkage;
 mod module_names;

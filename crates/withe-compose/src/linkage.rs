@@ -3,13 +3,14 @@
 //! This is where a composition is decided; nothing is encoded yet. A *part* is a component taking
 //! part, a *slot* is an import of the composition, which may serve several imports of its parts.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType, ResourceId};
 use withe_wit::InterfaceName;
 
 use crate::component::{Component, Home, Item};
 use crate::error::LinkError;
+use crate::expose;
 use crate::order::topological;
 
 /// A component taking part in a composition.
@@ -51,8 +52,18 @@ pub(crate) struct Slot {
     pub(crate) implements: Option<String>,
     /// Whether imports of other parts may join.
     pub(crate) shared: bool,
-    /// The imports (part, import) that it serves; never empty.
-    pub(crate) members: Vec<(usize, usize)>,
+    /// The imports that it serves; never empty. Those that it serves whole come first.
+    pub(crate) members: Vec<Member>,
+}
+
+/// An import that a slot serves.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) part: usize,
+    pub(crate) import: usize,
+    /// Of an import that a wire satisfies: the types that are imported only to have a name outside
+    /// (see `expose`). Of others `None`: all of it is.
+    pub(crate) types: Option<BTreeSet<String>>,
 }
 
 /// What a resource type really is, however it is called by those who handle it.
@@ -99,16 +110,102 @@ impl<'a> Linkage<'a> {
             for (import, item) in component.imports.iter().enumerate() {
                 let source = match wires.get(&(part, import)) {
                     Some(&(part, export)) => Source::Export { part, export },
-                    None if is_renamed(component, import, &sources) => Source::Renamed,
-                    None => Source::Slot(link.slot_for(part, import, place(part, item))?),
+                    None if component.renames(import).is_some() => Source::Renamed,
+                    None => {
+                        let place = place(part, item);
+                        Source::Slot(link.slot_for(Member::whole(part, import), place)?)
+                    }
                 };
                 sources.push(source);
             }
             link.sources.push(sources);
         }
+        link.place_renamed_values(&mut place)?;
+        link.name_types();
+        for ((part, import), types) in expose::needed(&link) {
+            let place = place(part, &link.parts[part].component.imports[import]);
+            let types = Some(types);
+            link.slot_for(
+                Member {
+                    part,
+                    import,
+                    types,
+                },
+                place,
+            )?;
+        }
         link.name_types();
         link.sort_slots()?;
         Ok(link)
+    }
+
+    /// Makes slots of the value types that a world takes from a wired interface: functions that the
+    /// composition imports or exports name them by that. One made of a resource that only exists inside
+    /// cannot be imported, and is given to its part as the exporter has it.
+    fn place_renamed_values(
+        &mut self,
+        place: &mut impl FnMut(usize, &Item) -> Place,
+    ) -> Result<(), LinkError> {
+        for part in 0..self.parts.len() {
+            let component = self.parts[part].component;
+            for (import, item) in component.imports.iter().enumerate() {
+                let Some(home) = component.renames(import) else {
+                    continue;
+                };
+                let ComponentEntityType::Type {
+                    created: id @ ComponentAnyTypeId::Defined(_),
+                    ..
+                } = item.item.ty
+                else {
+                    continue;
+                };
+                let is_wired = matches!(self.sources[part][home.import], Source::Export { .. });
+                if is_wired && !self.is_hidden(part, id) {
+                    let place = place(part, item);
+                    let slot = self.slot_for(Member::whole(part, import), place)?;
+                    self.sources[part][import] = Source::Slot(slot);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The items that a slot imports for a member: those of an instance, or (without a name) the one
+    /// that it is.
+    pub(crate) fn items(&self, member: &Member) -> Vec<(&'a str, &'a ComponentEntityType)> {
+        let component = self.parts[member.part].component;
+        match &component.imports[member.import].item.ty {
+            ComponentEntityType::Instance(id) => {
+                let is_imported = |name: &str| match &member.types {
+                    Some(types) => types.contains(name),
+                    None => true,
+                };
+                let items = component.instance_items(*id);
+                items.filter(|(name, _)| is_imported(name)).collect()
+            }
+            other => vec![("", other)],
+        }
+    }
+
+    /// Whether a type is made of a resource that a part defines, so that no import can name it.
+    pub(crate) fn is_hidden(&self, part: usize, id: ComponentAnyTypeId) -> bool {
+        let mut todo = vec![id];
+        let mut seen = HashSet::new();
+        while let Some(id) = todo.pop() {
+            match id {
+                _ if !seen.insert(id) => {}
+                ComponentAnyTypeId::Resource(id) => {
+                    if matches!(self.origin(part, id.resource()), Origin::Part { .. }) {
+                        return true;
+                    }
+                }
+                ComponentAnyTypeId::Defined(id) => {
+                    self.parts[part].component.children(id, &mut todo);
+                }
+                _ => {}
+            }
+        }
+        false
     }
 
     /// What the resource that a part calls `resource` really is.
@@ -160,8 +257,12 @@ impl<'a> Linkage<'a> {
             }
             Origin::Part { part, resource } => {
                 let part = &self.parts[*part];
-                match part.component.exported_name(*resource) {
-                    Some(name) => format!("resource `{name}` of `{}`", part.name),
+                let export = |export: usize| &part.component.exports[export].name;
+                match part.component.exported_at(*resource) {
+                    Some((at, Some(name))) => {
+                        format!("resource `{}.{name}` of `{}`", export(at), part.name)
+                    }
+                    Some((at, None)) => format!("resource `{}` of `{}`", export(at), part.name),
                     None => format!("a resource of `{}`", part.name),
                 }
             }
@@ -191,9 +292,9 @@ impl<'a> Linkage<'a> {
         }
     }
 
-    fn slot_for(&mut self, part: usize, import: usize, place: Place) -> Result<usize, LinkError> {
-        let Item { name, item } = &self.parts[part].component.imports[import];
-        let member = (part, import);
+    fn slot_for(&mut self, member: Member, place: Place) -> Result<usize, LinkError> {
+        let part = member.part;
+        let Item { name, item } = &self.parts[part].component.imports[member.import];
         let shared = matches!(place, Place::Shared);
         if shared
             && let Some(index) = self
@@ -203,7 +304,7 @@ impl<'a> Linkage<'a> {
         {
             let slot = &mut self.slots[index];
             if slot.implements != item.implements {
-                let (first, _) = slot.members[0];
+                let first = slot.members[0].part;
                 return Err(LinkError::Labels {
                     label: name.clone(),
                     first: self.parts[first].name.into(),
@@ -241,32 +342,31 @@ impl<'a> Linkage<'a> {
     }
 
     fn name_types(&mut self) {
-        for (part, sources) in self.sources.iter().enumerate() {
-            let component = self.parts[part].component;
-            for (import, source) in sources.iter().enumerate() {
-                match (*source, component.imports[import].item.ty) {
-                    (Source::Slot(slot), ComponentEntityType::Instance(id)) => {
-                        for (name, ty) in component.instance_items(id) {
-                            if let ComponentEntityType::Type { created, .. } = ty {
-                                self.named
-                                    .insert((part, *created), (slot, Some(name.to_owned())));
-                            }
-                        }
+        let mut named = HashMap::new();
+        for (index, slot) in self.slots.iter().enumerate() {
+            for member in &slot.members {
+                for (name, ty) in self.items(member) {
+                    if let ComponentEntityType::Type { created, .. } = ty {
+                        let name = (!name.is_empty()).then(|| name.to_owned());
+                        named.insert((member.part, *created), (index, name));
                     }
-                    (Source::Slot(slot), ComponentEntityType::Type { created, .. }) => {
-                        self.named.insert((part, created), (slot, None));
-                    }
-                    (Source::Renamed, ComponentEntityType::Type { created, .. }) => {
-                        if let Some(Home { import, name }) = component.homes.get(&created)
-                            && let Source::Slot(slot) = sources[*import]
-                        {
-                            self.named.insert((part, created), (slot, name.clone()));
-                        }
-                    }
-                    _ => {}
                 }
             }
         }
+        for (part, sources) in self.sources.iter().enumerate() {
+            let component = self.parts[part].component;
+            for (import, source) in sources.iter().enumerate() {
+                if let (Source::Renamed, ComponentEntityType::Type { created, .. }) =
+                    (source, component.imports[import].item.ty)
+                    && let Some(first) = component.homes.get(&created)
+                    && let Some(first) = component.type_at(first)
+                    && let Some(place) = named.get(&(part, first)).cloned()
+                {
+                    named.insert((part, created), place);
+                }
+            }
+        }
+        self.named = named;
     }
 
     /// Puts each slot after those whose types it names, else in the order in which they came up.
@@ -300,13 +400,15 @@ impl<'a> Linkage<'a> {
     fn slots_named_by(&self, slot: usize) -> Vec<usize> {
         let mut found = Vec::new();
         let mut seen = HashSet::new();
-        for &(part, import) in &self.slots[slot].members {
+        for member in &self.slots[slot].members {
+            let part = member.part;
             let component = self.parts[part].component;
-            let item = &component.imports[import];
             let mut todo = Vec::new();
-            component.types_in(&item.item.ty, &mut todo);
+            for (_, ty) in self.items(member) {
+                component.types_in(ty, &mut todo);
+            }
             // A static function need not mention the resource that its name refers to.
-            todo.extend(component.resource_of_name(&item.name));
+            todo.extend(component.resource_of_name(&component.imports[member.import].name));
             while let Some(id) = todo.pop() {
                 if !seen.insert((part, id)) {
                     continue;
@@ -331,21 +433,14 @@ impl<'a> Linkage<'a> {
     }
 }
 
-/// Whether a type import can do without a slot because it only renames what the part has anyway.
-///
-/// A value type from a wired interface can not: a function that the composition imports may have to
-/// name it, and the names of an exporter inside are not known outside.
-fn is_renamed(component: &Component, import: usize, sources: &[Source]) -> bool {
-    let is_resource = matches!(
-        component.imports[import].item.ty,
-        ComponentEntityType::Type {
-            created: ComponentAnyTypeId::Resource(_),
-            ..
+impl Member {
+    fn whole(part: usize, import: usize) -> Self {
+        Self {
+            part,
+            import,
+            types: None,
         }
-    );
-    component
-        .renames(import)
-        .is_some_and(|home| is_resource || matches!(sources[home.import], Source::Slot(_)))
+    }
 }
 
 /// Whether the import `name` can be served by a shared slot of name `slot`.

@@ -10,15 +10,20 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
+    /// Labels that none of these names is.
+    pub(crate) fn without<'n>(names: impl Iterator<Item = &'n str>) -> Self {
+        Self {
+            taken: names.map(str::to_ascii_lowercase).collect(),
+        }
+    }
+
     /// `{label}-{import}`, the import's name turned to kebab-case and rid of its version; with `-n2`,
     /// `-n3`, … behind it when that is taken.
     pub(crate) fn take(&mut self, label: &str, import: &str) -> String {
         let words = kebab(import);
-        let base = if words.is_empty() {
-            label.to_owned()
-        } else {
-            format!("{label}-{words}")
-        };
+        let parts = [label, &words];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let base = parts.join("-");
         let mut name = base.clone();
         let mut n = 1;
         while !self.taken.insert(name.to_ascii_lowercase()) {
@@ -27,6 +32,13 @@ impl Labels {
         }
         name
     }
+}
+
+/// What an interface is called within its package, `streams` in `wasi:io/streams@0.2.0`; of a label, all
+/// of it.
+pub(crate) fn interface_word(name: &str) -> &str {
+    let name = name.split('@').next().unwrap_or(name);
+    name.rsplit(['/', ':']).next().unwrap_or(name)
 }
 
 /// The letters and digits of a name as kebab-case, its version left out.

@@ -124,7 +124,11 @@ pub fn plug(socket: &[u8], plugs: &[(String, Vec<u8>)]) -> Result<Vec<u8>, PlugE
             wanted: wanted.clone(),
         });
     }
-    let bytes: Vec<&[u8]> = inputs.iter().map(|(_, bytes)| *bytes).collect();
+    // What is of no use takes no part, so that it is not held against the others.
+    let mut bytes: Vec<&[u8]> = inputs.iter().map(|(_, bytes)| *bytes).collect();
+    let (parts, wires) = only_used(parts, wires, &used);
+    let mut is_used = used.iter();
+    bytes.retain(|_| is_used.next() == Some(&true));
     let composed = Linkage::new(parts, &wires, |_, _| Place::Shared)
         .map_err(|e| vec![e])
         .and_then(|link| {
@@ -175,6 +179,18 @@ fn match_names(parts: &[Part], problems: &mut Vec<PlugProblem>) -> (Wires, Vec<b
         }
     }
     (wires, used)
+}
+
+/// The parts in use, and the wires between them.
+fn only_used<'a>(parts: Vec<Part<'a>>, wires: Wires, used: &[bool]) -> (Vec<Part<'a>>, Wires) {
+    let place = |part: usize| used[..part].iter().filter(|used| **used).count();
+    let wires = wires
+        .into_iter()
+        .map(|((importer, import), (exporter, export))| {
+            ((place(importer), import), (place(exporter), export))
+        });
+    let parts = parts.into_iter().zip(used).filter(|(_, used)| **used);
+    (parts.map(|(part, _)| part).collect(), wires.collect())
 }
 
 /// The export that satisfies an import by name: the very same, else the newest of its track.
