@@ -96,9 +96,47 @@ pub(super) fn fused_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -
         wires.iter().any(|(import, _)| is_own(import, r))
             || (from_host(link.source) && from_host(link.target))
     };
-    wires
+    let carried = wires
         .iter()
-        .find_map(|(import, _)| foreign(import, in_common))
+        .find_map(|(import, _)| foreign(import, in_common));
+    carried.or_else(|| shown(resolved, link, &wires))
+}
+
+/// Why the source cannot keep what the link carries to itself: another of its imports names a resource of
+/// it. A composition's import cannot name what is defined inside of the composition.
+fn shown(
+    resolved: &Resolved<'_>,
+    link: &ResolvedLink<'_>,
+    wires: &[(&Extern, &Extern)],
+) -> Option<String> {
+    let has_resources = |(import, _): &(&Extern, &Extern)| {
+        (import.interface()).is_some_and(|i| !i.resources.is_empty())
+    };
+    if !wires.iter().any(has_resources) {
+        return None;
+    }
+    let (world, _) = resolved.worlds(link)?;
+    let others = world.imports.iter().enumerate();
+    let mut others = others.filter(|(i, _)| !link.wires.iter().any(|wire| wire.import == *i));
+    others.find_map(|(_, other)| {
+        let named = (other.interface().into_iter()).flat_map(|i| i.types.iter().map(|(_, ty)| ty));
+        let mut types = named.chain(other.functions().iter().flat_map(Function::types));
+        let of_link = |t: &Type| {
+            matches!(t, Type::Own(r) | Type::Borrow(r)
+                if wires.iter().any(|(import, _)| is_own(import, r)))
+        };
+        let (Type::Own(resource) | Type::Borrow(resource)) =
+            types.find_map(|ty| part_of(ty, of_link))?
+        else {
+            return None;
+        };
+        Some(format!(
+            "`{}` of `{}` uses the resource `{}`, which this link carries",
+            describe(other),
+            resolved.parts.name(link.source),
+            resource.name
+        ))
+    })
 }
 
 /// Whether `part` has the interface from the host.
