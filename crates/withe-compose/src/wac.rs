@@ -127,17 +127,22 @@ pub fn wac(source: &str, path: &str, deps: &[(String, Vec<u8>)]) -> Result<Vec<u
     }
     check_nesting(source, path)?;
 
-    let wrong = |error: &dyn Diagnostic| WacError::Document(document_error(source, path, error));
+    let wrong = |error: &dyn Diagnostic| document_error(source, path, error);
+    let wrong_meaning = |error: wac_parser::resolution::Error| {
+        let mut wrong = wrong(&error);
+        wrong.help = wrong.help.or_else(|| help(&error));
+        WacError::Document(wrong)
+    };
     // Nothing that could be left half-changed outlives the closure.
     catch_unwind(AssertUnwindSafe(|| {
-        let document = Document::parse(source).map_err(|e| wrong(&e))?;
-        let resolution = document.resolve(packages).map_err(|e| wrong(&e))?;
+        let document = Document::parse(source).map_err(|e| WacError::Document(wrong(&e)))?;
+        let resolution = document.resolve(packages).map_err(wrong_meaning)?;
         let options = EncodeOptions {
             define_components: true,
             validate: true,
             processor: None,
         };
-        resolution.encode(options).map_err(|e| wrong(&e))
+        resolution.encode(options).map_err(wrong_meaning)
     }))
     .unwrap_or_else(|panic| {
         Err(WacError::Internal {
@@ -183,6 +188,31 @@ fn check_nesting(source: &str, path: &str) -> Result<(), WacError> {
         }
     }
     Ok(())
+}
+
+/// What to do about an error of which its text alone does not tell.
+fn help(error: &wac_parser::resolution::Error) -> Option<String> {
+    use wac_parser::resolution::Error as E;
+    Some(match error {
+        E::MissingInstantiationArg { name, package, .. } => format!(
+            "give it, as in `new {package} {{ \"{name}\": … }}`, or end the arguments with `...`: what is \
+             not given is then imported by the composition"
+        ),
+        E::UnknownPackage { name, .. } => {
+            format!("say which file it is: `--dep {name}=FILE.wasm`")
+        }
+        E::ExportRequiresAs { .. } => "name it: `export e as \"my-function\";`".into(),
+        E::FillArgumentNotLast { .. } => "put `...` behind the last argument".into(),
+        E::InstantiationArgMergeFailure { name, .. } => format!(
+            "give each instance its own `{name}` as an argument, or build the components against one version"
+        ),
+        E::ValidationFailure { .. } => {
+            "export the interface that declares the types in question as well, or use \
+             `withe compose --plug`, which names them outside"
+                .into()
+        }
+        _ => return None,
+    })
 }
 
 fn document_error(source: &str, path: &str, error: &dyn Diagnostic) -> DocumentError {

@@ -66,6 +66,23 @@ fn faults_are_told_with_their_place() {
             "component `test:front` has no import named `app:visits/type@1.0.0`\n  --> app.wac:5:3: \
              unknown import `app:visits/type@1.0.0`",
         ),
+        (
+            SOURCE.replace("  ...\n", ""),
+            "missing instantiation argument `wasi:io/error@0.2.6` for package `test:front`\n  --> app.wac:4:17: \
+             missing argument `wasi:io/error@0.2.6`\n  help: give it, as in `new test:front { \
+             \"wasi:io/error@0.2.6\": … }`, or end the arguments with `...`: what is not given is then \
+             imported by the composition",
+        ),
+        (
+            SOURCE.replace("new test:visits", "new test:visit"),
+            "help: say which file it is: `--dep test:visit=FILE.wasm`",
+        ),
+        (
+            SOURCE
+                .replace("let front = new", "export new")
+                .replace("};\nexport front...;", "};"),
+            "help: name it: `export e as \"my-function\";`",
+        ),
         (String::new(), "app.wac:1:1"),
         (
             format!(
