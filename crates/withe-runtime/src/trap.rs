@@ -84,13 +84,21 @@ fn member_of<'a>(unit: &'a Unit, frame: &FrameInfo) -> Option<&'a str> {
 fn function_name(frame: &FrameInfo) -> String {
     match frame.func_name() {
         None => format!("wasm function {}", frame.func_index()),
-        Some(raw) => {
-            let mut name = String::new();
-            match wasmtime_environ::demangle_function_name(&mut name, raw) {
-                Ok(()) => name,
-                Err(_) => raw.to_owned(),
-            }
-        }
+        Some(raw) => demangled(raw),
+    }
+}
+
+/// A function's name as its source has it. Only names that say that they are mangled are taken for such: a
+/// C++ demangler reads others as types, and calls the function `s` `short`.
+fn demangled(raw: &str) -> String {
+    const MANGLED: [&str; 4] = ["_R", "_Z", "__R", "__Z"];
+    let mut name = String::new();
+    if MANGLED.iter().any(|prefix| raw.starts_with(prefix))
+        && wasmtime_environ::demangle_function_name(&mut name, raw).is_ok()
+    {
+        name
+    } else {
+        raw.to_owned()
     }
 }
 
@@ -110,4 +118,34 @@ fn is_telling(frame: &FrameInfo) -> bool {
     !MACHINERY
         .iter()
         .any(|prefix| name.trim_start_matches('<').starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_mangled_names_are_demangled() {
+        let table = [
+            ("s", "s"),
+            ("i", "i"),
+            ("v", "v"),
+            ("St", "St"),
+            ("PKc", "PKc"),
+            ("cabi_realloc", "cabi_realloc"),
+            ("_start", "_start"),
+            ("", ""),
+            (
+                "_ZN4core9panicking5panic17h0123456789abcdefE",
+                "core::panicking::panic",
+            ),
+            ("_Z3addii", "add(int, int)"),
+            ("_RNvC6_123foo3bar", "123foo::bar"),
+        ];
+        for (raw, want) in table {
+            let name = demangled(raw);
+            // Rust's older names end in a hash.
+            assert_eq!(name.split("::h0").next(), Some(want), "{raw}");
+        }
+    }
 }
