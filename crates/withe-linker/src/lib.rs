@@ -30,6 +30,7 @@ mod wording;
 
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 pub use input::Span;
+pub use place::MOST_MEMORY;
 pub use problems::CODES;
 
 use input::{Inputs, Part};

@@ -4,8 +4,11 @@
 use crate::check::Checked;
 use crate::diagnostic::Diagnostics;
 use crate::input::Surroundings;
-use crate::parts::PartId;
+use crate::parts::{PartId, Parts};
 use crate::problems;
+
+/// The most bytes that a host gives one linear memory.
+pub const MOST_MEMORY: u64 = 1 << 30;
 
 /// A checked application with its parts on hosts.
 #[derive(Clone, Debug)]
@@ -29,5 +32,30 @@ pub(crate) fn place<'a>(checked: Checked<'a>, out: &mut Diagnostics) -> Placed<'
         share.or(scaling.instances.as_ref().map(|n| n.value))
     };
     let instances = parts.ids().map(place_part).collect();
+    for part in parts.ids() {
+        check_memory(parts, part, out);
+    }
     Placed { checked, instances }
+}
+
+/// Reports a component that starts with more memory than its instances may have.
+fn check_memory(parts: &Parts<'_>, part: PartId, out: &mut Diagnostics) {
+    let Some(world) = parts.world(part) else {
+        return;
+    };
+    let own = parts.declared(part).limits.memory.as_ref();
+    let own = own
+        .map(|limit| limit.value)
+        .filter(|own| *own < MOST_MEMORY);
+    let limit = own.unwrap_or(MOST_MEMORY);
+    if world.memory > limit {
+        let is_own = own.is_some();
+        out.push(problems::memory::too_large(
+            parts,
+            part,
+            world.memory,
+            limit,
+            is_own,
+        ));
+    }
 }

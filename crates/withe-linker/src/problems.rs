@@ -6,6 +6,7 @@ pub(crate) mod bindings;
 pub(crate) mod config;
 pub(crate) mod coverage;
 pub(crate) mod imports;
+pub(crate) mod memory;
 pub(crate) mod selection;
 pub(crate) mod targets;
 pub(crate) mod types;
@@ -42,6 +43,7 @@ pub const CODES: &[CodeInfo] = &[
     bindings::PROVIDER_SCOPE,
     bindings::SHARED_CYCLE,
     bindings::FUSED_CYCLE,
+    memory::TOO_LARGE,
     config::MISSING,
     config::INVALID,
     config::SECRETS,

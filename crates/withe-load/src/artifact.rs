@@ -59,6 +59,8 @@ pub enum Found {
     Unknown,
     /// A damaged component, and what is wrong with it.
     Malformed(String),
+    /// A valid component with imports or exports that no link can carry yet.
+    Unsupported(ReadError),
 }
 
 impl Artifact {
@@ -91,6 +93,7 @@ impl Artifact {
                     ReadError::CoreModule => Found::CoreModule,
                     ReadError::WitPackage => Found::WitPackage,
                     ReadError::Malformed(why) => Found::Malformed(why),
+                    ReadError::Unsupported(_) => Found::Unsupported(error),
                 };
                 Err(ArtifactError::Kind {
                     path: path.into(),
@@ -139,7 +142,7 @@ impl ArtifactError {
                 Found::WitPackage | Found::WitText => codes::WIT_PACKAGE,
                 Found::WasmText => codes::WASM_TEXT,
                 Found::Archive | Found::Executable => codes::PROVIDER_FILE,
-                Found::Malformed(_) => codes::MALFORMED,
+                Found::Malformed(_) | Found::Unsupported(_) => codes::MALFORMED,
             },
         }
     }
@@ -177,6 +180,10 @@ impl ArtifactError {
             Found::Malformed(_) => {
                 format!("`wasm-tools validate --features all {file}` tells whether it is damaged")
             }
+            Found::Unsupported(_) => {
+                "Withe links functions and interfaces of functions and types: give what is more to                  the component when it is built, for example with `wac`"
+                    .into()
+            }
         })
     }
 
@@ -209,6 +216,12 @@ impl fmt::Display for ArtifactError {
             ),
             Found::Unknown => write!(f, "`{path}` is not WebAssembly"),
             Found::Malformed(why) => write!(f, "`{path}` cannot be read as a component: {why}"),
+            Found::Unsupported(why) => {
+                write!(
+                    f,
+                    "`{path}` is a component that Withe cannot link yet: {why}"
+                )
+            }
         }
     }
 }

@@ -115,7 +115,10 @@ wasm-tools parse component.wat -o component.wasm
         explanation: "\
 The file says that it is a component, but it is damaged or cut short, or it was made with features of
 the component model that are newer than this version of Withe. The message says at which byte.
-`wasm-tools validate --features all FILE` tells the two apart: what it refuses is damaged.",
+`wasm-tools validate --features all FILE` tells the two apart: what it refuses is damaged.
+
+A valid component can also have imports or exports that cannot be linked yet: core modules, components, or
+an instance inside an instance. The message names them.",
     },
     CodeInfo {
         code: PROVIDER_FILE,

@@ -39,7 +39,8 @@ impl Default for EngineOptions {
         Self {
             cache_dir: None,
             instances: 1000,
-            memory: 1 << 30,
+            // Fits on every machine that this is built for.
+            memory: withe_linker::MOST_MEMORY as usize,
             keep_resident: 2 << 20,
             observer: Observer::default(),
         }

@@ -20,5 +20,6 @@ pub mod ty;
 pub mod world;
 
 pub use name::{InterfaceName, NameError};
+pub use text::WitError;
 pub use ty::{Case, FuncKind, Function, ResourceRef, Type};
-pub use world::{Extern, ExternItem, Interface, ReadError, World};
+pub use world::{Extern, ExternItem, Interface, ReadError, Unsupported, World};

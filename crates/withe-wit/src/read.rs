@@ -23,7 +23,7 @@ use wasmparser::{
 
 use crate::name::InterfaceName;
 use crate::ty::{FuncKind, Function, Named, ResourceRef, Type};
-use crate::world::{Extern, ExternItem, Interface, ReadError, World};
+use crate::world::{Extern, ExternItem, Interface, ReadError, Unsupported, World};
 
 impl World {
     /// Reads the world of the component `bytes`.
@@ -46,6 +46,7 @@ impl World {
         let world = Reader::new(types).world(imports, exports)?;
         Ok(World {
             async_abi: scan.async_abi,
+            memory: scan.memory,
             ..world
         })
     }
@@ -71,18 +72,20 @@ fn check_header(bytes: &[u8]) -> Result<(), ReadError> {
 }
 
 /// The validated types of a component, and what of its sections the types do not tell.
-struct Scan {
+pub(crate) struct Scan {
     types: Types,
     imports: Vec<String>,
     exports: Vec<String>,
     async_abi: bool,
+    memory: u64,
 }
 
 impl Scan {
-    fn of(bytes: &[u8]) -> Result<Scan, ReadError> {
+    pub(crate) fn of(bytes: &[u8]) -> Result<Scan, ReadError> {
         let malformed = |e: wasmparser::BinaryReaderError| ReadError::Malformed(e.to_string());
         let mut validator = Validator::new_with_features(WasmFeatures::all());
-        let (mut imports, mut exports, mut async_abi) = (Vec::new(), Vec::new(), false);
+        let (mut imports, mut exports) = (Vec::new(), Vec::new());
+        let (mut async_abi, mut memory) = (false, 0);
         let mut depth = 0;
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(malformed)?;
@@ -103,6 +106,13 @@ impl Scan {
                         async_abi |= is_async(&function.map_err(malformed)?);
                     }
                 }
+                Payload::MemorySection(section) => {
+                    for ty in section.clone() {
+                        let ty = ty.map_err(malformed)?;
+                        let page = 1_u64 << ty.page_size_log2.unwrap_or(16).min(16);
+                        memory = memory.max(ty.initial.saturating_mul(page));
+                    }
+                }
                 _ => {}
             }
             if let ValidPayload::End(types) = validator.payload(&payload).map_err(malformed)? {
@@ -113,6 +123,7 @@ impl Scan {
                         imports,
                         exports,
                         async_abi,
+                        memory,
                     });
                 }
             }
@@ -120,6 +131,16 @@ impl Scan {
         Err(ReadError::Malformed(
             "it ends before its last section".into(),
         ))
+    }
+}
+
+impl Scan {
+    /// The type that the component exports by this name outside of any interface.
+    pub(crate) fn exported_type(&self, name: &str) -> Option<ComponentAnyTypeId> {
+        match self.types.as_ref().component_item_for_export(name)?.ty {
+            ComponentEntityType::Type { created, .. } => Some(created),
+            _ => None,
+        }
     }
 }
 
@@ -181,15 +202,18 @@ impl<'a> Reader<'a> {
         exports: impl IntoIterator<Item = (&'i str, &'i ComponentItem)>,
     ) -> Result<World, ReadError> {
         let mut world = World::default();
-        for (name, item) in imports {
-            if let ComponentEntityType::Module(_)
-            | ComponentEntityType::Component(_)
-            | ComponentEntityType::Value(_) = item.ty
-            {
-                return Err(ReadError::Malformed(format!(
-                    "it imports `{name}`, which is neither an interface nor a function"
-                )));
+        let (imports, exports): (Vec<_>, Vec<_>) =
+            (imports.into_iter().collect(), exports.into_iter().collect());
+        let mut unsupported = Vec::new();
+        for (is_import, items) in [(true, &imports), (false, &exports)] {
+            for (name, item) in items {
+                unsupported.extend(self.unsupported(is_import, name, item));
             }
+        }
+        if !unsupported.is_empty() {
+            return Err(ReadError::Unsupported(unsupported));
+        }
+        for (name, item) in imports {
             world.imports.extend(self.item(name, item)?);
         }
         for (name, item) in exports {
@@ -198,12 +222,39 @@ impl<'a> Reader<'a> {
         Ok(world)
     }
 
+    /// What of an import or export is of a kind that no link can carry. Modules and components that
+    /// are exported are nothing that must be linked, and are left out of a world.
+    fn unsupported(&self, is_import: bool, name: &str, item: &ComponentItem) -> Vec<Unsupported> {
+        let found = |item: Option<&str>, what| Unsupported {
+            is_import,
+            name: name.to_owned(),
+            item: item.map(str::to_owned),
+            what,
+        };
+        match item.ty {
+            ComponentEntityType::Instance(id) => self.types[id]
+                .exports
+                .iter()
+                .filter_map(|(item, ty)| Some(found(Some(item), unknown_kind(&ty.ty)?)))
+                .collect(),
+            ComponentEntityType::Func(_) => Vec::new(),
+            ref ty => match unknown_kind(ty).filter(|_| is_import) {
+                Some(what) => vec![found(None, what)],
+                None => Vec::new(),
+            },
+        }
+    }
+
     /// An import or export that can be linked; `None` for a type, a module or a component.
     fn item(&mut self, name: &str, item: &ComponentItem) -> Result<Option<Extern>, ReadError> {
         let item = match item.ty {
             ComponentEntityType::Instance(_) => ExternItem::Interface(self.interface(name, item)?),
             ComponentEntityType::Func(id) => ExternItem::Function(self.function(name, id)?),
-            ComponentEntityType::Type { created, .. } => {
+            ComponentEntityType::Type {
+                created:
+                    created @ (ComponentAnyTypeId::Resource(_) | ComponentAnyTypeId::Defined(_)),
+                ..
+            } => {
                 self.named_type(name, created, None)?;
                 return Ok(None);
             }
@@ -379,6 +430,34 @@ impl<'a> Reader<'a> {
             .get(&id)
             .cloned()
             .ok_or_else(|| ReadError::Malformed("a resource type has no name".into()))
+    }
+}
+
+/// What an item of a world or of an interface is, where it is neither a function nor a value type nor a
+/// resource (nor, in a world, an instance).
+fn unknown_kind(ty: &ComponentEntityType) -> Option<&'static str> {
+    match ty {
+        ComponentEntityType::Func(_)
+        | ComponentEntityType::Type {
+            created: ComponentAnyTypeId::Resource(_) | ComponentAnyTypeId::Defined(_),
+            ..
+        } => None,
+        ComponentEntityType::Type {
+            created: ComponentAnyTypeId::Func(_),
+            ..
+        } => Some("a function's type"),
+        ComponentEntityType::Type {
+            created: ComponentAnyTypeId::Instance(_),
+            ..
+        } => Some("an instance's type"),
+        ComponentEntityType::Type {
+            created: ComponentAnyTypeId::Component(_),
+            ..
+        } => Some("a component's type"),
+        ComponentEntityType::Module(_) => Some("a core module"),
+        ComponentEntityType::Component(_) => Some("a component"),
+        ComponentEntityType::Instance(_) => Some("an instance of its own"),
+        ComponentEntityType::Value(_) => Some("a value"),
     }
 }
 

@@ -2,15 +2,19 @@
 
 use std::panic::catch_unwind;
 
+use wasm_encoder::reencode::{ReencodeComponent as _, RoundtripReencoder};
+use wasm_encoder::{
+    Component, ComponentExportSection, ComponentImportSection, RawSection, TypeBounds,
+};
 use wasmparser::component_types::{
     ComponentAnyTypeId, ComponentEntityType, ComponentItem, ComponentType,
 };
 use wasmparser::types::TypesRef;
-use wasmparser::{Validator, WasmFeatures};
+use wasmparser::{ComponentTypeRef, Parser, Payload, Validator, WasmFeatures};
 use wit_component::{DecodedWasm, WitPrinter};
 use wit_parser::{Resolve, SourceMap, UnresolvedPackageGroup};
 
-use crate::read::Reader;
+use crate::read::{Reader, Scan};
 use crate::world::{ReadError, World};
 
 impl World {
@@ -38,14 +42,18 @@ impl World {
 
     /// The world of the component `bytes` as WIT text, with the interfaces that it uses.
     ///
+    /// Value types that it exports outside of any interface are declared in the world, which is how WIT has
+    /// them.
+    ///
     /// # Errors
     ///
     /// If the bytes are not a component, or one whose world WIT cannot express.
-    pub fn wit(bytes: &[u8]) -> Result<String, ReadError> {
+    pub fn wit(bytes: &[u8]) -> Result<String, WitError> {
         World::read(bytes)?;
+        let bytes = declare_types(bytes)?;
         // The decoder asserts what a valid component may break (see `read`), so a panic of its is
         // taken as what it is: it cannot express this component.
-        let printed = catch_unwind(|| match wit_component::decode(bytes) {
+        let printed = catch_unwind(|| match wit_component::decode(&bytes) {
             Ok(decoded @ DecodedWasm::Component(..)) => {
                 print(&decoded).map_err(|e| format!("{e:#}"))
             }
@@ -53,8 +61,83 @@ impl World {
             Err(e) => Err(format!("{e:#}")),
         });
         printed
-            .unwrap_or_else(|_| Err("WIT cannot express its world".into()))
-            .map_err(ReadError::Malformed)
+            .unwrap_or_else(|_| Err("the decoder of `wit-component` gave up on it".into()))
+            .map_err(WitError::Inexpressible)
+    }
+}
+
+/// Why a component's world cannot be written as WIT.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WitError {
+    /// The component cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The component can be read; WIT has no words for its world.
+    #[error("WIT cannot express the world of this component: {0}")]
+    Inexpressible(String),
+}
+
+/// The component with the value types that it exports outside of any interface turned to imports, by which
+/// a world declares types. Whatever comes behind counts types as before: each is one, imported or exported.
+fn declare_types(bytes: &[u8]) -> Result<Vec<u8>, WitError> {
+    let malformed = |e: wasmparser::BinaryReaderError| ReadError::Malformed(e.to_string());
+    let scan = Scan::of(bytes)?;
+    let mut resources = Vec::new();
+    let mut component = Component::new();
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(malformed)?;
+        match &payload {
+            Payload::Version { .. } => {
+                depth += 1;
+                continue;
+            }
+            Payload::End(_) => depth -= 1,
+            _ => {}
+        }
+        // A section that holds a component or a module is seen as a whole before what is in it.
+        let Some((id, range)) = payload.as_section().filter(|_| depth == 1) else {
+            continue;
+        };
+        let Payload::ComponentExportSection(section) = &payload else {
+            let data = &bytes[range.start as usize..range.end as usize];
+            component.section(&RawSection { id, data });
+            continue;
+        };
+        for export in section.clone() {
+            let export = export.map_err(malformed)?;
+            let name = export.name.name;
+            match scan.exported_type(name) {
+                Some(ComponentAnyTypeId::Defined(_)) => {
+                    let mut imports = ComponentImportSection::new();
+                    let bounds = match export.ty {
+                        Some(ComponentTypeRef::Type(wasmparser::TypeBounds::Eq(index))) => index,
+                        _ => export.index,
+                    };
+                    let ty = wasm_encoder::ComponentTypeRef::Type(TypeBounds::Eq(bounds));
+                    imports.import(name, ty);
+                    component.section(&imports);
+                    continue;
+                }
+                Some(ComponentAnyTypeId::Resource(_)) => resources.push(format!("`{name}`")),
+                _ => {}
+            }
+            let mut exports = ComponentExportSection::new();
+            RoundtripReencoder
+                .parse_component_export(&mut exports, export)
+                .map_err(|e| ReadError::Malformed(e.to_string()))?;
+            component.section(&exports);
+        }
+    }
+    match resources.is_empty() {
+        true => Ok(component.finish()),
+        false => Err(WitError::Inexpressible(format!(
+            "it exports {} outside of any interface",
+            match &resources[..] {
+                [one] => format!("the resource {one}"),
+                many => format!("the resources {}", many.join(", ")),
+            }
+        ))),
     }
 }
 

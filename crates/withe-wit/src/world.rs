@@ -1,5 +1,7 @@
 //! A component's world: what it imports and exports.
 
+use std::fmt;
+
 use crate::name::InterfaceName;
 use crate::ty::{Function, Type};
 
@@ -12,6 +14,8 @@ pub struct World {
     pub exports: Vec<Extern>,
     /// Whether code inside uses the component model's async ABI, whatever the types say.
     pub async_abi: bool,
+    /// The most bytes that one of its linear memories has from the start.
+    pub memory: u64,
 }
 
 impl World {
@@ -117,4 +121,41 @@ pub enum ReadError {
     /// A component, but it is damaged or uses what is not known here.
     #[error("this component cannot be read: {0}")]
     Malformed(String),
+    /// A valid component, with imports or exports that no link can carry yet; never empty.
+    #[error("{}", sentences(.0))]
+    Unsupported(Vec<Unsupported>),
+}
+
+/// An import or export of a kind that the linker does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// Whether it is an import; else an export.
+    pub is_import: bool,
+    /// The import's or export's name.
+    pub name: String,
+    /// The item in it, if it is an interface.
+    pub item: Option<String>,
+    /// What that is, with its article: `a core module`.
+    pub what: &'static str,
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            is_import,
+            name,
+            item,
+            what,
+        } = self;
+        let verb = if *is_import { "imports" } else { "exports" };
+        match item {
+            Some(item) => write!(f, "it {verb} `{name}`, in which `{item}` is {what}"),
+            None => write!(f, "it {verb} `{name}`, which is {what}"),
+        }
+    }
+}
+
+fn sentences(all: &[Unsupported]) -> String {
+    let all: Vec<_> = all.iter().map(ToString::to_string).collect();
+    all.join("; ")
 }

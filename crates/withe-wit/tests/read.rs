@@ -322,3 +322,68 @@ mod hostile {
         }
     }
 }
+
+#[test]
+fn what_no_link_can_carry_is_named() {
+    let text = r#"(component
+        (import "m" (core module $m (export "f" (func))))
+        (import "c" (component))
+        (import "a:b/deep" (instance
+            (export "in" (instance (export "f" (func))))
+            (export "f" (func))
+            (export "k" (component))))
+        (export "m2" (core module $m)))"#;
+    let error = World::read(&wat::parse_str(text).unwrap()).unwrap_err();
+    assert!(matches!(&error, ReadError::Unsupported(all) if all.len() == 4));
+    assert_eq!(
+        error.to_string(),
+        "it imports `m`, which is a core module; it imports `c`, which is a component; it imports \
+         `a:b/deep`, in which `in` is an instance of its own; it imports `a:b/deep`, in which `k` is a \
+         component"
+    );
+}
+
+#[test]
+fn types_exported_outside_of_interfaces_are_declared_in_the_world() {
+    let text = r#"(component
+        (core module $m
+            (memory (export "mem") 1)
+            (func (export "f") (param i32 i32))
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
+        (core instance $i (instantiate $m))
+        (type $l (enum "low" "high"))
+        (export $level "level" (type $l))
+        (type $r (record (field "x" u32) (field "y" $level)))
+        (export $point "point" (type $r))
+        (type $ft (func (param "at" $point)))
+        (alias core export $i "f" (core func $f))
+        (func $lifted (type $ft) (canon lift (core func $f)))
+        (export "draw" (func $lifted) (func (type $ft))))"#;
+    let wit = World::wit(&wat::parse_str(text).unwrap()).unwrap_or_else(|e| panic!("{e}"));
+    for line in [
+        "enum level",
+        "record point",
+        "export draw: func(at: point);",
+    ] {
+        assert!(wit.contains(line), "{wit}");
+    }
+
+    let text = r#"(component (type $r (resource (rep i32))) (export "thing" (type $r)))"#;
+    let error = World::wit(&wat::parse_str(text).unwrap()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "WIT cannot express the world of this component: it exports the resource `thing` outside of any \
+         interface"
+    );
+}
+
+#[test]
+fn the_largest_memory_is_known() {
+    let text = r#"(component
+        (core module (memory 3))
+        (component (core module (memory 65536) (memory 1))))"#;
+    assert_eq!(
+        World::read(&wat::parse_str(text).unwrap()).unwrap().memory,
+        4 << 30
+    );
+}
