@@ -6,4 +6,6 @@
 
 pub mod certificates;
 pub mod nats;
+pub mod port;
 pub mod redis;
+pub mod wait;

@@ -9,14 +9,18 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail};
 use tempfile::TempDir;
 
-/// How long a server may take until it answers.
-const START: Duration = Duration::from_secs(20);
+use crate::port::ReservedPort;
+
+/// How long a server may take until it answers, also on a machine that is busy with other things.
+const START: Duration = Duration::from_secs(120);
 
 /// A server that ends when it is dropped. Its data is gone then, and not before.
 #[derive(Debug)]
 pub struct NatsServer {
     running: Option<Child>,
     port: u16,
+    /// Keeps the port while the server is stopped.
+    _reserved: Option<ReservedPort>,
     folder: TempDir,
 }
 
@@ -43,9 +47,14 @@ impl NatsServer {
             store.display().to_string()
         );
         fs::write(folder.path().join("server.conf"), base + configuration)?;
+        let reserved = match ReservedPort::HOLDS {
+            true => Some(ReservedPort::new()?),
+            false => None,
+        };
         let mut server = Self {
             running: None,
-            port: 0,
+            port: reserved.as_ref().map_or(0, ReservedPort::port),
+            _reserved: reserved,
             folder,
         };
         server.run()?;
@@ -96,7 +105,8 @@ impl NatsServer {
 
     fn run(&mut self) -> anyhow::Result<()> {
         let folder = self.folder.path();
-        // The first time, it takes a free port itself, so that no other program can be there before it.
+        // Where none can be reserved, it takes a free one itself the first time, so that no other program can be
+        // there before it.
         let port = match self.port {
             0 => -1,
             port => i32::from(port),

@@ -1,24 +1,26 @@
 //! A real Redis server.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
-/// How long a server may take to answer its first question.
-const START: Duration = Duration::from_secs(20);
-/// How often to try when another program takes the port that was just free.
+use crate::port::ReservedPort;
+
+/// How long a server may take to answer its first question, also on a machine that is busy with other things.
+const START: Duration = Duration::from_secs(120);
+/// How often to try where a port cannot be held, when another program takes the one that was just free.
 const ATTEMPTS: usize = 5;
 
 /// A server that ends when it is dropped. Its data is gone then.
 #[derive(Debug)]
 pub struct RedisServer {
     child: Child,
-    port: u16,
-    _folder: TempDir,
+    port: ReservedPort,
+    folder: TempDir,
 }
 
 impl RedisServer {
@@ -30,7 +32,7 @@ impl RedisServer {
     pub fn start() -> anyhow::Result<Self> {
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            match Self::start_on(free_port()?) {
+            match Self::start_on(ReservedPort::new()?) {
                 Ok(server) => return Ok(server),
                 Err(e) => last = Some(e),
             }
@@ -38,34 +40,42 @@ impl RedisServer {
         Err(last.unwrap_or_else(|| anyhow::anyhow!("no attempt was made to start `redis-server`")))
     }
 
-    /// Starts a server on `port`, such as that of one that was stopped.
+    fn start_on(port: ReservedPort) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        // From here on the server ends with this value, also when it does not answer.
+        let mut server = Self {
+            child: spawn(&port, &folder)?,
+            port,
+            folder,
+        };
+        server.answers()?;
+        Ok(server)
+    }
+
+    /// Kills the server as a crash would. All that it had is gone.
+    pub fn stop(&mut self) {
+        // It has nothing to save, and may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again on the same port; kills it before, if it runs.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start), or if the port is taken.
-    pub fn start_on(port: u16) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let child = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-            .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context(
-                "cannot run `redis-server`, which this test needs; install it, for example with \
-                 `apt-get install redis-server`",
-            )?;
-        // From here on the server ends with this value, also when it does not answer.
-        let mut server = Self {
-            child,
-            port,
-            _folder: folder,
-        };
+    /// It does not start.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.stop();
+        self.child = spawn(&self.port, &self.folder)?;
+        self.answers()
+    }
+
+    /// Waits until it answers.
+    fn answers(&mut self) -> anyhow::Result<()> {
+        let port = self.port.port();
         let give_up = Instant::now() + START;
         while !answers(port) {
-            if let Some(status) = server.child.try_wait()? {
+            if let Some(status) = self.child.try_wait()? {
                 bail!("`redis-server` on port {port} ended at once: {status}");
             }
             if Instant::now() > give_up {
@@ -73,32 +83,39 @@ impl RedisServer {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(server)
+        Ok(())
     }
 
     /// Its port.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.port()
     }
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        format!("redis://127.0.0.1:{}/", self.port())
     }
 }
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        // It has nothing to save, and may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+fn spawn(port: &ReservedPort, folder: &TempDir) -> anyhow::Result<Child> {
+    Command::new("redis-server")
+        .args(["--bind", "127.0.0.1", "--port", &port.port().to_string()])
+        .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context(
+            "cannot run `redis-server`, which this test needs; install it, for example with \
+             `apt-get install redis-server`",
+        )
 }
 
 fn answers(port: u16) -> bool {

@@ -262,7 +262,7 @@ async fn redis_that_says_nothing_is_given_up() {
 
 #[tokio::test]
 async fn redis_that_goes_away_is_an_error_until_it_is_back() {
-    let server = RedisServer::start().unwrap();
+    let mut server = RedisServer::start().unwrap();
     let port = server.port();
     let limits = [
         ("url", server.url()),
@@ -275,13 +275,13 @@ async fn redis_that_goes_away_is_an_error_until_it_is_back() {
     c.set(b, "k", "v").await.unwrap();
     assert_eq!(c.provider.health().await, Health::Healthy);
 
-    drop(server);
+    server.stop();
     let error = c.increment(b, "k", 1).await.unwrap_err();
     assert!(error.0.contains(&format!("127.0.0.1:{port}")), "{error:?}");
     assert!(c.get(b, "k").await.is_err());
     assert!(matches!(c.provider.health().await, Health::Unhealthy(_)));
 
-    let _server = RedisServer::start_on(port).unwrap();
+    server.restart().unwrap();
     let back = async { while c.increment(b, "k2", 1).await.is_err() {} };
     timeout(support::PATIENCE, back).await.unwrap();
     assert_eq!(c.get(b, "k").await, Ok(None));
