@@ -3,27 +3,31 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_nats::{HeaderMap, Message, Subscriber};
+use async_nats::{HeaderMap, Message, Subject, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
-use tokio::time::timeout;
 use withe_provider::codec::Handle;
 use withe_provider::{Call, CallError, LinkId, Payload, Provider};
+use withe_rpc::{Chunk, StreamKind, pipe};
 use withe_wasmcloud::{Exports, serve_component};
 use withe_wit::Type;
 
-use support::{Answer, HttpEcho, broker, exports, function, importer, name, target, wire};
+use support::{Answer, HttpEcho, broker, exports, function, importer, name, target, wire, within};
+
+/// The next message.
+async fn message(messages: &mut Subscriber, what: &str) -> Message {
+    let next = within(what, messages.next()).await;
+    next.expect("the connection is open")
+}
 
 /// The next message, as the recording has it: the subject behind `inbox`, whether it asks for an answer, and the
 /// payload.
 async fn next(messages: &mut Subscriber, inbox: &str) -> (String, bool, Vec<u8>) {
-    let message = timeout(support::PATIENCE, messages.next())
-        .await
-        .unwrap()
-        .unwrap();
+    let message = message(messages, "a message").await;
     let subject = message
         .subject
         .strip_prefix(inbox)
@@ -58,27 +62,39 @@ async fn invoke(
     (reply, messages)
 }
 
+/// The inbox of who accepts the invocation.
+async fn accepted(messages: &mut Subscriber, inbox: &str) -> Subject {
+    let message = message(messages, "the acceptance").await;
+    assert_eq!((&*message.subject, &*message.payload), (inbox, &b""[..]));
+    message.reply.unwrap()
+}
+
+/// Says that there are no more parameters, as v1 does as soon as it is accepted.
+async fn end_params(client: &async_nats::Client, peer: &str) {
+    let sent = client.publish(format!("{peer}.params"), Bytes::new());
+    sent.await.unwrap();
+}
+
+/// A component that answers pings.
+fn pong() -> Exports {
+    let ping = function("ping", &[], Some(Type::String));
+    exports([("example:pong/pingpong", ping)], |_, _| {
+        Answer::Now(Ok(Payload::of(&("pong",))))
+    })
+}
+
 #[tokio::test]
 async fn a_component_answers_as_v1_answers_a_ping() {
     let broker = broker();
     let wire = wire(&broker).await;
-    let pong = exports(
-        [(
-            "example:pong/pingpong",
-            function("ping", &[], Some(Type::String)),
-        )],
-        |_, _| Answer::Now(Ok(Payload::of(&("pong",)))),
-    );
-    let served = serve_component(&wire, "default", "pong", pong)
+    let served = serve_component(&wire, "default", "pong", pong())
         .await
         .unwrap();
     let client = support::client(&broker).await;
     let subject = "default.pong.wrpc.0.0.1.example:pong/pingpong.ping";
     let (inbox, mut messages) = invoke(&client, subject, "ping", b"").await;
-    assert_eq!(
-        next(&mut messages, &inbox).await,
-        (String::new(), true, vec![])
-    );
+    let peer = accepted(&mut messages, &inbox).await;
+    end_params(&client, &peer).await;
     let results = || ".results".to_owned();
     assert_eq!(
         next(&mut messages, &inbox).await,
@@ -106,11 +122,7 @@ async fn a_component_answers_as_v1_answers_an_http_request() {
     let subject = "default.hello.wrpc.0.0.1.wrpc:http/incoming-handler@0.1.0.handle";
     let request = b"\x00\x00\x00\x01\x01/\x01\x00\x01\x0e127.0.0.1:8101\x00";
     let (inbox, mut messages) = invoke(&client, subject, "http-server", request).await;
-    let accepted = timeout(support::PATIENCE, messages.next())
-        .await
-        .unwrap()
-        .unwrap();
-    let peer = accepted.reply.unwrap();
+    let peer = accepted(&mut messages, &inbox).await;
     for (path, payload) in [
         ("params", &b""[..]),
         ("params.0.0", b"\x00"),
@@ -187,10 +199,7 @@ async fn a_key_value_call_is_v1s_byte_for_byte() {
             payload,
             headers,
             ..
-        } = timeout(support::PATIENCE, store.next())
-            .await
-            .unwrap()
-            .unwrap();
+        } = message(&mut store, "the invocation").await;
         assert_eq!(payload, &b"\x07default\x07counter\x01"[..]);
         let headers = headers.unwrap();
         assert_eq!(headers.get("source-id").unwrap().as_str(), "shop-kv");
@@ -239,8 +248,8 @@ async fn a_callee_that_missed_the_end_of_the_parameters_is_told_again() {
         trace: None,
     });
     let answer = async {
-        let invocation = timeout(support::PATIENCE, callee.next()).await.unwrap();
-        let reply = invocation.unwrap().reply.unwrap();
+        let invocation = message(&mut callee, "the invocation").await;
+        let reply = invocation.reply.unwrap();
         let accept = client.publish_with_reply(reply.clone(), inbox.clone(), Bytes::new());
         accept.await.unwrap();
         // As if the first had come before the callee listened.
@@ -256,4 +265,178 @@ async fn a_callee_that_missed_the_end_of_the_parameters_is_told_again() {
     };
     let (result, ()) = tokio::join!(call, answer);
     assert_eq!(result.unwrap().read::<String>().unwrap(), "pong");
+}
+
+#[tokio::test]
+async fn a_caller_that_missed_that_it_is_accepted_is_told_again_before_it_gets_results() {
+    let broker = broker();
+    let wire = wire(&broker).await;
+    let _served = serve_component(&wire, "default", "pong", pong())
+        .await
+        .unwrap();
+    let client = support::client(&broker).await;
+    let subject = "default.pong.wrpc.0.0.1.example:pong/pingpong.ping";
+    let (inbox, mut messages) = invoke(&client, subject, "ping", b"").await;
+    // As if the first had come before the caller listened.
+    let missed = accepted(&mut messages, &inbox).await;
+    let peer = accepted(&mut messages, &inbox).await;
+    assert_eq!(missed, peer);
+    end_params(&client, &peer).await;
+    // It may have been told once more meanwhile.
+    let result = loop {
+        let next = next(&mut messages, &inbox).await;
+        if !next.1 {
+            break next;
+        }
+    };
+    assert_eq!(result, (".results".to_owned(), false, b"\x04pong".to_vec()));
+}
+
+#[tokio::test]
+async fn a_caller_that_never_says_anything_gets_its_results_all_the_same() {
+    let broker = broker();
+    let wire = wire(&broker).await;
+    let _served = serve_component(&wire, "default", "pong", pong())
+        .await
+        .unwrap();
+    let client = support::client(&broker).await;
+    let subject = "default.pong.wrpc.0.0.1.example:pong/pingpong.ping";
+    let (inbox, mut messages) = invoke(&client, subject, "ping", b"").await;
+    let mut acceptances = 0;
+    let result = loop {
+        let next = next(&mut messages, &inbox).await;
+        if !next.1 {
+            break next;
+        }
+        acceptances += 1;
+    };
+    assert!(acceptances > 1, "it was told once");
+    assert_eq!(result, (".results".to_owned(), false, b"\x04pong".to_vec()));
+}
+
+#[tokio::test]
+async fn a_callee_that_misses_what_comes_first_gets_all_of_a_stream() {
+    let broker = broker();
+    let numbers = || Type::Stream(Some(Arc::new(Type::U8)));
+    let interface = "example:sum/sum";
+    let sum = function("sum", &[numbers()], Some(Type::U8));
+    let target = target(&broker, "sum", [(interface, sum)]).await;
+    let link = importer(1, "default", &[name(interface, "sum")]);
+    target.link_put(link).await.unwrap();
+    let client = support::client(&broker).await;
+    let subject = "default.sum.wrpc.0.0.1.example:sum/sum.sum";
+    let mut callee = client.subscribe(subject).await.unwrap();
+    let inbox = client.new_inbox();
+    let mut params = client.subscribe(format!("{inbox}.>")).await.unwrap();
+    support::settle(&client).await;
+
+    let (mut writer, reader) = pipe(StreamKind::Items, 8);
+    let chunk = Chunk {
+        count: 2,
+        payload: Payload {
+            bytes: vec![3, 4],
+            ..Payload::default()
+        },
+    };
+    writer.send(chunk).unwrap();
+    writer.finish();
+    let params_of_call = Payload {
+        bytes: vec![0],
+        streams: vec![reader],
+        ..Payload::default()
+    };
+    let call = target.call(Call {
+        link: LinkId(1),
+        function: 0,
+        params: params_of_call,
+        deadline: Instant::now() + support::PATIENCE,
+        caller: "kv",
+        trace: None,
+    });
+    let answer = async {
+        let invocation = message(&mut callee, "the invocation").await;
+        let reply = invocation.reply.unwrap();
+        let accept = client.publish_with_reply(reply.clone(), inbox.clone(), Bytes::new());
+        accept.await.unwrap();
+        // What v1's transport loses, when it is late, is each of the first with a probability of one half.
+        for _ in 0..10 {
+            message(&mut params, "what may be lost").await;
+        }
+        let mut got = Vec::new();
+        loop {
+            let (path, _, payload) = next(&mut params, &inbox).await;
+            let is_end = path == ".params.0" && payload.is_empty();
+            if path.starts_with(".params") {
+                got.push((path, payload));
+            }
+            if is_end {
+                break;
+            }
+        }
+        for payload in [&b"\x07"[..], b""] {
+            let subject = format!("{reply}.results");
+            let sent = client.publish(subject, Bytes::from_static(payload));
+            sent.await.unwrap();
+        }
+        got
+    };
+    let (result, got) = tokio::join!(call, answer);
+    assert_eq!(result.unwrap().read::<u8>().unwrap(), 7);
+    let of_stream = |payload: &[u8]| (".params.0".to_owned(), payload.to_vec());
+    assert_eq!(
+        got,
+        [
+            (".params".to_owned(), vec![]),
+            of_stream(b"\x02\x03\x04"),
+            of_stream(b"\x00"),
+            of_stream(b""),
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_is_served_anew_again_and_again_accepts_every_call() {
+    const ROUNDS: usize = 40;
+    const EACH: usize = 100;
+    let broker = broker();
+    let wire = wire(&broker).await;
+    let serve = || serve_component(&wire, "default", "pong", pong());
+    let mut served = serve().await.unwrap();
+    let client = support::client(&broker).await;
+    let inbox = client.new_inbox();
+    let mut accepted = client.subscribe(format!("{inbox}.*")).await.unwrap();
+    support::settle(&client).await;
+    let calling = client.clone();
+    let invoke = async |call: usize| {
+        let subject = "default.pong.wrpc.0.0.1.example:pong/pingpong.ping";
+        let reply = format!("{inbox}.{call}");
+        let sent = calling.publish_with_reply(subject, reply, Bytes::new());
+        sent.await.unwrap();
+    };
+    let calls = async {
+        for round in 0..ROUNDS {
+            for call in 0..EACH {
+                invoke(round * EACH + call).await;
+            }
+            // Some come before it is served anew, some after, and some just then.
+            let next = serve().await.unwrap();
+            let replaced = std::mem::replace(&mut served, next);
+            let more = async {
+                for call in 0..EACH {
+                    invoke((ROUNDS + round) * EACH + call).await;
+                }
+            };
+            tokio::join!(replaced.stop(support::PATIENCE), more);
+        }
+    };
+    let answers = async {
+        let mut missing: BTreeSet<_> = (0..2 * ROUNDS * EACH).collect();
+        while !missing.is_empty() {
+            let message = message(&mut accepted, "the acceptance of each call").await;
+            let call = message.subject.rsplit('.').next().unwrap();
+            missing.remove(&call.parse().unwrap());
+            end_params(&client, &message.reply.unwrap()).await;
+        }
+    };
+    tokio::join!(calls, answers);
 }

@@ -11,12 +11,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use tokio::time::sleep;
 use withe_provider::codec::{ByteList, Decode, Encode, Handle};
 use withe_provider::{Call, CallError, FunctionName, Link, LinkId, Payload, Provider};
 use wrpc_transport::ServeExt as _;
 
-use support::{PATIENCE, broker, importer, name, target};
+use support::{PATIENCE, broker, eventually, importer, name, target};
 
 const BLOBSTORE: &str = "wasi:blobstore/blobstore@0.2.0-draft";
 const CONTAINER: &str = "wasi:blobstore/container@0.2.0-draft";
@@ -112,16 +111,12 @@ async fn v1s_store_in_files_is_read_and_changed() {
     let store: &dyn Provider = &process;
 
     // It takes its link in its own time.
-    let give_up = Instant::now() + PATIENCE;
-    loop {
+    eventually("v1's store to take its link", || async {
         let why = try_call::<Handle>(store, "get-container", &("pets",)).await;
         let why = why.unwrap().unwrap_err();
-        if why == "the container `pets` does not exist" {
-            break;
-        }
-        assert!(Instant::now() < give_up, "{why}");
-        sleep(Duration::from_millis(20)).await;
-    }
+        (why == "the container `pets` does not exist").then_some(())
+    })
+    .await;
     let pets: Handle = call(store, "create-container", &("pets",)).await;
     assert!(call::<bool>(store, "container-exists", &("pets",)).await);
     assert_eq!(call::<String>(store, "name", &(pets,)).await, "pets");

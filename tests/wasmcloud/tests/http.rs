@@ -7,7 +7,6 @@ mod support;
 mod v1;
 
 use std::convert::Infallible;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,8 +21,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
 use withe_provider::{HttpError, HttpErrorKind, Link, LinkId, Peer, Provider, RequestOptions};
+use withe_testing::port::ReservedPort;
 use wrpc_interface_http::bindings::exports::wrpc::http::outgoing_handler::serve_interface;
 use wrpc_interface_http::bindings::wasi::http::types::ErrorCode;
 use wrpc_interface_http::bindings::wrpc::http::types::RequestOptions as V1Options;
@@ -31,7 +30,7 @@ use wrpc_interface_http::{
     HttpBody, ServeHttp, ServeOutgoingHandlerHttp, try_fields_to_header_map,
 };
 
-use support::{HttpEcho, PATIENCE, broker, importer, name, target};
+use support::{HttpEcho, PATIENCE, broker, eventually, importer, name, target, within};
 
 /// The link from v1's HTTP server to our handler.
 fn link(id: u64, name: &str, address: &str) -> Link {
@@ -45,10 +44,11 @@ fn link(id: u64, name: &str, address: &str) -> Link {
     }
 }
 
-/// An address that was free a moment ago: v1's server cannot say which one it took.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+/// A port for v1's server, which cannot say which one it took. The port is kept while the server does not listen.
+fn port() -> (ReservedPort, String) {
+    let port = ReservedPort::new().unwrap();
+    let address = port.address().to_string();
+    (port, address)
 }
 
 async fn send(address: &str, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
@@ -70,14 +70,14 @@ fn request(address: &str, method: &str, body: impl Into<Bytes>) -> Request<Full<
 
 /// Asks until the server listens, which it begins to do some time after it is told of its link.
 async fn get(address: &str) -> Response<Incoming> {
-    let give_up = Instant::now() + PATIENCE;
-    loop {
-        match send(address, request(address, "GET", "")).await {
-            Ok(response) => return response,
-            Err(e) if Instant::now() > give_up => panic!("{e:#}"),
-            Err(_) => sleep(Duration::from_millis(20)).await,
-        }
-    }
+    let ask = || async { send(address, request(address, "GET", "")).await.ok() };
+    eventually("a response of v1's server", ask).await
+}
+
+/// All of a response's body.
+async fn body(response: Response<Incoming>) -> Bytes {
+    let body = within("the response's body", response.into_body().collect()).await;
+    body.unwrap().to_bytes()
 }
 
 #[tokio::test]
@@ -90,34 +90,26 @@ async fn v1s_http_server_calls_our_handler() {
         &[],
     )
     .await;
-    let address = free_address();
+    let (_port, address) = port();
     server.link_put(link(1, "default", &address)).await.unwrap();
 
     let response = get(&address).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "text/plain");
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(body, "Hello from wasm!\n");
+    assert_eq!(body(response).await, "Hello from wasm!\n");
 
     // A body of many messages, there and back.
     let sent: Bytes = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
-    let response = timeout(
-        PATIENCE,
-        send(&address, request(&address, "POST", sent.clone())),
-    );
-    let response = response.await.unwrap().unwrap();
-    let body = timeout(PATIENCE, response.into_body().collect())
-        .await
-        .unwrap();
-    assert!(body.unwrap().to_bytes() == sent);
+    let response = send(&address, request(&address, "POST", sent.clone()));
+    let response = within("the response to a large request", response).await;
+    assert!(body(response.unwrap()).await == sent);
 
     // Without its link it stops listening.
     server.link_deleted(LinkId(1), Duration::from_secs(1)).await;
-    let give_up = Instant::now() + PATIENCE;
-    while TcpStream::connect(&address).await.is_ok() {
-        assert!(Instant::now() < give_up, "it still listens");
-        sleep(Duration::from_millis(20)).await;
-    }
+    eventually("v1's server to listen no more", || async {
+        TcpStream::connect(&address).await.err()
+    })
+    .await;
     server.shutdown(Duration::from_secs(5)).await;
 }
 
@@ -126,14 +118,13 @@ async fn v1s_http_server_calls_our_handler() {
 async fn load(address: String, stop: Arc<AtomicBool>) -> (u32, u32) {
     let (mut answered, mut lost) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
-        let response = timeout(PATIENCE, send(&address, request(&address, "GET", ""))).await;
-        match response.expect("it hangs") {
+        let response = send(&address, request(&address, "GET", ""));
+        match within("a response, or the end of the connection", response).await {
             Ok(response) if response.status() == StatusCode::OK => answered += 1,
             // What v1's server says in the moment in which it has no link.
             Ok(response) => {
                 assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-                let body = response.into_body().collect().await.unwrap().to_bytes();
-                assert_eq!(body, "no targets for HTTP request");
+                assert_eq!(body(response).await, "no targets for HTTP request");
                 lost += 1;
             }
             Err(_closed) => lost += 1,
@@ -147,7 +138,7 @@ async fn v1s_http_server_loses_requests_only_while_its_link_is_replaced() {
     let broker = broker();
     let program = env!("CARGO_BIN_EXE_v1-http-server");
     let server = processes::start(&broker, program, "http-server", &[]).await;
-    let address = free_address();
+    let (_port, address) = port();
     server.link_put(link(1, "default", &address)).await.unwrap();
     get(&address).await;
     let start = |stop: &Arc<AtomicBool>| {
@@ -270,11 +261,10 @@ async fn requests_of_ours_are_sent_by_v1() {
         .await
         .unwrap();
     let about = response.headers()["about"].to_str().unwrap();
-    assert_eq!(about, "PUT https://example.com/a?b Some(20000000000)");
-    let back = timeout(PATIENCE, response.into_body().collect())
-        .await
-        .unwrap()
-        .unwrap();
+    let waits = Some(PATIENCE.as_nanos());
+    assert_eq!(about, format!("PUT https://example.com/a?b {waits:?}"));
+    let back = within("the response's body", response.into_body().collect()).await;
+    let back = back.unwrap();
     assert_eq!(back.trailers(), Some(&trailers));
     assert!(back.to_bytes() == sent);
 

@@ -19,7 +19,7 @@ use withe_testing::nats::NatsServer;
 use withe_wasmcloud::{Executable, ProcessConfig, V1Process};
 use withe_wit::{Function, Type};
 
-use support::{PATIENCE, broker, function, importer, name};
+use support::{PATIENCE, broker, eventually, function, importer, name};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_v1-provider");
 const ECHO: &str = "test:interop/echo";
@@ -98,16 +98,26 @@ async fn state_of(provider: &V1Process) -> Result<Vec<String>, CallError> {
 }
 
 /// The provider's state once `wanted` holds for it: what it is told it takes in its own time.
-async fn until(provider: &V1Process, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
+async fn until(
+    provider: &V1Process,
+    what: &str,
+    wanted: impl Fn(&[String]) -> bool,
+) -> Vec<String> {
     let give_up = Instant::now() + PATIENCE;
     loop {
         let state = state_of(provider).await;
         match &state {
             Ok(lines) if wanted(lines) => return lines.clone(),
-            _ if Instant::now() > give_up => panic!("{state:?}"),
+            _ if Instant::now() > give_up => panic!("in {PATIENCE:?} not {what}: {state:?}"),
             _ => sleep(Duration::from_millis(20)).await,
         }
     }
+}
+
+/// Waits until the provider has so many links, and returns its state.
+async fn until_linked(provider: &V1Process, links: usize) -> Vec<String> {
+    let what = format!("{links} links");
+    until(provider, &what, |lines| lines.len() == 2 + links).await
 }
 
 /// The lines of links, with the given name and configuration.
@@ -128,7 +138,7 @@ async fn it_is_told_of_links_and_of_their_end() {
         .link_put(link(1, "cache", &[("URL", "x")]))
         .await
         .unwrap();
-    let state = until(&provider, |lines| lines.len() == 4).await;
+    let state = until_linked(&provider, 2).await;
     assert_eq!(
         state[..2],
         ["called by Some(\"shop-kv\") over cache", "config {}"]
@@ -141,7 +151,10 @@ async fn it_is_told_of_links_and_of_their_end() {
         .await
         .unwrap();
     let changed = links("cache", "{\"URL\": \"y\"}");
-    until(&provider, |lines| lines[2..] == changed).await;
+    until(&provider, "the changed links", |lines| {
+        lines[2..] == changed
+    })
+    .await;
 
     provider
         .link_put(Link {
@@ -150,9 +163,9 @@ async fn it_is_told_of_links_and_of_their_end() {
         })
         .await
         .unwrap();
-    until(&provider, |lines| lines.len() == 6).await;
+    until_linked(&provider, 4).await;
     provider.link_deleted(LinkId(2), PATIENCE).await;
-    until(&provider, |lines| lines.len() == 4).await;
+    until_linked(&provider, 2).await;
     provider.shutdown(Duration::from_secs(5)).await;
     assert_eq!(
         provider.health().await,
@@ -205,7 +218,7 @@ async fn a_link_that_changes_under_load_loses_no_call() {
         let old = current.send_replace(Arc::new(LinkId(id)));
         let give_up = Instant::now() + PATIENCE;
         while Arc::strong_count(&old) > 1 {
-            assert!(Instant::now() < give_up, "{old:?} is in use");
+            assert!(Instant::now() < give_up, "{old:?} is still in use");
             sleep(Duration::from_millis(1)).await;
         }
         provider.link_deleted(*old, PATIENCE).await;
@@ -250,7 +263,7 @@ async fn one_that_crashes_is_started_anew_with_its_links() {
     let broker = broker();
     let provider = provider(&broker).await;
     provider.link_put(link(1, "default", &[])).await.unwrap();
-    until(&provider, |lines| lines.len() == 4).await;
+    until_linked(&provider, 2).await;
     // v1 has nothing that ends the call, so its deadline does.
     let crash = Call {
         link: LinkId(1),
@@ -261,12 +274,12 @@ async fn one_that_crashes_is_started_anew_with_its_links() {
         trace: None,
     };
     assert_eq!(provider.call(crash).await.unwrap_err(), CallError::Deadline);
-    until(&provider, |lines| lines[2..] == links("default", "{}")).await;
-    let give_up = Instant::now() + PATIENCE;
-    while provider.health().await != Health::Healthy {
-        assert!(Instant::now() < give_up);
-        sleep(Duration::from_millis(20)).await;
-    }
+    let again = links("default", "{}");
+    until(&provider, "the links again", |lines| lines[2..] == again).await;
+    eventually("the provider to be healthy", || async {
+        (provider.health().await == Health::Healthy).then_some(())
+    })
+    .await;
     provider.shutdown(Duration::from_secs(5)).await;
 }
 
@@ -283,7 +296,10 @@ async fn one_that_is_sick_is_started_anew() {
         .iter()
         .any(|why: &String| why.contains("3 times in a row: a cold"))
     {
-        assert!(Instant::now() < give_up, "{said:?}");
+        assert!(
+            Instant::now() < give_up,
+            "it was never started anew: {said:?}"
+        );
         if let Health::Unhealthy(why) = provider.health().await {
             said.push(why);
         }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::time::timeout;
 use withe_provider::codec::ByteList;
 use withe_provider::{Call, CallError, LinkId, Payload, Provider};
 use withe_rpc::{Chunk, StreamKind, pipe};
@@ -18,7 +17,7 @@ use withe_wasmcloud::{V1Target, serve_component};
 use withe_wit::{Function, Type};
 use wrpc_transport::{InvokeExt as _, ServeExt as _};
 
-use support::{Answer, PATIENCE, broker, exports, function, importer, name, target, wire};
+use support::{Answer, PATIENCE, broker, exports, function, importer, name, target, wire, within};
 
 const ECHO: &str = "test:interop/echo";
 
@@ -119,7 +118,7 @@ async fn v1_calls_us_with_values_of_any_size() {
             (sent.clone(),),
             NONE,
         );
-        let (back,) = timeout(PATIENCE, call).await.unwrap().unwrap();
+        let (back,) = within("v1's call", call).await.unwrap();
         assert!(back == sent, "{size} bytes");
     }
 }
@@ -152,7 +151,7 @@ async fn many_calls_at_once_get_their_own_results() {
             let call = client
                 .rpc
                 .invoke_values_blocking::<_, (Bytes,), (Bytes,)>(None, ECHO, "echo", params, NONE);
-            assert_eq!(timeout(PATIENCE, call).await.unwrap().unwrap(), (sent,));
+            assert_eq!(within("v1's call", call).await.unwrap(), (sent,));
         }
     });
     calls.buffer_unordered(16).collect::<()>().await;
@@ -240,12 +239,10 @@ async fn v1_streams_to_us_and_back() {
             (numbers,),
             [[Some(0)]],
         );
-    let ((back,), io) = timeout(PATIENCE, call).await.unwrap().unwrap();
+    let ((back,), io) = within("v1's call", call).await.unwrap();
     let read = async { Ok::<Vec<_>, anyhow::Error>(back.concat().await) };
-    let (back, ()) = timeout(PATIENCE, async { tokio::try_join!(read, io.unwrap()) })
-        .await
-        .unwrap()
-        .unwrap();
+    let both = async { tokio::try_join!(read, io.unwrap()) };
+    let (back, ()) = within("v1's streams", both).await.unwrap();
     assert!(back == chunks().flatten().collect::<Vec<_>>());
 }
 
@@ -275,7 +272,7 @@ async fn what_is_not_there_is_unreachable_at_once() {
     let none = client
         .rpc
         .invoke_values_blocking::<_, (), ()>(None, ECHO, "other", (), NONE);
-    let why = timeout(PATIENCE, none).await.unwrap().unwrap_err();
+    let why = within("v1's call", none).await.unwrap_err();
     assert!(format!("{why:#}").contains("not connected"), "{why:#}");
 }
 
@@ -326,7 +323,7 @@ async fn a_failure_of_ours_ends_v1s_call() {
         (Bytes::from_static(b"x"),),
         NONE,
     );
-    timeout(PATIENCE, call).await.unwrap().unwrap_err();
+    within("v1's call", call).await.unwrap_err();
 }
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! The side that invokes.
 
 use std::pin::{Pin, pin};
-use std::time::Duration;
 
 use async_nats::{HeaderMap, Subject};
 use bytes::Bytes;
@@ -11,10 +10,7 @@ use withe_rpc::CallError;
 
 use super::connection::{Outgoing, Publisher, Wire};
 use super::mailbox::{ChannelReader, Side};
-use super::names;
-
-/// When a callee that has not answered is first reminded that it has all parameters; then ever more rarely.
-const REMINDER: Duration = Duration::from_millis(50);
+use super::{REMINDER, names};
 
 /// One invocation.
 pub(crate) struct Request<'a> {
@@ -75,7 +71,12 @@ impl Wire {
         let mut results = pin!(root.all(Bytes::new()));
         let sender = publisher.clone();
         let mut sending: BoxFuture<'static, Result<String, CallError>> = Box::pin(async move {
-            let subject = format!("{}.params", exchange.accepted().await?);
+            let callee = exchange.accepted().await?;
+            let subject = format!("{callee}.params");
+            if !whole {
+                // Streams cannot be repeated, as what is short is.
+                sender.run_up(&callee).await?;
+            }
             sender.send_values(&subject, params).await?;
             Ok(subject)
         });

@@ -18,6 +18,10 @@ use super::{Limits, names};
 /// How long the broker may take to answer.
 const SETTLE: Duration = Duration::from_secs(10);
 
+/// How many messages go before streams to a callee that has just begun to listen. v1's transport, when it is late,
+/// takes each of them with the same probability as it begins to listen.
+const RUN_UP: usize = 16;
+
 /// The messages of one stream, as they go over the wire.
 pub(crate) type Messages = Pin<Box<dyn Stream<Item = Result<Bytes, CallError>> + Send>>;
 
@@ -213,6 +217,14 @@ impl Publisher {
     /// Ends a subject.
     pub(crate) async fn end(&self, subject: &Subject) -> Result<(), CallError> {
         self.publish(subject.clone(), Bytes::new()).await
+    }
+
+    /// Sends messages that may be lost to `inbox`, before others that must not be.
+    pub(crate) async fn run_up(&self, inbox: &str) -> Result<(), CallError> {
+        for _ in 0..RUN_UP {
+            self.end(&names::nowhere(inbox)).await?;
+        }
+        Ok(())
     }
 
     /// Sends values to `base`, then what their streams have until all have ended.

@@ -80,6 +80,7 @@ impl Mailbox {
             mailbox: self.clone(),
             state: Mutex::new(State {
                 accepted: None,
+                heard: false,
                 waits: None,
                 channels: std::iter::once(root).chain(streams).collect(),
             }),
@@ -111,6 +112,7 @@ impl Mailbox {
         let exchange = lock(&self.open).exchanges.get(&id).and_then(Weak::upgrade);
         // One that has ended wants nothing any more.
         let Some(exchange) = exchange else { return };
+        exchange.hear();
         match suffix.strip_prefix(exchange.side.receives()) {
             Some("") => exchange.receive("", message.payload),
             Some(path) if path.starts_with('.') => exchange.receive(&path[1..], message.payload),
@@ -159,6 +161,9 @@ pub(crate) struct Exchange {
 struct State {
     /// The other side's inbox, or why there is none.
     accepted: Option<Result<Subject, CallError>>,
+    /// Whether anything has come from the other side.
+    heard: bool,
+    /// Wakes who waits for either.
     waits: Option<Waker>,
     channels: Vec<Channel>,
 }
@@ -196,6 +201,18 @@ impl Channel {
 }
 
 impl Exchange {
+    /// Notes that something has come, whatever it is.
+    fn hear(&self) {
+        let mut state = lock(&self.state);
+        if state.heard {
+            return;
+        }
+        state.heard = true;
+        let waker = state.waits.take();
+        drop(state);
+        wake(waker);
+    }
+
     /// Takes the other side's answer to the invocation itself.
     fn accept(&self, message: Message) {
         let accepted = match (message.status, message.reply) {
@@ -251,6 +268,7 @@ impl Exchange {
     fn fail(&self, why: &CallError) {
         let mut state = lock(&self.state);
         state.accepted.get_or_insert(Err(why.clone()));
+        state.heard = true;
         let mut wakers = vec![state.waits.take()];
         for channel in &mut state.channels {
             if channel.end.is_none() {
@@ -279,6 +297,19 @@ impl Exchange {
             }
         })
         .await
+    }
+
+    /// Waits until something has come from the other side, or nothing can come any more.
+    pub(crate) async fn heard(&self) {
+        poll_fn(|cx| {
+            let mut state = lock(&self.state);
+            if state.heard {
+                return Poll::Ready(());
+            }
+            state.waits = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 }
 
@@ -406,6 +437,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt as _;
+    use std::pin::pin;
 
     fn message(subject: &str, payload: &'static [u8]) -> Message {
         Message {
@@ -479,6 +512,21 @@ mod tests {
         assert!(lock(&mailbox.open).exchanges.is_empty());
     }
 
+    #[test]
+    fn whatever_comes_shows_that_the_other_side_is_there() {
+        let mailbox = mailbox(Limits::default());
+        // Also what carries nothing, and what the type does not have.
+        for suffix in ["params", "params.0.7", "x"] {
+            let (exchange, _readers) = mailbox.open(Side::Server, &[]);
+            let (other, _readers) = mailbox.open(Side::Server, &[]);
+            let mut heard = pin!(exchange.heard());
+            assert!(heard.as_mut().now_or_never().is_none());
+            mailbox.deliver(0, message(&format!("{}.{suffix}", exchange.id), b""));
+            assert!(heard.now_or_never().is_some(), "{suffix}");
+            assert!(other.heard().now_or_never().is_none());
+        }
+    }
+
     #[tokio::test]
     async fn answers_of_the_broker_say_why() {
         let mailbox = mailbox(Limits::default());
@@ -492,9 +540,11 @@ mod tests {
             "{accepted:?}"
         );
 
+        let (served, _readers) = mailbox.open(Side::Server, &[]);
         let (exchange, mut readers) = mailbox.open(Side::Client, &[]);
         mailbox.close(CallError::Deadline);
         assert_eq!(exchange.accepted().await, Err(CallError::Deadline));
+        served.heard().await;
         assert_eq!(
             readers.root.all(Bytes::new()).await,
             Err(CallError::Deadline)

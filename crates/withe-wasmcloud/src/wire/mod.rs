@@ -7,6 +7,9 @@
 //! the values, at the path at which they stand. An empty message ends each of these subjects. There
 //! is nothing else: no error, no status, no cancelling, no deadline, no back-pressure.
 //!
+//! v1's own transport can lose what comes just when it begins to listen for it, on either side. So both sides here
+//! repeat what makes the other go on, while nothing comes from it.
+//!
 //! Both sides here take all that comes through one wildcard subscription per connection ([`mailbox`]), so
 //! that a call costs the broker no subscription, and bound and time whatever they wait for.
 
@@ -17,5 +20,10 @@ pub(crate) mod mailbox;
 pub(crate) mod names;
 pub(crate) mod server;
 
+use std::time::Duration;
+
 pub use connection::Wire;
 pub use limits::Limits;
+
+/// When a peer of which nothing comes is first told again what it may have missed; then ever more rarely.
+const REMINDER: Duration = Duration::from_millis(50);

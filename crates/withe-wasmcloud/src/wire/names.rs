@@ -1,5 +1,7 @@
 //! The subjects of v1's wire.
 
+use async_nats::Subject;
+
 /// The protocol, as it stands in subjects.
 const PROTOCOL: &str = "wrpc.0.0.1";
 
@@ -46,6 +48,11 @@ pub(crate) fn at(base: &str, path: &str) -> String {
     } else {
         format!("{base}.{path}")
     }
+}
+
+/// A subject below an inbox at which nobody listens.
+pub(crate) fn nowhere(inbox: &str) -> Subject {
+    format!("{inbox}.nowhere").into()
 }
 
 #[cfg(test)]

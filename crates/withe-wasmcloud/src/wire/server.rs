@@ -1,6 +1,6 @@
 //! The side that is invoked.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,8 +15,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 use withe_rpc::CallError;
 
 use super::connection::{Outgoing, Publisher, Wire};
-use super::mailbox::{ChannelReader, Side};
-use super::names;
+use super::mailbox::{ChannelReader, Exchange, Side};
+use super::{REMINDER, names};
+
+/// How long results are kept from a caller of which nothing has come since its call was accepted.
+///
+/// Callers that v1's Rust crates make end their parameters as soon as they are accepted. Those of the Go library
+/// end them only in its later versions, and earlier ones get their results that much later.
+const UNHEARD: Duration = Duration::from_secs(1);
 
 /// A function that is served.
 pub(crate) struct Endpoint {
@@ -148,10 +154,7 @@ async fn run(
         }
     };
     let all = async {
-        for subscribed in invocations.iter_mut() {
-            // It fails only if the connection is closed, and then nothing comes.
-            _ = subscribed.subscriber.drain().await;
-        }
+        leave(&wire, &mut invocations).await;
         // What the broker sent before it knew is still served here.
         while let Some((endpoint, message)) = invocations.next().await {
             calls.spawn(serve_one(wire.clone(), endpoint, message, limit, false));
@@ -163,6 +166,28 @@ async fn run(
             "calls of wasmCloud v1 peers did not end within {} s and were dropped",
             grace.as_secs_f32()
         );
+    }
+}
+
+/// A count of messages that is never reached.
+const NEVER: u64 = u64::MAX;
+
+/// Has the broker send nothing more, and returns when all that it sent has come. The subscriptions end with that.
+///
+/// `Subscriber::drain` is for this, but forgets a subscription before the broker knows (`ConnectionHandler::process` of
+/// `async-nats` 0.51): what was on its way is dropped without a word, and its caller waits. So the broker is told first,
+/// by a request to end the subscription after a number of messages. The client keeps the subscription until so many
+/// have come. The broker takes a number of more than nine digits for none (`parseSize` of `nats-server`), and ends it
+/// at once. One that took it for a number would go on sending until the subscription is forgotten: what is on its way
+/// then would be lost as it is with `drain`.
+async fn leave(wire: &Wire, invocations: &mut SelectAll<Subscribed>) {
+    // All of it fails only if the connection is closed, and then nothing comes.
+    for subscribed in invocations.iter_mut() {
+        _ = subscribed.subscriber.unsubscribe_after(NEVER).await;
+    }
+    _ = wire.settle().await;
+    for subscribed in invocations.iter_mut() {
+        _ = subscribed.subscriber.unsubscribe().await;
     }
 }
 
@@ -229,13 +254,14 @@ impl Call {
         let mailbox = self.wire.mailbox();
         let (exchange, mut readers) = mailbox.open(Side::Server, &endpoint.params);
         let inbox = self.wire.inbox(exchange.id);
-        let reply = self.reply.into_string();
-        publisher.ask(reply, inbox, None, Bytes::new()).await?;
-        if self.full {
-            let limit = self.wire.limits().calls;
-            return Err(CallError::Exhausted(format!("{limit} calls are in flight")));
-        }
+        let accept = || publisher.ask(self.reply.to_string(), inbox.clone(), None, Bytes::new());
+        accept().await?;
+        let sure = Instant::now() + UNHEARD;
         let handled = async {
+            if self.full {
+                let limit = self.wire.limits().calls;
+                return Err(CallError::Exhausted(format!("{limit} calls are in flight")));
+            }
             let params = if endpoint.handler.is_complete(&self.first) {
                 self.first
             } else {
@@ -249,10 +275,42 @@ impl Call {
             };
             endpoint.handler.invoke(invocation).await
         };
-        // v1's callers can lose what comes before they have begun to listen. They begin to listen for answer
-        // and results in one step, so one who got the answer gets results, however soon they follow.
-        let handled = timeout_at(self.deadline, handled).await;
+        let mut handled = pin!(timeout_at(self.deadline, handled));
+        let mut heard = pin!(accept_until_heard(&exchange, accept));
+        let handled = tokio::select! {
+            biased;
+            handled = &mut handled => {
+                // Results that come to a caller that does not listen are lost, and so is the call.
+                _ = timeout_at(sure, heard).await;
+                handled
+            }
+            () = &mut heard => handled.await,
+        };
         handled.unwrap_or(Err(CallError::Deadline))
+    }
+}
+
+/// Repeats to a caller that it is accepted until something comes from it.
+///
+/// v1's caller listens for acceptance and results in one step, but not before it calls: it passes both the step and
+/// what comes from the broker to one task, which takes them in random order when it is late (the `select!` of
+/// `wrpc_transport_nats::Client::new`, up to 0.29), and throws away what it does not know yet. Such a caller waits
+/// for the acceptance before anything else, for ever. It passes over one that it has had already. As soon as it has
+/// one it ends its parameters, so that something comes from it.
+async fn accept_until_heard<A>(exchange: &Exchange, accept: impl Fn() -> A)
+where
+    A: Future<Output = Result<(), CallError>>,
+{
+    let mut pause = REMINDER;
+    while timeout(pause, exchange.heard()).await.is_err() {
+        tracing::debug!(
+            "nothing has come of a wasmCloud v1 caller, which is told again that it is accepted"
+        );
+        // It fails only if the connection is closed, and then the results cannot be sent either.
+        if accept().await.is_err() {
+            return;
+        }
+        pause *= 2;
     }
 }
 

@@ -1,8 +1,13 @@
 //! What the tests of this crate have in common.
-#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "each test uses a part of it"
+)]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -12,11 +17,9 @@ use withe_provider::{
 };
 use withe_rpc::{BoxFuture, CallContext, ServedLink, ServedSession};
 use withe_testing::nats::NatsServer;
+pub use withe_testing::wait::{PATIENCE, eventually, within};
 use withe_wasmcloud::{Exports, Ids, Limits, TargetConfig, V1Target, Wire};
 use withe_wit::{FuncKind, Function, Type};
-
-/// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn broker() -> NatsServer {
     NatsServer::start().unwrap()
@@ -31,10 +34,8 @@ pub async fn settle(client: &async_nats::Client) {
     let inbox = client.new_inbox();
     let mut back = client.subscribe(inbox.clone()).await.unwrap();
     client.publish(inbox, Bytes::new()).await.unwrap();
-    tokio::time::timeout(PATIENCE, back.next())
-        .await
-        .unwrap()
-        .unwrap();
+    let back = within("a message to ourselves", back.next()).await;
+    back.expect("the connection is open");
 }
 
 pub async fn wire(broker: &NatsServer) -> Wire {

@@ -7,11 +7,10 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use withe_rpc::{CallError, PipeReader, Reader};
 use withe_testing::nats::NatsServer;
 
-use crate::support::PATIENCE;
+use crate::support::within;
 
 /// A stream as v1 has it.
 pub type Numbers = Pin<Box<dyn Stream<Item = Vec<u32>> + Send>>;
@@ -40,14 +39,19 @@ impl V1 {
         let inbox = self.nats.new_inbox();
         let mut back = self.nats.subscribe(inbox.clone()).await.unwrap();
         self.nats.publish(inbox, Bytes::new()).await.unwrap();
-        timeout(PATIENCE, back.next()).await.unwrap().unwrap();
+        let back = within("a message to ourselves", back.next()).await;
+        back.expect("the connection is open");
     }
 }
 
 /// All of a stream.
 pub async fn read_numbers(mut reader: PipeReader) -> Result<Vec<u32>, CallError> {
     let mut numbers = Vec::new();
-    while let Some(chunk) = poll_fn(|cx| reader.poll_chunk(cx, 64)).await {
+    loop {
+        let chunk = poll_fn(|cx| reader.poll_chunk(cx, 64));
+        let Some(chunk) = within("numbers of a stream, or its end", chunk).await else {
+            return Ok(numbers);
+        };
         let chunk = chunk?;
         let mut r = Reader::from_bytes(&chunk.payload.bytes);
         for _ in 0..chunk.count {
@@ -55,7 +59,6 @@ pub async fn read_numbers(mut reader: PipeReader) -> Result<Vec<u32>, CallError>
         }
         r.finish().unwrap();
     }
-    Ok(numbers)
 }
 
 /// A task that ends with this.
