@@ -330,7 +330,7 @@ async fn a_callee_that_misses_what_comes_first_gets_all_of_a_stream() {
     let mut params = client.subscribe(format!("{inbox}.>")).await.unwrap();
     support::settle(&client).await;
 
-    let (mut writer, reader) = pipe(StreamKind::Items, 8);
+    let (mut writer, reader) = pipe(StreamKind::Bytes, 8);
     let chunk = Chunk {
         count: 2,
         payload: Payload {
@@ -380,8 +380,8 @@ async fn a_callee_that_misses_what_comes_first_gets_all_of_a_stream() {
         }
         got
     };
-    let (result, got) = tokio::join!(call, answer);
-    assert_eq!(result.unwrap().read::<u8>().unwrap(), 7);
+    let (result, got) = tokio::join!(async { call.await.unwrap() }, answer);
+    assert_eq!(result.read::<u8>().unwrap(), 7);
     let of_stream = |payload: &[u8]| (".params.0".to_owned(), payload.to_vec());
     assert_eq!(
         got,
