@@ -1,7 +1,7 @@
 //! The components of a plan, as a process has them that carries out a part of it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use withe_linker::plan::PlannedLink;
@@ -12,7 +12,7 @@ use withe_wit::{ExternItem, Function, InterfaceName, World};
 /// The parts of a plan.
 #[derive(Default)]
 pub struct Parts {
-    /// What relative paths in the plan are relative to.
+    /// What relative paths in the plan are relative to: an absolute path.
     pub(crate) folder: PathBuf,
     pub(crate) components: HashMap<String, ComponentPart>,
     pub(crate) providers: HashMap<String, ProviderSource>,
@@ -27,8 +27,13 @@ pub(crate) struct ComponentPart {
 impl Parts {
     /// Those of an application that was read here.
     pub fn of(loaded: &Loaded) -> Self {
+        let folder = match loaded.folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => &loaded.folder,
+        };
         let mut parts = Self {
-            folder: loaded.folder.clone(),
+            // A provider is the same if its files are, however the folder was named.
+            folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
             ..Self::default()
         };
         for (name, part) in loaded.named_parts() {
