@@ -84,6 +84,28 @@ fn no_request_fails_while_a_change_is_taken_over() {
             component("hello", "hello", &version(n), &[]),
         ])
     };
+    serves_through_changes(&manifest);
+}
+
+#[test]
+fn no_connection_is_refused_while_the_server_itself_is_replaced() {
+    let manifest = |n: u32| {
+        let own = format!(
+            "config: [{{name: own, properties: {{max_connections: \"{}\"}}}}]",
+            500 + n
+        );
+        let server = http_server("hello").replace(
+            "\"withe:http-server\", ",
+            &format!("\"withe:http-server\", {own}"),
+        );
+        assert!(server.contains("max_connections"), "{server}");
+        application(&[server, component("hello", "hello", "", &[])])
+    };
+    serves_through_changes(&manifest);
+}
+
+/// Every request is answered while `hello` runs as `manifest` says it for one number after the other.
+fn serves_through_changes(manifest: &dyn Fn(u32) -> String) {
     let folder = Folder::with(&manifest(1));
     let mut up = folder.up(&["--watch"]);
     let address = up.address();
