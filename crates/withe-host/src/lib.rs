@@ -32,7 +32,7 @@ mod workers;
 pub use counts::Counts;
 pub use error::{HostError, ProviderFailure};
 pub use host::Host;
-pub use options::{Broker, HostOptions, Progress};
+pub use options::{Broker, HostOptions, Phase, Progress};
 pub use parts::Parts;
 pub use run::Running;
 pub use withe_runtime::wave::{FunctionPath, WaveError};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use withe_runtime::Tracer;
@@ -35,6 +35,14 @@ pub struct HostOptions {
     pub tracer: Tracer,
 }
 
+impl HostOptions {
+    /// Tells that a phase which began then has ended.
+    pub(crate) fn took(&self, phase: Phase, began: Instant) {
+        let took = began.elapsed();
+        (self.progress)(Progress::Took { phase, took });
+    }
+}
+
 impl Default for HostOptions {
     /// A host that keeps nothing on disk, starts no other processes, and is silent.
     fn default() -> Self {
@@ -64,6 +72,18 @@ pub struct Broker {
     pub host: String,
 }
 
+/// The phases of a plan on its way to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Components are compiled, or found compiled, and linked to each other.
+    Compile,
+    /// All that the plan needs is made: providers, links, processes, and what is compiled.
+    Prepare,
+    /// What was prepared takes the place of what ran.
+    Commit,
+}
+
 /// What goes on while an application starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -86,6 +106,13 @@ pub enum Progress {
     Starting {
         /// Its name.
         provider: String,
+    },
+    /// A phase of a plan's way has ended.
+    Took {
+        /// Which.
+        phase: Phase,
+        /// How long it took.
+        took: Duration,
     },
     /// A provider listens.
     Listening {

@@ -412,7 +412,7 @@ fn plug(parts: &[Artifact]) -> Result<Artifact, Vec<Refusal>> {
 }
 
 /// `path` from `folder`, without the `.`s that people write to say that it is a path.
-fn joined(folder: &Path, path: &str) -> PathBuf {
+pub(crate) fn joined(folder: &Path, path: &str) -> PathBuf {
     let path = folder.join(path);
     let parts = path
         .components()

@@ -13,6 +13,7 @@
 //! * `program`: a provider's executable; `ask`: what it says of itself and of its configuration.
 //! * [`registry`]: the first-party providers and the names they are asked for by.
 //! * `wasmcloud`: parts of wasmCloud v1.
+//! * `save`: all that was read in one folder, so that it can be linked again elsewhere.
 //! * `arguments`: an application made of files named on the command line.
 //! * [`codes`]: the codes of what can be wrong with files; `error`: why there is no manifest at all.
 
@@ -27,6 +28,7 @@ mod loaded;
 pub mod options;
 mod program;
 pub mod registry;
+mod save;
 mod wasmcloud;
 
 use std::collections::HashMap;
@@ -46,6 +48,7 @@ pub use loaded::{Loaded, LoadedPart, PartSource, ProviderSource, ReadComponent, 
 pub use options::{LinkOptions, Supplied, SuppliedProgram};
 pub use program::ProviderProgram;
 pub use registry::{Registry, RegistryError};
+pub use save::{SaveError, save};
 pub use wasmcloud::{V1Part, V1Source, is_archive};
 
 use image::{Images, Resolved};

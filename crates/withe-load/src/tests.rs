@@ -252,6 +252,46 @@ fn the_same_question_is_linked_once() {
 }
 
 #[test]
+fn what_was_read_is_saved_and_links_elsewhere_as_it_did() {
+    let counter = wat::parse_str(COUNTER).unwrap();
+    let caller = wat::parse_str(CALLER).unwrap();
+    let files = [
+        ("caller.wasm", caller.as_slice()),
+        ("counter.wasm", &counter),
+    ];
+    let composed = "    - name: both\n      type: component\n      properties:\n        compose: [\"./caller.wasm\", ./counter.wasm]\n";
+    let yaml = manifest(
+        &[
+            composed,
+            &entry("counter", "component", "file://./counter.wasm"),
+            &entry("gone", "component", "./gone.wasm"),
+        ]
+        .concat(),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.yaml");
+    for (name, bytes) in files {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    fs::write(&path, &yaml).unwrap();
+    let loaded = load(&path, &registry()).unwrap();
+    let saved = tempfile::tempdir().unwrap();
+    let copy = save(&loaded, saved.path()).unwrap();
+    drop(folder);
+    let images = fs::read_dir(saved.path().join("images")).unwrap();
+    assert_eq!(images.count(), 2, "each file is saved once");
+    let again = load(&copy, &registry()).unwrap();
+    let digests = |loaded: &Loaded| -> Vec<_> {
+        let parts = loaded.parts.iter();
+        parts
+            .map(|part| part.component().map(|c| c.digest.to_owned()))
+            .collect()
+    };
+    assert_eq!(digests(&again), digests(&loaded));
+    assert_eq!(errors(&again), errors(&loaded));
+}
+
+#[test]
 fn what_is_no_manifest_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.yaml");

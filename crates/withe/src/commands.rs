@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod host;
+mod input_args;
 pub(crate) mod inspect;
 mod lattice_args;
 pub(crate) mod link;
@@ -32,6 +33,7 @@ use crate::cli::Command;
 use crate::providers;
 use crate::render::diagnostics;
 use crate::terminal::Terminal;
+use input_args::{InputArgs, Timings};
 use link_args::LinkArgs;
 
 /// Carries out `command`.
@@ -65,15 +67,21 @@ struct LinkedApplication {
     loaded: Arc<Loaded>,
     options: LinkOptions,
     linked: Arc<Linked>,
+    timings: Timings,
 }
 
 impl LinkedApplication {
     fn new(loaded: Loaded, options: LinkOptions) -> Self {
-        let linked = loaded.link(&options);
+        Self::timed(loaded, options, Timings::default())
+    }
+
+    fn timed(loaded: Loaded, options: LinkOptions, timings: Timings) -> Self {
+        let linked = timings.of("link", || loaded.link(&options));
         Self {
             loaded: Arc::new(loaded),
             options,
             linked,
+            timings,
         }
     }
 
@@ -85,9 +93,10 @@ impl LinkedApplication {
 }
 
 /// Loads the application of the manifest `path` and links it; `None` if it cannot even be read, which has been
-/// said then.
+/// said then. What was read is kept as `inputs` say.
 fn load_application(
     path: &Path,
+    inputs: &InputArgs,
     defaults: LinkArgs,
     surroundings: Surroundings,
     terminal: &Terminal,
@@ -101,8 +110,13 @@ fn load_application(
             ..Placement::default()
         },
     };
-    match withe_load::load(path, &providers::registry()?) {
-        Ok(loaded) => Ok(Some(LinkedApplication::new(loaded, options))),
+    let timings = Timings::default();
+    let registry = providers::registry()?;
+    match timings.of("read", || withe_load::load(path, &registry)) {
+        Ok(loaded) => {
+            inputs.save(&loaded, terminal)?;
+            Ok(Some(LinkedApplication::timed(loaded, options, timings)))
+        }
         Err(error) => {
             terminal.say(&diagnostics::single(terminal, &error.diagnostic()));
             Ok(None)

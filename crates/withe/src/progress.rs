@@ -78,6 +78,7 @@ impl Reporter {
                 state.compiling.remove(&component);
                 self.show(&state);
             }
+            Progress::Took { phase, took } => tracing::debug!("{phase:?} took {}", duration(took)),
             Progress::Starting { provider } => self.message(format!("starting {provider}")),
             Progress::Listening { url, component } => {
                 let line = format!("{url} is served by `{component}`\n");

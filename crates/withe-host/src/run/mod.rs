@@ -27,7 +27,7 @@ use withe_runtime::{Engines, Graph};
 use crate::away::Away;
 use crate::error::HostError;
 use crate::loopback::Loopback;
-use crate::options::{HostOptions, Progress};
+use crate::options::{HostOptions, Phase, Progress};
 use crate::parts::Parts;
 use crate::serve::Served;
 use left::{Left, Patience};
@@ -103,13 +103,17 @@ impl Running {
             away,
             now: &self.live,
         };
+        let began = Instant::now();
         let mut new = Prepared::default();
         let made = tokio::select! {
             made = preparation.make(&mut new) => made,
             () = cancel.cancelled() => Err(HostError::Cancelled),
         };
         match made {
-            Ok(()) => Ok(new),
+            Ok(()) => {
+                self.options.took(Phase::Prepare, began);
+                Ok(new)
+            }
             Err(error) => {
                 new.give_up(&self.live, self.at_once()).await;
                 Err(error)
@@ -119,6 +123,7 @@ impl Running {
 
     /// Has new calls take what was prepared, and what is no longer needed end when nobody can need it any more.
     pub(crate) fn commit(&mut self, prepared: Prepared) {
+        let began = Instant::now();
         let announced = prepared.announced.clone();
         let left = self.live.commit(prepared, &self.loopback);
         for link in announced
@@ -132,6 +137,7 @@ impl Running {
                 });
             }
         }
+        self.options.took(Phase::Commit, began);
         let patience = Patience {
             grace: self.options.grace,
             others: true,

@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
@@ -20,7 +21,7 @@ use super::switch::Switch;
 use crate::away::{self, Away};
 use crate::build::build;
 use crate::error::{HostError, none_of};
-use crate::options::{HostOptions, Progress};
+use crate::options::{HostOptions, Phase, Progress};
 use crate::parts::Parts;
 use crate::provider_source;
 use crate::request::{http_request, leaves_host};
@@ -74,7 +75,9 @@ impl Preparation<'_> {
             ends.extend(workers.ends(plan, parts));
         }
         let specs = units(parts, plan, &plan.host_units, &ends).map_err(HostError::of)?;
+        let began = Instant::now();
         let graph = build(self.engines, specs, self.options.progress.clone()).await?;
+        self.options.took(Phase::Compile, began);
         // Whoever comes over the wire is to reach the provider itself.
         ends.extend(own);
         new.live.served = Some(Arc::new(Served {

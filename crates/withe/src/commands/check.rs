@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use withe_linker::input::Surroundings;
 
+use super::input_args::InputArgs;
 use super::link_args::LinkArgs;
 use super::{LinkedApplication, load_application};
 use crate::Outcome;
@@ -31,11 +32,14 @@ pub(crate) struct Args {
     /// Print the diagnostics as a JSON list, with lines and columns, on standard output.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    inputs: InputArgs,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let Some(application) = load_application(
         &args.manifest,
+        &args.inputs,
         args.defaults,
         Surroundings::Unknown,
         terminal,
@@ -43,6 +47,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     else {
         return Ok(Outcome::Problems);
     };
+    args.inputs.say_timings(&application.timings, terminal);
     if args.json {
         let (source, found) = (&application.loaded.source, &application.linked.diagnostics);
         terminal.print(&json::diagnostics(source, found)?)?;

@@ -8,6 +8,7 @@ use withe_host::node::placement::{Preview, preview};
 use withe_linker::input::{ComponentKind, Scope, Surroundings};
 use withe_linker::plan::{Binding, Plan, PlannedInterface, PlannedLink};
 
+use super::input_args::InputArgs;
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
 use super::{LinkedApplication, load_application};
@@ -44,11 +45,14 @@ pub(crate) struct Args {
     json: bool,
     #[command(flatten)]
     lattice: LatticeArgs,
+    #[command(flatten)]
+    inputs: InputArgs,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let Some(application) = load_application(
         &args.manifest,
+        &args.inputs,
         args.defaults,
         Surroundings::Unknown,
         terminal,
@@ -56,6 +60,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     else {
         return Ok(Outcome::Problems);
     };
+    args.inputs.say_timings(&application.timings, terminal);
     let consequence = Some("there is no plan");
     terminal.say(&application.report(terminal, consequence));
     let Some(plan) = &application.linked.plan else {

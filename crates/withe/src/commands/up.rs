@@ -14,6 +14,7 @@ use withe_lattice::{Embedded, SharedLattice, embedded};
 use withe_linker::input::Surroundings;
 
 use super::host::machine_name;
+use super::input_args::InputArgs;
 use super::lattice_args::{LatticeArgs, socket};
 use super::link_args::LinkArgs;
 use super::settle::settle;
@@ -64,6 +65,8 @@ pub(crate) struct Args {
     wait: u64,
     #[command(flatten)]
     observe: ObserveArgs,
+    #[command(flatten)]
+    inputs: InputArgs,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -76,7 +79,13 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         Some(_) => Surroundings::Lattice,
         None => Surroundings::Alone,
     };
-    let application = load_application(&args.manifest, args.defaults, surroundings, terminal)?;
+    let application = load_application(
+        &args.manifest,
+        &args.inputs,
+        args.defaults,
+        surroundings,
+        terminal,
+    )?;
     let Some(application) = application else {
         return Ok(Outcome::Problems);
     };
@@ -133,6 +142,8 @@ async fn serve(
     let embedded = Embedded::in_memory(&args.lattice.lattice_name)?;
     let lattice: SharedLattice = Arc::new(embedded.clone());
     let mut host = host_options(&reporter)?;
+    let timings = application.timings.clone();
+    host.progress = timings.hearing(host.progress);
     exporter.observe(&mut host);
     let _endpoint = args.observe.serve(&host, terminal).await?;
     let options = NodeOptions {
@@ -173,6 +184,7 @@ async fn serve(
             None
         }
     };
+    args.inputs.say_timings(&timings, terminal);
     terminal.say(&format!("`{}` runs; Ctrl-C stops it\n", running.name()));
     loop {
         tokio::select! {
@@ -240,7 +252,13 @@ impl Running {
     /// said, and what runs goes on.
     async fn reload(&mut self, args: &Args, terminal: &Terminal) -> anyhow::Result<()> {
         let surroundings = Surroundings::Alone;
-        let changed = load_application(&args.manifest, args.defaults, surroundings, terminal)?;
+        let changed = load_application(
+            &args.manifest,
+            &args.inputs,
+            args.defaults,
+            surroundings,
+            terminal,
+        )?;
         let Some(changed) = changed else {
             return Ok(());
         };

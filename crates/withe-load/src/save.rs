@@ -1,0 +1,139 @@
+//! All inputs of a link in one folder, so that it can be run again elsewhere: to report a fault, for example.
+//!
+//! The manifest is kept as it is written, but for the paths of images, which lead into the folder. Nothing is put
+//! into an archive: the folder is what `withe` takes.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use withe_linker::Span;
+use withe_linker::input::{Image, Spanned};
+
+use crate::artifact::digest;
+use crate::image::joined;
+use crate::loaded::Loaded;
+
+/// The folder of the files that images are, in the one that everything is saved to.
+const IMAGES: &str = "images";
+/// How many digits of a digest tell two files of one name apart.
+const DIGITS: usize = 8;
+
+/// Why inputs cannot be saved.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` cannot be written: {why}", path.display())]
+pub struct SaveError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What the operating system says.
+    #[source]
+    pub why: io::Error,
+}
+
+/// Saves the manifest of an application that was read, and every file that its images are, to `folder`; returns the
+/// manifest's copy. A file that cannot be read is left out, as it was for whoever read the application.
+///
+/// # Errors
+///
+/// If something cannot be written.
+pub fn save(loaded: &Loaded, folder: &Path) -> Result<PathBuf, SaveError> {
+    let images = folder.join(IMAGES);
+    write(&images, |path| fs::create_dir_all(path))?;
+    let mut saving = Saving {
+        from: &loaded.folder,
+        images,
+        saved: HashMap::new(),
+        edits: Vec::new(),
+    };
+    for component in loaded.application.iter().flat_map(|app| &app.components) {
+        saving.image(&component.image)?;
+    }
+    let name = loaded.source.path.file_name();
+    let manifest = folder.join(name.unwrap_or("manifest.yaml".as_ref()));
+    let text = saving.edited(&loaded.source.text);
+    write(&manifest, |path| fs::write(path, text))?;
+    Ok(manifest)
+}
+
+struct Saving<'a> {
+    /// What the manifest's paths are relative to.
+    from: &'a Path,
+    images: PathBuf,
+    /// The names of the copies, by the files.
+    saved: HashMap<PathBuf, String>,
+    /// What the manifest says instead, and where.
+    edits: Vec<(Span, String)>,
+}
+
+impl Saving<'_> {
+    fn image(&mut self, image: &Spanned<Image>) -> Result<(), SaveError> {
+        match &image.value {
+            Image::Compose(entries) => entries.iter().try_for_each(|entry| self.image(entry)),
+            Image::File(path) => {
+                let path = joined(self.from, path);
+                if let Some(name) = self.file(&path)?
+                    && let Some(span) = image.span
+                {
+                    let path = format!("./{IMAGES}/{name}");
+                    self.edits.push((span, format!("{path:?}")));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Saves a file; the name of its copy, if there is a file.
+    fn file(&mut self, path: &Path) -> Result<Option<String>, SaveError> {
+        if let Some(name) = self.saved.get(path) {
+            return Ok(Some(name.clone()));
+        }
+        let is_file = fs::metadata(path).is_ok_and(|file| file.is_file());
+        let Some(bytes) = is_file.then(|| fs::read(path).ok()).flatten() else {
+            return Ok(None);
+        };
+        let part = |part: Option<&std::ffi::OsStr>| {
+            part.map(|part| part.to_string_lossy().into_owned())
+                .unwrap_or_default()
+        };
+        let digits = digest(&bytes);
+        let digits = digits.rsplit(':').next().unwrap_or_default();
+        let digits = digits.get(..DIGITS).unwrap_or(digits);
+        let name = match part(path.extension()) {
+            extension if extension.is_empty() => format!("{}-{digits}", part(path.file_stem())),
+            extension => format!("{}-{digits}.{extension}", part(path.file_stem())),
+        };
+        let copy = self.images.join(&name);
+        write(&copy, |to| fs::write(to, &bytes))?;
+        // A program has to stay one.
+        let permissions = fs::metadata(path).map(|file| file.permissions());
+        if let Ok(permissions) = permissions {
+            write(&copy, |to| fs::set_permissions(to, permissions))?;
+        }
+        self.saved.insert(path.to_owned(), name.clone());
+        Ok(Some(name))
+    }
+
+    /// The manifest's text with the paths of the copies.
+    fn edited(mut self, text: &str) -> String {
+        self.edits.sort_by_key(|(span, _)| span.start);
+        let (mut edited, mut at) = (String::with_capacity(text.len()), 0);
+        for (span, path) in &self.edits {
+            let Some(kept) = text.get(at..span.start) else {
+                continue;
+            };
+            edited.push_str(kept);
+            edited.push_str(path);
+            at = span.end;
+        }
+        edited.push_str(text.get(at..).unwrap_or_default());
+        edited
+    }
+}
+
+fn write(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), SaveError> {
+    write(path).map_err(|why| SaveError {
+        path: path.into(),
+        why,
+    })
+}
