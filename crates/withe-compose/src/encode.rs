@@ -39,7 +39,7 @@ pub(crate) struct Encoder<'a> {
     slots: Vec<Option<u32>>,
     /// The instance of each part, once there is one.
     pub(crate) instances: Vec<Option<u32>>,
-    /// What has been taken out of an instance, and its index.
+    /// The items that were taken out of an instance, each with its index.
     aliases: HashMap<(u32, String), u32>,
     /// Once exports are written: names for types that have none.
     labels: Option<Labels>,
@@ -299,7 +299,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// What a type item that names `id` is equal to.
+    /// Makes the bounds of a type item that names `id`.
     fn bounds(&mut self, part: usize, id: ComponentAnyTypeId) -> Result<TypeBounds, LinkError> {
         let index = match id {
             ComponentAnyTypeId::Resource(id) => {

@@ -1,4 +1,4 @@
-//! Which types need a name outside although a wire satisfies the import that names them inside.
+//! Finds the types that need a name outside although a wire satisfies the import that names them inside.
 //!
 //! A component may only show types that have a name: of a function that a composition exports, every
 //! record, variant, enum and set of flags has to be named by an import or an earlier export of the

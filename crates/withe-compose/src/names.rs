@@ -34,7 +34,7 @@ impl Labels {
     }
 }
 
-/// What an interface is called within its package, `streams` in `wasi:io/streams@0.2.0`; of a label, all
+/// The name of an interface within its package, `streams` in `wasi:io/streams@0.2.0`; of a label, all
 /// of it.
 pub(crate) fn interface_word(name: &str) -> &str {
     let name = name.split('@').next().unwrap_or(name);

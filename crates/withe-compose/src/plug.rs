@@ -124,7 +124,7 @@ pub fn plug(socket: &[u8], plugs: &[(String, Vec<u8>)]) -> Result<Vec<u8>, PlugE
             wanted: wanted.clone(),
         });
     }
-    // What is of no use takes no part, so that it is not held against the others.
+    // A plug of no use takes no part, so that its faults are not held against the others.
     let mut bytes: Vec<&[u8]> = inputs.iter().map(|(_, bytes)| *bytes).collect();
     let (parts, wires) = only_used(parts, wires, &used);
     let mut is_used = used.iter();

@@ -190,7 +190,7 @@ fn check_nesting(source: &str, path: &str) -> Result<(), WacError> {
     Ok(())
 }
 
-/// What to do about an error of which its text alone does not tell.
+/// Says what to do about an error whose own text does not.
 fn help(error: &wac_parser::resolution::Error) -> Option<String> {
     use wac_parser::resolution::Error as E;
     Some(match error {

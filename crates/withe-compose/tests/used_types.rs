@@ -148,7 +148,7 @@ fn used_types_are_named_outside() {
         println!("{case}");
         let (root, leaf) = (part(root), part(leaf));
         for composed in [fused(&root, &leaf), plugged(&root, &leaf)] {
-            // What is exported stays all there; types may get a name in addition.
+            // All exports stay; types may get a name in addition.
             let exports = export_names(&composed);
             assert!(
                 export_names(&root)
@@ -156,7 +156,7 @@ fn used_types_are_named_outside() {
                     .all(|name| exports.contains(name)),
                 "{case}: {exports:?}"
             );
-            // What is imported again for its types is linked inside: nothing else of it is wanted.
+            // An interface imported again for its types is linked inside: nothing else of it is wanted.
             let linked: Vec<_> = wires((0, &root), (1, &leaf))
                 .into_iter()
                 .map(|w| w.import)

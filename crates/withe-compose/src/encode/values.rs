@@ -106,7 +106,7 @@ impl<'a> Encoder<'a> {
     ) -> Result<u32, LinkError> {
         use ComponentDefinedType as D;
         let link = self.link;
-        // What a type is made of comes first; then the type itself can be begun.
+        // The types that this one is made of come first; then this one can be begun.
         match &link.parts[part].component.types[id] {
             D::Primitive(ty) => Ok(self.write(|e| e.defined_type().primitive((*ty).into()))),
             D::Record(ty) => {
