@@ -14,6 +14,7 @@
 
 mod away;
 mod carry;
+mod compositions;
 mod emit;
 mod fuse;
 mod graph;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use crate::diagnostic::Diagnostics;
 use crate::input::{BindingChoice, Locality, Scope, Surroundings};
+use crate::ix::PerLink;
 use crate::parts::PartId;
 use crate::place::Placed;
 use crate::plan::{Binding, Plan};
@@ -33,10 +35,14 @@ use crate::problems;
 use crate::resolve::{Resolved, ResolvedLink};
 
 use away::Ends;
+use graph::Graph;
 use processes::Processes;
 
 /// What a call may take if its link says nothing.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Of how many cycles the way is looked for: beyond them, only where each is closed is said.
+const SHOWN_CYCLES: usize = 20;
 
 /// What a link asks for, with defaults filled in.
 #[derive(Clone, Debug)]
@@ -72,16 +78,14 @@ impl Bound {
 /// Chooses a binding for every link. The plan is complete only if `out` holds no errors afterwards.
 pub(crate) fn bind(placed: &Placed<'_>, out: &mut Diagnostics) -> Plan {
     let resolved = &placed.checked.resolved;
-    let settings: Vec<Settings> = resolved
-        .links
-        .iter()
-        .map(|link| settings(placed, link))
-        .collect();
+    let links = resolved.links.values();
+    let settings: PerLink<Settings> = links.map(|link| settings(placed, link)).collect();
     check_shared_cycles(placed, &settings, out);
-    let mut bound: Vec<Option<Bound>> = vec![None; settings.len()];
+    let mut bound: PerLink<Option<Bound>> = PerLink::filled(None, settings.len());
     let (mut between_components, mut to_providers) = (Vec::new(), Vec::new());
     let parts = &resolved.parts;
-    for (i, (link, settings)) in resolved.links.iter().zip(&settings).enumerate() {
+    for (i, link) in resolved.links.iter() {
+        let settings = &settings[i];
         let surroundings = resolved.parts.inputs.placement.surroundings;
         let ends = away::ends(placed, link);
         if settings.binding == BindingChoice::Nats && surroundings == Surroundings::Alone {
@@ -158,31 +162,44 @@ fn settings(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> Settings {
     }
 }
 
-/// The links between components, as their ends.
-fn component_edges(resolved: &Resolved<'_>) -> Vec<(PartId, PartId)> {
+/// Which components are linked to which.
+fn component_graph(resolved: &Resolved<'_>) -> Graph {
     let is_component = |part: PartId| !resolved.parts.is_provider(part);
-    (resolved.links.iter())
-        .filter(|link| is_component(link.source) && is_component(link.target))
-        .map(|link| (link.source, link.target))
-        .collect()
+    let links = resolved.links.values();
+    let between = links.filter(|link| is_component(link.source) && is_component(link.target));
+    Graph::new(
+        resolved.parts.count(),
+        between.map(|link| (link.source, link.target)),
+    )
 }
 
 /// Refuses links to shared instances that calls can come back to.
-fn check_shared_cycles(placed: &Placed<'_>, settings: &[Settings], out: &mut Diagnostics) {
+fn check_shared_cycles(placed: &Placed<'_>, settings: &PerLink<Settings>, out: &mut Diagnostics) {
     let resolved = &placed.checked.resolved;
-    let edges = component_edges(resolved);
-    for (link, settings) in resolved.links.iter().zip(settings) {
-        if settings.scope != Scope::Shared || resolved.parts.is_provider(link.source) {
-            continue;
-        }
-        if let Some(mut path) = graph::path(&edges, link.target, link.source) {
+    let shared = || {
+        let links = resolved.links.iter();
+        links.filter(|(i, link)| {
+            settings[*i].scope == Scope::Shared && !resolved.parts.is_provider(link.source)
+        })
+    };
+    if shared().next().is_none() {
+        return;
+    }
+    let graph = component_graph(resolved);
+    let cycles = graph.cycles();
+    let on_cycles = shared().filter(|(_, link)| cycles.of(link.target) == cycles.of(link.source));
+    for (shown, (_, link)) in on_cycles.enumerate() {
+        // Two parts of one number lead to each other.
+        let path = (shown < SHOWN_CYCLES).then(|| graph.path(link.target, link.source));
+        let path = path.flatten().map(|mut path| {
             path.push(link.target);
-            out.push(problems::bindings::shared_cycle(
-                &resolved.parts,
-                link,
-                &path,
-            ));
-        }
+            path
+        });
+        out.push(problems::bindings::shared_cycle(
+            &resolved.parts,
+            link,
+            path.as_deref(),
+        ));
     }
 }
 

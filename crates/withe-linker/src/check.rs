@@ -1,23 +1,30 @@
 //! Second pass: types and configuration. What passes it can be bound.
 
-use withe_wit::{ExternItem, check};
+use std::collections::HashMap;
+use std::marker::PhantomData;
+
+use withe_wit::check::{self, Mismatch};
+use withe_wit::{Extern, ExternItem};
 
 use crate::Span;
+use crate::carried::place;
 use crate::config::{Definitions, Merged, check_secrets};
 use crate::diagnostic::Diagnostics;
 use crate::input::{ConfigMap, ConfigRole};
+use crate::ix::{LinkIx, PerLink, PerPart};
 use crate::parts::PartId;
 use crate::problems;
 use crate::resolve::Resolved;
+use crate::work;
 
 /// A resolved application whose links have been compared, with all configuration merged.
 #[derive(Clone, Debug)]
 pub(crate) struct Checked<'a> {
     pub(crate) resolved: Resolved<'a>,
     /// Each part's own configuration.
-    pub(crate) part_config: Vec<ConfigMap>,
+    pub(crate) part_config: PerPart<ConfigMap>,
     /// Each link's configuration, of its source's side and its target's.
-    pub(crate) link_config: Vec<(ConfigMap, ConfigMap)>,
+    pub(crate) link_config: PerLink<(ConfigMap, ConfigMap)>,
 }
 
 /// Compares the types of every link and checks all configuration.
@@ -31,7 +38,7 @@ pub(crate) fn check<'a>(resolved: Resolved<'a>, out: &mut Diagnostics) -> Checke
         .ids()
         .map(|part| own_config(&resolved, &definitions, part, out))
         .collect();
-    let link_config = (0..resolved.links.len())
+    let link_config = (resolved.links.ids())
         .map(|link| link_config(&resolved, &definitions, link, out))
         .collect();
     Checked {
@@ -41,26 +48,54 @@ pub(crate) fn check<'a>(resolved: Resolved<'a>, out: &mut Diagnostics) -> Checke
     }
 }
 
-fn check_types(resolved: &Resolved<'_>, out: &mut Diagnostics) {
-    for link in &resolved.links {
+fn check_types<'a>(resolved: &Resolved<'a>, out: &mut Diagnostics) {
+    let mut compared = Compared::default();
+    for link in resolved.links.values() {
         for (import, export) in resolved.wires(link) {
-            let found = match (&import.item, &export.item) {
-                (ExternItem::Interface(import), ExternItem::Interface(export)) => {
-                    check::interface(import, export)
-                }
-                (ExternItem::Function(import), ExternItem::Function(export)) => {
-                    check::function(import, export)
-                }
-                // The resolver pairs like with like.
-                _ => continue,
-            };
-            out.extend(problems::types::mismatches(
-                &resolved.parts,
-                link,
-                (import, export),
-                &found,
-            ));
+            let found = compared.mismatches(import, export);
+            if !found.is_empty() {
+                out.extend(problems::types::mismatches(
+                    &resolved.parts,
+                    link,
+                    (import, export),
+                    found,
+                ));
+            }
         }
+    }
+}
+
+/// What was found to differ, by import and export: many links may be of one pair, which is compared once.
+#[derive(Default)]
+struct Compared<'a> {
+    /// By where the two are: nothing moves while it is borrowed for so long.
+    found: HashMap<(*const (), *const ()), Vec<Mismatch>>,
+    borrowed: PhantomData<&'a Extern>,
+}
+
+impl<'a> Compared<'a> {
+    fn mismatches(&mut self, import: &'a Extern, export: &'a Extern) -> &[Mismatch] {
+        let (a, b) = (place(import), place(export));
+        if a == b {
+            return &[];
+        }
+        let found = self.found.entry((a, b));
+        found.or_insert_with(|| mismatches(import, export))
+    }
+}
+
+/// Where an import and the export that it was joined to differ.
+fn mismatches(import: &Extern, export: &Extern) -> Vec<Mismatch> {
+    work::note(import.functions().len());
+    match (&import.item, &export.item) {
+        (ExternItem::Interface(import), ExternItem::Interface(export)) => {
+            check::interface(import, export)
+        }
+        (ExternItem::Function(import), ExternItem::Function(export)) => {
+            check::function(import, export)
+        }
+        // The resolver pairs like with like.
+        _ => Vec::new(),
     }
 }
 
@@ -72,13 +107,13 @@ fn own_config<'a>(
 ) -> ConfigMap {
     let declared = resolved.parts.declared(part);
     let merged = definitions.merge(&declared.config);
-    let whose = format!("the configuration of `{}`", declared.name.value);
+    let whose = || format!("the configuration of `{}`", declared.name.value);
     ask(
         resolved,
         part,
         ConfigRole::Own,
         &merged,
-        &whose,
+        whose,
         declared.name.span,
         out,
     );
@@ -88,7 +123,7 @@ fn own_config<'a>(
 fn link_config<'a>(
     resolved: &Resolved<'a>,
     definitions: &Definitions<'a>,
-    link: usize,
+    link: LinkIx,
     out: &mut Diagnostics,
 ) -> (ConfigMap, ConfigMap) {
     let link = &resolved.links[link];
@@ -97,14 +132,14 @@ fn link_config<'a>(
         resolved.parts.name(link.target),
     );
     let span = link.traits[0].target.span.or(link.traits[0].span);
-    let whose = format!("the configuration of the link from `{from}` to `{to}`");
+    let whose = || format!("the configuration of the link from `{from}` to `{to}`");
     let source = definitions.merge(link.traits.iter().flat_map(|l| &l.source_config));
     ask(
         resolved,
         link.source,
         ConfigRole::LinkSource,
         &source,
-        &whose,
+        whose,
         span,
         out,
     );
@@ -114,7 +149,7 @@ fn link_config<'a>(
         link.target,
         ConfigRole::LinkTarget,
         &target,
-        &whose,
+        whose,
         span,
         out,
     );
@@ -127,7 +162,7 @@ fn ask(
     part: PartId,
     role: ConfigRole,
     merged: &Merged<'_>,
-    whose: &str,
+    whose: impl Fn() -> String,
     otherwise: Option<Span>,
     out: &mut Diagnostics,
 ) {
@@ -141,7 +176,7 @@ fn ask(
     for problem in check.problems(role, &merged.values) {
         let place = problem.key.as_deref().and_then(|key| merged.place(key));
         out.push(problems::config::invalid(
-            whose,
+            &whose(),
             &problem,
             place.or(otherwise),
         ));

@@ -6,6 +6,7 @@ use crate::Span;
 use crate::diagnostic::Diagnostics;
 use crate::input::{Application, ConfigMap, NamedConfig, SecretRef, Spanned};
 use crate::problems;
+use crate::wording::Suggestions;
 
 type Properties = BTreeMap<String, Spanned<String>>;
 
@@ -34,8 +35,9 @@ impl<'a> Definitions<'a> {
             }
         }
         let names: Vec<&str> = by_name.keys().copied().collect();
+        let suggestions = Suggestions::among(names.len());
         for config in named(application).filter(|c| !by_name.contains_key(c.name.as_str())) {
-            out.push(problems::config::missing(config, &names));
+            out.push(problems::config::missing(config, &names, &suggestions));
         }
         Self(by_name)
     }

@@ -11,11 +11,14 @@
 //! data; the host only carries it out.
 
 mod bind;
+mod carried;
 mod check;
 mod config;
 pub mod diagnostic;
+mod exporters;
 mod ids;
 pub mod input;
+mod ix;
 mod matching;
 mod parts;
 mod place;
@@ -27,6 +30,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod wording;
+mod work;
 
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 pub use input::Span;

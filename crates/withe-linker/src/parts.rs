@@ -1,20 +1,30 @@
 //! The application's parts by number and by name.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use withe_wit::{Extern, World};
 
-use crate::input::{Component, ComponentKind, ConfigCheck, Inputs, Part};
+use crate::carried::{Carried, Walked};
+use crate::exporters::Exporters;
+use crate::input::{Component, ComponentKind, ConfigCheck, Elsewhere, Inputs, Part};
+use crate::ix::PerPart;
+use crate::wording::Suggestions;
+use crate::work;
 
-/// A part's place in `application.components`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct PartId(pub(crate) usize);
+pub(crate) use crate::ix::PartIx as PartId;
 
 /// What the linker was given, with names turned into numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) inputs: &'a Inputs,
     by_name: BTreeMap<&'a str, PartId>,
+    elsewhere: PerPart<Option<&'a Elsewhere>>,
+    walked: Walked<'a>,
+    exporters: OnceCell<Exporters<'a>>,
+    /// What misspelt names of parts and exports were meant to be.
+    pub(crate) suggestions: Suggestions,
 }
 
 impl<'a> Parts<'a> {
@@ -24,11 +34,26 @@ impl<'a> Parts<'a> {
             // Two components of one name are the manifest's error; the first is meant by it.
             by_name.entry(component.name.as_str()).or_insert(PartId(i));
         }
-        Self { inputs, by_name }
+        let components = inputs.application.components.iter();
+        let elsewhere = components
+            .map(|component| inputs.placement.elsewhere.get(component.name.as_str()))
+            .collect();
+        Self {
+            inputs,
+            by_name,
+            elsewhere,
+            walked: Walked::default(),
+            exporters: OnceCell::new(),
+            suggestions: Suggestions::among(inputs.application.components.len()),
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.inputs.application.components.len()
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = PartId> + use<> {
-        (0..self.inputs.application.components.len()).map(PartId)
+        (0..self.count()).map(PartId)
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<PartId> {
@@ -36,6 +61,7 @@ impl<'a> Parts<'a> {
     }
 
     pub(crate) fn declared(&self, id: PartId) -> &'a Component {
+        work::note(1);
         &self.inputs.application.components[id.0]
     }
 
@@ -45,6 +71,7 @@ impl<'a> Parts<'a> {
 
     /// What it imports and exports; `None` if its bytes could not be read.
     pub(crate) fn world(&self, id: PartId) -> Option<&'a World> {
+        work::note(1);
         match self.inputs.parts.get(id.0)? {
             Part::Component { world, .. } => Some(world),
             Part::Provider(provider) => Some(&provider.world),
@@ -69,6 +96,7 @@ impl<'a> Parts<'a> {
 
     /// What it turned out to be, or what the manifest says if its bytes could not be read.
     pub(crate) fn kind(&self, id: PartId) -> ComponentKind {
+        work::note(1);
         match self.inputs.parts.get(id.0) {
             Some(Part::Component { .. }) => ComponentKind::Component,
             Some(Part::Provider(_)) => ComponentKind::Provider,
@@ -78,6 +106,39 @@ impl<'a> Parts<'a> {
 
     pub(crate) fn is_provider(&self, id: PartId) -> bool {
         self.kind(id) == ComponentKind::Provider
+    }
+
+    /// Where the part runs, if that is not on this host.
+    pub(crate) fn elsewhere(&self, id: PartId) -> Option<&'a Elsewhere> {
+        self.elsewhere[id]
+    }
+
+    /// What calls of an import or export carry.
+    pub(crate) fn carried(&self, item: &'a Extern) -> Rc<Carried<'a>> {
+        self.walked.carried(item)
+    }
+
+    /// Whether running it by itself takes an engine with concurrency support, as
+    /// [`World::uses_concurrency`] says.
+    pub(crate) fn uses_concurrency(&self, id: PartId) -> bool {
+        self.world(id).is_some_and(|world| {
+            let mut items = world.imports.iter().chain(&world.exports);
+            world.async_abi
+                || items.any(|item| {
+                    let carried = self.carried(item);
+                    carried.has_async || carried.asynchronous.is_some()
+                })
+        })
+    }
+
+    /// Who exports what.
+    pub(crate) fn exporters(&self) -> &Exporters<'a> {
+        self.exporters.get_or_init(|| {
+            let worlds = self
+                .ids()
+                .filter_map(|part| Some((part, self.world(part)?)));
+            Exporters::among(worlds)
+        })
     }
 
     /// Whether the host itself provides the interface to every component.

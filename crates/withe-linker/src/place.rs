@@ -4,6 +4,7 @@
 use crate::check::Checked;
 use crate::diagnostic::Diagnostics;
 use crate::input::Surroundings;
+use crate::ix::PerPart;
 use crate::parts::{PartId, Parts};
 use crate::problems;
 
@@ -15,7 +16,7 @@ pub const MOST_MEMORY: u64 = 1 << 30;
 pub(crate) struct Placed<'a> {
     pub(crate) checked: Checked<'a>,
     /// How many instances of each part may run at a time on this host; `None` is as many as fit.
-    pub(crate) instances: Vec<Option<u32>>,
+    pub(crate) instances: PerPart<Option<u32>>,
 }
 
 /// Places every part on this host.

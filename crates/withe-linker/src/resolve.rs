@@ -16,13 +16,14 @@ mod usage;
 
 pub(crate) use select::{BadSelector, Selector};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use withe_wit::{Extern, World};
 
 use crate::diagnostic::Diagnostics;
 use crate::ids::component_id;
 use crate::input::{Inputs, Link};
+use crate::ix::PerLink;
 use crate::parts::{PartId, Parts};
 use crate::problems;
 
@@ -31,9 +32,12 @@ use crate::problems;
 pub(crate) struct Resolved<'a> {
     pub(crate) parts: Parts<'a>,
     /// By source, then by place in the source.
-    pub(crate) links: Vec<ResolvedLink<'a>>,
+    pub(crate) links: PerLink<ResolvedLink<'a>>,
     /// For each part, the imports that the host satisfies.
     pub(crate) host_imports: Vec<Vec<&'a str>>,
+    /// The imports for which their component chooses a link by name while it runs: by component, and by place
+    /// in its world.
+    pub(crate) chosen_at_run_time: HashSet<(PartId, usize)>,
 }
 
 /// A link: one or more traits with the same source, target and name.
@@ -68,14 +72,15 @@ impl<'a> Resolved<'a> {
     }
 
     /// The import and export of every wire of a link.
-    pub(crate) fn wires(&self, link: &ResolvedLink<'_>) -> Vec<(&'a Extern, &'a Extern)> {
-        let Some((source, target)) = self.worlds(link) else {
-            return Vec::new();
-        };
-        link.wires
-            .iter()
-            .map(|w| (&source.imports[w.import], &target.exports[w.export]))
-            .collect()
+    pub(crate) fn wires<'s>(
+        &'s self,
+        link: &'s ResolvedLink<'_>,
+    ) -> impl Iterator<Item = (&'a Extern, &'a Extern)> + use<'s, 'a> {
+        let ends = self.worlds(link).into_iter();
+        ends.flat_map(|(source, target)| {
+            let wires = link.wires.iter();
+            wires.map(move |w| (&source.imports[w.import], &target.exports[w.export]))
+        })
     }
 }
 
@@ -96,9 +101,12 @@ pub(crate) fn resolve<'a>(inputs: &'a Inputs, out: &mut Diagnostics) -> Resolved
         }
     }
     usage::check(&parts, out);
+    let chosen = (links.iter().filter(|link| link.chosen_at_run_time))
+        .flat_map(|link| link.wires.iter().map(|wire| (link.source, wire.import)));
     Resolved {
+        chosen_at_run_time: chosen.collect(),
         parts,
-        links,
+        links: links.into_iter().collect(),
         host_imports,
     }
 }

@@ -3,7 +3,7 @@
 //! A test gives WIT with a world for each component, and the components with their links. The
 //! builder keeps a text in which everything that has a place is written, as a manifest would be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(crate) struct App {
     text: String,
     placed: bool,
     pub(crate) inputs: Inputs,
+    /// The worlds made so far, by their text and name: those of equal components are one.
+    worlds: HashMap<(String, String), Arc<World>>,
 }
 
 impl App {
@@ -35,6 +37,7 @@ impl App {
             wit: wit.into(),
             text: String::new(),
             placed: true,
+            worlds: HashMap::new(),
             inputs: Inputs {
                 application: Arc::new(Application {
                     name: Spanned::unplaced("app".into()),
@@ -88,13 +91,15 @@ impl App {
         }
     }
 
-    fn world(&self, name: &str) -> Arc<World> {
+    fn world(&mut self, name: &str) -> Arc<World> {
         let wit = format!("package test:app;\n{}", self.wit);
-        Arc::new(World::from_wit(&[&wit], name).unwrap_or_else(|e| panic!("{name}: {e}")))
+        let world = || World::from_wit(&[&wit], name).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let known = self.worlds.entry((wit.clone(), name.into()));
+        known.or_insert_with(|| Arc::new(world())).clone()
     }
 
     /// A component with the world of the same name.
-    pub(crate) fn component(self, name: &str) -> Self {
+    pub(crate) fn component(mut self, name: &str) -> Self {
         let part = Part::Component {
             world: self.world(name),
             digest: format!("sha256:{name}"),
@@ -103,7 +108,7 @@ impl App {
     }
 
     /// A component with the world of another name.
-    pub(crate) fn instance_of(self, world: &str, name: &str) -> Self {
+    pub(crate) fn instance_of(mut self, world: &str, name: &str) -> Self {
         let part = Part::Component {
             world: self.world(world),
             digest: format!("sha256:{world}"),
@@ -117,7 +122,7 @@ impl App {
     }
 
     /// A provider with the world of another name.
-    pub(crate) fn provider_of(self, world: &str, name: &str) -> Self {
+    pub(crate) fn provider_of(mut self, world: &str, name: &str) -> Self {
         let world = ProviderWorld {
             name: name.into(),
             world: self.world(world),

@@ -1,5 +1,6 @@
 //! What holds of the linker as a whole.
 
+mod growth;
 mod processes;
 
 use std::time::Duration;

@@ -142,6 +142,7 @@ fn add(items: &mut Vec<Extern>, item: &Extern) {
         return;
     };
     if let ExternItem::Interface(known) = &mut known.item {
+        let known = Arc::make_mut(known);
         for function in &new.functions {
             if known.functions.iter().all(|f| f.name != function.name) {
                 known.functions.push(function.clone());

@@ -7,6 +7,7 @@
 //! * [`name`]: interface names and the one place that decides whether two of them match.
 //! * [`ty`]: the component model's types as plain data, with ids resolved away.
 //! * [`world`]: a component's imports and exports.
+//! * [`sharing`]: one copy of what many components have alike.
 //! * `read`: a world from a component's bytes; `text`: from WIT, and to WIT.
 //! * [`digest`]: a number for a function's type, the same on every machine.
 //! * [`check`]: whether an export's type can satisfy an import's, and where they first differ.
@@ -15,11 +16,13 @@ pub mod check;
 pub mod digest;
 pub mod name;
 mod read;
+pub mod sharing;
 mod text;
 pub mod ty;
 pub mod world;
 
 pub use name::{InterfaceName, NameError};
+pub use sharing::Interfaces;
 pub use text::WitError;
 pub use ty::{Case, FuncKind, Function, ResourceRef, Type};
 pub use world::{Extern, ExternItem, Interface, ReadError, Unsupported, World};

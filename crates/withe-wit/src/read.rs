@@ -248,7 +248,9 @@ impl<'a> Reader<'a> {
     /// An import or export that can be linked; `None` for a type, a module or a component.
     fn item(&mut self, name: &str, item: &ComponentItem) -> Result<Option<Extern>, ReadError> {
         let item = match item.ty {
-            ComponentEntityType::Instance(_) => ExternItem::Interface(self.interface(name, item)?),
+            ComponentEntityType::Instance(_) => {
+                ExternItem::Interface(Arc::new(self.interface(name, item)?))
+            }
             ComponentEntityType::Func(id) => ExternItem::Function(self.function(name, id)?),
             ComponentEntityType::Type {
                 created:

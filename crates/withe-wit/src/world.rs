@@ -1,6 +1,7 @@
 //! A component's world: what it imports and exports.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::name::InterfaceName;
 use crate::ty::{Function, Type};
@@ -53,7 +54,7 @@ impl Extern {
     /// The interface, if it is one.
     pub fn interface(&self) -> Option<&Interface> {
         match &self.item {
-            ExternItem::Interface(interface) => Some(interface),
+            ExternItem::Interface(interface) => Some(&**interface),
             ExternItem::Function(_) => None,
         }
     }
@@ -84,16 +85,18 @@ impl Extern {
 }
 
 /// What an import or export is.
+// Worlds have few functions of their own, and interfaces are what there are many of.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExternItem {
-    /// An interface.
-    Interface(Interface),
+    /// An interface; equal ones of many components may be one (see [`Interfaces`](crate::Interfaces)).
+    Interface(Arc<Interface>),
     /// A function of the world itself.
     Function(Function),
 }
 
 /// An interface as one component sees it: an import lists only what is used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Interface {
     /// Its name: also of a label, where `(implements "…")` gives it; `None` for an inline one.
     pub name: Option<InterfaceName>,

@@ -40,8 +40,7 @@ pub(super) fn ends(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> Ends {
 
 /// Where a part runs that does not run here.
 pub(super) fn elsewhere<'a>(resolved: &Resolved<'a>, part: PartId) -> Option<&'a Elsewhere> {
-    let parts = &resolved.parts;
-    parts.inputs.placement.elsewhere.get(parts.name(part))
+    resolved.parts.elsewhere(part)
 }
 
 /// The binding of a link whose target is elsewhere; none if it was reported.

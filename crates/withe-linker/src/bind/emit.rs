@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::input::{ComponentKind, Grants};
+use crate::ix::{LinkIx, PerLink, PerPart};
 use crate::matching::interface_text;
 use crate::parts::PartId;
 use crate::place::Placed;
@@ -11,6 +12,7 @@ use crate::plan::{
 };
 use crate::resolve::{ResolvedLink, part_id};
 
+use super::graph::Graph;
 use super::processes::Processes;
 use super::{Bound, DEFAULT_TIMEOUT, Settings};
 
@@ -18,29 +20,29 @@ use super::{Bound, DEFAULT_TIMEOUT, Settings};
 /// about it, or both its ends are on other hosts.
 pub(super) fn emit(
     placed: &Placed<'_>,
-    settings: &[Settings],
-    bound: &[Option<Bound>],
+    settings: &PerLink<Settings>,
+    bound: &PerLink<Option<Bound>>,
     processes: &Processes,
 ) -> Plan {
     let checked = &placed.checked;
     let parts = &checked.resolved.parts;
     let application = &parts.inputs.application;
     let decided = || {
-        let links = checked.resolved.links.iter().enumerate();
+        let links = checked.resolved.links.iter();
         links.filter_map(|(i, link)| Some((i, link, bound[i].as_ref()?)))
     };
-    let fused: Vec<(PartId, PartId)> = decided()
+    let fused = decided()
         .filter(|(_, _, bound)| bound.binding == Binding::Fused)
-        .map(|(_, link, _)| (link.source, link.target))
-        .collect();
+        .map(|(_, link, _)| (link.source, link.target));
+    let concurrent = concurrent(placed, &Graph::new(parts.count(), fused));
     // A component that only takes part in compositions of others is not instantiated on its own.
-    let mut entry = vec![false; parts.ids().count()];
+    let mut entry = PerPart::filled(false, parts.count());
     for (_, link, _) in decided().filter(|(_, _, bound)| bound.binding != Binding::Fused) {
-        entry[link.target.0] = true;
+        entry[link.target] = true;
     }
     let served = parts.inputs.placement.served.iter();
     for part in served.filter_map(|name| parts.find(name)) {
-        entry[part.0] = true;
+        entry[part] = true;
     }
     for called in parts
         .inputs
@@ -48,17 +50,14 @@ pub(super) fn emit(
         .iter()
         .filter_map(|name| parts.find(name))
     {
-        entry[called.0] = true;
+        entry[called] = true;
     }
     Plan {
         application: application.name.value.clone(),
         version: application.version.clone(),
         components: parts
             .ids()
-            .map(|part| {
-                let concurrency = uses_concurrency(placed, &fused, part);
-                component(placed, part, entry[part.0], concurrency)
-            })
+            .map(|part| component(placed, part, entry[part], concurrent[part]))
             .collect(),
         links: decided()
             .map(|(i, link, bound)| planned_link(placed, link, &settings[i], bound, i))
@@ -68,16 +67,17 @@ pub(super) fn emit(
     }
 }
 
-/// Whether the part, or anything fused into it, needs an engine with concurrency support.
-fn uses_concurrency(placed: &Placed<'_>, fused: &[(PartId, PartId)], part: PartId) -> bool {
+/// Which parts are components that need an engine with concurrency support, or have one fused into them that
+/// does.
+fn concurrent(placed: &Placed<'_>, fused: &Graph) -> PerPart<bool> {
     let parts = &placed.checked.resolved.parts;
-    parts.kind(part) == ComponentKind::Component
-        && parts.ids().any(|other| {
-            parts
-                .world(other)
-                .is_some_and(withe_wit::World::uses_concurrency)
-                && super::graph::path(fused, part, other).is_some()
-        })
+    let by_itself = parts.ids().filter(|part| parts.uses_concurrency(*part));
+    let reached = fused.leading_to(by_itself);
+    let is_component = |part| parts.kind(part) == ComponentKind::Component;
+    let concurrent = reached
+        .iter()
+        .map(|(part, leads)| *leads && is_component(part));
+    concurrent.collect()
 }
 
 fn component(
@@ -97,8 +97,8 @@ fn component(
         digest: parts.digest(part).to_owned(),
         entry: entry && kind == ComponentKind::Component,
         concurrency,
-        config: placed.checked.part_config[part.0].clone(),
-        instances: placed.instances[part.0],
+        config: placed.checked.part_config[part].clone(),
+        instances: placed.instances[part],
         memory: declared.limits.memory.as_ref().map(|m| m.value),
         time_ms: declared.limits.time.as_ref().map(|t| millis(t.value)),
         reuse: declared.reuse.as_ref().map(|r| r.value),
@@ -128,12 +128,11 @@ fn planned_link(
     link: &ResolvedLink<'_>,
     settings: &Settings,
     bound: &Bound,
-    place: usize,
+    place: LinkIx,
 ) -> PlannedLink {
     let resolved = &placed.checked.resolved;
     let interfaces = resolved
         .wires(link)
-        .into_iter()
         .map(|(import, export)| PlannedInterface {
             interface: interface_text(import),
             import: import.name.clone(),

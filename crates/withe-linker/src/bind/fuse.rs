@@ -1,29 +1,25 @@
 //! Which links between components are fused.
 //!
-//! A fused target is part of its source, and its own fused targets part of it: a composition is the
-//! whole tree under a component, with an instance for each link. So fused links must not form a
-//! cycle, and a tree must not grow without bound. Links that could not be anything else are fused
-//! first, then those pinned, then the rest in the manifest's order.
-
-use std::collections::BTreeMap;
+//! A fused target is part of its source, and its own fused targets part of it. So fused links must not form
+//! a cycle, and what they make must not grow without bound (`compositions`). Each link is fused if that can
+//! still be when its turn comes: those pinned first, then those that could not be anything else, then the
+//! rest; of these, what is called before what calls it, and links that close a cycle last.
 
 use crate::diagnostic::Diagnostics;
 use crate::input::BindingChoice;
+use crate::ix::{LinkIx, PerLink, PerPart};
 use crate::parts::PartId;
 use crate::place::Placed;
 use crate::plan::Binding;
 use crate::problems;
 use crate::resolve::ResolvedLink;
 
-use super::{Bound, Settings, carry, graph, obstacle};
-
-/// The most constituents of one composition. Every one is instantiated with each instance of the
-/// root, used or not.
-const MOST_CONSTITUENTS: usize = 32;
+use super::compositions::{Compositions, MOST_CONSTITUENTS, Unfusable};
+use super::{Bound, Settings, carry, obstacle};
 
 /// A link between components and what keeps it from being fused or local.
 struct Candidate<'a, 'p> {
-    place: usize,
+    place: LinkIx,
     link: &'a ResolvedLink<'p>,
     settings: &'a Settings,
     not_fused: Option<String>,
@@ -50,12 +46,12 @@ impl Candidate<'_, '_> {
 /// The binding of each of the links at `places`; none for those that were reported.
 pub(super) fn choose(
     placed: &Placed<'_>,
-    settings: &[Settings],
-    places: &[usize],
+    settings: &PerLink<Settings>,
+    places: &[LinkIx],
     out: &mut Diagnostics,
-) -> Vec<(usize, Option<Bound>)> {
+) -> Vec<(LinkIx, Option<Bound>)> {
     let resolved = &placed.checked.resolved;
-    let candidate = |&place: &usize| {
+    let candidate = |&place: &LinkIx| {
         let (link, settings) = (&resolved.links[place], &settings[place]);
         Candidate {
             place,
@@ -67,89 +63,88 @@ pub(super) fn choose(
         }
     };
     let mut candidates: Vec<Candidate<'_, '_>> = places.iter().map(candidate).collect();
-    let mut order: Vec<usize> = (0..candidates.len())
-        .filter(|i| candidates[*i].wants_fusing())
-        .collect();
-    order.sort_by_key(|i| {
-        (
-            !candidates[*i].is_pinned_fused(),
-            candidates[*i].not_local.is_none(),
-        )
-    });
-    break_cycles(placed, &mut candidates, &order, out);
-    bound_sizes(placed, &mut candidates, &order);
+    let order = order(resolved.parts.count(), &candidates);
+    fuse(placed, &mut candidates, &order, out);
     candidates
         .into_iter()
         .map(|c| (c.place, decide(placed, c, out)))
         .collect()
 }
 
-fn break_cycles(
+/// The candidates that want fusing, in the order in which they get it.
+fn order(parts: usize, candidates: &[Candidate<'_, '_>]) -> Vec<usize> {
+    let mut wanted = PerPart::filled(Vec::new(), parts);
+    for (i, candidate) in candidates.iter().enumerate() {
+        if candidate.wants_fusing() {
+            wanted[candidate.link.source].push((i, candidate.link.target));
+        }
+    }
+    let mut order = innermost_first(&wanted);
+    order.sort_by_key(|(i, closes)| {
+        let candidate = &candidates[*i];
+        let pinned = candidate.is_pinned_fused();
+        (!pinned, candidate.not_local.is_none(), *closes)
+    });
+    order.into_iter().map(|(i, _)| i).collect()
+}
+
+/// All links, those of what is called before those of what calls it, and whether each closes a cycle of links
+/// that come before it: the order in which a walk that begins at each part in turn leaves them.
+fn innermost_first(links: &PerPart<Vec<(usize, PartId)>>) -> Vec<(usize, bool)> {
+    let mut seen = PerPart::filled(false, links.len());
+    let mut on_way = PerPart::filled(false, links.len());
+    let mut order = Vec::new();
+    for root in links.ids() {
+        if seen[root] {
+            continue;
+        }
+        let mut way = vec![(root, 0)];
+        (seen[root], on_way[root]) = (true, true);
+        while let Some((part, followed)) = way.last_mut() {
+            let part = *part;
+            let Some((_, target)) = links[part].get(*followed) else {
+                order.extend(links[part].iter().map(|(i, to)| (*i, on_way[*to])));
+                on_way[part] = false;
+                way.pop();
+                continue;
+            };
+            *followed += 1;
+            if !seen[*target] {
+                (seen[*target], on_way[*target]) = (true, true);
+                way.push((*target, 0));
+            }
+        }
+    }
+    order
+}
+
+/// Fuses what can be, in `order`, and says of the rest why not.
+fn fuse(
     placed: &Placed<'_>,
     candidates: &mut [Candidate<'_, '_>],
     order: &[usize],
     out: &mut Diagnostics,
 ) {
     let parts = &placed.checked.resolved.parts;
-    let mut edges: Vec<(PartId, PartId)> = Vec::new();
+    let mut compositions = Compositions::new(parts.count());
     for candidate in order {
         let candidate = &mut candidates[*candidate];
-        let (source, target) = (candidate.link.source, candidate.link.target);
-        let Some(back) = graph::path(&edges, target, source) else {
-            edges.push((source, target));
-            continue;
-        };
-        let cycle = [vec![source], back].concat();
-        if candidate.is_pinned_fused() {
-            out.push(problems::bindings::fused_cycle(
-                parts,
-                candidate.link,
-                &cycle,
-            ));
-            candidate.reported = true;
-        }
-        candidate.not_fused = Some(format!(
-            "fusing it would close the cycle {}",
-            problems::bindings::way(parts, &cycle)
-        ));
-    }
-}
-
-/// Takes links out of compositions that would become too large, innermost first.
-fn bound_sizes(placed: &Placed<'_>, candidates: &mut [Candidate<'_, '_>], order: &[usize]) {
-    let mut sizes = BTreeMap::new();
-    for part in placed.checked.resolved.parts.ids() {
-        size(part, candidates, order, &mut sizes);
-    }
-}
-
-/// How many constituents the composition under `part` has, itself included. Fused links form no
-/// cycle any more, so this ends.
-fn size(
-    part: PartId,
-    candidates: &mut [Candidate<'_, '_>],
-    order: &[usize],
-    sizes: &mut BTreeMap<PartId, usize>,
-) -> usize {
-    if let Some(size) = sizes.get(&part) {
-        return *size;
-    }
-    let mut total = 1;
-    for &i in order {
-        if candidates[i].link.source != part || candidates[i].not_fused.is_some() {
-            continue;
-        }
-        let more = size(candidates[i].link.target, candidates, order, sizes);
-        if total + more <= MOST_CONSTITUENTS {
-            total += more;
-        } else {
-            candidates[i].not_fused = Some(format!(
+        let link = candidate.link;
+        candidate.not_fused = match compositions.fuse(link.source, link.target) {
+            Ok(()) => None,
+            Err(Unfusable::Cycle(cycle)) => {
+                if candidate.is_pinned_fused() {
+                    out.push(problems::bindings::fused_cycle(parts, link, &cycle));
+                    candidate.reported = true;
+                }
+                let way = problems::bindings::way(parts, &cycle);
+                Some(format!("fusing it would close the cycle {way}"))
+            }
+            Err(Unfusable::TooLarge) => Some(format!(
                 "the composition would have more than {MOST_CONSTITUENTS} constituents"
-            ));
-        }
+            )),
+        };
     }
-    sizes.insert(part, total);
-    total
 }
 
 fn decide(

@@ -4,7 +4,7 @@
 
 use crate::input::{Grants, Locality, Scope};
 use crate::place::Placed;
-use crate::resolve::{Resolved, ResolvedLink, Wire};
+use crate::resolve::{Resolved, ResolvedLink};
 
 use super::{Settings, carry};
 
@@ -74,11 +74,7 @@ fn same_grants(a: &Grants, b: &Grants) -> bool {
 }
 
 fn has_alternatives(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> bool {
-    let links = &placed.checked.resolved.links;
-    let shares =
-        |other: &ResolvedLink<'_>, wire: &Wire| other.wires.iter().any(|w| w.import == wire.import);
-    let mut others = links
-        .iter()
-        .filter(|other| other.source == link.source && other.chosen_at_run_time);
-    link.chosen_at_run_time || others.any(|other| link.wires.iter().any(|wire| shares(other, wire)))
+    let chosen = &placed.checked.resolved.chosen_at_run_time;
+    let mut imports = link.wires.iter().map(|wire| (link.source, wire.import));
+    link.chosen_at_run_time || imports.any(|import| chosen.contains(&import))
 }

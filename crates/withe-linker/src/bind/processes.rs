@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::ix::{PerLink, PerPart};
 use crate::parts::PartId;
 use crate::plan::{Binding, PlannedWorker};
 use crate::resolve::Resolved;
@@ -23,7 +24,11 @@ pub(super) enum Process {
 
 /// All processes, the host's first, the others in the manifest's order.
 #[derive(Clone, Debug)]
-pub(super) struct Processes(BTreeMap<Process, Contents>);
+pub(super) struct Processes {
+    contents: BTreeMap<Process, Contents>,
+    /// The processes in which each part runs, in order.
+    of_part: PerPart<Vec<Process>>,
+}
 
 #[derive(Clone, Debug, Default)]
 struct Contents {
@@ -35,7 +40,7 @@ struct Contents {
 
 impl Processes {
     /// The processes that follow from how the links between components are bound.
-    pub(super) fn of(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> Self {
+    pub(super) fn of(resolved: &Resolved<'_>, bound: &PerLink<Option<Bound>>) -> Self {
         let brings = brings(resolved, bound);
         let contents = |roots| Contents::grown_from(roots, &brings);
         let host = (
@@ -45,20 +50,24 @@ impl Processes {
         let workers = served(resolved, bound)
             .into_iter()
             .map(|part| (Process::Worker(part), contents(BTreeSet::from([part]))));
-        Self(std::iter::once(host).chain(workers).collect())
+        let contents: BTreeMap<Process, Contents> = std::iter::once(host).chain(workers).collect();
+        let mut of_part = PerPart::filled(Vec::new(), resolved.parts.count());
+        for (process, contents) in &contents {
+            for part in &contents.members {
+                of_part[*part].push(*process);
+            }
+        }
+        Self { contents, of_part }
     }
 
     /// The processes in which `part` runs.
     pub(super) fn of_part(&self, part: PartId) -> impl Iterator<Item = Process> {
-        self.0
-            .iter()
-            .filter(move |(_, contents)| contents.members.contains(&part))
-            .map(|(process, _)| *process)
+        self.of_part[part].iter().copied()
     }
 
     /// The components that the host's own process instantiates on their own, by name.
     pub(super) fn host_units(&self, resolved: &Resolved<'_>) -> Vec<String> {
-        let host = self.0.get(&Process::Host);
+        let host = self.contents.get(&Process::Host);
         host.map_or_else(Vec::new, |contents| contents.unit_names(resolved))
     }
 
@@ -71,7 +80,7 @@ impl Processes {
                 units: contents.unit_names(resolved),
             }),
         };
-        self.0.iter().filter_map(worker).collect()
+        self.contents.iter().filter_map(worker).collect()
     }
 }
 
@@ -84,15 +93,15 @@ struct Brought {
 }
 
 /// What each part brings along.
-fn brings(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> Vec<Vec<Brought>> {
-    let mut brings = vec![Vec::new(); resolved.parts.ids().count()];
-    for (link, bound) in resolved.links.iter().zip(bound) {
-        let on_its_own = match bound.as_ref().map(|b| b.binding) {
+fn brings(resolved: &Resolved<'_>, bound: &PerLink<Option<Bound>>) -> PerPart<Vec<Brought>> {
+    let mut brings = PerPart::filled(Vec::new(), resolved.parts.count());
+    for (i, link) in resolved.links.iter() {
+        let on_its_own = match bound[i].as_ref().map(|b| b.binding) {
             Some(Binding::Fused) => false,
             Some(Binding::Local) => true,
             Some(_) | None => continue,
         };
-        brings[link.source.0].push(Brought {
+        brings[link.source].push(Brought {
             part: link.target,
             on_its_own,
         });
@@ -102,7 +111,7 @@ fn brings(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> Vec<Vec<Brought>>
 
 impl Contents {
     /// What is in a process with these roots, if each part brings along what `brings` has for it.
-    fn grown_from(roots: BTreeSet<PartId>, brings: &[Vec<Brought>]) -> Self {
+    fn grown_from(roots: BTreeSet<PartId>, brings: &PerPart<Vec<Brought>>) -> Self {
         let mut waiting: Vec<PartId> = roots.iter().copied().collect();
         let mut contents = Self {
             units: roots,
@@ -112,7 +121,7 @@ impl Contents {
             if !contents.members.insert(part) {
                 continue;
             }
-            for brought in &brings[part.0] {
+            for brought in &brings[part] {
                 if brought.on_its_own {
                     contents.units.insert(brought.part);
                 }
@@ -130,10 +139,13 @@ impl Contents {
 
 /// The components that something outside calls in the host's own process: a provider, another host, or whoever
 /// starts them.
-fn reached_from_outside(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> BTreeSet<PartId> {
+fn reached_from_outside(
+    resolved: &Resolved<'_>,
+    bound: &PerLink<Option<Bound>>,
+) -> BTreeSet<PartId> {
     let parts = &resolved.parts;
     let called = parts.inputs.called.iter().filter_map(|n| parts.find(n));
-    let links = || resolved.links.iter().zip(bound);
+    let links = || resolved.links.values().zip(bound.values());
     // A provider calls the worker of a `unix` link's target, and so not the host's own process.
     let by_providers = links().filter(|(link, bound)| {
         !is_here(resolved, link.source)
@@ -156,8 +168,8 @@ fn is_bound_by(bound: &Option<Bound>, bindings: &[Binding]) -> bool {
 }
 
 /// The components that workers serve.
-fn served(resolved: &Resolved<'_>, bound: &[Option<Bound>]) -> BTreeSet<PartId> {
-    let links = resolved.links.iter().zip(bound);
+fn served(resolved: &Resolved<'_>, bound: &PerLink<Option<Bound>>) -> BTreeSet<PartId> {
+    let links = resolved.links.values().zip(bound.values());
     links
         .filter(|(link, bound)| {
             is_here(resolved, link.source) && is_bound_by(bound, &[Binding::Unix])

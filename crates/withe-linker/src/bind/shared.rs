@@ -4,67 +4,111 @@
 //! every process would have one of its own, so where the callers are in several processes the
 //! target gets a worker, and all of them call it there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::Diagnostics;
 use crate::input::{BindingChoice, Scope};
+use crate::ix::{LinkIx, PerLink};
 use crate::parts::{PartId, Parts};
 use crate::place::Placed;
 use crate::plan::Binding;
 use crate::problems;
 use crate::resolve::Resolved;
 
+use super::graph::Graph;
 use super::processes::{Process, Processes};
-use super::{Bound, Settings, component_edges, graph, obstacle};
+use super::{Bound, Settings, component_graph, obstacle};
+
+/// The links to the shared instance of each part that has one.
+type Shared = BTreeMap<PartId, Vec<LinkIx>>;
 
 /// Turns `local` links to shared instances that would be in several processes into `unix` ones, and
 /// refuses those that cannot be.
 pub(super) fn settle(
     placed: &Placed<'_>,
-    settings: &[Settings],
-    bound: &mut [Option<Bound>],
+    settings: &PerLink<Settings>,
+    bound: &mut PerLink<Option<Bound>>,
     out: &mut Diagnostics,
 ) {
     let resolved = &placed.checked.resolved;
-    let edges = component_edges(resolved);
-    let mut settled = BTreeSet::new();
-    // Each round settles one target, so there are no more rounds than components.
+    let mut shared = Shared::new();
+    let links = resolved.links.iter();
+    for (i, link) in links.filter(|(i, _)| settings[*i].scope == Scope::Shared) {
+        shared.entry(link.target).or_default().push(i);
+    }
+    if shared.is_empty() {
+        return;
+    }
+    let graph = component_graph(resolved);
+    // Each round settles at least one target, so there are no more rounds than components.
     loop {
         let processes = Processes::of(resolved, bound);
-        let split: Vec<(PartId, BTreeSet<Process>)> = resolved
-            .parts
-            .ids()
-            .filter(|part| !settled.contains(part))
-            .map(|part| (part, homes(part, resolved, settings, bound, &processes)))
+        let split: BTreeMap<PartId, BTreeSet<Process>> = (shared.iter())
+            .map(|(part, links)| (*part, homes(*part, links, resolved, bound, &processes)))
             .filter(|(_, homes)| homes.len() > 1)
             .collect();
         // A caller goes before what it calls: giving it a worker may leave what it calls in one
-        // process.
-        let is_called_by_another = |part: PartId| {
-            (split.iter())
-                .any(|(other, _)| *other != part && graph::path(&edges, *other, part).is_some())
+        // process. What none of the others calls is moved at once: neither changes where the other is.
+        let outermost = not_called_by_others(&graph, &split);
+        let moved = if outermost.is_empty() {
+            split.keys().take(1).copied().collect()
+        } else {
+            outermost
         };
-        let outermost = split.iter().find(|(part, _)| !is_called_by_another(*part));
-        let Some((target, homes)) = outermost.or(split.first()) else {
+        if moved.is_empty() {
             return;
-        };
-        settled.insert(*target);
-        move_to_worker(placed, settings, bound, (*target, homes), out);
+        }
+        for target in moved {
+            if let Some(links) = shared.remove(&target) {
+                let split = (target, &split[&target]);
+                move_to_worker(placed, settings, bound, split, &links, out);
+            }
+        }
     }
 }
 
-/// The processes that have a shared instance of `target`.
+/// Those of `split` that none of the others leads to.
+fn not_called_by_others<T>(graph: &Graph, split: &BTreeMap<PartId, T>) -> Vec<PartId> {
+    let cycles = graph.cycles();
+    // How many of them are on each cycle, and whether one leads to it from outside.
+    let mut on_cycle = vec![0; cycles.count];
+    for part in split.keys() {
+        on_cycle[cycles.of(*part)] += 1;
+    }
+    let mut called = vec![false; cycles.count];
+    let mut by_cycle: Vec<Vec<PartId>> = vec![Vec::new(); cycles.count];
+    for part in graph.parts() {
+        by_cycle[cycles.of(part)].push(part);
+    }
+    // What leads to a cycle has a greater number, and so comes first.
+    for (cycle, parts) in by_cycle.iter().enumerate().rev() {
+        if !called[cycle] && on_cycle[cycle] == 0 {
+            continue;
+        }
+        for next in parts.iter().flat_map(|part| graph.next(*part)) {
+            let next = cycles.of(*next);
+            called[next] |= next != cycle;
+        }
+    }
+    let is_outermost = |part: &PartId| {
+        let cycle = cycles.of(*part);
+        !called[cycle] && on_cycle[cycle] == 1
+    };
+    split.keys().copied().filter(is_outermost).collect()
+}
+
+/// The processes that have a shared instance of `target`, to which `links` lead.
 fn homes(
     target: PartId,
+    links: &[LinkIx],
     resolved: &Resolved<'_>,
-    settings: &[Settings],
-    bound: &[Option<Bound>],
+    bound: &PerLink<Option<Bound>>,
     processes: &Processes,
 ) -> BTreeSet<Process> {
     let mut homes = BTreeSet::new();
-    for i in shared_links(target, resolved, settings) {
-        match bound[i].as_ref().map(|b| b.binding) {
-            Some(Binding::Local) => homes.extend(processes.of_part(resolved.links[i].source)),
+    for i in links {
+        match bound[*i].as_ref().map(|b| b.binding) {
+            Some(Binding::Local) => homes.extend(processes.of_part(resolved.links[*i].source)),
             Some(Binding::Unix) => {
                 homes.insert(Process::Worker(target));
             }
@@ -78,25 +122,12 @@ fn homes(
     homes
 }
 
-/// The links to the shared instance of `target`, by place.
-fn shared_links(
-    target: PartId,
-    resolved: &Resolved<'_>,
-    settings: &[Settings],
-) -> impl Iterator<Item = usize> {
-    let links = resolved.links.iter().zip(settings).enumerate();
-    links
-        .filter(move |(_, (link, settings))| {
-            link.target == target && settings.scope == Scope::Shared
-        })
-        .map(|(i, _)| i)
-}
-
 fn move_to_worker(
     placed: &Placed<'_>,
-    settings: &[Settings],
-    bound: &mut [Option<Bound>],
+    settings: &PerLink<Settings>,
+    bound: &mut PerLink<Option<Bound>>,
     (target, homes): (PartId, &BTreeSet<Process>),
+    links: &[LinkIx],
     out: &mut Diagnostics,
 ) {
     let resolved = &placed.checked.resolved;
@@ -105,7 +136,7 @@ fn move_to_worker(
         "each process would have a shared instance of its own: {}",
         homes_text(parts, homes)
     );
-    for i in shared_links(target, resolved, settings) {
+    for &i in links {
         if (bound[i].as_ref()).is_none_or(|b| b.binding != Binding::Local) {
             continue;
         }

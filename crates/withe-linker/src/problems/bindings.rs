@@ -202,17 +202,18 @@ pub(crate) fn provider_scope(
         .with_help("leave `scope` out")
 }
 
-/// `path` goes from the link's target back to its target.
+/// `path` goes from the link's target back to its target, if it was looked for.
 pub(crate) fn shared_cycle(
     parts: &Parts<'_>,
     link: &ResolvedLink<'_>,
-    path: &[PartId],
+    path: Option<&[PartId]>,
 ) -> Diagnostic {
     let target = parts.name(link.target);
-    let message = format!(
-        "the shared instance of `{target}` would wait for itself: calls go {}",
-        way(parts, path)
-    );
+    let calls = match path {
+        Some(path) => format!("calls go {}", way(parts, path)),
+        None => format!("calls lead back to `{}`", parts.name(link.source)),
+    };
+    let message = format!("the shared instance of `{target}` would wait for itself: {calls}");
     let span = link
         .traits
         .iter()
@@ -239,13 +240,18 @@ pub(crate) fn fused_cycle(
         .with_help("let one of these links be `local`\nbinding: local")
 }
 
-/// `` `a` -> `b` -> `a` ``
+/// `` `a` -> `b` -> `a` ``; the middle of a long way is left out.
 pub(crate) fn way(parts: &Parts<'_>, path: &[PartId]) -> String {
-    let names: Vec<String> = path
-        .iter()
-        .map(|p| format!("`{}`", parts.name(*p)))
-        .collect();
-    names.join(" -> ")
+    const ENDS: usize = 4;
+    let name = |part: &PartId| format!("`{}`", parts.name(*part));
+    let names = |path: &[PartId]| path.iter().map(name).collect::<Vec<_>>().join(" -> ");
+    match path.len().checked_sub(2 * ENDS) {
+        Some(middle @ 2..) => {
+            let (first, last) = (&path[..ENDS], &path[path.len() - ENDS..]);
+            format!("{} -> … {middle} more … -> {}", names(first), names(last))
+        }
+        _ => names(path),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::Span;
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::input::{ConfigProblem, NamedConfig, SecretRef};
-use crate::wording::{closest, list};
+use crate::wording::{Suggestions, list_of};
 
 pub(crate) const MISSING: CodeInfo = CodeInfo {
     code: Code("W0501"),
@@ -44,18 +44,22 @@ Two `config` entries have the same name and different `properties`. An entry of 
 `properties` could mean either. Rename one of them, or give both the same properties.",
 };
 
-pub(crate) fn missing(config: &NamedConfig, defined: &[&str]) -> Diagnostic {
+pub(crate) fn missing(
+    config: &NamedConfig,
+    defined: &[&str],
+    suggestions: &Suggestions,
+) -> Diagnostic {
     let name = &config.name.value;
     let report = Diagnostic::error(
         MISSING.code,
         format!("the configuration `{name}` is not defined in this manifest"),
     )
     .at(config.name.span, "has no `properties`, here or elsewhere");
-    match closest(name, defined.iter().copied()) {
+    match suggestions.closest(name, defined.iter().copied()) {
         Some(near) => report.with_help(format!("did you mean `{near}`?")),
         None if defined.is_empty() => report.with_help("give it `properties`"),
         None => report
-            .with_note(format!("defined are {}", list(defined)))
+            .with_note(format!("defined are {}", list_of(defined.len(), defined)))
             .with_help("give it `properties`"),
     }
 }

@@ -1,12 +1,12 @@
 //! Imports that nothing satisfies.
 
-use withe_wit::{Extern, InterfaceName, World};
+use withe_wit::{Extern, InterfaceName};
 
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::input::Link;
-use crate::matching::{describe, find_export, interface_text, other_versions};
+use crate::matching::describe;
 use crate::parts::{PartId, Parts};
-use crate::wording::{closest, link_trait, list};
+use crate::wording::{link_trait, list, list_of};
 
 pub(crate) const UNRESOLVED: CodeInfo = CodeInfo {
     code: Code("W0101"),
@@ -32,7 +32,11 @@ only with itself.",
 };
 
 /// Imports of one package by one component.
-pub(crate) fn unresolved(parts: &Parts<'_>, source: PartId, imports: &[&Extern]) -> Diagnostic {
+pub(crate) fn unresolved<'a>(
+    parts: &Parts<'a>,
+    source: PartId,
+    imports: &[&'a Extern],
+) -> Diagnostic {
     let name = parts.name(source);
     let them = if imports.len() == 1 { "it" } else { "them" };
     let what = list(imports.iter().map(|i| describe(i)));
@@ -41,50 +45,47 @@ pub(crate) fn unresolved(parts: &Parts<'_>, source: PartId, imports: &[&Extern])
         parts.declared(source).name.span,
         "imported by this component",
     );
-    let exporters = exporters(parts, source, imports);
-    for near in near_misses(parts, source, imports) {
+    // By the source itself nothing is provided to it that it is not linked to.
+    let all = parts.exporters().of(imports);
+    let exporters = || all.iter().copied().filter(|part| *part != source);
+    let count = all.len() - usize::from(all.binary_search(&source).is_ok());
+    for near in near_misses(parts, source, imports, count == 0) {
         diagnostic = diagnostic.with_note(near);
     }
-    if exporters.len() > 1 {
-        let names = list(exporters.iter().map(|p| parts.name(*p)));
+    if count > 1 {
+        let names = list_of(count, exporters().map(|part| parts.name(part)));
         diagnostic = diagnostic.with_note(format!("{names} export {them}"));
     }
-    match help(parts, source, imports, exporters.first().copied()) {
+    match help(parts, source, imports, exporters().next()) {
         Some(help) => diagnostic.with_help(help),
         None => diagnostic,
     }
 }
 
-/// Parts that export any of `imports`.
-fn exporters(parts: &Parts<'_>, source: PartId, imports: &[&Extern]) -> Vec<PartId> {
-    let exports = |part: &PartId| {
-        let world = parts.world(*part);
-        *part != source
-            && world.is_some_and(|w| imports.iter().any(|i| find_export(i, w).is_some()))
-    };
-    parts.ids().filter(exports).collect()
-}
+/// How many exporters of other versions are named.
+const NEAR: usize = 8;
 
 /// What comes near: another version of the interface, or a name like it.
-fn near_misses(parts: &Parts<'_>, source: PartId, imports: &[&Extern]) -> Vec<String> {
+fn near_misses(
+    parts: &Parts<'_>,
+    source: PartId,
+    imports: &[&Extern],
+    without_exporter: bool,
+) -> Vec<String> {
     let mut notes = Vec::new();
-    let worlds: Vec<(PartId, &World)> = parts
-        .ids()
-        .filter(|p| *p != source)
-        .filter_map(|p| Some((p, parts.world(p)?)))
-        .collect();
     for import in imports {
         let Some(wanted) = import.interface_name() else {
             continue;
         };
-        for (part, world) in &worlds {
-            for export in other_versions(import, world) {
-                notes.push(format!(
-                    "found: `{}` exports `{export}`; {}",
-                    parts.name(*part),
-                    versions(wanted, export)
-                ));
-            }
+        for (part, export) in parts.exporters().other_versions(wanted, source, NEAR) {
+            let Some(found) = export.interface_name() else {
+                continue;
+            };
+            notes.push(format!(
+                "found: `{}` exports `{found}`; {}",
+                parts.name(part),
+                versions(wanted, found)
+            ));
         }
         for offered in parts
             .inputs
@@ -97,25 +98,22 @@ fn near_misses(parts: &Parts<'_>, source: PartId, imports: &[&Extern]) -> Vec<St
                 versions(wanted, offered)
             ));
         }
-        let unknown = capability(wanted).is_none() && exporters(parts, source, imports).is_empty();
+        let unknown = capability(wanted).is_none() && without_exporter;
         if notes.is_empty() && unknown {
-            notes.extend(similar(parts, &worlds, wanted));
+            notes.extend(similar(parts, source, wanted));
         }
     }
     notes
 }
 
-fn similar(
-    parts: &Parts<'_>,
-    worlds: &[(PartId, &World)],
-    wanted: &InterfaceName,
-) -> Option<String> {
+fn similar(parts: &Parts<'_>, source: PartId, wanted: &InterfaceName) -> Option<String> {
+    if !parts.suggestions.are_left() {
+        return None;
+    }
     let wanted = wanted.to_string();
-    let exports = worlds
-        .iter()
-        .flat_map(|(part, world)| world.exports.iter().map(|e| (*part, interface_text(e))));
-    let exports: Vec<(PartId, String)> = exports.collect();
-    let found = closest(&wanted, exports.iter().map(|(_, name)| name.as_str()))?;
+    let exports = parts.exporters().names(source);
+    let names = exports.iter().map(|(_, name)| name.as_str());
+    let found = parts.suggestions.closest(&wanted, names)?;
     let (part, _) = exports.iter().find(|(_, name)| name == found)?;
     Some(format!(
         "found: `{}` exports `{found}`, which has a similar name",

@@ -6,7 +6,7 @@ use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::input::Link;
 use crate::matching::describe;
 use crate::parts::{PartId, Parts};
-use crate::wording::{closest, list};
+use crate::wording::{list, list_of};
 
 pub(crate) const UNKNOWN: CodeInfo = CodeInfo {
     code: Code("W0102"),
@@ -48,17 +48,16 @@ pub(crate) fn unknown(parts: &Parts<'_>, source: PartId, link: &Link) -> Diagnos
     let message = format!("`{name}` is linked to `{target}`, but there is no component `{target}`");
     let diagnostic = Diagnostic::error(UNKNOWN.code, message)
         .at(link.target.span.or(link.span), "no component has this name");
-    let names: Vec<&str> = parts
-        .ids()
-        .filter(|p| *p != source)
-        .map(|p| parts.name(p))
-        .collect();
-    match closest(target, names.iter().copied()) {
+    let others = || {
+        let others = parts.ids().filter(|part| *part != source);
+        others.map(|part| parts.name(part))
+    };
+    match parts.suggestions.closest(target, others()) {
         Some(near) => diagnostic.with_help(format!("did you mean `{near}`?")),
-        None => diagnostic.with_note(match names.as_slice() {
-            [] => "there is no other component".to_owned(),
-            [only] => format!("the only other component is `{only}`"),
-            _ => format!("the other components are {}", list(&names)),
+        None => diagnostic.with_note(match parts.count() {
+            0 | 1 => "there is no other component".to_owned(),
+            2 => format!("the only other component is {}", list(others())),
+            all => format!("the other components are {}", list_of(all - 1, others())),
         }),
     }
 }

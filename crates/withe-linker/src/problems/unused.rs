@@ -1,5 +1,9 @@
 //! Parts that nothing uses.
 
+use std::collections::{BTreeMap, HashSet};
+
+use withe_wit::{Extern, InterfaceName};
+
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::matching::find_export;
 use crate::parts::{PartId, Parts};
@@ -21,7 +25,7 @@ A capability works for the components that are linked to it (a key-value store),
 linked to (an HTTP server). This one has no links in either direction, so it does nothing.",
 };
 
-pub(crate) fn component(parts: &Parts<'_>, part: PartId) -> Diagnostic {
+pub(crate) fn component(parts: &Parts<'_>, part: PartId, callers: &Callers<'_>) -> Diagnostic {
     let name = parts.name(part);
     let diagnostic = Diagnostic::warning(
         COMPONENT.code,
@@ -31,10 +35,7 @@ pub(crate) fn component(parts: &Parts<'_>, part: PartId) -> Diagnostic {
     if !parts.has_manifest() {
         return diagnostic;
     }
-    let server = parts
-        .ids()
-        .find(|p| parts.is_provider(*p) && calls(parts, *p, part));
-    match server {
+    match callers.of(parts, part) {
         Some(server) => diagnostic.with_help(format!(
             "`{}` can call it: link to it from there\n{}",
             parts.name(server),
@@ -44,14 +45,46 @@ pub(crate) fn component(parts: &Parts<'_>, part: PartId) -> Diagnostic {
     }
 }
 
-/// Whether the provider `source` calls something that `target` exports.
-fn calls(parts: &Parts<'_>, source: PartId, target: PartId) -> bool {
-    let (Some(source), Some(target)) = (parts.world(source), parts.world(target)) else {
-        return false;
-    };
-    parts
-        .linkable(&source.imports)
-        .any(|import| find_export(import, target).is_some())
+/// The providers that call components, by the interfaces that they call, those of a kind once.
+pub(crate) struct Callers<'a>(BTreeMap<[&'a str; 3], Vec<(PartId, &'a Extern)>>);
+
+impl<'a> Callers<'a> {
+    pub(crate) fn among(parts: &Parts<'a>) -> Self {
+        let mut by_interface: BTreeMap<_, Vec<(PartId, &Extern)>> = BTreeMap::new();
+        let mut known = HashSet::new();
+        for part in parts.ids().filter(|part| parts.is_provider(*part)) {
+            let Some(world) = parts.world(part) else {
+                continue;
+            };
+            if !known.insert(std::ptr::from_ref(world)) {
+                continue;
+            }
+            for import in parts.linkable(&world.imports) {
+                let name = import.interface_name();
+                let calls = name.map(|name| by_interface.entry(path(name)).or_default());
+                calls
+                    .into_iter()
+                    .for_each(|calls| calls.push((part, import)));
+            }
+        }
+        Self(by_interface)
+    }
+
+    /// The first provider that calls something that `target` exports.
+    fn of(&self, parts: &Parts<'_>, target: PartId) -> Option<PartId> {
+        let world = parts.world(target)?;
+        let exported = world.exports.iter().filter_map(Extern::interface_name);
+        let calls = exported.filter_map(|name| self.0.get(&path(name)));
+        let fitting = calls
+            .flatten()
+            .filter(|(_, import)| find_export(import, world).is_some());
+        fitting.map(|(part, _)| *part).min()
+    }
+}
+
+/// An interface's name without its version.
+fn path(name: &InterfaceName) -> [&str; 3] {
+    [&name.namespace, &name.package, &name.interface].map(String::as_str)
 }
 
 pub(crate) fn capability(parts: &Parts<'_>, part: PartId) -> Diagnostic {

@@ -23,13 +23,16 @@ pub(super) fn cover<'a>(
     let mut from_host = Vec::new();
     let mut without_default = Vec::new();
     // Imports of one package that nothing satisfies have one remedy, and are one problem.
-    let mut unresolved: BTreeMap<String, Vec<&Extern>> = BTreeMap::new();
-    for (i, import) in world.imports.iter().enumerate() {
-        let covering = |l: &&ResolvedLink<'a>| l.wires.iter().any(|w| w.import == i);
-        let (named, plain): (Vec<_>, Vec<_>) = links
+    let mut unresolved: BTreeMap<String, Vec<&'a Extern>> = BTreeMap::new();
+    let mut covering: Vec<Vec<&ResolvedLink<'a>>> = vec![Vec::new(); world.imports.len()];
+    for link in links {
+        link.wires
             .iter()
-            .filter(covering)
-            .partition(|l| l.chosen_at_run_time);
+            .for_each(|wire| covering[wire.import].push(link));
+    }
+    for ((i, import), covering) in world.imports.iter().enumerate().zip(covering) {
+        let (named, plain): (Vec<_>, Vec<_>) =
+            covering.into_iter().partition(|l| l.chosen_at_run_time);
         report_twice(parts, source, import, &plain, out);
         let mut names: BTreeMap<&str, Vec<&ResolvedLink<'a>>> = BTreeMap::new();
         named

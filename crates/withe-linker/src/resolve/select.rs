@@ -8,6 +8,7 @@ use crate::input::{Link, Spanned};
 use crate::matching::find_export;
 use crate::parts::{PartId, Parts};
 use crate::problems;
+use crate::work;
 
 use super::Wire;
 use super::declare::{Declared, Slot, Trait};
@@ -26,6 +27,7 @@ pub(crate) struct Selector<'a> {
 impl Selector<'_> {
     /// Whether `item` is an interface that this selects.
     pub(crate) fn matches(&self, item: &Extern) -> bool {
+        work::note(1);
         item.interface_name()
             .is_some_and(|name| self.matches_name(name))
     }

@@ -3,6 +3,7 @@
 use crate::diagnostic::Diagnostics;
 use crate::parts::{PartId, Parts};
 use crate::problems;
+use crate::problems::unused::Callers;
 
 /// Warns of components that nothing calls and of capabilities that nothing is linked to or from.
 pub(super) fn check(parts: &Parts<'_>, out: &mut Diagnostics) {
@@ -23,12 +24,14 @@ pub(super) fn check(parts: &Parts<'_>, out: &mut Diagnostics) {
             .filter(|target| *target != source)
             .for_each(|target| called[target.0] = true);
     }
+    let mut callers = None;
     for part in parts
         .ids()
         .filter(|part| !called[part.0] && is_known(parts, *part))
     {
         if !parts.is_provider(part) {
-            out.push(problems::unused::component(parts, part));
+            let callers = callers.get_or_insert_with(|| Callers::among(parts));
+            out.push(problems::unused::component(parts, part, callers));
         } else if parts.declared(part).links.is_empty() {
             out.push(problems::unused::capability(parts, part));
         }
