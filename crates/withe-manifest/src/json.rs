@@ -19,7 +19,8 @@ pub(crate) fn read(text: &str) -> Result<Document, Box<Diagnostic>> {
         problems: Diagnostics::default(),
     };
     // Some editors still begin a file with a byte order mark.
-    let root = reader.node(text.trim_start_matches('\u{feff}'), 0)?;
+    let root = reader.parse(text.trim_start_matches('\u{feff}'))?;
+    let root = reader.node(root, 0)?;
     Ok(Document {
         root,
         problems: reader.problems,
@@ -32,9 +33,8 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    /// Reads `slice`, a part of the text.
-    fn node(&mut self, slice: &'t str, depth: usize) -> Result<Node, Box<Diagnostic>> {
-        let raw: &'t RawValue = self.parse(slice)?;
+    /// Reads a part of the text.
+    fn node(&mut self, raw: &'t RawValue, depth: usize) -> Result<Node, Box<Diagnostic>> {
         let raw = raw.get();
         let span = self.place(raw);
         if depth > MAX_DEPTH {
@@ -61,7 +61,7 @@ impl<'t> Reader<'t> {
                     let entry = Entry {
                         key: self.parse(key.get())?,
                         key_span: self.place(key.get()),
-                        value: self.node(value.get(), depth + 1)?,
+                        value: self.node(value, depth + 1)?,
                     };
                     entries.insert(&mut self.problems, entry);
                 }
@@ -69,9 +69,7 @@ impl<'t> Reader<'t> {
             }
             Some(b'[') => {
                 let items: Vec<&'t RawValue> = self.parse(raw)?;
-                let items = items
-                    .into_iter()
-                    .map(|item| self.node(item.get(), depth + 1));
+                let items = items.into_iter().map(|item| self.node(item, depth + 1));
                 Value::List(items.collect::<Result<_, _>>()?)
             }
             Some(b'"') => Value::Scalar(Scalar::Text, self.parse(raw)?),

@@ -1,7 +1,8 @@
 //! The tree that both YAML and JSON are read into: values, the text they were written as, and
 //! their places.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use withe_linker::input::Span;
 use withe_linker::{Diagnostic, Diagnostics};
@@ -29,7 +30,7 @@ pub(crate) enum Value {
 
 /// What a scalar's text means by YAML's core schema. The text is kept as written, because most
 /// of a manifest's scalars are text whatever they look like (`port: 8080`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scalar {
     Null,
     Bool,
@@ -119,6 +120,25 @@ impl Node {
         }
     }
 
+    /// A number that is the same for all that say the same.
+    pub(crate) fn digest(&self) -> u64 {
+        let mut hash = DefaultHasher::new();
+        match &self.value {
+            Value::Scalar(kind, text) => (kind, text).hash(&mut hash),
+            Value::List(items) => items.iter().for_each(|item| item.digest().hash(&mut hash)),
+            Value::Map(entries) => {
+                // The same in whatever order the keys are.
+                let digests = entries.iter().map(|entry| {
+                    let mut hash = DefaultHasher::new();
+                    (&entry.key, entry.value.digest()).hash(&mut hash);
+                    hash.finish()
+                });
+                digests.fold(0, u64::wrapping_add).hash(&mut hash);
+            }
+        }
+        hash.finish()
+    }
+
     /// How many values it holds, itself included.
     pub(crate) fn size(&self) -> usize {
         match &self.value {
@@ -133,36 +153,59 @@ impl Node {
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     entries: Vec<Entry>,
-    places: BTreeMap<String, Span>,
+    /// Where the key of each entry is in `entries`, once there are more than [`FEW`].
+    places: HashMap<String, usize>,
 }
+
+/// Among so many entries a key is found fastest by looking at each. Most maps of a manifest have three.
+const FEW: usize = 16;
 
 impl Entries {
     pub(crate) fn insert(&mut self, out: &mut Diagnostics, entry: Entry) {
-        if let Some(first) = self.places.get(&entry.key) {
+        if let Some(first) = self.find(&entry.key) {
             out.push(
                 Diagnostic::error(
                     codes::DUPLICATE_KEY,
                     format!("the key `{}` is there twice", shorten(&entry.key)),
                 )
                 .at(Some(entry.key_span), "the second one")
-                .also(Some(*first), "the first one")
+                .also(Some(first.key_span), "the first one")
                 .with_help("remove one of them, or join what they say"),
             );
             return;
         }
-        self.insert_if_absent(entry);
+        self.push(entry);
     }
 
     /// As a YAML merge key does: a key that is there already wins.
     pub(crate) fn insert_if_absent(&mut self, entry: Entry) {
-        if !self.places.contains_key(&entry.key) {
-            self.places.insert(entry.key.clone(), entry.key_span);
-            self.entries.push(entry);
+        if self.find(&entry.key).is_none() {
+            self.push(entry);
         }
     }
 
     pub(crate) fn finish(self) -> Vec<Entry> {
         self.entries
+    }
+
+    fn find(&self, key: &str) -> Option<&Entry> {
+        if self.entries.len() <= FEW {
+            return self.entries.iter().find(|entry| entry.key == key);
+        }
+        self.places.get(key).map(|place| &self.entries[*place])
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.entries.push(entry);
+        let unplaced = match self.entries.len() {
+            ..=FEW => return,
+            // The first that are no longer few.
+            len if self.places.is_empty() => 0..len,
+            len => len - 1..len,
+        };
+        for place in unplaced {
+            self.places.insert(self.entries[place].key.clone(), place);
+        }
     }
 }
 
@@ -248,6 +291,56 @@ mod tests {
                 assert_eq!(plain_kind(text), kind, "{text}");
             }
         }
+    }
+
+    fn text(value: &str) -> Node {
+        Node {
+            span: Span { start: 0, end: 0 },
+            value: Value::Scalar(Scalar::Text, value.into()),
+        }
+    }
+
+    fn entry(key: &str, value: Node) -> Entry {
+        Entry {
+            key: key.into(),
+            key_span: value.span,
+            value,
+        }
+    }
+
+    #[test]
+    fn keys_are_told_apart_among_few_and_among_many() {
+        for count in [1, FEW, FEW + 1, 100] {
+            let (mut entries, mut out) = (Entries::default(), Diagnostics::default());
+            for i in 0..count {
+                entries.insert(&mut out, entry(&format!("k{i}"), text("first")));
+            }
+            assert!(out.0.is_empty(), "{count}");
+            for i in 0..count {
+                entries.insert_if_absent(entry(&format!("k{i}"), text("second")));
+                entries.insert(&mut out, entry(&format!("k{i}"), text("third")));
+            }
+            assert_eq!(out.0.len(), count);
+            entries.insert_if_absent(entry("new", text("first")));
+            let entries = entries.finish();
+            assert_eq!(entries.len(), count + 1);
+            assert!(entries.iter().all(|e| e.value.text() == Some("first")));
+        }
+    }
+
+    #[test]
+    fn what_says_the_same_has_one_digest() {
+        let map = |entries: Vec<Entry>| Node {
+            span: Span { start: 7, end: 9 },
+            value: Value::Map(entries),
+        };
+        let (a, b) = (|| entry("a", text("1")), || entry("b", text("2")));
+        let (one, other) = (map(vec![a(), b()]), map(vec![b(), a()]));
+        assert!(one.same(&other));
+        assert_eq!(one.digest(), other.digest());
+        let swapped = map(vec![entry("a", text("2")), entry("b", text("1"))]);
+        assert!(!one.same(&swapped));
+        assert_ne!(one.digest(), swapped.digest());
     }
 
     #[test]

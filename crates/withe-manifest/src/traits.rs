@@ -1,5 +1,7 @@
 //! The traits of a component or provider: its links and its scaler.
 
+use std::collections::HashMap;
+
 use withe_linker::input::{Link, ScalerKind, Scaling, Spread};
 use withe_linker::{Diagnostic, Diagnostics};
 
@@ -20,9 +22,10 @@ pub(crate) struct Traits {
 /// Reads the `traits` list of the component named `owner`.
 pub(crate) fn read(out: &mut Diagnostics, owner: Option<&str>, nodes: &[Node]) -> Traits {
     let mut traits = Traits::default();
-    let mut seen: Vec<&Node> = Vec::new();
+    let mut seen: HashMap<u64, Vec<&Node>> = HashMap::new();
     for node in nodes {
-        if let Some(first) = seen.iter().find(|earlier| earlier.same(node)) {
+        let alike = seen.entry(node.digest()).or_default();
+        if let Some(first) = alike.iter().find(|earlier| earlier.same(node)) {
             out.push(
                 Diagnostic::warning(codes::REPEATED_TRAIT, "the same trait is there twice")
                     .at(Some(node.head()), "says nothing new, and is left out")
@@ -31,7 +34,7 @@ pub(crate) fn read(out: &mut Diagnostics, owner: Option<&str>, nodes: &[Node]) -
             );
             continue;
         }
-        seen.push(node);
+        alike.push(node);
         read_trait(out, owner, &mut traits, node);
     }
     traits

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use withe_linker::input::{Application, Component, Link, NamedConfig, SecretRef, Span, Spanned};
+use withe_linker::input::{
+    Application, Component, Link, NamedConfig, Policy, SecretRef, Span, Spanned,
+};
 use withe_linker::{Diagnostic, Diagnostics};
 
 use crate::codes;
@@ -183,27 +185,27 @@ fn check_policies(out: &mut Diagnostics, application: &Application) {
 }
 
 fn check_secrets(out: &mut Diagnostics, application: &Application) {
+    // Of two policies of one name the last one counts, as in wasmCloud.
+    let policies = application.policies.iter();
+    let policies: BTreeMap<&str, &Policy> = policies
+        .map(|policy| (policy.name.value.as_str(), policy))
+        .collect();
     for component in &application.components {
         let of_links = component
             .links
             .iter()
             .flat_map(|link| link.source_secrets.iter().chain(&link.target_secrets));
         for secret in component.secrets.iter().chain(of_links) {
-            check_secret(out, application, secret);
+            check_secret(out, &policies, secret);
         }
     }
 }
 
-fn check_secret(out: &mut Diagnostics, application: &Application, secret: &SecretRef) {
+fn check_secret(out: &mut Diagnostics, policies: &BTreeMap<&str, &Policy>, secret: &SecretRef) {
     let secret_name = shorten(&secret.name.value);
     let policy_name = shorten(&secret.policy.value);
-    // Of two policies of one name the last one counts, as in wasmCloud.
-    let mut policies = application.policies.iter().rev();
-    let Some(policy) = policies.find(|policy| policy.name.value == secret.policy.value) else {
-        let known = application
-            .policies
-            .iter()
-            .map(|policy| policy.name.value.as_str());
+    let Some(policy) = policies.get(secret.policy.value.as_str()) else {
+        let known = policies.keys().copied();
         out.push(
             Diagnostic::error(
                 codes::UNKNOWN_POLICY,
