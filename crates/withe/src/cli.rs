@@ -47,6 +47,9 @@ pub(crate) struct Global {
         help_heading = "Global options"
     )]
     pub(crate) color: ColorChoice,
+    /// Show every problem: otherwise, of many of one kind, the first ten are shown and the rest counted.
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) all_problems: bool,
     /// Log more; twice for even more.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     pub(crate) verbose: u8,

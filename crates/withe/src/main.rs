@@ -39,7 +39,7 @@ enum Outcome {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let terminal = Terminal::new(cli.global.color);
+    let terminal = Terminal::new(cli.global.color, cli.global.all_problems);
     let log = match &cli.command {
         // It has a log of its own, which its host reads.
         cli::Command::Provider(args) if args.is_process() => Ok(()),

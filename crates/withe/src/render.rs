@@ -2,6 +2,6 @@
 
 pub(crate) mod diagnostics;
 pub(crate) mod json;
-mod position;
+mod lines;
 pub(crate) mod table;
 pub(crate) mod units;

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     args.inputs.say_timings(&application.timings, terminal);
     if args.json {
         let (source, found) = (&application.loaded.source, &application.linked.diagnostics);
-        terminal.print(&json::diagnostics(source, found)?)?;
+        terminal.print_json(&json::diagnostics(source, found))?;
     } else {
         terminal.say(&application.report(terminal, None));
     }

@@ -69,12 +69,11 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     if args.lattice.lattice.is_some() {
         return on_lattice(args, &application, terminal);
     }
-    let text = if args.json {
-        json::text(plan)?
+    if args.json {
+        terminal.print_json(plan)?;
     } else {
-        render(plan)
-    };
-    terminal.print(&text)?;
+        terminal.print(&render(plan))?;
+    }
     Ok(Outcome::Done)
 }
 
@@ -146,8 +145,13 @@ fn links_table(plan: &Plan) -> String {
         "DEADLINE",
         "WHY",
     ];
+    let components = plan.components.iter();
+    let providers: BTreeSet<&str> = components
+        .filter(|c| c.kind == ComponentKind::Provider)
+        .map(|c| c.name.as_str())
+        .collect();
     let links = plan.links.iter().filter(|link| !link.incoming);
-    let rows: Vec<_> = links.flat_map(|link| rows(plan, link)).collect();
+    let rows: Vec<_> = links.flat_map(|link| rows(&providers, link)).collect();
     if rows.is_empty() {
         return String::new();
     }
@@ -230,11 +234,8 @@ pub(crate) fn binding_name(binding: Binding) -> &'static str {
 }
 
 /// One row for each interface of a link; what is the same in all of them only in the first.
-fn rows(plan: &Plan, link: &PlannedLink) -> Vec<[String; 7]> {
-    let is_provider = |name: &str| {
-        let mut components = plan.components.iter();
-        components.any(|c| c.name == name && c.kind == ComponentKind::Provider)
-    };
+fn rows(providers: &BTreeSet<&str>, link: &PlannedLink) -> Vec<[String; 7]> {
+    let is_provider = |name: &str| providers.contains(name);
     // Where a provider is, instances of components mean nothing: it is one, and serves every link.
     let scope = match link.scope {
         _ if is_provider(&link.source) || is_provider(&link.target) => "-",

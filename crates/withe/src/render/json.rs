@@ -1,18 +1,18 @@
 //! Diagnostics as JSON: as the linker has them, with lines and columns.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use withe_linker::diagnostic::Label;
-use withe_linker::{Diagnostics, Span};
+use withe_linker::{Diagnostic, Diagnostics, Span};
 use withe_load::SourceText;
 
-use super::position::position;
+use super::lines::Lines;
 
 #[derive(Serialize)]
 struct Item<'a> {
     severity: withe_linker::Severity,
     code: withe_linker::Code,
     message: &'a str,
-    file: String,
+    file: &'a str,
     primary: Option<Place<'a>>,
     related: Vec<Place<'a>>,
     notes: &'a [String],
@@ -30,31 +30,45 @@ struct Place<'a> {
     text: &'a str,
 }
 
-/// The diagnostics as a JSON list, in the order that [`Item`] has its fields.
-///
-/// # Errors
-///
-/// If they cannot be serialised, which is a fault of theirs.
-pub(crate) fn diagnostics(
-    source: &SourceText,
-    diagnostics: &Diagnostics,
-) -> serde_json::Result<String> {
-    let place = |label| place(&source.text, label);
-    let items: Vec<_> = diagnostics
-        .0
-        .iter()
-        .map(|d| Item {
-            severity: d.severity,
-            code: d.code,
-            message: &d.message,
-            file: source.path.display().to_string(),
-            primary: d.primary.as_ref().map(place),
-            related: d.related.iter().map(place).collect(),
-            notes: &d.notes,
-            help: d.help.as_deref(),
-        })
-        .collect();
-    text(&items)
+/// The diagnostics as a JSON list, each with its fields in the order of [`Item`].
+pub(crate) fn diagnostics<'a>(
+    source: &'a SourceText,
+    diagnostics: &'a Diagnostics,
+) -> impl Serialize + use<'a> {
+    List {
+        file: source.path.display().to_string(),
+        lines: Lines::of(&source.text),
+        diagnostics,
+    }
+}
+
+struct List<'a> {
+    file: String,
+    lines: Lines<'a>,
+    diagnostics: &'a Diagnostics,
+}
+
+impl Serialize for List<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let item = |diagnostic| self.item(diagnostic);
+        serializer.collect_seq(self.diagnostics.0.iter().map(item))
+    }
+}
+
+impl List<'_> {
+    fn item<'s>(&'s self, diagnostic: &'s Diagnostic) -> Item<'s> {
+        let place = |label| place(&self.lines, label);
+        Item {
+            severity: diagnostic.severity,
+            code: diagnostic.code,
+            message: &diagnostic.message,
+            file: &self.file,
+            primary: diagnostic.primary.as_ref().map(place),
+            related: diagnostic.related.iter().map(place).collect(),
+            notes: &diagnostic.notes,
+            help: diagnostic.help.as_deref(),
+        }
+    }
 }
 
 /// `value` on indented lines, ended by a line break.
@@ -66,10 +80,10 @@ pub(crate) fn text(value: &impl Serialize) -> serde_json::Result<String> {
     serde_json::to_string_pretty(value).map(|text| text + "\n")
 }
 
-fn place<'a>(text: &str, label: &'a Label) -> Place<'a> {
+fn place<'a>(lines: &Lines<'_>, label: &'a Label) -> Place<'a> {
     let (start, end) = (
-        position(text, label.span.start),
-        position(text, label.span.end),
+        lines.position(label.span.start),
+        lines.position(label.span.end),
     );
     Place {
         span: label.span,
@@ -83,7 +97,7 @@ fn place<'a>(text: &str, label: &'a Label) -> Place<'a> {
 
 #[cfg(test)]
 mod tests {
-    use withe_linker::{Code, Diagnostic};
+    use withe_linker::Code;
 
     use super::*;
 
@@ -97,8 +111,7 @@ mod tests {
             Diagnostic::error(Code("W0001"), "no").at(Some(Span { start: 8, end: 9 }), "here"),
             Diagnostic::note(Code("W0002"), "yes"),
         ]);
-        let json: serde_json::Value =
-            serde_json::from_str(&diagnostics(&source, &found).unwrap()).unwrap();
+        let json: serde_json::Value = serde_json::to_value(diagnostics(&source, &found)).unwrap();
         assert_eq!(
             json,
             serde_json::json!([
