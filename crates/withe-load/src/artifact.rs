@@ -80,10 +80,20 @@ impl Artifact {
     ///
     /// If they are no component.
     pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, ArtifactError> {
+        let digest = digest(&bytes);
+        Self::with_digest(path, bytes, digest)
+    }
+
+    /// The same where the digest of the bytes is known.
+    pub(super) fn with_digest(
+        path: &Path,
+        bytes: Vec<u8>,
+        digest: String,
+    ) -> Result<Self, ArtifactError> {
         match World::read(&bytes) {
             Ok(world) => Ok(Self {
                 path: path.into(),
-                digest: digest(&bytes),
+                digest,
                 bytes: bytes.into(),
                 world: Arc::new(world),
             }),

@@ -10,6 +10,7 @@ use withe_linker::input::{
 use withe_linker::{Code, Diagnostic, Diagnostics, Span};
 
 use crate::artifact::{Artifact, ArtifactError, digest_of};
+use crate::artifacts::Artifacts;
 use crate::loaded::{LoadedPart, PartSource, ProviderSource};
 use crate::options::{Supplied, SuppliedProgram};
 use crate::program::ProviderProgram;
@@ -25,6 +26,8 @@ pub(super) struct Images<'a> {
     pub(super) registry: &'a Registry,
     /// What was read elsewhere, if anything was.
     pub(super) supplied: Option<&'a Supplied>,
+    /// The components that were read so far.
+    pub(super) artifacts: Artifacts,
     /// What was wrong so far.
     pub(super) diagnostics: &'a mut Diagnostics,
     /// Every file that was read, or would have been had it been there.
@@ -60,6 +63,20 @@ struct Refusal {
 }
 
 impl Images<'_> {
+    /// Reads at once what will be read of `components` one by one.
+    pub(super) fn read_ahead(&mut self, components: &[Component]) {
+        if self.supplied.is_some() {
+            return;
+        }
+        let components = components.iter();
+        let of_components = components.filter(|c| c.kind == ComponentKind::Component);
+        let paths = of_components.filter_map(|component| match &component.image.value {
+            Image::File(path) => Some(joined(self.folder, path)),
+            _ => None,
+        });
+        self.artifacts.read_ahead(paths);
+    }
+
     /// Reads the image of `component`; configuration that the image's name implies is put under
     /// the component's own.
     pub(super) fn resolve(&mut self, component: &mut Component) -> Resolved {
@@ -159,9 +176,9 @@ impl Images<'_> {
     }
 
     /// What was read elsewhere and is given here.
-    fn supplied(&self, component: &Component, bytes: &[u8]) -> Result<Resolved, Refusal> {
+    fn supplied(&mut self, component: &Component, bytes: &[u8]) -> Result<Resolved, Refusal> {
         let path = Path::new(&component.name.value);
-        as_component(component, Artifact::from_bytes(path, bytes.to_vec())?)
+        as_component(component, self.artifacts.take(path, bytes.to_vec())?)
     }
 
     /// Asks the program `path` what provider it is.
@@ -182,7 +199,7 @@ impl Images<'_> {
     /// Reads the component in the file `path`.
     fn read(&mut self, component: &str, path: &str, span: Option<Span>) -> Option<Artifact> {
         let path = joined(self.folder, path);
-        let result = Artifact::read(&path).map_err(Refusal::from);
+        let result = self.artifacts.read(&path).map_err(Refusal::from);
         self.files.push(path);
         self.keep(component, span, result)
     }

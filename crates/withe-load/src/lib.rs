@@ -9,7 +9,8 @@
 //! its links, comes back in one list of diagnostics.
 //!
 //! * `loaded`: an application that was read, and how it is linked; [`options`]: what both are told.
-//! * [`artifact`]: one component's file, or what it is instead; `image`: what a manifest calls an image.
+//! * [`artifact`]: one component's file, or what it is instead; `image`: what a manifest calls an image;
+//!   `artifacts`: what is equal is read once.
 //! * `program`: a provider's executable; `ask`: what it says of itself and of its configuration.
 //! * [`registry`]: the first-party providers and the names they are asked for by.
 //! * `wasmcloud`: parts of wasmCloud v1.
@@ -19,6 +20,7 @@
 
 mod arguments;
 pub mod artifact;
+mod artifacts;
 mod ask;
 pub mod codes;
 mod error;
@@ -51,6 +53,7 @@ pub use registry::{Registry, RegistryError};
 pub use save::{SaveError, save};
 pub use wasmcloud::{V1Part, V1Source, is_archive};
 
+use artifacts::Artifacts;
 use image::{Images, Resolved};
 
 /// Every code that loading reports, with its meaning.
@@ -142,9 +145,11 @@ impl Reading {
             folder: &self.folder,
             registry,
             supplied,
+            artifacts: Artifacts::default(),
             diagnostics: &mut self.diagnostics,
             files: &mut self.files,
         };
+        images.read_ahead(&application.components);
         // What a part of wasmCloud v1 offers is known when all others are.
         let mut of_wasmcloud = Vec::new();
         for (place, component) in application.components.iter_mut().enumerate() {
