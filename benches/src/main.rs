@@ -1,22 +1,26 @@
 //! Withe's benchmarks, each beside its floor, in one run. What counts is the ratios: machines are noisy.
 //!
-//! `cargo xtask bench [calls | wire | http | start | hosts]` builds what they need and runs them.
+//! `cargo xtask bench [calls | wire | http | start | scale | hosts]` builds what they need and runs them.
 //!
 //! * [`calls`]: what one call over a link costs, beside plain composition.
 //! * [`wire`]: calls and streams between processes, beside a bare socket.
 //! * [`http`]: requests a second, beside `wasmtime serve`.
 //! * [`start`]: from the command to the first answer, and memory at idle.
+//! * [`scale`]: what the size of an application costs, and how that grows.
 //! * [`hosts`]: an application on one host and on three, and how long faults and changes are felt.
 
 mod calls;
 mod hosts;
 mod http;
 mod load;
+mod scale;
 mod servers;
 mod start;
 mod wire;
 
 use anyhow::{Result, bail};
+
+const NAMES: [&str; 6] = ["calls", "wire", "http", "start", "scale", "hosts"];
 
 fn main() -> Result<()> {
     // The other end of the floor, in a process of its own.
@@ -30,8 +34,11 @@ fn main() -> Result<()> {
         .filter(|a| !a.starts_with('-'))
         .collect();
     for name in &names {
-        if !["calls", "wire", "http", "start", "hosts"].contains(&name.as_str()) {
-            bail!("there is no benchmark `{name}`; there are: calls, wire, http, start, hosts");
+        if !NAMES.contains(&name.as_str()) {
+            bail!(
+                "there is no benchmark `{name}`; there are: {}",
+                NAMES.join(", ")
+            );
         }
     }
     let wanted = |name: &str| names.is_empty() || names.iter().any(|n| n == name);
@@ -46,6 +53,9 @@ fn main() -> Result<()> {
     }
     if wanted("start") {
         start::run()?;
+    }
+    if wanted("scale") {
+        scale::run()?;
     }
     if wanted("hosts") {
         hosts::run()?;

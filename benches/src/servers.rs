@@ -158,10 +158,19 @@ pub(crate) fn guest(name: &str) -> PathBuf {
 
 /// Resident memory of a process in MiB.
 pub(crate) fn resident_mib(process: u32) -> Result<f64> {
+    memory_mib(process, "VmRSS:")
+}
+
+/// The most memory of a process that was resident at a time, in MiB.
+pub(crate) fn peak_mib(process: u32) -> Result<f64> {
+    memory_mib(process, "VmHWM:")
+}
+
+fn memory_mib(process: u32, field: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find(|l| l.starts_with("VmRSS:"));
+    let line = status.lines().find(|line| line.starts_with(field));
     let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    Ok(kib.context("no VmRSS")?.parse::<f64>()? / 1024.0)
+    Ok(kib.with_context(|| format!("no {field}"))?.parse::<f64>()? / 1024.0)
 }
 
 /// The command of this build.

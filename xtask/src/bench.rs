@@ -29,7 +29,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let names = args.arguments.iter().filter(|a| !a.starts_with('-'));
     let names: Vec<_> = names.map(String::as_str).collect();
     let wanted = |name| names.is_empty() || names.contains(&name);
-    guests::build_all().await?;
+    // The applications of `scale` are made by itself.
+    if names.iter().any(|name| *name != "scale") || names.is_empty() {
+        guests::build_all().await?;
+    }
     let mut variables = Vec::new();
     if wanted("http") || wanted("start") {
         variables.push(("WITHE_BENCH_WASMTIME", wasmtime().await?));
