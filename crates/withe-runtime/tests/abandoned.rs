@@ -110,6 +110,8 @@ async fn what_a_shared_callee_returns_to_nobody_is_dropped() {
     let link = shared();
     // The name `x`, and 1.
     let new = || call(&link, NEW, &[1, b'x', 1]);
+    // The callee is there, so that one poll is enough to queue a call, however busy the machine is.
+    returns(&link, MADE, 0).await;
 
     // The caller goes before the result is there,
     let mut going = new();
