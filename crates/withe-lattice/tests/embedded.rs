@@ -9,14 +9,12 @@ use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 use withe_lattice::embedded::{Serving, serve};
 use withe_lattice::{Attached, Change, Embedded, Expect, Lattice, LatticeError, Watch};
-
-/// Long enough for anything that ends at all.
-const AGES: Duration = Duration::from_secs(60);
+use withe_testing::wait::{PATIENCE, eventually, within};
 
 /// A change, shortly: `key=value`, `-key` or `synced`.
 async fn next(watch: &mut Watch) -> String {
-    let change = timeout(AGES, watch.recv()).await.unwrap().unwrap();
-    match change {
+    let change = within("a change", watch.recv()).await;
+    match change.expect("the watch goes on") {
         Change::Put(entry) => format!("{}={}", entry.key, String::from_utf8_lossy(&entry.value)),
         Change::Gone { key } => format!("-{key}"),
         Change::Synced => "synced".into(),
@@ -28,13 +26,8 @@ async fn put(lattice: &impl Lattice, key: &str, value: &'static str) -> u64 {
     put.unwrap()
 }
 
-async fn until(is_so: impl Fn() -> bool) {
-    let so = async {
-        while !is_so() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(AGES, so).await.unwrap();
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    eventually(what, async || is_so().then_some(())).await;
 }
 
 #[tokio::test]
@@ -90,8 +83,9 @@ async fn watches_end_with_the_lattice() {
     let mut requests = lattice.serve("s").await.unwrap();
     assert_eq!(next(&mut watch).await, "synced");
     drop(lattice);
-    assert_eq!(timeout(AGES, watch.recv()).await.unwrap(), None);
-    assert!(timeout(AGES, requests.recv()).await.unwrap().is_none());
+    assert_eq!(within("the watch's end", watch.recv()).await, None);
+    let request = within("the end of requests", requests.recv()).await;
+    assert!(request.is_none());
 }
 
 async fn served(socket: &Path) -> (Embedded, Serving) {
@@ -113,7 +107,7 @@ async fn the_socket_is_for_its_owner() {
     let second = serve(lattice, &socket).await.err().unwrap();
     assert!(second.to_string().contains("is served by another process"));
     drop(serving);
-    until(|| !socket.exists()).await;
+    until("the socket to go", || !socket.exists()).await;
     // What is left of one that was killed is replaced.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let (_lattice, _serving) = served(&socket).await;
@@ -133,10 +127,10 @@ async fn what_goes_on_goes_on_with_another_process() {
     let mut requests = attached.serve("s").await.unwrap();
     while next(&mut watch).await != "synced" {}
     drop((lattice, serving));
-    until(|| !attached.is_connected()).await;
+    until("the loss to be noticed", || !attached.is_connected()).await;
 
     let (lattice, _serving) = served(&socket).await;
-    until(|| attached.is_connected()).await;
+    until("a new connection", || attached.is_connected()).await;
     put(&lattice, "kept", "3").await;
     let mut told = Vec::new();
     while !(told.contains(&"kept=3".to_owned()) && told.contains(&"synced".into())) {
@@ -155,22 +149,21 @@ async fn what_goes_on_goes_on_with_another_process() {
             }
         }
     };
-    assert_eq!(timeout(AGES, message).await.unwrap(), "4");
+    assert_eq!(within("a message", message).await, "4");
     let serving = async {
         let request = requests.recv().await.unwrap();
         request.answer.send(request.payload).unwrap();
     };
     let asking = async {
         loop {
-            match lattice.request("s", "5".into(), AGES).await {
+            match lattice.request("s", "5".into(), PATIENCE).await {
                 Err(LatticeError::NobodyServes(_)) => sleep(Duration::from_millis(5)).await,
                 answer => return answer.unwrap(),
             }
         }
     };
-    let ((), answer) = timeout(AGES, async { tokio::join!(serving, asking) })
-        .await
-        .unwrap();
+    let both = async { tokio::join!(serving, asking) };
+    let ((), answer) = within("a request and its answer", both).await;
     assert_eq!(answer, "5");
 }
 
@@ -181,7 +174,7 @@ async fn what_is_under_way_fails_with_the_process() {
     let (lattice, serving) = served(&socket).await;
     let attached = Attached::connect(&socket).await.unwrap();
     let mut requests = lattice.serve("s").await.unwrap();
-    let asking = attached.request("s", "".into(), AGES);
+    let asking = attached.request("s", "".into(), PATIENCE);
     let losing = async {
         // It is asked, and not answered.
         let request = requests.recv().await;
@@ -202,14 +195,14 @@ async fn requests_to_a_process_that_is_gone_are_not_answered() {
     let (lattice, _serving) = served(&socket).await;
     let attached = Attached::connect(&socket).await.unwrap();
     let mut requests = attached.serve("s").await.unwrap();
-    let asking = lattice.request("s", "".into(), 10 * AGES);
+    let asking = lattice.request("s", "".into(), 10 * PATIENCE);
     let leaving = async {
         let request = requests.recv().await;
         drop(attached);
         request
     };
     let both = async { tokio::join!(asking, leaving) };
-    let (answer, _request) = timeout(AGES, both).await.unwrap();
+    let (answer, _request) = within("the end of the request", both).await;
     assert_eq!(answer, Err(LatticeError::Timeout("s".into())));
 }
 
@@ -229,7 +222,7 @@ async fn what_is_read_no_more_ends_on_the_other_side() {
             != nobody
         {}
     };
-    timeout(AGES, gone).await.unwrap();
+    within("nobody to serve", gone).await;
 }
 
 #[tokio::test]
@@ -253,13 +246,9 @@ async fn a_peer_that_talks_nonsense_harms_nobody() {
             let mut rest = Vec::new();
             _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
         };
-        stream_ends(ended).await;
+        within("the connection's end", ended).await;
     }
     put(&attached, "k", "v").await;
-}
-
-async fn stream_ends(ended: impl Future<Output = ()>) {
-    timeout(AGES, ended).await.expect("the connection ends");
 }
 
 #[tokio::test]

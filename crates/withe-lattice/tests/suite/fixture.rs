@@ -8,9 +8,12 @@ use withe_lattice::embedded::serve;
 use withe_lattice::nats::Options;
 use withe_lattice::{Attached, Embedded, Nats, SharedLattice};
 use withe_testing::nats::NatsServer;
+use withe_testing::wait::PATIENCE;
 
-/// How long leases live here: long enough to be renewed on a busy machine, and to be waited for.
+/// How long leases live that are waited for.
 pub(crate) const LEASE: Duration = Duration::from_millis(1500);
+/// How long leases live that are not to run out.
+pub(crate) const LONG_LEASE: Duration = PATIENCE;
 
 /// Two members of one lattice, which for some kinds are the same.
 pub(crate) struct Fixture {
@@ -21,21 +24,21 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    pub(crate) async fn memory() -> Self {
-        Self::of(Embedded::in_memory("test").unwrap(), ())
+    pub(crate) async fn memory(lease: Duration) -> Self {
+        Self::of(Embedded::in_memory("test").unwrap(), lease, ())
     }
 
-    pub(crate) async fn file() -> Self {
+    pub(crate) async fn file(lease: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lattice.redb");
-        Self::of(Embedded::open("test", path).unwrap(), folder)
+        Self::of(Embedded::open("test", path).unwrap(), lease, folder)
     }
 
     /// One is attached to the other.
-    pub(crate) async fn attached() -> Self {
+    pub(crate) async fn attached(lease: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("lattice.sock");
-        let lattice = Embedded::in_memory("test").unwrap().with_lease(LEASE);
+        let lattice = Embedded::in_memory("test").unwrap().with_lease(lease);
         let serving = serve(lattice.clone(), &socket).await.unwrap();
         Self {
             a: Arc::new(Attached::connect(&socket).await.unwrap()),
@@ -44,10 +47,11 @@ impl Fixture {
         }
     }
 
-    pub(crate) async fn nats() -> Self {
+    pub(crate) async fn nats(lease: Duration) -> Self {
         let server = NatsServer::start().unwrap();
         let mut options = Options::new(server.url(), "test");
-        options.lease = LEASE;
+        options.lease = lease;
+        options.timeout = PATIENCE;
         Self {
             // Both make the buckets at once.
             a: Arc::new(Nats::connect(options.clone()).await.unwrap()),
@@ -56,8 +60,8 @@ impl Fixture {
         }
     }
 
-    fn of(lattice: Embedded, kept: impl Send + 'static) -> Self {
-        let lattice = lattice.with_lease(LEASE);
+    fn of(lattice: Embedded, lease: Duration, kept: impl Send + 'static) -> Self {
+        let lattice = lattice.with_lease(lease);
         Self {
             a: Arc::new(lattice.clone()),
             b: Arc::new(lattice),

@@ -84,11 +84,11 @@ async fn a_call_that_is_dropped_is_cancelled_at_the_target(pair: Pair) {
         tokio::pin!(call);
         tokio::select! {
             _ = &mut call => panic!("it hangs"),
-            () = until("it runs", || pair.target.running() == 1) => {}
+            () = until("the call runs", || pair.target.running() == 1) => {}
         }
     }
-    until("it is cancelled", || pair.target.running() == 0).await;
-    until("it is answered", || {
+    until("the call is cancelled", || pair.target.running() == 0).await;
+    until("the cancelled call is answered", || {
         pair.client.counts() == Some([1, 1, 0, 0])
     })
     .await;
@@ -103,7 +103,7 @@ async fn a_deadline_ends_a_call_on_both_sides(pair: Pair) {
         .call(HANG, Payload::default(), within(Duration::from_millis(20)))
         .await;
     assert_eq!(e.unwrap_err(), CallError::Deadline);
-    until("it is cancelled", || pair.target.running() == 0).await;
+    until("the call is cancelled", || pair.target.running() == 0).await;
     let e = session
         .call(NOTE, Payload::default(), within(Duration::ZERO))
         .await;

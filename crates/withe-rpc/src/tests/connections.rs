@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
 use super::target::{ArcTarget, ECHO, GATED, HANG, MAKE, NOTE, Target};
-use super::{Pair, context, over_each_transport, payload, request, until, within};
+use super::{AGES, Pair, context, over_each_transport, payload, request, until, within};
 use crate::frame::{self, Parting};
 use crate::unix::{UnixConnector, UnixListener};
 use crate::{
@@ -42,7 +42,8 @@ impl Connect for Stranger {
 async fn failure_of(connect: impl Connect) -> String {
     let client = Client::new(Arc::new(connect), Limits::default());
     let session = client.link(request()).session();
-    let call = session.call(NOTE, Payload::default(), within(Duration::from_millis(100)));
+    // It is tried again until then, and the last failure is told. Each takes a moment.
+    let call = session.call(NOTE, Payload::default(), within(Duration::from_millis(500)));
     match call.await {
         Err(CallError::Unreachable(text)) => text,
         other => panic!("{other:?}"),
@@ -104,7 +105,7 @@ async fn a_connection_that_was_lost_is_made_again() {
     assert_eq!(made.handles.len(), 1);
     let before = pair.connection();
     pair.drop_connections().await;
-    until("it is noticed", || pair.target.sessions() == 0).await;
+    until("the loss is noticed", || pair.target.sessions() == 0).await;
     session.call(NOTE, payload([2]), context()).await.unwrap();
     assert!(!Arc::ptr_eq(&before, &pair.connection()));
     // What was held is gone, and no other instance can have it.
@@ -129,9 +130,9 @@ async fn draining_lets_calls_end_and_takes_no_new_ones(pair: Pair) {
     let call = session.call(GATED, payload([2]), context());
     let ((), result) = tokio::join!(
         async {
-            until("it runs", || pair.target.running() == 1).await;
+            until("the call runs", || pair.target.running() == 1).await;
             pair.stop.send_replace(true);
-            until("it is told", || {
+            until("the client is told", || {
                 pair.client.counts().is_none() || old.counts()[1] == 0 || old.is_draining()
             })
             .await;
@@ -146,7 +147,7 @@ async fn draining_lets_calls_end_and_takes_no_new_ones(pair: Pair) {
         call
     );
     assert_eq!(result.unwrap().bytes, [2]);
-    until("it ends", || old.counts() == [0; 5]).await;
+    until("the old connection ends", || old.counts() == [0; 5]).await;
 }
 
 #[tokio::test]
@@ -180,11 +181,13 @@ async fn a_silent_server_is_given_up() {
 async fn a_client_that_asks_keeps_a_silent_connection() {
     let limits = Limits {
         keep_alive: Duration::from_millis(5),
-        answer: Duration::from_secs(60),
+        answer: AGES,
         ..Limits::default()
     };
     let pair = Pair::with(limits, Limits::default());
     let session = pair.link().session();
+    // Connecting is not to be what takes so long.
+    session.call(NOTE, payload([0]), context()).await.unwrap();
     let call = session.call(HANG, Payload::default(), within(Duration::from_millis(200)));
     assert_eq!(call.await.unwrap_err(), CallError::Deadline);
     session.call(NOTE, payload([1]), context()).await.unwrap();
@@ -225,7 +228,7 @@ async fn over_a_socket_from_start_to_stop() {
     assert!(!path.exists());
     assert_eq!(target.sessions(), 0);
     let e = session
-        .call(NOTE, Payload::default(), within(Duration::from_millis(50)))
+        .call(NOTE, Payload::default(), within(Duration::from_millis(500)))
         .await;
     assert!(matches!(e, Err(CallError::Unreachable(_))), "{e:?}");
 }

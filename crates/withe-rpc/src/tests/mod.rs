@@ -51,8 +51,8 @@ macro_rules! over_each_transport {
 }
 pub(crate) use over_each_transport;
 
-/// Long enough for anything that ends at all.
-pub(crate) const AGES: Duration = Duration::from_secs(60);
+/// Long enough for anything that ends at all, also on a machine that is busy with other things.
+pub(crate) const AGES: Duration = Duration::from_secs(120);
 
 /// A context with a deadline that is not met.
 pub(crate) fn context() -> CallContext {
@@ -297,7 +297,7 @@ impl Raw {
                 }
             }
         };
-        timeout(AGES, next).await.expect("it hangs")
+        within_ages("a frame of the server, or its end", next).await
     }
 
     /// The failure that ends a call.
@@ -347,11 +347,20 @@ pub(crate) fn call_body(
     body
 }
 
+/// Waits for `what` to come; fails if it does not.
+pub(crate) async fn within_ages<T>(what: &str, coming: impl Future<Output = T>) -> T {
+    let came = timeout(AGES, coming).await;
+    came.unwrap_or_else(|_| panic!("{AGES:?} were not enough for {what}"))
+}
+
 /// Waits until something is so; fails if it never is.
 pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + AGES;
     while !is_so() {
-        assert!(Instant::now() < end, "{what}");
+        assert!(
+            Instant::now() < end,
+            "{AGES:?} were not enough until {what}"
+        );
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

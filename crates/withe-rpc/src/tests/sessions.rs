@@ -43,7 +43,7 @@ async fn handles_are_given_lent_moved_and_dropped(pair: Pair) {
     assert_eq!(make(&session, 3).await, [1, 2, 3]);
     use_handles(&session, &[borrow(1), own(2)]).await.unwrap();
     session.drop_handle(1);
-    until("it is dropped without a later call", || {
+    until("the handle is dropped without a later call", || {
         pair.target.has_noted("drop 1")
     })
     .await;
@@ -101,7 +101,10 @@ async fn a_session_holds_so_many_handles_and_no_more() {
     let e = session.call(MAKE, payload([3]), context()).await;
     assert!(matches!(e, Err(CallError::Exhausted(_))), "{e:?}");
     // Nobody could take them, so they were dropped.
-    until("they are dropped", || pair.target.has_noted("drop 3")).await;
+    until("the handles are dropped", || {
+        pair.target.has_noted("drop 3")
+    })
+    .await;
     assert_eq!(make(&session, 2).await.len(), 2);
 }
 
@@ -141,7 +144,7 @@ async fn calls_and_drops_begin_in_the_order_in_which_they_came() {
     raw.frame().await.unwrap();
     assert_eq!(raw.target.noted()[1..], ["call 4"]);
     raw.write(Kind::Payload, 0, 1, &[0, 0]).await;
-    until("they come", || raw.target.noted().len() == 6).await;
+    until("the calls come", || raw.target.noted().len() == 6).await;
     let expected = ["call 4", "call 1", "call 2", "drop 1", "call 3"];
     assert_eq!(raw.target.noted()[1..], expected);
 }
@@ -172,11 +175,11 @@ async fn the_end_of_a_session_cancels_its_calls_and_then_releases_it(pair: Pair)
         tokio::pin!(call);
         tokio::select! {
             _ = &mut call => panic!("it hangs"),
-            () = until("it runs", || pair.target.running() == 1) => {}
+            () = until("the call runs", || pair.target.running() == 1) => {}
         }
     }
     drop(session);
-    until("it is released", || pair.target.sessions() == 1).await;
+    until("what was held is released", || pair.target.sessions() == 1).await;
     assert_eq!(pair.target.running(), 0);
     let noted = pair.target.noted();
     assert_eq!(
@@ -195,12 +198,15 @@ async fn what_a_cancelled_call_returns_is_dropped(pair: Pair) {
         tokio::select! {
             biased;
             _ = &mut call => panic!("it waits"),
-            () = until("it runs", || pair.target.running() == 1) => {}
+            () = until("the call runs", || pair.target.running() == 1) => {}
         }
         // It returns at the same time as it is cancelled.
         pair.target.gate.add_permits(1);
     }
-    until("it has gone", || pair.client.counts() == Some([1, 1, 0, 0])).await;
+    until("the call has gone", || {
+        pair.client.counts() == Some([1, 1, 0, 0])
+    })
+    .await;
     drop(session);
     until("the session ends", || pair.target.sessions() == 0).await;
     let noted = pair.target.noted();
@@ -213,7 +219,7 @@ async fn the_end_of_the_connection_releases_what_was_held(pair: Pair) {
     let session = pair.link().session();
     make(&session, 3).await;
     pair.client.close().await;
-    until("it is released", || pair.target.sessions() == 0).await;
+    until("what was held is released", || pair.target.sessions() == 0).await;
     let noted = pair.target.noted();
     let expected = ["drop 1", "drop 2", "drop 3", "session over"];
     assert_eq!(noted[noted.len() - 4..], expected);

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::target::{ECHO, HANG, MAKE, TRAP, USE};
-use super::{Pair, Raw, call_body, context, over_each_transport, payload, until};
+use super::{Pair, Raw, call_body, context, over_each_transport, payload, until, within_ages};
 use crate::frame::{Kind, Parting, flag};
 use crate::{
     CallError, Chunk, HandleRef, Payload, PipeReader, PipeWriter, Session, StreamKind, pipe,
@@ -28,11 +28,13 @@ fn with(streams: Vec<PipeReader>) -> Payload {
 }
 
 async fn demand(writer: &mut PipeWriter) -> Option<usize> {
-    poll_fn(|cx| writer.poll_demand(cx)).await.ok()
+    let demand = poll_fn(|cx| writer.poll_demand(cx));
+    within_ages("a stream's demand", demand).await.ok()
 }
 
 async fn next(reader: &mut PipeReader) -> Option<Result<Chunk, CallError>> {
-    poll_fn(|cx| reader.poll_chunk(cx, 1)).await
+    let chunk = poll_fn(|cx| reader.poll_chunk(cx, 1));
+    within_ages("a stream's next chunk, or its end", chunk).await
 }
 
 /// Has the target give a stream back.
@@ -91,11 +93,11 @@ async fn bytes_go_there_and_back_in_order(pair: Pair) {
         assert_eq!(read, total);
         writing.await.unwrap();
     }
-    until("none is left", || {
+    until("no stream is left", || {
         pair.client.counts() == Some([1, 1, 0, 0])
     })
     .await;
-    until("none is left", || {
+    until("no stream is left", || {
         pair.connection().counts() == [1, 1, 0, 0, 0]
     })
     .await;
@@ -131,7 +133,7 @@ async fn every_kind_crosses_with_all_its_elements(pair: Pair) {
         }
         assert_eq!(seen, expected, "{kind:?}");
     }
-    until("none is left", || {
+    until("no stream is left", || {
         pair.client.counts() == Some([1, 1, 0, 0])
     })
     .await;
@@ -195,11 +197,11 @@ async fn ends_reach_the_other_side(pair: Pair) {
     let e = session.call(TRAP, with(vec![reader]), context()).await;
     assert!(e.is_err());
     assert_eq!(demand(&mut writer).await, None);
-    until("none is left", || {
+    until("no stream is left", || {
         pair.client.counts() == Some([1, 1, 0, 0])
     })
     .await;
-    until("none is left", || {
+    until("no stream is left", || {
         pair.connection().counts() == [1, 1, 0, 0, 0]
     })
     .await;
@@ -226,7 +228,7 @@ async fn streams_in_streams(pair: Pair) {
     assert_eq!(next(&mut inner).await.unwrap().unwrap().count, 3);
     assert!(next(&mut inner).await.is_none());
     assert!(next(&mut back).await.is_none());
-    until("none is left", || {
+    until("no stream is left", || {
         pair.client.counts() == Some([1, 1, 0, 0])
     })
     .await;
@@ -269,7 +271,7 @@ async fn resources_go_through_streams(pair: Pair) {
         let e = next(&mut back).await.unwrap();
         assert!(matches!(e, Err(CallError::TypeMismatch(_))), "{e:?}");
     }
-    until("none is left", || {
+    until("no stream is left", || {
         pair.client.counts() == Some([1, 1, 0, 0])
     })
     .await;
@@ -283,8 +285,11 @@ async fn streams_end_with_their_session(pair: Pair) {
     let e = next(&mut back).await.unwrap();
     assert!(matches!(e, Err(CallError::Unreachable(_))), "{e:?}");
     assert_eq!(demand(&mut writer).await, None);
-    until("none is left", || pair.client.counts().unwrap()[3] == 0).await;
-    until("none is left", || pair.connection().counts()[3] == 0).await;
+    until("no stream is left", || {
+        pair.client.counts().unwrap()[3] == 0
+    })
+    .await;
+    until("no stream is left", || pair.connection().counts()[3] == 0).await;
 }
 
 #[tokio::test]
@@ -296,7 +301,7 @@ async fn a_server_that_dies_fails_streams_and_calls() {
     demand(&mut writer).await.unwrap();
     let call = session.call(HANG, Payload::default(), context());
     let (e, ()) = tokio::join!(call, async {
-        until("it runs", || pair.target.running() == 1).await;
+        until("the call runs", || pair.target.running() == 1).await;
         pair.kill().await;
     });
     let Err(CallError::Unreachable(text)) = e else {

@@ -60,7 +60,7 @@ impl Up {
             }
             thread::sleep(Duration::from_millis(20));
         }
-        panic!("it did not end");
+        panic!("`withe up` did not end in {LONG:?}");
     }
 }
 
@@ -83,7 +83,7 @@ fn wait_for(lines: &Receiver<String>, text: &str) -> String {
         match lines.recv_timeout(LONG) {
             Ok(line) if line.contains(text) => return line,
             Ok(line) => seen.push(line),
-            Err(_) => panic!("no line with {text:?} in {seen:#?}"),
+            Err(_) => panic!("in {LONG:?} no line with {text:?} in {seen:#?}"),
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::net::TcpListener;
 
+use withe_testing::port::ReservedPort;
+
+use crate::support::Folder;
 use crate::support::manifest::{application, component, http_server, http_server_at, provider};
-use crate::support::{Folder, free_port};
 
 /// An application that cannot run, and what is said about it.
 struct Case {
@@ -14,9 +16,10 @@ struct Case {
 
 #[test]
 fn each_mistake_is_one_clear_message() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = taken.local_addr().unwrap().to_string();
-    let nobody = format!("127.0.0.1:{}", free_port());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let reserved = ReservedPort::new().unwrap();
+    let nobody = reserved.address().to_string();
     let redis = format!(
         "target: {{name: keyvalue, config: [{{name: redis, properties: {{url: \"redis://{nobody}\"}}}}]}}"
     );

@@ -1,7 +1,20 @@
 //! Where parts may run, and what is said when they may run nowhere.
 
+use crate::support::app::Visits;
+use crate::support::eventually;
 use crate::support::lattice::Lattice;
 use crate::support::load::{Load, visit};
+
+/// Puts an application until what is said of it has each of `texts`. It is said only after a while, on a busy machine
+/// after a long one.
+fn is_refused(lattice: &Lattice, app: &Visits, texts: &[&str]) {
+    eventually(&format!("`up` says {texts:?}"), || {
+        let up = lattice.try_up(app, &["--wait", "3"]);
+        assert_eq!(up.code, Some(1), "{up:#?}");
+        let says = |text: &&str| up.stderr.contains(text);
+        texts.iter().all(says).then_some(())
+    });
+}
 
 #[test]
 fn a_part_that_no_host_may_run_is_named_and_runs_when_one_may() {
@@ -9,8 +22,7 @@ fn a_part_that_no_host_may_run_is_named_and_runs_when_one_may() {
     let _hosts = lattice.hosts(["a", "b"]);
     let mut app = lattice.visits();
     app.visits = &["mars"];
-    let up = lattice.try_up(&app, &["--wait", "3"]);
-    up.failed(&["`visits`", "`zone=mars`"]);
+    is_refused(&lattice, &app, &["`visits`", "`zone=mars`"]);
     let (status, _) = lattice.status();
     assert_ne!(status, "runs");
     let _mars = lattice.host("mars");
@@ -32,9 +44,7 @@ fn what_a_placement_cannot_meet_is_refused_and_what_runs_goes_on() {
         ("binding: fused", ["`front`", "`visits`"]),
     ] {
         app.link = link;
-        let up = lattice.try_up(&app, &["--wait", "10"]);
-        up.failed(&texts);
-        eprintln!("{link}: {}", up.stderr.trim());
+        is_refused(&lattice, &app, &texts);
         load.goes_on(50);
     }
     // Together they can be.

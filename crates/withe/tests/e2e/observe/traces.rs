@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use withe_testing::nats::NatsServer;
+use withe_testing::port::ReservedPort;
 
 use super::collector::{CLIENT, Collector, INTERNAL, SERVER, Span};
 use crate::support::manifest::{application, component, http_server, provider};
@@ -216,7 +217,8 @@ fn a_failure_is_noted_at_every_hop() {
 #[test]
 fn traces_that_cannot_be_sent_are_said_to_be_lost_and_hold_up_nothing() {
     let [caller, ops] = ["caller", "ops"].map(|name| guest(name).display().to_string());
-    let url = format!("--otlp=http://127.0.0.1:{}", crate::support::free_port());
+    let nobody = ReservedPort::new().unwrap();
+    let url = format!("--otlp=http://{}", nobody.address());
     let args = [
         "call",
         &caller,

@@ -79,7 +79,7 @@ spec:
     - name: {front}
       type: component
       properties: {{image: \"{component}\"}}
-      traits: [{{type: link, properties: {{target: {greeter}, timeout: 2s}}}}]
+      traits: [{{type: link, properties: {{target: {greeter}, timeout: 5s}}}}]
     - name: {greeter}
       type: capability
       properties: {{image: \"file://{program}\"}}

@@ -67,6 +67,18 @@ impl Exchange {
 
     /// Waits for the response's head.
     pub(crate) fn status(&mut self) -> io::Result<u16> {
+        self.head()
+            .map_err(|e| of_waiting(e, "the response's head"))
+    }
+
+    /// Waits for the next part of the response's body; `None` at its end. A body that is cut short is
+    /// an error.
+    pub(crate) fn part(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let part = self.read_part();
+        part.map_err(|e| of_waiting(e, "the response's body"))
+    }
+
+    fn head(&mut self) -> io::Result<u16> {
         let first = self.line()?;
         let status = first
             .split(' ')
@@ -86,9 +98,7 @@ impl Exchange {
         }
     }
 
-    /// Waits for the next part of the response's body; `None` at its end. A body that is cut short is
-    /// an error.
-    pub(crate) fn part(&mut self) -> io::Result<Option<Vec<u8>>> {
+    fn read_part(&mut self) -> io::Result<Option<Vec<u8>>> {
         let part = match self.length {
             Length::Chunked => {
                 let size = self.line()?;
@@ -136,5 +146,16 @@ impl Exchange {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         Ok(line.trim_end().to_owned())
+    }
+}
+
+/// Says what was waited for, if that is what an error is about.
+fn of_waiting(e: Error, what: &str) -> Error {
+    match e.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::new(
+            ErrorKind::TimedOut,
+            format!("nothing of {what} came for {LONG:?}"),
+        ),
+        _ => e,
     }
 }

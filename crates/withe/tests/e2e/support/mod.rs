@@ -6,7 +6,6 @@ pub(crate) mod process;
 #[cfg(target_os = "linux")]
 pub(crate) mod rig;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -30,12 +29,6 @@ pub(crate) fn guest(name: &str) -> PathBuf {
         path.display()
     );
     path
-}
-
-/// A port of the loopback interface that nobody listened on a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// A folder of its own for one test; it goes when this is dropped.

@@ -114,7 +114,7 @@ fn a_killed_worker_takes_the_resources_along_that_callers_hold() {
 
 #[test]
 fn a_hung_worker_fails_calls_by_their_deadline_and_then_goes_on() {
-    let rig = Rig::start(&hello("timeout: 1s"), &[]);
+    let rig = Rig::start(&hello("timeout: 3s"), &[]);
     let [hello, beside] = rig.up.addresses(["hello", "beside"]);
     answers(&hello, "/add", "hello 3");
     let worker = rig.worker();

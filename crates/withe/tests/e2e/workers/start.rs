@@ -33,7 +33,7 @@ fn front(folder: &Folder, core: &str) {
         "front",
         "chain-front",
         "",
-        &["target: step, binding: unix, timeout: 1s"],
+        &["target: step, binding: unix, timeout: 5s"],
     );
     let step = "    - {name: step, type: component, properties: {image: step.wasm}}\n";
     folder.write(

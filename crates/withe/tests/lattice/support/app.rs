@@ -100,7 +100,7 @@ impl Visits {
         );
         let store = format!(
             "target: {{name: store, config: [{{name: {name}-store, properties: {{url: {:?}}}}}]}}, \
-             timeout: 5s, namespace: wasi, package: keyvalue, interfaces: [store, atomics]",
+             timeout: 20s, namespace: wasi, package: keyvalue, interfaces: [store, atomics]",
             self.redis
         );
         part(name, &properties, self.visits, &[&self.linked(&store, "")])
