@@ -1,12 +1,13 @@
 //! Requests over HTTP to an application that `withe up` runs.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
-use crate::support::Folder;
 use crate::support::client::{Exchange, get};
 use crate::support::manifest::{application, component, http_server, http_server_by, provider};
+use crate::support::{Folder, LONG};
 
 #[test]
 fn handlers_of_wasi_0_2_and_0_3_answer() {
@@ -63,6 +64,100 @@ fn bodies_stream_by(binding: &str) {
     }
     assert_eq!(exchange.part().unwrap(), None);
     assert!(received == bytes, "what came back is not what was sent");
+}
+
+/// An application that echoes what is sent to it. The server has these properties, and its link these.
+fn echo_behind(server: &str, link: &str, config: &str) -> Folder {
+    let listen = format!("{{name: listen, properties: {{address: \"127.0.0.1:0\", {config}}}}}");
+    let link = format!("target: echo, {link}, source: {{config: [{listen}]}}");
+    Folder::with(&application(&[
+        provider("http-server", server, &[&link]),
+        component("echo", "http-echo", "", &[]),
+    ]))
+}
+
+#[test]
+fn a_body_may_pause_for_longer_than_an_answer_may_take() {
+    const TIMEOUT_MS: u64 = 2_000;
+    for (server, link) in [
+        ("", "binding: host"),
+        ("", "binding: unix"),
+        ("process: true", "binding: host"),
+    ] {
+        let folder = echo_behind(server, link, &format!("timeout_ms: {TIMEOUT_MS}"));
+        let up = folder.up(&[]);
+        let mut exchange = Exchange::start(&up.address(), "POST /", 2).unwrap();
+        for (n, part) in [b"a", b"b"].into_iter().enumerate() {
+            if n > 0 {
+                // Both sides are silent.
+                thread::sleep(Duration::from_millis(TIMEOUT_MS * 3 / 2));
+            }
+            exchange.send(part).unwrap();
+            if n == 0 {
+                assert_eq!(exchange.status().unwrap(), 200, "{server} {link}");
+            }
+            let came = exchange.receive(1);
+            assert_eq!(came.unwrap(), part, "{server} {link}");
+        }
+        assert_eq!(exchange.part().unwrap(), None, "{server} {link}");
+    }
+}
+
+#[test]
+fn a_body_that_pauses_for_too_long_is_broken_off() {
+    let folder = echo_behind("", "binding: host", "idle_timeout_ms: 200");
+    let up = folder.up(&[]);
+    let mut exchange = Exchange::start(&up.address(), "POST /", 2).unwrap();
+    exchange.send(b"a").unwrap();
+    assert_eq!(exchange.status().unwrap(), 200);
+    assert_eq!(exchange.receive(1).unwrap(), b"a");
+    assert!(exchange.part().is_err(), "it goes on");
+}
+
+#[test]
+fn trailers_go_through_a_component_in_both_directions() {
+    for (server, link) in [
+        ("", "binding: host"),
+        ("", "binding: unix"),
+        ("", "binding: tcp"),
+        ("process: true", "binding: host"),
+    ] {
+        let folder = echo_behind(server, link, "");
+        let up = folder.up(&[]);
+        let mut stream = TcpStream::connect(up.address()).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let request = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nte: trailers\r\n\
+                       connection: close, te\r\n\r\n4\r\nbody\r\n0\r\nx-sum: 42\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        let what = format!("{server} {link}: {response}");
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{what}");
+        assert!(response.ends_with("\r\n0\r\nx-sum: 42\r\n\r\n"), "{what}");
+    }
+}
+
+#[test]
+fn a_request_is_for_one_host() {
+    let folder = echo_behind("", "binding: host", "");
+    let up = folder.up(&[]);
+    let address = up.address();
+    for (line, hosts, status) in [
+        ("GET / HTTP/1.1", &["a.example"][..], 200),
+        ("GET / HTTP/1.1", &["a.example", "b.example"], 400),
+        ("GET / HTTP/1.1", &["a.example", "a.example"], 400),
+        ("GET http://b.example/ HTTP/1.1", &["a.example"], 200),
+        ("GET https://b.example/ HTTP/1.1", &["b.example"], 421),
+    ] {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.set_read_timeout(Some(LONG)).unwrap();
+        let hosts: String = hosts.iter().map(|h| format!("host: {h}\r\n")).collect();
+        write!(stream, "{line}\r\n{hosts}connection: close\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        let want = format!("HTTP/1.1 {status} ");
+        assert!(response.starts_with(&want), "{line} {hosts}: {response}");
+    }
 }
 
 #[test]

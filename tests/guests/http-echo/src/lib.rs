@@ -1,9 +1,9 @@
-//! Sends the request's body back as it comes, with its content type.
+//! Sends the request's body back as it comes, with its content type and its trailers.
 
 wit_bindgen::generate!({ world: "http-echo", path: "../wit", generate_all });
 
 use exports::wasi::http::incoming_handler::{Guest, IncomingRequest, ResponseOutparam};
-use wasi::http::types::{Fields, OutgoingBody, OutgoingResponse};
+use wasi::http::types::{Fields, FutureTrailers, IncomingBody, OutgoingBody, OutgoingResponse};
 
 struct Echo;
 export!(Echo);
@@ -30,7 +30,15 @@ impl Guest for Echo {
                 break;
             }
         }
-        drop(output);
-        _ = OutgoingBody::finish(body, None);
+        drop((input, output));
+        let trailers = received(&IncomingBody::finish(incoming));
+        _ = OutgoingBody::finish(body, trailers);
     }
+}
+
+/// A copy of the trailers that came, if any did.
+fn received(trailers: &FutureTrailers) -> Option<Fields> {
+    trailers.subscribe().block();
+    let came = trailers.get()?.ok()?.ok()??;
+    Fields::from_list(&came.entries()).ok()
 }
