@@ -23,6 +23,17 @@ const PARTING: Duration = Duration::from_secs(1);
 /// How many streams are served before others have their turn to run.
 const TURNS: usize = 64;
 
+/// Why the other side cannot be talked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BeginError {
+    /// What it did.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// It did nothing in this time.
+    #[error("the other side did not say who it is within {} s", .0.as_secs_f32())]
+    Silent(Duration),
+}
+
 /// The parts of a connection that are the same on both sides.
 pub(crate) struct Core {
     pub(crate) out: Outbox,
@@ -49,7 +60,7 @@ impl Core {
         duplex: Duplex,
         side: Side,
         limits: &Limits,
-    ) -> Result<(Self, Inbox), String> {
+    ) -> Result<(Self, Inbox), BeginError> {
         let limits = &watched(limits, duplex.keep_alive);
         let signal = Arc::new(Signal::default());
         let out = Outbox::new(duplex.writer, signal.clone(), limits.queue);
@@ -93,12 +104,9 @@ impl Core {
             }
             Ok(Err(violation)) => {
                 part(&out, violation.parting, &violation.text).await;
-                Err(violation.text)
+                Err(violation.into())
             }
-            Err(_) => Err(format!(
-                "the other side did not say who it is within {} s",
-                limits.connect.as_secs_f32()
-            )),
+            Err(_) => Err(BeginError::Silent(limits.connect)),
         }
     }
 

@@ -116,7 +116,7 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -131,20 +131,9 @@ impl FromStr for Fingerprint {
 
     fn from_str(text: &str) -> Result<Self, NoFingerprint> {
         let mut bytes = [0; 32];
-        if text.len() != 2 * bytes.len() {
-            return Err(NoFingerprint);
-        }
-        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = digit(digits[0])? << 4 | digit(digits[1])?;
-        }
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| NoFingerprint)?;
         Ok(Self(bytes))
     }
-}
-
-fn digit(digit: u8) -> Result<u8, NoFingerprint> {
-    let value = char::from(digit).to_digit(16).ok_or(NoFingerprint)?;
-    // It is below 16.
-    Ok(value as u8)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 //! what both sides do alike.
 
 mod assembly;
+mod back_off;
 pub mod client;
 pub mod codec;
 mod core;
@@ -41,8 +42,9 @@ mod tests;
 
 use std::time::Instant;
 
+pub use back_off::BackOff;
 pub use client::{
-    Client, Distance, Place, RemoteLink, Replica, Route, RouteRules, RouteSession, Session,
+    Client, Distance, Proximity, RemoteLink, Replica, Route, RouteRules, RouteSession, Session,
 };
 pub use codec::{Decode, DecodeError, Encode, Reader, Writer};
 pub use error::CallError;

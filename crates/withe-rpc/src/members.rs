@@ -8,10 +8,10 @@ use crate::identity::Fingerprint;
 
 /// The identities that a server accepts. Clones are handles of the same set.
 #[derive(Clone, Debug, Default)]
-pub struct Members(Arc<Mutex<State>>);
+pub struct Members(Arc<Mutex<MembersState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct MembersState {
     fingerprints: HashSet<Fingerprint>,
     /// The connections that there are, and some that there were.
     admitted: Vec<Weak<Membership>>,
@@ -29,7 +29,7 @@ impl Members {
     pub fn replace(&self, fingerprints: HashSet<Fingerprint>) {
         let mut state = self.lock();
         state.fingerprints = fingerprints;
-        let State {
+        let MembersState {
             fingerprints,
             admitted,
         } = &mut *state;
@@ -70,7 +70,7 @@ impl Members {
         Some(membership)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, MembersState> {
         // Nothing panics while the lock is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

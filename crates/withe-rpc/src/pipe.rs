@@ -98,7 +98,7 @@ fn ends(
     capacity: usize,
     budget: Option<Arc<Budget>>,
 ) -> (PipeWriter, PipeReader) {
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(Pipe {
         kind,
         capacity,
         budget,
@@ -113,15 +113,15 @@ fn ends(
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Pipe {
     kind: StreamKind,
     capacity: usize,
     budget: Option<Arc<Budget>>,
-    state: Mutex<State>,
+    state: Mutex<PipeState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct PipeState {
     queue: VecDeque<Chunk>,
     /// Elements in the queue.
     queued: usize,
@@ -136,7 +136,7 @@ struct State {
     writer: Option<Waker>,
 }
 
-impl Shared {
+impl Pipe {
     /// Counts a chunk against the budget, and returns by how much. It was counted while it came, so it fits.
     fn charge(&self, chunk: &Chunk) -> usize {
         match &self.budget {
@@ -151,7 +151,7 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PipeState> {
         // Nothing panics while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,7 +167,7 @@ fn wake(waker: Option<Waker>) {
 /// is told.
 #[derive(Debug)]
 pub struct PipeWriter {
-    shared: Arc<Shared>,
+    shared: Arc<Pipe>,
 }
 
 impl PipeWriter {
@@ -267,7 +267,7 @@ impl Drop for PipeWriter {
 /// The end that is read from. Dropping it tells the writer that nothing more is wanted.
 #[derive(Debug)]
 pub struct PipeReader {
-    shared: Arc<Shared>,
+    shared: Arc<Pipe>,
 }
 
 impl PipeReader {

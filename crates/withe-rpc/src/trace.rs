@@ -20,11 +20,11 @@ impl TraceContext {
     /// Reads the value of a header `traceparent`; `None` if it is not one, which W3C wants to be passed over.
     pub fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split('-');
-        let [version] = hex(fields.next()?)?;
+        let [version] = bytes(fields.next()?)?;
         let context = Self {
-            trace_id: hex(fields.next()?)?,
-            span_id: hex(fields.next()?)?,
-            flags: hex::<1>(fields.next()?)?[0],
+            trace_id: bytes(fields.next()?)?,
+            span_id: bytes(fields.next()?)?,
+            flags: bytes::<1>(fields.next()?)?[0],
         };
         // Later versions may have more fields.
         let is_known = version != 0xff && (version != 0 || fields.next().is_none());
@@ -46,21 +46,13 @@ impl fmt::Display for TraceContext {
     }
 }
 
-/// The bytes that `text` has in lower-case hexadecimal digits.
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digit = |c: u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
-    let text = text.as_bytes();
-    if text.len() != 2 * N {
+/// The bytes that `text` has in hexadecimal digits, which W3C wants in lower case.
+fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    if text.contains(|c: char| c.is_ascii_uppercase()) {
         return None;
     }
     let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
+    hex::decode_to_slice(text, &mut bytes).ok()?;
     Some(bytes)
 }
 

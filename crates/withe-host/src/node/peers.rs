@@ -15,8 +15,8 @@ use withe_lattice::transport::NatsConnector;
 use withe_linker::plan::{Binding, PlannedLink};
 use withe_rpc::tcp::{TcpConnector, TcpListener};
 use withe_rpc::{
-    Client, Distance, Fingerprint, Identity, Limits, LinkRequest, Members, Place, Replica, Route,
-    RouteRules, Serve,
+    Client, Distance, Fingerprint, Identity, Limits, LinkRequest, Members, Proximity, Replica,
+    Route, RouteRules, Serve,
 };
 
 use super::placement::{Names, Reach};
@@ -323,9 +323,9 @@ impl Peers {
             let (client, brokered) = peer.way(leaving.ways)?;
             let record = &peer.record;
             let place = match record {
-                _ if record.id == self.own.id => Place::Host,
-                _ if record.machine == self.own.machine => Place::Machine,
-                _ => Place::Elsewhere,
+                _ if record.id == self.own.id => Proximity::Host,
+                _ if record.machine == self.own.machine => Proximity::Machine,
+                _ => Proximity::Elsewhere,
             };
             Some(Replica {
                 id: record.id.clone(),

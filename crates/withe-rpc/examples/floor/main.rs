@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Builder;
 use withe_rpc::{
     BoxFuture, CallContext, CallError, Chunk, Client, Distance, LinkFunction, LinkRequest, Payload,
-    Place, Replica, Route, RouteRules, RouteSession, Serve, ServedLink, ServedSession, Session,
+    Proximity, Replica, Route, RouteRules, RouteSession, Serve, ServedLink, ServedSession, Session,
     StreamKind, pipe,
 };
 
@@ -187,7 +187,7 @@ fn route_session(transport: &impl Transport) -> RouteSession {
         client: transport.client(),
         distance: Distance {
             brokered: false,
-            place: Place::Machine,
+            place: Proximity::Machine,
         },
     }]);
     route.session()

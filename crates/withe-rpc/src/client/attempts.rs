@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-/// The first pause of those who wait for this endpoint and no other. Each further one is twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
+use crate::BackOff;
 
-/// Their longest pause.
-const LAST_PAUSE: Duration = Duration::from_secs(1);
+/// The pauses of those who wait for this endpoint and no other.
+const PAUSES: BackOff = BackOff {
+    first: Duration::from_millis(10),
+    most: Duration::from_secs(1),
+};
 
 /// How many times as long those keep away who can go elsewhere.
 const AWAY: u32 = 10;
@@ -64,22 +66,14 @@ impl Attempts {
 
     /// When those may try again who can go nowhere else.
     pub(super) fn not_before(&self) -> Instant {
-        match self.failures.checked_sub(1) {
-            Some(before) => self.last + pause(before),
-            None => self.last,
-        }
+        self.last + PAUSES.after(self.failures)
     }
 
     /// When those may try again who can go elsewhere; none if they need not keep away.
     pub(super) fn away_until(&self) -> Option<Instant> {
         self.avoided
-            .then(|| self.last + AWAY * pause(self.failures.saturating_sub(1)))
+            .then(|| self.last + AWAY * PAUSES.after(self.failures.max(1)))
     }
-}
-
-/// The pause behind the failure that so many came before.
-fn pause(before: u32) -> Duration {
-    LAST_PAUSE.min(FIRST_PAUSE * (1 << before.min(10)))
 }
 
 #[cfg(test)]

@@ -5,72 +5,13 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-use super::connection::{Connection, State};
-use super::places::Place;
+use super::connection::{Connection, ConnectionState};
+use super::placed::PlacedSession;
 use crate::assembly::Partial;
 use crate::core::Core;
 use crate::frame::{CallHead, Failure, Kind, Part, Violation};
 use crate::outbox::Envelope;
 use crate::{CallError, Payload};
-
-/// A call that was sent and not answered in full. There is one answer to each, also to those that were
-/// cancelled, so that a number is not used again before that.
-pub(super) struct Call {
-    pub(super) place: Arc<Place>,
-    pub(super) partial: Option<Partial>,
-    pub(super) stage: Stage,
-}
-
-pub(super) enum Stage {
-    Waiting(Option<Waker>),
-    Answered(Result<Payload, Failure>),
-    /// Nobody waits for the answer any more.
-    Abandoned,
-}
-
-/// A call that was not answered with a result.
-#[derive(Debug)]
-pub(super) struct NoResult {
-    pub(super) why: CallError,
-    pub(super) begun: Begun,
-    /// The parameters, if they can be sent again: those that were not sent yet, and those that were and
-    /// mention neither handles nor streams, unless the call certainly was begun.
-    pub(super) again: Option<Payload>,
-}
-
-/// Whether a call was begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begun {
-    /// Certainly not. It may be made again.
-    No,
-    /// Nothing is linked there, or the target cannot be asked. If no call of the session was begun
-    /// before, it may be made elsewhere.
-    Refused,
-    /// It may have been.
-    Perhaps,
-    /// It was answered, or failed here.
-    Over,
-}
-
-impl NoResult {
-    pub(super) fn not_begun(why: CallError, params: Payload) -> Self {
-        Self {
-            why,
-            begun: Begun::No,
-            again: Some(params),
-        }
-    }
-}
-
-impl From<CallError> for NoResult {
-    fn from(why: CallError) -> Self {
-        Self {
-            why,
-            begun: Begun::Over,
-            again: None,
-        }
-    }
-}
 
 /// A call that was sent.
 struct Sent {
@@ -93,29 +34,7 @@ impl Drop for Abandon<'_> {
     }
 }
 
-impl Call {
-    /// Whether a part of a result may come for it.
-    fn expects(&self, first: bool) -> bool {
-        match self.partial {
-            Some(_) => !first,
-            None => first && !matches!(self.stage, Stage::Answered(_)),
-        }
-    }
-
-    /// Whoever waits is told this; if anybody does, it has to be woken.
-    fn answer(&mut self, result: Result<Payload, Failure>) -> Option<Waker> {
-        match std::mem::replace(&mut self.stage, Stage::Answered(result)) {
-            Stage::Waiting(waker) => waker,
-            // It was told before, or nobody is there.
-            stage => {
-                self.stage = stage;
-                None
-            }
-        }
-    }
-}
-
-impl State {
+impl ConnectionState {
     /// What came of a call's results, if there is more to come and somebody waits for it.
     fn coming(&mut self, id: u32) -> Option<&mut Partial> {
         let call = self.calls.get_mut(id)?;
@@ -212,7 +131,7 @@ impl Connection {
     }
 
     /// Drops what came for nobody.
-    fn waste(&self, place: &Place, payload: Payload) {
+    fn waste(&self, place: &PlacedSession, payload: Payload) {
         let moved = payload.handles.iter().filter(|h| h.own);
         let ids: Vec<u32> = moved.map(|h| h.id).collect();
         self.drop_handles(place, &ids);
@@ -235,7 +154,7 @@ impl Connection {
     /// Calls, and waits for the answer.
     pub(super) async fn call(
         &self,
-        place: &Arc<Place>,
+        place: &Arc<PlacedSession>,
         head: &CallHead,
         params: Payload,
     ) -> Result<Payload, NoResult> {
@@ -304,7 +223,7 @@ impl Connection {
 
     fn send(
         &self,
-        place: &Arc<Place>,
+        place: &Arc<PlacedSession>,
         head: &CallHead,
         payload: Payload,
         bytes: Bytes,

@@ -7,8 +7,8 @@ use std::task::Waker;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::calls::{Call, Stage};
-use super::places::{Link, Place};
+use super::call::{Call, Stage};
+use super::placed::{PlacedLink, PlacedSession};
 use crate::core::{Core, describe};
 use crate::frame::{Failure, Frame, Header, Part, Parting, Violation, flag};
 use crate::inbox::Inbox;
@@ -21,7 +21,7 @@ pub(crate) struct Connection {
     pub(super) core: Core,
     /// What it goes to.
     pub(super) endpoint: String,
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
     /// Whether calls can be made; not if it has ended, or the server takes no new ones.
     takes_calls: AtomicBool,
     /// Why it has ended.
@@ -30,9 +30,9 @@ pub(crate) struct Connection {
     closing: Notify,
 }
 
-pub(super) struct State {
-    pub(super) links: Slab<Arc<Link>>,
-    pub(super) sessions: Slab<Arc<Place>>,
+pub(super) struct ConnectionState {
+    pub(super) links: Slab<Arc<PlacedLink>>,
+    pub(super) sessions: Slab<Arc<PlacedSession>>,
     pub(super) calls: Slab<Call>,
 }
 
@@ -49,7 +49,7 @@ impl Connection {
     pub(super) fn new(core: Core, endpoint: String) -> Arc<Self> {
         let (accepts, limits) = (&core.accepts, &core.limits);
         Arc::new(Self {
-            state: Mutex::new(State {
+            state: Mutex::new(ConnectionState {
                 links: Slab::new(accepts.links.min(limits.links)),
                 sessions: Slab::new(accepts.sessions.min(limits.sessions)),
                 calls: Slab::new(accepts.calls.min(limits.calls)),
@@ -62,7 +62,7 @@ impl Connection {
         })
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ConnectionState> {
         // Nothing panics while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

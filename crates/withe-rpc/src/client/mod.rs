@@ -1,12 +1,15 @@
 //! The side that calls: keeps one connection, and makes it again when it is lost.
 
 mod attempts;
+mod call;
 mod calls;
 mod connection;
-mod places;
+mod links;
+mod placed;
 mod route;
 mod session;
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -17,13 +20,13 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout, timeout_at};
 
 pub(crate) use connection::Connection;
-pub use route::{Distance, Place, Replica, Route, RouteRules, RouteSession};
+pub use route::{Distance, Proximity, Replica, Route, RouteRules, RouteSession};
 pub use session::{RemoteLink, Session};
 
-use crate::core::Core;
+use crate::core::{BeginError, Core};
 use crate::streams::Side;
 use crate::transport::Connect;
-use crate::{CallError, Limits, LinkRequest};
+use crate::{CallError, Limits};
 
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -37,13 +40,26 @@ pub struct Client {
     /// The endpoint's name.
     name: String,
     limits: Limits,
-    state: Mutex<State>,
+    state: Mutex<ClientState>,
     /// Calls in flight of all routes that lead there.
     load: AtomicUsize,
 }
 
+/// Why an attempt to connect has failed.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    #[error(transparent)]
+    Connect(io::Error),
+    #[error("it takes too long")]
+    Slow,
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    #[error("the client was closed")]
+    Closed,
+}
+
 #[derive(Default)]
-struct State {
+struct ClientState {
     /// With when it was made.
     current: Option<(Arc<Connection>, Instant)>,
     tasks: JoinSet<()>,
@@ -55,7 +71,7 @@ struct State {
     failed: Option<String>,
 }
 
-impl State {
+impl ClientState {
     /// Lets go of a connection that takes no new calls. It goes on without us, for those that it has.
     fn settle(&mut self) {
         if let Some((connection, made)) = self.current.take_if(|(c, _)| !c.takes_calls()) {
@@ -106,11 +122,6 @@ impl Client {
         })
     }
 
-    /// A link to what is served there. It is asked for with the first call.
-    pub fn link(self: &Arc<Self>, request: LinkRequest) -> Arc<RemoteLink> {
-        RemoteLink::new(self.clone(), request)
-    }
-
     /// Connects, if there is no connection.
     ///
     /// # Errors
@@ -136,7 +147,7 @@ impl Client {
         tasks.shutdown().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ClientState> {
         // Nothing panics while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -254,18 +265,18 @@ impl Client {
         connecting
     }
 
-    async fn attempt(self: &Arc<Self>) -> Result<(), String> {
+    async fn attempt(self: &Arc<Self>) -> Result<(), AttemptError> {
         let connecting = timeout(self.limits.connect, self.connect.connect());
         let duplex = match connecting.await {
             Ok(Ok(duplex)) => duplex,
-            Ok(Err(e)) => return Err(e.to_string()),
-            Err(_) => return Err("it takes too long".into()),
+            Ok(Err(e)) => return Err(AttemptError::Connect(e)),
+            Err(_) => return Err(AttemptError::Slow),
         };
         let (core, inbox) = Core::begin(duplex, Side::Client, &self.limits).await?;
         let connection = Connection::new(core, self.name.clone());
         let mut state = self.lock();
         if state.closed {
-            return Err("the client was closed".into());
+            return Err(AttemptError::Closed);
         }
         while state.tasks.try_join_next().is_some() {}
         state.tasks.spawn({
@@ -291,7 +302,7 @@ impl Client {
     }
 
     /// Whether the attempt was the last that is needed.
-    fn is_over(&self, attempt: Result<(), String>) -> bool {
+    fn is_over(&self, attempt: Result<(), AttemptError>) -> bool {
         let mut state = self.lock();
         match attempt {
             Ok(()) => {

@@ -6,9 +6,9 @@ use std::time::Instant;
 use tokio::time::timeout_at;
 
 use super::Client;
-use super::calls::{Begun, NoResult};
+use super::call::{Begun, NoResult};
 use super::connection::Connection;
-use super::places::{Link, Place};
+use super::placed::{PlacedLink, PlacedSession};
 use crate::frame::CallHead;
 use crate::{CallContext, CallError, LinkRequest, Payload};
 
@@ -17,11 +17,18 @@ pub struct RemoteLink {
     client: Arc<Client>,
     request: LinkRequest,
     /// Where it was made last.
-    made: Mutex<Option<(Arc<Connection>, Arc<Link>)>>,
+    made: Mutex<Option<(Arc<Connection>, Arc<PlacedLink>)>>,
+}
+
+impl Client {
+    /// A link to what is served there. It is asked for with the first call.
+    pub fn link(self: &Arc<Self>, request: LinkRequest) -> Arc<RemoteLink> {
+        RemoteLink::new(self.clone(), request)
+    }
 }
 
 impl RemoteLink {
-    pub(super) fn new(client: Arc<Client>, request: LinkRequest) -> Arc<Self> {
+    fn new(client: Arc<Client>, request: LinkRequest) -> Arc<Self> {
         Arc::new(Self {
             client,
             request,
@@ -43,18 +50,18 @@ impl RemoteLink {
     pub fn session(self: &Arc<Self>) -> Session {
         Session {
             link: self.clone(),
-            places: Mutex::default(),
+            placed: Mutex::default(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<(Arc<Connection>, Arc<Link>)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Arc<Connection>, Arc<PlacedLink>)>> {
         // Nothing panics while the lock is held.
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The link on a connection, made if need be. One that was refused is asked for again: what was
     /// not there may be there now.
-    fn on(&self, connection: &Arc<Connection>) -> Result<Arc<Link>, CallError> {
+    fn on(&self, connection: &Arc<Connection>) -> Result<Arc<PlacedLink>, CallError> {
         let mut made = self.lock();
         if let Some((at, link)) = &*made {
             if Arc::ptr_eq(at, connection) && !link.is_refused() {
@@ -81,7 +88,7 @@ impl Drop for RemoteLink {
 /// cancelled, streams end, resources that it holds are dropped.
 pub struct Session {
     link: Arc<RemoteLink>,
-    places: Mutex<Places>,
+    placed: Mutex<Places>,
 }
 
 /// Where a session is.
@@ -94,12 +101,12 @@ struct Places {
 }
 
 /// A session on a connection.
-type Placed = (Arc<Connection>, Arc<Place>);
+type Placed = (Arc<Connection>, Arc<PlacedSession>);
 
 impl Session {
     fn lock(&self) -> MutexGuard<'_, Places> {
         // Nothing panics while the lock is held.
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.placed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls the function with this index in the link's request. Dropped, it cancels the call.
@@ -185,7 +192,7 @@ impl Session {
         &self,
         result: Payload,
         connection: &Connection,
-        place: &Arc<Place>,
+        place: &Arc<PlacedSession>,
     ) -> Result<Payload, CallError> {
         if result.handles.is_empty() {
             return Ok(result);
@@ -212,12 +219,12 @@ impl Session {
 
     /// Where the session is, if calls can be made there, or if it cannot be elsewhere.
     fn place(&self) -> Result<Option<Placed>, CallError> {
-        let mut places = self.lock();
-        let Some((connection, place)) = &places.current else {
+        let mut placed = self.lock();
+        let Some((connection, place)) = &placed.current else {
             return Ok(None);
         };
         if connection.takes_calls() && !place.is_refused() {
-            return Ok(places.current.clone());
+            return Ok(placed.current.clone());
         }
         if place.held() > 0 {
             return Err(CallError::Unreachable(format!(
@@ -226,51 +233,51 @@ impl Session {
             )));
         }
         // It begins anew; what is under way where it was goes on.
-        places.former.retain(|(former, _)| !former.has_ended());
-        let former = places.current.take();
-        places.former.extend(former);
+        placed.former.retain(|(former, _)| !former.has_ended());
+        let former = placed.current.take();
+        placed.former.extend(former);
         Ok(None)
     }
 
     /// Whether calls cannot be made any more where it is, and nothing keeps it there.
     pub(super) fn is_adrift(&self) -> bool {
-        let places = self.lock();
-        places.current.as_ref().is_some_and(|(connection, place)| {
+        let placed = self.lock();
+        placed.current.as_ref().is_some_and(|(connection, place)| {
             (!connection.takes_calls() || place.is_refused()) && place.held() == 0
         })
     }
 
     /// Whether the caller holds resources.
     pub(super) fn holds(&self) -> bool {
-        let places = self.lock();
-        let current = places.current.as_ref();
+        let placed = self.lock();
+        let current = placed.current.as_ref();
         current.is_some_and(|(_, place)| place.held() > 0)
     }
 
     /// Whether streams of it are open.
     pub(super) fn has_streams(&self) -> bool {
-        let places = self.lock();
-        let all = places.current.iter().chain(&places.former);
+        let placed = self.lock();
+        let all = placed.current.iter().chain(&placed.former);
         all.into_iter()
             .any(|(connection, place)| connection.has_streams(place))
     }
 
     /// Puts the session on a connection, unless another call did meanwhile.
     fn take_place(&self, connection: Arc<Connection>) -> Result<Placed, CallError> {
-        let mut places = self.lock();
-        if let Some(placed) = &places.current {
+        let mut placed = self.lock();
+        if let Some(placed) = &placed.current {
             return Ok(placed.clone());
         }
         let link = self.link.on(&connection)?;
         let place = connection.session(&link)?;
-        Ok(places.current.insert((connection, place)).clone())
+        Ok(placed.current.insert((connection, place)).clone())
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let places = std::mem::take(&mut *self.lock());
-        for (connection, place) in places.current.into_iter().chain(places.former) {
+        let placed = std::mem::take(&mut *self.lock());
+        for (connection, place) in placed.current.into_iter().chain(placed.former) {
             connection.end_session(&place);
         }
     }

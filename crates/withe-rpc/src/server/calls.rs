@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
-use super::running::panicked;
+use super::served::panicked;
 use super::session::Session;
-use super::state::{Call, Entry, Key, Stage, State, Step};
+use super::state::{Call, Key, ServerState, SessionEntry, Stage, Step};
 use crate::assembly::Partial;
 use crate::frame::{CallHead, Failure, Part, Violation};
 use crate::guard;
@@ -152,7 +152,7 @@ impl Connection {
                     Err(text) => return error(panicked(text)),
                 };
                 let session = Arc::new(Session::new(served, head.link));
-                let entry = Entry {
+                let entry = SessionEntry {
                     session: session.clone(),
                     waiting: VecDeque::new(),
                 };
@@ -169,7 +169,7 @@ impl Connection {
         more: bool,
         part: Part<'_>,
     ) -> Result<(), Violation> {
-        let coming = |state: &State| match state.calls.get(id) {
+        let coming = |state: &ServerState| match state.calls.get(id) {
             Some(Call {
                 stage: Stage::Coming {
                     complete: false, ..
@@ -306,7 +306,7 @@ impl Connection {
     pub(super) fn advance(self: &Arc<Self>, id: u32) {
         loop {
             let mut state = self.lock();
-            let State {
+            let ServerState {
                 sessions, calls, ..
             } = &mut *state;
             let Some(entry) = sessions.get_mut(id) else {

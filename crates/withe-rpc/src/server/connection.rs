@@ -7,10 +7,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Serve;
-use super::running::panicked;
+use super::served::{Serve, panicked};
 use super::session::{NotGiven, Session};
-use super::state::{Link, State};
+use super::state::{Link, ServerState};
 use crate::core::{Core, describe};
 use crate::frame::{self, Failure, Frame, Header, Kind, Part, Parting, Violation, flag};
 use crate::guard;
@@ -30,7 +29,7 @@ const BATCH: Duration = Duration::from_micros(500);
 pub(crate) struct Connection {
     pub(super) core: Core,
     serve: Arc<dyn Serve>,
-    state: Mutex<State>,
+    state: Mutex<ServerState>,
     /// The calls, and releases of resources, that did not end at once.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -48,14 +47,14 @@ impl Drop for EndOnDrop {
 impl Connection {
     pub(crate) fn new(core: Core, serve: Arc<dyn Serve>) -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State::new(&core.limits)),
+            state: Mutex::new(ServerState::new(&core.limits)),
             core,
             serve,
             tasks: Mutex::default(),
         })
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ServerState> {
         // Nothing panics while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::connection::Connection;
+use super::served::panicked;
 use super::session::{Lent, NotGiven, Session};
 use super::state::{Key, Stage};
 use crate::core::Core;
@@ -17,11 +18,6 @@ use crate::guard;
 use crate::outbox::Envelope;
 use crate::transport::BoxFuture;
 use crate::{CallContext, CallError, Payload};
-
-/// What to say of a target that panicked, whichever it was.
-pub(super) fn panicked(text: String) -> CallError {
-    CallError::Trap(format!("the target {text}"))
-}
 
 /// A call that is begun.
 struct Begun {

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::ServedSession;
+use super::served::ServedSession;
 use crate::{CallError, HandleRef, guard};
 
 /// A caller's relation to what it calls over one link.
 pub(super) struct Session {
     pub(super) served: Arc<dyn ServedSession>,
     pub(super) link: u32,
-    state: Mutex<State>,
+    state: Mutex<SessionState>,
 }
 
 #[derive(Default)]
-struct State {
+struct SessionState {
     /// What was given out and did not come back.
     given: HashMap<u32, Given>,
     /// How many were ever given out.
@@ -65,7 +65,7 @@ impl Session {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SessionState> {
         // Nothing panics while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -219,7 +219,7 @@ impl Session {
     }
 }
 
-impl State {
+impl SessionState {
     fn take(&mut self, handles: &[HandleRef]) -> Result<(), CallError> {
         let mut taken = Vec::new();
         let mut wrong = None;

@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::ServedLink;
+use super::served::ServedLink;
 use super::session::Session;
 use crate::assembly::Partial;
 use crate::frame::{CallHead, Violation};
 use crate::table::Table;
 use crate::{CallError, Limits};
 
-pub(super) struct State {
+pub(super) struct ServerState {
     pub(super) links: Table<Link>,
-    pub(super) sessions: Table<Entry>,
+    pub(super) sessions: Table<SessionEntry>,
     pub(super) calls: Table<Call>,
     /// The request for a link that has come in part.
     pub(super) request: Option<(u32, Vec<u8>)>,
@@ -24,7 +24,7 @@ pub(super) struct State {
     pub(super) draining: bool,
 }
 
-impl State {
+impl ServerState {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             links: Table::new(limits.links),
@@ -54,13 +54,13 @@ pub(super) struct Link {
     pub(super) functions: usize,
 }
 
-pub(super) struct Entry {
+pub(super) struct SessionEntry {
     pub(super) session: Arc<Session>,
     /// What has come and cannot be begun, for the first of it is a call that has not come in full.
     pub(super) waiting: VecDeque<Step>,
 }
 
-impl Entry {
+impl SessionEntry {
     /// Has handles dropped when what waits has begun; no more of them than there can be.
     pub(super) fn drop_later(&mut self, ids: Vec<u32>, limit: usize) -> Result<(), Violation> {
         let waiting = self.waiting.iter().map(|step| match step {

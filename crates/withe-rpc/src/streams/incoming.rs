@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::{Handles, State, StreamWaker, Streams};
+use super::handles::Handles;
+use super::ready::StreamWaker;
 use crate::assembly::{Budget, Partial};
 use crate::codec::put_unsigned;
 use crate::frame::{self, Kind, Violation, flag};
@@ -235,14 +236,6 @@ impl Incoming {
             && let Some(session) = self.session
         {
             handles.discard(session, &lost);
-        }
-    }
-}
-
-impl Streams {
-    pub(super) fn serve_incoming(&self, state: &mut State, index: u32, out: &Outbox) {
-        if let Some(entry) = state.incoming.get_mut(index) {
-            entry.grant(self.side.other().id(index), out);
         }
     }
 }

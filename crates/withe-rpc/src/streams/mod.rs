@@ -9,34 +9,27 @@
 //! connection's signal; the connection's driver then serves what is ready, as long as there is room
 //! to write.
 
+mod handles;
 mod incoming;
 mod outgoing;
+mod ready;
+mod serving;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
+pub(crate) use handles::Handles;
 use incoming::Incoming;
 use outgoing::Outgoing;
+use ready::{Ready, Slot};
 
 use crate::assembly::Budget;
 use crate::frame::{Failure, Kind, Part, StreamRef, Violation};
 use crate::outbox::{Outbox, Signal};
 use crate::table::{Slab, Table};
 use crate::{CallError, HandleRef, Limits, PipeReader};
-
-/// What becomes of the resource handles in stream elements. Called with the streams locked.
-pub(crate) trait Handles: Send + Sync {
-    /// Elements with these handles came.
-    fn came(&self, session: u32, handles: &[HandleRef]) -> Result<(), CallError>;
-
-    /// Elements with these handles are about to be sent.
-    fn go(&self, session: u32, handles: &[HandleRef]) -> Result<(), CallError>;
-
-    /// Nobody is there to read elements that came with these handles.
-    fn discard(&self, session: u32, handles: &[HandleRef]);
-}
 
 /// The side of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +60,7 @@ impl Side {
 /// The streams and futures of a connection.
 pub(crate) struct Streams {
     side: Side,
-    state: Mutex<State>,
+    state: Mutex<StreamsState>,
     ready: Arc<Ready>,
     /// How many there are, of both directions.
     open: AtomicUsize,
@@ -76,66 +69,10 @@ pub(crate) struct Streams {
     limits: Limits,
 }
 
-struct State {
+struct StreamsState {
     outgoing: Slab<Outgoing>,
     incoming: Table<Incoming>,
     ended: Option<CallError>,
-}
-
-/// A stream's place in the tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slot {
-    Outgoing(u32),
-    Incoming(u32),
-}
-
-/// The streams that their pipes have woken.
-struct Ready {
-    slots: Mutex<VecDeque<Slot>>,
-    signal: Arc<Signal>,
-}
-
-impl Ready {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Slot>> {
-        // Nothing panics while the lock is held.
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn waker(self: &Arc<Self>, slot: Slot) -> (Arc<StreamWaker>, Waker) {
-        let waker = Arc::new(StreamWaker {
-            ready: self.clone(),
-            slot,
-            noted: AtomicBool::new(false),
-        });
-        (waker.clone(), Waker::from(waker))
-    }
-}
-
-/// Notes a stream as ready, once until it is served.
-struct StreamWaker {
-    ready: Arc<Ready>,
-    slot: Slot,
-    noted: AtomicBool,
-}
-
-impl StreamWaker {
-    /// The stream is being served.
-    fn reset(&self) {
-        self.noted.store(false, Ordering::Release);
-    }
-}
-
-impl Wake for StreamWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.noted.swap(true, Ordering::AcqRel) {
-            self.ready.lock().push_back(self.slot);
-            self.ready.signal.raise();
-        }
-    }
 }
 
 impl Streams {
@@ -151,7 +88,7 @@ impl Streams {
         let peer = peer.min(1 << 31);
         Self {
             side,
-            state: Mutex::new(State {
+            state: Mutex::new(StreamsState {
                 outgoing: Slab::new(peer),
                 incoming: Table::new(limits.streams),
                 ended: None,
@@ -166,7 +103,7 @@ impl Streams {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, StreamsState> {
         // Pipes and handles are foreign code only in that they wake wakers, which do not panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -181,7 +118,7 @@ impl Streams {
         if self.open() == 0 {
             return false;
         }
-        let State {
+        let StreamsState {
             outgoing,
             incoming,
             ended,
@@ -230,7 +167,7 @@ impl Streams {
 
     fn register(
         &self,
-        state: &mut State,
+        state: &mut StreamsState,
         session: u32,
         readers: Vec<PipeReader>,
     ) -> Result<Vec<StreamRef>, CallError> {
@@ -264,13 +201,13 @@ impl Streams {
         Ok(refs)
     }
 
-    fn forget_outgoing(&self, state: &mut State, index: u32) {
+    fn forget_outgoing(&self, state: &mut StreamsState, index: u32) {
         if state.outgoing.remove(index).is_some() {
             self.open.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    fn forget_incoming(&self, state: &mut State, index: u32) {
+    fn forget_incoming(&self, state: &mut StreamsState, index: u32) {
         if state.incoming.remove(index).is_some() {
             self.open.fetch_sub(1, Ordering::AcqRel);
         }
@@ -295,7 +232,7 @@ impl Streams {
 
     fn accept_in(
         &self,
-        state: &mut State,
+        state: &mut StreamsState,
         session: Option<u32>,
         refs: &[StreamRef],
         out: &Outbox,
@@ -414,7 +351,7 @@ impl Streams {
         Ok(())
     }
 
-    fn incoming_index(&self, state: &State, kind: Kind, id: u32) -> Result<u32, Violation> {
+    fn incoming_index(&self, state: &StreamsState, kind: Kind, id: u32) -> Result<u32, Violation> {
         self.side
             .other()
             .index(id)

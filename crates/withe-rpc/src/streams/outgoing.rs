@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use super::{Handles, State, StreamWaker, Streams};
+use super::ready::StreamWaker;
 use crate::codec::put_unsigned;
 use crate::frame::{self, Failure, Kind, MAX_BODY, MAX_REFS, Violation, flag};
 use crate::outbox::{Envelope, Outbox};
@@ -23,12 +23,12 @@ pub(super) struct Outgoing {
     pub(super) session: Option<u32>,
     kind: StreamKind,
     /// None once nothing more is sent.
-    reader: Option<PipeReader>,
+    pub(super) reader: Option<PipeReader>,
     /// Elements that may be sent; below zero if a chunk had more than were asked for.
     pub(super) credit: i64,
     /// What was read, and did not go out yet.
     stash: Option<Stash>,
-    ended: bool,
+    pub(super) ended: bool,
     closed: bool,
     pub(super) waker: Option<(Arc<StreamWaker>, Waker)>,
 }
@@ -81,7 +81,7 @@ impl Outgoing {
     }
 
     /// Sends the end, unless it was sent.
-    fn end(&mut self, id: u32, how: Result<(), &CallError>, out: &Outbox) {
+    pub(super) fn end(&mut self, id: u32, how: Result<(), &CallError>, out: &Outbox) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
@@ -105,7 +105,7 @@ impl Outgoing {
     }
 
     /// Reads what there is, up to the credit. What cannot be sent is kept.
-    fn fill(&mut self) -> Poll<Option<Result<(), CallError>>> {
+    pub(super) fn fill(&mut self) -> Poll<Option<Result<(), CallError>>> {
         if self.stash.is_some() {
             return Poll::Ready(Some(Ok(())));
         }
@@ -131,17 +131,17 @@ impl Outgoing {
 }
 
 /// What goes out with one frame.
-struct Cut {
-    flags: u8,
-    count: u32,
-    handles: Vec<HandleRef>,
-    streams: Vec<PipeReader>,
-    bytes: Bytes,
+pub(super) struct Cut {
+    pub(super) flags: u8,
+    pub(super) count: u32,
+    pub(super) handles: Vec<HandleRef>,
+    pub(super) streams: Vec<PipeReader>,
+    pub(super) bytes: Bytes,
 }
 
 impl Outgoing {
     /// Takes what goes out with one frame from what was read, as far as there is credit for it.
-    fn cut(&mut self) -> Result<Option<Cut>, CallError> {
+    pub(super) fn cut(&mut self) -> Result<Option<Cut>, CallError> {
         let credit = usize::try_from(self.credit).unwrap_or(0);
         let Some(mut stash) = self.stash.take() else {
             return Ok(None);
@@ -200,91 +200,5 @@ impl Outgoing {
             self.stash = Some(stash);
         }
         Ok(Some(cut))
-    }
-}
-
-impl Streams {
-    /// Sends one frame of a stream, if it has one to send and may.
-    pub(super) fn serve_outgoing(
-        &self,
-        state: &mut State,
-        index: u32,
-        out: &Outbox,
-        handles: &dyn Handles,
-    ) {
-        let id = self.side.id(index);
-        let Some(entry) = state.outgoing.get_mut(index) else {
-            return;
-        };
-        if let Some((waker, _)) = &entry.waker {
-            waker.reset();
-        }
-        match entry.fill() {
-            Poll::Pending => {}
-            Poll::Ready(None) => {
-                entry.reader = None;
-                entry.end(id, Ok(()), out);
-            }
-            Poll::Ready(Some(Err(why))) => {
-                entry.reader = None;
-                entry.end(id, Err(&why), out);
-            }
-            Poll::Ready(Some(Ok(()))) => {
-                if let Err(why) = self.send_some(state, index, out, handles)
-                    && let Some(entry) = state.outgoing.get_mut(index)
-                {
-                    entry.fail(id, &why, out);
-                }
-            }
-        }
-        if state.outgoing.get(index).is_some_and(Outgoing::is_over) {
-            self.forget_outgoing(state, index);
-        }
-    }
-
-    fn send_some(
-        &self,
-        state: &mut State,
-        index: u32,
-        out: &Outbox,
-        handles: &dyn Handles,
-    ) -> Result<(), CallError> {
-        let Some(entry) = state.outgoing.get_mut(index) else {
-            return Ok(());
-        };
-        let (Some(session), Some(cut)) = (entry.session, entry.cut()?) else {
-            return Ok(());
-        };
-        if !cut.handles.is_empty() {
-            handles.go(session, &cut.handles)?;
-        }
-        let refs = self.register(state, session, cut.streams)?;
-        let envelope = Envelope {
-            kind: Kind::Data,
-            flags: cut.flags,
-            id: self.side.id(index),
-        };
-        out.push_whole(
-            &envelope,
-            |body| {
-                put_unsigned(body, u64::from(cut.count));
-                frame::put_refs(body, &cut.handles, &refs);
-            },
-            cut.bytes,
-        );
-        for stream in &refs {
-            if let Some(nested) = state.outgoing.get(stream.id >> 1) {
-                nested.wake();
-            }
-        }
-        if let Some(entry) = state.outgoing.get_mut(index) {
-            if cut.flags & flag::END != 0 {
-                entry.ended = true;
-                entry.reader = None;
-            }
-            // There may be more to send.
-            entry.wake();
-        }
-        Ok(())
     }
 }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::target::{ECHO, GATED, HANG, MAKE, NOTE};
 use super::{Memory, MemoryListener, Pair, context, payload, request, until, within, within_ages};
 use crate::{
-    BoxFuture, CallError, Client, Connect, Distance, Duplex, Limits, Payload, Place, Replica,
+    BoxFuture, CallError, Client, Connect, Distance, Duplex, Limits, Payload, Proximity, Replica,
     Route, RouteRules, RouteSession, StreamKind, pipe,
 };
 
@@ -28,14 +28,14 @@ fn replica(id: &str, client: &Arc<Client>) -> Replica {
 
 const FAR: Distance = Distance {
     brokered: false,
-    place: Place::Elsewhere,
+    place: Proximity::Elsewhere,
 };
 
 fn near(id: &str, client: &Arc<Client>) -> Replica {
-    at(id, client, false, Place::Machine)
+    at(id, client, false, Proximity::Machine)
 }
 
-fn at(id: &str, client: &Arc<Client>, brokered: bool, place: Place) -> Replica {
+fn at(id: &str, client: &Arc<Client>, brokered: bool, place: Proximity) -> Replica {
     Replica {
         distance: Distance { brokered, place },
         ..replica(id, client)
@@ -208,10 +208,10 @@ async fn near_replicas_are_preferred_as_long_as_there_are_some() {
 async fn what_is_reached_directly_is_nearer_than_what_is_behind_a_broker() {
     let mut pairs = pairs(4);
     let ways = [
-        ("d", true, Place::Elsewhere),
-        ("c", true, Place::Machine),
-        ("b", false, Place::Elsewhere),
-        ("a", false, Place::Host),
+        ("d", true, Proximity::Elsewhere),
+        ("c", true, Proximity::Machine),
+        ("b", false, Proximity::Elsewhere),
+        ("a", false, Proximity::Host),
     ];
     let replicas = pairs.iter().zip(ways);
     let replicas =

@@ -31,12 +31,12 @@ pub struct Distance {
     /// Whether calls go by way of a broker.
     pub brokered: bool,
     /// Where it is.
-    pub place: Place,
+    pub place: Proximity,
 }
 
 /// Where a replica is, seen from its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Proximity {
     /// On the same host.
     Host,
     /// On another host of the same machine.
@@ -46,7 +46,7 @@ pub enum Place {
 }
 
 /// A replica of a route.
-pub(super) struct Entry {
+pub(super) struct RouteEntry {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) distance: Distance,
@@ -63,7 +63,7 @@ struct Refusals {
     why: Option<String>,
 }
 
-impl Entry {
+impl RouteEntry {
     pub(super) fn new(
         id: String,
         name: String,

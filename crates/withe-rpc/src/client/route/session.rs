@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Route;
-use super::replica::{Distance, Entry};
-use crate::client::calls::{Begun, NoResult};
+use super::replica::{Distance, RouteEntry};
+use super::replicas::Route;
+use crate::client::call::{Begun, NoResult};
 use crate::client::session::{Session, function_index};
 use crate::{CallContext, CallError, Payload};
 
@@ -35,14 +35,14 @@ pub struct RouteSession {
 /// Where a session is.
 #[derive(Default)]
 struct Places {
-    current: Option<Arc<Place>>,
+    current: Option<Arc<ReplicaSession>>,
     /// Where it was, and where streams are still under way.
-    former: Vec<Arc<Place>>,
+    former: Vec<Arc<ReplicaSession>>,
 }
 
 /// A session on a replica. It ends with the last call, and the last stream, that is under way there.
-struct Place {
-    replica: Arc<Entry>,
+struct ReplicaSession {
+    replica: Arc<RouteEntry>,
     session: Session,
     /// Whether a call has returned.
     proven: AtomicBool,
@@ -50,7 +50,7 @@ struct Place {
 
 impl Places {
     /// Lets the session begin anew, if it is still here and holds nothing; what is under way goes on.
-    fn leave(&mut self, place: &Arc<Place>) {
+    fn leave(&mut self, place: &Arc<ReplicaSession>) {
         if place.session.holds() {
             return;
         }
@@ -59,8 +59,15 @@ impl Places {
     }
 }
 
+impl Route {
+    /// A session for one instance of the caller. Nothing is sent before its first call.
+    pub fn session(self: &Arc<Self>) -> RouteSession {
+        RouteSession::new(self.clone())
+    }
+}
+
 impl RouteSession {
-    pub(super) fn new(route: Arc<Route>) -> Self {
+    fn new(route: Arc<Route>) -> Self {
         Self {
             route,
             places: Mutex::default(),
@@ -158,7 +165,7 @@ impl RouteSession {
     }
 
     /// Where the session is, or begins now; none if no replica is likely to take a call.
-    fn place(&self) -> Option<Arc<Place>> {
+    fn place(&self) -> Option<Arc<ReplicaSession>> {
         let mut places = self.lock();
         places.former.retain(|place| place.session.has_streams());
         if let Some(place) = places.current.clone() {
@@ -179,8 +186,8 @@ impl RouteSession {
         Some(Self::begin(&mut places, replica))
     }
 
-    fn begin(places: &mut Places, replica: Arc<Entry>) -> Arc<Place> {
-        let place = Arc::new(Place {
+    fn begin(places: &mut Places, replica: Arc<RouteEntry>) -> Arc<ReplicaSession> {
+        let place = Arc::new(ReplicaSession {
             session: replica.link.session(),
             replica,
             proven: AtomicBool::new(false),
@@ -189,7 +196,7 @@ impl RouteSession {
     }
 
     /// Passes on a result, if the resources in it can be used, and sees to it that its streams go on.
-    fn keep(&self, result: Payload, place: &Arc<Place>) -> Result<Payload, CallError> {
+    fn keep(&self, result: Payload, place: &Arc<ReplicaSession>) -> Result<Payload, CallError> {
         if !place.proven.swap(true, Ordering::AcqRel) {
             place.replica.answered();
         }

@@ -1,75 +1,21 @@
-//! Where links and sessions are: on one connection, under a number.
+//! Links and sessions of a connection: begun, and ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::connection::Connection;
+use super::placed::{PlacedLink, PlacedSession};
 use crate::codec::put_unsigned;
 use crate::frame::{self, Kind, MAX_REFS};
-use crate::{CallError, HandleRef, LinkRequest};
-
-/// A link, as it is on this connection.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) id: u32,
-    /// That the server has refused it.
-    pub(super) refused: AtomicBool,
-}
-
-impl Link {
-    /// Whether the server has refused it.
-    pub(super) fn is_refused(&self) -> bool {
-        self.refused.load(Ordering::Acquire)
-    }
-}
-
-/// A session, as it is on this connection.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) id: u32,
-    pub(super) link: Arc<Link>,
-    /// How many resource handles the caller holds.
-    pub(super) held: AtomicU64,
-    pub(super) ended: AtomicBool,
-}
-
-impl Place {
-    /// How many resource handles the caller holds.
-    pub(super) fn held(&self) -> u64 {
-        self.held.load(Ordering::Acquire)
-    }
-
-    /// Whether the caller has ended it.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    /// Whether the server has refused its link.
-    pub(super) fn is_refused(&self) -> bool {
-        self.link.is_refused()
-    }
-
-    pub(super) fn came(&self, handles: &[HandleRef]) {
-        let n = handles.iter().filter(|h| h.own).count();
-        self.held.fetch_add(n as u64, Ordering::AcqRel);
-    }
-
-    pub(super) fn went(&self, n: usize) {
-        let update = |held: u64| Some(held.saturating_sub(n as u64));
-        // The closure always has a value.
-        _ = self
-            .held
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, update);
-    }
-}
+use crate::{CallError, LinkRequest};
 
 impl Connection {
     /// Asks for a link.
-    pub(super) fn link(&self, request: &LinkRequest) -> Result<Arc<Link>, CallError> {
+    pub(super) fn link(&self, request: &LinkRequest) -> Result<Arc<PlacedLink>, CallError> {
         let mut frames = Vec::new();
         let mut state = self.lock();
         let link = |id| {
-            Arc::new(Link {
+            Arc::new(PlacedLink {
                 id,
                 refused: AtomicBool::new(false),
             })
@@ -97,7 +43,7 @@ impl Connection {
     }
 
     /// Lets go of a link.
-    pub(super) fn unlink(&self, link: &Link) {
+    pub(super) fn unlink(&self, link: &PlacedLink) {
         let mut state = self.lock();
         state.links.remove(link.id);
         self.core.out.push_empty(Kind::Unlink, link.id);
@@ -106,9 +52,9 @@ impl Connection {
     }
 
     /// Begins a session. The server learns of it with its first call.
-    pub(super) fn session(&self, link: &Arc<Link>) -> Result<Arc<Place>, CallError> {
+    pub(super) fn session(&self, link: &Arc<PlacedLink>) -> Result<Arc<PlacedSession>, CallError> {
         let place = |id| {
-            Arc::new(Place {
+            Arc::new(PlacedSession {
                 id,
                 link: link.clone(),
                 held: AtomicU64::new(0),
@@ -130,7 +76,7 @@ impl Connection {
     }
 
     /// Ends a session. Its streams end with it, and what it holds is dropped.
-    pub(super) fn end_session(&self, place: &Place) {
+    pub(super) fn end_session(&self, place: &PlacedSession) {
         if place.ended.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -144,12 +90,12 @@ impl Connection {
     }
 
     /// Whether streams of a session are open.
-    pub(super) fn has_streams(&self, place: &Place) -> bool {
+    pub(super) fn has_streams(&self, place: &PlacedSession) -> bool {
         !place.has_ended() && self.core.streams.has(place.id)
     }
 
     /// Drops handles of a session.
-    pub(super) fn drop_handles(&self, place: &Place, ids: &[u32]) {
+    pub(super) fn drop_handles(&self, place: &PlacedSession, ids: &[u32]) {
         place.went(ids.len());
         if ids.is_empty() || place.ended.load(Ordering::Acquire) {
             return;
