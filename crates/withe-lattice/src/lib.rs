@@ -126,7 +126,7 @@ pub trait Lattice: Send + Sync + 'static {
 pub type SharedLattice = Arc<dyn Lattice>;
 
 /// An entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its key.
     pub key: String,
@@ -148,7 +148,7 @@ pub enum Expect {
 }
 
 /// Something that happened to an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// It was put.
     Put(Entry),
@@ -171,7 +171,7 @@ pub type Messages = tokio::sync::mpsc::Receiver<Message>;
 pub type Requests = tokio::sync::mpsc::Receiver<Request>;
 
 /// A message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// What it was published to.
     pub subject: String,

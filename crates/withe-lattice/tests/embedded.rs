@@ -2,13 +2,18 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 use withe_lattice::embedded::{Serving, serve};
 use withe_lattice::{Attached, Change, Embedded, Expect, Lattice, LatticeError, Watch};
+use withe_rpc::unix::{UnixConnector, UnixListener};
+use withe_rpc::{
+    CallContext, CallError, Client, Limits, LinkFunction, LinkRequest, Payload, Serve, ServedLink,
+};
 use withe_testing::wait::{PATIENCE, eventually, within};
 
 /// A change, shortly: `key=value`, `-key` or `synced`.
@@ -225,20 +230,55 @@ async fn what_is_read_no_more_ends_on_the_other_side() {
     within("nobody to serve", gone).await;
 }
 
+/// What serves nothing but the protocol, to whoever is of another version.
+struct Another;
+
+impl Serve for Another {
+    fn link(&self, _: LinkRequest) -> Result<Arc<dyn ServedLink>, CallError> {
+        Err(CallError::TypeMismatch("another version".into()))
+    }
+}
+
+/// What an attached process asks for: two functions of this version.
+fn request(version: u64) -> LinkRequest {
+    let function = |name: &str| LinkFunction {
+        interface: "withe:lattice".into(),
+        function: name.into(),
+        digest: version,
+    };
+    LinkRequest {
+        target: "lattice".into(),
+        functions: vec![function("ask"), function("follow")],
+        ..LinkRequest::default()
+    }
+}
+
+async fn call(
+    socket: &Path,
+    version: u64,
+    function: usize,
+    bytes: &[u8],
+) -> Result<Payload, CallError> {
+    let client = Client::new(Arc::new(UnixConnector::new(socket)), Limits::default());
+    let params = Payload {
+        bytes: bytes.into(),
+        ..Payload::default()
+    };
+    let context = CallContext {
+        deadline: Instant::now() + PATIENCE,
+        trace: None,
+    };
+    let session = client.link(request(version)).session();
+    session.call(function, params, context).await
+}
+
 #[tokio::test]
 async fn a_peer_that_talks_nonsense_harms_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s");
     let (_lattice, _serving) = served(&socket).await;
     let attached = Attached::connect(&socket).await.unwrap();
-    for nonsense in [
-        &b"GET / HTTP/1.1\r\n\r\n"[..],
-        &[0; 64],
-        &[255; 64],
-        &[
-            12, 0, 0, 0, 8, 0, 0, 0, b'{', b'"', b'x', b'"', b':', b'1', b'}', b' ',
-        ],
-    ] {
+    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 64], &[255; 64]] {
         let mut stream = UnixStream::connect(&socket).await.unwrap();
         stream.write_all(nonsense).await.unwrap();
         // It is let go, after its greeting.
@@ -248,6 +288,15 @@ async fn a_peer_that_talks_nonsense_harms_nobody() {
         };
         within("the connection's end", ended).await;
     }
+    for function in [0, 1] {
+        for nonsense in [&b""[..], &[255; 64], &[3, 200], &[1, 7]] {
+            let refused = call(&socket, 2, function, nonsense).await;
+            assert!(
+                matches!(refused, Err(CallError::TypeMismatch(_))),
+                "{function} {nonsense:?}: {refused:?}"
+            );
+        }
+    }
     put(&attached, "k", "v").await;
 }
 
@@ -255,19 +304,43 @@ async fn a_peer_that_talks_nonsense_harms_nobody() {
 async fn another_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("s");
-    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
-    let head = br#"{"Hello":{"version":999,"lattice":"test"}}"#;
-    let serving = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let len = u32::try_from(head.len()).unwrap();
-        let lengths = [(len + 4).to_le_bytes(), len.to_le_bytes()].concat();
-        stream
-            .write_all(&[&lengths, &head[..]].concat())
-            .await
-            .unwrap();
-        stream
-    };
-    let (attached, _stream) = tokio::join!(Attached::connect(&socket), serving);
-    let error = attached.err().unwrap();
+    let (_lattice, serving) = served(&socket).await;
+    let refused = call(&socket, 999, 0, &[]).await.unwrap_err();
+    assert!(refused.to_string().contains("another version"), "{refused}");
+    drop(serving);
+    until(|| !socket.exists()).await;
+    let listener = UnixListener::bind(&socket).await.unwrap();
+    let serving = withe_rpc::serve(
+        listener,
+        Arc::new(Another),
+        Limits::default(),
+        std::future::pending(),
+    );
+    let serving = tokio::spawn(serving);
+    let error = Attached::connect(&socket).await.err().unwrap();
     assert!(matches!(error, LatticeError::Refused(_)), "{error:?}");
+    serving.abort();
+}
+
+#[tokio::test]
+async fn another_lattice_is_not_taken_for_the_one_that_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("s");
+    let (lattice, serving) = served(&socket).await;
+    let attached = Attached::connect(&socket).await.unwrap();
+    drop((lattice, serving));
+    until(|| !attached.is_connected()).await;
+    until(|| !socket.exists()).await;
+    let other = Embedded::in_memory("other").unwrap();
+    let serving = serve(other, &socket).await.unwrap();
+    let refused = attached.get("k").await;
+    assert!(
+        matches!(refused, Err(LatticeError::Unreachable(_))),
+        "{refused:?}"
+    );
+    drop(serving);
+    until(|| !socket.exists()).await;
+    let (_lattice, _serving) = served(&socket).await;
+    until(|| attached.is_connected()).await;
+    assert_eq!(attached.get("k").await.unwrap(), None);
 }

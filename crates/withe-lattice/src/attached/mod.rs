@@ -1,23 +1,28 @@
 //! An embedded lattice that is in another process of the same machine, reached through a Unix socket.
 //!
-//! A task has the connection, and makes it again when it is lost. What is to go on over that (watches,
-//! subscriptions, what is served) is asked for again then; operations under way fail.
+//! What is asked for are calls of the invocation protocol, whose client makes connections again when they are
+//! lost. What is to go on over that (watches, subscriptions, what is served) is asked for again then; operations
+//! under way fail.
 
-mod connection;
+mod follow;
+mod protocol;
 mod server;
-mod wire;
 
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use connection::{Shared, Stream};
-use tokio::sync::mpsc;
+use follow::Follower;
+use protocol::{ASK, Ask, Done, FOLLOW, Follow, Table};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
-use wire::{Ask, Done, Table};
+use tokio::time::{sleep, timeout};
+use withe_rpc::unix::UnixConnector;
+use withe_rpc::{CallContext, Client, PipeReader, Session};
 
 pub use server::{Serving, serve};
 
@@ -28,14 +33,14 @@ use crate::{Entry, Expect, Lattice, LatticeError, Messages, Requests, Watch, dig
 /// How long an operation may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long one may take that moves a blob.
-const BLOB_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long one may take that moves a value or a blob of any size.
+const LONG: Duration = Duration::from_secs(60);
 
-/// How long the other end may not take what is written to it.
-const WRITE: Duration = Duration::from_secs(30);
+/// How long after it was refused something is asked for again.
+const AGAIN: Duration = Duration::from_millis(100);
 
-/// Frames that wait to be written.
-const QUEUE: usize = 16;
+/// The longest that a request may take.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Requests that wait for one who serves them. More have no answer.
 const WAITING: usize = 64;
@@ -43,9 +48,16 @@ const WAITING: usize = 64;
 /// An embedded lattice that another process serves. Dropped, its watches and what it serves end.
 pub struct Attached {
     name: String,
-    shared: Arc<Shared>,
-    /// The task that has the connection. Ends with this value.
-    _task: JoinSet<()>,
+    link: Arc<Link>,
+    /// What sees to the connection, and whatever goes on. Ends with this value.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// The way to the process that has the lattice.
+struct Link {
+    session: Session,
+    /// Whether the lattice that we are attached to is served there.
+    connected: watch::Sender<bool>,
 }
 
 impl Attached {
@@ -55,36 +67,47 @@ impl Attached {
     ///
     /// [`LatticeError::Unreachable`] if nobody serves there, [`LatticeError::Refused`] if it is another version.
     pub async fn connect(socket: impl AsRef<Path>) -> Result<Self, LatticeError> {
-        let socket = socket.as_ref().to_owned();
-        let open = timeout(TIMEOUT, connection::open(&socket)).await;
-        let (name, first) = open.map_err(|_| {
-            LatticeError::Unreachable(format!("`{}` does not answer", socket.display()))
-        })??;
-        let shared = Arc::new(Shared::default());
-        let mut task = JoinSet::new();
-        let keep = connection::keep(shared.clone(), socket, name.clone(), first);
-        task.spawn(keep);
-        shared.connected().await;
+        let socket = socket.as_ref();
+        // The client would wait for somebody to come, and whoever attaches is to know that nobody is there.
+        probe(socket).await?;
+        let client = Client::new(Arc::new(UnixConnector::new(socket)), protocol::limits());
+        let link = Arc::new(Link {
+            session: client.link(protocol::link_request()).session(),
+            connected: watch::Sender::new(false),
+        });
+        let (name, presence) = link.greet().await?;
+        link.connected.send_replace(true);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(keep(link.clone(), name.clone(), presence));
         Ok(Self {
             name,
-            shared,
-            _task: task,
+            link,
+            tasks: Mutex::new(tasks),
         })
     }
 
-    async fn ask(&self, ask: Ask, body: Bytes) -> Result<(Done, Bytes), LatticeError> {
-        self.shared.ask(ask, body, TIMEOUT).await
+    async fn ask(&self, ask: Ask) -> Result<Done, LatticeError> {
+        self.link.ask(ask).await
     }
 
-    /// Something that goes on: begins it now, if there is a connection, and again whenever there is another.
-    async fn begin(&self, ask: Ask, stream: Stream) -> Result<(), LatticeError> {
-        self.shared.begin(ask, stream, TIMEOUT).await
+    /// Asks for something of which nothing comes but that it is done.
+    async fn order(&self, ask: Ask) -> Result<(), LatticeError> {
+        self.ask(ask).await.map(drop)
+    }
+
+    /// Something that goes on: begins it now, and again whenever there is another connection.
+    async fn follow(&self, what: Follow, follower: Follower) -> Result<(), LatticeError> {
+        let (_, stream) = self.link.begin(&what).await?;
+        let following = follow::follow(self.link.clone(), what, stream, follower);
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(following);
+        Ok(())
     }
 
     async fn list_in(&self, table: Table, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
         keys::check_prefix(prefix)?;
-        let prefix = prefix.into();
-        entries(self.ask(Ask::List { table, prefix }, Bytes::new()).await?)
+        entries(self.ask(Ask::List(table, prefix.into())).await?)
     }
 
     async fn put_in(
@@ -95,27 +118,116 @@ impl Attached {
         expect: Expect,
     ) -> Result<u64, LatticeError> {
         keys::check(key)?;
-        keys::check_value(key, &value)?;
-        let key = key.into();
-        match self.ask(Ask::Put { table, key, expect }, value).await? {
-            (Done::Revision(revision), _) => Ok(revision),
+        match self.ask(Ask::Put(table, key.into(), value, expect)).await? {
+            Done::Revision(revision) => Ok(revision),
             _ => Err(not_asked()),
         }
     }
 
     async fn watch_in(&self, table: Table, prefix: &str) -> Result<Watch, LatticeError> {
         keys::check_prefix(prefix)?;
-        let prefix = prefix.into();
         let (feed, watch) = Feed::new(Changes::default());
-        self.begin(Ask::Watch { table, prefix }, Stream::watch(feed))
-            .await?;
+        let what = Follow::Watch(table, prefix.into());
+        self.follow(what, Follower::watch(feed)).await?;
         Ok(watch)
     }
 }
 
-fn entries((done, body): (Done, Bytes)) -> Result<Vec<Entry>, LatticeError> {
+impl Link {
+    /// Asks for something and waits for what comes of it.
+    async fn ask(&self, ask: Ask) -> Result<Done, LatticeError> {
+        let limit = match &ask {
+            Ask::PutBlob(..) | Ask::Blob(_) | Ask::Put(..) | Ask::Get(_) | Ask::List(..) => LONG,
+            // The other end's time is up first, which says that it may have been received.
+            Ask::Request(.., limit) => TIMEOUT + Duration::from_millis(*limit),
+            _ => TIMEOUT,
+        };
+        self.connected().await?;
+        let params = protocol::write(&ask).map_err(protocol::failed)?;
+        let answer = self.session.call(ASK, params, within(limit)).await;
+        let answer = answer.map_err(protocol::failed)?;
+        protocol::read::<Result<Done, LatticeError>>(&answer).map_err(protocol::failed)?
+    }
+
+    /// Begins something that goes on; returns the lattice's name too.
+    async fn begin(&self, what: &Follow) -> Result<(String, PipeReader), LatticeError> {
+        self.connected().await?;
+        self.call_follow(what).await
+    }
+
+    /// Makes sure that somebody is there; who, and a stream that ends with the connection.
+    async fn greet(&self) -> Result<(String, PipeReader), LatticeError> {
+        self.call_follow(&Follow::Presence).await
+    }
+
+    async fn call_follow(&self, what: &Follow) -> Result<(String, PipeReader), LatticeError> {
+        let params = protocol::write(what).map_err(protocol::failed)?;
+        let begun = self.session.call(FOLLOW, params, within(TIMEOUT)).await;
+        let mut begun = begun.map_err(protocol::failed)?;
+        let name: Result<String, LatticeError> =
+            protocol::read(&begun).map_err(protocol::failed)?;
+        Ok((name?, begun.streams.pop().ok_or_else(not_asked)?))
+    }
+
+    /// Waits until there is a connection, for as long as an operation may take.
+    async fn connected(&self) -> Result<(), LatticeError> {
+        let mut connected = self.connected.subscribe();
+        match timeout(TIMEOUT, connected.wait_for(|connected| *connected)).await {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let gone = "the process that has it is gone";
+                Err(LatticeError::Unreachable(gone.into()))
+            }
+        }
+    }
+}
+
+fn within(limit: Duration) -> CallContext {
+    CallContext {
+        deadline: Instant::now() + limit,
+        trace: None,
+    }
+}
+
+/// Fails at once if nobody serves there.
+async fn probe(socket: &Path) -> Result<(), LatticeError> {
+    let at = |why: &dyn std::fmt::Display| {
+        LatticeError::Unreachable(format!("`{}`: {why}", socket.display()))
+    };
+    match UnixStream::connect(socket).await {
+        Ok(_) => Ok(()),
+        Err(e) => match e.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                Err(at(&"nobody serves a lattice there"))
+            }
+            _ => Err(at(&e)),
+        },
+    }
+}
+
+/// Sees to it that there is a connection, for as long as anybody wants one.
+async fn keep(link: Arc<Link>, name: String, mut presence: PipeReader) {
+    loop {
+        // Nothing is told there: it ends with the connection.
+        while let Ok(Some(_)) = follow::next(&mut presence).await {}
+        link.connected.send_replace(false);
+        presence = loop {
+            match link.greet().await {
+                Ok((found, presence)) if found == name => break presence,
+                Ok((found, _)) => {
+                    tracing::warn!(found, name, "another lattice is served where ours was");
+                }
+                Err(e) => tracing::trace!(error = %e, "the lattice is not back"),
+            }
+            sleep(AGAIN).await;
+        };
+        link.connected.send_replace(true);
+    }
+}
+
+fn entries(done: Done) -> Result<Vec<Entry>, LatticeError> {
     match done {
-        Done::Entries(heads) => wire::join_entries(heads, body).map_err(|_| not_asked()),
+        Done::Entries(entries) => Ok(entries),
         _ => Err(not_asked()),
     }
 }
@@ -133,8 +245,7 @@ impl Lattice for Attached {
 
     async fn get(&self, key: &str) -> Result<Option<Entry>, LatticeError> {
         keys::check(key)?;
-        let key = key.into();
-        let entries = entries(self.ask(Ask::Get { key }, Bytes::new()).await?)?;
+        let entries = entries(self.ask(Ask::Get(key.into())).await?)?;
         Ok(entries.into_iter().next())
     }
 
@@ -161,16 +272,12 @@ impl Lattice for Attached {
 
     async fn delete(&self, key: &str, expect: Expect) -> Result<(), LatticeError> {
         keys::check(key)?;
-        let key = key.into();
-        self.ask(Ask::Delete { key, expect }, Bytes::new()).await?;
-        Ok(())
+        self.order(Ask::Delete(key.into(), expect)).await
     }
 
     async fn delete_lease(&self, key: &str) -> Result<(), LatticeError> {
         keys::check(key)?;
-        let key = key.into();
-        self.ask(Ask::DeleteLease { key }, Bytes::new()).await?;
-        Ok(())
+        self.order(Ask::DeleteLease(key.into())).await
     }
 
     async fn watch(&self, prefix: &str) -> Result<Watch, LatticeError> {
@@ -183,43 +290,32 @@ impl Lattice for Attached {
 
     async fn put_blob(&self, digest: &str, blob: Bytes) -> Result<(), LatticeError> {
         digest::check(digest, &blob)?;
-        let digest = digest.into();
-        let ask = Ask::PutBlob { digest };
-        self.shared.ask(ask, blob, BLOB_TIMEOUT).await?;
-        Ok(())
+        self.order(Ask::PutBlob(digest.into(), blob)).await
     }
 
     async fn blob(&self, digest: &str) -> Result<Option<Bytes>, LatticeError> {
-        let ask = Ask::Blob {
-            digest: digest.into(),
-        };
         // The other end has checked that it is what its digest says.
-        match self.shared.ask(ask, Bytes::new(), BLOB_TIMEOUT).await? {
-            (Done::Bytes, blob) => Ok(Some(blob)),
-            (Done::Nothing, _) => Ok(None),
+        match self.ask(Ask::Blob(digest.into())).await? {
+            Done::Bytes(blob) => Ok(Some(blob)),
+            Done::Nothing => Ok(None),
             _ => Err(not_asked()),
         }
     }
 
     async fn delete_blob(&self, digest: &str) -> Result<(), LatticeError> {
-        let digest = digest.into();
-        self.ask(Ask::DeleteBlob { digest }, Bytes::new()).await?;
-        Ok(())
+        self.order(Ask::DeleteBlob(digest.into())).await
     }
 
     async fn publish(&self, subject: &str, message: Bytes) -> Result<(), LatticeError> {
         keys::check(subject)?;
-        let subject = subject.into();
-        self.ask(Ask::Publish { subject }, message).await?;
-        Ok(())
+        self.order(Ask::Publish(subject.into(), message)).await
     }
 
     async fn subscribe(&self, prefix: &str) -> Result<Messages, LatticeError> {
         keys::check_prefix(prefix)?;
-        let prefix = prefix.into();
         let (feed, messages) = Feed::new(Recent::new());
-        self.begin(Ask::Subscribe { prefix }, Stream::Messages(feed))
-            .await?;
+        let what = Follow::Subscribe(prefix.into());
+        self.follow(what, Follower::Messages(feed)).await?;
         Ok(messages)
     }
 
@@ -230,29 +326,27 @@ impl Lattice for Attached {
         timeout: Duration,
     ) -> Result<Bytes, LatticeError> {
         keys::check(subject)?;
-        let ask = Ask::Request {
-            subject: subject.into(),
-            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
-        };
-        // The other end's time is up first, which says that it may have been received.
-        let limit = timeout + TIMEOUT;
-        match self.shared.ask(ask, message, limit).await? {
-            (Done::Bytes, answer) => Ok(answer),
+        // Nobody waits for longer than a day.
+        let limit = timeout.min(DAY).as_millis() as u64;
+        match self
+            .ask(Ask::Request(subject.into(), message, limit))
+            .await?
+        {
+            Done::Bytes(answer) => Ok(answer),
             _ => Err(not_asked()),
         }
     }
 
     async fn serve(&self, subject: &str) -> Result<Requests, LatticeError> {
         keys::check(subject)?;
-        let subject = subject.into();
         let (served, requests) = mpsc::channel(WAITING);
-        self.begin(Ask::Serve { subject }, Stream::Requests(served))
-            .await?;
+        let what = Follow::Serve(subject.into());
+        self.follow(what, Follower::Requests(served)).await?;
         Ok(requests)
     }
 
     fn is_connected(&self) -> bool {
-        self.shared.is_connected()
+        *self.link.connected.borrow()
     }
 
     fn nats(&self) -> Option<async_nats::Client> {

@@ -1,30 +1,25 @@
 //! The process that has the lattice: serves those that are attached to it.
 
 use std::collections::HashMap;
-use std::io;
+use std::future::{pending, poll_fn, ready};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::task::JoinSet;
 use withe_rpc::unix::UnixListener;
-use withe_rpc::{Duplex, Listener};
+use withe_rpc::{
+    BoxFuture, CallContext, CallError, Chunk, LinkRequest, Payload, PipeWriter, Serve, ServedLink,
+    ServedSession, StreamKind, pipe,
+};
 
-use super::wire::{self, Answer, Ask, Done, Frame, Say, Table};
-use super::{QUEUE, WRITE};
-use crate::{Lattice, LatticeError, SharedLattice};
+use super::protocol::{self, ASK, Ask, Done, FOLLOW, Follow, Table, Told};
+use crate::{Lattice, LatticeError, Request, SharedLattice};
 
-/// The most processes that are attached at a time.
-const CONNECTIONS: usize = 256;
-
-/// The most that one of them may have under way at a time: operations, watches and the like.
-const UNDER_WAY: usize = 1_024;
-
-/// The most requests that one of them has to answer at a time.
+/// The most requests that a process has to answer at a time.
 const TO_ANSWER: usize = 256;
 
 /// A lattice that other processes of this machine can attach to. Dropped, they no longer can, and those that
@@ -49,273 +44,212 @@ pub async fn serve(
     let listener = UnixListener::bind(socket).await.map_err(|e| {
         LatticeError::Storage(format!("cannot listen at `{}`: {e}", socket.display()))
     })?;
+    let door = Arc::new(Door(Arc::new(lattice)));
     let mut task = JoinSet::new();
-    task.spawn(accept(listener, Arc::new(lattice)));
+    task.spawn(withe_rpc::serve(
+        listener,
+        door,
+        protocol::limits(),
+        pending(),
+    ));
     Ok(Serving { _task: task })
 }
 
-async fn accept(mut listener: UnixListener, lattice: SharedLattice) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
-                Ok(duplex) => _ = connections.spawn(connection(duplex, lattice.clone())),
-                Err(e) => {
-                    // Such as too many open files: it may pass.
-                    tracing::warn!(error = %e, "cannot accept a connection to the lattice");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            },
-            _ = connections.join_next(), if !connections.is_empty() => {}
+/// What processes attach to.
+struct Door(SharedLattice);
+
+impl Serve for Door {
+    fn link(&self, request: LinkRequest) -> Result<Arc<dyn ServedLink>, CallError> {
+        if request != protocol::link_request() {
+            let text = "one side of the socket is another version of Withe";
+            return Err(CallError::TypeMismatch(text.into()));
         }
+        Ok(Arc::new(Self(self.0.clone())))
     }
 }
 
-async fn connection(duplex: Duplex, lattice: SharedLattice) {
-    let (reader, writer) = duplex.into_halves();
-    let (answers, to_write) = mpsc::channel(QUEUE);
-    let hello = Answer::Hello {
-        version: wire::VERSION,
-        lattice: lattice.name().into(),
-    };
-    let mut connection = Connection {
-        lattice,
-        peer: Peer {
-            answers,
-            replies: Arc::default(),
-        },
-        under_way: JoinSet::new(),
-        handles: HashMap::new(),
-    };
-    connection.peer.say(hello, Bytes::new()).await;
-    // Whichever ends first ends the other, and with the connection all that is under way.
-    let ended = tokio::select! {
-        ended = connection.read(reader) => ended,
-        ended = write_all(writer, to_write) => ended,
-    };
-    if let Err(e) = ended {
-        tracing::debug!(error = %e, "a connection to the lattice fails");
+impl ServedLink for Door {
+    fn session(&self) -> Arc<dyn ServedSession> {
+        Arc::new(Attachment {
+            lattice: self.0.clone(),
+            asked: Mutex::default(),
+            followed: Mutex::default(),
+        })
     }
 }
 
-/// Writes frames as they come, many at once where there are many.
-pub(super) async fn write_all<T: serde::Serialize>(
-    writer: impl AsyncWrite + Unpin,
-    mut frames: mpsc::Receiver<Frame<T>>,
-) -> io::Result<()> {
-    let mut writer = BufWriter::new(writer);
-    while let Some(frame) = frames.recv().await {
-        let is_last = frames.is_empty();
-        let written = timeout(WRITE, write_one(&mut writer, &frame, is_last)).await;
-        written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-    }
-    Ok(())
-}
-
-async fn write_one<T: serde::Serialize>(
-    writer: &mut (impl AsyncWrite + Unpin),
-    frame: &Frame<T>,
-    is_last: bool,
-) -> io::Result<()> {
-    wire::write(writer, frame).await?;
-    if is_last {
-        writer.flush().await?;
-    }
-    Ok(())
-}
-
-/// Who is attached.
-#[derive(Clone)]
-struct Peer {
-    answers: mpsc::Sender<Frame<Answer>>,
-    /// Who waits for replies to requests.
-    replies: Arc<Mutex<Replies>>,
-}
-
-/// By what it serves, and the request's number there.
-type Replies = HashMap<(u64, u64), oneshot::Sender<Bytes>>;
-
-impl Peer {
-    /// Says something. If it cannot be heard any more, the connection ends by itself.
-    async fn say(&self, head: Answer, body: Bytes) {
-        _ = self.answers.send(Frame { head, body }).await;
-    }
-
-    async fn done(&self, id: u64, result: Result<(Done, Bytes), LatticeError>) {
-        let (result, body) = match result {
-            Ok((done, body)) => (Ok(done), body),
-            Err(e) => (Err(e), Bytes::new()),
-        };
-        self.say(Answer::Done { id, result }, body).await;
-    }
-
-    fn replies(&self) -> MutexGuard<'_, Replies> {
-        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct Connection {
+/// A process that is attached.
+struct Attachment {
     lattice: SharedLattice,
-    peer: Peer,
-    under_way: JoinSet<()>,
-    /// What is under way, by its number.
-    handles: HashMap<u64, AbortHandle>,
+    /// Who waits for replies to requests, by numbers that are drawn: an answer to one that a process was asked
+    /// over an earlier connection is never taken for another's.
+    asked: Mutex<HashMap<u64, oneshot::Sender<Bytes>>>,
+    /// What it follows. The protocol bounds how many streams there are.
+    followed: Mutex<JoinSet<()>>,
 }
 
-impl Connection {
-    async fn read(&mut self, reader: impl AsyncRead + Unpin) -> io::Result<()> {
-        let mut reader = BufReader::new(reader);
-        while let Some(Frame { head, body }) = wire::read::<Say>(&mut reader).await? {
-            match head {
-                Say::Ask { id, ask } => self.begin(id, ask, body).await,
-                Say::End { id } => {
-                    if let Some(handle) = self.handles.remove(&id) {
-                        handle.abort();
-                    }
+impl ServedSession for Attachment {
+    fn call(
+        self: Arc<Self>,
+        function: usize,
+        params: Payload,
+        _: CallContext,
+    ) -> BoxFuture<'static, Result<Payload, CallError>> {
+        Box::pin(async move {
+            match function {
+                ASK => {
+                    let done = self.carry_out(protocol::read(&params)?).await;
+                    protocol::write(&done)
                 }
-                Say::Reply {
-                    id,
-                    number,
-                    is_answered,
-                } => {
-                    let waiting = self.peer.replies().remove(&(id, number));
-                    if let (Some(waiting), true) = (waiting, is_answered) {
-                        // Who asked may have gone.
-                        _ = waiting.send(body);
-                    }
+                FOLLOW => self.follow(protocol::read(&params)?).await,
+                _ => Err(CallError::TypeMismatch("no such function".into())),
+            }
+        })
+    }
+
+    fn drop_handle(self: Arc<Self>, _: u32) -> BoxFuture<'static, ()> {
+        Box::pin(ready(()))
+    }
+}
+
+impl Attachment {
+    async fn carry_out(&self, ask: Ask) -> Result<Done, LatticeError> {
+        let lattice = &self.lattice;
+        let nothing = |()| Done::Nothing;
+        Ok(match ask {
+            Ask::Get(key) => Done::Entries(lattice.get(&key).await?.into_iter().collect()),
+            Ask::List(table, prefix) => Done::Entries(match table {
+                Table::Entries => lattice.list(&prefix).await?,
+                Table::Leases => lattice.leases(&prefix).await?,
+            }),
+            Ask::Put(table, key, value, expect) => Done::Revision(match table {
+                Table::Entries => lattice.put(&key, value, expect).await?,
+                Table::Leases => lattice.put_lease(&key, value, expect).await?,
+            }),
+            Ask::Delete(key, expect) => nothing(lattice.delete(&key, expect).await?),
+            Ask::DeleteLease(key) => nothing(lattice.delete_lease(&key).await?),
+            Ask::PutBlob(digest, blob) => nothing(lattice.put_blob(&digest, blob).await?),
+            Ask::Blob(digest) => match lattice.blob(&digest).await? {
+                Some(blob) => Done::Bytes(blob),
+                None => Done::Nothing,
+            },
+            Ask::DeleteBlob(digest) => nothing(lattice.delete_blob(&digest).await?),
+            Ask::Publish(subject, message) => nothing(lattice.publish(&subject, message).await?),
+            Ask::Request(subject, message, limit) => {
+                let limit = Duration::from_millis(limit);
+                Done::Bytes(lattice.request(&subject, message, limit).await?)
+            }
+            Ask::Reply(number, answer) => {
+                let waiting = self.asked().remove(&number);
+                if let (Some(waiting), Some(answer)) = (waiting, answer) {
+                    // Who asked may have gone.
+                    _ = waiting.send(answer);
                 }
+                Done::Nothing
+            }
+        })
+    }
+
+    async fn follow(self: Arc<Self>, follow: Follow) -> Result<Payload, CallError> {
+        let (writer, reader) = pipe(StreamKind::Items, 0);
+        let begun = self.begin(follow, writer).await;
+        let begun = begun.map(|()| self.lattice.name().to_owned());
+        Ok(Payload {
+            streams: vec![reader],
+            ..protocol::write(&begun)?
+        })
+    }
+
+    async fn begin(self: &Arc<Self>, follow: Follow, to: PipeWriter) -> Result<(), LatticeError> {
+        let lattice = &self.lattice;
+        match follow {
+            Follow::Presence => self.spawn(presence(to)),
+            Follow::Watch(table, prefix) => {
+                let changes = match table {
+                    Table::Entries => lattice.watch(&prefix).await?,
+                    Table::Leases => lattice.watch_leases(&prefix).await?,
+                };
+                self.spawn(tell(changes, to, |c| Some(Told::Change(c))));
+            }
+            Follow::Subscribe(prefix) => {
+                let messages = lattice.subscribe(&prefix).await?;
+                self.spawn(tell(messages, to, |m| Some(Told::Message(m))));
+            }
+            Follow::Serve(subject) => {
+                let requests = lattice.serve(&subject).await?;
+                // It ends with the attachment, whose it is.
+                let attachment = Arc::downgrade(self);
+                let ask = move |request| attachment.upgrade()?.asks(request);
+                self.spawn(tell(requests, to, ask));
             }
         }
         Ok(())
     }
 
-    async fn begin(&mut self, id: u64, ask: Ask, body: Bytes) {
-        while self.under_way.try_join_next().is_some() {}
-        self.handles.retain(|_, handle| !handle.is_finished());
-        if self.under_way.len() >= UNDER_WAY {
-            let text = format!("a process has more than {UNDER_WAY} things under way");
-            return self.peer.done(id, Err(LatticeError::Refused(text))).await;
+    /// A request for the process to answer; none if it has too many. Dropped, it is known to have no answer.
+    fn asks(&self, request: Request) -> Option<Told> {
+        let mut asked = self.asked();
+        asked.retain(|_, waiting| !waiting.is_closed());
+        if asked.len() >= TO_ANSWER {
+            return None;
         }
-        let (lattice, peer) = (self.lattice.clone(), self.peer.clone());
-        let task = self.under_way.spawn(async move {
-            if let Err(e) = carry_out(&lattice, &peer, id, ask, body).await {
-                peer.done(id, Err(e)).await;
+        let number = fastrand::u64(..);
+        asked.insert(number, request.answer);
+        Some(Told::Request(number, request.payload))
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        while followed.try_join_next().is_some() {}
+        followed.spawn(task);
+    }
+
+    fn asked(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Bytes>>> {
+        // Nothing that is done to it stops halfway.
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells what comes, until there is no more or nobody reads. Nothing is taken before it is wanted, so that what
+/// waits is put together where it comes from.
+async fn tell<T, F>(mut from: mpsc::Receiver<T>, mut to: PipeWriter, told: F)
+where
+    F: Fn(T) -> Option<Told>,
+{
+    loop {
+        if poll_fn(|cx| to.poll_demand(cx)).await.is_err() {
+            return;
+        }
+        let item = tokio::select! {
+            item = from.recv() => item,
+            () = closed(&mut to) => return,
+        };
+        let Some(item) = item else {
+            return to.finish();
+        };
+        let Some(told) = told(item) else { continue };
+        match chunk(&told) {
+            Ok(chunk) => {
+                if to.send(chunk).is_err() {
+                    return;
+                }
             }
-        });
-        // It may be asked for twice when the connection was lost between.
-        if let Some(same) = self.handles.insert(id, task) {
-            same.abort();
+            Err(e) => return to.fail(e),
         }
     }
 }
 
-async fn carry_out(
-    lattice: &SharedLattice,
-    peer: &Peer,
-    id: u64,
-    ask: Ask,
-    body: Bytes,
-) -> Result<(), LatticeError> {
-    let nothing = |()| (Done::Nothing, Bytes::new());
-    let bytes = |bytes: Option<Bytes>| match bytes {
-        Some(bytes) => (Done::Bytes, bytes),
-        None => (Done::Nothing, Bytes::new()),
-    };
-    let revision = |revision| (Done::Revision(revision), Bytes::new());
-    let done = match ask {
-        Ask::Get { key } => {
-            let entry = lattice.get(&key).await?;
-            wire::part_entries(entry.as_slice())
-        }
-        Ask::List { table, prefix } => {
-            let entries = match table {
-                Table::Entries => lattice.list(&prefix).await?,
-                Table::Leases => lattice.leases(&prefix).await?,
-            };
-            wire::part_entries(&entries)
-        }
-        Ask::Put { table, key, expect } => revision(match table {
-            Table::Entries => lattice.put(&key, body, expect).await?,
-            Table::Leases => lattice.put_lease(&key, body, expect).await?,
-        }),
-        Ask::Delete { key, expect } => nothing(lattice.delete(&key, expect).await?),
-        Ask::DeleteLease { key } => nothing(lattice.delete_lease(&key).await?),
-        Ask::PutBlob { digest } => nothing(lattice.put_blob(&digest, body).await?),
-        Ask::Blob { digest } => bytes(lattice.blob(&digest).await?),
-        Ask::DeleteBlob { digest } => nothing(lattice.delete_blob(&digest).await?),
-        Ask::Publish { subject } => nothing(lattice.publish(&subject, body).await?),
-        Ask::Request {
-            subject,
-            timeout_ms,
-        } => {
-            let limit = Duration::from_millis(timeout_ms);
-            bytes(Some(lattice.request(&subject, body, limit).await?))
-        }
-        Ask::Watch { table, prefix } => return watch(lattice, peer, id, table, &prefix).await,
-        Ask::Subscribe { prefix } => return subscribe(lattice, peer, id, &prefix).await,
-        Ask::Serve { subject } => return serve_subject(lattice, peer, id, &subject).await,
-    };
-    peer.done(id, Ok(done)).await;
-    Ok(())
+fn chunk(told: &impl Serialize) -> Result<Chunk, CallError> {
+    let payload = protocol::write(told)?;
+    Ok(Chunk { count: 1, payload })
 }
 
-async fn watch(
-    lattice: &SharedLattice,
-    peer: &Peer,
-    id: u64,
-    table: Table,
-    prefix: &str,
-) -> Result<(), LatticeError> {
-    let mut changes = match table {
-        Table::Entries => lattice.watch(prefix).await?,
-        Table::Leases => lattice.watch_leases(prefix).await?,
-    };
-    peer.done(id, Ok((Done::Nothing, Bytes::new()))).await;
-    while let Some(change) = changes.recv().await {
-        let (change, body) = wire::part_change(change);
-        peer.say(Answer::Change { id, change }, body).await;
-    }
-    Ok(())
+async fn presence(mut to: PipeWriter) {
+    closed(&mut to).await;
 }
 
-async fn subscribe(
-    lattice: &SharedLattice,
-    peer: &Peer,
-    id: u64,
-    prefix: &str,
-) -> Result<(), LatticeError> {
-    let mut messages = lattice.subscribe(prefix).await?;
-    peer.done(id, Ok((Done::Nothing, Bytes::new()))).await;
-    while let Some(message) = messages.recv().await {
-        let subject = message.subject;
-        peer.say(Answer::Message { id, subject }, message.payload)
-            .await;
-    }
-    Ok(())
-}
-
-async fn serve_subject(
-    lattice: &SharedLattice,
-    peer: &Peer,
-    id: u64,
-    subject: &str,
-) -> Result<(), LatticeError> {
-    let mut requests = lattice.serve(subject).await?;
-    peer.done(id, Ok((Done::Nothing, Bytes::new()))).await;
-    let mut number = 0;
-    while let Some(request) = requests.recv().await {
-        number += 1;
-        {
-            let mut replies = peer.replies();
-            replies.retain(|_, waiting| !waiting.is_closed());
-            if replies.len() >= TO_ANSWER {
-                // Dropped, it is known to have no answer.
-                continue;
-            }
-            replies.insert((id, number), request.answer);
-        }
-        peer.say(Answer::Request { id, number }, request.payload)
-            .await;
-    }
-    Ok(())
+/// Waits until nobody reads any more.
+async fn closed(to: &mut PipeWriter) {
+    // More than this is never wanted, so that it ends with the reader only.
+    _ = poll_fn(|cx| to.poll_demand_above(cx, usize::MAX)).await;
 }
