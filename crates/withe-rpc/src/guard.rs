@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::transport::BoxFuture;
 
-/// What is served has panicked; with its message, if that is a text.
+/// A panic of the served target; with its message, if that is a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Panicked(Option<String>);
 

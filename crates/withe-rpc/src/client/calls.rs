@@ -1,10 +1,11 @@
 //! Calls: sent, answered in parts, taken back.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use super::call::{Begun, Call, NoResult, Stage};
 use super::connection::{Connection, ConnectionState};
 use super::placed::PlacedSession;
 use crate::assembly::Partial;

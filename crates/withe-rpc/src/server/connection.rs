@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::served::{Serve, panicked};
 use super::session::{NotGiven, Session};
@@ -64,7 +64,7 @@ impl Connection {
     }
 
     /// Serves the connection to its end.
-    pub(crate) async fn run(self: Arc<Self>, inbox: Inbox, stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(self: Arc<Self>, inbox: Inbox, stop: CancellationToken) {
         let guard = EndOnDrop(self.clone());
         let mut driver = JoinSet::new();
         driver.spawn({
@@ -122,7 +122,7 @@ impl Connection {
     async fn read(
         self: &Arc<Self>,
         mut inbox: Inbox,
-        mut stop: watch::Receiver<bool>,
+        stop: CancellationToken,
     ) -> Result<Parting, Ended> {
         let mut draining: Option<Instant> = None;
         loop {
@@ -165,7 +165,7 @@ impl Connection {
                     Ok(false) => return Err(Ended::Lost("the caller has gone".into())),
                     Err(e) => return Err(Ended::Lost(describe(&e))),
                 },
-                _ = stop.wait_for(|stop| *stop), if draining.is_none() => {
+                () = stop.cancelled(), if draining.is_none() => {
                     draining = Some(Instant::now() + self.core.limits.grace);
                     self.lock().draining = true;
                     self.core.out.push(|out| {

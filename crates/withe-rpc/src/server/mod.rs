@@ -11,9 +11,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::Limits;
 use crate::core::Core;
@@ -32,7 +32,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let (stop, stopped) = watch::channel(false);
+    let stop = CancellationToken::new();
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
@@ -41,7 +41,7 @@ pub async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
                 Ok(duplex) => {
-                    connections.spawn(connection(duplex, serve.clone(), limits.clone(), stopped.clone()));
+                    connections.spawn(connection(duplex, serve.clone(), limits.clone(), stop.clone()));
                 }
                 Err(e) => {
                     tracing::warn!("cannot accept a connection: {e}");
@@ -52,7 +52,7 @@ pub async fn serve(
         }
     }
     drop(listener);
-    stop.send_replace(true);
+    stop.cancel();
     let all = async { while connections.join_next().await.is_some() {} };
     // Each has its own bound, which is below this.
     _ = timeout(3 * limits.grace + Duration::from_secs(5), all).await;
@@ -63,11 +63,11 @@ async fn connection(
     duplex: Duplex,
     serve: Arc<dyn Serve>,
     limits: Limits,
-    mut stop: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) {
     let begun = tokio::select! {
         begun = Core::begin(duplex, Side::Server, &limits) => begun,
-        _ = stop.wait_for(|stop| *stop) => return,
+        () = stop.cancelled() => return,
     };
     match begun {
         Ok((core, inbox)) => Connection::new(core, serve).run(inbox, stop).await,

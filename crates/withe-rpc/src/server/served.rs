@@ -1,4 +1,4 @@
-//! What is served: links, their sessions, and calls of those.
+//! The traits of a server's targets: links, their sessions, and calls of those.
 
 use std::sync::Arc;
 

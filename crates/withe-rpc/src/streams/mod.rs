@@ -5,7 +5,7 @@
 //! payload that it passed on ([`incoming`]). What is wanted at that end becomes credit for the writing
 //! side.
 //!
-//! No stream has a task. Pipes wake a [`Waker`] of ours, which notes the stream as ready and raises the
+//! No stream has a task. Pipes wake a [waker](ready) of ours, which notes the stream as ready and raises the
 //! connection's signal; the connection's driver then serves what is ready, as long as there is room
 //! to write.
 
@@ -15,10 +15,8 @@ mod outgoing;
 mod ready;
 mod serving;
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Wake, Waker};
 
 pub(crate) use handles::Handles;
 use incoming::Incoming;
@@ -29,7 +27,7 @@ use crate::assembly::Budget;
 use crate::frame::{Failure, Kind, Part, StreamRef, Violation};
 use crate::outbox::{Outbox, Signal};
 use crate::table::{Slab, Table};
-use crate::{CallError, HandleRef, Limits, PipeReader};
+use crate::{CallError, Limits, PipeReader};
 
 /// The side of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::ready::StreamWaker;
 use crate::codec::put_unsigned;
 use crate::frame::{self, Failure, Kind, MAX_BODY, MAX_REFS, Violation, flag};
-use crate::outbox::{Envelope, Outbox};
+use crate::outbox::Outbox;
 use crate::{CallError, Chunk, HandleRef, PipeReader, StreamKind};
 
 /// The most bytes of elements in one frame: with its count, and that there are no handles and no streams.

@@ -131,12 +131,11 @@ async fn draining_lets_calls_end_and_takes_no_new_ones(pair: Pair) {
     let ((), result) = tokio::join!(
         async {
             until("the call runs", || pair.target.running() == 1).await;
-            pair.stop.send_replace(true);
+            pair.stop_these();
             until("the client is told", || {
                 pair.client.counts().is_none() || old.counts()[1] == 0 || old.is_draining()
             })
             .await;
-            pair.stop.send_replace(false);
             // New calls go to a new connection, also those of a session with a call under way.
             let e = link.session().call(NOTE, payload([3]), context()).await;
             e.unwrap();

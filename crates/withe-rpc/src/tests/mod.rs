@@ -16,9 +16,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
 use crate::frame::{self, CallHead, Failure, Frame, HEADER, Header, Kind, Parting};
@@ -128,7 +129,7 @@ pub(crate) struct Pair {
     /// Dropped, all connections end at once.
     pub(crate) server: JoinSet<()>,
     pub(crate) connections: Arc<Mutex<Vec<Arc<Connection>>>>,
-    pub(crate) stop: watch::Sender<bool>,
+    stop: Arc<Mutex<CancellationToken>>,
     running: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
@@ -164,20 +165,22 @@ impl Pair {
         server: Limits,
     ) -> Self {
         let target = Target::new();
-        let (stop, stopped) = watch::channel(false);
+        let stop: Arc<Mutex<CancellationToken>> = Arc::default();
         let connections: Arc<Mutex<Vec<_>>> = Arc::default();
         let running: Arc<Mutex<Vec<JoinHandle<()>>>> = Arc::default();
         let mut tasks = JoinSet::new();
         tasks.spawn({
             let serve: Arc<dyn Serve> = Arc::new(ArcTarget(target.clone()));
             let (connections, running) = (connections.clone(), AbortAll(running.clone()));
+            let stop = stop.clone();
             async move {
                 while let Ok(duplex) = listener.accept().await {
                     let begun = Core::begin(duplex, Side::Server, &server).await;
                     let Ok((core, inbox)) = begun else { continue };
                     let connection = Connection::new(core, serve.clone());
                     connections.lock().unwrap().push(connection.clone());
-                    let task = tokio::spawn(connection.run(inbox, stopped.clone()));
+                    let stopped = stop.lock().unwrap().clone();
+                    let task = tokio::spawn(connection.run(inbox, stopped));
                     running.0.lock().unwrap().push(task);
                 }
             }
@@ -190,6 +193,16 @@ impl Pair {
             stop,
             running,
         }
+    }
+
+    /// Has the connections that there are stop, but not those that are made from now on.
+    pub(crate) fn stop_these(&self) {
+        std::mem::take(&mut *self.stop.lock().unwrap()).cancel();
+    }
+
+    /// Has all connections stop, also those that are made from now on.
+    pub(crate) fn stop(&self) {
+        self.stop.lock().unwrap().cancel();
     }
 
     pub(crate) fn link(&self) -> Arc<RemoteLink> {
@@ -234,8 +247,8 @@ impl Raw {
         server.spawn(async move {
             let begun = Core::begin(Duplex::of(theirs), Side::Server, &limits).await;
             if let Ok((core, inbox)) = begun {
-                let (_stop, stopped) = watch::channel(false);
-                Connection::new(core, serve).run(inbox, stopped).await;
+                let stop = CancellationToken::new();
+                Connection::new(core, serve).run(inbox, stop).await;
             }
         });
         Self {

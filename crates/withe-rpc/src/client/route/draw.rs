@@ -12,7 +12,7 @@ mod tests {
 
     #[test]
     fn all_pairs_are_drawn_about_as_often() {
-        // That of this thread, so that the test does not depend on luck.
+        // This thread's alone, so that the test does not depend on luck.
         fastrand::seed(1);
         let mut drawn = [[0; 5]; 5];
         for _ in 0..20_000 {

@@ -27,7 +27,7 @@ pub struct Route {
     pub(super) request: LinkRequest,
     pub(super) rules: RouteRules,
     /// Whether the replicas never change.
-    is_fixed: bool,
+    pub(super) is_fixed: bool,
     replicas: watch::Sender<Replicas>,
 }
 
