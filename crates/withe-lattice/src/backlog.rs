@@ -71,7 +71,13 @@ impl Changes {
 
     /// This is all that there is: tells it, and what is gone.
     pub(crate) fn all(&mut self, entries: Vec<Entry>) {
-        let there: HashSet<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+        self.all_but(entries, &[]);
+    }
+
+    /// This is all that there is, but for keys that are there and of which nothing can be told.
+    pub(crate) fn all_but(&mut self, entries: Vec<Entry>, unread: &[String]) {
+        let keys = entries.iter().map(|entry| &entry.key).chain(unread);
+        let there: HashSet<&str> = keys.map(String::as_str).collect();
         for key in self.known() {
             if !there.contains(key.as_str()) {
                 self.gone(&key);
@@ -249,6 +255,19 @@ mod tests {
         for change in [gone("a"), gone("b"), put("c", 3)] {
             assert!(told.contains(&change), "{change:?} in {told:?}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_gone() {
+        let mut changes = Changes::default();
+        changes.all(vec![entry("a", 1), entry("b", 2), entry("c", 3)]);
+        rest(&mut changes);
+        changes.all_but(vec![entry("c", 3)], &["b".into(), "new".into()]);
+        assert_eq!(rest(&mut changes), [gone("a"), put("c", 3), Change::Synced]);
+        // Told again when it can be.
+        changes.put(entry("b", 4));
+        changes.gone("b");
+        assert_eq!(rest(&mut changes), [gone("b")]);
     }
 
     #[test]

@@ -2,33 +2,23 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::LatticeError;
+use crate::error::Invalid;
 
 /// Checks that a blob is what its digest says, if that is one we can compute (`sha256:…`).
 ///
 /// # Errors
 ///
-/// [`LatticeError::Invalid`] if it is another.
-pub(crate) fn check(digest: &str, blob: &[u8]) -> Result<(), LatticeError> {
+/// It is another.
+pub(crate) fn check(digest: &str, blob: &[u8]) -> Result<(), Invalid> {
     let Some(expected) = digest.strip_prefix("sha256:") else {
         return Ok(());
     };
-    let found = hex(&Sha256::digest(blob));
+    let found = hex::encode(Sha256::digest(blob));
     if expected.eq_ignore_ascii_case(&found) {
         return Ok(());
     }
-    Err(LatticeError::Invalid(format!(
-        "the blob `{digest}` is not what its name says: its digest is `sha256:{found}`"
-    )))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digest = digest.into();
+    Err(Invalid::Digest { digest, found })
 }
 
 #[cfg(test)]

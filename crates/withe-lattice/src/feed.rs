@@ -21,15 +21,15 @@ pub(crate) trait Backlog: Send + 'static {
 }
 
 /// The writing end. Dropped, the reader gets what is left, and then the end.
-pub(crate) struct Feed<B: Backlog>(Arc<Shared<B>>);
+pub(crate) struct Feed<B: Backlog>(Arc<FeedCore<B>>);
 
-struct Shared<B> {
-    state: Mutex<State<B>>,
+struct FeedCore<B> {
+    state: Mutex<FeedState<B>>,
     changed: Notify,
     left: Notify,
 }
 
-struct State<B> {
+struct FeedState<B> {
     backlog: B,
     /// No more comes.
     ended: bool,
@@ -40,8 +40,8 @@ struct State<B> {
 impl<B: Backlog> Feed<B> {
     /// A feed and its reader.
     pub(crate) fn new(backlog: B) -> (Self, mpsc::Receiver<B::Item>) {
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
+        let shared = Arc::new(FeedCore {
+            state: Mutex::new(FeedState {
                 backlog,
                 ended: false,
                 unread: false,
@@ -83,8 +83,8 @@ impl<B: Backlog> Drop for Feed<B> {
     }
 }
 
-impl<B> Shared<B> {
-    fn lock(&self) -> MutexGuard<'_, State<B>> {
+impl<B> FeedCore<B> {
+    fn lock(&self) -> MutexGuard<'_, FeedState<B>> {
         // A backlog is whole between its methods, none of which stops halfway.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,7 +95,7 @@ impl<B> Shared<B> {
     }
 }
 
-async fn carry<B: Backlog>(shared: Arc<Shared<B>>, reader: mpsc::Sender<B::Item>) {
+async fn carry<B: Backlog>(shared: Arc<FeedCore<B>>, reader: mpsc::Sender<B::Item>) {
     // Nothing is taken before there is a place for it: until then it can be put together with more.
     while let Ok(place) = reader.reserve().await {
         let item = loop {
@@ -120,7 +120,7 @@ enum Next<T> {
     End,
 }
 
-impl<B: Backlog> State<B> {
+impl<B: Backlog> FeedState<B> {
     fn next(&mut self) -> Next<B::Item> {
         match self.backlog.next() {
             Some(item) => Next::Item(item),

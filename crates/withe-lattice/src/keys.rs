@@ -1,6 +1,7 @@
 //! What keys, subjects and prefixes may be, and which key has which prefix.
 
-use crate::{LatticeError, MAX_VALUE};
+use crate::MAX_VALUE;
+use crate::error::Invalid;
 
 /// The most bytes of a key: what a broker's subjects can hold with room for its own words.
 const MAX_KEY: usize = 512;
@@ -12,20 +13,18 @@ const MAX_NAME: usize = 64;
 ///
 /// # Errors
 ///
-/// [`LatticeError::Invalid`] if it is not made of words.
-pub(crate) fn check(key: &str) -> Result<(), LatticeError> {
+/// It is not made of words.
+pub(crate) fn check(key: &str) -> Result<(), Invalid> {
     if key.len() > MAX_KEY {
-        return Err(LatticeError::Invalid(format!(
-            "a key of {} bytes is too long: {MAX_KEY} are the most",
-            key.len()
-        )));
+        return Err(Invalid::LongKey {
+            size: key.len(),
+            most: MAX_KEY,
+        });
     }
     if key.split('.').all(is_word) {
         return Ok(());
     }
-    Err(LatticeError::Invalid(format!(
-        "`{key}` is no key: it must be words of letters, digits, `_`, `=` and `-`, joined by `.`"
-    )))
+    Err(Invalid::Key(key.into()))
 }
 
 /// Checks a prefix: nothing, or some words.
@@ -33,7 +32,7 @@ pub(crate) fn check(key: &str) -> Result<(), LatticeError> {
 /// # Errors
 ///
 /// As [`check`].
-pub(crate) fn check_prefix(prefix: &str) -> Result<(), LatticeError> {
+pub(crate) fn check_prefix(prefix: &str) -> Result<(), Invalid> {
     match prefix {
         "" => Ok(()),
         _ => check(prefix),
@@ -44,29 +43,32 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<(), LatticeError> {
 ///
 /// # Errors
 ///
-/// [`LatticeError::Invalid`] if it is too large.
-pub(crate) fn check_value(key: &str, value: &[u8]) -> Result<(), LatticeError> {
+/// It is too large.
+pub(crate) fn check_value(key: &str, value: &[u8]) -> Result<(), Invalid> {
     if value.len() <= MAX_VALUE {
         return Ok(());
     }
-    Err(LatticeError::Invalid(format!(
-        "the value of `{key}` has {} bytes, and {MAX_VALUE} are the most: keep it as a blob",
-        value.len()
-    )))
+    Err(Invalid::LargeValue {
+        key: key.into(),
+        size: value.len(),
+        most: MAX_VALUE,
+    })
 }
 
 /// Checks the name of a lattice or of a host.
 ///
 /// # Errors
 ///
-/// [`LatticeError::Invalid`] if it is not one word that a bucket's name can hold.
-pub(crate) fn check_name(what: &str, name: &str) -> Result<(), LatticeError> {
+/// It is not one word that a bucket's name can hold.
+pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), Invalid> {
     if is_word(name) && name.len() <= MAX_NAME && !name.contains('=') {
         return Ok(());
     }
-    Err(LatticeError::Invalid(format!(
-        "`{name}` cannot be the name of a {what}: it must be at most {MAX_NAME} letters, digits, `_` and `-`"
-    )))
+    Err(Invalid::Name {
+        what,
+        name: name.into(),
+        most: MAX_NAME,
+    })
 }
 
 fn is_word(word: &str) -> bool {

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | messages, requests, calls | `withe.L.>` | `withe.L.>` |
 //! | answers | `_INBOX.>` | `_INBOX.>` |
-//! | state | `$KV.withe_L.>`, `$KV.withe-leases_L.>`, `$O.withe-blobs_L.>`, `$JS.API.>`, `$JS.FC.>` | |
+//! | state | `$KV.withe_L.>`, `$KV.withe-leases_L.>`, `$KV.withe-values_L.>`, `$O.withe-blobs_L.>`, `$JS.API.>`, `$JS.FC.>` | |
 //!
 //! wasmCloud v1 uses, for the same lattice, the buckets and subjects that the functions in [`v1`] name.
 
@@ -22,6 +22,11 @@ pub fn entries_bucket(lattice: &str) -> String {
 /// The key-value bucket of leases.
 pub fn leases_bucket(lattice: &str) -> String {
     format!("withe-leases_{lattice}")
+}
+
+/// The key-value bucket of the pieces of values that are too large for a message.
+pub fn values_bucket(lattice: &str) -> String {
+    format!("withe-values_{lattice}")
 }
 
 /// The object store of blobs.

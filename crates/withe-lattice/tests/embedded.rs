@@ -14,12 +14,14 @@ use withe_rpc::unix::{UnixConnector, UnixListener};
 use withe_rpc::{
     CallContext, CallError, Client, Limits, LinkFunction, LinkRequest, Payload, Serve, ServedLink,
 };
-use withe_testing::wait::{PATIENCE, eventually, within};
+
+/// Long enough for anything that ends at all.
+const AGES: Duration = Duration::from_secs(60);
 
 /// A change, shortly: `key=value`, `-key` or `synced`.
 async fn next(watch: &mut Watch) -> String {
-    let change = within("a change", watch.recv()).await;
-    match change.expect("the watch goes on") {
+    let change = timeout(AGES, watch.recv()).await.unwrap().unwrap();
+    match change {
         Change::Put(entry) => format!("{}={}", entry.key, String::from_utf8_lossy(&entry.value)),
         Change::Gone { key } => format!("-{key}"),
         Change::Synced => "synced".into(),
@@ -31,8 +33,13 @@ async fn put(lattice: &impl Lattice, key: &str, value: &'static str) -> u64 {
     put.unwrap()
 }
 
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    eventually(what, async || is_so().then_some(())).await;
+async fn until(is_so: impl Fn() -> bool) {
+    let so = async {
+        while !is_so() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(AGES, so).await.unwrap();
 }
 
 #[tokio::test]
@@ -88,9 +95,8 @@ async fn watches_end_with_the_lattice() {
     let mut requests = lattice.serve("s").await.unwrap();
     assert_eq!(next(&mut watch).await, "synced");
     drop(lattice);
-    assert_eq!(within("the watch's end", watch.recv()).await, None);
-    let request = within("the end of requests", requests.recv()).await;
-    assert!(request.is_none());
+    assert_eq!(timeout(AGES, watch.recv()).await.unwrap(), None);
+    assert!(timeout(AGES, requests.recv()).await.unwrap().is_none());
 }
 
 async fn served(socket: &Path) -> (Embedded, Serving) {
@@ -112,7 +118,7 @@ async fn the_socket_is_for_its_owner() {
     let second = serve(lattice, &socket).await.err().unwrap();
     assert!(second.to_string().contains("is served by another process"));
     drop(serving);
-    until("the socket to go", || !socket.exists()).await;
+    until(|| !socket.exists()).await;
     // What is left of one that was killed is replaced.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let (_lattice, _serving) = served(&socket).await;
@@ -132,10 +138,10 @@ async fn what_goes_on_goes_on_with_another_process() {
     let mut requests = attached.serve("s").await.unwrap();
     while next(&mut watch).await != "synced" {}
     drop((lattice, serving));
-    until("the loss to be noticed", || !attached.is_connected()).await;
+    until(|| !attached.is_connected()).await;
 
     let (lattice, _serving) = served(&socket).await;
-    until("a new connection", || attached.is_connected()).await;
+    until(|| attached.is_connected()).await;
     put(&lattice, "kept", "3").await;
     let mut told = Vec::new();
     while !(told.contains(&"kept=3".to_owned()) && told.contains(&"synced".into())) {
@@ -154,21 +160,22 @@ async fn what_goes_on_goes_on_with_another_process() {
             }
         }
     };
-    assert_eq!(within("a message", message).await, "4");
+    assert_eq!(timeout(AGES, message).await.unwrap(), "4");
     let serving = async {
         let request = requests.recv().await.unwrap();
         request.answer.send(request.payload).unwrap();
     };
     let asking = async {
         loop {
-            match lattice.request("s", "5".into(), PATIENCE).await {
+            match lattice.request("s", "5".into(), AGES).await {
                 Err(LatticeError::NobodyServes(_)) => sleep(Duration::from_millis(5)).await,
                 answer => return answer.unwrap(),
             }
         }
     };
-    let both = async { tokio::join!(serving, asking) };
-    let ((), answer) = within("a request and its answer", both).await;
+    let ((), answer) = timeout(AGES, async { tokio::join!(serving, asking) })
+        .await
+        .unwrap();
     assert_eq!(answer, "5");
 }
 
@@ -179,7 +186,7 @@ async fn what_is_under_way_fails_with_the_process() {
     let (lattice, serving) = served(&socket).await;
     let attached = Attached::connect(&socket).await.unwrap();
     let mut requests = lattice.serve("s").await.unwrap();
-    let asking = attached.request("s", "".into(), PATIENCE);
+    let asking = attached.request("s", "".into(), AGES);
     let losing = async {
         // It is asked, and not answered.
         let request = requests.recv().await;
@@ -200,15 +207,18 @@ async fn requests_to_a_process_that_is_gone_are_not_answered() {
     let (lattice, _serving) = served(&socket).await;
     let attached = Attached::connect(&socket).await.unwrap();
     let mut requests = attached.serve("s").await.unwrap();
-    let asking = lattice.request("s", "".into(), 10 * PATIENCE);
+    let asking = lattice.request("s", "".into(), 10 * AGES);
     let leaving = async {
         let request = requests.recv().await;
         drop(attached);
         request
     };
     let both = async { tokio::join!(asking, leaving) };
-    let (answer, _request) = within("the end of the request", both).await;
-    assert_eq!(answer, Err(LatticeError::Timeout("s".into())));
+    let (answer, _request) = timeout(AGES, both).await.unwrap();
+    assert!(
+        matches!(answer, Err(LatticeError::Timeout(_))),
+        "{answer:?}"
+    );
 }
 
 #[tokio::test]
@@ -219,15 +229,14 @@ async fn what_is_read_no_more_ends_on_the_other_side() {
     let attached = Attached::connect(&socket).await.unwrap();
     let requests = attached.serve("s").await.unwrap();
     drop(requests);
-    let nobody = Err(LatticeError::NobodyServes("s".into()));
+    let limit = Duration::from_millis(100);
     let gone = async {
-        while lattice
-            .request("s", "".into(), Duration::from_millis(100))
-            .await
-            != nobody
-        {}
+        while !matches!(
+            lattice.request("s", "".into(), limit).await,
+            Err(LatticeError::NobodyServes(_))
+        ) {}
     };
-    within("nobody to serve", gone).await;
+    timeout(AGES, gone).await.unwrap();
 }
 
 /// What serves nothing but the protocol, to whoever is of another version.
@@ -265,7 +274,7 @@ async fn call(
         ..Payload::default()
     };
     let context = CallContext {
-        deadline: Instant::now() + PATIENCE,
+        deadline: Instant::now() + AGES,
         trace: None,
     };
     let session = client.link(request(version)).session();
@@ -281,12 +290,10 @@ async fn a_peer_that_talks_nonsense_harms_nobody() {
     for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 64], &[255; 64]] {
         let mut stream = UnixStream::connect(&socket).await.unwrap();
         stream.write_all(nonsense).await.unwrap();
-        // It is let go, after its greeting.
-        let ended = async {
-            let mut rest = Vec::new();
-            _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest).await;
-        };
-        within("the connection's end", ended).await;
+        // It is let go.
+        let mut rest = Vec::new();
+        let ended = stream.read_to_end(&mut rest);
+        _ = timeout(AGES, ended).await.expect("the connection ends");
     }
     for function in [0, 1] {
         for nonsense in [&b""[..], &[255; 64], &[3, 200], &[1, 7]] {

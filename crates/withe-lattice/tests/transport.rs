@@ -9,7 +9,9 @@ use tokio::time::timeout;
 use withe_lattice::transport::{NatsConnector, NatsListener};
 use withe_rpc::{Connect, Duplex, Listener};
 use withe_testing::nats::NatsServer;
-use withe_testing::wait::within;
+
+/// Long enough for anything that ends at all.
+const AGES: Duration = Duration::from_secs(60);
 
 type Reader = Box<dyn tokio::io::AsyncRead + Send + Unpin>;
 type Writer = Box<dyn tokio::io::AsyncWrite + Send + Unpin>;
@@ -49,8 +51,7 @@ impl Pair {
 
     /// Both ends of a new connection: who connects first.
     async fn connect(&mut self) -> [(Reader, Writer); 2] {
-        let both = async { tokio::join!(self.connector.connect(), self.listener.accept()) };
-        let (ours, theirs) = within("both ends of a connection", both).await;
+        let (ours, theirs) = tokio::join!(self.connector.connect(), self.listener.accept());
         [ours.unwrap().into_halves(), theirs.unwrap().into_halves()]
     }
 }
@@ -66,6 +67,10 @@ async fn settle(client: &async_nats::Client) {
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|n| ((n / 3) ^ (n / 1_000)) as u8).collect()
+}
+
+async fn within_ages<T>(future: impl Future<Output = T>) -> T {
+    timeout(AGES, future).await.expect("it ends")
 }
 
 /// Sends back what comes, until the end.
@@ -99,7 +104,7 @@ async fn large_streams_in_both_directions() {
             far_reader.read_to_end(&mut far_got)
         )
     };
-    let (read, far_read) = within("both streams, to their ends", read).await;
+    let (read, far_read) = within_ages(read).await;
     read.unwrap();
     far_read.unwrap();
     assert!(got == back && far_got == there);
@@ -133,9 +138,9 @@ async fn many_connections_at_once() {
             assert!(got == bytes);
         });
     }
-    within("all connections", serving).await;
-    within("all callers", callers.join_all()).await;
-    within("all echoes", echoes.join_all()).await;
+    within_ages(serving).await;
+    within_ages(callers.join_all()).await;
+    within_ages(echoes.join_all()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -159,15 +164,14 @@ async fn a_slow_reader_stops_its_writer_and_no_other() {
         far_writer.write_all(b"pong").await.unwrap();
         reader.read_exact(&mut [0; 4]).await.unwrap();
     };
-    within("the other connection's messages", other).await;
+    within_ages(other).await;
     // And goes on when it is read.
     let mut read = vec![0; written];
-    let reading = far_reader.read_exact(&mut read);
-    within("what was written", reading).await.unwrap();
-    let writing = writer.write_all(&piece);
-    within("room for more", writing).await.unwrap();
-    let reading = far_reader.read_exact(&mut read[..10_000]);
-    within("what was written then", reading).await.unwrap();
+    within_ages(far_reader.read_exact(&mut read)).await.unwrap();
+    within_ages(writer.write_all(&piece)).await.unwrap();
+    within_ages(far_reader.read_exact(&mut read[..10_000]))
+        .await
+        .unwrap();
     assert!(read[..10_000] == piece);
 }
 
@@ -183,8 +187,7 @@ async fn small_maximum_payloads_are_kept_to() {
         writer
     });
     let mut got = vec![0; bytes.len()];
-    let reading = far_reader.read_exact(&mut got);
-    within("what was written", reading).await.unwrap();
+    within_ages(far_reader.read_exact(&mut got)).await.unwrap();
     assert!(got == bytes);
     writing.await.unwrap();
 }
@@ -193,9 +196,9 @@ async fn small_maximum_payloads_are_kept_to() {
 async fn nobody_there_is_known_at_once() {
     let pair = Pair::new().await;
     let nobody = pair.connector.to("nobody").unwrap();
-    let connected = within("an error", nobody.connect()).await;
-    let error = connected.err().unwrap();
-    // What is given up says that it took too long.
+    // Long before anything would have to be given up.
+    let error = timeout(Duration::from_secs(4), nobody.connect()).await;
+    let error = error.unwrap().err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     assert_eq!(error.to_string(), "nobody serves it");
     assert_eq!(nobody.to_string(), "host `nobody` over NATS");
@@ -210,15 +213,13 @@ async fn a_peer_that_lets_go_is_noticed() {
     let mut pair = Pair::new().await;
     let [(mut reader, writer), far] = pair.connect().await;
     drop(far);
-    let read = within("the end to be noticed", reader.read(&mut [0])).await;
-    let error = read.unwrap_err();
+    let error = within_ages(reader.read(&mut [0])).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     assert!(error.to_string().contains("not used any more"), "{error}");
     drop(writer);
     let [ours, (mut far_reader, far_writer)] = pair.connect().await;
     drop(ours);
-    let read = within("the end to be noticed", far_reader.read(&mut [0])).await;
-    let error = read.unwrap_err();
+    let error = within_ages(far_reader.read(&mut [0])).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     drop(far_writer);
 }
@@ -239,7 +240,7 @@ async fn a_peer_that_vanished_is_noticed_when_it_is_sent_something() {
             }
         }
     };
-    let error = within("the end to be noticed", noticed).await;
+    let error = within_ages(noticed).await;
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }
 
@@ -256,12 +257,11 @@ async fn connections_outlive_the_listener_and_the_connector() {
     drop(connector);
     drop(listener);
     writer.write_all(b"ping").await.unwrap();
-    let mut bytes = [0; 4];
-    let reading = far_reader.read_exact(&mut bytes);
-    within("a ping", reading).await.unwrap();
+    within_ages(far_reader.read_exact(&mut [0; 4]))
+        .await
+        .unwrap();
     far_writer.write_all(b"pong").await.unwrap();
-    let reading = reader.read_exact(&mut bytes);
-    within("a pong", reading).await.unwrap();
+    within_ages(reader.read_exact(&mut [0; 4])).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -269,8 +269,7 @@ async fn a_listener_that_is_gone_refuses() {
     let mut pair = Pair::new().await;
     let kept = pair.connect().await;
     drop(pair.listener);
-    let connected = within("an error", pair.connector.connect()).await;
-    let error = connected.err().unwrap();
+    let error = within_ages(pair.connector.connect()).await.err().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     drop(kept);
 }
@@ -300,28 +299,28 @@ async fn a_restart_of_the_server_never_corrupts_a_stream() {
     });
     let mut read = 0_usize;
     let mut buffer = vec![0; 10_000];
-    let mut restarted_at = None;
+    let mut is_restarted = false;
     let reading = async {
         while let Ok(n @ 1..) = reader.read(&mut buffer).await {
             for byte in &buffer[..n] {
                 assert_eq!(*byte, (read % 251) as u8, "at {read}");
                 read += 1;
             }
-            if read > 1 << 20 && restarted_at.is_none() {
+            if read > 1 << 20 && !is_restarted {
+                is_restarted = true;
                 pair.server.restart().unwrap();
-                restarted_at = Some(read);
             }
-            // With luck nothing was lost, and it goes on: then all that was under way has come, and more.
-            if restarted_at.is_some_and(|at| read > at + (16 << 20)) {
+            // With luck nothing was lost, and it goes on; that is enough then.
+            if read > 200 << 20 {
                 return;
             }
         }
     };
-    within("the stream's end, or enough of it", reading).await;
-    assert!(restarted_at.is_some());
+    within_ages(reading).await;
+    assert!(is_restarted);
     drop(reader);
-    _ = within("the echo's end", echoing).await.unwrap();
-    within("the writer's end", writing).await.unwrap();
+    _ = within_ages(echoing).await.unwrap();
+    within_ages(writing).await.unwrap();
     // One where nothing was under way has lost nothing, or knows that it did.
     let (mut reader, mut writer) = quiet;
     let (mut far_reader, mut far_writer) = far_quiet;
@@ -335,7 +334,7 @@ async fn a_restart_of_the_server_never_corrupts_a_stream() {
         assert_eq!(&bytes, b"pong");
         io::Result::Ok(())
     };
-    _ = within("an answer, or an error", asked).await;
+    _ = within_ages(asked).await;
     // New ones can be made.
     let again = async {
         loop {
@@ -348,7 +347,7 @@ async fn a_restart_of_the_server_never_corrupts_a_stream() {
             }
         }
     };
-    within("a new connection", again).await;
+    within_ages(again).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -367,12 +366,11 @@ async fn what_is_no_message_harms_nobody() {
     }
     stranger.flush().await.unwrap();
     writer.write_all(b"ping").await.unwrap();
-    let mut bytes = [0; 4];
-    let reading = far_reader.read_exact(&mut bytes);
-    within("a ping", reading).await.unwrap();
+    within_ages(far_reader.read_exact(&mut [0; 4]))
+        .await
+        .unwrap();
     far_writer.write_all(b"pong").await.unwrap();
-    let reading = reader.read_exact(&mut bytes);
-    within("a pong", reading).await.unwrap();
+    within_ages(reader.read_exact(&mut [0; 4])).await.unwrap();
 }
 
 #[tokio::test]

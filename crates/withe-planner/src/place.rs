@@ -527,7 +527,7 @@ mod tests {
         assert!(large <= 11 * small, "{large} and {small}");
     }
 
-    /// What `place` says in the simplest way to say it: the next part is searched for among all.
+    /// The order in the simplest way to say it: the next part is searched for among all.
     fn order_by_search(wish: &Wish) -> Vec<usize> {
         let links = || {
             wish.links

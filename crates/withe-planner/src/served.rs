@@ -1,4 +1,4 @@
-//! What a host serves to others.
+//! The parts that a host serves to others.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What an application asks of its hosts.
+//! An application, as far as its hosts are concerned.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

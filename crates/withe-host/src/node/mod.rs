@@ -582,7 +582,7 @@ async fn tell(shared: Arc<Shared>, mut events: mpsc::Receiver<Event>, stop: Canc
         };
         let told = match write(&told) {
             Ok(told) => shared.lattice.publish(&key(EVENTS, &shared.id), told).await,
-            Err(error) => Err(LatticeError::Invalid(error.to_string())),
+            Err(error) => Err(LatticeError::invalid(error)),
         };
         if let Err(error) = told {
             tracing::debug!("an event was not told: {error}");

@@ -67,12 +67,12 @@ pub async fn ask(
     request: &HostRequest,
 ) -> Result<HostAnswer, LatticeError> {
     let subject = key(HOSTS, host);
-    let request = write(request).map_err(|e| LatticeError::Invalid(e.to_string()))?;
+    let request = write(request).map_err(LatticeError::invalid)?;
     let answer = lattice
         .request(&subject, request, LONGEST + Duration::from_secs(2))
         .await?;
     serde_json::from_slice(&answer)
-        .map_err(|e| LatticeError::Invalid(format!("the answer of `{host}` cannot be read: {e}")))
+        .map_err(|e| LatticeError::invalid(format!("the answer of `{host}` cannot be read: {e}")))
 }
 
 /// Takes what is asked of this host.

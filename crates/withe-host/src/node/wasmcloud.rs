@@ -31,7 +31,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// If the connection is closed.
 pub(super) async fn open(client: async_nats::Client) -> Result<Wire, LatticeError> {
     let wire = Wire::open(client, Limits::default()).await;
-    wire.map_err(|e| LatticeError::Unreachable(e.to_string()))
+    wire.map_err(|e| LatticeError::unreachable(e.to_string()))
 }
 
 /// Makes the components that run here reachable; says in the log which cannot be.
@@ -108,7 +108,7 @@ pub(super) async fn listen_to_tools(
 ) -> Result<ControlInterface, LatticeError> {
     let lattice = shared.lattice.name();
     let tools = ControlInterface::open(wire.client().clone(), lattice, &shared.id).await;
-    tools.map_err(|e| LatticeError::Unreachable(e.to_string()))
+    tools.map_err(|e| LatticeError::unreachable(e.to_string()))
 }
 
 /// Answers v1's tools until `stop`.

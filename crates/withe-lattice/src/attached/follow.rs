@@ -1,4 +1,4 @@
-//! What goes on over more than one connection: watches, subscriptions, subjects that are served.
+//! Streams that outlive a connection: watches, subscriptions, subjects that are served.
 //!
 //! Each has a task, which asks for it again when the stream that it read has ended.
 
@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use withe_rpc::{CallError, PipeReader};
 
+use super::link::{AGAIN, Link};
 use super::protocol::{self, Ask, Follow, Told};
-use super::{AGAIN, Link};
 use crate::backlog::{Changes, Recent};
 use crate::feed::Feed;
 use crate::{Change, Entry, Request};
@@ -24,7 +24,7 @@ const AHEAD: usize = 16;
 pub(super) enum Follower {
     Watch {
         feed: Feed<Changes>,
-        /// What there is, until all of it has come.
+        /// The entries that came so far, until all that there are have come.
         there: Option<BTreeMap<String, Entry>>,
     },
     Messages(Feed<Recent>),
@@ -118,7 +118,7 @@ async fn begin_again(link: &Link, what: &Follow) -> PipeReader {
     }
 }
 
-/// What is told next; nothing at the end.
+/// The next thing that is told; nothing at the end.
 ///
 /// # Errors
 ///

@@ -1,43 +1,36 @@
 //! An embedded lattice that is in another process of the same machine, reached through a Unix socket.
 //!
-//! What is asked for are calls of the invocation protocol, whose client makes connections again when they are
-//! lost. What is to go on over that (watches, subscriptions, what is served) is asked for again then; operations
-//! under way fail.
+//! Every operation is a call of the invocation protocol, whose client makes a connection again when one is lost.
+//! Watches, subscriptions and served subjects are asked for again then; operations under way fail.
 
 mod follow;
+mod link;
 mod protocol;
 mod server;
 
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use follow::Follower;
-use protocol::{ASK, Ask, Done, FOLLOW, Follow, Table};
+use link::{AGAIN, Link, not_asked};
+use protocol::{Ask, Done, EntryKind, Follow};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use withe_rpc::unix::UnixConnector;
-use withe_rpc::{CallContext, Client, PipeReader, Session};
+use withe_rpc::{Client, PipeReader};
 
 pub use server::{Serving, serve};
 
 use crate::backlog::{Changes, Recent};
+use crate::error::{Cause, Unreachable};
 use crate::feed::Feed;
 use crate::{Entry, Expect, Lattice, LatticeError, Messages, Requests, Watch, digest, keys};
-
-/// How long an operation may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long one may take that moves a value or a blob of any size.
-const LONG: Duration = Duration::from_secs(60);
-
-/// How long after it was refused something is asked for again.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// The longest that a request may take.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,15 +42,8 @@ const WAITING: usize = 64;
 pub struct Attached {
     name: String,
     link: Arc<Link>,
-    /// What sees to the connection, and whatever goes on. Ends with this value.
+    /// The tasks that keep the connection and follow streams. They end with this value.
     tasks: Mutex<JoinSet<()>>,
-}
-
-/// The way to the process that has the lattice.
-struct Link {
-    session: Session,
-    /// Whether the lattice that we are attached to is served there.
-    connected: watch::Sender<bool>,
 }
 
 impl Attached {
@@ -105,26 +91,27 @@ impl Attached {
         Ok(())
     }
 
-    async fn list_in(&self, table: Table, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
+    async fn list_in(&self, table: EntryKind, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
         keys::check_prefix(prefix)?;
         entries(self.ask(Ask::List(table, prefix.into())).await?)
     }
 
     async fn put_in(
         &self,
-        table: Table,
+        table: EntryKind,
         key: &str,
         value: Bytes,
         expect: Expect,
     ) -> Result<u64, LatticeError> {
         keys::check(key)?;
+        keys::check_value(key, &value)?;
         match self.ask(Ask::Put(table, key.into(), value, expect)).await? {
             Done::Revision(revision) => Ok(revision),
             _ => Err(not_asked()),
         }
     }
 
-    async fn watch_in(&self, table: Table, prefix: &str) -> Result<Watch, LatticeError> {
+    async fn watch_in(&self, table: EntryKind, prefix: &str) -> Result<Watch, LatticeError> {
         keys::check_prefix(prefix)?;
         let (feed, watch) = Feed::new(Changes::default());
         let what = Follow::Watch(table, prefix.into());
@@ -133,74 +120,19 @@ impl Attached {
     }
 }
 
-impl Link {
-    /// Asks for something and waits for what comes of it.
-    async fn ask(&self, ask: Ask) -> Result<Done, LatticeError> {
-        let limit = match &ask {
-            Ask::PutBlob(..) | Ask::Blob(_) | Ask::Put(..) | Ask::Get(_) | Ask::List(..) => LONG,
-            // The other end's time is up first, which says that it may have been received.
-            Ask::Request(.., limit) => TIMEOUT + Duration::from_millis(*limit),
-            _ => TIMEOUT,
-        };
-        self.connected().await?;
-        let params = protocol::write(&ask).map_err(protocol::failed)?;
-        let answer = self.session.call(ASK, params, within(limit)).await;
-        let answer = answer.map_err(protocol::failed)?;
-        protocol::read::<Result<Done, LatticeError>>(&answer).map_err(protocol::failed)?
-    }
-
-    /// Begins something that goes on; returns the lattice's name too.
-    async fn begin(&self, what: &Follow) -> Result<(String, PipeReader), LatticeError> {
-        self.connected().await?;
-        self.call_follow(what).await
-    }
-
-    /// Makes sure that somebody is there; who, and a stream that ends with the connection.
-    async fn greet(&self) -> Result<(String, PipeReader), LatticeError> {
-        self.call_follow(&Follow::Presence).await
-    }
-
-    async fn call_follow(&self, what: &Follow) -> Result<(String, PipeReader), LatticeError> {
-        let params = protocol::write(what).map_err(protocol::failed)?;
-        let begun = self.session.call(FOLLOW, params, within(TIMEOUT)).await;
-        let mut begun = begun.map_err(protocol::failed)?;
-        let name: Result<String, LatticeError> =
-            protocol::read(&begun).map_err(protocol::failed)?;
-        Ok((name?, begun.streams.pop().ok_or_else(not_asked)?))
-    }
-
-    /// Waits until there is a connection, for as long as an operation may take.
-    async fn connected(&self) -> Result<(), LatticeError> {
-        let mut connected = self.connected.subscribe();
-        match timeout(TIMEOUT, connected.wait_for(|connected| *connected)).await {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                let gone = "the process that has it is gone";
-                Err(LatticeError::Unreachable(gone.into()))
-            }
-        }
-    }
-}
-
-fn within(limit: Duration) -> CallContext {
-    CallContext {
-        deadline: Instant::now() + limit,
-        trace: None,
-    }
-}
-
 /// Fails at once if nobody serves there.
 async fn probe(socket: &Path) -> Result<(), LatticeError> {
-    let at = |why: &dyn std::fmt::Display| {
-        LatticeError::Unreachable(format!("`{}`: {why}", socket.display()))
-    };
     match UnixStream::connect(socket).await {
         Ok(_) => Ok(()),
         Err(e) => match e.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                Err(at(&"nobody serves a lattice there"))
+                Err(Unreachable::Nobody(socket.into()).into())
             }
-            _ => Err(at(&e)),
+            _ => Err(Unreachable::At {
+                at: socket.display().to_string(),
+                why: Cause::new(e),
+            }
+            .into()),
         },
     }
 }
@@ -232,11 +164,6 @@ fn entries(done: Done) -> Result<Vec<Entry>, LatticeError> {
     }
 }
 
-/// The other end is not what it says it is.
-fn not_asked() -> LatticeError {
-    LatticeError::Unreachable("the answer is not to what was asked".into())
-}
-
 #[async_trait]
 impl Lattice for Attached {
     fn name(&self) -> &str {
@@ -250,11 +177,11 @@ impl Lattice for Attached {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
-        self.list_in(Table::Entries, prefix).await
+        self.list_in(EntryKind::Entries, prefix).await
     }
 
     async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<u64, LatticeError> {
-        self.put_in(Table::Entries, key, value, expect).await
+        self.put_in(EntryKind::Entries, key, value, expect).await
     }
 
     async fn put_lease(
@@ -263,11 +190,11 @@ impl Lattice for Attached {
         value: Bytes,
         expect: Expect,
     ) -> Result<u64, LatticeError> {
-        self.put_in(Table::Leases, key, value, expect).await
+        self.put_in(EntryKind::Leases, key, value, expect).await
     }
 
     async fn leases(&self, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
-        self.list_in(Table::Leases, prefix).await
+        self.list_in(EntryKind::Leases, prefix).await
     }
 
     async fn delete(&self, key: &str, expect: Expect) -> Result<(), LatticeError> {
@@ -281,11 +208,11 @@ impl Lattice for Attached {
     }
 
     async fn watch(&self, prefix: &str) -> Result<Watch, LatticeError> {
-        self.watch_in(Table::Entries, prefix).await
+        self.watch_in(EntryKind::Entries, prefix).await
     }
 
     async fn watch_leases(&self, prefix: &str) -> Result<Watch, LatticeError> {
-        self.watch_in(Table::Leases, prefix).await
+        self.watch_in(EntryKind::Leases, prefix).await
     }
 
     async fn put_blob(&self, digest: &str, blob: Bytes) -> Result<(), LatticeError> {

@@ -1,4 +1,4 @@
-//! What an attached process asks for, and what it is told.
+//! The questions of an attached process, and the answers.
 //!
 //! Both are plain values in [postcard]'s encoding, inside of the parameters, results and stream elements of two
 //! functions of the invocation protocol: [`ASK`] has one result, [`FOLLOW`] a stream of [`Told`]. Frames, flow
@@ -10,14 +10,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use withe_rpc::{CallError, Limits, LinkFunction, LinkRequest, Payload};
 
+use crate::error::{Cause, Invalid, Refused, StorageError, Unreachable};
 use crate::{Change, Entry, Expect, LatticeError, Message};
 
 /// The version of all this. A process of another one is refused.
 const VERSION: u64 = 2;
 
-/// The function that takes an [`Ask`]; its result is a `Result<Done, LatticeError>`.
+/// The function that takes an [`Ask`]; its result is a `Result<Done, Failure>`.
 pub(super) const ASK: usize = 0;
-/// The function that takes a [`Follow`]; its result is a `Result<String, LatticeError>` and a stream of [`Told`].
+/// The function that takes a [`Follow`]; its result is a `Result<String, Failure>` and a stream of [`Told`].
 /// The text is the lattice's name.
 pub(super) const FOLLOW: usize = 1;
 
@@ -30,13 +31,13 @@ const UNDER_WAY: u32 = 1_024;
 /// The most processes that are attached at a time.
 const CONNECTIONS: usize = 256;
 
-/// What is asked for; it has one answer. The texts are keys, prefixes, digests and subjects, as the methods of
+/// A question with one answer. The texts are keys, prefixes, digests and subjects, as the methods of
 /// [`Lattice`](crate::Lattice) of the same names have them.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Ask {
     Get(String),
-    List(Table, String),
-    Put(Table, String, Bytes, Expect),
+    List(EntryKind, String),
+    Put(EntryKind, String, Bytes, Expect),
     Delete(String, Expect),
     DeleteLease(String),
     PutBlob(String, Bytes),
@@ -49,24 +50,24 @@ pub(super) enum Ask {
     Reply(u64, Option<Bytes>),
 }
 
-/// What goes on until the stream that it began is closed.
+/// Something that goes on until its stream is closed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Follow {
     /// Nothing is told; the stream ends with the connection.
     Presence,
-    Watch(Table, String),
+    Watch(EntryKind, String),
     Subscribe(String),
     Serve(String),
 }
 
 /// Entries, or leases.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) enum Table {
+pub(super) enum EntryKind {
     Entries,
     Leases,
 }
 
-/// What came of what was asked for.
+/// The answer to an [`Ask`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Done {
     Nothing,
@@ -75,7 +76,7 @@ pub(super) enum Done {
     Bytes(Bytes),
 }
 
-/// What is told to one who follows something.
+/// One element of the stream of a [`Follow`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Told {
     Change(Change),
@@ -84,7 +85,7 @@ pub(super) enum Told {
     Request(u64, Bytes),
 }
 
-/// What an attached process links to. Its functions' digest is the version: the protocol refuses another.
+/// The link of an attached process. Its functions' digest is the version: the protocol refuses another.
 pub(super) fn link_request() -> LinkRequest {
     let function = |name: &str| LinkFunction {
         interface: "withe:lattice".into(),
@@ -141,12 +142,52 @@ pub(super) fn read<T: DeserializeOwned>(payload: &Payload) -> Result<T, CallErro
         .map_err(|e| CallError::TypeMismatch(format!("what came cannot be read: {e}")))
 }
 
-/// What a call that failed says of the lattice.
+/// The lattice's error for a call that failed.
 pub(super) fn failed(e: CallError) -> LatticeError {
     match e {
-        CallError::Exhausted(why) => LatticeError::Refused(why),
-        CallError::TypeMismatch(_) => LatticeError::Refused(e.to_string()),
-        _ => LatticeError::Unreachable(e.to_string()),
+        CallError::Exhausted(_) | CallError::TypeMismatch(_) => Refused::Call(Cause::new(e)).into(),
+        _ => Unreachable::Other(Cause::new(e)).into(),
+    }
+}
+
+/// A [`LatticeError`] as it crosses the socket: which one, and the text of what is behind it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Failure {
+    Unreachable(String),
+    Refused(String),
+    Conflict(String),
+    NobodyServes(String),
+    Timeout(String),
+    Invalid(String),
+    Storage(String),
+}
+
+impl From<LatticeError> for Failure {
+    fn from(e: LatticeError) -> Self {
+        match e {
+            LatticeError::Unreachable(why) => Self::Unreachable(why.to_string()),
+            LatticeError::Refused(why) => Self::Refused(why.to_string()),
+            LatticeError::Conflict { key } => Self::Conflict(key),
+            LatticeError::NobodyServes(subject) => Self::NobodyServes(subject),
+            LatticeError::Timeout(subject) => Self::Timeout(subject),
+            LatticeError::Invalid(why) => Self::Invalid(why.to_string()),
+            LatticeError::Storage(why) => Self::Storage(why.to_string()),
+            e @ LatticeError::Value { .. } => Self::Storage(e.to_string()),
+        }
+    }
+}
+
+impl From<Failure> for LatticeError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unreachable(why) => Unreachable::Other(Cause::new(why)).into(),
+            Failure::Refused(why) => Refused::Server(why).into(),
+            Failure::Conflict(key) => Self::Conflict { key },
+            Failure::NobodyServes(subject) => Self::NobodyServes(subject),
+            Failure::Timeout(subject) => Self::Timeout(subject),
+            Failure::Invalid(why) => Invalid::Other(Cause::new(why)).into(),
+            Failure::Storage(why) => StorageError::Other(Cause::new(why)).into(),
+        }
     }
 }
 
@@ -164,8 +205,8 @@ mod tests {
             revision: 3,
         };
         let entries = vec![entry("a", "one"), entry("b", ""), entry("c", "three")];
-        let done: Result<Done, LatticeError> = Ok(Done::Entries(entries.clone()));
-        let read: Result<Done, LatticeError> = read(&write(&done).unwrap()).unwrap();
+        let done: Result<Done, Failure> = Ok(Done::Entries(entries.clone()));
+        let read: Result<Done, Failure> = read(&write(&done).unwrap()).unwrap();
         let Ok(Done::Entries(found)) = read else {
             panic!("{read:?}");
         };
@@ -179,7 +220,7 @@ mod tests {
             _ = read::<Ask>(&payload);
             _ = read::<Follow>(&payload);
             _ = read::<Told>(&payload);
-            _ = read::<Result<Done, LatticeError>>(&payload);
+            _ = read::<Result<Done, Failure>>(&payload);
         }
     }
 }

@@ -16,7 +16,8 @@ use withe_rpc::{
     ServedSession, StreamKind, pipe,
 };
 
-use super::protocol::{self, ASK, Ask, Done, FOLLOW, Follow, Table, Told};
+use super::protocol::{self, ASK, Ask, Done, EntryKind, FOLLOW, Failure, Follow, Told};
+use crate::error::StorageError;
 use crate::{Lattice, LatticeError, Request, SharedLattice};
 
 /// The most requests that a process has to answer at a time.
@@ -41,8 +42,10 @@ pub async fn serve(
     socket: impl AsRef<Path>,
 ) -> Result<Serving, LatticeError> {
     let socket = socket.as_ref();
-    let listener = UnixListener::bind(socket).await.map_err(|e| {
-        LatticeError::Storage(format!("cannot listen at `{}`: {e}", socket.display()))
+    let listener = UnixListener::bind(socket).await;
+    let listener = listener.map_err(|e| StorageError::Socket {
+        path: socket.into(),
+        why: Arc::new(e),
     })?;
     let door = Arc::new(Door(Arc::new(lattice)));
     let mut task = JoinSet::new();
@@ -55,7 +58,7 @@ pub async fn serve(
     Ok(Serving { _task: task })
 }
 
-/// What processes attach to.
+/// The target that processes attach to.
 struct Door(SharedLattice);
 
 impl Serve for Door {
@@ -84,7 +87,7 @@ struct Attachment {
     /// Who waits for replies to requests, by numbers that are drawn: an answer to one that a process was asked
     /// over an earlier connection is never taken for another's.
     asked: Mutex<HashMap<u64, oneshot::Sender<Bytes>>>,
-    /// What it follows. The protocol bounds how many streams there are.
+    /// The tasks behind its streams. The protocol bounds how many streams there are.
     followed: Mutex<JoinSet<()>>,
 }
 
@@ -99,7 +102,7 @@ impl ServedSession for Attachment {
             match function {
                 ASK => {
                     let done = self.carry_out(protocol::read(&params)?).await;
-                    protocol::write(&done)
+                    protocol::write(&done.map_err(Failure::from))
                 }
                 FOLLOW => self.follow(protocol::read(&params)?).await,
                 _ => Err(CallError::TypeMismatch("no such function".into())),
@@ -119,12 +122,12 @@ impl Attachment {
         Ok(match ask {
             Ask::Get(key) => Done::Entries(lattice.get(&key).await?.into_iter().collect()),
             Ask::List(table, prefix) => Done::Entries(match table {
-                Table::Entries => lattice.list(&prefix).await?,
-                Table::Leases => lattice.leases(&prefix).await?,
+                EntryKind::Entries => lattice.list(&prefix).await?,
+                EntryKind::Leases => lattice.leases(&prefix).await?,
             }),
             Ask::Put(table, key, value, expect) => Done::Revision(match table {
-                Table::Entries => lattice.put(&key, value, expect).await?,
-                Table::Leases => lattice.put_lease(&key, value, expect).await?,
+                EntryKind::Entries => lattice.put(&key, value, expect).await?,
+                EntryKind::Leases => lattice.put_lease(&key, value, expect).await?,
             }),
             Ask::Delete(key, expect) => nothing(lattice.delete(&key, expect).await?),
             Ask::DeleteLease(key) => nothing(lattice.delete_lease(&key).await?),
@@ -153,7 +156,7 @@ impl Attachment {
     async fn follow(self: Arc<Self>, follow: Follow) -> Result<Payload, CallError> {
         let (writer, reader) = pipe(StreamKind::Items, 0);
         let begun = self.begin(follow, writer).await;
-        let begun = begun.map(|()| self.lattice.name().to_owned());
+        let begun = begun.map(|()| self.lattice.name()).map_err(Failure::from);
         Ok(Payload {
             streams: vec![reader],
             ..protocol::write(&begun)?
@@ -166,8 +169,8 @@ impl Attachment {
             Follow::Presence => self.spawn(presence(to)),
             Follow::Watch(table, prefix) => {
                 let changes = match table {
-                    Table::Entries => lattice.watch(&prefix).await?,
-                    Table::Leases => lattice.watch_leases(&prefix).await?,
+                    EntryKind::Entries => lattice.watch(&prefix).await?,
+                    EntryKind::Leases => lattice.watch_leases(&prefix).await?,
                 };
                 self.spawn(tell(changes, to, |c| Some(Told::Change(c))));
             }
@@ -177,7 +180,7 @@ impl Attachment {
             }
             Follow::Serve(subject) => {
                 let requests = lattice.serve(&subject).await?;
-                // It ends with the attachment, whose it is.
+                // The attachment owns the task, so the task must not keep it.
                 let attachment = Arc::downgrade(self);
                 let ask = move |request| attachment.upgrade()?.asks(request);
                 self.spawn(tell(requests, to, ask));

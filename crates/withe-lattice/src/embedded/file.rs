@@ -5,7 +5,8 @@ use std::path::Path;
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::{Entry, LatticeError};
+use crate::Entry;
+use crate::error::{Cause, StorageError};
 
 const ENTRIES: TableDefinition<&str, (u64, &[u8])> = TableDefinition::new("entries");
 const BLOBS: TableDefinition<&str, &[u8]> = TableDefinition::new("blobs");
@@ -35,18 +36,22 @@ impl File {
     /// # Errors
     ///
     /// It cannot be opened or read, is another process's, or another lattice's.
-    pub(super) fn open(path: &Path, lattice: &str) -> Result<(Self, Stored), LatticeError> {
-        let at =
-            |e: &dyn std::fmt::Display| LatticeError::Storage(format!("`{}`: {e}", path.display()));
-        let database = Database::create(path).map_err(|e| at(&e))?;
+    pub(super) fn open(path: &Path, lattice: &str) -> Result<(Self, Stored), StorageError> {
+        let at = |e: redb::Error| StorageError::Open {
+            path: path.into(),
+            why: Cause::new(e),
+        };
+        let database = Database::create(path).map_err(|e| at(e.into()))?;
         let file = Self { database };
-        let found = file.claim(lattice).map_err(|e| at(&e))?;
+        let found = file.claim(lattice).map_err(at)?;
         if found != lattice {
-            return Err(at(&format!(
-                "it is the lattice `{found}`, not `{lattice}`: open it by that name, or use another file"
-            )));
+            return Err(StorageError::OtherLattice {
+                path: path.into(),
+                found,
+                wanted: lattice.into(),
+            });
         }
-        let stored = file.read().map_err(|e| at(&e))?;
+        let stored = file.read().map_err(at)?;
         Ok((file, stored))
     }
 
@@ -92,8 +97,8 @@ impl File {
 
     /// # Errors
     ///
-    /// [`LatticeError::Storage`]; then nothing has changed.
-    pub(super) fn put(&self, entry: &Entry) -> Result<(), LatticeError> {
+    /// [`StorageError::Other`]; then nothing has changed.
+    pub(super) fn put(&self, entry: &Entry) -> Result<(), StorageError> {
         self.write(entry.revision, |writing| {
             let row = (entry.revision, &*entry.value);
             writing.open_table(ENTRIES)?.insert(&*entry.key, row)?;
@@ -103,8 +108,8 @@ impl File {
 
     /// # Errors
     ///
-    /// [`LatticeError::Storage`]; then nothing has changed.
-    pub(super) fn remove(&self, key: &str, revision: u64) -> Result<(), LatticeError> {
+    /// [`StorageError::Other`]; then nothing has changed.
+    pub(super) fn remove(&self, key: &str, revision: u64) -> Result<(), StorageError> {
         self.write(revision, |writing| {
             writing.open_table(ENTRIES)?.remove(key)?;
             Ok(())
@@ -115,7 +120,7 @@ impl File {
         &self,
         revision: u64,
         change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
-    ) -> Result<(), LatticeError> {
+    ) -> Result<(), StorageError> {
         let write = || {
             let writing = self.database.begin_write()?;
             change(&writing)?;
@@ -127,8 +132,8 @@ impl File {
 
     /// # Errors
     ///
-    /// [`LatticeError::Storage`]
-    pub(super) fn put_blob(&self, digest: &str, blob: &[u8]) -> Result<(), LatticeError> {
+    /// [`StorageError::Other`]
+    pub(super) fn put_blob(&self, digest: &str, blob: &[u8]) -> Result<(), StorageError> {
         let write = || {
             let writing = self.database.begin_write()?;
             writing.open_table(BLOBS)?.insert(digest, blob)?;
@@ -139,8 +144,8 @@ impl File {
 
     /// # Errors
     ///
-    /// [`LatticeError::Storage`]
-    pub(super) fn blob(&self, digest: &str) -> Result<Option<Bytes>, LatticeError> {
+    /// [`StorageError::Other`]
+    pub(super) fn blob(&self, digest: &str) -> Result<Option<Bytes>, StorageError> {
         let read = || {
             let reading = self.database.begin_read()?;
             let blob = reading.open_table(BLOBS)?.get(digest)?;
@@ -151,8 +156,8 @@ impl File {
 
     /// # Errors
     ///
-    /// [`LatticeError::Storage`]
-    pub(super) fn has_blob(&self, digest: &str) -> Result<bool, LatticeError> {
+    /// [`StorageError::Other`]
+    pub(super) fn has_blob(&self, digest: &str) -> Result<bool, StorageError> {
         let read = || {
             let reading = self.database.begin_read()?;
             Ok(reading.open_table(BLOBS)?.get(digest)?.is_some())
@@ -162,8 +167,8 @@ impl File {
 
     /// # Errors
     ///
-    /// [`LatticeError::Storage`]
-    pub(super) fn remove_blob(&self, digest: &str) -> Result<(), LatticeError> {
+    /// [`StorageError::Other`]
+    pub(super) fn remove_blob(&self, digest: &str) -> Result<(), StorageError> {
         let write = || {
             let writing = self.database.begin_write()?;
             writing.open_table(BLOBS)?.remove(digest)?;
@@ -173,6 +178,6 @@ impl File {
     }
 }
 
-fn storage(e: redb::Error) -> LatticeError {
-    LatticeError::Storage(e.to_string())
+fn storage(e: redb::Error) -> StorageError {
+    StorageError::Other(Cause::new(e))
 }

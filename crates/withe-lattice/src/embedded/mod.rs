@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use file::File;
 use meeting::Meeting;
-use table::Table;
+use table::EntryTable;
 
 pub use crate::attached::{Serving, serve};
 
@@ -26,23 +26,23 @@ use crate::{Entry, Expect, LEASE, Lattice, LatticeError, Messages, Requests, Wat
 /// A lattice within this process. Clones of it are the same lattice.
 #[derive(Clone)]
 pub struct Embedded {
-    shared: Arc<Shared>,
+    store: Arc<Store>,
     lease: Duration,
 }
 
-struct Shared {
+struct Store {
     name: String,
     /// Held over a whole change, so that the file's order of changes is the memory's.
     changing: Mutex<()>,
-    state: Mutex<State>,
+    state: Mutex<Contents>,
     file: Option<File>,
 }
 
 #[derive(Default)]
-struct State {
+struct Contents {
     revision: u64,
-    entries: Table,
-    leases: Table,
+    entries: EntryTable,
+    leases: EntryTable,
     /// Whether a task waits for leases to run out.
     sweeping: bool,
     meeting: Meeting,
@@ -58,7 +58,7 @@ impl Embedded {
     /// [`LatticeError::Invalid`] if it cannot have this name.
     pub fn in_memory(name: &str) -> Result<Self, LatticeError> {
         keys::check_name("lattice", name)?;
-        Ok(Self::of(name, State::default(), None))
+        Ok(Self::of(name, Contents::default(), None))
     }
 
     /// A lattice whose entries and blobs are kept in a file, which is made if it is not there. One process
@@ -71,9 +71,9 @@ impl Embedded {
     pub fn open(name: &str, path: impl AsRef<Path>) -> Result<Self, LatticeError> {
         keys::check_name("lattice", name)?;
         let (file, stored) = File::open(path.as_ref(), name)?;
-        let mut state = State {
+        let mut state = Contents {
             revision: stored.revision,
-            ..State::default()
+            ..Contents::default()
         };
         for entry in stored.entries {
             state.entries.put(entry, None);
@@ -81,9 +81,9 @@ impl Embedded {
         Ok(Self::of(name, state, Some(file)))
     }
 
-    fn of(name: &str, state: State, file: Option<File>) -> Self {
+    fn of(name: &str, state: Contents, file: Option<File>) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            store: Arc::new(Store {
                 name: name.into(),
                 changing: Mutex::new(()),
                 state: Mutex::new(state),
@@ -102,18 +102,18 @@ impl Embedded {
     /// Does what may do I/O, to its end even if whoever waits for it goes away.
     async fn on_disk<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared) -> Result<T, LatticeError> + Send + 'static,
+        work: impl FnOnce(&Store) -> Result<T, LatticeError> + Send + 'static,
     ) -> Result<T, LatticeError> {
-        if self.shared.file.is_none() {
-            return work(&self.shared);
+        if self.store.file.is_none() {
+            return work(&self.store);
         }
-        let shared = self.shared.clone();
-        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
-        done.map_err(|e| LatticeError::Storage(e.to_string()))?
+        let store = self.store.clone();
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        done.map_err(LatticeError::storage)?
     }
 }
 
-impl State {
+impl Contents {
     /// Counts on; what comes of it may fail, and then that revision never was.
     fn next_revision(&mut self) -> u64 {
         self.revision += 1;
@@ -121,8 +121,8 @@ impl State {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl Store {
+    fn state(&self) -> MutexGuard<'_, Contents> {
         // Every change of the state is whole before anything that could fail.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -171,12 +171,12 @@ impl Shared {
 }
 
 /// Removes leases as they run out, as long as there are any.
-async fn sweep(shared: Weak<Shared>) {
+async fn sweep(store: Weak<Store>) {
     loop {
-        let next = match shared.upgrade() {
+        let next = match store.upgrade() {
             None => return,
-            Some(shared) => {
-                let mut state = shared.state();
+            Some(store) => {
+                let mut state = store.state();
                 match state.leases.expire(Instant::now()) {
                     Some(next) => next,
                     None => {
@@ -195,24 +195,24 @@ async fn sweep(shared: Weak<Shared>) {
 #[async_trait]
 impl Lattice for Embedded {
     fn name(&self) -> &str {
-        &self.shared.name
+        &self.store.name
     }
 
     async fn get(&self, key: &str) -> Result<Option<Entry>, LatticeError> {
         keys::check(key)?;
-        Ok(self.shared.state().entries.get(key, Instant::now()))
+        Ok(self.store.state().entries.get(key, Instant::now()))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
         keys::check_prefix(prefix)?;
-        Ok(self.shared.state().entries.list(prefix, Instant::now()))
+        Ok(self.store.state().entries.list(prefix, Instant::now()))
     }
 
     async fn put(&self, key: &str, value: Bytes, expect: Expect) -> Result<u64, LatticeError> {
         keys::check(key)?;
         keys::check_value(key, &value)?;
         let key = key.to_owned();
-        self.on_disk(move |shared| shared.put(key, value, expect))
+        self.on_disk(move |store| store.put(key, value, expect))
             .await
     }
 
@@ -224,7 +224,7 @@ impl Lattice for Embedded {
     ) -> Result<u64, LatticeError> {
         keys::check(key)?;
         keys::check_value(key, &value)?;
-        let mut state = self.shared.state();
+        let mut state = self.store.state();
         let now = Instant::now();
         state.leases.expect(key, expect, now)?;
         let revision = state.next_revision();
@@ -236,47 +236,46 @@ impl Lattice for Embedded {
         state.leases.put(entry, Some(now + self.lease));
         if !state.sweeping {
             state.sweeping = true;
-            tokio::spawn(sweep(Arc::downgrade(&self.shared)));
+            tokio::spawn(sweep(Arc::downgrade(&self.store)));
         }
         Ok(revision)
     }
 
     async fn leases(&self, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
         keys::check_prefix(prefix)?;
-        Ok(self.shared.state().leases.list(prefix, Instant::now()))
+        Ok(self.store.state().leases.list(prefix, Instant::now()))
     }
 
     async fn delete(&self, key: &str, expect: Expect) -> Result<(), LatticeError> {
         keys::check(key)?;
         let key = key.to_owned();
-        self.on_disk(move |shared| shared.delete(&key, expect))
-            .await
+        self.on_disk(move |store| store.delete(&key, expect)).await
     }
 
     async fn delete_lease(&self, key: &str) -> Result<(), LatticeError> {
         keys::check(key)?;
-        self.shared.state().leases.remove(key);
+        self.store.state().leases.remove(key);
         Ok(())
     }
 
     async fn watch(&self, prefix: &str) -> Result<Watch, LatticeError> {
         keys::check_prefix(prefix)?;
-        Ok(self.shared.state().entries.watch(prefix, Instant::now()))
+        Ok(self.store.state().entries.watch(prefix, Instant::now()))
     }
 
     async fn watch_leases(&self, prefix: &str) -> Result<Watch, LatticeError> {
         keys::check_prefix(prefix)?;
-        Ok(self.shared.state().leases.watch(prefix, Instant::now()))
+        Ok(self.store.state().leases.watch(prefix, Instant::now()))
     }
 
     async fn put_blob(&self, digest: &str, blob: Bytes) -> Result<(), LatticeError> {
         digest::check(digest, &blob)?;
         let digest = digest.to_owned();
-        self.on_disk(move |shared| match &shared.file {
+        self.on_disk(move |store| match &store.file {
             Some(file) if file.has_blob(&digest)? => Ok(()),
-            Some(file) => file.put_blob(&digest, &blob),
+            Some(file) => Ok(file.put_blob(&digest, &blob)?),
             None => {
-                shared.state().blobs.entry(digest).or_insert(blob);
+                store.state().blobs.entry(digest).or_insert(blob);
                 Ok(())
             }
         })
@@ -285,10 +284,10 @@ impl Lattice for Embedded {
 
     async fn blob(&self, digest: &str) -> Result<Option<Bytes>, LatticeError> {
         let digest = digest.to_owned();
-        self.on_disk(move |shared| {
-            let blob = match &shared.file {
+        self.on_disk(move |store| {
+            let blob = match &store.file {
                 Some(file) => file.blob(&digest)?,
-                None => shared.state().blobs.get(&digest).cloned(),
+                None => store.state().blobs.get(&digest).cloned(),
             };
             if let Some(blob) = &blob {
                 digest::check(&digest, blob)?;
@@ -300,10 +299,10 @@ impl Lattice for Embedded {
 
     async fn delete_blob(&self, digest: &str) -> Result<(), LatticeError> {
         let digest = digest.to_owned();
-        self.on_disk(move |shared| match &shared.file {
-            Some(file) => file.remove_blob(&digest),
+        self.on_disk(move |store| match &store.file {
+            Some(file) => Ok(file.remove_blob(&digest)?),
             None => {
-                shared.state().blobs.remove(&digest);
+                store.state().blobs.remove(&digest);
                 Ok(())
             }
         })
@@ -312,13 +311,13 @@ impl Lattice for Embedded {
 
     async fn publish(&self, subject: &str, message: Bytes) -> Result<(), LatticeError> {
         keys::check(subject)?;
-        self.shared.state().meeting.publish(subject, &message);
+        self.store.state().meeting.publish(subject, &message);
         Ok(())
     }
 
     async fn subscribe(&self, prefix: &str) -> Result<Messages, LatticeError> {
         keys::check_prefix(prefix)?;
-        Ok(self.shared.state().meeting.listen(prefix))
+        Ok(self.store.state().meeting.listen(prefix))
     }
 
     async fn request(
@@ -328,7 +327,7 @@ impl Lattice for Embedded {
         timeout: Duration,
     ) -> Result<Bytes, LatticeError> {
         keys::check(subject)?;
-        let server = self.shared.state().meeting.server(subject);
+        let server = self.store.state().meeting.server(subject);
         let Some(server) = server else {
             return Err(LatticeError::NobodyServes(subject.into()));
         };
@@ -337,7 +336,7 @@ impl Lattice for Embedded {
 
     async fn serve(&self, subject: &str) -> Result<Requests, LatticeError> {
         keys::check(subject)?;
-        Ok(self.shared.state().meeting.serve(subject))
+        Ok(self.store.state().meeting.serve(subject))
     }
 
     fn is_connected(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::keys::has_prefix;
 use crate::{Entry, Expect, LatticeError, Watch};
 
 #[derive(Default)]
-pub(super) struct Table {
+pub(super) struct EntryTable {
     entries: BTreeMap<String, Kept>,
     watches: Vec<(String, Feed<Changes>)>,
 }
@@ -38,7 +38,7 @@ impl Kept {
     }
 }
 
-impl Table {
+impl EntryTable {
     pub(super) fn get(&self, key: &str, now: Instant) -> Option<Entry> {
         let kept = self.entries.get(key).filter(|kept| kept.is_there(now))?;
         Some(kept.entry(key))

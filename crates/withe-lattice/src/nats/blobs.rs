@@ -1,7 +1,5 @@
 //! Blobs, in an object store.
 
-use std::time::Duration;
-
 use async_nats::jetstream::Context;
 use async_nats::jetstream::object_store::{
     Config, DeleteErrorKind, GetErrorKind, InfoErrorKind, ObjectStore,
@@ -9,19 +7,13 @@ use async_nats::jetstream::object_store::{
 use bytes::Bytes;
 use tokio::io::AsyncReadExt;
 
-use super::bucket::no_bucket;
-use super::unreachable;
+use super::open::no_bucket;
 use crate::LatticeError;
 
 pub(super) struct Blobs {
     jetstream: Context,
     name: String,
     store: ObjectStore,
-}
-
-/// How much longer than other operations one with so many bytes may take.
-pub(super) fn time_for(bytes: usize) -> Duration {
-    Duration::from_secs((bytes >> 20) as u64)
 }
 
 impl Blobs {
@@ -53,25 +45,25 @@ impl Blobs {
             Ok(info) if info.deleted => Ok(None),
             Ok(info) => Ok(Some(info.size)),
             Err(e) if e.kind() == InfoErrorKind::NotFound => Ok(None),
-            Err(e) => Err(unreachable(&e)),
+            Err(e) => Err(LatticeError::unreachable(e)),
         }
     }
 
     pub(super) async fn put(&self, digest: &str, blob: &[u8]) -> Result<(), LatticeError> {
         let mut reader = blob;
         let put = self.store.put(digest, &mut reader).await;
-        put.map(drop).map_err(|e| unreachable(&e))
+        put.map(drop).map_err(LatticeError::unreachable)
     }
 
     pub(super) async fn get(&self, digest: &str) -> Result<Option<Bytes>, LatticeError> {
         let mut object = match self.store.get(digest).await {
             Ok(object) => object,
             Err(e) if e.kind() == GetErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(unreachable(&e)),
+            Err(e) => return Err(LatticeError::unreachable(e)),
         };
         let mut blob = Vec::new();
         let read = object.read_to_end(&mut blob).await;
-        read.map_err(|e| unreachable(&e))?;
+        read.map_err(LatticeError::unreachable)?;
         Ok(Some(blob.into()))
     }
 
@@ -79,7 +71,7 @@ impl Blobs {
         match self.store.delete(digest).await {
             Ok(()) => Ok(()),
             Err(e) if e.kind() == DeleteErrorKind::NotFound => Ok(()),
-            Err(e) => Err(unreachable(&e)),
+            Err(e) => Err(LatticeError::unreachable(e)),
         }
     }
 }
@@ -97,5 +89,5 @@ async fn open(jetstream: &Context, name: &str) -> Result<ObjectStore, LatticeErr
         Err(e) => e,
     };
     let store = jetstream.get_object_store(name).await;
-    store.map_err(|_| no_bucket(name, &error))
+    store.map_err(|_| no_bucket(name, error))
 }

@@ -9,28 +9,31 @@ use async_nats::{
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use withe_rpc::BackOff;
 
 use super::options::{Auth, Options};
 use crate::LatticeError;
+use crate::error::{Cause, Invalid, Refused, Unreachable};
 
-/// The first pause before connecting is tried again; each is twice the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The pauses before connecting is tried again.
+const PAUSES: BackOff = BackOff {
+    first: Duration::from_millis(50),
+    most: Duration::from_secs(1),
+};
 
 /// How often the server is asked whether it is there. A server that is not is noticed after three times this.
 const PING: Duration = Duration::from_secs(3);
 
 /// What happens to the connection, for all who go by it.
 pub(super) struct Signals {
-    state: watch::Sender<Connection>,
+    state: watch::Sender<Connectivity>,
     /// What the server refused last, and how often it did.
     refused: Mutex<(u64, String)>,
 }
 
 /// The state of the connection.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Connection {
+pub(super) struct Connectivity {
     pub(super) is_up: bool,
     /// How often it was made: what was done before is to be looked at again when this changes.
     pub(super) generation: u64,
@@ -39,12 +42,12 @@ pub(super) struct Connection {
 impl Signals {
     fn new() -> Self {
         Self {
-            state: watch::Sender::new(Connection::default()),
+            state: watch::Sender::new(Connectivity::default()),
             refused: Mutex::default(),
         }
     }
 
-    pub(super) fn subscribe(&self) -> watch::Receiver<Connection> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<Connectivity> {
         self.state.subscribe()
     }
 
@@ -101,25 +104,24 @@ pub(super) async fn connect(options: &Options) -> Result<(Client, Arc<Signals>),
     let signals = Arc::new(Signals::new());
     let prepared = prepare(options, auth, &signals).await?;
     let give_up = Instant::now() + options.wait;
-    let mut pause = FIRST_PAUSE;
+    let mut failures = 0;
     loop {
         let attempt = prepared.clone().connect(&addresses[..]);
         // Several servers may each take their time, but not longer than an operation may.
         let error = match timeout(options.timeout, attempt).await {
             Ok(Ok(client)) => return Ok((client, signals)),
-            Ok(Err(e)) if is_final(&e) => return Err(refused(options, &e)),
-            Ok(Err(e)) => text(&e),
-            Err(_) => "it does not answer".into(),
+            Ok(Err(e)) if is_final(&e) => return Err(refused(options, e).into()),
+            Ok(Err(e)) => Cause::new(e),
+            Err(_) => Cause::new("it does not answer"),
         };
+        failures += 1;
+        let pause = PAUSES.after(failures);
         if Instant::now() + pause > give_up {
-            return Err(LatticeError::Unreachable(format!(
-                "`{}`: {error}",
-                options.urls
-            )));
+            let at = options.urls.to_string();
+            return Err(Unreachable::At { at, why: error }.into());
         }
-        tracing::debug!(server = %options.urls, error, "cannot reach the lattice yet");
+        tracing::debug!(server = %options.urls, %error, "cannot reach the lattice yet");
         sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -127,7 +129,7 @@ async fn prepare(
     options: &Options,
     auth: &Auth,
     signals: &Arc<Signals>,
-) -> Result<ConnectOptions, LatticeError> {
+) -> Result<ConnectOptions, Invalid> {
     let signals = signals.clone();
     let mut prepared = ConnectOptions::new()
         .name("withe")
@@ -143,9 +145,8 @@ async fn prepare(
         Auth::None => prepared,
         Auth::Credentials(path) => {
             let text = read(path).await?;
-            prepared.credentials(&text).map_err(|_| {
-                LatticeError::Invalid(format!("`{}` is no credentials file", path.display()))
-            })?
+            let prepared = prepared.credentials(&text);
+            prepared.map_err(|_| Invalid::NoCredentials(path.clone()))?
         }
         Auth::Nkey(seed) => prepared.nkey(seed.reveal().trim().into()),
         Auth::NkeyFile(path) => {
@@ -154,9 +155,7 @@ async fn prepare(
                 .lines()
                 .map(str::trim)
                 .find(|line| line.starts_with('S'));
-            let seed = seed.ok_or_else(|| {
-                LatticeError::Invalid(format!("`{}` holds no nkey seed", path.display()))
-            })?;
+            let seed = seed.ok_or_else(|| Invalid::NoSeed(path.clone()))?;
             prepared.nkey(seed.into())
         }
         Auth::Password { user, password } => {
@@ -189,19 +188,15 @@ async fn prepare(
 
 /// How long to wait before a try to connect again, the first of which has the number 1.
 fn pause_before(attempt: usize) -> Duration {
-    match attempt {
-        0 | 1 => Duration::ZERO,
-        _ => {
-            let doublings = u32::try_from(attempt - 2).unwrap_or(u32::MAX).min(16);
-            (FIRST_PAUSE * 2_u32.pow(doublings)).min(LONGEST_PAUSE)
-        }
-    }
+    PAUSES.after(u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX))
 }
 
-async fn read(path: &Path) -> Result<String, LatticeError> {
-    tokio::fs::read_to_string(path)
-        .await
-        .map_err(|e| LatticeError::Invalid(format!("cannot read `{}`: {e}", path.display())))
+async fn read(path: &Path) -> Result<String, Invalid> {
+    let text = tokio::fs::read_to_string(path).await;
+    text.map_err(|e| Invalid::File {
+        path: path.into(),
+        why: Arc::new(e),
+    })
 }
 
 /// Whether trying again would not help.
@@ -215,28 +210,17 @@ fn is_final(e: &ConnectError) -> bool {
     )
 }
 
-fn refused(options: &Options, e: &ConnectError) -> LatticeError {
-    let why = match e.kind() {
-        ConnectErrorKind::Authentication => "the nkey or credentials cannot be used".into(),
-        ConnectErrorKind::AuthorizationViolation => {
-            "it does not know us, or not with this password, token or key".into()
+fn refused(options: &Options, e: ConnectError) -> Refused {
+    let at = options.urls.to_string();
+    match e.kind() {
+        ConnectErrorKind::AuthorizationViolation => Refused::Unknown { at },
+        kind => {
+            // Addresses in it hold no secrets: they are taken out before.
+            let why = Cause::new(e);
+            match kind {
+                ConnectErrorKind::Authentication => Refused::Credentials { at, why },
+                _ => Refused::Connect { at, why },
+            }
         }
-        _ => text(e),
-    };
-    LatticeError::Refused(format!("`{}`: {why}", options.urls))
-}
-
-/// What the error and its sources say. Addresses in it hold no secrets: they are taken out before.
-fn text(e: &ConnectError) -> String {
-    use std::error::Error;
-    let mut text = e.to_string();
-    let mut source = e.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
     }
-    text
 }

@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::unreachable;
 use crate::backlog::Recent;
+use crate::error::Invalid;
 use crate::feed::Feed;
 use crate::{LatticeError, Message, Request, names};
 
@@ -31,15 +31,13 @@ const REASON: &str = "Withe-Reason";
 const DROPPED: &str = "dropped";
 
 /// Fails if a message would be too large for the server.
-fn check_size(client: &Client, what: &str, message: &[u8]) -> Result<(), LatticeError> {
+fn check_size(client: &Client, what: String, message: &[u8]) -> Result<(), Invalid> {
     let most = client.max_payload();
     if message.len() <= most {
         return Ok(());
     }
-    Err(LatticeError::Invalid(format!(
-        "{what} of {} bytes is too large: the NATS server takes {most} (its `max_payload`)",
-        message.len()
-    )))
+    let size = message.len();
+    Err(Invalid::LargeMessage { what, size, most })
 }
 
 pub(super) async fn publish(
@@ -48,9 +46,9 @@ pub(super) async fn publish(
     subject: &str,
     message: Bytes,
 ) -> Result<(), LatticeError> {
-    check_size(client, &format!("a message to `{subject}`"), &message)?;
+    check_size(client, format!("a message to `{subject}`"), &message)?;
     let published = client.publish(names::message(lattice, subject), message);
-    published.await.map_err(|e| unreachable(&e))
+    published.await.map_err(LatticeError::unreachable)
 }
 
 pub(super) async fn subscribe(
@@ -68,7 +66,7 @@ pub(super) async fn subscribe(
     let mut subscribers = SelectAll::new();
     for subject in subjects {
         let subscribed = client.subscribe(subject).await;
-        subscribers.push(subscribed.map_err(|e| unreachable(&e))?);
+        subscribers.push(subscribed.map_err(LatticeError::unreachable)?);
     }
     settle(client).await?;
     Ok(subscribers)
@@ -101,7 +99,7 @@ pub(super) async fn request(
     message: Bytes,
     limit: Duration,
 ) -> Result<Bytes, LatticeError> {
-    check_size(client, &format!("a request to `{subject}`"), &message)?;
+    check_size(client, format!("a request to `{subject}`"), &message)?;
     let request = async_nats::Request::new()
         .payload(message)
         .timeout(Some(limit));
@@ -111,12 +109,12 @@ pub(super) async fn request(
     let answer = answered.map_err(|e| match e.kind() {
         RequestErrorKind::NoResponders => LatticeError::NobodyServes(subject.into()),
         RequestErrorKind::TimedOut => LatticeError::Timeout(subject.into()),
-        _ => unreachable(&e),
+        _ => LatticeError::unreachable(e),
     })?;
     match answer.headers.as_ref().and_then(|h| h.get(REASON)) {
         None => Ok(answer.payload),
         Some(reason) if reason.as_str() == DROPPED => Err(LatticeError::Timeout(subject.into())),
-        Some(reason) => Err(LatticeError::Invalid(reason.as_str().into())),
+        Some(reason) => Err(LatticeError::invalid(reason.as_str())),
     }
 }
 
@@ -128,7 +126,7 @@ pub(super) async fn serve(
     let subject = names::request(lattice, subject);
     // Of several who serve a subject one gets a request.
     let subscribed = client.queue_subscribe(subject, "withe".into()).await;
-    let subscriber = subscribed.map_err(|e| unreachable(&e))?;
+    let subscriber = subscribed.map_err(LatticeError::unreachable)?;
     settle(client).await?;
     Ok(subscriber)
 }
@@ -137,7 +135,7 @@ pub(super) async fn serve(
 async fn settle(client: &Client) -> Result<(), LatticeError> {
     match client.request(client.new_inbox(), Bytes::new()).await {
         Err(e) if e.kind() == RequestErrorKind::NoResponders => Ok(()),
-        Err(e) => Err(unreachable(&e)),
+        Err(e) => Err(LatticeError::unreachable(e)),
         Ok(_) => Ok(()),
     }
 }
@@ -185,7 +183,7 @@ async fn send_answer(
 ) {
     let reason = match &answer {
         None => Some(DROPPED.to_owned()),
-        Some(answer) => check_size(client, &format!("an answer of `{subject}`"), answer)
+        Some(answer) => check_size(client, format!("an answer of `{subject}`"), answer)
             .err()
             .map(|e| e.to_string()),
     };

@@ -8,7 +8,9 @@ mod blobs;
 mod bucket;
 mod connect;
 mod messages;
+mod open;
 mod options;
+mod pieces;
 mod watch;
 
 use std::future::Future;
@@ -20,17 +22,21 @@ use async_nats::connection::State;
 use async_nats::jetstream;
 use async_trait::async_trait;
 use blobs::Blobs;
-use bucket::Bucket;
+use bucket::{Bucket, Kept};
 use bytes::Bytes;
 use connect::Signals;
+use open::time_for;
+use pieces::PieceStore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use watch::{Leases, Watching};
+use watch::{Leases, Values, Watching};
 
 pub use options::{Auth, Options, Secret, Tls, Urls};
 
 use crate::backlog::{Changes, Recent};
+use crate::error::{Refused, Unreachable};
 use crate::feed::Feed;
+use crate::value::{self, Packed};
 use crate::{Entry, Expect, Lattice, LatticeError, Messages, Requests, Watch, digest, keys, names};
 
 /// How long after a failure it is seen to the buckets again.
@@ -45,6 +51,7 @@ pub struct Nats {
     signals: Arc<Signals>,
     entries: Arc<Bucket>,
     leases: Arc<Bucket>,
+    pieces: Arc<PieceStore>,
     blobs: Arc<Blobs>,
     /// Watches, listeners and servers, and what sees to the buckets.
     tasks: Mutex<JoinSet<()>>,
@@ -66,13 +73,16 @@ impl Nats {
         let open = async {
             let entries = names::entries_bucket(&name);
             let leases = names::leases_bucket(&name);
+            let pieces = PieceStore::open(&jetstream, names::values_bucket(&name)).await?;
+            let pieces = Arc::new(pieces);
             Ok((
-                Bucket::open(&jetstream, entries, Duration::ZERO).await?,
-                Bucket::open(&jetstream, leases, options.lease).await?,
+                Bucket::open(&jetstream, entries, Duration::ZERO, pieces.clone()).await?,
+                Bucket::open(&jetstream, leases, options.lease, pieces.clone()).await?,
+                pieces,
                 Blobs::open(&jetstream, names::blobs_bucket(&name)).await?,
             ))
         };
-        let (entries, leases, blobs) = within(&signals, options.timeout, open).await?;
+        let (entries, leases, pieces, blobs) = within(&signals, options.timeout, open).await?;
         let lattice = Self {
             timeout: options.timeout,
             lease: options.lease,
@@ -80,18 +90,20 @@ impl Nats {
             signals,
             entries: Arc::new(entries),
             leases: Arc::new(leases),
+            pieces,
             blobs: Arc::new(blobs),
             tasks: Mutex::default(),
             name,
         };
         lattice.spawn(lattice.see_to_buckets());
+        lattice.spawn(lattice.sweep(options.sweep));
         Ok(lattice)
     }
 
     /// Makes the buckets again whenever the server may have lost them.
     fn see_to_buckets(&self) -> impl Future<Output = ()> + Send + use<> {
         let (entries, leases) = (self.entries.clone(), self.leases.clone());
-        let blobs = self.blobs.clone();
+        let (pieces, blobs) = (self.pieces.clone(), self.blobs.clone());
         let signals = self.signals.clone();
         let limit = self.timeout;
         async move {
@@ -106,6 +118,7 @@ impl Nats {
                 let ensured = within(&signals, limit, async {
                     entries.ensure().await?;
                     leases.ensure().await?;
+                    pieces.ensure().await?;
                     blobs.ensure().await
                 });
                 match ensured.await {
@@ -119,6 +132,27 @@ impl Nats {
         }
     }
 
+    /// Removes what is left of large values that nobody has any more, again and again.
+    fn sweep(&self, every: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let (entries, leases) = (self.entries.clone(), self.leases.clone());
+        let (pieces, signals) = (self.pieces.clone(), self.signals.clone());
+        let limit = self.timeout;
+        async move {
+            loop {
+                // Members are not to do it all at once.
+                sleep(every.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+                let named = async {
+                    let mut named = entries.named().await?;
+                    named.extend(leases.named().await?);
+                    Ok(named)
+                };
+                if let Err(e) = within(&signals, 4 * limit, pieces.sweep(named)).await {
+                    tracing::debug!(error = %e, "cannot sweep what is left of values");
+                }
+            }
+        }
+    }
+
     async fn within<T>(
         &self,
         limit: Duration,
@@ -127,11 +161,23 @@ impl Nats {
         within(&self.signals, limit, work).await
     }
 
+    async fn get_in(&self, bucket: &Bucket, key: &str) -> Result<Option<Entry>, LatticeError> {
+        keys::check(key)?;
+        match self.within(self.timeout, bucket.kept(key)).await? {
+            Some(kept) => bucket.whole(kept, self.timeout).await,
+            None => Ok(None),
+        }
+    }
+
     async fn list_in(&self, bucket: &Bucket, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
         keys::check_prefix(prefix)?;
         let (there, _) = self.within(self.timeout, bucket.follow(prefix)).await?;
-        let mut entries: Vec<Entry> = there.into_iter().filter_map(|seen| seen.entry).collect();
-        entries.sort_by(|a, b| a.key.cmp(&b.key));
+        let mut kept: Vec<Kept> = there.into_iter().filter_map(|seen| seen.entry).collect();
+        kept.sort_by(|a, b| a.key.cmp(&b.key));
+        let mut entries = Vec::with_capacity(kept.len());
+        for kept in kept {
+            entries.extend(bucket.whole(kept, self.timeout).await?);
+        }
         Ok(entries)
     }
 
@@ -144,8 +190,18 @@ impl Nats {
     ) -> Result<u64, LatticeError> {
         keys::check(key)?;
         keys::check_value(key, &value)?;
-        self.within(self.timeout, bucket.put(key, value, expect))
-            .await
+        let packed = self.pack(value).await?;
+        let limit = self.timeout + time_for(packed.size());
+        self.within(limit, bucket.put(key, packed, expect)).await
+    }
+
+    async fn pack(&self, value: Bytes) -> Result<Packed, LatticeError> {
+        let most = self.pieces.largest();
+        if value.len() <= most {
+            return Ok(value::pack(value, most));
+        }
+        let packed = tokio::task::spawn_blocking(move || value::pack(value, most)).await;
+        packed.map_err(LatticeError::unreachable)
     }
 
     fn watch_in(
@@ -163,6 +219,7 @@ impl Nats {
             connection: self.signals.subscribe(),
             timeout: self.timeout,
             leases,
+            values: Values::default(),
         };
         self.spawn(watching.run());
         Ok(watch)
@@ -186,26 +243,20 @@ async fn within<T>(
         let mut connection = signals.subscribe();
         // What is sent while there is none would be kept, and done at some time when nobody expects it.
         let up = connection.wait_for(|connection| connection.is_up).await;
-        up.map_err(|_| LatticeError::Unreachable("the connection is closed".into()))?;
+        up.map_err(|_| Unreachable::Closed)?;
         work.await
     });
     let error = match done.await {
-        Ok(Err(LatticeError::Unreachable(text))) => LatticeError::Unreachable(text),
+        Ok(Err(LatticeError::Unreachable(why))) => why,
         Ok(result) => return result,
-        Err(_) if signals.subscribe().borrow().is_up => {
-            LatticeError::Unreachable(format!("no answer in {limit:?}"))
-        }
-        Err(_) => LatticeError::Unreachable("the connection is lost".into()),
+        Err(_) if signals.subscribe().borrow().is_up => Unreachable::NoAnswer(limit),
+        Err(_) => Unreachable::Lost,
     };
     // The server says apart from answers what it does not allow.
     match signals.refusals() {
-        (now, text) if now > refusals => Err(LatticeError::Refused(text)),
-        _ => Err(error),
+        (now, text) if now > refusals => Err(Refused::Server(text).into()),
+        _ => Err(error.into()),
     }
-}
-
-fn unreachable(e: &dyn std::fmt::Display) -> LatticeError {
-    LatticeError::Unreachable(e.to_string())
 }
 
 #[async_trait]
@@ -215,8 +266,7 @@ impl Lattice for Nats {
     }
 
     async fn get(&self, key: &str) -> Result<Option<Entry>, LatticeError> {
-        keys::check(key)?;
-        self.within(self.timeout, self.entries.get(key)).await
+        self.get_in(&self.entries, key).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Entry>, LatticeError> {
@@ -262,7 +312,7 @@ impl Lattice for Nats {
 
     async fn put_blob(&self, digest: &str, blob: Bytes) -> Result<(), LatticeError> {
         digest::check(digest, &blob)?;
-        let limit = self.timeout + blobs::time_for(blob.len());
+        let limit = self.timeout + time_for(blob.len());
         self.within(limit, async {
             match self.blobs.size(digest).await? {
                 Some(_) => Ok(()),
@@ -277,7 +327,7 @@ impl Lattice for Nats {
         let Some(size) = size else {
             return Ok(None);
         };
-        let limit = self.timeout + blobs::time_for(size);
+        let limit = self.timeout + time_for(size);
         let blob = self.within(limit, self.blobs.get(digest)).await?;
         if let Some(blob) = &blob {
             digest::check(digest, blob)?;

@@ -1,12 +1,18 @@
 //! How to reach a lattice on NATS, and as whom.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::ServerAddr;
+use percent_encoding::percent_decode_str;
 
-use crate::{LEASE, LatticeError};
+use crate::LEASE;
+use crate::error::{Cause, Invalid};
+
+/// How often members sweep, if nothing else is said: far longer than it takes to put a value.
+const SWEEP: Duration = Duration::from_secs(30 * 60);
 
 /// How to reach a lattice on NATS, and as whom.
 #[derive(Clone, Debug)]
@@ -24,6 +30,8 @@ pub struct Options {
     pub wait: Duration,
     /// How long each operation may take, but for blobs, which have a second more for each MiB.
     pub timeout: Duration,
+    /// How often it is looked for what is left of large values that nobody has any more.
+    pub sweep: Duration,
     /// How long leases live: the same for all members, who otherwise believe each other to be gone.
     pub lease: Duration,
 }
@@ -80,6 +88,7 @@ impl Options {
             tls: Tls::default(),
             wait: Duration::ZERO,
             timeout: Duration::from_secs(5),
+            sweep: SWEEP,
             lease: LEASE,
         }
     }
@@ -130,31 +139,28 @@ impl Urls {
     ///
     /// # Errors
     ///
-    /// [`LatticeError::Invalid`] if they are not URLs of NATS servers, or each says something else.
-    pub(super) fn parse(&self) -> Result<(Vec<ServerAddr>, Auth), LatticeError> {
+    /// They are not URLs of NATS servers, or each says something else.
+    pub(super) fn parse(&self) -> Result<(Vec<ServerAddr>, Auth), Invalid> {
         let mut addresses = Vec::new();
         let mut users = Vec::new();
         for url in self.each() {
             let (before, user, after) = parts(url);
             let address = format!("{before}{after}");
-            let parsed = address.parse().map_err(|e| {
-                LatticeError::Invalid(format!("`{address}` is no URL of a NATS server: {e}"))
+            let parsed = address.parse().map_err(|e: io::Error| Invalid::Url {
+                url: address.clone(),
+                why: Cause::new(e),
             })?;
             addresses.push(parsed);
             users.push(user);
         }
         if addresses.is_empty() {
-            return Err(LatticeError::Invalid(
-                "no URL of a NATS server is given".into(),
-            ));
+            return Err(Invalid::NoUrl);
         }
         users.dedup();
         match users[..] {
             [None] => Ok((addresses, Auth::None)),
             [Some(user)] => Ok((addresses, auth_of(user)?)),
-            _ => Err(LatticeError::Invalid(format!(
-                "the URLs `{self}` name different users: one must do for all of them"
-            ))),
+            _ => Err(Invalid::Users(self.to_string())),
         }
     }
 }
@@ -169,7 +175,7 @@ fn parts(url: &str) -> (&str, Option<&str>, &str) {
     }
 }
 
-fn auth_of(user: &str) -> Result<Auth, LatticeError> {
+fn auth_of(user: &str) -> Result<Auth, Invalid> {
     Ok(match user.split_once(':') {
         Some((user, password)) => Auth::Password {
             user: percent_decoded(user)?,
@@ -179,30 +185,24 @@ fn auth_of(user: &str) -> Result<Auth, LatticeError> {
     })
 }
 
-fn percent_decoded(text: &str) -> Result<String, LatticeError> {
-    // Not even what is wrong with it is said: it may be a password.
-    let wrong = || LatticeError::Invalid("the user in the URL is not percent-encoded".into());
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2).ok_or_else(wrong)?;
-        let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
-        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
-        rest = after;
+fn percent_decoded(text: &str) -> Result<String, Invalid> {
+    // The library leaves a `%` alone that two digits do not follow; here that is a password mistyped.
+    let is_encoded = |after: &str| {
+        let digits = after.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(is_encoded) {
+        return Err(Invalid::User);
     }
-    String::from_utf8(bytes).map_err(|_| wrong())
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| Invalid::User)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parsed(urls: &str) -> Result<(Vec<String>, String), LatticeError> {
+    fn parsed(urls: &str) -> Result<(Vec<String>, String), Invalid> {
         let (addresses, auth) = Options::new(urls, "l").urls.parse()?;
         let addresses = addresses
             .iter()

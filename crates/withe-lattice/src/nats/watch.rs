@@ -4,19 +4,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::join_all;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use withe_rpc::BackOff;
 
-use super::bucket::{Bucket, Seen, Tail};
-use super::connect::Connection;
+use super::bucket::{Bucket, Kept, Seen, Tail, pieces_of};
+use super::connect::Connectivity;
 use crate::backlog::Changes;
 use crate::feed::Feed;
+use crate::value::Pieces;
+use crate::{Entry, LatticeError};
 
-/// The first pause before a watch that failed begins again; each is twice the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The pauses before a watch that failed begins again.
+const PAUSES: BackOff = BackOff {
+    first: Duration::from_millis(50),
+    most: Duration::from_secs(2),
+};
 /// What stands for never.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -29,11 +34,23 @@ pub(super) struct Watching {
     pub(super) bucket: Arc<Bucket>,
     pub(super) prefix: String,
     pub(super) feed: Feed<Changes>,
-    pub(super) connection: watch::Receiver<Connection>,
+    pub(super) connection: watch::Receiver<Connectivity>,
     /// How long listing may take.
     pub(super) timeout: Duration,
     /// Of leases, when each runs out.
     pub(super) leases: Option<Leases>,
+    pub(super) values: Values,
+}
+
+/// What is known of the values of a watch.
+#[derive(Default)]
+pub(super) struct Values {
+    /// Values in pieces, by key: those of a lease that is renewed are the same, and are not asked for again.
+    large: HashMap<String, (Pieces, Bytes)>,
+    /// The revision that was read in the place of one whose pieces had gone. What comes up to it is older.
+    ahead: HashMap<String, u64>,
+    /// The keys whose values could not be read when the watch began.
+    unread: Vec<String>,
 }
 
 /// When leases run out. The server removes them without a word, so each has a timer here.
@@ -82,7 +99,7 @@ enum Stopped {
 impl Watching {
     /// Runs until nobody reads any more.
     pub(super) async fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
+        let mut failures = 0;
         loop {
             tokio::select! {
                 up = self.connection.wait_for(|connection| connection.is_up) => {
@@ -95,34 +112,49 @@ impl Watching {
             let followed = timeout(self.timeout, self.bucket.follow(&self.prefix)).await;
             match followed {
                 Ok(Ok((there, tail))) => {
-                    pause = FIRST_PAUSE;
-                    self.tell_all(there);
-                    if let Stopped::Unread = self.tell_changes(tail, generation).await {
-                        return;
+                    failures = 0;
+                    match self.tell_all(there).await {
+                        Ok(()) => {
+                            if let Stopped::Unread = self.tell_changes(tail, generation).await {
+                                return;
+                            }
+                        }
+                        Err(e) => {
+                            tracing::debug!(prefix = self.prefix, error = %e, "a watch fails")
+                        }
                     }
                 }
                 Ok(Err(e)) => tracing::debug!(prefix = self.prefix, error = %e, "a watch fails"),
                 Err(_) => tracing::debug!(prefix = self.prefix, "a watch gets no answer"),
             }
+            failures += 1;
             tokio::select! {
-                () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                () = sleep(PAUSES.after(failures)) => {}
                 () = self.feed.unread() => return,
             }
         }
     }
 
     /// Tells all that there is, and what is gone of what there was.
-    fn tell_all(&mut self, there: Vec<Seen>) {
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer.
+    async fn tell_all(&mut self, there: Vec<Seen>) -> Result<(), LatticeError> {
+        self.values = Values::default();
         let mut entries = Vec::new();
         let mut removed = Vec::new();
         for seen in there {
             match seen.entry {
-                Some(entry) => entries.push(entry),
+                Some(kept) => entries.extend(self.whole(kept).await?),
                 None => removed.push(seen.key),
             }
         }
         let Some(leases) = &mut self.leases else {
-            return self.feed.tell(|changes| changes.all(entries));
+            // Whoever reads goes on with what it had of those that cannot be read.
+            let unread = &self.values.unread;
+            self.feed.tell(|changes| changes.all_but(entries, unread));
+            return Ok(());
         };
         // A lease that is not there may have run out because nobody could renew it, as when the server was
         // gone: it gets the time to come back.
@@ -140,6 +172,47 @@ impl Watching {
             entries.into_iter().for_each(|entry| changes.put(entry));
             changes.synced();
         });
+        Ok(())
+    }
+
+    /// The entry with its value; `None` if there is none to be told, for it was removed meanwhile, something newer
+    /// was told before, or its value cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// The server does not answer.
+    async fn whole(&mut self, kept: Kept) -> Result<Option<Entry>, LatticeError> {
+        let (key, revision) = (kept.key.clone(), kept.revision);
+        let values = &mut self.values;
+        if values
+            .ahead
+            .get(&key)
+            .is_some_and(|ahead| revision <= *ahead)
+        {
+            return Ok(None);
+        }
+        values.ahead.remove(&key);
+        let pieces = pieces_of(&kept);
+        let known = values.large.remove(&key);
+        let entry = match (known, &pieces) {
+            (Some((same, value)), Some(pieces)) if same == *pieces => Entry { value, ..kept },
+            _ => match self.bucket.whole(kept, self.timeout).await {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ok(None),
+                Err(error @ LatticeError::Value { .. }) => {
+                    tracing::warn!("{error}");
+                    values.unread.push(key);
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        if entry.revision > revision {
+            values.ahead.insert(key, entry.revision);
+        } else if let Some(pieces) = pieces {
+            values.large.insert(key, (pieces, entry.value.clone()));
+        }
+        Ok(Some(entry))
     }
 
     /// Tells what happens until the connection is lost.
@@ -157,13 +230,16 @@ impl Watching {
                         return Stopped::Again;
                     }
                 }
-                seen = tail.next() => match seen {
-                    Ok(seen) => self.tell(seen),
-                    Err(e) => {
+                seen = tail.next() => {
+                    let told = match seen {
+                        Ok(seen) => self.tell(seen).await,
+                        Err(e) => Err(e),
+                    };
+                    if let Err(e) = told {
                         tracing::debug!(prefix = self.prefix, error = %e, "a watch fails");
                         return Stopped::Again;
                     }
-                },
+                }
                 () = sleep_until(expiry) => self.expire().await,
             }
         }
@@ -176,14 +252,17 @@ impl Watching {
             return;
         };
         let expired = leases.expired();
-        let ask = expired.iter().map(|key| self.bucket.get(key));
+        let ask = expired.iter().map(|key| self.bucket.kept(key));
         let Ok(answers) = timeout(self.timeout, join_all(ask)).await else {
             return leases.postpone(expired, leases.lease);
         };
         let mut kept = Vec::new();
         for (key, answer) in expired.into_iter().zip(answers) {
             match answer {
-                Ok(None) => self.feed.tell(|changes| changes.gone(&key)),
+                Ok(None) => {
+                    self.values.large.remove(&key);
+                    self.feed.tell(|changes| changes.gone(&key));
+                }
                 Ok(Some(_)) => kept.push(key),
                 // Who renews it cannot be heard.
                 Err(_) => leases.postpone(vec![key], leases.lease),
@@ -193,16 +272,24 @@ impl Watching {
         leases.postpone(kept, leases.lease / 8);
     }
 
-    fn tell(&mut self, seen: Seen) {
+    async fn tell(&mut self, seen: Seen) -> Result<(), LatticeError> {
         if let Some(leases) = &mut self.leases {
             match &seen.entry {
                 Some(_) => leases.renew(seen.key.clone()),
                 None => _ = leases.until.remove(&seen.key),
             }
         }
-        self.feed.tell(|changes| match seen.entry {
-            Some(entry) => changes.put(entry),
-            None => changes.gone(&seen.key),
-        });
+        match seen.entry {
+            Some(kept) => {
+                if let Some(entry) = self.whole(kept).await? {
+                    self.feed.tell(|changes| changes.put(entry));
+                }
+            }
+            None => {
+                self.values.large.remove(&seen.key);
+                self.feed.tell(|changes| changes.gone(&seen.key));
+            }
+        }
+        Ok(())
     }
 }

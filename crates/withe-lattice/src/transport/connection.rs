@@ -13,23 +13,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::flow::Flow;
 use super::message::{self, At, HEADER, Message};
-use super::table::Table;
 
 /// A connection that is open, as its end here has it.
 pub(super) struct Connection {
-    route: Route,
-    state: Mutex<State>,
+    subjects: Subjects,
+    state: Mutex<FlowState>,
 }
 
 /// Where messages go, and what comes back if nobody is there.
 #[derive(Clone, Debug)]
-pub(super) struct Route {
+pub(super) struct Subjects {
     pub(super) to: Subject,
     /// What the other end sends to, and where the broker tells that it is not there.
     pub(super) from: Subject,
 }
 
-struct State {
+struct FlowState {
     flow: Flow,
     /// Why it does not go on. The other side knows, or need not.
     failed: Option<(io::ErrorKind, String)>,
@@ -37,7 +36,7 @@ struct State {
     writer: Option<Waker>,
 }
 
-impl State {
+impl FlowState {
     fn check(&self) -> io::Result<()> {
         match &self.failed {
             Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
@@ -51,7 +50,7 @@ impl State {
     }
 }
 
-impl Route {
+impl Subjects {
     fn message(&self, payload: Bytes) -> OutboundMessage {
         OutboundMessage {
             subject: self.to.clone(),
@@ -72,10 +71,10 @@ impl Route {
 }
 
 impl Connection {
-    pub(super) fn new(route: Route, window: u64) -> Self {
+    pub(super) fn new(subjects: Subjects, window: u64) -> Self {
         Self {
-            route,
-            state: Mutex::new(State {
+            subjects,
+            state: Mutex::new(FlowState {
                 flow: Flow::new(window),
                 failed: None,
                 reader: None,
@@ -112,7 +111,7 @@ impl Connection {
         if let Err(broken) = taken {
             let reason = broken.to_string();
             state.failed = Some((io::ErrorKind::ConnectionAborted, reason.clone()));
-            self.route.try_send(client, &Message::Reset { reason });
+            self.subjects.try_send(client, &Message::Reset { reason });
         }
         state.wake();
     }
@@ -133,30 +132,32 @@ impl Connection {
     }
 
     /// Says where we are; nobody else can send anything between.
-    fn tell_here(&self, client: &Client, state: &mut State, message: fn(At) -> Message) {
+    fn tell_here(&self, client: &Client, state: &mut FlowState, message: fn(At) -> Message) {
         let at = state.flow.here();
-        if self.route.try_send(client, &message(at)) {
+        if self.subjects.try_send(client, &message(at)) {
             state.flow.was_told(at);
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FlowState> {
         // Its counts are whole after every step of them.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The halves of a connection. It ends when both are gone.
+/// Takes a connection out of where it is known.
+pub(super) type Forget = Box<dyn Fn() + Send + Sync>;
+
+/// The halves of a connection. It ends when both are gone, and is forgotten then.
 pub(super) fn halves(
-    id: String,
     connection: Arc<Connection>,
-    table: Arc<Table>,
+    client: Client,
+    forget: Forget,
 ) -> (Reader, Writer) {
-    let client = table.client().clone();
     let ends = Arc::new(Ends {
-        id,
         connection,
-        table,
+        client: client.clone(),
+        forget,
     });
     let reader = Reader {
         ends: ends.clone(),
@@ -167,20 +168,20 @@ pub(super) fn halves(
 
 /// What the halves share.
 struct Ends {
-    id: String,
     connection: Arc<Connection>,
-    table: Arc<Table>,
+    client: Client,
+    forget: Forget,
 }
 
 impl Drop for Ends {
     fn drop(&mut self) {
-        self.table.remove(&self.id);
+        (self.forget)();
         let state = self.connection.state();
         let is_over = state.flow.has_sent_end() && state.flow.is_at_end();
         if state.failed.is_none() && !is_over {
             let reason = "it is not used any more".into();
-            let route = &self.connection.route;
-            route.try_send(self.table.client(), &Message::Reset { reason });
+            let subjects = &self.connection.subjects;
+            subjects.try_send(&self.client, &Message::Reset { reason });
         }
     }
 }
@@ -201,7 +202,7 @@ impl Reader {
         let mut state = connection.state();
         let at = state.flow.here();
         // Sent before anything else is counted.
-        let message = connection.route.message(Message::Ack { at }.to_bytes());
+        let message = connection.subjects.message(Message::Ack { at }.to_bytes());
         let sent = Pin::new(&mut self.client).start_send(message);
         state.flow.was_told(at);
         Poll::Ready(sent.map_err(io::Error::other))
@@ -283,7 +284,7 @@ impl AsyncWrite for Writer {
             payload.extend_from_slice(&slice[..slice.len().min(left)]);
         }
         // Sent before anything else is counted.
-        let message = connection.route.message(payload.freeze());
+        let message = connection.subjects.message(payload.freeze());
         let sent = Pin::new(&mut writer.client).start_send(message);
         Poll::Ready(sent.map(|()| n).map_err(io::Error::other))
     }
@@ -306,7 +307,7 @@ impl AsyncWrite for Writer {
         let Some(at) = state.flow.send_end() else {
             return Poll::Ready(Ok(()));
         };
-        let message = connection.route.message(Message::End { at }.to_bytes());
+        let message = connection.subjects.message(Message::End { at }.to_bytes());
         let sent = Pin::new(&mut writer.client).start_send(message);
         Poll::Ready(sent.map_err(io::Error::other))
     }

@@ -24,10 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, rustls};
-use connection::Route;
+use connection::Subjects;
 use flow::WINDOW;
 use message::{Message, VERSION};
-use table::Table;
+use table::ConnectionTable;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::time::timeout;
 use withe_rpc::{BoxFuture, Connect, Duplex, Listener};
@@ -45,7 +45,7 @@ const BACKLOG: usize = 128;
 pub struct NatsListener {
     accepted: mpsc::Receiver<Duplex>,
     host: String,
-    _table: Arc<Table>,
+    _table: Arc<ConnectionTable>,
 }
 
 impl NatsListener {
@@ -63,7 +63,7 @@ impl NatsListener {
         Ok(Self {
             accepted,
             host: host.into(),
-            _table: Table::new(client, messages, Some(accept)),
+            _table: ConnectionTable::new(client, messages, Some(accept)),
         })
     }
 }
@@ -102,7 +102,7 @@ struct Outgoing {
 struct Inbox {
     /// What the subjects of all connections begin with.
     prefix: String,
-    table: Arc<Table>,
+    table: Arc<ConnectionTable>,
 }
 
 impl NatsConnector {
@@ -137,23 +137,23 @@ impl NatsConnector {
     async fn open(&self) -> io::Result<Duplex> {
         let inbox = self.outgoing.inbox().await.map_err(io::Error::other)?;
         let id = random_id()?;
-        let route = Route {
+        let subjects = Subjects {
             to: format!("{}.{id}", names::calls(&self.lattice, &self.host)).into(),
             from: format!("{}.{id}", inbox.prefix).into(),
         };
         let opening = Opening {
             id: &id,
-            route: &route,
+            subjects: &subjects,
             table: &inbox.table,
         };
-        let opened = inbox.table.expect(id.clone(), route.clone());
+        let opened = inbox.table.expect(id.clone(), subjects.clone());
         let hello = Message::Hello {
             version: VERSION,
             window: WINDOW,
         };
         let client = &self.outgoing.client;
         let sent = timeout(ACCEPT, async {
-            let (to, from) = (route.to.clone(), route.from.clone());
+            let (to, from) = (subjects.to.clone(), subjects.from.clone());
             let sent = client.publish_with_reply(to, from, hello.to_bytes());
             sent.await.map_err(io::Error::other)?;
             opened.await.map_err(io::Error::other)?
@@ -171,8 +171,8 @@ impl NatsConnector {
 /// That a connection is asked for; taken back when nobody waits for it any more.
 struct Opening<'a> {
     id: &'a str,
-    route: &'a Route,
-    table: &'a Table,
+    subjects: &'a Subjects,
+    table: &'a ConnectionTable,
 }
 
 impl Drop for Opening<'_> {
@@ -180,7 +180,7 @@ impl Drop for Opening<'_> {
         self.table.remove(self.id);
         let reason = "it is not asked for any more".into();
         let reset = Message::Reset { reason };
-        self.route.try_send(self.table.client(), &reset);
+        self.subjects.try_send(self.table.client(), &reset);
     }
 }
 
@@ -189,7 +189,7 @@ impl Outgoing {
         let make = async {
             let prefix = self.client.new_inbox();
             let messages = subscribe(&self.client, format!("{prefix}.*")).await?;
-            let table = Table::new(self.client.clone(), messages, None);
+            let table = ConnectionTable::new(self.client.clone(), messages, None);
             Ok(Inbox { prefix, table })
         };
         self.inbox.get_or_try_init(|| make).await
@@ -210,7 +210,8 @@ impl Connect for NatsConnector {
 
 fn check_names(lattice: &str, host: &str) -> Result<(), LatticeError> {
     keys::check_name("lattice", lattice)?;
-    keys::check_name("host", host)
+    keys::check_name("host", host)?;
+    Ok(())
 }
 
 async fn subscribe(
@@ -218,7 +219,7 @@ async fn subscribe(
     subject: String,
 ) -> Result<async_nats::Subscriber, LatticeError> {
     let subscribed = client.subscribe(subject).await;
-    subscribed.map_err(|e| LatticeError::Unreachable(e.to_string()))
+    subscribed.map_err(LatticeError::unreachable)
 }
 
 /// An id that nobody guesses: 128 random bits.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use withe_rpc::{Duplex, KeepAlive};
 
-use super::connection::{Connection, Route, halves};
+use super::connection::{Connection, Subjects, halves};
 use super::flow::WINDOW;
 use super::message::{Message, VERSION};
 
@@ -33,19 +33,19 @@ const KEEP_ALIVE: KeepAlive = KeepAlive {
 ///
 /// It is kept by who listens or connects, and by every connection. With the last of them the task ends that
 /// passes messages on.
-pub(super) struct Table {
+pub(super) struct ConnectionTable {
     client: Client,
-    entries: Mutex<HashMap<String, Entry>>,
+    entries: Mutex<HashMap<String, TableEntry>>,
     _task: JoinSet<()>,
 }
 
-enum Entry {
+enum TableEntry {
     /// It is asked for.
-    Opening(Route, oneshot::Sender<io::Result<Arc<Connection>>>),
+    Opening(Subjects, oneshot::Sender<io::Result<Arc<Connection>>>),
     Open(Arc<Connection>),
 }
 
-impl Table {
+impl ConnectionTable {
     /// The connections whose messages come there, and a task that passes those on. With `accept`,
     /// connections that others ask for are passed to it.
     pub(super) fn new(
@@ -72,10 +72,11 @@ impl Table {
     pub(super) fn expect(
         &self,
         id: String,
-        route: Route,
+        subjects: Subjects,
     ) -> oneshot::Receiver<io::Result<Arc<Connection>>> {
         let (sender, receiver) = oneshot::channel();
-        self.entries().insert(id, Entry::Opening(route, sender));
+        self.entries()
+            .insert(id, TableEntry::Opening(subjects, sender));
         receiver
     }
 
@@ -83,22 +84,22 @@ impl Table {
         self.entries().remove(id);
     }
 
-    fn entries(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<String, TableEntry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, id: &str) -> Option<Arc<Connection>> {
         match self.entries().get(id)? {
-            Entry::Open(connection) => Some(connection.clone()),
-            Entry::Opening(..) => None,
+            TableEntry::Open(connection) => Some(connection.clone()),
+            TableEntry::Opening(..) => None,
         }
     }
 
     fn all(&self) -> Vec<Arc<Connection>> {
         let entries = self.entries();
         let open = entries.values().filter_map(|entry| match entry {
-            Entry::Open(connection) => Some(connection.clone()),
-            Entry::Opening(..) => None,
+            TableEntry::Open(connection) => Some(connection.clone()),
+            TableEntry::Opening(..) => None,
         });
         open.collect()
     }
@@ -106,16 +107,16 @@ impl Table {
     /// A connection that was asked for is accepted, or is not.
     fn opened(&self, id: &str, outcome: io::Result<u64>) {
         let mut entries = self.entries();
-        if let Some(Entry::Open(_)) | None = entries.get(id) {
+        if let Some(TableEntry::Open(_)) | None = entries.get(id) {
             return;
         }
-        let Some((id, Entry::Opening(route, asked))) = entries.remove_entry(id) else {
+        let Some((id, TableEntry::Opening(subjects, asked))) = entries.remove_entry(id) else {
             return;
         };
         let outcome = outcome.map(|window| {
-            let connection = Arc::new(Connection::new(route, window));
+            let connection = Arc::new(Connection::new(subjects, window));
             // What follows may be here before who asked is awake.
-            entries.insert(id, Entry::Open(connection.clone()));
+            entries.insert(id, TableEntry::Open(connection.clone()));
             connection
         });
         // Who asked may have gone; then it takes itself out of the table.
@@ -132,14 +133,21 @@ impl Table {
 }
 
 /// Both directions of a connection, for the protocol.
-pub(super) fn duplex(id: String, connection: Arc<Connection>, table: Arc<Table>) -> Duplex {
-    let (reader, writer) = halves(id, connection, table);
+pub(super) fn duplex(
+    id: String,
+    connection: Arc<Connection>,
+    table: Arc<ConnectionTable>,
+) -> Duplex {
+    let client = table.client().clone();
+    // The table is kept by it, too.
+    let forget = Box::new(move || table.remove(&id));
+    let (reader, writer) = halves(connection, client, forget);
     Duplex::of_halves(reader, writer).with_keep_alive(KEEP_ALIVE)
 }
 
 /// Passes messages to connections, until the client ends.
 async fn pass_on(
-    table: Weak<Table>,
+    table: Weak<ConnectionTable>,
     client: Client,
     mut messages: Subscriber,
     accept: Option<mpsc::Sender<Duplex>>,
@@ -172,7 +180,11 @@ async fn pass_on(
     }
 }
 
-fn take(table: &Arc<Table>, message: async_nats::Message, accept: Option<&mpsc::Sender<Duplex>>) {
+fn take(
+    table: &Arc<ConnectionTable>,
+    message: async_nats::Message,
+    accept: Option<&mpsc::Sender<Duplex>>,
+) {
     let subject = message.subject.as_str();
     let id = subject.rsplit_once('.').map_or(subject, |(_, id)| id);
     if message.status == Some(StatusCode::NO_RESPONDERS) {
@@ -197,17 +209,17 @@ fn take(table: &Arc<Table>, message: async_nats::Message, accept: Option<&mpsc::
         return connection.receive(&table.client, read);
     }
     let Some(to) = message.reply else { return };
-    let route = Route {
+    let subjects = Subjects {
         to,
         from: message.subject.clone(),
     };
     match (read, accept) {
         (Message::Hello { version, window }, Some(accept)) => {
-            if let Err(reason) = begin(table, id, &route, version, window, accept) {
+            if let Err(reason) = begin(table, id, &subjects, version, window, accept) {
                 let reset = Message::Reset {
                     reason: reason.into(),
                 };
-                route.try_send(&table.client, &reset);
+                subjects.try_send(&table.client, &reset);
             }
         }
         (Message::Accept { version, window }, None) => {
@@ -220,7 +232,7 @@ fn take(table: &Arc<Table>, message: async_nats::Message, accept: Option<&mpsc::
         }
         _ => {
             let reason = "there is no such connection".into();
-            route.try_send(&table.client, &Message::Reset { reason });
+            subjects.try_send(&table.client, &Message::Reset { reason });
         }
     }
 }
@@ -235,9 +247,9 @@ fn check(version: u64) -> io::Result<()> {
 
 /// Accepts a connection, or says why not.
 fn begin(
-    table: &Arc<Table>,
+    table: &Arc<ConnectionTable>,
     id: &str,
-    route: &Route,
+    subjects: &Subjects,
     version: u64,
     window: u64,
     accept: &mpsc::Sender<Duplex>,
@@ -248,19 +260,19 @@ fn begin(
     let Ok(place) = accept.try_reserve() else {
         return Err("the host accepts no more connections now");
     };
-    let connection = Arc::new(Connection::new(route.clone(), window));
+    let connection = Arc::new(Connection::new(subjects.clone(), window));
     {
         let mut entries = table.entries();
         if entries.len() >= CONNECTIONS {
             return Err("the host has too many connections");
         }
-        entries.insert(id.into(), Entry::Open(connection.clone()));
+        entries.insert(id.into(), TableEntry::Open(connection.clone()));
     }
     let answer = Message::Accept {
         version: VERSION,
         window: WINDOW,
     };
-    route.try_send(&table.client, &answer);
+    subjects.try_send(&table.client, &answer);
     place.send(duplex(id.into(), connection, table.clone()));
     Ok(())
 }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use withe_lattice::{Expect, Lattice, LatticeError, Nats};
 use withe_testing::nats::NatsServer;
-use withe_testing::wait::{eventually, within};
 
 use crate::proxy::Proxy;
-use crate::{LEASE, join, next, options, until_synced};
+use crate::{AGES, LEASE, next, options, until_synced};
 
 /// A member that can be cut off, and one that cannot.
 struct Parted {
@@ -46,15 +45,25 @@ async fn lease(lattice: &Nats, key: &str, value: &'static str) {
     put.unwrap();
 }
 
-/// Waits until the member knows that it is cut off.
-async fn until_lost(lattice: &Nats) {
-    let lost = async || (!lattice.is_connected()).then_some(());
-    eventually("the loss to be noticed", lost).await;
+async fn until(is_so: impl Fn() -> bool) {
+    let so = async {
+        while !is_so() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(AGES, so).await.unwrap();
 }
 
-/// Does it again until the server is back, and it can be done.
+/// Does it again until it does.
 async fn again<T>(mut work: impl AsyncFnMut() -> Result<T, LatticeError>) -> T {
-    eventually("the server to be back", async || work().await.ok()).await
+    let done = async {
+        loop {
+            if let Ok(done) = work().await {
+                return done;
+            }
+        }
+    };
+    timeout(AGES, done).await.unwrap()
 }
 
 #[tokio::test]
@@ -71,7 +80,7 @@ async fn a_watch_tells_what_happened_while_it_was_cut_off() {
     let mut watch = cut_off.watch("").await.unwrap();
     until_synced(&mut watch).await;
     proxy.cut();
-    until_lost(&cut_off).await;
+    until(|| !cut_off.is_connected()).await;
     put(&other, "changed", "2").await;
     put(&other, "new", "3").await;
     put(&other, "passing", "4").await;
@@ -134,7 +143,7 @@ async fn no_lease_runs_out_while_nobody_can_be_heard() {
     let mut watch = cut_off.watch_leases("").await.unwrap();
     assert_eq!(until_synced(&mut watch).await, ["left=2", "renewed=1"]);
     proxy.cut();
-    until_lost(&cut_off).await;
+    until(|| !cut_off.is_connected()).await;
     let end = Instant::now() + LEASE * 2;
     while Instant::now() < end {
         lease(&other, "renewed", "3").await;
@@ -163,7 +172,7 @@ async fn no_lease_runs_out_while_nobody_can_be_heard() {
     };
     tokio::select! {
         () = renewing => {}
-        () = within("what happened to be told", told) => {}
+        told = timeout(AGES, told) => told.unwrap(),
     }
 }
 
@@ -196,10 +205,10 @@ async fn what_is_asked_while_there_is_no_server_fails_in_time() {
     let mut server = NatsServer::start().unwrap();
     let mut options = options(&server);
     options.timeout = Duration::from_millis(300);
-    let lattice = join(&options).await;
+    let lattice = Nats::connect(options).await.unwrap();
     assert!(lattice.is_connected());
     server.stop();
-    until_lost(&lattice).await;
+    until(|| !lattice.is_connected()).await;
     let asked = async {
         let any = Expect::Any;
         [
@@ -222,7 +231,7 @@ async fn what_is_asked_while_there_is_no_server_fails_in_time() {
                 .map(drop),
         ]
     };
-    for result in within("errors", asked).await {
+    for result in timeout(AGES, asked).await.unwrap() {
         assert!(
             matches!(result, Err(LatticeError::Unreachable(_))),
             "{result:?}"
@@ -230,7 +239,8 @@ async fn what_is_asked_while_there_is_no_server_fails_in_time() {
     }
     // And what failed does not happen later.
     server.restart().unwrap();
-    assert_eq!(again(async || lattice.get("k").await).await, None);
+    again(async || lattice.get("k").await).await;
+    assert_eq!(lattice.get("k").await.unwrap(), None);
     assert!(lattice.is_connected());
 }
 
@@ -257,7 +267,7 @@ async fn messages_and_requests_go_on_after_the_server_is_back() {
             }
         }
     };
-    assert_eq!(within("a message", message).await.payload, "v");
+    assert_eq!(timeout(AGES, message).await.unwrap().payload, "v");
 }
 
 #[tokio::test]
@@ -269,9 +279,7 @@ async fn watches_end_with_their_member() {
     let mut requests = lattice.serve("s").await.unwrap();
     assert_eq!(next(&mut watch).await, "synced");
     drop(lattice);
-    assert_eq!(within("the watch's end", watch.recv()).await, None);
-    let message = within("the end of messages", messages.recv()).await;
-    assert!(message.is_none());
-    let request = within("the end of requests", requests.recv()).await;
-    assert!(request.is_none());
+    assert_eq!(timeout(AGES, watch.recv()).await.unwrap(), None);
+    assert!(timeout(AGES, messages.recv()).await.unwrap().is_none());
+    assert!(timeout(AGES, requests.recv()).await.unwrap().is_none());
 }

@@ -5,34 +5,29 @@ mod credentials;
 mod losses;
 mod proxy;
 mod servers;
+mod values;
 
 use std::time::Duration;
 
+use tokio::time::timeout;
 use withe_lattice::nats::Options;
-use withe_lattice::{Change, LatticeError, Nats, Watch};
+use withe_lattice::{Change, Watch};
 use withe_testing::nats::NatsServer;
-use withe_testing::wait::{eventually, within};
 
-/// How long leases live here, where they are waited for: long enough to be renewed in time on a busy machine.
-const LEASE: Duration = Duration::from_secs(3);
+/// Long enough for anything that ends at all.
+const AGES: Duration = Duration::from_secs(60);
+
+/// How long leases live here, where they are waited for.
+const LEASE: Duration = Duration::from_secs(2);
 
 fn options(server: &NatsServer) -> Options {
     Options::new(server.url(), "test")
 }
 
-/// Joins with options that give up so early that a busy machine may take longer.
-async fn join(options: &Options) -> Nats {
-    let joined = async || match Nats::connect(options.clone()).await {
-        Err(LatticeError::Unreachable(_)) => None,
-        joined => Some(joined.unwrap()),
-    };
-    eventually("the lattice to be joined", joined).await
-}
-
 /// A change, shortly: `key=value`, `-key` or `synced`.
 async fn next(watch: &mut Watch) -> String {
-    let change = within("a change", watch.recv()).await;
-    shortly(change.expect("the watch goes on"))
+    let change = timeout(AGES, watch.recv()).await;
+    shortly(change.expect("a change comes").expect("the watch goes on"))
 }
 
 fn shortly(change: Change) -> String {

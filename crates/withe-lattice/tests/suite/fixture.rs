@@ -8,12 +8,9 @@ use withe_lattice::embedded::serve;
 use withe_lattice::nats::Options;
 use withe_lattice::{Attached, Embedded, Nats, SharedLattice};
 use withe_testing::nats::NatsServer;
-use withe_testing::wait::PATIENCE;
 
-/// How long leases live that are waited for.
+/// How long leases live here: long enough to be renewed on a busy machine, and to be waited for.
 pub(crate) const LEASE: Duration = Duration::from_millis(1500);
-/// How long leases live that are not to run out.
-pub(crate) const LONG_LEASE: Duration = PATIENCE;
 
 /// Two members of one lattice, which for some kinds are the same.
 pub(crate) struct Fixture {
@@ -24,21 +21,21 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    pub(crate) async fn memory(lease: Duration) -> Self {
-        Self::of(Embedded::in_memory("test").unwrap(), lease, ())
+    pub(crate) async fn memory() -> Self {
+        Self::of(Embedded::in_memory("test").unwrap(), ())
     }
 
-    pub(crate) async fn file(lease: Duration) -> Self {
+    pub(crate) async fn file() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lattice.redb");
-        Self::of(Embedded::open("test", path).unwrap(), lease, folder)
+        Self::of(Embedded::open("test", path).unwrap(), folder)
     }
 
     /// One is attached to the other.
-    pub(crate) async fn attached(lease: Duration) -> Self {
+    pub(crate) async fn attached() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("lattice.sock");
-        let lattice = Embedded::in_memory("test").unwrap().with_lease(lease);
+        let lattice = Embedded::in_memory("test").unwrap().with_lease(LEASE);
         let serving = serve(lattice.clone(), &socket).await.unwrap();
         Self {
             a: Arc::new(Attached::connect(&socket).await.unwrap()),
@@ -47,11 +44,10 @@ impl Fixture {
         }
     }
 
-    pub(crate) async fn nats(lease: Duration) -> Self {
+    pub(crate) async fn nats() -> Self {
         let server = NatsServer::start().unwrap();
         let mut options = Options::new(server.url(), "test");
-        options.lease = lease;
-        options.timeout = PATIENCE;
+        options.lease = LEASE;
         Self {
             // Both make the buckets at once.
             a: Arc::new(Nats::connect(options.clone()).await.unwrap()),
@@ -60,8 +56,8 @@ impl Fixture {
         }
     }
 
-    fn of(lattice: Embedded, lease: Duration, kept: impl Send + 'static) -> Self {
-        let lattice = lattice.with_lease(lease);
+    fn of(lattice: Embedded, kept: impl Send + 'static) -> Self {
+        let lattice = lattice.with_lease(LEASE);
         Self {
             a: Arc::new(lattice.clone()),
             b: Arc::new(lattice),

@@ -3,21 +3,21 @@
 mod cases;
 mod fixture;
 
-/// A test of each case over each kind of lattice, whose leases live as long as is said before the cases.
+/// A test of each case over each kind of lattice.
 macro_rules! suite {
-    ($($lease:ident: { $($case:ident)* })*) => {
-        suite!(@over memory $($($lease $case)*)*);
-        suite!(@over file $($($lease $case)*)*);
-        suite!(@over attached $($($lease $case)*)*);
-        suite!(@over nats $($($lease $case)*)*);
+    ($($case:ident)*) => {
+        suite!(@over memory $($case)*);
+        suite!(@over file $($case)*);
+        suite!(@over attached $($case)*);
+        suite!(@over nats $($case)*);
     };
-    (@over $kind:ident $($lease:ident $case:ident)*) => {
+    (@over $kind:ident $($case:ident)*) => {
         mod $kind {
-            use super::{cases, fixture::{self, Fixture}};
+            use super::{cases, fixture::Fixture};
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
-                    cases::$case(Fixture::$kind(fixture::$lease).await).await;
+                    cases::$case(Fixture::$kind().await).await;
                 }
             )*
         }
@@ -25,36 +25,34 @@ macro_rules! suite {
 }
 
 suite! {
-    LONG_LEASE: {
-        entries_are_put_and_read
-        puts_expect_what_they_say
-        revisions_grow
-        deletes_expect_what_they_say
-        prefixes_end_with_words
-        what_is_no_key_is_refused
-        large_values_are_refused
-        leases_are_apart_from_entries
-        leases_expect_what_they_say
-        watches_begin_with_what_is_there
-        watches_tell_every_member
-        watches_are_of_a_prefix
-        a_slow_watch_gets_the_last_of_every_key
-        lease_watches_tell_what_is_removed
-        blobs_are_kept
-        a_blob_that_is_not_its_digest_is_refused
-        messages_reach_those_who_listen
-        a_slow_listener_loses_the_oldest
-        requests_are_answered
-        nobody_serves_what_nobody_serves
-        one_of_several_serves_a_request
-        requests_end_in_time
-        a_request_that_is_dropped_is_not_answered
-        many_requests_at_once
-    }
-    LEASE: {
-        leases_run_out
-        leases_that_ran_out_can_be_put_again
-        leases_that_are_renewed_live_on
-        lease_watches_tell_what_runs_out
-    }
+    entries_are_put_and_read
+    puts_expect_what_they_say
+    revisions_grow
+    deletes_expect_what_they_say
+    prefixes_end_with_words
+    what_is_no_key_is_refused
+    values_of_any_size_are_kept
+    leases_of_any_size_are_kept
+    values_beyond_all_bounds_are_refused
+    leases_are_apart_from_entries
+    leases_run_out
+    leases_that_ran_out_can_be_put_again
+    leases_that_are_renewed_live_on
+    leases_expect_what_they_say
+    watches_begin_with_what_is_there
+    watches_tell_every_member
+    watches_are_of_a_prefix
+    a_slow_watch_gets_the_last_of_every_key
+    lease_watches_tell_what_runs_out
+    lease_watches_tell_what_is_removed
+    blobs_are_kept
+    a_blob_that_is_not_its_digest_is_refused
+    messages_reach_those_who_listen
+    a_slow_listener_loses_the_oldest
+    requests_are_answered
+    nobody_serves_what_nobody_serves
+    one_of_several_serves_a_request
+    requests_end_in_time
+    a_request_that_is_dropped_is_not_answered
+    many_requests_at_once
 }
