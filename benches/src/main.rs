@@ -7,12 +7,14 @@
 //! * [`http`]: requests a second, beside `wasmtime serve`.
 //! * [`start`]: from the command to the first answer, and memory at idle.
 //! * [`scale`]: what the size of an application costs, and how that grows.
+//! * [`placing`] (of `scale`): an application of any size over a lattice of twenty hosts, all in one process.
 //! * [`hosts`]: an application on one host and on three, and how long faults and changes are felt.
 
 mod calls;
 mod hosts;
 mod http;
 mod load;
+mod placing;
 mod scale;
 mod servers;
 mod start;
@@ -56,6 +58,7 @@ fn main() -> Result<()> {
     }
     if wanted("scale") {
         scale::run()?;
+        placing::run()?;
     }
     if wanted("hosts") {
         hosts::run()?;
