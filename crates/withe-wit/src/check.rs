@@ -7,7 +7,8 @@
 //! here is not refused by them later. One thing is stricter than `wac`: a resource is told by the
 //! interface it comes from, not by its name alone.
 //!
-//! Unlike them, this does not stop at the first difference: a person wants all of them.
+//! Unlike them, this does not stop at the first difference: a person wants all of them. Most comparisons find
+//! none, so whether two things agree is found out first, and only where they do not is it told in words.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -46,39 +47,17 @@ impl fmt::Display for Mismatch {
 /// All differences that keep the interface `export` from satisfying `import`, types before
 /// functions and otherwise in the importer's order. Whether their names match is not looked at.
 pub fn interface(import: &Interface, export: &Interface) -> Vec<Mismatch> {
+    let check = Check::new(import.name.as_ref(), export.name.as_ref());
+    check.interface(import, export)
+}
+
+/// The same for what the host implements. Its functions take parameters by position, so their names do not
+/// count; and its resources are told by their interfaces whatever the versions of these are, so that a draft may
+/// have the shape of the release.
+pub fn host_interface(import: &Interface, export: &Interface) -> Vec<Mismatch> {
     let mut check = Check::new(import.name.as_ref(), export.name.as_ref());
-    for name in &import.resources {
-        // An exporter may take the resource from somewhere else; then it names it all the same.
-        if !export.resources.contains(name) && !export.types.iter().any(|(n, _)| n == name) {
-            check.missing(
-                format!("resource {name}"),
-                "a resource of this name".into(),
-                format!("resource {name}"),
-            );
-        }
-    }
-    for (name, ty) in &import.types {
-        let declaration = ty
-            .declaration()
-            .unwrap_or_else(|| format!("type {name} = {ty}"));
-        match export.types.iter().find(|(n, _)| n == name) {
-            Some((_, found)) => check.declared(name, ty, found),
-            // It may define a resource that the importer knows from elsewhere.
-            None if matches!(ty, Type::Own(_)) && export.resources.contains(name) => {}
-            None => check.missing(
-                format!("type {name}"),
-                "a type of this name".into(),
-                declaration,
-            ),
-        }
-    }
-    for wanted in &import.functions {
-        match export.functions.iter().find(|f| f.name == wanted.name) {
-            Some(found) => check.function(wanted, found),
-            None => check.missing(function_path(wanted), signature(wanted), wanted.to_string()),
-        }
-    }
-    check.found
+    check.by_host = true;
+    check.interface(import, export)
 }
 
 /// All differences that keep the world-level function `export` from satisfying `import`.
@@ -92,6 +71,8 @@ struct Check<'a> {
     /// The interfaces compared: their own resources match by name.
     import: Option<&'a InterfaceName>,
     export: Option<&'a InterfaceName>,
+    /// Whether the host implements the export.
+    by_host: bool,
     /// The declarations that are being compared.
     imported: String,
     exported: String,
@@ -105,11 +86,44 @@ impl<'a> Check<'a> {
         Self {
             import,
             export,
+            by_host: false,
             imported: String::new(),
             exported: String::new(),
             found: Vec::new(),
             seen: HashSet::new(),
         }
+    }
+
+    fn interface(mut self, import: &Interface, export: &Interface) -> Vec<Mismatch> {
+        for name in &import.resources {
+            // An exporter may take the resource from somewhere else; then it names it all the same.
+            if !export.resources.contains(name) && !export.types.iter().any(|(n, _)| n == name) {
+                self.missing(
+                    format!("resource {name}"),
+                    "a resource of this name".into(),
+                    format!("resource {name}"),
+                );
+            }
+        }
+        for (name, ty) in &import.types {
+            match export.types.iter().find(|(n, _)| n == name) {
+                Some((_, found)) => self.declared(name, ty, found),
+                // It may define a resource that the importer knows from elsewhere.
+                None if matches!(ty, Type::Own(_)) && export.resources.contains(name) => {}
+                None => self.missing(
+                    format!("type {name}"),
+                    "a type of this name".into(),
+                    declaration(name, ty),
+                ),
+            }
+        }
+        for wanted in &import.functions {
+            match export.functions.iter().find(|f| f.name == wanted.name) {
+                Some(found) => self.function(wanted, found),
+                None => self.missing(function_path(wanted), signature(wanted), wanted.to_string()),
+            }
+        }
+        self.found
     }
 
     fn missing(&mut self, path: String, expected: String, imported: String) {
@@ -153,14 +167,23 @@ impl<'a> Check<'a> {
 
     /// Compares what both sides declare as the type `name`.
     fn declared(&mut self, name: &str, a: &Type, b: &Type) {
-        let declaration = |t: &Type| {
-            t.declaration()
-                .unwrap_or_else(|| format!("type {name} = {t}"))
-        };
-        self.within(declaration(a), declaration(b), |check| check.ty(name, a, b));
+        if !self.agree(a, b) {
+            self.within(declaration(name, a), declaration(name, b), |check| {
+                check.ty(name, a, b);
+            });
+        }
     }
 
     fn function(&mut self, a: &Function, b: &Function) {
+        let same_params = a.params.len() == b.params.len()
+            && (a.params.iter().zip(&b.params))
+                .all(|((m, a), (n, b))| (m == n || self.by_host) && self.agree(a, b));
+        if a.is_async == b.is_async
+            && same_params
+            && self.agree_optional(a.result.as_ref(), b.result.as_ref())
+        {
+            return;
+        }
         let path = function_path(a);
         self.within(a.to_string(), b.to_string(), |check| {
             if a.is_async != b.is_async {
@@ -181,7 +204,7 @@ impl<'a> Check<'a> {
                 );
             } else {
                 for (i, ((name, a), (found, b))) in a.params.iter().zip(&b.params).enumerate() {
-                    if name != found {
+                    if name != found && !self.by_host {
                         let path = format!("{path}, parameter {}", i + 1);
                         check.differ(
                             &path,
@@ -206,6 +229,48 @@ impl<'a> Check<'a> {
             (None, None) => {}
             (Some(a), None) => self.differ(path, a.to_string(), "nothing"),
             (None, Some(b)) => self.differ(path, "nothing", b.to_string()),
+        }
+    }
+
+    /// Whether the types are equal, resources by the rule of [`Self::same_resource`].
+    fn agree(&self, a: &Type, b: &Type) -> bool {
+        match (a, b) {
+            (Type::Record(x), Type::Record(y)) => {
+                x.body.len() == y.body.len()
+                    && (x.body.iter().zip(y.body.iter()))
+                        .all(|((m, a), (n, b))| m == n && self.agree(a, b))
+            }
+            (Type::Variant(x), Type::Variant(y)) => {
+                x.body.len() == y.body.len()
+                    && (x.body.iter().zip(y.body.iter())).all(|((m, a), (n, b))| {
+                        m == n && self.agree_optional(a.as_ref(), b.as_ref())
+                    })
+            }
+            (Type::List(a), Type::List(b)) | (Type::Option(a), Type::Option(b)) => self.agree(a, b),
+            (Type::FixedList(a, m), Type::FixedList(b, n)) => m == n && self.agree(a, b),
+            (Type::Map(k, v), Type::Map(l, w)) => self.agree(k, l) && self.agree(v, w),
+            (Type::Result(ok, err), Type::Result(ok2, err2)) => {
+                self.agree_optional(ok.as_deref(), ok2.as_deref())
+                    && self.agree_optional(err.as_deref(), err2.as_deref())
+            }
+            (Type::Tuple(x), Type::Tuple(y)) => {
+                x.len() == y.len() && x.iter().zip(y.iter()).all(|(a, b)| self.agree(a, b))
+            }
+            (Type::Stream(x), Type::Stream(y)) | (Type::Future(x), Type::Future(y)) => {
+                self.agree_optional(x.as_deref(), y.as_deref())
+            }
+            (Type::Own(x), Type::Own(y)) | (Type::Borrow(x), Type::Borrow(y)) => {
+                self.same_resource(x, y)
+            }
+            _ => a == b,
+        }
+    }
+
+    fn agree_optional(&self, a: Option<&Type>, b: Option<&Type>) -> bool {
+        match (a, b) {
+            (Some(a), Some(b)) => self.agree(a, b),
+            (None, None) => true,
+            _ => false,
         }
     }
 
@@ -383,11 +448,18 @@ impl<'a> Check<'a> {
         }
         match (&a.interface, &b.interface) {
             (a, b) if a.as_ref() == self.import && b.as_ref() == self.export => true,
+            (Some(a), Some(b)) if self.by_host => a.same_interface(b),
             (Some(a), Some(b)) => a.is_satisfied_by(b),
             (None, None) => true,
             _ => false,
         }
     }
+}
+
+/// A type as `name` declares it.
+fn declaration(name: &str, ty: &Type) -> String {
+    ty.declaration()
+        .unwrap_or_else(|| format!("type {name} = {ty}"))
 }
 
 /// A function as the path of a mismatch names it.

@@ -33,10 +33,7 @@ impl World {
     /// Whether running it takes an engine with concurrency support: an async function, a stream, a
     /// future or an error context in its types, or the async ABI in its code.
     pub fn uses_concurrency(&self) -> bool {
-        let asynchronous = |f: &Function| f.is_async || f.types().any(Type::is_asynchronous);
-        self.async_abi
-            || (self.imports.iter().chain(&self.exports))
-                .any(|e| e.functions().iter().any(asynchronous))
+        self.async_abi || (self.imports.iter().chain(&self.exports)).any(Extern::is_asynchronous)
     }
 }
 
@@ -76,6 +73,12 @@ impl Extern {
     /// `import cache: wasi:keyvalue/store;`, or an inline interface.
     pub fn is_label(&self) -> bool {
         self.interface().is_some() && !self.name.contains(':')
+    }
+
+    /// Whether one of its functions is async, or has a stream, a future or an error context in its type.
+    pub fn is_asynchronous(&self) -> bool {
+        let asynchronous = |f: &Function| f.is_async || f.types().any(Type::is_asynchronous);
+        self.functions().iter().any(asynchronous)
     }
 
     /// Whether it only names types: such an import needs nobody to satisfy it.
