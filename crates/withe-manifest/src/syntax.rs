@@ -9,6 +9,8 @@ use crate::node::character_at;
 /// who search for them.
 pub(crate) fn error(text: &str, at: usize, info: &str) -> Diagnostic {
     let (message, help) = explain(info);
+    let tab = info.contains(TAB).then(|| indenting_tab(text, at));
+    let at = tab.flatten().unwrap_or(at);
     // The parser often notices at the start of the next line; what is wrong is before it.
     let at = if text[at..].lines().next().unwrap_or_default().is_empty() {
         let before = text[..at].trim_end();
@@ -28,11 +30,31 @@ pub(crate) fn error(text: &str, at: usize, info: &str) -> Diagnostic {
     }
 }
 
+/// What all complaints about tabs have in common.
+const TAB: &str = "tab";
+
+/// The first tab that indents a line, from the line of byte `at` on: a text may go on over many lines, and the
+/// parser notices the tab while it looks for the text's end.
+fn indenting_tab(text: &str, at: usize) -> Option<usize> {
+    let mut start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    for line in text[start..].split_inclusive('\n') {
+        let content = line.trim_start_matches([' ', '\t', '-']);
+        if !content.trim().is_empty() {
+            let indent = &line[..line.len() - content.len()];
+            if let Some(tab) = indent.find('\t') {
+                return Some(start + tab);
+            }
+        }
+        start += line.len();
+    }
+    None
+}
+
 /// The message, and what to do where that is known.
 fn explain(info: &str) -> (&str, Option<&'static str>) {
     let table = [
         (
-            "tabs disallowed",
+            TAB,
             "a tab indents this line",
             "indent with spaces; YAML does not allow tabs there",
         ),

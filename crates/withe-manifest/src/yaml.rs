@@ -489,6 +489,14 @@ mod tests {
     fn syntax_errors_point_at_what_is_wrong() {
         let cases = [
             ("a:\n\tb: 1\n", 2),
+            ("a: x\n  y\n  z\n\tb: 1\n", 4),
+            ("a: 1\n\tb: 1\n", 2),
+            ("a:\n  b: 1\n\tc: 1\n", 3),
+            ("a:\n  b: 1\n\n  \tc: 1\n", 4),
+            ("a:\n  b: x y\n# a comment\n\t- c\n", 4),
+            ("a:\n  - b\n\t- c\n", 3),
+            ("a:\n  b:\n  \tc: 1\n  d: 1\n", 3),
+            ("a:\n  b: {c: 1}\n\td: 1\n", 3),
             ("é: b: c\n", 1),
             ("a: \"x\nb: 1\n", 1),
             ("a:\n- b\n-c\n", 3),
