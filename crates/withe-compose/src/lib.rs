@@ -37,5 +37,5 @@ mod wac;
 
 pub use error::{Difference, LinkError, ReadError};
 pub use fuse::{Constituent, FuseError, FuseRequest, Fused, FusedImport, Wire, fuse};
-pub use plug::{PlugError, PlugProblem, plug};
+pub use plug::{PlugError, PlugProblem, plug, plug_names};
 pub use wac::{DocumentError, Place, WacError, wac};

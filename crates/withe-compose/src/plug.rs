@@ -4,7 +4,8 @@
 //! types then have to agree. A name that fits with a type that does not is an error, where other
 //! tools leave the import unsatisfied and the reason unsaid.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType};
 use withe_wit::InterfaceName;
@@ -13,9 +14,6 @@ use crate::assemble::assemble;
 use crate::component::{Component, Item, ReadError};
 use crate::error::{LinkError, lines};
 use crate::linkage::{Linkage, Part, Place, Wires};
-
-/// What messages call the component that the others are plugged into.
-const SOCKET: &str = "the socket";
 
 /// Why components cannot be plugged together: everything that is wrong, one line each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +32,7 @@ pub enum PlugProblem {
     /// Bytes that are not a component.
     #[error("cannot compose `{name}`: {source}")]
     Read {
-        /// The plug's name, or `the socket`.
+        /// The component's name.
         name: String,
         /// What is wrong with its bytes.
         source: ReadError,
@@ -75,16 +73,45 @@ fn list(names: &[String]) -> String {
     }
 }
 
+/// What messages call plugs that come from these files: the files' names without extension, the whole paths
+/// where names are equal, and a number behind a path that is there twice.
+pub fn plug_names<P: AsRef<Path>>(files: &[P]) -> Vec<String> {
+    let stem = |path: &Path| {
+        let stem = path.file_stem().unwrap_or_default();
+        stem.to_string_lossy().into_owned()
+    };
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for file in files {
+        *counts.entry(stem(file.as_ref())).or_default() += 1;
+    }
+    let mut taken: HashMap<String, usize> = HashMap::new();
+    let name = |file: &P| {
+        let file = file.as_ref();
+        let name = stem(file);
+        if counts[&name] == 1 {
+            return name;
+        }
+        let name = file.to_string_lossy().into_owned();
+        let number = taken.entry(name.clone()).or_default();
+        *number += 1;
+        match *number {
+            1 => name,
+            number => format!("{name} ({number})"),
+        }
+    };
+    files.iter().map(name).collect()
+}
+
 /// Satisfies the imports of `socket`, and of the plugs that it comes to use, with what the plugs
 /// export. The composition exports what the socket exports; imports that no plug satisfies stay, one
 /// for all who import the same.
 ///
-/// `plugs` are names, for messages, and components. The bodies of functions are not validated.
-pub fn plug(socket: &[u8], plugs: &[(String, Vec<u8>)]) -> Result<Vec<u8>, PlugError> {
+/// The socket and the plugs are names, for messages, and components. The bodies of functions are not validated.
+pub fn plug(socket: (&str, &[u8]), plugs: &[(String, Vec<u8>)]) -> Result<Vec<u8>, PlugError> {
     let named = plugs
         .iter()
         .map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
-    let inputs: Vec<(&str, &[u8])> = std::iter::once((SOCKET, socket)).chain(named).collect();
+    let inputs: Vec<(&str, &[u8])> = std::iter::once(socket).chain(named).collect();
     let mut problems = Vec::new();
     if plugs.is_empty() {
         problems.push(PlugProblem::NoPlugs);
@@ -152,10 +179,17 @@ fn match_names(parts: &[Part], problems: &mut Vec<PlugProblem>) -> (Wires, Vec<b
     let mut todo = vec![0];
     while let Some(importer) = todo.pop() {
         for (import, item) in parts[importer].component.imports.iter().enumerate() {
-            let exporters: Vec<(usize, usize)> = (1..parts.len())
+            let mut exporters: Vec<(usize, usize)> = (1..parts.len())
                 .filter(|plug| *plug != importer)
                 .filter_map(|plug| Some((plug, best_export(parts[plug].component, item)?)))
                 .collect();
+            // A plug that has the very version goes before those that have a compatible one.
+            let exact = |(plug, export): &(usize, usize)| {
+                parts[*plug].component.exports[*export].name == item.name
+            };
+            if exporters.iter().any(exact) {
+                exporters.retain(exact);
+            }
             if exporters.len() > 1 {
                 problems.push(PlugProblem::Ambiguous {
                     importer: parts[importer].name.into(),

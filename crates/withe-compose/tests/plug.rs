@@ -5,7 +5,7 @@ mod support;
 use support::*;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
-use withe_compose::{LinkError, PlugProblem, plug};
+use withe_compose::{LinkError, PlugProblem, plug, plug_names};
 
 const SOCKET: &str = "
     import wasi:cli/stdout@0.2.6;
@@ -18,7 +18,7 @@ fn try_plug(socket: &[u8], plugs: &[(&str, &[u8])]) -> Result<Vec<u8>, Vec<PlugP
         .iter()
         .map(|(name, bytes)| (name.to_string(), bytes.to_vec()))
         .collect();
-    plug(socket, &plugs).map_err(|e| e.problems)
+    plug(("the socket", socket), &plugs).map_err(|e| e.problems)
 }
 
 fn plug_valid(socket: &[u8], plugs: &[(&str, &[u8])]) -> Vec<u8> {
@@ -267,5 +267,38 @@ fn plugs_that_need_each_other_are_refused() {
     assert!(
         matches!(&problems[..], [PlugProblem::Link(LinkError::Cycle { .. })]),
         "{problems:?}"
+    );
+}
+
+/// Exact versions go before compatible ones, as for links.
+#[test]
+fn a_plug_with_the_very_version_goes_before_one_with_a_compatible_one() {
+    let packages = "
+        package t:t@0.2.0 { interface x { v: func(); } }
+        package t:t@0.2.1 { interface x { v: func(); } }";
+    let component = |items: &str| component_with(items, packages).unwrap();
+    // Made of text: tools make one import of two that are compatible.
+    let import = |version| format!("(import \"t:t/x@{version}\" (instance (export \"v\" (func))))");
+    let socket = format!("(component {} {})", import("0.2.0"), import("0.2.1"));
+    let socket = wat(&socket);
+    let (old, new) = (
+        component("export t:t/x@0.2.0;"),
+        component("export t:t/x@0.2.1;"),
+    );
+    let composed = plug_valid(&socket, &[("new", &new), ("old", &old)]);
+    assert_eq!(externs(&composed).0, Vec::<String>::new());
+    let problems = try_plug(&socket, &[("old", &old), ("older", &old)]).unwrap_err();
+    assert!(
+        matches!(&problems[0], PlugProblem::Ambiguous { plugs, .. } if plugs == &["old", "older"]),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn plugs_of_one_file_name_are_told_apart() {
+    let names = plug_names(&["a/shop.wasm", "b/shop.wasm", "kv.wasm", "a/shop.wasm"]);
+    assert_eq!(
+        names,
+        ["a/shop.wasm", "b/shop.wasm", "kv", "a/shop.wasm (2)"]
     );
 }

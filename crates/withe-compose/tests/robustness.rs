@@ -82,7 +82,7 @@ fn compose(importer: &[u8], exporter: &[u8]) {
         }
     }
     let plugs = [("visits".to_owned(), exporter.to_vec())];
-    let _ = plug(importer, &plugs);
+    let _ = plug(("importer", importer), &plugs);
     let deps = [
         ("t:front".to_owned(), importer.to_vec()),
         ("t:visits".to_owned(), exporter.to_vec()),
@@ -234,7 +234,7 @@ proptest! {
         prop_assert_eq!(names, ["front-wasi-config-i", "gen:shared/i", "back-wasi-config-i"]);
         let again = try_fuse(parts, vec![wire(0, "gen:linked/i", 1)]).unwrap();
         prop_assert_eq!(&fused, &again);
-        assert_valid(&plug(&front, &[("back".to_owned(), back)]).unwrap());
+        assert_valid(&plug(("front", &front), &[("back".to_owned(), back)]).unwrap());
     }
 }
 

@@ -137,7 +137,8 @@ fn fused(root: &[u8], leaf: &[u8]) -> Vec<u8> {
 }
 
 fn plugged(root: &[u8], leaf: &[u8]) -> Vec<u8> {
-    let bytes = plug(root, &[("leaf".to_owned(), leaf.to_vec())]).unwrap_or_else(|e| panic!("{e}"));
+    let bytes = plug(("root", root), &[("leaf".to_owned(), leaf.to_vec())])
+        .unwrap_or_else(|e| panic!("{e}"));
     assert_valid(&bytes);
     bytes
 }

@@ -414,11 +414,14 @@ fn plug(parts: &[Artifact]) -> Result<Artifact, Vec<Refusal>> {
         why,
         help: Some("`withe inspect FILE` shows what each of them imports and exports".into()),
     };
-    let plugs: Vec<_> = plugs
-        .iter()
-        .map(|part| (stem(&part.path), part.bytes.to_vec()))
+    let paths: Vec<_> = parts.iter().map(|part| &part.path).collect();
+    let mut names = withe_compose::plug_names(&paths).into_iter();
+    let name = names.next().unwrap_or_default();
+    let plugs: Vec<_> = names
+        .zip(plugs)
+        .map(|(name, part)| (name, part.bytes.to_vec()))
         .collect();
-    let bytes = withe_compose::plug(&socket.bytes, &plugs).map_err(|error| {
+    let bytes = withe_compose::plug((&name, &socket.bytes), &plugs).map_err(|error| {
         error
             .problems
             .iter()

@@ -112,11 +112,14 @@ fn from_plugs(args: &Args, terminal: &Terminal) -> anyhow::Result<Option<Vec<u8>
     else {
         return Ok(None);
     };
-    let plugs: Vec<_> = plugs
-        .into_iter()
-        .map(|plug| (name(&plug.path), plug.bytes.to_vec()))
+    let files: Vec<_> = std::iter::once(&args.file).chain(&args.plugs).collect();
+    let mut names = withe_compose::plug_names(&files).into_iter();
+    let name = names.next().unwrap_or_default();
+    let plugs: Vec<_> = names
+        .zip(plugs)
+        .map(|(name, plug)| (name, plug.bytes.to_vec()))
         .collect();
-    match withe_compose::plug(&socket.bytes, &plugs) {
+    match withe_compose::plug((&name, &socket.bytes), &plugs) {
         Ok(composed) => Ok(Some(composed)),
         Err(error) => {
             for problem in &error.problems {
@@ -176,12 +179,6 @@ fn read(path: &Path, terminal: &Terminal) -> Option<Artifact> {
     Artifact::read(path)
         .inspect_err(|error| terminal.say(&diagnostics::single(terminal, &error.diagnostic())))
         .ok()
-}
-
-fn name(path: &Path) -> String {
-    path.file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }
 
 /// Whether both lead to one file that exists.
