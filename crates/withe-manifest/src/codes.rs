@@ -410,8 +410,8 @@ interfaces: ['store@0.2.0-draft', atomics]
 ";
 
 DUPLICATE_LINK = "W0036", "two links for the same import",
-"Two links of a component have the same name and are for the same interface, so a call could go either \
-way. Give one of them a name of its own; the component chooses by that name (an import label, or \
+"Two links of a component have the same name and are for the same interface (and the same version of it, if they \
+have two targets), so a call could go either way. Give one of them a name of its own; the component chooses by that name (an import label, or \
 `set-link-name` of `wasmcloud:bus`).
 
 ```yaml

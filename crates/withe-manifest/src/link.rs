@@ -5,7 +5,7 @@ use withe_linker::input::{
 };
 use withe_linker::{Diagnostic, Diagnostics};
 use withe_wit::InterfaceName;
-use withe_wit::name::is_kebab;
+use withe_wit::name::{is_kebab, unescaped};
 
 use crate::config::{read_configs, read_secrets};
 use crate::fields::{Fields, text};
@@ -196,8 +196,8 @@ struct Selection {
 }
 
 fn read_selection(out: &mut Diagnostics, fields: &Fields<'_>) -> Selection {
-    let namespace = fields.text(out, "namespace");
-    let package = fields.text(out, "package");
+    let namespace = fields.text(out, "namespace").map(plain);
+    let package = fields.text(out, "package").map(plain);
     let interfaces = read_interfaces(out, fields);
 
     if let Some(namespace) = &namespace {
@@ -253,10 +253,19 @@ fn read_interfaces(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Vec<Spa
         let Some(found) = text(out, "an entry of `interfaces`", item) else {
             continue;
         };
+        let found = plain(found);
         check_interface(out, &found.value, item.span);
         interfaces.push(found);
     }
     Some(interfaces)
+}
+
+/// A name as it is meant: what WIT takes for a word of its own may be written `%list`, as there.
+fn plain(written: Spanned<String>) -> Spanned<String> {
+    Spanned {
+        value: unescaped(&written.value),
+        ..written
+    }
 }
 
 fn check_word(out: &mut Diagnostics, field: &str, example: &str, found: &Spanned<String>) {

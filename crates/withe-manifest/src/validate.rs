@@ -91,7 +91,8 @@ fn report_repeated<'a>(
 }
 
 /// Two links of one component with the same name on the same interface: which one a call takes
-/// could not be told.
+/// could not be told. Where they give no version and have two targets, each may have another version that the
+/// component imports, which the linker knows.
 fn check_links(out: &mut Diagnostics, component: &Component) {
     let mut first: BTreeMap<(&str, &str, &str, &str), &Link> = BTreeMap::new();
     for link in &component.links {
@@ -113,6 +114,10 @@ fn check_links(out: &mut Diagnostics, component: &Component) {
                 first.insert(key, link);
                 continue;
             };
+            let is_versioned = interface.value.contains('@');
+            if earlier.target.value != link.target.value && !is_versioned {
+                continue;
+            }
             let (_, namespace, package, interface_name) = key;
             let full = format!("{namespace}:{package}/{interface_name}");
             let problem = Diagnostic::error(

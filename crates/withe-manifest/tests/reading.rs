@@ -337,3 +337,33 @@ fn parts_of_manifests_in_the_documentation_are_yaml() {
         );
     }
 }
+
+#[test]
+fn words_of_wits_own_may_be_escaped_as_in_wit() {
+    let text = "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {name: app}
+spec:
+  components:
+    - name: a
+      type: component
+      properties: {image: ./a.wasm}
+      traits:
+        - type: link
+          properties:
+            target: b
+            namespace: '%use'
+            package: '%interface'
+            interfaces: ['%list', '%type@0.2.0', plain]
+    - name: b
+      type: component
+      properties: {image: ./b.wasm}
+";
+    let (application, _) = read(text);
+    let link = &component(&application, "a").links[0];
+    assert_eq!(link.namespace.as_ref().unwrap().value, "use");
+    assert_eq!(link.package.as_ref().unwrap().value, "interface");
+    let interfaces = link.interfaces.iter().flatten();
+    let names: Vec<_> = interfaces.map(|i| i.value.as_str()).collect();
+    assert_eq!(names, ["list", "type@0.2.0", "plain"]);
+}

@@ -96,7 +96,7 @@ impl Graph {
                 Ok(unit) => units.push(unit),
                 Err(e) => errors.push(RuntimeError::Link {
                     component: unit.spec.name.clone(),
-                    why: format!("{e:#}"),
+                    why: as_imported(&unit.spec, format!("{e:#}")),
                 }),
             }
         }
@@ -135,6 +135,18 @@ impl Graph {
             unit.shared.clear().await;
         }
     }
+}
+
+/// A text of Wasmtime's with imports called as the components have them: those that a composition keeps apart
+/// have names that nobody wrote.
+fn as_imported(spec: &UnitSpec, text: String) -> String {
+    let renamed = spec.imports.iter().filter(|i| i.name != i.original);
+    renamed.fold(text, |text, import| {
+        let whose = spec.members.get(import.member);
+        let whose = whose.map_or("", |member| member.identity.component.as_str());
+        let original = format!("`{}` of `{whose}`", import.original);
+        text.replace(&format!("`{}`", import.name), &original)
+    })
 }
 
 /// A unit whose code is compiled, and whose exports are therefore known.
@@ -304,6 +316,12 @@ impl Unit {
         };
         let mut found: Vec<_> = self.exports.keys().filter(matching).collect();
         found.sort();
+        if found
+            .iter()
+            .any(|(interface, _)| *interface == path.interface)
+        {
+            found.retain(|(interface, _)| *interface == path.interface);
+        }
         match found.as_slice() {
             [only] => Ok(&self.exports[*only]),
             [] => {

@@ -1,11 +1,11 @@
 //! Calling an export with values written as text (WAVE), for the command line.
 
+mod arguments;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::time::timeout_at;
-use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
-use wasmtime::component::wasm_wave::wasm::DisplayFunc;
 use wasmtime::component::{Type, Val, wasm_wave};
 use withe_rpc::{CallContext, CallError};
 use withe_wit::InterfaceName;
@@ -94,26 +94,7 @@ pub async fn call(
                 kind(&ty)
             )));
         }
-        let text = format!("call{args}");
-        let types: Vec<Type> = ty.params().map(|(_, ty)| ty).collect();
-        let wrong = |e: &dyn std::fmt::Display| {
-            let signature = DisplayFunc(ty.clone()).to_string();
-            WaveError::Arguments(format!(
-                "arguments `{args}`: {e}; the function is `{}: {signature}`",
-                path.function
-            ))
-        };
-        let parsed = UntypedFuncCall::parse(&text).map_err(|e| wrong(&e))?;
-        let params = parsed
-            .to_wasm_params::<Val>(&types)
-            .map_err(|e| wrong(&e))?;
-        if params.len() != types.len() {
-            return Err(wrong(&format!(
-                "expected {} arguments, found {}",
-                types.len(),
-                params.len()
-            )));
-        }
+        let params = arguments::parse(args, &path.function, &ty)?;
         let mut results = vec![Val::Bool(false); ty.results().len()];
         if let Err(e) = func
             .call_async(&mut instance.store, &params, &mut results)
@@ -167,7 +148,8 @@ fn kind(ty: &Type) -> &'static str {
     }
 }
 
-/// Whether what a person wrote for an interface means `export`: exactly, or without the version.
+/// Whether what a person wrote for an interface means `export`: exactly, or without the version. Where several
+/// are meant, the one of the very name goes before the others.
 pub(crate) fn means(written: &str, export: &str) -> bool {
     written == export
         || match (

@@ -122,6 +122,18 @@ impl FromStr for InterfaceName {
     }
 }
 
+/// A name without the `%`s that WIT lets stand before its identifiers, where it has words of its own:
+/// `%list` is `list`, `a:b/%interface@1.0.0` is `a:b/interface@1.0.0`.
+pub fn unescaped(name: &str) -> String {
+    let mut begins = true;
+    let kept = name.chars().filter(|c| {
+        let is_escape = begins && *c == '%';
+        begins = matches!(c, ':' | '/' | '.' | ']');
+        !is_escape
+    });
+    kept.collect()
+}
+
 /// Whether `s` is a WIT identifier: words of letters and digits joined by single dashes, each all
 /// lower or all upper case; only the first has to start with a letter.
 pub fn is_kebab(s: &str) -> bool {
@@ -154,6 +166,22 @@ mod tests {
             "wasi:http/types@0.2.6",
         ] {
             assert_eq!(name(s).to_string(), s);
+        }
+    }
+
+    #[test]
+    fn escapes_are_taken_off_identifiers() {
+        let table = [
+            ("%list", "list"),
+            ("a:b/%interface@1.0.0", "a:b/interface@1.0.0"),
+            ("%a:%b/%c", "a:b/c"),
+            ("[method]%resource.%use", "[method]resource.use"),
+            ("list", "list"),
+            ("%%list", "%list"),
+            ("a%b", "a%b"),
+        ];
+        for (written, meant) in table {
+            assert_eq!(unescaped(written), meant);
         }
     }
 

@@ -14,7 +14,8 @@ pub(crate) const COMPONENT: CodeInfo = CodeInfo {
     title: "a component that nothing calls",
     explanation: "\
 A component runs when something calls one of its exports: another component or a provider that is linked \
-to it. Nothing is linked to this one, so it will not run. Link to it, or remove it.",
+to it. Nothing is linked to this one, so it runs only if it is called from outside, with `withe call`. Link to \
+it, or remove it.",
 };
 
 pub(crate) const CAPABILITY: CodeInfo = CodeInfo {
@@ -29,7 +30,7 @@ pub(crate) fn component(parts: &Parts<'_>, part: PartId, callers: &Callers<'_>) 
     let name = parts.name(part);
     let diagnostic = Diagnostic::warning(
         COMPONENT.code,
-        format!("nothing calls `{name}`: it will not run"),
+        format!("nothing calls `{name}`: it runs only for `withe call`"),
     )
     .at(parts.declared(part).name.span, "no link leads to it");
     if !parts.has_manifest() {

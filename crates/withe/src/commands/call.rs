@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use withe_host::{Broker, FunctionPath, Host, Parts};
 use withe_linker::input::{ComponentKind, Placement, Surroundings};
 use withe_linker::plan::{Binding, Plan};
+use withe_linker::{Diagnostics, Severity};
 use withe_load::{LinkOptions, Loaded, ProviderSource, Registry};
 
 use super::LinkedApplication;
@@ -71,9 +72,14 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let Some((application, component)) = load(args, &registry, terminal)? else {
         return Ok(Outcome::Problems);
     };
-    // Warnings and notes belong to `check`: here the result is wanted, and nothing beside it.
+    // Warnings and notes belong to `check`: here the result is wanted, or what is in its way.
     let Some(plan) = &application.linked.plan else {
-        terminal.say(&application.report(terminal, Some("nothing was called")));
+        let found = &application.linked.diagnostics.0;
+        let errors = found.iter().filter(|d| d.severity == Severity::Error);
+        let errors = Diagnostics(errors.cloned().collect());
+        let source = &application.loaded.source;
+        let consequence = Some("nothing was called");
+        terminal.say(&diagnostics::report(terminal, source, &errors, consequence));
         return Ok(Outcome::Problems);
     };
     let exporter = Exporter::new(&args.traces, &machine_name())?;

@@ -11,6 +11,7 @@ use withe_lattice::SharedLattice;
 use withe_linker::input::{BindingChoice, Part, Scope};
 use withe_load::Supplied;
 use withe_wit::InterfaceName;
+use withe_wit::name::unescaped;
 
 use super::LinkedApplication;
 use super::lattice_args::LatticeArgs;
@@ -77,8 +78,8 @@ struct Put {
     /// The link's name.
     #[arg(long, value_name = "NAME", default_value = "default")]
     name: String,
-    /// An interface, NAMESPACE:PACKAGE/INTERFACE; all that both ends have without it. May be given several
-    /// times, for interfaces of one package.
+    /// An interface, NAMESPACE:PACKAGE/INTERFACE, with @VERSION if the source imports several; all that both ends
+    /// have without it. May be given several times, for interfaces of one package.
     #[arg(long = "interface", value_name = "INTERFACE")]
     interfaces: Vec<String>,
     /// Configuration of the source's side.
@@ -300,7 +301,7 @@ fn declaration(args: &Put) -> anyhow::Result<LinkDeclaration> {
     };
     let mut names = BTreeSet::new();
     for text in &args.interfaces {
-        let name: InterfaceName = text.parse().map_err(|_| {
+        let name: InterfaceName = unescaped(text).parse().map_err(|_| {
             anyhow::anyhow!("`{text}` is no interface; expected one such as `wasi:keyvalue/store`")
         })?;
         let package = (Some(name.namespace), Some(name.package));
@@ -309,7 +310,11 @@ fn declaration(args: &Put) -> anyhow::Result<LinkDeclaration> {
             bail!("interfaces of several packages need a link each");
         }
         (declaration.namespace, declaration.package) = package;
-        names.insert(name.interface);
+        // A version names one of several that the source imports.
+        names.insert(match name.version {
+            Some(version) => format!("{}@{version}", name.interface),
+            None => name.interface,
+        });
     }
     declaration.interfaces = (!names.is_empty()).then(|| names.into_iter().collect());
     Ok(declaration)
@@ -330,8 +335,14 @@ fn replaced(application: &LinkedApplication, new: &LinkDeclaration) -> Vec<LinkC
         let Ok(wanted) = interface.parse::<InterfaceName>() else {
             return false;
         };
-        let is_meant =
-            (new.interfaces.as_ref()).is_none_or(|names| names.contains(&wanted.interface));
+        let version = wanted.version.as_ref().map(ToString::to_string);
+        let names_it = |written: &String| match written.split_once('@') {
+            Some((name, written)) => {
+                name == wanted.interface && version.as_deref() == Some(written)
+            }
+            None => *written == wanted.interface,
+        };
+        let is_meant = (new.interfaces.as_ref()).is_none_or(|names| names.iter().any(names_it));
         let mut exports = world.iter().flat_map(|world| &world.exports);
         is_meant
             && exports.any(|export| {

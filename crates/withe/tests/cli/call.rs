@@ -147,3 +147,116 @@ fn an_import_that_nothing_satisfies() {
     error: 1 problem in caller.wasm; nothing was called
     "#);
 }
+
+/// Exports one interface with and without a version, another in two versions, names that are words of WIT's,
+/// and a function of an enum with a word of WAVE's among its 900 cases.
+fn names() -> Sandbox {
+    let cases: String = (0..899).map(|i| format!("\"case-{i}\" ")).collect();
+    let text = format!(
+        r#"(component
+            (core module $m
+                (func (export "one") (result i32) i32.const 1)
+                (func (export "two") (result i32) i32.const 2)
+                (func (export "id") (param i32) (result i32) local.get 0))
+            (core instance $i (instantiate $m))
+            (type $many' (enum "none" {cases}))
+            (export $many "many" (type $many'))
+            (func $one (result u32) (canon lift (core func $i "one")))
+            (func $two (result u32) (canon lift (core func $i "two")))
+            (func $same (param "x" $many) (result $many) (canon lift (core func $i "id")))
+            (instance $first (export "run" (func $one)))
+            (instance $second (export "run" (func $two)) (export "list" (func $one)))
+            (export "list" (func $two))
+            (export "same" (func $same))
+            (export "a:b/x" (instance $first))
+            (export "a:b/x@1.0.0" (instance $second))
+            (export "a:b/interface@1.0.0" (instance $second))
+            (export "c:d/x@1.0.0" (instance $first))
+            (export "c:d/x@2.0.0" (instance $second)))"#
+    );
+    Sandbox::new().component("names.wasm", &text)
+}
+
+#[test]
+fn the_exact_name_wins_and_escapes_are_as_in_wit() {
+    let sandbox = names();
+    let table = [
+        ("a:b/x#run()", "1"),
+        ("a:b/x@1.0.0#run()", "2"),
+        // Only one of the two has the function.
+        ("a:b/x#list()", "1"),
+        ("a:b/interface#run()", "2"),
+        ("a:b/%interface#run()", "2"),
+        ("%a:%b/%interface@1.0.0#%list()", "1"),
+        ("list()", "2"),
+        ("%list()", "2"),
+        ("same(%none)", "%none"),
+        ("same(case-7)", "case-7"),
+    ];
+    for (call, result) in table {
+        let shown = sandbox.run(&["call", "names.wasm", call]);
+        assert_eq!(
+            shown,
+            format!("exit code: 0\n----- stdout -----\n{result}\n"),
+            "{call}"
+        );
+    }
+    insta::assert_snapshot!(sandbox.run(&["call", "names.wasm", "c:d/x#run()"]), @"");
+}
+
+#[test]
+fn arguments_that_are_not_what_the_function_takes() {
+    let sandbox = names();
+    for argument in ["none", "case-77x", "1"] {
+        let call = format!("same({argument})");
+        let shown = sandbox.run(&["call", "names.wasm", &call]);
+        // The 900 cases are not what a person needs.
+        assert!(shown.len() < 800, "{shown}");
+        insta::assert_snapshot!(format!("arguments_{argument}"), shown);
+    }
+}
+
+/// What is called may export what is linked to it needs: nothing leads back there.
+#[test]
+fn what_the_called_component_exports_itself() {
+    let back = r#"(component
+        (import "shop:api/counter@1.0.0" (instance $counter (export "next" (func (result u32)))))
+        (core func $next (canon lower (func $counter "next")))
+        (core module $m
+            (import "counter" "next" (func $next (result i32)))
+            (func (export "total") (result i32) call $next))
+        (core instance $i (instantiate $m (with "counter" (instance (export "next" (func $next))))))
+        (func $total (result u32) (canon lift (core func $i "total")))
+        (instance $totals (export "total" (func $total)))
+        (export "shop:api/totals@1.0.0" (instance $totals)))"#;
+    let front = r#"(component
+        (import "shop:api/totals@1.0.0" (instance $totals (export "total" (func (result u32)))))
+        (core module $m (func (export "next") (result i32) i32.const 7))
+        (core instance $i (instantiate $m))
+        (func $next (result u32) (canon lift (core func $i "next")))
+        (instance $counter (export "next" (func $next)))
+        (export "shop:api/counter@1.0.0" (instance $counter)))"#;
+    let sandbox = Sandbox::new()
+        .component("front.wasm", front)
+        .component("back.wasm", back);
+    let args = [
+        "call",
+        "front.wasm",
+        "shop:api/counter#next()",
+        "--link",
+        "back.wasm",
+    ];
+    insta::assert_snapshot!(sandbox.run(&args), @"");
+}
+
+/// What else is wrong with the application is for `check` to say.
+#[test]
+fn only_errors_are_shown() {
+    let sandbox = linked().manifest(
+        "    - name: caller\n      type: component\n      properties:\n        image: ./caller.wasm
+    - name: other\n      type: component\n      properties:\n        image: ./counter.wasm\n",
+    );
+    insta::assert_snapshot!(sandbox.run(&["call", "shop.yaml", "caller", "run()"]), @"");
+    let shown = sandbox.run(&["call", "shop.yaml", "other", "shop:api/counter#next()"]);
+    assert!(!shown.contains("W0104"), "{shown}");
+}

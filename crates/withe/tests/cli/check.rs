@@ -30,13 +30,14 @@ fn bad_yaml() {
     insta::assert_snapshot!(sandbox.run(&["check", "shop.yaml"]), @r#"
     exit code: 1
     ----- stderr -----
-    error[W0001]: this is not valid YAML: while scanning a plain scalar, found a tab
-     --> shop.yaml:1:7
+    error[W0001]: this is not valid YAML: a tab indents this line
+     --> shop.yaml:2:1
       |
-    1 | kind: Application
-      |       ^ reading stopped here
+    2 |     metadata: {}
+      | ^^^^ reading stopped here
       |
       = note: the YAML parser says: while scanning a plain scalar, found a tab
+      = help: indent with spaces; YAML does not allow tabs there
 
     error: 1 problem in shop.yaml
     "#);
@@ -108,7 +109,7 @@ fn a_target_that_is_not_there() {
     insta::assert_snapshot!(sandbox.run(&["check", "shop.yaml"]), @r#"
     exit code: 1
     ----- stderr -----
-    warning[W0104]: nothing calls `caller`: it will not run
+    warning[W0104]: nothing calls `caller`: it runs only for `withe call`
      --> shop.yaml:7:13
       |
     7 |     - name: caller
@@ -122,7 +123,7 @@ fn a_target_that_is_not_there() {
        |
        = help: did you mean `counter`?
 
-    warning[W0104]: nothing calls `counter`: it will not run
+    warning[W0104]: nothing calls `counter`: it runs only for `withe call`
       --> shop.yaml:15:13
        |
     15 |     - name: counter

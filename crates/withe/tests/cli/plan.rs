@@ -47,7 +47,7 @@ fn with_errors_there_is_no_plan() {
       |
       = help: add a component that exports it, and link to it from `caller`
 
-    warning[W0104]: nothing calls `caller`: it will not run
+    warning[W0104]: nothing calls `caller`: it runs only for `withe call`
      --> shop.yaml:7:13
       |
     7 |     - name: caller

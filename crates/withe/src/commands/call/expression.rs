@@ -2,10 +2,12 @@
 
 use std::str::FromStr;
 
+use withe_wit::name::unescaped;
+
 /// Which function is called, and with what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallExpression {
-    /// The interface that exports the function, as written; `None` for a function of the world.
+    /// The interface that exports the function, as written but for `%`s; `None` for a function of the world.
     pub(crate) interface: Option<String>,
     /// The function.
     pub(crate) function: String,
@@ -43,8 +45,8 @@ impl FromStr for CallExpression {
             return Err("expected `function(…)`, or `ns:pkg/interface#function(…)`".into());
         }
         Ok(Self {
-            interface: interface.map(Into::into),
-            function: function.into(),
+            interface: interface.map(unescaped),
+            function: unescaped(function),
             arguments: arguments.trim().into(),
         })
     }
@@ -76,6 +78,12 @@ mod tests {
             (
                 "a:b/c#[static]r.f()",
                 call(Some("a:b/c"), "[static]r.f", ""),
+            ),
+            // Words of WIT's own are escaped as in WIT; arguments are WAVE's business.
+            ("%list(%none)", call(None, "list", "%none")),
+            (
+                "a:b/%interface@1.0.0#%result()",
+                call(Some("a:b/interface@1.0.0"), "result", ""),
             ),
         ];
         for (text, want) in table {
