@@ -286,7 +286,7 @@ fn a_plug_with_the_very_version_goes_before_one_with_a_compatible_one() {
         component("export t:t/x@0.2.1;"),
     );
     let composed = plug_valid(&socket, &[("new", &new), ("old", &old)]);
-    assert_eq!(externs(&composed).0, Vec::<String>::new());
+    assert!(externs(&composed).0.is_empty());
     let problems = try_plug(&socket, &[("old", &old), ("older", &old)]).unwrap_err();
     assert!(
         matches!(&problems[0], PlugProblem::Ambiguous { plugs, .. } if plugs == &["old", "older"]),

@@ -30,9 +30,11 @@ pub(crate) struct Checked<'a> {
 /// Compares the types of every link and checks all configuration.
 pub(crate) fn check<'a>(resolved: Resolved<'a>, out: &mut Diagnostics) -> Checked<'a> {
     check_types(&resolved, out);
+    check_host_imports(&resolved, out);
     let application = &resolved.parts.inputs.application;
     check_secrets(application, out);
-    let definitions = Definitions::of(application, out);
+    let definitions = Definitions::of(application);
+    definitions.check(application, out);
     let part_config = resolved
         .parts
         .ids()
@@ -61,6 +63,27 @@ fn check_types<'a>(resolved: &Resolved<'a>, out: &mut Diagnostics) {
                     found,
                 ));
             }
+        }
+    }
+}
+
+/// Compares what components have from the host with what it gives. Equal components are compared once.
+fn check_host_imports<'a>(resolved: &Resolved<'a>, out: &mut Diagnostics) {
+    let mut known: HashMap<(&'a str, &'a str), Vec<Mismatch>> = HashMap::new();
+    for part in resolved.parts.ids() {
+        for host in &resolved.host_imports[part.0] {
+            // Types alone are no more than their structure: nothing is called that could differ.
+            if host.import.is_types_only() {
+                continue;
+            }
+            let key = (resolved.parts.digest(part), host.import.name.as_str());
+            let found = known.entry(key).or_insert_with(|| host.mismatches());
+            out.extend(problems::types::host_mismatches(
+                &resolved.parts,
+                part,
+                host,
+                found,
+            ));
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::wording::Suggestions;
 type Properties = BTreeMap<String, Spanned<String>>;
 
 /// All configuration that an application defines, by name.
+#[derive(Clone, Debug)]
 pub(crate) struct Definitions<'a>(BTreeMap<&'a str, &'a NamedConfig>);
 
 /// Configuration with later entries merged over earlier ones.
@@ -24,22 +25,30 @@ pub(crate) struct Merged<'a> {
 }
 
 impl<'a> Definitions<'a> {
-    /// Collects what `application` defines; reports what it defines twice, and what it refers to
-    /// without a definition.
-    pub(crate) fn of(application: &'a Application, out: &mut Diagnostics) -> Self {
+    /// Collects what `application` defines.
+    pub(crate) fn of(application: &'a Application) -> Self {
         let mut by_name: BTreeMap<&str, &NamedConfig> = BTreeMap::new();
         for config in named(application).filter(|c| c.properties.is_some()) {
-            let first = *by_name.entry(&config.name.value).or_insert(config);
-            if !same(first.properties.as_ref(), config.properties.as_ref()) {
-                out.push(problems::config::defined_twice(first, config));
-            }
-        }
-        let names: Vec<&str> = by_name.keys().copied().collect();
-        let suggestions = Suggestions::among(names.len());
-        for config in named(application).filter(|c| !by_name.contains_key(c.name.as_str())) {
-            out.push(problems::config::missing(config, &names, &suggestions));
+            by_name.entry(&config.name.value).or_insert(config);
         }
         Self(by_name)
+    }
+
+    /// Reports what `application` defines twice, and what it refers to without a definition.
+    pub(crate) fn check(&self, application: &Application, out: &mut Diagnostics) {
+        let names: Vec<&str> = self.0.keys().copied().collect();
+        let suggestions = Suggestions::among(names.len());
+        for config in named(application) {
+            match self.0.get(config.name.as_str()) {
+                None => out.push(problems::config::missing(config, &names, &suggestions)),
+                Some(first) if config.properties.is_some() => {
+                    if !same(first.properties.as_ref(), config.properties.as_ref()) {
+                        out.push(problems::config::defined_twice(first, config));
+                    }
+                }
+                Some(_) => {}
+            }
+        }
     }
 
     /// Merges `configs`, later ones over earlier ones.
@@ -64,6 +73,14 @@ impl<'a> Definitions<'a> {
 }
 
 impl Merged<'_> {
+    /// Whether no key has one value here and another there.
+    pub(crate) fn agrees_with(&self, other: &Self) -> bool {
+        let differs = |(key, value): (&String, &String)| {
+            other.values.get(key).is_some_and(|other| other != value)
+        };
+        !self.values.iter().any(differs)
+    }
+
     /// Where the value of `key` was written, if it was.
     pub(crate) fn place(&self, key: &str) -> Option<Span> {
         self.places.get(key).copied().flatten()

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use withe_wit::{InterfaceName, World};
+use withe_wit::World;
 
 /// A byte range in the manifest's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -426,9 +426,9 @@ pub struct Inputs {
     pub application: Arc<Application>,
     /// What each of `application.components` is, in the same order.
     pub parts: Vec<Part>,
-    /// Interfaces that the host itself gives every component (`wasi:cli/environment@0.2.6` …), each
-    /// with the newest version it has. Their types are checked when the component is loaded.
-    pub host: Vec<InterfaceName>,
+    /// What the host itself gives every component, as the imports of a world: each interface
+    /// (`wasi:cli/environment@0.2.12` …) complete, in the newest version that the host has.
+    pub host: Arc<World>,
     /// Component exports that something outside the application calls (`withe call`): names of
     /// components. They count as reached.
     pub called: Vec<String>,

@@ -10,13 +10,15 @@ use crate::work;
 /// wins, then the newest. An export under a label counts where the interface is not exported under
 /// its own name: the label of the import wins, or else there has to be only one.
 pub(crate) fn find_export(import: &Extern, world: &World) -> Option<usize> {
-    let fitting = || {
-        world
-            .exports
-            .iter()
-            .enumerate()
-            .filter(|(_, export)| fits(import, export))
-    };
+    find_among(import, world.exports.iter().enumerate())
+}
+
+/// The one of `exports` that `import` names, by the rule of [`find_export`].
+pub(crate) fn find_among<'e>(
+    import: &Extern,
+    exports: impl Iterator<Item = (usize, &'e Extern)> + Clone,
+) -> Option<usize> {
+    let fitting = || exports.clone().filter(|(_, export)| fits(import, export));
     let wanted = import.interface_name().and_then(|n| n.version.as_ref());
     let version = |e: &Extern| e.interface_name().and_then(|n| n.version.clone());
     let plain = fitting()
@@ -30,6 +32,11 @@ pub(crate) fn find_export(import: &Extern, world: &World) -> Option<usize> {
     plain.or_else(labelled).map(|(i, _)| i)
 }
 
+/// Whether `export` has the very version of the interface that `import` asks for, or both have none.
+pub(crate) fn is_exact(import: &Extern, export: &Extern) -> bool {
+    import.interface_name() == export.interface_name()
+}
+
 fn fits(import: &Extern, export: &Extern) -> bool {
     work::note(1);
     match (&import.item, &export.item) {
@@ -41,6 +48,21 @@ fn fits(import: &Extern, export: &Extern) -> bool {
         (ExternItem::Function(_), ExternItem::Function(_)) => import.name == export.name,
         _ => false,
     }
+}
+
+/// Whether one of the two is a draft of the other's release, or both are drafts of one: known under names that
+/// do not satisfy each other, but often of one shape.
+pub(crate) fn is_near(import: &Extern, export: &Extern) -> bool {
+    let (Some(a), Some(b)) = (import.interface_name(), export.interface_name()) else {
+        return false;
+    };
+    let (Some(v), Some(w)) = (&a.version, &b.version) else {
+        return false;
+    };
+    a.same_interface(b)
+        && !a.is_satisfied_by(b)
+        && (v.major, v.minor) == (w.major, w.minor)
+        && !(v.pre.is_empty() && w.pre.is_empty())
 }
 
 /// Exports of `world` that are what `import` names but for their version.

@@ -8,6 +8,7 @@ use withe_wit::{Extern, World};
 
 use crate::carried::{Carried, Walked};
 use crate::exporters::Exporters;
+use crate::host::HostExports;
 use crate::input::{Component, ComponentKind, ConfigCheck, Elsewhere, Inputs, Part};
 use crate::ix::PerPart;
 use crate::wording::Suggestions;
@@ -19,6 +20,7 @@ pub(crate) use crate::ix::PartIx as PartId;
 #[derive(Clone, Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) inputs: &'a Inputs,
+    pub(crate) host: HostExports<'a>,
     by_name: BTreeMap<&'a str, PartId>,
     elsewhere: PerPart<Option<&'a Elsewhere>>,
     walked: Walked<'a>,
@@ -40,6 +42,7 @@ impl<'a> Parts<'a> {
             .collect();
         Self {
             inputs,
+            host: HostExports::new(&inputs.host),
             by_name,
             elsewhere,
             walked: Walked::default(),
@@ -143,13 +146,7 @@ impl<'a> Parts<'a> {
 
     /// Whether the host itself provides the interface to every component.
     pub(crate) fn is_from_host(&self, import: &Extern) -> bool {
-        let name = import.interface_name();
-        name.is_some_and(|name| {
-            self.inputs
-                .host
-                .iter()
-                .any(|offered| name.is_satisfied_by(offered))
-        })
+        self.host.find(import).is_some()
     }
 
     /// What a part has of a world's interfaces, leaving out those that only name types and those

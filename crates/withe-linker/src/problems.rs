@@ -11,6 +11,7 @@ pub(crate) mod selection;
 pub(crate) mod targets;
 pub(crate) mod types;
 pub(crate) mod unused;
+mod way_out;
 
 use crate::diagnostic::CodeInfo;
 

@@ -20,7 +20,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use withe_wit::{Extern, World};
 
+use crate::config::Definitions;
 use crate::diagnostic::Diagnostics;
+use crate::host::HostImport;
 use crate::ids::component_id;
 use crate::input::{Inputs, Link};
 use crate::ix::PerLink;
@@ -34,7 +36,7 @@ pub(crate) struct Resolved<'a> {
     /// By source, then by place in the source.
     pub(crate) links: PerLink<ResolvedLink<'a>>,
     /// For each part, the imports that the host satisfies.
-    pub(crate) host_imports: Vec<Vec<&'a str>>,
+    pub(crate) host_imports: Vec<Vec<HostImport<'a>>>,
     /// The imports for which their component chooses a link by name while it runs: by component, and by place
     /// in its world.
     pub(crate) chosen_at_run_time: HashSet<(PartId, usize)>,
@@ -84,18 +86,31 @@ impl<'a> Resolved<'a> {
     }
 }
 
+impl Resolved<'_> {
+    /// Whether the part needs an engine with concurrency support: by what it is, or by what it has from the
+    /// host, of which it may use no more than what is synchronous.
+    pub(crate) fn uses_concurrency(&self, part: PartId) -> bool {
+        let from_host = &self.host_imports[part.0];
+        self.parts.uses_concurrency(part)
+            || from_host
+                .iter()
+                .any(|host| !host.import.is_types_only() && host.export.is_asynchronous())
+    }
+}
+
 /// Finds the ends of all links, and reports what has none.
 pub(crate) fn resolve<'a>(inputs: &'a Inputs, out: &mut Diagnostics) -> Resolved<'a> {
     let parts = Parts::new(inputs);
+    let definitions = Definitions::of(&inputs.application);
     check_ids(&parts, out);
     let mut links = Vec::new();
     let mut host_imports = Vec::new();
     for source in parts.ids() {
         if parts.is_provider(source) {
-            links.extend(provider::resolve(&parts, source, out));
+            links.extend(provider::resolve(&parts, &definitions, source, out));
             host_imports.push(Vec::new());
         } else {
-            let (found, from_host) = resolve_component(&parts, source, out);
+            let (found, from_host) = resolve_component(&parts, &definitions, source, out);
             links.extend(found);
             host_imports.push(from_host);
         }
@@ -113,16 +128,17 @@ pub(crate) fn resolve<'a>(inputs: &'a Inputs, out: &mut Diagnostics) -> Resolved
 
 fn resolve_component<'a>(
     parts: &Parts<'a>,
+    definitions: &Definitions<'a>,
     source: PartId,
     out: &mut Diagnostics,
-) -> (Vec<ResolvedLink<'a>>, Vec<&'a str>) {
+) -> (Vec<ResolvedLink<'a>>, Vec<HostImport<'a>>) {
     let mut declared = declare::declare(parts, source, out);
     let Some(world) = parts.world(source) else {
         return (Vec::new(), Vec::new());
     };
     select::select(parts, source, world, &mut declared, out);
     infer::infer(parts, source, world, &mut declared, out);
-    let links = merge::merge(parts, source, &declared, out);
+    let links = merge::merge(parts, definitions, source, &declared, out);
     let from_host = cover::cover(parts, source, world, &links, &declared.excused, out);
     (links, from_host)
 }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use withe_wit::World;
+use withe_wit::{Extern, ExternItem, Interface, InterfaceName, World};
 
 use crate::diagnostic::{Diagnostic, Label};
 use crate::input::{
@@ -25,6 +25,8 @@ pub(crate) struct App {
     text: String,
     placed: bool,
     pub(crate) inputs: Inputs,
+    /// The names of interfaces that the host provides.
+    host: Vec<String>,
     /// The worlds made so far, by their text and name: those of equal components are one.
     worlds: HashMap<(String, String), Arc<World>>,
 }
@@ -38,6 +40,7 @@ impl App {
             text: String::new(),
             placed: true,
             worlds: HashMap::new(),
+            host: Vec::new(),
             inputs: Inputs {
                 application: Arc::new(Application {
                     name: Spanned::unplaced("app".into()),
@@ -48,7 +51,7 @@ impl App {
                     policies: Vec::new(),
                 }),
                 parts: Vec::new(),
-                host: Vec::new(),
+                host: Arc::default(),
                 called: Vec::new(),
                 defaults: LinkDefaults::default(),
                 placement: Placement::default(),
@@ -306,9 +309,41 @@ impl App {
         self.edit(|c| c.secrets.push(secret(name)))
     }
 
-    /// Interfaces that the host provides.
+    /// Interfaces that the host provides, by their names, with the types that the components know them by.
     pub(crate) fn host(mut self, names: &[&str]) -> Self {
-        self.inputs.host = names.iter().map(|n| n.parse().unwrap()).collect();
+        self.host = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    fn host_world(&self) -> World {
+        let mut host = World::default();
+        for text in &self.host {
+            let name: InterfaceName = text.parse().unwrap();
+            let worlds = self.inputs.parts.iter().filter_map(|part| match part {
+                Part::Component { world, .. } => Some(world),
+                Part::Provider(_) | Part::Unavailable => None,
+            });
+            let known = worlds.flat_map(|world| &world.imports).find_map(|import| {
+                let interface = import.interface()?;
+                (interface.name.as_ref()?.same_interface(&name))
+                    .then(|| Interface::clone(interface))
+            });
+            host.imports.push(Extern {
+                name: text.clone(),
+                item: ExternItem::Interface(Arc::new(Interface {
+                    name: Some(name),
+                    ..known.unwrap_or_default()
+                })),
+            });
+        }
+        host
+    }
+
+    /// What the host provides: the imports of the world `host` of `wit`.
+    pub(crate) fn host_wit(mut self, wit: &str) -> Self {
+        let wit = format!("package test:host;\n{wit}");
+        let world = World::from_wit(&[&wit], "host").unwrap_or_else(|e| panic!("{e}"));
+        self.inputs.host = Arc::new(world);
         self
     }
 
@@ -319,7 +354,13 @@ impl App {
     }
 
     pub(crate) fn link_all(&self) -> Linked {
-        link(&self.inputs)
+        if self.host.is_empty() {
+            return link(&self.inputs);
+        }
+        link(&Inputs {
+            host: Arc::new(self.host_world()),
+            ..self.inputs.clone()
+        })
     }
 
     /// The plan, where there must not be errors.

@@ -1,7 +1,10 @@
 //! What holds of the linker as a whole.
 
 mod growth;
+mod host;
 mod processes;
+mod split;
+mod versions;
 
 use std::time::Duration;
 

@@ -1,11 +1,12 @@
 //! An application made from files named on the command line.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use withe_linker::input::{
     Application, Component, ComponentKind, Grants, Image, Limits, Link, Part, Spanned,
 };
-use withe_wit::{ExternItem, InterfaceName, World};
+use withe_wit::{Extern, ExternItem, InterfaceName, World};
 
 use crate::image::stem;
 use crate::loaded::LoadedPart;
@@ -28,8 +29,9 @@ pub(super) fn application(root: &Path, others: &[PathBuf]) -> Application {
     }
 }
 
-/// Links every component to every other one, but the first, that exports something it imports. What
-/// exactly the link carries, and whether it fits, is for the linker to say.
+/// Links every component to every other one, but the first, that exports something it imports; where several
+/// export it, to those with the very version, if there are any. What exactly the link carries, and whether it
+/// fits, is for the linker to say.
 pub(super) fn add_links(application: &mut Application, parts: &[LoadedPart]) {
     let names: Vec<String> = application
         .components
@@ -37,13 +39,30 @@ pub(super) fn add_links(application: &mut Application, parts: &[LoadedPart]) {
         .map(|c| c.name.value.clone())
         .collect();
     for (source, component) in application.components.iter_mut().enumerate() {
-        for target in (1..parts.len()).filter(|target| *target != source) {
-            if let (Some(importer), Some(exporter)) = (world(&parts[source]), world(&parts[target]))
-                && offers(exporter, importer)
-            {
-                component.links.push(link(&names[target]));
-            }
+        let Some(importer) = world(&parts[source]) else {
+            continue;
+        };
+        let others = (1..parts.len()).filter(|target| *target != source);
+        let others: Vec<_> = others
+            .filter_map(|target| Some((target, world(&parts[target])?)))
+            .collect();
+        let mut targets = BTreeSet::new();
+        for import in &importer.imports {
+            let offering = |offers: &dyn Fn(&Extern) -> bool| -> Vec<usize> {
+                let exporters = others.iter().filter(|(_, w)| w.exports.iter().any(offers));
+                exporters.map(|(target, _)| *target).collect()
+            };
+            let exact = offering(&|export| {
+                offers(export, import) && export.interface_name() == import.interface_name()
+            });
+            let exporters = match exact.is_empty() {
+                true => offering(&|export| offers(export, import)),
+                false => exact,
+            };
+            targets.extend(exporters);
         }
+        let links = targets.into_iter().map(|target| link(&names[target]));
+        component.links.extend(links);
     }
 }
 
@@ -55,26 +74,18 @@ fn world(part: &LoadedPart) -> Option<&World> {
     }
 }
 
-/// Whether `exporter` exports an interface, in whatever version, or a function by a name, that
-/// `importer` imports.
-fn offers(exporter: &World, importer: &World) -> bool {
-    importer.imports.iter().any(|import| {
-        exporter
-            .exports
-            .iter()
-            .any(|export| match (&import.item, &export.item) {
-                (ExternItem::Interface(wanted), ExternItem::Interface(offered)) => {
-                    match (&wanted.name, &offered.name) {
-                        (Some(wanted), Some(offered)) => {
-                            InterfaceName::same_interface(wanted, offered)
-                        }
-                        _ => import.name == export.name,
-                    }
-                }
-                (ExternItem::Function(_), ExternItem::Function(_)) => import.name == export.name,
-                _ => false,
-            })
-    })
+/// Whether `export` is the interface that `import` is, in whatever version, or a function of its name.
+fn offers(export: &Extern, import: &Extern) -> bool {
+    match (&import.item, &export.item) {
+        (ExternItem::Interface(wanted), ExternItem::Interface(offered)) => {
+            match (&wanted.name, &offered.name) {
+                (Some(wanted), Some(offered)) => InterfaceName::same_interface(wanted, offered),
+                _ => import.name == export.name,
+            }
+        }
+        (ExternItem::Function(_), ExternItem::Function(_)) => import.name == export.name,
+        _ => false,
+    }
 }
 
 fn component(name: String, path: &Path) -> Component {

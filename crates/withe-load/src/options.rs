@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use withe_linker::input::{LinkDefaults, Placement};
 use withe_provider::process::Description;
-use withe_wit::InterfaceName;
+use withe_wit::World;
 
 /// How an application is linked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkOptions {
-    /// Interfaces that the host gives every component.
-    pub host: Vec<InterfaceName>,
+    /// Interfaces that the host gives every component, as the imports of a world.
+    pub host: Arc<World>,
     /// Components, by name, that something outside the application calls.
     pub called: Vec<String>,
     /// What links that say nothing get.

@@ -204,7 +204,7 @@ impl<'a> Check<'a> {
                 );
             } else {
                 for (i, ((name, a), (found, b))) in a.params.iter().zip(&b.params).enumerate() {
-                    if name != found && !self.by_host {
+                    if name != found && !check.by_host {
                         let path = format!("{path}, parameter {}", i + 1);
                         check.differ(
                             &path,

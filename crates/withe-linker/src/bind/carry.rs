@@ -123,16 +123,11 @@ fn shown(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
 
 /// Whether `part` has the interface from the host.
 fn is_from_host(resolved: &Resolved<'_>, part: PartId, interface: &InterfaceName) -> bool {
-    let imports = resolved
-        .parts
-        .world(part)
-        .into_iter()
-        .flat_map(|w| &w.imports);
-    let mut named = imports.filter(|i| {
-        i.interface_name()
-            .is_some_and(|n| interface.is_satisfied_by(n))
-    });
-    named.any(|i| resolved.host_imports[part.0].contains(&i.name.as_str()))
+    let mut imports = resolved.host_imports[part.0].iter();
+    imports.any(|host| {
+        let name = host.import.interface_name();
+        name.is_some_and(|name| interface.is_satisfied_by(name))
+    })
 }
 
 /// The HTTP interfaces whose streams the host carries itself.

@@ -71,7 +71,9 @@ pub(super) fn emit(
 /// does.
 fn concurrent(placed: &Placed<'_>, fused: &Graph) -> PerPart<bool> {
     let parts = &placed.checked.resolved.parts;
-    let by_itself = parts.ids().filter(|part| parts.uses_concurrency(*part));
+    let by_itself = parts
+        .ids()
+        .filter(|part| placed.checked.resolved.uses_concurrency(*part));
     let reached = fused.leading_to(by_itself);
     let is_component = |part| parts.kind(part) == ComponentKind::Component;
     let concurrent = reached
@@ -105,7 +107,7 @@ fn component(
         grants: grants(&declared.grants),
         host_imports: placed.checked.resolved.host_imports[part.0]
             .iter()
-            .map(ToString::to_string)
+            .map(|host| host.import.name.clone())
             .collect(),
     }
 }

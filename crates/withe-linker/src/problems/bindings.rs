@@ -5,6 +5,7 @@ use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::input::{BindingChoice, Scope};
 use crate::parts::{PartId, Parts};
 use crate::plan::Binding;
+use crate::problems::way_out::way_out;
 use crate::resolve::ResolvedLink;
 
 pub(crate) const SPREAD: CodeInfo = CodeInfo {
@@ -37,12 +38,19 @@ pub(crate) const NONE: CodeInfo = CodeInfo {
     code: Code("W0404"),
     title: "no binding can carry the link",
     explanation: "\
-Each binding that could join the two ends has something it cannot do, which the notes name. Links that \
-are fused into one component carry every type, but only with the scope `caller`, without a timeout and \
-limits of their own. Links through the host or over a Unix socket carry all but error contexts and handles \
-to resources of other interfaces, and with the scope `call` no resources and no streams and futures in \
-results. Providers do not take streams and futures yet, and components in other processes cannot send HTTP \
-requests through them.",
+Each binding that could join the two ends has something it cannot do, which the notes name.
+
+Handles to resources are known to the link that they came over, and so to one instance of its target. No \
+binding carries a resource that came over another link: let one link carry all interfaces that share \
+resources. Traits of one component to one target, with one name, are one link.
+
+Links that are fused into one component carry all other types, but only with the scope `caller`, without a \
+timeout and limits of their own. Links through the host or over a Unix socket carry all but error contexts, \
+and with the scope `call` no resources and no streams and futures in results. Providers do not take streams \
+and futures yet, and components in other processes cannot send HTTP requests through them.
+
+Components that pass each other resources in more ways than links can express are composed when the \
+application is built: `compose:` lists them in place of `image`, and makes one component of them.",
 };
 
 pub(crate) const PROVIDER_SCOPE: CodeInfo = CodeInfo {
@@ -176,9 +184,13 @@ pub(crate) fn none(
 ) -> Diagnostic {
     let message = format!("no binding can carry {}", link_text(parts, link));
     let report = Diagnostic::error(NONE.code, message).at(link_place(link), "cannot be bound");
-    reasons.iter().fold(report, |report, (binding, why)| {
+    let report = reasons.iter().fold(report, |report, (binding, why)| {
         report.with_note(format!("not `{binding}`: {why}"))
-    })
+    });
+    match way_out(parts, link) {
+        Some(help) => report.with_help(help),
+        None => report,
+    }
 }
 
 pub(crate) fn provider_scope(

@@ -1,6 +1,6 @@
 //! Links that satisfy nothing, or what another one satisfies.
 
-use withe_wit::{Extern, InterfaceName};
+use withe_wit::{Extern, InterfaceName, World};
 
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::input::Link;
@@ -117,6 +117,7 @@ pub(crate) fn satisfies_nothing(
 pub(crate) fn ambiguous(
     parts: &Parts<'_>,
     source: PartId,
+    world: &World,
     links: &[&Link],
     imports: &[&Extern],
 ) -> Diagnostic {
@@ -134,7 +135,7 @@ pub(crate) fn ambiguous(
     for link in &links[1..] {
         diagnostic = diagnostic.also(place(link), "could be for it as well");
     }
-    match interfaces(imports) {
+    match interfaces(world, imports) {
         _ if !parts.has_manifest() => diagnostic.with_help("leave one of them out"),
         Some(lines) => diagnostic.with_help(format!(
             "say which one is meant, on the link to it\n{lines}"
@@ -144,7 +145,7 @@ pub(crate) fn ambiguous(
 }
 
 /// The lines of a link trait that name these imports, if they are interfaces of one package.
-fn interfaces(imports: &[&Extern]) -> Option<String> {
+fn interfaces(world: &World, imports: &[&Extern]) -> Option<String> {
     let names: Option<Vec<&InterfaceName>> = imports.iter().map(|i| i.interface_name()).collect();
     let names = names?;
     let first = names.first()?;
@@ -154,12 +155,22 @@ fn interfaces(imports: &[&Extern]) -> Option<String> {
     {
         return None;
     }
-    let list: Vec<&str> = names.iter().map(|n| n.interface.as_str()).collect();
+    let list: Vec<String> = names.iter().map(|name| selector(world, name)).collect();
     let (namespace, package) = (&first.namespace, &first.package);
     Some(format!(
         "namespace: {namespace}\npackage: {package}\ninterfaces: [{}]",
         list.join(", ")
     ))
+}
+
+/// How an entry of `interfaces` names an import of `world`: with its version if there are several.
+pub(crate) fn selector(world: &World, name: &InterfaceName) -> String {
+    let imports = world.imports.iter().filter_map(Extern::interface_name);
+    let mut others = imports.filter(|other| name.same_interface(other) && *other != name);
+    match (&name.version, others.next()) {
+        (Some(version), Some(_)) => format!("{}@{version}", name.interface),
+        _ => name.interface.clone(),
+    }
 }
 
 pub(crate) fn linked_twice(

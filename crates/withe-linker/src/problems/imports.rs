@@ -3,9 +3,11 @@
 use withe_wit::{Extern, InterfaceName};
 
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
+use crate::host::HostImport;
 use crate::input::Link;
-use crate::matching::describe;
+use crate::matching::{describe, interface_text, is_near};
 use crate::parts::{PartId, Parts};
+use crate::problems::coverage::selector;
 use crate::wording::{link_trait, list, list_of};
 
 pub(crate) const UNRESOLVED: CodeInfo = CodeInfo {
@@ -87,16 +89,8 @@ fn near_misses(
                 versions(wanted, found)
             ));
         }
-        for offered in parts
-            .inputs
-            .host
-            .iter()
-            .filter(|offered| wanted.same_interface(offered))
-        {
-            notes.push(format!(
-                "found: the host provides `{offered}`; {}",
-                versions(wanted, offered)
-            ));
+        for offered in parts.host.versions(wanted) {
+            notes.push(host_version(import, wanted, offered));
         }
         let unknown = capability(wanted).is_none() && without_exporter;
         if notes.is_empty() && unknown {
@@ -105,6 +99,29 @@ fn near_misses(
     }
     notes
 }
+
+/// What the host has of an interface, and why it does not do.
+fn host_version(import: &Extern, wanted: &InterfaceName, export: &Extern) -> String {
+    let offered = interface_text(export);
+    if !is_near(import, export) {
+        let why = export.interface_name().map(|found| versions(wanted, found));
+        let why = why.unwrap_or_default();
+        return format!("found: the host provides `{offered}`; {why}");
+    }
+    let found = HostImport { import, export }.mismatches();
+    let lines = found.iter().take(DIFFERENCES).map(|m| format!("\n  {m}"));
+    let more = match found.len().checked_sub(DIFFERENCES) {
+        Some(more @ 1..) => format!("\n  and {more} more"),
+        _ => String::new(),
+    };
+    format!(
+        "found: the host provides `{offered}`, whose types differ:{}{more}",
+        lines.collect::<String>()
+    )
+}
+
+/// Differences between two versions that a note lists.
+const DIFFERENCES: usize = 3;
 
 fn similar(parts: &Parts<'_>, source: PartId, wanted: &InterfaceName) -> Option<String> {
     if !parts.suggestions.are_left() {
@@ -141,9 +158,11 @@ fn help(
 ) -> Option<String> {
     let name = parts.name(source);
     let them = if imports.len() == 1 { "it" } else { "them" };
+    if let (None, Some(help)) = (exporter, rebuild(parts, name, imports)) {
+        return Some(help);
+    }
     match exporter {
-        // The command line links to all it is given, and has said why it did not link to this one.
-        Some(_) if !parts.has_manifest() => None,
+        Some(exporter) if !parts.has_manifest() => called_back(parts, name, exporter, them),
         Some(exporter) => Some(link_help(parts, source, imports, exporter)),
         None if !parts.has_manifest() => Some(format!(
             "give a component that exports {them} with `--link FILE`"
@@ -160,6 +179,64 @@ fn help(
     }
 }
 
+/// With which tools a component is to be built that was built against another version of what the host has.
+fn rebuild(parts: &Parts<'_>, name: &str, imports: &[&Extern]) -> Option<String> {
+    let versions = |import: &&Extern| {
+        let wanted = import.interface_name()?;
+        let found = parts.host.versions(wanted).last()?.interface_name()?;
+        Some((wanted.clone(), found.clone()))
+    };
+    let (wanted, found) = imports.iter().find_map(versions)?;
+    let package = |name: &InterfaceName| match &name.version {
+        Some(version) => format!("{}:{}@{version}", name.namespace, name.package),
+        None => format!("{}:{}", name.namespace, name.package),
+    };
+    let (wanted, found) = (package(&wanted), package(&found));
+    let tools = tools(&found).map(|tools| format!("\n{tools}"));
+    Some(format!(
+        "`{name}` was built against `{wanted}`, and this host has `{found}`: build it against that{}",
+        tools.unwrap_or_default()
+    ))
+}
+
+/// The tools that build against a WASI package as the host has it.
+fn tools(package: &str) -> Option<&'static str> {
+    let (name, version) = package.strip_prefix("wasi:")?.split_once('@')?;
+    let is_of_wasi = [
+        "cli",
+        "clocks",
+        "filesystem",
+        "http",
+        "io",
+        "random",
+        "sockets",
+    ]
+    .contains(&name);
+    match version {
+        _ if !is_of_wasi => None,
+        // The version of these crates names the release of WASI that they are for.
+        "0.3.0" => Some(
+            "in Rust, the crate `wasip3` is for WASI 0.3.0 in its version 0.7 (`cargo add wasip3@0.7`); 0.2 to 0.6 are for release candidates",
+        ),
+        version if version.starts_with("0.2.") => Some(
+            "in Rust, the target `wasm32-wasip2` and the crate `wasip2` are for WASI 0.2; `wasm-tools component new` needs an adapter of Wasmtime 17 or newer",
+        ),
+        _ => None,
+    }
+}
+
+/// The command line links to all it is given but to what it calls; where it did not link to another, that was
+/// said.
+fn called_back(parts: &Parts<'_>, name: &str, exporter: PartId, them: &str) -> Option<String> {
+    let called = parts.name(exporter);
+    parts.inputs.called.iter().any(|part| part == called).then(|| {
+        format!(
+            "`{called}` exports {them}, but is itself what is called, and components given with `--link` are not \
+             linked back to that: write a manifest in which `{name}` has a link to `{called}`"
+        )
+    })
+}
+
 fn link_help(parts: &Parts<'_>, source: PartId, imports: &[&Extern], exporter: PartId) -> String {
     let (name, target) = (parts.name(source), parts.name(exporter));
     let mut links = parts.declared(source).links.iter();
@@ -169,11 +246,11 @@ fn link_help(parts: &Parts<'_>, source: PartId, imports: &[&Extern], exporter: P
             && imports.iter().all(|i| in_package_of(link, i))
     };
     if links.any(|link| listing(&link)) {
-        let interfaces = list(
-            imports
-                .iter()
-                .filter_map(|i| Some(&i.interface_name()?.interface)),
-        );
+        let names = imports.iter().filter_map(|import| import.interface_name());
+        let interfaces = list(names.map(|name| match parts.world(source) {
+            Some(world) => selector(world, name),
+            None => name.interface.clone(),
+        }));
         return format!("add {interfaces} to `interfaces` of the link to `{target}`");
     }
     format!(
@@ -287,6 +364,17 @@ mod tests {
     fn without_a_manifest() {
         let app = App::without_manifest(WIT).component("cart").called("cart");
         insta::assert_snapshot!(app.problems());
+    }
+
+    #[test]
+    fn that_the_called_component_exports() {
+        let wit = "package a:b { interface x { f: func(); } interface y { f: func(); } }
+                   world front { import a:b/x; export a:b/y; }
+                   world back { export a:b/x; import a:b/y; }";
+        let app = App::without_manifest(wit)
+            .component("front")
+            .link("back", &[]);
+        insta::assert_snapshot!(app.component("back").called("front").problems());
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Imports and exports of one name whose types differ.
 
-use withe_wit::Extern;
 use withe_wit::check::Mismatch;
+use withe_wit::{Extern, Function};
 
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
+use crate::host::HostImport;
 use crate::matching::{describe, interface_text};
-use crate::parts::Parts;
+use crate::parts::{PartId, Parts};
 use crate::resolve::ResolvedLink;
+use crate::wording::list;
 
 pub(crate) const DIFFERENT: CodeInfo = CodeInfo {
     code: Code("W0301"),
@@ -17,6 +19,9 @@ were built against different WIT. The notes give the path of each difference (`i
 found f32`) and the declaration on both sides: expected is what the importer was built with, found what \
 the exporter has. Build both against the same version of the package.
 
+The host is an exporter, too: what it gives components (`wasi:config`, WASI itself) has the types of the \
+published WIT.
+
 Types are compared as the component model does: names of fields, cases and parameters and their order \
 count; an export may have more functions than the import needs.",
 };
@@ -25,8 +30,9 @@ pub(crate) const MISSING: CodeInfo = CodeInfo {
     code: Code("W0302"),
     title: "the export lacks what the import needs",
     explanation: "\
-The target exports the interface, but without functions, resources or types that the source uses. Most \
-often the exporter was built against an older version of the package. Use a newer build of the exporter.",
+The target, or the host itself, exports the interface, but without functions, resources or types that the \
+source uses. Most often the exporter was built against an older version of the package. Use a newer build of \
+the exporter; where it is the host, build the component against the version that the host has.",
 };
 
 /// Differences that are all listed; beyond them only their number is.
@@ -40,11 +46,74 @@ pub(crate) fn mismatches(
     mismatches: &[Mismatch],
 ) -> Vec<Diagnostic> {
     let (from, to) = (parts.name(link.source), parts.name(link.target));
-    let what = describe(import);
+    let names = Names {
+        importer: from,
+        exporter: &format!("`{to}`"),
+        import: describe(import),
+        export: describe(export),
+        functions: export.functions(),
+    };
+    let declared = link.traits[0];
+    let finish = |report: Diagnostic| {
+        report
+            .at(declared.target.span.or(declared.span), "linked here")
+            .with_help(help(from, to, import, export))
+    };
+    (reports(&names, mismatches).into_iter().map(finish)).collect()
+}
+
+/// The reports on an import that the host satisfies, at most one for each code.
+pub(crate) fn host_mismatches(
+    parts: &Parts<'_>,
+    part: PartId,
+    host: &HostImport<'_>,
+    mismatches: &[Mismatch],
+) -> Vec<Diagnostic> {
+    let name = parts.name(part);
+    let names = Names {
+        importer: name,
+        exporter: "the host",
+        import: describe(host.import),
+        export: interface_text(host.export),
+        functions: host.export.functions(),
+    };
+    let finish = |report: Diagnostic| {
+        report
+            .at(parts.declared(part).name.span, "imported by this component")
+            .with_help(host_help(name, host))
+    };
+    (reports(&names, mismatches).into_iter().map(finish)).collect()
+}
+
+/// What a report calls the two sides.
+struct Names<'n> {
+    importer: &'n str,
+    exporter: &'n str,
+    import: String,
+    export: String,
+    /// What the export has.
+    functions: &'n [Function],
+}
+
+fn reports(names: &Names<'_>, mismatches: &[Mismatch]) -> Vec<Diagnostic> {
+    let Names {
+        importer,
+        exporter,
+        import,
+        export,
+        functions,
+    } = names;
     let (missing, different): (Vec<_>, Vec<_>) = mismatches.iter().partition(|m| m.missing);
     let mut reports = Vec::new();
     if !different.is_empty() {
-        let message = format!("`{to}` exports `{what}` with other types than `{from}` imports");
+        let message = match import == export {
+            true => {
+                format!("{exporter} exports `{export}` with other types than `{importer}` imports")
+            }
+            false => format!(
+                "{exporter} exports `{export}` with other types than `{importer}` imports as `{import}`"
+            ),
+        };
         let mut report = Diagnostic::error(DIFFERENT.code, message);
         for m in different.iter().take(SHOWN) {
             let exported = m.exported.as_deref().unwrap_or("nothing");
@@ -56,21 +125,34 @@ pub(crate) fn mismatches(
         reports.push((report, different.len()));
     }
     if !missing.is_empty() {
-        let message = format!("`{to}` exports `{what}` without all that `{from}` uses of it");
+        let message = match import == export {
+            true => {
+                format!("{exporter} exports `{export}` without all that `{importer}` uses of it")
+            }
+            false => format!(
+                "{exporter} exports `{export}` without all that `{importer}` uses of `{import}`"
+            ),
+        };
         let mut report = Diagnostic::error(MISSING.code, message);
         for m in missing.iter().take(SHOWN) {
             report = report.with_note(format!("missing: {}", m.imported));
         }
+        let names = functions.iter().map(|function| &function.name);
+        report = match functions.len().checked_sub(SHOWN) {
+            None | Some(0) => report.with_note(format!("`{export}` there has {}", list(names))),
+            Some(more) => {
+                let names: Vec<_> = names.take(SHOWN).map(|name| format!("`{name}`")).collect();
+                report.with_note(format!(
+                    "`{export}` there has {} and {more} more",
+                    names.join(", ")
+                ))
+            }
+        };
         reports.push((report, missing.len()));
     }
-    let finish = |(report, count): (Diagnostic, usize)| {
-        let declared = link.traits[0];
-        let report = report.at(declared.target.span.or(declared.span), "linked here");
-        let report = match count.checked_sub(SHOWN) {
-            Some(more @ 1..) => report.with_note(format!("and {more} more")),
-            _ => report,
-        };
-        report.with_help(help(from, to, import, export))
+    let finish = |(report, count): (Diagnostic, usize)| match count.checked_sub(SHOWN) {
+        Some(more @ 1..) => report.with_note(format!("and {more} more")),
+        _ => report,
     };
     reports.into_iter().map(finish).collect()
 }
@@ -82,6 +164,17 @@ fn help(from: &str, to: &str, import: &Extern, export: &Extern) -> String {
     } else {
         format!(
             "`{from}` was built against `{imported}`, `{to}` against `{exported}`: build both against one version"
+        )
+    }
+}
+
+fn host_help(name: &str, host: &HostImport<'_>) -> String {
+    let (imported, exported) = (interface_text(host.import), interface_text(host.export));
+    if imported == exported {
+        format!("build `{name}` against the published WIT of `{exported}`")
+    } else {
+        format!(
+            "`{name}` was built against `{imported}`, and this host has `{exported}`: build it against that"
         )
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use withe_wit::{Extern, World};
 
 use crate::diagnostic::Diagnostics;
+use crate::host::HostImport;
 use crate::parts::{PartId, Parts};
 use crate::problems;
 
@@ -19,7 +20,7 @@ pub(super) fn cover<'a>(
     links: &[ResolvedLink<'a>],
     excused: &[bool],
     out: &mut Diagnostics,
-) -> Vec<&'a str> {
+) -> Vec<HostImport<'a>> {
     let mut from_host = Vec::new();
     let mut without_default = Vec::new();
     // Imports of one package that nothing satisfies have one remedy, and are one problem.
@@ -44,8 +45,8 @@ pub(super) fn cover<'a>(
         if !plain.is_empty() {
             continue;
         }
-        if parts.is_from_host(import) {
-            from_host.push(import.name.as_str());
+        if let Some(export) = parts.host.find(import) {
+            from_host.push(HostImport { import, export });
         } else if !named.is_empty() {
             without_default.push((import, named[0]));
         } else if !excused[i] && !import.is_types_only() {

@@ -32,7 +32,7 @@ pub(super) struct Trait<'a> {
 }
 
 /// What a link's name means to its source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Slot<'a> {
     /// No name: imports that have none either.
     Default,

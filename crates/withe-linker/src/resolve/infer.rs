@@ -7,7 +7,7 @@ use withe_wit::{Extern, World};
 
 use crate::diagnostic::Diagnostics;
 use crate::input::Link;
-use crate::matching::find_export;
+use crate::matching::{find_export, is_exact};
 use crate::parts::{PartId, Parts};
 use crate::problems;
 
@@ -133,7 +133,17 @@ fn infer_default(
     }
     // Imports that the same links claim are one problem.
     let mut contested: BTreeMap<Vec<usize>, Vec<&Extern>> = BTreeMap::new();
-    for (import, claims) in claims {
+    for (import, mut claims) in claims {
+        let exact = |(i, wire): &(usize, Wire)| {
+            is_exact(
+                &world.imports[import],
+                &declared.traits[*i].exports.exports[wire.export],
+            )
+        };
+        // A target with the very version goes before those with compatible ones.
+        if claims.iter().any(exact) {
+            claims.retain(exact);
+        }
         let first = declared.traits[claims[0].0].target;
         if claims
             .iter()
@@ -158,13 +168,16 @@ fn infer_default(
     for (links, imports) in contested {
         let links: Vec<&Link> = links.iter().map(|i| declared.traits[*i].link).collect();
         out.push(problems::coverage::ambiguous(
-            parts, source, &links, &imports,
+            parts, source, world, &links, &imports,
         ));
     }
 }
 
 /// All imports of `world` that the trait's target can satisfy.
-fn candidates<'t>(world: &'t World, link: &'t Trait<'_>) -> impl Iterator<Item = Wire> + use<'t> {
+pub(super) fn candidates<'t>(
+    world: &'t World,
+    link: &'t Trait<'_>,
+) -> impl Iterator<Item = Wire> + use<'t> {
     let imports = world.imports.iter().enumerate().filter(|(_, import)| {
         let lattice = import.interface_name().is_some_and(is_lattice);
         !import.is_types_only() && !lattice && in_package(link.link, import)

@@ -1,10 +1,15 @@
 //! Traits that are one link become one.
 //!
-//! A link is known by its source, target and name; v1 manifests spread one over several traits, one
-//! for each package. All calls over a link reach the same instance, so it must have one set of
-//! properties. Only where a provider is at an end may traits of one name differ in configuration: it
-//! is told of each trait by itself.
+//! A link is known by its source, target and name; v1 manifests spread one over several traits, one for each
+//! package or interface. All calls over a link reach the same instance, and resources of one interface are
+//! passed to another over it, so it has one set of properties.
+//!
+//! Configuration of its traits is joined, and a provider that is the target is told of one link. Where two
+//! traits give a key two values, they are two links to it, which have no resources in common. A provider that
+//! is the source is told of each trait that is configured otherwise: an HTTP server may listen at two
+//! addresses for one component.
 
+use crate::config::Definitions;
 use crate::diagnostic::Diagnostics;
 use crate::input::{Link, NamedConfig, SecretRef};
 use crate::parts::{PartId, Parts};
@@ -17,6 +22,7 @@ use super::{ResolvedLink, Wire};
 /// out: what is wrong with them was reported.
 pub(super) fn merge<'a>(
     parts: &Parts<'a>,
+    definitions: &Definitions<'a>,
     source: PartId,
     declared: &Declared<'a>,
     out: &mut Diagnostics,
@@ -28,7 +34,7 @@ pub(super) fn merge<'a>(
             chosen_at_run_time,
             ..single(source, link.target, link.link, link.wires.clone())
         };
-        add(parts, &mut links, link, out);
+        add(parts, definitions, &mut links, link, out);
     }
     links
 }
@@ -59,16 +65,24 @@ pub(super) fn single<'a>(
 /// Adds the link of one trait to those before it, or makes it part of one of them.
 pub(super) fn add<'a>(
     parts: &Parts<'a>,
+    definitions: &Definitions<'a>,
     links: &mut Vec<ResolvedLink<'a>>,
     link: ResolvedLink<'a>,
     out: &mut Diagnostics,
 ) {
     let declared = link.traits[0];
-    let with_provider = parts.is_provider(link.source) || parts.is_provider(link.target);
-    let same = links.iter_mut().find(|l| {
-        (l.target, l.name) == (link.target, link.name)
-            && (!with_provider || same_configuration(l.traits[0], declared))
-    });
+    let is_one = |other: &ResolvedLink<'a>| {
+        if parts.is_provider(link.source) {
+            is_configured_alike(definitions, other, declared)
+        } else if parts.is_provider(link.target) {
+            is_configured_compatibly(definitions, other, declared)
+        } else {
+            true
+        }
+    };
+    let same = links
+        .iter_mut()
+        .find(|l| (l.target, l.name) == (link.target, link.name) && is_one(l));
     let Some(same) = same else {
         return links.push(link);
     };
@@ -87,27 +101,82 @@ pub(super) fn add<'a>(
     same.wires.dedup();
 }
 
-fn same_configuration(a: &Link, b: &Link) -> bool {
-    let configs = |x: &[NamedConfig], y: &[NamedConfig]| {
-        let key = |c: &NamedConfig| {
-            let values = c.properties.as_ref().map(|p| {
-                p.iter()
-                    .map(|(k, v)| (k.clone(), v.value.clone()))
-                    .collect::<Vec<_>>()
-            });
-            (c.name.value.clone(), values)
-        };
-        x.iter().map(key).eq(y.iter().map(key))
+/// Whether a trait has the very configuration of a link.
+fn is_configured_alike<'a>(
+    definitions: &Definitions<'a>,
+    link: &ResolvedLink<'a>,
+    declared: &'a Link,
+) -> bool {
+    let first = link.traits[0];
+    let values = |side: Side| {
+        let (a, b) = (
+            definitions.merge(side.config(first)),
+            definitions.merge(side.config(declared)),
+        );
+        a.values == b.values
     };
-    let secrets = |x: &[SecretRef], y: &[SecretRef]| {
-        x.iter()
-            .map(|s| &s.name.value)
-            .eq(y.iter().map(|s| &s.name.value))
+    let names = |side: Side| {
+        let names = |link: &'a Link| side.secrets(link).iter().map(|s| s.name.value.as_str());
+        names(first).eq(names(declared))
     };
-    configs(&a.source_config, &b.source_config)
-        && configs(&a.target_config, &b.target_config)
-        && secrets(&a.source_secrets, &b.source_secrets)
-        && secrets(&a.target_secrets, &b.target_secrets)
+    [Side::Source, Side::Target]
+        .into_iter()
+        .all(|side| values(side) && names(side))
+}
+
+/// Whether a trait gives no key or secret that the link has another value.
+fn is_configured_compatibly<'a>(
+    definitions: &Definitions<'a>,
+    link: &ResolvedLink<'a>,
+    declared: &'a Link,
+) -> bool {
+    let values = |side: Side| {
+        let of_link = definitions.merge(
+            link.traits
+                .iter()
+                .copied()
+                .flat_map(|link| side.config(link)),
+        );
+        of_link.agrees_with(&definitions.merge(side.config(declared)))
+    };
+    let secrets = |side: Side| {
+        let mut of_link = link
+            .traits
+            .iter()
+            .copied()
+            .flat_map(|link| side.secrets(link));
+        !of_link.any(|a| {
+            let source = |s: &'a SecretRef| (&s.policy.value, &s.key, &s.field, &s.version);
+            let mut added = side.secrets(declared).iter();
+            added.any(|b| a.name.value == b.name.value && source(a) != source(b))
+        })
+    };
+    [Side::Source, Side::Target]
+        .into_iter()
+        .all(|side| values(side) && secrets(side))
+}
+
+/// An end of a link.
+#[derive(Clone, Copy)]
+enum Side {
+    Source,
+    Target,
+}
+
+impl Side {
+    fn config(self, link: &Link) -> &[NamedConfig] {
+        match self {
+            Side::Source => &link.source_config,
+            Side::Target => &link.target_config,
+        }
+    }
+
+    fn secrets(self, link: &Link) -> &[SecretRef] {
+        match self {
+            Side::Source => &link.source_secrets,
+            Side::Target => &link.target_secrets,
+        }
+    }
 }
 
 /// The settings for which `declared` has another value than the traits before it.

@@ -3,6 +3,7 @@
 
 use withe_wit::{Extern, World};
 
+use crate::config::Definitions;
 use crate::diagnostic::Diagnostics;
 use crate::matching::find_export;
 use crate::parts::{PartId, Parts};
@@ -14,6 +15,7 @@ use super::{ResolvedLink, Wire, merge};
 /// The links of the provider `source`.
 pub(super) fn resolve<'a>(
     parts: &Parts<'a>,
+    definitions: &Definitions<'a>,
     source: PartId,
     out: &mut Diagnostics,
 ) -> Vec<ResolvedLink<'a>> {
@@ -37,7 +39,7 @@ pub(super) fn resolve<'a>(
             Ok(selectors) => match first_exported(parts, world, exports, selectors.as_deref()) {
                 Some(wire) => {
                     let link = merge::single(source, target, link, vec![wire]);
-                    merge::add(parts, &mut links, link, out);
+                    merge::add(parts, definitions, &mut links, link, out);
                 }
                 None => {
                     let instead = first_exported(parts, world, exports, None)

@@ -1,17 +1,24 @@
 //! Links that name the interfaces they are for.
+//!
+//! An interface may be imported in several compatible versions, and several targets may export it. A link
+//! that names a version is for that import. One that does not is for the imports that no other link names by
+//! their version, and leaves an import to a target that exports its very version.
+
+use std::collections::BTreeSet;
 
 use semver::Version;
 use withe_wit::{Extern, InterfaceName, World};
 
 use crate::diagnostic::Diagnostics;
 use crate::input::{Link, Spanned};
-use crate::matching::find_export;
+use crate::matching::{find_export, is_exact};
 use crate::parts::{PartId, Parts};
 use crate::problems;
 use crate::work;
 
 use super::Wire;
 use super::declare::{Declared, Slot, Trait};
+use super::infer::candidates;
 
 /// One entry of `interfaces`, with the link's `namespace` and `package`.
 #[derive(Clone, Debug)]
@@ -30,6 +37,12 @@ impl Selector<'_> {
         work::note(1);
         item.interface_name()
             .is_some_and(|name| self.matches_name(name))
+    }
+
+    /// Whether this names `item` by its very version.
+    fn is_exactly(&self, item: &Extern) -> bool {
+        let version = item.interface_name().and_then(|name| name.version.as_ref());
+        self.version.is_some() && self.version.as_ref() == version && self.matches(item)
     }
 
     fn matches_name(&self, name: &InterfaceName) -> bool {
@@ -117,13 +130,14 @@ pub(super) fn select(
     out: &mut Diagnostics,
 ) {
     let Declared { traits, excused } = declared;
-    for link in traits {
+    let named = named_by_version(world, traits);
+    for link in traits.iter_mut() {
         let Some(selectors) = link.selectors.clone() else {
             continue;
         };
         let mut unmatched = Vec::new();
         for selector in &selectors {
-            let blamed = match matching(world, selector, link.slot) {
+            let blamed = match matching(world, selector, link.slot, &named) {
                 Matching::Nothing => {
                     unmatched.push(selector);
                     continue;
@@ -162,6 +176,62 @@ pub(super) fn select(
             *excused |= find_export(import, link.exports).is_some();
         }
     }
+    yield_to_exact(world, traits);
+}
+
+/// Imports that links of a slot name by their very version.
+type Named<'a> = BTreeSet<(Slot<'a>, usize)>;
+
+fn named_by_version<'a>(world: &World, traits: &[Trait<'a>]) -> Named<'a> {
+    let mut named = Named::new();
+    for link in traits {
+        let selectors = link.selectors.iter().flatten();
+        for selector in selectors.filter(|s| s.version.is_some()) {
+            let imports = world.imports.iter().enumerate();
+            let exact = imports.filter(|(_, import)| selector.is_exactly(import));
+            named.extend(exact.map(|(i, _)| (link.slot, i)));
+        }
+    }
+    named
+}
+
+/// Of the links that took an import, those whose target has its very version keep it; the others give it up
+/// if their target has the very version of another import of this interface. A link that would be left
+/// without the interface is not meant to give way: the two are in conflict.
+fn yield_to_exact(world: &World, traits: &mut [Trait<'_>]) {
+    let exact = |link: &Trait<'_>, wire: &Wire| {
+        is_exact(
+            &world.imports[wire.import],
+            &link.exports.exports[wire.export],
+        )
+    };
+    let mut settled = BTreeSet::new();
+    for link in traits.iter() {
+        let inferred = link.selectors.is_none().then(|| candidates(world, link));
+        let wires = link
+            .wires
+            .iter()
+            .copied()
+            .chain(inferred.into_iter().flatten());
+        let wires = wires.filter(|wire| exact(link, wire));
+        settled.extend(wires.map(|wire| (link.slot, wire.import)));
+    }
+    for link in traits {
+        let same = |a: &Wire, b: &Wire| {
+            let name = |wire: &Wire| world.imports[wire.import].interface_name();
+            matches!((name(a), name(b)), (Some(a), Some(b)) if a.same_interface(b))
+        };
+        let gives_up = |wire: &Wire| {
+            !exact(link, wire)
+                && settled.contains(&(link.slot, wire.import))
+                && link
+                    .wires
+                    .iter()
+                    .any(|other| exact(link, other) && same(wire, other))
+        };
+        let kept = link.wires.iter().copied().filter(|wire| !gives_up(wire));
+        link.wires = kept.collect();
+    }
 }
 
 /// Connects what the target exports of `imports`; whether that is any, or nothing needs to be.
@@ -187,12 +257,26 @@ enum Matching {
     Labels(Vec<usize>),
 }
 
-fn matching(world: &World, selector: &Selector<'_>, slot: Slot<'_>) -> Matching {
-    let all = (0..world.imports.len()).filter(|i| selector.matches(&world.imports[*i]));
+fn matching(world: &World, selector: &Selector<'_>, slot: Slot<'_>, named: &Named<'_>) -> Matching {
+    let imports = world.imports.iter().enumerate();
+    let fitting = imports.filter(|(_, import)| selector.matches(import));
+    let fitting: Vec<usize> = fitting.map(|(i, _)| i).collect();
+    let exact = |i: &usize| selector.is_exactly(&world.imports[*i]);
+    let (exact, compatible): (Vec<_>, Vec<_>) = fitting.iter().copied().partition(exact);
+    let free = compatible
+        .into_iter()
+        .filter(|i| !named.contains(&(slot, *i)));
+    let chosen = match (exact.is_empty(), free.collect::<Vec<_>>()) {
+        (false, _) => exact,
+        // That another link names all of them is a conflict, unless this one names another version.
+        (true, free) if free.is_empty() && selector.version.is_none() => fitting,
+        (true, free) => free,
+    };
     let found: Vec<usize> = match slot {
-        Slot::Label(label) => all.filter(|i| *i == label).collect(),
+        Slot::Label(label) => chosen.into_iter().filter(|i| *i == label).collect(),
         Slot::Default | Slot::Named(_) => {
-            let (labels, plain): (Vec<_>, Vec<_>) = all.partition(|i| world.imports[*i].is_label());
+            let is_label = |i: &usize| world.imports[*i].is_label();
+            let (labels, plain): (Vec<_>, Vec<_>) = chosen.into_iter().partition(is_label);
             match (plain.is_empty(), labels.len()) {
                 (true, 2..) => return Matching::Labels(labels),
                 (true, _) => labels,

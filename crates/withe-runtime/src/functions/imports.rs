@@ -8,7 +8,7 @@ use wasmtime::component::{Linker, LinkerInstance, ResourceType};
 use wasmtime::{Result, bail, format_err};
 use withe_wit::InterfaceName;
 
-use super::{LogStream, cli, config, lattice, logging, rpc};
+use super::{LogStream, cli, config, lattice, logging, rpc, wasi};
 use crate::Observer;
 use crate::abi::Shape;
 use crate::dispatch;
@@ -117,7 +117,7 @@ impl Definer<'_> {
         }
     }
 
-    /// Interfaces whose functions depend on who calls. Wasmtime's own are defined already.
+    /// Interfaces whose functions depend on who calls, and WASI's under names that Wasmtime does not know.
     fn host(
         &self,
         linker: &mut Linker<State>,
@@ -128,6 +128,13 @@ impl Definer<'_> {
         let who = self.identity(spec).clone();
         let engine = self.unit.component.engine();
         let functions: Vec<_> = ty.exports(engine).map(|(name, _)| name).collect();
+        // Types alone are no more than their structure.
+        let is_called = ty.exports(engine).any(|(_, item)| {
+            matches!(
+                item.ty,
+                ComponentItem::ComponentFunc(_) | ComponentItem::Resource(_)
+            )
+        });
         let path = (
             name.namespace.as_str(),
             name.package.as_str(),
@@ -166,8 +173,19 @@ impl Definer<'_> {
                     returns_result,
                 )
             }
+            ("wasi", ..) if is_called && !self.is_wasmtimes(&spec.name) => {
+                wasi::define(&mut linker.instance(&spec.name)?, name)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the import of this name is defined with Wasmtime's own: a release of WASI 0.2, or of 0.3 on the
+    /// engine with concurrency, by the interface's own name.
+    fn is_wasmtimes(&self, name: &str) -> bool {
+        let name = name.parse::<InterfaceName>().ok();
+        let version = name.and_then(|name| name.version);
+        version.is_some_and(|v| v.pre.is_empty() && (v.minor == 2 || self.unit.spec.concurrency))
     }
 
     fn linked(

@@ -89,11 +89,11 @@ fn a_trap_says_where_it_happened() {
 
 #[test]
 fn wrong_calls() {
-    insta::assert_snapshot!(maths().run(&["call", "maths.wasm", "add(3)"]), @r#"
+    insta::assert_snapshot!(maths().run(&["call", "maths.wasm", "add(3)"]), @"
     exit code: 1
     ----- stderr -----
-    error: calling `add` of `maths`: arguments `(3)`: invalid params: missing required param(s) at 6..7; the function is `add: func(u32, u32) -> u32`
-    "#);
+    error: calling `add` of `maths`: arguments `(3)`: invalid params: missing required param(s); the function is `add: func(u32, u32) -> u32`
+    ");
     insta::assert_snapshot!(maths().run(&["call", "maths.wasm", "sub(3, 4)"]), @r#"
     exit code: 1
     ----- stderr -----
@@ -201,7 +201,11 @@ fn the_exact_name_wins_and_escapes_are_as_in_wit() {
             "{call}"
         );
     }
-    insta::assert_snapshot!(sandbox.run(&["call", "names.wasm", "c:d/x#run()"]), @"");
+    insta::assert_snapshot!(sandbox.run(&["call", "names.wasm", "c:d/x#run()"]), @"
+    exit code: 1
+    ----- stderr -----
+    error: calling `run` of `names`: `run` is ambiguous; say which version: c:d/x@1.0.0, c:d/x@2.0.0
+    ");
 }
 
 #[test]
@@ -246,7 +250,15 @@ fn what_the_called_component_exports_itself() {
         "--link",
         "back.wasm",
     ];
-    insta::assert_snapshot!(sandbox.run(&args), @"");
+    insta::assert_snapshot!(sandbox.run(&args), @"
+    exit code: 1
+    ----- stderr -----
+    error[W0101]: `back` imports `shop:api/counter@1.0.0`, and nothing provides it
+     |
+     = help: `front` exports it, but is itself what is called, and components given with `--link` are not linked back to that: write a manifest in which `back` has a link to `front`
+
+    error: 1 problem in front.wasm; nothing was called
+    ");
 }
 
 /// What else is wrong with the application is for `check` to say.
@@ -256,7 +268,23 @@ fn only_errors_are_shown() {
         "    - name: caller\n      type: component\n      properties:\n        image: ./caller.wasm
     - name: other\n      type: component\n      properties:\n        image: ./counter.wasm\n",
     );
-    insta::assert_snapshot!(sandbox.run(&["call", "shop.yaml", "caller", "run()"]), @"");
+    insta::assert_snapshot!(sandbox.run(&["call", "shop.yaml", "caller", "run()"]), @"
+    exit code: 1
+    ----- stderr -----
+    error[W0101]: `caller` imports `shop:api/counter@1.0.0`, and nothing provides it
+     --> shop.yaml:7:13
+      |
+    7 |     - name: caller
+      |             ^^^^^^ imported by this component
+      |
+      = help: `other` exports what is missing: link to it from `caller`
+              - type: link
+                properties:
+                  target:
+                    name: other
+
+    error: 1 problem in shop.yaml; nothing was called
+    ");
     let shown = sandbox.run(&["call", "shop.yaml", "other", "shop:api/counter#next()"]);
     assert!(!shown.contains("W0104"), "{shown}");
 }

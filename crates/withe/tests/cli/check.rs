@@ -27,20 +27,20 @@ fn a_component_instead_of_a_manifest() {
 #[test]
 fn bad_yaml() {
     let sandbox = Sandbox::new().file("shop.yaml", "kind: Application\n\tmetadata: {}\n");
-    insta::assert_snapshot!(sandbox.run(&["check", "shop.yaml"]), @r#"
+    insta::assert_snapshot!(sandbox.run(&["check", "shop.yaml"]), @"
     exit code: 1
     ----- stderr -----
     error[W0001]: this is not valid YAML: a tab indents this line
      --> shop.yaml:2:1
       |
     2 |     metadata: {}
-      | ^^^^ reading stopped here
+      | ^ reading stopped here
       |
       = note: the YAML parser says: while scanning a plain scalar, found a tab
       = help: indent with spaces; YAML does not allow tabs there
 
     error: 1 problem in shop.yaml
-    "#);
+    ");
 }
 
 #[test]

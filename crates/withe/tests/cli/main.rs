@@ -3,8 +3,11 @@
 mod build;
 mod call;
 mod check;
+mod host;
 mod inspect;
 mod misc;
 mod plan;
 mod sandbox;
+mod split;
 mod up;
+mod versions;
