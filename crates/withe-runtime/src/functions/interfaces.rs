@@ -2,9 +2,8 @@
 //!
 //! The linker compares a component's imports with them, so they have to be what a component finds when it is
 //! instantiated. `wasmtime-wasi` does not offer the WIT that it was generated from, and what is unstable in it
-//! is not there without being asked for; so the signatures stand in `wit/` of this crate, and a test
-//! instantiates a component that imports all of them. A newer Wasmtime that has more, or has it otherwise, is
-//! noticed by another, which holds them to the table of what `wasi.rs` defines.
+//! is not there without being asked for; so the signatures stand in `wit/` of this crate, and `tests/host.rs`
+//! links a component that imports all of them. What a newer Wasmtime has beyond that is to be added by hand.
 //!
 //! Reading them takes a few milliseconds, once a process and only when something is linked.
 
