@@ -47,6 +47,12 @@ impl Writer {
         }
     }
 
+    /// How many bytes were written.
+    #[inline]
+    pub fn written(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// What was written.
     pub fn finish(self) -> Payload {
         Payload {

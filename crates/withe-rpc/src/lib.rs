@@ -49,7 +49,7 @@ pub use client::{
 pub use codec::{Decode, DecodeError, Encode, Reader, Writer};
 pub use error::CallError;
 pub use identity::{Fingerprint, Identity};
-pub use limits::Limits;
+pub use limits::{Limits, PAYLOAD_VARIABLE, max_payload, payload_exceeded};
 pub use link::{LinkFunction, LinkRequest};
 pub use members::Members;
 pub use pipe::{Chunk, PipeReader, PipeWriter, StreamKind, pipe};

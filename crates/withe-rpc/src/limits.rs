@@ -1,6 +1,15 @@
 //! What a connection may take up.
 
+use std::sync::OnceLock;
 use std::time::Duration;
+
+use crate::CallError;
+
+/// The environment variable that says how much one call may carry: bytes, or `KiB`, `MiB` or `GiB` of them.
+pub const PAYLOAD_VARIABLE: &str = "WITHE_MAX_PAYLOAD";
+
+/// How much one call may carry unless [`PAYLOAD_VARIABLE`] says otherwise.
+const PAYLOAD: usize = 64 << 20;
 
 /// Bounds on what one connection, or one peer, may take up. What would exceed one fails with
 /// [`CallError::Exhausted`](crate::CallError::Exhausted) where that can be said of one call, link or
@@ -44,8 +53,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            payload: 64 << 20,
-            unfinished: 256 << 20,
+            payload: max_payload(),
+            unfinished: max_payload().saturating_mul(4).max(256 << 20),
             calls: 4_096,
             sessions: 16_384,
             links: 1_024,
@@ -65,5 +74,70 @@ impl Limits {
     /// How long a peer may be silent, or take nothing, before the connection counts as dead.
     pub(crate) fn silence(&self) -> Duration {
         2 * (self.keep_alive + self.answer)
+    }
+}
+
+/// The most bytes of values in the parameters or the results of one call, and in one element of a stream: over every
+/// binding that copies them, in this process. The same as [`Limits::payload`] by default; processes that this one
+/// starts inherit it.
+pub fn max_payload() -> usize {
+    static MOST: OnceLock<usize> = OnceLock::new();
+    *MOST.get_or_init(|| {
+        let Ok(text) = std::env::var(PAYLOAD_VARIABLE) else {
+            return PAYLOAD;
+        };
+        read_size(&text).unwrap_or_else(|| {
+            tracing::error!(
+                "{PAYLOAD_VARIABLE} is `{text}`, which is no number of bytes such as 67108864 or `64MiB`; \
+                 {PAYLOAD} is taken"
+            );
+            PAYLOAD
+        })
+    })
+}
+
+/// A call's parameters or results, whichever `what` says, exceed `most`.
+pub fn payload_exceeded(what: &str, bytes: usize, most: u64) -> CallError {
+    CallError::Exhausted(format!(
+        "the {what} have {bytes} bytes, and one call may carry {most}: pass a stream, or several calls, or raise \
+         {PAYLOAD_VARIABLE} on both sides"
+    ))
+}
+
+fn read_size(text: &str) -> Option<usize> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].trim() {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return None,
+    };
+    let bytes = digits.parse::<usize>().ok()?.checked_mul(unit)?;
+    (bytes > 0).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_bytes_or_have_a_unit() {
+        for (text, bytes) in [
+            ("1", Some(1)),
+            (" 64MiB ", Some(64 << 20)),
+            ("2 GiB", Some(2 << 30)),
+            ("10KiB", Some(10 << 10)),
+            ("0", None),
+            ("", None),
+            ("MiB", None),
+            ("64MB", None),
+            ("-1", None),
+            ("99999999999999999999", None),
+            ("99999999999GiB", None),
+        ] {
+            assert_eq!(read_size(text), bytes, "{text}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::placed::PlacedSession;
 use crate::assembly::Partial;
 use crate::core::Core;
 use crate::frame::{CallHead, Failure, Kind, Part, Violation};
+use crate::limits::payload_exceeded;
 use crate::outbox::Envelope;
 use crate::{CallError, Payload};
 
@@ -231,11 +232,7 @@ impl Connection {
     ) -> Result<Sent, CallError> {
         let accepts = self.core.accepts.payload;
         if bytes.len() as u64 > accepts {
-            return Err(CallError::Exhausted(format!(
-                "the parameters have {} bytes, and {} takes {accepts}",
-                bytes.len(),
-                self.endpoint
-            )));
+            return Err(payload_exceeded("parameters", bytes.len(), accepts));
         }
         let head = CallHead {
             link: place.link.id,

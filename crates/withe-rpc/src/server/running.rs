@@ -15,6 +15,7 @@ use super::state::{Key, Stage};
 use crate::core::Core;
 use crate::frame::{CallHead, Failure, Kind};
 use crate::guard;
+use crate::limits::payload_exceeded;
 use crate::outbox::Envelope;
 use crate::transport::BoxFuture;
 use crate::{CallContext, CallError, Payload};
@@ -176,10 +177,8 @@ impl Connection {
         } = &self.core;
         let len = payload.bytes.len();
         if len as u64 > accepts.payload {
-            return Err(NotGiven::Error(CallError::Exhausted(format!(
-                "the results have {len} bytes, and the caller takes {}",
-                accepts.payload
-            ))));
+            let error = payload_exceeded("results", len, accepts.payload);
+            return Err(NotGiven::Error(error));
         }
         if out.waiting().saturating_add(len) > limits.unfinished {
             return Err(NotGiven::Error(CallError::Exhausted(
