@@ -158,7 +158,7 @@ fn unit(name: &str, bytes: Vec<u8>, link: Option<Arc<LinkSpec>>) -> Result<UnitS
         concurrency: false,
         members: vec![Member {
             identity: Arc::new(identity),
-            permits: None,
+            instances: None,
         }],
         imports,
         fused: Vec::new(),

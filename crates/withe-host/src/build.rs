@@ -39,9 +39,7 @@ pub(crate) async fn build(
     let errors = match tokio::task::spawn_blocking(build).await {
         Ok(Ok(graph)) => return Ok(graph),
         Ok(Err(errors)) => errors.into_iter().map(HostError::from).collect(),
-        Err(e) => vec![HostError::Runtime(RuntimeError::Engine(format!(
-            "compiling stopped: {e}"
-        )))],
+        Err(e) => vec![HostError::Runtime(RuntimeError::Stopped(e))],
     };
     Err(HostError::of(errors))
 }

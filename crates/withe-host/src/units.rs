@@ -9,15 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use withe_compose::{Constituent, FuseRequest, Wire, fuse};
 use withe_linker::plan::{Binding, Plan, PlannedComponent, PlannedGrants, PlannedLink};
 use withe_provider::{LinkId, Provider};
 use withe_rpc::Route;
 use withe_runtime::is_per_component;
 use withe_runtime::spec::{
-    Directory, FusedLink, Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member,
-    UnitGrants, UnitLimits, UnitSpec,
+    Directory, FusedLink, Identity, ImportSource, ImportSpec, InstanceLimit, LinkSpec, LinkTarget,
+    Member, UnitGrants, UnitLimits, UnitSpec,
 };
 use withe_wit::{ExternItem, InterfaceName};
 
@@ -49,18 +48,28 @@ pub(crate) fn units(
     names: &[String],
     ends: &HashMap<usize, LinkEnd>,
 ) -> Result<Vec<UnitSpec>, Vec<HostError>> {
+    let places = names.iter().enumerate();
+    let places: HashMap<&str, usize> = places.map(|(i, name)| (name.as_str(), i)).collect();
     let links = plan.links.iter().enumerate();
-    let links = links.map(|(i, link)| link_spec(parts, link, ends.get(&i), names).map(Arc::new));
+    let links = links.map(|(i, link)| link_spec(parts, link, ends.get(&i), &places).map(Arc::new));
+    let mut of_source: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (i, link) in plan.links.iter().enumerate() {
+        of_source.entry(&link.source).or_default().push(i);
+    }
     let maker = Maker {
         parts,
         plan,
         members: members(plan),
         links: links.collect(),
+        of_source,
     };
+    let components = plan.components.iter();
+    let components: HashMap<&str, &PlannedComponent> =
+        components.map(|c| (c.name.as_str(), c)).collect();
     let mut errors = Vec::new();
     let mut units = Vec::new();
     for name in names {
-        let entry = plan.components.iter().find(|c| c.name == *name);
+        let entry = components.get(name.as_str()).copied();
         let unit = entry.ok_or_else(|| HostError::NoBytes(name.clone()));
         match unit.and_then(|entry| maker.unit(entry)) {
             Ok(unit) => units.push(unit),
@@ -88,7 +97,7 @@ fn members(plan: &Plan) -> HashMap<&str, Member> {
                 .map(|(k, v)| (k.clone(), v.clone()))
                 .collect(),
         }),
-        permits: c.instances.map(|n| Arc::new(Semaphore::new(n as usize))),
+        instances: c.instances.map(|n| Arc::new(InstanceLimit::new(n))),
     };
     plan.components
         .iter()
@@ -101,7 +110,7 @@ fn link_spec(
     parts: &Parts,
     link: &PlannedLink,
     end: Option<&LinkEnd>,
-    units: &[String],
+    units: &HashMap<&str, usize>,
 ) -> Option<LinkSpec> {
     let target = match (link.binding, end) {
         (Binding::Fused, _) => return None,
@@ -120,7 +129,7 @@ fn link_spec(
                 functions,
             }
         }
-        (_, None) => LinkTarget::Unit(units.iter().position(|name| *name == link.target)?),
+        (_, None) => LinkTarget::Unit(*units.get(link.target.as_str())?),
     };
     Some(LinkSpec {
         name: link.name.clone(),
@@ -145,6 +154,8 @@ struct Maker<'a> {
     members: HashMap<&'a str, Member>,
     /// By place in the plan; `None` for fused ones.
     links: Vec<Option<Arc<LinkSpec>>>,
+    /// The places in the plan of the links that start at a component.
+    of_source: HashMap<&'a str, Vec<usize>>,
 }
 
 impl<'a> Maker<'a> {
@@ -183,8 +194,8 @@ impl<'a> Maker<'a> {
 
     /// Adds the fused targets of constituent `at`, and theirs. The linker has made sure that this ends.
     fn grow(&self, tree: &mut Tree<'a>, at: usize) {
-        for link in &self.plan.links {
-            if link.binding != Binding::Fused || link.source != tree.names[at] {
+        for (_, link) in self.links_of(tree.names[at]) {
+            if link.binding != Binding::Fused {
                 continue;
             }
             let target = tree.names.len();
@@ -274,14 +285,9 @@ impl<'a> Maker<'a> {
     /// What satisfies `importer`'s import `original`.
     fn import(&self, name: String, member: usize, importer: &str, original: String) -> ImportSpec {
         let links: Vec<_> = self
-            .plan
-            .links
-            .iter()
-            .zip(&self.links)
-            .filter(|(link, _)| {
-                link.source == importer && link.interfaces.iter().any(|i| i.import == original)
-            })
-            .filter_map(|(_, spec)| spec.clone())
+            .links_of(importer)
+            .filter(|(_, link)| link.interfaces.iter().any(|i| i.import == original))
+            .filter_map(|(i, _)| self.links[i].clone())
             .collect();
         let world = self.parts.world(importer);
         let item = world
@@ -315,6 +321,12 @@ impl<'a> Maker<'a> {
             interface,
             source,
         }
+    }
+
+    /// The links that start at a component, with their places in the plan.
+    fn links_of(&self, source: &str) -> impl Iterator<Item = (usize, &'a PlannedLink)> {
+        let places = self.of_source.get(source).into_iter().flatten();
+        places.map(|i| (*i, &self.plan.links[*i]))
     }
 
     fn bytes(&self, component: &str) -> Result<Arc<[u8]>, HostError> {

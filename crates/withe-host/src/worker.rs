@@ -200,7 +200,7 @@ async fn work(
         ..Limits::default()
     };
     withe_rpc::serve(listener, Arc::new(served), limits, end).await;
-    graph.retire().await;
+    graph.retire();
     if host_is_gone {
         sockets.remove_stale().await;
     }

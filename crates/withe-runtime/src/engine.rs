@@ -13,7 +13,8 @@ use wasmtime::{
     Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
 };
 
-use crate::{Observer, RuntimeError};
+use crate::error::RuntimeError;
+use crate::observe::Observer;
 
 /// How often a running guest looks whether its deadline has passed, and lets other tasks run.
 pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
@@ -67,7 +68,7 @@ impl Engines {
         let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
         let make = |concurrency| {
             Engine::new(&config(options, cache.clone(), concurrency))
-                .map_err(|e| RuntimeError::Engine(format!("{e:#}")))
+                .map_err(|cause| RuntimeError::Engine { cause })
         };
         let plain = make(false)?;
         let concurrent = make(true)?;
@@ -108,9 +109,9 @@ fn open_cache(dir: &Path) -> Result<Cache, RuntimeError> {
     // share the folder; entries are written under another name and renamed.
     config.with_files_total_size_soft_limit(2 << 30);
     config.with_file_count_soft_limit(4096);
-    Cache::new(config).map_err(|e| RuntimeError::Cache {
+    Cache::new(config).map_err(|cause| RuntimeError::Cache {
         dir: dir.into(),
-        why: format!("{e:#}"),
+        cause,
     })
 }
 

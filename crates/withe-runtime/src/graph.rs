@@ -1,43 +1,18 @@
-//! Units compiled, linked to each other, and ready to be instantiated.
-//!
-//! Built once from a link plan and never changed: another plan makes another graph.
+//! Builds graphs: units compiled, linked to each other, and ready to be instantiated.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_queue::ArrayQueue;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout_at;
-use wasmtime::Engine;
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
-use withe_rpc::{CallContext, CallError};
-
-use crate::abi::Shape;
-use crate::callee::Callee;
-use crate::dispatch::{ExportCall, ExportSpawn, export_call};
+use crate::components::{Compiled, Components};
+use crate::core::{Graph, Unit, UnitCode, UnitParts};
+use crate::define::{Wasi, define};
 use crate::engine::Engines;
-use crate::functions::imports;
-use crate::http::HttpExport;
-use crate::instance::Instance;
-use crate::metrics::{Listed, UnitPlace};
-use crate::spec::{LinkTarget, Member, UnitGrants, UnitLimits, UnitSpec};
-use crate::state::State;
-use crate::wave::{self, FunctionPath, WaveError};
-use crate::{Observer, RuntimeError};
-
-/// The most idle instances that a unit keeps for reuse.
-const IDLE_INSTANCES: usize = 256;
-
-/// Units that call each other. See the module.
-pub struct Graph {
-    units: Vec<Unit>,
-    /// They keep the clock going that stops runaway guests.
-    engines: Engines,
-    /// The links that are in compositions, where nothing is left of them but that they are listed.
-    _fused: Vec<Arc<Listed>>,
-}
+use crate::error::{LinkError, RuntimeError};
+use crate::links::{LinkRoute, Numbering, OutgoingImport, OutgoingLink, UnitLinks, Via, labels};
+use crate::metrics::LinkCounts;
+use crate::needs::Needs;
+use crate::spec::{ImportSource, ImportSpec, LinkSpec, LinkTarget, UnitSpec};
 
 /// What happens while a graph is built.
 #[derive(Clone, Debug)]
@@ -66,401 +41,346 @@ impl Graph {
         specs: Vec<UnitSpec>,
         on_event: &dyn Fn(BuildEvent<'_>),
     ) -> Result<Arc<Self>, Vec<RuntimeError>> {
-        let mut errors = Vec::new();
-        let mut compiled = Vec::new();
-        for spec in specs {
-            on_event(BuildEvent::Compiling(&spec.name));
-            let (hits, start) = (engines.cache_hits(), Instant::now());
-            match Component::new(engines.get(spec.concurrency), &spec.bytes) {
-                Ok(component) => {
-                    let cached = engines.cache_hits() > hits;
-                    on_event(BuildEvent::Compiled {
-                        component: &spec.name,
-                        cached,
-                        took: start.elapsed(),
-                    });
-                    compiled.push(Compiled::new(spec, component));
-                }
-                Err(e) => errors.push(RuntimeError::Compile {
-                    component: spec.name,
-                    why: format!("{e:#}"),
-                }),
-            }
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        let mut units = Vec::new();
-        for unit in &compiled {
-            match Unit::link(engines, unit, &compiled) {
-                Ok(unit) => units.push(unit),
-                Err(e) => errors.push(RuntimeError::Link {
-                    component: unit.spec.name.clone(),
-                    why: as_imported(&unit.spec, format!("{e:#}")),
-                }),
-            }
-        }
-        if errors.is_empty() {
-            let metrics = &engines.observer().metrics;
-            let fused = compiled.iter().flat_map(|unit| unit.spec.fused.iter());
-            Ok(Arc::new(Self {
-                units,
-                engines: engines.clone(),
-                _fused: fused.map(|link| metrics.fused(&link.labels())).collect(),
-            }))
-        } else {
-            Err(errors)
-        }
-    }
-
-    /// Where what runs is counted and traced.
-    pub fn observer(&self) -> &Observer {
-        self.engines.observer()
-    }
-
-    pub(crate) fn unit(&self, index: usize) -> &Unit {
-        &self.units[index]
-    }
-
-    /// The index of the unit whose root is `name`.
-    pub fn find(&self, name: &str) -> Option<usize> {
-        self.units.iter().position(|u| u.name() == name)
-    }
-
-    /// Drops every instance that is kept for later. Calls under way go on. Without this a graph that
-    /// keeps instances would keep itself.
-    pub async fn retire(&self) {
-        for unit in &self.units {
-            while unit.idle.pop().is_some() {}
-            unit.shared.clear().await;
-        }
+        let compiled = compile(engines, &specs, on_event)?;
+        let metrics = &engines.observer().metrics;
+        let fused = specs.iter().flat_map(|spec| spec.fused.iter());
+        let fused = fused.map(|link| metrics.fused(&link.labels())).collect();
+        let units = link(engines, specs, &compiled)?;
+        Ok(Arc::new(Self {
+            units,
+            engines: engines.clone(),
+            _fused: fused,
+        }))
     }
 }
 
-/// A text of Wasmtime's with imports called as the components have them: those that a composition keeps apart
+fn compile(
+    engines: &Engines,
+    specs: &[UnitSpec],
+    on_event: &dyn Fn(BuildEvent<'_>),
+) -> Result<Vec<Arc<Compiled>>, Vec<RuntimeError>> {
+    let mut components = Components::default();
+    let (mut compiled, mut errors) = (Vec::new(), Vec::new());
+    for spec in specs {
+        if let Some(equal) = components.get(spec.concurrency, &spec.bytes) {
+            compiled.push(equal);
+            continue;
+        }
+        on_event(BuildEvent::Compiling(&spec.name));
+        let (hits, start) = (engines.cache_hits(), Instant::now());
+        match components.compile(engines, spec.concurrency, &spec.bytes) {
+            Ok(component) => {
+                on_event(BuildEvent::Compiled {
+                    component: &spec.name,
+                    cached: engines.cache_hits() > hits,
+                    took: start.elapsed(),
+                });
+                compiled.push(component);
+            }
+            Err(cause) => errors.push(RuntimeError::Compile {
+                component: spec.name.clone(),
+                cause,
+            }),
+        }
+    }
+    if errors.is_empty() {
+        Ok(compiled)
+    } else {
+        Err(errors)
+    }
+}
+
+fn link(
+    engines: &Engines,
+    specs: Vec<UnitSpec>,
+    compiled: &[Arc<Compiled>],
+) -> Result<Vec<Unit>, Vec<RuntimeError>> {
+    let wasi = Wasi::new(engines).map_err(|cause| vec![RuntimeError::Engine { cause }])?;
+    let mut linker = Linker {
+        engines,
+        wasi,
+        compiled,
+        codes: HashMap::new(),
+    };
+    let (mut units, mut errors) = (Vec::new(), Vec::new());
+    for (i, spec) in specs.into_iter().enumerate() {
+        match linker.unit(i, spec) {
+            Ok(unit) => units.push(unit),
+            Err(e) => errors.push(e),
+        }
+    }
+    if errors.is_empty() {
+        Ok(units)
+    } else {
+        Err(errors)
+    }
+}
+
+/// An error of Wasmtime's with imports called as the components have them: those that a composition keeps apart
 /// have names that nobody wrote.
-fn as_imported(spec: &UnitSpec, text: String) -> String {
+fn as_imported(spec: &UnitSpec, error: LinkError) -> LinkError {
     let renamed = spec.imports.iter().filter(|i| i.name != i.original);
-    renamed.fold(text, |text, import| {
-        let whose = spec.members.get(import.member);
-        let whose = whose.map_or("", |member| member.identity.component.as_str());
-        let original = format!("`{}` of `{whose}`", import.original);
-        text.replace(&format!("`{}`", import.name), &original)
-    })
-}
-
-/// A unit whose code is compiled, and whose exports are therefore known.
-pub(crate) struct Compiled {
-    pub(crate) spec: UnitSpec,
-    pub(crate) component: Component,
-    pub(crate) exports: Exports,
-}
-
-/// An export's functions by export name (`None`: of the world) and function name.
-pub(crate) type Exports = HashMap<(Option<String>, String), ExportFn>;
-
-/// How to call one exported function.
-#[derive(Clone)]
-pub(crate) struct ExportFn {
-    pub(crate) name: Arc<str>,
-    pub(crate) index: ComponentExportIndex,
-    /// On a store of its own.
-    pub(crate) call: ExportCall,
-    /// Beside other calls.
-    pub(crate) spawn: ExportSpawn,
-}
-
-impl Compiled {
-    fn new(spec: UnitSpec, component: Component) -> Self {
-        let engine = component.engine().clone();
-        let mut exports = Exports::new();
-        for (name, item) in component.component_type().exports(&engine) {
-            match item.ty {
-                ComponentItem::ComponentFunc(ty) => {
-                    if let Some(index) = component.get_export_index(None, name) {
-                        let (call, spawn) = export_call(Shape::of(&ty));
-                        let f = ExportFn {
-                            name: name.into(),
-                            index,
-                            call,
-                            spawn,
-                        };
-                        exports.insert((None, name.to_owned()), f);
-                    }
-                }
-                ComponentItem::ComponentInstance(ty) => {
-                    let Some(instance) = component.get_export_index(None, name) else {
-                        continue;
-                    };
-                    for (func, item) in ty.exports(&engine) {
-                        let ComponentItem::ComponentFunc(ty) = item.ty else {
-                            continue;
-                        };
-                        if let Some(index) = component.get_export_index(Some(&instance), func) {
-                            let (call, spawn) = export_call(Shape::of(&ty));
-                            let f = ExportFn {
-                                name: format!("{name}.{func}").into(),
-                                index,
-                                call,
-                                spawn,
-                            };
-                            exports.insert((Some(name.to_owned()), func.to_owned()), f);
-                        }
-                    }
-                }
-                _ => {}
-            }
+    let mut renamed = renamed.peekable();
+    match error {
+        LinkError::Wasmtime(error) if renamed.peek().is_some() => {
+            let text = renamed.fold(format!("{error:#}"), |text, import| {
+                let whose = spec.members.get(import.member);
+                let whose = whose.map_or("", |member| member.identity.component.as_str());
+                let original = format!("`{}` of `{whose}`", import.original);
+                text.replace(&format!("`{}`", import.name), &original)
+            });
+            LinkError::Wasmtime(wasmtime::Error::msg(text))
         }
-        Self {
-            spec,
-            component,
-            exports,
-        }
+        other => other,
     }
 }
 
-/// A unit ready to be instantiated.
-pub(crate) struct Unit {
-    name: String,
-    members: Vec<Member>,
-    limits: UnitLimits,
-    grants: UnitGrants,
-    engine: Engine,
-    pre: InstancePre<State>,
-    exports: Exports,
-    http: Option<HttpExport>,
-    callee_slots: usize,
-    concurrency: bool,
-    /// The instance of scope `shared`.
-    shared: Arc<Callee>,
-    /// Instances that may serve another call from outside.
-    idle: ArrayQueue<Box<Instance>>,
-    place: Arc<UnitPlace>,
+struct Linker<'a> {
+    engines: &'a Engines,
+    wasi: Wasi,
+    /// Of each unit.
+    compiled: &'a [Arc<Compiled>],
+    codes: HashMap<CodeKey, Arc<UnitCode>>,
 }
 
-impl Unit {
-    fn link(engines: &Engines, unit: &Compiled, all: &[Compiled]) -> wasmtime::Result<Self> {
-        let spec = &unit.spec;
-        let engine = engines.get(spec.concurrency).clone();
-        let mut linker = Linker::new(&engine);
-        let observer = engines.observer();
-        let callee_slots = imports::define(&mut linker, unit, all, observer)?;
-        let pre = linker.instantiate_pre(&unit.component)?;
-        Ok(Self {
-            name: spec.name.clone(),
-            members: spec.members.clone(),
+/// What units have in common that are one [`UnitCode`].
+#[derive(PartialEq, Eq, Hash)]
+struct CodeKey {
+    /// The component, which is kept as long as the graph is built.
+    compiled: *const Compiled,
+    imports: Vec<ImportKey>,
+}
+
+/// What of an import's definition depends on the unit.
+#[derive(PartialEq, Eq, Hash)]
+struct ImportKey {
+    name: String,
+    interface: Option<String>,
+    member: usize,
+    is_linked: bool,
+}
+
+impl Linker<'_> {
+    fn unit(&mut self, index: usize, spec: UnitSpec) -> Result<Unit, RuntimeError> {
+        let needs = Needs::of(&spec.name, &spec.members)?;
+        let of_unit = |cause| RuntimeError::Link {
+            component: spec.name.clone(),
+            cause: as_imported(&spec, cause),
+        };
+        let code = self.code(index, &spec).map_err(of_unit)?;
+        let links = self.links(&spec, &code).map_err(of_unit)?;
+        let metrics = &self.engines.observer().metrics;
+        let root = spec.members.first();
+        let application = root.map_or("", |root| &root.identity.application);
+        let counts = metrics.unit(application, &spec.name);
+        Ok(Unit::new(UnitParts {
+            counts,
+            needs,
+            code,
+            links: Arc::new(links),
+            name: spec.name,
+            members: spec.members,
             limits: spec.limits,
-            grants: spec.grants.clone(),
-            http: HttpExport::find(&pre, &unit.component)?,
-            exports: unit.exports.clone(),
-            engine,
-            pre,
-            callee_slots,
-            shared: Arc::new(Callee::new(spec.concurrency)),
+            grants: spec.grants,
             concurrency: spec.concurrency,
-            idle: ArrayQueue::new(IDLE_INSTANCES),
-            place: observer
-                .metrics
-                .unit(application(&spec.members), &spec.name),
+        }))
+    }
+
+    fn code(&mut self, index: usize, spec: &UnitSpec) -> Result<Arc<UnitCode>, LinkError> {
+        let compiled = &self.compiled[index];
+        let imports = spec.imports.iter().map(|import| ImportKey {
+            name: import.name.clone(),
+            interface: import.interface.clone(),
+            member: import.member,
+            is_linked: matches!(import.source, ImportSource::Links(_)),
+        });
+        let key = CodeKey {
+            compiled: Arc::as_ptr(compiled),
+            imports: imports.collect(),
+        };
+        if let Some(code) = self.codes.get(&key) {
+            return Ok(code.clone());
+        }
+        let code = define(&self.wasi, compiled, spec.concurrency, &spec.imports)?;
+        let code = Arc::new(code);
+        self.codes.insert(key, code.clone());
+        Ok(code)
+    }
+
+    /// Where what the unit imports over links leads.
+    fn links(&self, spec: &UnitSpec, code: &UnitCode) -> Result<UnitLinks, LinkError> {
+        let metrics = &self.engines.observer().metrics;
+        let slots = Slots::new(spec);
+        // Of the import whose functions come one behind the other.
+        let mut counts: (usize, Vec<Arc<LinkCounts>>) = (usize::MAX, Vec::new());
+        let mut all_routes = Vec::with_capacity(code.stubs.len());
+        for stub in &*code.stubs {
+            let import = &spec.imports[stub.import];
+            let links = linked(import);
+            let importer = &spec.members[import.member].identity;
+            if counts.0 != stub.import {
+                let of_links = links.iter().map(|link| {
+                    let labels = labels(importer, link, &stub.interface);
+                    if let LinkTarget::Remote { route, .. } = &link.target {
+                        metrics.route(&labels, route);
+                    }
+                    metrics.link(&labels)
+                });
+                counts = (stub.import, of_links.collect());
+            }
+            let routes = links.iter().zip(&counts.1).map(|(link, counts)| {
+                let via = self.via(import, link, &stub.function)?;
+                let slot = slots.of(import.member, link);
+                Ok(LinkRoute::new(link.clone(), slot, via, counts.clone()))
+            });
+            all_routes.push(routes.collect::<Result<_, LinkError>>()?);
+        }
+        let outgoing = code.outgoing.iter().map(|import| {
+            let import = &spec.imports[*import];
+            // Its name was read when it was defined.
+            let interface = import.interface.as_deref().unwrap_or_default();
+            let interface = interface.split('@').next().unwrap_or_default();
+            let importer = &spec.members[import.member].identity;
+            let link = |link: &Arc<LinkSpec>| {
+                Arc::new(OutgoingLink {
+                    spec: link.clone(),
+                    application: importer.application.clone(),
+                    counts: metrics.link(&labels(importer, link, interface)),
+                    tracer: self.engines.observer().tracer.clone(),
+                })
+            };
+            OutgoingImport {
+                interface: interface.to_owned(),
+                member: import.member,
+                links: linked(import).iter().map(link).collect(),
+            }
+        });
+        Ok(UnitLinks {
+            stubs: code.stubs.clone(),
+            routes: all_routes,
+            members: spec.members.iter().map(|m| m.identity.clone()).collect(),
+            outgoing: outgoing.collect(),
+            numbering: slots.numbering(spec.members.len()),
+            links: slots.links,
+            tracer: self.engines.observer().tracer.clone(),
         })
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The name of the application that it is part of.
-    pub(crate) fn application(&self) -> &str {
-        application(&self.members)
-    }
-
-    /// Where its instances and requests are counted.
-    pub(crate) fn place(&self) -> &Arc<UnitPlace> {
-        &self.place
-    }
-
-    pub(crate) fn members(&self) -> &[Member] {
-        &self.members
-    }
-
-    pub(crate) fn limits(&self) -> &UnitLimits {
-        &self.limits
-    }
-
-    pub(crate) fn grants(&self) -> &UnitGrants {
-        &self.grants
-    }
-
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    pub(crate) fn pre(&self) -> &InstancePre<State> {
-        &self.pre
-    }
-
-    /// The function exported under an interface (`None`: by the world) and a name.
-    pub(crate) fn export(&self, name: &(Option<String>, String)) -> Option<&ExportFn> {
-        self.exports.get(name)
-    }
-
-    /// The export that a person means by `path`.
-    pub(crate) fn find_export(&self, path: &FunctionPath) -> Result<&ExportFn, WaveError> {
-        let matching = |(interface, function): &&(Option<String>, String)| {
-            *function == path.function
-                && match (&path.interface, interface) {
-                    (None, None) => true,
-                    (Some(written), Some(export)) => wave::means(written, export),
-                    _ => false,
-                }
-        };
-        let mut found: Vec<_> = self.exports.keys().filter(matching).collect();
-        found.sort();
-        if found
-            .iter()
-            .any(|(interface, _)| *interface == path.interface)
-        {
-            found.retain(|(interface, _)| *interface == path.interface);
-        }
-        match found.as_slice() {
-            [only] => Ok(&self.exports[*only]),
-            [] => {
-                // As they would have to be written.
-                let written = |(interface, function): &(Option<String>, String)| match interface {
-                    Some(interface) => format!("{interface}#{function}"),
-                    None => function.clone(),
-                };
-                let mut all: Vec<_> = self.exports.keys().map(written).collect();
-                all.sort_unstable();
-                Err(WaveError::NoFunction(format!(
-                    "`{}` exports no function `{}`; it exports: {}",
-                    self.name,
-                    path.interface.as_ref().map_or_else(
-                        || path.function.clone(),
-                        |interface| format!("{interface}#{}", path.function)
-                    ),
-                    if all.is_empty() {
-                        "none".to_owned()
-                    } else {
-                        all.join(", ")
-                    }
-                )))
-            }
-            several => Err(WaveError::NoFunction(format!(
-                "`{}` is ambiguous; say which version: {}",
-                path.function,
-                several
-                    .iter()
-                    .filter_map(|(i, _)| i.as_deref())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ))),
-        }
-    }
-
-    pub(crate) fn http(&self) -> Option<&HttpExport> {
-        self.http.as_ref()
-    }
-
-    pub(crate) fn callee_slots(&self) -> usize {
-        self.callee_slots
-    }
-
-    pub(crate) fn shared(&self) -> Arc<Callee> {
-        self.shared.clone()
-    }
-
-    /// A place for an instance of its own.
-    pub(crate) fn callee(&self) -> Callee {
-        Callee::new(self.concurrency)
-    }
-
-    /// Waits until every member may have one more instance.
-    pub(crate) async fn acquire(
+    fn via(
         &self,
-        deadline: Instant,
-    ) -> Result<Vec<OwnedSemaphorePermit>, CallError> {
-        let mut permits = Vec::new();
-        for member in &self.members {
-            let Some(semaphore) = &member.permits else {
-                continue;
-            };
-            let name = &member.identity.component;
-            let acquired = timeout_at(deadline.into(), semaphore.clone().acquire_owned()).await;
-            match acquired {
-                Ok(Ok(permit)) => permits.push(permit),
-                Ok(Err(_)) => return Err(CallError::Unreachable(format!("`{name}` is stopping"))),
-                Err(_) => {
-                    return Err(CallError::Exhausted(format!(
-                        "all instances of `{name}` stayed busy until the deadline"
-                    )));
+        import: &ImportSpec,
+        link: &Arc<LinkSpec>,
+        function: &str,
+    ) -> Result<Via, LinkError> {
+        let not_linked = || LinkError::NotLinked {
+            target: link.target_name.clone(),
+            import: import.original.clone(),
+            function: function.to_owned(),
+        };
+        match &link.target {
+            LinkTarget::Unit(unit) => {
+                let mut exports = link.exports.iter();
+                let export = exports.find(|(name, _)| *name == import.original);
+                let export = export.map(|(_, export)| export.as_str());
+                // A function of the world is exported under its own name.
+                let (interface, function) = match &import.interface {
+                    Some(_) => (export, function),
+                    None => (None, export.unwrap_or(function)),
+                };
+                let target = self.compiled.get(*unit);
+                let export = target.and_then(|target| target.exports.get(interface, function));
+                let export = export.cloned().ok_or_else(|| LinkError::NoExport {
+                    target: link.target_name.clone(),
+                    interface: interface.map(str::to_owned),
+                    function: function.to_owned(),
+                })?;
+                Ok(Via::Unit {
+                    unit: *unit,
+                    export,
+                })
+            }
+            LinkTarget::Provider {
+                provider,
+                link: id,
+                functions,
+            } => {
+                let interface = import.interface.as_deref().unwrap_or_default();
+                let mut functions = functions.iter();
+                let index =
+                    functions.position(|f| f.interface == interface && f.function == function);
+                Ok(Via::Provider {
+                    provider: provider.clone(),
+                    link: *id,
+                    function: index.ok_or_else(not_linked)?,
+                })
+            }
+            LinkTarget::Remote {
+                route, functions, ..
+            } => {
+                // A function of the world is an import itself.
+                let function = match &import.interface {
+                    Some(_) => function,
+                    None => &import.original,
+                };
+                let mut functions = functions.iter();
+                let index =
+                    functions.position(|(of, name)| *of == import.original && name == function);
+                Ok(Via::Remote {
+                    remote: route.clone(),
+                    function: index.ok_or_else(not_linked)?,
+                })
+            }
+        }
+    }
+}
+
+fn linked(import: &ImportSpec) -> &[Arc<LinkSpec>] {
+    match &import.source {
+        ImportSource::Links(links) => links,
+        ImportSource::Host => &[],
+    }
+}
+
+/// The links of a unit, each once for each member that has it: every import over one link reaches the same callee.
+struct Slots {
+    links: Vec<Arc<LinkSpec>>,
+    /// By member and link.
+    slots: HashMap<(usize, *const LinkSpec), usize>,
+}
+
+impl Slots {
+    fn new(spec: &UnitSpec) -> Self {
+        let mut slots = Self {
+            links: Vec::new(),
+            slots: HashMap::new(),
+        };
+        for import in &spec.imports {
+            for link in linked(import) {
+                let next = slots.links.len();
+                let slot = slots.slots.entry((import.member, Arc::as_ptr(link)));
+                if *slot.or_insert(next) == next {
+                    slots.links.push(link.clone());
                 }
             }
         }
-        Ok(permits)
+        slots
     }
 
-    /// An instance for a call from outside: one that may be used again, or a fresh one.
-    pub(crate) async fn checkout(
-        graph: &Arc<Graph>,
-        unit: usize,
-        context: CallContext,
-    ) -> Result<Box<Instance>, CallError> {
-        let deadline = context.deadline;
-        let mut instance = match graph.unit(unit).idle.pop() {
-            Some(mut instance) => {
-                instance.permits = graph.unit(unit).acquire(deadline).await?;
-                instance
-            }
-            None => Instance::create(graph, unit, deadline).await?,
-        };
-        instance.served += 1;
-        instance.store.data_mut().begin(context);
-        Ok(instance)
+    fn of(&self, member: usize, link: &Arc<LinkSpec>) -> usize {
+        // All links of all imports were given one.
+        self.slots[&(member, Arc::as_ptr(link))]
     }
 
-    /// Takes back an instance whose call succeeded.
-    pub(crate) fn checkin(&self, mut instance: Box<Instance>) {
-        if instance.served < self.limits.reuse {
-            // An idle instance must not keep others from running.
-            instance.permits.clear();
-            // If the queue is full the instance is dropped.
-            _ = self.idle.push(instance);
+    /// Whether a member's resources come over one link or over several.
+    fn numbering(&self, members: usize) -> Vec<Numbering> {
+        let mut only = vec![None; members];
+        for ((member, _), slot) in &self.slots {
+            only[*member] = match only[*member] {
+                None => Some(Numbering::Target { slot: *slot }),
+                Some(_) => Some(Numbering::Store),
+            };
         }
+        let numbering = only.into_iter();
+        numbering.map(|n| n.unwrap_or(Numbering::Store)).collect()
     }
-
-    /// The longest that one call from outside may run, if the component has such a limit.
-    pub(crate) fn time(&self) -> Option<Duration> {
-        self.limits.time
-    }
-
-    /// When a call from outside that should be over by `deadline` must be over.
-    pub(crate) fn deadline(&self, deadline: Instant) -> Instant {
-        match self.limits.time {
-            Some(time) => deadline.min(Instant::now() + time),
-            None => deadline,
-        }
-    }
-}
-
-/// The application that all members of a unit are of.
-fn application(members: &[Member]) -> &str {
-    members
-        .first()
-        .map_or("", |root| &root.identity.application)
-}
-
-/// The export of `target` that an import over a link leads to.
-pub(crate) fn export_of<'a>(
-    all: &'a [Compiled],
-    target: &LinkTarget,
-    export: Option<&str>,
-    function: &str,
-) -> Option<&'a ExportFn> {
-    let LinkTarget::Unit(unit) = target else {
-        return None;
-    };
-    all.get(*unit)?
-        .exports
-        .get(&(export.map(str::to_owned), function.to_owned()))
 }

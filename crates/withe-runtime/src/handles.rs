@@ -1,14 +1,20 @@
-//! Resources of an instance that its callers hold.
+//! Resources that cross the boundary of a store, by the numbers that the other side knows them under.
+//!
+//! * [`HandleTable`]: those of the instance itself, which its callers hold.
+//! * [`LinkedHandles`]: those of others, which came to the instance over several links.
+//!
+//! A resource that came over a link is a number that its target chose. Where all resources of a component come
+//! over one link, that number is what its handle is made of. Where there are several links, two targets may have
+//! chosen the same number, and all 32 bits of it are theirs: so the handle is made of a number of the store's own,
+//! and what is behind that stands in a table, with the link.
 
+use slab::Slab;
 use wasmtime::component::ResourceAny;
 use withe_rpc::{CallError, HandleRef};
 
 /// Resources that callers hold, by the number they know them under.
 #[derive(Default)]
-pub(crate) struct HandleTable {
-    entries: Vec<Option<ResourceAny>>,
-    free: Vec<u32>,
-}
+pub(crate) struct HandleTable(Slab<ResourceAny>);
 
 impl HandleTable {
     /// The resources that a call's handles mean; those given away leave the table.
@@ -20,13 +26,12 @@ impl HandleTable {
         handles
             .iter()
             .map(|handle| {
-                let entry = self.entries.get(handle.id as usize).copied().flatten();
-                if handle.own {
+                let resource = if handle.own {
                     self.remove(handle.id)
                 } else {
-                    entry
-                }
-                .ok_or_else(unknown)
+                    self.0.get(handle.id as usize).copied()
+                };
+                resource.ok_or_else(unknown)
             })
             .collect()
     }
@@ -38,29 +43,125 @@ impl HandleTable {
         }
         resources
             .into_iter()
-            .map(|resource| {
-                let id = match self.free.pop() {
-                    Some(id) => {
-                        self.entries[id as usize] = Some(resource);
-                        id
-                    }
-                    None => {
-                        self.entries.push(Some(resource));
-                        // Wasmtime's own table of handles is bounded far below this.
-                        (self.entries.len() - 1) as u32
-                    }
-                };
-                HandleRef { id, own: true }
+            .map(|resource| HandleRef {
+                // Wasmtime's own table of handles is bounded far below this.
+                id: self.0.insert(resource) as u32,
+                own: true,
             })
             .collect()
     }
 
     /// Takes one out.
     pub(crate) fn remove(&mut self, id: u32) -> Option<ResourceAny> {
-        let resource = self.entries.get_mut(id as usize)?.take();
-        if resource.is_some() {
-            self.free.push(id);
+        self.0.try_remove(id as usize)
+    }
+}
+
+/// Where a resource is that came over one of several links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LinkedHandle {
+    /// The link's slot among those of the unit.
+    pub(crate) slot: usize,
+    /// Its number there.
+    pub(crate) id: u32,
+}
+
+/// Resources that came over one of several links, by the number that their handles are made of.
+#[derive(Default)]
+pub(crate) struct LinkedHandles(Slab<LinkedHandle>);
+
+/// Handles of two links in one call: the two links' slots.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct MixedLinks(pub(crate) usize, pub(crate) usize);
+
+impl LinkedHandles {
+    /// Resources came over the link that has `slot`: gives them numbers of the store.
+    pub(crate) fn enter(&mut self, slot: usize, handles: &mut [HandleRef]) {
+        for handle in handles {
+            let linked = LinkedHandle {
+                slot,
+                id: handle.id,
+            };
+            handle.id = self.0.insert(linked) as u32;
         }
-        resource
+    }
+
+    /// Handles leave the store: gives them their targets' numbers again, and returns the slot of the link that
+    /// all of them came over; `None` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// If they came over several: no call can be about both. All of them are then as they were.
+    pub(crate) fn leave(&mut self, handles: &mut [HandleRef]) -> Result<Option<usize>, MixedLinks> {
+        let mut common = None;
+        for handle in handles.iter() {
+            // A handle's number is one that `enter` gave, until it leaves: only the host makes them.
+            let Some(linked) = self.0.get(handle.id as usize) else {
+                continue;
+            };
+            match common {
+                Some(slot) if slot != linked.slot => return Err(MixedLinks(slot, linked.slot)),
+                _ => common = Some(linked.slot),
+            }
+        }
+        for handle in handles {
+            let linked = if handle.own {
+                self.0.try_remove(handle.id as usize)
+            } else {
+                self.0.get(handle.id as usize).copied()
+            };
+            if let Some(linked) = linked {
+                handle.id = linked.id;
+            }
+        }
+        Ok(common)
+    }
+
+    /// The instance drops one.
+    pub(crate) fn dropped(&mut self, number: u32) -> Option<LinkedHandle> {
+        self.0.try_remove(number as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handle(id: u32, own: bool) -> HandleRef {
+        HandleRef { id, own }
+    }
+
+    #[test]
+    fn numbers_of_two_links_never_meet() {
+        let mut table = LinkedHandles::default();
+        // As large as they may be, and the same on both links.
+        for id in [0, 1, 1 << 24, (1 << 26) | 5, u32::MAX] {
+            let mut one = [handle(id, true)];
+            let mut other = [handle(id, true)];
+            table.enter(3, &mut one);
+            table.enter(300, &mut other);
+            assert_ne!(one[0].id, other[0].id);
+
+            let mut borrowed = [handle(one[0].id, false), handle(one[0].id, false)];
+            assert_eq!(table.leave(&mut borrowed), Ok(Some(3)));
+            assert_eq!(borrowed, [handle(id, false); 2]);
+            assert_eq!(table.leave(&mut other), Ok(Some(300)));
+            assert_eq!(other, [handle(id, true)]);
+            assert_eq!(table.dropped(one[0].id), Some(LinkedHandle { slot: 3, id }));
+            assert_eq!(table.dropped(one[0].id), None);
+        }
+    }
+
+    #[test]
+    fn handles_of_two_links_do_not_leave_together() {
+        let mut table = LinkedHandles::default();
+        let (mut one, mut other) = ([handle(7, true)], [handle(7, true)]);
+        table.enter(0, &mut one);
+        table.enter(1, &mut other);
+        let mut both = [one[0], other[0]];
+        assert_eq!(table.leave(&mut both), Err(MixedLinks(0, 1)));
+        assert_eq!(both, [one[0], other[0]]);
+        assert_eq!(table.leave(&mut one), Ok(Some(0)));
+        assert_eq!(table.leave(&mut []), Ok(None));
     }
 }

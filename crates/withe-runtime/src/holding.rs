@@ -1,37 +1,19 @@
 //! What one caller holds of a callee that it shares with others.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use withe_rpc::HandleRef;
 
-use crate::callee::Callee;
+use crate::core::Holding;
 
 /// The longest that giving back what a caller held may wait for a callee that is busy.
 const GIVE_BACK: Duration = Duration::from_secs(30);
 
-/// A caller's relation to a shared callee: the resources that it was given, which are dropped when it
-/// goes, as its own callee's would be.
-pub(crate) struct Holding {
-    callee: Arc<Callee>,
-    held: Mutex<BTreeSet<u32>>,
-}
-
 impl Holding {
-    pub(crate) fn new(callee: Arc<Callee>) -> Self {
-        Self {
-            callee,
-            held: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn callee(&self) -> &Arc<Callee> {
-        &self.callee
-    }
-
     /// The callee gave the caller these.
     pub(crate) fn given(&self, handles: &[HandleRef]) {
         if !handles.is_empty() {

@@ -1,34 +1,19 @@
-//! One instance of a unit, and calls into it.
+//! One instance of a unit: made, called, used again, and given up.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::Func;
-use wasmtime::{AsContextMut as _, Store, StoreContextMut};
+use wasmtime::{AsContextMut as _, Store, StoreContextMut, UpdateDeadline};
 use withe_rpc::{CallContext, CallError, Payload};
 
-use crate::dispatch::{Params, Results};
-use crate::functions::rpc;
-use crate::graph::{ExportFn, Graph};
-use crate::metrics::LiveInstance;
-use crate::state::{State, at_epoch};
-use crate::stream::{self, Side};
+use crate::core::{Graph, Instance, InstanceState, Unit};
+use crate::dispatch;
+use crate::exchange::{give, receive};
+use crate::exports::ExportFn;
+use crate::limits::DeadlinePassed;
 use crate::trap;
-
-/// One instance of a unit, with all that it holds.
-pub(crate) struct Instance {
-    pub(crate) store: Store<State>,
-    pub(crate) instance: wasmtime::component::Instance,
-    /// The function called last: mostly it is the next one, too.
-    last: Option<(Arc<str>, Func)>,
-    /// Calls from outside that it has served.
-    pub(crate) served: u32,
-    /// Given back when the instance is dropped or idle.
-    pub(crate) permits: Vec<OwnedSemaphorePermit>,
-    _counted: LiveInstance,
-}
 
 impl Instance {
     /// Makes an instance of unit `unit`, waiting for its turn at most until `deadline`.
@@ -42,22 +27,24 @@ impl Instance {
         let graph = graph.clone();
         Box::pin(async move {
             let u = graph.unit(unit);
-            let permits = u.acquire(deadline).await?;
-            let mut store = Store::new(u.engine(), State::new(graph.clone(), unit, deadline));
+            let permits = u.needs.acquire(deadline).await?;
+            let mut store = Store::new(
+                u.engine(),
+                InstanceState::new(graph.clone(), unit, deadline),
+            );
             store.limiter(|state| &mut state.limits);
             store.set_epoch_deadline(1);
             store.epoch_deadline_callback(at_epoch);
-            let instance = match u.pre().instantiate_async(&mut store).await {
+            let instance = match u.code.pre.instantiate_async(&mut store).await {
                 Ok(instance) => instance,
-                Err(e) => return Err(trap::to_call_error(u, &store, e)),
+                Err(e) => return Err(trap::to_call_error(store.data(), e)),
             };
             Ok(Box::new(Self {
                 store,
                 instance,
                 last: None,
-                served: 0,
                 permits,
-                _counted: u.place().instance(),
+                _counted: u.counts.instance(),
             }))
         })
     }
@@ -73,7 +60,7 @@ impl Instance {
         self.store.data_mut().begin(context);
         let func = self.function(export)?;
         let params = receive(&mut self.store.as_context_mut(), payload)?;
-        let results = match (export.call)(&mut self.store, func, params).await {
+        let results = match dispatch::call(export.results, &mut self.store, func, params).await {
             Ok(results) => results,
             Err(e) => return Err(self.failed(e)),
         };
@@ -98,7 +85,7 @@ impl Instance {
     /// Explains an error of the instance. Whatever it streams breaks off with it.
     pub(crate) fn failed(&self, error: wasmtime::Error) -> CallError {
         let state = self.store.data();
-        let error = trap::to_call_error(state.graph.unit(state.unit), &self.store, error);
+        let error = trap::to_call_error(state, error);
         state.streams.fail(|| error.clone());
         error
     }
@@ -120,40 +107,48 @@ impl Drop for Instance {
     }
 }
 
+impl Unit {
+    /// An instance for a call from outside: one that may be used again, or a fresh one.
+    pub(crate) async fn checkout(
+        graph: &Arc<Graph>,
+        unit: usize,
+        context: CallContext,
+    ) -> Result<Box<Instance>, CallError> {
+        let deadline = context.deadline;
+        let mut instance = match graph.unit(unit).take_idle() {
+            Some(mut instance) => {
+                instance.permits = graph.unit(unit).needs.acquire(deadline).await?;
+                instance
+            }
+            None => Instance::create(graph, unit, deadline).await?,
+        };
+        let state = instance.store.data_mut();
+        state.served += 1;
+        if state.served > 1 {
+            state.last_words.forget();
+        }
+        state.begin(context);
+        Ok(instance)
+    }
+
+    /// Takes back an instance whose call succeeded.
+    pub(crate) fn checkin(&self, mut instance: Box<Instance>) {
+        if self.may_serve_more(instance.store.data().served) {
+            // An idle instance must not keep others from running.
+            instance.permits.clear();
+            self.put_idle(instance);
+        }
+    }
+}
+
 pub(crate) fn no_function(export: &ExportFn) -> CallError {
     CallError::Unlinked(format!("`{}` is not a function of the target", export.name))
 }
 
-/// Takes a call's parameters out of `payload`, as the exporter's store has them.
-pub(crate) fn receive(
-    store: &mut StoreContextMut<'_, State>,
-    payload: &mut Payload,
-) -> Result<Params, CallError> {
-    let handles = store.data_mut().handles.take(&payload.handles)?;
-    let streams = std::mem::take(&mut payload.streams);
-    let streams = stream::lead_in(store, streams, Side::Exporter)
-        .map_err(|e| CallError::TypeMismatch(e.to_string()))?;
-    Ok(Params {
-        bytes: std::mem::take(&mut payload.bytes),
-        handles,
-        streams,
-    })
-}
-
-/// Puts a call's results into `payload`, as they leave the exporter's store; or returns the error of
-/// `wrpc:rpc/error` that they are.
-pub(crate) fn give(
-    store: &mut StoreContextMut<'_, State>,
-    results: Results,
-    payload: &mut Payload,
-) -> wasmtime::Result<Result<(), CallError>> {
-    for handle in &results.handles {
-        if let Some(text) = rpc::text(store, *handle)? {
-            return Ok(Err(CallError::Refused(text)));
-        }
+/// At every tick of the epoch: stops a guest whose deadline has passed, and lets other tasks run.
+fn at_epoch(cx: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<UpdateDeadline> {
+    if Instant::now() >= cx.data().deadline && !cx.data().is_streaming() {
+        return Err(wasmtime::Error::from(DeadlinePassed));
     }
-    payload.bytes = results.bytes;
-    payload.handles = store.data_mut().handles.put(results.handles);
-    payload.streams = stream::lead_out(store, results.streams, Side::Exporter)?;
-    Ok(Ok(()))
+    Ok(UpdateDeadline::Yield(1))
 }

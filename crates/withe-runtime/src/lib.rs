@@ -1,79 +1,68 @@
 //! Running instances: a link plan's units compiled, linked and called.
 //!
+//! From below to above; no module knows one that is above it, and a test holds them to that (`tests/layers.rs`).
+//!
+//! * [`metrics`], [`trace`]: what is counted of all that runs, and recorded.
 //! * [`engine`]: Wasmtime's engines, pool and cache.
-//! * [`spec`]: what the host asks for: units, their imports and what satisfies them.
-//! * [`graph`]: units compiled and linked to each other; the top of this crate.
-//! * `abi`, `dispatch`: values between guests and bytes; functions of any shape.
-//! * `link`, `callee`, `holding`, `instance`: a call over a link, and the instance that it reaches.
-//! * `serve`: units that other processes call.
-//! * `state`, `handles`, `stream`: what a store holds, and what leads out of it and into it.
-//! * `functions`: host functions that are ours; those of WASI are Wasmtime's.
-//! * `http`: requests into and out of components.
-//! * [`metrics`], [`trace`]: what is counted of all that, and recorded.
-//! * [`wave`]: calling an export with values written as text.
+//! * [`spec`], [`error`]: what the host asks for, and why it cannot be had.
+//! * `permits`, `needs`: how many instances of a component may run at a time.
+//! * `abi`: values between guests and bytes.
+//! * `exports`, `links`: what a component exports, and where what a unit imports over links leads: plain data.
+//! * `handles`, `chosen`, `limits`, `last_words`, `log_stream`, `wasi`, `task`: what an instance has.
+//! * `core`: the types that hold each other: graph, unit, instance, its state, its callees.
+//! * `stream`, `exchange`, `dispatch`: values into and out of a store, and calls into it.
+//! * `failure`, `trap`: what went wrong, for people.
+//! * `instance`, `callee`, `holding`: instances made and called; what a caller reaches.
+//! * `link`, `stub`: a call over a link, and what an import is defined as.
+//! * `functions`, `http`: host functions that are ours, and requests into and out of components.
+//! * `components`, `define`, [`graph`]: graphs built.
+//! * `serve`, [`wave`]: units called from other processes, and with values written as text.
 //!
 //! A call never looks anything up by name: names became indices when the graph was made.
 
 mod abi;
 mod callee;
+mod chosen;
+mod components;
+mod core;
+mod define;
 mod dispatch;
 pub mod engine;
+pub mod error;
+mod exchange;
+mod exports;
+mod failure;
 mod functions;
 pub mod graph;
 mod handles;
 mod holding;
 mod http;
 mod instance;
+mod last_words;
+mod limits;
 mod link;
+mod links;
+mod log_stream;
 pub mod metrics;
+mod needs;
 mod observe;
+mod permits;
 mod serve;
 pub mod spec;
-mod state;
 mod stream;
+mod stub;
+mod task;
 pub mod trace;
 mod trap;
+mod wasi;
 pub mod wave;
 
+pub use self::core::Graph;
 pub use engine::{EngineOptions, Engines};
+pub use error::RuntimeError;
 pub use functions::{host_interfaces, is_per_component};
-pub use graph::Graph;
 pub use http::HttpEntry;
 pub use metrics::{Metrics, Snapshot};
 pub use observe::Observer;
 pub use serve::DROP;
 pub use trace::Tracer;
-
-use std::path::PathBuf;
-
-/// Why units could not be made ready to run.
-#[derive(Debug, thiserror::Error)]
-pub enum RuntimeError {
-    /// The engine could not be made.
-    #[error("the WebAssembly engine cannot start: {0}")]
-    Engine(String),
-    /// The folder for compiled components cannot be used.
-    #[error("the cache folder `{}` cannot be used: {why}", dir.display())]
-    Cache {
-        /// The folder.
-        dir: PathBuf,
-        /// Why not.
-        why: String,
-    },
-    /// A component does not compile.
-    #[error("component `{component}` does not compile: {why}")]
-    Compile {
-        /// Its name.
-        component: String,
-        /// Why not.
-        why: String,
-    },
-    /// A compiled component's imports do not fit what they are linked to.
-    #[error("component `{component}` cannot be linked: {why}")]
-    Link {
-        /// Its name.
-        component: String,
-        /// Why not.
-        why: String,
-    },
-}

@@ -5,139 +5,120 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use tokio::time::timeout_at;
-use wasmtime::component::Accessor;
+use wasmtime::component::{Accessor, ResourceType};
 use wasmtime::{AsContextMut as _, StoreContextMut};
 use withe_linker::input::Scope;
-use withe_linker::plan::Binding;
-use withe_provider::{Call, LinkId, Provider};
-use withe_rpc::{CallContext, CallError, HandleRef, Payload, RouteSession, Writer};
+use withe_provider::Call;
+use withe_rpc::{
+    CallContext, CallError, HandleRef, Payload, RouteSession, Writer, max_payload, payload_exceeded,
+};
 
 use crate::abi::Values;
-use crate::callee::Callee;
+use crate::core::{Callee, Graph, Instance, InstanceState};
+use crate::exports::ExportFn;
+use crate::failure::LinkFailure;
 use crate::functions::rpc;
-use crate::graph::{ExportFn, Graph};
-use crate::instance::Instance;
-use crate::metrics::{ErrorKind, LinkPlace};
-use crate::spec::{Identity, LinkSpec};
-use crate::state::State;
-use crate::stream::{self, Side};
-use crate::trace::{Hop, Tracer};
-
-/// An imported function and where it leads. Made when the graph is built; nothing is looked up by
-/// name at a call, except which of several links `wasmcloud:bus/lattice` chose.
-pub(crate) struct LinkFn {
-    /// `interface.function`, for messages.
-    pub(crate) name: String,
-    /// `namespace:package/interface`, by which `wasmcloud:bus/lattice` knows it.
-    pub(crate) interface: String,
-    /// Which member of the unit imports it.
-    pub(crate) member: usize,
-    pub(crate) importer: Arc<Identity>,
-    /// Whether its result has the `error` of `wrpc:rpc/error` as its error.
-    pub(crate) error_arm: bool,
-    /// Mostly one; several are chosen among by link name.
-    pub(crate) routes: Vec<Route>,
-    pub(crate) tracer: Tracer,
-}
-
-/// One way that an imported function can take.
-pub(crate) struct Route {
-    pub(crate) link: Arc<LinkSpec>,
-    pub(crate) via: Via,
-    /// Where its calls are counted.
-    pub(crate) place: Arc<LinkPlace>,
-    /// What their spans are.
-    pub(crate) hop: Hop,
-}
-
-pub(crate) enum Via {
-    /// An instance of a unit. `slot` is the caller's place for a callee of scope `caller`.
-    Unit {
-        unit: usize,
-        slot: usize,
-        export: ExportFn,
-    },
-    /// A provider.
-    Provider {
-        provider: Arc<dyn Provider>,
-        link: LinkId,
-        function: usize,
-    },
-    /// Another process. `slot` is the caller's place for its session there.
-    Remote {
-        remote: Arc<withe_rpc::Route>,
-        slot: usize,
-        function: usize,
-    },
-}
+use crate::handles::MixedLinks;
+use crate::links::{LinkRoute, Numbering, Stub, UnitLinks, Via};
+use crate::metrics::ErrorKind;
+use crate::spec::{Identity, LinkSpec, LinkTarget};
+use crate::stream::{Side, lead_in, lead_out};
 
 /// A call's parameters or results, as the importer has them.
 pub(crate) type Args = Values<HandleRef, 0>;
 
-impl LinkFn {
-    pub(crate) async fn call(
-        &self,
-        mut cx: StoreContextMut<'_, State>,
-        params: Args,
-    ) -> wasmtime::Result<Args> {
-        let mut payload = Payload::default();
-        let prepared = self.prepare(&mut cx, params, &mut payload)?;
-        // The store stays borrowed: this guest waits for the call.
-        let called = self.run(&prepared, &mut payload).await;
-        self.receive(&mut cx, prepared.index, called, payload)
-    }
+/// Tells the resources of one component from those of another, for Wasmtime's type check. All that
+/// come to a component over links are of one host type: within a component its own types keep them
+/// apart, and interfaces may share one (`wasi:keyvalue/atomics` uses the bucket of `store`).
+pub(crate) fn resource_type(member: usize) -> ResourceType {
+    // Components number their members alone; a handle never crosses from one unit to another.
+    ResourceType::host_dynamic(member as u32)
+}
 
-    pub(crate) async fn call_concurrent(
-        &self,
-        accessor: &Accessor<State>,
-        params: Args,
-    ) -> wasmtime::Result<Args> {
-        let mut payload = Payload::default();
-        let prepared = accessor
-            .with(|mut access| self.prepare(&mut access.as_context_mut(), params, &mut payload))?;
-        let called = self.run(&prepared, &mut payload).await;
-        accessor.with(|mut access| {
-            self.receive(
-                &mut access.as_context_mut(),
-                prepared.index,
-                called,
-                payload,
-            )
-        })
+/// Calls the function that has this `number` among those that the unit imports over links.
+pub(crate) async fn call(
+    links: &UnitLinks,
+    number: usize,
+    mut cx: StoreContextMut<'_, InstanceState>,
+    params: Args,
+) -> wasmtime::Result<Args> {
+    let call = LinkCall::of(links, number);
+    let mut payload = Payload::default();
+    let prepared = call.prepare(&mut cx, params, &mut payload)?;
+    // The store stays borrowed: this guest waits for the call.
+    let called = call.run(&prepared, &mut payload).await;
+    call.receive(&mut cx, prepared.index, called, payload)
+}
+
+/// The same beside other calls of the store.
+pub(crate) async fn call_concurrent(
+    links: &UnitLinks,
+    number: usize,
+    accessor: &Accessor<InstanceState>,
+    params: Args,
+) -> wasmtime::Result<Args> {
+    let call = LinkCall::of(links, number);
+    let mut payload = Payload::default();
+    let prepared = accessor
+        .with(|mut access| call.prepare(&mut access.as_context_mut(), params, &mut payload))?;
+    let called = call.run(&prepared, &mut payload).await;
+    accessor.with(|mut access| {
+        let mut cx = access.as_context_mut();
+        call.receive(&mut cx, prepared.index, called, payload)
+    })
+}
+
+/// A function that is called, and the links of the unit that calls it.
+struct LinkCall<'a> {
+    links: &'a UnitLinks,
+    stub: &'a Stub,
+    routes: &'a [LinkRoute],
+}
+
+impl<'a> LinkCall<'a> {
+    fn of(links: &'a UnitLinks, number: usize) -> Self {
+        Self {
+            links,
+            stub: &links.stubs[number],
+            routes: &links.routes[number],
+        }
     }
 
     /// Takes from the caller's store all that the call needs of it.
     fn prepare(
         &self,
-        cx: &mut StoreContextMut<'_, State>,
+        cx: &mut StoreContextMut<'_, InstanceState>,
         mut params: Args,
         payload: &mut Payload,
     ) -> wasmtime::Result<Prepared> {
         let state = cx.data_mut();
         let index = self.route(state, &mut params.handles)?;
         let route = &self.routes[index];
+        let slot = route.slot;
         let began = Instant::now();
         let deadline = state.deadline_of_call(began, route.link.timeout);
         let trace = state.trace;
         let target = match &route.via {
             Via::Provider { .. } => Target::Provider,
-            Via::Unit { unit, slot, .. } => {
+            Via::Unit { unit, .. } => {
                 let callee = match route.link.scope {
-                    Scope::Caller => Some(state.callee(*slot, *unit)),
+                    Scope::Caller => Some(state.callee(slot, *unit)),
                     Scope::Shared => {
-                        let holding = state.holding(*slot, *unit);
+                        let holding = state.holding(slot, *unit);
                         holding.passed(&params.handles);
-                        Some(holding.callee().clone())
+                        Some(holding.callee.clone())
                     }
                     Scope::Call => None,
                 };
                 Target::Unit(state.graph.clone(), callee)
             }
-            Via::Remote { remote, slot, .. } => Target::Remote(state.session(*slot, remote)),
+            Via::Remote { remote, .. } => Target::Remote(state.session(slot, remote)),
         };
+        check_size("parameters", &params.bytes)
+            .map_err(|cause| LinkFailure::new(&route.link, &self.stub.name, cause))?;
         payload.bytes = params.bytes;
         payload.handles = params.handles;
-        payload.streams = stream::lead_out(cx, params.streams, self.side(index))?;
+        payload.streams = lead_out(cx, params.streams, self.side(route))?;
         Ok(Prepared {
             index,
             began,
@@ -149,14 +130,14 @@ impl LinkFn {
     /// A result as it comes into the caller's store.
     fn receive(
         &self,
-        cx: &mut StoreContextMut<'_, State>,
-        route: usize,
+        cx: &mut StoreContextMut<'_, InstanceState>,
+        index: usize,
         called: Result<(), Box<LinkFailure>>,
         mut result: Payload,
     ) -> wasmtime::Result<Args> {
         match called {
             Ok(()) => {}
-            Err(failure) if self.error_arm => {
+            Err(failure) if self.stub.error_arm => {
                 let id = rpc::error(cx.data_mut(), failure.to_string())?;
                 let mut error = Writer::default();
                 error.byte(1);
@@ -170,60 +151,94 @@ impl LinkFn {
             }
             Err(failure) => return Err((*failure).into()),
         }
-        if let Route {
-            link,
-            via: Via::Unit { unit, slot, .. },
-            ..
-        } = &self.routes[route]
-            && link.scope == Scope::Shared
+        let route = &self.routes[index];
+        if let Via::Unit { unit, .. } = &route.via
+            && route.link.scope == Scope::Shared
         {
-            cx.data_mut().holding(*slot, *unit).given(&result.handles);
+            let holding = cx.data_mut().holding(route.slot, *unit);
+            holding.given(&result.handles);
         }
-        for handle in &mut result.handles {
-            handle.id = join_handle(self.routes.len(), route, handle.id);
+        if !result.handles.is_empty() && self.numbering() == Numbering::Store {
+            cx.data_mut().linked.enter(route.slot, &mut result.handles);
         }
         Ok(Args {
             bytes: result.bytes,
             handles: result.handles,
-            streams: stream::lead_in(cx, result.streams, self.side(route))?,
+            streams: lead_in(cx, result.streams, self.side(route))?,
         })
     }
 
-    fn side(&self, route: usize) -> Side {
+    fn importer(&self) -> &'a Identity {
+        &self.links.members[self.stub.member]
+    }
+
+    fn numbering(&self) -> Numbering {
+        self.links.numbering[self.stub.member]
+    }
+
+    fn side(&self, route: &LinkRoute) -> Side {
         Side::Importer {
-            member: self.member,
-            routes: self.routes.len(),
-            route,
+            member: self.stub.member,
+            numbering: self.numbering(),
+            slot: route.slot,
         }
     }
 
-    /// Which route a call takes: that of the resource it is about, else the one whose link was chosen.
-    fn route(&self, state: &State, handles: &mut [HandleRef]) -> Result<usize, LinkFailure> {
-        if self.routes.len() == 1 {
+    /// Which route a call takes: that of the resources it is about, else the one whose link was chosen. Gives
+    /// `handles` the numbers that they have at its target.
+    fn route(
+        &self,
+        state: &mut InstanceState,
+        handles: &mut [HandleRef],
+    ) -> Result<usize, LinkFailure> {
+        let routes = self.routes;
+        if !handles.is_empty() && self.numbering() == Numbering::Store {
+            let of_handles = match state.linked.leave(handles) {
+                Ok(slot) => slot,
+                Err(mixed) => return Err(self.refused(self.mixed(&mixed))),
+            };
+            if let Some(slot) = of_handles {
+                let route = routes.iter().position(|route| route.slot == slot);
+                return route.ok_or_else(|| self.refused(self.strange(slot)));
+            }
+        }
+        if routes.len() == 1 {
             return Ok(0);
         }
-        let mut of_handles = None;
-        for handle in handles {
-            let (route, id) = split_handle(self.routes.len(), handle.id);
-            handle.id = id;
-            of_handles = Some(route);
-        }
-        if let Some(route) = of_handles.filter(|route| *route < self.routes.len()) {
-            return Ok(route);
-        }
-        let name = state.lattice.chosen(self.member, &self.interface);
-        self.routes
-            .iter()
-            .position(|r| r.link.name == name)
-            .ok_or_else(|| LinkFailure {
-                link: format!("`{}` has no link named `{name}`", self.importer.component),
-                function: self.name.clone(),
-                binding: None,
-                cause: CallError::Unlinked(format!(
-                    "`{}` is linked under other names",
-                    self.interface
-                )),
-            })
+        let interface = &*self.stub.interface;
+        let name = state.lattice.chosen(self.stub.member, interface);
+        let route = routes.iter().position(|route| route.link.name == name);
+        route.ok_or_else(|| {
+            self.refused(CallError::Unlinked(format!(
+                "no link of `{interface}` is named `{name}`; there are {}",
+                listed(routes.iter().map(|route| &*route.link))
+            )))
+        })
+    }
+
+    /// Handles of two links.
+    fn mixed(&self, MixedLinks(one, other): &MixedLinks) -> CallError {
+        CallError::TypeMismatch(format!(
+            "one call cannot pass resources of two links: one came over {}, another over {}",
+            named(&self.links.links[*one]),
+            named(&self.links.links[*other]),
+        ))
+    }
+
+    /// A handle of a link that does not serve the function's interface.
+    fn strange(&self, slot: usize) -> CallError {
+        let routes = self.routes.iter();
+        CallError::TypeMismatch(format!(
+            "a resource that came over {} cannot be passed to `{}`, which is linked by {}",
+            named(&self.links.links[slot]),
+            self.stub.interface,
+            listed(routes.map(|route| &*route.link)),
+        ))
+    }
+
+    fn refused(&self, cause: CallError) -> LinkFailure {
+        let importer = &self.importer().component;
+        LinkFailure::unlinked(importer, &self.stub.name, cause)
     }
 
     /// Makes the call: `payload` holds the parameters, and then the results. What is not the call of an
@@ -234,8 +249,11 @@ impl LinkFn {
         payload: &mut Payload,
     ) -> Result<(), Box<LinkFailure>> {
         let route = &self.routes[prepared.index];
-        let counted = route.place.call(prepared.began, payload.bytes.len());
-        let mut span = self.tracer.hop(prepared.context.trace, || route.hop.span());
+        let counted = route.counts.call(prepared.began, payload.bytes.len());
+        let tracer = &self.links.tracer;
+        let mut span = tracer.hop(prepared.context.trace, || {
+            route.hop(self.importer(), self.stub).span()
+        });
         let deadline = prepared.context.deadline;
         let context = CallContext {
             deadline,
@@ -255,7 +273,7 @@ impl LinkFn {
                     function: *function,
                     params: std::mem::take(payload),
                     deadline,
-                    caller: &self.importer.component,
+                    caller: &self.importer().component,
                     trace: context.trace,
                 };
                 // A provider may wait for anything; what enters a component already has a timer.
@@ -280,39 +298,38 @@ impl LinkFn {
                 "the target is of another kind".into(),
             )),
         };
+        let called = called.and_then(|()| check_size("results", &payload.bytes));
         counted.ended(
             called.as_ref().err().map(ErrorKind::from),
             payload.bytes.len(),
         );
         span.note(called.as_ref().err());
-        called.map_err(|cause| Box::new(self.failure(route, cause)))
-    }
-
-    fn failure(&self, route: &Route, cause: CallError) -> LinkFailure {
-        LinkFailure::new(&route.link, &self.name, cause)
-    }
-}
-
-/// Where several links serve one import, a resource keeps to the link it came from: the link's place
-/// among them stands in the upper bits of its number.
-const ROUTE_BITS: u32 = 8;
-
-/// Takes a resource's number apart: which of `routes` it came over, and its number there.
-pub(crate) fn split_handle(routes: usize, rep: u32) -> (usize, u32) {
-    match routes {
-        0 | 1 => (0, rep),
-        _ => (
-            (rep >> (32 - ROUTE_BITS)) as usize,
-            rep << ROUTE_BITS >> ROUTE_BITS,
-        ),
+        called.map_err(|cause| {
+            let failure = LinkFailure::new(&route.link, &self.stub.name, cause);
+            Box::new(failure)
+        })
     }
 }
 
-pub(crate) fn join_handle(routes: usize, route: usize, id: u32) -> u32 {
-    match routes {
-        0 | 1 => id,
-        _ => (route as u32) << (32 - ROUTE_BITS) | id,
+/// Bounds what one call carries over a binding that copies, as the wires do.
+fn check_size(what: &str, bytes: &[u8]) -> Result<(), CallError> {
+    if bytes.len() > max_payload() {
+        return Err(payload_exceeded(what, bytes.len(), max_payload() as u64));
     }
+    Ok(())
+}
+
+/// A link, for people.
+fn named(link: &LinkSpec) -> String {
+    format!(
+        "`{}` (`{}` -> `{}`)",
+        link.name, link.source, link.target_name
+    )
+}
+
+/// Links, for people.
+fn listed<'a>(links: impl Iterator<Item = &'a LinkSpec>) -> String {
+    links.map(named).collect::<Vec<_>>().join(" and ")
 }
 
 struct Prepared {
@@ -374,80 +391,44 @@ async fn call_once(
     }
 }
 
-/// What happens when the importer drops a resource that came over a link.
-pub(crate) enum ResourceDrop {
-    Unit {
-        unit: usize,
-        slot: usize,
-        scope: Scope,
-    },
-    Provider {
-        provider: Arc<dyn Provider>,
-        link: LinkId,
-    },
-    Remote {
-        remote: Arc<withe_rpc::Route>,
-        slot: usize,
-        link: Arc<LinkSpec>,
-        /// The function of the link that drops a resource.
-        function: Option<usize>,
-    },
-}
-
-impl ResourceDrop {
-    pub(crate) fn run(
-        &self,
-        state: &mut State,
-        id: u32,
-    ) -> BoxFuture<'static, wasmtime::Result<()>> {
-        let callee = match self {
-            Self::Provider { provider, link } => {
-                provider.drop_resource(*link, id);
-                None
-            }
-            Self::Remote {
-                remote,
-                slot,
-                link,
-                function,
-            } => {
-                let session = state.session(*slot, remote);
+/// The importer drops a resource that came over the link that has `slot`, whose number there is `id`.
+pub(crate) fn drop_resource(
+    state: &mut InstanceState,
+    slot: usize,
+    id: u32,
+) -> BoxFuture<'static, wasmtime::Result<()>> {
+    let link = state.links.links[slot].clone();
+    let callee = match (&link.target, link.scope) {
+        (LinkTarget::Provider { provider, link, .. }, _) => {
+            provider.drop_resource(*link, id);
+            None
+        }
+        (LinkTarget::Remote { route, drop, .. }, _) => {
+            let session = state.session(slot, route);
+            if let Some(function) = *drop {
                 let context = CallContext {
                     deadline: state.deadline_of_call(Instant::now(), link.timeout),
                     trace: state.trace,
                 };
-                if let Some(function) = *function {
-                    let dropped = drop_remote(session, link.clone(), function, id, context);
-                    return Box::pin(dropped);
-                }
-                session.drop_handle(id);
-                None
+                return Box::pin(drop_remote(session, link.clone(), function, id, context));
             }
-            Self::Unit {
-                unit,
-                slot,
-                scope: Scope::Caller,
-            } => Some(state.callee(*slot, *unit)),
-            Self::Unit {
-                unit,
-                slot,
-                scope: Scope::Shared,
-            } => {
-                let holding = state.holding(*slot, *unit);
-                holding.dropped(id);
-                Some(holding.callee().clone())
-            }
-            Self::Unit {
-                scope: Scope::Call, ..
-            } => None,
-        };
-        Box::pin(async move {
-            match callee {
-                Some(callee) => Ok(callee.drop_handle(id).await?),
-                None => Ok(()),
-            }
-        })
-    }
+            session.drop_handle(id);
+            None
+        }
+        (LinkTarget::Unit(unit), Scope::Caller) => Some(state.callee(slot, *unit)),
+        (LinkTarget::Unit(unit), Scope::Shared) => {
+            let holding = state.holding(slot, *unit);
+            holding.dropped(id);
+            Some(holding.callee.clone())
+        }
+        (LinkTarget::Unit(_), Scope::Call) => None,
+    };
+    Box::pin(async move {
+        match callee {
+            Some(callee) => Ok(callee.drop_handle(id).await?),
+            None => Ok(()),
+        }
+    })
 }
 
 /// Has a resource dropped in another process, and waits for that: its destructor may trap.
@@ -469,41 +450,3 @@ async fn drop_remote(
         Ok(_) | Err(_) => Ok(()),
     }
 }
-
-/// A call over a link failed: the error with which the importer traps.
-#[derive(Debug)]
-pub(crate) struct LinkFailure {
-    link: String,
-    function: String,
-    binding: Option<Binding>,
-    pub(crate) cause: CallError,
-}
-
-impl LinkFailure {
-    fn new(link: &LinkSpec, function: &str, cause: CallError) -> Self {
-        Self {
-            link: format!("link `{}` -> `{}`", link.source, link.target_name),
-            function: function.to_owned(),
-            binding: Some(link.binding),
-            cause,
-        }
-    }
-}
-
-impl std::fmt::Display for LinkFailure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} (`{}`", self.link, self.function)?;
-        match self.binding {
-            Some(Binding::Local) => f.write_str(", local)")?,
-            Some(Binding::Host) => f.write_str(", host)")?,
-            Some(Binding::Fused) => f.write_str(", fused)")?,
-            Some(Binding::Unix) => f.write_str(", unix)")?,
-            Some(Binding::Tcp) => f.write_str(", tcp)")?,
-            Some(Binding::Nats) => f.write_str(", nats)")?,
-            None => f.write_str(")")?,
-        }
-        write!(f, ": {}", self.cause)
-    }
-}
-
-impl std::error::Error for LinkFailure {}

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use withe_linker::input::Scope;
 use withe_rpc::{CallContext, CallError, Payload, ServedLink, ServedSession};
 
-use crate::callee::Callee;
-use crate::graph::{ExportFn, Graph};
+use crate::core::{Callee, Graph};
+use crate::exports::ExportFn;
 use crate::link::{call_unit, within};
 use crate::trace::Hop;
 
@@ -37,12 +37,16 @@ impl Graph {
         })?;
         let functions = functions
             .iter()
-            .map(|name| {
-                let (interface, function) = name;
+            .map(|(interface, function)| {
                 if interface.is_none() && function == DROP {
                     return Ok(Served::Drop);
                 }
-                let export = self.unit(unit).export(name).cloned();
+                let export = self
+                    .unit(unit)
+                    .code
+                    .exports
+                    .get(interface.as_deref(), function)
+                    .cloned();
                 let served = |export| {
                     let application = self.unit(unit).application();
                     Served::Export(ServedExport {
@@ -216,7 +220,7 @@ impl ServedSession for UnitSession {
             if let Some(callee) = &self.callee
                 && let Err(e) = callee.drop_handle(id).await
             {
-                let component = self.graph.unit(self.unit).name();
+                let component = &self.graph.unit(self.unit).name;
                 tracing::warn!(component, "dropping a resource failed: {e}");
             }
         })

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use withe_linker::input::{ConfigMap, Scope};
 use withe_linker::plan::Binding;
 use withe_provider::{FunctionName, LinkId, Provider};
 use withe_rpc::Route;
 
-use crate::metrics::LinkLabels;
+use crate::metrics::labels::LinkLabels;
+pub use crate::permits::InstanceLimit;
 
 /// A component that is instantiated on its own, with what is fused into it.
 pub struct UnitSpec {
@@ -37,8 +37,8 @@ pub struct UnitSpec {
 pub struct Member {
     /// Who it is.
     pub identity: Arc<Identity>,
-    /// One permit for each instance that may run at a time; `None` for no bound of its own.
-    pub permits: Option<Arc<Semaphore>>,
+    /// How many of it may run at a time, in whatever units; `None` for no bound of its own.
+    pub instances: Option<Arc<InstanceLimit>>,
 }
 
 /// Who a component is: never merged with another's, also in a composition.

@@ -20,7 +20,8 @@ use withe_linker::plan::Binding;
 use withe_provider::HttpError;
 use withe_rpc::{CallError, TraceContext};
 
-use crate::metrics::{ErrorKind, LinkLabels, binding_name};
+use crate::metrics::ErrorKind;
+use crate::metrics::labels::{LinkLabels, binding_name};
 
 /// Records spans, if there is somewhere for them to go. Cheap to clone.
 #[derive(Clone, Default)]

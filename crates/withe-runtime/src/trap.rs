@@ -1,22 +1,18 @@
 //! What went wrong in a guest, for people: which component, which function, why.
 
 use wasmtime::component::__internal::wasmtime_environ;
-use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Trap, WasmBacktrace};
 use withe_rpc::CallError;
 
-use crate::graph::Unit;
-use crate::link::LinkFailure;
-use crate::state::{DeadlinePassed, State};
+use crate::core::{InstanceState, Unit};
+use crate::failure::LinkFailure;
+use crate::limits::DeadlinePassed;
 
 /// How many of a backtrace's frames are worth a person's time.
 const FRAMES: usize = 4;
 
-/// Explains why instantiating or calling `unit` failed.
-pub(crate) fn to_call_error(
-    unit: &Unit,
-    store: &Store<State>,
-    error: wasmtime::Error,
-) -> CallError {
+/// Explains why instantiating or calling the instance whose state this is failed.
+pub(crate) fn to_call_error(state: &InstanceState, error: wasmtime::Error) -> CallError {
     if error.is::<DeadlinePassed>() {
         return CallError::Deadline;
     }
@@ -26,66 +22,85 @@ pub(crate) fn to_call_error(
     if let Some(failure) = error.downcast_ref::<LinkFailure>() {
         // The callee has explained itself; where in the caller it happened adds little.
         return match &failure.cause {
-            CallError::Deadline if std::time::Instant::now() >= store.data().deadline => {
+            CallError::Deadline if std::time::Instant::now() >= state.deadline => {
                 CallError::Deadline
             }
             _ => CallError::Trap(failure.to_string()),
         };
     }
-    let mut text = describe(unit, &error);
-    if store.data().limits.refused {
-        let limit = unit.limits().memory.unwrap_or_default();
-        text.push_str(&format!("; its memory limit of {limit} bytes was reached"));
+    let text = describe(state, &error);
+    match error.downcast_ref::<CallError>() {
+        Some(CallError::Exhausted(_)) => CallError::Exhausted(text),
+        _ => CallError::Trap(text),
     }
-    CallError::Trap(text)
 }
 
-fn describe(unit: &Unit, error: &wasmtime::Error) -> String {
+/// What happened, in one line: cause, place, the guest's own words, and what of its surroundings explains it.
+fn describe(state: &InstanceState, error: &wasmtime::Error) -> String {
+    let unit = state.of();
     let cause = match error.downcast_ref::<Trap>() {
         Some(trap) => trap
             .to_string()
             .trim_start_matches("wasm trap: ")
             .to_owned(),
-        None => error.root_cause().to_string(),
+        None => match error.downcast_ref::<CallError>() {
+            Some(CallError::Exhausted(what)) => what.clone(),
+            _ => error.root_cause().to_string(),
+        },
     };
-    let frames: Vec<_> = error
-        .downcast_ref::<WasmBacktrace>()
-        .map(|backtrace| {
-            backtrace
-                .frames()
-                .iter()
-                .filter(|f| is_telling(f))
-                .take(FRAMES)
-                .collect()
-        })
-        .unwrap_or_default();
+    let backtrace = error.downcast_ref::<WasmBacktrace>();
+    let frames = backtrace.map_or(&[][..], WasmBacktrace::frames);
+    let telling = frames.iter().filter(|f| is_telling(f));
+    let telling: Vec<_> = telling.take(FRAMES).collect();
     let member = frames
-        .first()
-        .and_then(|f| member_of(unit, f))
-        .unwrap_or_else(|| unit.name());
+        .iter()
+        .find_map(|f| member_of(unit, f))
+        .unwrap_or(&unit.name);
     let mut text = format!("component `{member}`: {cause}");
-    for (i, frame) in frames.iter().enumerate() {
+    for (i, frame) in telling.iter().enumerate() {
         text.push_str(if i == 0 { ", in `" } else { " < `" });
-        text.push_str(&function_name(frame));
+        text.push_str(&function_name(frame).unwrap_or_default());
         text.push('`');
     }
+    if let Some(words) = state.last_words.text() {
+        text.push_str(&format!(", with the last words \"{words}\""));
+    } else if telling.is_empty() && !frames.is_empty() {
+        text.push_str(" (its functions have no names: they were stripped)");
+    }
+    if state.limits.refused {
+        let limit = unit.limits.memory.unwrap_or_default();
+        text.push_str(&format!("; its memory limit of {limit} bytes was reached"));
+    }
+    if state.served > 1 {
+        unit.failed_again();
+        text.push_str(&format!(
+            "; the instance had served {} before (`reuse: {}`): a component that can take only one must have `reuse: 1`",
+            requests(state.served - 1),
+            unit.limits.reuse
+        ));
+    }
     text
+}
+
+fn requests(count: u32) -> String {
+    match count {
+        1 => "one call or request".to_owned(),
+        count => format!("{count} calls or requests"),
+    }
 }
 
 /// In a composition the core modules bear their component's name.
 fn member_of<'a>(unit: &'a Unit, frame: &FrameInfo) -> Option<&'a str> {
     let name = frame.module().name()?;
-    unit.members()
+    unit.members
         .iter()
         .map(|m| m.identity.component.as_str())
         .find(|member| *member == name)
 }
 
-fn function_name(frame: &FrameInfo) -> String {
-    match frame.func_name() {
-        None => format!("wasm function {}", frame.func_index()),
-        Some(raw) => demangled(raw),
-    }
+/// The function's name, if the component was not stripped of it.
+fn function_name(frame: &FrameInfo) -> Option<String> {
+    frame.func_name().map(demangled)
 }
 
 /// A function's name as its source has it. Only names that say that they are mangled are taken for such: a
@@ -102,7 +117,7 @@ fn demangled(raw: &str) -> String {
     }
 }
 
-/// Whether a frame says where it happened: the machinery of panicking does not.
+/// Whether a frame says where it happened: the machinery of panicking does not, and a number does not.
 fn is_telling(frame: &FrameInfo) -> bool {
     const MACHINERY: &[&str] = &[
         "core::panicking",
@@ -114,10 +129,10 @@ fn is_telling(frame: &FrameInfo) -> bool {
         "abort",
         "std::process",
     ];
-    let name = function_name(frame);
-    !MACHINERY
-        .iter()
-        .any(|prefix| name.trim_start_matches('<').starts_with(prefix))
+    function_name(frame).is_some_and(|name| {
+        let name = name.trim_start_matches('<');
+        !MACHINERY.iter().any(|prefix| name.starts_with(prefix))
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use wasmtime::component::{Type, Val, wasm_wave};
 use withe_rpc::{CallContext, CallError};
 use withe_wit::InterfaceName;
 
-use crate::graph::{Graph, Unit};
+use crate::core::{Graph, Unit};
+use crate::exports::ExportFn;
 use crate::trace::Hop;
 use crate::trap;
 
@@ -62,7 +63,7 @@ pub async fn call(
     let unit = graph
         .find(component)
         .ok_or_else(|| WaveError::NoComponent(component.into()))?;
-    let export = graph.unit(unit).find_export(path)?;
+    let export = find_export(graph.unit(unit), path)?;
     let mut span = graph.observer().tracer.enter(None, || {
         let application = graph.unit(unit).application();
         let interface = path.interface.as_deref();
@@ -100,12 +101,8 @@ pub async fn call(
             .call_async(&mut instance.store, &params, &mut results)
             .await
         {
-            let unit = graph.unit(unit);
-            return Err(WaveError::Failed(trap::to_call_error(
-                unit,
-                &instance.store,
-                e,
-            )));
+            let error = trap::to_call_error(instance.store.data(), e);
+            return Err(WaveError::Failed(error));
         }
         graph.unit(unit).checkin(instance);
         let texts: Result<Vec<_>, _> = results.iter().map(wasm_wave::to_string).collect();
@@ -120,6 +117,62 @@ pub async fn call(
         span.note(Some(error));
     }
     called
+}
+
+/// The export of `unit` that a person means by `path`.
+fn find_export<'a>(unit: &'a Unit, path: &FunctionPath) -> Result<&'a ExportFn, WaveError> {
+    let mut found: Vec<_> = unit
+        .code
+        .exports
+        .all()
+        .filter(|(interface, function, _)| {
+            *function == path.function
+                && match (&path.interface, interface) {
+                    (None, None) => true,
+                    (Some(written), Some(export)) => means(written, export),
+                    _ => false,
+                }
+        })
+        .collect();
+    found.sort_by_key(|(interface, function, _)| (*interface, *function));
+    let written = path.interface.as_deref();
+    if found.iter().any(|(interface, _, _)| *interface == written) {
+        found.retain(|(interface, _, _)| *interface == written);
+    }
+    match found.as_slice() {
+        [(_, _, only)] => Ok(only),
+        [] => {
+            // As they would have to be written.
+            let written = |(interface, function, _): (Option<&str>, &str, _)| match interface {
+                Some(interface) => format!("{interface}#{function}"),
+                None => function.to_owned(),
+            };
+            let mut all: Vec<_> = unit.code.exports.all().map(written).collect();
+            all.sort_unstable();
+            Err(WaveError::NoFunction(format!(
+                "`{}` exports no function `{}`; it exports: {}",
+                unit.name,
+                path.interface.as_ref().map_or_else(
+                    || path.function.clone(),
+                    |interface| format!("{interface}#{}", path.function)
+                ),
+                if all.is_empty() {
+                    "none".to_owned()
+                } else {
+                    all.join(", ")
+                }
+            )))
+        }
+        several => Err(WaveError::NoFunction(format!(
+            "`{}` is ambiguous; say which version: {}",
+            path.function,
+            several
+                .iter()
+                .filter_map(|(interface, _, _)| *interface)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ))),
+    }
 }
 
 fn has_no_text(ty: &Type) -> bool {
@@ -150,7 +203,7 @@ fn kind(ty: &Type) -> &'static str {
 
 /// Whether what a person wrote for an interface means `export`: exactly, or without the version. Where several
 /// are meant, the one of the very name goes before the others.
-pub(crate) fn means(written: &str, export: &str) -> bool {
+fn means(written: &str, export: &str) -> bool {
     written == export
         || match (
             written.parse::<InterfaceName>(),

@@ -57,7 +57,7 @@ fn shared() -> Arc<dyn ServedLink> {
         concurrency: true,
         members: vec![Member {
             identity: Arc::new(identity),
-            permits: None,
+            instances: None,
         }],
         limits: UnitLimits {
             reuse: 1,

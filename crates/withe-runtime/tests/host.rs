@@ -52,7 +52,7 @@ fn link(bytes: Vec<u8>, concurrency: bool) -> Result<(), String> {
         concurrency,
         members: vec![Member {
             identity: Arc::new(identity),
-            permits: None,
+            instances: None,
         }],
         imports: world.imports.iter().map(import).collect(),
         fused: Vec::new(),

@@ -6,13 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
 use withe_linker::input::{ConfigMap, Scope};
 use withe_linker::plan::Binding;
 use withe_rpc::CallError;
 use withe_runtime::spec::{
-    Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants, UnitLimits,
-    UnitSpec,
+    Identity, ImportSource, ImportSpec, InstanceLimit, LinkSpec, LinkTarget, Member, UnitGrants,
+    UnitLimits, UnitSpec,
 };
 use withe_runtime::wave::{self, FunctionPath, WaveError};
 use withe_runtime::{EngineOptions, Engines, Graph};
@@ -29,7 +28,7 @@ struct Options {
     scope: Scope,
     timeout: Option<Duration>,
     memory: Option<u64>,
-    instances: Option<Arc<Semaphore>>,
+    instances: Option<Arc<InstanceLimit>>,
     /// How many calls an instance of the importer serves.
     reuse: u32,
 }
@@ -118,7 +117,7 @@ fn unit(
     name: &str,
     link: Option<Arc<LinkSpec>>,
     limits: UnitLimits,
-    permits: Option<Arc<Semaphore>>,
+    instances: Option<Arc<InstanceLimit>>,
 ) -> UnitSpec {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../tests/guests/build/{name}.wasm"));
@@ -157,7 +156,7 @@ fn unit(
         concurrency: false,
         members: vec![Member {
             identity: Arc::new(identity),
-            permits,
+            instances,
         }],
         imports,
         fused: Vec::new(),
@@ -223,7 +222,7 @@ async fn scope_says_how_long_a_callee_lives() {
                 "{scope:?}, {reuse}"
             );
         }
-        pair.graph.retire().await;
+        pair.graph.retire();
     }
 }
 
@@ -247,7 +246,7 @@ async fn a_shared_callee_that_trapped_is_replaced() {
     assert_eq!(pair.call(RUN, "call-counter", "()").await.unwrap(), "1");
     trap(pair.call(RUN, "call-trap", "()").await);
     assert_eq!(pair.call(RUN, "call-counter", "()").await.unwrap(), "1");
-    pair.graph.retire().await;
+    pair.graph.retire();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -286,12 +285,12 @@ async fn a_components_memory_is_limited() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_instances_run_than_allowed() {
-    let permits = Arc::new(Semaphore::new(1));
+    let limit = Arc::new(InstanceLimit::new(1));
     let mut pair = ops(Options {
-        instances: Some(permits.clone()),
+        instances: Some(limit.clone()),
         ..Options::default()
     });
-    let busy = permits.acquire_owned().await.unwrap();
+    let busy = limit.acquire(1).await.unwrap();
     pair.deadline = Duration::from_millis(50);
     let text = pair
         .call(RUN, "call-add", "(1, 2)")

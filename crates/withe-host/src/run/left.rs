@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use withe_runtime::Graph;
 
@@ -53,13 +53,11 @@ impl Left {
             && (self.served.iter()).any(|served| served.plan.links.iter().any(|l| l.incoming));
         let graph = self.graph.as_ref().map(Arc::downgrade).unwrap_or_default();
         let unused = async {
-            retire(self.graph.as_ref(), grace).await;
+            retire(self.graph.as_ref());
             drop((self.graph, self.served));
             patience.until_unused(&graph, others_may_call).await;
         };
         tokio::join!(end_sources(sources, callers, grace), unused);
-        // What was called since then may be kept by it again.
-        retire(graph.upgrade().as_ref(), grace).await;
         // They call the rest until they have ended.
         if let Some(workers) = self.workers {
             workers.stop(grace).await;
@@ -88,11 +86,10 @@ async fn end_sources(sources: Vec<HeldLink>, callers: Vec<Arc<RunningProvider>>,
     tokio::join!(join_all(deleted), stopped);
 }
 
-/// Lets a graph have no more instances than calls need.
-async fn retire(graph: Option<&Arc<Graph>>, grace: Duration) {
+/// Lets a graph have no more instances than calls need. One that is called goes when its call ends.
+fn retire(graph: Option<&Arc<Graph>>) {
     if let Some(graph) = graph {
-        // An instance that is called for longer goes when its call ends.
-        _ = timeout(grace, graph.retire()).await;
+        graph.retire();
     }
 }
 

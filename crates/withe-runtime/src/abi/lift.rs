@@ -10,10 +10,9 @@ use wasmtime::component::__internal::wasmtime_environ::component::{
 };
 use wasmtime::component::__internal::{ComponentTypes, InterfaceType, LiftContext};
 use wasmtime::{Result, ValRaw, bail, format_err};
-use withe_rpc::Writer;
+use withe_rpc::{Writer, max_payload, payload_exceeded};
 
-use super::transmit::Elements;
-use super::{GuestHandle, Transmit, Values};
+use super::values::{Elements, GuestHandle, Transmit, Values, check_aligned};
 
 /// Bit of a `latin1+utf16` string's length that says it is UTF-16.
 const UTF16_TAG: usize = 1 << 31;
@@ -35,7 +34,7 @@ pub(super) fn from_memory<H: GuestHandle, const N: usize>(
 ) -> Result<Values<H, N>> {
     let mut lifter = Lifter::new(cx);
     // Wasmtime checks it for types of a size that it knows.
-    super::check_aligned(lifter.types, ty, offset)?;
+    check_aligned(lifter.types, ty, offset)?;
     lifter.load(ty, offset)?;
     Ok(lifter.finish())
 }
@@ -47,12 +46,15 @@ pub(super) fn element(
     offset: usize,
     before: Elements,
 ) -> Result<Elements> {
+    let before_bytes = before.bytes.len();
     let mut lifter = Lifter {
         types: cx.types,
         memory: cx.memory(),
         out: Writer::append(before.bytes),
         handles: before.handles,
         streams: before.streams,
+        // Elements that are read at once are bounded by what their reader wants, and each by this.
+        most: max_payload().saturating_add(before_bytes),
         cx,
     };
     lifter.load(ty, offset)?;
@@ -66,6 +68,8 @@ struct Lifter<'a, 'b, H> {
     out: Writer,
     handles: Vec<H>,
     streams: Vec<Transmit>,
+    /// The most bytes that may be written.
+    most: usize,
 }
 
 impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
@@ -76,6 +80,7 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
             out: Writer::with_capacity(64),
             handles: Vec::new(),
             streams: Vec::new(),
+            most: max_payload(),
             cx,
         }
     }
@@ -312,7 +317,8 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
         let abi = self.types.canonical_abi(&element);
         self.check_range(ptr, len, abi.size32 as usize, abi.align32 as usize)?;
         self.out.unsigned(len as u64);
-        self.elements(element, ptr, len)
+        self.elements(element, ptr, len)?;
+        self.check_room(0)
     }
 
     fn map(&mut self, ty: TypeMapIndex, ptr: usize, len: usize) -> Result<()> {
@@ -428,13 +434,23 @@ impl<'a, 'b, H: GuestHandle> Lifter<'a, 'b, H> {
         Ok(())
     }
 
-    /// Checks that `len` things of `size` bytes are in memory at `ptr`, and counts them against what
-    /// one call may make the host copy.
+    /// Checks that what was written, and as many bytes more, are not more than one call may carry. Small memories
+    /// can mean large values: strings may overlap.
+    fn check_room(&self, more: usize) -> Result<()> {
+        let bytes = self.out.written().saturating_add(more);
+        if bytes > self.most {
+            return Err(payload_exceeded("values", bytes, self.most as u64).into());
+        }
+        Ok(())
+    }
+
+    /// Checks that `len` things of `size` bytes are in memory at `ptr`, and that there is room for them: no value is
+    /// less than a byte.
     fn check_range(&mut self, ptr: usize, len: usize, size: usize, align: usize) -> Result<()> {
         if !ptr.is_multiple_of(align) {
             bail!("a list or string pointer is not aligned");
         }
-        self.cx.consume_fuel_array(len, size.max(1))?;
+        self.check_room(len)?;
         match len.checked_mul(size).and_then(|n| n.checked_add(ptr)) {
             Some(end) if end <= self.memory.len() => Ok(()),
             _ => bail!("a list or string is out of bounds of memory"),

@@ -12,8 +12,8 @@ use wasmtime::component::Lower;
 use wasmtime::{Result, ValRaw, bail, format_err};
 use withe_rpc::{DecodeError, Reader};
 
-use super::transmit::{Cursor, Elements};
-use super::{GuestHandle, MAX_FLAT, Transmit, Values};
+use super::flat::MAX_FLAT;
+use super::values::{Cursor, Elements, GuestHandle, Transmit, Values};
 
 type Slots<'a> = slice::IterMut<'a, MaybeUninit<ValRaw>>;
 

@@ -45,115 +45,21 @@ mod lower;
 #[cfg(test)]
 mod tests;
 mod transmit;
+mod values;
 
 pub(crate) use flat::{MAX_FLAT, Shape};
-pub(crate) use transmit::{Elements, Item, Transmit, read};
+pub(crate) use transmit::read;
+pub(crate) use values::{Elements, Item, Transmit, Values};
 
 use std::mem::MaybeUninit;
 
 use wasmtime::component::__internal::{
-    CanonicalAbiInfo, ComponentTypes, InstanceType, InterfaceType, LiftContext, LowerContext,
+    CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
-use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower, ResourceAny};
+use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 use wasmtime::{Result, ValRaw};
-use withe_rpc::HandleRef;
 
-/// All parameters or all results of a function: `bytes` in the codec's encoding, with handles of kind
-/// `H`. `N` is the number of flat values Wasmtime passes them in (see the module).
-pub(crate) struct Values<H, const N: usize> {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) handles: Vec<H>,
-    pub(crate) streams: Vec<Transmit>,
-}
-
-impl<H, const N: usize> Default for Values<H, N> {
-    fn default() -> Self {
-        Self {
-            bytes: Vec::new(),
-            handles: Vec::new(),
-            streams: Vec::new(),
-        }
-    }
-}
-
-impl<H, const N: usize> Values<H, N> {
-    /// The same values, passed in another number of flat values.
-    pub(crate) fn reshape<const M: usize>(self) -> Values<H, M> {
-        Values {
-            bytes: self.bytes,
-            handles: self.handles,
-            streams: self.streams,
-        }
-    }
-}
-
-/// What a resource handle is on this side of a link.
-pub(crate) trait GuestHandle: Copy + Send + Sync + 'static {
-    /// Takes the guest's handle `index` of the resource table that `ty` names.
-    fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, index: u32) -> Result<Self>;
-
-    /// Gives the guest a handle in the resource table that `ty` names.
-    fn lower<T>(self, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32>;
-}
-
-/// The importer's side: the resource is the host's, its representation is the callee's number.
-impl GuestHandle for HandleRef {
-    fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, index: u32) -> Result<Self> {
-        match ty {
-            InterfaceType::Own(table) => {
-                let (id, _dtor, _instance) = cx.guest_resource_lift_own(table, index)?;
-                Ok(Self { id, own: true })
-            }
-            InterfaceType::Borrow(table) => Ok(Self {
-                id: cx.guest_resource_lift_borrow(table, index)?,
-                own: false,
-            }),
-            _ => Err(not_a_handle()),
-        }
-    }
-
-    fn lower<T>(self, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32> {
-        match ty {
-            InterfaceType::Own(table) => cx.guest_resource_lower_own(table, self.id),
-            InterfaceType::Borrow(table) => cx.guest_resource_lower_borrow(table, self.id),
-            _ => Err(not_a_handle()),
-        }
-    }
-}
-
-/// The exporter's side: the resource is the guest's own.
-impl GuestHandle for ResourceAny {
-    fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, index: u32) -> Result<Self> {
-        <Self as Lift>::linear_lift_from_flat(cx, ty, &ValRaw::u32(index))
-    }
-
-    fn lower<T>(self, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32> {
-        let mut index = MaybeUninit::uninit();
-        self.linear_lower_to_flat(cx, ty, &mut index)?;
-        // SAFETY: `linear_lower_to_flat` returned `Ok`, so it has written the slot.
-        Ok(unsafe { index.assume_init() }.get_u32())
-    }
-}
-
-fn not_a_handle() -> wasmtime::Error {
-    wasmtime::format_err!("a handle was expected to have a handle's type")
-}
-
-/// Where in memory a value lies that is lifted from `bytes`: those are none, as the declared size is 0,
-/// but they start where the value does.
-fn offset(cx: &LiftContext<'_>, bytes: &[u8]) -> usize {
-    let start = cx.memory().as_ptr().addr();
-    bytes.as_ptr().addr().wrapping_sub(start)
-}
-
-/// Checks the alignment of a pointer that a guest gave.
-fn check_aligned(types: &ComponentTypes, ty: InterfaceType, offset: usize) -> Result<()> {
-    let align = types.canonical_abi(&ty).align32 as usize;
-    if !offset.is_multiple_of(align) {
-        wasmtime::bail!("a pointer to parameters or results is not aligned");
-    }
-    Ok(())
-}
+use values::{GuestHandle, offset};
 
 // SAFETY: see the module's documentation.
 unsafe impl<H: GuestHandle, const N: usize> ComponentType for Values<H, N> {

@@ -13,11 +13,10 @@ use wasmtime::component::{Component, Func, Linker, Val};
 use withe_rpc::{HandleRef, Reader, Writer};
 
 use super::{MAX_FLAT, Shape, Values, dynamic};
-use crate::dispatch::export_call;
+use crate::core::{Graph, InstanceState};
+use crate::dispatch;
 use crate::engine::{EngineOptions, Engines};
-use crate::graph::Graph;
 use crate::spec::{Identity, Member, UnitGrants, UnitLimits, UnitSpec};
-use crate::state::State;
 
 /// Numbers that are the same every time.
 struct Random(u64);
@@ -329,7 +328,7 @@ fn empty_graph(engines: &Engines) -> Arc<Graph> {
         concurrency: false,
         members: vec![Member {
             identity: Arc::new(identity),
-            permits: None,
+            instances: None,
         }],
         imports: vec![],
         fused: vec![],
@@ -393,7 +392,7 @@ async fn check(
 
     let given = Arc::new(Mutex::new(Vec::new()));
     let taken = Arc::new(Mutex::new(Vec::new()));
-    let mut linker = Linker::<State>::new(engine);
+    let mut linker = Linker::<InstanceState>::new(engine);
     // Bound by hand, as `dispatch` would: the parameters' flat count must be exact.
     let (get, put) = (given.clone(), taken.clone());
     linker.root().func_wrap("get", move |_, (): ()| {
@@ -415,11 +414,12 @@ async fn check(
     }
     put!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
     let deadline = Instant::now() + Duration::from_secs(60);
-    let mut store = Store::new(engine, State::new(graph.clone(), 0, deadline));
+    let mut store = Store::new(engine, InstanceState::new(graph.clone(), 0, deadline));
     store.set_epoch_deadline(u64::MAX / 2);
     let instance = linker.instantiate_async(&mut store, &component).await?;
-    let func =
-        |store: &mut Store<State>, name: &str| -> Func { instance.get_func(store, name).unwrap() };
+    let func = |store: &mut Store<InstanceState>, name: &str| -> Func {
+        instance.get_func(store, name).unwrap()
+    };
     let (run, fwd) = (func(&mut store, "run"), func(&mut store, "fwd"));
 
     for _ in 0..4 {
@@ -429,11 +429,11 @@ async fn check(
         let result = [value.as_slice(), &[7]].concat();
         given.lock().unwrap().clone_from(&result);
 
-        let (call_run, _) = export_call(shape("run"));
-        let (call_fwd, _) = export_call(shape("fwd"));
-        let results = call_run(&mut store, run, values(vec![])).await?;
+        let results_of = |name: &str| shape(name).results as u8;
+        let (of_run, of_fwd) = (results_of("run"), results_of("fwd"));
+        let results = dispatch::call(of_run, &mut store, run, values(vec![])).await?;
         assert_eq!(results.bytes, result, "as a result");
-        call_fwd(&mut store, fwd, values(value.clone())).await?;
+        dispatch::call(of_fwd, &mut store, fwd, values(value.clone())).await?;
         assert_eq!(*taken.lock().unwrap(), value, "as a parameter");
 
         let mut by_val = [Val::Bool(false)];
@@ -452,7 +452,10 @@ async fn check(
             let at = r.below(broken.len());
             broken[at] ^= 1 << r.below(8);
             broken.truncate(broken.len() - r.below(2));
-            if call_fwd(&mut store, fwd, values(broken)).await.is_err() {
+            if dispatch::call(of_fwd, &mut store, fwd, values(broken))
+                .await
+                .is_err()
+            {
                 // The guest was being entered: it cannot be used again.
                 return Ok(());
             }

@@ -1,118 +1,21 @@
-//! Streams and futures as Wasmtime has them, and their elements.
+//! Elements of streams and futures, of any type.
 //!
 //! Wasmtime wants an element's type when *we* are compiled. [`Item`] stands for an element of any type:
-//! reading lifts a run of them into one [`Batch`] of encoded values, writing lowers them from one. Bytes,
+//! reading lifts a run of them into one batch of encoded values, writing lowers them from one. Bytes,
 //! which most streams are made of, go through Wasmtime's own `u8` instead, a copy each way.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use wasmtime::component::__internal::{
-    CanonicalAbiInfo, ComponentTypes, InstanceType, InterfaceType, LiftContext, LowerContext,
+    CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
-use wasmtime::component::{
-    ComponentType, FutureReader, Lift, Lower, ReadBuffer as _, ResourceAny, Source, StreamReader,
-};
+use wasmtime::component::{ComponentType, Lift, Lower, ReadBuffer as _, Source};
 use wasmtime::{AsContextMut, Result, ValRaw, bail};
-use withe_rpc::StreamKind;
 
-use super::{Values, lift, lower};
-
-/// The readable end of a stream or future, as a value that crosses a boundary.
-pub(crate) enum Transmit {
-    Bytes(StreamReader<u8>),
-    Items(StreamReader<Item>),
-    Units(StreamReader<()>),
-    Future(FutureReader<Item>),
-    Signal(FutureReader<()>),
-}
-
-impl Transmit {
-    /// Takes the guest's end `index` of the stream or future type `ty`.
-    pub(super) fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, index: u32) -> Result<Self> {
-        let raw = &ValRaw::u32(index);
-        Ok(match kind(cx.types, ty)? {
-            StreamKind::Bytes => Self::Bytes(Lift::linear_lift_from_flat(cx, ty, raw)?),
-            StreamKind::Items => Self::Items(Lift::linear_lift_from_flat(cx, ty, raw)?),
-            StreamKind::Units => Self::Units(Lift::linear_lift_from_flat(cx, ty, raw)?),
-            StreamKind::Future => Self::Future(Lift::linear_lift_from_flat(cx, ty, raw)?),
-            StreamKind::Signal => Self::Signal(Lift::linear_lift_from_flat(cx, ty, raw)?),
-        })
-    }
-
-    /// Gives the guest the end, of its stream or future type `ty`.
-    pub(super) fn lower<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType) -> Result<u32> {
-        if kind(cx.types, ty)? != self.kind() {
-            bail!(withe_rpc::DecodeError::Stream);
-        }
-        let mut index = MaybeUninit::uninit();
-        match self {
-            Self::Bytes(s) => s.linear_lower_to_flat(cx, ty, &mut index)?,
-            Self::Items(s) => s.linear_lower_to_flat(cx, ty, &mut index)?,
-            Self::Units(s) => s.linear_lower_to_flat(cx, ty, &mut index)?,
-            Self::Future(f) => f.linear_lower_to_flat(cx, ty, &mut index)?,
-            Self::Signal(f) => f.linear_lower_to_flat(cx, ty, &mut index)?,
-        }
-        // SAFETY: `linear_lower_to_flat` returned `Ok`, so it has written the slot.
-        Ok(unsafe { index.assume_init() }.get_u32())
-    }
-
-    fn kind(&self) -> StreamKind {
-        match self {
-            Self::Bytes(_) => StreamKind::Bytes,
-            Self::Items(_) => StreamKind::Items,
-            Self::Units(_) => StreamKind::Units,
-            Self::Future(_) => StreamKind::Future,
-            Self::Signal(_) => StreamKind::Signal,
-        }
-    }
-}
-
-fn kind(types: &ComponentTypes, ty: InterfaceType) -> Result<StreamKind> {
-    Ok(match ty {
-        InterfaceType::Stream(i) => match types[types[i].ty].payload {
-            None => StreamKind::Units,
-            Some(InterfaceType::U8) => StreamKind::Bytes,
-            Some(_) => StreamKind::Items,
-        },
-        InterfaceType::Future(i) => match types[types[i].ty].payload {
-            None => StreamKind::Signal,
-            Some(_) => StreamKind::Future,
-        },
-        _ => bail!("a stream or future was expected to have such a type"),
-    })
-}
-
-/// Encoded elements, one behind the other. Their streams and resources are still the store's.
-pub(crate) type Elements = Values<ResourceAny, 0>;
-
-/// One element of a stream or future: of those read, nothing more than that it is there; of those to be
-/// written, the next one of its batch. Elements of a batch are lowered in their order, each once.
-#[derive(Clone)]
-pub(crate) struct Item(Option<Arc<Batch>>);
-
-/// Elements to be written, and how far that is done.
-struct Batch {
-    elements: Elements,
-    cursor: Mutex<Cursor>,
-}
-
-/// Where the next element of a batch begins.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Cursor {
-    pub(super) byte: usize,
-    pub(super) handle: usize,
-    pub(super) stream: usize,
-}
-
-impl Item {
-    /// The `count` elements that `elements` holds.
-    pub(crate) fn batch(elements: Elements, count: usize) -> Vec<Self> {
-        let cursor = Mutex::default();
-        vec![Self(Some(Arc::new(Batch { elements, cursor }))); count]
-    }
-}
+use super::values::{Elements, Item, offset};
+use super::{lift, lower};
 
 thread_local! {
     /// What the read under way has lifted so far. Wasmtime lifts elements one by one, and gives each no
@@ -186,7 +89,7 @@ unsafe impl Lift for Item {
         ty: InterfaceType,
         bytes: &[u8],
     ) -> Result<Self> {
-        let first = super::offset(cx, bytes);
+        let first = offset(cx, bytes);
         let Run { elements, count } = LIFTED.take().unwrap_or_default();
         let at = first + count * cx.types.canonical_abi(&ty).size32 as usize;
         let elements = lift::element(cx, ty, at, elements)?;

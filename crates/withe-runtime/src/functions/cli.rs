@@ -1,27 +1,25 @@
 //! `wasi:cli/environment`, `stdout` and `stderr` of one component.
 
-use std::sync::Arc;
-
 use wasmtime::Result;
 use wasmtime::component::{LinkerInstance, Resource};
 use wasmtime_wasi::cli::StdoutStream;
 use wasmtime_wasi::p2::DynOutputStream;
 
-use super::LogStream;
-use crate::spec::Identity;
-use crate::state::State;
+use crate::core::InstanceState;
+use crate::log_stream::LogStream;
 
 /// `environment`: of WASI 0.2, or of 0.3, where one function has another name.
 pub(super) fn environment(
-    linker: &mut LinkerInstance<'_, State>,
-    who: Arc<Identity>,
-    names: &[&str],
+    linker: &mut LinkerInstance<'_, InstanceState>,
+    member: usize,
+    names: &[String],
 ) -> Result<()> {
     for name in names {
-        match *name {
+        match name.as_str() {
             "get-environment" => {
-                let who = who.clone();
-                linker.func_wrap(name, move |_, (): ()| Ok((who.env.clone(),)))?;
+                linker.func_wrap(name, move |cx, (): ()| {
+                    Ok((cx.data().identity(member).env.clone(),))
+                })?;
             }
             "get-arguments" => {
                 linker.func_wrap(name, |_, (): ()| Ok((Vec::<String>::new(),)))?;
@@ -35,15 +33,25 @@ pub(super) fn environment(
     Ok(())
 }
 
-/// `stdout.get-stdout` or `stderr.get-stderr`.
-pub(super) fn output(
-    linker: &mut LinkerInstance<'_, State>,
-    function: &str,
-    stream: LogStream,
-) -> Result<()> {
-    linker.func_wrap(function, move |mut cx, (): ()| {
-        let stream: DynOutputStream = stream.p2_stream();
-        let resource: Resource<DynOutputStream> = cx.data_mut().table.push(stream)?;
-        Ok((resource,))
+/// `stdout.get-stdout` of WASI 0.2.
+pub(super) fn stdout(linker: &mut LinkerInstance<'_, InstanceState>, member: usize) -> Result<()> {
+    linker.func_wrap("get-stdout", move |mut cx, (): ()| {
+        let stream = LogStream::stdout(cx.data().identity(member).clone());
+        output(cx.data_mut(), &stream)
     })
+}
+
+/// `stderr.get-stderr` of WASI 0.2.
+pub(super) fn stderr(linker: &mut LinkerInstance<'_, InstanceState>, member: usize) -> Result<()> {
+    linker.func_wrap("get-stderr", move |mut cx, (): ()| {
+        let state = cx.data();
+        let who = state.identity(member).clone();
+        let stream = LogStream::stderr(who, state.last_words.clone());
+        output(cx.data_mut(), &stream)
+    })
+}
+
+fn output(state: &mut InstanceState, stream: &LogStream) -> Result<(Resource<DynOutputStream>,)> {
+    let stream: DynOutputStream = stream.p2_stream();
+    Ok((state.table.push(stream)?,))
 }

@@ -1,12 +1,9 @@
 //! `wasi:config/runtime` and `wasi:config/store`: the component's own configuration.
 
-use std::sync::Arc;
-
 use wasmtime::Result;
 use wasmtime::component::{ComponentType, LinkerInstance, Lower};
 
-use crate::spec::Identity;
-use crate::state::State;
+use crate::core::InstanceState;
 
 /// Both interfaces' error; nothing here can fail, but the type is part of the signature.
 #[derive(ComponentType, Lower)]
@@ -23,17 +20,18 @@ enum Error {
 }
 
 pub(super) fn define(
-    linker: &mut LinkerInstance<'_, State>,
-    who: Arc<Identity>,
-    names: &[&str],
+    linker: &mut LinkerInstance<'_, InstanceState>,
+    member: usize,
+    names: &[String],
 ) -> Result<()> {
     for name in names {
-        let who = who.clone();
-        match *name {
-            "get" => linker.func_wrap(name, move |_, (key,): (String,)| {
+        match name.as_str() {
+            "get" => linker.func_wrap(name, move |cx, (key,): (String,)| {
+                let who = cx.data().identity(member);
                 Ok((Ok::<_, Error>(who.config.get(&key).cloned()),))
             })?,
-            "get-all" => linker.func_wrap(name, move |_, (): ()| {
+            "get-all" => linker.func_wrap(name, move |cx, (): ()| {
+                let who = cx.data().identity(member);
                 let all: Vec<_> = who
                     .config
                     .iter()

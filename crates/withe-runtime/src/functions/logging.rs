@@ -1,12 +1,10 @@
 //! `wasi:logging/logging`: into the host's log, under the component's name.
 
-use std::sync::Arc;
-
 use wasmtime::Result;
 use wasmtime::component::{ComponentType, Lift, LinkerInstance};
 
+use crate::core::InstanceState;
 use crate::spec::Identity;
-use crate::state::State;
 
 #[derive(Clone, Copy, ComponentType, Lift)]
 #[component(enum)]
@@ -27,15 +25,15 @@ enum Level {
     Critical,
 }
 
-pub(super) fn define(linker: &mut LinkerInstance<'_, State>, who: Arc<Identity>) -> Result<()> {
+pub(super) fn define(linker: &mut LinkerInstance<'_, InstanceState>, member: usize) -> Result<()> {
     linker.func_wrap(
         "log",
-        move |_, (level, context, message): (Level, String, String)| {
+        move |cx, (level, context, message): (Level, String, String)| {
             let Identity {
                 application,
                 component,
                 ..
-            } = &*who;
+            } = &**cx.data().identity(member);
             // `tracing` wants the level as a constant.
             macro_rules! log {
             ($macro:ident) => {

@@ -1,19 +1,17 @@
 //! Host functions: which interfaces the host gives, and those whose implementation is ours because
 //! they depend on who calls. All else of WASI is Wasmtime's.
 
+pub(crate) mod host;
+
 mod cli;
 mod config;
-pub(crate) mod imports;
 mod interfaces;
 mod lattice;
-mod log_stream;
 mod logging;
 pub(crate) mod rpc;
 mod wasi;
 
 pub use interfaces::host_interfaces;
-pub(crate) use lattice::LatticeNames;
-pub(crate) use log_stream::LogStream;
 
 use withe_wit::InterfaceName;
 

@@ -5,12 +5,15 @@ use wasmtime::component::{LinkerInstance, Resource, ResourceAny, ResourceType};
 use wasmtime::{AsContextMut as _, Result, StoreContextMut};
 use wasmtime_wasi::p2::bindings::io::error::Error as IoError;
 
-use crate::state::State;
+use crate::core::InstanceState;
 
 /// The resource `error`: its text.
 struct RpcError(String);
 
-pub(super) fn define(linker: &mut LinkerInstance<'_, State>, functions: &[&str]) -> Result<()> {
+pub(super) fn define(
+    linker: &mut LinkerInstance<'_, InstanceState>,
+    functions: &[String],
+) -> Result<()> {
     linker.resource("error", ResourceType::host::<RpcError>(), |mut cx, rep| {
         let error = Resource::<RpcError>::new_own(rep);
         cx.data_mut().table.delete(error)?;
@@ -18,10 +21,10 @@ pub(super) fn define(linker: &mut LinkerInstance<'_, State>, functions: &[&str])
     })?;
     // The functions whose types mention `wasi:io` are there only where they are used.
     for function in functions {
-        match *function {
+        match function.as_str() {
             "[static]error.from-io-error" => linker.func_wrap(
                 function,
-                |mut cx: StoreContextMut<'_, State>, (error,): (Resource<IoError>,)| {
+                |mut cx: StoreContextMut<'_, InstanceState>, (error,): (Resource<IoError>,)| {
                     let table = &mut cx.data_mut().table;
                     let error = table.delete(error)?;
                     let error = table.push(RpcError(format!("{error:#}")))?;
@@ -30,7 +33,7 @@ pub(super) fn define(linker: &mut LinkerInstance<'_, State>, functions: &[&str])
             )?,
             "[method]error.to-debug-string" => linker.func_wrap(
                 function,
-                |mut cx: StoreContextMut<'_, State>, (error,): (Resource<RpcError>,)| {
+                |mut cx: StoreContextMut<'_, InstanceState>, (error,): (Resource<RpcError>,)| {
                     Ok((cx.data_mut().table.get(&error)?.0.clone(),))
                 },
             )?,
@@ -41,13 +44,13 @@ pub(super) fn define(linker: &mut LinkerInstance<'_, State>, functions: &[&str])
 }
 
 /// A new error for a guest; the number that its handle is made of.
-pub(crate) fn error(state: &mut State, text: String) -> Result<u32> {
+pub(crate) fn error(state: &mut InstanceState, text: String) -> Result<u32> {
     Ok(state.table.push(RpcError(text))?.rep())
 }
 
 /// The text of `handle`, which is used up, if it is such an error.
 pub(crate) fn text(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, InstanceState>,
     handle: ResourceAny,
 ) -> Result<Option<String>> {
     if handle.ty() != ResourceType::host::<RpcError>() {

@@ -19,7 +19,7 @@ use wasmtime_wasi_http::p3::bindings as http3;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView as _};
 use withe_wit::InterfaceName;
 
-use crate::state::State;
+use crate::core::InstanceState;
 
 /// `wasi:io` works on the table alone.
 struct HasIo;
@@ -28,12 +28,15 @@ impl HasData for HasIo {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-fn table(state: &mut State) -> &mut ResourceTable {
+fn table(state: &mut InstanceState) -> &mut ResourceTable {
     &mut state.table
 }
 
 /// Defines the functions and resources of the interface `name` of WASI 0.2 or 0.3, whatever `linker` calls it.
-pub(super) fn define(linker: &mut LinkerInstance<'_, State>, name: &InterfaceName) -> Result<()> {
+pub(super) fn define(
+    linker: &mut LinkerInstance<'_, InstanceState>,
+    name: &InterfaceName,
+) -> Result<()> {
     let minor = match &name.version {
         Some(version) if version.major == 0 => version.minor,
         _ => bail!("`{name}` is of no release of WASI that the host has"),
@@ -41,93 +44,168 @@ pub(super) fn define(linker: &mut LinkerInstance<'_, State>, name: &InterfaceNam
     // Calls what the bindings generated, which differ in their types only.
     macro_rules! define {
         ($($module:ident)::+, $data:ty, $get:expr) => {
-            $($module)::+::add_to_linker_instance::<State, $data>(linker, $get)
+            $($module)::+::add_to_linker_instance::<InstanceState, $data>(linker, $get)
         };
         ($($module:ident)::+, $data:ty, $options:expr, $get:expr) => {
-            $($module)::+::add_to_linker_instance::<State, $data>(linker, $options, $get)
+            $($module)::+::add_to_linker_instance::<InstanceState, $data>(linker, $options, $get)
         };
     }
     match (minor, name.package.as_str(), name.interface.as_str()) {
         (2, "io", "error") => define!(v2::io::error, HasIo, table),
         (2, "io", "poll") => define!(v2::io::poll, HasIo, table),
         (2, "io", "streams") => define!(v2::io::streams, HasIo, table),
-        (2, "clocks", "wall-clock") => define!(v2::clocks::wall_clock, WasiClocks, State::clocks),
+        (2, "clocks", "wall-clock") => {
+            define!(v2::clocks::wall_clock, WasiClocks, InstanceState::clocks)
+        }
         (2, "clocks", "monotonic-clock") => {
-            define!(v2::clocks::monotonic_clock, WasiClocks, State::clocks)
+            define!(
+                v2::clocks::monotonic_clock,
+                WasiClocks,
+                InstanceState::clocks
+            )
         }
-        (2, "random", "random") => define!(v2::random::random, WasiRandom, State::random),
-        (2, "random", "insecure") => define!(v2::random::insecure, WasiRandom, State::random),
+        (2, "random", "random") => define!(v2::random::random, WasiRandom, InstanceState::random),
+        (2, "random", "insecure") => {
+            define!(v2::random::insecure, WasiRandom, InstanceState::random)
+        }
         (2, "random", "insecure-seed") => {
-            define!(v2::random::insecure_seed, WasiRandom, State::random)
+            define!(v2::random::insecure_seed, WasiRandom, InstanceState::random)
         }
-        (2, "cli", "exit") => define!(v2::cli::exit, WasiCli, State::cli),
-        (2, "cli", "stdin") => define!(v2::cli::stdin, WasiCli, State::cli),
-        (2, "cli", "terminal-input") => define!(v2::cli::terminal_input, WasiCli, State::cli),
-        (2, "cli", "terminal-output") => define!(v2::cli::terminal_output, WasiCli, State::cli),
-        (2, "cli", "terminal-stdin") => define!(v2::cli::terminal_stdin, WasiCli, State::cli),
-        (2, "cli", "terminal-stdout") => define!(v2::cli::terminal_stdout, WasiCli, State::cli),
-        (2, "cli", "terminal-stderr") => define!(v2::cli::terminal_stderr, WasiCli, State::cli),
+        (2, "cli", "exit") => define!(v2::cli::exit, WasiCli, InstanceState::cli),
+        (2, "cli", "stdin") => define!(v2::cli::stdin, WasiCli, InstanceState::cli),
+        (2, "cli", "terminal-input") => {
+            define!(v2::cli::terminal_input, WasiCli, InstanceState::cli)
+        }
+        (2, "cli", "terminal-output") => {
+            define!(v2::cli::terminal_output, WasiCli, InstanceState::cli)
+        }
+        (2, "cli", "terminal-stdin") => {
+            define!(v2::cli::terminal_stdin, WasiCli, InstanceState::cli)
+        }
+        (2, "cli", "terminal-stdout") => {
+            define!(v2::cli::terminal_stdout, WasiCli, InstanceState::cli)
+        }
+        (2, "cli", "terminal-stderr") => {
+            define!(v2::cli::terminal_stderr, WasiCli, InstanceState::cli)
+        }
         (2, "filesystem", "types") => {
-            define!(v2::filesystem::types, WasiFilesystem, State::filesystem)
+            define!(
+                v2::filesystem::types,
+                WasiFilesystem,
+                InstanceState::filesystem
+            )
         }
         (2, "filesystem", "preopens") => {
-            define!(v2::filesystem::preopens, WasiFilesystem, State::filesystem)
+            define!(
+                v2::filesystem::preopens,
+                WasiFilesystem,
+                InstanceState::filesystem
+            )
         }
         (2, "sockets", "network") => {
             let options = v2::sockets::network::LinkOptions::default();
-            define!(v2::sockets::network, WasiSockets, &options, State::sockets)
+            define!(
+                v2::sockets::network,
+                WasiSockets,
+                &options,
+                InstanceState::sockets
+            )
         }
         (2, "sockets", "instance-network") => {
-            define!(v2::sockets::instance_network, WasiSockets, State::sockets)
+            define!(
+                v2::sockets::instance_network,
+                WasiSockets,
+                InstanceState::sockets
+            )
         }
         (2, "sockets", "ip-name-lookup") => {
-            define!(v2::sockets::ip_name_lookup, WasiSockets, State::sockets)
+            define!(
+                v2::sockets::ip_name_lookup,
+                WasiSockets,
+                InstanceState::sockets
+            )
         }
-        (2, "sockets", "tcp") => define!(v2::sockets::tcp, WasiSockets, State::sockets),
+        (2, "sockets", "tcp") => define!(v2::sockets::tcp, WasiSockets, InstanceState::sockets),
         (2, "sockets", "tcp-create-socket") => {
-            define!(v2::sockets::tcp_create_socket, WasiSockets, State::sockets)
+            define!(
+                v2::sockets::tcp_create_socket,
+                WasiSockets,
+                InstanceState::sockets
+            )
         }
-        (2, "sockets", "udp") => define!(v2::sockets::udp, WasiSockets, State::sockets),
+        (2, "sockets", "udp") => define!(v2::sockets::udp, WasiSockets, InstanceState::sockets),
         (2, "sockets", "udp-create-socket") => {
-            define!(v2::sockets::udp_create_socket, WasiSockets, State::sockets)
+            define!(
+                v2::sockets::udp_create_socket,
+                WasiSockets,
+                InstanceState::sockets
+            )
         }
         (2, "http", "types") => {
             let options = http2::http::types::LinkOptions::default();
-            define!(http2::http::types, WasiHttp, &options, State::http)
+            define!(http2::http::types, WasiHttp, &options, InstanceState::http)
         }
-        (3, "clocks", "types") => define!(v3::clocks::types, WasiClocks, State::clocks),
+        (3, "clocks", "types") => define!(v3::clocks::types, WasiClocks, InstanceState::clocks),
         (3, "clocks", "monotonic-clock") => {
-            define!(v3::clocks::monotonic_clock, WasiClocks, State::clocks)
+            define!(
+                v3::clocks::monotonic_clock,
+                WasiClocks,
+                InstanceState::clocks
+            )
         }
         (3, "clocks", "system-clock") => {
-            define!(v3::clocks::system_clock, WasiClocks, State::clocks)
+            define!(v3::clocks::system_clock, WasiClocks, InstanceState::clocks)
         }
-        (3, "random", "random") => define!(v3::random::random, WasiRandom, State::random),
-        (3, "random", "insecure") => define!(v3::random::insecure, WasiRandom, State::random),
+        (3, "random", "random") => define!(v3::random::random, WasiRandom, InstanceState::random),
+        (3, "random", "insecure") => {
+            define!(v3::random::insecure, WasiRandom, InstanceState::random)
+        }
         (3, "random", "insecure-seed") => {
-            define!(v3::random::insecure_seed, WasiRandom, State::random)
+            define!(v3::random::insecure_seed, WasiRandom, InstanceState::random)
         }
         (3, "cli", "types") => Ok(()),
-        (3, "cli", "exit") => define!(v3::cli::exit, WasiCli, State::cli),
-        (3, "cli", "stdin") => define!(v3::cli::stdin, WasiCli, State::cli),
-        (3, "cli", "stdout") => define!(v3::cli::stdout, WasiCli, State::cli),
-        (3, "cli", "stderr") => define!(v3::cli::stderr, WasiCli, State::cli),
-        (3, "cli", "terminal-input") => define!(v3::cli::terminal_input, WasiCli, State::cli),
-        (3, "cli", "terminal-output") => define!(v3::cli::terminal_output, WasiCli, State::cli),
-        (3, "cli", "terminal-stdin") => define!(v3::cli::terminal_stdin, WasiCli, State::cli),
-        (3, "cli", "terminal-stdout") => define!(v3::cli::terminal_stdout, WasiCli, State::cli),
-        (3, "cli", "terminal-stderr") => define!(v3::cli::terminal_stderr, WasiCli, State::cli),
+        (3, "cli", "exit") => define!(v3::cli::exit, WasiCli, InstanceState::cli),
+        (3, "cli", "stdin") => define!(v3::cli::stdin, WasiCli, InstanceState::cli),
+        (3, "cli", "stdout") => define!(v3::cli::stdout, WasiCli, InstanceState::cli),
+        (3, "cli", "stderr") => define!(v3::cli::stderr, WasiCli, InstanceState::cli),
+        (3, "cli", "terminal-input") => {
+            define!(v3::cli::terminal_input, WasiCli, InstanceState::cli)
+        }
+        (3, "cli", "terminal-output") => {
+            define!(v3::cli::terminal_output, WasiCli, InstanceState::cli)
+        }
+        (3, "cli", "terminal-stdin") => {
+            define!(v3::cli::terminal_stdin, WasiCli, InstanceState::cli)
+        }
+        (3, "cli", "terminal-stdout") => {
+            define!(v3::cli::terminal_stdout, WasiCli, InstanceState::cli)
+        }
+        (3, "cli", "terminal-stderr") => {
+            define!(v3::cli::terminal_stderr, WasiCli, InstanceState::cli)
+        }
         (3, "filesystem", "types") => {
-            define!(v3::filesystem::types, WasiFilesystem, State::filesystem)
+            define!(
+                v3::filesystem::types,
+                WasiFilesystem,
+                InstanceState::filesystem
+            )
         }
         (3, "filesystem", "preopens") => {
-            define!(v3::filesystem::preopens, WasiFilesystem, State::filesystem)
+            define!(
+                v3::filesystem::preopens,
+                WasiFilesystem,
+                InstanceState::filesystem
+            )
         }
-        (3, "sockets", "types") => define!(v3::sockets::types, WasiSockets, State::sockets),
+        (3, "sockets", "types") => define!(v3::sockets::types, WasiSockets, InstanceState::sockets),
         (3, "sockets", "ip-name-lookup") => {
-            define!(v3::sockets::ip_name_lookup, WasiSockets, State::sockets)
+            define!(
+                v3::sockets::ip_name_lookup,
+                WasiSockets,
+                InstanceState::sockets
+            )
         }
-        (3, "http", "types") => define!(http3::http::types, WasiHttp, State::http),
+        (3, "http", "types") => define!(http3::http::types, WasiHttp, InstanceState::http),
         _ => bail!("the host has no `{name}`"),
     }
 }

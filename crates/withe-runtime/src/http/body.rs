@@ -5,14 +5,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
-use wasmtime_wasi_http::WasiBody;
 use withe_provider::{HttpError, HttpErrorKind};
+use withe_rpc::CallError;
 
+use super::declared::DeclaredBody;
 use super::errors;
-use super::incoming::Guest;
+
+/// The guest's work on one request: ends when the guest is done.
+pub(super) type Guest = BoxFuture<'static, Result<(), CallError>>;
 
 /// How long a guest may take once its response's head is out.
 #[derive(Clone, Copy)]
@@ -26,7 +30,7 @@ pub(super) struct Pace {
 /// Polls the guest together with the body it writes. Dropping it cancels the guest.
 pub(super) struct GuestBody {
     /// `None` once it is through, or failed.
-    body: Option<WasiBody>,
+    body: Option<DeclaredBody>,
     /// `None` once it is done.
     guest: Option<Guest>,
     /// Tells the guest that its body is through.
@@ -38,7 +42,7 @@ pub(super) struct GuestBody {
 
 impl GuestBody {
     pub(super) fn new(
-        body: WasiBody,
+        body: DeclaredBody,
         guest: Guest,
         body_done: Option<oneshot::Sender<()>>,
         pace: Pace,
@@ -113,7 +117,7 @@ impl Body for GuestBody {
                 this.stalled
                     .as_mut()
                     .reset(Instant::now() + this.pace.pause);
-                Poll::Ready(Some(frame.map_err(errors::from_wasi)))
+                Poll::Ready(Some(frame))
             }
             Poll::Ready(None) => {
                 this.finish_guest();

@@ -8,67 +8,26 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
 use http_body_util::BodyExt;
 use opentelemetry::trace::SpanKind;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
-use wasmtime::component::{Component, InstancePre};
-use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3::Request as P3Request;
-use wasmtime_wasi_http::p3::bindings::ServiceIndices;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler};
 use withe_rpc::{CallContext, CallError};
-use withe_wit::InterfaceName;
 
-use super::body::{GuestBody, Pace};
+use super::body::{Guest, GuestBody, Pace};
+use super::declared::DeclaredBody;
 use super::errors;
-use crate::graph::{Graph, Unit};
-use crate::instance::Instance;
-use crate::state::State;
+use super::export::HttpExport;
+use crate::core::{Graph, Instance, InstanceState, Unit};
 use crate::trace::{self, request_span};
 use crate::trap;
 
-/// Which HTTP handler a unit exports, its functions already found.
-pub(crate) enum HttpExport {
-    P2(ProxyIndices),
-    P3(ServiceIndices),
-}
-
-impl HttpExport {
-    pub(crate) fn find(
-        pre: &InstancePre<State>,
-        component: &Component,
-    ) -> wasmtime::Result<Option<Self>> {
-        for (name, _) in component.component_type().exports(component.engine()) {
-            let Ok(name) = name.parse::<InterfaceName>() else {
-                continue;
-            };
-            match (
-                name.namespace.as_str(),
-                name.package.as_str(),
-                name.interface.as_str(),
-            ) {
-                ("wasi", "http", "incoming-handler") => {
-                    return Ok(Some(Self::P2(ProxyIndices::new(pre)?)));
-                }
-                ("wasi", "http", "handler") => {
-                    return Ok(Some(Self::P3(ServiceIndices::new(pre)?)));
-                }
-                _ => {}
-            }
-        }
-        Ok(None)
-    }
-}
-
 /// The longest pause in a body of a component that has no limit, for readers that have none either.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
-
-/// The guest's work on one request: ends when the guest is done.
-pub(super) type Guest = BoxFuture<'static, Result<(), CallError>>;
 
 /// What the guest answered.
 type Answer = Result<http::Response<WasiBody>, HttpError>;
@@ -83,7 +42,7 @@ impl HttpEntry {
     /// The handler of the unit whose root is `component`; `None` if it exports none.
     pub fn new(graph: &Arc<Graph>, component: &str) -> Option<Self> {
         let unit = graph.find(component)?;
-        graph.unit(unit).http()?;
+        graph.unit(unit).code.http.as_ref()?;
         Some(Self {
             graph: graph.clone(),
             unit,
@@ -104,7 +63,7 @@ impl HttpEntry {
         let request = request.map(|body| body.map_err(errors::to_wasi).boxed_unsync());
         let streaming = instance.store.data_mut().begin_streaming();
         let (answer_tx, answer) = oneshot::channel::<Answer>();
-        match graph.unit(self.unit).http() {
+        match &graph.unit(self.unit).code.http {
             Some(HttpExport::P2(indices)) => {
                 let state = instance.store.data_mut();
                 let scheme = match request.uri().scheme_str() {
@@ -138,7 +97,7 @@ impl HttpEntry {
                             graph.unit(unit).checkin(instance);
                             Ok(())
                         }
-                        Err(e) => Err(trap::to_call_error(graph.unit(unit), &instance.store, e)),
+                        Err(e) => Err(trap::to_call_error(instance.store.data(), e)),
                     }
                 });
                 Ok(Started {
@@ -172,7 +131,7 @@ impl HttpEntry {
                         {
                             Ok(response) => Ok(accessor.with(|mut access| {
                                 let response = access.data_mut().table.delete(response)?;
-                                response.into_http_with_getter(&mut access, io, State::http)
+                                response.into_http_with_getter(&mut access, io, InstanceState::http)
                             })?),
                             Err(e) => Err(errors::from_p3(&e)),
                         };
@@ -187,7 +146,7 @@ impl HttpEntry {
                             graph.unit(unit).checkin(instance);
                             Ok(())
                         }
-                        Err(e) => Err(trap::to_call_error(graph.unit(unit), &instance.store, e)),
+                        Err(e) => Err(trap::to_call_error(instance.store.data(), e)),
                     }
                 });
                 Ok(Started {
@@ -228,7 +187,11 @@ impl Started {
         })
         .await;
         let response = match (answer, &done) {
-            (Some(answer), _) => answer?,
+            (Some(answer), _) => {
+                let (head, body) = answer?.into_parts();
+                let body = DeclaredBody::new(body, &head.headers);
+                http::Response::from_parts(head, body)
+            }
             (None, Some(Err(e))) => return Err(errors::from_call(e.clone())),
             (None, _) => {
                 let text = "the component returned without a response";
@@ -236,7 +199,7 @@ impl Started {
             }
         };
         match done {
-            Some(Ok(())) => Ok(response.map(|body| body.map_err(errors::from_wasi).boxed_unsync())),
+            Some(Ok(())) => Ok(response.map(BodyExt::boxed_unsync)),
             // The head is out, but the body will not be whole.
             Some(Err(e)) => {
                 Ok(response.map(|_| GuestBody::failed(errors::from_call(e)).boxed_unsync()))
@@ -256,10 +219,10 @@ impl IncomingHandler for HttpEntry {
     ) -> Result<http::Response<Body>, HttpError> {
         let now = Instant::now();
         let unit = self.graph.unit(self.unit);
-        let counted = unit.place().request(now);
+        let counted = unit.counts.request(now);
         let tracer = &self.graph.observer().tracer;
         let mut span = tracer.enter(trace::of_request(&request), || {
-            request_span(SpanKind::Server, unit.application(), unit.name(), &request)
+            request_span(SpanKind::Server, unit.application(), &unit.name, &request)
         });
         if span.is_recorded() {
             // A component that records spans of its own begins where this one does.
@@ -273,7 +236,7 @@ impl IncomingHandler for HttpEntry {
         // Once the head is out, how long the body may pause is for whoever reads it to say: a stream of events may
         // be silent for longer than an answer may take. The component's own limit holds between any two chunks.
         let pace = Pace {
-            pause: unit.time().unwrap_or(LONGEST_PAUSE),
+            pause: unit.limits.time.unwrap_or(LONGEST_PAUSE),
             after: deadline.saturating_duration_since(now),
         };
         let answered = async { self.start(request, context).await?.answer(pace).await };

@@ -5,10 +5,12 @@
 //! serves a request, for how long, and where a component's own requests go.
 
 mod body;
+mod declared;
 mod errors;
+pub(crate) mod export;
+pub(crate) mod hooks;
 mod incoming;
 mod outgoing;
 
 pub use incoming::HttpEntry;
-pub(crate) use incoming::HttpExport;
-pub(crate) use outgoing::{OutgoingHooks, OutgoingLink, define_outgoing, is_outgoing};
+pub(crate) use outgoing::{define_outgoing, is_outgoing};

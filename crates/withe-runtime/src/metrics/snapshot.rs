@@ -8,7 +8,7 @@ use prometheus::proto::{
 };
 use withe_rpc::{DecodeError, Payload};
 
-use super::BOUNDS;
+use super::durations::BOUNDS;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,18 +5,47 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use wasmtime::component::{
-    Destination, FutureProducer, ResourceDynamic, StreamProducer, StreamResult, VecBuffer,
+    Destination, FutureProducer, FutureReader, ResourceDynamic, StreamProducer, StreamReader,
+    StreamResult, VecBuffer,
 };
 use wasmtime::{AsContextMut as _, Result, StoreContextMut, bail};
-use withe_rpc::{CallError, Chunk, Payload, PipeReader};
+use withe_rpc::{CallError, Chunk, Payload, PipeReader, StreamKind};
 
-use super::{Bytes, Items, MOST_BYTES, MOST_ITEMS, Open, Side, StreamFailure, Units, lead_in};
-use crate::abi::{Elements, Item};
-use crate::link::join_handle;
-use crate::state::State;
+use super::kinds::{Bytes, Items, MOST_BYTES, MOST_ITEMS, Side, StreamFailure, Units};
+use super::open::Open;
+use crate::abi::{Elements, Item, Transmit};
+use crate::core::InstanceState;
+use crate::links::Numbering;
+
+/// Streams of the store that carry what comes through `pipes`.
+pub(crate) fn lead_in(
+    store: &mut StoreContextMut<'_, InstanceState>,
+    pipes: Vec<PipeReader>,
+    side: Side,
+) -> Result<Vec<Transmit>> {
+    if pipes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut store = store.as_context_mut();
+    pipes
+        .into_iter()
+        .map(|reader| {
+            let kind = reader.kind();
+            let inlet = Inlet::new(reader, store.data_mut().streams.open(), side);
+            let store = store.as_context_mut();
+            Ok(match kind {
+                StreamKind::Bytes => Transmit::Bytes(StreamReader::new(store, Bytes(inlet))?),
+                StreamKind::Items => Transmit::Items(StreamReader::new(store, Items(inlet))?),
+                StreamKind::Units => Transmit::Units(StreamReader::new(store, Units(inlet))?),
+                StreamKind::Future => Transmit::Future(FutureReader::new(store, Items(inlet))?),
+                StreamKind::Signal => Transmit::Signal(FutureReader::new(store, Units(inlet))?),
+            })
+        })
+        .collect()
+}
 
 /// Where a stream leads into a guest's store.
-pub(super) struct Inlet {
+struct Inlet {
     reader: PipeReader,
     /// What came and was not wanted yet. Wasmtime is never given more than the guest reads: what it kept
     /// would be lost to a stream that the guest passes on.
@@ -42,7 +71,7 @@ impl Rest {
 }
 
 impl Inlet {
-    pub(super) fn new(reader: PipeReader, open: Open, side: Side) -> Self {
+    fn new(reader: PipeReader, open: Open, side: Side) -> Self {
         Self {
             reader,
             rest: Rest::default(),
@@ -81,14 +110,14 @@ impl Inlet {
     }
 }
 
-impl StreamProducer<State> for Bytes<Inlet> {
+impl StreamProducer<InstanceState> for Bytes<Inlet> {
     type Item = u8;
     type Buffer = VecBuffer<u8>;
 
     fn poll_produce<'a>(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut store: StoreContextMut<'a, State>,
+        mut store: StoreContextMut<'a, InstanceState>,
         destination: Destination<'a, u8, Self::Buffer>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
@@ -120,14 +149,14 @@ impl StreamProducer<State> for Bytes<Inlet> {
     }
 }
 
-impl StreamProducer<State> for Items<Inlet> {
+impl StreamProducer<InstanceState> for Items<Inlet> {
     type Item = Item;
     type Buffer = VecBuffer<Item>;
 
     fn poll_produce<'a>(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut store: StoreContextMut<'a, State>,
+        mut store: StoreContextMut<'a, InstanceState>,
         mut destination: Destination<'a, Item, Self::Buffer>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
@@ -157,14 +186,14 @@ impl StreamProducer<State> for Items<Inlet> {
     }
 }
 
-impl StreamProducer<State> for Units<Inlet> {
+impl StreamProducer<InstanceState> for Units<Inlet> {
     type Item = ();
     type Buffer = VecBuffer<()>;
 
     fn poll_produce<'a>(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut store: StoreContextMut<'a, State>,
+        mut store: StoreContextMut<'a, InstanceState>,
         mut destination: Destination<'a, (), Self::Buffer>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
@@ -192,13 +221,13 @@ impl StreamProducer<State> for Units<Inlet> {
     }
 }
 
-impl FutureProducer<State> for Items<Inlet> {
+impl FutureProducer<InstanceState> for Items<Inlet> {
     type Item = Item;
 
     fn poll_produce(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut store: StoreContextMut<'_, State>,
+        mut store: StoreContextMut<'_, InstanceState>,
         finish: bool,
     ) -> Poll<Result<Option<Item>>> {
         let chunk = match ready!(self.0.poll_chunk(cx, 1, finish))? {
@@ -211,13 +240,13 @@ impl FutureProducer<State> for Items<Inlet> {
     }
 }
 
-impl FutureProducer<State> for Units<Inlet> {
+impl FutureProducer<InstanceState> for Units<Inlet> {
     type Item = ();
 
     fn poll_produce(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        _store: StoreContextMut<'_, State>,
+        _store: StoreContextMut<'_, InstanceState>,
         finish: bool,
     ) -> Poll<Result<Option<()>>> {
         match ready!(self.0.poll_chunk(cx, 1, finish))? {
@@ -234,8 +263,8 @@ fn no_value() -> wasmtime::Error {
 
 /// Elements as they come into the store.
 fn incoming(
-    store: &mut StoreContextMut<'_, State>,
-    payload: Payload,
+    store: &mut StoreContextMut<'_, InstanceState>,
+    mut payload: Payload,
     side: Side,
 ) -> Result<Elements> {
     if payload.handles.iter().any(|handle| !handle.own) {
@@ -250,17 +279,20 @@ fn incoming(
             .map_err(StreamFailure)?,
         Side::Importer {
             member,
-            routes,
-            route,
-        } => payload
-            .handles
-            .iter()
-            .map(|handle| {
-                let rep = join_handle(routes, route, handle.id);
-                ResourceDynamic::new_own(rep, member as u32)
-                    .try_into_resource_any(store.as_context_mut())
-            })
-            .collect::<Result<_>>()?,
+            numbering,
+            slot,
+        } => {
+            if numbering == Numbering::Store {
+                store.data_mut().linked.enter(slot, &mut payload.handles);
+            }
+            let handles = payload.handles.iter();
+            handles
+                .map(|handle| {
+                    ResourceDynamic::new_own(handle.id, member as u32)
+                        .try_into_resource_any(store.as_context_mut())
+                })
+                .collect::<Result<_>>()?
+        }
     };
     Ok(Elements {
         bytes: payload.bytes,

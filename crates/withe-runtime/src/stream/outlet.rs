@@ -7,22 +7,39 @@ use wasmtime::component::{
     Accessor, AccessorTask, FutureConsumer, FutureReader, ResourceDynamic, Source, StreamConsumer,
     StreamResult,
 };
-use wasmtime::{AsContextMut as _, Result, StoreContextMut};
+use wasmtime::{AsContextMut as _, Result, StoreContextMut, bail};
 use withe_rpc::pipe::Closed;
 use withe_rpc::{Chunk, HandleRef, Payload, PipeReader, PipeWriter, StreamKind, pipe};
 
-use super::{Bytes, Items, MOST_BYTES, MOST_ITEMS, Open, Side, Units, lead_out};
+use super::kinds::{Bytes, Items, MOST_BYTES, MOST_ITEMS, Side, Units};
+use super::open::Open;
 use crate::abi::{self, Elements, Item, Transmit};
-use crate::link::split_handle;
-use crate::state::State;
+use crate::core::InstanceState;
+use crate::links::Numbering;
+
+/// Pipes that carry `streams` out of the store.
+pub(crate) fn lead_out(
+    store: &mut StoreContextMut<'_, InstanceState>,
+    streams: Vec<Transmit>,
+    side: Side,
+) -> Result<Vec<PipeReader>> {
+    if streams.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut store = store.as_context_mut();
+    streams
+        .into_iter()
+        .map(|stream| out(&mut store, stream, side))
+        .collect()
+}
 
 /// A pipe that carries `stream` out of the store.
-pub(super) fn out(
-    store: &mut StoreContextMut<'_, State>,
+fn out(
+    store: &mut StoreContextMut<'_, InstanceState>,
     stream: Transmit,
     side: Side,
 ) -> Result<PipeReader> {
-    let outlet = |store: &mut StoreContextMut<'_, State>, kind| {
+    let outlet = |store: &mut StoreContextMut<'_, InstanceState>, kind| {
         let (writer, reader) = pipe(kind, 0);
         let outlet = Outlet {
             writer: Some(writer),
@@ -80,8 +97,8 @@ enum Unread {
     Unit(FutureReader<()>),
 }
 
-impl AccessorTask<State> for Value {
-    async fn run(self, accessor: &Accessor<State>) -> Result<()> {
+impl AccessorTask<InstanceState> for Value {
+    async fn run(self, accessor: &Accessor<InstanceState>) -> Result<()> {
         let Self { mut outlet, future } = self;
         let wanted = std::future::poll_fn(|cx| outlet.poll_demand(cx)).await;
         accessor.with(|store| match (future, wanted) {
@@ -122,7 +139,7 @@ impl Outlet {
 impl Drop for Outlet {
     fn drop(&mut self) {
         // A consumer is dropped when the guest closes its end, and also when its store goes.
-        match (self.writer.take(), self.open.0.failure.get()) {
+        match (self.writer.take(), self.open.failure()) {
             (Some(writer), None) => writer.finish(),
             (Some(writer), Some(why)) => writer.fail(why.clone()),
             (None, _) => {}
@@ -143,13 +160,13 @@ macro_rules! demand {
     };
 }
 
-impl StreamConsumer<State> for Bytes<Outlet> {
+impl StreamConsumer<InstanceState> for Bytes<Outlet> {
     type Item = u8;
 
     fn poll_consume(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        store: StoreContextMut<'_, State>,
+        store: StoreContextMut<'_, InstanceState>,
         source: Source<'_, u8>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
@@ -167,13 +184,13 @@ impl StreamConsumer<State> for Bytes<Outlet> {
     }
 }
 
-impl StreamConsumer<State> for Items<Outlet> {
+impl StreamConsumer<InstanceState> for Items<Outlet> {
     type Item = Item;
 
     fn poll_consume(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut store: StoreContextMut<'_, State>,
+        mut store: StoreContextMut<'_, InstanceState>,
         mut source: Source<'_, Item>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
@@ -184,13 +201,13 @@ impl StreamConsumer<State> for Items<Outlet> {
     }
 }
 
-impl StreamConsumer<State> for Units<Outlet> {
+impl StreamConsumer<InstanceState> for Units<Outlet> {
     type Item = ();
 
     fn poll_consume(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut store: StoreContextMut<'_, State>,
+        mut store: StoreContextMut<'_, InstanceState>,
         mut source: Source<'_, ()>,
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
@@ -209,13 +226,13 @@ impl StreamConsumer<State> for Units<Outlet> {
 
 // A future's consumer is made when its value is wanted (`Value`), so it takes it at once; if the reader has
 // gone since, the value goes with it.
-impl FutureConsumer<State> for Items<Outlet> {
+impl FutureConsumer<InstanceState> for Items<Outlet> {
     type Item = Item;
 
     fn poll_consume(
         mut self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
-        mut store: StoreContextMut<'_, State>,
+        mut store: StoreContextMut<'_, InstanceState>,
         mut source: Source<'_, Item>,
         _finish: bool,
     ) -> Poll<Result<()>> {
@@ -226,13 +243,13 @@ impl FutureConsumer<State> for Items<Outlet> {
     }
 }
 
-impl FutureConsumer<State> for Units<Outlet> {
+impl FutureConsumer<InstanceState> for Units<Outlet> {
     type Item = ();
 
     fn poll_consume(
         mut self: Pin<&mut Self>,
         _cx: &mut Context<'_>,
-        store: StoreContextMut<'_, State>,
+        store: StoreContextMut<'_, InstanceState>,
         mut source: Source<'_, ()>,
         _finish: bool,
     ) -> Poll<Result<()>> {
@@ -244,23 +261,37 @@ impl FutureConsumer<State> for Units<Outlet> {
 
 /// Elements as they leave the store.
 fn outgoing(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, InstanceState>,
     elements: Elements,
     side: Side,
 ) -> Result<Payload> {
     let handles = match side {
         _ if elements.handles.is_empty() => Vec::new(),
         Side::Exporter => store.data_mut().handles.put(elements.handles),
-        Side::Importer { routes, .. } => elements
-            .handles
-            .into_iter()
-            .map(|handle| {
-                let handle =
-                    ResourceDynamic::try_from_resource_any(handle, store.as_context_mut())?;
-                let (_, id) = split_handle(routes, handle.rep());
-                Ok(HandleRef { id, own: true })
-            })
-            .collect::<Result<_>>()?,
+        Side::Importer {
+            numbering, slot, ..
+        } => {
+            let handles = elements.handles.into_iter();
+            let mut handles = handles
+                .map(|handle| {
+                    let handle =
+                        ResourceDynamic::try_from_resource_any(handle, store.as_context_mut())?;
+                    Ok(HandleRef {
+                        id: handle.rep(),
+                        own: true,
+                    })
+                })
+                .collect::<Result<Vec<_>>>()?;
+            if numbering == Numbering::Store {
+                let of_handles = store.data_mut().linked.leave(&mut handles);
+                if of_handles != Ok(Some(slot)) {
+                    bail!(
+                        "a stream carries a resource that came over another link than the stream goes"
+                    );
+                }
+            }
+            handles
+        }
     };
     Ok(Payload {
         bytes: elements.bytes,

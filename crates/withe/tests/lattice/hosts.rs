@@ -38,7 +38,8 @@ fn what_a_killed_replica_did_the_other_does() {
     answers.add_up(&lattice, &["visits"]);
     // The reason is for whoever runs the host.
     if answers.failed().next().is_some() {
-        assert!(a.log().contains("request failed: link `front` -> `visits`"));
+        let log = a.log();
+        assert!(log.contains("request failed: ") && log.contains("over link `front` -> `visits`"));
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::last_words::LastWords;
 use crate::spec::Identity;
 
 /// A line longer than this is logged in pieces.
@@ -19,21 +20,22 @@ const MAX_LINE: usize = 16 << 10;
 #[derive(Clone)]
 pub(crate) struct LogStream {
     identity: Arc<Identity>,
-    is_error: bool,
+    /// What an instance's standard error remembers; `None` for standard output.
+    last_words: Option<LastWords>,
 }
 
 impl LogStream {
     pub(crate) fn stdout(identity: Arc<Identity>) -> Self {
         Self {
             identity,
-            is_error: false,
+            last_words: None,
         }
     }
 
-    pub(crate) fn stderr(identity: Arc<Identity>) -> Self {
+    pub(crate) fn stderr(identity: Arc<Identity>, last_words: LastWords) -> Self {
         Self {
             identity,
-            is_error: true,
+            last_words: Some(last_words),
         }
     }
 }
@@ -84,10 +86,17 @@ impl Lines {
             component,
             ..
         } = &*self.stream.identity;
-        if self.stream.is_error {
-            tracing::warn!(target: "component", application, component, "{text}");
-        } else if !text.is_empty() {
-            tracing::info!(target: "component", application, component, "{text}");
+        // A blank line separates; in a log of lines there is nothing to separate.
+        if !text.trim().is_empty() {
+            match &self.stream.last_words {
+                Some(words) => {
+                    words.line(text);
+                    tracing::warn!(target: "component", application, component, "{text}");
+                }
+                None => {
+                    tracing::info!(target: "component", application, component, "{text}");
+                }
+            }
         }
         self.line.clear();
     }

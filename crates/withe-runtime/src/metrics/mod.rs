@@ -1,15 +1,16 @@
 //! What is counted of calls, requests and instances.
 //!
-//! When a graph is built it takes one place to count in for each of its links and units, and from then on a
-//! call only adds to the atomics there: it locks, looks up and allocates nothing. Even so, looking at the clock
-//! is much beside a call that takes half a microsecond, so of many such calls only some are timed. A place belongs to those
-//! who count in it. Two graphs that have the same link, one of which takes over from the other, have the same
-//! place, so that counters never go back; with the last such graph the place goes, and its series with
-//! it.
+//! When a graph is built it gets counts for each of its links and units, and from then on a call only adds to the
+//! atomics there: it locks, looks up and allocates nothing. Even so, looking at the clock is much beside a call that takes
+//! half a microsecond, so of many such calls only some are timed. Counts belong to those who count. Two graphs that
+//! have the same link, one of which takes over from the other, have the same counts, so that counters never go back;
+//! with the last such graph the counts go, and their series with them.
 //!
 //! A fused link has no boundary at which anything could be counted. It is listed, so that nobody has to wonder
 //! where it is.
 
+mod durations;
+pub(crate) mod labels;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -17,70 +18,81 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use withe_linker::plan::Binding;
 use withe_provider::{HttpError, HttpErrorKind};
 use withe_rpc::{CallError, Route};
 
+use durations::Durations;
+use labels::LinkLabels;
 use snapshot::Family;
 pub use snapshot::{Snapshot, SnapshotError};
 
 /// All that is counted in one process. Cheap to clone; clones are one.
 #[derive(Clone, Default)]
-pub struct Metrics(Arc<Mutex<Places>>);
+pub struct Metrics(Arc<Mutex<Registered>>);
 
-/// The places by their labels.
+/// What is counted, by its labels.
 #[derive(Default)]
-struct Places {
-    links: BTreeMap<Vec<String>, Weak<LinkPlace>>,
-    fused: BTreeMap<Vec<String>, Weak<Listed>>,
-    units: BTreeMap<Vec<String>, Weak<UnitPlace>>,
+struct Registered {
+    links: ByLabels<LinkCounts>,
+    fused: ByLabels<Listed>,
+    units: ByLabels<UnitCounts>,
     /// Those of links that lead to other processes.
-    routes: BTreeMap<Vec<String>, Weak<Route>>,
+    routes: ByLabels<Route>,
 }
 
-/// Which link, and which of the interfaces that it carries.
-pub(crate) struct LinkLabels<'a> {
-    pub(crate) application: &'a str,
-    pub(crate) source: &'a str,
-    pub(crate) target: &'a str,
-    pub(crate) name: &'a str,
-    /// `namespace:package/interface`, or the name of a function of the world.
-    pub(crate) interface: &'a str,
-    pub(crate) binding: Binding,
+/// What others have, by its labels. What is gone is forgotten now and then, so that there is never more than twice
+/// what there was at once, and so that what is registered costs the same however much there is.
+struct ByLabels<T> {
+    all: BTreeMap<Vec<String>, Weak<T>>,
+    /// With so many it is looked what is gone.
+    look_at: usize,
 }
 
-impl LinkLabels<'_> {
-    fn values(&self) -> Vec<String> {
-        let binding = binding_name(self.binding);
-        [
-            self.application,
-            self.source,
-            self.target,
-            self.name,
-            self.interface,
-            binding,
-        ]
-        .map(str::to_owned)
-        .into()
+/// What is gone is not looked for among fewer than these.
+const FEW: usize = 16;
+
+impl<T> Default for ByLabels<T> {
+    fn default() -> Self {
+        Self {
+            all: BTreeMap::new(),
+            look_at: FEW,
+        }
     }
 }
 
-/// A binding, as metrics and traces name it.
-pub(crate) fn binding_name(binding: Binding) -> &'static str {
-    match binding {
-        Binding::Fused => "fused",
-        Binding::Local => "local",
-        Binding::Host => "host",
-        Binding::Unix => "unix",
-        Binding::Tcp => "tcp",
-        Binding::Nats => "nats",
+impl<T> ByLabels<T> {
+    fn put(&mut self, labels: Vec<String>, value: &Arc<T>) {
+        if self.all.len() >= self.look_at {
+            self.all.retain(|_, value| value.strong_count() > 0);
+            self.look_at = (2 * self.all.len()).max(FEW);
+        }
+        self.all.insert(labels, Arc::downgrade(value));
+    }
+
+    /// What has these labels, made if nobody has it.
+    fn get(&mut self, labels: Vec<String>) -> Arc<T>
+    where
+        T: Default,
+    {
+        if let Some(value) = self.all.get(&labels).and_then(Weak::upgrade) {
+            return value;
+        }
+        let value = Arc::new(T::default());
+        self.put(labels, &value);
+        value
+    }
+
+    /// What somebody has.
+    fn live(&self) -> impl Iterator<Item = (&[String], Arc<T>)> {
+        let all = self.all.iter();
+        all.filter_map(|(labels, value)| Some((labels.as_slice(), value.upgrade()?)))
     }
 }
 
 impl Metrics {
-    /// The place of a link that is not fused.
-    pub(crate) fn link(&self, labels: &LinkLabels<'_>) -> Arc<LinkPlace> {
-        place(&mut self.lock().links, labels.values())
+    /// What is counted of a link that is not fused.
+    pub(crate) fn link(&self, labels: &LinkLabels<'_>) -> Arc<LinkCounts> {
+        self.lock().links.get(labels.values())
     }
 
     /// Counts the replicas of a link that leads to another process, for as long as the route is kept.
@@ -88,36 +100,34 @@ impl Metrics {
         let mut labels = labels.values();
         // It is the same for all interfaces, and for others if it is bound anew.
         labels.truncate(4);
-        let routes = &mut self.lock().routes;
-        routes.retain(|_, route| route.strong_count() > 0);
-        routes.insert(labels, Arc::downgrade(route));
+        self.lock().routes.put(labels, route);
     }
 
     /// Lists a fused link for as long as what this returns is kept.
     pub(crate) fn fused(&self, labels: &LinkLabels<'_>) -> Arc<Listed> {
-        place(&mut self.lock().fused, labels.values())
+        self.lock().fused.get(labels.values())
     }
 
-    /// The place of a unit.
-    pub(crate) fn unit(&self, application: &str, component: &str) -> Arc<UnitPlace> {
+    /// What is counted of a unit.
+    pub(crate) fn unit(&self, application: &str, component: &str) -> Arc<UnitCounts> {
         let labels = vec![application.to_owned(), component.to_owned()];
-        place(&mut self.lock().units, labels)
+        self.lock().units.get(labels)
     }
 
     /// All counts as they are now.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let places = self.lock();
-        for (labels, link) in live(&places.links) {
+        let registered = self.lock();
+        for (labels, link) in registered.links.live() {
             link.read(labels, &mut snapshot);
         }
-        for (labels, _) in live(&places.fused) {
+        for (labels, _) in registered.fused.live() {
             snapshot.add(Family::LinkInfo, labels, &[], vec![1]);
         }
-        for (labels, unit) in live(&places.units) {
+        for (labels, unit) in registered.units.live() {
             unit.read(labels, &mut snapshot);
         }
-        for (labels, route) in live(&places.routes) {
+        for (labels, route) in registered.routes.live() {
             let replicas = route.replicas() as u64;
             snapshot.add(Family::LinkReplicas, labels, &[], vec![replicas]);
             let brokered = route.brokered() as u64;
@@ -126,29 +136,10 @@ impl Metrics {
         snapshot
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Places> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Registered> {
         // Nothing panics while the lock is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The place with these labels, made if nobody has it. Those that are gone are forgotten, so that there are
-/// never more than there were at once.
-fn place<T: Default>(places: &mut BTreeMap<Vec<String>, Weak<T>>, labels: Vec<String>) -> Arc<T> {
-    if let Some(place) = places.get(&labels).and_then(Weak::upgrade) {
-        return place;
-    }
-    places.retain(|_, place| place.strong_count() > 0);
-    let place = Arc::new(T::default());
-    places.insert(labels, Arc::downgrade(&place));
-    place
-}
-
-/// The places that somebody has.
-fn live<T>(places: &BTreeMap<Vec<String>, Weak<T>>) -> impl Iterator<Item = (&[String], Arc<T>)> {
-    places
-        .iter()
-        .filter_map(|(labels, place)| Some((labels.as_slice(), place.upgrade()?)))
 }
 
 /// A fused link, listed.
@@ -157,7 +148,7 @@ pub(crate) struct Listed;
 
 /// What is counted of a link.
 #[derive(Default)]
-pub(crate) struct LinkPlace {
+pub(crate) struct LinkCounts {
     calls: AtomicU64,
     /// Whether the call that was timed last took long.
     is_long: AtomicBool,
@@ -231,11 +222,11 @@ impl From<&HttpError> for ErrorKind {
     }
 }
 
-impl LinkPlace {
+impl LinkCounts {
     /// Counts a call that began at `began` with so many bytes of parameters.
     pub(crate) fn call(&self, began: Instant, sent: usize) -> CountedCall<'_> {
         CountedCall {
-            place: self,
+            counts: self,
             began,
             weight: self.weight(self.calls.fetch_add(1, Ordering::Relaxed)),
             sent,
@@ -299,9 +290,9 @@ const LONG: Duration = Duration::from_micros(10);
 /// A call under way. How it ended is counted when this is dropped: that its caller gave it up, unless it ended
 /// before.
 pub(crate) struct CountedCall<'a> {
-    place: &'a LinkPlace,
+    counts: &'a LinkCounts,
     began: Instant,
-    /// See [`LinkPlace::weight`].
+    /// See [`LinkCounts::weight`].
     weight: u64,
     sent: usize,
     received: usize,
@@ -318,14 +309,14 @@ impl CountedCall<'_> {
 
 impl Drop for CountedCall<'_> {
     fn drop(&mut self) {
-        let place = self.place;
+        let counts = self.counts;
         if self.weight > 0 {
-            place.took(self.began.elapsed(), self.weight);
+            counts.took(self.began.elapsed(), self.weight);
         }
-        place.sent.fetch_add(self.sent as u64, Ordering::Relaxed);
+        counts.sent.fetch_add(self.sent as u64, Ordering::Relaxed);
         match self.error {
-            Some(kind) => place.errors[kind as usize].fetch_add(1, Ordering::Relaxed),
-            None => place
+            Some(kind) => counts.errors[kind as usize].fetch_add(1, Ordering::Relaxed),
+            None => counts
                 .received
                 .fetch_add(self.received as u64, Ordering::Relaxed),
         };
@@ -334,7 +325,7 @@ impl Drop for CountedCall<'_> {
 
 /// What is counted of a unit.
 #[derive(Default)]
-pub(crate) struct UnitPlace {
+pub(crate) struct UnitCounts {
     instances: AtomicU64,
     requests: [AtomicU64; STATUSES.len()],
     durations: Durations,
@@ -343,7 +334,7 @@ pub(crate) struct UnitPlace {
 /// What the label `status` of requests may be.
 const STATUSES: [&str; 6] = ["failed", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-impl UnitPlace {
+impl UnitCounts {
     /// Counts an instance for as long as what this returns is kept.
     pub(crate) fn instance(self: &Arc<Self>) -> LiveInstance {
         self.instances.fetch_add(1, Ordering::Relaxed);
@@ -353,7 +344,7 @@ impl UnitPlace {
     /// Counts an HTTP request that began at `began`.
     pub(crate) fn request(&self, began: Instant) -> CountedRequest<'_> {
         CountedRequest {
-            place: self,
+            counts: self,
             began,
             class: 0,
         }
@@ -378,7 +369,7 @@ impl UnitPlace {
 }
 
 /// An instance that is counted.
-pub(crate) struct LiveInstance(Arc<UnitPlace>);
+pub(crate) struct LiveInstance(Arc<UnitCounts>);
 
 impl Drop for LiveInstance {
     fn drop(&mut self) {
@@ -389,9 +380,9 @@ impl Drop for LiveInstance {
 /// A request that waits for its answer. It is counted when this is dropped: as one that got none, unless it
 /// was answered before.
 pub(crate) struct CountedRequest<'a> {
-    place: &'a UnitPlace,
+    counts: &'a UnitCounts,
     began: Instant,
-    /// The place of its status among [`STATUSES`].
+    /// The index of its status among [`STATUSES`].
     class: usize,
 }
 
@@ -405,69 +396,18 @@ impl CountedRequest<'_> {
 impl Drop for CountedRequest<'_> {
     fn drop(&mut self) {
         // A status of more than 599 has no class.
-        if let Some(count) = self.place.requests.get(self.class) {
+        if let Some(count) = self.counts.requests.get(self.class) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.place.durations.add(self.began.elapsed(), 1);
-    }
-}
-
-/// The upper bounds of a histogram's buckets, in nanoseconds: three in each power of ten, from what an
-/// add over `local` takes to what a default timeout allows.
-const BOUNDS: [u64; 19] = [
-    500,
-    1_000,
-    2_500,
-    5_000,
-    10_000,
-    25_000,
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    100_000_000,
-    1_000_000_000,
-    10_000_000_000,
-    30_000_000_000,
-];
-
-/// A histogram of durations.
-#[derive(Default)]
-struct Durations {
-    /// One for each bound, and one for what is above.
-    buckets: [AtomicU64; BOUNDS.len() + 1],
-    nanos: AtomicU64,
-}
-
-impl Durations {
-    /// Adds one that stands for `weight` of them.
-    fn add(&self, took: Duration, weight: u64) {
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        // Those that are called most take least.
-        let bucket = BOUNDS.iter().position(|bound| nanos <= *bound);
-        self.buckets[bucket.unwrap_or(BOUNDS.len())].fetch_add(weight, Ordering::Relaxed);
-        let all = nanos.saturating_mul(weight);
-        self.nanos.fetch_add(all, Ordering::Relaxed);
-    }
-
-    /// The buckets, and then the sum.
-    fn read(&self) -> Vec<u64> {
-        let all = self.buckets.iter().chain([&self.nanos]);
-        all.map(|value| value.load(Ordering::Relaxed)).collect()
-    }
-
-    fn count(read: &[u64]) -> u64 {
-        read[..=BOUNDS.len()].iter().sum()
+        self.counts.durations.add(self.began.elapsed(), 1);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use withe_linker::plan::Binding;
+
+    use super::durations::BOUNDS;
     use super::*;
 
     fn labels<'a>(target: &'a str, binding: Binding) -> LinkLabels<'a> {
@@ -544,20 +484,8 @@ mod tests {
     }
 
     #[test]
-    fn durations_fall_into_the_bucket_of_their_bound() {
-        let durations = Durations::default();
-        for nanos in [0, 500, 501, BOUNDS[18], BOUNDS[18] + 1] {
-            durations.add(Duration::from_nanos(nanos), 1);
-        }
-        let read = durations.read();
-        assert_eq!((read[0], read[1], read[18], read[19]), (2, 1, 1, 1));
-        assert_eq!(read[20], 500 + 501 + 2 * BOUNDS[18] + 1);
-        assert!(BOUNDS.is_sorted());
-    }
-
-    #[test]
     fn of_many_short_calls_one_is_timed_for_all() {
-        let place = LinkPlace::default();
+        let place = LinkCounts::default();
         let short = Duration::from_nanos(400);
         let timed = |calls: std::ops::Range<u64>| {
             let weights: Vec<_> = calls.map(|before| place.weight(before)).collect();
@@ -599,9 +527,12 @@ mod tests {
         assert!(!one.contains("target=\"prices\""), "{one}");
         drop(other);
         assert_eq!(text(&metrics), "");
-        // Labels are forgotten, too, when the next place is made.
-        let _next = metrics.link(&labels("next", Binding::Host));
-        assert_eq!(metrics.lock().links.len(), 1);
+        // Labels are forgotten, too, when there are many more.
+        for i in 0..10 * FEW {
+            metrics.link(&labels(&format!("{i}"), Binding::Host));
+        }
+        let known = metrics.lock().links.all.len();
+        assert!(known <= FEW + 1, "{known} of links that are gone");
     }
 
     #[test]

@@ -1,0 +1,77 @@
+//! Components compiled, and what they export and import, each once for all units whose bytes are equal.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use wasmtime::component::Component;
+
+use crate::engine::Engines;
+use crate::exports::{Exports, Import, imports};
+
+/// A component whose code is compiled, and whose types are therefore known.
+pub(crate) struct Compiled {
+    pub(crate) component: Component,
+    pub(crate) exports: Arc<Exports>,
+    pub(crate) imports: Vec<Import>,
+}
+
+/// The components of a graph, by the engine that they are for and their bytes.
+#[derive(Default)]
+pub(crate) struct Components(HashMap<(bool, Bytes), Arc<Compiled>>);
+
+impl Components {
+    /// The component that has these bytes, if it was compiled before.
+    pub(crate) fn get(&self, concurrency: bool, bytes: &Arc<[u8]>) -> Option<Arc<Compiled>> {
+        self.0.get(&(concurrency, Bytes(bytes.clone()))).cloned()
+    }
+
+    /// Compiles `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// What Wasmtime says is wrong with them.
+    pub(crate) fn compile(
+        &mut self,
+        engines: &Engines,
+        concurrency: bool,
+        bytes: &Arc<[u8]>,
+    ) -> wasmtime::Result<Arc<Compiled>> {
+        let component = Component::new(engines.get(concurrency), bytes)?;
+        let compiled = Arc::new(Compiled {
+            exports: Arc::new(Exports::of(&component)),
+            imports: imports(&component),
+            component,
+        });
+        let key = (concurrency, Bytes(bytes.clone()));
+        self.0.insert(key, compiled.clone());
+        Ok(compiled)
+    }
+}
+
+/// A component's bytes as a key. They are mostly the same allocation, and otherwise differ mostly somewhere that is
+/// looked at; so neither hashing nor comparing them reads all of them often.
+struct Bytes(Arc<[u8]>);
+
+/// So many places of the bytes are hashed, and so many bytes at each.
+const SAMPLES: usize = 16;
+const SAMPLE: usize = 64;
+
+impl Hash for Bytes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let bytes = &*self.0;
+        bytes.len().hash(state);
+        let step = (bytes.len() / SAMPLES).max(SAMPLE);
+        for sample in bytes.chunks(step) {
+            sample[..sample.len().min(SAMPLE)].hash(state);
+        }
+    }
+}
+
+impl PartialEq for Bytes {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl Eq for Bytes {}

@@ -1,0 +1,186 @@
+//! Satisfies the imports of a component in a Wasmtime linker: host functions, and stubs that lead over links.
+//!
+//! Nothing that is defined knows which unit it is for ([`crate::stub`], [`crate::functions::host`]), so units that are
+//! made of equal components, and import the same of the host and over links, are one [`UnitCode`].
+
+use std::sync::Arc;
+
+use wasmtime::component::Linker;
+use withe_wit::InterfaceName;
+
+use crate::components::Compiled;
+use crate::core::{InstanceState, UnitCode};
+use crate::engine::Engines;
+use crate::error::LinkError;
+use crate::exports::{Import, ImportItem};
+use crate::functions::host;
+use crate::http;
+use crate::http::export::HttpExport;
+use crate::links::Stub;
+use crate::spec::{ImportSource, ImportSpec};
+use crate::stub;
+
+/// What Wasmtime itself defines, for each engine: made once for all units of a graph.
+pub(crate) struct Wasi {
+    plain: Linker<InstanceState>,
+    concurrent: Linker<InstanceState>,
+}
+
+impl Wasi {
+    /// Makes them.
+    ///
+    /// # Errors
+    ///
+    /// If Wasmtime defines anything twice.
+    pub(crate) fn new(engines: &Engines) -> wasmtime::Result<Self> {
+        let linker = |concurrency| -> wasmtime::Result<_> {
+            let mut linker: Linker<InstanceState> = Linker::new(engines.get(concurrency));
+            linker.allow_shadowing(true);
+            wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+            wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+            if concurrency {
+                wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+                wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+            }
+            Ok(linker)
+        };
+        Ok(Self {
+            plain: linker(false)?,
+            concurrent: linker(true)?,
+        })
+    }
+}
+
+/// Defines all that `compiled` imports, as `specs` say.
+pub(crate) fn define(
+    wasi: &Wasi,
+    compiled: &Compiled,
+    concurrency: bool,
+    specs: &[ImportSpec],
+) -> Result<UnitCode, LinkError> {
+    let linker = if concurrency {
+        &wasi.concurrent
+    } else {
+        &wasi.plain
+    };
+    let mut definer = Definer {
+        linker: linker.clone(),
+        concurrency,
+        stubs: Vec::new(),
+        outgoing: Vec::new(),
+    };
+    for import in &compiled.imports {
+        // Types and shared interfaces that only WASI's own functions mention may go unnamed.
+        if let Some(index) = specs.iter().position(|spec| spec.name == import.name) {
+            definer.import(import, index, &specs[index])?;
+        }
+    }
+    let pre = definer.linker.instantiate_pre(&compiled.component)?;
+    Ok(UnitCode {
+        http: HttpExport::find(&pre, &compiled.component)?,
+        pre,
+        exports: compiled.exports.clone(),
+        stubs: definer.stubs.into(),
+        outgoing: definer.outgoing,
+    })
+}
+
+struct Definer {
+    linker: Linker<InstanceState>,
+    concurrency: bool,
+    stubs: Vec<Stub>,
+    outgoing: Vec<usize>,
+}
+
+impl Definer {
+    fn import(
+        &mut self,
+        import: &Import,
+        index: usize,
+        spec: &ImportSpec,
+    ) -> Result<(), LinkError> {
+        let is_linked = matches!(spec.source, ImportSource::Links(_));
+        match &import.item {
+            ImportItem::Other => Ok(()),
+            ImportItem::Function(shape) if is_linked => {
+                let number = self.stub(index, spec, &import.name);
+                stub::function(&mut self.linker.root(), &import.name, *shape, number)?;
+                Ok(())
+            }
+            ImportItem::Function(_) => Err(LinkError::Unsatisfied {
+                import: spec.name.clone(),
+            }),
+            ImportItem::Interface {
+                functions,
+                resources,
+            } => {
+                let name = spec.interface.as_deref();
+                let name = name.and_then(|name| name.parse::<InterfaceName>().ok());
+                match name {
+                    Some(name) if is_linked && http::is_outgoing(&name) => {
+                        let number = self.outgoing.len();
+                        self.outgoing.push(index);
+                        let mut linker = self.linker.instance(&spec.name)?;
+                        http::define_outgoing(&mut linker, &name, number)?;
+                    }
+                    _ if is_linked => {
+                        for (function, shape) in functions {
+                            if shape.is_async && !self.concurrency {
+                                return Err(LinkError::Async {
+                                    function: function.clone(),
+                                });
+                            }
+                            let number = self.stub(index, spec, function);
+                            let mut linker = self.linker.instance(&spec.name)?;
+                            stub::function(&mut linker, function, *shape, number)?;
+                        }
+                        let mut linker = self.linker.instance(&spec.name)?;
+                        for resource in resources {
+                            stub::resource(&mut linker, resource, spec.member)?;
+                        }
+                    }
+                    Some(name) => {
+                        let functions: Vec<_> =
+                            functions.iter().map(|(name, _)| name.clone()).collect();
+                        // Types alone are no more than their structure.
+                        let is_wasmtimes = (functions.is_empty() && resources.is_empty())
+                            || self.is_wasmtimes(&spec.name);
+                        let linker = &mut self.linker;
+                        let (import, member) = (&spec.name, spec.member);
+                        host::define(linker, import, &name, member, &functions, is_wasmtimes)?;
+                    }
+                    None => {
+                        return Err(LinkError::Unsatisfied {
+                            import: spec.name.clone(),
+                        });
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the import of this name is defined with Wasmtime's own: a release of WASI 0.2, or of 0.3 on the
+    /// engine with concurrency, by the interface's own name.
+    fn is_wasmtimes(&self, name: &str) -> bool {
+        let name = name.parse::<InterfaceName>().ok();
+        let version = name.and_then(|name| name.version);
+        version.is_some_and(|v| v.pre.is_empty() && (v.minor == 2 || self.concurrency))
+    }
+
+    /// The number of a function that is called over links.
+    fn stub(&mut self, import: usize, spec: &ImportSpec, function: &str) -> usize {
+        let interface = spec.interface.as_deref();
+        let name = interface.map_or_else(|| function.into(), |i| format!("{i}.{function}").into());
+        let unversioned = interface.unwrap_or(function).split('@').next();
+        self.stubs.push(Stub {
+            import,
+            member: spec.member,
+            name,
+            function: function.into(),
+            interface: Arc::from(unversioned.unwrap_or_default()),
+            error_arm: spec.rpc_errors.iter().any(|name| name == function),
+        });
+        self.stubs.len() - 1
+    }
+}

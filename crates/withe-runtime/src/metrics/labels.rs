@@ -1,0 +1,42 @@
+//! What counts and spans of a link are known by.
+
+use withe_linker::plan::Binding;
+
+/// Which link, and which of the interfaces that it carries.
+pub(crate) struct LinkLabels<'a> {
+    pub(crate) application: &'a str,
+    pub(crate) source: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) name: &'a str,
+    /// `namespace:package/interface`, or the name of a function of the world.
+    pub(crate) interface: &'a str,
+    pub(crate) binding: Binding,
+}
+
+impl LinkLabels<'_> {
+    pub(super) fn values(&self) -> Vec<String> {
+        let binding = binding_name(self.binding);
+        [
+            self.application,
+            self.source,
+            self.target,
+            self.name,
+            self.interface,
+            binding,
+        ]
+        .map(str::to_owned)
+        .into()
+    }
+}
+
+/// A binding, as metrics and traces name it.
+pub(crate) fn binding_name(binding: Binding) -> &'static str {
+    match binding {
+        Binding::Fused => "fused",
+        Binding::Local => "local",
+        Binding::Host => "host",
+        Binding::Unix => "unix",
+        Binding::Tcp => "tcp",
+        Binding::Nats => "nats",
+    }
+}

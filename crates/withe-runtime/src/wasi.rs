@@ -1,0 +1,37 @@
+//! WASI's state for one instance: what it prints, its environment, and what of the machine it may reach.
+
+use std::sync::Arc;
+
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+
+use crate::last_words::LastWords;
+use crate::log_stream::LogStream;
+use crate::spec::{Identity, UnitGrants};
+
+/// The state of an instance of `who` with `grants`.
+pub(crate) fn context(who: &Arc<Identity>, grants: &UnitGrants, words: &LastWords) -> WasiCtx {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(LogStream::stdout(who.clone()));
+    wasi.stderr(LogStream::stderr(who.clone(), words.clone()));
+    wasi.envs(&who.env);
+    wasi.allow_tcp(grants.network);
+    wasi.allow_udp(grants.network);
+    if grants.network {
+        wasi.inherit_network().allow_ip_name_lookup(true);
+    }
+    for dir in &grants.directories {
+        let perms = if dir.read_only {
+            FsPerms::ReadOnly
+        } else {
+            FsPerms::ReadWrite
+        };
+        if let Err(e) = wasi.preopened_dir(&dir.host, &dir.guest, perms) {
+            tracing::error!(
+                component = who.component,
+                "granted directory `{}` cannot be opened: {e:#}",
+                dir.host.display()
+            );
+        }
+    }
+    wasi.build()
+}
