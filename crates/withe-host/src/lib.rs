@@ -9,7 +9,6 @@
 //! * [`node`]: the host on a lattice: what it runs there, and how it finds the others.
 
 mod away;
-mod back_off;
 mod build;
 mod counts;
 mod error;

@@ -1,15 +1,15 @@
 //! How a provider of an application is started.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use withe_linker::plan::Plan;
 use withe_load::ProviderSource;
+use withe_process::ProcessCommand;
 use withe_provider::{ConfigMap, Provider};
 
 use crate::error::{HostError, ProviderFailure};
 use crate::options::HostOptions;
-use crate::provider_process::{ProcessProvider, ProgramCommand};
+use crate::provider_process::ProcessProvider;
 use crate::v1;
 
 /// Makes a provider. Nothing runs yet.
@@ -36,23 +36,12 @@ pub(crate) async fn create(
                     what: "start".into(),
                     why: ProviderFailure::NoProcesses,
                 })?;
-            let mut args = command.args.clone();
-            args.push(descriptor.name.into());
-            ProgramCommand {
-                program: command.program.clone(),
-                args,
-            }
+            ProcessCommand::new(&command.program)
+                .args(&command.args)
+                .args([descriptor.name])
         }
-        ProviderSource::Program(program) => ProgramCommand {
-            program: absolute(&program.path),
-            args: Vec::new(),
-        },
+        ProviderSource::Program(program) => ProcessCommand::new(&program.path),
     };
     let provider = ProcessProvider::new(name, command, config, options.grace);
     Ok(Arc::new(provider))
-}
-
-/// A program's path, which is not to be looked for in `PATH`.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -3,7 +3,7 @@
 //! The host's process starts it and writes an [`Assignment`] to its standard input, which it then keeps
 //! open. One byte more asks the worker to finish what it does and end; so does the input's end, by which
 //! the worker knows that the host is gone, and then it removes what the host has left. What the worker
-//! has to say goes to standard output, one [`Event`] a line; standard error is the log's.
+//! has to say goes to standard output, one [`Said`] a line; standard error is the log's.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use withe_linker::plan::Plan;
+use withe_process::Said;
 use withe_rpc::Limits;
 use withe_rpc::unix::UnixListener;
 use withe_runtime::{EngineOptions, Engines, Observer, Tracer};
@@ -51,33 +52,25 @@ pub(crate) struct Assignment {
 }
 
 /// What a worker says.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Event {
-    /// What goes on while it starts.
-    Progress(Progress),
-    /// It answers calls.
-    Ready,
-    /// It cannot do what it is to do.
-    Failed(String),
-}
+type Event = Said<Progress>;
 
 impl Assignment {
-    /// Writes it, and its components.
-    pub(crate) async fn write(
-        &self,
-        out: &mut (impl AsyncWrite + Unpin),
-        parts: &Parts,
-    ) -> std::io::Result<()> {
+    /// What comes first of it: all but the bytes of its components.
+    ///
+    /// # Errors
+    ///
+    /// If a path in it is no text.
+    pub(crate) fn head(&self) -> serde_json::Result<Vec<u8>> {
         let head = serde_json::to_vec(self)?;
-        out.write_u64_le(head.len() as u64).await?;
-        out.write_all(&head).await?;
-        for (name, _) in &self.components {
-            if let Some(part) = parts.components.get(name) {
-                out.write_all(&part.bytes).await?;
-            }
-        }
-        out.flush().await
+        let mut framed = (head.len() as u64).to_le_bytes().to_vec();
+        framed.extend(head);
+        Ok(framed)
+    }
+
+    /// The bytes of its components, which follow.
+    pub(crate) fn bodies<'a>(&'a self, parts: &'a Parts) -> impl Iterator<Item = &'a [u8]> {
+        let names = self.components.iter().map(|(name, _)| name);
+        names.filter_map(|name| parts.components.get(name).map(|part| &*part.bytes))
     }
 
     async fn read(input: &mut (impl AsyncRead + Unpin + Send)) -> std::io::Result<(Self, Parts)> {

@@ -2,28 +2,27 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use withe_linker::plan::{Plan, PlannedLink};
+use withe_process::{
+    Process, ProcessCommand, ProcessError, Supervised, Supervisor, SupervisorOptions,
+};
 use withe_rpc::unix::UnixListener;
 use withe_rpc::{Limits, LinkRequest, Route};
 
-use crate::back_off::BackOff;
 use crate::error::HostError;
 use crate::options::HostOptions;
 use crate::parts::Parts;
 use crate::serve::Served;
 use crate::sockets::Sockets;
 use crate::units::LinkEnd;
-use crate::worker::{Assignment, Event};
+use crate::worker::Assignment;
 
 /// The longest that a worker may take until it answers calls: it may have to compile.
 const START: Duration = Duration::from_secs(600);
@@ -53,9 +52,8 @@ pub(crate) struct Workers {
 }
 
 struct Worker {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-    ended: bool,
+    supervisor: Supervisor<WorkerProcess>,
+    has_ended: bool,
 }
 
 /// The workers of `plan`, by their places in it, so that each comes after those that call it, directly or through
@@ -153,7 +151,6 @@ impl Workers {
             });
             this.server = Some((stop, task));
         }
-        let mut starting = Vec::new();
         for worker in &plan.workers {
             let component = worker.component.clone();
             let components = parts.components.iter();
@@ -168,28 +165,28 @@ impl Workers {
                     .map(|(name, part)| (name.clone(), part.bytes.len() as u64))
                     .collect(),
             };
-            let process = Process {
-                command: command.clone(),
+            let process = WorkerProcess {
+                command: ProcessCommand::new(&command.program)
+                    .args(&command.args)
+                    .ready_within(START),
                 assignment,
                 parts: parts.clone(),
                 options: options.clone(),
             };
-            let (ready, is_ready) = oneshot::channel();
-            let (stop, stopped) = watch::channel(false);
-            let task = tokio::spawn(process.supervise(ready, stopped));
+            let supervisor = Supervisor::spawn(Arc::new(process), SupervisorOptions::default());
             this.workers.push(Worker {
-                stop,
-                task,
-                ended: false,
+                supervisor,
+                has_ended: false,
             });
-            starting.push((component, is_ready));
         }
         let mut errors = Vec::new();
-        for (component, is_ready) in starting {
-            match is_ready.await {
-                Ok(Ok(())) => {}
-                Ok(Err(why)) => errors.push(failed(&component, why)),
-                Err(_) => errors.push(failed(&component, "it was stopped".into())),
+        for (planned, worker) in plan.workers.iter().zip(&this.workers) {
+            if let Err(why) = worker.supervisor.ready().await {
+                let why = match &*why {
+                    ProcessError::Failed(why) => why.clone(),
+                    other => other.to_string(),
+                };
+                errors.push(failed(&planned.component, why));
             }
         }
         if errors.is_empty() {
@@ -224,158 +221,57 @@ impl Workers {
         let over = Instant::now() + grace;
         for stage in &self.stages {
             for worker in stage.iter().filter_map(|&i| self.workers.get(i)) {
-                worker.stop.send_replace(true);
+                worker.supervisor.begin_stop(grace);
             }
             for &i in stage {
                 if let Some(worker) = self.workers.get_mut(i) {
-                    worker.ended = timeout_at(over, &mut worker.task).await.is_ok();
+                    worker.has_ended = timeout_at(over, worker.supervisor.ended()).await.is_ok();
                 }
             }
         }
-        for worker in self.workers.into_iter().filter(|worker| !worker.ended) {
-            // It kills its process when the grace is over, before this gives up on it.
-            if timeout(grace + 3 * STOP, worker.task).await.is_err() {
-                tracing::warn!("a worker process did not end");
-            }
+        // All have been told to end, so they end at the same time.
+        for worker in self.workers.into_iter().filter(|worker| !worker.has_ended) {
+            worker.supervisor.stop(grace).await;
         }
         if let Some((stop, task)) = self.server {
             _ = stop.send(());
-            _ = timeout(STOP, task).await;
+            _ = timeout(SERVER, task).await;
         }
     }
 }
 
-/// Waits until it is, or nobody can say so any more.
-async fn is_true(value: &mut watch::Receiver<bool>) {
-    // What it returns holds a lock.
-    drop(value.wait_for(|value| *value).await);
-}
+/// How long the host's server may take to end when nobody calls it any more.
+const SERVER: Duration = Duration::from_secs(2);
 
-/// How long what ends at once may take.
-const STOP: Duration = Duration::from_secs(2);
-
-/// A worker's process, started again whenever it ends.
-struct Process {
-    command: WorkerCommand,
+/// A worker's process, as it is kept running.
+struct WorkerProcess {
+    command: ProcessCommand,
     assignment: Assignment,
     parts: Arc<Parts>,
     options: HostOptions,
 }
 
-/// A process that answers calls, until its input ends.
-struct Started {
-    child: Child,
-    input: ChildStdin,
-}
+impl Supervised for WorkerProcess {
+    type Ready = ();
 
-impl Process {
-    /// Says once whether it is `ready`; then keeps it running until it is `stopped`.
-    async fn supervise(
-        self,
-        ready: oneshot::Sender<Result<(), String>>,
-        mut stopped: watch::Receiver<bool>,
-    ) {
-        let component = self.assignment.component.clone();
-        let mut ready = Some(ready);
-        let mut back_off = BackOff::new();
-        loop {
-            let started = Instant::now();
-            let running = tokio::select! {
-                running = self.start() => running,
-                () = is_true(&mut stopped) => return,
-            };
-            let ended = match running {
-                Ok(Started { mut child, input }) => {
-                    if let Some(ready) = ready.take() {
-                        _ = ready.send(Ok(()));
-                    }
-                    tokio::select! {
-                        ended = child.wait() => match ended {
-                            Ok(status) => status.to_string(),
-                            Err(e) => e.to_string(),
-                        },
-                        () = is_true(&mut stopped) => {
-                            return self.end(child, input).await;
-                        }
-                    }
-                }
-                Err(why) => match ready.take() {
-                    // The first start decides whether the application runs at all.
-                    Some(ready) => {
-                        _ = ready.send(Err(why));
-                        return;
-                    }
-                    None => why,
-                },
-            };
-            let wait = back_off.after(started.elapsed());
-            tracing::error!(
-                component,
-                "the worker process ended ({ended}); it is started again in {wait:?}"
-            );
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = is_true(&mut stopped) => return,
-            }
-        }
+    fn subject(&self) -> String {
+        format!("the worker process of `{}`", self.assignment.component)
     }
 
-    /// Starts the process and waits until it answers calls.
-    async fn start(&self) -> Result<Started, String> {
-        let mut command = Command::new(&self.command.program);
-        command
-            .args(&self.command.args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        // A signal from the terminal is for the host: it ends its workers itself.
-        #[cfg(unix)]
-        command.process_group(0);
-        let program = self.command.program.display();
-        let mut child = command
-            .spawn()
-            .map_err(|e| format!("`{program}` cannot be started: {e}"))?;
-        // Held apart from the child, which would close it when it is waited for.
-        let mut input = child.stdin.take().ok_or("it has no input")?;
-        let began = async {
-            let written = self.assignment.write(&mut input, &self.parts).await;
-            // If it ended meanwhile it has said why.
-            if let Err(e) = written
-                && e.kind() != std::io::ErrorKind::BrokenPipe
-            {
-                return Err(e.to_string());
-            }
-            let output = child.stdout.take();
-            let mut lines = BufReader::new(output.ok_or("it has no output")?).lines();
-            while let Some(line) = lines.next_line().await.map_err(|e| e.to_string())? {
-                match serde_json::from_str(&line).map_err(|e| e.to_string())? {
-                    Event::Progress(progress) => (self.options.progress)(progress),
-                    Event::Ready => return Ok(()),
-                    Event::Failed(why) => return Err(why),
-                }
-            }
-            Err("it ended before it was ready".to_owned())
-        };
-        match timeout(START, began).await {
-            Ok(Ok(())) => Ok(Started { child, input }),
-            Ok(Err(why)) => Err(why),
-            Err(_) => Err("it was not ready in time".into()),
-        }
+    fn command(&self) -> ProcessCommand {
+        self.command.clone()
     }
 
-    /// Ends the process: it finishes what it does when it is told to.
-    async fn end(&self, mut child: Child, mut input: ChildStdin) {
-        // If it cannot be told, it has ended or will see the end of its input.
-        _ = timeout(STOP, input.write_u8(0)).await;
-        drop(input);
-        if timeout(self.options.grace + STOP, child.wait())
-            .await
-            .is_err()
-        {
-            let component = &self.assignment.component;
-            tracing::warn!(component, "the worker process does not end; it is killed");
-            _ = child.kill().await;
+    async fn bring_up(&self, _run: u32, process: &mut Process) -> Result<(), ProcessError> {
+        let head = self.assignment.head();
+        process
+            .write(&head.map_err(|e| ProcessError::Input(e.into()))?)
+            .await?;
+        for bytes in self.assignment.bodies(&self.parts) {
+            process.write(bytes).await?;
         }
+        let progress = |progress| (self.options.progress)(progress);
+        process.said_ready(progress).await
     }
 }
 

@@ -1,37 +1,39 @@
 //! Providers that run as processes of their own, as the host has them.
 //!
-//! [`ProcessProvider`] is a [`Provider`] like any other. Behind it is a supervisor, which keeps a process
-//! running and makes all links in each new one before it is called; [`withe_provider::process`] says
-//! what the two say to each other.
+//! [`ProcessProvider`] is a [`Provider`] like any other. Behind it a supervisor keeps a process running, and makes all
+//! links in each new one before it is called; [`withe_provider::process`] says what the two say to each other.
 //!
-//! * `program`: one process, from its start to its end; `log`: what it writes to standard error.
+//! * `supervised`: what each process is told, and the links that each is to have.
 //! * `running`: what can be asked of a process while it runs.
-//! * `supervisor`: when one is started, given up and started again.
 //! * `handlers`: the components that it calls.
 
 mod handlers;
-mod log;
-mod program;
 mod running;
-mod supervisor;
+mod supervised;
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 use tokio::time::{timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use withe_process::{
+    ProcessCommand, ProcessLog, ProcessState, STOP, Supervisor, SupervisorOptions,
+};
 use withe_provider::process::{LinkPeer, LinkPut, Request};
 use withe_provider::{
     Body, Call, CallError, ConfigMap, Endpoint, Health, HttpError, HttpErrorKind, Link, LinkId,
     OutgoingHandler, Payload, Peer, Provider, ProviderError, RequestOptions, http_wire,
 };
-use withe_rpc::CallContext;
+use withe_rpc::unix::UnixListener;
+use withe_rpc::{CallContext, Limits};
 
-use program::STOP;
 use running::Running;
-use supervisor::{Condition, Supervised};
+use supervised::{ANSWER, HEALTH, LiveProcess, ProviderCore, ProviderProcess, millis};
+
+/// How long a process may take until it listens.
+const READY: Duration = Duration::from_secs(20);
 
 /// The longest that starting, or making a link, may take.
 const MAKE: Duration = Duration::from_secs(30);
@@ -41,64 +43,118 @@ const HTTP: Duration = Duration::from_secs(3_600);
 /// How long a call that failed may wait to learn what became of the process.
 const NEWS: Duration = Duration::from_secs(1);
 
-/// How a provider's process is started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ProgramCommand {
-    /// The program.
-    pub(crate) program: PathBuf,
-    /// Its arguments.
-    pub(crate) args: Vec<String>,
-}
-
 /// A provider that runs as a process of its own.
 pub(crate) struct ProcessProvider {
-    supervised: Arc<Supervised>,
-    supervisor: Mutex<Option<Supervisor>>,
+    core: Arc<ProviderCore>,
+    command: ProcessCommand,
+    config: ConfigMap,
+    grace: Duration,
+    /// What the process is doing, once it was started.
+    process: OnceLock<watch::Receiver<ProcessState<Running>>>,
+    /// From `start` to `shutdown`.
+    started: Mutex<Option<Started>>,
 }
 
-struct Supervisor {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+/// What runs. Dropped, it ends at once.
+struct Started {
+    supervisor: Supervisor<ProviderProcess>,
+    /// Serves the components that the provider calls, as long as its processes run.
+    serving: AbortOnDropHandle<()>,
+    stop_serving: CancellationToken,
 }
 
 impl ProcessProvider {
     /// The provider called `name` in its application. Nothing runs yet.
     pub(crate) fn new(
         name: &str,
-        command: ProgramCommand,
+        command: ProcessCommand,
         config: ConfigMap,
         grace: Duration,
     ) -> Self {
         Self {
-            supervised: Arc::new(Supervised::new(name, command, config, grace)),
-            supervisor: Mutex::default(),
+            core: Arc::new(ProviderCore::new(name)),
+            command: command
+                .log(ProcessLog::Errors(name.to_owned()))
+                .ready_within(READY),
+            config,
+            grace,
+            process: OnceLock::new(),
+            started: Mutex::default(),
         }
     }
 
-    fn supervisor(&self) -> MutexGuard<'_, Option<Supervisor>> {
+    fn started(&self) -> MutexGuard<'_, Option<Started>> {
         // Nothing panics while the lock is held.
-        self.supervisor
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn name(&self) -> &str {
-        &self.supervised.name
+        &self.core.name
+    }
+
+    /// What serves the components that the provider calls, and starts its process.
+    async fn begin(&self) -> std::io::Result<Started> {
+        // Short, as a socket's path may have no more than about 100 bytes.
+        let folder = tempfile::Builder::new().prefix("withe-").tempdir()?;
+        let (_, host) = supervised::sockets(folder.path());
+        let listener = UnixListener::bind(host).await?;
+        let stop_serving = CancellationToken::new();
+        let limits = Limits {
+            grace: STOP,
+            ..Limits::default()
+        };
+        let handlers = Arc::new(self.core.handlers.clone());
+        let end = stop_serving.clone().cancelled_owned();
+        let serving = tokio::spawn(withe_rpc::serve(listener, handlers, limits, end));
+        let process = ProviderProcess {
+            core: self.core.clone(),
+            command: self.command.clone(),
+            config: self.config.clone(),
+            grace: self.grace,
+            folder,
+        };
+        let options = SupervisorOptions {
+            health: Some(HEALTH),
+            ..SupervisorOptions::default()
+        };
+        Ok(Started {
+            supervisor: Supervisor::spawn(Arc::new(process), options),
+            serving: AbortOnDropHandle::new(serving),
+            stop_serving,
+        })
+    }
+
+    /// The process that runs now, if one does.
+    fn now(&self) -> Option<LiveProcess> {
+        match &*self.process.get()?.borrow() {
+            ProcessState::Running(live) => Some(live.clone()),
+            _ => None,
+        }
+    }
+
+    fn is_current(&self, live: &LiveProcess) -> bool {
+        self.now().is_some_and(|now| Arc::ptr_eq(&now, live))
     }
 
     /// The process, as soon as it runs with all its links.
-    async fn running(&self, deadline: Instant) -> Result<Arc<Running>, CallError> {
-        let mut condition = self.supervised.condition();
-        let is_over = |c: &Condition| matches!(c, Condition::Running(_) | Condition::Stopped);
-        // The sender lives as long as this, so all that can come of it is in the condition.
-        _ = timeout_at(deadline.into(), condition.wait_for(is_over)).await;
-        Err(match &*condition.borrow() {
-            Condition::Running(running) => return Ok(running.clone()),
-            Condition::Down(why) => self.unreachable(&format!(
+    async fn running(&self, deadline: Instant) -> Result<LiveProcess, CallError> {
+        let Some(process) = self.process.get() else {
+            return Err(self.unreachable("was not started"));
+        };
+        let mut process = process.clone();
+        let is_known = |state: &ProcessState<_>| {
+            !matches!(state, ProcessState::Starting | ProcessState::Down(_))
+        };
+        // What it is when the time is over says why there is none.
+        _ = timeout_at(deadline.into(), process.wait_for(is_known)).await;
+        Err(match &*process.borrow() {
+            ProcessState::Running(live) => return Ok(live.clone()),
+            ProcessState::Down(why) => self.unreachable(&format!(
                 "{why}, and is being restarted, which took longer than the call could wait"
             )),
-            Condition::Starting => self.unreachable("did not start in time"),
-            Condition::Stopped => self.unreachable("was stopped"),
+            ProcessState::Starting => self.unreachable("did not start in time"),
+            ProcessState::Failed(why) => self.unreachable(&why.to_string()),
+            ProcessState::Stopped => self.unreachable("was stopped"),
         })
     }
 
@@ -107,29 +163,30 @@ impl ProcessProvider {
     }
 
     /// What to say of a call that failed because the process, or the way to it, was lost.
-    async fn lost(&self, running: &Arc<Running>, why: String, deadline: Instant) -> CallError {
-        let mut condition = self.supervised.condition();
-        let is_news = |c: &Condition| match c {
-            Condition::Running(now) => !Arc::ptr_eq(now, running),
-            _ => true,
-        };
+    async fn lost(&self, live: &LiveProcess, why: String, deadline: Instant) -> CallError {
         let deadline = deadline.min(Instant::now() + NEWS);
-        _ = timeout_at(deadline.into(), condition.wait_for(is_news)).await;
-        match self.supervised.last_end() {
-            Some((number, end)) if number >= running.number => self.unreachable(&format!(
+        if let Some(mut process) = self.process.get().cloned() {
+            let is_news = |state: &ProcessState<_>| match state {
+                ProcessState::Running(now) => !Arc::ptr_eq(now, live),
+                _ => true,
+            };
+            _ = timeout_at(deadline.into(), process.wait_for(is_news)).await;
+        }
+        match live.end() {
+            Some(end) => self.unreachable(&format!(
                 "{end} while the call was under way, and is being restarted: {why}"
             )),
-            _ => self.unreachable(&format!("was lost: {why}")),
+            None => self.unreachable(&format!("was lost: {why}")),
         }
     }
 
     /// Asks the process, as soon as it runs.
     async fn ask(&self, request: &Request, limit: Duration) -> Result<(), ProviderError> {
         let deadline = Instant::now() + limit;
-        let running = self.running(deadline).await;
-        let running = running.map_err(|e| ProviderError(reason(e)))?;
-        let state = running.ask(request, deadline).await?;
-        self.supervised.set_state(state);
+        let live = self.running(deadline).await;
+        let live = live.map_err(|e| ProviderError(reason(e)))?;
+        let state = live.ready().ask(request, deadline).await?;
+        self.core.set_state(state);
         Ok(())
     }
 }
@@ -145,14 +202,15 @@ fn reason(error: CallError) -> String {
 #[async_trait::async_trait]
 impl Provider for ProcessProvider {
     async fn start(&self) -> Result<(), ProviderError> {
-        let (ready, is_ready) = oneshot::channel();
-        let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(self.supervised.clone().supervise(ready, stopped));
-        *self.supervisor() = Some(Supervisor { stop, task });
-        match is_ready.await {
-            Ok(result) => result,
-            Err(_) => Err(ProviderError("it was stopped while it started".into())),
-        }
+        let started = self.begin().await;
+        let started =
+            started.map_err(|e| ProviderError(format!("no folder for its sockets: {e}")))?;
+        let mut process = started.supervisor.state();
+        _ = self.process.set(process.clone());
+        // Kept where it can be stopped while it starts.
+        *self.started() = Some(started);
+        let ready = withe_process::ready(&mut process).await;
+        ready.map_err(|why| ProviderError(why.to_string()))
     }
 
     async fn link_put(&self, link: Link) -> Result<(), ProviderError> {
@@ -170,78 +228,81 @@ impl Provider for ProcessProvider {
             peer,
         };
         loop {
-            let running = self.running(deadline).await;
-            let running = running.map_err(|e| ProviderError(reason(e)))?;
+            let live = self.running(deadline).await;
+            let live = live.map_err(|e| ProviderError(reason(e)))?;
             // Held while the link is made, so that it is made in the next process as well.
-            let mut wanted = self.supervised.wanted().await;
-            if !self.supervised.is_current(&running) {
+            let mut wanted = self.core.wanted().await;
+            if !self.is_current(&live) {
                 continue;
             }
-            return wanted
-                .put(&self.supervised, &running, put, handler, deadline)
-                .await;
+            let putting = wanted.put(&self.core, live.ready(), put, handler, deadline);
+            return putting.await;
         }
     }
 
     async fn link_deleted(&self, id: LinkId, grace: Duration) {
-        self.supervised.wanted().await.remove(id);
+        self.core.wanted().await.remove(id);
         let request = Request::LinkDeleted {
             link: id,
-            grace_ms: program::millis(grace),
+            grace_ms: millis(grace),
         };
         // A process that cannot be asked has no links any more, or will be started without this one.
         if let Err(why) = self.ask(&request, grace + STOP).await {
             tracing::debug!(provider = self.name(), "a link was not removed: {why}");
         }
-        let running = self.supervised.now();
-        running.into_iter().for_each(|running| running.remove(id));
-        self.supervised.handlers.remove(id);
+        if let Some(live) = self.now() {
+            live.ready().remove(id);
+        }
+        self.core.handlers.remove(id);
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Payload, CallError> {
-        let running = self.running(call.deadline).await?;
-        let link = running.link(call.link).ok_or_else(|| self.unlinked())?;
+        let live = self.running(call.deadline).await?;
+        let link = live.ready().link(call.link);
+        let link = link.ok_or_else(|| self.unlinked())?;
         let context = CallContext {
             deadline: call.deadline,
             trace: call.trace,
         };
         match link.calls.call(call.function, call.params, context).await {
-            Err(CallError::Unreachable(why)) => Err(self.lost(&running, why, call.deadline).await),
+            Err(CallError::Unreachable(why)) => Err(self.lost(&live, why, call.deadline).await),
             result => result,
         }
     }
 
     fn drop_resource(&self, link: LinkId, handle: u32) {
         // Those of a process that has ended went with it.
-        if let Some(link) = self.supervised.now().and_then(|running| running.link(link)) {
+        if let Some(link) = self.now().and_then(|live| live.ready().link(link)) {
             link.calls.drop_handle(handle);
         }
     }
 
     fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {
-        self.supervised.state().outgoing_http.then_some(self)
+        self.core.state().outgoing_http.then_some(self)
     }
 
     fn endpoints(&self) -> Vec<Endpoint> {
-        self.supervised.state().endpoints
+        self.core.state().endpoints
     }
 
     async fn health(&self) -> Health {
-        match self.ask(&Request::Health, supervisor::ANSWER).await {
+        match self.ask(&Request::Health, ANSWER).await {
             Ok(()) => Health::Healthy,
             Err(ProviderError(why)) => Health::Unhealthy(why),
         }
     }
 
     async fn shutdown(&self, grace: Duration) {
-        let Some(Supervisor { stop, mut task }) = self.supervisor().take() else {
+        let Some(started) = self.started().take() else {
             return;
         };
-        stop.send_replace(true);
-        // It kills the process when the grace is over, before this gives up on it.
-        if timeout(grace + 2 * STOP, &mut task).await.is_err() {
-            tracing::warn!(provider = self.name(), "the provider's process did not end");
-            task.abort();
+        started.supervisor.stop(grace).await;
+        started.stop_serving.cancel();
+        if timeout(2 * STOP, started.serving).await.is_err() {
+            tracing::warn!(
+                provider = self.name(),
+                "its components are still being called"
+            );
         }
     }
 }
@@ -264,24 +325,18 @@ impl OutgoingHandler for ProcessProvider {
         options: RequestOptions,
     ) -> Result<http::Response<Body>, HttpError> {
         let failed = |error: CallError| HttpError::new(HttpErrorKind::Internal, reason(error));
-        let running = self.running(Instant::now() + MAKE).await.map_err(failed)?;
-        let link = running.link(link).ok_or_else(|| failed(self.unlinked()))?;
+        let live = self.running(Instant::now() + MAKE).await.map_err(failed)?;
+        let link = live.ready().link(link);
+        let link = link.ok_or_else(|| failed(self.unlinked()))?;
         let deadline = Instant::now() + HTTP;
         match http_wire::call(&link.http, request, options, deadline).await {
-            Err(error) if error.kind == HttpErrorKind::ConnectionTerminated && !running.is_up() => {
-                let why = reason(self.lost(&running, error.message, deadline).await);
+            Err(error)
+                if error.kind == HttpErrorKind::ConnectionTerminated && live.end().is_some() =>
+            {
+                let why = reason(self.lost(&live, error.message, deadline).await);
                 Err(HttpError::new(error.kind, why))
             }
             result => result,
-        }
-    }
-}
-
-impl Drop for ProcessProvider {
-    /// Without [`Provider::shutdown`], nothing is waited for: the process ends as its input does.
-    fn drop(&mut self) {
-        if let Some(supervisor) = self.supervisor().take() {
-            supervisor.task.abort();
         }
     }
 }

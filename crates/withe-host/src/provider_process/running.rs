@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -17,14 +16,11 @@ use withe_rpc::{CallContext, CallError, Client, Limits, LinkFunction, LinkReques
 
 /// A process that can be asked.
 pub(super) struct Running {
-    /// Which of the provider's processes it is.
-    pub(super) number: u32,
     name: String,
     client: Arc<Client>,
     control: Session,
     /// Read by every call, replaced when a link changes.
     links: ArcSwap<HashMap<LinkId, Arc<Linked>>>,
-    up: AtomicBool,
 }
 
 /// Why something that was asked for was not done.
@@ -56,7 +52,7 @@ pub(super) struct Linked {
 
 impl Running {
     /// The process that listens on `socket`.
-    pub(super) fn new(number: u32, name: &str, socket: &Path) -> Self {
+    pub(super) fn new(name: &str, socket: &Path) -> Self {
         let connect = Arc::new(UnixConnector::new(socket));
         let client = Client::new(connect, Limits::default());
         let control = client.link(LinkRequest {
@@ -65,12 +61,10 @@ impl Running {
             ..LinkRequest::default()
         });
         Self {
-            number,
             name: name.to_owned(),
             control: control.session(),
             client,
             links: ArcSwap::default(),
-            up: AtomicBool::new(true),
         }
     }
 
@@ -143,14 +137,8 @@ impl Running {
         });
     }
 
-    /// Whether the process has not ended, as far as is known.
-    pub(super) fn is_up(&self) -> bool {
-        self.up.load(Ordering::Acquire)
-    }
-
     /// It has ended: what waits for it fails.
     pub(super) async fn close(&self) {
-        self.up.store(false, Ordering::Release);
         self.client.close().await;
     }
 }

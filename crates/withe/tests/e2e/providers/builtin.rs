@@ -114,7 +114,7 @@ fn a_provider_that_hangs_is_killed_and_restarted() {
     let hung = only(store(&rig));
     stop_now(hung);
     let line = rig.up.says("provider `store` was killed");
-    assert!(line.contains("did not answer for 10 seconds"), "{line}");
+    assert!(line.contains("did not answer for 10s"), "{line}");
     answers(&address, "/a", "visited <strong>2 times");
     assert_ne!(only(store(&rig)), hung);
 }

@@ -1,0 +1,218 @@
+//! A provider's processes, as they are kept running: what each is told, and which links it is to have.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::de::IgnoredAny;
+use tempfile::TempDir;
+use tokio::time::sleep;
+use withe_process::{HealthChecks, Live, Process, ProcessCommand, ProcessError, Supervised};
+use withe_provider::process::{Assignment, LinkPut, PROTOCOL, Request, State};
+use withe_provider::{ConfigMap, IncomingHandler, LinkId, ProviderError};
+
+use super::MAKE;
+use super::handlers::Handlers;
+use super::running::{NotDone, Running};
+
+/// When a process is asked for its health, and given up.
+pub(super) const HEALTH: HealthChecks = HealthChecks {
+    every: Duration::from_secs(5),
+    answer: ANSWER,
+    failures: 3,
+    silences: 1,
+};
+/// How long a process may take to say how it is.
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
+/// How long to wait before it is asked again where the answer was lost.
+const AGAIN: Duration = Duration::from_millis(100);
+/// How many resources a process may number before it reaches the numbers of the next: so many that the
+/// numbers of 64 processes do not meet.
+const NUMBERS: u32 = 1 << 26;
+
+/// A process that can be called, until it ends.
+pub(super) type LiveProcess = Arc<Live<Running>>;
+
+/// What outlives a provider's processes.
+pub(super) struct ProviderCore {
+    pub(super) name: String,
+    pub(super) handlers: Handlers,
+    /// Held while links are made.
+    wanted: tokio::sync::Mutex<Wanted>,
+    /// What the process last said of itself.
+    state: Mutex<State>,
+}
+
+/// The links that each process is to have.
+#[derive(Default)]
+pub(super) struct Wanted(BTreeMap<LinkId, LinkPut>);
+
+impl Wanted {
+    /// Makes a link in the process that runs, and in those that come after it.
+    ///
+    /// # Errors
+    ///
+    /// If the provider refuses it; then it is as it was.
+    pub(super) async fn put(
+        &mut self,
+        core: &ProviderCore,
+        running: &Running,
+        put: LinkPut,
+        handler: Option<Arc<dyn IncomingHandler>>,
+        deadline: Instant,
+    ) -> Result<(), ProviderError> {
+        let handlers = &core.handlers;
+        let is_new = !handlers.contains(put.link);
+        // The provider may call as soon as it has a link; before that, a component that is replaced is called.
+        if let Some(handler) = handler.clone().filter(|_| is_new) {
+            handlers.set(put.link, handler);
+        }
+        match running.put(&put, deadline).await {
+            Ok(state) => {
+                core.set_state(state);
+                if let Some(handler) = handler.filter(|_| !is_new) {
+                    drop(handlers.set(put.link, handler));
+                }
+                self.0.insert(put.link, put);
+                Ok(())
+            }
+            Err(why) => {
+                if is_new {
+                    handlers.remove(put.link);
+                }
+                Err(why.into())
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, link: LinkId) {
+        self.0.remove(&link);
+    }
+}
+
+impl ProviderCore {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            handlers: Handlers::default(),
+            wanted: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn wanted(&self) -> tokio::sync::MutexGuard<'_, Wanted> {
+        self.wanted.lock().await
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.lock_state().clone()
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        *self.lock_state() = state;
+    }
+
+    fn lock_state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while the lock is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the provider in a process, and makes all links in it.
+    async fn make_links(&self, running: &Running) -> Result<(), ProviderError> {
+        let deadline = Instant::now() + MAKE;
+        let mut state = running.ask(&Request::Start, deadline).await?;
+        // A link that is put from now on waits until the process is called, and is put there.
+        let wanted = self.wanted.lock().await;
+        for put in wanted.0.values() {
+            let made = running.put(put, deadline).await;
+            state = made.map_err(|why| {
+                let ProviderError(why) = why.into();
+                ProviderError(format!(
+                    "could not make its link with `{}` again: {why}",
+                    put.component
+                ))
+            })?;
+        }
+        self.set_state(state);
+        Ok(())
+    }
+}
+
+/// What is kept running.
+pub(super) struct ProviderProcess {
+    pub(super) core: Arc<ProviderCore>,
+    pub(super) command: ProcessCommand,
+    pub(super) config: ConfigMap,
+    pub(super) grace: Duration,
+    /// The folder of its sockets, which only its user can enter. Removed when the last process has ended.
+    pub(super) folder: TempDir,
+}
+
+impl Supervised for ProviderProcess {
+    type Ready = Running;
+
+    fn subject(&self) -> String {
+        format!("provider `{}`", self.core.name)
+    }
+
+    fn command(&self) -> ProcessCommand {
+        self.command.clone()
+    }
+
+    async fn bring_up(&self, run: u32, process: &mut Process) -> Result<Running, ProcessError> {
+        let (socket, host) = sockets(self.folder.path());
+        let assignment = Assignment {
+            protocol: PROTOCOL,
+            name: self.core.name.clone(),
+            socket: socket.clone(),
+            host,
+            config: self.config.clone(),
+            grace_ms: millis(self.grace),
+            first_resource: run.wrapping_mul(NUMBERS),
+        };
+        let line = serde_json::to_vec(&assignment);
+        let mut line = line.map_err(|e| ProcessError::Input(e.into()))?;
+        line.push(b'\n');
+        process.write(&line).await?;
+        process.said_ready(|_: IgnoredAny| {}).await?;
+        let running = Running::new(&self.core.name, &socket);
+        let made = process.unless_ended(self.core.make_links(&running));
+        match made.await {
+            Ok(()) => Ok(running),
+            Err(error) => {
+                running.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn health(&self, running: &Running) -> Result<(), String> {
+        loop {
+            match running.ask(&Request::Health, Instant::now() + ANSWER).await {
+                Ok(state) => {
+                    self.core.set_state(state);
+                    return Ok(());
+                }
+                Err(NotDone::Refused(why)) => return Err(why),
+                // The connection was lost, and is made again.
+                Err(NotDone::NoAnswer(_)) => sleep(AGAIN).await,
+            }
+        }
+    }
+
+    async fn ended(&self, running: &Running) {
+        // What waits for it fails.
+        running.close().await;
+    }
+}
+
+/// Milliseconds, as an assignment has them.
+pub(super) fn millis(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+/// The sockets of a process and of the host.
+pub(super) fn sockets(folder: &Path) -> (PathBuf, PathBuf) {
+    (folder.join("provider.sock"), folder.join("host.sock"))
+}

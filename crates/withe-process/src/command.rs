@@ -1,0 +1,129 @@
+//! How a process is started. All processes are started here, so that what one may inherit, use and reach is decided in
+//! one place.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How often, and after which pause, a program is tried again that somebody has open for writing.
+///
+/// Nobody has it open for long. A file that this process has just written is open in every child that another thread is
+/// starting at the same time, until that child becomes its own program.
+pub(crate) const BUSY: (u32, Duration) = (100, Duration::from_millis(10));
+
+/// What is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessCommand {
+    program: PathBuf,
+    args: Vec<OsString>,
+    /// `None`: that of this process.
+    environment: Option<Vec<(OsString, OsString)>>,
+    log: ProcessLog,
+    ready_within: Duration,
+}
+
+/// Where what a process writes goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessLog {
+    /// Standard error is that of this process. Standard output is read as what it says.
+    Inherited,
+    /// Each line of standard error is logged by this process, under `withe::provider` and this name. Standard output is
+    /// read as what it says.
+    Errors(String),
+    /// Standard output as well: such a process says nothing that is read.
+    All(String),
+}
+
+impl ProcessCommand {
+    /// The program at a path, which may be relative. Nothing is looked for in `PATH`.
+    ///
+    /// Unless the other methods say otherwise, it has no arguments, this process's environment and standard error, and a
+    /// minute to be ready.
+    pub fn new(program: impl AsRef<Path>) -> Self {
+        let program = program.as_ref();
+        Self {
+            // The system would look for a bare name in `PATH`. An empty path, which is all that fails, is none either way.
+            program: std::path::absolute(program).unwrap_or_else(|_| program.to_owned()),
+            args: Vec::new(),
+            environment: None,
+            log: ProcessLog::Inherited,
+            ready_within: Duration::from_secs(60),
+        }
+    }
+
+    /// With these arguments, after those that it has.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// With these variables, and no others.
+    #[must_use]
+    pub fn only_environment(
+        mut self,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Self {
+        self.environment = Some(variables.into_iter().collect());
+        self
+    }
+
+    /// With its log there.
+    #[must_use]
+    pub fn log(mut self, log: ProcessLog) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// With so long to be ready.
+    #[must_use]
+    pub fn ready_within(mut self, limit: Duration) -> Self {
+        self.ready_within = limit;
+        self
+    }
+
+    /// The program's path.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    pub(crate) fn arguments(&self) -> &[OsString] {
+        &self.args
+    }
+
+    pub(crate) fn log_mode(&self) -> &ProcessLog {
+        &self.log
+    }
+
+    pub(crate) fn limit(&self) -> Duration {
+        self.ready_within
+    }
+
+    /// What the system is asked for.
+    pub(crate) fn build(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(match self.log {
+                ProcessLog::Inherited => Stdio::inherit(),
+                ProcessLog::Errors(_) | ProcessLog::All(_) => Stdio::piped(),
+            });
+        if let Some(variables) = &self.environment {
+            command.env_clear().envs(variables.iter().cloned());
+        }
+        // A signal from the terminal is for the host, which ends its processes itself; and what a process starts can be
+        // killed with it.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        command
+    }
+}
+
+/// Whether a program that cannot be started can be in a moment.
+pub(crate) fn is_busy(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ExecutableFileBusy
+}

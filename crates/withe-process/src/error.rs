@@ -1,0 +1,106 @@
+//! Why a process does not run.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use crate::LastLines;
+
+/// Why a process does not run, or not any more. Displayed, it is a sentence without its subject, which is the process:
+/// "exited (exit status: 1)".
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// The system does not start it.
+    #[error("cannot be started: `{}`: {source}", program.display())]
+    Spawn {
+        /// The program.
+        program: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// What it is to know cannot be written to its standard input.
+    #[error("cannot be told what it is to do: {0}")]
+    Input(#[source] io::Error),
+    /// It ended before it was ready.
+    #[error("exited ({status}) before it was ready{last}")]
+    EndedEarly {
+        /// How.
+        status: ExitStatus,
+        /// What it wrote last.
+        last: LastLines,
+    },
+    /// It was not ready in time, and was killed.
+    #[error("was not ready within {limit:?}: `{}`{last}", program.display())]
+    NotReady {
+        /// The program.
+        program: PathBuf,
+        /// The time.
+        limit: Duration,
+        /// What it wrote last.
+        last: LastLines,
+    },
+    /// It said something else than that it is ready.
+    #[error("did not say that it is ready, but {said:?}; is `{}` the right program?", program.display())]
+    Unexpected {
+        /// The program.
+        program: PathBuf,
+        /// What it said, shortened.
+        said: String,
+        /// Why that cannot be understood.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// It said that it cannot do what it is to do.
+    #[error("failed: {0}")]
+    Failed(String),
+    /// It started, but what was to be done with it before it counts as ready could not be done.
+    #[error(transparent)]
+    Refused(Box<dyn Error + Send + Sync>),
+    /// It ended by itself, or somebody killed it.
+    #[error("exited ({status})")]
+    Exited {
+        /// How.
+        status: ExitStatus,
+        /// What it wrote last.
+        last: LastLines,
+    },
+    /// Nothing is known of it any more.
+    #[error("was lost ({0})")]
+    Lost(#[source] io::Error),
+    /// It said too often that it cannot do its work, and was killed.
+    #[error("was killed, as it failed {times} times in a row: {why}")]
+    Unwell {
+        /// How often.
+        times: u32,
+        /// What it said last.
+        why: String,
+        /// What it wrote last.
+        last: LastLines,
+    },
+    /// It did not say whether it can do its work, and was killed.
+    #[error("was killed, as it did not answer for {limit:?}")]
+    Silent {
+        /// For how long.
+        limit: Duration,
+        /// What it wrote last.
+        last: LastLines,
+    },
+    /// It was told to end.
+    #[error("was stopped")]
+    Stopped,
+}
+
+impl ProcessError {
+    /// With what the process wrote last, where the message does not have it already.
+    pub fn with_last_lines(&self) -> String {
+        match self {
+            Self::Exited { last, .. } | Self::Unwell { last, .. } | Self::Silent { last, .. } => {
+                format!("{self}{last}")
+            }
+            _ => self.to_string(),
+        }
+    }
+}
