@@ -363,7 +363,7 @@ async fn what_is_no_provider_does_not_start() {
     let broker = broker();
     for (program, says) in [
         ("/bin/false", "exit status: 1"),
-        ("/bin/cat", "ended by itself"),
+        ("/bin/cat", "exited (exit status: 0) before it was ready"),
     ] {
         let config = processes::config(&broker, program, "mem").await;
         let provider = V1Process::new(config, types()).unwrap();

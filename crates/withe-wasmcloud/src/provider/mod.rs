@@ -7,11 +7,10 @@ mod control;
 mod gates;
 mod host_data;
 mod links;
-mod output;
 mod process;
-mod supervisor;
+mod supervised;
 
 pub use archive::{ArchiveError, Executable};
 pub use claims::Claims;
 pub use process::{ProcessConfig, V1Process};
-pub use supervisor::Supervision;
+pub use supervised::Supervision;

@@ -1,13 +1,13 @@
 //! A v1 provider's executable as a provider of Withe.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, watch};
-use tokio::task::JoinSet;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
+use withe_process::{ProcessState, Supervisor};
 use withe_provider::{
     Call, CallError, ConfigMap, FunctionName, Health, IncomingHandler, Link, LinkId,
     OutgoingHandler, Payload, Peer, Provider, ProviderError,
@@ -17,7 +17,7 @@ use withe_wit::{Function, InterfaceName};
 use super::Executable;
 use super::control::Control;
 use super::host_data::LinkDefinition;
-use super::supervisor::{Shared, State, Supervision, supervise};
+use super::supervised::{Supervision, V1Core};
 use crate::interfaces::http;
 use crate::wire::names;
 use crate::wire::server::Serving;
@@ -57,14 +57,14 @@ pub struct ProcessConfig {
 /// v1 tells nobody whether a provider took a link: what it thinks of a link's configuration stands in its
 /// log only. Its host data has no keys for secrets; pass them as configuration.
 pub struct V1Process {
-    shared: Arc<Shared>,
+    core: Arc<V1Core>,
     target: V1Target,
     /// Components that it calls, by link.
     sources: Mutex<HashMap<LinkId, Serving>>,
-    stop: watch::Sender<Option<Duration>>,
-    state: watch::Sender<State>,
-    /// Runs the process, from `start` to `shutdown`.
-    supervisor: Mutex<JoinSet<()>>,
+    /// What the process is doing, once it was started.
+    state: OnceLock<watch::Receiver<ProcessState<()>>>,
+    /// From `start` to `shutdown`.
+    supervisor: Mutex<Option<Supervisor<V1Core>>>,
 }
 
 impl V1Process {
@@ -88,17 +88,16 @@ impl V1Process {
         let control = Control::new(client, &config.lattice, &config.id, &config.host_id);
         Ok(Self {
             target: V1Target::new(target, functions)?,
-            shared: Arc::new(Shared::new(config, control)),
+            core: Arc::new(V1Core::new(config, control)),
             sources: Mutex::default(),
-            stop: watch::Sender::new(None),
-            state: watch::Sender::new(State::Stopped),
+            state: OnceLock::new(),
             supervisor: Mutex::default(),
         })
     }
 
     /// The links that v1 would have for `link`: one for each package.
     fn definitions(&self, link: &Link) -> Result<Vec<LinkDefinition>, ProviderError> {
-        let config = &self.shared.config;
+        let config = &self.core.config;
         let component = config.ids.of(&link.application, &link.component);
         let own = config.id.clone();
         let settings: BTreeMap<_, _> = link.config.clone().into_iter().collect();
@@ -144,7 +143,7 @@ impl V1Process {
         link: &Link,
         handler: Arc<dyn IncomingHandler>,
     ) -> Result<Serving, ProviderError> {
-        let config = &self.shared.config;
+        let config = &self.core.config;
         let component = config.ids.of(&link.application, &link.component);
         if !names::is_token(&component) {
             return Err(ProviderError(format!(
@@ -184,32 +183,19 @@ fn packages(
 #[async_trait]
 impl Provider for V1Process {
     async fn start(&self) -> Result<(), ProviderError> {
-        let mut supervisor = self.supervisor.lock().await;
-        if !supervisor.is_empty() {
-            return Ok(());
-        }
-        let mut state = self.state.subscribe();
-        state.mark_unchanged();
-        supervisor.spawn(supervise(
-            self.shared.clone(),
-            self.state.clone(),
-            self.stop.subscribe(),
-        ));
-        let begun = state.wait_for(|state| matches!(state, State::Running(_) | State::Failed(_)));
-        // The supervisor has a bound of its own, which is below this.
-        let limit = self.shared.config.supervision.start + Duration::from_secs(10);
-        let id = &self.shared.config.id;
-        let why = match timeout(limit, begun).await {
-            Ok(Ok(state)) => match &*state {
-                State::Failed(why) => why.clone(),
-                _ => return Ok(()),
-            },
-            _ => "it did not answer in time".to_owned(),
-        };
-        supervisor.shutdown().await;
-        Err(ProviderError(format!(
-            "the wasmCloud v1 provider `{id}` does not start: {why}"
-        )))
+        let supervision = self.core.config.supervision.options();
+        let supervisor = Supervisor::spawn(self.core.clone(), supervision);
+        let mut state = supervisor.state();
+        _ = self.state.set(state.clone());
+        // Kept where it can be stopped while it starts.
+        *self.supervisor.lock().await = Some(supervisor);
+        let ready = withe_process::ready(&mut state).await;
+        ready.map_err(|why| {
+            let id = &self.core.config.id;
+            ProviderError(format!(
+                "the wasmCloud v1 provider `{id}` does not start: it {why}"
+            ))
+        })
     }
 
     async fn link_put(&self, link: Link) -> Result<(), ProviderError> {
@@ -228,7 +214,7 @@ impl Provider for V1Process {
             None => sources.remove(&link.id),
         };
         drop(sources);
-        let config = &self.shared.config;
+        let config = &self.core.config;
         let component = config.ids.of(&link.application, &link.component);
         // The one that serves the component now takes its calls, so the other can go while the provider is told.
         let replaced = async {
@@ -236,7 +222,7 @@ impl Provider for V1Process {
                 replaced.stop(config.timeout).await;
             }
         };
-        let told = self.shared.links.put(link.id, &component, definitions);
+        let told = self.core.links.put(link.id, &component, definitions);
         let (told, ()) = tokio::join!(told, replaced);
         told.map_err(|why| {
             ProviderError(format!(
@@ -247,10 +233,10 @@ impl Provider for V1Process {
     }
 
     async fn link_deleted(&self, id: LinkId, grace: Duration) {
-        if let Err(why) = self.shared.links.delete(id).await {
+        if let Err(why) = self.core.links.delete(id).await {
             tracing::warn!(
                 "`{}` could not be told of a link's end: {why}",
-                self.shared.config.id
+                self.core.config.id
             );
         }
         // If another link has the same component, that one's serving goes on to take its calls.
@@ -262,7 +248,7 @@ impl Provider for V1Process {
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Payload, CallError> {
-        let passed = timeout_at(call.deadline.into(), self.shared.links.pass(call.link)).await;
+        let passed = timeout_at(call.deadline.into(), self.core.links.pass(call.link)).await;
         let _passed = passed.map_err(|_| CallError::Deadline)?;
         self.target.call(call).await
     }
@@ -276,26 +262,22 @@ impl Provider for V1Process {
     }
 
     async fn health(&self) -> Health {
-        match &*self.state.borrow() {
-            State::Running(health) => health.clone(),
-            State::Starting => Health::Unhealthy("it is being started".into()),
-            State::Failed(why) => Health::Unhealthy(why.clone()),
-            State::Stopped => Health::Unhealthy("it was stopped".into()),
+        let state = self.state.get().map(watch::Receiver::borrow);
+        match state.as_deref() {
+            Some(ProcessState::Running(_)) => self.core.health(),
+            Some(ProcessState::Starting) => Health::Unhealthy("it is being started".into()),
+            Some(ProcessState::Down(why) | ProcessState::Failed(why)) => {
+                Health::Unhealthy(format!("it {}", why.with_last_lines()))
+            }
+            Some(ProcessState::Stopped) => Health::Unhealthy("it was stopped".into()),
+            None => Health::Unhealthy("it was not started".into()),
         }
     }
 
     async fn shutdown(&self, grace: Duration) {
-        self.stop.send_replace(Some(grace));
-        let mut supervisor = self.supervisor.lock().await;
-        // It has a bound of its own, which is below this.
-        let limit = grace + Duration::from_secs(10);
-        let ended = timeout(limit, async {
-            while supervisor.join_next().await.is_some() {}
-        });
-        if ended.await.is_err() {
-            supervisor.shutdown().await;
+        if let Some(supervisor) = self.supervisor.lock().await.take() {
+            supervisor.stop(grace).await;
         }
-        drop(supervisor);
         let sources = std::mem::take(&mut *self.sources.lock().await);
         let stopping = sources.into_values().map(|serving| serving.stop(grace));
         futures::future::join_all(stopping).await;
