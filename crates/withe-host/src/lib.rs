@@ -5,9 +5,10 @@
 //! * `provider_source`: how each provider is started; `provider_process`: those that are processes of their own.
 //! * `serve`: what one of its processes serves to others; `request`, `sockets`, `away`: what it asks of
 //!   them, on this machine and beyond; `workers`, [`worker`]: its other processes, seen from the host and
-//!   from within.
+//!   from within; `assignment`: what each is told.
 //! * [`node`]: the host on a lattice: what it runs there, and how it finds the others.
 
+mod assignment;
 mod away;
 mod build;
 mod counts;

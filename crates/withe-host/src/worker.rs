@@ -6,112 +6,26 @@
 //! has to say goes to standard output, one [`Said`] a line; standard error is the log's.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
-use withe_linker::plan::Plan;
 use withe_process::Said;
 use withe_rpc::Limits;
 use withe_rpc::unix::UnixListener;
 use withe_runtime::{EngineOptions, Engines, Observer, Tracer};
-use withe_wit::World;
 
+use crate::assignment::Assignment;
 use crate::build::build;
 use crate::error::HostError;
 use crate::options::Progress;
-use crate::parts::{ComponentPart, Parts};
 use crate::serve::Served;
 use crate::sockets::Sockets;
 use crate::units::units;
 
-/// The longest head of an assignment.
-const MOST_HEAD: u64 = 64 << 20;
-/// The largest component.
-const MOST_BYTES: u64 = 1 << 30;
-
-/// What a worker is to do. The bytes of its components follow it.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Assignment {
-    pub(crate) plan: Plan,
-    /// The component that it serves.
-    pub(crate) component: String,
-    /// What relative paths in the plan are relative to.
-    pub(crate) folder: PathBuf,
-    /// The folder of the application's sockets.
-    pub(crate) sockets: PathBuf,
-    /// Where compiled components are kept.
-    pub(crate) cache_dir: Option<PathBuf>,
-    /// How long calls may take to finish when the worker ends, in milliseconds.
-    pub(crate) grace_ms: u64,
-    /// The plan's components, and how many bytes each has.
-    pub(crate) components: Vec<(String, u64)>,
-}
-
 /// What a worker says.
 type Event = Said<Progress>;
-
-impl Assignment {
-    /// What comes first of it: all but the bytes of its components.
-    ///
-    /// # Errors
-    ///
-    /// If a path in it is no text.
-    pub(crate) fn head(&self) -> serde_json::Result<Vec<u8>> {
-        let head = serde_json::to_vec(self)?;
-        let mut framed = (head.len() as u64).to_le_bytes().to_vec();
-        framed.extend(head);
-        Ok(framed)
-    }
-
-    /// The bytes of its components, which follow.
-    pub(crate) fn bodies<'a>(&'a self, parts: &'a Parts) -> impl Iterator<Item = &'a [u8]> {
-        let names = self.components.iter().map(|(name, _)| name);
-        names.filter_map(|name| parts.components.get(name).map(|part| &*part.bytes))
-    }
-
-    async fn read(input: &mut (impl AsyncRead + Unpin + Send)) -> std::io::Result<(Self, Parts)> {
-        let head = bytes(input, None, MOST_HEAD).await?;
-        let assignment: Self = serde_json::from_slice(&head)?;
-        let mut components = HashMap::new();
-        for (name, len) in &assignment.components {
-            let bytes: Arc<[u8]> = bytes(input, Some(*len), MOST_BYTES).await?.into();
-            let world = World::read(&bytes).map_err(std::io::Error::other)?.into();
-            components.insert(name.clone(), ComponentPart { bytes, world });
-        }
-        let folder = assignment.folder.clone();
-        let parts = Parts {
-            folder,
-            components,
-            ..Parts::default()
-        };
-        Ok((assignment, parts))
-    }
-}
-
-/// Reads `len` bytes, or as many as a number in front of them says; at most `most`.
-async fn bytes(
-    input: &mut (impl AsyncRead + Unpin + Send),
-    len: Option<u64>,
-    most: u64,
-) -> std::io::Result<Vec<u8>> {
-    let len = match len {
-        Some(len) => len,
-        None => input.read_u64_le().await?,
-    };
-    if len > most {
-        return Err(std::io::Error::other(format!("{len} bytes are too many")));
-    }
-    let mut bytes = Vec::new();
-    input.take(len).read_to_end(&mut bytes).await?;
-    if (bytes.len() as u64) < len {
-        return Err(std::io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(bytes)
-}
 
 /// Runs a worker: reads its assignment from `input`, serves until another byte comes or `input` ends, and
 /// says on `output` how it gets on. What it does is traced by `tracer`.

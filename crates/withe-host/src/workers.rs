@@ -16,13 +16,13 @@ use withe_process::{
 use withe_rpc::unix::UnixListener;
 use withe_rpc::{Limits, LinkRequest, Route};
 
+use crate::assignment::Assignment;
 use crate::error::HostError;
 use crate::options::HostOptions;
 use crate::parts::Parts;
 use crate::serve::Served;
 use crate::sockets::Sockets;
 use crate::units::LinkEnd;
-use crate::worker::Assignment;
 
 /// The longest that a worker may take until it answers calls: it may have to compile.
 const START: Duration = Duration::from_secs(600);
@@ -152,19 +152,14 @@ impl Workers {
             this.server = Some((stop, task));
         }
         for worker in &plan.workers {
-            let component = worker.component.clone();
-            let components = parts.components.iter();
-            let assignment = Assignment {
-                plan: plan.clone(),
-                component: component.clone(),
-                folder: parts.folder.clone(),
-                sockets: this._folder.path().to_owned(),
-                cache_dir: options.cache_dir.clone(),
-                grace_ms: options.grace.as_millis().try_into().unwrap_or(u64::MAX),
-                components: components
-                    .map(|(name, part)| (name.clone(), part.bytes.len() as u64))
-                    .collect(),
-            };
+            let assignment = Assignment::new(
+                plan,
+                worker,
+                parts,
+                this._folder.path(),
+                options.cache_dir.as_deref(),
+                options.grace,
+            );
             let process = WorkerProcess {
                 command: ProcessCommand::new(&command.program)
                     .args(&command.args)
