@@ -234,6 +234,7 @@ mod tests {
             components: ["a", "b", "c", "d", "e", "f", "g", "h"]
                 .map(component)
                 .into(),
+            ..Parts::default()
         }
     }
 

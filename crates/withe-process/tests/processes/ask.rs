@@ -24,7 +24,8 @@ fn a_program_reads_its_input_and_answers() {
     assert_eq!(asked("echo '[3]'; echo said >&2", LIMITS).unwrap(), [3]);
     let input = vec![b' '; 1 << 20];
     let command = ProcessCommand::new("/bin/sh").args(["-c", "echo []"]);
-    assert_eq!(ask::<Vec<u32>>(&command, input, LIMITS).unwrap(), []);
+    let answer: Vec<u32> = ask(&command, input, LIMITS).unwrap();
+    assert!(answer.is_empty());
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn an_answer_without_an_end_is_refused() {
     );
     // What it says besides is not its answer.
     let script = "i=0; while [ $i -lt 20000 ]; do echo 1111111111 >&2; i=$((i+1)); done; echo []";
-    assert_eq!(asked(script, LIMITS).unwrap(), []);
+    assert!(asked(script, LIMITS).unwrap().is_empty());
 }
 
 #[test]
