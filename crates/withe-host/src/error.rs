@@ -2,9 +2,11 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use withe_lattice::LatticeError;
+use withe_process::ProcessError;
 use withe_provider::ProviderError;
 use withe_runtime::RuntimeError;
 
@@ -57,12 +59,13 @@ pub enum HostError {
         why: ProviderFailure,
     },
     /// The process that serves a component failed.
-    #[error("the worker process{} failed: {why}", of_component(component))]
+    #[error("the worker process of `{component}` {why}")]
     Worker {
-        /// The component; empty if the process itself says so.
+        /// The component.
         component: String,
         /// Why.
-        why: String,
+        #[source]
+        why: WorkerFailure,
     },
     /// The host cannot call itself over TCP.
     #[error("cannot listen on this machine for links that are bound by `tcp`: {0}")]
@@ -84,6 +87,23 @@ pub enum HostError {
     Several(Vec<HostError>),
 }
 
+/// Why a worker does not run: a sentence without its subject.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerFailure {
+    /// The process did not get ready.
+    #[error(transparent)]
+    Process(#[from] Arc<ProcessError>),
+    /// The host starts no processes.
+    #[error("cannot be started: this host cannot start other processes")]
+    NoProcesses,
+    /// There is no folder for the sockets of the application's processes.
+    #[error("cannot be started: no folder for its socket: {0}")]
+    Folder(#[source] io::Error),
+    /// What the host serves to it cannot be served.
+    #[error("cannot be started: the host's socket cannot be made: {0}")]
+    Socket(#[source] io::Error),
+}
+
 /// Why a provider could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderFailure {
@@ -102,14 +122,6 @@ pub enum ProviderFailure {
     /// wasmCloud's wire cannot be opened, or a provider's archive not be used.
     #[error(transparent)]
     Wasmcloud(Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// ` of `component``, unless it has no name.
-fn of_component(component: &str) -> String {
-    match component {
-        "" => String::new(),
-        _ => format!(" of `{component}`"),
-    }
 }
 
 impl HostError {

@@ -30,7 +30,7 @@ pub mod worker;
 mod workers;
 
 pub use counts::Counts;
-pub use error::{HostError, ProviderFailure};
+pub use error::{HostError, ProviderFailure, WorkerFailure};
 pub use host::Host;
 pub use options::{Broker, HostOptions, Phase, Progress};
 pub use parts::Parts;

@@ -24,6 +24,23 @@ use crate::serve::Served;
 use crate::sockets::Sockets;
 use crate::units::units;
 
+/// Why a worker could not do what it was to do.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// What it is to do cannot be read.
+    #[error("its assignment cannot be read: {0}")]
+    Assignment(#[source] std::io::Error),
+    /// The plan has no worker of that component.
+    #[error("the plan has no worker of `{0}`")]
+    NoWorker(String),
+    /// It cannot be called.
+    #[error("its socket cannot be made: {0}")]
+    Socket(#[source] std::io::Error),
+    /// What is in it cannot be run.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
 /// What a worker says.
 type Event = Said<Progress>;
 
@@ -37,7 +54,7 @@ pub async fn run(
     mut input: impl AsyncRead + Unpin + Send,
     output: impl AsyncWrite + Unpin + Send + 'static,
     tracer: Tracer,
-) -> Result<(), HostError> {
+) -> Result<(), WorkerError> {
     let (events, said) = mpsc::unbounded_channel();
     let saying = tokio::spawn(say(output, said));
     let result = work(&mut input, &events, tracer).await;
@@ -54,14 +71,9 @@ async fn work(
     input: &mut (impl AsyncRead + Unpin + Send),
     events: &mpsc::UnboundedSender<Event>,
     tracer: Tracer,
-) -> Result<(), HostError> {
-    let failed = |what: &str, why: &dyn std::fmt::Display| HostError::Worker {
-        component: String::new(),
-        why: format!("{what}: {why}"),
-    };
-    let (assignment, parts) = Assignment::read(input)
-        .await
-        .map_err(|e| failed("its assignment cannot be read", &e))?;
+) -> Result<(), WorkerError> {
+    let assignment = Assignment::read(input).await;
+    let (assignment, parts) = assignment.map_err(WorkerError::Assignment)?;
     let Assignment {
         plan,
         component,
@@ -71,7 +83,7 @@ async fn work(
         ..
     } = assignment;
     let index = plan.workers.iter().position(|w| w.component == component);
-    let index = index.ok_or_else(|| failed("no such worker in the plan", &component))?;
+    let index = index.ok_or(WorkerError::NoWorker(component))?;
     let engines = Engines::new(&EngineOptions {
         cache_dir,
         observer: Observer {
@@ -79,7 +91,8 @@ async fn work(
             ..Observer::default()
         },
         ..EngineOptions::default()
-    })?;
+    });
+    let engines = engines.map_err(HostError::from)?;
     let mut sockets = Sockets::new(&sockets);
     let ends = sockets.ends(&plan, &parts, true);
     let specs = units(&parts, &plan, &plan.workers[index].units, &ends).map_err(HostError::of)?;
@@ -98,7 +111,7 @@ async fn work(
     };
     let listener = UnixListener::bind(sockets.worker(index))
         .await
-        .map_err(|e| failed("its socket cannot be made", &e))?;
+        .map_err(WorkerError::Socket)?;
     _ = events.send(Event::Ready);
     let mut host_is_gone = false;
     let end = async { host_is_gone = input.read_u8().await.is_err() };

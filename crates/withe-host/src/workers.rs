@@ -17,7 +17,7 @@ use withe_rpc::unix::UnixListener;
 use withe_rpc::{Limits, LinkRequest, Route};
 
 use crate::assignment::Assignment;
-use crate::error::HostError;
+use crate::error::{HostError, WorkerFailure};
 use crate::options::HostOptions;
 use crate::parts::Parts;
 use crate::serve::Served;
@@ -105,20 +105,19 @@ impl Workers {
         if plan.workers.is_empty() {
             return Ok(None);
         }
-        let failed = |component: &str, why: String| HostError::Worker {
+        let failed = |component: &str, why: WorkerFailure| HostError::Worker {
             component: component.into(),
             why,
         };
         let first = &plan.workers[0].component;
         let Some(command) = &options.worker else {
-            let why = "this host cannot start other processes".to_owned();
-            return Err(failed(first, why));
+            return Err(failed(first, WorkerFailure::NoProcesses));
         };
         // Short, as a socket's path may have no more than about 100 bytes.
         let folder = tempfile::Builder::new()
             .prefix("withe-")
             .tempdir()
-            .map_err(|e| failed(first, format!("no folder for its socket: {e}")))?;
+            .map_err(|e| failed(first, WorkerFailure::Folder(e)))?;
         let sockets = Sockets::new(folder.path());
         let mut this = Self {
             workers: Vec::new(),
@@ -131,7 +130,7 @@ impl Workers {
         if !ends.is_empty() {
             let listener = UnixListener::bind(this.sockets.host())
                 .await
-                .map_err(|e| failed(first, format!("the host's socket cannot be made: {e}")))?;
+                .map_err(|e| failed(first, WorkerFailure::Socket(e)))?;
             let served = Served {
                 plan: Arc::new(plan.clone()),
                 parts: parts.clone(),
@@ -177,11 +176,7 @@ impl Workers {
         let mut errors = Vec::new();
         for (planned, worker) in plan.workers.iter().zip(&this.workers) {
             if let Err(why) = worker.supervisor.ready().await {
-                let why = match &*why {
-                    ProcessError::Failed(why) => why.clone(),
-                    other => other.to_string(),
-                };
-                errors.push(failed(&planned.component, why));
+                errors.push(failed(&planned.component, why.into()));
             }
         }
         if errors.is_empty() {

@@ -92,9 +92,19 @@ pub(crate) fn placed(terminal: &Terminal, source: &SourceText, diagnostic: &Diag
 
 /// An error that is no diagnostic, with its causes.
 pub(crate) fn failure(terminal: &Terminal, error: &anyhow::Error) -> String {
-    let message = normalize_untrusted_str(&format!("{error:#}"));
+    let message = normalize_untrusted_str(&chain(error));
     renderer(terminal.color_err()).render(&[Group::with_title(Level::ERROR.primary_title(message))])
         + "\n"
+}
+
+/// An error and its causes, each once: many errors say their cause themselves.
+fn chain(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(ToString::to_string);
+    let chain = causes.reduce(|text, cause| match text.ends_with(&cause) {
+        true => text,
+        false => format!("{text}: {cause}"),
+    });
+    chain.unwrap_or_default()
 }
 
 fn renderer(color: bool) -> Renderer {
