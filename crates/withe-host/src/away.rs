@@ -25,7 +25,7 @@ use crate::units::LinkEnd;
 const OUTGOING: Duration = Duration::from_secs(600);
 
 /// The ways to other hosts.
-pub(crate) trait Away: Send + Sync {
+pub trait Away: Send + Sync {
     /// The way of a link; `None` if there is none at all.
     fn route(&self, request: LinkRequest, link: &PlannedLink) -> Option<Arc<Route>>;
 }

@@ -39,12 +39,12 @@ impl Host {
     }
 
     /// How long work under way may take to finish when it is stopped or replaced.
-    pub(crate) fn grace(&self) -> Duration {
+    pub fn grace(&self) -> Duration {
         self.options.grace
     }
 
     /// An application of which nothing runs yet.
-    pub(crate) fn empty(&self) -> Running {
+    pub fn empty(&self) -> Running {
         Running::nothing(&self.engines, &self.options)
     }
 

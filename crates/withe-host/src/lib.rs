@@ -1,21 +1,21 @@
 //! The host: carries out plans.
 //!
 //! * `parts`, `units`: from a plan to the runtime's units: what is fused, what satisfies each import.
-//! * [`host`]: engines to run applications on; `run`: an application running, replaced and stopped.
+//! * `host`: engines to run applications on; `run`: an application running, replaced and stopped.
 //! * `provider_source`: how each provider is started; `provider_process`: those that are processes of their own.
 //! * `serve`: what one of its processes serves to others; `request`, `sockets`, `away`: what it asks of
 //!   them, on this machine and beyond; `workers`, [`worker`]: its other processes, seen from the host and
 //!   from within; `assignment`: what each is told.
-//! * [`node`]: the host on a lattice: what it runs there, and how it finds the others.
+//! * [`elsewhere`]: what a member of a lattice needs of all that.
 
 mod assignment;
 mod away;
 mod build;
 mod counts;
+pub mod elsewhere;
 mod error;
-pub mod host;
+mod host;
 mod loopback;
-pub mod node;
 mod options;
 mod parts;
 mod provider_process;

@@ -51,7 +51,7 @@ impl Parts {
     }
 
     /// The world of the component called `name`.
-    pub(crate) fn world(&self, name: &str) -> Option<&World> {
+    pub fn world(&self, name: &str) -> Option<&World> {
         self.components.get(name).map(|part| &*part.world)
     }
 

@@ -65,12 +65,12 @@ pub(crate) fn is_provider(plan: &Plan, name: &str) -> bool {
 }
 
 /// Whether a part of the plan runs on other hosts only.
-pub(crate) fn is_elsewhere(plan: &Plan, name: &str) -> bool {
+pub fn is_elsewhere(plan: &Plan, name: &str) -> bool {
     let mut components = plan.components.iter();
     components.any(|c| c.name == name && c.elsewhere)
 }
 
 /// Whether calls over a link from this host leave it, be it to come back.
-pub(crate) fn leaves_host(link: &PlannedLink) -> bool {
+pub fn leaves_host(link: &PlannedLink) -> bool {
     !link.incoming && matches!(link.binding, Binding::Tcp | Binding::Nats)
 }

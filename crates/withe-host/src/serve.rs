@@ -18,12 +18,15 @@ use crate::parts::Parts;
 use crate::units::LinkEnd;
 
 /// What one process serves.
-pub(crate) struct Served {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) parts: Arc<Parts>,
-    pub(crate) graph: Option<Arc<Graph>>,
+pub struct Served {
+    /// Of which it carries out a part.
+    pub plan: Arc<Plan>,
+    /// The plan's parts.
+    pub parts: Arc<Parts>,
+    /// The units that run in the process.
+    pub graph: Option<Arc<Graph>>,
     /// Where links lead that do not lead to units, by their places in the plan.
-    pub(crate) ends: HashMap<usize, LinkEnd>,
+    pub ends: HashMap<usize, LinkEnd>,
     /// Whether those who ask take its ways to what runs elsewhere: the other processes of this host, which have
     /// none. Other hosts ask for what runs here.
     pub(crate) relays: bool,
@@ -59,7 +62,7 @@ impl Serve for Served {
     }
 }
 
-pub(crate) use ping::request as ping_request;
+pub use ping::request as ping_request;
 
 impl Served {
     /// Whether a part of the application runs in this process.

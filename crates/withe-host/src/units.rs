@@ -25,15 +25,19 @@ use crate::parts::Parts;
 
 /// Where a link leads that does not lead to another unit of the process.
 #[derive(Clone)]
-pub(crate) enum LinkEnd {
+pub enum LinkEnd {
     /// To a provider that runs in the process.
     Provider {
+        /// The provider.
         provider: Arc<dyn Provider>,
+        /// The link as the provider knows it.
         link: LinkId,
     },
     /// To another process; to one of its units, or to a provider there.
     Remote {
+        /// The way there.
         route: Arc<Route>,
+        /// Whether a unit is called there, and no provider.
         to_unit: bool,
         /// The same way, for pings.
         ping: Arc<Route>,

@@ -79,7 +79,7 @@ pub(crate) async fn provider(
 }
 
 /// The ids by which v1 knows the parts of an application.
-pub(crate) fn ids(plan: &Plan) -> Ids {
+pub fn ids(plan: &Plan) -> Ids {
     let mut ids = Ids::default();
     for component in &plan.components {
         ids.set(&plan.application, &component.name, &component.id);

@@ -32,8 +32,9 @@ use crate::parts::Parts;
 use crate::serve::Served;
 use left::{Left, Patience};
 use live::Live;
-use prepare::{Preparation, Prepared};
-pub(crate) use providers::LinkKey;
+use prepare::Preparation;
+pub use prepare::Prepared;
+pub use providers::LinkKey;
 
 /// A running application. Dropped without [`Running::shutdown`], nothing that is under way is waited for.
 pub struct Running {
@@ -88,7 +89,7 @@ impl Running {
     /// # Errors
     ///
     /// As [`Running::replace`], or if it is cancelled. What runs is not touched.
-    pub(crate) async fn prepare(
+    pub async fn prepare(
         &self,
         plan: &Plan,
         parts: &Arc<Parts>,
@@ -122,7 +123,7 @@ impl Running {
     }
 
     /// Has new calls take what was prepared, and what is no longer needed end when nobody can need it any more.
-    pub(crate) fn commit(&mut self, prepared: Prepared) {
+    pub fn commit(&mut self, prepared: Prepared) {
         let began = Instant::now();
         let announced = prepared.announced.clone();
         let left = self.live.commit(prepared, &self.loopback);
@@ -148,7 +149,7 @@ impl Running {
     }
 
     /// What other hosts may call of it.
-    pub(crate) fn served(&self) -> Option<Arc<Served>> {
+    pub fn served(&self) -> Option<Arc<Served>> {
         self.live.served.clone()
     }
 

@@ -31,7 +31,7 @@ use crate::workers::Workers;
 
 /// A plan that only has to be committed.
 #[derive(Default)]
-pub(crate) struct Prepared {
+pub struct Prepared {
     /// All that will run, with what goes on of what runs.
     pub(crate) live: Live,
     /// What the links that start at providers lead to when the plan is committed.

@@ -27,15 +27,18 @@ static NEXT_LINK: AtomicU64 = AtomicU64::new(1);
 
 /// A link's identity: source, target, name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LinkKey {
-    pub(crate) source: String,
-    pub(crate) target: String,
-    pub(crate) name: String,
+pub struct LinkKey {
+    /// The importer.
+    pub source: String,
+    /// The exporter.
+    pub target: String,
+    /// The link's own name.
+    pub name: String,
 }
 
 impl LinkKey {
     /// That of a planned link.
-    pub(crate) fn of(link: &PlannedLink) -> Self {
+    pub fn of(link: &PlannedLink) -> Self {
         Self {
             source: link.source.clone(),
             target: link.target.clone(),

@@ -14,7 +14,7 @@ use crate::request::with_functions;
 const PING: &str = "withe:ping";
 
 /// Asks for such a link beside `link`.
-pub(crate) fn request(plan: &Plan, link: &PlannedLink) -> LinkRequest {
+pub fn request(plan: &Plan, link: &PlannedLink) -> LinkRequest {
     let ping = LinkFunction {
         interface: PING.into(),
         function: "ping".into(),

@@ -1,6 +1,6 @@
 //! `withe down`: ends an application of a lattice.
 
-use withe_host::node::desired;
+use withe_node::desired;
 
 use super::lattice_args::LatticeArgs;
 use crate::Outcome;

@@ -1,7 +1,7 @@
 //! `withe events`: what happens on a lattice, as it happens.
 
-use withe_host::node::events::{Event, Told};
-use withe_host::node::records::EVENTS;
+use withe_node::events::{Event, Told};
+use withe_node::records::EVENTS;
 
 use super::lattice_args::LatticeArgs;
 use crate::Outcome;

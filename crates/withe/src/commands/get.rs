@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use withe_host::node::desired::{self, Desired};
-use withe_host::node::records::{Deployment, HostRecord};
+use withe_node::desired::{self, Desired};
+use withe_node::records::{Deployment, HostRecord};
 
 use super::lattice_args::LatticeArgs;
 use crate::Outcome;
@@ -114,7 +114,7 @@ struct LinkOn<'a> {
     application: &'a str,
     host: &'a str,
     #[serde(flatten)]
-    link: &'a withe_host::node::records::RunningLink,
+    link: &'a withe_node::records::RunningLink,
 }
 
 /// An application, and how far it has come.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use withe_host::node::{Node, NodeOptions};
+use withe_node::{Node, NodeOptions};
 use withe_lattice::{Attached, Embedded, Nats, SharedLattice, embedded};
 
 use super::lattice_args::{LatticeArgs, Named, socket};

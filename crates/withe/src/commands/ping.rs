@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use serde::Serialize;
-use withe_host::node::desired;
-use withe_host::node::requests::{HostAnswer, HostRequest, ask};
+use withe_node::desired;
+use withe_node::requests::{HostAnswer, HostRequest, ask};
 
 use super::lattice_args::LatticeArgs;
 use crate::Outcome;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use withe_host::node::placement::{Preview, preview};
+use withe_node::placement::{Preview, preview};
 use withe_linker::input::{ComponentKind, Scope, Surroundings};
 use withe_linker::plan::{Binding, Plan, PlannedInterface, PlannedLink};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use tokio::time::{Instant, sleep};
-use withe_host::node::desired;
+use withe_node::desired;
 use withe_lattice::Lattice;
 
 /// How often it is looked at.

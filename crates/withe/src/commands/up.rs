@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::error::ErrorKind;
-use withe_host::node::records::RunningApp;
-use withe_host::node::{Node, NodeOptions, desired};
+use withe_node::records::RunningApp;
+use withe_node::{Node, NodeOptions, desired};
 use withe_lattice::{Embedded, SharedLattice, embedded};
 use withe_linker::input::Surroundings;
 

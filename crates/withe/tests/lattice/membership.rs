@@ -1,6 +1,6 @@
 //! Who belongs to a lattice, and what it takes from whom.
 
-use withe_host::node::records::{DEPLOYMENTS, Deployment, key};
+use withe_node::records::{DEPLOYMENTS, Deployment, key};
 use withe_lattice::nats::Options;
 use withe_lattice::{Expect, Lattice as _, Nats};
 use withe_testing::nats::NatsServer;

@@ -5,22 +5,22 @@ use std::sync::Arc;
 
 use withe_lattice::Change;
 
-use super::desired::Desired;
-use super::records::{APPS, DEPLOYMENTS, Deployment, name_of, read};
+use crate::desired::Desired;
+use crate::records::{APPS, DEPLOYMENTS, Deployment, name_of, read};
 
 /// What is desired and decided, by the application's name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table {
-    pub(super) desired: BTreeMap<String, Arc<Desired>>,
+pub(crate) struct Table {
+    pub(crate) desired: BTreeMap<String, Arc<Desired>>,
     /// With the revisions of their entries.
-    pub(super) deployments: BTreeMap<String, (Arc<Deployment>, u64)>,
+    pub(crate) deployments: BTreeMap<String, (Arc<Deployment>, u64)>,
     /// Whether all that there was has been heard.
-    pub(super) synced: bool,
+    pub(crate) synced: bool,
 }
 
 impl Table {
     /// Takes note of a change of an application.
-    pub(super) fn application(&mut self, change: Change) {
+    pub(crate) fn application(&mut self, change: Change) {
         match change {
             Change::Put(entry) => {
                 if let Some(desired) = Desired::of(&entry) {
@@ -36,7 +36,7 @@ impl Table {
     }
 
     /// Takes note of a change of a deployment.
-    pub(super) fn deployment(&mut self, change: Change) {
+    pub(crate) fn deployment(&mut self, change: Change) {
         match change {
             Change::Put(entry) => {
                 if let Some(deployment) = read::<Deployment>(&entry) {

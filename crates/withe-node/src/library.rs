@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use withe_load::Loaded;
 
-use super::records::AppRecord;
+use crate::records::AppRecord;
 
 /// The applications that were read, by name: of each the last.
 #[derive(Default)]
-pub(super) struct Library(Mutex<HashMap<String, Read>>);
+pub(crate) struct Library(Mutex<HashMap<String, Read>>);
 
 struct Read {
     record: AppRecord,
@@ -21,20 +21,20 @@ struct Read {
 
 impl Library {
     /// Keeps what was read of `record`.
-    pub(super) fn keep(&self, record: AppRecord, loaded: Arc<Loaded>) {
+    pub(crate) fn keep(&self, record: AppRecord, loaded: Arc<Loaded>) {
         let read = Read { record, loaded };
         self.lock().insert(read.record.name.clone(), read);
     }
 
     /// What was read of `record`, if it was.
-    pub(super) fn find(&self, record: &AppRecord) -> Option<Arc<Loaded>> {
+    pub(crate) fn find(&self, record: &AppRecord) -> Option<Arc<Loaded>> {
         let all = self.lock();
         let read = all.get(&record.name)?;
         (read.record == *record).then(|| read.loaded.clone())
     }
 
     /// Keeps an application no longer.
-    pub(super) fn forget(&self, name: &str) {
+    pub(crate) fn forget(&self, name: &str) {
         let gone = self.lock().remove(name);
         // Outside the lock: all the bytes of the application may go with it.
         drop(gone);

@@ -19,9 +19,9 @@ use withe_rpc::{
     Route, RouteRules, Serve,
 };
 
-use super::placement::{Names, Reach};
-use super::records::HostRecord;
-use crate::away::Away;
+use crate::placement::{Names, Reach};
+use crate::records::HostRecord;
+use withe_host::elsewhere::Away;
 
 /// How long a host that is gone may still connect: its lease may run out while it is only slow.
 const MEMBER: Duration = Duration::from_secs(60);
@@ -34,19 +34,19 @@ const AGAIN: Duration = Duration::from_secs(5);
 const FEW_ROUTES: usize = 64;
 
 /// The hosts by id, with this one.
-pub(super) type Hosts = BTreeMap<String, Arc<HostRecord>>;
+pub(crate) type Hosts = BTreeMap<String, Arc<HostRecord>>;
 
 /// Who this host is among the others.
-pub(super) struct Own {
-    pub(super) id: String,
-    pub(super) machine: String,
-    pub(super) lattice: String,
-    pub(super) identity: Identity,
-    pub(super) nats: Option<NatsConnector>,
+pub(crate) struct Own {
+    pub(crate) id: String,
+    pub(crate) machine: String,
+    pub(crate) lattice: String,
+    pub(crate) identity: Identity,
+    pub(crate) nats: Option<NatsConnector>,
 }
 
 /// The other hosts.
-pub(super) struct Peers {
+pub(crate) struct Peers {
     own: Own,
     /// Who may connect here.
     members: Members,
@@ -143,7 +143,7 @@ impl Peer {
 }
 
 impl Peers {
-    pub(super) fn new(own: Own) -> Arc<Self> {
+    pub(crate) fn new(own: Own) -> Arc<Self> {
         Arc::new(Self {
             own,
             members: Members::default(),
@@ -153,17 +153,17 @@ impl Peers {
     }
 
     /// Who may connect.
-    pub(super) fn members(&self) -> Members {
+    pub(crate) fn members(&self) -> Members {
         self.members.clone()
     }
 
     /// The hosts as they are, and as they change.
-    pub(super) fn hosts(&self) -> watch::Receiver<Arc<Hosts>> {
+    pub(crate) fn hosts(&self) -> watch::Receiver<Arc<Hosts>> {
         self.hosts.subscribe()
     }
 
     /// Takes note of what all hosts tell.
-    pub(super) fn set(self: &Arc<Self>, hosts: Hosts) {
+    pub(crate) fn set(self: &Arc<Self>, hosts: Hosts) {
         let mut state = self.lock();
         while state.tasks.try_join_next().is_some() {}
         let now = Instant::now();
@@ -205,7 +205,7 @@ impl Peers {
     /// # Errors
     ///
     /// If it cannot listen on its own machine.
-    pub(super) async fn reach_itself(&self, served: Arc<impl Serve>) -> std::io::Result<()> {
+    pub(crate) async fn reach_itself(&self, served: Arc<impl Serve>) -> std::io::Result<()> {
         let is_reached = |state: &PeerState| {
             let own = state.peers.get(&self.own.id);
             state.to_itself.is_some() || own.is_some_and(|own| own.tcp.is_some())
@@ -241,7 +241,7 @@ impl Peers {
     }
 
     /// How each of these hosts is reached; it is found out first, if need be.
-    pub(super) async fn reach(&self, hosts: &BTreeSet<String>) -> BTreeMap<String, Reach> {
+    pub(crate) async fn reach(&self, hosts: &BTreeSet<String>) -> BTreeMap<String, Reach> {
         let mut changes = self.hosts.subscribe();
         let known = async {
             loop {
@@ -269,7 +269,7 @@ impl Peers {
     }
 
     /// Ends all connections.
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         let state = std::mem::take(&mut *self.lock());
         drop(state.tasks);
         let peers = state.peers.into_values();

@@ -7,12 +7,12 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use withe_rpc::{CallContext, CallError, LinkRequest, Payload, Serve, ServedLink, ServedSession};
 
-use crate::run::LinkKey;
-use crate::serve::Served;
+use withe_host::elsewhere::LinkKey;
+use withe_host::elsewhere::Served;
 
 /// The applications that run here, by name. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Applications(Arc<ArcSwap<HashMap<String, Arc<Current>>>>);
+pub(crate) struct Applications(Arc<ArcSwap<HashMap<String, Arc<Current>>>>);
 
 /// What is served of an application.
 struct Current {
@@ -25,7 +25,7 @@ struct Current {
 impl Applications {
     /// From now on new sessions reach this of an application; none, if nothing of it runs here. True if there are
     /// links that were served before and are no more; they go on until they are [forgotten](Self::forget).
-    pub(super) fn set(&self, name: &str, served: Option<Arc<Served>>) -> bool {
+    pub(crate) fn set(&self, name: &str, served: Option<Arc<Served>>) -> bool {
         let current = served.map(|served| Arc::new(self.current(name, served)));
         let has_former = current.as_ref().is_some_and(|c| !c.former.is_empty());
         self.replace(name, current);
@@ -33,7 +33,7 @@ impl Applications {
     }
 
     /// Serves no links of an application any more but those that there are now.
-    pub(super) fn forget(&self, name: &str) {
+    pub(crate) fn forget(&self, name: &str) {
         if let Some(served) = self.get(name) {
             let former = BTreeMap::new();
             self.replace(name, Some(Arc::new(Current { served, former })));
@@ -41,7 +41,7 @@ impl Applications {
     }
 
     /// What runs of an application.
-    pub(super) fn get(&self, name: &str) -> Option<Arc<Served>> {
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Served>> {
         let all = self.0.load();
         all.get(name).map(|current| current.served.clone())
     }

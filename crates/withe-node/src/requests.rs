@@ -10,12 +10,12 @@ use withe_lattice::{Lattice, LatticeError, Requests};
 use withe_linker::plan::{Binding, PlannedLink};
 use withe_rpc::{CallContext, CallError, Payload};
 
-use super::Shared;
-use super::records::{HOSTS, key, write};
-use crate::away::Away as _;
-use crate::request::leaves_host;
-use crate::serve::{Served, ping_request};
-use crate::units::LinkEnd;
+use crate::this_host::ThisHost;
+use crate::records::{HOSTS, key, write};
+use withe_host::elsewhere::Away as _;
+use withe_host::elsewhere::leaves_host;
+use withe_host::elsewhere::{Served, ping_request};
+use withe_host::elsewhere::LinkEnd;
 
 /// The most requests that a host answers at a time.
 const AT_A_TIME: usize = 32;
@@ -76,21 +76,21 @@ pub async fn ask(
 }
 
 /// Takes what is asked of this host.
-pub(super) async fn serve(shared: &Shared) -> Result<Requests, LatticeError> {
-    shared.lattice.serve(&key(HOSTS, &shared.id)).await
+pub(crate) async fn serve(this: &ThisHost) -> Result<Requests, LatticeError> {
+    this.lattice.serve(&key(HOSTS, &this.id)).await
 }
 
 /// Answers it.
-pub(super) async fn answer(shared: Arc<Shared>, mut requests: Requests, stop: CancellationToken) {
+pub(crate) async fn answer(this: Arc<ThisHost>, mut requests: Requests, stop: CancellationToken) {
     let mut answering = JoinSet::new();
     loop {
         tokio::select! {
             request = requests.recv(), if answering.len() < AT_A_TIME => {
                 let Some(request) = request else { return };
-                let shared = shared.clone();
+                let this = this.clone();
                 answering.spawn(async move {
                     let answer = match serde_json::from_slice(&request.payload) {
-                        Ok(asked) => carry_out(&shared, asked).await,
+                        Ok(asked) => carry_out(&this, asked).await,
                         Err(e) => HostAnswer::Failed(format!("the request cannot be read: {e}")),
                     };
                     // Nobody may wait for it any more.
@@ -106,7 +106,7 @@ pub(super) async fn answer(shared: Arc<Shared>, mut requests: Requests, stop: Ca
     }
 }
 
-async fn carry_out(shared: &Shared, request: HostRequest) -> HostAnswer {
+async fn carry_out(this: &ThisHost, request: HostRequest) -> HostAnswer {
     match request {
         HostRequest::Ping {
             application,
@@ -114,7 +114,7 @@ async fn carry_out(shared: &Shared, request: HostRequest) -> HostAnswer {
             target,
             name,
         } => {
-            let served = shared.applications.get(&application);
+            let served = this.applications.get(&application);
             let of = |link: &&PlannedLink| {
                 link.source == source && link.target == target && link.name == name
             };
@@ -128,7 +128,7 @@ async fn carry_out(shared: &Shared, request: HostRequest) -> HostAnswer {
                     "this host has no link `{name}` from `{source}` to `{target}` of `{application}`"
                 ));
             };
-            match ping(shared, &served, place).await {
+            match ping(this, &served, place).await {
                 Ok(answer) => answer,
                 Err(error) => HostAnswer::Failed(error.to_string()),
             }
@@ -137,12 +137,12 @@ async fn carry_out(shared: &Shared, request: HostRequest) -> HostAnswer {
 }
 
 /// How long the way of a link takes there and back.
-async fn ping(shared: &Shared, served: &Served, place: usize) -> Result<HostAnswer, CallError> {
+async fn ping(this: &ThisHost, served: &Served, place: usize) -> Result<HostAnswer, CallError> {
     let link = &served.plan.links[place];
     let route = match served.ends.get(&place) {
         Some(LinkEnd::Remote { ping, .. }) => Some(ping.clone()),
         // HTTP has a way of its own there.
-        _ if leaves_host(link) => shared.peers.route(ping_request(&served.plan, link), link),
+        _ if leaves_host(link) => this.peers.route(ping_request(&served.plan, link), link),
         _ => None,
     };
     let Some(route) = route else {

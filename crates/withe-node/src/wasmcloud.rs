@@ -16,10 +16,10 @@ use withe_wasmcloud::{
 };
 use withe_wit::{Extern, Function};
 
-use super::records::RunningPart;
-use super::{Shared, millis};
-use crate::serve::Served;
-use crate::v1::ids;
+use crate::records::RunningPart;
+use crate::this_host::{ThisHost, millis};
+use withe_host::elsewhere::Served;
+use withe_host::elsewhere::ids;
 
 /// How long a call of a v1 part may take. v1's callers give up after 10 s.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,13 +29,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// If the connection is closed.
-pub(super) async fn open(client: async_nats::Client) -> Result<Wire, LatticeError> {
+pub(crate) async fn open(client: async_nats::Client) -> Result<Wire, LatticeError> {
     let wire = Wire::open(client, Limits::default()).await;
     wire.map_err(|e| LatticeError::unreachable(e.to_string()))
 }
 
 /// Makes the components that run here reachable; says in the log which cannot be.
-pub(super) async fn expose(wire: &Wire, lattice: &str, served: &Arc<Served>) -> Vec<Exposed> {
+pub(crate) async fn expose(wire: &Wire, lattice: &str, served: &Arc<Served>) -> Vec<Exposed> {
     let ids = ids(&served.plan);
     let mut exposed = Vec::new();
     for component in &served.plan.components {
@@ -102,28 +102,28 @@ fn carried(export: &Extern) -> Vec<(FunctionName, Function)> {
 /// # Errors
 ///
 /// If the lattice has a name that v1 has no subjects for, or the connection is closed.
-pub(super) async fn listen_to_tools(
+pub(crate) async fn listen_to_tools(
     wire: &Wire,
-    shared: &Shared,
+    this: &ThisHost,
 ) -> Result<ControlInterface, LatticeError> {
-    let lattice = shared.lattice.name();
-    let tools = ControlInterface::open(wire.client().clone(), lattice, &shared.id).await;
+    let lattice = this.lattice.name();
+    let tools = ControlInterface::open(wire.client().clone(), lattice, &this.id).await;
     tools.map_err(|e| LatticeError::unreachable(e.to_string()))
 }
 
 /// Answers v1's tools until `stop`.
-pub(super) async fn answer_tools(
-    shared: Arc<Shared>,
+pub(crate) async fn answer_tools(
+    this: Arc<ThisHost>,
     tools: ControlInterface,
     stop: CancellationToken,
 ) {
     tokio::select! {
-        () = tools.answer(&*shared) => {}
+        () = tools.answer(&*this) => {}
         () = stop.cancelled() => {}
     }
 }
 
-impl Inquiry for Shared {
+impl Inquiry for ThisHost {
     fn host(&self) -> HostState {
         let record = self.lock();
         let parts = |kind: &str| {

@@ -14,47 +14,47 @@ use withe_lattice::{Expect, LEASE, LatticeError};
 use withe_linker::input::Surroundings;
 use withe_planner::{place, transition};
 
-use super::Shared;
-use super::desired::{Desired, surroundings};
-use super::events::Event;
-use super::library::Library;
-use super::peers::Hosts;
-use super::placement::{views, wish};
-use super::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
-use super::table::Table;
+use crate::this_host::ThisHost;
+use crate::desired::{Desired, surroundings};
+use crate::events::Event;
+use crate::library::Library;
+use crate::peers::Hosts;
+use crate::placement::{views, wish};
+use crate::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
+use crate::table::Table;
 
 /// How long what changes is waited for to come to rest.
 const REST: Duration = Duration::from_millis(20);
 
 /// Tries to become the controller, and is it as long as the lease can be renewed.
-pub(super) async fn run(
-    shared: Arc<Shared>,
+pub(crate) async fn run(
+    this: Arc<ThisHost>,
     mut table: watch::Receiver<Arc<Table>>,
     stop: CancellationToken,
 ) {
-    let mut hosts = shared.peers.hosts();
+    let mut hosts = this.peers.hosts();
     let mut ticks = interval(LEASE / 3);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut lease: Option<u64> = None;
     let mut controller = Controller {
-        shared: shared.clone(),
+        this: this.clone(),
         decided: BTreeMap::new(),
     };
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = ticks.tick() => {
-                let renewed = hold(&shared, lease).await;
+                let renewed = hold(&this, lease).await;
                 if renewed.is_some() && lease.is_none() {
                     controller.decided.clear();
-                    shared.tell(Event::Controls);
+                    this.tell(Event::Controls);
                 }
                 lease = renewed;
             }
             changed = table.changed() => if changed.is_err() { break },
             changed = hosts.changed() => if changed.is_err() { break },
         }
-        if lease.is_none() || !shared.lattice.is_connected() {
+        if lease.is_none() || !this.lattice.is_connected() {
             continue;
         }
         // Several changes mostly come together.
@@ -69,15 +69,15 @@ pub(super) async fn run(
     }
     if lease.is_some() {
         // Another one need not wait until it runs out; if this fails, it does.
-        _ = timeout(LEASE, shared.lattice.delete_lease(CONTROLLER)).await;
+        _ = timeout(LEASE, this.lattice.delete_lease(CONTROLLER)).await;
     }
 }
 
 /// Takes or renews the lease; its revision, if it is this host's.
-async fn hold(shared: &Shared, lease: Option<u64>) -> Option<u64> {
+async fn hold(this: &ThisHost, lease: Option<u64>) -> Option<u64> {
     let expect = lease.map_or(Expect::Absent, Expect::Revision);
-    let value = shared.id.clone().into();
-    match shared.lattice.put_lease(CONTROLLER, value, expect).await {
+    let value = this.id.clone().into();
+    match this.lattice.put_lease(CONTROLLER, value, expect).await {
         Ok(revision) => Some(revision),
         Err(LatticeError::Conflict { .. }) => None,
         Err(error) => {
@@ -88,7 +88,7 @@ async fn hold(shared: &Shared, lease: Option<u64>) -> Option<u64> {
 }
 
 struct Controller {
-    shared: Arc<Shared>,
+    this: Arc<ThisHost>,
     /// What was written last, and the revision of its entry. It may not have come back yet.
     decided: BTreeMap<String, (Deployment, u64)>,
 }
@@ -96,20 +96,20 @@ struct Controller {
 impl Controller {
     async fn decide(&mut self, table: &Table, hosts: &Hosts) -> Result<(), LatticeError> {
         // Before anything is known of the hosts nothing can be said.
-        if !table.synced || !hosts.contains_key(&self.shared.id) {
+        if !table.synced || !hosts.contains_key(&self.this.id) {
             return Ok(());
         }
         for (name, deployment) in &table.deployments {
             if !table.desired.contains_key(name) {
                 let expect = Expect::Revision(deployment.1);
-                self.shared
+                self.this
                     .lattice
                     .delete(&key(DEPLOYMENTS, name), expect)
                     .await?;
                 self.decided.remove(name);
             }
         }
-        let around = surroundings(&*self.shared.lattice);
+        let around = surroundings(&*self.this.lattice);
         for (name, desired) in &table.desired {
             let known = table
                 .deployments
@@ -130,7 +130,7 @@ impl Controller {
                 number: number(desired.revision, highest),
                 ..deployment(
                     desired,
-                    &self.shared.library,
+                    &self.this.library,
                     current.map(|(current, _)| current),
                     hosts,
                     around,
@@ -148,9 +148,9 @@ impl Controller {
                     continue;
                 }
             };
-            match self.shared.lattice.put(&key, value, expect).await {
+            match self.this.lattice.put(&key, value, expect).await {
                 Ok(revision) => {
-                    self.shared.tell(Event::Deployed {
+                    self.this.tell(Event::Deployed {
                         application: name.clone(),
                         number: next.number,
                         unplaced: next.unplaced.clone(),

@@ -11,16 +11,17 @@ use withe_linker::input::{ComponentKind, Placement};
 use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_load::{LinkOptions, Loaded, ProviderSource};
 
-use super::desired::{self, Desired};
-use super::events::Event;
-use super::peers::Hosts;
-use super::placement::Seen;
-use super::records::{Deployment, RunningApp, RunningLink, RunningPart};
-use super::{Shared, wasmcloud};
-use crate::error::HostError;
-use crate::parts::Parts;
-use crate::request::{is_elsewhere, leaves_host};
-use crate::run::Running;
+use crate::desired::{self, Desired};
+use crate::events::Event;
+use crate::peers::Hosts;
+use crate::placement::Seen;
+use crate::records::{Deployment, RunningApp, RunningLink, RunningPart};
+use crate::this_host::ThisHost;
+use crate::wasmcloud;
+use withe_host::HostError;
+use withe_host::Parts;
+use withe_host::elsewhere::{is_elsewhere, leaves_host};
+use withe_host::Running;
 
 /// How long to wait before what failed is tried again: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
@@ -30,14 +31,14 @@ const HIDING: Duration = Duration::from_secs(10);
 
 /// What the lattice says of an application.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
-    pub(super) desired: Option<Arc<Desired>>,
-    pub(super) deployment: Option<Arc<Deployment>>,
+pub(crate) struct Wanted {
+    pub(crate) desired: Option<Arc<Desired>>,
+    pub(crate) deployment: Option<Arc<Deployment>>,
 }
 
 impl Wanted {
     /// Becomes `other`; false if it is the same.
-    pub(super) fn replace_if_other(&mut self, other: Self) -> bool {
+    pub(crate) fn replace_if_other(&mut self, other: Self) -> bool {
         let same = |a: &Option<Arc<Deployment>>, b: &Option<Arc<Deployment>>| a == b;
         let revision = |wanted: &Self| wanted.desired.as_ref().map(|d| d.revision);
         if revision(self) == revision(&other) && same(&self.deployment, &other.deployment) {
@@ -49,9 +50,9 @@ impl Wanted {
 }
 
 /// An application as this host has it.
-pub(super) struct Application {
+pub(crate) struct Application {
     name: String,
-    shared: Arc<Shared>,
+    this: Arc<ThisHost>,
     running: Option<Running>,
     loaded: Option<(u64, Arc<Loaded>)>,
     plan: Option<Plan>,
@@ -64,10 +65,10 @@ pub(super) struct Application {
 }
 
 impl Application {
-    pub(super) fn new(name: String, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(name: String, this: Arc<ThisHost>) -> Self {
         Self {
             name,
-            shared,
+            this,
             running: None,
             loaded: None,
             plan: None,
@@ -78,12 +79,12 @@ impl Application {
     }
 
     /// Follows what is wanted until `stop`, and then ends what runs.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         mut self,
         mut wanted: watch::Receiver<Wanted>,
         stop: CancellationToken,
     ) {
-        let mut hosts = self.shared.peers.hosts();
+        let mut hosts = self.this.peers.hosts();
         let mut back_off = BACK_OFF.0;
         loop {
             let now = wanted.borrow_and_update().clone();
@@ -93,7 +94,7 @@ impl Application {
                 break;
             }
             if followed && self.running.is_none() && now.desired.is_none() {
-                self.shared.library.forget(&self.name);
+                self.this.library.forget(&self.name);
                 // Nothing is left of it; it begins anew if it is put again.
                 return;
             }
@@ -111,7 +112,7 @@ impl Application {
             };
             tokio::select! {
                 () = forget => {
-                    self.shared.applications.forget(&self.name);
+                    self.this.applications.forget(&self.name);
                     self.forget = None;
                 }
                 () = again => back_off = (2 * back_off).min(BACK_OFF.1),
@@ -148,7 +149,7 @@ impl Application {
             return true;
         }
         self.number = deployment.number;
-        let own = &self.shared.id;
+        let own = &self.this.id;
         if !deployment
             .hosts
             .values()
@@ -179,7 +180,7 @@ impl Application {
             loaded = self.load(desired) => loaded?,
             () = stop.cancelled() => return Err(HostError::Cancelled.to_string()),
         };
-        let surroundings = desired::surroundings(&*self.shared.lattice);
+        let surroundings = desired::surroundings(&*self.this.lattice);
         let linked = loaded.link(&LinkOptions {
             placement: self.placement(&loaded, deployment, hosts).await,
             ..desired::link_options(&desired.record, surroundings)
@@ -195,27 +196,27 @@ impl Application {
             self.fetch_programs(desired, &loaded, plan).await?;
             let running = match &mut self.running {
                 Some(running) => running,
-                None => self.running.insert(self.shared.host.empty()),
+                None => self.running.insert(self.this.host.empty()),
             };
-            let shared = &self.shared;
+            let this = &self.this;
             if calls_itself(plan) {
-                let served = Arc::new(shared.applications.clone());
-                let reached = shared.peers.reach_itself(served).await;
+                let served = Arc::new(this.applications.clone());
+                let reached = this.peers.reach_itself(served).await;
                 reached.map_err(|e| HostError::Listen(e).to_string())?;
             }
             let parts = Arc::new(Parts::of(&loaded));
-            let prepared = running.prepare(plan, &parts, &*shared.peers, stop).await;
+            let prepared = running.prepare(plan, &parts, &*this.peers, stop).await;
             running.commit(prepared.map_err(|e| e.to_string())?);
             let served = running.served();
-            if shared.applications.set(&self.name, served.clone()) {
-                self.forget = Some(Instant::now() + shared.host.grace());
+            if this.applications.set(&self.name, served.clone()) {
+                self.forget = Some(Instant::now() + this.host.grace());
             }
-            if let (Some(wire), Some(served)) = (&shared.wasmcloud, &served) {
-                let lattice = shared.lattice.name();
+            if let (Some(wire), Some(served)) = (&this.wasmcloud, &served) {
+                let lattice = this.lattice.name();
                 let exposed = wasmcloud::expose(wire, lattice, served).await;
                 hide(std::mem::replace(&mut self.exposed, exposed));
             }
-            shared.tell(Event::Linked {
+            this.tell(Event::Linked {
                 application: self.name.clone(),
                 number: deployment.number,
                 links: plan.links.iter().filter(|l| !l.incoming).count(),
@@ -223,7 +224,7 @@ impl Application {
         }
         let endpoints = self.running.as_ref().map(Running::endpoints);
         let report = report(plan, desired, deployment, endpoints.unwrap_or_default());
-        self.shared.report(&self.name, Some(report));
+        self.this.report(&self.name, Some(report));
         self.plan = Some(plan.clone());
         Ok(())
     }
@@ -234,28 +235,28 @@ impl Application {
         {
             return Ok(loaded.clone());
         }
-        let shared = &self.shared;
-        if let Some(loaded) = shared.library.find(&desired.record) {
+        let this = &self.this;
+        if let Some(loaded) = this.library.find(&desired.record) {
             self.loaded = Some((desired.revision, loaded.clone()));
             return Ok(loaded);
         }
         let known = self.known();
-        let mut supplied = desired::fetch(&*shared.lattice, &desired.record, &known)
+        let mut supplied = desired::fetch(&*this.lattice, &desired.record, &known)
             .await
             .map_err(|e| e.to_string())?;
         for (provider, program) in &mut supplied.programs {
             if let Some(record) = desired.record.programs.get(provider) {
-                program.path = shared.programs.place(record).await;
+                program.path = this.programs.place(record).await;
             }
         }
-        let (record, registry) = (desired.record.clone(), shared.registry.clone());
+        let (record, registry) = (desired.record.clone(), this.registry.clone());
         let load = move || desired::load(&record, &supplied, &registry);
         let loaded = tokio::task::spawn_blocking(load)
             .await
             .map_err(|e| format!("loading stopped: {e}"))?
             .map_err(|e| e.to_string())?;
         let loaded = Arc::new(loaded);
-        (shared.library).keep(desired.record.clone(), loaded.clone());
+        (this.library).keep(desired.record.clone(), loaded.clone());
         self.loaded = Some((desired.revision, loaded.clone()));
         Ok(loaded)
     }
@@ -267,14 +268,14 @@ impl Application {
         loaded: &Loaded,
         plan: &Plan,
     ) -> Result<(), String> {
-        let shared = &self.shared;
+        let this = &self.this;
         for part in plan.components.iter().filter(|part| !part.elsewhere) {
             let record = desired.record.programs.get(&part.name);
             let provider = loaded.part(&part.name).and_then(|part| part.provider());
             if let (Some(record), Some(path)) = (record, provider.and_then(ProviderSource::file)) {
-                let ensured = shared
+                let ensured = this
                     .programs
-                    .ensure(&*shared.lattice, &part.name, record, path);
+                    .ensure(&*this.lattice, &part.name, record, path);
                 ensured.await?;
             }
         }
@@ -299,28 +300,28 @@ impl Application {
         deployment: &Deployment,
         hosts: &Hosts,
     ) -> Placement {
-        let shared = &self.shared;
-        let own = &shared.id;
+        let this = &self.this;
+        let own = &this.id;
         let Some(application) = &loaded.application else {
             return Placement::default();
         };
         let seen = Seen {
-            surroundings: desired::surroundings(&*shared.lattice),
+            surroundings: desired::surroundings(&*this.lattice),
             hosts,
             assignment: &deployment.hosts,
-            all_are_called: shared.wasmcloud.is_some(),
+            all_are_called: this.wasmcloud.is_some(),
         };
         let elsewhere = seen.elsewhere(application, own);
         let ids: BTreeSet<String> = elsewhere.into_values().flatten().collect();
-        let reach = shared.peers.reach(&ids).await;
+        let reach = this.peers.reach(&ids).await;
         seen.placement(application, own, |id| reach.get(id).copied())
     }
 
     fn failed(&self, desired: &Desired, why: String) {
         tracing::error!(application = self.name, "{why}");
-        let mut report = self.shared.reported(&self.name).unwrap_or_default();
+        let mut report = self.this.reported(&self.name).unwrap_or_default();
         if report.failure.as_ref() != Some(&why) {
-            self.shared.tell(Event::Failed {
+            self.this.tell(Event::Failed {
                 application: self.name.clone(),
                 why: why.clone(),
             });
@@ -330,19 +331,19 @@ impl Application {
         if self.running.is_none() {
             report.revision = desired.revision;
         }
-        self.shared.report(&self.name, Some(report));
+        self.this.report(&self.name, Some(report));
     }
 
     /// Ends what runs of it here.
     async fn end(&mut self) {
         // Others look elsewhere before it is gone.
-        self.shared.report(&self.name, None);
+        self.this.report(&self.name, None);
         if let Some(running) = self.running.take() {
-            self.shared.settle().await;
+            self.this.settle().await;
             hide(std::mem::take(&mut self.exposed));
-            self.shared.applications.set(&self.name, None);
+            self.this.applications.set(&self.name, None);
             running.shutdown().await;
-            self.shared.tell(Event::Stopped {
+            self.this.tell(Event::Stopped {
                 application: self.name.clone(),
             });
         }

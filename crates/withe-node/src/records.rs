@@ -16,7 +16,7 @@ use withe_linker::plan::Binding;
 use withe_planner::Assignment;
 use withe_provider::process::Description;
 
-use super::links::LinkChange;
+use crate::links::LinkChange;
 
 /// The prefix of applications.
 pub const APPS: &str = "apps";

@@ -10,13 +10,13 @@ use tokio::task::spawn_blocking;
 use withe_lattice::Lattice;
 use withe_load::{artifact, describe, is_archive};
 
-use super::records::ProgramRecord;
+use crate::records::ProgramRecord;
 
 /// How many digits of a digest name a folder.
 const DIGITS: usize = 16;
 
 /// Where this host keeps the programs that the lattice gives it, for as long as it runs.
-pub(super) struct Programs {
+pub(crate) struct Programs {
     /// `None` if it runs none but its own.
     folder: Option<TempDir>,
 }
@@ -25,7 +25,7 @@ impl Programs {
     /// # Errors
     ///
     /// If programs are allowed, and there is no place for them.
-    pub(super) fn new(allowed: bool) -> io::Result<Self> {
+    pub(crate) fn new(allowed: bool) -> io::Result<Self> {
         let folder = allowed.then(|| tempfile::Builder::new().prefix("withe-programs-").tempdir());
         Ok(Self {
             folder: folder.transpose()?,
@@ -34,7 +34,7 @@ impl Programs {
 
     /// Where the program is: where it was put from, if this host has the same file there, else among those that
     /// the lattice gave it.
-    pub(super) async fn place(&self, record: &ProgramRecord) -> PathBuf {
+    pub(crate) async fn place(&self, record: &ProgramRecord) -> PathBuf {
         let own = record.clone();
         // A place that cannot be looked at has no program.
         if spawn_blocking(move || is_here(&own)).await.unwrap_or(false) {
@@ -51,7 +51,7 @@ impl Programs {
     /// # Errors
     ///
     /// If this host does not have it and takes none from the lattice, or that does not have it.
-    pub(super) async fn ensure(
+    pub(crate) async fn ensure(
         &self,
         lattice: &dyn Lattice,
         provider: &str,

@@ -163,7 +163,7 @@ impl LinkChange {
 
 /// Adds a change to those made before, which are kept no longer than they say something: one that is made
 /// again counts where it is made last.
-pub(super) fn add(changes: &mut Vec<LinkChange>, change: LinkChange) {
+pub(crate) fn add(changes: &mut Vec<LinkChange>, change: LinkChange) {
     changes.retain(|before| !change.covers(before));
     changes.push(change);
 }

@@ -12,22 +12,22 @@ use withe_linker::input::{
 use withe_load::{LinkOptions, Loaded};
 use withe_planner::{Assignment, HostView, Where, Wish, place};
 
-use super::desired;
-use super::peers::Hosts;
-use super::records::HostRecord;
+use crate::desired;
+use crate::peers::Hosts;
+use crate::records::HostRecord;
 
 /// How a host is reached.
 #[derive(Clone, Copy)]
-pub(super) struct Reach {
-    pub(super) direct: bool,
-    pub(super) same_machine: bool,
+pub(crate) struct Reach {
+    pub(crate) direct: bool,
+    pub(crate) same_machine: bool,
 }
 
 /// What hosts are called in messages: by their names, and by their ids too where two share one.
-pub(super) struct Names<'a>(BTreeMap<&'a str, usize>);
+pub(crate) struct Names<'a>(BTreeMap<&'a str, usize>);
 
 impl<'a> Names<'a> {
-    pub(super) fn of(hosts: impl IntoIterator<Item = &'a HostRecord>) -> Self {
+    pub(crate) fn of(hosts: impl IntoIterator<Item = &'a HostRecord>) -> Self {
         let mut names = BTreeMap::new();
         for host in hosts {
             *names.entry(host.name.as_str()).or_default() += 1;
@@ -35,7 +35,7 @@ impl<'a> Names<'a> {
         Self(names)
     }
 
-    pub(super) fn of_host(&self, host: &HostRecord) -> String {
+    pub(crate) fn of_host(&self, host: &HostRecord) -> String {
         match self.0.get(host.name.as_str()) {
             Some(2..) => format!("{} ({})", host.name, host.id),
             _ => host.name.clone(),
@@ -44,17 +44,17 @@ impl<'a> Names<'a> {
 }
 
 /// What there is for parts to run on.
-pub(super) struct Seen<'a> {
-    pub(super) surroundings: Surroundings,
-    pub(super) hosts: &'a Hosts,
-    pub(super) assignment: &'a Assignment,
+pub(crate) struct Seen<'a> {
+    pub(crate) surroundings: Surroundings,
+    pub(crate) hosts: &'a Hosts,
+    pub(crate) assignment: &'a Assignment,
     /// Whether every component may be called by others than its links say.
-    pub(super) all_are_called: bool,
+    pub(crate) all_are_called: bool,
 }
 
 impl Seen<'_> {
     /// The hosts of each part that does not run on the host `own`.
-    pub(super) fn elsewhere(
+    pub(crate) fn elsewhere(
         &self,
         application: &Application,
         own: &str,
@@ -75,7 +75,7 @@ impl Seen<'_> {
 
     /// What the linker is told for the host `own`. `reach` says how another host is reached; one that is not known
     /// is not reached directly.
-    pub(super) fn placement(
+    pub(crate) fn placement(
         &self,
         application: &Application,
         own: &str,
@@ -205,7 +205,7 @@ pub async fn preview(
 }
 
 /// What an application asks of the hosts that there are in these surroundings.
-pub(super) fn wish(application: &Application, surroundings: Surroundings) -> Wish {
+pub(crate) fn wish(application: &Application, surroundings: Surroundings) -> Wish {
     let mut wish = Wish::of(application);
     if surroundings == Surroundings::Alone {
         // There is no choice, and labels are for one: a manifest that spreads its parts runs on one machine, too.
@@ -217,7 +217,7 @@ pub(super) fn wish(application: &Application, surroundings: Surroundings) -> Wis
 }
 
 /// The hosts that parts of the application `name` may be placed on.
-pub(super) fn views(hosts: &Hosts, name: &str) -> Vec<HostView> {
+pub(crate) fn views(hosts: &Hosts, name: &str) -> Vec<HostView> {
     let view = |host: &Arc<HostRecord>| HostView {
         id: host.id.clone(),
         labels: host.labels.clone(),

@@ -13,9 +13,9 @@ use withe_load::{
     SuppliedProgram, V1Source, artifact, load_supplied,
 };
 
-use super::library::Library;
-use super::links::{self, ChangeError, LinkChange};
-use super::records::{
+use crate::library::Library;
+use crate::links::{self, ChangeError, LinkChange};
+use crate::records::{
     APPS, AppRecord, DEPLOYMENTS, Deployment, HOSTS, HostRecord, ProgramRecord, UnwritableRecord,
     key, read, write,
 };
@@ -35,11 +35,11 @@ pub struct Desired {
 
 /// What an application in the lattice declares, with all changes of its links.
 #[derive(Debug)]
-pub(super) struct Declared {
+pub(crate) struct Declared {
     /// The application, as far as its manifest can be understood.
-    pub(super) application: Option<Arc<Application>>,
+    pub(crate) application: Option<Arc<Application>>,
     /// The changes that cannot be made.
-    pub(super) problems: Vec<ChangeError>,
+    pub(crate) problems: Vec<ChangeError>,
 }
 
 /// Why an application cannot be put in the lattice.
@@ -114,8 +114,8 @@ pub async fn put_application(
 }
 
 /// An application that is to be put in a lattice.
-pub(super) struct Put {
-    pub(super) record: AppRecord,
+pub(crate) struct Put {
+    pub(crate) record: AppRecord,
     /// What the record names by digests.
     blobs: BTreeMap<String, Bytes>,
 }
@@ -126,7 +126,7 @@ impl Put {
     /// # Errors
     ///
     /// If it has errors, a program cannot be read, or a path is no text.
-    pub(super) async fn new(
+    pub(crate) async fn new(
         loaded: &Loaded,
         defaults: &LinkDefaults,
         surroundings: Surroundings,
@@ -179,7 +179,7 @@ impl Put {
     /// # Errors
     ///
     /// Those of the lattice.
-    pub(super) async fn carry_out(self, lattice: &dyn Lattice) -> Result<u64, PutError> {
+    pub(crate) async fn carry_out(self, lattice: &dyn Lattice) -> Result<u64, PutError> {
         let Self { record, blobs } = self;
         put_blobs(lattice, &blobs).await?;
         let (revision, before) = put_in_place(lattice, &record).await?;
@@ -490,7 +490,7 @@ impl Desired {
     }
 
     /// What it declares: as it was read here, or else parsed, once.
-    pub(super) fn declared(&self, library: &Library) -> Arc<Declared> {
+    pub(crate) fn declared(&self, library: &Library) -> Arc<Declared> {
         let declared = || match library.find(&self.record) {
             Some(loaded) => Declared {
                 application: loaded.application.clone(),

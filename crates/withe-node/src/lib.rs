@@ -1,0 +1,42 @@
+//! The host on a lattice: it tells what it is and runs, hears what is desired, makes its part of that run,
+//! and calls and is called by the other hosts.
+//!
+//! Everything here is level-triggered: a task looks at what is there and does what is missing, and does so
+//! again whenever something changes. Nothing depends on having seen a change.
+//!
+//! * [`records`]: what is in the lattice; [`desired`]: putting and changing it; [`links`]: changes of links.
+//! * `table` and `peers`: what this host has heard, of applications and of other hosts.
+//! * [`placement`]: what follows from where parts run for each host.
+//! * `library`: the applications that were read here.
+//! * `controller`: where parts run; one host at a time decides it.
+//! * `apps`: what this host runs of each application; `served`: what others may call of it.
+//! * `programs`: programs of providers, given by the lattice.
+//! * `wasmcloud`: what wasmCloud v1 has of this host: components here, and what its tools show.
+//! * [`events`]: what happens, told to whoever listens; [`requests`]: what may be asked of a host.
+//! * `this_host`: what the tasks have in common; `tasks`: those that hear and tell; `node`: all of it, from joining
+//!   to leaving.
+
+mod address;
+mod apps;
+mod controller;
+pub mod desired;
+mod error;
+pub mod events;
+mod library;
+pub mod links;
+mod node;
+mod options;
+mod peers;
+pub mod placement;
+mod programs;
+pub mod records;
+pub mod requests;
+mod served;
+mod table;
+mod tasks;
+mod this_host;
+mod wasmcloud;
+
+pub use error::NodeError;
+pub use node::Node;
+pub use options::NodeOptions;

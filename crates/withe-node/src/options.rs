@@ -1,0 +1,28 @@
+//! How a host takes part in a lattice.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use withe_host::HostOptions;
+
+/// How a host takes part in a lattice.
+#[derive(Clone)]
+pub struct NodeOptions {
+    /// Its name, for people.
+    pub name: String,
+    /// Its labels, by which parts are placed.
+    pub labels: BTreeMap<String, String>,
+    /// Where it listens for other hosts; `None` if it cannot be reached directly.
+    pub listen: Option<SocketAddr>,
+    /// The addresses (`host:port`, or `host` for the port that it listens on) at which the others reach it,
+    /// where they are not those that it finds itself.
+    pub advertise: Vec<String>,
+    /// The URL of the lattice's NATS server, for providers of wasmCloud v1, which connect themselves.
+    pub url: Option<String>,
+    /// Whether hosts, providers and tools of wasmCloud v1 on the lattice may call the components here.
+    pub wasmcloud: bool,
+    /// Whether it runs programs of providers that the lattice gives it, besides those that it has itself.
+    pub programs: bool,
+    /// How it runs applications.
+    pub host: HostOptions,
+}

@@ -1,0 +1,170 @@
+//! The tasks of a host on a lattice that keep what it knows, and what is known of it, as it is.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use withe_lattice::{Change, Expect, LEASE, LatticeError, Watch};
+
+use crate::apps::{Application, Wanted};
+use crate::events::{Event, Told};
+use crate::peers::Hosts;
+use crate::records::{self, EVENTS, HOSTS, HostRecord, key, read, write};
+use crate::table::Table;
+use crate::this_host::{ThisHost, millis};
+
+/// Keeps this host's lease, with what it tells of itself.
+pub(crate) async fn announce(this: Arc<ThisHost>, stop: CancellationToken) {
+    let mut changed = this.changed.subscribe();
+    let mut ticks = interval(LEASE / 3);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let number = *changed.borrow_and_update();
+        let value = write(&*this.lock());
+        match value {
+            Ok(value) => match this
+                .lattice
+                .put_lease(&key(HOSTS, &this.id), value, Expect::Any)
+                .await
+            {
+                Ok(_) => _ = this.told.send_replace(number),
+                Err(error) => tracing::debug!("the host's lease: {error}"),
+            },
+            Err(error) => tracing::error!("the host's lease: {error}"),
+        }
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = changed.changed() => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Takes note of what hosts tell.
+pub(crate) async fn hear_hosts(this: Arc<ThisHost>, mut watch: Watch, stop: CancellationToken) {
+    let mut hosts = Hosts::new();
+    let mut synced = false;
+    loop {
+        let change = tokio::select! {
+            change = watch.recv() => change,
+            () = stop.cancelled() => return,
+        };
+        let Some(change) = change else { return };
+        match change {
+            Change::Put(entry) => {
+                if let Some(record) = read::<HostRecord>(&entry) {
+                    let record = Arc::new(record);
+                    let before = hosts.insert(record.id.clone(), record.clone());
+                    // It was only renewed.
+                    if synced && before.as_ref() == Some(&record) {
+                        continue;
+                    }
+                }
+            }
+            Change::Gone { key } => {
+                let id = records::name_of(HOSTS, &key);
+                if let Some(record) = hosts.remove(&id) {
+                    let name = record.name.clone();
+                    this.tell(Event::HostGone { name, id });
+                }
+            }
+            Change::Synced => synced = true,
+        }
+        if synced {
+            this.peers.set(hosts.clone());
+        }
+    }
+}
+
+/// Takes note of what is desired and decided.
+pub(crate) async fn hear(
+    table: watch::Sender<Arc<Table>>,
+    mut apps: Watch,
+    mut deployments: Watch,
+    stop: CancellationToken,
+) {
+    let (mut apps_synced, mut deployments_synced) = (false, false);
+    loop {
+        tokio::select! {
+            change = apps.recv() => {
+                let Some(change) = change else { return };
+                apps_synced |= change == Change::Synced;
+                table.send_modify(|table| Arc::make_mut(table).application(change));
+            }
+            change = deployments.recv() => {
+                let Some(change) = change else { return };
+                deployments_synced |= change == Change::Synced;
+                table.send_modify(|table| Arc::make_mut(table).deployment(change));
+            }
+            () = stop.cancelled() => return,
+        }
+        if apps_synced && deployments_synced && !table.borrow().synced {
+            table.send_modify(|table| Arc::make_mut(table).synced = true);
+        }
+    }
+}
+
+/// Has a task for each application.
+pub(crate) async fn run(this: Arc<ThisHost>, mut table: watch::Receiver<Arc<Table>>, stop: CancellationToken) {
+    let mut running: HashMap<String, watch::Sender<Wanted>> = HashMap::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        let now = table.borrow_and_update().clone();
+        if now.synced {
+            running.retain(|_, wanted| wanted.receiver_count() > 0);
+            let names = now.desired.keys().chain(running.keys()).cloned();
+            let names: Vec<_> = names.collect();
+            for name in names {
+                let wanted = Wanted {
+                    desired: now.desired.get(&name).cloned(),
+                    deployment: now.deployments.get(&name).map(|(d, _)| d.clone()),
+                };
+                match running.get(&name) {
+                    Some(sender) => {
+                        sender.send_if_modified(|before| before.replace_if_other(wanted));
+                    }
+                    None if wanted.desired.is_some() => {
+                        let (sender, receiver) = watch::channel(wanted);
+                        let application = Application::new(name.clone(), this.clone());
+                        tasks.spawn(application.run(receiver, stop.clone()));
+                        running.insert(name, sender);
+                    }
+                    None => {}
+                }
+            }
+        }
+        tokio::select! {
+            changed = table.changed() => if changed.is_err() { break },
+            Some(_) = tasks.join_next() => {}
+            () = stop.cancelled() => break,
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Tells events to whoever listens.
+pub(crate) async fn tell(this: Arc<ThisHost>, mut events: mpsc::Receiver<Event>, stop: CancellationToken) {
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = stop.cancelled() => return,
+        };
+        let Some(event) = event else { return };
+        let told = Told {
+            time: millis(),
+            host: this.name.clone(),
+            host_id: this.id.clone(),
+            event,
+        };
+        let told = match write(&told) {
+            Ok(told) => this.lattice.publish(&key(EVENTS, &this.id), told).await,
+            Err(error) => Err(LatticeError::invalid(error)),
+        };
+        if let Err(error) = told {
+            tracing::debug!("an event was not told: {error}");
+        }
+    }
+}
