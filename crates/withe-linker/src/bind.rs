@@ -13,6 +13,7 @@
 //!   (`away`). One that is pinned so, with both ends on this host, leads from the host to itself.
 
 mod away;
+mod bound;
 mod carry;
 mod compositions;
 mod emit;
@@ -21,65 +22,30 @@ mod graph;
 mod obstacle;
 mod processes;
 mod provider;
+mod settings;
 mod shared;
 
-use std::time::Duration;
-
 use crate::diagnostic::Diagnostics;
-use crate::input::{BindingChoice, Locality, Scope, Surroundings};
+use crate::input::{BindingChoice, Scope, Surroundings};
 use crate::ix::PerLink;
-use crate::parts::PartId;
 use crate::place::Placed;
-use crate::plan::{Binding, Plan};
+use crate::plan::Plan;
 use crate::problems;
-use crate::resolve::{Resolved, ResolvedLink};
 
 use away::Ends;
+use bound::Bound;
 use graph::Graph;
 use processes::Processes;
-
-/// What a call may take if its link says nothing.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+use settings::Settings;
 
 /// Of how many cycles the way is looked for: beyond them, only where each is closed is said.
 const SHOWN_CYCLES: usize = 20;
-
-/// What a link asks for, with defaults filled in.
-#[derive(Clone, Debug)]
-struct Settings {
-    binding: BindingChoice,
-    /// Who asked for the binding, for `why`.
-    asked_by: &'static str,
-    scope: Scope,
-    timeout: Option<Duration>,
-    locality: Option<Locality>,
-}
-
-/// A link's binding and why.
-#[derive(Clone, Debug)]
-struct Bound {
-    binding: Binding,
-    /// Whether it is only the cheapest of the ways to several hosts.
-    by_host: bool,
-    why: String,
-}
-
-impl Bound {
-    /// A link with one binding for all of its target.
-    fn by(binding: Binding, why: impl Into<String>) -> Self {
-        Self {
-            binding,
-            by_host: false,
-            why: why.into(),
-        }
-    }
-}
 
 /// Chooses a binding for every link. The plan is complete only if `out` holds no errors afterwards.
 pub(crate) fn bind(placed: &Placed<'_>, out: &mut Diagnostics) -> Plan {
     let resolved = &placed.checked.resolved;
     let links = resolved.links.values();
-    let settings: PerLink<Settings> = links.map(|link| settings(placed, link)).collect();
+    let settings: PerLink<Settings> = links.map(|link| Settings::of(resolved, link)).collect();
     check_shared_cycles(placed, &settings, out);
     let mut bound: PerLink<Option<Bound>> = PerLink::filled(None, settings.len());
     let (mut between_components, mut to_providers) = (Vec::new(), Vec::new());
@@ -92,7 +58,9 @@ pub(crate) fn bind(placed: &Placed<'_>, out: &mut Diagnostics) -> Plan {
             out.push(problems::bindings::no_broker(&resolved.parts, link));
         } else if ends == Ends::Incoming {
             // One with both ends elsewhere is nothing to this host.
-            bound[i] = is_here(resolved, link.target).then(|| away::incoming(placed, link));
+            bound[i] = parts
+                .is_here(link.target)
+                .then(|| away::incoming(placed, link));
         } else if ends == Ends::Away {
             bound[i] = away::bind(placed, link, settings, out);
         } else if parts.is_provider(link.source) {
@@ -116,63 +84,6 @@ pub(crate) fn bind(placed: &Placed<'_>, out: &mut Diagnostics) -> Plan {
     emit::emit(placed, &settings, &bound, &processes)
 }
 
-/// Whether a part runs on this host.
-fn is_here(resolved: &Resolved<'_>, part: PartId) -> bool {
-    away::elsewhere(resolved, part).is_none()
-}
-
-fn involves_provider(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> bool {
-    let parts = &placed.checked.resolved.parts;
-    parts.is_provider(link.source) || parts.is_provider(link.target)
-}
-
-fn settings(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> Settings {
-    let parts = &placed.checked.resolved.parts;
-    // What the command line says is about links between components; a provider has no choice.
-    let defaults = (!involves_provider(placed, link)).then_some(&parts.inputs.defaults);
-    let declared = link
-        .traits
-        .iter()
-        .find_map(|l| l.binding.as_ref())
-        .map(|b| b.value);
-    let (binding, asked_by) = match (declared, defaults.and_then(|d| d.binding)) {
-        (Some(binding), _) => (binding, "the manifest"),
-        (None, Some(binding)) => (binding, "the command line"),
-        (None, None) => (BindingChoice::Auto, ""),
-    };
-    let scope = link
-        .traits
-        .iter()
-        .find_map(|l| l.scope.as_ref())
-        .map(|s| s.value);
-    Settings {
-        binding,
-        asked_by,
-        scope: scope.or(defaults.and_then(|d| d.scope)).unwrap_or_default(),
-        timeout: link
-            .traits
-            .iter()
-            .find_map(|l| l.timeout.as_ref())
-            .map(|t| t.value),
-        locality: link
-            .traits
-            .iter()
-            .find_map(|l| l.locality.as_ref())
-            .map(|l| l.value),
-    }
-}
-
-/// Which components are linked to which.
-fn component_graph(resolved: &Resolved<'_>) -> Graph {
-    let is_component = |part: PartId| !resolved.parts.is_provider(part);
-    let links = resolved.links.values();
-    let between = links.filter(|link| is_component(link.source) && is_component(link.target));
-    Graph::new(
-        resolved.parts.count(),
-        between.map(|link| (link.source, link.target)),
-    )
-}
-
 /// Refuses links to shared instances that calls can come back to.
 fn check_shared_cycles(placed: &Placed<'_>, settings: &PerLink<Settings>, out: &mut Diagnostics) {
     let resolved = &placed.checked.resolved;
@@ -185,7 +96,7 @@ fn check_shared_cycles(placed: &Placed<'_>, settings: &PerLink<Settings>, out: &
     if shared().next().is_none() {
         return;
     }
-    let graph = component_graph(resolved);
+    let graph = Graph::of_components(resolved);
     let cycles = graph.cycles();
     let on_cycles = shared().filter(|(_, link)| cycles.of(link.target) == cycles.of(link.source));
     for (shown, (_, link)) in on_cycles.enumerate() {

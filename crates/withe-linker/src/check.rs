@@ -14,7 +14,7 @@ use crate::input::{ConfigMap, ConfigRole};
 use crate::ix::{LinkIx, PerLink, PerPart};
 use crate::parts::PartId;
 use crate::problems;
-use crate::resolve::Resolved;
+use crate::resolved::Resolved;
 use crate::work;
 
 /// A resolved application whose links have been compared, with all configuration merged.

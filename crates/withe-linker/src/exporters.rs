@@ -8,29 +8,29 @@ use std::rc::Rc;
 use semver::Version;
 use withe_wit::{Extern, InterfaceName, World};
 
+use crate::ix::PartIx;
 use crate::matching::{find_export, interface_text};
-use crate::parts::PartId;
 
 /// The exports of all parts by their names.
 #[derive(Clone, Debug)]
 pub(crate) struct Exporters<'a> {
-    worlds: Vec<(PartId, &'a World)>,
+    worlds: Vec<(PartIx, &'a World)>,
     /// By an interface's name without its version, then by its version: the parts in order, with the export.
     interfaces: HashMap<[&'a str; 3], BTreeMap<Option<&'a Version>, Vec<Export<'a>>>>,
     /// By the name of a function, or of an interface that has none of its own.
     others: HashMap<&'a str, Vec<Export<'a>>>,
     /// What imports were asked for so far, and who exports it.
-    found: RefCell<HashMap<Vec<Asked<'a>>, Rc<[PartId]>>>,
+    found: RefCell<HashMap<Vec<Asked<'a>>, Rc<[PartIx]>>>,
 }
 
 /// An export of a part.
-type Export<'a> = (PartId, &'a Extern);
+type Export<'a> = (PartIx, &'a Extern);
 
 /// All of an import that decides which export it names.
 type Asked<'a> = (&'a str, Option<&'a InterfaceName>);
 
 impl<'a> Exporters<'a> {
-    pub(crate) fn among(worlds: impl Iterator<Item = (PartId, &'a World)>) -> Self {
+    pub(crate) fn among(worlds: impl Iterator<Item = (PartIx, &'a World)>) -> Self {
         let mut exporters = Self {
             worlds: worlds.collect(),
             interfaces: HashMap::new(),
@@ -52,7 +52,7 @@ impl<'a> Exporters<'a> {
     }
 
     /// The parts, in order, that export any of `imports`.
-    pub(crate) fn of(&self, imports: &[&'a Extern]) -> Rc<[PartId]> {
+    pub(crate) fn of(&self, imports: &[&'a Extern]) -> Rc<[PartIx]> {
         let asked = imports
             .iter()
             .map(|i| (i.name.as_str(), i.interface_name()));
@@ -79,7 +79,7 @@ impl<'a> Exporters<'a> {
                 }
             }
         }
-        let found: Rc<[PartId]> = found.into_iter().collect();
+        let found: Rc<[PartIx]> = found.into_iter().collect();
         let known = Rc::clone(&found);
         self.found.borrow_mut().insert(asked, known);
         found
@@ -90,7 +90,7 @@ impl<'a> Exporters<'a> {
     pub(crate) fn other_versions(
         &self,
         wanted: &InterfaceName,
-        source: PartId,
+        source: PartIx,
         most: usize,
     ) -> Vec<Export<'a>> {
         let of_version = |(_, list): (_, &Vec<Export<'a>>)| {
@@ -111,7 +111,7 @@ impl<'a> Exporters<'a> {
 
     /// The names of everything that is exported, each once, with who exports it first beside `source`: in the order
     /// of these.
-    pub(crate) fn names(&self, source: PartId) -> Vec<(PartId, String)> {
+    pub(crate) fn names(&self, source: PartIx) -> Vec<(PartIx, String)> {
         let versions = self.interfaces.values().flat_map(BTreeMap::values);
         let lists = versions.chain(self.others.values());
         let first = lists.filter_map(|list| list.iter().find(|(part, _)| *part != source));
@@ -129,7 +129,7 @@ impl<'a> Exporters<'a> {
         self.interfaces.get(&path(name)).into_iter().flatten()
     }
 
-    fn world(&self, part: PartId) -> Option<&'a World> {
+    fn world(&self, part: PartIx) -> Option<&'a World> {
         let place = self.worlds.binary_search_by_key(&part, |(part, _)| *part);
         Some(self.worlds[place.ok()?].1)
     }

@@ -26,6 +26,8 @@ mod place;
 pub mod plan;
 mod problems;
 mod resolve;
+mod resolved;
+mod selector;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -78,6 +78,17 @@ pub(crate) fn other_versions<'a>(
     })
 }
 
+/// Why one version does not do for the other.
+pub(crate) fn version_mismatch(wanted: &InterfaceName, found: &InterfaceName) -> String {
+    match (&wanted.version, &found.version) {
+        (Some(wanted), Some(found)) => format!("{found} is not compatible with {wanted}"),
+        (Some(_), None) => {
+            "an interface without a version does not satisfy an import with one".into()
+        }
+        (None, _) => "an interface with a version does not satisfy an import without one".into(),
+    }
+}
+
 /// The interface that `item` is, or its own name for a function or an inline interface.
 pub(crate) fn interface_text(item: &Extern) -> String {
     item.interface_name()

@@ -9,6 +9,7 @@ use withe_wit::{Extern, World};
 use crate::carried::{Carried, Walked};
 use crate::exporters::Exporters;
 use crate::host::HostExports;
+use crate::ids::component_id;
 use crate::input::{Component, ComponentKind, ConfigCheck, Elsewhere, Inputs, Part};
 use crate::ix::PerPart;
 use crate::wording::Suggestions;
@@ -72,6 +73,15 @@ impl<'a> Parts<'a> {
         &self.declared(id).name.value
     }
 
+    /// The part's id on the lattice.
+    pub(crate) fn lattice_id(&self, id: PartId) -> String {
+        let declared = self.declared(id);
+        match &declared.id {
+            Some(given) => given.value.clone(),
+            None => component_id(&self.inputs.application.name, &declared.name),
+        }
+    }
+
     /// What it imports and exports; `None` if its bytes could not be read.
     pub(crate) fn world(&self, id: PartId) -> Option<&'a World> {
         work::note(1);
@@ -114,6 +124,11 @@ impl<'a> Parts<'a> {
     /// Where the part runs, if that is not on this host.
     pub(crate) fn elsewhere(&self, id: PartId) -> Option<&'a Elsewhere> {
         self.elsewhere[id]
+    }
+
+    /// Whether the part runs on this host.
+    pub(crate) fn is_here(&self, id: PartId) -> bool {
+        self.elsewhere(id).is_none()
     }
 
     /// What calls of an import or export carry.

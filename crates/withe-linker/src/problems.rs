@@ -12,6 +12,7 @@ pub(crate) mod targets;
 pub(crate) mod types;
 pub(crate) mod unused;
 mod way_out;
+pub(crate) mod written;
 
 use crate::diagnostic::CodeInfo;
 

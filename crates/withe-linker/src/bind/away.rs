@@ -5,14 +5,15 @@
 
 use crate::diagnostic::Diagnostics;
 use crate::input::{BindingChoice, Elsewhere, Locality, Scope};
-use crate::parts::PartId;
 use crate::place::Placed;
 use crate::plan::Binding;
 use crate::problems;
-use crate::resolve::{Resolved, ResolvedLink};
+use crate::resolved::ResolvedLink;
 use crate::wording::list;
 
-use super::{Bound, Settings, carry, involves_provider};
+use super::bound::Bound;
+use super::carry;
+use super::settings::Settings;
 
 /// Where the ends of a link run, as this host sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,20 +28,12 @@ pub(super) enum Ends {
 
 /// Where the ends of `link` run.
 pub(super) fn ends(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> Ends {
-    let resolved = &placed.checked.resolved;
-    match (
-        elsewhere(resolved, link.source),
-        elsewhere(resolved, link.target),
-    ) {
-        (Some(_), _) => Ends::Incoming,
-        (None, Some(_)) => Ends::Away,
-        (None, None) => Ends::Here,
+    let parts = &placed.checked.resolved.parts;
+    match (parts.is_here(link.source), parts.is_here(link.target)) {
+        (false, _) => Ends::Incoming,
+        (true, false) => Ends::Away,
+        (true, true) => Ends::Here,
     }
-}
-
-/// Where a part runs that does not run here.
-pub(super) fn elsewhere<'a>(resolved: &Resolved<'a>, part: PartId) -> Option<&'a Elsewhere> {
-    resolved.parts.elsewhere(part)
 }
 
 /// The binding of a link whose target is elsewhere; none if it was reported.
@@ -52,7 +45,7 @@ pub(super) fn bind(
 ) -> Option<Bound> {
     let resolved = &placed.checked.resolved;
     let parts = &resolved.parts;
-    let target = elsewhere(resolved, link.target)?;
+    let target = parts.elsewhere(link.target)?;
     let runs = format!("`{}` runs on {}", parts.name(link.target), names(target));
     let not_direct = target.hosts.iter().filter(|host| !host.direct);
     let not_direct: Vec<&str> = not_direct.map(|host| host.name.as_str()).collect();
@@ -93,7 +86,7 @@ pub(super) fn bind(
     if let Some(reason) =
         outside(settings, target, &runs).or_else(|| obstacle(placed, link, settings))
     {
-        let binding = problems::bindings::planned_name(binding);
+        let binding = problems::written::planned_name(binding);
         out.push(problems::bindings::none(parts, link, &[(binding, &reason)]));
         return None;
     }
@@ -107,7 +100,7 @@ pub(super) fn bind(
 /// A link whose source is elsewhere, as its target's host has it.
 pub(super) fn incoming(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> Bound {
     let resolved = &placed.checked.resolved;
-    let source = elsewhere(resolved, link.source);
+    let source = resolved.parts.elsewhere(link.source);
     let is_direct = source.is_some_and(|source| source.hosts.iter().all(|host| host.direct));
     let hosts = source.map(names).unwrap_or_default();
     let why = format!("`{}` runs on {hosts}", resolved.parts.name(link.source));
@@ -152,7 +145,7 @@ fn outside(settings: &Settings, target: &Elsewhere, runs: &str) -> Option<String
 /// Why no wire can carry the link.
 fn obstacle(placed: &Placed<'_>, link: &ResolvedLink<'_>, settings: &Settings) -> Option<String> {
     let resolved = &placed.checked.resolved;
-    if !involves_provider(placed, link) {
+    if !resolved.involves_provider(link) {
         return carry::call_obstacle(resolved, link, settings.scope);
     }
     if resolved.parts.is_provider(link.target) && settings.scope != Scope::Caller {

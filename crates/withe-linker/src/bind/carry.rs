@@ -6,7 +6,7 @@ use withe_wit::{Extern, Function, InterfaceName, ResourceRef, Type};
 use crate::input::Scope;
 use crate::matching::describe;
 use crate::parts::PartId;
-use crate::resolve::{Resolved, ResolvedLink};
+use crate::resolved::{Resolved, ResolvedLink};
 
 /// Why the link cannot be a call between two instances of their own, through the host or over a
 /// socket.

@@ -10,11 +10,15 @@ use crate::place::Placed;
 use crate::plan::{
     Binding, Plan, PlannedComponent, PlannedDirectory, PlannedGrants, PlannedInterface, PlannedLink,
 };
-use crate::resolve::{ResolvedLink, part_id};
+use crate::resolved::ResolvedLink;
 
+use super::bound::Bound;
 use super::graph::Graph;
 use super::processes::Processes;
-use super::{Bound, DEFAULT_TIMEOUT, Settings};
+use super::settings::Settings;
+
+/// What a call may take if its link says nothing.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Writes down what was decided. A link without a binding is left out: there is an error
 /// about it, or both its ends are on other hosts.
@@ -93,9 +97,9 @@ fn component(
     let kind = parts.kind(part);
     PlannedComponent {
         name: declared.name.value.clone(),
-        id: part_id(parts, part),
+        id: parts.lattice_id(part),
         kind,
-        elsewhere: !super::is_here(&placed.checked.resolved, part),
+        elsewhere: !parts.is_here(part),
         digest: parts.digest(part).to_owned(),
         entry: entry && kind == ComponentKind::Component,
         concurrency,
@@ -149,7 +153,7 @@ fn planned_link(
         binding: bound.binding,
         by_host: bound.by_host,
         why: bound.why.clone(),
-        incoming: !super::is_here(resolved, link.source),
+        incoming: !resolved.parts.is_here(link.source),
         scope: settings.scope,
         timeout_ms: millis(settings.timeout.unwrap_or(DEFAULT_TIMEOUT)),
         timeout_given: settings.timeout.is_some(),

@@ -12,10 +12,12 @@ use crate::parts::PartId;
 use crate::place::Placed;
 use crate::plan::Binding;
 use crate::problems;
-use crate::resolve::ResolvedLink;
+use crate::resolved::ResolvedLink;
 
+use super::bound::Bound;
 use super::compositions::{Compositions, MOST_CONSTITUENTS, Unfusable};
-use super::{Bound, Settings, carry, obstacle};
+use super::settings::Settings;
+use super::{carry, obstacle};
 
 /// A link between components and what keeps it from being fused or local.
 struct Candidate<'a, 'p> {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ix::{PartIx, PerPart};
+use crate::resolved::Resolved;
 use crate::work;
 
 /// Which parts lead to which.
@@ -34,6 +35,17 @@ impl Graph {
             next[from].push(to);
         }
         Self { next }
+    }
+
+    /// Which components are linked to which.
+    pub(super) fn of_components(resolved: &Resolved<'_>) -> Self {
+        let is_component = |part: PartIx| !resolved.parts.is_provider(part);
+        let links = resolved.links.values();
+        let between = links.filter(|link| is_component(link.source) && is_component(link.target));
+        Self::new(
+            resolved.parts.count(),
+            between.map(|link| (link.source, link.target)),
+        )
     }
 
     pub(super) fn parts(&self) -> impl Iterator<Item = PartIx> + use<> {

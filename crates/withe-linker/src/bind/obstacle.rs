@@ -4,9 +4,10 @@
 
 use crate::input::{Grants, Locality, Scope};
 use crate::place::Placed;
-use crate::resolve::{Resolved, ResolvedLink};
+use crate::resolved::{Resolved, ResolvedLink};
 
-use super::{Settings, carry};
+use super::carry;
+use super::settings::Settings;
 
 /// The first reason that the target cannot be fused, if there is one.
 pub(super) fn to_fusing(

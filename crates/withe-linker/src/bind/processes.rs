@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ix::{PerLink, PerPart};
 use crate::parts::PartId;
 use crate::plan::{Binding, PlannedWorker};
-use crate::resolve::Resolved;
+use crate::resolved::Resolved;
 
-use super::{Bound, is_here};
+use super::bound::Bound;
 
 /// A process of the application on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,7 +148,7 @@ fn reached_from_outside(
     let links = || resolved.links.values().zip(bound.values());
     // A provider calls the worker of a `unix` link's target, and so not the host's own process.
     let by_providers = links().filter(|(link, bound)| {
-        !is_here(resolved, link.source)
+        !parts.is_here(link.source)
             || (parts.is_provider(link.source) && !is_bound_by(bound, &[Binding::Unix]))
     });
     // The host calls itself over these, as another host would.
@@ -157,7 +157,7 @@ fn reached_from_outside(
     called
         .chain(by_providers.chain(by_wire).map(|(link, _)| link.target))
         .chain(served.filter_map(|n| parts.find(n)))
-        .filter(|part| !parts.is_provider(*part) && is_here(resolved, *part))
+        .filter(|part| !parts.is_provider(*part) && parts.is_here(*part))
         .collect()
 }
 
@@ -169,13 +169,12 @@ fn is_bound_by(bound: &Option<Bound>, bindings: &[Binding]) -> bool {
 
 /// The components that workers serve.
 fn served(resolved: &Resolved<'_>, bound: &PerLink<Option<Bound>>) -> BTreeSet<PartId> {
+    let parts = &resolved.parts;
     let links = resolved.links.values().zip(bound.values());
     links
-        .filter(|(link, bound)| {
-            is_here(resolved, link.source) && is_bound_by(bound, &[Binding::Unix])
-        })
+        .filter(|(link, bound)| parts.is_here(link.source) && is_bound_by(bound, &[Binding::Unix]))
         .map(|(link, _)| link.target)
-        .filter(|target| !resolved.parts.is_provider(*target) && is_here(resolved, *target))
+        .filter(|target| !parts.is_provider(*target) && parts.is_here(*target))
         .collect()
 }
 

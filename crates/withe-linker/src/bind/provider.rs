@@ -8,11 +8,13 @@ use crate::parts::PartId;
 use crate::place::Placed;
 use crate::plan::Binding;
 use crate::problems;
-use crate::resolve::ResolvedLink;
+use crate::resolved::ResolvedLink;
 use crate::wording::list;
 
+use super::bound::Bound;
 use super::processes::{Process, Processes};
-use super::{Bound, Settings, carry, obstacle};
+use super::settings::Settings;
+use super::{carry, obstacle};
 
 /// The binding of a link from a provider to a component; none if it was reported.
 pub(super) fn bind_source(

@@ -13,11 +13,13 @@ use crate::parts::{PartId, Parts};
 use crate::place::Placed;
 use crate::plan::Binding;
 use crate::problems;
-use crate::resolve::Resolved;
+use crate::resolved::Resolved;
 
+use super::bound::Bound;
 use super::graph::Graph;
+use super::obstacle;
 use super::processes::{Process, Processes};
-use super::{Bound, Settings, component_graph, obstacle};
+use super::settings::Settings;
 
 /// The links to the shared instance of each part that has one.
 type Shared = BTreeMap<PartId, Vec<LinkIx>>;
@@ -39,7 +41,7 @@ pub(super) fn settle(
     if shared.is_empty() {
         return;
     }
-    let graph = component_graph(resolved);
+    let graph = Graph::of_components(resolved);
     // Each round settles at least one target, so there are no more rounds than components.
     loop {
         let processes = Processes::of(resolved, bound);
@@ -113,7 +115,7 @@ fn homes(
                 homes.insert(Process::Worker(target));
             }
             // An instance on another host is that replica's, and so another one.
-            Some(Binding::Tcp | Binding::Nats) if super::is_here(resolved, target) => {
+            Some(Binding::Tcp | Binding::Nats) if resolved.parts.is_here(target) => {
                 homes.insert(Process::Host);
             }
             Some(_) | None => {}

@@ -4,9 +4,9 @@ use crate::Span;
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::input::{BindingChoice, Scope};
 use crate::parts::{PartId, Parts};
-use crate::plan::Binding;
 use crate::problems::way_out::way_out;
-use crate::resolve::ResolvedLink;
+use crate::problems::written::{binding_name, scope_name};
+use crate::resolved::ResolvedLink;
 
 pub(crate) const SPREAD: CodeInfo = CodeInfo {
     code: Code("W0401"),
@@ -112,38 +112,6 @@ fn binding_place(link: &ResolvedLink<'_>) -> Option<Span> {
         .find_map(|l| l.binding.as_ref())
         .and_then(|b| b.span)
         .or_else(|| link_place(link))
-}
-
-pub(crate) fn binding_name(binding: BindingChoice) -> &'static str {
-    match binding {
-        BindingChoice::Auto => "auto",
-        BindingChoice::Fused => "fused",
-        BindingChoice::Local => "local",
-        BindingChoice::Host => "host",
-        BindingChoice::Unix => "unix",
-        BindingChoice::Tcp => "tcp",
-        BindingChoice::Nats => "nats",
-    }
-}
-
-pub(crate) fn scope_name(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Caller => "caller",
-        Scope::Call => "call",
-        Scope::Shared => "shared",
-    }
-}
-
-/// A planned binding's name, as `binding:` has it.
-pub(crate) fn planned_name(binding: Binding) -> &'static str {
-    binding_name(match binding {
-        Binding::Fused => BindingChoice::Fused,
-        Binding::Local => BindingChoice::Local,
-        Binding::Host => BindingChoice::Host,
-        Binding::Unix => BindingChoice::Unix,
-        Binding::Tcp => BindingChoice::Tcp,
-        Binding::Nats => BindingChoice::Nats,
-    })
 }
 
 pub(crate) fn no_broker(parts: &Parts<'_>, link: &ResolvedLink<'_>) -> Diagnostic {

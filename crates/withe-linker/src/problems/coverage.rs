@@ -4,10 +4,10 @@ use withe_wit::{Extern, InterfaceName, World};
 
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::input::Link;
-use crate::matching::{describe, find_export, other_versions};
+use crate::matching::{describe, find_export, other_versions, version_mismatch};
 use crate::parts::{PartId, Parts};
-use crate::problems::imports::versions;
-use crate::resolve::ResolvedLink;
+use crate::problems::written::selector;
+use crate::resolved::ResolvedLink;
 use crate::wording::list;
 
 pub(crate) const SATISFIES_NOTHING: CodeInfo = CodeInfo {
@@ -92,7 +92,7 @@ pub(crate) fn satisfies_nothing(
     for import in &importer.imports {
         if let Some(name) = import.interface_name() {
             for export in other_versions(import, exporter) {
-                let why = versions(name, export);
+                let why = version_mismatch(name, export);
                 diagnostic = diagnostic.with_note(format!(
                     "`{from}` imports `{name}`, `{to}` exports `{export}`; {why}"
                 ));
@@ -161,16 +161,6 @@ fn interfaces(world: &World, imports: &[&Extern]) -> Option<String> {
         "namespace: {namespace}\npackage: {package}\ninterfaces: [{}]",
         list.join(", ")
     ))
-}
-
-/// How an entry of `interfaces` names an import of `world`: with its version if there are several.
-pub(crate) fn selector(world: &World, name: &InterfaceName) -> String {
-    let imports = world.imports.iter().filter_map(Extern::interface_name);
-    let mut others = imports.filter(|other| name.same_interface(other) && *other != name);
-    match (&name.version, others.next()) {
-        (Some(version), Some(_)) => format!("{}@{version}", name.interface),
-        _ => name.interface.clone(),
-    }
 }
 
 pub(crate) fn linked_twice(

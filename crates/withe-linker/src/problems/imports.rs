@@ -5,9 +5,9 @@ use withe_wit::{Extern, InterfaceName};
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::host::HostImport;
 use crate::input::Link;
-use crate::matching::{describe, interface_text, is_near};
+use crate::matching::{describe, interface_text, is_near, version_mismatch};
 use crate::parts::{PartId, Parts};
-use crate::problems::coverage::selector;
+use crate::problems::written::selector;
 use crate::wording::{link_trait, list, list_of};
 
 pub(crate) const UNRESOLVED: CodeInfo = CodeInfo {
@@ -86,7 +86,7 @@ fn near_misses(
             notes.push(format!(
                 "found: `{}` exports `{found}`; {}",
                 parts.name(part),
-                versions(wanted, found)
+                version_mismatch(wanted, found)
             ));
         }
         for offered in parts.host.versions(wanted) {
@@ -104,7 +104,9 @@ fn near_misses(
 fn host_version(import: &Extern, wanted: &InterfaceName, export: &Extern) -> String {
     let offered = interface_text(export);
     if !is_near(import, export) {
-        let why = export.interface_name().map(|found| versions(wanted, found));
+        let why = export
+            .interface_name()
+            .map(|found| version_mismatch(wanted, found));
         let why = why.unwrap_or_default();
         return format!("found: the host provides `{offered}`; {why}");
     }
@@ -136,17 +138,6 @@ fn similar(parts: &Parts<'_>, source: PartId, wanted: &InterfaceName) -> Option<
         "found: `{}` exports `{found}`, which has a similar name",
         parts.name(*part)
     ))
-}
-
-/// Why one version does not do for the other.
-pub(crate) fn versions(wanted: &InterfaceName, found: &InterfaceName) -> String {
-    match (&wanted.version, &found.version) {
-        (Some(wanted), Some(found)) => format!("{found} is not compatible with {wanted}"),
-        (Some(_), None) => {
-            "an interface without a version does not satisfy an import with one".into()
-        }
-        (None, _) => "an interface with a version does not satisfy an import without one".into(),
-    }
 }
 
 /// What to do about it, in lines to paste.

@@ -5,10 +5,9 @@ use withe_wit::Extern;
 use crate::Span;
 use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::input::Link;
-use crate::matching::{describe, other_versions};
+use crate::matching::{describe, other_versions, version_mismatch};
 use crate::parts::{PartId, Parts};
-use crate::problems::imports::versions;
-use crate::resolve::{BadSelector, Selector};
+use crate::selector::{BadSelector, Selector};
 use crate::wording::{closest, list};
 
 pub(crate) const NOT_IMPORTED: CodeInfo = CodeInfo {
@@ -151,7 +150,7 @@ pub(crate) fn not_exported(
         for export in other_versions(import, world) {
             diagnostic = diagnostic.with_note(format!(
                 "found: `{to}` exports `{export}`; {}",
-                versions(name, export)
+                version_mismatch(name, export)
             ));
         }
     }

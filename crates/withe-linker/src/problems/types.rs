@@ -7,7 +7,7 @@ use crate::diagnostic::{Code, CodeInfo, Diagnostic};
 use crate::host::HostImport;
 use crate::matching::{describe, interface_text};
 use crate::parts::{PartId, Parts};
-use crate::resolve::ResolvedLink;
+use crate::resolved::ResolvedLink;
 use crate::wording::list;
 
 pub(crate) const DIFFERENT: CodeInfo = CodeInfo {

@@ -5,9 +5,8 @@ use withe_wit::{Extern, InterfaceName, ResourceRef, Type};
 use crate::input::{Image, Link, Scope};
 use crate::matching::find_export;
 use crate::parts::Parts;
-use crate::problems::bindings::scope_name;
-use crate::problems::coverage::selector;
-use crate::resolve::ResolvedLink;
+use crate::problems::written::{scope_name, selector};
+use crate::resolved::ResolvedLink;
 use crate::wording::list;
 
 /// What to do instead of `link`, if that is known: let one link carry what belongs together, leave out what

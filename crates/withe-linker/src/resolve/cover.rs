@@ -8,8 +8,7 @@ use crate::diagnostic::Diagnostics;
 use crate::host::HostImport;
 use crate::parts::{PartId, Parts};
 use crate::problems;
-
-use super::ResolvedLink;
+use crate::resolved::ResolvedLink;
 
 /// Reports the imports of `source` that two links satisfy, or none; returns those that the host
 /// satisfies. `excused` are those that an earlier report accounts for.

@@ -6,9 +6,8 @@ use crate::diagnostic::Diagnostics;
 use crate::input::Link;
 use crate::parts::{PartId, Parts};
 use crate::problems;
-
-use super::Wire;
-use super::select::{self, Selector};
+use crate::resolved::Wire;
+use crate::selector::{Selector, selectors};
 
 /// A component's link traits on their way to links.
 pub(super) struct Declared<'a> {
@@ -59,7 +58,7 @@ pub(super) fn declare<'a>(
             out.push(problems::targets::unknown(parts, source, link));
         }
         let Some(world) = world else { continue };
-        let selectors = match select::selectors(link) {
+        let selectors = match selectors(link) {
             Ok(selectors) => selectors,
             Err(bad) => {
                 out.extend(problems::selection::malformed(&bad));

@@ -10,8 +10,8 @@ use crate::input::Link;
 use crate::matching::{find_export, is_exact};
 use crate::parts::{PartId, Parts};
 use crate::problems;
+use crate::resolved::Wire;
 
-use super::Wire;
 use super::declare::{Declared, Slot, Trait, is_lattice};
 
 /// Gives every trait that names no interfaces what is left for it.

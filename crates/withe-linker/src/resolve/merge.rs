@@ -14,9 +14,9 @@ use crate::diagnostic::Diagnostics;
 use crate::input::{Link, NamedConfig, SecretRef};
 use crate::parts::{PartId, Parts};
 use crate::problems;
+use crate::resolved::{ResolvedLink, Wire};
 
 use super::declare::{Declared, Slot};
-use super::{ResolvedLink, Wire};
 
 /// The links of `source`, in the order of their first traits; those that connect nothing are left
 /// out: what is wrong with them was reported.

@@ -8,9 +8,10 @@ use crate::diagnostic::Diagnostics;
 use crate::matching::find_export;
 use crate::parts::{PartId, Parts};
 use crate::problems;
+use crate::resolved::{ResolvedLink, Wire};
+use crate::selector::{Selector, selectors};
 
-use super::select::{Selector, selectors};
-use super::{ResolvedLink, Wire, merge};
+use super::merge;
 
 /// The links of the provider `source`.
 pub(super) fn resolve<'a>(

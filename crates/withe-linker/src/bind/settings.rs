@@ -1,0 +1,56 @@
+//! What a link asks for, which every way of binding it has to heed.
+
+use std::time::Duration;
+
+use crate::input::{BindingChoice, Locality, Scope};
+use crate::resolved::{Resolved, ResolvedLink};
+
+/// What a link asks for, with defaults filled in.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) binding: BindingChoice,
+    /// Who asked for the binding, for `why`.
+    pub(super) asked_by: &'static str,
+    pub(super) scope: Scope,
+    pub(super) timeout: Option<Duration>,
+    pub(super) locality: Option<Locality>,
+}
+
+impl Settings {
+    /// What `link` asks for, by its traits or by the command line.
+    pub(super) fn of(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Self {
+        // What the command line says is about links between components; a provider has no choice.
+        let defaults =
+            (!resolved.involves_provider(link)).then_some(&resolved.parts.inputs.defaults);
+        let declared = link
+            .traits
+            .iter()
+            .find_map(|l| l.binding.as_ref())
+            .map(|b| b.value);
+        let (binding, asked_by) = match (declared, defaults.and_then(|d| d.binding)) {
+            (Some(binding), _) => (binding, "the manifest"),
+            (None, Some(binding)) => (binding, "the command line"),
+            (None, None) => (BindingChoice::Auto, ""),
+        };
+        let scope = link
+            .traits
+            .iter()
+            .find_map(|l| l.scope.as_ref())
+            .map(|s| s.value);
+        Self {
+            binding,
+            asked_by,
+            scope: scope.or(defaults.and_then(|d| d.scope)).unwrap_or_default(),
+            timeout: link
+                .traits
+                .iter()
+                .find_map(|l| l.timeout.as_ref())
+                .map(|t| t.value),
+            locality: link
+                .traits
+                .iter()
+                .find_map(|l| l.locality.as_ref())
+                .map(|l| l.value),
+        }
+    }
+}
