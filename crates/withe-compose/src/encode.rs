@@ -9,64 +9,23 @@
 
 mod resources;
 mod scope;
+mod state;
 mod values;
 
 use std::collections::HashMap;
 
-use wasm_encoder::{
-    ComponentBuilder, ComponentExportKind, ComponentExternName, ComponentTypeRef, InstanceType,
-    TypeBounds,
-};
+use wasm_encoder::{ComponentExportKind, ComponentTypeRef, InstanceType, TypeBounds};
 use wasmparser::component_types::{
     AliasableResourceId, ComponentAnyTypeId, ComponentEntityType, ComponentFuncTypeId,
 };
 
 use crate::component::Item;
 use crate::error::LinkError;
-use crate::linkage::{Linkage, Origin, Slot};
+use crate::linkage::{Origin, Slot};
 use crate::names::Labels;
-use scope::{Key, Known};
+pub(crate) use state::{Encoder, extern_name};
 
-/// Writes a composition.
-pub(crate) struct Encoder<'a> {
-    link: &'a Linkage<'a>,
-    pub(crate) builder: ComponentBuilder,
-    known: Known,
-    /// The instance type being written, with types of its own.
-    inner: Option<(InstanceType, Known)>,
-    /// The index of each slot that has been imported, in the index space of its kind; none for one
-    /// that is a type, which is known by its type index.
-    slots: Vec<Option<u32>>,
-    /// The instance of each part, once there is one.
-    pub(crate) instances: Vec<Option<u32>>,
-    /// The items that were taken out of an instance, each with its index.
-    aliases: HashMap<(u32, String), u32>,
-    /// Once exports are written: names for types that have none.
-    labels: Option<Labels>,
-    /// Types that have become visible through an exported instance, and their names in it.
-    exported: HashMap<Key, (u32, String)>,
-    exported_resources: HashMap<Origin, (u32, String)>,
-    /// What is being written, for messages.
-    subject: (usize, String),
-}
-
-impl<'a> Encoder<'a> {
-    pub(crate) fn new(link: &'a Linkage<'a>) -> Self {
-        Self {
-            link,
-            builder: ComponentBuilder::default(),
-            known: Known::default(),
-            inner: None,
-            slots: vec![None; link.slots.len()],
-            instances: vec![None; link.parts.len()],
-            aliases: HashMap::new(),
-            labels: None,
-            exported: HashMap::new(),
-            exported_resources: HashMap::new(),
-            subject: (0, String::new()),
-        }
-    }
-
+impl Encoder<'_> {
     /// Writes the import of a slot; gives its kind and its index.
     pub(crate) fn import(&mut self, index: usize) -> Result<(ComponentExportKind, u32), LinkError> {
         let link = self.link;
@@ -219,11 +178,6 @@ impl<'a> Encoder<'a> {
         Ok(index)
     }
 
-    /// Says what the part's import or export being written is.
-    pub(crate) fn about(&mut self, part: usize, name: &str) {
-        self.subject = (part, name.to_owned());
-    }
-
     /// The type of a slot: everything that one of its imports has.
     fn instance_type(&mut self, index: usize, slot: &Slot) -> Result<InstanceType, LinkError> {
         self.inner = Some(Default::default());
@@ -342,18 +296,5 @@ impl<'a> Encoder<'a> {
             extern_name: self.subject.1.clone(),
             what: what.into(),
         }
-    }
-}
-
-/// A name to import or export under.
-pub(crate) fn extern_name<'n>(
-    name: &'n str,
-    implements: Option<&'n str>,
-) -> ComponentExternName<'n> {
-    ComponentExternName {
-        name: name.into(),
-        implements: implements.map(Into::into),
-        version_suffix: None,
-        external_id: None,
     }
 }

@@ -16,8 +16,9 @@ use withe_wit::name::is_kebab;
 
 use crate::assemble::assemble;
 use crate::component::{Component, Item, ReadError};
+use crate::decide::{Place, Wires};
 use crate::error::LinkError;
-use crate::linkage::{Linkage, Member, Part, Place, Wires};
+use crate::linkage::{Linkage, Member, Part};
 use crate::module_names;
 use crate::names::{Labels, function_resource, rename_function_resource};
 
@@ -195,7 +196,7 @@ pub fn fuse(request: &FuseRequest, separate: &dyn Fn(&str) -> bool) -> Result<Fu
         .collect();
     let mut labels = Labels::default();
     let mut resources: HashMap<(usize, String), String> = HashMap::new();
-    let link = Linkage::new(parts, &wires, |part, item| {
+    let link = Linkage::decide(parts, &wires, |part, item| {
         if !stays_separate(item) {
             return Place::Shared;
         }

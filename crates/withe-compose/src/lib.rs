@@ -13,10 +13,11 @@
 //! `wasi:cli/stdout` can return a stream of the shared `wasi:io/streams`.
 //!
 //! ```text
-//! component ─ linkage ─ check ─ assemble ─→ bytes
-//!    │           │         │         │
-//!  types,     what gets  compare   encode
-//!  validated  what from
+//! component ─ decide ─ check ─ assemble ─→ bytes
+//!    │           │        │         │
+//!  types,     linkage:  compare   encode
+//!  validated  what gets
+//!             what from
 //!             where
 //! ```
 
@@ -24,6 +25,7 @@ mod assemble;
 mod check;
 mod compare;
 mod component;
+mod decide;
 mod encode;
 mod error;
 mod expose;

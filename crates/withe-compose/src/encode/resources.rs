@@ -3,8 +3,8 @@
 use wasm_encoder::ComponentExportKind;
 use wasmparser::component_types::{AliasableResourceId, ComponentAnyTypeId};
 
-use super::Encoder;
 use super::scope::Key;
+use super::state::Encoder;
 use crate::error::LinkError;
 use crate::linkage::Origin;
 

@@ -1,14 +1,13 @@
 //! Value types: found where they are named, else written.
 
-use wasm_encoder::{ComponentExportKind, ComponentValType as Value};
+use wasm_encoder::ComponentValType as Value;
 use wasmparser::component_types::{
     ComponentAnyTypeId, ComponentDefinedType, ComponentDefinedTypeId, ComponentValType,
 };
 
 use super::scope::Key;
-use super::{Encoder, extern_name};
+use super::state::Encoder;
 use crate::error::LinkError;
-use crate::names::interface_word;
 
 impl<'a> Encoder<'a> {
     pub(super) fn value(&mut self, part: usize, ty: ComponentValType) -> Result<Value, LinkError> {
@@ -87,16 +86,6 @@ impl<'a> Encoder<'a> {
         let index = index?;
         self.known.know(key, None, index);
         Ok(self.find(key, None).unwrap_or(index))
-    }
-
-    /// Exports a type of the component's level, by the name that it has in the import or export `from`;
-    /// gives its new index.
-    pub(super) fn export_named(&mut self, from: &str, name: &str, ty: u32) -> u32 {
-        let labels = self.labels.get_or_insert_default();
-        let label = labels.take(interface_word(from), name);
-        let kind = ComponentExportKind::Type;
-        self.builder
-            .export(extern_name(&label, None), kind, ty, None)
     }
 
     pub(super) fn structure(
