@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use withe_runtime::Tracer;
 
 use crate::counts::Counts;
-use crate::workers::WorkerCommand;
 
 /// How long work under way may take to finish, where nobody says.
 const GRACE: Duration = Duration::from_secs(10);
@@ -57,6 +56,16 @@ impl Default for HostOptions {
             tracer: Tracer::default(),
         }
     }
+}
+
+/// How a worker is started: a program that calls [`crate::worker::run`] with its standard input and
+/// output.
+#[derive(Clone, Debug)]
+pub struct WorkerCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
 }
 
 /// A NATS server that a host is connected to.

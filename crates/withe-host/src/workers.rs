@@ -1,7 +1,6 @@
 //! The other processes of an application, as the host's process has them: started, watched, stopped.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,16 +25,6 @@ use crate::units::LinkEnd;
 
 /// The longest that a worker may take until it answers calls: it may have to compile.
 const START: Duration = Duration::from_secs(600);
-
-/// How a worker is started: a program that calls [`crate::worker::run`] with its standard input and
-/// output.
-#[derive(Clone, Debug)]
-pub struct WorkerCommand {
-    /// The program.
-    pub program: PathBuf,
-    /// Its arguments.
-    pub args: Vec<String>,
-}
 
 /// The workers of an application, and what the host's process serves to them.
 pub(crate) struct Workers {

@@ -29,14 +29,12 @@ use withe_provider::{
 use withe_rpc::unix::UnixListener;
 use withe_rpc::{CallContext, Limits};
 
-use running::Running;
+use running::{MAKE, Running};
 use supervised::{ANSWER, HEALTH, LiveProcess, ProviderCore, ProviderProcess, millis};
 
 /// How long a process may take until it listens.
 const READY: Duration = Duration::from_secs(20);
 
-/// The longest that starting, or making a link, may take.
-const MAKE: Duration = Duration::from_secs(30);
 /// The longest that an HTTP request may take until its response begins. The provider has shorter limits of
 /// its own, or is told shorter ones by the component.
 const HTTP: Duration = Duration::from_secs(3_600);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use withe_provider::process::{
@@ -13,6 +13,9 @@ use withe_provider::process::{
 use withe_provider::{LinkId, ProviderError, http_wire};
 use withe_rpc::unix::UnixConnector;
 use withe_rpc::{CallContext, CallError, Client, Limits, LinkFunction, LinkRequest, Session};
+
+/// The longest that starting, or making a link, may take.
+pub(super) const MAKE: Duration = Duration::from_secs(30);
 
 /// A process that can be asked.
 pub(super) struct Running {

@@ -12,9 +12,8 @@ use withe_process::{HealthChecks, Live, Process, ProcessCommand, ProcessError, S
 use withe_provider::process::{Assignment, LinkPut, PROTOCOL, Request, State};
 use withe_provider::{ConfigMap, IncomingHandler, LinkId, ProviderError};
 
-use super::MAKE;
 use super::handlers::Handlers;
-use super::running::{NotDone, Running};
+use super::running::{MAKE, NotDone, Running};
 
 /// When a process is asked for its health, and given up.
 pub(super) const HEALTH: HealthChecks = HealthChecks {
