@@ -15,7 +15,8 @@ use crate::loaded::{LoadedPart, PartSource, ProviderSource};
 use crate::options::{Supplied, SuppliedProgram};
 use crate::program::ProviderProgram;
 use crate::registry::{Known, Registry};
-use crate::wasmcloud::{self, V1Source};
+use crate::v1_part::V1Source;
+use crate::wasmcloud;
 use crate::{codes, program};
 
 /// Reads the images of one application.

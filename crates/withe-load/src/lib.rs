@@ -13,7 +13,7 @@
 //!   `artifacts`: what is equal is read once.
 //! * `program`: a provider's executable; `ask`: what it says of itself and of its configuration.
 //! * [`registry`]: the first-party providers and the names they are asked for by.
-//! * `wasmcloud`: parts of wasmCloud v1.
+//! * `v1_part`: a part of wasmCloud v1; `wasmcloud`: how it is recognised, and what it exports and imports.
 //! * `save`: all that was read in one folder, so that it can be linked again elsewhere.
 //! * `arguments`: an application made of files named on the command line.
 //! * [`codes`]: the codes of what can be wrong with files; `error`: why there is no manifest at all.
@@ -31,6 +31,7 @@ pub mod options;
 mod program;
 pub mod registry;
 mod save;
+mod v1_part;
 mod wasmcloud;
 
 use std::collections::HashMap;
@@ -51,7 +52,8 @@ pub use options::{LinkOptions, Supplied, SuppliedProgram};
 pub use program::ProviderProgram;
 pub use registry::{Registry, RegistryError};
 pub use save::{SaveError, save};
-pub use wasmcloud::{V1Part, V1Source, is_archive};
+pub use v1_part::{V1Part, V1Source};
+pub use wasmcloud::is_archive;
 
 use artifacts::Artifacts;
 use image::{Images, Resolved};

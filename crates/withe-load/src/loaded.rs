@@ -15,7 +15,7 @@ use withe_wit::World;
 
 use crate::options::LinkOptions;
 use crate::program::ProviderProgram;
-use crate::wasmcloud::{V1Part, V1Source};
+use crate::v1_part::{V1Part, V1Source};
 
 /// A text that diagnostics point into.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use withe_linker::input::{Application, ConfigCheck, Link, Part, ProviderWorld};
@@ -14,24 +14,7 @@ use withe_wit::{Extern, ExternItem, Function, World};
 
 use crate::artifact::digest;
 use crate::loaded::{LoadedPart, PartSource, ProviderSource};
-
-/// Where a part of wasmCloud v1 comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum V1Source {
-    /// A provider's archive, and the digest of its bytes.
-    Archive(PathBuf, String),
-    /// Others run it, under this id.
-    Lattice(String),
-}
-
-/// A part of wasmCloud v1.
-#[derive(Clone, Debug, PartialEq)]
-pub struct V1Part {
-    /// Where it comes from.
-    pub source: V1Source,
-    /// What components may call of it, with their types.
-    pub functions: Vec<(FunctionName, Function)>,
-}
+use crate::v1_part::{V1Part, V1Source};
 
 /// Whether the file is a provider's archive, compressed or not.
 pub fn is_archive(path: &Path) -> bool {
