@@ -4,8 +4,7 @@ use withe_linker::{Diagnostic, Diagnostics};
 
 use crate::codes;
 use crate::fields::wrong_type;
-use crate::node::{Node, Value, shorten};
-use crate::source::Document;
+use crate::node::{Document, Node, Value, shorten};
 use crate::suggest;
 
 const KIND: &str = "Application";

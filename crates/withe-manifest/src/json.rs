@@ -9,8 +9,7 @@ use withe_linker::input::Span;
 use withe_linker::{Diagnostic, Diagnostics};
 
 use crate::codes;
-use crate::node::{Entries, Entry, MAX_DEPTH, Node, Scalar, Value, character_at};
-use crate::source::Document;
+use crate::node::{Document, Entries, Entry, MAX_DEPTH, Node, Scalar, Value, character_at};
 
 /// Reads `text` as JSON. The error says where it is not.
 pub(crate) fn read(text: &str) -> Result<Document, Box<Diagnostic>> {

@@ -13,6 +13,14 @@ use crate::codes;
 /// exhausting the stack.
 pub(crate) const MAX_DEPTH: usize = 64;
 
+/// One document of a file.
+#[derive(Debug)]
+pub(crate) struct Document {
+    pub(crate) root: Node,
+    /// What is wrong with it as YAML or JSON though it could be read: a key twice, an unknown tag.
+    pub(crate) problems: Diagnostics,
+}
+
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {

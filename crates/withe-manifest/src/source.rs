@@ -4,18 +4,10 @@
 //! one), and a YAML parser's complaints about JSON help nobody. So text that begins as JSON does
 //! is read as JSON first; it may still turn out to be YAML in flow style.
 
-use withe_linker::{Diagnostic, Diagnostics};
+use withe_linker::Diagnostic;
 
-use crate::node::Node;
+use crate::node::Document;
 use crate::{json, yaml};
-
-/// One document of a file.
-#[derive(Debug)]
-pub(crate) struct Document {
-    pub(crate) root: Node,
-    /// What is wrong with it as YAML or JSON though it could be read: a key twice, an unknown tag.
-    pub(crate) problems: Diagnostics,
-}
 
 /// All documents of `text`. The error is a syntax error: nothing can be read. (It is boxed only to
 /// keep the result small.)

@@ -10,8 +10,7 @@ use withe_linker::input::Span;
 use withe_linker::{Diagnostic, Diagnostics};
 
 use crate::codes;
-use crate::node::{Entries, Entry, MAX_DEPTH, Node, Scalar, Value, plain_kind};
-use crate::source::Document;
+use crate::node::{Document, Entries, Entry, MAX_DEPTH, Node, Scalar, Value, plain_kind};
 use crate::syntax;
 
 /// How many values the aliases of a file may stand for, all told. Aliases of aliases grow without
