@@ -13,7 +13,7 @@ use withe_load::{LinkOptions, Loaded, ProviderSource};
 
 use crate::desired::{self, Desired};
 use crate::events::Event;
-use crate::peers::Hosts;
+use crate::hosts::Hosts;
 use crate::placement::Seen;
 use crate::records::{Deployment, RunningApp, RunningLink, RunningPart};
 use crate::this_host::ThisHost;

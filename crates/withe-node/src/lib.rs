@@ -5,7 +5,8 @@
 //! again whenever something changes. Nothing depends on having seen a change.
 //!
 //! * [`records`]: what is in the lattice; [`desired`]: putting and changing it; [`links`]: changes of links.
-//! * `table` and `peers`: what this host has heard, of applications and of other hosts.
+//! * `table` and `peers`: what this host has heard, of applications and of other hosts; `hosts`: how these are
+//!   spoken of.
 //! * [`placement`]: what follows from where parts run for each host.
 //! * `library`: the applications that were read here.
 //! * `controller`: where parts run; one host at a time decides it.
@@ -22,6 +23,7 @@ mod controller;
 pub mod desired;
 mod error;
 pub mod events;
+mod hosts;
 mod library;
 pub mod links;
 mod node;

@@ -19,7 +19,7 @@ use withe_rpc::{
     Route, RouteRules, Serve,
 };
 
-use crate::placement::{Names, Reach};
+use crate::hosts::{Hosts, Names, Reach};
 use crate::records::HostRecord;
 use withe_host::elsewhere::Away;
 
@@ -32,9 +32,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// So many routes are not worth looking through for those that nobody has any more.
 const FEW_ROUTES: usize = 64;
-
-/// The hosts by id, with this one.
-pub(crate) type Hosts = BTreeMap<String, Arc<HostRecord>>;
 
 /// Who this host is among the others.
 pub(crate) struct Own {

@@ -13,35 +13,8 @@ use withe_load::{LinkOptions, Loaded};
 use withe_planner::{Assignment, HostView, Where, Wish, place};
 
 use crate::desired;
-use crate::peers::Hosts;
+use crate::hosts::{Hosts, Names, Reach};
 use crate::records::HostRecord;
-
-/// How a host is reached.
-#[derive(Clone, Copy)]
-pub(crate) struct Reach {
-    pub(crate) direct: bool,
-    pub(crate) same_machine: bool,
-}
-
-/// What hosts are called in messages: by their names, and by their ids too where two share one.
-pub(crate) struct Names<'a>(BTreeMap<&'a str, usize>);
-
-impl<'a> Names<'a> {
-    pub(crate) fn of(hosts: impl IntoIterator<Item = &'a HostRecord>) -> Self {
-        let mut names = BTreeMap::new();
-        for host in hosts {
-            *names.entry(host.name.as_str()).or_default() += 1;
-        }
-        Self(names)
-    }
-
-    pub(crate) fn of_host(&self, host: &HostRecord) -> String {
-        match self.0.get(host.name.as_str()) {
-            Some(2..) => format!("{} ({})", host.name, host.id),
-            _ => host.name.clone(),
-        }
-    }
-}
 
 /// What there is for parts to run on.
 pub(crate) struct Seen<'a> {

@@ -11,7 +11,7 @@ use withe_lattice::{Change, Expect, LEASE, LatticeError, Watch};
 
 use crate::apps::{Application, Wanted};
 use crate::events::{Event, Told};
-use crate::peers::Hosts;
+use crate::hosts::Hosts;
 use crate::records::{self, EVENTS, HOSTS, HostRecord, key, read, write};
 use crate::table::Table;
 use crate::this_host::{ThisHost, millis};
