@@ -12,8 +12,9 @@ use withe_rpc::codec::{Reader, Writer};
 use withe_rpc::{CallContext, Payload, TraceContext};
 
 use super::body::{self, Pump, Received};
+use super::carrier::Carrier;
+use super::exchange::HANDLE;
 use super::head::{self, Malformed};
-use super::{Carrier, HANDLE};
 use crate::{Body, HttpError, IncomingHandler, RequestOptions};
 
 /// About as many bytes as a request's head has.

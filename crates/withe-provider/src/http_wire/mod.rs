@@ -35,66 +35,15 @@
 //! ```
 
 mod body;
+mod carrier;
 mod client;
+mod exchange;
 mod head;
 mod server;
 #[cfg(test)]
 mod tests;
 
-use withe_rpc::{BoxFuture, CallContext, CallError, LinkFunction, Payload, RouteSession, Session};
-
+pub use carrier::Carrier;
 pub use client::{IncomingOver, call};
+pub use exchange::{HANDLE, functions, is_http};
 pub use server::{serve, serve_outgoing};
-
-/// The number of the function in [`functions`].
-pub const HANDLE: usize = 0;
-
-/// Raised when what this module writes changes.
-const VERSION: u64 = 1;
-
-/// What links that carry HTTP ask for.
-pub fn functions() -> Vec<LinkFunction> {
-    vec![LinkFunction {
-        interface: "withe:http/exchange".into(),
-        function: "handle".into(),
-        digest: VERSION,
-    }]
-}
-
-/// Whether a link with these functions carries HTTP, in the version that is spoken here.
-pub fn is_http(functions: &[LinkFunction]) -> bool {
-    functions == self::functions()
-}
-
-/// What carries calls to the other side: a session, or whoever chooses among several.
-pub trait Carrier: Send + Sync + 'static {
-    /// Calls a function there. Dropped, it cancels the call.
-    fn call(
-        &self,
-        function: usize,
-        params: Payload,
-        context: CallContext,
-    ) -> BoxFuture<'_, Result<Payload, CallError>>;
-}
-
-impl Carrier for Session {
-    fn call(
-        &self,
-        function: usize,
-        params: Payload,
-        context: CallContext,
-    ) -> BoxFuture<'_, Result<Payload, CallError>> {
-        Box::pin(Session::call(self, function, params, context))
-    }
-}
-
-impl Carrier for RouteSession {
-    fn call(
-        &self,
-        function: usize,
-        params: Payload,
-        context: CallContext,
-    ) -> BoxFuture<'_, Result<Payload, CallError>> {
-        Box::pin(RouteSession::call(self, function, params, context))
-    }
-}

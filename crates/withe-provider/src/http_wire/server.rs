@@ -11,8 +11,8 @@ use withe_rpc::{
     BoxFuture, CallContext, CallError, Payload, ServedLink, ServedSession, TraceContext,
 };
 
-use super::HANDLE;
 use super::body::{self, Pump, Received};
+use super::exchange::HANDLE;
 use super::head::{self, Malformed};
 use crate::{Body, HttpError, HttpErrorKind, IncomingHandler, LinkId, Provider, RequestOptions};
 

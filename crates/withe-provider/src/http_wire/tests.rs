@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use withe_rpc::{
-    BoxFuture, CallError, Client, Connect, Duplex, Limits, LinkRequest, Listener, Serve,
-    ServedLink, Session, TraceContext,
+    BoxFuture, CallContext, CallError, Client, Connect, Duplex, Limits, LinkRequest, Listener,
+    Payload, Serve, ServedLink, Session, TraceContext,
 };
 
 use super::*;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
 
-use super::PROTOCOL;
+use super::protocol::PROTOCOL;
 use crate::ConfigMap;
 
 /// The longest assignment, in bytes.

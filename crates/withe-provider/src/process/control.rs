@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use withe_rpc::codec::ByteList;
 use withe_rpc::{DecodeError, LinkFunction, Payload};
 
-use super::PROTOCOL;
+use super::protocol::PROTOCOL;
 use crate::{ConfigMap, Endpoint, FunctionName, LinkId};
 
 /// The target of the link that takes [`Request`]s. It has one function, whose parameter and result are JSON

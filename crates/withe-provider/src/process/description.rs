@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PROTOCOL;
+use super::protocol::PROTOCOL;
 use crate::{Alias, ConfigMap, ConfigRole, Descriptor};
 
 /// A [`Descriptor`] without its functions.

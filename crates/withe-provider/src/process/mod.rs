@@ -22,6 +22,7 @@ mod control;
 mod description;
 mod log;
 mod program;
+mod protocol;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,4 @@ pub use control::{
 };
 pub use description::{DescribedAlias, Description, Question};
 pub use program::{ProcessError, check, describe, main, run, serve};
-
-/// The version of what this module says. A host and a provider understand each other if it is the same.
-pub const PROTOCOL: u32 = 1;
+pub use protocol::PROTOCOL;
