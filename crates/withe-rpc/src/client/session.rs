@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use tokio::time::timeout_at;
 
-use super::Client;
 use super::call::{Begun, NoResult};
 use super::connection::Connection;
+use super::endpoint::Client;
 use super::placed::{PlacedLink, PlacedSession};
 use crate::frame::CallHead;
 use crate::{CallContext, CallError, LinkRequest, Payload};

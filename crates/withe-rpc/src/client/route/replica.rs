@@ -7,7 +7,8 @@ use std::time::Instant;
 use tokio::time::sleep_until;
 
 use crate::client::attempts::Attempts;
-use crate::client::{Client, RemoteLink};
+use crate::client::endpoint::Client;
+use crate::client::session::RemoteLink;
 use crate::transport::BoxFuture;
 
 /// One of those that a route may lead to.

@@ -10,7 +10,7 @@ use tokio::time::timeout_at;
 
 use super::draw::two;
 use super::replica::{Distance, Proximity, Replica, RouteEntry};
-use crate::client::RemoteLink;
+use crate::client::session::RemoteLink;
 use crate::transport::BoxFuture;
 use crate::{CallError, LinkRequest};
 
