@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use super::Claims;
+use super::claims::Claims;
 
 /// The most bytes that claims, a world, an executable and all files together may take.
 const MOST_CLAIMS: u64 = 1 << 20;

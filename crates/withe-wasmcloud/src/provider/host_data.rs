@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use withe_provider::ConfigMap;
 
-use super::process::ProcessConfig;
+use super::config::ProcessConfig;
 
 /// A link, as v1's providers are told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

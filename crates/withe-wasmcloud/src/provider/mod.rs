@@ -3,6 +3,7 @@
 
 mod archive;
 mod claims;
+mod config;
 mod control;
 mod gates;
 mod host_data;
@@ -12,5 +13,5 @@ mod supervised;
 
 pub use archive::{ArchiveError, Executable};
 pub use claims::Claims;
-pub use process::{ProcessConfig, V1Process};
-pub use supervised::Supervision;
+pub use config::{ProcessConfig, Supervision};
+pub use process::V1Process;

@@ -9,48 +9,19 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout_at;
 use withe_process::{ProcessState, Supervisor};
 use withe_provider::{
-    Call, CallError, ConfigMap, FunctionName, Health, IncomingHandler, Link, LinkId,
-    OutgoingHandler, Payload, Peer, Provider, ProviderError,
+    Call, CallError, FunctionName, Health, IncomingHandler, Link, LinkId, OutgoingHandler, Payload,
+    Peer, Provider, ProviderError,
 };
 use withe_wit::{Function, InterfaceName};
 
-use super::Executable;
+use super::config::ProcessConfig;
 use super::control::Control;
 use super::host_data::LinkDefinition;
-use super::supervised::{Supervision, V1Core};
+use super::supervised::V1Core;
 use crate::interfaces::http;
 use crate::wire::names;
 use crate::wire::server::Serving;
-use crate::{Ids, TargetConfig, V1Target, Wire};
-
-/// What a provider's process is run with.
-pub struct ProcessConfig {
-    /// The host's connection to the lattice.
-    pub wire: Wire,
-    /// The lattice.
-    pub lattice: String,
-    /// The provider's id on it.
-    pub id: String,
-    /// The ids by which it knows components.
-    pub ids: Ids,
-    /// The host's id, for which it takes orders to end.
-    pub host_id: String,
-    /// Where it connects to NATS itself, and with what; the last two are empty where no credentials are
-    /// needed.
-    pub url: String,
-    /// The user's JWT.
-    pub user_jwt: String,
-    /// The seed that the user signs with.
-    pub user_seed: String,
-    /// The provider's own configuration.
-    pub config: ConfigMap,
-    /// What is run.
-    pub executable: Executable,
-    /// How it is watched.
-    pub supervision: Supervision,
-    /// How long a component may take to handle a request that the provider sends it.
-    pub timeout: Duration,
-}
+use crate::{TargetConfig, V1Target};
 
 /// A provider of v1, run as a process of its own.
 ///

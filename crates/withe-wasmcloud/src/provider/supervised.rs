@@ -3,60 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use withe_process::{
-    BackOff, HealthChecks, Process, ProcessCommand, ProcessError, ProcessLog, Supervised,
-    SupervisorOptions,
-};
+use withe_process::{Process, ProcessCommand, ProcessError, ProcessLog, Supervised};
 use withe_provider::Health;
 
+use super::config::ProcessConfig;
 use super::control::Control;
 use super::host_data;
 use super::links::Links;
-use super::process::ProcessConfig;
-
-/// How a provider is watched.
-#[derive(Clone, Debug)]
-pub struct Supervision {
-    /// How long it may take until it answers its first health check.
-    pub start: Duration,
-    /// How often it is asked whether it is healthy.
-    pub every: Duration,
-    /// How long it may take to answer.
-    pub answer: Duration,
-    /// How many times in a row it may be unhealthy, or not answer, until it is started anew.
-    pub failures: u32,
-    /// How long to wait before it is started anew, at first; twice as long each time.
-    pub pause: Duration,
-    /// How long to wait at most. One that ran for as long begins anew with the shortest wait.
-    pub longest_pause: Duration,
-}
-
-impl Default for Supervision {
-    fn default() -> Self {
-        Self {
-            start: Duration::from_secs(30),
-            every: Duration::from_secs(30),
-            answer: Duration::from_secs(5),
-            failures: 3,
-            pause: Duration::from_secs(1),
-            longest_pause: Duration::from_secs(60),
-        }
-    }
-}
-
-impl Supervision {
-    pub(super) fn options(&self) -> SupervisorOptions {
-        SupervisorOptions {
-            back_off: BackOff::new(self.pause, self.longest_pause, self.longest_pause),
-            health: Some(HealthChecks {
-                every: self.every,
-                answer: self.answer,
-                failures: self.failures,
-                silences: self.failures,
-            }),
-        }
-    }
-}
 
 /// What the supervisor and the provider's face to the host share.
 pub(super) struct V1Core {

@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use withe_rpc::CallError;
 
+use super::limits::Limits;
 use super::mailbox::{Mailbox, Side, silent};
-use super::{Limits, names};
+use super::names;
 
 /// How long the broker may take to answer.
 const SETTLE: Duration = Duration::from_secs(10);

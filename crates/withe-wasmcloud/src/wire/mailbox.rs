@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 use withe_rpc::CallError;
 
-use super::Limits;
+use super::limits::Limits;
 
 /// What a message that waits takes up besides its bytes.
 const OVERHEAD: usize = 64;
