@@ -1,13 +1,15 @@
 //! The command line: what all subcommands share, and which there are.
 
-use std::fmt::Display;
-
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+use crate::Outcome;
 use crate::commands;
+use crate::terminal::{ColorChoice, Terminal};
+use crate::usage::UsageError;
+// `commands::call` imports it by this path.
+pub(crate) use crate::usage::usage;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -65,31 +67,12 @@ pub(crate) struct Global {
     pub(crate) log: Option<String>,
 }
 
-/// The error that the arguments of `subcommand` make no sense: the exit code is then 2.
-pub(crate) fn usage(subcommand: &str, kind: ErrorKind, message: impl Display) -> anyhow::Error {
-    let mut command = Cli::command();
-    command.build();
-    let command = match command.find_subcommand_mut(subcommand) {
-        Some(subcommand) => subcommand,
-        None => &mut command,
-    };
-    command.error(kind, message).into()
-}
-
 /// Checks `--log`.
 fn filter(text: &str) -> Result<String, String> {
     match EnvFilter::try_new(text) {
         Ok(_) => Ok(text.into()),
         Err(_) => Err("expected a filter such as `warn,withe_runtime=debug`".into()),
     }
-}
-
-/// When to colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ColorChoice {
-    Auto,
-    Always,
-    Never,
 }
 
 /// The subcommands.
@@ -113,6 +96,48 @@ pub(crate) enum Command {
     /// Serves a component to the host that started this process; not for people.
     #[command(hide = true)]
     Worker(commands::worker::Args),
+}
+
+impl Cli {
+    /// Says that a command line makes no sense as clap says of one that has not the right form: with how the
+    /// subcommand is used.
+    pub(crate) fn refuse(usage: UsageError) -> clap::Error {
+        let mut command = Self::command();
+        command.build();
+        let command = match command.find_subcommand_mut(&usage.subcommand) {
+            Some(subcommand) => subcommand,
+            None => &mut command,
+        };
+        command.error(usage.kind, usage.message)
+    }
+}
+
+impl Command {
+    /// Carries it out.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be carried out: a [`UsageError`] where the command line makes no sense.
+    pub(crate) fn run(self, terminal: &Terminal) -> anyhow::Result<Outcome> {
+        match self {
+            Self::Inspect(args) => commands::inspect::run(&args, terminal),
+            Self::Compose(args) => commands::compose::run(&args, terminal),
+            Self::Check(args) => commands::check::run(&args, terminal),
+            Self::Plan(args) => commands::plan::run(&args, terminal),
+            Self::Up(args) => commands::up::run(&args, terminal),
+            Self::Down(args) => commands::down::run(&args, terminal),
+            Self::Host(args) => commands::host::run(&args, terminal),
+            Self::Get(args) => commands::get::run(&args, terminal),
+            Self::Link(args) => commands::link::run(&args, terminal),
+            Self::Ping(args) => commands::ping::run(&args, terminal),
+            Self::Events(args) => commands::events::run(&args, terminal),
+            Self::Call(args) => commands::call::run(&args, terminal),
+            Self::Explain(args) => commands::explain::run(&args, terminal),
+            Self::Completions(args) => commands::completions::run(&args, Cli::command(), terminal),
+            Self::Provider(args) => commands::provider::run(&args, terminal),
+            Self::Worker(args) => commands::worker::run(&args),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The `withe` command: arguments and rendering. What it does is in the crates behind it.
 //!
-//! * [`cli`]: the arguments that all subcommands share, and the list of subcommands.
+//! * [`cli`]: the arguments that all subcommands share, and the list of subcommands; [`usage`]: what these say of
+//!   arguments that make no sense.
 //! * [`commands`]: one file for each subcommand.
 //! * [`observe`]: metrics and traces of what it runs.
 //! * [`render`]: results and diagnostics as text and as JSON.
@@ -20,6 +21,7 @@ mod providers;
 mod render;
 mod running;
 mod terminal;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,7 @@ use clap::Parser as _;
 
 use cli::Cli;
 use terminal::Terminal;
+use usage::UsageError;
 
 /// How a command ended that did not fail to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +48,12 @@ fn main() -> ExitCode {
         cli::Command::Provider(args) if args.is_process() => Ok(()),
         _ => logging::start(&cli.global, &terminal),
     };
-    let result = log.and_then(|()| commands::run(cli.command, &terminal));
+    let result = log.and_then(|()| cli.command.run(&terminal));
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Problems) => ExitCode::FAILURE,
-        Err(error) => match error.downcast::<clap::Error>() {
-            Ok(usage) => usage.exit(),
+        Err(error) => match error.downcast::<UsageError>() {
+            Ok(usage) => Cli::refuse(usage).exit(),
             Err(error) => {
                 terminal.say(&render::diagnostics::failure(&terminal, &error));
                 ExitCode::FAILURE

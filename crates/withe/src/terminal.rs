@@ -2,9 +2,16 @@
 
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 
+use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::cli::ColorChoice;
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
 
 /// Standard output and standard error.
 #[derive(Clone, Copy, Debug)]

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use withe_linker::input::Surroundings;
 
+use super::application::{LinkedApplication, load_application};
 use super::input_args::InputArgs;
 use super::link_args::LinkArgs;
-use super::{LinkedApplication, load_application};
 use crate::Outcome;
 use crate::render::json;
 use crate::render::units::count;

@@ -1,10 +1,8 @@
 //! `withe completions`: completion scripts for shells.
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use crate::Outcome;
-use crate::cli::Cli;
 use crate::terminal::Terminal;
 
 const EXAMPLES: &str = "\
@@ -21,9 +19,14 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
+/// Prints the script for `command`, which is this one with all subcommands.
+pub(crate) fn run(
+    args: &Args,
+    mut command: clap::Command,
+    terminal: &Terminal,
+) -> anyhow::Result<Outcome> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "withe", &mut script);
+    clap_complete::generate(args.shell, &mut command, "withe", &mut script);
     terminal.print(&String::from_utf8(script)?)?;
     Ok(Outcome::Done)
 }

@@ -13,10 +13,10 @@ use withe_load::codes::COMPOSE_FAILED;
 use withe_load::{Artifact, SourceText};
 
 use crate::Outcome;
-use crate::cli::usage;
 use crate::render::diagnostics;
 use crate::render::units::bytes;
 use crate::terminal::Terminal;
+use crate::usage::usage;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -13,7 +13,7 @@ use withe_load::Supplied;
 use withe_wit::InterfaceName;
 use withe_wit::name::unescaped;
 
-use super::LinkedApplication;
+use super::application::LinkedApplication;
 use super::lattice_args::LatticeArgs;
 use super::link_args::{BindingArg, ScopeArg};
 use super::settle::settle;

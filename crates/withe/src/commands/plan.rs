@@ -8,10 +8,10 @@ use withe_node::placement::{Preview, preview};
 use withe_linker::input::{ComponentKind, Scope, Surroundings};
 use withe_linker::plan::{Binding, Plan, PlannedInterface, PlannedLink};
 
+use super::application::{LinkedApplication, load_application};
 use super::input_args::InputArgs;
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
-use super::{LinkedApplication, load_application};
 use crate::Outcome;
 use crate::render::table::table;
 use crate::render::units::{count, duration};

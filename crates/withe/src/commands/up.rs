@@ -13,14 +13,13 @@ use withe_node::{Node, NodeOptions, desired};
 use withe_lattice::{Embedded, SharedLattice, embedded};
 use withe_linker::input::Surroundings;
 
+use super::application::{LinkedApplication, load_application};
 use super::host::machine_name;
 use super::input_args::InputArgs;
 use super::lattice_args::{LatticeArgs, socket};
 use super::link_args::LinkArgs;
 use super::settle::settle;
-use super::{LinkedApplication, load_application};
 use crate::Outcome;
-use crate::cli::usage;
 use crate::interrupt::Interrupts;
 use crate::observe::{Exporter, ObserveArgs};
 use crate::progress::Reporter;
@@ -29,6 +28,7 @@ use crate::render::diagnostics;
 use crate::render::units::duration;
 use crate::running::{GRACE, block_on, host_options};
 use crate::terminal::Terminal;
+use crate::usage::usage;
 use watch::Watch;
 
 const EXAMPLES: &str = "\
