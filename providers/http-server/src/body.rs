@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use withe_provider::{Body, HttpError, HttpErrorKind, remove_from_trailers};
 
-use crate::exchange::Route;
+use crate::link::Route;
 use crate::trailers::Trailers;
 
 /// A request's body as the component gets it. The client may pause for `idle` in it.

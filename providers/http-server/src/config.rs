@@ -11,7 +11,7 @@ use serde_json::Value;
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::cors::Cors;
-use crate::exchange::RequestLimits;
+use crate::link::RequestLimits;
 use crate::routes::{Place, parse_path};
 use crate::tls::TlsFiles;
 

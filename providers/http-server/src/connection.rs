@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::body::ToClient;
 use crate::exchange;
-use crate::listener::Listener;
+use crate::serving::Front;
 use crate::stall::{StallGuard, WRITE_STALL};
 use crate::stop::Stop;
 use crate::target::LastHost;
@@ -34,21 +34,17 @@ const HEAD_SIZE: usize = 64 * 1024;
 const STREAMS: u32 = 250;
 
 /// Serves `stream` until it is closed, or `stop` is given and the requests under way are done.
-pub(crate) async fn serve(stream: TcpStream, listener: Arc<Listener>, stop: Arc<Stop>) {
+pub(crate) async fn serve(stream: TcpStream, front: Arc<Front>, stop: Arc<Stop>) {
     // Responses are written whole; waiting for more to send would only delay them.
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {e}");
     }
     let stream = StallGuard::new(stream, WRITE_STALL);
     let (tls, head) = {
-        let serving = listener.serving.load();
+        let serving = front.serving.load();
         (serving.tls.load_full(), serving.head_timeout)
     };
-    let of = Of {
-        listener,
-        head,
-        stop,
-    };
+    let of = Of { front, head, stop };
     let served = match tls {
         None => serve_http1(stream, &of, Scheme::HTTP).await,
         Some(config) => {
@@ -74,7 +70,7 @@ pub(crate) async fn serve(stream: TcpStream, listener: Arc<Listener>, stop: Arc<
 
 /// What a connection is of, and what it keeps to.
 struct Of {
-    listener: Arc<Listener>,
+    front: Arc<Front>,
     /// How long the client may take over a request's head, and leave the connection idle.
     head: Duration,
     stop: Arc<Stop>,
@@ -93,7 +89,7 @@ where
         .max_header_size(HEAD_SIZE)
         .serve_connection(
             TokioIo::new(Edited::new(stream, trailers.clone())),
-            service(of.listener.clone(), scheme, Some(trailers)),
+            service(of.front.clone(), scheme, Some(trailers)),
         );
     drive(connection, http1::Connection::graceful_shutdown, &of.stop).await
 }
@@ -109,13 +105,13 @@ where
         .keep_alive_interval(of.head)
         .serve_connection(
             TokioIo::new(stream),
-            service(of.listener.clone(), scheme, None),
+            service(of.front.clone(), scheme, None),
         );
     drive(connection, http2::Connection::graceful_shutdown, &of.stop).await
 }
 
 fn service(
-    listener: Arc<Listener>,
+    front: Arc<Front>,
     scheme: Scheme,
     trailers: Option<Arc<Trailers>>,
 ) -> impl Service<
@@ -126,7 +122,7 @@ fn service(
 > + Send {
     let last = RefCell::new(LastHost::default());
     service_fn(move |request| {
-        let begun = exchange::begin(&listener, &scheme, &mut last.borrow_mut(), request);
+        let begun = exchange::begin(&front, &scheme, &mut last.borrow_mut(), request);
         let trailers = trailers.clone();
         async move {
             Ok(match begun {

@@ -1,7 +1,7 @@
 //! One request: which link it is for, what the link's policy says, the component's answer.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRAILER,
@@ -11,52 +11,15 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::sleep_until;
-use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler, remove_connection_fields};
+use withe_provider::{Body, HttpError, HttpErrorKind, remove_connection_fields};
 
 use crate::body::{self, FromComponent, ToClient};
 use crate::cors::Cors;
-use crate::listener::Listener;
-use crate::stop::Stop;
+use crate::link::Route;
+use crate::serving::Front;
 use crate::target::{Inbound, LastHost, Target, Unclear, only};
 use crate::trailers::{Trailers, are_wanted};
-
-/// One version of a link. Requests keep the version they started with.
-pub(crate) struct Route {
-    /// The application and component at the other end, for people.
-    pub(crate) name: String,
-    pub(crate) handler: Arc<dyn IncomingHandler>,
-    pub(crate) limits: RequestLimits,
-    /// Whether only GET and HEAD are let through.
-    pub(crate) readonly: bool,
-    /// Whether the connection closes after each response.
-    pub(crate) close: bool,
-    /// For responses that do not say themselves.
-    pub(crate) cache_control: Option<HeaderValue>,
-    pub(crate) cors: Option<Cors>,
-    pub(crate) work: Arc<Work>,
-}
-
-/// How long a request may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestLimits {
-    /// From the request's head to the response's.
-    pub(crate) response: Duration,
-    /// Between two parts of a body, in either direction.
-    pub(crate) idle: Duration,
-    /// From the request's head to the end of the response's body.
-    pub(crate) request: Option<Duration>,
-}
-
-/// A link's requests under way, whichever version of the link they started with.
-#[derive(Debug, Default)]
-pub(crate) struct Work {
-    /// Holds a token for each until its response is sent.
-    pub(crate) requests: TaskTracker,
-    /// Given when they have to end.
-    pub(crate) stop: Stop,
-}
 
 /// A request that has a route.
 pub(crate) struct Begun {
@@ -71,7 +34,7 @@ type Refusal = Box<Response<ToClient>>;
 
 /// Finds the route of `request` and makes it what the component gets; or answers it.
 pub(crate) fn begin(
-    listener: &Listener,
+    front: &Front,
     scheme: &Scheme,
     last: &mut LastHost,
     request: Request<Incoming>,
@@ -79,7 +42,7 @@ pub(crate) fn begin(
     let (mut parts, incoming) = request.into_parts();
     let inbound = Inbound {
         scheme,
-        authority: &listener.authority,
+        authority: &front.authority,
     };
     let uri = std::mem::take(&mut parts.uri);
     let (method, version) = (&parts.method, parts.version);
@@ -87,7 +50,7 @@ pub(crate) fn begin(
         Target::read(method, version, uri, &mut parts.headers, &inbound, last).map_err(unclear)?;
 
     let route = {
-        let serving = listener.serving.load();
+        let serving = front.serving.load();
         let table = serving.table.load();
         let host = match serving.host_header == HOST {
             true => Some(target.authority.as_str()),

@@ -8,7 +8,8 @@
 //! * [`connection`]: TLS and hyper, one task a connection;
 //! * [`exchange`]: one request: route, policy, the component, the response;
 //! * [`target`]: which host and path a request is for, by the letter;
-//! * [`routes`]: which link a host and path belong to;
+//! * [`routes`]: which link a host and path belong to; [`serving`]: whose links they are just now; [`link`]: what
+//!   there is of one;
 //! * [`cors`]: what browsers are told about other origins;
 //! * [`body`]: bodies in both directions, streamed; [`trailers`]: what hyper would drop of them.
 //!
@@ -20,9 +21,11 @@ mod config;
 mod connection;
 mod cors;
 mod exchange;
+mod link;
 mod listener;
 mod provider;
 mod routes;
+mod serving;
 mod stall;
 mod stop;
 mod target;

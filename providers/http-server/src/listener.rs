@@ -15,8 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use http::HeaderName;
+use arc_swap::ArcSwap;
 use http::uri::Authority;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -26,8 +25,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use withe_provider::ProviderError;
 
 use crate::connection;
-use crate::exchange::Route;
+use crate::link::Route;
 use crate::routes::Table;
+use crate::serving::{Front, Serving};
 use crate::stop::Stop;
 
 /// Connections that the system holds until they are accepted.
@@ -47,10 +47,8 @@ pub(crate) struct Listener {
     asked: (SocketAddr, String),
     /// The address it really has, with a port that the system chose.
     pub(crate) bound: SocketAddr,
-    /// `bound` as requests that do not name a host would.
-    pub(crate) authority: Authority,
-    /// The first of the line.
-    pub(crate) serving: ArcSwap<Serving>,
+    /// With `bound` as its authority, and the first of the line.
+    front: Arc<Front>,
     /// Those that serve and are going to, in order. Empty when the listener is closed.
     line: Mutex<VecDeque<Arc<Serving>>>,
     /// Wakes the task when another one serves.
@@ -62,19 +60,6 @@ pub(crate) struct Listener {
     /// When connections that have not finished are closed.
     deadline: OnceLock<Instant>,
     task: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What one provider serves at a listener.
-pub(crate) struct Serving {
-    /// The header that names the host.
-    pub(crate) host_header: HeaderName,
-    /// How long a client may take over a request's head, and leave a connection idle.
-    pub(crate) head_timeout: Duration,
-    /// The most connections at a time.
-    pub(crate) max_connections: usize,
-    pub(crate) table: ArcSwap<Table<Arc<Route>>>,
-    /// For connections that come.
-    pub(crate) tls: ArcSwapOption<ServerConfig>,
 }
 
 /// A provider's place in the line of a listener.
@@ -150,7 +135,7 @@ impl Claim {
             true => "https",
             false => "http",
         };
-        format!("{scheme}://{}", self.listener.authority)
+        format!("{scheme}://{}", self.listener.front.authority)
     }
 
     /// Gives the claim up: the next in the line serves. Returns whether there is none, which leaves the listener to
@@ -161,9 +146,9 @@ impl Claim {
         let Some(next) = line.front() else {
             return true;
         };
-        let before = self.listener.serving.load_full();
+        let before = self.listener.front.serving.load_full();
         if !Arc::ptr_eq(&before, next) {
-            self.listener.serving.store(next.clone());
+            self.listener.front.serving.store(next.clone());
             self.listener.changed.notify_one();
             if before.tls.load().is_some() != next.tls.load().is_some() {
                 self.listener.finish_connections();
@@ -209,8 +194,10 @@ impl Listener {
         let listener = Arc::new(Self {
             asked: (address, name.to_owned()),
             bound,
-            authority,
-            serving: ArcSwap::new(serving.clone()),
+            front: Arc::new(Front {
+                authority,
+                serving: ArcSwap::new(serving.clone()),
+            }),
             line: Mutex::new([serving].into()),
             changed: Notify::new(),
             connections: ArcSwap::default(),
@@ -290,7 +277,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 async fn run(listener: Arc<Listener>, socket: TcpListener) {
     let mut connections = JoinSet::new();
     loop {
-        let most = listener.serving.load().max_connections;
+        let most = listener.front.serving.load().max_connections;
         tokio::select! {
             () = listener.stop.wait() => break,
             () = listener.changed.notified() => {}
@@ -298,7 +285,7 @@ async fn run(listener: Arc<Listener>, socket: TcpListener) {
             Some(_) = connections.join_next() => {}
             stream = accept(&socket), if connections.len() < most => {
                 let stop = listener.connections.load_full();
-                connections.spawn(connection::serve(stream, listener.clone(), stop));
+                connections.spawn(connection::serve(stream, listener.front.clone(), stop));
             }
         }
     }

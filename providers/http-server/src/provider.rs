@@ -12,9 +12,10 @@ use withe_provider::settings::describe;
 use withe_provider::{ConfigMap, Endpoint, Handover, Link, LinkId, Peer, Provider, ProviderError};
 
 use crate::config::{self, LinkConfig, Own};
-use crate::exchange::{Route, Work};
-use crate::listener::{Claim, Listener, Listeners, Serving};
+use crate::link::{Route, Work};
+use crate::listener::{Claim, Listener, Listeners};
 use crate::routes::{Place, Table};
+use crate::serving::Serving;
 use crate::tls::{self, TlsFiles};
 
 /// How long requests may finish on a listener that a changed link has left.

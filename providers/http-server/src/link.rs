@@ -1,0 +1,47 @@
+//! A link as requests meet it: the component at its other end, its policy, and the requests under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use tokio_util::task::TaskTracker;
+use withe_provider::IncomingHandler;
+
+use crate::cors::Cors;
+use crate::stop::Stop;
+
+/// One version of a link. Requests keep the version they started with.
+pub(crate) struct Route {
+    /// The application and component at the other end, for people.
+    pub(crate) name: String,
+    pub(crate) handler: Arc<dyn IncomingHandler>,
+    pub(crate) limits: RequestLimits,
+    /// Whether only GET and HEAD are let through.
+    pub(crate) readonly: bool,
+    /// Whether the connection closes after each response.
+    pub(crate) close: bool,
+    /// For responses that do not say themselves.
+    pub(crate) cache_control: Option<HeaderValue>,
+    pub(crate) cors: Option<Cors>,
+    pub(crate) work: Arc<Work>,
+}
+
+/// How long a request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestLimits {
+    /// From the request's head to the response's.
+    pub(crate) response: Duration,
+    /// Between two parts of a body, in either direction.
+    pub(crate) idle: Duration,
+    /// From the request's head to the end of the response's body.
+    pub(crate) request: Option<Duration>,
+}
+
+/// A link's requests under way, whichever version of the link they started with.
+#[derive(Debug, Default)]
+pub(crate) struct Work {
+    /// Holds a token for each until its response is sent.
+    pub(crate) requests: TaskTracker,
+    /// Given when they have to end.
+    pub(crate) stop: Stop,
+}

@@ -1,0 +1,34 @@
+//! What is served at an address, and by whom just now. Connections and requests read it; who serves next, the
+//! `listener` decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::HeaderName;
+use http::uri::Authority;
+use rustls::ServerConfig;
+
+use crate::link::Route;
+use crate::routes::Table;
+
+/// What connections know of the listener that accepted them.
+pub(crate) struct Front {
+    /// The address as requests that do not name a host would.
+    pub(crate) authority: Authority,
+    /// Whose turn it is. Replaced while there are connections.
+    pub(crate) serving: ArcSwap<Serving>,
+}
+
+/// What one provider serves at a listener.
+pub(crate) struct Serving {
+    /// The header that names the host.
+    pub(crate) host_header: HeaderName,
+    /// How long a client may take over a request's head, and leave a connection idle.
+    pub(crate) head_timeout: Duration,
+    /// The most connections at a time.
+    pub(crate) max_connections: usize,
+    pub(crate) table: ArcSwap<Table<Arc<Route>>>,
+    /// For connections that come.
+    pub(crate) tls: ArcSwapOption<ServerConfig>,
+}
