@@ -3,9 +3,8 @@
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::redis::{RedisConfig, check_url};
+use crate::store::DEFAULT_BUCKET;
 
-/// The bucket that the identifiers `default` and the empty one open, unless `bucket` says another.
-pub(crate) const DEFAULT_BUCKET: &str = "default";
 /// Where the file is if nobody says.
 const DEFAULT_PATH: &str = "data/keyvalue.redb";
 const BACKENDS: [&str; 3] = ["redb", "memory", "redis"];

@@ -9,9 +9,8 @@ use std::time::Duration;
 use tokio::time::timeout_at;
 use withe_provider::{CallError, Context, Own};
 
-use crate::config::DEFAULT_BUCKET;
 use crate::cursors::{self, Cursors};
-use crate::store::{Store, StoreError, check_name, check_value};
+use crate::store::{DEFAULT_BUCKET, Store, StoreError, check_name, check_value};
 use crate::wit::wasi::{keyvalue_0_2_0_draft as draft, keyvalue_0_2_0_draft2 as draft2};
 
 /// How long before its caller stops waiting a call gives up, so that the caller learns why.

@@ -13,8 +13,7 @@ use client::{Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, Ser
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::timeout;
 
-use crate::config::DEFAULT_BUCKET;
-use crate::store::{PAGE, Store, StoreError};
+use crate::store::{DEFAULT_BUCKET, PAGE, Store, StoreError};
 
 /// Sets a key if it is still what it was. `ARGV[1]` says whether it was anything.
 const SWAP: &str = "local now = redis.call('GET', KEYS[1])

@@ -2,6 +2,9 @@
 
 use std::fmt::Debug;
 
+/// The bucket that the identifiers `default` and the empty one open, unless `bucket` says another.
+pub(crate) const DEFAULT_BUCKET: &str = "default";
+
 /// Keys that one page of a bucket's keys may hold.
 pub(crate) const PAGE: usize = 1000;
 
