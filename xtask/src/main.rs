@@ -8,6 +8,7 @@ mod demo;
 mod fuzz;
 mod guests;
 mod http;
+mod layers;
 mod nats;
 mod process;
 mod redis;

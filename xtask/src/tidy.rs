@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{tree, ui};
+use crate::{layers, tree, ui};
 
 /// More than this in one file, and a second idea has moved in.
 const MAX_LINES: usize = 1000;
@@ -40,6 +40,7 @@ fn problems(root: &Path) -> Result<Vec<String>> {
     let files = files(root)?;
     sources(root, &files, &mut problems)?;
     architecture(root, &mut problems)?;
+    circles(root, &mut problems)?;
     wit_copies(root, &files, &mut problems)?;
     problems.sort();
     Ok(problems)
@@ -95,6 +96,26 @@ fn architecture(root: &Path, problems: &mut Vec<String>) -> Result<()> {
         .difference(&found)
         .map(|c| format!("`ARCHITECTURE.md` maps `{c}`, which is not there"));
     problems.extend(missing.chain(gone));
+    Ok(())
+}
+
+/// No files of a crate use each other in a circle.
+fn circles(root: &Path, problems: &mut Vec<String>) -> Result<()> {
+    for folder in MAPPED {
+        for entry in entries(&root.join(folder))? {
+            let src = entry.join("src");
+            if !src.is_dir() {
+                continue;
+            }
+            let name = name(root, &entry);
+            let found = layers::circles(&src)?.into_iter();
+            problems.extend(
+                found.map(|circle| {
+                    format!("files of `{name}` use each other in a circle: {circle}")
+                }),
+            );
+        }
+    }
     Ok(())
 }
 

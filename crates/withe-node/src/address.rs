@@ -15,7 +15,11 @@ pub(crate) fn local_address(nats: Option<&async_nats::Client>) -> Option<IpAddr>
 }
 
 /// The addresses at which others reach this host.
-pub(crate) fn advertised(bound: SocketAddr, given: &[String], local: Option<IpAddr>) -> Vec<String> {
+pub(crate) fn advertised(
+    bound: SocketAddr,
+    given: &[String],
+    local: Option<IpAddr>,
+) -> Vec<String> {
     if given.is_empty() {
         let ip = match bound.ip() {
             // The address by which it reaches the broker is one that others may reach it by.

@@ -20,8 +20,8 @@ use crate::this_host::ThisHost;
 use crate::wasmcloud;
 use withe_host::HostError;
 use withe_host::Parts;
-use withe_host::elsewhere::{is_elsewhere, leaves_host};
 use withe_host::Running;
+use withe_host::elsewhere::{is_elsewhere, leaves_host};
 
 /// How long to wait before what failed is tried again: at first, and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));

@@ -14,7 +14,6 @@ use withe_lattice::{Expect, LEASE, LatticeError};
 use withe_linker::input::Surroundings;
 use withe_planner::{place, transition};
 
-use crate::this_host::ThisHost;
 use crate::desired::{Desired, surroundings};
 use crate::events::Event;
 use crate::hosts::Hosts;
@@ -22,6 +21,7 @@ use crate::library::Library;
 use crate::placement::{views, wish};
 use crate::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
 use crate::table::Table;
+use crate::this_host::ThisHost;
 
 /// How long what changes is waited for to come to rest.
 const REST: Duration = Duration::from_millis(20);

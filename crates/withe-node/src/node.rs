@@ -244,10 +244,7 @@ impl Node {
         this.tell(Event::Leaving);
         this.lock().leaving = true;
         this.changed.send_modify(|n| *n += 1);
-        if timeout(this.host.grace(), self.taken_over())
-            .await
-            .is_err()
-        {
+        if timeout(this.host.grace(), self.taken_over()).await.is_err() {
             tracing::warn!("no other host took over all that runs here in time");
         }
         // It must not be announced again once it is taken back.

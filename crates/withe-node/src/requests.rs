@@ -10,12 +10,12 @@ use withe_lattice::{Lattice, LatticeError, Requests};
 use withe_linker::plan::{Binding, PlannedLink};
 use withe_rpc::{CallContext, CallError, Payload};
 
-use crate::this_host::ThisHost;
 use crate::records::{HOSTS, key, write};
+use crate::this_host::ThisHost;
 use withe_host::elsewhere::Away as _;
+use withe_host::elsewhere::LinkEnd;
 use withe_host::elsewhere::leaves_host;
 use withe_host::elsewhere::{Served, ping_request};
-use withe_host::elsewhere::LinkEnd;
 
 /// The most requests that a host answers at a time.
 const AT_A_TIME: usize = 32;

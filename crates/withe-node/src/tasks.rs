@@ -108,7 +108,11 @@ pub(crate) async fn hear(
 }
 
 /// Has a task for each application.
-pub(crate) async fn run(this: Arc<ThisHost>, mut table: watch::Receiver<Arc<Table>>, stop: CancellationToken) {
+pub(crate) async fn run(
+    this: Arc<ThisHost>,
+    mut table: watch::Receiver<Arc<Table>>,
+    stop: CancellationToken,
+) {
     let mut running: HashMap<String, watch::Sender<Wanted>> = HashMap::new();
     let mut tasks = JoinSet::new();
     loop {
@@ -146,7 +150,11 @@ pub(crate) async fn run(this: Arc<ThisHost>, mut table: watch::Receiver<Arc<Tabl
 }
 
 /// Tells events to whoever listens.
-pub(crate) async fn tell(this: Arc<ThisHost>, mut events: mpsc::Receiver<Event>, stop: CancellationToken) {
+pub(crate) async fn tell(
+    this: Arc<ThisHost>,
+    mut events: mpsc::Receiver<Event>,
+    stop: CancellationToken,
+) {
     loop {
         let event = tokio::select! {
             event = events.recv() => event,

@@ -1,9 +1,9 @@
 //! What the tasks of a host on a lattice have in common: what the host is, what it tells of itself, and the ways to
 //! all else.
 
+use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};

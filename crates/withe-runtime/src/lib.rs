@@ -1,6 +1,6 @@
 //! Running instances: a link plan's units compiled, linked and called.
 //!
-//! From below to above; no module knows one that is above it, and a test holds them to that (`tests/layers.rs`).
+//! From below to above; no module knows one that is above it, and a test holds them to that (`cargo xtask tidy`).
 //!
 //! * [`metrics`], [`trace`]: what is counted of all that runs, and recorded.
 //! * [`engine`]: Wasmtime's engines, pool and cache.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use withe_node::{Node, NodeOptions};
 use withe_lattice::{Attached, Embedded, Nats, SharedLattice, embedded};
+use withe_node::{Node, NodeOptions};
 
 use super::lattice_args::{LatticeArgs, Named, socket};
 use crate::Outcome;

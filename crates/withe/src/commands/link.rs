@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use withe_node::desired::{self, Desired};
-use withe_node::links::{LinkChange, LinkDeclaration, LinkId};
-use withe_node::records::AppRecord;
 use withe_lattice::SharedLattice;
 use withe_linker::input::{BindingChoice, Part, Scope};
 use withe_load::Supplied;
+use withe_node::desired::{self, Desired};
+use withe_node::links::{LinkChange, LinkDeclaration, LinkId};
+use withe_node::records::AppRecord;
 use withe_wit::InterfaceName;
 use withe_wit::name::unescaped;
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use withe_node::placement::{Preview, preview};
 use withe_linker::input::{ComponentKind, Scope, Surroundings};
 use withe_linker::plan::{Binding, Plan, PlannedInterface, PlannedLink};
+use withe_node::placement::{Preview, preview};
 
 use super::application::{LinkedApplication, load_application};
 use super::input_args::InputArgs;

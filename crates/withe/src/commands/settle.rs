@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 use tokio::time::{Instant, sleep};
-use withe_node::desired;
 use withe_lattice::Lattice;
+use withe_node::desired;
 
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(100);

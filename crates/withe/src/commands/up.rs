@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::error::ErrorKind;
-use withe_node::records::RunningApp;
-use withe_node::{Node, NodeOptions, desired};
 use withe_lattice::{Embedded, SharedLattice, embedded};
 use withe_linker::input::Surroundings;
+use withe_node::records::RunningApp;
+use withe_node::{Node, NodeOptions, desired};
 
 use super::application::{LinkedApplication, load_application};
 use super::host::machine_name;

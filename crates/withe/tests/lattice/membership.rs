@@ -1,8 +1,8 @@
 //! Who belongs to a lattice, and what it takes from whom.
 
-use withe_node::records::{DEPLOYMENTS, Deployment, key};
 use withe_lattice::nats::Options;
 use withe_lattice::{Expect, Lattice as _, Nats};
+use withe_node::records::{DEPLOYMENTS, Deployment, key};
 use withe_testing::nats::NatsServer;
 
 use crate::support::eventually;
