@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 /// A module's path: `["http", "body"]`; of the crate's root: nothing.
 type Module = Vec<String>;
 
-/// A circle of files, `a -> b -> a`, for each that is found below `src`.
+/// A circle of files, `a -> b -> a`, for each use by which one is closed below `src`: when each of these uses is gone,
+/// there is none.
 ///
 /// # Errors
 ///
@@ -21,18 +22,16 @@ pub(crate) fn circles(src: &Path) -> Result<Vec<String>> {
         .iter()
         .map(|(module, source)| (module, used(module, source, &sources)))
         .collect();
-    let mut found = Vec::new();
-    let mut done = BTreeSet::new();
+    let mut walk = Walk {
+        uses: &uses,
+        way: Vec::new(),
+        done: BTreeSet::new(),
+        found: Vec::new(),
+    };
     for module in sources.keys() {
-        let mut path = Vec::new();
-        if let Some(circle) = circle(module, &uses, &mut path, &mut done) {
-            // The rest of what is on the way has been looked at.
-            done.extend(path);
-            let circle: Vec<_> = circle.iter().map(|m| m.join("/")).collect();
-            found.push(circle.join(" -> "));
-        }
+        walk.visit(module);
     }
-    Ok(found)
+    Ok(walk.found)
 }
 
 fn read(root: &Path, dir: &Path, sources: &mut BTreeMap<Module, String>) -> Result<()> {
@@ -64,12 +63,21 @@ fn read(root: &Path, dir: &Path, sources: &mut BTreeMap<Module, String>) -> Resu
         module.retain(|name| name != "mod" && name != "lib" && name != "main");
         let source = fs::read_to_string(&path)
             .with_context(|| format!("cannot read `{}`", path.display()))?;
-        let own = source.split("#[cfg(test)]\nmod tests {").next();
-        let lines = own.unwrap_or_default().lines();
+        let lines = own(&source).lines();
         let code: Vec<_> = lines.filter_map(|line| line.split("//").next()).collect();
         sources.insert(module, code.join("\n"));
     }
     Ok(())
+}
+
+/// A file without its tests, which come last; others may see them (`pub(super) mod tests {`).
+fn own(source: &str) -> &str {
+    let mut starts = source.match_indices("#[cfg(test)]\n");
+    let tests = starts.find(|(at, attribute)| {
+        let item = source[at + attribute.len()..].lines().next();
+        item.is_some_and(|item| item.contains("mod tests {"))
+    });
+    tests.map_or(source, |(at, _)| &source[..at])
 }
 
 /// The modules that `module` uses.
@@ -86,8 +94,14 @@ fn used<'a>(
             if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
                 continue;
             }
-            for path in paths(&source[at + prefix.len()..]) {
-                used.extend(file(&base, &path, sources));
+            let mut rest = &source[at + prefix.len()..];
+            let mut base = &base[..];
+            while let Some(further) = rest.strip_prefix("super::") {
+                rest = further;
+                base = &base[..base.len().saturating_sub(1)];
+            }
+            for path in paths(rest) {
+                used.extend(file(base, &path, sources));
             }
         }
     }
@@ -163,29 +177,34 @@ fn file<'a>(
     })
 }
 
-fn circle<'a>(
-    module: &'a Module,
-    uses: &BTreeMap<&'a Module, BTreeSet<&'a Module>>,
-    path: &mut Vec<&'a Module>,
-    done: &mut BTreeSet<&'a Module>,
-) -> Option<Vec<&'a Module>> {
-    if let Some(at) = path.iter().position(|on| *on == module) {
-        let mut circle = path[at..].to_vec();
-        circle.push(module);
-        return Some(circle);
-    }
-    if done.contains(module) {
-        return None;
-    }
-    path.push(module);
-    for used in &uses[module] {
-        if let Some(found) = circle(used, uses, path, done) {
-            return Some(found);
+/// Goes along all uses, each once.
+struct Walk<'a, 'u> {
+    uses: &'u BTreeMap<&'a Module, BTreeSet<&'a Module>>,
+    /// From where it began to where it is.
+    way: Vec<&'a Module>,
+    /// What has been left again: what is used from there has been looked at.
+    done: BTreeSet<&'a Module>,
+    found: Vec<String>,
+}
+
+impl<'a> Walk<'a, '_> {
+    fn visit(&mut self, module: &'a Module) {
+        if let Some(at) = self.way.iter().position(|on| *on == module) {
+            let circle = self.way[at..].iter().chain([&module]);
+            let names: Vec<_> = circle.map(|module| module.join("/")).collect();
+            self.found.push(names.join(" -> "));
+            return;
         }
+        if self.done.contains(module) {
+            return;
+        }
+        self.way.push(module);
+        for used in &self.uses[module] {
+            self.visit(used);
+        }
+        self.way.pop();
+        self.done.insert(module);
     }
-    path.pop();
-    done.insert(module);
-    None
 }
 
 #[cfg(test)]
@@ -207,11 +226,23 @@ mod tests {
             "c.rs",
             "use crate::d::{deep::D};\n#[cfg(test)]\nmod tests { use crate::a; }",
         );
-        write("d/mod.rs", "mod deep; use deep::E;");
+        write("d/mod.rs", "mod deep;\nuse deep::E;");
         write("d/deep.rs", "pub struct D;");
         assert_eq!(circles(dir.path()).unwrap(), Vec::<String>::new());
+        // By one file two circles are closed, one of which is of a file and its own child.
         write("d/deep.rs", "use super::Other; use crate::a::A;");
         let found = circles(dir.path()).unwrap();
-        assert_eq!(found, ["a -> c -> d/deep -> a", "d -> d/deep -> d"]);
+        assert_eq!(
+            found,
+            ["a -> b -> c -> d/deep -> a", "d/deep -> d -> d/deep"]
+        );
+        write("d/deep.rs", "fn f() { super::super::b::B }");
+        let found = circles(dir.path()).unwrap();
+        assert_eq!(found, ["b -> c -> d/deep -> b"]);
+        write(
+            "d/deep.rs",
+            "pub struct D;\n#[cfg(test)]\npub(super) mod tests { use super::super::a; }",
+        );
+        assert_eq!(circles(dir.path()).unwrap(), Vec::<String>::new());
     }
 }
