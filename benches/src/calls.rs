@@ -16,11 +16,12 @@ use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 use withe_compose::{Constituent, FuseRequest, Wire, fuse};
 use withe_linker::input::{ConfigMap, Scope};
 use withe_linker::plan::Binding;
+use withe_runtime::invoke::FunctionPath;
 use withe_runtime::spec::{
     Identity, ImportSource, ImportSpec, LinkSpec, LinkTarget, Member, UnitGrants, UnitLimits,
     UnitSpec,
 };
-use withe_runtime::wave::{self, FunctionPath};
+use withe_runtime::wave;
 use withe_runtime::{EngineOptions, Engines, Graph, is_per_component};
 use withe_wit::{ExternItem, World};
 

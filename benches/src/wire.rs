@@ -152,17 +152,12 @@ impl Pair {
             );
         };
         let host = Host::new(HostOptions {
-            cache_dir: None,
             grace: Duration::from_secs(1),
-            progress: Arc::new(|_| {}),
             worker: Some(WorkerCommand {
                 program: withe()?,
                 args: vec!["worker".into()],
             }),
-            provider: None,
-            broker: None,
-            counts: Default::default(),
-            tracer: Default::default(),
+            ..HostOptions::default()
         })?;
         Ok(Self {
             running: host.start(plan, Arc::new(Parts::of(&loaded))).await?,

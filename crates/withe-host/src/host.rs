@@ -1,5 +1,6 @@
 //! A host: engines to run applications on.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,10 @@ use withe_linker::plan::Plan;
 use withe_runtime::{EngineOptions, Engines, Observer};
 
 use crate::error::HostError;
-use crate::options::HostOptions;
+use crate::options::{HostOptions, Progress};
 use crate::parts::Parts;
 use crate::run::Running;
+use crate::runnable::Runnable;
 
 /// A host: engines to run applications on.
 pub struct Host {
@@ -17,7 +19,65 @@ pub struct Host {
     options: HostOptions,
 }
 
+/// How a host is made that a program has within it. What nobody says is as [`HostOptions::default`] has it.
+#[derive(Clone, Default)]
+pub struct HostBuilder {
+    options: HostOptions,
+}
+
+impl HostBuilder {
+    /// Keeps compiled components in a folder, so that they are compiled once.
+    #[must_use]
+    pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.options.cache_dir = Some(folder.into());
+        self
+    }
+
+    /// The most instances of components at a time; the host reserves address space for them.
+    #[must_use]
+    pub fn instances(mut self, most: u32) -> Self {
+        self.options.limits.instances = most;
+        self
+    }
+
+    /// The most linear memory of one instance, in bytes. A component's own limit can only be lower.
+    #[must_use]
+    pub fn memory(mut self, most: usize) -> Self {
+        self.options.limits.memory = most;
+        self
+    }
+
+    /// How long work under way may take to finish when an application is stopped or replaced.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.options.grace = grace;
+        self
+    }
+
+    /// Is told what goes on while applications start.
+    #[must_use]
+    pub fn on_progress(mut self, told: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.options.progress = Arc::new(told);
+        self
+    }
+
+    /// Makes the host.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::new`].
+    pub fn build(self) -> Result<Host, HostError> {
+        Host::new(self.options)
+    }
+}
+
 impl Host {
+    /// A host that keeps nothing on disk, starts no other processes, and is silent, unless the builder is told
+    /// otherwise.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
     /// Makes the engines.
     ///
     /// # Errors
@@ -30,6 +90,8 @@ impl Host {
                 metrics: options.counts.own().clone(),
                 tracer: options.tracer.clone(),
             },
+            instances: options.limits.instances,
+            memory: options.limits.memory,
             ..EngineOptions::default()
         };
         Ok(Self {
@@ -48,7 +110,17 @@ impl Host {
         Running::nothing(&self.engines, &self.options)
     }
 
-    /// Starts an application. If that fails, all that was started is stopped again.
+    /// Starts an application that was read and linked. If that fails, all that was started is stopped again.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn run(&self, application: &Runnable) -> Result<Running, HostError> {
+        self.start(application.plan(), application.parts().clone())
+            .await
+    }
+
+    /// Starts an application by its plan. If that fails, all that was started is stopped again.
     ///
     /// # Errors
     ///

@@ -1,6 +1,12 @@
 //! The host: carries out plans.
 //!
+//! A program that is to have a host within it needs four things of this crate: [`Runnable`], an application that was
+//! read and linked; [`Host`], on which it runs; [`Running`], by which it is called, replaced and stopped; and
+//! [`HttpService`], by which its HTTP handlers become a service. `examples/embed.rs` uses them. All else is for the
+//! `withe` command and for members of a lattice.
+//!
 //! * `parts`, `units`: from a plan to the runtime's units: what is fused, what satisfies each import.
+//! * `runnable`: from a manifest to a plan; `http_service`: a component's handler as a service.
 //! * `host`: engines to run applications on; `run`: an application running, replaced and stopped.
 //! * `provider_source`: how each provider is started; `provider_process`: those that are processes of their own.
 //! * `serve`: what one of its processes serves to others; `request`, `sockets`, `away`: what it asks of
@@ -15,6 +21,7 @@ mod counts;
 pub mod elsewhere;
 mod error;
 mod host;
+mod http_service;
 mod loopback;
 mod options;
 mod parts;
@@ -22,6 +29,7 @@ mod provider_process;
 mod provider_source;
 mod request;
 mod run;
+mod runnable;
 mod serve;
 mod sockets;
 mod units;
@@ -31,9 +39,11 @@ mod workers;
 
 pub use counts::Counts;
 pub use error::{HostError, ProviderFailure, WorkerFailure};
-pub use host::Host;
-pub use options::{Broker, HostOptions, Phase, Progress, WorkerCommand};
+pub use host::{Host, HostBuilder};
+pub use http_service::HttpService;
+pub use options::{Broker, HostLimits, HostOptions, Phase, Progress, WorkerCommand};
 pub use parts::Parts;
 pub use run::Running;
-pub use withe_runtime::wave::{FunctionPath, WaveError};
+pub use runnable::{Problems, Runnable, RunnableBuilder, RunnableError};
+pub use withe_runtime::invoke::{FunctionPath, InvokeError, Val};
 pub use withe_runtime::{Observer, Tracer, host_interfaces};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use withe_runtime::Tracer;
+use withe_runtime::{EngineOptions, Tracer};
 
 use crate::counts::Counts;
 
@@ -19,6 +19,8 @@ pub struct HostOptions {
     pub cache_dir: Option<PathBuf>,
     /// How long work under way may take to finish when it is stopped or replaced.
     pub grace: Duration,
+    /// The bounds of all that runs at a time.
+    pub limits: HostLimits,
     /// Told what goes on.
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
     /// How the processes of components are started that others serve; `None` refuses such links.
@@ -32,6 +34,25 @@ pub struct HostOptions {
     pub counts: Counts,
     /// Where it is traced.
     pub tracer: Tracer,
+}
+
+/// The bounds of all that runs on a host at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostLimits {
+    /// The most instances of components.
+    pub instances: u32,
+    /// The most linear memory of one instance, in bytes.
+    pub memory: usize,
+}
+
+impl Default for HostLimits {
+    fn default() -> Self {
+        let engine = EngineOptions::default();
+        Self {
+            instances: engine.instances,
+            memory: engine.memory,
+        }
+    }
 }
 
 impl HostOptions {
@@ -48,6 +69,7 @@ impl Default for HostOptions {
         Self {
             cache_dir: None,
             grace: GRACE,
+            limits: HostLimits::default(),
             progress: Arc::new(|_| {}),
             worker: None,
             provider: None,

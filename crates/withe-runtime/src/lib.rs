@@ -16,7 +16,7 @@
 //! * `link`, `stub`: a call over a link, and what an import is defined as.
 //! * `functions`, `http`: host functions that are ours, and requests into and out of components.
 //! * `components`, `define`, [`graph`]: graphs built.
-//! * `serve`, [`wave`]: units called from other processes, and with values written as text.
+//! * `serve`, `fits`, [`invoke`], [`wave`]: units called from other processes, with values, and with text.
 //!
 //! A call never looks anything up by name: names became indices when the graph was made.
 
@@ -32,12 +32,14 @@ pub mod error;
 mod exchange;
 mod exports;
 mod failure;
+mod fits;
 mod functions;
 pub mod graph;
 mod handles;
 mod holding;
 mod http;
 mod instance;
+pub mod invoke;
 mod last_words;
 mod limits;
 mod link;

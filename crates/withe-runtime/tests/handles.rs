@@ -10,7 +10,7 @@ use withe_linker::input::Scope;
 use withe_provider::{Call, FunctionName, Link, LinkId, Provider, ProviderError};
 use withe_rpc::{CallError, HandleRef, Payload, Writer};
 use withe_runtime::spec::LinkTarget;
-use withe_runtime::{Graph, wave::WaveError};
+use withe_runtime::{Graph, invoke::InvokeError};
 
 const STORE: &str = "t:kv/store";
 const ATOMICS: &str = "t:kv/atomics";
@@ -206,7 +206,7 @@ async fn a_resource_is_not_passed_over_a_link_it_did_not_come_over() {
     let (provider, graph) = two_links(5);
     call(&graph, "user", "served").await.unwrap();
     assert_eq!(asked(&provider), ["open", "increment"]);
-    let error: WaveError = call(&graph, "user", "strange").await.unwrap_err();
+    let error: InvokeError = call(&graph, "user", "strange").await.unwrap_err();
     insta::assert_snapshot!(error);
     assert_eq!(asked(&provider), ["open", "increment", "open"]);
 }

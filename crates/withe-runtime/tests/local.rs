@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use withe_linker::input::{ConfigMap, Scope};
 use withe_linker::plan::Binding;
 use withe_rpc::CallError;
+use withe_runtime::invoke::{FunctionPath, InvokeError};
 use withe_runtime::spec::{
     Identity, ImportSource, ImportSpec, InstanceLimit, LinkSpec, LinkTarget, Member, UnitGrants,
     UnitLimits, UnitSpec,
 };
-use withe_runtime::wave::{self, FunctionPath, WaveError};
+use withe_runtime::wave;
 use withe_runtime::{EngineOptions, Engines, Graph};
 use withe_wit::{ExternItem, World};
 
@@ -97,7 +98,12 @@ impl Pair {
         }
     }
 
-    async fn call(&self, interface: &str, function: &str, args: &str) -> Result<String, WaveError> {
+    async fn call(
+        &self,
+        interface: &str,
+        function: &str,
+        args: &str,
+    ) -> Result<String, InvokeError> {
         let path = FunctionPath {
             interface: Some(interface.into()),
             function: function.into(),
@@ -172,9 +178,9 @@ fn ops(options: Options) -> Pair {
     Pair::new("caller", "ops", OPS, options)
 }
 
-fn trap(result: Result<String, WaveError>) -> String {
+fn trap(result: Result<String, InvokeError>) -> String {
     match result {
-        Err(WaveError::Failed(CallError::Trap(text))) => text,
+        Err(InvokeError::Failed(CallError::Trap(text))) => text,
         other => panic!("expected a trap, found {other:?}"),
     }
 }
@@ -269,7 +275,7 @@ async fn the_callers_deadline_reaches_the_callee() {
     let mut pair = ops(Options::default());
     pair.deadline = Duration::from_millis(50);
     let result = pair.call(RUN, "call-spin", "()").await;
-    assert_eq!(result, Err(WaveError::Failed(CallError::Deadline)));
+    assert_eq!(result, Err(InvokeError::Failed(CallError::Deadline)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,8 @@ use withe_linker::input::Scope;
 use withe_provider::{Call, FunctionName, Link, LinkId, Provider, ProviderError};
 use withe_rpc::{CallError, Payload, max_payload};
 use withe_runtime::Graph;
+use withe_runtime::invoke::InvokeError;
 use withe_runtime::spec::LinkTarget;
-use withe_runtime::wave::WaveError;
 
 /// Passes bytes, and strings that are all the same bytes of its memory.
 const SENDER: &str = r#"
@@ -94,7 +94,7 @@ async fn what_one_call_may_carry_is_said_by_the_one_limit() {
     assert_eq!(call(&graph, "sender", "most").await.unwrap(), "1");
     for function in ["more", "overlapping"] {
         let error = call(&graph, "sender", function).await.unwrap_err();
-        let WaveError::Failed(CallError::Exhausted(text)) = &error else {
+        let InvokeError::Failed(CallError::Exhausted(text)) = &error else {
             panic!("{function}: {error:?}");
         };
         assert!(

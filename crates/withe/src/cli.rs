@@ -8,8 +8,6 @@ use crate::Outcome;
 use crate::commands;
 use crate::terminal::{ColorChoice, Terminal};
 use crate::usage::UsageError;
-// `commands::call` imports it by this path.
-pub(crate) use crate::usage::usage;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())

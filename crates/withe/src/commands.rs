@@ -21,6 +21,3 @@ pub(crate) mod provider;
 mod settle;
 pub(crate) mod up;
 pub(crate) mod worker;
-
-// `commands::call` imports it by this path.
-use application::LinkedApplication;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
-use withe_host::{Counts, HostOptions, Tracer, WorkerCommand};
+use withe_host::{HostOptions, WorkerCommand};
 
 use crate::progress::Reporter;
 
@@ -40,9 +40,7 @@ pub(crate) fn host_options(reporter: &Reporter) -> anyhow::Result<HostOptions> {
         progress: reporter.callback(),
         worker: Some(this_command(&["worker"])?),
         provider: Some(this_command(&["provider", "run"])?),
-        broker: None,
-        counts: Counts::default(),
-        tracer: Tracer::default(),
+        ..HostOptions::default()
     })
 }
 

@@ -15,20 +15,25 @@ mod prepare;
 mod providers;
 mod switch;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use withe_linker::plan::Plan;
-use withe_runtime::wave::{self, FunctionPath, WaveError};
-use withe_runtime::{Engines, Graph};
+use withe_runtime::invoke::{
+    self, ComponentNamedList, FunctionPath, InvokeError, Lift, Lower, Val,
+};
+use withe_runtime::{Engines, Graph, HttpEntry, wave};
 
 use crate::away::Away;
 use crate::error::HostError;
+use crate::http_service::{CurrentHandler, HttpService};
 use crate::loopback::Loopback;
 use crate::options::{HostOptions, Phase, Progress};
 use crate::parts::Parts;
+use crate::runnable::Runnable;
 use crate::serve::Served;
 use left::{Left, Patience};
 use live::Live;
@@ -43,6 +48,8 @@ pub struct Running {
     live: Live,
     /// What this host calls of itself over a wire, if it is on no lattice.
     loopback: Loopback,
+    /// The HTTP handlers that were asked for, by the names of their components.
+    services: Mutex<HashMap<String, Arc<CurrentHandler>>>,
     /// What plans that were replaced have left behind, which others may still need.
     retiring: JoinSet<()>,
     /// Cancelled when those are waited for no longer.
@@ -57,6 +64,7 @@ impl Running {
             options: options.clone(),
             live: Live::default(),
             loopback: Loopback::default(),
+            services: Mutex::default(),
             retiring: JoinSet::new(),
             hurry: CancellationToken::new(),
         }
@@ -81,6 +89,16 @@ impl Running {
         self.loopback = loopback;
         self.commit(prepared?);
         Ok(())
+    }
+
+    /// Replaces what runs by an application that was read and linked, as [`replace`](Self::replace) does.
+    ///
+    /// # Errors
+    ///
+    /// As that.
+    pub async fn run(&mut self, application: &Runnable) -> Result<(), HostError> {
+        self.replace(application.plan(), application.parts().clone())
+            .await
     }
 
     /// Makes all that another plan needs, for the same application: that of one of several hosts. `away` has the
@@ -127,6 +145,7 @@ impl Running {
         let began = Instant::now();
         let announced = prepared.announced.clone();
         let left = self.live.commit(prepared, &self.loopback);
+        self.turn_services();
         for link in announced
             .iter()
             .filter_map(|key| self.live.sources.get(key))
@@ -167,26 +186,109 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// See [`WaveError`].
+    /// See [`InvokeError`].
     pub async fn call(
         &self,
         component: &str,
         function: &FunctionPath,
         args: &str,
         timeout: Duration,
-    ) -> Result<String, WaveError> {
+    ) -> Result<String, InvokeError> {
         let graph = self.graph(component)?;
         wave::call(graph, component, function, args, Instant::now() + timeout).await
     }
 
-    fn graph(&self, component: &str) -> Result<&Arc<Graph>, WaveError> {
+    /// Calls an export of `component` with a value for each parameter; returns its result, if it has one. Whoever
+    /// knows the function's type when they write their program has [`call_typed`](Self::call_typed).
+    ///
+    /// # Errors
+    ///
+    /// See [`InvokeError`].
+    pub async fn call_values(
+        &self,
+        component: &str,
+        function: impl Into<FunctionPath>,
+        params: &[Val],
+        timeout: Duration,
+    ) -> Result<Option<Val>, InvokeError> {
+        let (graph, function) = (self.graph(component)?, function.into());
+        invoke::values(
+            graph,
+            component,
+            &function,
+            params,
+            Instant::now() + timeout,
+        )
+        .await
+    }
+
+    /// Calls an export of `component` with a tuple of its parameters; returns a tuple of its result.
+    ///
+    /// # Errors
+    ///
+    /// See [`InvokeError`].
+    pub async fn call_typed<Params, Return>(
+        &self,
+        component: &str,
+        function: impl Into<FunctionPath>,
+        params: Params,
+        timeout: Duration,
+    ) -> Result<Return, InvokeError>
+    where
+        Params: ComponentNamedList + Lower + Send + Sync + 'static,
+        Return: ComponentNamedList + Lift + Send + Sync + 'static,
+    {
+        let (graph, function) = (self.graph(component)?, function.into());
+        invoke::typed(
+            graph,
+            component,
+            &function,
+            params,
+            Instant::now() + timeout,
+        )
+        .await
+    }
+
+    /// The HTTP handler of `component` as a service, which goes on when the application is replaced.
+    ///
+    /// # Errors
+    ///
+    /// If the component does not run in this process, or exports no handler.
+    pub fn http_service(&self, component: &str) -> Result<HttpService, InvokeError> {
+        let graph = self.graph(component)?;
+        if graph.find(component).is_none() {
+            return Err(InvokeError::NoComponent(component.to_owned()));
+        }
+        let Some(entry) = HttpEntry::new(graph, component) else {
+            let what = format!("`{component}` exports no HTTP handler");
+            return Err(InvokeError::NoFunction(what));
+        };
+        // Nothing panics while the lock is held.
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        let handler = services.entry(component.to_owned()).or_default();
+        handler.store(Some(Arc::new(entry)));
+        Ok(HttpService::new(component, handler.clone()))
+    }
+
+    /// Has services lead to what runs now.
+    fn turn_services(&self) {
+        let services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        for (component, handler) in &*services {
+            let graph = self.live.graph.as_ref();
+            let entry = graph.and_then(|graph| HttpEntry::new(graph, component));
+            handler.store(entry.map(Arc::new));
+        }
+    }
+
+    fn graph(&self, component: &str) -> Result<&Arc<Graph>, InvokeError> {
         let graph = self.live.graph.as_ref();
-        graph.ok_or_else(|| WaveError::NoComponent(component.to_owned()))
+        graph.ok_or_else(|| InvokeError::NoComponent(component.to_owned()))
     }
 
     /// Finishes the work under way, within the grace, and stops everything: nothing takes the place of what runs.
     pub async fn shutdown(mut self) {
         let left = self.live.commit(Prepared::default(), &self.loopback);
+        self.turn_services();
         left.end(self.at_once()).await;
         self.loopback.close().await;
         self.hurry.cancel();

@@ -11,7 +11,7 @@ use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use wasmtime::component::wasm_wave::wasm::DisplayFunc;
 use wasmtime::component::{Type, Val};
 
-use super::WaveError;
+use crate::invoke::InvokeError;
 
 /// Fields, cases and flags that a signature shows of each type; there may be hundreds.
 const SHOWN: usize = 12;
@@ -27,11 +27,15 @@ const CALL: &str = "call";
 /// # Errors
 ///
 /// If they are not what it takes.
-pub(super) fn parse(args: &str, function: &str, ty: &ComponentFunc) -> Result<Vec<Val>, WaveError> {
+pub(super) fn parse(
+    args: &str,
+    function: &str,
+    ty: &ComponentFunc,
+) -> Result<Vec<Val>, InvokeError> {
     let wrong = |what: &str, hint: Option<String>| {
         let signature = shortened(&DisplayFunc(ty.clone()).to_string());
         let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-        WaveError::Arguments(format!(
+        InvokeError::Types(format!(
             "arguments `{args}`: {what}{hint}; the function is `{function}: {signature}`"
         ))
     };

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use withe_linker::input::{ConfigMap, Scope};
 use withe_linker::plan::Binding;
+use withe_runtime::invoke::{FunctionPath, InvokeError};
 use withe_runtime::spec::{
     Identity, ImportSource, ImportSpec, InstanceLimit, LinkSpec, LinkTarget, Member, UnitGrants,
     UnitLimits, UnitSpec,
 };
-use withe_runtime::wave::{self, FunctionPath, WaveError};
+use withe_runtime::wave;
 use withe_runtime::{EngineOptions, Engines, Graph, RuntimeError};
 use withe_wit::{ExternItem, World};
 
@@ -109,7 +110,7 @@ pub(crate) async fn call(
     graph: &Arc<Graph>,
     component: &str,
     function: &str,
-) -> Result<String, WaveError> {
+) -> Result<String, InvokeError> {
     let path = FunctionPath {
         interface: None,
         function: function.into(),

@@ -14,12 +14,11 @@ use withe_linker::plan::{Binding, Plan};
 use withe_linker::{Diagnostics, Severity};
 use withe_load::{LinkOptions, Loaded, ProviderSource, Registry};
 
-use super::LinkedApplication;
+use super::application::LinkedApplication;
 use super::host::machine_name;
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
 use crate::Outcome;
-use crate::cli::usage;
 use crate::interrupt::Interrupts;
 use crate::observe::{Exporter, TraceArgs};
 use crate::progress::Reporter;
@@ -27,6 +26,7 @@ use crate::providers;
 use crate::render::diagnostics;
 use crate::running::{block_on, host_options};
 use crate::terminal::Terminal;
+use crate::usage::usage;
 use expression::CallExpression;
 
 const EXAMPLES: &str = "\
