@@ -3,8 +3,10 @@
 //! The floor is proportion: ten times the application in at most twelve times the time.
 //!
 //! * `check` and `plan --json`: every component read, every link resolved, checked and bound.
+//! * [`up`]: every component compiled or found compiled, linked, and ready to be called.
 
 mod generate;
+mod up;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -46,7 +48,7 @@ pub(crate) fn run() -> Result<()> {
             );
         }
     }
-    Ok(())
+    up::run()
 }
 
 /// How the time of a row compares with that of the first.
