@@ -50,6 +50,7 @@ pub(super) fn load_application(
     inputs: &InputArgs,
     defaults: LinkArgs,
     surroundings: Surroundings,
+    timings: Timings,
     terminal: &Terminal,
 ) -> anyhow::Result<Option<LinkedApplication>> {
     let options = LinkOptions {
@@ -61,7 +62,6 @@ pub(super) fn load_application(
             ..Placement::default()
         },
     };
-    let timings = Timings::default();
     let registry = providers::registry()?;
     match timings.of("read", || withe_load::load(path, &registry)) {
         Ok(loaded) => {

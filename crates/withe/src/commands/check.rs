@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use withe_linker::input::Surroundings;
 
 use super::application::{LinkedApplication, load_application};
-use super::input_args::InputArgs;
+use super::input_args::{InputArgs, Timings};
 use super::link_args::LinkArgs;
 use crate::Outcome;
 use crate::render::json;
@@ -42,6 +42,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         &args.inputs,
         args.defaults,
         Surroundings::Unknown,
+        Timings::default(),
         terminal,
     )?
     else {

@@ -9,7 +9,7 @@ use withe_linker::plan::{Binding, Plan, PlannedInterface, PlannedLink};
 use withe_node::placement::{Preview, preview};
 
 use super::application::{LinkedApplication, load_application};
-use super::input_args::InputArgs;
+use super::input_args::{InputArgs, Timings};
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
 use crate::Outcome;
@@ -55,6 +55,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         &args.inputs,
         args.defaults,
         Surroundings::Unknown,
+        Timings::default(),
         terminal,
     )?
     else {

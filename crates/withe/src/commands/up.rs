@@ -15,7 +15,7 @@ use withe_node::{Node, NodeOptions, desired};
 
 use super::application::{LinkedApplication, load_application};
 use super::host::machine_name;
-use super::input_args::InputArgs;
+use super::input_args::{InputArgs, Timings};
 use super::lattice_args::{LatticeArgs, socket};
 use super::link_args::LinkArgs;
 use super::settle::settle;
@@ -84,6 +84,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         &args.inputs,
         args.defaults,
         surroundings,
+        Timings::default(),
         terminal,
     )?;
     let Some(application) = application else {
@@ -257,6 +258,8 @@ impl Running {
             &args.inputs,
             args.defaults,
             surroundings,
+            // What the host says goes to these.
+            self.application.timings.clone(),
             terminal,
         )?;
         let Some(changed) = changed else {
@@ -276,6 +279,7 @@ impl Running {
         match self.put().await {
             Ok(()) => {
                 self.files.clear();
+                args.inputs.say_timings(&self.application.timings, terminal);
                 terminal.say(&format!("`{}` reloaded\n", self.name()));
             }
             Err(error) => {
