@@ -41,6 +41,7 @@ fn problems(root: &Path) -> Result<Vec<String>> {
     sources(root, &files, &mut problems)?;
     architecture(root, &mut problems)?;
     circles(root, &mut problems)?;
+    packages(root, &files, &mut problems)?;
     wit_copies(root, &files, &mut problems)?;
     problems.sort();
     Ok(problems)
@@ -96,6 +97,38 @@ fn architecture(root: &Path, problems: &mut Vec<String>) -> Result<()> {
         .difference(&found)
         .map(|c| format!("`ARCHITECTURE.md` maps `{c}`, which is not there"));
     problems.extend(missing.chain(gone));
+    Ok(())
+}
+
+/// Every crate could be published: it says what it is, and takes nothing from outside of its folder.
+fn packages(root: &Path, files: &[PathBuf], problems: &mut Vec<String>) -> Result<()> {
+    for folder in MAPPED {
+        for entry in entries(&root.join(folder))? {
+            if entry.join("Cargo.toml").is_file() && !entry.join("README.md").is_file() {
+                problems.push(format!("`{}` has no `README.md`", name(root, &entry)));
+            }
+        }
+    }
+    let of_crates = |file: &&PathBuf| {
+        let relative = file.strip_prefix(root).unwrap_or(file);
+        let mut parts = relative.iter();
+        let is_mapped = parts
+            .next()
+            .is_some_and(|first| MAPPED.iter().any(|f| first == *f));
+        is_mapped && parts.nth(1).is_some_and(|third| third == "src")
+    };
+    for file in files.iter().filter(of_crates) {
+        let relative = file.strip_prefix(root).unwrap_or(file);
+        // Of `crates/a/src/b.rs`: what is below the crate.
+        let depth = relative.iter().count() - 3;
+        let outside = format!("include_str!(\"{}", "../".repeat(depth + 1));
+        for (number, line) in read(file)?.lines().enumerate() {
+            if line.contains(&outside) {
+                let at = format!("{}:{}", name(root, file), number + 1);
+                problems.push(format!("`{at}` includes a file from outside of its crate"));
+            }
+        }
+    }
     Ok(())
 }
 
@@ -232,6 +265,10 @@ mod tests {
             "`crates/kept` and `crates/gone`, and all of `providers/`\n",
         );
         write("crates/kept/Cargo.toml", "");
+        write("crates/kept/README.md", "");
+        let include = |path: &str| format!("include_str!({path:?})\n");
+        let both = include("../../wit/own.wit") + &include("../../../other/own.wit");
+        write("crates/kept/src/deep/include.rs", &both);
         write("crates/unmapped/Cargo.toml", "");
         write("crates/kept/src/long.rs", &"\n".repeat(MAX_LINES + 1));
         write("crates/kept/src/open.rs", &format!("\n{})\n", LEFTOVERS[0]));
@@ -245,9 +282,12 @@ mod tests {
             "`ARCHITECTURE.md` does not say what `crates/unmapped` is".to_string(),
             "`ARCHITECTURE.md` does not say what `providers/kv` is".into(),
             "`ARCHITECTURE.md` maps `crates/gone`, which is not there".into(),
+            "`crates/kept/src/deep/include.rs:2` includes a file from outside of its crate".into(),
             "`crates/kept/src/long.rs` has 1001 lines, and 1000 are enough: split it".into(),
             format!("`crates/kept/src/open.rs:2` has `{}`: finish it", LEFTOVERS[0]),
+            "`crates/unmapped` has no `README.md`".into(),
             "`examples/a/wit/deps/x.wit` and `examples/b/wit/deps/x.wit` are the same package and differ".into(),
+            "`providers/kv` has no `README.md`".into(),
         ];
         assert_eq!(found, expected);
     }

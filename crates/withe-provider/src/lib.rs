@@ -20,6 +20,7 @@ mod link;
 pub mod process;
 pub mod resources;
 pub mod settings;
+pub mod wit;
 
 pub use exports::Exporter;
 pub use functions::{Context, Functions, Handler, Imported, Linked};

@@ -34,7 +34,7 @@ mod trailers;
 
 use std::sync::Arc;
 
-use withe_provider::{Alias, Descriptor};
+use withe_provider::{Alias, Descriptor, wit};
 
 pub use provider::HttpServer;
 
@@ -44,11 +44,11 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     version: env!("CARGO_PKG_VERSION"),
     summary: "listens for HTTP and hands requests to components",
     wit: &[
-        include_str!("../../../wit/wasi-io-0.2.12/package.wit"),
-        include_str!("../../../wit/wasi-clocks-0.2.12/package.wit"),
-        include_str!("../../../wit/wasi-http-0.2.12/package.wit"),
-        include_str!("../../../wit/wasi-clocks-0.3.0/package.wit"),
-        include_str!("../../../wit/wasi-http-0.3.0/package.wit"),
+        wit::WASI_IO_0_2,
+        wit::WASI_CLOCKS_0_2,
+        wit::WASI_HTTP_0_2,
+        wit::WASI_CLOCKS_0_3,
+        wit::WASI_HTTP_0_3,
         include_str!("../wit/provider.wit"),
     ],
     aliases: &[

@@ -29,8 +29,8 @@ pub use provider::KeyValue;
 /// The interfaces and their types.
 mod wit {
     withe_provider::generate!(
-        "../../wit/wasi-keyvalue-0.2.0-draft",
-        "../../wit/wasi-keyvalue-0.2.0-draft2",
+        "wit/wasi-keyvalue-0.2.0-draft",
+        "wit/wasi-keyvalue-0.2.0-draft2",
         "wit",
     );
 }

@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn names_stand_where_the_interface_has_them() {
-        let wit = include_str!("../../../../wit/wasi-http-0.2.12/package.wit");
+        let wit = withe_provider::wit::WASI_HTTP_0_2;
         let (_, variant) = wit.split_once("variant error-code {").unwrap();
         let (variant, _) = variant.split_once('}').unwrap();
         let cases = variant.lines().map(str::trim);
