@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use withe_wit::name::kebab_case;
+
 /// Gives out labels, each only once.
 #[derive(Default)]
 pub(crate) struct Labels {
@@ -20,7 +22,7 @@ impl Labels {
     /// `{label}-{import}`, the import's name turned to kebab-case and rid of its version; with `-n2`,
     /// `-n3`, … behind it when that is taken.
     pub(crate) fn take(&mut self, label: &str, import: &str) -> String {
-        let words = kebab(import);
+        let words = kebab_case(import.split('@').next().unwrap_or(import));
         let parts = [label, &words];
         let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let base = parts.join("-");
@@ -39,21 +41,6 @@ impl Labels {
 pub(crate) fn interface_word(name: &str) -> &str {
     let name = name.split('@').next().unwrap_or(name);
     name.rsplit(['/', ':']).next().unwrap_or(name)
-}
-
-/// The letters and digits of a name as kebab-case, its version left out.
-fn kebab(name: &str) -> String {
-    let name = name.split('@').next().unwrap_or(name);
-    let words = name
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty());
-    let words = words.map(
-        |word| match word.starts_with(|c: char| c.is_ascii_digit()) {
-            true => format!("n{word}"),
-            false => word.to_owned(),
-        },
-    );
-    words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
 
 /// The resource in `[constructor]r`, `[method]r.f` and `[static]r.f`.

@@ -18,6 +18,7 @@ use withe_runtime::spec::{
     Directory, FusedLink, Identity, ImportSource, ImportSpec, InstanceLimit, LinkSpec, LinkTarget,
     Member, UnitGrants, UnitLimits, UnitSpec,
 };
+use withe_wit::name::kebab_case;
 use withe_wit::{ExternItem, InterfaceName};
 
 use crate::error::{HostError, none_of};
@@ -350,10 +351,10 @@ struct Tree<'a> {
 impl Tree<'_> {
     /// A label for constituent `i`: its name as a WIT identifier, numbered from its second occurrence.
     fn label(&self, i: usize) -> String {
-        let base = kebab(self.names[i]);
+        let base = label_of(self.names[i]);
         let before = self.names[..i]
             .iter()
-            .filter(|name| kebab(name) == base)
+            .filter(|name| label_of(name) == base)
             .count();
         match before {
             0 => base,
@@ -363,25 +364,11 @@ impl Tree<'_> {
     }
 }
 
-/// A component's name as a WIT identifier: what may not stand in one becomes a dash, and every word
-/// starts with a letter.
-fn kebab(name: &str) -> String {
-    let words: Vec<String> = name
-        .to_ascii_lowercase()
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(|word| {
-            if word.starts_with(|c: char| c.is_ascii_digit()) {
-                format!("n{word}")
-            } else {
-                word.into()
-            }
-        })
-        .collect();
-    if words.is_empty() {
-        "component".into()
-    } else {
-        words.join("-")
+/// A component's name as a label.
+fn label_of(name: &str) -> String {
+    match kebab_case(name) {
+        label if label.is_empty() => "component".into(),
+        label => label,
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use withe_linker::input::{
     Application, Component, ComponentKind, Grants, Image, Limits, Link, Part, Spanned,
 };
+use withe_wit::name::kebab_case;
 use withe_wit::{Extern, ExternItem, InterfaceName, World};
 
 use crate::image::stem;
@@ -16,11 +17,11 @@ use crate::loaded::LoadedPart;
 pub(super) fn application(root: &Path, others: &[PathBuf]) -> Application {
     let mut components: Vec<Component> = Vec::new();
     for path in std::iter::once(root).chain(others.iter().map(PathBuf::as_path)) {
-        let name = unique(kebab(&stem(path)), &components);
+        let name = unique(name_of(&stem(path)), &components);
         components.push(component(name, path));
     }
     Application {
-        name: Spanned::unplaced(kebab(&stem(root))),
+        name: Spanned::unplaced(name_of(&stem(root))),
         version: None,
         description: None,
         shared: false,
@@ -125,16 +126,11 @@ fn link(target: &str) -> Link {
     }
 }
 
-/// A name in kebab-case made from a file's.
-fn kebab(text: &str) -> String {
-    let words = text
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| !word.is_empty());
-    let name = words.map(str::to_lowercase).collect::<Vec<_>>().join("-");
-    if name.is_empty() {
-        "component".into()
-    } else {
-        name
+/// A component's name, made from its file's.
+fn name_of(text: &str) -> String {
+    match kebab_case(text) {
+        name if name.is_empty() => "component".into(),
+        name => name,
     }
 }
 

@@ -131,14 +131,7 @@ pub fn digest_of(path: &Path) -> io::Result<String> {
 }
 
 fn text_of(hash: &[u8]) -> String {
-    use std::fmt::Write as _;
-
-    let mut text = String::from("sha256:");
-    for byte in hash {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    format!("sha256:{}", hex::encode(hash))
 }
 
 impl ArtifactError {

@@ -7,9 +7,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use withe_host::elsewhere::{is_elsewhere, leaves_host};
+use withe_host::{HostError, Parts, Running};
 use withe_linker::input::{ComponentKind, Placement};
 use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_load::{LinkOptions, Loaded, ProviderSource};
+use withe_rpc::BackOff;
 
 use crate::desired::{self, Desired};
 use crate::events::Event;
@@ -18,13 +21,12 @@ use crate::placement::Seen;
 use crate::records::{Deployment, RunningApp, RunningLink, RunningPart};
 use crate::this_host::ThisHost;
 use crate::wasmcloud;
-use withe_host::HostError;
-use withe_host::Parts;
-use withe_host::Running;
-use withe_host::elsewhere::{is_elsewhere, leaves_host};
 
 /// How long to wait before what failed is tried again: at first, and at most.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+const PAUSES: BackOff = BackOff {
+    first: Duration::from_millis(500),
+    most: Duration::from_secs(15),
+};
 
 /// How long calls of wasmCloud v1 may go on with what was replaced.
 const HIDING: Duration = Duration::from_secs(10);
@@ -85,7 +87,7 @@ impl Application {
         stop: CancellationToken,
     ) {
         let mut hosts = self.this.peers.hosts();
-        let mut back_off = BACK_OFF.0;
+        let mut failures = 1;
         loop {
             let now = wanted.borrow_and_update().clone();
             let seen = hosts.borrow_and_update().clone();
@@ -102,7 +104,7 @@ impl Application {
                 if followed {
                     std::future::pending::<()>().await;
                 }
-                sleep(back_off).await;
+                sleep(PAUSES.after(failures)).await;
             };
             let forget = async {
                 match self.forget {
@@ -115,9 +117,9 @@ impl Application {
                     self.this.applications.forget(&self.name);
                     self.forget = None;
                 }
-                () = again => back_off = (2 * back_off).min(BACK_OFF.1),
+                () = again => failures += 1,
                 changed = wanted.changed() => {
-                    back_off = BACK_OFF.0;
+                    failures = 1;
                     if changed.is_err() {
                         break;
                     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-
 use withe_host::HostOptions;
 
 /// How a host takes part in a lattice.

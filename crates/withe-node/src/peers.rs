@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use withe_host::elsewhere::Away;
 use withe_lattice::transport::NatsConnector;
 use withe_linker::plan::{Binding, PlannedLink};
 use withe_rpc::tcp::{TcpConnector, TcpListener};
@@ -21,7 +22,6 @@ use withe_rpc::{
 
 use crate::hosts::{Hosts, Names, Reach};
 use crate::records::HostRecord;
-use withe_host::elsewhere::Away;
 
 /// How long a host that is gone may still connect: its lease may run out while it is only slow.
 const MEMBER: Duration = Duration::from_secs(60);

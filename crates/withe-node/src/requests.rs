@@ -6,16 +6,13 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use withe_host::elsewhere::{Away as _, LinkEnd, Served, leaves_host, ping_request};
 use withe_lattice::{Lattice, LatticeError, Requests};
 use withe_linker::plan::{Binding, PlannedLink};
 use withe_rpc::{CallContext, CallError, Payload};
 
 use crate::records::{HOSTS, key, write};
 use crate::this_host::ThisHost;
-use withe_host::elsewhere::Away as _;
-use withe_host::elsewhere::LinkEnd;
-use withe_host::elsewhere::leaves_host;
-use withe_host::elsewhere::{Served, ping_request};
 
 /// The most requests that a host answers at a time.
 const AT_A_TIME: usize = 32;

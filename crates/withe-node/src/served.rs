@@ -5,10 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
+use withe_host::elsewhere::{LinkKey, Served};
 use withe_rpc::{CallContext, CallError, LinkRequest, Payload, Serve, ServedLink, ServedSession};
-
-use withe_host::elsewhere::LinkKey;
-use withe_host::elsewhere::Served;
 
 /// The applications that run here, by name. Clones share them.
 #[derive(Clone, Default)]

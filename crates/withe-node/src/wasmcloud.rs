@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use withe_host::elsewhere::{Served, ids};
 use withe_lattice::LatticeError;
 use withe_linker::input::{ComponentKind, Scope};
 use withe_provider::{FunctionName, IncomingHandler};
@@ -18,8 +19,6 @@ use withe_wit::{Extern, Function};
 
 use crate::records::RunningPart;
 use crate::this_host::{ThisHost, millis};
-use withe_host::elsewhere::Served;
-use withe_host::elsewhere::ids;
 
 /// How long a call of a v1 part may take. v1's callers give up after 10 s.
 const TIMEOUT: Duration = Duration::from_secs(10);

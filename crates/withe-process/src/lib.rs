@@ -8,24 +8,24 @@
 //! * [`ProcessCommand`]: the one place that says how a process is started, and what it inherits.
 //! * [`Process`]: one process, from its start to its end, with what it says ([`Said`]) and what it logs.
 //! * [`Supervisor`]: keeps what is [`Supervised`] running, and reports its [`ProcessState`].
-//! * [`BackOff`]: the waits between one start and the next.
+//! * [`Restarts`]: the waits between one start and the next.
 //! * [`ask`]: one question to a program, and its answer. It blocks, as linking does, which asks.
 
 mod ask;
-mod back_off;
 mod command;
 mod error;
 mod group;
 mod log;
 mod process;
+mod restarts;
 mod supervisor;
 
 pub use ask::{AskError, AskLimits, RunOutput, ask, run};
-pub use back_off::BackOff;
 pub use command::{ProcessCommand, ProcessLog};
 pub use error::ProcessError;
 pub use log::LastLines;
 pub use process::{Process, Said};
+pub use restarts::Restarts;
 pub use supervisor::{
     HealthChecks, Live, ProcessState, STOP, Supervised, Supervisor, SupervisorOptions, ready,
 };

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{BackOff, Process, ProcessCommand, ProcessError};
+use crate::{Process, ProcessCommand, ProcessError, Restarts};
 
 /// How much longer than its grace a process may take to end before it is killed.
 pub const STOP: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ pub trait Supervised: Send + Sync + 'static {
 #[derive(Clone, Debug, Default)]
 pub struct SupervisorOptions {
     /// The waits before it.
-    pub back_off: BackOff,
+    pub restarts: Restarts,
     /// When it is given up although it runs; never without.
     pub health: Option<HealthChecks>,
 }
@@ -249,7 +249,7 @@ struct Work<S: Supervised> {
 
 impl<S: Supervised> Work<S> {
     async fn keep_running(self) {
-        let mut back_off = self.options.back_off.clone();
+        let mut restarts = self.options.restarts.clone();
         for run in 0.. {
             let began = Instant::now();
             let brought_up = tokio::select! {
@@ -271,7 +271,7 @@ impl<S: Supervised> Work<S> {
                     error
                 }
             };
-            let wait = back_off.after(began.elapsed());
+            let wait = restarts.after(began.elapsed());
             tracing::error!("{} {error}; it is started again in {wait:?}", self.subject);
             tokio::select! {
                 () = sleep(wait) => {}

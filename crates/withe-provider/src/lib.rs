@@ -34,7 +34,7 @@ pub use resources::{Borrow, Own, Resources};
 pub use settings::Settings;
 pub use withe_linker::input::{ConfigMap, ConfigProblem, ConfigRole};
 pub use withe_provider_macros::generate;
-pub use withe_rpc::{CallError, Payload, TraceContext, codec};
+pub use withe_rpc::{BackOff, CallError, Payload, TraceContext, codec};
 
 use std::sync::Arc;
 use std::time::Duration;

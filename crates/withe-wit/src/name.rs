@@ -134,6 +134,22 @@ pub fn unescaped(name: &str) -> String {
     kept.collect()
 }
 
+/// A text as a label in kebab-case: what may not stand in one becomes a dash, and a word that starts with a digit gets
+/// an `n` before it. Empty, if the text has neither letters nor digits.
+pub fn kebab_case(text: &str) -> String {
+    let words = text
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty());
+    let words = words.map(|word| {
+        let word = word.to_ascii_lowercase();
+        match word.starts_with(|c: char| c.is_ascii_digit()) {
+            true => format!("n{word}"),
+            false => word,
+        }
+    });
+    words.collect::<Vec<_>>().join("-")
+}
+
 /// Whether `s` is a WIT identifier: words of letters and digits joined by single dashes, each all
 /// lower or all upper case; only the first has to start with a letter.
 pub fn is_kebab(s: &str) -> bool {
@@ -155,6 +171,20 @@ mod tests {
 
     fn name(s: &str) -> InterfaceName {
         s.parse().unwrap()
+    }
+
+    #[test]
+    fn any_text_makes_a_label() {
+        for (text, label) in [
+            ("visits", "visits"),
+            ("My Shop_2.wasm", "my-shop-n2-wasm"),
+            ("wasi:io/streams", "wasi-io-streams"),
+            ("3d", "n3d"),
+            ("é ./", ""),
+        ] {
+            assert_eq!(kebab_case(text), label);
+            assert!(label.is_empty() || is_kebab(label));
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
-use withe_provider::ProviderError;
+use withe_provider::{BackOff, ProviderError};
 
 use crate::connection;
 use crate::link::Route;
@@ -33,7 +33,10 @@ use crate::stop::Stop;
 /// Connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
 /// How long to wait after accepting has failed, at first and at most.
-const BACK_OFF: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
+const PAUSES: BackOff = BackOff {
+    first: Duration::from_millis(10),
+    most: Duration::from_secs(1),
+};
 /// How long the tasks of a listener that was told to stop may take once their time is over.
 const ABORT: Duration = Duration::from_secs(1);
 
@@ -313,16 +316,17 @@ async fn run(listener: Arc<Listener>, socket: TcpListener) {
 /// The next connection. A failure to accept is waited out: most often the process has no file
 /// descriptors left, and connections that end give some back.
 async fn accept(socket: &TcpListener) -> TcpStream {
-    let mut back_off = BACK_OFF[0];
+    let mut failures = 0;
     loop {
         match socket.accept().await {
             Ok((stream, _)) => return stream,
             // The client gave up before it was its turn.
             Err(e) if is_of_one_connection(&e) => {}
             Err(e) => {
-                tracing::warn!("cannot accept connections, trying again in {back_off:?}: {e}");
-                sleep(back_off).await;
-                back_off = (back_off * 2).min(BACK_OFF[1]);
+                failures += 1;
+                let pause = PAUSES.after(failures);
+                tracing::warn!("cannot accept connections, trying again in {pause:?}: {e}");
+                sleep(pause).await;
             }
         }
     }

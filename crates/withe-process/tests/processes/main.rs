@@ -14,9 +14,10 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use withe_process::{
-    BackOff, HealthChecks, Live, Process, ProcessCommand, ProcessError, ProcessLog, ProcessState,
+    HealthChecks, Live, Process, ProcessCommand, ProcessError, ProcessLog, ProcessState, Restarts,
     Supervised, Supervisor, SupervisorOptions,
 };
+use withe_rpc::BackOff;
 
 /// So long that only what hangs takes it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -222,7 +223,13 @@ impl Supervised for Script {
 fn options() -> SupervisorOptions {
     let wait = Duration::from_millis(5);
     SupervisorOptions {
-        back_off: BackOff::new(wait, wait, PATIENCE),
+        restarts: Restarts::new(
+            BackOff {
+                first: wait,
+                most: wait,
+            },
+            PATIENCE,
+        ),
         health: None,
     }
 }

@@ -180,7 +180,9 @@ impl Executable {
                 found,
             });
         };
-        let world_digest = world.as_ref().map(|bytes| hex(&Sha256::digest(bytes)));
+        let world_digest = world
+            .as_ref()
+            .map(|bytes| hex::encode_upper(Sha256::digest(bytes)));
         for (file, digest) in [(target.as_str(), Some(digest)), (WORLD, world_digest)] {
             let Some(digest) = digest else { continue };
             if claims.digests.get(file) != Some(&digest) {
@@ -244,12 +246,7 @@ fn write(
         digest.update(&buffer[..n]);
         file.write_all(&buffer[..n]).map_err(&io)?;
     }
-    Ok(hex(&digest.finalize()))
-}
-
-/// Upper-case hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02X}")).collect()
+    Ok(hex::encode_upper(digest.finalize()))
 }
 
 #[cfg(test)]
@@ -290,7 +287,7 @@ mod tests {
     #[test]
     fn an_archive_is_extracted_and_removed() {
         let bin = format!("{}.bin", target());
-        let digest = hex(&Sha256::digest(PROGRAM));
+        let digest = hex::encode_upper(Sha256::digest(PROGRAM));
         let tar = archive(&[
             ("claims.jwt", &claims(&digest)),
             (&bin, PROGRAM),
@@ -315,7 +312,7 @@ mod tests {
     #[test]
     fn what_is_not_what_was_signed_is_refused() {
         let bin = format!("{}.bin", target());
-        let good = claims(&hex(&Sha256::digest(PROGRAM)));
+        let good = claims(&hex::encode_upper(Sha256::digest(PROGRAM)));
         for (files, says) in [
             (
                 vec![("claims.jwt", &good[..]), (&bin, b"#!other")],

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use withe_process::{BackOff, HealthChecks, SupervisorOptions};
+use withe_process::{HealthChecks, Restarts, SupervisorOptions};
 use withe_provider::ConfigMap;
+use withe_rpc::BackOff;
 
 use super::archive::Executable;
 use crate::{Ids, Wire};
@@ -70,7 +71,13 @@ impl Default for Supervision {
 impl Supervision {
     pub(super) fn options(&self) -> SupervisorOptions {
         SupervisorOptions {
-            back_off: BackOff::new(self.pause, self.longest_pause, self.longest_pause),
+            restarts: Restarts::new(
+                BackOff {
+                    first: self.pause,
+                    most: self.longest_pause,
+                },
+                self.longest_pause,
+            ),
             health: Some(HealthChecks {
                 every: self.every,
                 answer: self.answer,

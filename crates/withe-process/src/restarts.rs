@@ -2,45 +2,47 @@
 
 use std::time::Duration;
 
-/// The waits of one process, each twice as long as the one before.
+use withe_rpc::BackOff;
+
+/// The waits of one process: they grow with every end, and begin anew after a run that was long enough.
 ///
 /// Nothing is added at random: a host starts few processes, on one machine, and a log that names the next wait is worth
 /// more than starts that are spread.
 #[derive(Clone, Debug)]
-pub struct BackOff {
-    next: Duration,
-    first: Duration,
-    longest: Duration,
+pub struct Restarts {
+    back_off: BackOff,
     steady: Duration,
+    failures: u32,
 }
 
-impl BackOff {
-    /// Waits of `first` to `longest`. What ran for `steady` before it ended is started again as if it had never ended.
-    pub fn new(first: Duration, longest: Duration, steady: Duration) -> Self {
+impl Restarts {
+    /// Waits as `back_off` says. What ran for `steady` before it ended is started again as if it had never ended.
+    pub fn new(back_off: BackOff, steady: Duration) -> Self {
         Self {
-            next: first,
-            first,
-            longest,
+            back_off,
             steady,
+            failures: 0,
         }
     }
 
     /// The wait after a run that took `ran`.
     pub fn after(&mut self, ran: Duration) -> Duration {
         if ran >= self.steady {
-            self.next = self.first;
+            self.failures = 0;
         }
-        let wait = self.next;
-        self.next = (2 * wait).min(self.longest);
-        wait
+        self.failures = self.failures.saturating_add(1);
+        self.back_off.after(self.failures)
     }
 }
 
-impl Default for BackOff {
+impl Default for Restarts {
     /// A tenth of a second at first, ten seconds at most; a minute is steady.
     fn default() -> Self {
-        let secs = Duration::from_secs;
-        Self::new(Duration::from_millis(100), secs(10), secs(60))
+        let back_off = BackOff {
+            first: Duration::from_millis(100),
+            most: Duration::from_secs(10),
+        };
+        Self::new(back_off, Duration::from_secs(60))
     }
 }
 
@@ -50,8 +52,8 @@ mod tests {
 
     #[test]
     fn waits_grow_up_to_a_bound_and_begin_anew_after_a_steady_run() {
-        let mut back_off = BackOff::default();
-        let mut after = |secs| back_off.after(Duration::from_secs(secs)).as_millis();
+        let mut restarts = Restarts::default();
+        let mut after = |secs| restarts.after(Duration::from_secs(secs)).as_millis();
         let waits: Vec<_> = (0..9).map(|_| after(1)).collect();
         assert_eq!(
             waits,
