@@ -56,7 +56,12 @@ fn describe(state: &InstanceState, error: &wasmtime::Error) -> String {
         .iter()
         .find_map(|f| member_of(unit, f))
         .unwrap_or(&unit.name);
-    let mut text = format!("component `{member}`: {cause}");
+    let mut text = match is_of_either(unit, error, frames) {
+        true => format!(
+            "component `{member}`, or one that is fused with it and that it called: {cause}"
+        ),
+        false => format!("component `{member}`: {cause}"),
+    };
     for (i, frame) in telling.iter().enumerate() {
         text.push_str(if i == 0 { ", in `" } else { " < `" });
         text.push_str(&function_name(frame).unwrap_or_default());
@@ -80,6 +85,26 @@ fn describe(state: &InstanceState, error: &wasmtime::Error) -> String {
         ));
     }
     text
+}
+
+/// Whether a value that crosses from one fused component to another is not what it has to be. Wasmtime's adapter
+/// between them notices it while the caller's frame is the last one with a name, and does not say whose value it was:
+/// a parameter is the caller's, a result the callee's.
+fn is_of_either(unit: &Unit, error: &wasmtime::Error, frames: &[FrameInfo]) -> bool {
+    let is_about_a_value = match error.downcast_ref::<Trap>() {
+        Some(trap) => matches!(
+            trap,
+            Trap::InvalidChar
+                | Trap::StringOutOfBounds
+                | Trap::ListOutOfBounds
+                | Trap::InvalidDiscriminant
+                | Trap::UnalignedPointer
+        ),
+        // Strings are transcoded by the host, which has no trap for those that are not UTF-8 or UTF-16.
+        None => error.root_cause().is::<std::str::Utf8Error>(),
+    };
+    let is_in_adapter = frames.first().is_some_and(|f| member_of(unit, f).is_none());
+    unit.members.len() > 1 && is_about_a_value && is_in_adapter
 }
 
 fn requests(count: u32) -> String {
