@@ -53,6 +53,8 @@ struct Walk<'a> {
     named: HashSet<ComponentAnyTypeId>,
     /// Types that need no second look.
     seen: HashSet<ComponentAnyTypeId>,
+    /// Types that an import names, or is to name.
+    required: HashSet<ComponentAnyTypeId>,
     needed: &'a mut Needed,
 }
 
@@ -64,6 +66,7 @@ impl<'a> Walk<'a> {
             component: link.parts[part].component,
             named: HashSet::new(),
             seen: HashSet::new(),
+            required: HashSet::new(),
             needed,
         }
     }
@@ -101,6 +104,24 @@ impl<'a> Walk<'a> {
         if is_named || !self.seen.insert(id) {
             return;
         }
+        if self.need(id) {
+            self.require_children(id);
+        } else {
+            self.mention_children(id);
+        }
+    }
+
+    /// What a type that is imported is made of: no export names it, since imports come before.
+    fn require(&mut self, id: ComponentAnyTypeId) {
+        if self.link.named(self.part, id).is_some() || !self.required.insert(id) {
+            return;
+        }
+        self.need(id);
+        self.require_children(id);
+    }
+
+    /// Has the type imported once more, if it comes from an import that is wired.
+    fn need(&mut self, id: ComponentAnyTypeId) -> bool {
         if let ComponentAnyTypeId::Defined(defined) = id
             && self.component.wants_name(defined)
             && let Some(home) = self.component.homes.get(&id)
@@ -113,15 +134,28 @@ impl<'a> Walk<'a> {
         {
             let types = self.needed.entry((self.part, home.import)).or_default();
             types.insert(name.clone());
+            return true;
         }
-        self.mention_children(id);
+        false
     }
 
     fn mention_children(&mut self, id: ComponentAnyTypeId) {
-        if let ComponentAnyTypeId::Defined(id) = id {
-            let mut children = Vec::new();
-            self.component.children(id, &mut children);
-            children.into_iter().for_each(|id| self.mention(id));
+        for child in self.children(id) {
+            self.mention(child);
         }
+    }
+
+    fn require_children(&mut self, id: ComponentAnyTypeId) {
+        for child in self.children(id) {
+            self.require(child);
+        }
+    }
+
+    fn children(&self, id: ComponentAnyTypeId) -> Vec<ComponentAnyTypeId> {
+        let mut children = Vec::new();
+        if let ComponentAnyTypeId::Defined(id) = id {
+            self.component.children(id, &mut children);
+        }
+        children
     }
 }

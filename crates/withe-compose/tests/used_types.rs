@@ -175,6 +175,28 @@ fn used_types_are_named_outside() {
 }
 
 /// Whether an import of a composition is for the import `original` of a part.
+/// An import comes before every export, so a type in it cannot have its name from one of them.
+#[test]
+fn what_an_import_names_is_made_of_imports() {
+    let package = "package ex:t@1.0.0 {
+        interface base { record point { x: u32 } }
+        interface lines {
+            use base.{point};
+            record line { start: point }
+            record path { first: line }
+            move: func(p: point) -> point;
+        }
+        interface moves { use lines.{point}; to: func(p: point) -> point; }
+        interface paths { use lines.{path}; get: func() -> path; }
+    }";
+    let root = component_with("export ex:t/moves@1.0.0; export ex:t/paths@1.0.0;", package);
+    let leaf = component_with("export ex:t/base@1.0.0; export ex:t/lines@1.0.0;", package);
+    let (root, leaf) = (root.unwrap(), leaf.unwrap());
+    let constituents = vec![constituent("root", &root), constituent("leaf", &leaf)];
+    // The other interface is of types alone, which nobody has to satisfy.
+    fuse_valid(constituents, vec![wire(0, "ex:t/lines@1.0.0", 1)]);
+}
+
 fn is_for((name, implements): &Import, original: &str) -> bool {
     name == original || implements.as_deref() == Some(original)
 }
