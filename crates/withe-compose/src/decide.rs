@@ -16,7 +16,7 @@ use crate::order::topological;
 pub(crate) type Wires = BTreeMap<(usize, usize), (usize, usize)>;
 
 /// How an import that no wire satisfies becomes an import of the composition.
-pub(crate) enum Place {
+pub(crate) enum ImportPlace {
     /// Under its own name, together with every import that the same thing may satisfy.
     Shared,
     /// On its own, under this name.
@@ -29,7 +29,7 @@ impl<'a> Linkage<'a> {
     pub(crate) fn decide(
         parts: Vec<Part<'a>>,
         wires: &Wires,
-        mut place: impl FnMut(usize, &Item) -> Place,
+        mut place: impl FnMut(usize, &Item) -> ImportPlace,
     ) -> Result<Self, LinkError> {
         let order = instantiation_order(&parts, wires)?;
         let mut link = Linkage {
@@ -79,7 +79,7 @@ impl<'a> Linkage<'a> {
     /// cannot be imported, and is given to its part as the exporter has it.
     fn place_renamed_values(
         &mut self,
-        place: &mut impl FnMut(usize, &Item) -> Place,
+        place: &mut impl FnMut(usize, &Item) -> ImportPlace,
     ) -> Result<(), LinkError> {
         for part in 0..self.parts.len() {
             let component = self.parts[part].component;
@@ -105,10 +105,10 @@ impl<'a> Linkage<'a> {
         Ok(())
     }
 
-    fn slot_for(&mut self, member: Member, place: Place) -> Result<usize, LinkError> {
+    fn slot_for(&mut self, member: Member, place: ImportPlace) -> Result<usize, LinkError> {
         let part = member.part;
         let Item { name, item } = &self.parts[part].component.imports[member.import];
-        let shared = matches!(place, Place::Shared);
+        let shared = matches!(place, ImportPlace::Shared);
         if shared
             && let Some(index) = self
                 .slots
@@ -133,8 +133,8 @@ impl<'a> Linkage<'a> {
             return Ok(index);
         }
         let (name, implements) = match place {
-            Place::Shared => (name.clone(), item.implements.clone()),
-            Place::Separate(label) => {
+            ImportPlace::Shared => (name.clone(), item.implements.clone()),
+            ImportPlace::Separate(label) => {
                 let is_named_interface = name.parse::<InterfaceName>().is_ok()
                     && matches!(item.ty, ComponentEntityType::Instance(_));
                 (

@@ -16,7 +16,7 @@ use withe_wit::name::is_kebab;
 
 use crate::assemble::assemble;
 use crate::component::{Component, Item, ReadError};
-use crate::decide::{Place, Wires};
+use crate::decide::{ImportPlace, Wires};
 use crate::error::LinkError;
 use crate::linkage::{Linkage, Member, Part};
 use crate::module_names;
@@ -198,7 +198,7 @@ pub fn fuse(request: &FuseRequest, separate: &dyn Fn(&str) -> bool) -> Result<Fu
     let mut resources: HashMap<(usize, String), String> = HashMap::new();
     let link = Linkage::decide(parts, &wires, |part, item| {
         if !stays_separate(item) {
-            return Place::Shared;
+            return ImportPlace::Shared;
         }
         let of_resource = function_resource(&item.name)
             .and_then(|resource| resources.get(&(part, resource.to_owned())))
@@ -206,7 +206,7 @@ pub fn fuse(request: &FuseRequest, separate: &dyn Fn(&str) -> bool) -> Result<Fu
         let label = of_resource
             .unwrap_or_else(|| labels.take(&request.constituents[part].label, &item.name));
         resources.insert((part, item.name.clone()), label.clone());
-        Place::Separate(label)
+        ImportPlace::Separate(label)
     })?;
     let errors = link.check();
     if !errors.is_empty() {

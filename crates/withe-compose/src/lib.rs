@@ -40,4 +40,4 @@ mod wac;
 pub use error::{Difference, LinkError, ReadError};
 pub use fuse::{Constituent, FuseError, FuseRequest, Fused, FusedImport, Wire, fuse};
 pub use plug::{PlugError, PlugProblem, plug, plug_names};
-pub use wac::{DocumentError, Place, WacError, wac};
+pub use wac::{DocumentError, DocumentPlace, WacError, wac};

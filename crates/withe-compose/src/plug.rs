@@ -12,7 +12,7 @@ use withe_wit::InterfaceName;
 
 use crate::assemble::assemble;
 use crate::component::{Component, Item, ReadError};
-use crate::decide::{Place, Wires};
+use crate::decide::{ImportPlace, Wires};
 use crate::error::{LinkError, lines};
 use crate::linkage::{Linkage, Part};
 
@@ -157,7 +157,7 @@ pub fn plug(socket: (&str, &[u8]), plugs: &[(String, Vec<u8>)]) -> Result<Vec<u8
     let (parts, wires) = only_used(parts, wires, &used);
     let mut is_used = used.iter();
     bytes.retain(|_| is_used.next() == Some(&true));
-    let composed = Linkage::decide(parts, &wires, |_, _| Place::Shared)
+    let composed = Linkage::decide(parts, &wires, |_, _| ImportPlace::Shared)
         .map_err(|e| vec![e])
         .and_then(|link| {
             let errors = link.check();

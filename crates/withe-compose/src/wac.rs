@@ -63,14 +63,14 @@ pub struct DocumentError {
     /// What is wrong; reasons behind it, if any, follow after colons.
     pub message: String,
     /// The places that it is about, the main one first; may be empty.
-    pub places: Vec<Place>,
+    pub places: Vec<DocumentPlace>,
     /// What to do about it.
     pub help: Option<String>,
 }
 
 /// A place in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct DocumentPlace {
     /// The first byte.
     pub start: usize,
     /// The byte behind the last.
@@ -86,7 +86,7 @@ pub struct Place {
 impl std::fmt::Display for DocumentError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)?;
-        for Place {
+        for DocumentPlace {
             line,
             column,
             label,
@@ -243,14 +243,14 @@ fn document_error(source: &str, path: &str, error: &dyn Diagnostic) -> DocumentE
     }
 }
 
-fn place(source: &str, start: usize, len: usize, label: Option<String>) -> Place {
+fn place(source: &str, start: usize, len: usize, label: Option<String>) -> DocumentPlace {
     let mut start = start.min(source.len());
     while !source.is_char_boundary(start) {
         start -= 1;
     }
     let before = &source[..start];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    Place {
+    DocumentPlace {
         start,
         end: start.saturating_add(len).min(source.len()),
         line: before.matches('\n').count() + 1,

@@ -147,7 +147,7 @@ impl<S: Supervised> Supervisor<S> {
             supervised,
             subject: subject.clone(),
             options,
-            state: State(sender),
+            state: StateSender(sender),
             order: order.clone(),
         };
         Self {
@@ -218,15 +218,15 @@ pub async fn ready<R>(
 }
 
 /// The state as the task reports it. Whoever watches it learns the end of the task, whatever that is.
-struct State<R>(watch::Sender<ProcessState<R>>);
+struct StateSender<R>(watch::Sender<ProcessState<R>>);
 
-impl<R> State<R> {
+impl<R> StateSender<R> {
     fn is(&self, state: ProcessState<R>) {
         self.0.send_replace(state);
     }
 }
 
-impl<R> Drop for State<R> {
+impl<R> Drop for StateSender<R> {
     fn drop(&mut self) {
         self.0.send_if_modified(|state| {
             let is_over = matches!(state, ProcessState::Failed(_));
@@ -243,7 +243,7 @@ struct Work<S: Supervised> {
     supervised: Arc<S>,
     subject: String,
     options: SupervisorOptions,
-    state: State<S::Ready>,
+    state: StateSender<S::Ready>,
     order: Arc<Order>,
 }
 

@@ -6,7 +6,7 @@ use syn::Ident;
 use wit_parser::{Docs, Enum, Flags, InterfaceId, Record, Type, TypeDefKind, TypeId, Variant};
 
 use crate::name;
-use crate::ty::Place;
+use crate::ty::TypePlace;
 use crate::world::World;
 
 /// All types of an interface.
@@ -30,7 +30,7 @@ pub(crate) fn docs(docs: &Docs) -> TokenStream {
 fn define(world: &World, interface: InterfaceId, kebab: &str, id: TypeId) -> TokenStream {
     let def = &world.resolve.types[id];
     let what = format!("the type `{kebab}` of `{}`", world.name(interface));
-    let place = Place {
+    let place = TypePlace {
         world,
         interface,
         implementor: None,
@@ -84,7 +84,7 @@ fn define(world: &World, interface: InterfaceId, kebab: &str, id: TypeId) -> Tok
 
 /// A type that is being defined.
 struct Defined<'a> {
-    place: Place<'a>,
+    place: TypePlace<'a>,
     id: TypeId,
     name: Ident,
     /// Its parameters, with their brackets: the resources in it.

@@ -7,7 +7,7 @@ use wit_parser::{Function, FunctionKind, Handle, InterfaceId, Param, TypeDefKind
 
 use crate::define::docs;
 use crate::name;
-use crate::ty::Place;
+use crate::ty::TypePlace;
 use crate::world::World;
 
 /// The trait of an interface, and the function that registers what it has.
@@ -26,7 +26,7 @@ pub(crate) fn interface(world: &World, id: InterfaceId) -> TokenStream {
             ));
         }
         let what = format!("`{}` of `{interface_name}`", function.name);
-        let of = |implementor| Place {
+        let of = |implementor| TypePlace {
             world,
             interface: id,
             implementor: Some(implementor),
@@ -128,7 +128,7 @@ fn arrives(world: &World, param: &Param) -> Arrives {
 }
 
 /// The function in the trait.
-fn declaration(place: &Place, function: &Function, name: &Ident) -> TokenStream {
+fn declaration(place: &TypePlace, function: &Function, name: &Ident) -> TokenStream {
     let world = place.world;
     let mut names: Vec<Ident> = Vec::new();
     let params: Vec<_> = (function.params.iter())
@@ -182,7 +182,12 @@ fn param_name(world: &World, function: &Function, param: &Param, others: &[Ident
 }
 
 /// What reads the parameters, calls the function and writes its result.
-fn registration(place: &Place, interface: &str, function: &Function, name: &Ident) -> TokenStream {
+fn registration(
+    place: &TypePlace,
+    interface: &str,
+    function: &Function,
+    name: &Ident,
+) -> TokenStream {
     let params: Vec<_> = (0..function.params.len())
         .map(|i| format_ident!("p{i}"))
         .collect();

@@ -13,7 +13,7 @@ const MAX_TUPLE: usize = 12;
 
 /// From where a type is said.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct TypePlace<'a> {
     pub(crate) world: &'a World<'a>,
     /// The interface in whose module it is.
     pub(crate) interface: InterfaceId,
@@ -23,7 +23,7 @@ pub(crate) struct Place<'a> {
     pub(crate) what: &'a str,
 }
 
-impl Place<'_> {
+impl TypePlace<'_> {
     /// A type in Rust.
     pub(crate) fn ty(&self, ty: Type) -> TokenStream {
         match ty {

@@ -53,14 +53,14 @@ pub struct V1Target {
 
 /// A link to it.
 struct Linked {
-    routes: Vec<Route>,
+    routes: Vec<TargetRoute>,
     resources: Arc<Resources>,
     /// What goes with each call.
     headers: HeaderMap,
 }
 
 /// How a function is called.
-enum Route {
+enum TargetRoute {
     /// As it is.
     Verbatim {
         name: FunctionName,
@@ -102,15 +102,15 @@ impl V1Target {
         })
     }
 
-    fn route(&self, name: &FunctionName) -> Result<Route, String> {
+    fn route(&self, name: &FunctionName) -> Result<TargetRoute, String> {
         if let Some(key_value) = KeyValue::named(name) {
-            return Ok(Route::KeyValue(key_value));
+            return Ok(TargetRoute::KeyValue(key_value));
         }
         if let Some(blobstore) = Blobstore::named(name) {
-            return blobstore.map(Route::Blobstore);
+            return blobstore.map(TargetRoute::Blobstore);
         }
         if http::is_outgoing(&name.interface) {
-            return Ok(Route::Http);
+            return Ok(TargetRoute::Http);
         }
         let key = (name.interface.clone(), name.function.clone());
         let signature = self.functions.get(&key).ok_or_else(|| {
@@ -119,7 +119,7 @@ impl V1Target {
                 name.function, name.interface
             )
         })?;
-        Ok(Route::Verbatim {
+        Ok(TargetRoute::Verbatim {
             name: name.clone(),
             signature: signature.clone()?,
         })
@@ -190,7 +190,7 @@ impl Provider for V1Target {
         };
         let caller = self.caller(&linked, context);
         match linked.routes.get(call.function).ok_or_else(unlinked)? {
-            Route::Verbatim { name, signature } => {
+            TargetRoute::Verbatim { name, signature } => {
                 let params = signature.params.lower(call.params)?;
                 let results = &signature.result.paths;
                 let reply = caller.invoke(&name.interface, &name.function, params, results);
@@ -202,8 +202,10 @@ impl Provider for V1Target {
                     .result
                     .lift(reply.bytes, reply.streams, &self.config.wire)
             }
-            Route::KeyValue(KeyValue::Open) => keyvalue::open(&linked.resources, &call.params),
-            Route::KeyValue(KeyValue::OnBucket { instance, function }) => {
+            TargetRoute::KeyValue(KeyValue::Open) => {
+                keyvalue::open(&linked.resources, &call.params)
+            }
+            TargetRoute::KeyValue(KeyValue::OnBucket { instance, function }) => {
                 let params = keyvalue::lower(&linked.resources, &call.params)?;
                 let reply = caller.result(instance, function, params, &[]).await?;
                 Ok(Payload {
@@ -211,12 +213,12 @@ impl Provider for V1Target {
                     ..Payload::default()
                 })
             }
-            Route::Blobstore(function) => {
+            TargetRoute::Blobstore(function) => {
                 let called = function.call(&caller, &linked.resources, &call.params);
                 let called = timeout_at(caller.deadline, called).await;
                 called.unwrap_or(Err(CallError::Deadline))
             }
-            Route::Http => Err(CallError::Unlinked(
+            TargetRoute::Http => Err(CallError::Unlinked(
                 "HTTP requests are not sent as values".into(),
             )),
         }

@@ -19,11 +19,11 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Reporter {
     terminal: Terminal,
     bar: ProgressBar,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<Progressing>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Progressing {
     /// Components that are being compiled.
     compiling: BTreeSet<String>,
     /// What was said to listen, so that a reload says only what is new.
@@ -90,7 +90,7 @@ impl Reporter {
         }
     }
 
-    fn show(&self, state: &State) {
+    fn show(&self, state: &Progressing) {
         if state.compiling.is_empty() {
             return self.finish();
         }

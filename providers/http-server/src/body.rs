@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use withe_provider::{Body, HttpError, HttpErrorKind, remove_from_trailers};
 
-use crate::link::Route;
+use crate::link::HttpRoute;
 use crate::trailers::Trailers;
 
 /// A request's body as the component gets it. The client may pause for `idle` in it.
@@ -122,7 +122,7 @@ enum Source {
 /// breaks off.
 pub(crate) struct FromComponent {
     pub(crate) inner: Body,
-    pub(crate) route: Arc<Route>,
+    pub(crate) route: Arc<HttpRoute>,
     /// Held, no more.
     pub(crate) _token: TaskTrackerToken,
     /// When all of it must have been written.

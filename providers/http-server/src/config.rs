@@ -12,7 +12,7 @@ use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::cors::Cors;
 use crate::link::RequestLimits;
-use crate::routes::{Place, parse_path};
+use crate::routes::{HostPlace, parse_path};
 use crate::tls::TlsFiles;
 
 /// Where a link that says nothing listens, as in wasmCloud v1.
@@ -60,7 +60,7 @@ pub(crate) struct Own {
 #[derive(Debug)]
 pub(crate) struct LinkConfig {
     pub(crate) address: SocketAddr,
-    pub(crate) place: Place,
+    pub(crate) place: HostPlace,
     pub(crate) limits: RequestLimits,
     pub(crate) readonly: bool,
     pub(crate) close: bool,
@@ -174,7 +174,7 @@ pub(crate) fn read_link(config: &ConfigMap, own: &Own) -> (LinkConfig, Vec<Confi
     problems.extend(s.finish());
     let link = LinkConfig {
         address,
-        place: Place { host, path },
+        place: HostPlace { host, path },
         limits: RequestLimits {
             response: serving.timeout.unwrap_or(DEFAULT_LIMITS.response),
             idle: serving.idle_timeout.unwrap_or(DEFAULT_LIMITS.idle),
@@ -442,7 +442,7 @@ mod tests {
     fn defaults() {
         let link = link(&[]);
         assert_eq!(link.address.to_string(), "0.0.0.0:8000");
-        assert_eq!(link.place, Place::default());
+        assert_eq!(link.place, HostPlace::default());
         assert_eq!(link.limits, DEFAULT_LIMITS);
         assert!(!link.readonly && !link.close && link.cors.is_none() && link.tls.is_none());
     }

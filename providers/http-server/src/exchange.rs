@@ -16,14 +16,14 @@ use withe_provider::{Body, HttpError, HttpErrorKind, remove_connection_fields};
 
 use crate::body::{self, FromComponent, ToClient};
 use crate::cors::Cors;
-use crate::link::Route;
+use crate::link::HttpRoute;
 use crate::serving::Front;
 use crate::target::{Inbound, LastHost, Target, Unclear, only};
 use crate::trailers::{Trailers, are_wanted};
 
 /// A request that has a route.
 pub(crate) struct Begun {
-    route: Arc<Route>,
+    route: Arc<HttpRoute>,
     request: Request<Body>,
     /// Whether the client wants trailers, over a protocol that has to be asked for them.
     wants_trailers: bool,
@@ -179,7 +179,7 @@ pub(crate) async fn exchange(begun: Begun, trailers: Option<&Arc<Trailers>>) -> 
 /// If it cannot be made: says what is wrong with the component's.
 fn respond(
     answer: Response<Body>,
-    route: &Arc<Route>,
+    route: &Arc<HttpRoute>,
     token: TaskTrackerToken,
     end: Option<tokio::time::Instant>,
     is_head: bool,
@@ -267,7 +267,7 @@ fn content_length(head: &http::HeaderMap) -> Result<Option<u64>, HttpError> {
     Ok(length)
 }
 
-fn failure(route: &Route, error: &HttpError) -> Response<ToClient> {
+fn failure(route: &HttpRoute, error: &HttpError) -> Response<ToClient> {
     let status = status(error.kind);
     tracing::warn!(
         component = route.name,

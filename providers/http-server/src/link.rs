@@ -11,7 +11,7 @@ use crate::cors::Cors;
 use crate::stop::Stop;
 
 /// One version of a link. Requests keep the version they started with.
-pub(crate) struct Route {
+pub(crate) struct HttpRoute {
     /// The application and component at the other end, for people.
     pub(crate) name: String,
     pub(crate) handler: Arc<dyn IncomingHandler>,

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use withe_provider::{BackOff, ProviderError};
 
 use crate::connection;
-use crate::link::Route;
+use crate::link::HttpRoute;
 use crate::routes::Table;
 use crate::serving::{Front, Serving};
 use crate::stop::Stop;
@@ -116,7 +116,7 @@ impl Listeners {
 
 impl Claim {
     /// Serves `table` when it is this provider's turn.
-    pub(crate) fn publish(&self, table: Table<Arc<Route>>) {
+    pub(crate) fn publish(&self, table: Table<Arc<HttpRoute>>) {
         self.serving.table.store(Arc::new(table));
     }
 

@@ -12,9 +12,9 @@ use withe_provider::settings::describe;
 use withe_provider::{ConfigMap, Endpoint, Handover, Link, LinkId, Peer, Provider, ProviderError};
 
 use crate::config::{self, LinkConfig, Own};
-use crate::link::{Route, Work};
+use crate::link::{HttpRoute, Work};
 use crate::listener::{Claim, Listener, Listeners};
-use crate::routes::{Place, Table};
+use crate::routes::{HostPlace, Table};
 use crate::serving::Serving;
 use crate::tls::{self, TlsFiles};
 
@@ -34,9 +34,9 @@ pub struct HttpServer {
 struct Linked {
     /// The address that was asked for.
     asked: SocketAddr,
-    place: Place,
+    place: HostPlace,
     tls: Option<TlsFiles>,
-    route: Arc<Route>,
+    route: Arc<HttpRoute>,
     claim: Arc<Claim>,
 }
 
@@ -188,7 +188,7 @@ impl Provider for HttpServer {
         }
         let work = links.get(&link.id).map(|l| l.route.work.clone());
         let name = format!("{}/{}", link.application, link.component);
-        let route = Arc::new(Route {
+        let route = Arc::new(HttpRoute {
             name: name.clone(),
             handler,
             limits: config.limits,

@@ -9,14 +9,14 @@ use crate::target::split_port;
 
 /// Where requests for a link go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct HostPlace {
     /// Only for this host, in lower case: `example.com` for any port, `example.com:8000` for one.
     pub(crate) host: Option<String>,
     /// Only for this path and those below it. Without a slash at its end: the root is empty.
     pub(crate) path: String,
 }
 
-impl Place {
+impl HostPlace {
     /// As people write it.
     pub(crate) fn describe(&self) -> String {
         let path = if self.path.is_empty() {
@@ -68,7 +68,7 @@ type Paths<R> = Vec<(String, R)>;
 
 impl<R: Clone> Table<R> {
     /// A table of `routes`, each in a place of its own.
-    pub(crate) fn new<'a>(routes: impl IntoIterator<Item = (&'a Place, R)>) -> Self {
+    pub(crate) fn new<'a>(routes: impl IntoIterator<Item = (&'a HostPlace, R)>) -> Self {
         let mut table = Self {
             hosts: HashMap::new(),
             ports: false,
@@ -152,9 +152,9 @@ fn normal(name: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn place(host: &str, path: &str) -> Place {
+    fn place(host: &str, path: &str) -> HostPlace {
         let host = (!host.is_empty()).then(|| host.to_owned());
-        Place {
+        HostPlace {
             host,
             path: parse_path(path).unwrap(),
         }

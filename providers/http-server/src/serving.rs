@@ -9,7 +9,7 @@ use http::HeaderName;
 use http::uri::Authority;
 use rustls::ServerConfig;
 
-use crate::link::Route;
+use crate::link::HttpRoute;
 use crate::routes::Table;
 
 /// What connections know of the listener that accepted them.
@@ -28,7 +28,7 @@ pub(crate) struct Serving {
     pub(crate) head_timeout: Duration,
     /// The most connections at a time.
     pub(crate) max_connections: usize,
-    pub(crate) table: ArcSwap<Table<Arc<Route>>>,
+    pub(crate) table: ArcSwap<Table<Arc<HttpRoute>>>,
     /// For connections that come.
     pub(crate) tls: ArcSwapOption<ServerConfig>,
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use withe_provider::process::{
-    Answer, CONTROL, LinkPeer, LinkPut, Request, State, control_functions, read_answer,
+    Answer, CONTROL, LinkPeer, LinkPut, ProviderState, Request, control_functions, read_answer,
     write_request,
 };
 use withe_provider::{LinkId, ProviderError, http_wire};
@@ -76,7 +76,11 @@ impl Running {
     /// # Errors
     ///
     /// What the provider says is wrong, or why it cannot be asked.
-    pub(super) async fn ask(&self, request: &Request, deadline: Instant) -> Result<State, NotDone> {
+    pub(super) async fn ask(
+        &self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<ProviderState, NotDone> {
         let context = CallContext {
             deadline,
             trace: None,
@@ -98,7 +102,11 @@ impl Running {
     /// # Errors
     ///
     /// As [`Running::ask`].
-    pub(super) async fn put(&self, put: &LinkPut, deadline: Instant) -> Result<State, NotDone> {
+    pub(super) async fn put(
+        &self,
+        put: &LinkPut,
+        deadline: Instant,
+    ) -> Result<ProviderState, NotDone> {
         let state = self.ask(&Request::LinkPut(put.clone()), deadline).await?;
         let functions = functions(&put.peer);
         // What components hold of a link stays as long as its functions do.

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use tempfile::TempDir;
 use tokio::time::sleep;
 use withe_process::{HealthChecks, Live, Process, ProcessCommand, ProcessError, Supervised};
-use withe_provider::process::{Assignment, LinkPut, PROTOCOL, Request, State};
+use withe_provider::process::{Assignment, LinkPut, PROTOCOL, ProviderState, Request};
 use withe_provider::{ConfigMap, IncomingHandler, LinkId, ProviderError};
 
 use super::handlers::Handlers;
@@ -40,7 +40,7 @@ pub(super) struct ProviderCore {
     /// Held while links are made.
     wanted: tokio::sync::Mutex<Wanted>,
     /// What the process last said of itself.
-    state: Mutex<State>,
+    state: Mutex<ProviderState>,
 }
 
 /// The links that each process is to have.
@@ -104,15 +104,15 @@ impl ProviderCore {
         self.wanted.lock().await
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> ProviderState {
         self.lock_state().clone()
     }
 
-    pub(super) fn set_state(&self, state: State) {
+    pub(super) fn set_state(&self, state: ProviderState) {
         *self.lock_state() = state;
     }
 
-    fn lock_state(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, ProviderState> {
         // Nothing panics while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

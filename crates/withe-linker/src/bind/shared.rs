@@ -22,7 +22,7 @@ use super::processes::{Process, Processes};
 use super::settings::Settings;
 
 /// The links to the shared instance of each part that has one.
-type Shared = BTreeMap<PartId, Vec<LinkIx>>;
+type SharedLinks = BTreeMap<PartId, Vec<LinkIx>>;
 
 /// Turns `local` links to shared instances that would be in several processes into `unix` ones, and
 /// refuses those that cannot be.
@@ -33,7 +33,7 @@ pub(super) fn settle(
     out: &mut Diagnostics,
 ) {
     let resolved = &placed.checked.resolved;
-    let mut shared = Shared::new();
+    let mut shared = SharedLinks::new();
     let links = resolved.links.iter();
     for (i, link) in links.filter(|(i, _)| settings[*i].scope == Scope::Shared) {
         shared.entry(link.target).or_default().push(i);

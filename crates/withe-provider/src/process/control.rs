@@ -71,14 +71,14 @@ pub enum LinkPeer {
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// It is done, or all is well.
-    Done(State),
+    Done(ProviderState),
     /// It could not be done, or the provider cannot do its work: a sentence for a person.
     Failed(String),
 }
 
 /// What can be seen of a provider from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct ProviderState {
     /// [`Provider::endpoints`](crate::Provider::endpoints)
     pub endpoints: Vec<Endpoint>,
     /// Whether it has an [`OutgoingHandler`](crate::OutgoingHandler).

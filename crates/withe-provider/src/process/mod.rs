@@ -29,7 +29,7 @@ mod tests;
 
 pub use assignment::{Assignment, Event};
 pub use control::{
-    Answer, CONTROL, LinkPeer, LinkPut, Request, State, control_functions, read_answer,
+    Answer, CONTROL, LinkPeer, LinkPut, ProviderState, Request, control_functions, read_answer,
     write_request,
 };
 pub use description::{DescribedAlias, Description, Question};

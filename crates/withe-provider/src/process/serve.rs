@@ -10,7 +10,7 @@ use withe_rpc::{
     ServedSession,
 };
 
-use super::control::{self, Answer, CONTROL, LinkPeer, LinkPut, Request, State};
+use super::control::{self, Answer, CONTROL, LinkPeer, LinkPut, ProviderState, Request};
 use crate::{
     Call, Health, IncomingHandler, Link, LinkId, Peer, Provider, ProviderError, http_wire,
 };
@@ -87,7 +87,7 @@ impl Inner {
             },
         };
         match done {
-            Ok(()) => Answer::Done(State {
+            Ok(()) => Answer::Done(ProviderState {
                 endpoints: self.provider.endpoints(),
                 outgoing_http: self.provider.outgoing_http().is_some(),
             }),

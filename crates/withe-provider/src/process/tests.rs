@@ -225,7 +225,7 @@ fn says_what_is_wrong_with_a_configuration() {
 async fn is_started_linked_called_and_stopped() {
     let mut process = Process::start(|a| a.first_resource = 1_000).await;
     assert_eq!(process.event().await, Event::Ready);
-    let done = || Answer::Done(State::default());
+    let done = || Answer::Done(ProviderState::default());
     assert_eq!(process.ask(Request::Start).await, done());
     assert_eq!(process.ask(link(7, &[])).await, done());
     let session = process.session("numbers", "7", two_functions());

@@ -74,7 +74,7 @@ pub(super) fn arriving(body: ChannelReader, trailers: ChannelReader) -> Body {
     let idle = body.idle();
     let silence = Box::pin(sleep(idle));
     let arriving = Arriving {
-        state: State::Body(body, trailers),
+        state: BodyState::Body(body, trailers),
         buffer: Bytes::new(),
         left: 0,
         idle,
@@ -85,7 +85,7 @@ pub(super) fn arriving(body: ChannelReader, trailers: ChannelReader) -> Body {
 
 /// A body that comes over the wire.
 struct Arriving {
-    state: State,
+    state: BodyState,
     /// What came and was not passed on.
     buffer: Bytes,
     /// Bytes of the current chunk that are still to come.
@@ -94,7 +94,7 @@ struct Arriving {
     silence: Pin<Box<Sleep>>,
 }
 
-enum State {
+enum BodyState {
     Body(ChannelReader, ChannelReader),
     Trailers(ChannelReader),
     Done,
@@ -111,14 +111,14 @@ impl http_body::Body for Arriving {
         let this = self.get_mut();
         if let Poll::Ready(frame) = this.poll_next(cx) {
             if !matches!(frame, Some(Ok(_))) {
-                this.state = State::Done;
+                this.state = BodyState::Done;
             }
             let until = Instant::now() + this.idle;
             this.silence.as_mut().reset(until);
             return Poll::Ready(frame);
         }
         ready!(this.silence.as_mut().poll(cx));
-        this.state = State::Done;
+        this.state = BodyState::Done;
         let text = format!("nothing of the body came for {} s", this.idle.as_secs_f32());
         Poll::Ready(Some(Err(broken(HttpErrorKind::ResponseTimeout, text))))
     }
@@ -128,7 +128,7 @@ impl Arriving {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         loop {
             match &mut self.state {
-                State::Body(body, _) => {
+                BodyState::Body(body, _) => {
                     if self.left > 0 && !self.buffer.is_empty() {
                         let data = self.buffer.split_to(self.left.min(self.buffer.len()));
                         self.left -= data.len();
@@ -161,7 +161,7 @@ impl Arriving {
                         }
                     }
                 }
-                State::Trailers(trailers) => match ready!(trailers.poll_next(cx)) {
+                BodyState::Trailers(trailers) => match ready!(trailers.poll_next(cx)) {
                     Some(Ok(bytes)) if self.buffer.len() + bytes.len() > MOST_TRAILERS => {
                         let text = format!("the trailers take more than {MOST_TRAILERS} bytes");
                         return Poll::Ready(Some(Err(broken(HttpErrorKind::Exhausted, text))));
@@ -169,19 +169,19 @@ impl Arriving {
                     Some(Ok(bytes)) => self.buffer = [&self.buffer[..], &bytes].concat().into(),
                     Some(Err(why)) => return Poll::Ready(Some(Err(of_stream(&why)))),
                     None => {
-                        self.state = State::Done;
+                        self.state = BodyState::Done;
                         let trailers = take_trailers(&self.buffer).map_err(malformed);
                         return Poll::Ready(trailers.map(|t| t.map(Frame::trailers)).transpose());
                     }
                 },
-                State::Done => return Poll::Ready(None),
+                BodyState::Done => return Poll::Ready(None),
             }
         }
     }
 
     fn turn_to_trailers(&mut self) {
-        if let State::Body(_, trailers) = std::mem::replace(&mut self.state, State::Done) {
-            self.state = State::Trailers(trailers);
+        if let BodyState::Body(_, trailers) = std::mem::replace(&mut self.state, BodyState::Done) {
+            self.state = BodyState::Trailers(trailers);
         }
     }
 }

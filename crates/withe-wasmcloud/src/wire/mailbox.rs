@@ -78,7 +78,7 @@ impl Mailbox {
             id,
             side,
             mailbox: self.clone(),
-            state: Mutex::new(State {
+            state: Mutex::new(MailboxState {
                 accepted: None,
                 heard: false,
                 waits: None,
@@ -154,11 +154,11 @@ pub(crate) struct Exchange {
     pub(crate) id: u64,
     side: Side,
     mailbox: Arc<Mailbox>,
-    state: Mutex<State>,
+    state: Mutex<MailboxState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct MailboxState {
     /// The other side's inbox, or why there is none.
     accepted: Option<Result<Subject, CallError>>,
     /// Whether anything has come from the other side.

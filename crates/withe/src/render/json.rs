@@ -13,15 +13,15 @@ struct Item<'a> {
     code: withe_linker::Code,
     message: &'a str,
     file: &'a str,
-    primary: Option<Place<'a>>,
-    related: Vec<Place<'a>>,
+    primary: Option<JsonPlace<'a>>,
+    related: Vec<JsonPlace<'a>>,
     notes: &'a [String],
     help: Option<&'a str>,
 }
 
 /// A place: bytes from 0, lines and columns (in characters) from 1; the end is behind the last one.
 #[derive(Serialize)]
-struct Place<'a> {
+struct JsonPlace<'a> {
     span: Span,
     line: usize,
     column: usize,
@@ -80,12 +80,12 @@ pub(crate) fn text(value: &impl Serialize) -> serde_json::Result<String> {
     serde_json::to_string_pretty(value).map(|text| text + "\n")
 }
 
-fn place<'a>(lines: &Lines<'_>, label: &'a Label) -> Place<'a> {
+fn place<'a>(lines: &Lines<'_>, label: &'a Label) -> JsonPlace<'a> {
     let (start, end) = (
         lines.position(label.span.start),
         lines.position(label.span.end),
     );
-    Place {
+    JsonPlace {
         span: label.span,
         line: start.line,
         column: start.column,
