@@ -90,7 +90,9 @@ pub(super) fn fused_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -
     };
     resolved
         .wires(link)
-        .find_map(|(import, _)| foreign(resolved, import, in_common))
+        .find_map(|(import, _)| {
+            foreign(resolved, import, in_common).or_else(|| mentioned(resolved, import, in_common))
+        })
         .or_else(|| shown(resolved, link))
 }
 
@@ -173,15 +175,36 @@ fn foreign<'a>(
     let carried = resolved.parts.carried(import);
     let mut handles = carried.handles.iter();
     let (f, resource) = handles.find(|(_, resource)| !is_known(resource))?;
-    let of = match &resource.interface {
-        Some(interface) => format!("`{interface}`"),
-        None => "the component itself".into(),
-    };
-    let what = format!("`{}` of {of}", resource.name);
     Some(format!(
-        "{} passes the resource {what}, which is not of this link",
-        function(import, f)
+        "{} passes the resource {}, which is not of this link",
+        function(import, f),
+        whose(resource)
     ))
+}
+
+/// Why `import` is not the same to both ends: a type of it that no function passes is made of a resource which is not
+/// known. Calls need nothing of it, but a composition says that the types are one.
+fn mentioned<'a>(
+    resolved: &Resolved<'a>,
+    import: &'a Extern,
+    is_known: impl Fn(&ResourceRef) -> bool,
+) -> Option<String> {
+    let carried = resolved.parts.carried(import);
+    let mut named = carried.named.iter();
+    let resource = named.find(|resource| !is_known(resource))?;
+    Some(format!(
+        "a type of `{}` is made of the resource {}, which is not of this link",
+        describe(import),
+        whose(resource)
+    ))
+}
+
+/// A resource, and the interface that has it.
+fn whose(resource: &ResourceRef) -> String {
+    match &resource.interface {
+        Some(interface) => format!("`{}` of `{interface}`", resource.name),
+        None => format!("`{}` of the component itself", resource.name),
+    }
 }
 
 fn function(import: &Extern, f: &Function) -> String {
