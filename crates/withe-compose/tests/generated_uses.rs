@@ -381,3 +381,26 @@ fn whatever_is_used() {
     });
     result.unwrap_or_else(|e| panic!("{e}"));
 }
+
+/// What is fused agrees on its types, also on those that no call passes.
+#[test]
+fn a_type_that_is_made_of_another_links_resource_keeps_a_link_from_being_fused() {
+    let package = "package ex:t@1.0.0 {
+        interface base { resource item { constructor(a: u32); } record pair { a: item, b: u32 } }
+        interface uses { use base.{pair}; type same = pair; count: func() -> u32; }
+    }";
+    let part = |items| component_with(items, package).unwrap();
+    let parts = [
+        part("import ex:t/uses@1.0.0; use ex:t/uses@1.0.0.{same}; export run: func(p: same);"),
+        part("export ex:t/uses@1.0.0;"),
+        part("export ex:t/base@1.0.0;"),
+    ];
+    let plan = plan(&parts).unwrap();
+    let link = plan.links.iter().find(|link| link.source == "p0").unwrap();
+    assert_eq!(link.binding, Binding::Local, "{}", link.why);
+    assert!(
+        link.why.contains("`item` of `ex:t/base@1.0.0`"),
+        "{}",
+        link.why
+    );
+}
