@@ -6,6 +6,7 @@
 //! and drives them all.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{Mutex, mpsc};
 use wasmtime::AsContextMut as _;
@@ -71,19 +72,24 @@ impl Callee {
                 Ok(())
             }
             Self::Concurrent(slot) => {
-                let slot = slot.lock().await;
-                let Some(running) = slot.as_ref().filter(|running| running.goes_on()) else {
-                    return Ok(());
+                let way = {
+                    let slot = slot.lock().await;
+                    match slot.as_ref().filter(|running| running.goes_on()) {
+                        Some(running) => running.way(),
+                        None => return Ok(()),
+                    }
                 };
-                let dropped = running.drop_handle(id).await?;
-                drop(slot);
-                dropped.result().await.map(drop)
+                way.drop_handle(id).await?.result().await.map(drop)
             }
         }
     }
 }
 
 /// Has the instance in `slot` make the call beside others.
+///
+/// Nothing is waited for while the slot is locked. A caller that makes a synchronous call polls none of its other
+/// calls meanwhile, so one of those that held the lock would never let it go. Calls come in the order in which the
+/// lock was got, since the queue keeps those in order that wait for room.
 async fn queue(
     slot: &Mutex<Option<InstanceTask>>,
     graph: &Arc<Graph>,
@@ -92,19 +98,33 @@ async fn queue(
     params: Payload,
     context: CallContext,
 ) -> Result<Payload, CallError> {
-    let mut slot = slot.lock().await;
-    let running = match slot.take().filter(InstanceTask::goes_on) {
-        Some(running) => running,
-        None => {
-            let instance = Instance::create(graph, unit, context.deadline).await?;
-            InstanceTask::start(|jobs| run(instance, jobs))
-        }
+    let way = {
+        let mut slot = slot.lock().await;
+        let running = slot.take().filter(InstanceTask::goes_on);
+        let running = running.unwrap_or_else(|| {
+            let (graph, deadline) = (graph.clone(), context.deadline);
+            InstanceTask::start(|jobs| create_and_run(graph, unit, deadline, jobs))
+        });
+        slot.insert(running).way()
     };
-    let running = slot.insert(running);
-    // In the order in which callers come: the lock is held until the call is queued.
-    let call = running.call(export, params, context).await?;
-    drop(slot);
-    call.result().await
+    way.call(export, params, context).await?.result().await
+}
+
+/// Makes an instance and runs it, see [`run`].
+async fn create_and_run(
+    graph: Arc<Graph>,
+    unit: usize,
+    deadline: Instant,
+    jobs: mpsc::Receiver<Job>,
+) -> CallError {
+    match Instance::create(&graph, unit, deadline).await {
+        Ok(instance) => {
+            // The instance has it as well.
+            drop(graph);
+            run(instance, jobs).await
+        }
+        Err(why) => why,
+    }
 }
 
 /// Runs an instance until it fails or nobody can call it any more.

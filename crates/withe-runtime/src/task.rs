@@ -111,6 +111,22 @@ impl InstanceTask {
         self.failure.borrow().is_none() && !self.jobs.is_closed()
     }
 
+    /// A way to the queue, for a call or two.
+    pub(crate) fn way(&self) -> QueueWay {
+        QueueWay {
+            jobs: self.jobs.clone(),
+            failure: self.failure.clone(),
+        }
+    }
+}
+
+/// Puts jobs into the queue of an instance's task.
+pub(crate) struct QueueWay {
+    jobs: mpsc::Sender<Job>,
+    failure: watch::Receiver<Option<CallError>>,
+}
+
+impl QueueWay {
     pub(crate) async fn call(
         &self,
         export: &ExportFn,
