@@ -54,7 +54,7 @@ impl HostBuilder {
         self
     }
 
-    /// Is told what goes on while applications start.
+    /// Sets what is told of each step while applications start.
     #[must_use]
     pub fn on_progress(mut self, told: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.options.progress = Arc::new(told);

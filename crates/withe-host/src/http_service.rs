@@ -26,7 +26,7 @@ pub(crate) type CurrentHandler = ArcSwapOption<HttpEntry>;
 /// A component's HTTP handler. Clones are the same one.
 #[derive(Clone)]
 pub struct HttpService {
-    component: String,
+    component: Arc<str>,
     handler: Arc<CurrentHandler>,
     timeout: Duration,
 }
@@ -34,7 +34,7 @@ pub struct HttpService {
 impl HttpService {
     pub(crate) fn new(component: &str, handler: Arc<CurrentHandler>) -> Self {
         Self {
-            component: component.to_owned(),
+            component: component.into(),
             handler,
             timeout: TIMEOUT,
         }

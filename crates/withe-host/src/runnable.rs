@@ -60,12 +60,20 @@ pub enum RunnableError {
     /// There is no manifest to read.
     #[error(transparent)]
     Read(#[from] LoadError),
+    /// Bytes were given for components that are not in the manifest, or of which it names the files.
+    #[error("no component of the manifest takes the bytes that were given for {}", names(.0))]
+    Unused(Vec<String>),
     /// A provider that was given is faulty.
     #[error(transparent)]
     Provider(#[from] RegistryError),
     /// Something is wrong with the manifest, a file that it names, or a link.
     #[error(transparent)]
     Wrong(#[from] Problems),
+}
+
+fn names(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }
 
 /// All that is wrong with an application.
@@ -173,7 +181,7 @@ impl RunnableBuilder {
         }
     }
 
-    /// Gives the bytes of a component.
+    /// Gives the bytes of a component of [`Runnable::text`]'s manifest. The others read files.
     #[must_use]
     pub fn component(mut self, name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
         self.supplied.components.insert(name.into(), bytes.into());
@@ -209,6 +217,8 @@ impl RunnableBuilder {
     /// All that is wrong, see [`RunnableError`].
     pub fn link(mut self) -> Result<Runnable, RunnableError> {
         let registry = Registry::new(&self.providers)?;
+        let takes_bytes = matches!(self.source, ManifestSource::Text { .. });
+        let mut unused: Vec<String> = self.supplied.components.keys().cloned().collect();
         let loaded = match self.source {
             ManifestSource::File(path) => withe_load::load(&path, &registry)?,
             ManifestSource::Text { text, folder } => {
@@ -234,6 +244,11 @@ impl RunnableBuilder {
             };
             return Err(problems.into());
         };
+        unused.retain(|name| !takes_bytes || loaded.part(name).is_none());
+        if !unused.is_empty() {
+            unused.sort();
+            return Err(RunnableError::Unused(unused));
+        }
         Ok(Runnable {
             parts: Arc::new(Parts::of(&loaded)),
             loaded: Arc::new(loaded),

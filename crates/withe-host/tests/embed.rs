@@ -108,6 +108,11 @@ fn all_that_is_wrong_is_said_with_its_place() {
     for line in ["manifest:10:", "manifest:11:"] {
         assert!(text.contains(line), "{text}");
     }
+    // Nobody would take these bytes.
+    let bytes = wat::parse_str(MATHS).unwrap();
+    let unused = one(&bytes, "").component("two", bytes.clone()).link();
+    let text = unused.map(drop).unwrap_err().to_string();
+    assert!(text.ends_with("given for `two`"), "{text}");
     let missing = Runnable::manifest("/no/such/file.yaml").link();
     assert!(matches!(missing, Err(RunnableError::Read(_))));
 }
