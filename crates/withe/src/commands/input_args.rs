@@ -55,6 +55,11 @@ impl Timings {
         all.push((phase, took));
     }
 
+    /// Drops what was noted since it was asked for last.
+    pub(crate) fn forget(&self) {
+        self.take();
+    }
+
     fn take(&self) -> Vec<(&'static str, Duration)> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

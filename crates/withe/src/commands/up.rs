@@ -267,6 +267,7 @@ impl Running {
         };
         // A plan holds the digests of all that runs.
         if changed.linked.plan == self.application.linked.plan {
+            changed.timings.forget();
             return Ok(());
         }
         terminal.say(&changed.report(terminal, Some("what runs goes on as it was")));
