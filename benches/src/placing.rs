@@ -27,14 +27,14 @@ const SIZES: [usize; 3] = [1_000, 3_000, 10_000];
 /// Longer than any of it takes.
 const AGES: Duration = Duration::from_secs(120);
 
-/// What a host reports: its id, and what it runs.
+/// The report of a host: its id, and the parts that it runs.
 #[derive(Serialize, Deserialize)]
 struct Report {
     id: String,
     parts: Vec<String>,
 }
 
-/// What one application took.
+/// The times of one application.
 struct Took {
     place: Duration,
     all_know: Duration,
@@ -182,7 +182,7 @@ async fn follow(lattice: Embedded, id: String, mut deployments: Watch) {
             parts: own.map(|(part, _)| part).collect(),
             id: id.clone(),
         };
-        // It is plain data.
+        // A report is plain data.
         let value = serde_json::to_vec(&report).unwrap_or_default();
         let key = format!("hosts.{id}");
         let put = lattice.put_lease(&key, value.into(), Expect::Any);

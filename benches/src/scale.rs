@@ -1,4 +1,4 @@
-//! What the size of an application costs: time, peak memory, and how both grow with it.
+//! The cost of an application's size: time, peak memory, and how both grow with it.
 //!
 //! The floor is proportion: ten times the application in at most twelve times the time.
 //!
@@ -73,7 +73,7 @@ impl Growth {
     }
 }
 
-/// What one run of a command took.
+/// The cost of one run of a command.
 struct Run {
     milliseconds: f64,
     mebibytes: f64,

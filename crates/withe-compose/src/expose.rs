@@ -111,7 +111,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What a type that is imported is made of: no export names it, since imports come before.
+    /// Has the parts of an imported type named by imports: exports come later, and name nothing in them.
     fn require(&mut self, id: ComponentAnyTypeId) {
         if self.link.named(self.part, id).is_some() || !self.required.insert(id) {
             return;

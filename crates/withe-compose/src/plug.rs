@@ -74,7 +74,7 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// What messages call plugs that come from these files: the files' names without extension, the whole paths
+/// Names, for messages, of components that come from these files: the files' names without extension, the whole paths
 /// where names are equal, and a number behind a path that is there twice.
 pub fn plug_names<P: AsRef<Path>>(files: &[P]) -> Vec<String> {
     let stem = |path: &Path| {

@@ -286,7 +286,7 @@ fn composition(plan: &Plan, name: &str, parts: &[Vec<u8>]) -> (Vec<Constituent>,
     (constituents.collect(), wires)
 }
 
-/// What stands in the way of plugging whatever the types of these components.
+/// Whether a problem stands in the way of plugging whatever the types of these components are.
 fn is_expected(problem: &PlugProblem, worlds: &[World]) -> bool {
     match problem {
         PlugProblem::Useless { .. } => true,

@@ -1,4 +1,4 @@
-//! What is known of an index space: the component's, or that of an instance's type while it is being written.
+//! The types known in an index space: the component's, or that of an instance's type while it is being written.
 
 use std::collections::HashMap;
 

@@ -31,7 +31,7 @@ pub(crate) struct Encoder<'a> {
     /// Types that have become visible through an exported instance, and their names in it.
     pub(super) exported: HashMap<Key, (u32, String)>,
     pub(super) exported_resources: HashMap<Origin, (u32, String)>,
-    /// What is being written, for messages.
+    /// The part and its import or export that is being written, for messages.
     pub(super) subject: (usize, String),
 }
 
