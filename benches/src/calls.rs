@@ -13,7 +13,7 @@ use wac_types::Package;
 use wasmtime::component::{Component, ComponentType, Instance, Lift, Linker, Lower, TypedFunc};
 use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
-use withe_compose::{Constituent, FuseRequest, Wire, fuse};
+use withe_compose::{Constituent, FuseRequest, FuseWire, fuse};
 use withe_linker::input::{ConfigMap, Scope};
 use withe_linker::plan::Binding;
 use withe_runtime::invoke::FunctionPath;
@@ -181,7 +181,7 @@ fn fused_by_us() -> Result<Vec<u8>> {
     };
     let request = FuseRequest {
         constituents: vec![constituent("caller")?, constituent("ops")?],
-        wires: vec![Wire {
+        wires: vec![FuseWire {
             importer: 0,
             import: OPS.into(),
             exporter: 1,

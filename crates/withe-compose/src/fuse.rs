@@ -36,7 +36,7 @@ pub struct Constituent {
 
 /// An import of one constituent satisfied by an export of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wire {
+pub struct FuseWire {
     /// The index of the constituent that imports.
     pub importer: usize,
     /// The import as the importer's binary names it: an interface, a label or a function.
@@ -53,7 +53,7 @@ pub struct FuseRequest {
     /// The components. The first is the root: its exports become the composition's.
     pub constituents: Vec<Constituent>,
     /// How they are linked.
-    pub wires: Vec<Wire>,
+    pub wires: Vec<FuseWire>,
 }
 
 /// A fused component.

@@ -38,6 +38,6 @@ mod plug;
 mod wac;
 
 pub use error::{Difference, LinkError, ReadError};
-pub use fuse::{Constituent, FuseError, FuseRequest, Fused, FusedImport, Wire, fuse};
+pub use fuse::{Constituent, FuseError, FuseRequest, FuseWire, Fused, FusedImport, fuse};
 pub use plug::{PlugError, PlugProblem, plug, plug_names};
 pub use wac::{DocumentError, DocumentPlace, WacError, wac};

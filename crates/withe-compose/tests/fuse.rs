@@ -3,7 +3,7 @@
 mod support;
 
 use support::*;
-use withe_compose::{FuseError, FusedImport, LinkError, Wire};
+use withe_compose::{FuseError, FuseWire, FusedImport, LinkError};
 
 const FRONT: &str = "
     import wasi:cli/stdout@0.2.6;
@@ -21,7 +21,7 @@ const VISITS: &str = "
     export app:visits/types@1.0.0;
     export app:visits/visits@1.0.0;";
 
-fn visits_wires() -> Vec<Wire> {
+fn visits_wires() -> Vec<FuseWire> {
     vec![
         wire(0, "app:visits/types@1.0.0", 1),
         wire(0, "app:visits/visits@1.0.0", 1),
@@ -220,7 +220,7 @@ fn labels_stay_apart_and_keep_their_interface() {
     );
     let b = component("import cold: wasi:keyvalue/store@0.2.0-draft; export app:visits/run@1.0.0;");
     let kv = component("export wasi:keyvalue/store@0.2.0-draft;");
-    let cache = Wire {
+    let cache = FuseWire {
         importer: 0,
         import: "cache".into(),
         exporter: 2,
@@ -361,7 +361,7 @@ fn resources_defined_by_an_exporter_reach_the_importer() {
 fn versions_of_one_track_satisfy_each_other() {
     let front = component("import app:visits/visits@1.0.0; export app:visits/run@1.0.0;");
     let visits = component("export app:visits/types@1.2.0; export app:visits/visits@1.2.0;");
-    let wires = ["types", "visits"].map(|name| Wire {
+    let wires = ["types", "visits"].map(|name| FuseWire {
         importer: 0,
         import: format!("app:visits/{name}@1.0.0"),
         exporter: 1,
@@ -429,7 +429,7 @@ fn same_bytes_are_embedded_once_and_instantiated_twice() {
         "import one: app:visits/run@1.0.0; import two: app:visits/run@1.0.0; export run: func();",
     );
     let run = component("import wasi:config/store@0.2.0-draft; export app:visits/run@1.0.0;");
-    let wires = [("one", 1), ("two", 2)].map(|(import, exporter)| Wire {
+    let wires = [("one", 1), ("two", 2)].map(|(import, exporter)| FuseWire {
         importer: 0,
         import: import.into(),
         exporter,
@@ -564,7 +564,7 @@ fn types_that_differ_are_told_with_the_way_to_the_difference() {
     let wrong = component("export app:visits/types@1.0.0; export app:wrong/visits@1.0.0;");
     let wires = vec![
         wire(0, "app:visits/types@1.0.0", 1),
-        Wire {
+        FuseWire {
             importer: 0,
             import: "app:visits/visits@1.0.0".into(),
             exporter: 1,

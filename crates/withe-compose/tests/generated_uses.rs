@@ -12,7 +12,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use support::*;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions};
-use withe_compose::{Constituent, LinkError, PlugProblem, Wire, plug};
+use withe_compose::{Constituent, FuseWire, LinkError, PlugProblem, plug};
 use withe_linker::input::{Inputs, LinkDefaults, Part, Placement};
 use withe_linker::plan::{Binding, Plan};
 use withe_wit::World;
@@ -259,14 +259,14 @@ fn plan(parts: &[Vec<u8>]) -> Option<Plan> {
 }
 
 /// The composition under the component `name`, as a host makes it.
-fn composition(plan: &Plan, name: &str, parts: &[Vec<u8>]) -> (Vec<Constituent>, Vec<Wire>) {
+fn composition(plan: &Plan, name: &str, parts: &[Vec<u8>]) -> (Vec<Constituent>, Vec<FuseWire>) {
     let mut names = vec![name];
     let mut wires = Vec::new();
     let mut at = 0;
     while let Some(name) = names.get(at).copied() {
         for link in &plan.links {
             if link.source == name && link.binding == Binding::Fused {
-                wires.extend(link.interfaces.iter().map(|interface| Wire {
+                wires.extend(link.interfaces.iter().map(|interface| FuseWire {
                     importer: at,
                     import: interface.import.clone(),
                     exporter: names.len(),

@@ -5,7 +5,7 @@ mod support;
 
 use support::*;
 use wasmparser::component_types::{ComponentAnyTypeId, ComponentEntityType};
-use withe_compose::{Constituent, Wire, plug};
+use withe_compose::{Constituent, FuseWire, plug};
 
 /// Interfaces that use one another's types.
 const PACKAGES: &str = "
@@ -122,7 +122,7 @@ fn part(items: &str) -> Vec<u8> {
 }
 
 /// A wire for each interface that the second exports and the first imports.
-fn wires(importer: (usize, &[u8]), exporter: (usize, &[u8])) -> Vec<Wire> {
+fn wires(importer: (usize, &[u8]), exporter: (usize, &[u8])) -> Vec<FuseWire> {
     let imports = import_names(importer.1);
     let names = export_names(exporter.1).into_iter();
     let wired = names.filter(|name| imports.contains(name));

@@ -66,7 +66,7 @@ pub(crate) fn handler(
     graph: Arc<Graph>,
     tracer: &Tracer,
 ) -> Box<dyn IncomingHandler> {
-    Box::new(Entry {
+    Box::new(AwayEntry {
         over: HttpOver(route),
         _graph: graph,
         application: plan.application.clone(),
@@ -88,7 +88,7 @@ fn sends_http(interface: &str) -> bool {
 struct HttpOver(Arc<Route>);
 
 /// Where requests come in that other hosts answer.
-struct Entry {
+struct AwayEntry {
     over: HttpOver,
     _graph: Arc<Graph>,
     application: String,
@@ -98,7 +98,7 @@ struct Entry {
 }
 
 #[async_trait]
-impl IncomingHandler for Entry {
+impl IncomingHandler for AwayEntry {
     async fn handle(
         &self,
         mut request: http::Request<Body>,

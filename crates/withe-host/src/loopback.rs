@@ -30,9 +30,9 @@ pub(crate) struct Loopback {
     stop: CancellationToken,
 }
 
-struct Serving(Arc<ArcSwapOption<Served>>);
+struct LoopbackServe(Arc<ArcSwapOption<Served>>);
 
-impl Serve for Serving {
+impl Serve for LoopbackServe {
     fn link(&self, request: LinkRequest) -> Result<Arc<dyn ServedLink>, CallError> {
         match &*self.0.load() {
             Some(served) => served.link(request),
@@ -110,7 +110,7 @@ impl Loopback {
             grace: options.grace,
             ..Limits::default()
         };
-        let serving = Arc::new(Serving(self.served.clone()));
+        let serving = Arc::new(LoopbackServe(self.served.clone()));
         let end = self.stop.clone().cancelled_owned();
         self.servers
             .spawn(async move { withe_rpc::serve(listener, serving, limits, end).await });

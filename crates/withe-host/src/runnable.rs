@@ -9,7 +9,7 @@ use std::sync::Arc;
 use withe_linker::diagnostic::{Diagnostic, Severity};
 use withe_linker::input::LinkDefaults;
 use withe_linker::plan::Plan;
-use withe_linker::{Diagnostics, Linked};
+use withe_linker::{Diagnostics, LinkOutcome};
 use withe_load::{LinkOptions, LoadError, Loaded, Registry, RegistryError, SourceText, Supplied};
 use withe_provider::Descriptor;
 
@@ -30,7 +30,7 @@ const TEXT: &str = "manifest";
 /// ```
 pub struct Runnable {
     loaded: Arc<Loaded>,
-    linked: Arc<Linked>,
+    linked: Arc<LinkOutcome>,
     plan: Plan,
     parts: Arc<Parts>,
 }

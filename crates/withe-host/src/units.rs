@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use withe_compose::{Constituent, FuseRequest, Wire, fuse};
+use withe_compose::{Constituent, FuseRequest, FuseWire, fuse};
 use withe_linker::plan::{Binding, Plan, PlannedComponent, PlannedGrants, PlannedLink};
 use withe_provider::{LinkId, Provider};
 use withe_rpc::Route;
@@ -205,7 +205,7 @@ impl<'a> Maker<'a> {
             }
             let target = tree.names.len();
             tree.names.push(&link.target);
-            tree.wires.extend(link.interfaces.iter().map(|i| Wire {
+            tree.wires.extend(link.interfaces.iter().map(|i| FuseWire {
                 importer: at,
                 import: i.import.clone(),
                 exporter: target,
@@ -344,7 +344,7 @@ impl<'a> Maker<'a> {
 /// The components of a unit: the root first.
 struct Tree<'a> {
     names: Vec<&'a str>,
-    wires: Vec<Wire>,
+    wires: Vec<FuseWire>,
     links: Vec<FusedLink>,
 }
 

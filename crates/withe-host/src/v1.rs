@@ -7,7 +7,7 @@ use withe_linker::plan::Plan;
 use withe_load::{V1Part, V1Source};
 use withe_provider::{ConfigMap, Provider};
 use withe_wasmcloud::{
-    Executable, Ids, Limits, ProcessConfig, Supervision, TargetConfig, V1Process, V1Target, Wire,
+    Executable, Ids, Limits, ProcessConfig, Supervision, TargetConfig, V1Process, V1Target, V1Wire,
 };
 
 use crate::error::{HostError, ProviderFailure};
@@ -34,7 +34,7 @@ pub(crate) async fn provider(
         why,
     };
     let broker = (options.broker.as_ref()).ok_or_else(|| failed(ProviderFailure::NoNats))?;
-    let wire = Wire::open(broker.client.clone(), Limits::default())
+    let wire = V1Wire::open(broker.client.clone(), Limits::default())
         .await
         .map_err(|e| failed(ProviderFailure::Wasmcloud(e.into())))?;
     let ids = ids(plan);

@@ -13,7 +13,7 @@ pub(crate) struct PartIx(pub(crate) usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LinkIx(pub(crate) usize);
 
-/// What can number the rows of a [`Table`].
+/// What can number the rows of a [`IxTable`].
 pub(crate) trait Ix: Copy {
     fn new(place: usize) -> Self;
     fn place(self) -> usize;
@@ -41,18 +41,18 @@ impl Ix for LinkIx {
 
 /// A value for each part, or for each link.
 #[derive(Clone, Debug)]
-pub(crate) struct Table<I, T> {
+pub(crate) struct IxTable<I, T> {
     rows: Vec<T>,
     by: PhantomData<I>,
 }
 
 /// A value for each part.
-pub(crate) type PerPart<T> = Table<PartIx, T>;
+pub(crate) type PerPart<T> = IxTable<PartIx, T>;
 
 /// A value for each link.
-pub(crate) type PerLink<T> = Table<LinkIx, T>;
+pub(crate) type PerLink<T> = IxTable<LinkIx, T>;
 
-impl<I: Ix, T> Table<I, T> {
+impl<I: Ix, T> IxTable<I, T> {
     /// `len` times the same.
     pub(crate) fn filled(value: T, len: usize) -> Self
     where
@@ -83,7 +83,7 @@ impl<I: Ix, T> Table<I, T> {
     }
 }
 
-impl<I, T> FromIterator<T> for Table<I, T> {
+impl<I, T> FromIterator<T> for IxTable<I, T> {
     fn from_iter<R: IntoIterator<Item = T>>(rows: R) -> Self {
         Self {
             rows: rows.into_iter().collect(),
@@ -92,7 +92,7 @@ impl<I, T> FromIterator<T> for Table<I, T> {
     }
 }
 
-impl<I: Ix, T> Index<I> for Table<I, T> {
+impl<I: Ix, T> Index<I> for IxTable<I, T> {
     type Output = T;
 
     fn index(&self, ix: I) -> &T {
@@ -101,7 +101,7 @@ impl<I: Ix, T> Index<I> for Table<I, T> {
     }
 }
 
-impl<I: Ix, T> IndexMut<I> for Table<I, T> {
+impl<I: Ix, T> IndexMut<I> for IxTable<I, T> {
     fn index_mut(&mut self, ix: I) -> &mut T {
         &mut self.rows[ix.place()]
     }

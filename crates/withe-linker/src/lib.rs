@@ -45,7 +45,7 @@ use plan::Plan;
 
 /// What came of linking an application.
 #[derive(Clone, Debug)]
-pub struct Linked {
+pub struct LinkOutcome {
     /// The plan; `None` if there are errors, or a part could not be read (of which whoever read it
     /// has told).
     pub plan: Option<Plan>,
@@ -55,7 +55,7 @@ pub struct Linked {
 
 /// Links an application: finds what every import refers to, checks types and configuration, and
 /// decides how each link is bound. Reports everything that is wrong at once.
-pub fn link(inputs: &Inputs) -> Linked {
+pub fn link(inputs: &Inputs) -> LinkOutcome {
     let mut diagnostics = Diagnostics::default();
     let resolved = resolve::resolve(inputs, &mut diagnostics);
     let checked = check::check(resolved, &mut diagnostics);
@@ -67,5 +67,5 @@ pub fn link(inputs: &Inputs) -> Linked {
         .iter()
         .any(|part| matches!(part, Part::Unavailable));
     let plan = (readable && !diagnostics.has_errors()).then_some(plan);
-    Linked { plan, diagnostics }
+    LinkOutcome { plan, diagnostics }
 }

@@ -17,7 +17,7 @@ use crate::input::{
     Placement, ProviderWorld, Scope, SecretRef, Span, Spanned,
 };
 use crate::plan::Plan;
-use crate::{Linked, link};
+use crate::{LinkOutcome, link};
 
 /// An application in the making.
 pub(crate) struct App {
@@ -353,7 +353,7 @@ impl App {
         self
     }
 
-    pub(crate) fn link_all(&self) -> Linked {
+    pub(crate) fn link_all(&self) -> LinkOutcome {
         if self.host.is_empty() {
             return link(&self.inputs);
         }

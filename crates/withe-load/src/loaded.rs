@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use withe_linker::input::{Application, Inputs, Part};
-use withe_linker::{Diagnostics, Linked};
+use withe_linker::{Diagnostics, LinkOutcome};
 use withe_provider::Descriptor;
 use withe_wit::World;
 
@@ -44,7 +44,7 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     pub(crate) by_name: HashMap<String, usize>,
     /// How the application was linked last, and what came of it.
-    pub(crate) linked: Mutex<Option<(LinkOptions, Arc<Linked>)>>,
+    pub(crate) linked: Mutex<Option<(LinkOptions, Arc<LinkOutcome>)>>,
 }
 
 /// What one part of an application turned out to be.
@@ -182,7 +182,7 @@ impl Loaded {
 
     /// Links it: the plan, unless something is wrong with the manifest, the files or the links, and everything that
     /// is wrong or worth knowing, in reading order.
-    pub fn link(&self, options: &LinkOptions) -> Arc<Linked> {
+    pub fn link(&self, options: &LinkOptions) -> Arc<LinkOutcome> {
         // Nothing panics while the lock is held but the linker, whose answer then is not kept.
         let mut last = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((same, linked)) = &*last
@@ -195,7 +195,7 @@ impl Loaded {
         linked
     }
 
-    fn link_anew(&self, options: &LinkOptions) -> Linked {
+    fn link_anew(&self, options: &LinkOptions) -> LinkOutcome {
         let mut diagnostics = self.diagnostics.clone();
         let linked = self.application.as_ref().map(|application| {
             withe_linker::link(&Inputs {
@@ -214,6 +214,6 @@ impl Loaded {
             plan = linked.plan.filter(|_| !diagnostics.has_errors());
         }
         diagnostics.sort();
-        Linked { plan, diagnostics }
+        LinkOutcome { plan, diagnostics }
     }
 }

@@ -14,11 +14,11 @@ pub(super) const PROVIDER_WORLD: &str = "provider";
 /// The providers that manifests may name, each with its world read.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    entries: Vec<Entry>,
+    entries: Vec<RegistryEntry>,
 }
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct RegistryEntry {
     descriptor: Descriptor,
     world: ProviderWorld,
 }
@@ -53,7 +53,7 @@ impl Registry {
     pub fn new(descriptors: &[Descriptor]) -> Result<Self, RegistryError> {
         let entries = descriptors
             .iter()
-            .map(Entry::new)
+            .map(RegistryEntry::new)
             .collect::<Result<_, _>>()?;
         Ok(Self { entries })
     }
@@ -111,7 +111,7 @@ impl Registry {
     }
 }
 
-impl Entry {
+impl RegistryEntry {
     fn new(descriptor: &Descriptor) -> Result<Self, RegistryError> {
         let world = World::from_wit(descriptor.wit, PROVIDER_WORLD).map_err(|e| RegistryError {
             provider: descriptor.name,

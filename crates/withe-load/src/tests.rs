@@ -247,7 +247,8 @@ fn the_same_question_is_linked_once() {
     assert!(Arc::ptr_eq(&linked, &loaded.link(&options.clone())));
     let other = loaded.link(&LinkOptions::default());
     assert!(!Arc::ptr_eq(&linked, &other));
-    let entries = |linked: &withe_linker::Linked| linked.plan.as_ref().unwrap().components[0].entry;
+    let entries =
+        |linked: &withe_linker::LinkOutcome| linked.plan.as_ref().unwrap().components[0].entry;
     assert_eq!((entries(&linked), entries(&other)), (true, false));
 }
 

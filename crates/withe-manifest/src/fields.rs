@@ -7,7 +7,7 @@ use withe_linker::input::{Span, Spanned};
 use withe_linker::{Code, Diagnostic, Diagnostics};
 
 use crate::codes;
-use crate::node::{Entry, Node, Scalar, Value, shorten};
+use crate::node::{MapEntry, Node, Scalar, Value, shorten};
 use crate::shapes::{self, EXTENSION_PREFIX, Shape};
 use crate::suggest;
 use crate::values::Unreadable;
@@ -253,7 +253,7 @@ impl<'n> Fields<'n> {
         texts
     }
 
-    fn entry(&self, name: &'static str) -> Option<&'n Entry> {
+    fn entry(&self, name: &'static str) -> Option<&'n MapEntry> {
         debug_assert!(
             self.shape.fields.contains(&name),
             "`{name}` is not in the shape `{}`",
@@ -298,7 +298,7 @@ pub(crate) fn wrong_type(what: &str, expected: &str, node: &Node) -> Diagnostic 
     .at(Some(node.head()), format!("expected {expected}"))
 }
 
-fn report_unknown(out: &mut Diagnostics, shape: &'static Shape, entry: &Entry) {
+fn report_unknown(out: &mut Diagnostics, shape: &'static Shape, entry: &MapEntry) {
     let key = entry.key.as_str();
     if key.starts_with(EXTENSION_PREFIX) {
         return;

@@ -9,7 +9,7 @@ use withe_linker::input::Span;
 use withe_linker::{Diagnostic, Diagnostics};
 
 use crate::codes;
-use crate::node::{Document, Entries, Entry, MAX_DEPTH, Node, Scalar, Value, character_at};
+use crate::node::{Document, Entries, MAX_DEPTH, MapEntry, Node, Scalar, Value, character_at};
 
 /// Reads `text` as JSON. The error says where it is not.
 pub(crate) fn read(text: &str) -> Result<Document, Box<Diagnostic>> {
@@ -57,7 +57,7 @@ impl<'t> Reader<'t> {
                 let RawEntries(raw_entries) = self.parse(raw)?;
                 let mut entries = Entries::default();
                 for (key, value) in raw_entries {
-                    let entry = Entry {
+                    let entry = MapEntry {
                         key: self.parse(key.get())?,
                         key_span: self.place(key.get()),
                         value: self.node(value, depth + 1)?,

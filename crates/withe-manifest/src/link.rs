@@ -80,12 +80,12 @@ struct End {
     secrets: Vec<SecretRef>,
 }
 
-struct Target {
+struct TraitTarget {
     name: Spanned<String>,
     end: End,
 }
 
-fn read_target(out: &mut Diagnostics, link: &Fields<'_>) -> Option<Target> {
+fn read_target(out: &mut Diagnostics, link: &Fields<'_>) -> Option<TraitTarget> {
     // It is read whatever else is there, so that its own problems show.
     let older = read_configs(out, link, "target_config");
     let node = link.require(out, "target")?;
@@ -94,7 +94,7 @@ fn read_target(out: &mut Diagnostics, link: &Fields<'_>) -> Option<Target> {
         if is_older {
             report_older(out, link, "target_config", "target: {name: …, config: […]}");
         }
-        return Some(Target {
+        return Some(TraitTarget {
             name: text(out, "`target`", node)?,
             end: End {
                 config: older,
@@ -111,7 +111,7 @@ fn read_target(out: &mut Diagnostics, link: &Fields<'_>) -> Option<Target> {
         config: read_configs(out, &fields, "config"),
         secrets: read_secrets(out, &fields),
     };
-    Some(Target { name: name?, end })
+    Some(TraitTarget { name: name?, end })
 }
 
 fn read_source(out: &mut Diagnostics, owner: Option<&str>, link: &Fields<'_>) -> End {

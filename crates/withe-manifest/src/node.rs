@@ -33,7 +33,7 @@ pub(crate) struct Node {
 pub(crate) enum Value {
     Scalar(Scalar, String),
     List(Vec<Node>),
-    Map(Vec<Entry>),
+    Map(Vec<MapEntry>),
 }
 
 /// What a scalar's text means by YAML's core schema. The text is kept as written, because most
@@ -48,7 +48,7 @@ pub(crate) enum Scalar {
 
 /// A key, its place, and its value.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct MapEntry {
     pub(crate) key: String,
     pub(crate) key_span: Span,
     pub(crate) value: Node,
@@ -77,7 +77,7 @@ impl Node {
     }
 
     /// The entries of a map; none for anything else.
-    pub(crate) fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[MapEntry] {
         match &self.value {
             Value::Map(entries) => entries,
             Value::Scalar(..) | Value::List(_) => &[],
@@ -160,7 +160,7 @@ impl Node {
 /// The entries of a map being read; a key that is there already is reported and left out.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
-    entries: Vec<Entry>,
+    entries: Vec<MapEntry>,
     /// Where the key of each entry is in `entries`, once there are more than [`FEW`].
     places: HashMap<String, usize>,
 }
@@ -169,7 +169,7 @@ pub(crate) struct Entries {
 const FEW: usize = 16;
 
 impl Entries {
-    pub(crate) fn insert(&mut self, out: &mut Diagnostics, entry: Entry) {
+    pub(crate) fn insert(&mut self, out: &mut Diagnostics, entry: MapEntry) {
         if let Some(first) = self.find(&entry.key) {
             out.push(
                 Diagnostic::error(
@@ -186,24 +186,24 @@ impl Entries {
     }
 
     /// As a YAML merge key does: a key that is there already wins.
-    pub(crate) fn insert_if_absent(&mut self, entry: Entry) {
+    pub(crate) fn insert_if_absent(&mut self, entry: MapEntry) {
         if self.find(&entry.key).is_none() {
             self.push(entry);
         }
     }
 
-    pub(crate) fn finish(self) -> Vec<Entry> {
+    pub(crate) fn finish(self) -> Vec<MapEntry> {
         self.entries
     }
 
-    fn find(&self, key: &str) -> Option<&Entry> {
+    fn find(&self, key: &str) -> Option<&MapEntry> {
         if self.entries.len() <= FEW {
             return self.entries.iter().find(|entry| entry.key == key);
         }
         self.places.get(key).map(|place| &self.entries[*place])
     }
 
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, entry: MapEntry) {
         self.entries.push(entry);
         let unplaced = match self.entries.len() {
             ..=FEW => return,
@@ -308,8 +308,8 @@ mod tests {
         }
     }
 
-    fn entry(key: &str, value: Node) -> Entry {
-        Entry {
+    fn entry(key: &str, value: Node) -> MapEntry {
+        MapEntry {
             key: key.into(),
             key_span: value.span,
             value,
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn what_says_the_same_has_one_digest() {
-        let map = |entries: Vec<Entry>| Node {
+        let map = |entries: Vec<MapEntry>| Node {
             span: Span { start: 7, end: 9 },
             value: Value::Map(entries),
         };

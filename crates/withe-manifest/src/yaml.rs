@@ -10,7 +10,7 @@ use withe_linker::input::Span;
 use withe_linker::{Diagnostic, Diagnostics};
 
 use crate::codes;
-use crate::node::{Document, Entries, Entry, MAX_DEPTH, Node, Scalar, Value, plain_kind};
+use crate::node::{Document, Entries, MAX_DEPTH, MapEntry, Node, Scalar, Value, plain_kind};
 use crate::syntax;
 
 /// How many values the aliases of a file may stand for, all told. Aliases of aliases grow without
@@ -35,14 +35,14 @@ struct Builder<'t> {
     offsets: Vec<usize>,
     documents: Vec<Document>,
     /// The collections being read, outermost first.
-    open: Vec<Open>,
+    open: Vec<OpenCollection>,
     anchors: BTreeMap<usize, Node>,
     problems: Diagnostics,
     aliased: usize,
 }
 
 /// A collection being read.
-struct Open {
+struct OpenCollection {
     span: Span,
     /// Written with brackets: then it ends where they close, else with its last value.
     flow: bool,
@@ -168,7 +168,7 @@ impl<'t> Builder<'t> {
             ));
         }
         let flow = self.text[span.start..span.end].ends_with(['{', '[']);
-        self.open.push(Open {
+        self.open.push(OpenCollection {
             span,
             flow,
             anchor,
@@ -226,7 +226,7 @@ impl<'t> Builder<'t> {
             } => match key.take() {
                 None => *key = Some(read_key(&mut self.problems, node, may_merge)),
                 Some(Key::Text(text, key_span)) => {
-                    let entry = Entry {
+                    let entry = MapEntry {
                         key: text,
                         key_span,
                         value: at_key_if_left_out(node, key_span),
@@ -256,7 +256,7 @@ impl<'t> Builder<'t> {
     }
 }
 
-impl Open {
+impl OpenCollection {
     /// The node, `end` being where the parser saw it end.
     fn finish(self, end: usize) -> Node {
         let (value, last) = match self.content {

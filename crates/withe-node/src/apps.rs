@@ -59,7 +59,7 @@ pub(crate) struct Application {
     loaded: Option<(u64, Arc<Loaded>)>,
     plan: Option<Plan>,
     /// Its components, as wasmCloud v1 reaches them.
-    exposed: Vec<withe_wasmcloud::Served>,
+    exposed: Vec<withe_wasmcloud::ServedComponent>,
     /// The highest number of a deployment that was followed.
     number: u64,
     /// When links that were served before are served no more, if there are any.
@@ -354,7 +354,7 @@ impl Application {
 }
 
 /// Lets calls of wasmCloud v1 under way finish on what was replaced.
-fn hide(exposed: Vec<withe_wasmcloud::Served>) {
+fn hide(exposed: Vec<withe_wasmcloud::ServedComponent>) {
     for one in exposed {
         // It ends by itself within that time.
         tokio::spawn(one.stop(HIDING));

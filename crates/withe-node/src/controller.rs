@@ -20,7 +20,7 @@ use crate::hosts::Hosts;
 use crate::library::Library;
 use crate::placement::{views, wish};
 use crate::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
-use crate::table::Table;
+use crate::table::DesiredTable;
 use crate::this_host::ThisHost;
 
 /// How long what changes is waited for to come to rest.
@@ -29,7 +29,7 @@ const REST: Duration = Duration::from_millis(20);
 /// Tries to become the controller, and is it as long as the lease can be renewed.
 pub(crate) async fn run(
     this: Arc<ThisHost>,
-    mut table: watch::Receiver<Arc<Table>>,
+    mut table: watch::Receiver<Arc<DesiredTable>>,
     stop: CancellationToken,
 ) {
     let mut hosts = this.peers.hosts();
@@ -94,7 +94,7 @@ struct Controller {
 }
 
 impl Controller {
-    async fn decide(&mut self, table: &Table, hosts: &Hosts) -> Result<(), LatticeError> {
+    async fn decide(&mut self, table: &DesiredTable, hosts: &Hosts) -> Result<(), LatticeError> {
         // Before anything is known of the hosts nothing can be said.
         if !table.synced || !hosts.contains_key(&self.this.id) {
             return Ok(());

@@ -22,11 +22,11 @@ use crate::error::NodeError;
 use crate::events::Event;
 use crate::library::Library;
 use crate::options::NodeOptions;
-use crate::peers::{Own, Peers};
+use crate::peers::{OwnHost, Peers};
 use crate::programs::Programs;
 use crate::records::{APPS, DEPLOYMENTS, HOSTS, HostRecord, RunningApp, TcpRecord, key};
 use crate::served::Applications;
-use crate::table::Table;
+use crate::table::DesiredTable;
 use crate::tasks::{announce, hear, hear_hosts, run, tell};
 use crate::this_host::{HEARD, ThisHost, millis};
 use crate::{controller, requests, wasmcloud};
@@ -43,7 +43,7 @@ pub struct Node {
     stop: CancellationToken,
     stop_announcing: CancellationToken,
     stop_servers: CancellationToken,
-    table: watch::Receiver<Arc<Table>>,
+    table: watch::Receiver<Arc<DesiredTable>>,
     address: Option<SocketAddr>,
 }
 
@@ -78,7 +78,7 @@ impl Node {
         let connector = (nats.clone())
             .map(|nats| NatsConnector::new(nats, lattice.name(), &id))
             .transpose()?;
-        let peers = Peers::new(Own {
+        let peers = Peers::new(OwnHost {
             id: id.clone(),
             machine: machine(),
             lattice: lattice.name().to_owned(),
@@ -159,7 +159,7 @@ impl Node {
         let stop_announcing = CancellationToken::new();
         let mut announcing = JoinSet::new();
         announcing.spawn(announce(this.clone(), stop_announcing.clone()));
-        let (table, heard) = watch::channel(Arc::new(Table::default()));
+        let (table, heard) = watch::channel(Arc::new(DesiredTable::default()));
         tasks.spawn(tell(this.clone(), telling, stop.clone()));
         tasks.spawn(hear_hosts(this.clone(), hosts, stop.clone()));
         tasks.spawn(hear(table, apps, deployments, stop.clone()));
@@ -269,7 +269,7 @@ impl Node {
         if !this.has_others() || !this.lattice.is_connected() {
             return;
         }
-        let runs_here = |table: &Arc<Table>| {
+        let runs_here = |table: &Arc<DesiredTable>| {
             let mut parts = (table.deployments.values()).flat_map(|(d, _)| d.hosts.values());
             parts.any(|hosts| hosts.contains_key(&this.id))
         };

@@ -34,7 +34,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 const FEW_ROUTES: usize = 64;
 
 /// Who this host is among the others.
-pub(crate) struct Own {
+pub(crate) struct OwnHost {
     pub(crate) id: String,
     pub(crate) machine: String,
     pub(crate) lattice: String,
@@ -44,7 +44,7 @@ pub(crate) struct Own {
 
 /// The other hosts.
 pub(crate) struct Peers {
-    own: Own,
+    own: OwnHost,
     /// Who may connect here.
     members: Members,
     state: Mutex<PeerState>,
@@ -140,7 +140,7 @@ impl Peer {
 }
 
 impl Peers {
-    pub(crate) fn new(own: Own) -> Arc<Self> {
+    pub(crate) fn new(own: OwnHost) -> Arc<Self> {
         Arc::new(Self {
             own,
             members: Members::default(),

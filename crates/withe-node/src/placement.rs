@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use withe_lattice::{Lattice, LatticeError};
-use withe_linker::Linked;
+use withe_linker::LinkOutcome;
 use withe_linker::input::{
     Application, ComponentKind, Elsewhere, OtherHost, Placement, Surroundings,
 };
@@ -108,7 +108,7 @@ pub struct Preview {
     pub unplaced: Vec<String>,
     /// How each host that would run a part of it would link it, by the host's name: with its id where two share
     /// one.
-    pub hosts: Vec<(String, Arc<Linked>)>,
+    pub hosts: Vec<(String, Arc<LinkOutcome>)>,
 }
 
 /// How an application would be linked on a lattice as it is now. Hosts that announce an address count as reached

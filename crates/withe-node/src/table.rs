@@ -10,7 +10,7 @@ use crate::records::{APPS, DEPLOYMENTS, Deployment, name_of, read};
 
 /// What is desired and decided, by the application's name.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct DesiredTable {
     pub(crate) desired: BTreeMap<String, Arc<Desired>>,
     /// With the revisions of their entries.
     pub(crate) deployments: BTreeMap<String, (Arc<Deployment>, u64)>,
@@ -18,7 +18,7 @@ pub(crate) struct Table {
     pub(crate) synced: bool,
 }
 
-impl Table {
+impl DesiredTable {
     /// Takes note of a change of an application.
     pub(crate) fn application(&mut self, change: Change) {
         match change {

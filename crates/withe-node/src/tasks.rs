@@ -13,7 +13,7 @@ use crate::apps::{Application, Wanted};
 use crate::events::{Event, Told};
 use crate::hosts::Hosts;
 use crate::records::{self, EVENTS, HOSTS, HostRecord, key, read, write};
-use crate::table::Table;
+use crate::table::DesiredTable;
 use crate::this_host::{ThisHost, millis};
 
 /// Keeps this host's lease, with what it tells of itself.
@@ -81,7 +81,7 @@ pub(crate) async fn hear_hosts(this: Arc<ThisHost>, mut watch: Watch, stop: Canc
 
 /// Takes note of what is desired and decided.
 pub(crate) async fn hear(
-    table: watch::Sender<Arc<Table>>,
+    table: watch::Sender<Arc<DesiredTable>>,
     mut apps: Watch,
     mut deployments: Watch,
     stop: CancellationToken,
@@ -110,7 +110,7 @@ pub(crate) async fn hear(
 /// Has a task for each application.
 pub(crate) async fn run(
     this: Arc<ThisHost>,
-    mut table: watch::Receiver<Arc<Table>>,
+    mut table: watch::Receiver<Arc<DesiredTable>>,
     stop: CancellationToken,
 ) {
     let mut running: HashMap<String, watch::Sender<Wanted>> = HashMap::new();

@@ -33,7 +33,7 @@ pub(crate) struct ThisHost {
     pub(crate) programs: Programs,
     pub(crate) library: Library,
     /// By which components here are reached from wasmCloud v1, if they are.
-    pub(crate) wasmcloud: Option<withe_wasmcloud::Wire>,
+    pub(crate) wasmcloud: Option<withe_wasmcloud::V1Wire>,
     /// What this host tells of itself.
     pub(crate) record: Mutex<HostRecord>,
     /// Changes with the record.

@@ -13,7 +13,7 @@ use withe_provider::{FunctionName, IncomingHandler};
 use withe_runtime::HttpEntry;
 use withe_wasmcloud::{
     ControlInterface, Exports, HostState, Ids, Inquiry, Limits, LinkState, PartState,
-    Served as Exposed, Wire, can_carry, serve_component,
+    ServedComponent, V1Wire, can_carry, serve_component,
 };
 use withe_wit::{Extern, Function};
 
@@ -28,13 +28,17 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 ///
 /// If the connection is closed.
-pub(crate) async fn open(client: async_nats::Client) -> Result<Wire, LatticeError> {
-    let wire = Wire::open(client, Limits::default()).await;
+pub(crate) async fn open(client: async_nats::Client) -> Result<V1Wire, LatticeError> {
+    let wire = V1Wire::open(client, Limits::default()).await;
     wire.map_err(|e| LatticeError::unreachable(e.to_string()))
 }
 
 /// Makes the components that run here reachable; says in the log which cannot be.
-pub(crate) async fn expose(wire: &Wire, lattice: &str, served: &Arc<Served>) -> Vec<Exposed> {
+pub(crate) async fn expose(
+    wire: &V1Wire,
+    lattice: &str,
+    served: &Arc<Served>,
+) -> Vec<ServedComponent> {
     let ids = ids(&served.plan);
     let mut exposed = Vec::new();
     for component in &served.plan.components {
@@ -102,7 +106,7 @@ fn carried(export: &Extern) -> Vec<(FunctionName, Function)> {
 ///
 /// If the lattice has a name that v1 has no subjects for, or the connection is closed.
 pub(crate) async fn listen_to_tools(
-    wire: &Wire,
+    wire: &V1Wire,
     this: &ThisHost,
 ) -> Result<ControlInterface, LatticeError> {
     let lattice = this.lattice.name();

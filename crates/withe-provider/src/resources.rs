@@ -106,11 +106,11 @@ handles! {
 #[derive(Debug)]
 pub struct Resources {
     most: usize,
-    table: Mutex<Table>,
+    table: Mutex<HeldTable>,
 }
 
 #[derive(Debug)]
-struct Table {
+struct HeldTable {
     held: HashMap<u32, Arc<dyn Any + Send + Sync>>,
     next: u32,
 }
@@ -127,7 +127,7 @@ impl Resources {
     pub fn new(most: usize) -> Self {
         Self {
             most,
-            table: Mutex::new(Table {
+            table: Mutex::new(HeldTable {
                 held: HashMap::new(),
                 next: first_number(),
             }),
@@ -190,7 +190,7 @@ impl Resources {
         drop(gone);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, HeldTable> {
         // Nothing panics while the lock is held.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }

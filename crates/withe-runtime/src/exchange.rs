@@ -7,7 +7,7 @@ use withe_rpc::{CallError, Payload};
 use crate::abi::{MAX_FLAT, Values};
 use crate::core::InstanceState;
 use crate::functions::rpc;
-use crate::stream::{Side, lead_in, lead_out};
+use crate::stream::{ElementSide, lead_in, lead_out};
 
 /// A call's parameters, as the exporter has them.
 pub(crate) type Params = Values<ResourceAny, MAX_FLAT>;
@@ -22,7 +22,7 @@ pub(crate) fn receive(
 ) -> Result<Params, CallError> {
     let handles = store.data_mut().handles.take(&payload.handles)?;
     let streams = std::mem::take(&mut payload.streams);
-    let streams = lead_in(store, streams, Side::Exporter)
+    let streams = lead_in(store, streams, ElementSide::Exporter)
         .map_err(|e| CallError::TypeMismatch(e.to_string()))?;
     Ok(Params {
         bytes: std::mem::take(&mut payload.bytes),
@@ -45,6 +45,6 @@ pub(crate) fn give(
     }
     payload.bytes = results.bytes;
     payload.handles = store.data_mut().handles.put(results.handles);
-    payload.streams = lead_out(store, results.streams, Side::Exporter)?;
+    payload.streams = lead_out(store, results.streams, ElementSide::Exporter)?;
     Ok(Ok(()))
 }

@@ -89,7 +89,7 @@ pub async fn values(
     params: &[Val],
     deadline: Instant,
 ) -> Result<Option<Val>, InvokeError> {
-    let target = Target::find(graph, component, path)?;
+    let target = InvokeTarget::find(graph, component, path)?;
     let run = async |context| {
         let call = target.begin(context).await?;
         let ty = call.plain()?;
@@ -115,7 +115,7 @@ where
     Params: ComponentNamedList + Lower + Send + Sync + 'static,
     Return: ComponentNamedList + Lift + Send + Sync + 'static,
 {
-    let target = Target::find(graph, component, path)?;
+    let target = InvokeTarget::find(graph, component, path)?;
     let run = async |context| {
         let mut call = target.begin(context).await?;
         let ty = call.plain()?;
@@ -135,7 +135,7 @@ where
 }
 
 /// A function to call.
-pub(crate) struct Target<'a> {
+pub(crate) struct InvokeTarget<'a> {
     graph: &'a Arc<Graph>,
     unit: usize,
     component: &'a str,
@@ -144,12 +144,12 @@ pub(crate) struct Target<'a> {
 
 /// A call that has its instance.
 pub(crate) struct Invocation<'a> {
-    target: &'a Target<'a>,
+    target: &'a InvokeTarget<'a>,
     instance: Box<Instance>,
     func: Func,
 }
 
-impl<'a> Target<'a> {
+impl<'a> InvokeTarget<'a> {
     pub(crate) fn find(
         graph: &'a Arc<Graph>,
         component: &'a str,

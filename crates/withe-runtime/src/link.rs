@@ -22,7 +22,7 @@ use crate::handles::MixedLinks;
 use crate::links::{LinkRoute, Numbering, Stub, UnitLinks, Via};
 use crate::metrics::ErrorKind;
 use crate::spec::{Identity, LinkSpec, LinkTarget};
-use crate::stream::{Side, lead_in, lead_out};
+use crate::stream::{ElementSide, lead_in, lead_out};
 
 /// A call's parameters or results, as the importer has them.
 pub(crate) type Args = Values<HandleRef, 0>;
@@ -99,7 +99,7 @@ impl<'a> LinkCall<'a> {
         let deadline = state.deadline_of_call(began, route.link.timeout);
         let trace = state.trace;
         let target = match &route.via {
-            Via::Provider { .. } => Target::Provider,
+            Via::Provider { .. } => CallEnd::Provider,
             Via::Unit { unit, .. } => {
                 let callee = match route.link.scope {
                     Scope::Caller => Some(state.callee(slot, *unit)),
@@ -110,9 +110,9 @@ impl<'a> LinkCall<'a> {
                     }
                     Scope::Call => None,
                 };
-                Target::Unit(state.graph.clone(), callee)
+                CallEnd::Unit(state.graph.clone(), callee)
             }
-            Via::Remote { remote, .. } => Target::Remote(state.session(slot, remote)),
+            Via::Remote { remote, .. } => CallEnd::Remote(state.session(slot, remote)),
         };
         check_size("parameters", &params.bytes)
             .map_err(|cause| LinkFailure::new(&route.link, &self.stub.name, cause))?;
@@ -176,8 +176,8 @@ impl<'a> LinkCall<'a> {
         self.links.numbering[self.stub.member]
     }
 
-    fn side(&self, route: &LinkRoute) -> Side {
-        Side::Importer {
+    fn side(&self, route: &LinkRoute) -> ElementSide {
+        ElementSide::Importer {
             member: self.stub.member,
             numbering: self.numbering(),
             slot: route.slot,
@@ -280,7 +280,7 @@ impl<'a> LinkCall<'a> {
                 let result = Box::pin(within(deadline, provider.call(call))).await;
                 result.map(|result| *payload = result)
             }
-            (Via::Unit { unit, export, .. }, Target::Unit(graph, callee)) => {
+            (Via::Unit { unit, export, .. }, CallEnd::Unit(graph, callee)) => {
                 let call = call_unit(graph, *unit, export, callee.as_deref(), payload, context);
                 if route.link.timeout_given {
                     Box::pin(within(deadline, call)).await
@@ -288,7 +288,7 @@ impl<'a> LinkCall<'a> {
                     call.await
                 }
             }
-            (Via::Remote { function, .. }, Target::Remote(session)) => {
+            (Via::Remote { function, .. }, CallEnd::Remote(session)) => {
                 let params = std::mem::take(payload);
                 let result = Box::pin(session.call(*function, params, context)).await;
                 result.map(|result| *payload = result)
@@ -337,11 +337,11 @@ struct Prepared {
     index: usize,
     began: Instant,
     context: CallContext,
-    target: Target,
+    target: CallEnd,
 }
 
 /// What a call reaches, as its caller's store has it.
-enum Target {
+enum CallEnd {
     Provider,
     /// A unit: the caller's callee, the shared one, or one for this call.
     Unit(Arc<Graph>, Option<Arc<Callee>>),

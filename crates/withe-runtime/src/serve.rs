@@ -39,7 +39,7 @@ impl Graph {
             .iter()
             .map(|(interface, function)| {
                 if interface.is_none() && function == DROP {
-                    return Ok(Served::Drop);
+                    return Ok(ServedFunction::Drop);
                 }
                 let export = self
                     .unit(unit)
@@ -49,7 +49,7 @@ impl Graph {
                     .cloned();
                 let served = |export| {
                     let application = self.unit(unit).application();
-                    Served::Export(ServedExport {
+                    ServedFunction::Export(ServedExport {
                         export,
                         is_long: AtomicBool::new(false),
                         hop: Hop::served(application, component, interface.as_deref(), function),
@@ -71,7 +71,7 @@ impl Graph {
 }
 
 /// What a function of a link is.
-enum Served {
+enum ServedFunction {
     Export(ServedExport),
     /// See [`DROP`].
     Drop,
@@ -94,7 +94,7 @@ struct ServedUnit {
     graph: Arc<Graph>,
     unit: usize,
     scope: Scope,
-    functions: Arc<[Served]>,
+    functions: Arc<[ServedFunction]>,
 }
 
 impl ServedLink for ServedUnit {
@@ -120,7 +120,7 @@ struct UnitSession {
     unit: usize,
     /// Its callee, or the one that all share; `None` if there is one for each call.
     callee: Option<Arc<Callee>>,
-    functions: Arc<[Served]>,
+    functions: Arc<[ServedFunction]>,
     /// Calls of a callee reach it in the order in which they came, also from tasks of their own.
     turn: Arc<Mutex<()>>,
 }
@@ -161,7 +161,7 @@ impl UnitSession {
         let mut task = JoinSet::new();
         task.spawn(async move {
             // It was this when the task was started, and never changes.
-            if let Some(Served::Export(served)) = self.functions.get(function) {
+            if let Some(ServedFunction::Export(served)) = self.functions.get(function) {
                 self.export(served, &mut payload, context).await?;
             }
             drop(turn);
@@ -191,16 +191,16 @@ impl ServedSession for UnitSession {
                 _ => None,
             };
             match self.functions.get(function) {
-                Some(Served::Export(served))
+                Some(ServedFunction::Export(served))
                     if computes_here && served.is_long.load(Ordering::Relaxed) =>
                 {
                     self.export_in_task(function, payload, context, turn).await
                 }
-                Some(Served::Export(served)) => {
+                Some(ServedFunction::Export(served)) => {
                     self.export(served, &mut payload, context).await?;
                     Ok(payload)
                 }
-                Some(Served::Drop) => {
+                Some(ServedFunction::Drop) => {
                     for handle in payload.handles.iter().filter(|handle| handle.own) {
                         if let Some(callee) = &self.callee {
                             within(deadline, callee.drop_handle(handle.id)).await?;

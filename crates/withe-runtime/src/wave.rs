@@ -8,7 +8,7 @@ use std::time::Instant;
 use wasmtime::component::wasm_wave;
 
 use crate::core::Graph;
-use crate::invoke::{FunctionPath, InvokeError, Target};
+use crate::invoke::{FunctionPath, InvokeError, InvokeTarget};
 
 /// Calls `path` of the unit whose root is `component` with `args`, such as `(1, "a")`; returns the
 /// result's text, empty if there is none.
@@ -23,7 +23,7 @@ pub async fn call(
     args: &str,
     deadline: Instant,
 ) -> Result<String, InvokeError> {
-    let target = Target::find(graph, component, path)?;
+    let target = InvokeTarget::find(graph, component, path)?;
     let run = async |context| {
         let call = target.begin(context).await?;
         let ty = call.plain()?;

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use withe_rpc::CallError;
 
-use crate::wire::Wire;
+use crate::wire::V1Wire;
 use crate::wire::client::{Reply, Request, closed};
-use crate::wire::connection::Outgoing;
+use crate::wire::connection::OutgoingValues;
 
 /// Who is called, by whom, and until when.
 pub(crate) struct Caller<'a> {
-    pub(crate) wire: &'a Wire,
+    pub(crate) wire: &'a V1Wire,
     /// Who is called: `{lattice}.{id}`.
     pub(crate) prefix: &'a str,
     /// What goes with the call.
@@ -25,7 +25,7 @@ impl Caller<'_> {
         &self,
         instance: &str,
         function: &str,
-        params: Outgoing,
+        params: OutgoingValues,
         results: &[String],
     ) -> Result<Reply, CallError> {
         let request = Request {
@@ -54,7 +54,7 @@ impl Caller<'_> {
         params: impl Into<Bytes>,
         results: &[String],
     ) -> Result<Reply, CallError> {
-        let params = Outgoing::plain(params);
+        let params = OutgoingValues::plain(params);
         let reply = self.invoke(instance, function, params, results).await?;
         if reply.bytes.is_empty() {
             return Err(closed(self.prefix));

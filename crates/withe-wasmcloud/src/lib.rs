@@ -1,7 +1,7 @@
 //! wasmCloud v1 on the lattice: its parts and Withe's call each other, and its providers run under a Withe
 //! host.
 //!
-//! * [`Wire`]: `wrpc.0.0.1` over a NATS connection, both sides of it.
+//! * [`V1Wire`]: `wrpc.0.0.1` over a NATS connection, both sides of it.
 //! * [`V1Target`]: something with an id on a v1 lattice, as the target of links.
 //! * [`serve_component`]: a component of Withe, reachable by its id on a v1 lattice.
 //! * [`V1Process`]: a v1 provider's executable, run and supervised; [`Executable`]: from its archive.
@@ -24,7 +24,7 @@ mod wire;
 pub use control_interface::{ControlInterface, HostState, Inquiry, LinkState, PartState};
 pub use ids::Ids;
 pub use provider::{ArchiveError, Claims, Executable, ProcessConfig, Supervision, V1Process};
-pub use served::{Exports, Served, serve_component};
+pub use served::{Exports, ServedComponent, serve_component};
 pub use target::{TargetConfig, V1Target};
 pub use values::can_carry;
-pub use wire::{Limits, Wire};
+pub use wire::{Limits, V1Wire};

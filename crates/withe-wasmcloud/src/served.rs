@@ -12,10 +12,10 @@ use withe_wit::Function;
 use crate::interfaces::http;
 use crate::trace;
 use crate::values::Signature;
-use crate::wire::Wire;
-use crate::wire::connection::Outgoing;
+use crate::wire::V1Wire;
+use crate::wire::connection::OutgoingValues;
 use crate::wire::names;
-use crate::wire::server::{Endpoint, Handler, Invocation, Serving};
+use crate::wire::server::{Endpoint, Handler, Invocation, ServedFunctions};
 
 /// What of a component is reachable.
 pub struct Exports {
@@ -31,11 +31,11 @@ pub struct Exports {
 
 /// A component that is reachable until this is stopped or dropped.
 #[derive(Debug)]
-pub struct Served {
-    serving: Serving,
+pub struct ServedComponent {
+    serving: ServedFunctions,
 }
 
-impl Served {
+impl ServedComponent {
     /// Takes no new calls, and returns when those under way have ended, at the latest after `grace`.
     pub async fn stop(self, grace: Duration) {
         self.serving.stop(grace).await;
@@ -48,11 +48,11 @@ impl Served {
 ///
 /// If v1 cannot carry one of the functions, or the connection is closed.
 pub async fn serve_component(
-    wire: &Wire,
+    wire: &V1Wire,
     lattice: &str,
     id: &str,
     exports: Exports,
-) -> Result<Served, ProviderError> {
+) -> Result<ServedComponent, ProviderError> {
     let refuse =
         |why: String| ProviderError(format!("`{id}` cannot be served to wasmCloud v1: {why}"));
     for (what, text) in [("lattice", lattice), ("id", id)] {
@@ -83,7 +83,7 @@ pub async fn serve_component(
         .serve(names::prefix(lattice, id), endpoints, exports.timeout)
         .await
         .map_err(|why| refuse(why.to_string()))?;
-    Ok(Served { serving })
+    Ok(ServedComponent { serving })
 }
 
 /// A function whose values pass as they are.
@@ -91,7 +91,7 @@ struct Verbatim {
     link: Arc<dyn ServedLink>,
     function: usize,
     signature: Arc<Signature>,
-    wire: Wire,
+    wire: V1Wire,
 }
 
 impl Handler for Verbatim {
@@ -99,7 +99,10 @@ impl Handler for Verbatim {
         self.signature.params.is_complete(bytes)
     }
 
-    fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Result<Outgoing, CallError>> {
+    fn invoke(
+        &self,
+        invocation: Invocation,
+    ) -> BoxFuture<'static, Result<OutgoingValues, CallError>> {
         let session = self.link.session();
         let (function, signature) = (self.function, self.signature.clone());
         let context = CallContext {

@@ -22,7 +22,7 @@ use crate::interfaces::keyvalue::{self, KeyValue};
 use crate::interfaces::resources::Resources;
 use crate::trace;
 use crate::values::Signature;
-use crate::wire::Wire;
+use crate::wire::V1Wire;
 use crate::wire::client::closed;
 use crate::wire::names;
 
@@ -33,7 +33,7 @@ const FIRST_BYTE: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct TargetConfig {
     /// The connection.
-    pub wire: Wire,
+    pub wire: V1Wire,
     /// The lattice.
     pub lattice: String,
     /// The id of the component or provider on it. Whoever runs it does not matter.
@@ -48,19 +48,19 @@ pub struct V1Target {
     prefix: String,
     /// What is known of the functions that importers may ask for.
     functions: HashMap<(String, String), Result<Signature, String>>,
-    links: Mutex<HashMap<LinkId, Arc<Linked>>>,
+    links: Mutex<HashMap<LinkId, Arc<V1Link>>>,
 }
 
 /// A link to it.
-struct Linked {
-    routes: Vec<TargetRoute>,
+struct V1Link {
+    routes: Vec<FunctionRoute>,
     resources: Arc<Resources>,
     /// What goes with each call.
     headers: HeaderMap,
 }
 
 /// How a function is called.
-enum TargetRoute {
+enum FunctionRoute {
     /// As it is.
     Verbatim {
         name: FunctionName,
@@ -102,15 +102,15 @@ impl V1Target {
         })
     }
 
-    fn route(&self, name: &FunctionName) -> Result<TargetRoute, String> {
+    fn route(&self, name: &FunctionName) -> Result<FunctionRoute, String> {
         if let Some(key_value) = KeyValue::named(name) {
-            return Ok(TargetRoute::KeyValue(key_value));
+            return Ok(FunctionRoute::KeyValue(key_value));
         }
         if let Some(blobstore) = Blobstore::named(name) {
-            return blobstore.map(TargetRoute::Blobstore);
+            return blobstore.map(FunctionRoute::Blobstore);
         }
         if http::is_outgoing(&name.interface) {
-            return Ok(TargetRoute::Http);
+            return Ok(FunctionRoute::Http);
         }
         let key = (name.interface.clone(), name.function.clone());
         let signature = self.functions.get(&key).ok_or_else(|| {
@@ -119,23 +119,23 @@ impl V1Target {
                 name.function, name.interface
             )
         })?;
-        Ok(TargetRoute::Verbatim {
+        Ok(FunctionRoute::Verbatim {
             name: name.clone(),
             signature: signature.clone()?,
         })
     }
 
-    fn linked(&self, link: LinkId) -> Option<Arc<Linked>> {
+    fn linked(&self, link: LinkId) -> Option<Arc<V1Link>> {
         self.lock().get(&link).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<LinkId, Arc<Linked>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<LinkId, Arc<V1Link>>> {
         // Nothing panics while the lock is held.
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who calls over a link.
-    fn caller(&self, linked: &Linked, context: CallContext) -> Caller<'_> {
+    fn caller(&self, linked: &V1Link, context: CallContext) -> Caller<'_> {
         let mut headers = linked.headers.clone();
         trace::put(&mut headers, context.trace);
         Caller {
@@ -168,7 +168,7 @@ impl Provider for V1Target {
         let mut links = self.lock();
         // Importers keep what they have open when their link is replaced.
         let resources = links.get(&link.id).map(|known| known.resources.clone());
-        let linked = Linked {
+        let linked = V1Link {
             routes,
             resources: resources.unwrap_or_default(),
             headers,
@@ -190,7 +190,7 @@ impl Provider for V1Target {
         };
         let caller = self.caller(&linked, context);
         match linked.routes.get(call.function).ok_or_else(unlinked)? {
-            TargetRoute::Verbatim { name, signature } => {
+            FunctionRoute::Verbatim { name, signature } => {
                 let params = signature.params.lower(call.params)?;
                 let results = &signature.result.paths;
                 let reply = caller.invoke(&name.interface, &name.function, params, results);
@@ -202,10 +202,10 @@ impl Provider for V1Target {
                     .result
                     .lift(reply.bytes, reply.streams, &self.config.wire)
             }
-            TargetRoute::KeyValue(KeyValue::Open) => {
+            FunctionRoute::KeyValue(KeyValue::Open) => {
                 keyvalue::open(&linked.resources, &call.params)
             }
-            TargetRoute::KeyValue(KeyValue::OnBucket { instance, function }) => {
+            FunctionRoute::KeyValue(KeyValue::OnBucket { instance, function }) => {
                 let params = keyvalue::lower(&linked.resources, &call.params)?;
                 let reply = caller.result(instance, function, params, &[]).await?;
                 Ok(Payload {
@@ -213,12 +213,12 @@ impl Provider for V1Target {
                     ..Payload::default()
                 })
             }
-            TargetRoute::Blobstore(function) => {
+            FunctionRoute::Blobstore(function) => {
                 let called = function.call(&caller, &linked.resources, &call.params);
                 let called = timeout_at(caller.deadline, called).await;
                 called.unwrap_or(Err(CallError::Deadline))
             }
-            TargetRoute::Http => Err(CallError::Unlinked(
+            FunctionRoute::Http => Err(CallError::Unlinked(
                 "HTTP requests are not sent as values".into(),
             )),
         }

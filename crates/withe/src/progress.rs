@@ -19,11 +19,11 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Reporter {
     terminal: Terminal,
     bar: ProgressBar,
-    state: Arc<Mutex<Progressing>>,
+    state: Arc<Mutex<ProgressState>>,
 }
 
 #[derive(Debug, Default)]
-struct Progressing {
+struct ProgressState {
     /// Components that are being compiled.
     compiling: BTreeSet<String>,
     /// What was said to listen, so that a reload says only what is new.
@@ -90,7 +90,7 @@ impl Reporter {
         }
     }
 
-    fn show(&self, state: &Progressing) {
+    fn show(&self, state: &ProgressState) {
         if state.compiling.is_empty() {
             return self.finish();
         }

@@ -31,13 +31,13 @@ const IDLE_PER_HOST: usize = 64;
 pub struct HttpClient {
     config: ConfigMap,
     /// Read by every request, replaced when a link changes.
-    links: ArcSwap<HashMap<LinkId, Arc<Linked>>>,
+    links: ArcSwap<HashMap<LinkId, Arc<ClientLink>>>,
     /// Held while `links` is replaced.
     changing: Mutex<()>,
 }
 
 /// One link.
-struct Linked {
+struct ClientLink {
     config: Config,
     client: Client<Connector, Body>,
 }
@@ -52,7 +52,7 @@ impl HttpClient {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut HashMap<LinkId, Arc<Linked>>)) {
+    fn change(&self, change: impl FnOnce(&mut HashMap<LinkId, Arc<ClientLink>>)) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut links = HashMap::clone(&self.links.load());
         change(&mut links);
@@ -90,7 +90,7 @@ impl Provider for HttpClient {
             .pool_idle_timeout(config.idle_timeout)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .build(connector);
-        self.change(|links| drop(links.insert(link.id, Arc::new(Linked { config, client }))));
+        self.change(|links| drop(links.insert(link.id, Arc::new(ClientLink { config, client }))));
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl OutgoingHandler for HttpClient {
     }
 }
 
-impl Linked {
+impl ClientLink {
     async fn send(
         &self,
         mut request: Request<Body>,

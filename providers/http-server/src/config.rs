@@ -12,7 +12,7 @@ use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::cors::Cors;
 use crate::link::RequestLimits;
-use crate::routes::{HostPlace, parse_path};
+use crate::routes::{RoutePlace, parse_path};
 use crate::tls::TlsFiles;
 
 /// Where a link that says nothing listens, as in wasmCloud v1.
@@ -43,7 +43,7 @@ pub(crate) enum Mode {
 
 /// The provider's own configuration.
 #[derive(Debug)]
-pub(crate) struct Own {
+pub(crate) struct OwnConfig {
     pub(crate) mode: Mode,
     pub(crate) default_address: SocketAddr,
     /// The header that names the host; the request's authority if it is `host`.
@@ -53,14 +53,14 @@ pub(crate) struct Own {
     /// How long a client may take over a request's head, and leave a connection idle.
     pub(crate) head_timeout: Duration,
     /// What links get that do not say otherwise.
-    serving: Serving,
+    serving: ServingConfig,
 }
 
 /// A link's configuration, with the provider's defaults filled in.
 #[derive(Debug)]
 pub(crate) struct LinkConfig {
     pub(crate) address: SocketAddr,
-    pub(crate) place: HostPlace,
+    pub(crate) place: RoutePlace,
     pub(crate) limits: RequestLimits,
     pub(crate) readonly: bool,
     pub(crate) close: bool,
@@ -71,7 +71,7 @@ pub(crate) struct LinkConfig {
 
 /// How requests are served; in the provider's own configuration these are defaults for its links.
 #[derive(Clone, Debug, Default)]
-struct Serving {
+struct ServingConfig {
     timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
     request_timeout: Option<Duration>,
@@ -92,7 +92,7 @@ pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> 
 }
 
 /// Reads the provider's own configuration. What is wrong is left at its default.
-pub(crate) fn read_own(config: &ConfigMap) -> (Own, Vec<ConfigProblem>) {
+pub(crate) fn read_own(config: &ConfigMap) -> (OwnConfig, Vec<ConfigProblem>) {
     let (config, mut problems) = expand(config);
     let mut s = Settings::new(&config);
     let mode = match s.choice("routing_mode", &["address", "path", "host"]) {
@@ -117,7 +117,7 @@ pub(crate) fn read_own(config: &ConfigMap) -> (Own, Vec<ConfigProblem>) {
     problems.extend(s.finish());
     let default_address = default_address.or(listen).unwrap_or(DEFAULT_ADDRESS);
     (
-        Own {
+        OwnConfig {
             mode,
             default_address,
             header,
@@ -130,7 +130,7 @@ pub(crate) fn read_own(config: &ConfigMap) -> (Own, Vec<ConfigProblem>) {
 }
 
 /// Reads a link's configuration. What is wrong is left at its default.
-pub(crate) fn read_link(config: &ConfigMap, own: &Own) -> (LinkConfig, Vec<ConfigProblem>) {
+pub(crate) fn read_link(config: &ConfigMap, own: &OwnConfig) -> (LinkConfig, Vec<ConfigProblem>) {
     let (config, mut problems) = expand(config);
     let mut s = Settings::new(&config);
     let address = listen(&mut s).unwrap_or(own.default_address);
@@ -174,7 +174,7 @@ pub(crate) fn read_link(config: &ConfigMap, own: &Own) -> (LinkConfig, Vec<Confi
     problems.extend(s.finish());
     let link = LinkConfig {
         address,
-        place: HostPlace { host, path },
+        place: RoutePlace { host, path },
         limits: RequestLimits {
             response: serving.timeout.unwrap_or(DEFAULT_LIMITS.response),
             idle: serving.idle_timeout.unwrap_or(DEFAULT_LIMITS.idle),
@@ -221,8 +221,8 @@ fn address(s: &mut Settings<'_>, key: &'static str) -> Option<SocketAddr> {
     address
 }
 
-fn serving(s: &mut Settings<'_>) -> Serving {
-    Serving {
+fn serving(s: &mut Settings<'_>) -> ServingConfig {
+    ServingConfig {
         timeout: s.millis("timeout_ms"),
         idle_timeout: s.millis("idle_timeout_ms"),
         request_timeout: s.millis("request_timeout_ms"),
@@ -335,7 +335,7 @@ fn list(s: &mut Settings<'_>, key: &'static str) -> Option<Vec<String>> {
     list
 }
 
-impl Serving {
+impl ServingConfig {
     fn or(self, defaults: &Self) -> Self {
         Self {
             timeout: self.timeout.or(defaults.timeout),
@@ -442,7 +442,7 @@ mod tests {
     fn defaults() {
         let link = link(&[]);
         assert_eq!(link.address.to_string(), "0.0.0.0:8000");
-        assert_eq!(link.place, HostPlace::default());
+        assert_eq!(link.place, RoutePlace::default());
         assert_eq!(link.limits, DEFAULT_LIMITS);
         assert!(!link.readonly && !link.close && link.cors.is_none() && link.tls.is_none());
     }

@@ -18,7 +18,7 @@ use crate::body::{self, FromComponent, ToClient};
 use crate::cors::Cors;
 use crate::link::HttpRoute;
 use crate::serving::Front;
-use crate::target::{Inbound, LastHost, Target, Unclear, only};
+use crate::target::{Inbound, LastHost, RequestTarget, Unclear, only};
 use crate::trailers::{Trailers, are_wanted};
 
 /// A request that has a route.
@@ -46,8 +46,8 @@ pub(crate) fn begin(
     };
     let uri = std::mem::take(&mut parts.uri);
     let (method, version) = (&parts.method, parts.version);
-    let target =
-        Target::read(method, version, uri, &mut parts.headers, &inbound, last).map_err(unclear)?;
+    let target = RequestTarget::read(method, version, uri, &mut parts.headers, &inbound, last)
+        .map_err(unclear)?;
 
     let route = {
         let serving = front.serving.load();

@@ -26,8 +26,8 @@ use withe_provider::{BackOff, ProviderError};
 
 use crate::connection;
 use crate::link::HttpRoute;
-use crate::routes::Table;
-use crate::serving::{Front, Serving};
+use crate::routes::RouteTable;
+use crate::serving::{Front, ServingProvider};
 use crate::stop::Stop;
 
 /// Connections that the system holds until they are accepted.
@@ -53,7 +53,7 @@ pub(crate) struct Listener {
     /// With `bound` as its authority, and the first of the line.
     front: Arc<Front>,
     /// Those that serve and are going to, in order. Empty when the listener is closed.
-    line: Mutex<VecDeque<Arc<Serving>>>,
+    line: Mutex<VecDeque<Arc<ServingProvider>>>,
     /// Wakes the task when another one serves.
     changed: Notify,
     /// Given when the connections that were accepted so far are to finish.
@@ -68,7 +68,7 @@ pub(crate) struct Listener {
 /// A provider's place in the line of a listener.
 pub(crate) struct Claim {
     pub(crate) listener: Arc<Listener>,
-    serving: Arc<Serving>,
+    serving: Arc<ServingProvider>,
 }
 
 impl Listeners {
@@ -83,7 +83,7 @@ impl Listeners {
         &self,
         address: SocketAddr,
         name: &str,
-        serving: Serving,
+        serving: ServingProvider,
         has: impl Fn(&Listener) -> bool,
     ) -> Result<Claim, ProviderError> {
         // Held while the socket is made, so that it is made once.
@@ -116,7 +116,7 @@ impl Listeners {
 
 impl Claim {
     /// Serves `table` when it is this provider's turn.
-    pub(crate) fn publish(&self, table: Table<Arc<HttpRoute>>) {
+    pub(crate) fn publish(&self, table: RouteTable<Arc<HttpRoute>>) {
         self.serving.table.store(Arc::new(table));
     }
 
@@ -186,7 +186,7 @@ impl Listener {
     fn open(
         address: SocketAddr,
         name: &str,
-        serving: Arc<Serving>,
+        serving: Arc<ServingProvider>,
     ) -> Result<Arc<Self>, ProviderError> {
         let socket = bind(address).map_err(|e| cannot_listen(address, &e))?;
         let bound = socket
@@ -213,7 +213,7 @@ impl Listener {
         Ok(listener)
     }
 
-    fn line(&self) -> MutexGuard<'_, VecDeque<Arc<Serving>>> {
+    fn line(&self) -> MutexGuard<'_, VecDeque<Arc<ServingProvider>>> {
         // Nothing panics while it is held.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }

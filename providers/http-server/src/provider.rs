@@ -11,11 +11,11 @@ use tokio::time::{Instant, timeout_at};
 use withe_provider::settings::describe;
 use withe_provider::{ConfigMap, Endpoint, Handover, Link, LinkId, Peer, Provider, ProviderError};
 
-use crate::config::{self, LinkConfig, Own};
+use crate::config::{self, LinkConfig, OwnConfig};
 use crate::link::{HttpRoute, Work};
 use crate::listener::{Claim, Listener, Listeners};
-use crate::routes::{HostPlace, Table};
-use crate::serving::Serving;
+use crate::routes::{RoutePlace, RouteTable};
+use crate::serving::ServingProvider;
 use crate::tls::{self, TlsFiles};
 
 /// How long requests may finish on a listener that a changed link has left.
@@ -24,17 +24,17 @@ const LEAVE: Duration = Duration::from_secs(30);
 /// The provider.
 pub struct HttpServer {
     config: ConfigMap,
-    own: Own,
+    own: OwnConfig,
     /// Shared with the provider whose place this one takes.
     listeners: Mutex<Arc<Listeners>>,
-    links: Mutex<HashMap<LinkId, Linked>>,
+    links: Mutex<HashMap<LinkId, ServerLink>>,
 }
 
 /// A link that is being served.
-struct Linked {
+struct ServerLink {
     /// The address that was asked for.
     asked: SocketAddr,
-    place: HostPlace,
+    place: RoutePlace,
     tls: Option<TlsFiles>,
     route: Arc<HttpRoute>,
     claim: Arc<Claim>,
@@ -52,7 +52,7 @@ impl HttpServer {
         }
     }
 
-    fn links(&self) -> MutexGuard<'_, HashMap<LinkId, Linked>> {
+    fn links(&self) -> MutexGuard<'_, HashMap<LinkId, ServerLink>> {
         // Nothing panics while it is held, and if it did, the map would still be a map.
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,12 +65,12 @@ impl HttpServer {
 
     /// The claim of a link: the one it has, or one that it can share.
     fn shared(
-        links: &HashMap<LinkId, Linked>,
+        links: &HashMap<LinkId, ServerLink>,
         id: LinkId,
         config: &LinkConfig,
     ) -> Option<Arc<Claim>> {
         let own = links.get(&id).filter(|l| l.asked == config.address);
-        let same = |l: &&Linked| {
+        let same = |l: &&ServerLink| {
             config.address.port() != 0
                 && (l.asked == config.address || l.claim.listener.bound == config.address)
         };
@@ -85,7 +85,7 @@ impl HttpServer {
             let mut links = self.links();
             let gone: Vec<_> = ids.iter().filter_map(|id| links.remove(id)).collect();
             let mut closed: Vec<Arc<Claim>> = Vec::new();
-            for Linked { claim, .. } in &gone {
+            for ServerLink { claim, .. } in &gone {
                 if in_use(claim, &links) {
                     publish(claim, &links);
                 } else if !closed.iter().any(|other| Arc::ptr_eq(other, claim)) && claim.leave() {
@@ -110,7 +110,7 @@ impl HttpServer {
 
 /// Checks that a link fits with the others of its claim.
 fn check_neighbours<'a>(
-    mut others: impl Iterator<Item = &'a Linked>,
+    mut others: impl Iterator<Item = &'a ServerLink>,
     config: &LinkConfig,
 ) -> Result<(), ProviderError> {
     let address = config.address;
@@ -132,13 +132,13 @@ fn check_neighbours<'a>(
 }
 
 /// Serves by `claim` what `links` say.
-fn publish(claim: &Arc<Claim>, links: &HashMap<LinkId, Linked>) {
+fn publish(claim: &Arc<Claim>, links: &HashMap<LinkId, ServerLink>) {
     let here = links.values().filter(|l| Arc::ptr_eq(&l.claim, claim));
-    claim.publish(Table::new(here.map(|l| (&l.place, l.route.clone()))));
+    claim.publish(RouteTable::new(here.map(|l| (&l.place, l.route.clone()))));
 }
 
 /// Whether any of `links` is served by `claim`.
-fn in_use(claim: &Arc<Claim>, links: &HashMap<LinkId, Linked>) -> bool {
+fn in_use(claim: &Arc<Claim>, links: &HashMap<LinkId, ServerLink>) -> bool {
     links.values().any(|l| Arc::ptr_eq(&l.claim, claim))
 }
 
@@ -204,11 +204,11 @@ impl Provider for HttpServer {
                 claim
             }
             None => {
-                let serving = Serving {
+                let serving = ServingProvider {
                     host_header: self.own.header.clone(),
                     head_timeout: self.own.head_timeout,
                     max_connections: self.own.max_connections,
-                    table: ArcSwap::from_pointee(Table::new([(&config.place, route.clone())])),
+                    table: ArcSwap::from_pointee(RouteTable::new([(&config.place, route.clone())])),
                     tls: ArcSwapOption::new(tls),
                 };
                 let asked_by = format!("{name}/{}", link.name);
@@ -220,7 +220,7 @@ impl Provider for HttpServer {
                 Arc::new(listeners.claim(config.address, &asked_by, serving, has)?)
             }
         };
-        let linked = Linked {
+        let linked = ServerLink {
             asked: config.address,
             place: config.place,
             tls: config.tls,
@@ -270,7 +270,7 @@ impl Drop for HttpServer {
     }
 }
 
-fn endpoint(link: LinkId, linked: &Linked) -> Endpoint {
+fn endpoint(link: LinkId, linked: &ServerLink) -> Endpoint {
     let path = if linked.place.path.is_empty() {
         "/"
     } else {

@@ -9,14 +9,14 @@ use crate::target::split_port;
 
 /// Where requests for a link go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HostPlace {
+pub(crate) struct RoutePlace {
     /// Only for this host, in lower case: `example.com` for any port, `example.com:8000` for one.
     pub(crate) host: Option<String>,
     /// Only for this path and those below it. Without a slash at its end: the root is empty.
     pub(crate) path: String,
 }
 
-impl HostPlace {
+impl RoutePlace {
     /// As people write it.
     pub(crate) fn describe(&self) -> String {
         let path = if self.path.is_empty() {
@@ -56,7 +56,7 @@ pub(crate) fn parse_path(text: &str) -> Result<String, &'static str> {
 /// The routes of one listener. A route for a host goes before those for all hosts; among them, a
 /// longer path before a shorter one.
 #[derive(Clone, Debug)]
-pub(crate) struct Table<R> {
+pub(crate) struct RouteTable<R> {
     hosts: HashMap<String, Paths<R>>,
     /// Whether any of the hosts has a port.
     ports: bool,
@@ -66,9 +66,9 @@ pub(crate) struct Table<R> {
 /// Paths, longest first.
 type Paths<R> = Vec<(String, R)>;
 
-impl<R: Clone> Table<R> {
+impl<R: Clone> RouteTable<R> {
     /// A table of `routes`, each in a place of its own.
-    pub(crate) fn new<'a>(routes: impl IntoIterator<Item = (&'a HostPlace, R)>) -> Self {
+    pub(crate) fn new<'a>(routes: impl IntoIterator<Item = (&'a RoutePlace, R)>) -> Self {
         let mut table = Self {
             hosts: HashMap::new(),
             ports: false,
@@ -152,9 +152,9 @@ fn normal(name: &str) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
-    fn place(host: &str, path: &str) -> HostPlace {
+    fn place(host: &str, path: &str) -> RoutePlace {
         let host = (!host.is_empty()).then(|| host.to_owned());
-        HostPlace {
+        RoutePlace {
             host,
             path: parse_path(path).unwrap(),
         }
@@ -170,7 +170,7 @@ mod tests {
             place("a.example:8443", "/api"),
             place("[::1]", "/six"),
         ];
-        let table = Table::new(places.iter().zip(0..));
+        let table = RouteTable::new(places.iter().zip(0..));
         let cases = [
             (None, "/", Some(0)),
             (None, "/api", Some(1)),
@@ -204,7 +204,7 @@ mod tests {
             place("A.:81", "/"),
             place("a", "/"),
         ];
-        let table = Table::new(places.iter().zip(0..));
+        let table = RouteTable::new(places.iter().zip(0..));
         let cases = [
             ("a", Scheme::HTTP, 0),
             ("a:80", Scheme::HTTP, 0),
@@ -223,11 +223,11 @@ mod tests {
     #[test]
     fn without_a_catch_all_some_requests_belong_to_nobody() {
         let places = [place("", "/api"), place("a.example", "/")];
-        let table = Table::new(places.iter().zip(0..));
+        let table = RouteTable::new(places.iter().zip(0..));
         assert_eq!(table.find(None, &Scheme::HTTP, "/"), None);
         assert_eq!(table.find(Some("b.example"), &Scheme::HTTP, "/x"), None);
         assert!(!table.is_empty());
-        assert!(Table::<()>::new([]).is_empty());
+        assert!(RouteTable::<()>::new([]).is_empty());
     }
 
     #[test]

@@ -10,25 +10,25 @@ use http::uri::Authority;
 use rustls::ServerConfig;
 
 use crate::link::HttpRoute;
-use crate::routes::Table;
+use crate::routes::RouteTable;
 
 /// What connections know of the listener that accepted them.
 pub(crate) struct Front {
     /// The address as requests that do not name a host would.
     pub(crate) authority: Authority,
     /// Whose turn it is. Replaced while there are connections.
-    pub(crate) serving: ArcSwap<Serving>,
+    pub(crate) serving: ArcSwap<ServingProvider>,
 }
 
 /// What one provider serves at a listener.
-pub(crate) struct Serving {
+pub(crate) struct ServingProvider {
     /// The header that names the host.
     pub(crate) host_header: HeaderName,
     /// How long a client may take over a request's head, and leave a connection idle.
     pub(crate) head_timeout: Duration,
     /// The most connections at a time.
     pub(crate) max_connections: usize,
-    pub(crate) table: ArcSwap<Table<Arc<HttpRoute>>>,
+    pub(crate) table: ArcSwap<RouteTable<Arc<HttpRoute>>>,
     /// For connections that come.
     pub(crate) tls: ArcSwapOption<ServerConfig>,
 }

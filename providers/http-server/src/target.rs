@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 /// A request's target URI.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(crate) struct RequestTarget {
     pub(crate) scheme: Scheme,
     pub(crate) authority: Authority,
     pub(crate) path: PathAndQuery,
@@ -37,7 +37,7 @@ pub(crate) struct Inbound<'a> {
     pub(crate) authority: &'a Authority,
 }
 
-impl Target {
+impl RequestTarget {
     /// The target of a request. Where its request line names a host, `fields` say the same one afterwards.
     ///
     /// # Errors
@@ -217,7 +217,7 @@ mod tests {
             authority: &Authority::from_static("127.0.0.1:8000"),
         };
         let mut last = LastHost::default();
-        let target = Target::read(&method, version, uri, &mut fields, &inbound, &mut last);
+        let target = RequestTarget::read(&method, version, uri, &mut fields, &inbound, &mut last);
         let target = target.map_err(|unclear| unclear.status.as_u16())?;
         let uri = format!("{}://{}{}", target.scheme, target.authority, target.path);
         assert!(target.into_uri().is_ok());

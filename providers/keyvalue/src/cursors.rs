@@ -38,10 +38,10 @@ const CURSORS: usize = 1024;
 
 /// One link's cursors.
 #[derive(Debug, Default)]
-pub(crate) struct Cursors(Mutex<Table>);
+pub(crate) struct Cursors(Mutex<CursorTable>);
 
 #[derive(Debug, Default)]
-struct Table {
+struct CursorTable {
     known: HashMap<u64, String>,
     /// The cursors, oldest first.
     ages: VecDeque<u64>,
@@ -49,7 +49,7 @@ struct Table {
 }
 
 impl Cursors {
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, CursorTable> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -25,7 +25,7 @@ use withe_rpc::{
     CallContext, CallError, Client, LinkFunction, LinkRequest, Serve, ServedLink, serve,
 };
 use withe_testing::nats::NatsServer;
-use withe_wasmcloud::{Exports, Served, serve_component};
+use withe_wasmcloud::{Exports, ServedComponent, serve_component};
 use withe_wit::{Function, Type};
 use wrpc_transport::{InvokeExt as _, ServeExt as _};
 
@@ -59,7 +59,7 @@ fn on<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + Send
 }
 
 /// Serves the call in all ways, as long as what this returns is there.
-async fn serve_all(broker: &NatsServer) -> (Served, [v1::Task; 3]) {
+async fn serve_all(broker: &NatsServer) -> (ServedComponent, [v1::Task; 3]) {
     let tasks = [
         serve_floor(broker).await,
         serve_theirs(broker).await,
@@ -243,7 +243,7 @@ fn component() -> Exports {
     exports([(ECHO, echo())], |_, params| Answer::Now(Ok(params)))
 }
 
-async fn serve_on_v1s_wire(broker: &NatsServer) -> Served {
+async fn serve_on_v1s_wire(broker: &NatsServer) -> ServedComponent {
     let wire = wire(broker).await;
     serve_component(&wire, "default", "ours", component())
         .await

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use wasmparser::{Payload, ValidPayload, Validator, WasmFeatures};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{ManglingAndAbi, Resolve};
-use withe_compose::{Constituent, FuseError, FuseRequest, Fused, Wire, fuse};
+use withe_compose::{Constituent, FuseError, FuseRequest, FuseWire, Fused, fuse};
 
 /// A little of WASI, two releases of some of it, and interfaces of an application.
 const PACKAGES: &str = include_str!("packages.wit");
@@ -45,8 +45,8 @@ pub(crate) fn constituent(label: &str, bytes: &[u8]) -> Constituent {
 }
 
 /// A wire of one name at both ends.
-pub(crate) fn wire(importer: usize, name: &str, exporter: usize) -> Wire {
-    Wire {
+pub(crate) fn wire(importer: usize, name: &str, exporter: usize) -> FuseWire {
+    FuseWire {
         importer,
         import: name.into(),
         exporter,
@@ -55,7 +55,7 @@ pub(crate) fn wire(importer: usize, name: &str, exporter: usize) -> Wire {
 }
 
 /// Fuses with what a host would keep separate, and validates the result.
-pub(crate) fn fuse_valid(constituents: Vec<Constituent>, wires: Vec<Wire>) -> Fused {
+pub(crate) fn fuse_valid(constituents: Vec<Constituent>, wires: Vec<FuseWire>) -> Fused {
     let fused = try_fuse(constituents, wires).unwrap_or_else(|e| panic!("{e}"));
     assert_valid(&fused.bytes);
     fused
@@ -63,7 +63,7 @@ pub(crate) fn fuse_valid(constituents: Vec<Constituent>, wires: Vec<Wire>) -> Fu
 
 pub(crate) fn try_fuse(
     constituents: Vec<Constituent>,
-    wires: Vec<Wire>,
+    wires: Vec<FuseWire>,
 ) -> Result<Fused, FuseError> {
     fuse(
         &FuseRequest {

@@ -29,7 +29,7 @@ use withe_provider::{
 use withe_rpc::unix::UnixListener;
 use withe_rpc::{CallContext, Limits};
 
-use running::{MAKE, Running};
+use running::{MAKE, RunningProcess};
 use supervised::{ANSWER, HEALTH, LiveProcess, ProviderCore, ProviderProcess, millis};
 
 /// How long a process may take until it listens.
@@ -48,7 +48,7 @@ pub(crate) struct ProcessProvider {
     config: ConfigMap,
     grace: Duration,
     /// What the process is doing, once it was started.
-    process: OnceLock<watch::Receiver<ProcessState<Running>>>,
+    process: OnceLock<watch::Receiver<ProcessState<RunningProcess>>>,
     /// From `start` to `shutdown`.
     started: Mutex<Option<Started>>,
 }

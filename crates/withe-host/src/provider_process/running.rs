@@ -18,12 +18,12 @@ use withe_rpc::{CallContext, CallError, Client, Limits, LinkFunction, LinkReques
 pub(super) const MAKE: Duration = Duration::from_secs(30);
 
 /// A process that can be asked.
-pub(super) struct Running {
+pub(super) struct RunningProcess {
     name: String,
     client: Arc<Client>,
     control: Session,
     /// Read by every call, replaced when a link changes.
-    links: ArcSwap<HashMap<LinkId, Arc<Linked>>>,
+    links: ArcSwap<HashMap<LinkId, Arc<ProcessLink>>>,
 }
 
 /// Why something that was asked for was not done.
@@ -44,7 +44,7 @@ impl From<NotDone> for ProviderError {
 }
 
 /// A link in the process. Nothing is sent before it is called.
-pub(super) struct Linked {
+pub(super) struct ProcessLink {
     functions: Vec<LinkFunction>,
     /// Of its functions. One session has all calls, as the provider has all resources of the link in one
     /// table.
@@ -53,7 +53,7 @@ pub(super) struct Linked {
     pub(super) http: Arc<Session>,
 }
 
-impl Running {
+impl RunningProcess {
     /// The process that listens on `socket`.
     pub(super) fn new(name: &str, socket: &Path) -> Self {
         let connect = Arc::new(UnixConnector::new(socket));
@@ -101,7 +101,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// As [`Running::ask`].
+    /// As [`RunningProcess::ask`].
     pub(super) async fn put(
         &self,
         put: &LinkPut,
@@ -122,7 +122,7 @@ impl Running {
                 functions,
                 ..LinkRequest::default()
             };
-            let linked = Arc::new(Linked {
+            let linked = Arc::new(ProcessLink {
                 calls: self.client.link(request(functions.clone())).session(),
                 http: Arc::new(self.client.link(request(http_wire::functions())).session()),
                 functions,
@@ -136,11 +136,11 @@ impl Running {
         self.change(|links| drop(links.remove(&link)));
     }
 
-    pub(super) fn link(&self, link: LinkId) -> Option<Arc<Linked>> {
+    pub(super) fn link(&self, link: LinkId) -> Option<Arc<ProcessLink>> {
         self.links.load().get(&link).cloned()
     }
 
-    fn change(&self, change: impl Fn(&mut HashMap<LinkId, Arc<Linked>>)) {
+    fn change(&self, change: impl Fn(&mut HashMap<LinkId, Arc<ProcessLink>>)) {
         self.links.rcu(|links| {
             let mut links = HashMap::clone(links);
             change(&mut links);

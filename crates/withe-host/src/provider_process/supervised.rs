@@ -13,7 +13,7 @@ use withe_provider::process::{Assignment, LinkPut, PROTOCOL, ProviderState, Requ
 use withe_provider::{ConfigMap, IncomingHandler, LinkId, ProviderError};
 
 use super::handlers::Handlers;
-use super::running::{MAKE, NotDone, Running};
+use super::running::{MAKE, NotDone, RunningProcess};
 
 /// When a process is asked for its health, and given up.
 pub(super) const HEALTH: HealthChecks = HealthChecks {
@@ -31,7 +31,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 const NUMBERS: u32 = 1 << 26;
 
 /// A process that can be called, until it ends.
-pub(super) type LiveProcess = Arc<Live<Running>>;
+pub(super) type LiveProcess = Arc<Live<RunningProcess>>;
 
 /// What outlives a provider's processes.
 pub(super) struct ProviderCore {
@@ -56,7 +56,7 @@ impl Wanted {
     pub(super) async fn put(
         &mut self,
         core: &ProviderCore,
-        running: &Running,
+        running: &RunningProcess,
         put: LinkPut,
         handler: Option<Arc<dyn IncomingHandler>>,
         deadline: Instant,
@@ -118,7 +118,7 @@ impl ProviderCore {
     }
 
     /// Starts the provider in a process, and makes all links in it.
-    async fn make_links(&self, running: &Running) -> Result<(), ProviderError> {
+    async fn make_links(&self, running: &RunningProcess) -> Result<(), ProviderError> {
         let deadline = Instant::now() + MAKE;
         let mut state = running.ask(&Request::Start, deadline).await?;
         // A link that is put from now on waits until the process is called, and is put there.
@@ -149,7 +149,7 @@ pub(super) struct ProviderProcess {
 }
 
 impl Supervised for ProviderProcess {
-    type Ready = Running;
+    type Ready = RunningProcess;
 
     fn subject(&self) -> String {
         format!("provider `{}`", self.core.name)
@@ -159,7 +159,11 @@ impl Supervised for ProviderProcess {
         self.command.clone()
     }
 
-    async fn bring_up(&self, run: u32, process: &mut Process) -> Result<Running, ProcessError> {
+    async fn bring_up(
+        &self,
+        run: u32,
+        process: &mut Process,
+    ) -> Result<RunningProcess, ProcessError> {
         let (socket, host) = sockets(self.folder.path());
         let assignment = Assignment {
             protocol: PROTOCOL,
@@ -175,7 +179,7 @@ impl Supervised for ProviderProcess {
         line.push(b'\n');
         process.write(&line).await?;
         process.said_ready(|_: IgnoredAny| {}).await?;
-        let running = Running::new(&self.core.name, &socket);
+        let running = RunningProcess::new(&self.core.name, &socket);
         let made = process.unless_ended(self.core.make_links(&running));
         match made.await {
             Ok(()) => Ok(running),
@@ -186,7 +190,7 @@ impl Supervised for ProviderProcess {
         }
     }
 
-    async fn health(&self, running: &Running) -> Result<(), String> {
+    async fn health(&self, running: &RunningProcess) -> Result<(), String> {
         loop {
             match running.ask(&Request::Health, Instant::now() + ANSWER).await {
                 Ok(state) => {
@@ -200,7 +204,7 @@ impl Supervised for ProviderProcess {
         }
     }
 
-    async fn ended(&self, running: &Running) {
+    async fn ended(&self, running: &RunningProcess) {
         // What waits for it fails.
         running.close().await;
     }

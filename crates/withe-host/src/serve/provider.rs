@@ -40,7 +40,7 @@ pub(super) fn link(
             })
         })
         .collect::<Result<_, _>>()?;
-    Ok(Arc::new(ProviderLink(Arc::new(Linked {
+    Ok(Arc::new(ProviderLink(Arc::new(ProviderEnd {
         provider: provider.clone(),
         link: id,
         importer: request.importer.clone(),
@@ -50,9 +50,9 @@ pub(super) fn link(
 }
 
 /// A link that ends at a provider of this process.
-struct ProviderLink(Arc<Linked>);
+struct ProviderLink(Arc<ProviderEnd>);
 
-struct Linked {
+struct ProviderEnd {
     provider: Arc<dyn Provider>,
     link: LinkId,
     importer: String,
@@ -75,7 +75,7 @@ impl ServedLink for ProviderLink {
 }
 
 /// A provider has no state of one caller but the resources that it gave it, which the connection keeps.
-impl ServedSession for Linked {
+impl ServedSession for ProviderEnd {
     fn call(
         self: Arc<Self>,
         function: usize,

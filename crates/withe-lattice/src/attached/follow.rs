@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use withe_rpc::{CallError, PipeReader};
 
-use super::link::{AGAIN, Link};
+use super::link::{AGAIN, AttachedLink};
 use super::protocol::{self, Ask, Follow, Told};
 use crate::backlog::{Changes, Recent};
 use crate::feed::Feed;
@@ -77,7 +77,7 @@ impl Follower {
 
 /// Follows something until nobody reads any more. `stream` is the one that it began with.
 pub(super) async fn follow(
-    link: Arc<Link>,
+    link: Arc<AttachedLink>,
     what: Follow,
     mut stream: PipeReader,
     mut follower: Follower,
@@ -108,7 +108,7 @@ pub(super) async fn follow(
     }
 }
 
-async fn begin_again(link: &Link, what: &Follow) -> PipeReader {
+async fn begin_again(link: &AttachedLink, what: &Follow) -> PipeReader {
     loop {
         match link.begin(what).await {
             Ok((_, stream)) => return stream,
@@ -132,7 +132,7 @@ pub(super) async fn next(stream: &mut PipeReader) -> Result<Option<Told>, CallEr
     told.transpose()
 }
 
-fn take(link: &Arc<Link>, follower: &mut Follower, told: Told, answers: &mut JoinSet<()>) {
+fn take(link: &Arc<AttachedLink>, follower: &mut Follower, told: Told, answers: &mut JoinSet<()>) {
     match (told, follower) {
         (Told::Change(change), follower) => follower.change(change),
         (Told::Message(message), Follower::Messages(feed)) => {

@@ -23,13 +23,13 @@ const BLOBS: Duration = Duration::from_secs(60);
 pub(super) const AGAIN: Duration = Duration::from_millis(100);
 
 /// The way to the process that has the lattice: a session with it.
-pub(super) struct Link {
+pub(super) struct AttachedLink {
     pub(super) session: Session,
     /// Whether the lattice that we are attached to is served there.
     pub(super) connected: watch::Sender<bool>,
 }
 
-impl Link {
+impl AttachedLink {
     /// Asks for something and waits for what comes of it.
     pub(super) async fn ask(&self, ask: Ask) -> Result<Done, LatticeError> {
         let limit = match &ask {

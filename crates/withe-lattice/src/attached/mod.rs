@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use follow::Follower;
-use link::{AGAIN, Link, not_asked};
+use link::{AGAIN, AttachedLink, not_asked};
 use protocol::{Ask, Done, EntryKind, Follow};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
@@ -41,7 +41,7 @@ const WAITING: usize = 64;
 /// An embedded lattice that another process serves. Dropped, its watches and what it serves end.
 pub struct Attached {
     name: String,
-    link: Arc<Link>,
+    link: Arc<AttachedLink>,
     /// The tasks that keep the connection and follow streams. They end with this value.
     tasks: Mutex<JoinSet<()>>,
 }
@@ -57,7 +57,7 @@ impl Attached {
         // The client would wait for somebody to come, and whoever attaches is to know that nobody is there.
         probe(socket).await?;
         let client = Client::new(Arc::new(UnixConnector::new(socket)), protocol::limits());
-        let link = Arc::new(Link {
+        let link = Arc::new(AttachedLink {
             session: client.link(protocol::link_request()).session(),
             connected: watch::Sender::new(false),
         });
@@ -138,7 +138,7 @@ async fn probe(socket: &Path) -> Result<(), LatticeError> {
 }
 
 /// Sees to it that there is a connection, for as long as anybody wants one.
-async fn keep(link: Arc<Link>, name: String, mut presence: PipeReader) {
+async fn keep(link: Arc<AttachedLink>, name: String, mut presence: PipeReader) {
     loop {
         // Nothing is told there: it ends with the connection.
         while let Ok(Some(_)) = follow::next(&mut presence).await {}

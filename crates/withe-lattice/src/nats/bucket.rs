@@ -40,12 +40,12 @@ pub(super) struct Bucket {
     store: Store,
     pieces: Arc<PieceStore>,
     /// The last put of this member to each key, which need not be asked for to be replaced.
-    own: Mutex<HashMap<String, Own>>,
+    own: Mutex<HashMap<String, OwnPut>>,
 }
 
 /// A put of this member.
 #[derive(Clone)]
-struct Own {
+struct OwnPut {
     revision: u64,
     at: Instant,
     parts: Option<(Head, Pieces)>,
@@ -208,7 +208,7 @@ impl Bucket {
             let at = Instant::now();
             self.note(
                 key,
-                Own {
+                OwnPut {
                     revision,
                     at,
                     parts,
@@ -225,7 +225,7 @@ impl Bucket {
     async fn replaced(
         &self,
         key: &str,
-        own: Option<&Own>,
+        own: Option<&OwnPut>,
         expect: Expect,
     ) -> Result<Option<Pieces>, LatticeError> {
         match (expect, own) {
@@ -243,7 +243,11 @@ impl Bucket {
     }
 
     /// The pieces of a lease that is put again as it was: they need not be sent again.
-    async fn same(&self, own: Option<&Own>, head: &Head) -> Result<Option<Pieces>, LatticeError> {
+    async fn same(
+        &self,
+        own: Option<&OwnPut>,
+        head: &Head,
+    ) -> Result<Option<Pieces>, LatticeError> {
         // One that ran out may be swept up this moment.
         let Some(own) = own.filter(|own| own.at.elapsed() < self.config.max_age) else {
             return Ok(None);
@@ -293,7 +297,7 @@ impl Bucket {
         Ok(())
     }
 
-    fn note(&self, key: &str, own: Own) {
+    fn note(&self, key: &str, own: OwnPut) {
         let mut all = self.own();
         if all.len() >= OWN {
             // Only costs a question for each.
@@ -302,7 +306,7 @@ impl Bucket {
         all.insert(key.into(), own);
     }
 
-    fn own(&self) -> MutexGuard<'_, HashMap<String, Own>> {
+    fn own(&self) -> MutexGuard<'_, HashMap<String, OwnPut>> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -47,12 +47,12 @@ pub(super) enum Broken {
 }
 
 pub(super) struct Flow {
-    incoming: Incoming,
-    outgoing: Outgoing,
+    incoming: IncomingFlow,
+    outgoing: OutgoingFlow,
 }
 
 #[derive(Default)]
-struct Incoming {
+struct IncomingFlow {
     /// The number of the next message.
     next: u64,
     /// What came and was not read, each with its cost.
@@ -64,7 +64,7 @@ struct Incoming {
     has_ended: bool,
 }
 
-struct Outgoing {
+struct OutgoingFlow {
     /// The number of the next message.
     next: u64,
     /// The cost of all that was sent, and of what of it was read.
@@ -78,8 +78,8 @@ impl Flow {
     /// A connection whose other side has granted this window.
     pub(super) fn new(window: u64) -> Self {
         Self {
-            incoming: Incoming::default(),
-            outgoing: Outgoing {
+            incoming: IncomingFlow::default(),
+            outgoing: OutgoingFlow {
                 next: 0,
                 sent: 0,
                 acknowledged: 0,

@@ -87,13 +87,13 @@ impl Listener for NatsListener {
 /// [`to`](Self::to): they have one subscription between them.
 #[derive(Clone)]
 pub struct NatsConnector {
-    outgoing: Arc<Outgoing>,
+    outgoing: Arc<OutgoingConnections>,
     lattice: String,
     host: String,
 }
 
 /// All connections that are opened with one client.
-struct Outgoing {
+struct OutgoingConnections {
     client: Client,
     /// Made with the first connection.
     inbox: OnceCell<Inbox>,
@@ -115,7 +115,7 @@ impl NatsConnector {
         check_names(lattice, host)?;
         let inbox = OnceCell::new();
         Ok(Self {
-            outgoing: Arc::new(Outgoing { client, inbox }),
+            outgoing: Arc::new(OutgoingConnections { client, inbox }),
             lattice: lattice.into(),
             host: host.into(),
         })
@@ -184,7 +184,7 @@ impl Drop for Opening<'_> {
     }
 }
 
-impl Outgoing {
+impl OutgoingConnections {
     async fn inbox(&self) -> Result<&Inbox, LatticeError> {
         let make = async {
             let prefix = self.client.new_inbox();

@@ -21,7 +21,7 @@ pub(super) struct Trait<'a> {
     pub(super) link: &'a Link,
     pub(super) target: PartId,
     pub(super) exports: &'a World,
-    pub(super) slot: Slot<'a>,
+    pub(super) slot: NameSlot<'a>,
     /// The interfaces it names; `None` leaves that to inference.
     pub(super) selectors: Option<Vec<Selector<'a>>>,
     /// What it was found to connect.
@@ -32,7 +32,7 @@ pub(super) struct Trait<'a> {
 
 /// What a link's name means to its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Slot<'a> {
+pub(super) enum NameSlot<'a> {
     /// No name: imports that have none either.
     Default,
     /// The import under this label, by place.
@@ -86,22 +86,22 @@ pub(super) fn declare<'a>(
     declared
 }
 
-fn slot<'a>(world: &World, link: &'a Link) -> Option<Slot<'a>> {
+fn slot<'a>(world: &World, link: &'a Link) -> Option<NameSlot<'a>> {
     let Some(name) = &link.name else {
-        return Some(Slot::Default);
+        return Some(NameSlot::Default);
     };
     if let Some(label) = world.imports.iter().position(|e| e.name == name.value) {
-        return Some(Slot::Label(label));
+        return Some(NameSlot::Label(label));
     }
     if name.value == "default" {
-        return Some(Slot::Default);
+        return Some(NameSlot::Default);
     }
     let lattice = |e: &withe_wit::Extern| e.interface_name().is_some_and(is_lattice);
     world
         .imports
         .iter()
         .any(lattice)
-        .then_some(Slot::Named(&name.value))
+        .then_some(NameSlot::Named(&name.value))
 }
 
 /// Whether this is the interface by which a component chooses among its links while it runs.

@@ -12,7 +12,7 @@ use crate::parts::{PartId, Parts};
 use crate::problems;
 use crate::resolved::Wire;
 
-use super::declare::{Declared, Slot, Trait, is_lattice};
+use super::declare::{Declared, NameSlot, Trait, is_lattice};
 
 /// Gives every trait that names no interfaces what is left for it.
 pub(super) fn infer(
@@ -46,7 +46,7 @@ fn infer_labels(
     out: &mut Diagnostics,
 ) {
     for link in declared.traits.iter_mut().filter(|t| t.selectors.is_none()) {
-        let Slot::Label(import) = link.slot else {
+        let NameSlot::Label(import) = link.slot else {
             continue;
         };
         match find_export(&world.imports[import], link.exports) {
@@ -71,7 +71,7 @@ fn infer_labels(
 fn infer_named(world: &World, declared: &mut Declared<'_>) {
     for i in 0..declared.traits.len() {
         let link = &declared.traits[i];
-        if link.selectors.is_some() || !matches!(link.slot, Slot::Named(_)) {
+        if link.selectors.is_some() || !matches!(link.slot, NameSlot::Named(_)) {
             continue;
         }
         let taken = |import: usize| {
@@ -101,11 +101,11 @@ fn infer_default(
             let mut takers = declared
                 .traits
                 .iter()
-                .filter(|t| !matches!(t.slot, Slot::Named(_)));
+                .filter(|t| !matches!(t.slot, NameSlot::Named(_)));
             !declared.excused[import] && !takers.any(|t| t.wires.iter().any(|w| w.import == import))
         })
         .collect();
-    let inferred = |t: &Trait<'_>| t.selectors.is_none() && t.slot == Slot::Default;
+    let inferred = |t: &Trait<'_>| t.selectors.is_none() && t.slot == NameSlot::Default;
     let mut claims: BTreeMap<usize, Vec<(usize, Wire)>> = BTreeMap::new();
     for (i, link) in declared
         .traits

@@ -16,7 +16,7 @@ use crate::parts::{PartId, Parts};
 use crate::problems;
 use crate::resolved::{ResolvedLink, Wire};
 
-use super::declare::{Declared, Slot};
+use super::declare::{Declared, NameSlot};
 
 /// The links of `source`, in the order of their first traits; those that connect nothing are left
 /// out: what is wrong with them was reported.
@@ -29,7 +29,7 @@ pub(super) fn merge<'a>(
 ) -> Vec<ResolvedLink<'a>> {
     let mut links = Vec::new();
     for link in declared.traits.iter().filter(|t| !t.wires.is_empty()) {
-        let chosen_at_run_time = matches!(link.slot, Slot::Named(_));
+        let chosen_at_run_time = matches!(link.slot, NameSlot::Named(_));
         let link = ResolvedLink {
             chosen_at_run_time,
             ..single(source, link.target, link.link, link.wires.clone())
@@ -108,18 +108,18 @@ fn is_configured_alike<'a>(
     declared: &'a Link,
 ) -> bool {
     let first = link.traits[0];
-    let values = |side: Side| {
+    let values = |side: LinkSide| {
         let (a, b) = (
             definitions.merge(side.config(first)),
             definitions.merge(side.config(declared)),
         );
         a.values == b.values
     };
-    let names = |side: Side| {
+    let names = |side: LinkSide| {
         let names = |link: &'a Link| side.secrets(link).iter().map(|s| s.name.value.as_str());
         names(first).eq(names(declared))
     };
-    [Side::Source, Side::Target]
+    [LinkSide::Source, LinkSide::Target]
         .into_iter()
         .all(|side| values(side) && names(side))
 }
@@ -130,7 +130,7 @@ fn is_configured_compatibly<'a>(
     link: &ResolvedLink<'a>,
     declared: &'a Link,
 ) -> bool {
-    let values = |side: Side| {
+    let values = |side: LinkSide| {
         let of_link = definitions.merge(
             link.traits
                 .iter()
@@ -139,7 +139,7 @@ fn is_configured_compatibly<'a>(
         );
         of_link.agrees_with(&definitions.merge(side.config(declared)))
     };
-    let secrets = |side: Side| {
+    let secrets = |side: LinkSide| {
         let mut of_link = link
             .traits
             .iter()
@@ -151,30 +151,30 @@ fn is_configured_compatibly<'a>(
             added.any(|b| a.name.value == b.name.value && source(a) != source(b))
         })
     };
-    [Side::Source, Side::Target]
+    [LinkSide::Source, LinkSide::Target]
         .into_iter()
         .all(|side| values(side) && secrets(side))
 }
 
 /// An end of a link.
 #[derive(Clone, Copy)]
-enum Side {
+enum LinkSide {
     Source,
     Target,
 }
 
-impl Side {
+impl LinkSide {
     fn config(self, link: &Link) -> &[NamedConfig] {
         match self {
-            Side::Source => &link.source_config,
-            Side::Target => &link.target_config,
+            LinkSide::Source => &link.source_config,
+            LinkSide::Target => &link.target_config,
         }
     }
 
     fn secrets(self, link: &Link) -> &[SecretRef] {
         match self {
-            Side::Source => &link.source_secrets,
-            Side::Target => &link.target_secrets,
+            LinkSide::Source => &link.source_secrets,
+            LinkSide::Target => &link.target_secrets,
         }
     }
 }

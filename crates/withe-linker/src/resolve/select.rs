@@ -15,7 +15,7 @@ use crate::problems;
 use crate::resolved::Wire;
 use crate::selector::Selector;
 
-use super::declare::{Declared, Slot, Trait};
+use super::declare::{Declared, NameSlot, Trait};
 use super::infer::candidates;
 
 /// Gives every trait that names interfaces the imports it names.
@@ -77,7 +77,7 @@ pub(super) fn select(
 }
 
 /// Imports that links of a slot name by their very version.
-type Named<'a> = BTreeSet<(Slot<'a>, usize)>;
+type Named<'a> = BTreeSet<(NameSlot<'a>, usize)>;
 
 fn named_by_version<'a>(world: &World, traits: &[Trait<'a>]) -> Named<'a> {
     let mut named = Named::new();
@@ -154,7 +154,12 @@ enum Matching {
     Labels(Vec<usize>),
 }
 
-fn matching(world: &World, selector: &Selector<'_>, slot: Slot<'_>, named: &Named<'_>) -> Matching {
+fn matching(
+    world: &World,
+    selector: &Selector<'_>,
+    slot: NameSlot<'_>,
+    named: &Named<'_>,
+) -> Matching {
     let imports = world.imports.iter().enumerate();
     let fitting = imports.filter(|(_, import)| selector.matches(import));
     let fitting: Vec<usize> = fitting.map(|(i, _)| i).collect();
@@ -170,8 +175,8 @@ fn matching(world: &World, selector: &Selector<'_>, slot: Slot<'_>, named: &Name
         (true, free) => free,
     };
     let found: Vec<usize> = match slot {
-        Slot::Label(label) => chosen.into_iter().filter(|i| *i == label).collect(),
-        Slot::Default | Slot::Named(_) => {
+        NameSlot::Label(label) => chosen.into_iter().filter(|i| *i == label).collect(),
+        NameSlot::Default | NameSlot::Named(_) => {
             let is_label = |i: &usize| world.imports[*i].is_label();
             let (labels, plain): (Vec<_>, Vec<_>) = chosen.into_iter().partition(is_label);
             match (plain.is_empty(), labels.len()) {

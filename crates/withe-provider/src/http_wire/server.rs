@@ -26,7 +26,7 @@ pub fn serve(handler: Arc<dyn IncomingHandler>) -> Arc<dyn ServedLink> {
 
 /// Serves requests that a provider is to send over `link`.
 pub fn serve_outgoing(provider: Arc<dyn Provider>, link: LinkId) -> Arc<dyn ServedLink> {
-    Arc::new(HttpLink(Arc::new(Outgoing { provider, link })))
+    Arc::new(HttpLink(Arc::new(OutgoingHttp { provider, link })))
 }
 
 /// Whoever answers requests.
@@ -52,13 +52,13 @@ impl Handle for Arc<dyn IncomingHandler> {
     }
 }
 
-struct Outgoing {
+struct OutgoingHttp {
     provider: Arc<dyn Provider>,
     link: LinkId,
 }
 
 #[async_trait::async_trait]
-impl Handle for Outgoing {
+impl Handle for OutgoingHttp {
     async fn handle(
         &self,
         request: Request<Body>,

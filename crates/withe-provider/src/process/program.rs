@@ -14,7 +14,7 @@ use withe_rpc::{Client, Limits};
 
 use super::assignment::{Assignment, Event};
 use super::description::{Description, Question};
-use super::serve::Served;
+use super::serve::ServedProvider;
 use crate::{Descriptor, resources};
 
 /// How much longer than its grace a provider may take to stop.
@@ -157,7 +157,7 @@ pub async fn run(
         Arc::new(UnixConnector::new(&assignment.host)),
         Limits::default(),
     );
-    let served = Arc::new(Served::new(provider.clone(), host.clone()));
+    let served = Arc::new(ServedProvider::new(provider.clone(), host.clone()));
     let limits = Limits {
         grace: CALLS,
         ..Limits::default()

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A provider, as its process serves it.
-pub(super) struct Served(Arc<Inner>);
+pub(super) struct ServedProvider(Arc<Inner>);
 
 struct Inner {
     provider: Arc<dyn Provider>,
@@ -26,7 +26,7 @@ struct Inner {
     links: Mutex<HashSet<LinkId>>,
 }
 
-impl Served {
+impl ServedProvider {
     pub(super) fn new(provider: Arc<dyn Provider>, host: Arc<Client>) -> Self {
         Self(Arc::new(Inner {
             provider,
@@ -36,7 +36,7 @@ impl Served {
     }
 }
 
-impl Serve for Served {
+impl Serve for ServedProvider {
     fn link(&self, request: LinkRequest) -> Result<Arc<dyn ServedLink>, CallError> {
         if request.target == CONTROL {
             return if request.functions == control::control_functions() {

@@ -10,7 +10,7 @@ use crate::{CallError, Payload};
 
 /// A call that was sent and not answered in full. There is one answer to each, also to those that were
 /// cancelled, so that a number is not used again before that.
-pub(super) struct Call {
+pub(super) struct SentCall {
     pub(super) place: Arc<PlacedSession>,
     pub(super) partial: Option<Partial>,
     pub(super) stage: Stage,
@@ -67,7 +67,7 @@ impl From<CallError> for NoResult {
     }
 }
 
-impl Call {
+impl SentCall {
     /// Whether a part of a result may come for it.
     pub(super) fn expects(&self, first: bool) -> bool {
         match self.partial {

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::call::{Begun, Call, NoResult, Stage};
+use super::call::{Begun, NoResult, SentCall, Stage};
 use super::connection::{Connection, ConnectionState};
 use super::placed::PlacedSession;
 use crate::assembly::Partial;
@@ -243,7 +243,7 @@ impl Connection {
         let (sent, alone) = streams.send(place.id, payload.streams, |refs| {
             let (id, alone) = {
                 let mut state = self.lock();
-                let call = Call {
+                let call = SentCall {
                     place: place.clone(),
                     partial: None,
                     stage: Stage::Waiting(None),

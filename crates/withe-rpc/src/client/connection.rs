@@ -7,7 +7,7 @@ use std::task::Waker;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::call::{Call, Stage};
+use super::call::{SentCall, Stage};
 use super::placed::{PlacedLink, PlacedSession};
 use crate::core::{Core, describe};
 use crate::frame::{Failure, Frame, Header, Part, Parting, Violation, flag};
@@ -33,7 +33,7 @@ pub(crate) struct Connection {
 pub(super) struct ConnectionState {
     pub(super) links: Slab<Arc<PlacedLink>>,
     pub(super) sessions: Slab<Arc<PlacedSession>>,
-    pub(super) calls: Slab<Call>,
+    pub(super) calls: Slab<SentCall>,
 }
 
 /// Ends a connection that is dropped while it runs.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::connection::Connection;
 use super::served::panicked;
 use super::session::Session;
-use super::state::{Call, Key, ServerState, SessionEntry, Stage, Step};
+use super::state::{CallEntry, Key, ServerState, SessionEntry, Stage, Step};
 use crate::assembly::Partial;
 use crate::frame::{CallHead, Failure, Part, Violation};
 use crate::guard;
@@ -81,7 +81,7 @@ impl Connection {
             };
             (stage, None)
         };
-        let call = Call {
+        let call = CallEntry {
             key,
             session: session_id,
             stage,
@@ -170,7 +170,7 @@ impl Connection {
         part: Part<'_>,
     ) -> Result<(), Violation> {
         let coming = |state: &ServerState| match state.calls.get(id) {
-            Some(Call {
+            Some(CallEntry {
                 stage: Stage::Coming {
                     complete: false, ..
                 },
@@ -192,7 +192,7 @@ impl Connection {
         let handles = part.handles.clone();
         let added = {
             let mut state = self.lock();
-            let Some(Call {
+            let Some(CallEntry {
                 stage: Stage::Coming {
                     partial, complete, ..
                 },
@@ -316,7 +316,7 @@ impl Connection {
                 None => return,
                 Some(Step::Drop(_)) => {}
                 Some(Step::Call(call)) => match calls.get(*call) {
-                    Some(Call {
+                    Some(CallEntry {
                         stage: Stage::Coming { complete: true, .. },
                         ..
                     }) => {}

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::served::{Serve, panicked};
 use super::session::{NotGiven, Session};
-use super::state::{Link, ServerState};
+use super::state::{LinkEntry, ServerState};
 use crate::core::{Core, describe};
 use crate::frame::{self, Failure, Frame, Header, Kind, Part, Parting, Violation, flag};
 use crate::guard;
@@ -284,7 +284,10 @@ impl Connection {
             }),
         }
         // That the number is free was seen above; one beyond the limit was refused.
-        _ = self.lock().links.insert(id, Link { served, functions });
+        _ = self
+            .lock()
+            .links
+            .insert(id, LinkEntry { served, functions });
         Ok(())
     }
 

@@ -14,9 +14,9 @@ use crate::table::Table;
 use crate::{CallError, Limits};
 
 pub(super) struct ServerState {
-    pub(super) links: Table<Link>,
+    pub(super) links: Table<LinkEntry>,
     pub(super) sessions: Table<SessionEntry>,
-    pub(super) calls: Table<Call>,
+    pub(super) calls: Table<CallEntry>,
     /// The request for a link that has come in part.
     pub(super) request: Option<(u32, Vec<u8>)>,
     /// How many calls there ever were.
@@ -49,7 +49,7 @@ impl ServerState {
     }
 }
 
-pub(super) struct Link {
+pub(super) struct LinkEntry {
     pub(super) served: Result<Arc<dyn ServedLink>, CallError>,
     pub(super) functions: usize,
 }
@@ -85,7 +85,7 @@ pub(super) enum Step {
     Drop(Vec<u32>),
 }
 
-pub(super) struct Call {
+pub(super) struct CallEntry {
     pub(super) key: Key,
     pub(super) session: u32,
     pub(super) stage: Stage,

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) use handles::Handles;
 use incoming::Incoming;
 use outgoing::Outgoing;
-use ready::{Ready, Slot};
+use ready::{Ready, StreamSlot};
 
 use crate::assembly::Budget;
 use crate::frame::{Failure, Kind, Part, StreamRef, Violation};
@@ -178,7 +178,7 @@ impl Streams {
             match state.outgoing.insert(Outgoing::new(session, reader)) {
                 Ok(index) => {
                     if let Some(entry) = state.outgoing.get_mut(index) {
-                        entry.waker = Some(self.ready.waker(Slot::Outgoing(index)));
+                        entry.waker = Some(self.ready.waker(StreamSlot::Outgoing(index)));
                     }
                     self.open.fetch_add(1, Ordering::AcqRel);
                     refs.push(StreamRef {
@@ -248,7 +248,7 @@ impl Streams {
                     Violation::exhausted(format!("more than {limit} streams on the connection"))
                 });
             }
-            let waker = self.ready.waker(Slot::Incoming(index));
+            let waker = self.ready.waker(StreamSlot::Incoming(index));
             let (mut entry, reader) = Incoming::new(session, stream.kind, waker, &self.budget)
                 .ok_or_else(|| {
                     Violation::exhausted("the streams of the connection hold too much unread")
@@ -269,8 +269,8 @@ impl Streams {
         };
         let mut state = self.lock();
         match slot {
-            Slot::Outgoing(index) => self.serve_outgoing(&mut state, index, out, handles),
-            Slot::Incoming(index) => self.serve_incoming(&mut state, index, out),
+            StreamSlot::Outgoing(index) => self.serve_outgoing(&mut state, index, out, handles),
+            StreamSlot::Incoming(index) => self.serve_incoming(&mut state, index, out),
         }
         true
     }

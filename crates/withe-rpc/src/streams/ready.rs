@@ -9,24 +9,24 @@ use crate::outbox::Signal;
 
 /// A stream's place in the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(super) enum StreamSlot {
     Outgoing(u32),
     Incoming(u32),
 }
 
 /// The streams that their pipes have woken.
 pub(super) struct Ready {
-    pub(super) slots: Mutex<VecDeque<Slot>>,
+    pub(super) slots: Mutex<VecDeque<StreamSlot>>,
     pub(super) signal: Arc<Signal>,
 }
 
 impl Ready {
-    pub(super) fn lock(&self) -> MutexGuard<'_, VecDeque<Slot>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, VecDeque<StreamSlot>> {
         // Nothing panics while the lock is held.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn waker(self: &Arc<Self>, slot: Slot) -> (Arc<StreamWaker>, Waker) {
+    pub(super) fn waker(self: &Arc<Self>, slot: StreamSlot) -> (Arc<StreamWaker>, Waker) {
         let waker = Arc::new(StreamWaker {
             ready: self.clone(),
             slot,
@@ -39,7 +39,7 @@ impl Ready {
 /// Notes a stream as ready, once until it is served.
 pub(super) struct StreamWaker {
     ready: Arc<Ready>,
-    slot: Slot,
+    slot: StreamSlot,
     noted: AtomicBool,
 }
 

@@ -129,9 +129,9 @@ impl Drop for TargetSession {
 }
 
 /// Counts a call for as long as it is there.
-struct Running(Arc<Target>);
+struct RunningCall(Arc<Target>);
 
-impl Drop for Running {
+impl Drop for RunningCall {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
@@ -145,7 +145,7 @@ impl ServedSession for TargetSession {
         _: CallContext,
     ) -> BoxFuture<'static, Result<Payload, CallError>> {
         self.target.running.fetch_add(1, Ordering::SeqCst);
-        let running = Running(self.target.clone());
+        let running = RunningCall(self.target.clone());
         let first = params.bytes.first().copied().unwrap_or(0);
         match function {
             NOTE | GATED => self.target.note(format!("call {first}")),

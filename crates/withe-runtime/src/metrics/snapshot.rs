@@ -336,8 +336,8 @@ mod tests {
 
     #[test]
     fn what_another_version_says_is_refused() {
-        type Entry = (u32, Vec<String>, Vec<u64>);
-        let refused = |entry: Entry| {
+        type FamilyEntry = (u32, Vec<String>, Vec<u64>);
+        let refused = |entry: FamilyEntry| {
             let payload = Payload::of(&(vec![entry],));
             assert!(Snapshot::from_payload(&payload).is_err());
         };
@@ -346,7 +346,7 @@ mod tests {
         refused((units, vec!["shop".into(), "cart".into()], vec![1]));
         refused((units, vec!["shop".into()], vec![1, 2]));
         refused((units, vec!["shop".into()], vec![]));
-        let good: Entry = (units, vec!["shop".into()], vec![1]);
+        let good: FamilyEntry = (units, vec!["shop".into()], vec![1]);
         assert!(Snapshot::from_payload(&Payload::of(&(vec![good],))).is_ok());
         assert!(Snapshot::from_payload(&Payload::of(&(7u8,))).is_err());
     }

@@ -11,8 +11,8 @@ use wasmtime::component::{
 use wasmtime::{AsContextMut as _, Result, StoreContextMut, bail};
 use withe_rpc::{CallError, Chunk, Payload, PipeReader, StreamKind};
 
-use super::kinds::{Bytes, Items, MOST_BYTES, MOST_ITEMS, Side, StreamFailure, Units};
-use super::open::Open;
+use super::kinds::{Bytes, ElementSide, Items, MOST_BYTES, MOST_ITEMS, StreamFailure, Units};
+use super::open::OpenStream;
 use crate::abi::{Elements, Item, Transmit};
 use crate::core::InstanceState;
 use crate::links::Numbering;
@@ -21,7 +21,7 @@ use crate::links::Numbering;
 pub(crate) fn lead_in(
     store: &mut StoreContextMut<'_, InstanceState>,
     pipes: Vec<PipeReader>,
-    side: Side,
+    side: ElementSide,
 ) -> Result<Vec<Transmit>> {
     if pipes.is_empty() {
         return Ok(Vec::new());
@@ -50,8 +50,8 @@ struct Inlet {
     /// What came and was not wanted yet. Wasmtime is never given more than the guest reads: what it kept
     /// would be lost to a stream that the guest passes on.
     rest: Rest,
-    _open: Open,
-    side: Side,
+    _open: OpenStream,
+    side: ElementSide,
 }
 
 /// The rest of a chunk.
@@ -71,7 +71,7 @@ impl Rest {
 }
 
 impl Inlet {
-    fn new(reader: PipeReader, open: Open, side: Side) -> Self {
+    fn new(reader: PipeReader, open: OpenStream, side: ElementSide) -> Self {
         Self {
             reader,
             rest: Rest::default(),
@@ -265,19 +265,19 @@ fn no_value() -> wasmtime::Error {
 fn incoming(
     store: &mut StoreContextMut<'_, InstanceState>,
     mut payload: Payload,
-    side: Side,
+    side: ElementSide,
 ) -> Result<Elements> {
     if payload.handles.iter().any(|handle| !handle.own) {
         bail!("a stream cannot carry borrowed handles");
     }
     let handles = match side {
         _ if payload.handles.is_empty() => Vec::new(),
-        Side::Exporter => store
+        ElementSide::Exporter => store
             .data_mut()
             .handles
             .take(&payload.handles)
             .map_err(StreamFailure)?,
-        Side::Importer {
+        ElementSide::Importer {
             member,
             numbering,
             slot,

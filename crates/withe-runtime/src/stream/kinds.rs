@@ -11,7 +11,7 @@ pub(super) const MOST_ITEMS: usize = 1 << 12;
 
 /// Whose resources the elements of a stream hold, seen from the store.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Side {
+pub(crate) enum ElementSide {
     /// The target's: the store imports them.
     Importer {
         /// The number of the host's resource type that stands for them.

@@ -10,5 +10,5 @@ pub(crate) mod open;
 mod outlet;
 
 pub(crate) use inlet::lead_in;
-pub(crate) use kinds::Side;
+pub(crate) use kinds::ElementSide;
 pub(crate) use outlet::lead_out;

@@ -32,24 +32,24 @@ impl Streams {
     }
 
     /// Counts one more.
-    pub(super) fn open(&mut self) -> Open {
+    pub(super) fn open(&mut self) -> OpenStream {
         let streams = self.0.get_or_insert_default().clone();
         streams.count.fetch_add(1, Ordering::Relaxed);
-        Open(streams)
+        OpenStream(streams)
     }
 }
 
 /// Counts one open stream.
-pub(super) struct Open(Arc<OpenStreams>);
+pub(super) struct OpenStream(Arc<OpenStreams>);
 
-impl Open {
+impl OpenStream {
     /// Why the store was given up, if it was.
     pub(super) fn failure(&self) -> Option<&CallError> {
         self.0.failure.get()
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenStream {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::Relaxed);
     }

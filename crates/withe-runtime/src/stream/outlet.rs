@@ -11,8 +11,8 @@ use wasmtime::{AsContextMut as _, Result, StoreContextMut, bail};
 use withe_rpc::pipe::Closed;
 use withe_rpc::{Chunk, HandleRef, Payload, PipeReader, PipeWriter, StreamKind, pipe};
 
-use super::kinds::{Bytes, Items, MOST_BYTES, MOST_ITEMS, Side, Units};
-use super::open::Open;
+use super::kinds::{Bytes, ElementSide, Items, MOST_BYTES, MOST_ITEMS, Units};
+use super::open::OpenStream;
 use crate::abi::{self, Elements, Item, Transmit};
 use crate::core::InstanceState;
 use crate::links::Numbering;
@@ -21,7 +21,7 @@ use crate::links::Numbering;
 pub(crate) fn lead_out(
     store: &mut StoreContextMut<'_, InstanceState>,
     streams: Vec<Transmit>,
-    side: Side,
+    side: ElementSide,
 ) -> Result<Vec<PipeReader>> {
     if streams.is_empty() {
         return Ok(Vec::new());
@@ -37,7 +37,7 @@ pub(crate) fn lead_out(
 fn out(
     store: &mut StoreContextMut<'_, InstanceState>,
     stream: Transmit,
-    side: Side,
+    side: ElementSide,
 ) -> Result<PipeReader> {
     let outlet = |store: &mut StoreContextMut<'_, InstanceState>, kind| {
         let (writer, reader) = pipe(kind, 0);
@@ -114,8 +114,8 @@ impl AccessorTask<InstanceState> for Value {
 struct Outlet {
     /// There until the outlet is dropped.
     writer: Option<PipeWriter>,
-    open: Open,
-    side: Side,
+    open: OpenStream,
+    side: ElementSide,
 }
 
 impl Outlet {
@@ -263,12 +263,12 @@ impl FutureConsumer<InstanceState> for Units<Outlet> {
 fn outgoing(
     store: &mut StoreContextMut<'_, InstanceState>,
     elements: Elements,
-    side: Side,
+    side: ElementSide,
 ) -> Result<Payload> {
     let handles = match side {
         _ if elements.handles.is_empty() => Vec::new(),
-        Side::Exporter => store.data_mut().handles.put(elements.handles),
-        Side::Importer {
+        ElementSide::Exporter => store.data_mut().handles.put(elements.handles),
+        ElementSide::Importer {
             numbering, slot, ..
         } => {
             let handles = elements.handles.into_iter();

@@ -11,7 +11,7 @@ use withe_rpc::{CallError, PipeReader, Reader};
 use withe_wit::{FuncKind, Function, Type};
 
 use crate::values::{Signature, mismatch};
-use crate::wire::Wire;
+use crate::wire::V1Wire;
 use crate::wire::client::Reply;
 
 /// Bytes that are asked for at a time.
@@ -61,8 +61,8 @@ impl Streamed {
     pub(super) fn read(
         &self,
         reply: Reply,
-        wire: &Wire,
-    ) -> Result<Result<Incoming, String>, CallError> {
+        wire: &V1Wire,
+    ) -> Result<Result<IncomingStream, String>, CallError> {
         let payload = self.0.result.lift(reply.bytes, reply.streams, wire)?;
         let mut r = Reader::from_bytes(&payload.bytes);
         if r.bool().map_err(mismatch)? {
@@ -74,7 +74,7 @@ impl Streamed {
             let text = "a stream of a wasmCloud v1 call is missing";
             return Err(CallError::TypeMismatch(text.into()));
         };
-        Ok(Ok(Incoming {
+        Ok(Ok(IncomingStream {
             stream,
             status: streams.next(),
             most: wire.limits().payload,
@@ -84,7 +84,7 @@ impl Streamed {
 
 /// A stream as it comes.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub(super) struct IncomingStream {
     stream: PipeReader,
     /// Says at the end whether the stream is whole.
     status: Option<PipeReader>,
@@ -92,7 +92,7 @@ pub(super) struct Incoming {
     most: usize,
 }
 
-impl Incoming {
+impl IncomingStream {
     /// The next piece: how many elements, and their bytes. `None` at the end.
     async fn next(&mut self, want: usize) -> Result<Option<(usize, Vec<u8>)>, CallError> {
         let chunk = poll_fn(|cx| self.stream.poll_chunk(cx, want)).await;
@@ -113,10 +113,10 @@ impl Incoming {
 
 /// An object's data, which is taken once.
 #[derive(Debug)]
-pub(crate) struct Value(Mutex<Option<Incoming>>);
+pub(crate) struct Value(Mutex<Option<IncomingStream>>);
 
 impl Value {
-    pub(super) fn new(data: Incoming) -> Self {
+    pub(super) fn new(data: IncomingStream) -> Self {
         Self(Mutex::new(Some(data)))
     }
 
@@ -147,13 +147,13 @@ pub(crate) struct Names(Mutex<Listing>);
 
 #[derive(Debug)]
 struct Listing {
-    names: Incoming,
+    names: IncomingStream,
     /// What came and was not taken yet.
     ready: VecDeque<String>,
 }
 
 impl Names {
-    pub(super) fn new(names: Incoming) -> Self {
+    pub(super) fn new(names: IncomingStream) -> Self {
         Self(Mutex::new(Listing {
             names,
             ready: VecDeque::new(),

@@ -14,7 +14,7 @@ use withe_rpc::codec::{ByteList, Decode, Encode, Handle, Writer};
 use withe_rpc::{CallError, Payload, Reader};
 use withe_wit::Type;
 
-use super::blobs::{Incoming, Names, Streamed, Value};
+use super::blobs::{IncomingStream, Names, Streamed, Value};
 use super::resources::{Resource, Resources, unknown};
 use crate::caller::Caller;
 use crate::values::mismatch;
@@ -204,7 +204,7 @@ impl Versions {
         caller: &Caller<'_>,
         function: &str,
         params: Vec<u8>,
-    ) -> Result<Result<Incoming, String>, CallError> {
+    ) -> Result<Result<IncomingStream, String>, CallError> {
         let with = async |instance, streamed: &Streamed, params: Vec<u8>| {
             let reply = caller.result(instance, function, params, streamed.paths());
             streamed.read(reply.await?, caller.wire)

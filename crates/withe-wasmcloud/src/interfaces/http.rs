@@ -12,9 +12,9 @@ use withe_rpc::{CallError, Reader};
 use super::{http_body, http_error, http_messages};
 use crate::trace;
 use crate::values::mismatch;
-use crate::wire::Wire;
+use crate::wire::V1Wire;
 use crate::wire::client::{Request, closed};
-use crate::wire::connection::Outgoing;
+use crate::wire::connection::OutgoingValues;
 use crate::wire::mailbox::ChannelReader;
 use crate::wire::server::{Endpoint, Handler, Invocation};
 
@@ -35,10 +35,10 @@ pub(crate) fn is_outgoing(interface: &str) -> bool {
 }
 
 /// Values with a body.
-fn with_body(bytes: Vec<u8>, body: Body) -> Outgoing {
+fn with_body(bytes: Vec<u8>, body: Body) -> OutgoingValues {
     let (body, trailers) = http_body::leaving(body);
     let [body_path, trailers_path] = PATHS.map(str::to_owned);
-    Outgoing {
+    OutgoingValues {
         bytes: bytes.into(),
         streams: vec![(body_path, body), (trailers_path, trailers)],
     }
@@ -46,7 +46,7 @@ fn with_body(bytes: Vec<u8>, body: Body) -> Outgoing {
 
 /// Sends a request to whoever serves `outgoing-handler` at `prefix`.
 pub(crate) async fn send(
-    wire: &Wire,
+    wire: &V1Wire,
     prefix: &str,
     headers: async_nats::HeaderMap,
     request: http::Request<Body>,
@@ -96,20 +96,23 @@ pub(crate) fn endpoint(handler: Arc<dyn IncomingHandler>) -> Endpoint {
         function: "handle".into(),
         params: paths(),
         results: paths(),
-        handler: Arc::new(Incoming { handler }),
+        handler: Arc::new(IncomingHttp { handler }),
     }
 }
 
-struct Incoming {
+struct IncomingHttp {
     handler: Arc<dyn IncomingHandler>,
 }
 
-impl Handler for Incoming {
+impl Handler for IncomingHttp {
     fn is_complete(&self, bytes: &[u8]) -> bool {
         http_messages::incoming(bytes).is_ok()
     }
 
-    fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Result<Outgoing, CallError>> {
+    fn invoke(
+        &self,
+        invocation: Invocation,
+    ) -> BoxFuture<'static, Result<OutgoingValues, CallError>> {
         let handler = self.handler.clone();
         Box::pin(async move {
             let parts = http_messages::incoming(&invocation.params).map_err(mismatch)?;
@@ -135,7 +138,7 @@ impl Handler for Incoming {
                 Err(error) => {
                     w.byte(1);
                     http_error::encode(&error, &mut w);
-                    Ok(Outgoing::plain(w.finish().bytes))
+                    Ok(OutgoingValues::plain(w.finish().bytes))
                 }
             }
         })

@@ -27,11 +27,11 @@ pub(crate) enum Resource {
 /// What a link's importers have open, by the numbers that they know it by.
 #[derive(Debug, Default)]
 pub(crate) struct Resources {
-    open: Mutex<Open>,
+    open: Mutex<OpenResources>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenResources {
     last: u32,
     held: HashMap<u32, Resource>,
 }
@@ -68,7 +68,7 @@ impl Resources {
         self.lock().held.remove(&number)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, OpenResources> {
         // Nothing panics while the lock is held.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

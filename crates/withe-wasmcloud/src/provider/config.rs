@@ -7,12 +7,12 @@ use withe_provider::ConfigMap;
 use withe_rpc::BackOff;
 
 use super::archive::Executable;
-use crate::{Ids, Wire};
+use crate::{Ids, V1Wire};
 
 /// What a provider's process is run with.
 pub struct ProcessConfig {
     /// The host's connection to the lattice.
-    pub wire: Wire,
+    pub wire: V1Wire,
     /// The lattice.
     pub lattice: String,
     /// The provider's id on it.

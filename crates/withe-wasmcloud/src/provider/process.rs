@@ -20,7 +20,7 @@ use super::host_data::LinkDefinition;
 use super::supervised::V1Core;
 use crate::interfaces::http;
 use crate::wire::names;
-use crate::wire::server::Serving;
+use crate::wire::server::ServedFunctions;
 use crate::{TargetConfig, V1Target};
 
 /// A provider of v1, run as a process of its own.
@@ -31,7 +31,7 @@ pub struct V1Process {
     core: Arc<V1Core>,
     target: V1Target,
     /// Components that it calls, by link.
-    sources: Mutex<HashMap<LinkId, Serving>>,
+    sources: Mutex<HashMap<LinkId, ServedFunctions>>,
     /// What the process is doing, once it was started.
     state: OnceLock<watch::Receiver<ProcessState<()>>>,
     /// From `start` to `shutdown`.
@@ -113,7 +113,7 @@ impl V1Process {
         &self,
         link: &Link,
         handler: Arc<dyn IncomingHandler>,
-    ) -> Result<Serving, ProviderError> {
+    ) -> Result<ServedFunctions, ProviderError> {
         let config = &self.core.config;
         let component = config.ids.of(&link.application, &link.component);
         if !names::is_token(&component) {

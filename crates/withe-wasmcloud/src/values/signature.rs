@@ -6,8 +6,8 @@ use withe_wit::{Function, Type};
 
 use super::streams::{Arriving, Leaving, Past};
 use super::walk;
-use crate::wire::Wire;
-use crate::wire::connection::Outgoing;
+use crate::wire::V1Wire;
+use crate::wire::connection::OutgoingValues;
 use crate::wire::mailbox::ChannelReader;
 use crate::wire::names;
 
@@ -95,14 +95,14 @@ impl Shape {
     /// # Errors
     ///
     /// If they are not of these types.
-    pub(crate) fn lower(&self, payload: Payload) -> Result<Outgoing, CallError> {
+    pub(crate) fn lower(&self, payload: Payload) -> Result<OutgoingValues, CallError> {
         if self.paths.is_empty() {
-            return Ok(Outgoing::plain(payload.bytes));
+            return Ok(OutgoingValues::plain(payload.bytes));
         }
         let mut leaving = Leaving::new(payload.streams);
         let bytes =
             walk::copy(self.types.iter(), &payload.bytes, &mut leaving).map_err(mismatch)?;
-        Ok(Outgoing {
+        Ok(OutgoingValues {
             bytes: bytes.into(),
             streams: leaving.finish().map_err(mismatch)?,
         })
@@ -117,7 +117,7 @@ impl Shape {
         &self,
         bytes: Bytes,
         streams: Vec<ChannelReader>,
-        wire: &Wire,
+        wire: &V1Wire,
     ) -> Result<Payload, CallError> {
         if self.paths.is_empty() {
             return Ok(Payload {

@@ -8,8 +8,8 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, timeout, timeout_at};
 use withe_rpc::CallError;
 
-use super::connection::{Outgoing, Publisher, Wire};
-use super::mailbox::{ChannelReader, Side};
+use super::connection::{OutgoingValues, Publisher, V1Wire};
+use super::mailbox::{ChannelReader, MailboxSide};
 use super::{REMINDER, names};
 
 /// One invocation.
@@ -20,7 +20,7 @@ pub(crate) struct Request<'a> {
     pub(crate) instance: &'a str,
     pub(crate) function: &'a str,
     pub(crate) headers: HeaderMap,
-    pub(crate) params: Outgoing,
+    pub(crate) params: OutgoingValues,
     /// Where the results may have streams.
     pub(crate) results: &'a [String],
     pub(crate) deadline: Instant,
@@ -42,7 +42,7 @@ pub(crate) fn closed(prefix: &str) -> CallError {
     ))
 }
 
-impl Wire {
+impl V1Wire {
     /// Invokes a function, and returns when its results are there; streams go on. Dropped, it waits for
     /// nothing more; v1 has no way to tell the callee.
     pub(crate) async fn invoke(&self, request: Request<'_>) -> Result<Reply, CallError> {
@@ -53,7 +53,7 @@ impl Wire {
     }
 
     async fn exchange(&self, request: Request<'_>) -> Result<Reply, CallError> {
-        let (exchange, readers) = self.mailbox().open(Side::Client, request.results);
+        let (exchange, readers) = self.mailbox().open(MailboxSide::Client, request.results);
         let publisher = self.publisher();
         let inbox = self.inbox(exchange.id);
         let subject = names::invocation(request.prefix, request.instance, request.function);

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use withe_rpc::CallError;
 
 use super::limits::Limits;
-use super::mailbox::{Mailbox, Side, silent};
+use super::mailbox::{Mailbox, MailboxSide, silent};
 use super::names;
 
 /// How long the broker may take to answer.
@@ -27,12 +27,12 @@ const RUN_UP: usize = 16;
 pub(crate) type Messages = Pin<Box<dyn Stream<Item = Result<Bytes, CallError>> + Send>>;
 
 /// Values on their way out: encoded, and the streams in them by their paths.
-pub(crate) struct Outgoing {
+pub(crate) struct OutgoingValues {
     pub(crate) bytes: Bytes,
     pub(crate) streams: Vec<(String, Messages)>,
 }
 
-impl Outgoing {
+impl OutgoingValues {
     /// Outgoing without streams.
     pub(crate) fn plain(bytes: impl Into<Bytes>) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Outgoing {
 
 /// v1's wire over one connection to NATS. Cloned, it is the same one; dropped, what is under way ends.
 #[derive(Clone, Debug)]
-pub struct Wire {
+pub struct V1Wire {
     inner: Arc<Inner>,
 }
 
@@ -61,7 +61,7 @@ struct Inner {
     streams: Mutex<JoinSet<()>>,
 }
 
-impl Wire {
+impl V1Wire {
     /// Begins to speak v1's wire over `client`.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl Wire {
     pub(crate) async fn settle(&self) -> Result<(), CallError> {
         // The broker takes what comes over a connection in order, so it has when a message to
         // ourselves comes back.
-        let (exchange, mut readers) = self.mailbox().open(Side::Client, &[]);
+        let (exchange, mut readers) = self.mailbox().open(MailboxSide::Client, &[]);
         let subject = format!("{}.results", self.inbox(exchange.id));
         self.publisher().end(&subject.into()).await?;
         match timeout(SETTLE, readers.root.next()).await {
@@ -229,7 +229,11 @@ impl Publisher {
     }
 
     /// Sends values to `base`, then what their streams have until all have ended.
-    pub(crate) async fn send_values(&self, base: &str, values: Outgoing) -> Result<(), CallError> {
+    pub(crate) async fn send_values(
+        &self,
+        base: &str,
+        values: OutgoingValues,
+    ) -> Result<(), CallError> {
         self.send(&base.into(), values.bytes).await?;
         let streams = values
             .streams

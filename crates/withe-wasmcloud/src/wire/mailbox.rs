@@ -28,11 +28,11 @@ pub(crate) struct Mailbox {
     next: AtomicU64,
     /// Bytes that came and were not taken.
     unread: AtomicUsize,
-    open: Mutex<Open>,
+    open: Mutex<OpenExchanges>,
 }
 
 #[derive(Debug, Default)]
-struct Open {
+struct OpenExchanges {
     exchanges: HashMap<u64, Weak<Exchange>>,
     /// Why nothing can come any more.
     closed: Option<CallError>,
@@ -40,14 +40,14 @@ struct Open {
 
 /// Which side of an invocation this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum MailboxSide {
     /// It invokes, and gets results.
     Client,
     /// It is invoked, and gets parameters.
     Server,
 }
 
-impl Side {
+impl MailboxSide {
     /// The token before the paths of what it gets.
     fn receives(self) -> &'static str {
         match self {
@@ -68,7 +68,11 @@ impl Mailbox {
     }
 
     /// Begins to take what comes for a new invocation: the values, and the streams at `paths`.
-    pub(crate) fn open(self: &Arc<Self>, side: Side, paths: &[String]) -> (Arc<Exchange>, Readers) {
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        side: MailboxSide,
+        paths: &[String],
+    ) -> (Arc<Exchange>, Readers) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let root = Channel::new(String::new(), self.limits.payload);
         let streams = paths
@@ -78,7 +82,7 @@ impl Mailbox {
             id,
             side,
             mailbox: self.clone(),
-            state: Mutex::new(MailboxState {
+            state: Mutex::new(ExchangeState {
                 accepted: None,
                 heard: false,
                 waits: None,
@@ -152,13 +156,13 @@ impl Mailbox {
 pub(crate) struct Exchange {
     /// The token behind the connection's prefix.
     pub(crate) id: u64,
-    side: Side,
+    side: MailboxSide,
     mailbox: Arc<Mailbox>,
-    state: Mutex<MailboxState>,
+    state: Mutex<ExchangeState>,
 }
 
 #[derive(Debug)]
-struct MailboxState {
+struct ExchangeState {
     /// The other side's inbox, or why there is none.
     accepted: Option<Result<Subject, CallError>>,
     /// Whether anything has come from the other side.
@@ -463,8 +467,8 @@ mod tests {
     #[test]
     fn what_comes_is_put_by_number_and_path() {
         let mailbox = mailbox(Limits::default());
-        let (a, mut a_readers) = mailbox.open(Side::Client, &["0.0".into()]);
-        let (b, mut b_readers) = mailbox.open(Side::Server, &[]);
+        let (a, mut a_readers) = mailbox.open(MailboxSide::Client, &["0.0".into()]);
+        let (b, mut b_readers) = mailbox.open(MailboxSide::Server, &[]);
         let send =
             |rest: String, payload| mailbox.deliver(2, message(&format!("x.{rest}"), payload));
         send(format!("{}.results.0.0", a.id), b"stream");
@@ -493,7 +497,7 @@ mod tests {
             unread: 300,
             ..Limits::default()
         });
-        let (exchange, mut readers) = mailbox.open(Side::Client, &["0".into(), "1".into()]);
+        let (exchange, mut readers) = mailbox.open(MailboxSide::Client, &["0".into(), "1".into()]);
         let send = |path: &str| {
             let subject = format!("{}.results.{path}", exchange.id);
             mailbox.deliver(0, message(&subject, &[7; 80]));
@@ -517,8 +521,8 @@ mod tests {
         let mailbox = mailbox(Limits::default());
         // Also what carries nothing, and what the type does not have.
         for suffix in ["params", "params.0.7", "x"] {
-            let (exchange, _readers) = mailbox.open(Side::Server, &[]);
-            let (other, _readers) = mailbox.open(Side::Server, &[]);
+            let (exchange, _readers) = mailbox.open(MailboxSide::Server, &[]);
+            let (other, _readers) = mailbox.open(MailboxSide::Server, &[]);
             let mut heard = pin!(exchange.heard());
             assert!(heard.as_mut().now_or_never().is_none());
             mailbox.deliver(0, message(&format!("{}.{suffix}", exchange.id), b""));
@@ -530,7 +534,7 @@ mod tests {
     #[tokio::test]
     async fn answers_of_the_broker_say_why() {
         let mailbox = mailbox(Limits::default());
-        let (exchange, _readers) = mailbox.open(Side::Client, &[]);
+        let (exchange, _readers) = mailbox.open(MailboxSide::Client, &[]);
         let mut nobody = message(&exchange.id.to_string(), b"");
         nobody.status = Some(StatusCode::NO_RESPONDERS);
         mailbox.deliver(0, nobody);
@@ -540,8 +544,8 @@ mod tests {
             "{accepted:?}"
         );
 
-        let (served, _readers) = mailbox.open(Side::Server, &[]);
-        let (exchange, mut readers) = mailbox.open(Side::Client, &[]);
+        let (served, _readers) = mailbox.open(MailboxSide::Server, &[]);
+        let (exchange, mut readers) = mailbox.open(MailboxSide::Client, &[]);
         mailbox.close(CallError::Deadline);
         assert_eq!(exchange.accepted().await, Err(CallError::Deadline));
         served.heard().await;
@@ -549,7 +553,7 @@ mod tests {
             readers.root.all(Bytes::new()).await,
             Err(CallError::Deadline)
         );
-        let (later, _readers) = mailbox.open(Side::Client, &[]);
+        let (later, _readers) = mailbox.open(MailboxSide::Client, &[]);
         assert_eq!(later.accepted().await, Err(CallError::Deadline));
     }
 
@@ -559,7 +563,7 @@ mod tests {
             payload: 1_000,
             ..Limits::default()
         });
-        let (exchange, mut readers) = mailbox.open(Side::Server, &[]);
+        let (exchange, mut readers) = mailbox.open(MailboxSide::Server, &[]);
         let subject = format!("{}.params", exchange.id);
         for piece in [&b"cd"[..], b"ef", b""] {
             mailbox.deliver(0, message(&subject, piece));
@@ -567,7 +571,7 @@ mod tests {
         let all = readers.root.all(Bytes::from_static(b"ab")).await;
         assert_eq!(all.unwrap(), &b"abcdef"[..]);
 
-        let (exchange, mut readers) = mailbox.open(Side::Server, &[]);
+        let (exchange, mut readers) = mailbox.open(MailboxSide::Server, &[]);
         let subject = format!("{}.params", exchange.id);
         mailbox.deliver(0, message(&subject, &[0; 800]));
         mailbox.deliver(0, message(&subject, b""));

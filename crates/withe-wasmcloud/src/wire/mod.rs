@@ -22,7 +22,7 @@ pub(crate) mod server;
 
 use std::time::Duration;
 
-pub use connection::Wire;
+pub use connection::V1Wire;
 pub use limits::Limits;
 
 /// When a peer of which nothing comes is first told again what it may have missed; then ever more rarely.

@@ -14,8 +14,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 use withe_rpc::CallError;
 
-use super::connection::{Outgoing, Publisher, Wire};
-use super::mailbox::{ChannelReader, Exchange, Side};
+use super::connection::{OutgoingValues, Publisher, V1Wire};
+use super::mailbox::{ChannelReader, Exchange, MailboxSide};
 use super::{REMINDER, names};
 
 /// How long results are kept from a caller of which nothing has come since its call was accepted.
@@ -42,7 +42,10 @@ pub(crate) trait Handler: Send + Sync + 'static {
     fn is_complete(&self, bytes: &[u8]) -> bool;
 
     /// Serves an invocation. The future is dropped at its deadline.
-    fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Result<Outgoing, CallError>>;
+    fn invoke(
+        &self,
+        invocation: Invocation,
+    ) -> BoxFuture<'static, Result<OutgoingValues, CallError>>;
 }
 
 /// One invocation as it came.
@@ -56,12 +59,12 @@ pub(crate) struct Invocation {
 
 /// Functions that are served until this is stopped or dropped.
 #[derive(Debug)]
-pub(crate) struct Serving {
+pub(crate) struct ServedFunctions {
     stop: Option<oneshot::Sender<Duration>>,
     task: JoinHandle<()>,
 }
 
-impl Wire {
+impl V1Wire {
     /// Serves `endpoints` at `{lattice}.{id}`, each call for at most `limit`. Several that serve the same
     /// id share its calls.
     ///
@@ -77,7 +80,7 @@ impl Wire {
         prefix: String,
         endpoints: Vec<Endpoint>,
         limit: Duration,
-    ) -> Result<Serving, CallError> {
+    ) -> Result<ServedFunctions, CallError> {
         let mut invocations = SelectAll::new();
         for endpoint in endpoints {
             let subject = names::invocation(&prefix, &endpoint.instance, &endpoint.function);
@@ -94,14 +97,14 @@ impl Wire {
         self.settle().await?;
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(run(self.clone(), invocations, limit, stopped));
-        Ok(Serving {
+        Ok(ServedFunctions {
             stop: Some(stop),
             task,
         })
     }
 }
 
-impl Serving {
+impl ServedFunctions {
     /// Takes no new calls, and returns when those under way have ended, at the latest after `grace`.
     pub(crate) async fn stop(mut self, grace: Duration) {
         if let Some(stop) = self.stop.take() {
@@ -113,7 +116,7 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+impl Drop for ServedFunctions {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -135,7 +138,7 @@ impl Stream for Subscribed {
 }
 
 async fn run(
-    wire: Wire,
+    wire: V1Wire,
     mut invocations: SelectAll<Subscribed>,
     limit: Duration,
     mut stop: oneshot::Receiver<Duration>,
@@ -180,7 +183,7 @@ const NEVER: u64 = u64::MAX;
 /// have come. The broker takes a number of more than nine digits for none (`parseSize` of `nats-server`), and ends it
 /// at once. One that took it for a number would go on sending until the subscription is forgotten: what is on its way
 /// then would be lost as it is with `drain`.
-async fn leave(wire: &Wire, invocations: &mut SelectAll<Subscribed>) {
+async fn leave(wire: &V1Wire, invocations: &mut SelectAll<Subscribed>) {
     // All of it fails only if the connection is closed, and then nothing comes.
     for subscribed in invocations.iter_mut() {
         _ = subscribed.subscriber.unsubscribe_after(NEVER).await;
@@ -192,8 +195,8 @@ async fn leave(wire: &Wire, invocations: &mut SelectAll<Subscribed>) {
 }
 
 /// One invocation that is being served.
-struct Call {
-    wire: Wire,
+struct ServedInvocation {
+    wire: V1Wire,
     endpoint: Arc<Endpoint>,
     /// The caller's inbox.
     reply: Subject,
@@ -207,7 +210,7 @@ struct Call {
 
 /// Serves one invocation, from its first message to the end of its last stream.
 async fn serve_one(
-    wire: Wire,
+    wire: V1Wire,
     endpoint: Arc<Endpoint>,
     message: Message,
     limit: Duration,
@@ -219,7 +222,7 @@ async fn serve_one(
     };
     let publisher = wire.publisher();
     let results = format!("{reply}.results");
-    let call = Call {
+    let call = ServedInvocation {
         wire,
         endpoint: endpoint.clone(),
         reply,
@@ -247,12 +250,12 @@ async fn serve_one(
     }
 }
 
-impl Call {
+impl ServedInvocation {
     /// Accepts the invocation and has it handled.
-    async fn answer(self, publisher: &Publisher) -> Result<Outgoing, CallError> {
+    async fn answer(self, publisher: &Publisher) -> Result<OutgoingValues, CallError> {
         let endpoint = self.endpoint;
         let mailbox = self.wire.mailbox();
-        let (exchange, mut readers) = mailbox.open(Side::Server, &endpoint.params);
+        let (exchange, mut readers) = mailbox.open(MailboxSide::Server, &endpoint.params);
         let inbox = self.wire.inbox(exchange.id);
         let accept = || publisher.ask(self.reply.to_string(), inbox.clone(), None, Bytes::new());
         accept().await?;

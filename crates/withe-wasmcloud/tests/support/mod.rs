@@ -18,7 +18,7 @@ use withe_provider::{
 use withe_rpc::{BoxFuture, CallContext, ServedLink, ServedSession};
 use withe_testing::nats::NatsServer;
 pub use withe_testing::wait::{PATIENCE, eventually, within};
-use withe_wasmcloud::{Exports, Ids, Limits, TargetConfig, V1Target, Wire};
+use withe_wasmcloud::{Exports, Ids, Limits, TargetConfig, V1Target, V1Wire};
 use withe_wit::{FuncKind, Function, Type};
 
 pub fn broker() -> NatsServer {
@@ -38,12 +38,12 @@ pub async fn settle(client: &async_nats::Client) {
     back.expect("the connection is open");
 }
 
-pub async fn wire(broker: &NatsServer) -> Wire {
+pub async fn wire(broker: &NatsServer) -> V1Wire {
     wire_with(broker, Limits::default()).await
 }
 
-pub async fn wire_with(broker: &NatsServer, limits: Limits) -> Wire {
-    Wire::open(client(broker).await, limits).await.unwrap()
+pub async fn wire_with(broker: &NatsServer, limits: Limits) -> V1Wire {
+    V1Wire::open(client(broker).await, limits).await.unwrap()
 }
 
 pub fn name(interface: &str, function: &str) -> FunctionName {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use withe_linker::Linked;
+use withe_linker::LinkOutcome;
 use withe_linker::input::{Placement, Surroundings};
 use withe_load::{LinkOptions, Loaded};
 
@@ -17,7 +17,7 @@ use crate::terminal::Terminal;
 pub(super) struct LinkedApplication {
     pub(super) loaded: Arc<Loaded>,
     pub(super) options: LinkOptions,
-    pub(super) linked: Arc<Linked>,
+    pub(super) linked: Arc<LinkOutcome>,
     pub(super) timings: Timings,
 }
 

@@ -29,7 +29,7 @@ Examples:
 pub(crate) struct Args {
     /// The link: SOURCE/TARGET, or SOURCE/TARGET/NAME if there are several.
     #[arg(value_name = "LINK", value_parser = link)]
-    link: Link,
+    link: PingedLink,
     /// The application, if several have such a link.
     #[arg(long, value_name = "APP")]
     app: Option<String>,
@@ -41,17 +41,17 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Debug)]
-struct Link {
+struct PingedLink {
     source: String,
     target: String,
     name: Option<String>,
 }
 
-fn link(text: &str) -> Result<Link, String> {
+fn link(text: &str) -> Result<PingedLink, String> {
     let words: Vec<_> = text.split('/').collect();
     match words.as_slice() {
         [source, target] | [source, target, _] if !source.is_empty() && !target.is_empty() => {
-            Ok(Link {
+            Ok(PingedLink {
                 source: (*source).into(),
                 target: (*target).into(),
                 name: words.get(2).map(|name| (*name).to_owned()),
@@ -141,7 +141,7 @@ async fn ping(args: &Args) -> anyhow::Result<Vec<Pinged>> {
         }
     }
     if pinged.is_empty() {
-        let Link { source, target, .. } = &args.link;
+        let PingedLink { source, target, .. } = &args.link;
         bail!(
             "no host has a link from `{source}` to `{target}`; `withe get links` shows those there are"
         );

@@ -158,7 +158,7 @@ async fn serve(
         host,
     };
     let node = Node::join(lattice, providers::registry()?, options).await?;
-    let mut running = Running {
+    let mut running = RunningApplication {
         node,
         application,
         files: Vec::new(),
@@ -214,14 +214,14 @@ async fn serve_socket(lattice: Embedded, name: &str) -> anyhow::Result<embedded:
 }
 
 /// What runs, and what it was made from.
-struct Running {
+struct RunningApplication {
     node: Node,
     application: LinkedApplication,
     /// The files that what was wrong last was found in, if there are any.
     files: Vec<PathBuf>,
 }
 
-impl Running {
+impl RunningApplication {
     fn name(&self) -> &str {
         self.application.loaded.name()
     }
