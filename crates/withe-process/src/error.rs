@@ -76,7 +76,8 @@ pub enum ProcessError {
         /// How often.
         times: u32,
         /// What it said last.
-        why: String,
+        #[source]
+        why: Unhealthy,
         /// What it wrote last.
         last: LastLines,
     },
@@ -92,6 +93,11 @@ pub enum ProcessError {
     #[error("was stopped")]
     Stopped,
 }
+
+/// Why a process cannot do its work: its own sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unhealthy(pub String);
 
 impl ProcessError {
     /// With what the process wrote last, where the message does not have it already.

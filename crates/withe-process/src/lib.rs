@@ -22,7 +22,7 @@ mod supervisor;
 
 pub use ask::{AskError, AskLimits, RunOutput, ask, run};
 pub use command::{ProcessCommand, ProcessLog};
-pub use error::ProcessError;
+pub use error::{ProcessError, Unhealthy};
 pub use log::LastLines;
 pub use process::{Process, Said};
 pub use restarts::Restarts;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{Process, ProcessCommand, ProcessError, Restarts};
+use crate::{Process, ProcessCommand, ProcessError, Restarts, Unhealthy};
 
 /// How much longer than its grace a process may take to end before it is killed.
 pub const STOP: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub trait Supervised: Send + Sync + 'static {
     /// # Errors
     ///
     /// The process's own sentence on why it cannot.
-    fn health(&self, _ready: &Self::Ready) -> impl Future<Output = Result<(), String>> + Send {
+    fn health(&self, _ready: &Self::Ready) -> impl Future<Output = Result<(), Unhealthy>> + Send {
         future::ready(Ok(()))
     }
 
@@ -343,7 +343,7 @@ impl<S: Supervised> Work<S> {
                     why,
                 };
             }
-            let why = why.unwrap_or_else(|| "it did not answer".into());
+            let why = why.unwrap_or_else(|| Unhealthy("it did not answer".into()));
             tracing::warn!("{} is not well: {why}", self.subject);
         }
     }
@@ -367,7 +367,7 @@ struct Sickness {
     times: u32,
     limit: Duration,
     /// What it says; `None` if it does not say anything.
-    why: Option<String>,
+    why: Option<Unhealthy>,
 }
 
 impl Sickness {

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use async_nats::jetstream::context::KeyValueErrorKind;
+use async_nats::jetstream::context::{KeyValueError, KeyValueErrorKind};
+use async_nats::jetstream::kv;
 use async_nats::{Client, Message, Subscriber, jetstream};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use nkeys::{KeyPair, KeyPairType};
@@ -135,7 +136,7 @@ impl ControlInterface {
                 "the lattice `{lattice}` cannot be part of a NATS subject"
             )));
         }
-        let id = host_key(id).map_err(&refuse)?;
+        let id = host_key(id).map_err(|e| refuse(e.to_string()))?;
         let base = format!("wasmbus.ctl.v1.{lattice}");
         let closed = |e: async_nats::SubscribeError| refuse(e.to_string());
         let asked = client.subscribe(format!("{base}.host.ping")).await;
@@ -236,7 +237,20 @@ impl ControlInterface {
     }
 }
 
-async fn links_of_v1(client: &Client, lattice: &str) -> Result<Option<Vec<Value>>, String> {
+/// Why the links that v1's hosts have cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum LinksError {
+    #[error(transparent)]
+    Bucket(#[from] KeyValueError),
+    #[error(transparent)]
+    Keys(#[from] kv::HistoryError),
+    #[error(transparent)]
+    Key(#[from] kv::WatcherError),
+    #[error(transparent)]
+    Entry(#[from] kv::EntryError),
+}
+
+async fn links_of_v1(client: &Client, lattice: &str) -> Result<Option<Vec<Value>>, LinksError> {
     let jetstream = jetstream::new(client.clone());
     let bucket = match jetstream
         .get_key_value(format!("LATTICEDATA_{lattice}"))
@@ -244,14 +258,14 @@ async fn links_of_v1(client: &Client, lattice: &str) -> Result<Option<Vec<Value>
     {
         Ok(bucket) => bucket,
         Err(e) if e.kind() == KeyValueErrorKind::GetBucket => return Ok(None),
-        Err(e) => return Err(e.to_string()),
+        Err(e) => return Err(e.into()),
     };
-    let keys = bucket.keys().await.map_err(|e| e.to_string())?;
-    let keys: Vec<String> = keys.try_collect().await.map_err(|e| e.to_string())?;
+    let keys = bucket.keys().await?;
+    let keys: Vec<String> = keys.try_collect().await?;
     let components = keys.into_iter().filter(|key| key.starts_with("COMPONENT_"));
     let specs = stream::iter(components).map(|key| {
         let bucket = &bucket;
-        async move { bucket.get(key).await.map_err(|e| e.to_string()) }
+        async move { bucket.get(key).await }
     });
     let specs: Vec<_> = specs.buffered(16).try_collect().await?;
     let links = specs.into_iter().flatten().filter_map(|spec| {
@@ -270,9 +284,9 @@ fn done(response: Value) -> Value {
 }
 
 /// The id of a host for v1, where it is the public key of a server: always the same for the same host.
-fn host_key(id: &str) -> Result<String, String> {
+fn host_key(id: &str) -> Result<String, nkeys::error::Error> {
     let seed = Sha256::digest(id.as_bytes()).into();
-    let pair = KeyPair::new_from_raw(KeyPairType::Server, seed).map_err(|e| e.to_string())?;
+    let pair = KeyPair::new_from_raw(KeyPairType::Server, seed)?;
     Ok(pair.public_key())
 }
 

@@ -23,8 +23,11 @@ mod wire;
 
 pub use control_interface::{ControlInterface, HostState, Inquiry, LinkState, PartState};
 pub use ids::Ids;
-pub use provider::{ArchiveError, Claims, Executable, ProcessConfig, Supervision, V1Process};
+pub use provider::{
+    ArchiveError, ArchiveFault, Claims, ClaimsError, Executable, ProcessConfig, Supervision,
+    V1Process,
+};
 pub use served::{Exports, ServedComponent, serve_component};
 pub use target::{TargetConfig, V1Target};
-pub use values::can_carry;
+pub use values::{CannotCarry, Uncarried, can_carry};
 pub use wire::{Limits, V1Wire};

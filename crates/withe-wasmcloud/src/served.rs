@@ -64,7 +64,7 @@ pub async fn serve_component(
     }
     let mut endpoints = Vec::new();
     for (function, (name, ty)) in exports.functions.into_iter().enumerate() {
-        let signature = Signature::new(&ty).map_err(refuse)?;
+        let signature = Signature::new(&ty).map_err(|why| refuse(why.to_string()))?;
         endpoints.push(Endpoint {
             instance: name.interface,
             function: name.function,

@@ -16,12 +16,12 @@ use withe_wit::Function;
 
 use crate::Ids;
 use crate::caller::Caller;
-use crate::interfaces::blobstore::Blobstore;
+use crate::interfaces::blobstore::{Blobstore, NotCallable};
 use crate::interfaces::http;
 use crate::interfaces::keyvalue::{self, KeyValue};
 use crate::interfaces::resources::Resources;
 use crate::trace;
-use crate::values::Signature;
+use crate::values::{CannotCarry, Signature};
 use crate::wire::V1Wire;
 use crate::wire::client::closed;
 use crate::wire::names;
@@ -47,7 +47,7 @@ pub struct V1Target {
     config: TargetConfig,
     prefix: String,
     /// What is known of the functions that importers may ask for.
-    functions: HashMap<(String, String), Result<Signature, String>>,
+    functions: HashMap<(String, String), Result<Signature, CannotCarry>>,
     links: Mutex<HashMap<LinkId, Arc<V1Link>>>,
 }
 
@@ -70,6 +70,17 @@ enum FunctionRoute {
     Blobstore(Blobstore),
     /// Through [`OutgoingHandler`], which has the bodies.
     Http,
+}
+
+/// Why a function cannot be linked to.
+#[derive(Debug, thiserror::Error)]
+enum NoRoute {
+    #[error(transparent)]
+    Blobstore(#[from] NotCallable),
+    #[error(transparent)]
+    Type(#[from] CannotCarry),
+    #[error("the type of `{function}` of `{interface}` is not known")]
+    Unknown { function: String, interface: String },
 }
 
 impl V1Target {
@@ -102,22 +113,20 @@ impl V1Target {
         })
     }
 
-    fn route(&self, name: &FunctionName) -> Result<FunctionRoute, String> {
+    fn route(&self, name: &FunctionName) -> Result<FunctionRoute, NoRoute> {
         if let Some(key_value) = KeyValue::named(name) {
             return Ok(FunctionRoute::KeyValue(key_value));
         }
         if let Some(blobstore) = Blobstore::named(name) {
-            return blobstore.map(FunctionRoute::Blobstore);
+            return Ok(FunctionRoute::Blobstore(blobstore?));
         }
         if http::is_outgoing(&name.interface) {
             return Ok(FunctionRoute::Http);
         }
         let key = (name.interface.clone(), name.function.clone());
-        let signature = self.functions.get(&key).ok_or_else(|| {
-            format!(
-                "the type of `{}` of `{}` is not known",
-                name.function, name.interface
-            )
+        let signature = self.functions.get(&key).ok_or_else(|| NoRoute::Unknown {
+            function: name.function.clone(),
+            interface: name.interface.clone(),
         })?;
         Ok(FunctionRoute::Verbatim {
             name: name.clone(),
@@ -158,7 +167,7 @@ impl Provider for V1Target {
             )));
         };
         let routes: Result<_, _> = functions.iter().map(|name| self.route(name)).collect();
-        let routes = routes.map_err(|why| {
+        let routes = routes.map_err(|why: NoRoute| {
             ProviderError(format!("`{}` cannot be linked to: {why}", self.config.id))
         })?;
         let source = self.config.ids.of(&link.application, &link.component);

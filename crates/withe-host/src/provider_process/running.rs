@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use withe_provider::process::{
-    Answer, CONTROL, LinkPeer, LinkPut, ProviderState, Request, control_functions, read_answer,
-    write_request,
+    Answer, CONTROL, ControlError, LinkPeer, LinkPut, ProviderState, Request, control_functions,
+    read_answer, write_request,
 };
 use withe_provider::{LinkId, ProviderError, http_wire};
 use withe_rpc::unix::UnixConnector;
@@ -27,19 +27,31 @@ pub(super) struct RunningProcess {
 }
 
 /// Why something that was asked for was not done.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum NotDone {
-    /// The provider says why.
+    /// The provider says why, in a sentence of its own.
+    #[error("{0}")]
     Refused(String),
     /// The provider did not say anything, or nothing that can be understood.
-    NoAnswer(String),
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
+}
+
+/// Why a process gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAnswer {
+    #[error("nothing came of it in time")]
+    Late,
+    #[error(transparent)]
+    Call(CallError),
+    /// What it said is no answer.
+    #[error(transparent)]
+    Unreadable(#[from] ControlError),
 }
 
 impl From<NotDone> for ProviderError {
     fn from(not_done: NotDone) -> Self {
-        match not_done {
-            NotDone::Refused(why) | NotDone::NoAnswer(why) => Self(why),
-        }
+        Self(not_done.to_string())
     }
 }
 
@@ -87,11 +99,11 @@ impl RunningProcess {
         };
         let answer = self.control.call(0, write_request(request), context).await;
         let answer = match answer {
-            Ok(answer) => read_answer(&answer),
-            Err(CallError::Deadline) => Err("nothing came of it in time".into()),
-            Err(other) => Err(other.to_string()),
+            Ok(answer) => read_answer(&answer).map_err(NoAnswer::from),
+            Err(CallError::Deadline) => Err(NoAnswer::Late),
+            Err(other) => Err(NoAnswer::Call(other)),
         };
-        match answer.map_err(NotDone::NoAnswer)? {
+        match answer? {
             Answer::Done(state) => Ok(state),
             Answer::Failed(why) => Err(NotDone::Refused(why)),
         }

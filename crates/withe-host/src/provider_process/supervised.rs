@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use serde::de::IgnoredAny;
 use tempfile::TempDir;
 use tokio::time::sleep;
-use withe_process::{HealthChecks, Live, Process, ProcessCommand, ProcessError, Supervised};
+use withe_process::{
+    HealthChecks, Live, Process, ProcessCommand, ProcessError, Supervised, Unhealthy,
+};
 use withe_provider::process::{Assignment, LinkPut, PROTOCOL, ProviderState, Request};
 use withe_provider::{ConfigMap, IncomingHandler, LinkId, ProviderError};
 
@@ -190,14 +192,14 @@ impl Supervised for ProviderProcess {
         }
     }
 
-    async fn health(&self, running: &RunningProcess) -> Result<(), String> {
+    async fn health(&self, running: &RunningProcess) -> Result<(), Unhealthy> {
         loop {
             match running.ask(&Request::Health, Instant::now() + ANSWER).await {
                 Ok(state) => {
                     self.core.set_state(state);
                     return Ok(());
                 }
-                Err(NotDone::Refused(why)) => return Err(why),
+                Err(NotDone::Refused(why)) => return Err(Unhealthy(why)),
                 // The connection was lost, and is made again.
                 Err(NotDone::NoAnswer(_)) => sleep(AGAIN).await,
             }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use withe_process::{
     HealthChecks, Live, Process, ProcessCommand, ProcessError, ProcessLog, ProcessState, Restarts,
-    Supervised, Supervisor, SupervisorOptions,
+    Supervised, Supervisor, SupervisorOptions, Unhealthy,
 };
 use withe_rpc::BackOff;
 
@@ -169,7 +169,7 @@ struct Script {
     text: String,
     folder: TempDir,
     runs: AtomicU32,
-    health: fn(u32) -> Option<Result<(), String>>,
+    health: fn(u32) -> Option<Result<(), Unhealthy>>,
     asked: AtomicU32,
 }
 
@@ -207,7 +207,7 @@ impl Supervised for Script {
         Ok(run)
     }
 
-    async fn health(&self, _: &u32) -> Result<(), String> {
+    async fn health(&self, _: &u32) -> Result<(), Unhealthy> {
         let answer = (self.health)(self.asked.fetch_add(1, Ordering::Relaxed));
         match answer {
             Some(answer) => answer,
@@ -361,12 +361,12 @@ async fn one_that_is_dropped_is_killed_and_its_state_says_so() {
 
 #[tokio::test]
 async fn one_that_is_not_well_is_given_up_and_started_again() {
-    type Health = fn(u32) -> Option<Result<(), String>>;
+    type Health = fn(u32) -> Option<Result<(), Unhealthy>>;
     let cold: Health = |n| {
         Some(if n == 1 {
             Ok(())
         } else {
-            Err(format!("cold {n}"))
+            Err(Unhealthy(format!("cold {n}")))
         })
     };
     let silent: Health = |_| None;

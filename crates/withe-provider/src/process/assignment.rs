@@ -1,5 +1,6 @@
 //! What a provider's process is told when it starts, and what it says of itself.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +42,30 @@ pub enum Event {
     Failed(String),
 }
 
+/// Why a process has no assignment that it can carry out.
+#[derive(Debug, thiserror::Error)]
+pub enum AssignmentError {
+    /// Standard input cannot be read.
+    #[error("the assignment cannot be read: {0}")]
+    Io(#[source] io::Error),
+    /// There is no whole line, or it is too long.
+    #[error("standard input ended before the assignment did")]
+    Ended,
+    /// The line is no assignment.
+    #[error("the assignment cannot be understood: {0}")]
+    Json(#[source] serde_json::Error),
+    /// The host is of another version.
+    #[error(
+        "the host speaks version {host} of the provider protocol, and this program version {}: \
+         build it with the host's `withe-provider`",
+        PROTOCOL
+    )]
+    Protocol {
+        /// The version that the host speaks.
+        host: u32,
+    },
+}
+
 impl Assignment {
     /// How long work under way may take when the process is to end.
     pub fn grace(&self) -> Duration {
@@ -51,22 +76,21 @@ impl Assignment {
     ///
     /// # Errors
     ///
-    /// A sentence that says what is wrong with it.
-    pub(super) async fn read(input: &mut (impl AsyncBufRead + Unpin)) -> Result<Self, String> {
+    /// If there is none, or the host speaks another version of the protocol.
+    pub(super) async fn read(
+        input: &mut (impl AsyncBufRead + Unpin),
+    ) -> Result<Self, AssignmentError> {
         let mut line = Vec::new();
         let read = input.take(LONGEST).read_until(b'\n', &mut line).await;
-        read.map_err(|e| format!("the assignment cannot be read: {e}"))?;
+        read.map_err(AssignmentError::Io)?;
         if line.pop() != Some(b'\n') {
-            return Err("standard input ended before the assignment did".into());
+            return Err(AssignmentError::Ended);
         }
-        let assignment: Self = serde_json::from_slice(&line)
-            .map_err(|e| format!("the assignment cannot be understood: {e}"))?;
+        let assignment: Self = serde_json::from_slice(&line).map_err(AssignmentError::Json)?;
         if assignment.protocol != PROTOCOL {
-            return Err(format!(
-                "the host speaks version {} of the provider protocol, and this program version {PROTOCOL}: \
-                 build it with the host's `withe-provider`",
-                assignment.protocol
-            ));
+            return Err(AssignmentError::Protocol {
+                host: assignment.protocol,
+            });
         }
         Ok(assignment)
     }

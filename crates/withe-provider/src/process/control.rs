@@ -94,16 +94,27 @@ pub(super) fn write_answer(answer: &Answer) -> Payload {
     written(answer)
 }
 
+/// Why what came over the control link is no [`Request`], or no [`Answer`].
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// It is not a value of the link's type.
+    #[error(transparent)]
+    Value(#[from] DecodeError),
+    /// The value is not the JSON of one.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
 /// The answer that a result of the control link's function is.
 ///
 /// # Errors
 ///
-/// A sentence that says why it is none.
-pub fn read_answer(payload: &Payload) -> Result<Answer, String> {
+/// Why it is none.
+pub fn read_answer(payload: &Payload) -> Result<Answer, ControlError> {
     read(payload)
 }
 
-pub(super) fn read_request(payload: &Payload) -> Result<Request, String> {
+pub(super) fn read_request(payload: &Payload) -> Result<Request, ControlError> {
     read(payload)
 }
 
@@ -113,7 +124,7 @@ fn written(value: &impl Serialize) -> Payload {
     Payload::of(&(ByteList(json),))
 }
 
-fn read<T: for<'a> Deserialize<'a>>(payload: &Payload) -> Result<T, String> {
-    let (json,): (ByteList,) = payload.read().map_err(|e: DecodeError| e.to_string())?;
-    serde_json::from_slice(&json.0).map_err(|e| e.to_string())
+fn read<T: for<'a> Deserialize<'a>>(payload: &Payload) -> Result<T, ControlError> {
+    let (json,): (ByteList,) = payload.read()?;
+    Ok(serde_json::from_slice(&json.0)?)
 }

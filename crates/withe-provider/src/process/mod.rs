@@ -27,10 +27,10 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use assignment::{Assignment, Event};
+pub use assignment::{Assignment, AssignmentError, Event};
 pub use control::{
-    Answer, CONTROL, LinkPeer, LinkPut, ProviderState, Request, control_functions, read_answer,
-    write_request,
+    Answer, CONTROL, ControlError, LinkPeer, LinkPut, ProviderState, Request, control_functions,
+    read_answer, write_request,
 };
 pub use description::{DescribedAlias, Description, Question};
 pub use program::{ProcessError, check, describe, main, run, serve};

@@ -1,6 +1,6 @@
 //! The program of a provider.
 
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use withe_rpc::unix::{UnixConnector, UnixListener};
 use withe_rpc::{Client, Limits};
 
-use super::assignment::{Assignment, Event};
+use super::assignment::{Assignment, AssignmentError, Event};
 use super::description::{Description, Question};
 use super::serve::ServedProvider;
 use crate::{Descriptor, resources};
@@ -25,9 +25,27 @@ const CALLS: Duration = Duration::from_secs(1);
 const LEFT_BEHIND: Duration = Duration::from_millis(200);
 
 /// Why a provider's process could not do what it was to do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ProcessError(String);
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// There are no threads to run on.
+    #[error("no threads to run on: {0}")]
+    Threads(#[source] io::Error),
+    /// [`describe`] cannot write.
+    #[error("the description cannot be written: {0}")]
+    Description(#[source] io::Error),
+    /// [`check`] was not asked a question.
+    #[error("the configuration to check cannot be read: {0}")]
+    Question(#[source] serde_json::Error),
+    /// [`check`] cannot write.
+    #[error("what is wrong with the configuration cannot be written: {0}")]
+    Problems(#[source] io::Error),
+    /// There is nothing to carry out.
+    #[error(transparent)]
+    Assignment(#[from] AssignmentError),
+    /// It cannot listen where its assignment says.
+    #[error("its socket cannot be made: {0}")]
+    Socket(#[source] io::Error),
+}
 
 /// All that the program of a provider does.
 ///
@@ -75,7 +93,7 @@ pub fn main(descriptor: &Descriptor) -> ExitCode {
 pub fn serve(descriptor: &Descriptor) -> Result<(), ProcessError> {
     super::log::start();
     let runtime = tokio::runtime::Runtime::new();
-    let runtime = runtime.map_err(|e| ProcessError(format!("no threads to run on: {e}")))?;
+    let runtime = runtime.map_err(ProcessError::Threads)?;
     let served = run(descriptor, tokio::io::stdin(), tokio::io::stdout());
     let result = runtime.block_on(served);
     // Reading standard input, too, goes on in a thread that nobody waits for.
@@ -92,8 +110,7 @@ pub fn describe(
     descriptor: &Descriptor,
     output: &mut impl std::io::Write,
 ) -> Result<(), ProcessError> {
-    print(&Description::from(descriptor), output)
-        .map_err(|e| ProcessError(format!("the description cannot be written: {e}")))
+    print(&Description::from(descriptor), output).map_err(ProcessError::Description)
 }
 
 /// Reads a [`Question`] from `input`, and writes what is wrong with the configuration that it holds, as one line
@@ -107,14 +124,9 @@ pub fn check(
     input: &mut impl std::io::Read,
     output: &mut impl std::io::Write,
 ) -> Result<(), ProcessError> {
-    let question: Question = serde_json::from_reader(input)
-        .map_err(|e| ProcessError(format!("the configuration to check cannot be read: {e}")))?;
+    let question: Question = serde_json::from_reader(input).map_err(ProcessError::Question)?;
     let problems = (descriptor.check_config)(question.role, &question.config);
-    print(&problems, output).map_err(|e| {
-        ProcessError(format!(
-            "what is wrong with the configuration cannot be written: {e}"
-        ))
-    })
+    print(&problems, output).map_err(ProcessError::Problems)
 }
 
 /// Writes a line of JSON.
@@ -140,14 +152,14 @@ pub async fn run(
     let begun = async {
         let assignment = Assignment::read(&mut input).await?;
         let listener = UnixListener::bind(&assignment.socket).await;
-        let listener = listener.map_err(|e| format!("its socket cannot be made: {e}"))?;
-        Ok::<_, String>((assignment, listener))
+        let listener = listener.map_err(ProcessError::Socket)?;
+        Ok::<_, ProcessError>((assignment, listener))
     };
     let (assignment, listener) = match begun.await {
         Ok(begun) => begun,
         Err(why) => {
-            say(&mut output, &Event::Failed(why.clone())).await;
-            return Err(ProcessError(why));
+            say(&mut output, &Event::Failed(why.to_string())).await;
+            return Err(why);
         }
     };
     resources::number_from(assignment.first_resource);

@@ -142,7 +142,8 @@ impl ServedSession for Control {
         context: CallContext,
     ) -> BoxFuture<'static, Result<Payload, CallError>> {
         Box::pin(async move {
-            let request = control::read_request(&params).map_err(CallError::TypeMismatch)?;
+            let request = control::read_request(&params)
+                .map_err(|e| CallError::TypeMismatch(e.to_string()))?;
             let answer = self.0.answer(request);
             let answer = timeout_at(context.deadline.into(), answer).await;
             Ok(control::write_answer(

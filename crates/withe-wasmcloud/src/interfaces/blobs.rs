@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use withe_rpc::{CallError, PipeReader, Reader};
 use withe_wit::{FuncKind, Function, Type};
 
-use crate::values::{Signature, mismatch};
+use crate::values::{CannotCarry, Signature, mismatch};
 use crate::wire::V1Wire;
 use crate::wire::client::Reply;
 
@@ -19,6 +19,9 @@ const BYTES: usize = 64 << 10;
 
 /// Names that are asked for at a time.
 const NAMES: usize = 256;
+
+/// A result as the interface has it: its error type is WIT's `string`, and a component gets it as it is.
+pub(super) type Returned<T> = Result<T, String>;
 
 /// The result of a function that returns a stream, or a string that says why there is none.
 #[derive(Clone, Debug)]
@@ -30,7 +33,7 @@ impl Streamed {
     /// # Errors
     ///
     /// If v1 cannot carry it.
-    pub(super) fn new(element: Type, has_status: bool) -> Result<Self, String> {
+    pub(super) fn new(element: Type, has_status: bool) -> Result<Self, CannotCarry> {
         let stream = Type::Stream(Some(Arc::new(element)));
         let why = || Some(Arc::new(Type::String));
         let status = Type::Future(Some(Arc::new(Type::Result(None, why()))));
@@ -62,7 +65,7 @@ impl Streamed {
         &self,
         reply: Reply,
         wire: &V1Wire,
-    ) -> Result<Result<IncomingStream, String>, CallError> {
+    ) -> Result<Returned<IncomingStream>, CallError> {
         let payload = self.0.result.lift(reply.bytes, reply.streams, wire)?;
         let mut r = Reader::from_bytes(&payload.bytes);
         if r.bool().map_err(mismatch)? {
@@ -100,7 +103,7 @@ impl IncomingStream {
     }
 
     /// Whether all of it was there, once it has ended: why not, if not.
-    async fn status(&mut self) -> Result<Result<(), String>, CallError> {
+    async fn status(&mut self) -> Result<Returned<()>, CallError> {
         let Some(mut status) = self.status.take() else {
             return Ok(Ok(()));
         };
@@ -125,7 +128,7 @@ impl Value {
     /// # Errors
     ///
     /// If it breaks off, was taken before, or is more than a call may return.
-    pub(super) async fn all(&self) -> Result<Result<Vec<u8>, String>, CallError> {
+    pub(super) async fn all(&self) -> Result<Returned<Vec<u8>>, CallError> {
         let mut data = self.0.lock().await.take().ok_or_else(|| {
             CallError::TypeMismatch("the value's data was taken before".to_owned())
         })?;
@@ -169,7 +172,7 @@ impl Names {
         &self,
         most: u64,
         mut take: impl FnMut(String) -> Result<(), CallError>,
-    ) -> Result<Result<bool, String>, CallError> {
+    ) -> Result<Returned<bool>, CallError> {
         let mut listing = self.0.lock().await;
         let mut taken = 0;
         while taken < most {
@@ -195,10 +198,7 @@ impl Names {
     /// # Errors
     ///
     /// If the list breaks off, or they are more than a call may return.
-    pub(super) async fn read(
-        &self,
-        most: u64,
-    ) -> Result<Result<(Vec<String>, bool), String>, CallError> {
+    pub(super) async fn read(&self, most: u64) -> Result<Returned<(Vec<String>, bool)>, CallError> {
         let (mut names, mut bytes) = (Vec::new(), 0);
         let limit = self.0.lock().await.names.most;
         let last = self.each(most, |name| {
@@ -219,7 +219,7 @@ impl Names {
     /// # Errors
     ///
     /// If the list breaks off.
-    pub(super) async fn skip(&self, most: u64) -> Result<Result<(u64, bool), String>, CallError> {
+    pub(super) async fn skip(&self, most: u64) -> Result<Returned<(u64, bool)>, CallError> {
         let mut count = 0;
         let last = self.each(most, |_| {
             count += 1;

@@ -14,17 +14,38 @@ use withe_rpc::codec::{ByteList, Decode, Encode, Handle, Writer};
 use withe_rpc::{CallError, Payload, Reader};
 use withe_wit::Type;
 
-use super::blobs::{IncomingStream, Names, Streamed, Value};
+use super::blobs::{IncomingStream, Names, Returned, Streamed, Value};
 use super::resources::{Resource, Resources, unknown};
 use crate::caller::Caller;
-use crate::values::mismatch;
+use crate::values::{CannotCarry, mismatch};
 
 const CURRENT: &str = "wrpc:blobstore/blobstore@0.2.0";
 const OLD: &str = "wrpc:blobstore/blobstore@0.1.0";
 
-/// Why a function cannot be called that works on what `wasi:io` gives out.
-const STREAMS: &str = "needs streams of `wasi:io`, which no link carries; read objects with \
-                       `incoming-value-consume-sync`, and have them written by a component under a v1 host";
+/// A function of the interface that cannot be called over a link.
+#[derive(Debug, thiserror::Error)]
+#[error("`{function}` of `{interface}` {why}")]
+pub(crate) struct NotCallable {
+    function: String,
+    interface: String,
+    #[source]
+    why: Obstacle,
+}
+
+/// Why a function cannot be called. Displayed, it is a sentence of which the function is the subject.
+#[derive(Debug, thiserror::Error)]
+enum Obstacle {
+    /// It works on what `wasi:io` gives out.
+    #[error(
+        "needs streams of `wasi:io`, which no link carries; read objects with \
+         `incoming-value-consume-sync`, and have them written by a component under a v1 host"
+    )]
+    Streams,
+    #[error("asks for what wasmCloud v1 does not say; consume the value")]
+    Size,
+    #[error(transparent)]
+    Type(#[from] CannotCarry),
+}
 
 /// What a function of `wasi:blobstore@0.2.0-draft` is here.
 #[derive(Clone, Debug)]
@@ -59,15 +80,19 @@ impl Blobstore {
     /// # Errors
     ///
     /// Why it cannot be called.
-    pub(crate) fn named(name: &FunctionName) -> Option<Result<Self, String>> {
+    pub(crate) fn named(name: &FunctionName) -> Option<Result<Self, NotCallable>> {
         let interface = name.interface.strip_prefix("wasi:blobstore/")?;
         let interface = interface.strip_suffix("@0.2.0-draft")?;
         let found = Self::find(interface, &name.function);
-        let refused = |why| format!("`{}` of `{}` {why}", name.function, name.interface);
+        let refused = |why| NotCallable {
+            function: name.function.clone(),
+            interface: name.interface.clone(),
+            why,
+        };
         found.map_err(refused).transpose()
     }
 
-    fn find(interface: &str, function: &str) -> Result<Option<Self>, String> {
+    fn find(interface: &str, function: &str) -> Result<Option<Self>, Obstacle> {
         Ok(Some(match (interface, function) {
             ("blobstore", "create-container") => Self::CreateContainer,
             ("blobstore", "get-container") => Self::GetContainer,
@@ -97,11 +122,11 @@ impl Blobstore {
             }
             ("types", "[static]incoming-value.incoming-value-consume-sync") => Self::ConsumeSync,
             ("types", "[method]incoming-value.size") => {
-                return Err("asks for what wasmCloud v1 does not say; consume the value".into());
+                return Err(Obstacle::Size);
             }
             // A value that nothing can be written to is of no use.
             ("types", _) | ("container", "[method]container.write-data") => {
-                return Err(STREAMS.into());
+                return Err(Obstacle::Streams);
             }
             _ => return Ok(None),
         }))
@@ -192,7 +217,7 @@ impl Blobstore {
 }
 
 impl Versions {
-    fn of(element: Type) -> Result<Self, String> {
+    fn of(element: Type) -> Result<Self, CannotCarry> {
         Ok(Self {
             current: Streamed::new(element.clone(), true)?,
             old: Streamed::new(element, false)?,
@@ -204,7 +229,7 @@ impl Versions {
         caller: &Caller<'_>,
         function: &str,
         params: Vec<u8>,
-    ) -> Result<Result<IncomingStream, String>, CallError> {
+    ) -> Result<Returned<IncomingStream>, CallError> {
         let with = async |instance, streamed: &Streamed, params: Vec<u8>| {
             let reply = caller.result(instance, function, params, streamed.paths());
             streamed.read(reply.await?, caller.wire)
@@ -233,7 +258,7 @@ async fn call<T: Decode>(
     caller: &Caller<'_>,
     function: &str,
     params: &impl Encode,
-) -> Result<Result<T, String>, CallError> {
+) -> Result<Returned<T>, CallError> {
     let result = invoke(caller, function, Payload::of(params).bytes).await?;
     result.read().map_err(mismatch)
 }
@@ -253,7 +278,7 @@ async fn current_or_old<T>(
 }
 
 /// A result with a resource that was made, unless it could not be.
-fn returned(made: Result<Result<Handle, CallError>, String>) -> Result<Payload, CallError> {
+fn returned(made: Returned<Result<Handle, CallError>>) -> Result<Payload, CallError> {
     Ok(Payload::of(&match made {
         Ok(handle) => Ok(handle?),
         Err(why) => Err(why),
@@ -291,7 +316,7 @@ fn names(resources: &Resources, params: &Payload) -> Result<(Arc<Names>, u64), C
 mod tests {
     use super::*;
 
-    fn named(interface: &str, function: &str) -> Option<Result<Blobstore, String>> {
+    fn named(interface: &str, function: &str) -> Option<Result<Blobstore, NotCallable>> {
         Blobstore::named(&FunctionName {
             interface: interface.into(),
             function: function.into(),
@@ -310,6 +335,7 @@ mod tests {
         ] {
             let interface = format!("wasi:blobstore/{interface}@0.2.0-draft");
             let why = named(&interface, function).unwrap().unwrap_err();
+            let why = why.to_string();
             let says = format!("`{function}` of `{interface}` needs streams of `wasi:io`");
             assert!(why.starts_with(&says), "{why}");
         }

@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use super::claims::Claims;
+use super::claims::{Claims, ClaimsError};
 
 /// The most bytes that claims, a world, an executable and all files together may take.
 const MOST_CLAIMS: u64 = 1 << 20;
@@ -65,8 +65,35 @@ pub enum ArchiveError {
         /// The file.
         path: PathBuf,
         /// Why.
-        why: String,
+        #[source]
+        why: ArchiveFault,
     },
+}
+
+/// Why an archive is refused. Displayed, it is a sentence of which the archive is the subject.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveFault {
+    /// More files than anybody needs.
+    #[error("it has more than {MOST_FILES} files")]
+    Files,
+    /// A file's name would be outside of the folder into which it is extracted.
+    #[error("its file `{}` leads out of it", .0.display())]
+    LeadsOut(PathBuf),
+    /// A file other than an executable is too large.
+    #[error("one of its files takes more than {0} bytes")]
+    File(u64),
+    /// The executable is too large.
+    #[error("its executable takes more than {MOST_EXECUTABLE} bytes")]
+    Executable,
+    /// Nobody says what it is.
+    #[error("it has no signed claims (`claims.jwt`)")]
+    NoClaims,
+    /// What it says of itself does not count.
+    #[error("its claims: {0}")]
+    Claims(#[from] ClaimsError),
+    /// Somebody changed it.
+    #[error("its file `{0}` is not the one that was signed")]
+    Changed(String),
 }
 
 /// How archives name this platform.
@@ -116,7 +143,7 @@ impl Executable {
             path: path.into(),
             source,
         };
-        let refused = |why: String| ArchiveError::Refused {
+        let refused = |why: ArchiveFault| ArchiveError::Refused {
             path: path.into(),
             why,
         };
@@ -130,7 +157,7 @@ impl Executable {
         let mut archive = tar::Archive::new(reader.take(MOST_TOTAL));
         for (n, entry) in archive.entries().map_err(io)?.enumerate() {
             if n == MOST_FILES {
-                return Err(refused(format!("it has more than {MOST_FILES} files")));
+                return Err(refused(ArchiveFault::Files));
             }
             let mut entry = entry.map_err(io)?;
             let name = entry.path().map_err(io)?.into_owned();
@@ -139,10 +166,7 @@ impl Executable {
                 .components()
                 .all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
             {
-                return Err(refused(format!(
-                    "its file `{}` leads out of it",
-                    name.display()
-                )));
+                return Err(refused(ArchiveFault::LeadsOut(name)));
             }
             match (
                 name.file_stem().and_then(OsStr::to_str),
@@ -150,9 +174,9 @@ impl Executable {
             ) {
                 (Some("claims"), _) => {
                     let jwt = all(&mut entry, MOST_CLAIMS, &refused, io)?;
-                    let read = String::from_utf8(jwt).map_err(|_| "they are no text".to_owned());
+                    let read = String::from_utf8(jwt).map_err(|_| ClaimsError::NotText);
                     let read = read.and_then(|jwt| Claims::read(&jwt));
-                    claims = Some(read.map_err(|why| refused(format!("its claims: {why}")))?);
+                    claims = Some(read.map_err(|why| refused(why.into()))?);
                 }
                 (Some("world"), Some("wasm")) => {
                     world = Some(all(&mut entry, MOST_WORLD, &refused, io)?);
@@ -166,8 +190,7 @@ impl Executable {
                 _ => {}
             }
         }
-        let claims =
-            claims.ok_or_else(|| refused("it has no signed claims (`claims.jwt`)".into()))?;
+        let claims = claims.ok_or_else(|| refused(ArchiveFault::NoClaims))?;
         let Some(digest) = digest else {
             found.sort();
             let found = match found.is_empty() {
@@ -186,9 +209,7 @@ impl Executable {
         for (file, digest) in [(target.as_str(), Some(digest)), (WORLD, world_digest)] {
             let Some(digest) = digest else { continue };
             if claims.digests.get(file) != Some(&digest) {
-                return Err(refused(format!(
-                    "its file `{file}` is not the one that was signed"
-                )));
+                return Err(refused(ArchiveFault::Changed(file.to_owned())));
             }
         }
         Ok(Self {
@@ -204,15 +225,13 @@ impl Executable {
 fn all(
     entry: &mut impl Read,
     most: u64,
-    refused: &dyn Fn(String) -> ArchiveError,
+    refused: &dyn Fn(ArchiveFault) -> ArchiveError,
     io: impl Fn(io::Error) -> ArchiveError,
 ) -> Result<Vec<u8>, ArchiveError> {
     let mut bytes = Vec::new();
     entry.take(most + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > most {
-        return Err(refused(format!(
-            "one of its files takes more than {most} bytes"
-        )));
+        return Err(refused(ArchiveFault::File(most)));
     }
     Ok(bytes)
 }
@@ -221,7 +240,7 @@ fn all(
 fn write(
     entry: &mut impl Read,
     program: &Path,
-    refused: &dyn Fn(String) -> ArchiveError,
+    refused: &dyn Fn(ArchiveFault) -> ArchiveError,
     io: impl Fn(io::Error) -> ArchiveError,
 ) -> Result<String, ArchiveError> {
     let options = OpenOptions::new()
@@ -238,11 +257,9 @@ fn write(
         if n == 0 {
             break;
         }
-        left = left.checked_sub(n as u64).ok_or_else(|| {
-            refused(format!(
-                "its executable takes more than {MOST_EXECUTABLE} bytes"
-            ))
-        })?;
+        left = left
+            .checked_sub(n as u64)
+            .ok_or_else(|| refused(ArchiveFault::Executable))?;
         digest.update(&buffer[..n]);
         file.write_all(&buffer[..n]).map_err(&io)?;
     }

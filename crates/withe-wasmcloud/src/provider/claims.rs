@@ -29,6 +29,41 @@ pub struct Claims {
     pub(super) digests: BTreeMap<String, String>,
 }
 
+/// What is wrong with claims. Displayed, it is a sentence of which they are the subject.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimsError {
+    /// They are not UTF-8.
+    #[error("they are no text")]
+    NotText,
+    /// They have not three parts.
+    #[error("they are no JWT")]
+    NotJwt,
+    /// A part is not in base64.
+    #[error("they are not encoded as a JWT is")]
+    Encoding,
+    /// A part is not the JSON that it should be.
+    #[error("they cannot be read: {0}")]
+    Json(#[source] serde_json::Error),
+    /// They are signed by another algorithm.
+    #[error("they are signed by `{0}`, not `Ed25519`")]
+    Algorithm(String),
+    /// The signature is not that of their issuer.
+    #[error("they are not signed by their issuer `{issuer}`")]
+    Signature {
+        /// Whom they name.
+        issuer: String,
+    },
+    /// They are not valid any more.
+    #[error("they have expired; ask for a newer archive")]
+    Expired,
+    /// They are not valid before some time to come.
+    #[error("they are not valid yet; check this machine's clock")]
+    NotYetValid,
+    /// They are valid, but of something else.
+    #[error("they are not those of a provider")]
+    NotOfProvider,
+}
+
 #[derive(Deserialize)]
 struct Header {
     alg: String,
@@ -61,34 +96,33 @@ impl Claims {
     /// # Errors
     ///
     /// What is wrong with them.
-    pub(super) fn read(jwt: &str) -> Result<Self, String> {
+    pub(super) fn read(jwt: &str) -> Result<Self, ClaimsError> {
         let jwt = jwt.trim();
-        let (signed, signature) = jwt.rsplit_once('.').ok_or("they are no JWT")?;
-        let (header, body) = signed.split_once('.').ok_or("they are no JWT")?;
+        let (signed, signature) = jwt.rsplit_once('.').ok_or(ClaimsError::NotJwt)?;
+        let (header, body) = signed.split_once('.').ok_or(ClaimsError::NotJwt)?;
         let decode = |part: &str| {
             let decoded = URL_SAFE_NO_PAD.decode(part);
-            decoded.map_err(|_| "they are not encoded as a JWT is".to_owned())
+            decoded.map_err(|_| ClaimsError::Encoding)
         };
         let header: Header = json(&decode(header)?)?;
         if !header.alg.eq_ignore_ascii_case("ed25519") {
-            return Err(format!(
-                "they are signed by `{}`, not `Ed25519`",
-                header.alg
-            ));
+            return Err(ClaimsError::Algorithm(header.alg));
         }
         let body: Body = json(&decode(body)?)?;
         KeyPair::from_public_key(&body.iss)
             .and_then(|issuer| issuer.verify(signed.as_bytes(), &decode_signature(signature)))
-            .map_err(|_| format!("they are not signed by their issuer `{}`", body.iss))?;
+            .map_err(|_| ClaimsError::Signature {
+                issuer: body.iss.clone(),
+            })?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |since| since.as_secs());
         if body.exp.is_some_and(|exp| exp < now) {
-            return Err("they have expired; ask for a newer archive".into());
+            return Err(ClaimsError::Expired);
         }
         if body.nbf.is_some_and(|nbf| nbf > now) {
-            return Err("they are not valid yet; check this machine's clock".into());
+            return Err(ClaimsError::NotYetValid);
         }
-        let metadata = body.wascap.ok_or("they are not those of a provider")?;
+        let metadata = body.wascap.ok_or(ClaimsError::NotOfProvider)?;
         Ok(Self {
             subject: body.sub,
             issuer: body.iss,
@@ -106,8 +140,8 @@ fn decode_signature(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap_or_default()
 }
 
-fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(bytes).map_err(|e| format!("they cannot be read: {e}"))
+fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ClaimsError> {
+    serde_json::from_slice(bytes).map_err(ClaimsError::Json)
 }
 
 #[cfg(test)]
@@ -170,7 +204,7 @@ pub(super) mod tests {
             (signed(nbf), "clock"),
             (signed(serde_json::json!({})), "provider"),
         ] {
-            let why = Claims::read(&jwt).unwrap_err();
+            let why = Claims::read(&jwt).unwrap_err().to_string();
             assert!(why.contains(says), "{why}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::Request;
+use async_nats::{PublishError, Request, RequestError};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use withe_provider::Health;
@@ -16,6 +16,20 @@ pub(super) struct Control {
     /// `wasmbus.rpc.{lattice}.{id}`
     base: String,
     host_id: String,
+}
+
+/// Why a provider was not told something, or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TellError {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("cannot send to NATS: {0}")]
+    Send(#[source] PublishError),
+    /// No answer came.
+    #[error(transparent)]
+    NoAnswer(#[from] RequestError),
+    #[error("its answer to a health check cannot be read: {0}")]
+    Answer(#[source] serde_json::Error),
 }
 
 #[derive(Deserialize)]
@@ -40,21 +54,21 @@ impl Control {
     }
 
     /// Tells it of a link. It does not say whether it took it.
-    pub(super) async fn put_link(&self, link: &LinkDefinition) -> Result<(), String> {
+    pub(super) async fn put_link(&self, link: &LinkDefinition) -> Result<(), TellError> {
         self.tell("linkdefs.put", link).await
     }
 
     /// Tells it that a link is no more.
-    pub(super) async fn delete_link(&self, link: &LinkDefinition) -> Result<(), String> {
+    pub(super) async fn delete_link(&self, link: &LinkDefinition) -> Result<(), TellError> {
         self.tell("linkdefs.del", link).await
     }
 
-    async fn tell(&self, what: &str, message: &impl Serialize) -> Result<(), String> {
-        let bytes = serde_json::to_vec(message).map_err(|e| e.to_string())?;
+    async fn tell(&self, what: &str, message: &impl Serialize) -> Result<(), TellError> {
+        let bytes = serde_json::to_vec(message)?;
         let sent = self
             .client
             .publish(format!("{}.{what}", self.base), bytes.into());
-        sent.await.map_err(|e| format!("cannot send to NATS: {e}"))
+        sent.await.map_err(TellError::Send)
     }
 
     /// Asks whether it can do its work.
@@ -62,10 +76,9 @@ impl Control {
     /// # Errors
     ///
     /// If it does not answer within `limit`.
-    pub(super) async fn health(&self, limit: Duration) -> Result<Health, String> {
+    pub(super) async fn health(&self, limit: Duration) -> Result<Health, TellError> {
         let bytes = self.ask("health", Bytes::from_static(b"{}"), limit).await?;
-        let answer: HealthAnswer = serde_json::from_slice(&bytes)
-            .map_err(|e| format!("its answer to a health check cannot be read: {e}"))?;
+        let answer: HealthAnswer = serde_json::from_slice(&bytes).map_err(TellError::Answer)?;
         Ok(match answer.healthy {
             true => Health::Healthy,
             false => {
@@ -80,19 +93,17 @@ impl Control {
     /// # Errors
     ///
     /// If it does not say within `limit` that it will.
-    pub(super) async fn shut_down(&self, limit: Duration) -> Result<(), String> {
+    pub(super) async fn shut_down(&self, limit: Duration) -> Result<(), TellError> {
         let host_id = &self.host_id;
-        let bytes = serde_json::to_vec(&Shutdown { host_id }).map_err(|e| e.to_string())?;
+        let bytes = serde_json::to_vec(&Shutdown { host_id })?;
         self.ask("default.shutdown", bytes.into(), limit).await?;
         Ok(())
     }
 
-    async fn ask(&self, what: &str, bytes: Bytes, limit: Duration) -> Result<Bytes, String> {
+    async fn ask(&self, what: &str, bytes: Bytes, limit: Duration) -> Result<Bytes, TellError> {
         let request = Request::new().payload(bytes).timeout(Some(limit));
         let subject = format!("{}.{what}", self.base);
-        let answer = self.client.send_request(subject, request).await;
-        answer
-            .map(|message| message.payload)
-            .map_err(|e| e.to_string())
+        let answer = self.client.send_request(subject, request).await?;
+        Ok(answer.payload)
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OwnedRwLockReadGuard};
 use tokio::time::timeout;
 use withe_provider::LinkId;
 
-use super::control::Control;
+use super::control::{Control, TellError};
 use super::gates::Gates;
 use super::host_data::LinkDefinition;
 
@@ -60,7 +60,7 @@ impl Links {
         link: LinkId,
         component: &str,
         definitions: Vec<LinkDefinition>,
-    ) -> Result<(), String> {
+    ) -> Result<(), TellError> {
         self.gates.add(link, component);
         let mut known = self.known.lock().await;
         known.wanted.put(link, definitions);
@@ -72,7 +72,7 @@ impl Links {
     /// # Errors
     ///
     /// If the process cannot be told.
-    pub(super) async fn delete(&self, link: LinkId) -> Result<(), String> {
+    pub(super) async fn delete(&self, link: LinkId) -> Result<(), TellError> {
         let mut known = self.known.lock().await;
         known.wanted.delete(link);
         let told = self.tell(&mut known).await;
@@ -96,7 +96,7 @@ impl Links {
     /// # Errors
     ///
     /// If it cannot be told.
-    pub(super) async fn listening(&self, links: Vec<LinkDefinition>) -> Result<(), String> {
+    pub(super) async fn listening(&self, links: Vec<LinkDefinition>) -> Result<(), TellError> {
         let mut known = self.known.lock().await;
         known.told = Some(links);
         self.tell(&mut known).await
@@ -108,7 +108,7 @@ impl Links {
     }
 
     /// Tells the process of the links that it does not know to be as they are.
-    async fn tell(&self, known: &mut Known) -> Result<(), String> {
+    async fn tell(&self, known: &mut Known) -> Result<(), TellError> {
         let Some(told) = &mut known.told else {
             return Ok(());
         };

@@ -11,7 +11,7 @@ mod links;
 mod process;
 mod supervised;
 
-pub use archive::{ArchiveError, Executable};
-pub use claims::Claims;
+pub use archive::{ArchiveError, ArchiveFault, Executable};
+pub use claims::{Claims, ClaimsError};
 pub use config::{ProcessConfig, Supervision};
 pub use process::V1Process;

@@ -3,11 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use withe_process::{Process, ProcessCommand, ProcessError, ProcessLog, Supervised};
+use withe_process::{Process, ProcessCommand, ProcessError, ProcessLog, Supervised, Unhealthy};
 use withe_provider::Health;
 
 use super::config::ProcessConfig;
-use super::control::Control;
+use super::control::{Control, TellError};
 use super::host_data;
 use super::links::Links;
 
@@ -19,6 +19,11 @@ pub(super) struct V1Core {
     /// What the process last said of itself.
     health: Mutex<Health>,
 }
+
+/// A process does not know of the links that it is to have.
+#[derive(Debug, thiserror::Error)]
+#[error("could not be told of its links: {0}")]
+struct NotTold(#[source] TellError);
 
 impl V1Core {
     pub(super) fn new(config: ProcessConfig, control: Control) -> Self {
@@ -75,12 +80,12 @@ impl Supervised for V1Core {
         self.set_health(health);
         let told = async {
             let told = self.links.listening(links).await;
-            told.map_err(|why| format!("could not be told of its links: {why}"))
+            told.map_err(NotTold)
         };
         process.unless_ended(told).await
     }
 
-    async fn health(&self, _: &()) -> Result<(), String> {
+    async fn health(&self, _: &()) -> Result<(), Unhealthy> {
         let answer = self.control.health(self.config.supervision.answer).await;
         let health = answer.unwrap_or_else(|why| {
             Health::Unhealthy(format!("it does not answer health checks: {why}"))
@@ -88,7 +93,7 @@ impl Supervised for V1Core {
         self.set_health(health.clone());
         match health {
             Health::Healthy => Ok(()),
-            Health::Unhealthy(why) => Err(why),
+            Health::Unhealthy(why) => Err(Unhealthy(why)),
         }
     }
 

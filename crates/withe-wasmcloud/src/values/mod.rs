@@ -8,5 +8,5 @@ pub(crate) mod signature;
 mod streams;
 mod walk;
 
-pub use signature::can_carry;
+pub use signature::{CannotCarry, Uncarried, can_carry};
 pub(crate) use signature::{Signature, mismatch};

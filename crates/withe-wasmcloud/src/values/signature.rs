@@ -11,12 +11,42 @@ use crate::wire::connection::OutgoingValues;
 use crate::wire::mailbox::ChannelReader;
 use crate::wire::names;
 
+/// Calls of a function cannot be carried by wasmCloud v1's wire.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("wasmCloud v1 cannot carry calls of `{function}`: {what}")]
+pub struct CannotCarry {
+    /// The function's name.
+    pub function: String,
+    /// What in its type stands in the way.
+    #[source]
+    pub what: Uncarried,
+}
+
+/// What wasmCloud v1's wire does not have. Displayed, it is a sentence of which v1 is the subject.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Uncarried {
+    /// Resources of components.
+    #[error(
+        "it has no resources of components, such as `{0}`; pass data instead, or link to a provider"
+    )]
+    Resource(String),
+    /// Error contexts.
+    #[error("it has no `error-context`; pass a string instead")]
+    ErrorContext,
+    /// Streams and futures in lists, or in streams and futures.
+    #[error(
+        "it has streams and futures only by themselves or in records, tuples and variants, and `{0}` \
+         is inside of a list, stream or future"
+    )]
+    Nested(Box<Type>),
+}
+
 /// Whether wasmCloud v1's wire can carry calls of `function`.
 ///
 /// # Errors
 ///
 /// What about it v1 cannot carry.
-pub fn can_carry(function: &Function) -> Result<(), String> {
+pub fn can_carry(function: &Function) -> Result<(), CannotCarry> {
     Signature::new(function).map(|_| ())
 }
 
@@ -33,16 +63,14 @@ impl Signature {
     /// # Errors
     ///
     /// What about it v1 cannot carry.
-    pub(crate) fn new(function: &Function) -> Result<Self, String> {
+    pub(crate) fn new(function: &Function) -> Result<Self, CannotCarry> {
         let params = function.params.len();
         let types: Vec<_> = function.sent().cloned().collect();
         let (params, result) = types.split_at(params);
         let shape = |types: &[Type]| {
-            Shape::new(types).map_err(|what| {
-                format!(
-                    "wasmCloud v1 cannot carry calls of `{}`: {what}",
-                    function.name
-                )
+            Shape::new(types).map_err(|what| CannotCarry {
+                function: function.name.clone(),
+                what,
             })
         };
         Ok(Self {
@@ -61,7 +89,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    fn new(types: &[Type]) -> Result<Self, String> {
+    fn new(types: &[Type]) -> Result<Self, Uncarried> {
         let mut paths = Vec::new();
         for (i, ty) in types.iter().enumerate() {
             find(ty, &mut vec![i], &mut paths)?;
@@ -146,7 +174,7 @@ pub(crate) fn mismatch(e: DecodeError) -> CallError {
 }
 
 /// Collects where in `ty`, which stands at `at`, streams may be.
-fn find(ty: &Type, at: &mut Vec<usize>, paths: &mut Vec<String>) -> Result<(), String> {
+fn find(ty: &Type, at: &mut Vec<usize>, paths: &mut Vec<String>) -> Result<(), Uncarried> {
     let mut fields = |types: &mut dyn Iterator<Item = &Type>| {
         for (i, ty) in types.enumerate() {
             at.push(i);
@@ -175,19 +203,13 @@ fn find(ty: &Type, at: &mut Vec<usize>, paths: &mut Vec<String>) -> Result<(), S
 }
 
 /// Checks that `ty` is made of values only.
-fn plain(ty: &Type) -> Result<(), String> {
+fn plain(ty: &Type) -> Result<(), Uncarried> {
     let mut bad = None;
     ty.walk(&mut |ty| {
         let why = match ty {
-            Type::Own(r) | Type::Borrow(r) => format!(
-                "it has no resources of components, such as `{}`; pass data instead, or link to a provider",
-                r.name
-            ),
-            Type::ErrorContext => "it has no `error-context`; pass a string instead".to_owned(),
-            Type::Stream(_) | Type::Future(_) => format!(
-                "it has streams and futures only by themselves or in records, tuples and variants, and `{ty}` \
-                 is inside of a list, stream or future"
-            ),
+            Type::Own(r) | Type::Borrow(r) => Uncarried::Resource(r.name.to_string()),
+            Type::ErrorContext => Uncarried::ErrorContext,
+            Type::Stream(_) | Type::Future(_) => Uncarried::Nested(Box::new(ty.clone())),
             _ => return,
         };
         bad.get_or_insert(why);
@@ -253,6 +275,7 @@ mod tests {
             (stream(stream(Type::U8)), "`stream<u8>`"),
         ] {
             let why = can_carry(&function(&[ty], None)).unwrap_err();
+            let why = why.to_string();
             assert!(why.contains(says) && why.contains("`f`"), "{why}");
         }
         assert_eq!(
