@@ -3,8 +3,8 @@
 //! What is parsed is exactly what is handed out. A package in several files has to become one text, though files
 //! have headers of their own: those behind the first lose theirs.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -28,21 +28,70 @@ struct Package {
     files: Vec<(PathBuf, String)>,
 }
 
+/// Why there are no packages.
+#[derive(Debug)]
+pub(crate) enum SourceError {
+    /// No path is given.
+    Unnamed,
+    /// A file or folder cannot be read.
+    Io { path: PathBuf, source: io::Error },
+    /// A folder has no file of WIT.
+    Empty(PathBuf),
+    /// A file is not WIT: says where.
+    Wit(String),
+    /// The files of a package are WIT each, and not as one.
+    Merged { package: String, why: String },
+}
+
+impl fmt::Display for SourceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unnamed => f.write_str(
+                "no WIT is named: write the path of a folder or file, as in `generate!(\"wit\")`",
+            ),
+            Self::Io { path, source } => {
+                write!(f, "`{}` cannot be read: {source}", path.display())
+            }
+            Self::Empty(path) => {
+                let path = path.display();
+                write!(f, "`{path}` has no file whose name ends in `.wit`")
+            }
+            Self::Wit(why) => f.write_str(why),
+            Self::Merged { package, why } => write!(
+                f,
+                "the package `{package}` is one text only if it is in one file: {why}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<SourceError> for Problems {
+    fn from(error: SourceError) -> Self {
+        Self::from(error.to_string())
+    }
+}
+
 /// Reads the packages at `paths`, which are relative to `root`.
 ///
 /// # Errors
 ///
 /// If there is none, a file cannot be read, or is not WIT.
-pub(crate) fn read(root: &Path, paths: &[String]) -> Result<Sources, Problems> {
+pub(crate) fn read(root: &Path, paths: &[String]) -> Result<Sources, SourceError> {
     let mut packages = Vec::new();
     for path in paths {
         packages.extend(packages_at(&root.join(path))?);
     }
     let Some(main) = packages.pop() else {
-        return Err(Problems::from(
-            "no WIT is named: write the path of a folder or file, as in `generate!(\"wit\")`"
-                .to_owned(),
-        ));
+        return Err(SourceError::Unnamed);
     };
     let mut resolve = Resolve {
         all_features: true,
@@ -51,7 +100,7 @@ pub(crate) fn read(root: &Path, paths: &[String]) -> Result<Sources, Problems> {
     let others = packages.iter().map(Package::parse);
     let others = others.collect::<Result<Vec<_>, _>>()?;
     let pushed = resolve.push_groups(main.parse()?, others);
-    let id = pushed.map_err(|e| e.render(&resolve.source_map))?;
+    let id = pushed.map_err(|e| SourceError::Wit(e.render(&resolve.source_map)))?;
     let texts = packages.iter().chain([&main]).map(Package::text).collect();
     Ok(Sources {
         resolve,
@@ -61,7 +110,7 @@ pub(crate) fn read(root: &Path, paths: &[String]) -> Result<Sources, Problems> {
 }
 
 /// The package at `path`, last, and those in its folder `deps`.
-fn packages_at(path: &Path) -> Result<Vec<Package>, String> {
+fn packages_at(path: &Path) -> Result<Vec<Package>, SourceError> {
     if !path.is_dir() {
         return Ok(vec![Package::of(vec![path.to_owned()])?]);
     }
@@ -78,8 +127,7 @@ fn packages_at(path: &Path) -> Result<Vec<Package>, String> {
     }
     let files = wit_files(path)?;
     if files.is_empty() {
-        let path = path.display();
-        return Err(format!("`{path}` has no file whose name ends in `.wit`"));
+        return Err(SourceError::Empty(path.to_owned()));
     }
     packages.push(Package::of(files)?);
     Ok(packages)
@@ -89,15 +137,18 @@ fn is_wit(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "wit")
 }
 
-fn wit_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
+fn wit_files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let mut files = entries(folder)?;
     files.retain(|path| is_wit(path) && !path.is_dir());
     Ok(files)
 }
 
 /// What is in a folder, by name.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    let cannot = |e| format!("`{}` cannot be read: {e}", folder.display());
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let cannot = |source| SourceError::Io {
+        path: folder.to_owned(),
+        source,
+    };
     let entries = fs::read_dir(folder).map_err(cannot)?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
     let mut paths = paths.collect::<Result<Vec<_>, _>>().map_err(cannot)?;
@@ -106,10 +157,10 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 impl Package {
-    fn of(paths: Vec<PathBuf>) -> Result<Self, String> {
+    fn of(paths: Vec<PathBuf>) -> Result<Self, SourceError> {
         let read = |path: PathBuf| match fs::read_to_string(&path) {
             Ok(text) => Ok((path, text)),
-            Err(e) => Err(format!("`{}` cannot be read: {e}", path.display())),
+            Err(source) => Err(SourceError::Io { path, source }),
         };
         let mut files = paths.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
         // The first one keeps its header, so it must have one.
@@ -128,7 +179,7 @@ impl Package {
 
     /// Parses the files as they are, so that errors say where in them; and, if they are several, what is made of
     /// them.
-    fn parse(&self) -> Result<UnresolvedPackageGroup, String> {
+    fn parse(&self) -> Result<UnresolvedPackageGroup, SourceError> {
         let mut map = SourceMap::default();
         for (path, text) in &self.files {
             map.push(path, text.as_str());
@@ -139,9 +190,11 @@ impl Package {
         };
         let mut map = SourceMap::default();
         map.push_str("all files of the package as one", self.merged());
-        let name = parsed.main.name.to_string();
-        parse(map)
-            .map_err(|e| format!("the package `{name}` is one text only if it is in one file: {e}"))
+        let package = parsed.main.name.to_string();
+        map.parse().map_err(|(map, e)| SourceError::Merged {
+            package,
+            why: e.render(&map),
+        })
     }
 
     /// The text as an expression, which is looked at again when a file changes.
@@ -164,8 +217,9 @@ impl Package {
     }
 }
 
-fn parse(map: SourceMap) -> Result<UnresolvedPackageGroup, String> {
-    map.parse().map_err(|(map, e)| e.render(&map))
+fn parse(map: SourceMap) -> Result<UnresolvedPackageGroup, SourceError> {
+    map.parse()
+        .map_err(|(map, e)| SourceError::Wit(e.render(&map)))
 }
 
 /// Where the header of a WIT file ends, if it has one: `package NAME;`, and the comments before it.
@@ -229,10 +283,9 @@ mod tests {
 
     fn error(files: &[(&str, &str)]) -> String {
         let folder = Folder::with(files);
-        let texts = read(folder.path(), &["wit".into()])
+        read(folder.path(), &["wit".into()])
             .unwrap_err()
-            .into_texts();
-        texts.join("\n")
+            .to_string()
     }
 
     #[test]
@@ -284,8 +337,8 @@ mod tests {
         );
         let text = error(&[("wat", "")]);
         assert!(text.contains("wit` cannot be read"), "{text}");
-        let text = read(Path::new(""), &[]).unwrap_err().into_texts();
-        assert!(text[0].contains("no WIT is named"), "{text:?}");
+        let text = read(Path::new(""), &[]).unwrap_err().to_string();
+        assert!(text.contains("no WIT is named"), "{text}");
     }
 
     #[test]
