@@ -7,17 +7,17 @@ use std::sync::Arc;
 use withe_linker::input::{
     Component, ComponentKind, Image, NamedConfig, Part, ProviderWorld, Spanned,
 };
-use withe_linker::{Code, Diagnostic, Diagnostics, Span};
+use withe_linker::{Diagnostic, Diagnostics, Span};
 
-use crate::artifact::{Artifact, ArtifactError, digest_of};
+use crate::artifact::{Artifact, digest_of};
 use crate::artifacts::Artifacts;
 use crate::loaded::{LoadedPart, PartSource, ProviderSource};
 use crate::options::{Supplied, SuppliedProgram};
 use crate::program::ProviderProgram;
+use crate::refusal::Refusal;
 use crate::registry::{Known, Registry};
 use crate::v1_part::V1Source;
-use crate::wasmcloud;
-use crate::{codes, program};
+use crate::{program, wasmcloud};
 
 /// Reads the images of one application.
 pub(super) struct Images<'a> {
@@ -56,13 +56,6 @@ impl Resolved {
     }
 }
 
-/// Why an image cannot be used.
-struct Refusal {
-    code: Code,
-    why: String,
-    help: Option<String>,
-}
-
 impl Images<'_> {
     /// Reads at once what will be read of `components` one by one.
     pub(super) fn read_ahead(&mut self, components: &[Component]) {
@@ -98,11 +91,7 @@ impl Images<'_> {
             }
             Image::File(_) | Image::Compose(_) if self.supplied.is_some() => Some(match supplied {
                 Some(bytes) => self.supplied(component, bytes),
-                None => Err(Refusal {
-                    code: codes::NOT_WASM,
-                    why: "its bytes are not in the lattice".into(),
-                    help: Some("put the application again with `withe up`".into()),
-                }),
+                None => Err(Refusal::NoBytes),
             }),
             Image::File(path)
                 if component.kind == ComponentKind::Provider
@@ -112,22 +101,13 @@ impl Images<'_> {
                 self.files.push(path.clone());
                 Some(match digest_of(&path) {
                     Ok(digest) => Ok(Resolved::V1(V1Source::Archive(path, digest))),
-                    Err(why) => Err(Refusal {
-                        code: codes::UNREADABLE,
-                        why: format!("`{}` cannot be read: {why}", path.display()),
-                        help: None,
-                    }),
+                    Err(why) => Err(Refusal::Archive { path, why }),
                 })
             }
             Image::Lattice(id) if component.kind == ComponentKind::Provider => {
                 Some(Ok(Resolved::V1(V1Source::Lattice(id.clone()))))
             }
-            Image::Lattice(_) => Some(Err(Refusal {
-                code: codes::WRONG_KIND,
-                why: "whatever has an id on the lattice is linked like a provider, whatever it is there"
-                    .into(),
-                help: Some("write `type: capability`".into()),
-            })),
+            Image::Lattice(_) => Some(Err(Refusal::OnLattice)),
             Image::File(path) => self
                 .read(&name, path, span)
                 .map(|found| as_component(component, found)),
@@ -148,13 +128,9 @@ impl Images<'_> {
                     self.folder,
                 )),
             }),
-            Image::Application { name, component } => Some(Err(Refusal {
-                code: codes::OTHER_APPLICATION,
-                why: format!(
-                    "it is component `{component}` of application `{name}`, and applications run on \
-                     their own so far"
-                ),
-                help: Some("declare the component here with an `image`".into()),
+            Image::Application { name, component } => Some(Err(Refusal::OtherApplication {
+                name: name.clone(),
+                component: component.clone(),
             })),
             // Whoever made it `Invalid` has said why.
             Image::Invalid => None,
@@ -186,14 +162,8 @@ impl Images<'_> {
     fn program(&mut self, path: &str) -> Result<Resolved, Refusal> {
         let path = joined(self.folder, path);
         self.files.push(path.clone());
-        let (world, program) = program::read(&path).map_err(|why| Refusal {
-            code: codes::PROVIDER_PROGRAM,
-            why: format!(
-                "`{}` does not say what provider it is: {why}",
-                path.display()
-            ),
-            help: Some("a provider's program calls `withe_provider::process::main`".into()),
-        })?;
+        let (world, program) =
+            program::read(&path).map_err(|why| Refusal::Program { path, why })?;
         Ok(Resolved::program(world, program))
     }
 
@@ -245,12 +215,7 @@ impl Images<'_> {
                 self.keep(component, entry.span, Err(refusal))
             }
             Image::Builtin(_) | Image::Application { .. } | Image::Lattice(_) => {
-                let refusal = Refusal {
-                    code: codes::COMPOSE_FAILED,
-                    why: "only components of this application can be composed".into(),
-                    help: Some("link the composition to it instead".into()),
-                };
-                self.keep(component, entry.span, Err(refusal))
+                self.keep(component, entry.span, Err(Refusal::NoConstituent))
             }
         }
     }
@@ -268,23 +233,13 @@ impl Images<'_> {
             Err(refusal) => refusal,
         };
         let message = match span {
-            Some(_) => format!("`{component}` cannot be loaded: {}", refusal.why),
-            None => refusal.why,
+            Some(_) => format!("`{component}` cannot be loaded: {refusal}"),
+            None => refusal.to_string(),
         };
-        let mut diagnostic = Diagnostic::error(refusal.code, message).at(span, "");
-        diagnostic.help = refusal.help;
+        let mut diagnostic = Diagnostic::error(refusal.code(), message).at(span, "");
+        diagnostic.help = refusal.help();
         self.diagnostics.push(diagnostic);
         None
-    }
-}
-
-impl From<ArtifactError> for Refusal {
-    fn from(error: ArtifactError) -> Self {
-        Self {
-            code: error.code(),
-            why: error.to_string(),
-            help: error.help(),
-        }
     }
 }
 
@@ -294,11 +249,7 @@ fn supplied_program(program: &SuppliedProgram) -> Result<Resolved, Refusal> {
         let source = V1Source::Archive(program.path.clone(), program.digest.clone());
         return Ok(Resolved::V1(source));
     };
-    let (world, program) = program::supplied(program, description).map_err(|why| Refusal {
-        code: codes::PROVIDER_PROGRAM,
-        why: why.to_string(),
-        help: None,
-    })?;
+    let (world, program) = program::supplied(program, description).map_err(Refusal::Supplied)?;
     Ok(Resolved::program(world, program))
 }
 
@@ -316,24 +267,13 @@ fn as_component(component: &Component, artifact: Artifact) -> Result<Resolved, R
                 source: PartSource::Component(bytes),
             }))
         }
-        ComponentKind::Provider => Err(Refusal {
-            code: codes::WRONG_KIND,
-            why: "it is declared `type: capability`, and its image is a component".into(),
-            help: Some("write `type: component`".into()),
-        }),
+        ComponentKind::Provider => Err(Refusal::IsComponent),
     }
 }
 
 fn as_provider(component: &mut Component, known: Known<'_>) -> Result<Resolved, Refusal> {
     if component.kind == ComponentKind::Component {
-        return Err(Refusal {
-            code: codes::WRONG_KIND,
-            why: format!(
-                "it is declared `type: component`, and its image is the provider `{}`",
-                known.world.name
-            ),
-            help: Some("write `type: capability`".into()),
-        });
+        return Err(Refusal::IsProvider(known.world.name.to_string()));
     }
     if !known.config.is_empty() {
         let implied = known
@@ -355,17 +295,10 @@ fn as_provider(component: &mut Component, known: Known<'_>) -> Result<Resolved, 
 }
 
 fn unknown_provider(name: &str, registry: &Registry) -> Refusal {
-    let similar = registry
-        .similar(name)
-        .map(|s| format!("did you mean `withe:{s}`? "));
-    Refusal {
-        code: codes::UNKNOWN_PROVIDER,
-        why: format!("there is no provider `{name}`"),
-        help: Some(format!(
-            "{}the providers are {}",
-            similar.unwrap_or_default(),
-            registry.list()
-        )),
+    Refusal::UnknownProvider {
+        name: name.into(),
+        similar: registry.similar(name),
+        known: registry.list(),
     }
 }
 
@@ -392,28 +325,16 @@ fn in_a_registry(
             )
         }
     };
-    Refusal {
-        code: codes::REGISTRY_IMAGE,
-        why: format!(
-            "`{reference}` is in a registry, and pulling from a registry is not built yet"
-        ),
-        help: Some(help),
+    Refusal::Registry {
+        reference: reference.into(),
+        help,
     }
 }
 
 /// Plugs all but the first of `parts` into the first; or everything that stands against it.
 fn plug(parts: &[Artifact]) -> Result<Artifact, Vec<Refusal>> {
     let Some((socket, plugs)) = parts.split_first() else {
-        return Err(vec![Refusal {
-            code: codes::COMPOSE_FAILED,
-            why: "its `compose:` list is empty".into(),
-            help: Some("name the socket first, then what is plugged into it".into()),
-        }]);
-    };
-    let failed = |why: String| Refusal {
-        code: codes::COMPOSE_FAILED,
-        why,
-        help: Some("`withe inspect FILE` shows what each of them imports and exports".into()),
+        return Err(vec![Refusal::EmptyList]);
     };
     let paths: Vec<_> = parts.iter().map(|part| &part.path).collect();
     let mut names = withe_compose::plug_names(&paths).into_iter();
@@ -423,13 +344,10 @@ fn plug(parts: &[Artifact]) -> Result<Artifact, Vec<Refusal>> {
         .map(|(name, part)| (name, part.bytes.to_vec()))
         .collect();
     let bytes = withe_compose::plug((&name, &socket.bytes), &plugs).map_err(|error| {
-        error
-            .problems
-            .iter()
-            .map(|problem| failed(problem.to_string()))
-            .collect::<Vec<_>>()
+        let problems = error.problems.into_iter();
+        problems.map(Refusal::Plug).collect::<Vec<_>>()
     })?;
-    Artifact::from_bytes(&socket.path, bytes).map_err(|error| vec![failed(error.to_string())])
+    Artifact::from_bytes(&socket.path, bytes).map_err(|error| vec![Refusal::Composed(error)])
 }
 
 /// `path` from `folder`, without the `.`s that people write to say that it is a path.

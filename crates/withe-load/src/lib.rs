@@ -29,6 +29,7 @@ mod image;
 mod loaded;
 pub mod options;
 mod program;
+mod refusal;
 pub mod registry;
 mod save;
 mod v1_part;

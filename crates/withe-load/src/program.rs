@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use withe_linker::input::{ConfigCheck, ConfigProblem, ProviderWorld};
 use withe_provider::process::{Description, Question};
-use withe_wit::World;
+use withe_wit::{FromWitError, World};
 
 use crate::artifact::digest_of;
 use crate::ask::{self, AskError, describe};
@@ -34,7 +34,7 @@ pub(super) enum ProgramError {
     #[error("it cannot be read: {0}")]
     File(std::io::Error),
     #[error("its WIT cannot be read: {0}")]
-    Wit(String),
+    Wit(#[source] FromWitError),
 }
 
 /// Whether the file is a program of this machine or a script.
@@ -92,7 +92,7 @@ fn as_described(
     let world = World::from_wit(&texts, PROVIDER_WORLD);
     let world = ProviderWorld {
         name: description.name.clone(),
-        world: Arc::new(world.map_err(|e| ProgramError::Wit(e.to_string()))?),
+        world: Arc::new(world.map_err(ProgramError::Wit)?),
         digest: digest.clone(),
         check_config,
     };

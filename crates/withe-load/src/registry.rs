@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use withe_linker::input::{ConfigCheck, ProviderWorld};
 use withe_provider::{Alias, Descriptor};
-use withe_wit::World;
+use withe_wit::{FromWitError, World};
 
 use crate::artifact::digest;
 
@@ -30,7 +30,8 @@ pub struct RegistryError {
     /// The provider.
     pub provider: &'static str,
     /// What is wrong with its WIT.
-    pub why: String,
+    #[source]
+    pub why: FromWitError,
 }
 
 /// A provider that an image stands for.
@@ -113,10 +114,11 @@ impl Registry {
 
 impl RegistryEntry {
     fn new(descriptor: &Descriptor) -> Result<Self, RegistryError> {
-        let world = World::from_wit(descriptor.wit, PROVIDER_WORLD).map_err(|e| RegistryError {
-            provider: descriptor.name,
-            why: e.to_string(),
-        })?;
+        let world =
+            World::from_wit(descriptor.wit, PROVIDER_WORLD).map_err(|why| RegistryError {
+                provider: descriptor.name,
+                why,
+            })?;
         let identity = [descriptor.name, descriptor.version]
             .into_iter()
             .chain(descriptor.wit.iter().copied());

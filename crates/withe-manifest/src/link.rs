@@ -295,7 +295,7 @@ fn check_interface(out: &mut Diagnostics, text: &str, span: Span) {
     let why = if !is_kebab(name) {
         "it is not a name in kebab-case".into()
     } else if let Err(error) = format!("namespace:package/{text}").parse::<InterfaceName>() {
-        error.why
+        error.why.to_string()
     } else {
         return;
     };

@@ -21,8 +21,8 @@ mod text;
 pub mod ty;
 pub mod world;
 
-pub use name::{InterfaceName, NameError};
+pub use name::{InterfaceName, NameError, NameFault};
 pub use sharing::Interfaces;
-pub use text::WitError;
+pub use text::{FromWitError, WitError};
 pub use ty::{Case, FuncKind, Function, ResourceRef, Type};
 pub use world::{Extern, ExternItem, Interface, ReadError, Unsupported, World};

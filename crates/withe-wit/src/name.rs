@@ -25,7 +25,35 @@ pub struct NameError {
     /// The text as it was given.
     pub text: String,
     /// What is wrong with it.
-    pub why: String,
+    #[source]
+    pub why: NameFault,
+}
+
+/// What keeps a text from being an interface name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameFault {
+    /// Nothing tells its namespace from its package.
+    #[error("no `:`")]
+    NoColon,
+    /// Nothing tells its package from its interface.
+    #[error("no `/`")]
+    NoSlash,
+    /// A part is not in kebab-case.
+    #[error("`{text}` is not a {part} in kebab-case")]
+    Part {
+        /// `namespace`, `package` or `interface`.
+        part: &'static str,
+        /// The part as it was given.
+        text: String,
+    },
+    /// What stands behind its `@` is no version.
+    #[error("version `{text}`: {why}")]
+    Version {
+        /// The version as it was given.
+        text: String,
+        /// What is wrong with it; its error cannot be compared, and is kept as it reads.
+        why: String,
+    },
 }
 
 impl InterfaceName {
@@ -91,26 +119,36 @@ impl FromStr for InterfaceName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let err = |why: &str| NameError {
+        let err = |why| NameError {
             text: text.into(),
-            why: why.into(),
+            why,
         };
         let (path, version) = match text.split_once('@') {
             Some((path, v)) => (
                 path,
-                Some(Version::parse(v).map_err(|e| err(&format!("version `{v}`: {e}")))?),
+                Some(Version::parse(v).map_err(|e| {
+                    err(NameFault::Version {
+                        text: v.into(),
+                        why: e.to_string(),
+                    })
+                })?),
             ),
             None => (text, None),
         };
-        let (namespace, rest) = path.split_once(':').ok_or_else(|| err("no `:`"))?;
-        let (package, interface) = rest.split_once('/').ok_or_else(|| err("no `/`"))?;
-        for (what, part) in [
+        let (namespace, rest) = path
+            .split_once(':')
+            .ok_or_else(|| err(NameFault::NoColon))?;
+        let (package, interface) = rest
+            .split_once('/')
+            .ok_or_else(|| err(NameFault::NoSlash))?;
+        for (part, text) in [
             ("namespace", namespace),
             ("package", package),
             ("interface", interface),
         ] {
-            if !is_kebab(part) {
-                return Err(err(&format!("`{part}` is not a {what} in kebab-case")));
+            if !is_kebab(text) {
+                let text = text.into();
+                return Err(err(NameFault::Part { part, text }));
             }
         }
         Ok(Self {

@@ -26,18 +26,17 @@ impl World {
     ///
     /// If a text is not WIT, a package uses one that is not there, or there is no such world: says
     /// which and where.
-    pub fn from_wit(packages: &[&str], world: &str) -> Result<World, String> {
+    pub fn from_wit(packages: &[&str], world: &str) -> Result<World, FromWitError> {
         let bytes = encode(packages)?;
         let types = Validator::new_with_features(WasmFeatures::all())
             .validate_all(&bytes)
-            .map_err(|e| e.to_string())?;
+            .map_err(|e| FromWitError::Invalid(e.to_string()))?;
         let types = types.as_ref();
         let Some(ty) = world_type(types, world) else {
-            return Err(format!("the package has no world `{world}`"));
+            return Err(FromWitError::NoWorld(world.into()));
         };
-        Reader::new(types)
-            .world(ty.imports.iter().map(borrow), ty.exports.iter().map(borrow))
-            .map_err(|e| e.to_string())
+        let (imports, exports) = (ty.imports.iter(), ty.exports.iter());
+        Ok(Reader::new(types).world(imports.map(borrow), exports.map(borrow))?)
     }
 
     /// The world of the component `bytes` as WIT text, with the interfaces that it uses.
@@ -64,6 +63,26 @@ impl World {
             .unwrap_or_else(|_| Err("the decoder of `wit-component` gave up on it".into()))
             .map_err(WitError::Inexpressible)
     }
+}
+
+/// Why WIT is not that of a world.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FromWitError {
+    /// There is no text.
+    #[error("there is no package")]
+    NoPackage,
+    /// A text is not WIT, or uses what is not there: says which and where.
+    #[error("{0}")]
+    Text(String),
+    /// A package cannot be put into WIT's binary form, or that is not valid.
+    #[error("{0}")]
+    Invalid(String),
+    /// The last package has no world of this name.
+    #[error("the package has no world `{0}`")]
+    NoWorld(String),
+    /// There is the world, and it has what no link carries.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// Why a component's world cannot be written as WIT.
@@ -143,26 +162,27 @@ fn declare_types(bytes: &[u8]) -> Result<Vec<u8>, WitError> {
 
 /// The last of `packages` in WIT's binary form. Going by way of it leaves one place that
 /// understands types: the reader of binaries.
-fn encode(packages: &[&str]) -> Result<Vec<u8>, String> {
-    let parse = |(i, text): (usize, &&str)| -> Result<UnresolvedPackageGroup, String> {
+fn encode(packages: &[&str]) -> Result<Vec<u8>, FromWitError> {
+    let parse = |(i, text): (usize, &&str)| -> Result<UnresolvedPackageGroup, FromWitError> {
         let mut map = SourceMap::default();
         map.push_str(&format!("package {}", i + 1), *text);
-        map.parse().map_err(|(map, e)| e.render(&map))
+        map.parse()
+            .map_err(|(map, e)| FromWitError::Text(e.render(&map)))
     };
     let mut groups = packages
         .iter()
         .enumerate()
         .map(parse)
         .collect::<Result<Vec<_>, _>>()?;
-    let main = groups.pop().ok_or("there is no package")?;
+    let main = groups.pop().ok_or(FromWitError::NoPackage)?;
     let mut resolve = Resolve {
         all_features: true,
         ..Resolve::default()
     };
     let package = resolve
         .push_groups(main, groups)
-        .map_err(|e| e.render(&resolve.source_map))?;
-    wit_component::encode(&resolve, package).map_err(|e| format!("{e:#}"))
+        .map_err(|e| FromWitError::Text(e.render(&resolve.source_map)))?;
+    wit_component::encode(&resolve, package).map_err(|e| FromWitError::Invalid(format!("{e:#}")))
 }
 
 /// The type of `world` in a WIT package: the package exports, for each world, a component type
