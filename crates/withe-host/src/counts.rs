@@ -11,7 +11,7 @@ use withe_linker::plan::Plan;
 use withe_rpc::{
     CallContext, CallError, LinkFunction, LinkRequest, Payload, Route, ServedLink, ServedSession,
 };
-use withe_runtime::{Metrics, Snapshot};
+use withe_runtime::{Metrics, Snapshot, SnapshotError};
 
 /// The longest that a worker may take to say what it has counted. What it would have said is then missing.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -61,14 +61,22 @@ impl Counts {
     }
 }
 
-async fn ask(route: &Arc<Route>) -> Result<Snapshot, String> {
+/// Why it is not known what a worker has counted.
+#[derive(Debug, thiserror::Error)]
+enum UnknownCounts {
+    #[error(transparent)]
+    NoAnswer(#[from] CallError),
+    #[error(transparent)]
+    Unreadable(#[from] SnapshotError),
+}
+
+async fn ask(route: &Arc<Route>) -> Result<Snapshot, UnknownCounts> {
     let context = CallContext {
         deadline: Instant::now() + ANSWER,
         trace: None,
     };
     let answer = route.session().call(0, Payload::default(), context).await;
-    let answer = answer.map_err(|why| why.to_string())?;
-    Snapshot::from_payload(&answer).map_err(|why| why.to_string())
+    Ok(Snapshot::from_payload(&answer?)?)
 }
 
 /// Asks for the counts of a process that carries out a part of `plan`.

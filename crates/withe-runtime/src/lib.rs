@@ -64,7 +64,7 @@ pub use engine::{EngineOptions, Engines};
 pub use error::RuntimeError;
 pub use functions::{host_interfaces, is_per_component};
 pub use http::HttpEntry;
-pub use metrics::{Metrics, Snapshot};
+pub use metrics::{Metrics, Snapshot, SnapshotError};
 pub use observe::Observer;
 pub use serve::DROP;
 pub use trace::Tracer;
