@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use withe_host::elsewhere::{is_elsewhere, leaves_host};
 use withe_host::{HostError, Parts, Running};
+use withe_linker::Diagnostics;
 use withe_linker::input::{ComponentKind, Placement};
 use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_load::{LinkOptions, Loaded, ProviderSource};
 use withe_rpc::BackOff;
 
-use crate::desired::{self, Desired};
+use crate::desired::{self, Desired, FetchError};
 use crate::events::Event;
 use crate::hosts::Hosts;
+use crate::links::ChangeError;
 use crate::placement::Seen;
+use crate::programs::CannotRun;
 use crate::records::{Deployment, RunningApp, RunningLink, RunningPart};
 use crate::this_host::ThisHost;
 use crate::wasmcloud;
@@ -49,6 +53,25 @@ impl Wanted {
         *self = other;
         true
     }
+}
+
+/// Why a host does not do what is wanted of it.
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Load(#[from] ChangeError),
+    /// Loading panicked.
+    #[error("loading stopped: {0}")]
+    Stopped(#[source] JoinError),
+    /// The parts cannot be linked as they are placed.
+    #[error("{}", text_of(.0))]
+    Link(Diagnostics),
+    #[error(transparent)]
+    Program(#[from] CannotRun),
+    #[error(transparent)]
+    Host(#[from] HostError),
 }
 
 /// An application as this host has it.
@@ -164,7 +187,7 @@ impl Application {
             Ok(()) => true,
             Err(_) if stop.is_cancelled() => false,
             Err(why) => {
-                self.failed(desired, why);
+                self.failed(desired, why.to_string());
                 false
             }
         }
@@ -176,11 +199,11 @@ impl Application {
         deployment: &Deployment,
         hosts: &Hosts,
         stop: &CancellationToken,
-    ) -> Result<(), String> {
+    ) -> Result<(), FollowError> {
         // Nothing of it is made yet, so that it may end anywhere.
         let loaded = tokio::select! {
             loaded = self.load(desired) => loaded?,
-            () = stop.cancelled() => return Err(HostError::Cancelled.to_string()),
+            () = stop.cancelled() => return Err(HostError::Cancelled.into()),
         };
         let surroundings = desired::surroundings(&*self.this.lattice);
         let linked = loaded.link(&LinkOptions {
@@ -188,7 +211,7 @@ impl Application {
             ..desired::link_options(&desired.record, surroundings)
         });
         let Some(plan) = &linked.plan else {
-            return Err(text_of(&linked.diagnostics));
+            return Err(FollowError::Link(linked.diagnostics.clone()));
         };
         let is_same = self
             .plan
@@ -204,11 +227,11 @@ impl Application {
             if calls_itself(plan) {
                 let served = Arc::new(this.applications.clone());
                 let reached = this.peers.reach_itself(served).await;
-                reached.map_err(|e| HostError::Listen(e).to_string())?;
+                reached.map_err(HostError::Listen)?;
             }
             let parts = Arc::new(Parts::of(&loaded));
             let prepared = running.prepare(plan, &parts, &*this.peers, stop).await;
-            running.commit(prepared.map_err(|e| e.to_string())?);
+            running.commit(prepared?);
             let served = running.served();
             if this.applications.set(&self.name, served.clone()) {
                 self.forget = Some(Instant::now() + this.host.grace());
@@ -231,7 +254,7 @@ impl Application {
         Ok(())
     }
 
-    async fn load(&mut self, desired: &Desired) -> Result<Arc<Loaded>, String> {
+    async fn load(&mut self, desired: &Desired) -> Result<Arc<Loaded>, FollowError> {
         if let Some((revision, loaded)) = &self.loaded
             && *revision == desired.revision
         {
@@ -243,9 +266,7 @@ impl Application {
             return Ok(loaded);
         }
         let known = self.known();
-        let mut supplied = desired::fetch(&*this.lattice, &desired.record, &known)
-            .await
-            .map_err(|e| e.to_string())?;
+        let mut supplied = desired::fetch(&*this.lattice, &desired.record, &known).await?;
         for (provider, program) in &mut supplied.programs {
             if let Some(record) = desired.record.programs.get(provider) {
                 program.path = this.programs.place(record).await;
@@ -255,8 +276,7 @@ impl Application {
         let load = move || desired::load(&record, &supplied, &registry);
         let loaded = tokio::task::spawn_blocking(load)
             .await
-            .map_err(|e| format!("loading stopped: {e}"))?
-            .map_err(|e| e.to_string())?;
+            .map_err(FollowError::Stopped)??;
         let loaded = Arc::new(loaded);
         (this.library).keep(desired.record.clone(), loaded.clone());
         self.loaded = Some((desired.revision, loaded.clone()));
@@ -269,7 +289,7 @@ impl Application {
         desired: &Desired,
         loaded: &Loaded,
         plan: &Plan,
-    ) -> Result<(), String> {
+    ) -> Result<(), CannotRun> {
         let this = &self.this;
         for part in plan.components.iter().filter(|part| !part.elsewhere) {
             let record = desired.record.programs.get(&part.name);
@@ -379,7 +399,7 @@ fn is_same(one: &Plan, other: &Plan) -> bool {
     without_reasons(one) == without_reasons(other)
 }
 
-fn text_of(diagnostics: &withe_linker::Diagnostics) -> String {
+fn text_of(diagnostics: &Diagnostics) -> String {
     let errors = (diagnostics.0.iter()).filter(|d| d.severity == withe_linker::Severity::Error);
     let text = |d: &withe_linker::Diagnostic| {
         let text = format!("{}: {}", d.code.0, d.message);

@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tokio::task::spawn_blocking;
-use withe_lattice::Lattice;
-use withe_load::{artifact, describe, is_archive};
+use tokio::task::{JoinError, spawn_blocking};
+use withe_lattice::{Lattice, LatticeError};
+use withe_load::{AskError, artifact, describe, is_archive};
 
 use crate::records::ProgramRecord;
 
@@ -19,6 +19,48 @@ const DIGITS: usize = 16;
 pub(crate) struct Programs {
     /// `None` if it runs none but its own.
     folder: Option<TempDir>,
+}
+
+/// A host cannot run a provider that is a program.
+#[derive(Debug, thiserror::Error)]
+#[error("`{provider}` is a program, which this host cannot run: {why}")]
+pub(crate) struct CannotRun {
+    provider: String,
+    #[source]
+    why: NoProgram,
+}
+
+/// Why a host does not have a program, or does not run what it has.
+#[derive(Debug, thiserror::Error)]
+enum NoProgram {
+    #[error(
+        "it is not the one at `{0}` here, and the host takes none from the lattice; start it with \
+         `--allow-programs`, or put the file there"
+    )]
+    NotHere(String),
+    #[error("its bytes are not in the lattice; put the application again")]
+    NoBytes,
+    #[error("`{0}` says something else of itself than the lattice does")]
+    Other(String),
+    #[error("`{path}` does not say what provider it is: {why}")]
+    Unsaid {
+        path: String,
+        #[source]
+        why: AskError,
+    },
+    #[error("`{0}` is no archive of wasmCloud v1")]
+    NoArchive(String),
+    #[error(transparent)]
+    Lattice(#[from] LatticeError),
+    #[error("it cannot be written to `{}`: {why}", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        why: io::Error,
+    },
+    /// Looking at the file panicked.
+    #[error(transparent)]
+    Look(#[from] JoinError),
 }
 
 impl Programs {
@@ -57,34 +99,42 @@ impl Programs {
         provider: &str,
         record: &ProgramRecord,
         path: &Path,
-    ) -> Result<(), String> {
+    ) -> Result<(), CannotRun> {
+        let has = self.has(lattice, record, path).await;
+        has.map_err(|why| CannotRun {
+            provider: provider.into(),
+            why,
+        })
+    }
+
+    async fn has(
+        &self,
+        lattice: &dyn Lattice,
+        record: &ProgramRecord,
+        path: &Path,
+    ) -> Result<(), NoProgram> {
         let is_given = (self.folder.as_ref()).is_some_and(|folder| path.starts_with(folder.path()));
-        let failed =
-            |why: String| format!("`{provider}` is a program, which this host cannot run: {why}");
         if !is_given {
             let own = record.clone();
             let checked =
                 spawn_blocking(move || is_here(&own).then(|| is_what_it_is_said_to_be(&own)));
-            if let Some(checked) = checked.await.map_err(|e| failed(e.to_string()))? {
-                return checked.map_err(failed);
-            }
-            return Err(failed(format!(
-                "it is not the one at `{}` here, and the host takes none from the lattice; start it with \
-                 `--allow-programs`, or put the file there",
-                record.path
-            )));
+            return match checked.await? {
+                Some(checked) => checked,
+                None => Err(NoProgram::NotHere(record.path.clone())),
+            };
         }
         if path.is_file() {
             return Ok(());
         }
-        let blob = lattice.blob(&record.digest).await;
-        let blob = blob.map_err(|e| failed(e.to_string()))?.ok_or_else(|| {
-            failed("its bytes are not in the lattice; put the application again".into())
-        })?;
+        let blob = lattice.blob(&record.digest).await?;
+        let blob = blob.ok_or(NoProgram::NoBytes)?;
         let to = path.to_owned();
         let written = spawn_blocking(move || write(&to, &blob)).await;
         let written = written.map_err(io::Error::other).flatten();
-        written.map_err(|e| failed(format!("it cannot be written to `{}`: {e}", path.display())))
+        written.map_err(|why| NoProgram::Write {
+            path: path.into(),
+            why,
+        })
     }
 }
 
@@ -98,18 +148,16 @@ fn is_here(record: &ProgramRecord) -> bool {
 
 /// Whether a file of this host is the provider that the lattice says it is. Whoever may write to the lattice could
 /// else have the host start any program that is on the machine.
-fn is_what_it_is_said_to_be(record: &ProgramRecord) -> Result<(), String> {
-    let path = &record.path;
+fn is_what_it_is_said_to_be(record: &ProgramRecord) -> Result<(), NoProgram> {
+    let path = record.path.clone();
     match &record.description {
-        Some(description) => match describe(Path::new(&record.path)) {
+        Some(description) => match describe(Path::new(&path)) {
             Ok(own) if own == *description => Ok(()),
-            Ok(_) => Err(format!(
-                "`{path}` says something else of itself than the lattice does"
-            )),
-            Err(why) => Err(format!("`{path}` does not say what provider it is: {why}")),
+            Ok(_) => Err(NoProgram::Other(path)),
+            Err(why) => Err(NoProgram::Unsaid { path, why }),
         },
-        None if is_archive(Path::new(&record.path)) => Ok(()),
-        None => Err(format!("`{path}` is no archive of wasmCloud v1")),
+        None if is_archive(Path::new(&path)) => Ok(()),
+        None => Err(NoProgram::NoArchive(path)),
     }
 }
 
@@ -175,7 +223,7 @@ mod tests {
             let path = programs.place(&shell).await;
             assert_eq!(path, Path::new(&shell.path));
             let ensured = programs.ensure(&lattice, "p", &shell, &path).await;
-            let why = ensured.unwrap_err();
+            let why = ensured.unwrap_err().to_string();
             assert!(why.contains("`p`") && why.contains(expected), "{why}");
         }
     }
