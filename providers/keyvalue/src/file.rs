@@ -8,11 +8,11 @@
 //! A file can be opened once, so all links of this process that name it share it.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
@@ -70,13 +70,42 @@ enum Outcome {
     Swapped(bool),
 }
 
+/// Why a file cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    #[error("cannot make `{}` absolute: {source}", path.display())]
+    Absolute { path: PathBuf, source: io::Error },
+    /// The path is that of the root.
+    #[error("`path` is `{}`, which cannot be a file", .0.display())]
+    NoFile(PathBuf),
+    #[error("cannot make the folder `{}`: {source}", path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error(
+        "`{}` is in use by another process; stop it, or give one of them another `path`",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    #[error("cannot open `{}` as a key-value file: {source}", path.display())]
+    Open {
+        path: PathBuf,
+        source: Box<DatabaseError>,
+    },
+    #[error("cannot write to `{}`: {source}", path.display())]
+    Write {
+        path: PathBuf,
+        source: Box<redb::Error>,
+    },
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
 impl FileStore {
     /// Opens the file at `path`, making it and the folders above it if need be. Blocks.
     ///
     /// # Errors
     ///
     /// If it cannot be opened, in words that say what to do.
-    pub(crate) fn open(path: &str) -> Result<Arc<Self>, String> {
+    pub(crate) fn open(path: &str) -> Result<Arc<Self>, FileError> {
         let path = resolve(Path::new(path))?;
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, store| store.strong_count() > 0);
@@ -90,7 +119,7 @@ impl FileStore {
             std::thread::Builder::new()
                 .name("keyvalue-writer".into())
                 .spawn(move || write_all(&database, queue))
-                .map_err(|e| format!("cannot start a thread: {e}"))?
+                .map_err(FileError::Thread)?
         };
         let writes = Some(writes);
         let store = Arc::new(Self {
@@ -150,23 +179,24 @@ impl fmt::Debug for FileStore {
 }
 
 /// The one name of the file, whose folder is made.
-fn resolve(path: &Path) -> Result<PathBuf, String> {
-    let path = std::path::absolute(path)
-        .map_err(|e| format!("cannot make `{}` absolute: {e}", path.display()))?;
+fn resolve(path: &Path) -> Result<PathBuf, FileError> {
+    let path = std::path::absolute(path).map_err(|source| FileError::Absolute {
+        path: path.into(),
+        source,
+    })?;
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(format!(
-            "`path` is `{}`, which cannot be a file",
-            path.display()
-        ));
+        return Err(FileError::NoFile(path));
     };
     let folder = std::fs::create_dir_all(folder)
         .and_then(|()| folder.canonicalize())
-        .map_err(|e| format!("cannot make the folder `{}`: {e}", folder.display()))?;
+        .map_err(|source| FileError::Folder {
+            path: folder.into(),
+            source,
+        })?;
     Ok(folder.join(name))
 }
 
-fn open_database(path: &Path) -> Result<Database, String> {
-    let shown = path.display();
+fn open_database(path: &Path) -> Result<Database, FileError> {
     let give_up = Instant::now() + REOPEN;
     let database = loop {
         match Database::builder().set_cache_size(CACHE).create(path) {
@@ -176,11 +206,14 @@ fn open_database(path: &Path) -> Result<Database, String> {
                 std::thread::sleep(Duration::from_millis(10));
             }
             Err(DatabaseError::DatabaseAlreadyOpen) => {
-                return Err(format!(
-                    "`{shown}` is in use by another process; stop it, or give one of them another `path`"
-                ));
+                return Err(FileError::InUse(path.into()));
             }
-            Err(e) => return Err(format!("cannot open `{shown}` as a key-value file: {e}")),
+            Err(e) => {
+                return Err(FileError::Open {
+                    path: path.into(),
+                    source: Box::new(e),
+                });
+            }
         }
     };
     // A read of a table that was never made would be an error.
@@ -189,8 +222,13 @@ fn open_database(path: &Path) -> Result<Database, String> {
         transaction.open_table(ENTRIES)?;
         Ok(transaction.commit()?)
     };
-    made().map_err(|e| format!("cannot write to `{shown}`: {e}"))?;
-    Ok(database)
+    match made() {
+        Ok(()) => Ok(database),
+        Err(e) => Err(FileError::Write {
+            path: path.into(),
+            source: Box::new(e),
+        }),
+    }
 }
 
 /// Carries out writes until nobody can ask for more.

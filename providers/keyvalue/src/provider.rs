@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout_at;
 use withe_provider::settings::describe;
 use withe_provider::{
@@ -15,10 +15,10 @@ use withe_provider::{
 };
 
 use crate::config::{self, Backend};
-use crate::file::FileStore;
+use crate::file::{FileError, FileStore};
 use crate::interface::Opened;
 use crate::memory::MemoryStore;
-use crate::redis::{RedisConfig, RedisStore};
+use crate::redis::{ConnectError, RedisConfig, RedisStore};
 use crate::store::Store;
 use crate::wit;
 
@@ -49,17 +49,29 @@ impl KeyValue {
     }
 }
 
+/// Why there is no store for a link.
+#[derive(Debug, thiserror::Error)]
+enum OpenError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Opening the file panicked.
+    #[error("cannot open the file: {0}")]
+    Stopped(#[source] JoinError),
+    #[error(transparent)]
+    Redis(#[from] ConnectError),
+}
+
 async fn open(
     backend: &Backend,
     memory: &Arc<MemoryStore>,
     connections: &mut HashMap<RedisConfig, Weak<RedisStore>>,
-) -> Result<Arc<dyn Store>, String> {
+) -> Result<Arc<dyn Store>, OpenError> {
     match backend {
         Backend::Memory => Ok(memory.clone()),
         Backend::File(path) => {
             let path = path.clone();
             let opened = spawn_blocking(move || FileStore::open(&path)).await;
-            Ok(opened.map_err(|e| format!("cannot open the file: {e}"))??)
+            Ok(opened.map_err(OpenError::Stopped)??)
         }
         Backend::Redis(config) => {
             connections.retain(|_, store| store.strong_count() > 0);
@@ -97,7 +109,7 @@ impl Provider for KeyValue {
         let functions = self.functions.of(&link)?;
         let mut connections = self.changes.lock().await;
         let store = open(&config.backend, &self.memory, &mut connections).await;
-        let store = store.map_err(ProviderError)?;
+        let store = store.map_err(|why| ProviderError(why.to_string()))?;
         let mut links = HashMap::clone(&self.links.load());
         let before = links.get(&link.id);
         let cursors = before.map(|before| before.state.cursors.clone());

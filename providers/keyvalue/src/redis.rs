@@ -91,6 +91,26 @@ fn address(url: &str) -> String {
     }
 }
 
+/// A server cannot be reached.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot reach Redis at `{address}`: {why}; start it there (`redis-server`), or correct the link's `url`"
+)]
+pub(crate) struct ConnectError {
+    address: String,
+    #[source]
+    why: NoConnection,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+enum NoConnection {
+    #[error(transparent)]
+    Client(#[from] RedisError),
+    #[error("no answer in {} ms", .0.as_millis())]
+    Late(Duration),
+}
+
 /// A connection to Redis.
 pub(crate) struct RedisStore {
     connection: ConnectionManager,
@@ -105,15 +125,23 @@ impl RedisStore {
     /// # Errors
     ///
     /// If the server cannot be reached, in words that say where it should be.
-    pub(crate) async fn connect(config: &RedisConfig) -> Result<Self, String> {
+    pub(crate) async fn connect(config: &RedisConfig) -> Result<Self, ConnectError> {
         let address = address(&config.url);
-        let failed = |why: &dyn fmt::Display| {
-            format!(
-                "cannot reach Redis at `{address}`: {why}; start it there (`redis-server`), or \
-                 correct the link's `url`"
-            )
-        };
-        let client = client::Client::open(config.url.as_str()).map_err(|e| failed(&e))?;
+        match Self::connection(config).await {
+            Ok((connection, limit)) => Ok(Self {
+                connection,
+                address,
+                limit,
+            }),
+            Err(why) => Err(ConnectError { address, why }),
+        }
+    }
+
+    /// A connection, and the longest that one command over it may take.
+    async fn connection(
+        config: &RedisConfig,
+    ) -> Result<(ConnectionManager, Duration), NoConnection> {
+        let client = client::Client::open(config.url.as_str())?;
         let settings = ConnectionManagerConfig::new()
             .set_number_of_retries(config.retries)
             .set_min_delay(BACK_OFF.min(config.max_delay))
@@ -123,20 +151,10 @@ impl RedisStore {
         let waits = config.max_delay * u32::try_from(config.retries).unwrap_or(u32::MAX);
         let limit = config.connect_timeout + waits + config.response_timeout;
         let connecting = ConnectionManager::new_with_config(client, settings);
-        let connection = match timeout(limit, connecting).await {
-            Ok(connected) => connected.map_err(|e| failed(&e))?,
-            Err(_) => {
-                return Err(failed(&format_args!(
-                    "no answer in {} ms",
-                    limit.as_millis()
-                )));
-            }
-        };
-        Ok(Self {
-            connection,
-            address,
-            limit,
-        })
+        match timeout(limit, connecting).await {
+            Ok(connected) => Ok((connected?, limit)),
+            Err(_) => Err(NoConnection::Late(limit)),
+        }
     }
 
     /// Sends a command that may have an effect, at most once.
