@@ -12,7 +12,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
@@ -41,6 +41,33 @@ pub(crate) struct Unresolved(String, io::Error);
 #[derive(Debug, thiserror::Error)]
 #[error("no connection within {} ms", .0.as_millis())]
 pub(crate) struct TooSlow(Duration);
+
+/// TLS cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    /// The certificates that a link names.
+    #[error("cannot use `{path}` (`ssl_certs_file`): {why}; it must be a PEM file of certificates")]
+    Certificates {
+        path: String,
+        #[source]
+        why: CertificateError,
+    },
+    #[error("TLS cannot be set up: {0}")]
+    Setup(#[source] rustls::Error),
+}
+
+/// What is wrong with a file of certificates.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CertificateError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Pem(#[from] pem::Error),
+    #[error(transparent)]
+    Unusable(#[from] rustls::Error),
+    #[error("it holds no certificate")]
+    None,
+}
 
 impl Connector {
     /// A connector that believes the certificates of `tls`, and may take `limit` for a connection.
@@ -104,7 +131,7 @@ impl Service<Name> for Resolver {
 /// # Errors
 ///
 /// If a file cannot be read; says which.
-pub(crate) fn client_config(roots: &Roots) -> Result<ClientConfig, String> {
+pub(crate) fn client_config(roots: &Roots) -> Result<ClientConfig, TlsError> {
     let mut store = RootCertStore::empty();
     if roots.native {
         let found = rustls_native_certs::load_native_certs();
@@ -120,27 +147,29 @@ pub(crate) fn client_config(roots: &Roots) -> Result<ClientConfig, String> {
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     if let Some(path) = &roots.file {
-        let failed = |e: &dyn std::fmt::Display| {
-            format!(
-                "cannot use `{path}` (`ssl_certs_file`): {e}; it must be a PEM file of certificates"
-            )
-        };
-        let bytes = std::fs::read(path).map_err(|e| failed(&e))?;
-        let mut count = 0;
-        for cert in CertificateDer::pem_slice_iter(&bytes) {
-            store
-                .add(cert.map_err(|e| failed(&e))?)
-                .map_err(|e| failed(&e))?;
-            count += 1;
-        }
-        if count == 0 {
-            return Err(failed(&"it holds no certificate"));
-        }
+        add_file(&mut store, path).map_err(|why| TlsError::Certificates {
+            path: path.clone(),
+            why,
+        })?;
     }
     let ring = Arc::new(rustls::crypto::ring::default_provider());
     Ok(ClientConfig::builder_with_provider(ring)
         .with_safe_default_protocol_versions()
-        .map_err(|e| format!("TLS cannot be set up: {e}"))?
+        .map_err(TlsError::Setup)?
         .with_root_certificates(store)
         .with_no_client_auth())
+}
+
+/// Adds the certificates in a file.
+fn add_file(store: &mut RootCertStore, path: &str) -> Result<(), CertificateError> {
+    let bytes = std::fs::read(path)?;
+    let mut count = 0;
+    for cert in CertificateDer::pem_slice_iter(&bytes) {
+        store.add(cert?)?;
+        count += 1;
+    }
+    match count {
+        0 => Err(CertificateError::None),
+        _ => Ok(()),
+    }
 }

@@ -83,7 +83,8 @@ impl Provider for HttpClient {
         let roots = config.roots.clone();
         let tls = spawn_blocking(move || client_config(&roots)).await;
         let tls = tls.map_err(|e| ProviderError(format!("cannot read certificates: {e}")))?;
-        let connector = Connector::new(tls.map_err(ProviderError)?, config.connect_timeout);
+        let tls = tls.map_err(|e| ProviderError(e.to_string()))?;
+        let connector = Connector::new(tls, config.connect_timeout);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
