@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use withe_host::HostError;
 use withe_lattice::LatticeError;
+use withe_rpc::identity::IdentityError;
 
 /// Why a host does not join a lattice.
 #[derive(Debug, thiserror::Error)]
@@ -27,5 +28,5 @@ pub enum NodeError {
     Programs(std::io::Error),
     /// It has no identity.
     #[error("cannot make an identity for this host: {0}")]
-    Identity(String),
+    Identity(IdentityError),
 }

@@ -58,7 +58,7 @@ impl Node {
         registry: Registry,
         options: NodeOptions,
     ) -> Result<Self, NodeError> {
-        let identity = Identity::generate().map_err(|e| NodeError::Identity(e.to_string()))?;
+        let identity = Identity::generate().map_err(NodeError::Identity)?;
         let fingerprint = identity.fingerprint().to_string();
         // No other host has it, and it says which certificate is this host's.
         let id = fingerprint[..20].to_owned();

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::Outcome;
 use crate::commands;
 use crate::terminal::{ColorChoice, Terminal};
-use crate::usage::UsageError;
+use crate::usage::{Expected, UsageError};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -66,10 +66,10 @@ pub(crate) struct Global {
 }
 
 /// Checks `--log`.
-fn filter(text: &str) -> Result<String, String> {
+fn filter(text: &str) -> Result<String, Expected> {
     match EnvFilter::try_new(text) {
         Ok(_) => Ok(text.into()),
-        Err(_) => Err("expected a filter such as `warn,withe_runtime=debug`".into()),
+        Err(_) => Err(Expected("a filter such as `warn,withe_runtime=debug`")),
     }
 }
 

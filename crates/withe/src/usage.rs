@@ -21,6 +21,11 @@ impl Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
+/// An argument does not have its form, which this says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {0}")]
+pub(crate) struct Expected(pub(crate) &'static str);
+
 /// The error that the arguments of `subcommand` make no sense: the exit code is then 2.
 pub(crate) fn usage(subcommand: &str, kind: ErrorKind, message: impl Display) -> anyhow::Error {
     let error = UsageError {

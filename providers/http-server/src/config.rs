@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use base64::{alphabet, engine::DecodePaddingMode};
+use base64::{DecodeError, alphabet, engine::DecodePaddingMode};
 use http::{HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
@@ -365,8 +365,8 @@ fn expand(config: &ConfigMap) -> (ConfigMap, Vec<ConfigProblem>) {
         };
         let unpacked = json.and_then(|text| match serde_json::from_str(&text) {
             Ok(Value::Object(object)) => Ok(object),
-            Ok(_) => Err("it is not a JSON object".into()),
-            Err(e) => Err(format!("it is not JSON: {e}")),
+            Ok(_) => Err(PackedError::NoObject),
+            Err(e) => Err(PackedError::Json(e)),
         });
         match unpacked {
             Ok(object) => flatten(object, &mut out),
@@ -389,14 +389,27 @@ fn expand(config: &ConfigMap) -> (ConfigMap, Vec<ConfigProblem>) {
     (out, problems)
 }
 
-fn decode_base64(text: &str) -> Result<String, String> {
+/// What is wrong with configuration in one value.
+#[derive(Debug, thiserror::Error)]
+enum PackedError {
+    #[error("it is not base64: {0}")]
+    Base64(#[source] DecodeError),
+    #[error("it is not text")]
+    Text,
+    #[error("it is not JSON: {0}")]
+    Json(#[source] serde_json::Error),
+    #[error("it is not a JSON object")]
+    NoObject,
+}
+
+fn decode_base64(text: &str) -> Result<String, PackedError> {
     // v1 takes it without padding, most tools write it with.
     let any_padding =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let bytes = GeneralPurpose::new(&alphabet::STANDARD, any_padding)
         .decode(text.trim())
-        .map_err(|e| format!("it is not base64: {e}"))?;
-    String::from_utf8(bytes).map_err(|_| "it is not text".into())
+        .map_err(PackedError::Base64)?;
+    String::from_utf8(bytes).map_err(|_| PackedError::Text)
 }
 
 /// Adds `object` to `out`. v1 has its older keys in objects: `{"tls": {"cert_file": …}}`.

@@ -16,7 +16,7 @@ use crate::Outcome;
 use crate::render::diagnostics;
 use crate::render::units::bytes;
 use crate::terminal::Terminal;
-use crate::usage::usage;
+use crate::usage::{Expected, usage};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,12 +45,12 @@ pub(crate) struct Args {
     output: PathBuf,
 }
 
-fn dependency(text: &str) -> Result<(String, PathBuf), String> {
+fn dependency(text: &str) -> Result<(String, PathBuf), Expected> {
     match text.split_once('=') {
         Some((name, path)) if !name.is_empty() && !path.is_empty() => {
             Ok((name.into(), path.into()))
         }
-        _ => Err("expected `NAME=PATH`, such as `shop:cart=cart.wasm`".into()),
+        _ => Err(Expected("`NAME=PATH`, such as `shop:cart=cart.wasm`")),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::providers;
 use crate::render::units::duration;
 use crate::running::{GRACE, block_on, host_options};
 use crate::terminal::Terminal;
+use crate::usage::Expected;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -73,10 +74,10 @@ pub(crate) struct Args {
     observe: ObserveArgs,
 }
 
-fn label(text: &str) -> Result<(String, String), String> {
+fn label(text: &str) -> Result<(String, String), Expected> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
-        _ => Err("expected KEY=VALUE, such as `zone=east`".into()),
+        _ => Err(Expected("KEY=VALUE, such as `zone=east`")),
     }
 }
 

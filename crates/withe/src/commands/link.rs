@@ -22,6 +22,7 @@ use crate::providers;
 use crate::render::table::table;
 use crate::running::block_on;
 use crate::terminal::Terminal;
+use crate::usage::Expected;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -133,10 +134,10 @@ struct Wait {
     wait: u64,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+fn pair(text: &str) -> Result<(String, String), Expected> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
-        _ => Err("expected KEY=VALUE".into()),
+        _ => Err(Expected("KEY=VALUE")),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::render::json;
 use crate::render::table::table;
 use crate::running::block_on;
 use crate::terminal::Terminal;
+use crate::usage::Expected;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,7 +48,7 @@ struct PingedLink {
     name: Option<String>,
 }
 
-fn link(text: &str) -> Result<PingedLink, String> {
+fn link(text: &str) -> Result<PingedLink, Expected> {
     let words: Vec<_> = text.split('/').collect();
     match words.as_slice() {
         [source, target] | [source, target, _] if !source.is_empty() && !target.is_empty() => {
@@ -57,7 +58,7 @@ fn link(text: &str) -> Result<PingedLink, String> {
                 name: words.get(2).map(|name| (*name).to_owned()),
             })
         }
-        _ => Err("expected SOURCE/TARGET, such as `shop/cart`".into()),
+        _ => Err(Expected("SOURCE/TARGET, such as `shop/cart`")),
     }
 }
 

@@ -18,6 +18,20 @@ pub(crate) struct Settled {
     pub(crate) endpoints: Vec<String>,
 }
 
+/// What an application that does not run yet waits for.
+#[derive(Debug, thiserror::Error)]
+enum WaitsFor {
+    #[error("the lattice `{0}` has no hosts; start one with `withe host`")]
+    Hosts(String),
+    #[error("no host has decided where it runs")]
+    Decision,
+    /// Hosts that may run what no host may run now.
+    #[error("{}", .0.join("; "))]
+    Place(Vec<String>),
+    #[error("host `{0}` has not linked it yet")]
+    Linking(String),
+}
+
 /// Waits until all hosts that are to run an application have taken up this revision of it.
 ///
 /// # Errors
@@ -49,20 +63,17 @@ async fn look(
     lattice: &dyn Lattice,
     application: &str,
     revision: u64,
-) -> anyhow::Result<Result<Settled, String>> {
+) -> anyhow::Result<Result<Settled, WaitsFor>> {
     let hosts = desired::hosts(lattice).await?;
     if hosts.is_empty() {
-        return Ok(Err(format!(
-            "the lattice `{}` has no hosts; start one with `withe host`",
-            lattice.name()
-        )));
+        return Ok(Err(WaitsFor::Hosts(lattice.name().to_owned())));
     }
     let deployment = desired::deployment(lattice, application).await?;
     let Some(deployment) = deployment.filter(|d| d.revision >= revision) else {
-        return Ok(Err("no host has decided where it runs".into()));
+        return Ok(Err(WaitsFor::Decision));
     };
     if !deployment.unplaced.is_empty() {
-        return Ok(Err(deployment.unplaced.join("; ")));
+        return Ok(Err(WaitsFor::Place(deployment.unplaced)));
     }
     let mut settled = Settled {
         hosts: Vec::new(),
@@ -81,7 +92,7 @@ async fn look(
         match running {
             // What it reports is of what was decided before.
             Some(app) if app.number < deployment.number => {
-                return Ok(Err(format!("host `{}` has not linked it yet", host.name)));
+                return Ok(Err(WaitsFor::Linking(host.name.clone())));
             }
             Some(app) if app.failure.is_some() => failures.extend(
                 app.failure
@@ -92,7 +103,7 @@ async fn look(
                 settled.hosts.push(host.name.clone());
                 settled.endpoints.extend(app.endpoints.iter().cloned());
             }
-            _ => return Ok(Err(format!("host `{}` has not linked it yet", host.name))),
+            _ => return Ok(Err(WaitsFor::Linking(host.name.clone()))),
         }
     }
     if !failures.is_empty() {

@@ -19,6 +19,8 @@ use opentelemetry_sdk::trace::{
 };
 use withe_host::{HostOptions, Tracer};
 
+use crate::usage::Expected;
+
 /// The most spans that wait to be sent.
 const QUEUE: usize = 8192;
 /// The most that are sent at once.
@@ -50,10 +52,10 @@ pub(crate) struct TraceArgs {
     trace_ratio: f64,
 }
 
-fn ratio(text: &str) -> Result<f64, String> {
+fn ratio(text: &str) -> Result<f64, Expected> {
     match text.parse() {
         Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
-        _ => Err("expected a number from 0 to 1, such as 0.01".into()),
+        _ => Err(Expected("a number from 0 to 1, such as 0.01")),
     }
 }
 

@@ -15,34 +15,42 @@ pub(crate) struct CallExpression {
     pub(crate) arguments: String,
 }
 
+/// Why a text is no call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ExpressionError {
+    #[error("this names a function but does not call it: write `{0}()`")]
+    NoCall(String),
+    #[error("the `)` at the end is missing; quote the whole call for the shell: 'f(1)'")]
+    Open,
+    /// What may be an interface stands where a function is expected.
+    #[error("the function of an interface is written behind a `#`: `{0}#f(…)`")]
+    NoHash(String),
+    #[error("expected `function(…)`, or `ns:pkg/interface#function(…)`")]
+    NoName,
+}
+
 impl FromStr for CallExpression {
-    type Err = String;
+    type Err = ExpressionError;
 
     /// Splits a call at its `#` and its parentheses; what is between them is read when the
     /// function's type is known.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, ExpressionError> {
         let text = text.trim();
         let Some((path, rest)) = text.split_once('(') else {
-            return Err(format!(
-                "this names a function but does not call it: write `{text}()`"
-            ));
+            return Err(ExpressionError::NoCall(text.into()));
         };
         let Some(arguments) = rest.strip_suffix(')') else {
-            return Err(
-                "the `)` at the end is missing; quote the whole call for the shell: 'f(1)'".into(),
-            );
+            return Err(ExpressionError::Open);
         };
         let (interface, function) = match path.trim().rsplit_once('#') {
             Some((interface, function)) => (Some(interface), function),
             None => (None, path.trim()),
         };
         if interface.is_none() && function.contains('/') {
-            return Err(format!(
-                "the function of an interface is written behind a `#`: `{function}#f(…)`"
-            ));
+            return Err(ExpressionError::NoHash(function.into()));
         }
         if function.is_empty() || interface == Some("") {
-            return Err("expected `function(…)`, or `ns:pkg/interface#function(…)`".into());
+            return Err(ExpressionError::NoName);
         }
         Ok(Self {
             interface: interface.map(unescaped),
@@ -101,7 +109,7 @@ mod tests {
             ("(1)", "expected"),
         ];
         for (text, want) in table {
-            let error = text.parse::<CallExpression>().unwrap_err();
+            let error = text.parse::<CallExpression>().unwrap_err().to_string();
             assert!(error.contains(want), "{text}: {error}");
         }
     }
