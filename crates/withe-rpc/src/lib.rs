@@ -15,6 +15,7 @@
 mod assembly;
 mod back_off;
 pub mod client;
+mod clock;
 pub mod codec;
 mod core;
 pub mod error;

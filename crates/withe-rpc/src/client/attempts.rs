@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::BackOff;
+use crate::{BackOff, clock};
 
 /// The pauses of those who wait for this endpoint and no other.
 const PAUSES: BackOff = BackOff {
@@ -29,7 +29,7 @@ impl Default for Attempts {
     fn default() -> Self {
         Self {
             failures: 0,
-            last: Instant::now(),
+            last: clock::now(),
             avoided: false,
         }
     }
@@ -44,7 +44,7 @@ impl Attempts {
 
     /// One takes so long that others do not wait for it.
     pub(super) fn avoid(&mut self) {
-        self.last = Instant::now();
+        self.last = clock::now();
         self.avoided = true;
     }
 

@@ -11,6 +11,7 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::attempts::Attempts;
 use super::connection::Connection;
+use crate::clock;
 use crate::core::{BeginError, Core};
 use crate::streams::Side;
 use crate::transport::Connect;
@@ -63,7 +64,7 @@ impl ClientState {
     /// Lets go of a connection that takes no new calls. It goes on without us, for those that it has.
     fn settle(&mut self) {
         if let Some((connection, made)) = self.current.take_if(|(c, _)| !c.takes_calls()) {
-            self.attempts.lost(made.elapsed());
+            self.attempts.lost(clock::since(made));
             self.failed = Some(connection.why_not());
         }
     }
@@ -230,7 +231,7 @@ impl Client {
             None => true,
             Some(until) => {
                 drop(state);
-                if until <= Instant::now() {
+                if until <= clock::now() {
                     self.connecting();
                 }
                 false
@@ -277,7 +278,7 @@ impl Client {
                 }
             }
         });
-        state.current = Some((connection, Instant::now()));
+        state.current = Some((connection, clock::now()));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use super::call::{Begun, NoResult};
 use super::connection::Connection;
 use super::endpoint::Client;
 use super::placed::{PlacedLink, PlacedSession};
+use crate::clock;
 use crate::frame::CallHead;
 use crate::{CallContext, CallError, LinkRequest, Payload};
 
@@ -173,7 +174,7 @@ impl Session {
             link: 0,
             function,
             session: 0,
-            remaining: context.deadline.saturating_duration_since(Instant::now()),
+            remaining: context.deadline.saturating_duration_since(clock::now()),
             trace: context.trace,
         };
         if head.remaining.is_zero() {

@@ -9,6 +9,7 @@ use super::served::panicked;
 use super::session::Session;
 use super::state::{CallEntry, Key, ServerState, SessionEntry, Stage, Step};
 use crate::assembly::Partial;
+use crate::clock;
 use crate::frame::{CallHead, Failure, Part, Violation};
 use crate::guard;
 use crate::{CallError, Payload};
@@ -357,5 +358,5 @@ impl Connection {
 fn deadline(remaining: Duration) -> Instant {
     // A deadline that no clock can tell is as good as none: a day is.
     let remaining = remaining.min(Duration::from_secs(24 * 3_600));
-    Instant::now() + remaining
+    clock::now() + remaining
 }

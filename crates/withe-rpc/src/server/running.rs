@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::served::panicked;
 use super::session::{Lent, NotGiven, Session};
 use super::state::{Key, Stage};
+use crate::clock;
 use crate::core::Core;
 use crate::frame::{CallHead, Failure, Kind};
 use crate::guard;
@@ -40,7 +41,7 @@ impl Connection {
         deadline: Instant,
         payload: Payload,
     ) {
-        if head.remaining.is_zero() || Instant::now() >= deadline {
+        if head.remaining.is_zero() || clock::now() >= deadline {
             self.take_back(key.id, &Failure::Error(CallError::Deadline));
             self.drop_moved(session_id, &payload.handles);
             return;

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use tokio::time::sleep_until;
 
 use crate::client::attempts::Attempts;
 use crate::client::endpoint::Client;
 use crate::client::session::RemoteLink;
+use crate::clock;
 use crate::transport::BoxFuture;
 
 /// One of those that a route may lead to.
@@ -143,7 +143,7 @@ impl RouteEntry {
         let attempts = &mut self.refusals().attempts;
         match attempts.away_until() {
             None => true,
-            Some(until) if until <= Instant::now() => {
+            Some(until) if until <= clock::now() => {
                 attempts.avoid();
                 true
             }

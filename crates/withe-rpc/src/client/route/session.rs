@@ -8,6 +8,7 @@ use super::replica::{Distance, RouteEntry};
 use super::replicas::Route;
 use crate::client::call::{Begun, NoResult};
 use crate::client::session::{Session, function_index};
+use crate::clock;
 use crate::{CallContext, CallError, Payload};
 
 /// How long connecting to a replica may take where there are others.
@@ -128,8 +129,8 @@ impl RouteSession {
                 Begun::Refused if self.route.is_fixed => false,
                 Begun::Refused => {
                     place.replica.refused(why.to_string());
-                    let (since, _) = unlinked.get_or_insert((Instant::now(), why.clone()));
-                    !place.proven.load(Ordering::Acquire) && since.elapsed() < MOVING
+                    let (since, _) = unlinked.get_or_insert((clock::now(), why.clone()));
+                    !place.proven.load(Ordering::Acquire) && clock::since(*since) < MOVING
                 }
                 Begun::Over => return Err(why),
             };
@@ -144,7 +145,7 @@ impl RouteSession {
     /// How long a call waits for a connection.
     fn until(&self, context: &CallContext) -> Instant {
         if self.route.has_several() {
-            context.deadline.min(Instant::now() + PATIENCE)
+            context.deadline.min(clock::now() + PATIENCE)
         } else {
             context.deadline
         }
