@@ -6,6 +6,7 @@ mod example;
 mod hostile;
 mod routes;
 mod sessions;
+mod simulation;
 mod streams;
 mod target;
 mod tcp;
