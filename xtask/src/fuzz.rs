@@ -14,9 +14,13 @@ use tokio::process::Command;
 use crate::{process, tree, ui};
 
 /// What is fuzzed, and where inputs to begin with are besides `fuzz/seeds`.
-const TARGETS: [(&str, &[&str]); 3] = [
+const TARGETS: [(&str, &[&str]); 7] = [
     ("frames", &[]),
     ("codec", &[]),
+    ("attached", &[]),
+    ("archive", &[]),
+    ("component", &["tests/guests/build"]),
+    ("wit", &["crates/withe-runtime/wit"]),
     (
         "manifest",
         &[
@@ -42,8 +46,11 @@ pub(crate) struct Args {
     #[arg(value_parser = TARGETS.map(|(name, _)| name))]
     target: Option<String>,
     /// How long each target runs
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, conflicts_with = "minutes")]
     seconds: u64,
+    /// How long all of them run together
+    #[arg(long)]
+    minutes: Option<u64>,
 }
 
 /// Builds the targets and runs them.
@@ -62,11 +69,15 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         .arg(&built)
         .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
     process::run("build the fuzz targets", &mut cargo, process::LONG).await?;
-    for (name, seeds) in TARGETS {
-        if args.target.as_deref().is_none_or(|target| target == name) {
-            let program = built.join(&host).join("release").join(name);
-            fuzz(name, seeds, &program, &built, args.seconds).await?;
-        }
+    let chosen = |name: &str| args.target.as_deref().is_none_or(|target| target == name);
+    let chosen: Vec<_> = TARGETS.iter().filter(|(name, _)| chosen(name)).collect();
+    let seconds = match args.minutes {
+        Some(minutes) => (60 * minutes).div_ceil(chosen.len() as u64),
+        None => args.seconds,
+    };
+    for (name, seeds) in chosen {
+        let program = built.join(&host).join("release").join(name);
+        fuzz(name, seeds, &program, &built, seconds).await?;
     }
     Ok(())
 }
@@ -100,7 +111,12 @@ async fn fuzz(
         ])
         .arg(corpus)
         .arg(Path::new("fuzz/seeds").join(name))
-        .args(seeds);
+        // Components are there once `cargo xtask guests` has built them.
+        .args(
+            seeds
+                .iter()
+                .filter(|seeds| tree::root().join(seeds).is_dir()),
+        );
     // Reading the corpus comes before the time that is asked for.
     let deadline = Duration::from_secs(seconds) + process::SHORT;
     let what = format!("find nothing wrong with {name}");

@@ -9,7 +9,10 @@
 //! * [`transport`]: connections between hosts through NATS, for the calls of components. They do not go
 //!   through the lattice, but through the server that it is on.
 
+#[cfg(not(fuzzing))]
 mod attached;
+#[cfg(fuzzing)]
+pub mod attached;
 mod backlog;
 mod digest;
 pub mod embedded;

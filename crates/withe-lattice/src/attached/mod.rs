@@ -25,6 +25,8 @@ use tokio::time::sleep;
 use withe_rpc::unix::UnixConnector;
 use withe_rpc::{Client, PipeReader};
 
+#[cfg(fuzzing)]
+pub use server::session;
 pub use server::{Serving, serve};
 
 use crate::backlog::{Changes, Recent};

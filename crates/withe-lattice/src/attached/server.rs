@@ -58,6 +58,12 @@ pub async fn serve(
     Ok(Serving { _task: task })
 }
 
+/// What a process that is attached to `lattice` has of it, without the socket between.
+#[cfg(fuzzing)]
+pub fn session(lattice: SharedLattice) -> Arc<dyn ServedSession> {
+    Door(lattice).session()
+}
+
 /// The target that processes attach to.
 struct Door(SharedLattice);
 
