@@ -7,13 +7,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use withe_linker::plan::{Binding, Plan, PlannedWorker};
 use withe_wit::World;
 
+use crate::options::HostOptions;
 use crate::parts::{ComponentPart, Parts};
 
 /// The longest head of an assignment.
@@ -34,6 +34,8 @@ pub(crate) struct Assignment {
     pub(crate) sockets: PathBuf,
     /// Where compiled components are kept.
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Where the key of those is.
+    pub(crate) key_dir: Option<PathBuf>,
     /// How long calls may take to finish when the worker ends, in milliseconds.
     pub(crate) grace_ms: u64,
     /// The components in it, and how many bytes each has.
@@ -47,8 +49,7 @@ impl Assignment {
         worker: &PlannedWorker,
         parts: &Parts,
         sockets: &Path,
-        cache_dir: Option<&Path>,
-        grace: Duration,
+        options: &HostOptions,
     ) -> Self {
         let names = components_of(plan, worker);
         let components = names.iter().filter_map(|name| {
@@ -60,8 +61,9 @@ impl Assignment {
             component: worker.component.clone(),
             folder: parts.folder.clone(),
             sockets: sockets.to_owned(),
-            cache_dir: cache_dir.map(Path::to_owned),
-            grace_ms: grace.as_millis().try_into().unwrap_or(u64::MAX),
+            cache_dir: options.cache_dir.clone(),
+            key_dir: options.key_dir.clone(),
+            grace_ms: options.grace.as_millis().try_into().unwrap_or(u64::MAX),
             components: components.collect(),
         }
     }
@@ -243,7 +245,7 @@ mod tests {
         let parts = parts();
         let worker = &plan.workers[index];
         let sockets = Path::new("/sockets");
-        let sent = Assignment::new(plan, worker, &parts, sockets, None, Duration::ZERO);
+        let sent = Assignment::new(plan, worker, &parts, sockets, &HostOptions::default());
         let mut bytes = sent.head().unwrap();
         sent.bodies(&parts).for_each(|body| bytes.extend(body));
         let mut input = bytes.as_slice();

@@ -47,6 +47,24 @@ pub enum HostError {
         #[source]
         why: io::Error,
     },
+    /// A directory that a component is granted has what the host runs.
+    #[error(
+        "`{component}` is granted to write to the directory `{}` (as `{guest}`), by which it could change {what} (`{}`); \
+         grant another directory, or this one with `read_only: true`",
+        host.display(), path.display()
+    )]
+    GuardedDirectory {
+        /// The component.
+        component: String,
+        /// The directory on this machine.
+        host: PathBuf,
+        /// What the component sees it as.
+        guest: String,
+        /// What it could change.
+        what: &'static str,
+        /// Where that is.
+        path: PathBuf,
+    },
     /// A provider failed.
     #[error("provider `{provider}` could not {what}: {why}")]
     Provider {

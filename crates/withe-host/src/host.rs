@@ -86,6 +86,7 @@ impl Host {
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
         let engine = EngineOptions {
             cache_dir: options.cache_dir.clone(),
+            key_dir: options.key_dir.clone(),
             observer: Observer {
                 metrics: options.counts.own().clone(),
                 tracer: options.tracer.clone(),

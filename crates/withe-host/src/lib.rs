@@ -20,6 +20,7 @@ mod build;
 mod counts;
 pub mod elsewhere;
 mod error;
+mod grants;
 mod host;
 mod http_service;
 mod loopback;

@@ -17,6 +17,11 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct HostOptions {
     /// Where compiled components are kept; `None` compiles them at every start.
     pub cache_dir: Option<PathBuf>,
+    /// Where the key is by which they are known to be this user's; in `cache_dir` if it is none.
+    pub key_dir: Option<PathBuf>,
+    /// Files and folders that no component may be granted to change, besides those: what this host runs, or is reached
+    /// by.
+    pub guarded: Vec<PathBuf>,
     /// How long work under way may take to finish when it is stopped or replaced.
     pub grace: Duration,
     /// The bounds of all that runs at a time.
@@ -68,6 +73,8 @@ impl Default for HostOptions {
     fn default() -> Self {
         Self {
             cache_dir: None,
+            key_dir: None,
+            guarded: Vec::new(),
             grace: GRACE,
             limits: HostLimits::default(),
             progress: Arc::new(|_| {}),

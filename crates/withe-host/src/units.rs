@@ -21,7 +21,7 @@ use withe_runtime::spec::{
 use withe_wit::name::kebab_case;
 use withe_wit::{ExternItem, InterfaceName};
 
-use crate::error::{HostError, none_of};
+use crate::error::HostError;
 use crate::parts::Parts;
 
 /// Where a link leads that does not lead to another unit of the process.
@@ -370,27 +370,6 @@ fn label_of(name: &str) -> String {
         label if label.is_empty() => "component".into(),
         label => label,
     }
-}
-
-/// Looks at the directories that components of `plan` which run here are granted.
-///
-/// # Errors
-///
-/// All that cannot be opened.
-pub(crate) fn check_grants(plan: &Plan, parts: &Parts) -> Result<(), HostError> {
-    let here = plan.components.iter().filter(|c| !c.elsewhere);
-    let granted = here.flat_map(|c| c.grants.directories.iter().map(move |d| (c, d)));
-    let refused = granted.filter_map(|(component, directory)| {
-        let host = parts.folder.join(&directory.host);
-        let why = std::fs::read_dir(&host).err()?;
-        Some(HostError::Directory {
-            component: component.name.clone(),
-            host,
-            guest: directory.guest.clone(),
-            why,
-        })
-    });
-    none_of(refused.collect())
 }
 
 fn grants(grants: &PlannedGrants, folder: &Path) -> UnitGrants {

@@ -79,6 +79,7 @@ async fn work(
         component,
         sockets,
         cache_dir,
+        key_dir,
         grace_ms,
         ..
     } = assignment;
@@ -86,6 +87,7 @@ async fn work(
     let index = index.ok_or(WorkerError::NoWorker(component))?;
     let engines = Engines::new(&EngineOptions {
         cache_dir,
+        key_dir,
         observer: Observer {
             tracer: tracer.clone(),
             ..Observer::default()

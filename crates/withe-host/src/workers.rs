@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use withe_files::TemporaryFolder;
 use withe_linker::plan::{Plan, PlannedLink};
 use withe_process::{
     Process, ProcessCommand, ProcessError, Supervised, Supervisor, SupervisorOptions,
@@ -37,7 +37,7 @@ pub(crate) struct Workers {
     /// The ways to what they have counted, which are known to whoever wants that as long as they are here.
     counts: Vec<Arc<Route>>,
     /// Removed with its sockets when all have ended.
-    _folder: TempDir,
+    _folder: TemporaryFolder,
 }
 
 struct Worker {
@@ -103,10 +103,8 @@ impl Workers {
             return Err(failed(first, WorkerFailure::NoProcesses));
         };
         // Short, as a socket's path may have no more than about 100 bytes.
-        let folder = tempfile::Builder::new()
-            .prefix("withe-")
-            .tempdir()
-            .map_err(|e| failed(first, WorkerFailure::Folder(e)))?;
+        let folder = TemporaryFolder::new();
+        let folder = folder.map_err(|e| failed(first, WorkerFailure::Folder(e)))?;
         let sockets = Sockets::new(folder.path());
         let mut this = Self {
             workers: Vec::new(),
@@ -140,14 +138,7 @@ impl Workers {
             this.server = Some((stop, task));
         }
         for worker in &plan.workers {
-            let assignment = Assignment::new(
-                plan,
-                worker,
-                parts,
-                this._folder.path(),
-                options.cache_dir.as_deref(),
-                options.grace,
-            );
+            let assignment = Assignment::new(plan, worker, parts, this._folder.path(), options);
             let process = WorkerProcess {
                 command: ProcessCommand::new(&command.program)
                     .args(&command.args)

@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
 use tokio::task::{JoinError, spawn_blocking};
+use withe_files::TemporaryFolder;
 use withe_lattice::{Lattice, LatticeError};
 use withe_load::{AskError, artifact, describe, is_archive};
 
@@ -18,7 +18,7 @@ const DIGITS: usize = 16;
 /// Where this host keeps the programs that the lattice gives it, for as long as it runs.
 pub(crate) struct Programs {
     /// `None` if it runs none but its own.
-    folder: Option<TempDir>,
+    folder: Option<TemporaryFolder>,
 }
 
 /// A host cannot run a provider that is a program.
@@ -68,7 +68,7 @@ impl Programs {
     ///
     /// If programs are allowed, and there is no place for them.
     pub(crate) fn new(allowed: bool) -> io::Result<Self> {
-        let folder = allowed.then(|| tempfile::Builder::new().prefix("withe-programs-").tempdir());
+        let folder = allowed.then(TemporaryFolder::new);
         Ok(Self {
             folder: folder.transpose()?,
         })

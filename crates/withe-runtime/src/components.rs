@@ -26,7 +26,7 @@ impl Components {
         self.0.get(&(concurrency, Bytes(bytes.clone()))).cloned()
     }
 
-    /// Compiles `bytes`.
+    /// Compiles `bytes`, and says whether they were found compiled.
     ///
     /// # Errors
     ///
@@ -36,8 +36,8 @@ impl Components {
         engines: &Engines,
         concurrency: bool,
         bytes: &Arc<[u8]>,
-    ) -> wasmtime::Result<Arc<Compiled>> {
-        let component = Component::new(engines.get(concurrency), bytes)?;
+    ) -> wasmtime::Result<(Arc<Compiled>, bool)> {
+        let (component, is_found) = engines.component(concurrency, bytes)?;
         let compiled = Arc::new(Compiled {
             exports: Arc::new(Exports::of(&component)),
             imports: imports(&component),
@@ -45,7 +45,7 @@ impl Components {
         });
         let key = (concurrency, Bytes(bytes.clone()));
         self.0.insert(key, compiled.clone());
-        Ok(compiled)
+        Ok((compiled, is_found))
     }
 }
 

@@ -1,18 +1,18 @@
 //! Wasmtime engines: their settings, the pool that instances come from, the clock that interrupts
-//! them, and the cache of compiled code.
+//! them, and components compiled for them.
 //!
 //! There are two. Components that use no async types run on one without concurrency support, whose
 //! boundary calls cost a half to a quarter (see `benches/`); the others on one with it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wasmtime::{
-    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-};
+use wasmtime::component::Component;
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::cache::CodeCache;
 use crate::error::RuntimeError;
 use crate::observe::Observer;
 
@@ -24,6 +24,8 @@ pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
 pub struct EngineOptions {
     /// Where compiled components are kept, if anywhere.
     pub cache_dir: Option<PathBuf>,
+    /// Where the key is by which they are known to be this user's; in `cache_dir` if it is none.
+    pub key_dir: Option<PathBuf>,
     /// The most component instances at a time, on each engine.
     pub instances: u32,
     /// The most linear memory of one instance's memory, in bytes.
@@ -39,6 +41,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             cache_dir: None,
+            key_dir: None,
             instances: 1000,
             // Fits on every machine that this is built for.
             memory: withe_linker::MOST_MEMORY as usize,
@@ -53,7 +56,7 @@ impl Default for EngineOptions {
 pub struct Engines {
     plain: Engine,
     concurrent: Engine,
-    cache: Option<Cache>,
+    cache: Option<Arc<CodeCache>>,
     observer: Observer,
     _ticker: Arc<Ticker>,
 }
@@ -65,9 +68,16 @@ impl Engines {
     ///
     /// If the machine cannot give the address space or the cache's folder cannot be used.
     pub fn new(options: &EngineOptions) -> Result<Self, RuntimeError> {
-        let cache = options.cache_dir.as_deref().map(open_cache).transpose()?;
+        let cache = options.cache_dir.as_deref().map(|dir| {
+            let opened = CodeCache::open(dir, options.key_dir.as_deref());
+            opened.map_err(|cause| RuntimeError::Cache {
+                dir: dir.into(),
+                cause,
+            })
+        });
+        let cache = cache.transpose()?.map(Arc::new);
         let make = |concurrency| {
-            Engine::new(&config(options, cache.clone(), concurrency))
+            Engine::new(&config(options, concurrency))
                 .map_err(|cause| RuntimeError::Engine { cause })
         };
         let plain = make(false)?;
@@ -82,9 +92,21 @@ impl Engines {
         })
     }
 
-    /// How many components were found compiled in the cache so far.
-    pub(crate) fn cache_hits(&self) -> usize {
-        self.cache.as_ref().map_or(0, Cache::cache_hits)
+    /// The component that has these bytes, compiled for one of the engines, and whether it was found compiled.
+    ///
+    /// # Errors
+    ///
+    /// If it does not compile.
+    pub(crate) fn component(
+        &self,
+        concurrency: bool,
+        bytes: &[u8],
+    ) -> wasmtime::Result<(Component, bool)> {
+        let engine = self.get(concurrency);
+        match &self.cache {
+            Some(cache) => cache.component(engine, bytes),
+            None => Ok((Component::new(engine, bytes)?, false)),
+        }
     }
 
     /// Where what runs on them is counted and traced.
@@ -102,23 +124,9 @@ impl Engines {
     }
 }
 
-fn open_cache(dir: &Path) -> Result<Cache, RuntimeError> {
-    let mut config = CacheConfig::new();
-    config.with_directory(dir);
-    // Bounded: the oldest go when there are more, or larger ones, than this. Several processes may
-    // share the folder; entries are written under another name and renamed.
-    config.with_files_total_size_soft_limit(2 << 30);
-    config.with_file_count_soft_limit(4096);
-    Cache::new(config).map_err(|cause| RuntimeError::Cache {
-        dir: dir.into(),
-        cause,
-    })
-}
-
-fn config(options: &EngineOptions, cache: Option<Cache>, concurrency: bool) -> Config {
+fn config(options: &EngineOptions, concurrency: bool) -> Config {
     let mut config = Config::new();
     config
-        .cache(cache)
         .concurrency_support(concurrency)
         .wasm_component_model_async(concurrency)
         .wasm_component_model_implements(true)

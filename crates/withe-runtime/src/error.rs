@@ -12,12 +12,16 @@ pub enum RuntimeError {
         cause: wasmtime::Error,
     },
     /// The folder for compiled components cannot be used.
-    #[error("the cache folder `{}` cannot be used: {cause:#}", dir.display())]
+    #[error(
+        "the folder for compiled code `{}` cannot be used: {cause}; name another with `WITHE_CACHE_DIR`, or none with \
+         `WITHE_CACHE_DIR=`", dir.display()
+    )]
     Cache {
         /// The folder.
         dir: PathBuf,
         /// Why not.
-        cause: wasmtime::Error,
+        #[source]
+        cause: withe_files::FolderError,
     },
     /// A component does not compile.
     #[error("component `{component}` does not compile: {cause:#}")]

@@ -67,12 +67,12 @@ fn compile(
             continue;
         }
         on_event(BuildEvent::Compiling(&spec.name));
-        let (hits, start) = (engines.cache_hits(), Instant::now());
+        let start = Instant::now();
         match components.compile(engines, spec.concurrency, &spec.bytes) {
-            Ok(component) => {
+            Ok((component, cached)) => {
                 on_event(BuildEvent::Compiled {
                     component: &spec.name,
-                    cached: engines.cache_hits() > hits,
+                    cached,
                     took: start.elapsed(),
                 });
                 compiled.push(component);

@@ -3,7 +3,8 @@
 //! From below to above; no module knows one that is above it, and a test holds them to that (`cargo xtask tidy`).
 //!
 //! * [`metrics`], [`trace`]: what is counted of all that runs, and recorded.
-//! * [`engine`]: Wasmtime's engines, pool and cache.
+//! * `cache`: compiled code that is kept between starts.
+//! * [`engine`]: Wasmtime's engines and pool.
 //! * [`spec`], [`error`]: what the host asks for, and why it cannot be had.
 //! * `permits`, `needs`: how many instances of a component may run at a time.
 //! * `abi`: values between guests and bytes.
@@ -21,6 +22,7 @@
 //! A call never looks anything up by name: names became indices when the graph was made.
 
 mod abi;
+mod cache;
 mod callee;
 mod chosen;
 mod components;

@@ -16,6 +16,7 @@ mod commands;
 mod interrupt;
 mod logging;
 mod observe;
+mod places;
 mod progress;
 mod providers;
 mod render;

@@ -1,12 +1,12 @@
-//! What `up` and `call` share: the folder for compiled components, the host, the async runtime.
+//! What `up` and `call` share: the host, the async runtime.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 use withe_host::{HostOptions, WorkerCommand};
 
+use crate::places;
 use crate::progress::Reporter;
 
 /// How long work under way may take to finish when an application stops.
@@ -35,7 +35,12 @@ pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
 /// If it is not known where this program is.
 pub(crate) fn host_options(reporter: &Reporter) -> anyhow::Result<HostOptions> {
     Ok(HostOptions {
-        cache_dir: cache_dir(),
+        cache_dir: places::cache_dir(),
+        key_dir: places::key_dir(),
+        guarded: places::sockets()
+            .iter()
+            .map(|f| f.path().to_owned())
+            .collect(),
         grace: GRACE,
         progress: reporter.callback(),
         worker: Some(this_command(&["worker"])?),
@@ -50,24 +55,4 @@ fn this_command(args: &[&str]) -> anyhow::Result<WorkerCommand> {
         program: std::env::current_exe().context("the path of `withe` is not known")?,
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
     })
-}
-
-/// Where compiled components are kept: `WITHE_CACHE_DIR` (set to nothing: nowhere), else the user's
-/// folder for caches.
-fn cache_dir() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).map(PathBuf::from);
-    if let Some(folder) = variable("WITHE_CACHE_DIR") {
-        return (!folder.as_os_str().is_empty()).then_some(folder);
-    }
-    let user = if cfg!(windows) {
-        variable("LOCALAPPDATA")
-    } else if cfg!(target_os = "macos") {
-        variable("HOME").map(|home| home.join("Library/Caches"))
-    } else {
-        // https://specifications.freedesktop.org/basedir-spec: a relative path is to be ignored.
-        variable("XDG_CACHE_HOME")
-            .filter(|folder| folder.is_absolute())
-            .or_else(|| variable("HOME").map(|home| home.join(".cache")))
-    };
-    user.map(|folder| folder.join("withe"))
 }

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use withe_files::TemporaryFolder;
 use withe_process::{
     ProcessCommand, ProcessLog, ProcessState, STOP, Supervisor, SupervisorOptions,
 };
@@ -93,7 +94,7 @@ impl ProcessProvider {
     /// What serves the components that the provider calls, and starts its process.
     async fn begin(&self) -> std::io::Result<Started> {
         // Short, as a socket's path may have no more than about 100 bytes.
-        let folder = tempfile::Builder::new().prefix("withe-").tempdir()?;
+        let folder = TemporaryFolder::new()?;
         let (_, host) = supervised::sockets(folder.path());
         let listener = UnixListener::bind(host).await?;
         let stop_serving = CancellationToken::new();

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::de::IgnoredAny;
-use tempfile::TempDir;
 use tokio::time::sleep;
+use withe_files::TemporaryFolder;
 use withe_process::{
     HealthChecks, Live, Process, ProcessCommand, ProcessError, Supervised, Unhealthy,
 };
@@ -147,7 +147,7 @@ pub(super) struct ProviderProcess {
     pub(super) config: ConfigMap,
     pub(super) grace: Duration,
     /// The folder of its sockets, which only its user can enter. Removed when the last process has ended.
-    pub(super) folder: TempDir,
+    pub(super) folder: TemporaryFolder,
 }
 
 impl Supervised for ProviderProcess {

@@ -21,12 +21,13 @@ use super::switch::Switch;
 use crate::away::{self, Away};
 use crate::build::build;
 use crate::error::{HostError, none_of};
+use crate::grants::check_grants;
 use crate::options::{HostOptions, Phase, Progress};
 use crate::parts::Parts;
 use crate::provider_source;
 use crate::request::{http_request, leaves_host};
 use crate::serve::Served;
-use crate::units::{LinkEnd, check_grants, units};
+use crate::units::{LinkEnd, units};
 use crate::workers::Workers;
 
 /// A plan that only has to be committed.
@@ -64,7 +65,7 @@ impl Preparation<'_> {
     /// If anything cannot be made. All that is wrong in one step is said.
     pub(crate) async fn make(&self, new: &mut Prepared) -> Result<(), HostError> {
         let Self { plan, parts, .. } = *self;
-        check_grants(plan, parts)?;
+        check_grants(plan, parts, self.options)?;
         self.providers(new).await?;
         let own = self.target_links(new).await?;
         // A link that is pinned to a wire leads there, also to a provider that runs here.

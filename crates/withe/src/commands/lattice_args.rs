@@ -8,6 +8,8 @@ use anyhow::{Context as _, bail};
 use withe_lattice::nats::{Auth, Options, Tls};
 use withe_lattice::{Attached, Lattice, Nats, SharedLattice};
 
+use crate::places::sockets;
+
 /// Which lattice, and as whom.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Lattice")]
@@ -134,46 +136,27 @@ async fn attach(path: &Path) -> anyhow::Result<SharedLattice> {
     Ok(lattice)
 }
 
-/// The folder of the sockets of this user's hosts.
-pub(crate) fn sockets() -> PathBuf {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    match runtime.filter(|folder| folder.is_absolute() && folder.is_dir()) {
-        Some(folder) => folder.join("withe"),
-        None => {
-            #[cfg(unix)]
-            let user = rustix::process::geteuid().as_raw();
-            #[cfg(not(unix))]
-            let user = 0;
-            std::env::temp_dir().join(format!("withe-{user}"))
-        }
-    }
-}
+/// Why hosts of this machine are not found, nor can be.
+const NO_FOLDER: &str = "the folder of the sockets of this user's hosts is not used, as others could be meant by what is in it; set \
+     `XDG_RUNTIME_DIR` to a folder that only this user can write to";
 
 /// The socket of a host with this name that this process makes.
 pub(crate) fn socket(name: &str) -> anyhow::Result<PathBuf> {
-    let folder = sockets();
-    let prepare = || {
-        std::fs::create_dir_all(&folder)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt as _;
-            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;
-        }
-        std::io::Result::Ok(())
-    };
-    prepare().with_context(|| format!("cannot use the folder `{}`", folder.display()))?;
+    let folder = sockets().context(NO_FOLDER)?;
     // A socket's path may have no more than about 100 bytes.
     let short: String = name
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
         .take(24)
         .collect();
-    Ok(folder.join(format!("{short}-{}.sock", std::process::id())))
+    Ok(folder
+        .path()
+        .join(format!("{short}-{}.sock", std::process::id())))
 }
 
 fn the_only_socket() -> anyhow::Result<PathBuf> {
-    let folder = sockets();
-    let entries = std::fs::read_dir(&folder).into_iter().flatten();
+    let folder = sockets().context(NO_FOLDER)?;
+    let entries = std::fs::read_dir(folder.path()).into_iter().flatten();
     let mut live: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| is_live(path))

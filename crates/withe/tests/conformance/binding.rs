@@ -43,7 +43,8 @@ fn ended(case: &Case, call: &Call, binding: &str) -> Ended {
         .env(
             "WITHE_CACHE_DIR",
             Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"),
-        );
+        )
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     for variable in ["WITHE_LOG", "WITHE_LATTICE", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }

@@ -21,7 +21,8 @@ pub(crate) fn call(folder: &Path, binding: &str, given: &str) -> Result<String, 
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .env("WITHE_CACHE_DIR", folder.join("compiled"));
+        .env("WITHE_CACHE_DIR", folder.join("compiled"))
+        .env("XDG_STATE_HOME", folder.join("state"));
     for variable in ["WITHE_LOG", "WITHE_LATTICE", "NO_COLOR", "CLICOLOR_FORCE"] {
         command.env_remove(variable);
     }

@@ -5,6 +5,7 @@
 //! promises no more than what is tried here.
 #![cfg(target_os = "linux")]
 
+mod cache;
 mod smuggling;
 #[path = "../e2e/support/mod.rs"]
 #[allow(

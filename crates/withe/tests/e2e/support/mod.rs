@@ -86,6 +86,7 @@ impl Folder {
         // One for all tests, which share components: most find theirs compiled.
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         command.env("WITHE_CACHE_DIR", cache);
+        command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command.env("TMPDIR", self.path(TEMPORARY));
         // The socket by which other commands find a host, apart from what it keeps for itself.
         command.env("XDG_RUNTIME_DIR", self.folder.path());

@@ -103,6 +103,7 @@ impl Lattice {
         // One for all tests, which share components: most find theirs compiled.
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         command.env("WITHE_CACHE_DIR", cache);
+        command.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
         command.env("TMPDIR", self.folder.path());
         for variable in [
             "WITHE_LOG",
