@@ -1,12 +1,17 @@
 //! Unix sockets.
+//!
+//! Both ends look at whose process the other is: only this user's and root's are talked to. The folder of a socket keeps
+//! others out already, if it is one that only this user can enter; a socket in another folder is as safe, though others
+//! can take its place and thereby keep it from being reached.
 
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixSocket, UnixStream};
+use withe_files::is_trusted_user;
 
 use crate::transport::{BoxFuture, Connect, Duplex, Listener};
 
@@ -32,6 +37,10 @@ impl UnixListener {
     pub async fn bind(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let socket = UnixSocket::new_stream()?;
+        // What the socket is given before it has a name, its file has from the beginning: nothing is changed by a name
+        // that could lead elsewhere by then.
+        #[cfg(target_os = "linux")]
+        rustix::fs::fchmod(&socket, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
         if let Err(e) = socket.bind(&path) {
             if e.kind() != io::ErrorKind::AddrInUse {
                 return Err(e);
@@ -39,8 +48,9 @@ impl UnixListener {
             remove_stale(&path).await?;
             socket.bind(&path)?;
         }
-        // Nobody can connect before it listens.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        // Other systems know a mode of the file only. Nobody can connect before it listens.
+        #[cfg(not(target_os = "linux"))]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         let meta = fs::symlink_metadata(&path)?;
         Ok(Self {
             listener: socket.listen(BACKLOG)?,
@@ -74,8 +84,15 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
 
 impl Listener for UnixListener {
     async fn accept(&mut self) -> io::Result<Duplex> {
-        let (stream, _) = self.listener.accept().await?;
-        Ok(duplex(stream))
+        loop {
+            let (stream, _) = self.listener.accept().await?;
+            match check_peer(&stream) {
+                Ok(()) => return Ok(duplex(stream)),
+                Err(why) => {
+                    tracing::warn!("a connection to `{}` is closed: {why}", self.path.display())
+                }
+            }
+        }
     }
 }
 
@@ -111,8 +128,35 @@ impl fmt::Display for UnixConnector {
 
 impl Connect for UnixConnector {
     fn connect(&self) -> BoxFuture<'_, io::Result<Duplex>> {
-        Box::pin(async { UnixStream::connect(&self.path).await.map(duplex) })
+        Box::pin(async {
+            let stream = UnixStream::connect(&self.path).await?;
+            check_peer(&stream)?;
+            Ok(duplex(stream))
+        })
     }
+}
+
+/// Why a process is not talked to.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the process at the other end is that of the user with the number {0}, and not of this one"
+)]
+struct OtherUser(u32);
+
+/// Whether the process at the other end is this user's, or root's.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::PermissionDenied`] if it is another user's.
+fn check_peer(stream: &UnixStream) -> io::Result<()> {
+    let user = stream.peer_cred()?.uid();
+    if is_trusted_user(user) {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        OtherUser(user),
+    ))
 }
 
 fn duplex(stream: UnixStream) -> Duplex {

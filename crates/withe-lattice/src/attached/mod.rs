@@ -18,12 +18,11 @@ use bytes::Bytes;
 use follow::Follower;
 use link::{AGAIN, AttachedLink, not_asked};
 use protocol::{Ask, Done, EntryKind, Follow};
-use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use withe_rpc::unix::UnixConnector;
-use withe_rpc::{Client, PipeReader};
+use withe_rpc::{Client, Connect as _, PipeReader};
 
 #[cfg(fuzzing)]
 pub use server::session;
@@ -124,7 +123,7 @@ impl Attached {
 
 /// Fails at once if nobody serves there.
 async fn probe(socket: &Path) -> Result<(), LatticeError> {
-    match UnixStream::connect(socket).await {
+    match UnixConnector::new(socket).connect().await {
         Ok(_) => Ok(()),
         Err(e) => match e.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {

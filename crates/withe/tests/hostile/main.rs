@@ -7,6 +7,7 @@
 
 mod cache;
 mod smuggling;
+mod sockets;
 #[path = "../e2e/support/mod.rs"]
 #[allow(
     dead_code,
