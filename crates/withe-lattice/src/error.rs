@@ -226,13 +226,8 @@ pub enum Invalid {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StorageError {
     /// The file cannot be opened or read.
-    #[error("`{}`: {why}", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        why: Cause,
-    },
+    #[error(transparent)]
+    Open(Cause),
     /// The file is another lattice's.
     #[error(
         "`{}`: it is the lattice `{found}`, not `{wanted}`: open it by that name, or use another file",

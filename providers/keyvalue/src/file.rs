@@ -5,18 +5,20 @@
 //! thread collects what is asked for meanwhile and commits it together: a hundred callers wait for
 //! one sync, not for a hundred. Reads see the last commit and run beside it.
 //!
+//! A disk that fails costs what was under way: [`DatabaseFile`] opens the file again.
+//!
 //! A file can be opened once, so all links of this process that name it share it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
+use withe_database::{DatabaseError, DatabaseFile, OpenError};
 
 use crate::store::{PAGE, Store, StoreError, add, cursor_after, key_before};
 
@@ -28,16 +30,13 @@ const CACHE: usize = 64 << 20;
 const QUEUE: usize = 1024;
 /// The most writes in one transaction.
 const BATCH: usize = 1024;
-/// How long to wait for a file that this process has just closed.
-const REOPEN: Duration = Duration::from_millis(500);
 
 /// The files that are open in this process, by absolute path.
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<FileStore>>>> = LazyLock::new(Mutex::default);
 
 /// A file of buckets.
 pub(crate) struct FileStore {
-    database: Arc<Database>,
-    path: PathBuf,
+    database: Arc<DatabaseFile>,
     /// None once it is being closed.
     writes: Option<mpsc::Sender<Write>>,
     writer: Option<JoinHandle<()>>,
@@ -85,16 +84,8 @@ pub(crate) enum FileError {
         .0.display()
     )]
     InUse(PathBuf),
-    #[error("cannot open `{}` as a key-value file: {source}", path.display())]
-    Open {
-        path: PathBuf,
-        source: Box<DatabaseError>,
-    },
-    #[error("cannot write to `{}`: {source}", path.display())]
-    Write {
-        path: PathBuf,
-        source: Box<redb::Error>,
-    },
+    #[error("cannot open the file of keys and values: {0}")]
+    Open(#[source] OpenError),
     #[error("cannot start a thread: {0}")]
     Thread(#[source] io::Error),
 }
@@ -112,7 +103,11 @@ impl FileStore {
         if let Some(store) = open.get(&path).and_then(Weak::upgrade) {
             return Ok(store);
         }
-        let database = Arc::new(open_database(&path)?);
+        let opened = DatabaseFile::open(&path, CACHE, make_tables);
+        let database = Arc::new(opened.map_err(|why| match why {
+            OpenError::InUse(path) => FileError::InUse(path),
+            other => FileError::Open(other),
+        })?);
         let (writes, queue) = mpsc::channel(QUEUE);
         let writer = {
             let database = database.clone();
@@ -124,7 +119,6 @@ impl FileStore {
         let writes = Some(writes);
         let store = Arc::new(Self {
             database,
-            path: path.clone(),
             writes,
             writer: Some(writer),
         });
@@ -133,7 +127,7 @@ impl FileStore {
     }
 
     async fn write(&self, bucket: &str, change: Change) -> Result<Outcome, StoreError> {
-        let closed = || StoreError::Failed(format!("`{}` is closed", self.path.display()));
+        let closed = || StoreError::Failed("the file of keys and values is closed".into());
         let (done, outcome) = oneshot::channel();
         let writes = self.writes.as_ref().ok_or_else(closed)?;
         let write = Write {
@@ -153,7 +147,8 @@ impl FileStore {
             + 'static,
     {
         let database = self.database.clone();
-        let read = move || read(&database.begin_read()?.open_table(ENTRIES)?);
+        let read =
+            move || database.run(|database| read(&database.begin_read()?.open_table(ENTRIES)?));
         spawn_blocking(read)
             .await
             .map_err(|e| StoreError::Failed(e.to_string()))?
@@ -174,7 +169,9 @@ impl Drop for FileStore {
 
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("FileStore").field(&self.path).finish()
+        f.debug_tuple("FileStore")
+            .field(&self.database.path())
+            .finish()
     }
 }
 
@@ -196,43 +193,15 @@ fn resolve(path: &Path) -> Result<PathBuf, FileError> {
     Ok(folder.join(name))
 }
 
-fn open_database(path: &Path) -> Result<Database, FileError> {
-    let give_up = Instant::now() + REOPEN;
-    let database = loop {
-        match Database::builder().set_cache_size(CACHE).create(path) {
-            Ok(database) => break database,
-            // A read may still be finishing in a link that was just removed.
-            Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < give_up => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Err(DatabaseError::DatabaseAlreadyOpen) => {
-                return Err(FileError::InUse(path.into()));
-            }
-            Err(e) => {
-                return Err(FileError::Open {
-                    path: path.into(),
-                    source: Box::new(e),
-                });
-            }
-        }
-    };
-    // A read of a table that was never made would be an error.
-    let made = || -> Result<(), redb::Error> {
-        let transaction = database.begin_write()?;
-        transaction.open_table(ENTRIES)?;
-        Ok(transaction.commit()?)
-    };
-    match made() {
-        Ok(()) => Ok(database),
-        Err(e) => Err(FileError::Write {
-            path: path.into(),
-            source: Box::new(e),
-        }),
-    }
+/// A read of a table that was never made would be an error.
+fn make_tables(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(ENTRIES)?;
+    Ok(transaction.commit()?)
 }
 
 /// Carries out writes until nobody can ask for more.
-fn write_all(database: &Database, mut queue: mpsc::Receiver<Write>) {
+fn write_all(database: &DatabaseFile, mut queue: mpsc::Receiver<Write>) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
         // A caller that has gone away was told nothing, or that time was over: the less of that is done after
@@ -246,14 +215,13 @@ fn write_all(database: &Database, mut queue: mpsc::Receiver<Write>) {
             .map(|w| ((w.bucket, w.change), w.done))
             .unzip();
         // Callers that have gone away are not told.
-        match commit(database, changes) {
+        match database.run(|database| commit(database, changes)) {
             Ok(outcomes) => {
                 for (done, outcome) in callers.into_iter().zip(outcomes) {
                     let _ = done.send(outcome);
                 }
             }
             Err(e) => {
-                tracing::error!("a transaction failed: {e}");
                 for done in callers {
                     let _ = done.send(Err(failed(&e)));
                 }
@@ -324,8 +292,17 @@ fn apply(
     Ok(Ok(Outcome::Done))
 }
 
-fn failed(error: &redb::Error) -> StoreError {
-    StoreError::Failed(format!("the file of keys and values failed: {error}"))
+/// What a component is told, which need not know where its host keeps files. The log and the provider's health say
+/// more.
+fn failed(error: &DatabaseError) -> StoreError {
+    StoreError::Failed(match error {
+        DatabaseError::Io { .. } => "the file of keys and values failed".into(),
+        DatabaseError::Damaged(_) => "the file of keys and values is damaged".into(),
+        DatabaseError::Unavailable { .. } => {
+            "the file of keys and values cannot be used now".into()
+        }
+        DatabaseError::Operation { source, .. } => source.to_string(),
+    })
 }
 
 #[async_trait::async_trait]
@@ -398,6 +375,13 @@ impl Store for FileStore {
         }
     }
 
+    async fn check(&self) -> Result<(), StoreError> {
+        let database = self.database.clone();
+        let checked = spawn_blocking(move || database.check()).await;
+        let checked = checked.map_err(|e| StoreError::Failed(e.to_string()))?;
+        checked.map_err(|e| StoreError::Failed(e.to_string()))
+    }
+
     async fn list(
         &self,
         bucket: &str,
@@ -442,7 +426,8 @@ mod tests {
     #[test]
     fn what_nobody_waits_for_any_more_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
-        let database = open_database(&folder.path().join("data.redb")).unwrap();
+        let path = folder.path().join("data.redb");
+        let database = DatabaseFile::open(&path, CACHE, make_tables).unwrap();
         let (writes, queue) = mpsc::channel(2);
         let mut outcomes = Vec::new();
         for key in ["gone", "waiting"] {
@@ -462,9 +447,13 @@ mod tests {
             outcomes.remove(0).blocking_recv(),
             Ok(Ok(Outcome::Done))
         ));
-        let table = database.begin_read().unwrap();
-        let table = table.open_table(ENTRIES).unwrap();
-        assert!(table.get(("b", "waiting")).unwrap().is_some());
-        assert!(table.get(("b", "gone")).unwrap().is_none());
+        let there = |key| {
+            let read = database.run(|database| {
+                let table = database.begin_read()?.open_table(ENTRIES)?;
+                Ok(table.get(("b", key))?.is_some())
+            });
+            read.unwrap()
+        };
+        assert!(there("waiting") && !there("gone"));
     }
 }

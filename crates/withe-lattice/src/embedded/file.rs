@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use withe_database::{DatabaseError, DatabaseFile};
 
 use crate::Entry;
 use crate::error::{Cause, StorageError};
@@ -13,6 +14,9 @@ const BLOBS: TableDefinition<&str, &[u8]> = TableDefinition::new("blobs");
 const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
 const NAMES: TableDefinition<&str, &str> = TableDefinition::new("names");
 
+/// Pages of the file that are kept in memory, in bytes.
+const CACHE: usize = 64 << 20;
+
 /// The last revision, in [`NUMBERS`].
 const REVISION: &str = "revision";
 /// The lattice's name, in [`NAMES`].
@@ -20,7 +24,7 @@ const LATTICE: &str = "lattice";
 
 /// An open file. Every method does I/O and may take as long as the disk does.
 pub(super) struct File {
-    database: Database,
+    database: DatabaseFile,
 }
 
 /// What was in the file.
@@ -37,13 +41,11 @@ impl File {
     ///
     /// It cannot be opened or read, is another process's, or another lattice's.
     pub(super) fn open(path: &Path, lattice: &str) -> Result<(Self, Stored), StorageError> {
-        let at = |e: redb::Error| StorageError::Open {
-            path: path.into(),
-            why: Cause::new(e),
-        };
-        let database = Database::create(path).map_err(|e| at(e.into()))?;
+        let database = DatabaseFile::open(path, CACHE, make_tables);
+        let database = database.map_err(|e| StorageError::Open(Cause::new(e)))?;
         let file = Self { database };
-        let found = file.claim(lattice).map_err(at)?;
+        let read_all = |e| StorageError::Open(Cause::new(e));
+        let found = file.claim(lattice).map_err(read_all)?;
         if found != lattice {
             return Err(StorageError::OtherLattice {
                 path: path.into(),
@@ -51,48 +53,32 @@ impl File {
                 wanted: lattice.into(),
             });
         }
-        let stored = file.read().map_err(at)?;
+        let stored = file.read().map_err(read_all)?;
         Ok((file, stored))
     }
 
-    /// Makes the tables; returns whose they are.
-    fn claim(&self, lattice: &str) -> Result<String, redb::Error> {
-        let writing = self.database.begin_write()?;
-        let found = {
-            writing.open_table(ENTRIES)?;
-            writing.open_table(BLOBS)?;
-            writing.open_table(NUMBERS)?;
-            let mut names = writing.open_table(NAMES)?;
-            let found = names.get(LATTICE)?.map(|name| name.value().to_owned());
-            match found {
-                Some(found) => found,
-                None => {
-                    names.insert(LATTICE, lattice)?;
-                    lattice.to_owned()
+    /// Whose it is, which is this lattice's if it is new.
+    fn claim(&self, lattice: &str) -> Result<String, DatabaseError> {
+        self.database.run(|database| {
+            let writing = database.begin_write()?;
+            let found = {
+                let mut names = writing.open_table(NAMES)?;
+                let found = names.get(LATTICE)?.map(|name| name.value().to_owned());
+                match found {
+                    Some(found) => found,
+                    None => {
+                        names.insert(LATTICE, lattice)?;
+                        lattice.to_owned()
+                    }
                 }
-            }
-        };
-        writing.commit()?;
-        Ok(found)
+            };
+            writing.commit()?;
+            Ok(found)
+        })
     }
 
-    fn read(&self) -> Result<Stored, redb::Error> {
-        let reading = self.database.begin_read()?;
-        let revision = reading.open_table(NUMBERS)?.get(REVISION)?;
-        let mut entries = Vec::new();
-        for row in reading.open_table(ENTRIES)?.iter()? {
-            let (key, row) = row?;
-            let (revision, value) = row.value();
-            entries.push(Entry {
-                key: key.value().into(),
-                value: Bytes::copy_from_slice(value),
-                revision,
-            });
-        }
-        Ok(Stored {
-            entries,
-            revision: revision.map_or(0, |number| number.value()),
-        })
+    fn read(&self) -> Result<Stored, DatabaseError> {
+        self.database.run(read)
     }
 
     /// # Errors
@@ -121,63 +107,91 @@ impl File {
         revision: u64,
         change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), StorageError> {
-        let write = || {
-            let writing = self.database.begin_write()?;
+        let written = self.database.run(|database| {
+            let writing = database.begin_write()?;
             change(&writing)?;
             writing.open_table(NUMBERS)?.insert(REVISION, revision)?;
             Ok(writing.commit()?)
-        };
-        write().map_err(storage)
+        });
+        written.map_err(storage)
     }
 
     /// # Errors
     ///
     /// [`StorageError::Other`]
     pub(super) fn put_blob(&self, digest: &str, blob: &[u8]) -> Result<(), StorageError> {
-        let write = || {
-            let writing = self.database.begin_write()?;
+        let written = self.database.run(|database| {
+            let writing = database.begin_write()?;
             writing.open_table(BLOBS)?.insert(digest, blob)?;
             Ok(writing.commit()?)
-        };
-        write().map_err(storage)
+        });
+        written.map_err(storage)
     }
 
     /// # Errors
     ///
     /// [`StorageError::Other`]
     pub(super) fn blob(&self, digest: &str) -> Result<Option<Bytes>, StorageError> {
-        let read = || {
-            let reading = self.database.begin_read()?;
+        let read = self.database.run(|database| {
+            let reading = database.begin_read()?;
             let blob = reading.open_table(BLOBS)?.get(digest)?;
             Ok(blob.map(|blob| Bytes::copy_from_slice(blob.value())))
-        };
-        read().map_err(storage)
+        });
+        read.map_err(storage)
     }
 
     /// # Errors
     ///
     /// [`StorageError::Other`]
     pub(super) fn has_blob(&self, digest: &str) -> Result<bool, StorageError> {
-        let read = || {
-            let reading = self.database.begin_read()?;
+        let read = self.database.run(|database| {
+            let reading = database.begin_read()?;
             Ok(reading.open_table(BLOBS)?.get(digest)?.is_some())
-        };
-        read().map_err(storage)
+        });
+        read.map_err(storage)
     }
 
     /// # Errors
     ///
     /// [`StorageError::Other`]
     pub(super) fn remove_blob(&self, digest: &str) -> Result<(), StorageError> {
-        let write = || {
-            let writing = self.database.begin_write()?;
+        let written = self.database.run(|database| {
+            let writing = database.begin_write()?;
             writing.open_table(BLOBS)?.remove(digest)?;
             Ok(writing.commit()?)
-        };
-        write().map_err(storage)
+        });
+        written.map_err(storage)
     }
 }
 
-fn storage(e: redb::Error) -> StorageError {
+fn make_tables(database: &Database) -> Result<(), redb::Error> {
+    let writing = database.begin_write()?;
+    writing.open_table(ENTRIES)?;
+    writing.open_table(BLOBS)?;
+    writing.open_table(NUMBERS)?;
+    writing.open_table(NAMES)?;
+    Ok(writing.commit()?)
+}
+
+fn read(database: &Database) -> Result<Stored, redb::Error> {
+    let reading = database.begin_read()?;
+    let revision = reading.open_table(NUMBERS)?.get(REVISION)?;
+    let mut entries = Vec::new();
+    for row in reading.open_table(ENTRIES)?.iter()? {
+        let (key, row) = row?;
+        let (revision, value) = row.value();
+        entries.push(Entry {
+            key: key.value().into(),
+            value: Bytes::copy_from_slice(value),
+            revision,
+        });
+    }
+    Ok(Stored {
+        entries,
+        revision: revision.map_or(0, |number| number.value()),
+    })
+}
+
+fn storage(e: DatabaseError) -> StorageError {
     StorageError::Other(Cause::new(e))
 }

@@ -64,7 +64,8 @@ pub(crate) struct Args {
     /// machine whatever the host can; components cannot. Without this a host runs those that it has itself.
     #[arg(long, env = "WITHE_ALLOW_PROGRAMS")]
     allow_programs: bool,
-    /// Where a host without `--lattice` keeps its state: a file. Without it the state ends with the host.
+    /// Where a host without `--lattice` keeps its state: a file. Without it the state ends with the host. A file that
+    /// is damaged or empty is refused.
     #[arg(long, value_name = "FILE", conflicts_with = "lattice")]
     state: Option<PathBuf>,
     /// How long to wait for a NATS server that does not answer yet.

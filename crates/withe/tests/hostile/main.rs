@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod cache;
+mod files;
 mod smuggling;
 mod sockets;
 #[path = "../e2e/support/mod.rs"]
