@@ -1,26 +1,22 @@
 //! Folders that go with the process that made them, or with the next one.
 //!
-//! A process that is killed removes nothing. So a folder has a file that its process holds locked: a lock ends with its
-//! process, however that ends, and a folder whose lock is free is nobody's. A number of a process in the folder's name
-//! was rejected: numbers are given again, and differ between containers that share a disk.
+//! A process that is killed removes nothing. So a process holds its folder locked (`flock`, on the folder itself): a lock
+//! ends with its process, however that ends, and a folder whose lock is free is nobody's. A number of a process in the
+//! folder's name was rejected: numbers are given again, and differ between containers that share a disk. A file to be
+//! locked was, too: others that know what they have in a folder remove it when that was the last.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 /// The beginning of all names of temporary folders.
 const PREFIX: &str = "withe-";
-/// The file that is locked.
-const LOCK: &str = ".lock";
 /// Names that are tried before giving up.
 const TRIES: usize = 100;
-/// How old a folder without the file is before it is taken for one that was left: its process makes both in a moment.
-const LEFT: Duration = Duration::from_secs(60);
 
 /// A folder with a new name that only this user can enter. It goes when this is dropped.
 #[derive(Debug)]
@@ -51,13 +47,11 @@ impl TemporaryFolder {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 made => made?,
             }
-            let locked = lock(&path, true);
-            // Another process may have swept it up before it was locked.
-            if let Ok(Some(lock)) = locked {
+            // Another process may take it for one that was left, in the moment before it is locked.
+            if let Ok(Some(lock)) = lock(&path) {
                 return Ok(Self { path, _lock: lock });
             }
             _ = fs::remove_dir_all(&path);
-            locked?;
         }
         Err(io::ErrorKind::AlreadyExists.into())
     }
@@ -109,35 +103,24 @@ fn is_left(path: &Path) -> io::Result<bool> {
     if !found.is_dir() || found.uid() != geteuid().as_raw() {
         return Ok(false);
     }
-    match lock(path, false) {
-        Ok(lock) => Ok(lock.is_some()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let age = found.modified()?.elapsed().unwrap_or_default();
-            Ok(age > LEFT)
-        }
-        Err(e) => Err(e),
-    }
+    Ok(lock(path)?.is_some())
 }
 
-/// Locks a folder; `None` if a process has it.
-fn lock(path: &Path, make: bool) -> io::Result<Option<File>> {
-    let path = path.join(LOCK);
+/// Locks a folder; `None` if a process has it, or has removed it.
+fn lock(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(make).mode(0o600);
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW;
     // Flags of the system fit its `int`.
-    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-    let file = options.open(&path)?;
-    match file.try_lock() {
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    let folder = options.open(path)?;
+    match folder.try_lock() {
         Ok(()) => {}
-        Err(fs::TryLockError::WouldBlock) => return Ok(None),
-        Err(fs::TryLockError::Error(e)) => return Err(e),
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(e)) => return Err(e),
     }
-    // Whoever sweeps may have removed it meanwhile.
-    let is_there = fs::symlink_metadata(&path).is_ok_and(|now| {
-        file.metadata()
-            .is_ok_and(|own| (own.dev(), own.ino()) == (now.dev(), now.ino()))
-    });
-    Ok(is_there.then_some(file))
+    let (own, now) = (folder.metadata()?, fs::symlink_metadata(path));
+    let is_there = now.is_ok_and(|now| (own.dev(), own.ino()) == (now.dev(), now.ino()));
+    Ok(is_there.then_some(folder))
 }
 
 #[cfg(test)]
@@ -152,25 +135,19 @@ mod tests {
         // A process that was killed holds no lock, and has removed nothing.
         let left = root.path().join("withe-0123456789ab");
         fs::create_dir_all(left.join("deep")).unwrap();
-        fs::write(left.join(LOCK), "").unwrap();
         // Folders that only look alike, and links.
         let others = ["withe-notours", "withe-0123456789", "other"];
         for other in others {
             fs::create_dir(root.path().join(other)).unwrap();
-            fs::write(root.path().join(other).join(LOCK), "").unwrap();
         }
         let outside = tempfile::tempdir().unwrap();
-        fs::write(outside.path().join(LOCK), "").unwrap();
         let link = root.path().join("withe-ba9876543210");
         std::os::unix::fs::symlink(outside.path(), &link).unwrap();
-        // One that has just been made, and is not locked yet.
-        let new = root.path().join("withe-aaaaaaaaaaaa");
-        fs::create_dir(&new).unwrap();
 
         assert_eq!(sweep_in(root.path()), 1);
         assert!(!left.exists());
-        assert!(live.path().join("file").exists() && new.exists());
-        assert!(link.is_symlink() && outside.path().join(LOCK).exists());
+        assert!(live.path().join("file").exists());
+        assert!(link.is_symlink() && outside.path().exists());
         assert!(others.iter().all(|other| root.path().join(other).exists()));
 
         let path = live.path().to_owned();
