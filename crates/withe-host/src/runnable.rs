@@ -172,7 +172,11 @@ impl RunnableBuilder {
     fn new(source: ManifestSource) -> Self {
         Self {
             source,
-            supplied: Supplied::default(),
+            // Whoever calls this is a program of this machine, and its manifests are its own.
+            supplied: Supplied {
+                runs_programs: true,
+                ..Supplied::default()
+            },
             providers: Vec::new(),
             options: LinkOptions {
                 host: withe_runtime::host_interfaces(),

@@ -85,6 +85,7 @@ impl Images<'_> {
         let resolved = match &component.image.value {
             Image::File(path)
                 if component.kind == ComponentKind::Provider
+                    && self.supplied.is_none_or(|supplied| supplied.runs_programs)
                     && program::is_one(&joined(self.folder, path)) =>
             {
                 Some(self.program(path))

@@ -26,8 +26,11 @@ pub struct LinkOptions {
 pub struct Supplied {
     /// The bytes of components, by the component's name.
     pub components: HashMap<String, Arc<[u8]>>,
-    /// The programs of providers, by the provider's name. Those that are not here are looked for.
+    /// The programs of providers, by the provider's name.
     pub programs: HashMap<String, SuppliedProgram>,
+    /// Whether a program that only the manifest names is run to ask it what provider it is. Only for manifests of
+    /// somebody who may start programs here: one that comes from a lattice names any file of the machine.
+    pub runs_programs: bool,
 }
 
 /// A provider's program that was asked elsewhere what it is.

@@ -218,7 +218,12 @@ impl Application {
             .as_ref()
             .is_some_and(|current| is_same(current, plan));
         if !is_same || self.running.is_none() {
-            self.fetch_programs(desired, &loaded, plan).await?;
+            if let Err(why) = self.fetch_programs(desired, &loaded, plan).await {
+                // The operator may put the program there meanwhile: then it is elsewhere than this reading has it.
+                self.loaded = None;
+                self.this.library.forget(&self.name);
+                return Err(why.into());
+            }
             let running = match &mut self.running {
                 Some(running) => running,
                 None => self.running.insert(self.this.host.empty()),
@@ -269,7 +274,9 @@ impl Application {
         let mut supplied = desired::fetch(&*this.lattice, &desired.record, &known).await?;
         for (provider, program) in &mut supplied.programs {
             if let Some(record) = desired.record.programs.get(provider) {
-                program.path = this.programs.place(record).await;
+                let place = this.programs.place(record).await;
+                // Whoever starts it says why there is none.
+                program.path = place.unwrap_or_default();
             }
         }
         let (record, registry) = (desired.record.clone(), this.registry.clone());
@@ -292,13 +299,11 @@ impl Application {
     ) -> Result<(), CannotRun> {
         let this = &self.this;
         for part in plan.components.iter().filter(|part| !part.elsewhere) {
-            let record = desired.record.programs.get(&part.name);
             let provider = loaded.part(&part.name).and_then(|part| part.provider());
-            if let (Some(record), Some(path)) = (record, provider.and_then(ProviderSource::file)) {
-                let ensured = this
-                    .programs
-                    .ensure(&*this.lattice, &part.name, record, path);
-                ensured.await?;
+            if let Some(path) = provider.and_then(ProviderSource::file) {
+                let record = desired.record.programs.get(&part.name);
+                let programs = &this.programs;
+                (programs.ensure(&*this.lattice, &part.name, record, path)).await?;
             }
         }
         Ok(())

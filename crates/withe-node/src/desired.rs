@@ -99,7 +99,7 @@ pub enum FetchError {
 /// returns its revision. Changes of the links of that one are forgotten. `defaults` are what links get that say
 /// nothing.
 ///
-/// The programs of its providers are put there, too, if the lattice is of many machines.
+/// The programs of its providers are put there, too.
 ///
 /// # Errors
 ///
@@ -109,7 +109,7 @@ pub async fn put_application(
     loaded: &Loaded,
     defaults: &LinkDefaults,
 ) -> Result<u64, PutError> {
-    let put = Put::new(loaded, defaults, surroundings(lattice)).await?;
+    let put = Put::new(loaded, defaults, true).await?;
     put.carry_out(lattice).await
 }
 
@@ -121,7 +121,7 @@ pub(crate) struct Put {
 }
 
 impl Put {
-    /// That of an application which was read; with the programs of its providers for a lattice of many machines.
+    /// That of an application which was read; with the bytes of its providers' programs, if these are to be sent.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl Put {
     pub(crate) async fn new(
         loaded: &Loaded,
         defaults: &LinkDefaults,
-        surroundings: Surroundings,
+        sends_programs: bool,
     ) -> Result<Self, PutError> {
         if loaded.application.is_none() {
             return Err(PutError::Faulty);
@@ -143,18 +143,22 @@ impl Put {
             }
         }
         let mut programs = BTreeMap::new();
-        if surroundings == Surroundings::Lattice {
-            for (name, program) in programs_of(loaded) {
+        for (name, program) in programs_of(loaded) {
+            let size = if sends_programs {
                 let bytes = read_program(&program).await?;
-                let record = ProgramRecord {
-                    size: bytes.len() as u64,
-                    path: text(absolute(&program.path))?,
-                    digest: program.digest,
-                    description: program.description,
-                };
-                blobs.insert(record.digest.clone(), bytes);
-                programs.insert(name.to_owned(), record);
-            }
+                let size = bytes.len() as u64;
+                blobs.insert(program.digest.clone(), bytes);
+                size
+            } else {
+                size_of(&program).await?
+            };
+            let record = ProgramRecord {
+                size,
+                path: text(absolute(&program.path))?,
+                digest: program.digest,
+                description: program.description,
+            };
+            programs.insert(name.to_owned(), record);
         }
         let folder = match loaded.folder.as_os_str().is_empty() {
             true => PathBuf::from("."),
@@ -234,7 +238,7 @@ async fn put_blobs(
 }
 
 /// The programs of an application's providers.
-fn programs_of(loaded: &Loaded) -> Vec<(&str, SuppliedProgram)> {
+pub(crate) fn programs_of(loaded: &Loaded) -> Vec<(&str, SuppliedProgram)> {
     let program = |part: &ProviderSource| match part {
         ProviderSource::Program(program) => Some(SuppliedProgram {
             path: program.path.clone(),
@@ -265,6 +269,15 @@ async fn read_program(program: &SuppliedProgram) -> Result<Bytes, PutError> {
         return Err(PutError::Changing(path()));
     }
     Ok(bytes.into())
+}
+
+async fn size_of(program: &SuppliedProgram) -> Result<u64, PutError> {
+    let file = tokio::fs::metadata(&program.path).await;
+    let file = file.map_err(|why| PutError::Program {
+        path: program.path.clone(),
+        why,
+    })?;
+    Ok(file.len())
 }
 
 /// Deletes the bytes that an application had and that no application has now.
@@ -397,8 +410,8 @@ pub fn surroundings(lattice: &dyn Lattice) -> Surroundings {
     }
 }
 
-/// The bytes of an application's components, and what its programs are. Those in `known`, by digest, are not
-/// asked for. Programs are where they were put from.
+/// The bytes of an application's components, and what its programs are said to be. Those in `known`, by digest, are not
+/// asked for. The programs have the paths that they were put from, which say nothing of this machine.
 ///
 /// # Errors
 ///

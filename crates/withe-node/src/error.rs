@@ -6,6 +6,8 @@ use withe_host::HostError;
 use withe_lattice::LatticeError;
 use withe_rpc::identity::IdentityError;
 
+use crate::programs::ProgramsError;
+
 /// Why a host does not join a lattice.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -23,9 +25,9 @@ pub enum NodeError {
         /// Why not.
         why: std::io::Error,
     },
-    /// It has no place for programs.
-    #[error("there is no place for the lattice's programs: {0}")]
-    Programs(std::io::Error),
+    /// It cannot have the programs that it is to run.
+    #[error(transparent)]
+    Programs(#[from] ProgramsError),
     /// It has no identity.
     #[error("cannot make an identity for this host: {0}")]
     Identity(IdentityError),

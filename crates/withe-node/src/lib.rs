@@ -11,7 +11,7 @@
 //! * `library`: the applications that were read here.
 //! * `controller`: where parts run; one host at a time decides it.
 //! * `apps`: what this host runs of each application; `served`: what others may call of it.
-//! * `programs`: programs of providers, given by the lattice.
+//! * [`program_list`]: the programs of providers that an operator lets a host run; [`programs`]: how it has them.
 //! * `wasmcloud`: what wasmCloud v1 has of this host: components here, and what its tools show.
 //! * [`events`]: what happens, told to whoever listens; [`requests`]: what may be asked of a host.
 //! * `this_host`: what the tasks have in common; `tasks`: those that hear and tell; `node`: all of it, from joining
@@ -30,7 +30,8 @@ mod node;
 mod options;
 mod peers;
 pub mod placement;
-mod programs;
+pub mod program_list;
+pub mod programs;
 pub mod records;
 pub mod requests;
 mod served;

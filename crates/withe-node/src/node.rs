@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use withe_host::{Broker, Host};
 use withe_lattice::transport::{NatsConnector, NatsListener};
 use withe_lattice::{LEASE, SharedLattice};
-use withe_linker::input::LinkDefaults;
+use withe_linker::input::{LinkDefaults, Surroundings};
 use withe_load::{Loaded, Registry};
 use withe_rpc::tcp::TcpListener;
 use withe_rpc::{Identity, Limits};
@@ -23,7 +23,7 @@ use crate::events::Event;
 use crate::library::Library;
 use crate::options::NodeOptions;
 use crate::peers::{OwnHost, Peers};
-use crate::programs::Programs;
+use crate::programs::{Programs, ProgramsError};
 use crate::records::{APPS, DEPLOYMENTS, HOSTS, HostRecord, RunningApp, TcpRecord, key};
 use crate::served::Applications;
 use crate::table::DesiredTable;
@@ -58,6 +58,9 @@ impl Node {
         registry: Registry,
         options: NodeOptions,
     ) -> Result<Self, NodeError> {
+        let programs = options.programs;
+        let programs = spawn_blocking(move || Programs::new(programs)).await;
+        let programs = programs.map_err(ProgramsError::Look).flatten()?;
         let identity = Identity::generate().map_err(NodeError::Identity)?;
         let fingerprint = identity.fingerprint().to_string();
         // No other host has it, and it says which certificate is this host's.
@@ -139,7 +142,7 @@ impl Node {
             host,
             peers: peers.clone(),
             applications,
-            programs: Programs::new(options.programs).map_err(NodeError::Programs)?,
+            programs,
             library: Library::default(),
             wasmcloud,
             changed: watch::channel(1).0,
@@ -191,7 +194,8 @@ impl Node {
     }
 
     /// Puts an application that was read and linked without errors in the lattice, as
-    /// [`desired::put_application`] does; returns its revision. This host does not read it again.
+    /// [`desired::put_application`] does; returns its revision. This host does not read it again, and runs the programs
+    /// of its providers, which whoever runs this host has named by it.
     ///
     /// # Errors
     ///
@@ -202,7 +206,10 @@ impl Node {
         defaults: &LinkDefaults,
     ) -> Result<u64, PutError> {
         let lattice = &*self.this.lattice;
-        let put = desired::Put::new(loaded, defaults, desired::surroundings(lattice)).await?;
+        // No other host needs them where there is none.
+        let sends_programs = desired::surroundings(lattice) == Surroundings::Lattice;
+        let put = desired::Put::new(loaded, defaults, sends_programs).await?;
+        (self.this.programs).allow(loaded.name(), desired::programs_of(loaded));
         self.this.library.keep(put.record.clone(), loaded.clone());
         put.carry_out(lattice).await
     }

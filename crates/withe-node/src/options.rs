@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+
 use withe_host::HostOptions;
+
+use crate::program_list::ProgramOptions;
 
 /// How a host takes part in a lattice.
 #[derive(Clone)]
@@ -20,8 +23,8 @@ pub struct NodeOptions {
     pub url: Option<String>,
     /// Whether hosts, providers and tools of wasmCloud v1 on the lattice may call the components here.
     pub wasmcloud: bool,
-    /// Whether it runs programs of providers that the lattice gives it, besides those that it has itself.
-    pub programs: bool,
+    /// The programs of providers that it runs.
+    pub programs: ProgramOptions,
     /// How it runs applications.
     pub host: HostOptions,
 }

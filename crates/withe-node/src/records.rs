@@ -101,7 +101,7 @@ pub struct ProgramRecord {
     pub digest: String,
     /// How many bytes it has.
     pub size: u64,
-    /// The path that it was put from: a host that has the same file there runs that.
+    /// The path that it was put from, for messages. Hosts look at no file for it.
     pub path: String,
     /// What it says of itself; `None` for an archive of wasmCloud v1.
     #[serde(default, skip_serializing_if = "Option::is_none")]

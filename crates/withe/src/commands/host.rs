@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use withe_lattice::{Attached, Embedded, Nats, SharedLattice, embedded};
+use withe_node::program_list::{NamedProgram, ProgramOptions};
 use withe_node::{Node, NodeOptions};
 
 use super::lattice_args::{LatticeArgs, Named, socket};
@@ -27,6 +28,7 @@ Examples:
   withe host --lattice nats://10.0.0.1:4222             one of many, which meet on NATS
   withe host --lattice nats://10.0.0.1:4222 --name east-1 --label zone=east --label disk=fast
   withe host --lattice tls://nats.example --nats-creds host.creds --advertise east-1.example
+  withe host --lattice nats://10.0.0.1:4222 --program greeter=/usr/lib/withe/greeter
 
 Then `withe up APP.yaml --lattice …` runs an application there, and `withe get hosts --lattice …` shows them.";
 
@@ -60,8 +62,17 @@ pub(crate) struct Args {
     /// their ids.
     #[arg(long)]
     wasmcloud: bool,
-    /// Run programs of providers that whoever deploys an application puts in the lattice. They can do on this
-    /// machine whatever the host can; components cannot. Without this a host runs those that it has itself.
+    /// A provider's program that this host may run, with the digest that its bytes must have if there is one.
+    /// Applications name programs by their bytes, so that the file may be anywhere here. May be given several times.
+    #[arg(long = "program", value_name = "NAME=PATH[@sha256:DIGEST]")]
+    programs: Vec<NamedProgram>,
+    /// A folder of programs that this host may run, also those that are put there later. May be given several
+    /// times.
+    #[arg(long = "programs", value_name = "DIR", env = "WITHE_PROGRAMS")]
+    program_folders: Vec<PathBuf>,
+    /// Run any program of a provider that whoever deploys an application puts in the lattice. Programs can do on this
+    /// machine whatever the host can; components cannot. Without this a host runs those of `--program` and
+    /// `--programs`.
     #[arg(long, env = "WITHE_ALLOW_PROGRAMS")]
     allow_programs: bool,
     /// Where a host without `--lattice` keeps its state: a file. Without it the state ends with the host. A file that
@@ -165,7 +176,11 @@ async fn join(
         advertise: args.advertise.clone(),
         url: args.lattice.lattice.clone(),
         wasmcloud: args.wasmcloud,
-        programs: args.allow_programs,
+        programs: ProgramOptions {
+            named: args.programs.clone(),
+            folders: args.program_folders.clone(),
+            from_lattice: args.allow_programs,
+        },
         host,
     };
     let node = Node::join(lattice.clone(), providers::registry()?, options).await?;

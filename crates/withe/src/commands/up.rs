@@ -10,6 +10,7 @@ use anyhow::{anyhow, bail};
 use clap::error::ErrorKind;
 use withe_lattice::{Embedded, SharedLattice, embedded};
 use withe_linker::input::Surroundings;
+use withe_node::program_list::ProgramOptions;
 use withe_node::records::RunningApp;
 use withe_node::{Node, NodeOptions, desired};
 
@@ -154,7 +155,8 @@ async fn serve(
         advertise: Vec::new(),
         url: None,
         wasmcloud: false,
-        programs: false,
+        // It may run those that the manifest names.
+        programs: ProgramOptions::default(),
         host,
     };
     let node = Node::join(lattice, providers::registry()?, options).await?;

@@ -15,3 +15,4 @@ mod sockets;
     reason = "shared with the end-to-end tests, which use all of it"
 )]
 mod support;
+mod trust;

@@ -1,0 +1,55 @@
+//! A member of the lattice that is hostile: it may write to the buckets, and wants hosts to do what nobody let it.
+
+mod programs;
+#[path = "../../lattice/support/mod.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of lattices, which use all of it"
+)]
+mod support;
+
+use serde_json::{Value, json};
+use support::lattice::Lattice;
+use withe_lattice::nats::Options;
+use withe_lattice::{Expect, Lattice as _, Nats};
+
+/// Who may write to a lattice, and is no host.
+struct Member {
+    runtime: tokio::runtime::Runtime,
+    lattice: Nats,
+}
+
+impl Member {
+    fn of(lattice: &Lattice) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let options = Options::new(lattice.nats.url(), "default");
+        let lattice = runtime.block_on(Nats::connect(options)).unwrap();
+        Self { runtime, lattice }
+    }
+
+    /// Puts what it likes in the place of an entry.
+    fn put(&self, key: &str, value: &Value) {
+        let value = value.to_string().into();
+        let putting = self.lattice.put(key, value, Expect::Any);
+        self.runtime.block_on(putting).unwrap();
+    }
+
+    /// Puts an application of this manifest with these programs, of which nobody has ever checked anything.
+    fn put_application(&self, name: &str, manifest: &str, programs: Value) {
+        let record = json!({
+            "name": name, "manifest": manifest, "file": "app.yaml", "folder": "/",
+            "images": {}, "programs": programs,
+        });
+        self.put(&format!("apps.{name}"), &record);
+    }
+}
+
+/// What is wrong with an application, as `withe get apps` has it, once something is.
+fn problem(lattice: &Lattice, name: &str) -> String {
+    support::eventually(&format!("`{name}` has a problem"), || {
+        let apps = lattice.json(&["get", "apps"]);
+        let app = apps.as_array()?.iter().find(|app| app["name"] == name)?;
+        let problems = app["problems"].as_array()?;
+        (!problems.is_empty()).then(|| app["problems"].to_string())
+    })
+}
