@@ -39,15 +39,15 @@ const HIDING: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) desired: Option<Arc<Desired>>,
-    pub(crate) deployment: Option<Arc<Deployment>>,
+    /// With the revision of its entry.
+    pub(crate) deployment: Option<(Arc<Deployment>, u64)>,
 }
 
 impl Wanted {
     /// Becomes `other`; false if it is the same.
     pub(crate) fn replace_if_other(&mut self, other: Self) -> bool {
-        let same = |a: &Option<Arc<Deployment>>, b: &Option<Arc<Deployment>>| a == b;
         let revision = |wanted: &Self| wanted.desired.as_ref().map(|d| d.revision);
-        if revision(self) == revision(&other) && same(&self.deployment, &other.deployment) {
+        if revision(self) == revision(&other) && self.deployment == other.deployment {
             return false;
         }
         *self = other;
@@ -83,8 +83,9 @@ pub(crate) struct Application {
     plan: Option<Plan>,
     /// Its components, as wasmCloud v1 reaches them.
     exposed: Vec<withe_wasmcloud::ServedComponent>,
-    /// The highest number of a deployment that was followed.
+    /// The highest number of a deployment that was followed, and the revision of its entry.
     number: u64,
+    entry: u64,
     /// When links that were served before are served no more, if there are any.
     forget: Option<Instant>,
 }
@@ -99,6 +100,7 @@ impl Application {
             plan: None,
             exposed: Vec::new(),
             number: 0,
+            entry: 0,
             forget: None,
         }
     }
@@ -156,11 +158,13 @@ impl Application {
 
     /// Makes this host do what is wanted of it; false if that failed, and is to be tried again.
     async fn follow(&mut self, wanted: &Wanted, hosts: &Hosts, stop: &CancellationToken) -> bool {
-        let (Some(desired), Some(deployment)) = (&wanted.desired, &wanted.deployment) else {
+        let (Some(desired), Some((deployment, entry))) = (&wanted.desired, &wanted.deployment)
+        else {
             self.end().await;
             return true;
         };
-        if deployment.number < self.number {
+        // A lattice that has lost its data counts anew.
+        if deployment.number < self.number && *entry >= self.entry {
             tracing::warn!(
                 application = self.name,
                 "deployment {} is older than {}, and not followed",
@@ -173,7 +177,7 @@ impl Application {
         if deployment.revision != desired.revision {
             return true;
         }
-        self.number = deployment.number;
+        (self.number, self.entry) = (deployment.number, *entry);
         let own = &self.this.id;
         if !deployment
             .hosts

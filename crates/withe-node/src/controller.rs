@@ -20,7 +20,7 @@ use crate::hosts::Hosts;
 use crate::library::Library;
 use crate::placement::{views, wish};
 use crate::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
-use crate::table::DesiredTable;
+use crate::table::{DesiredTable, NOT_MADE};
 use crate::this_host::ThisHost;
 
 /// How long what changes is waited for to come to rest.
@@ -110,6 +110,8 @@ impl Controller {
             }
         }
         let around = surroundings(&*self.this.lattice);
+        let decided = self.decided.values().map(|(_, revision)| *revision);
+        let newest = decided.max().unwrap_or_default().max(table.newest());
         for (name, desired) in &table.desired {
             let known = table
                 .deployments
@@ -122,6 +124,8 @@ impl Controller {
                 .max_by_key(|(_, r)| *r);
             // Somebody who has slept may have put an older one since, which no host follows.
             let followed = hosts.values().filter_map(|host| host.apps.get(name));
+            // No deployment has had such a number: it was forged, or is of a lattice that has lost its data.
+            let followed = followed.filter(|app| app.number <= newest);
             let highest = (known.iter().chain(&decided))
                 .map(|(d, _)| d.number)
                 .chain(followed.map(|app| app.number))
@@ -136,7 +140,8 @@ impl Controller {
                     around,
                 )
             };
-            if current.is_some_and(|(d, _)| Some(d.number) == highest && is_same(d, &next)) {
+            let is_made = |d: &Deployment| d.number != NOT_MADE && Some(d.number) == highest;
+            if current.is_some_and(|(d, _)| is_made(d) && is_same(d, &next)) {
                 continue;
             }
             let expect = current.map_or(Expect::Absent, |(_, revision)| Expect::Revision(revision));
@@ -174,7 +179,7 @@ fn is_same(one: &Deployment, other: &Deployment) -> bool {
 /// revision of what was put since is greater than all numbers before it, for each of those was in an entry of a
 /// revision at least as great.
 fn number(revision: u64, highest: Option<u64>) -> u64 {
-    highest.map_or(revision, |highest| revision.max(highest + 1))
+    highest.map_or(revision, |highest| revision.max(highest.saturating_add(1)))
 }
 
 /// What follows for one application; its number is for the caller to say.
@@ -229,5 +234,6 @@ mod tests {
         // The application was put again at revision 12: all deployments before it had revisions below.
         assert_eq!(number(12, None), 12);
         assert_eq!(number(12, Some(7)), 12);
+        assert_eq!(number(12, Some(u64::MAX)), u64::MAX);
     }
 }

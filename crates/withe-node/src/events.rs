@@ -58,6 +58,13 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// The host ignores something in the lattice that concerns an application: nobody who may can have put it there.
+    Ignored {
+        /// The application.
+        application: String,
+        /// What, and why.
+        why: String,
+    },
     /// The host has ended its parts of an application.
     Stopped {
         /// The application.

@@ -165,7 +165,7 @@ impl Node {
         let (table, heard) = watch::channel(Arc::new(DesiredTable::default()));
         tasks.spawn(tell(this.clone(), telling, stop.clone()));
         tasks.spawn(hear_hosts(this.clone(), hosts, stop.clone()));
-        tasks.spawn(hear(table, apps, deployments, stop.clone()));
+        tasks.spawn(hear(this.clone(), table, apps, deployments, stop.clone()));
         tasks.spawn(run(this.clone(), heard.clone(), stop.clone()));
         tasks.spawn(controller::run(this.clone(), heard.clone(), stop.clone()));
         tasks.spawn(requests::answer(this.clone(), asked, stop.clone()));

@@ -109,7 +109,7 @@ pub struct ProgramRecord {
 }
 
 /// On which hosts the parts of an application run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
     /// Greater with every change. A host takes no lower one than it has.
     pub number: u64,

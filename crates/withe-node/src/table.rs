@@ -8,6 +8,21 @@ use withe_lattice::Change;
 use crate::desired::Desired;
 use crate::records::{APPS, DEPLOYMENTS, Deployment, name_of, read};
 
+/// The number of a deployment that no controller made.
+pub(crate) const NOT_MADE: u64 = 0;
+
+/// A deployment has a number that no controller can have given it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the deployment of `{application}` says that it is number {number}, which no controller can have made by \
+     revision {revision}"
+)]
+pub(crate) struct ForgedNumber {
+    pub(crate) application: String,
+    number: u64,
+    revision: u64,
+}
+
 /// What is desired and decided, by the application's name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DesiredTable {
@@ -36,13 +51,35 @@ impl DesiredTable {
     }
 
     /// Takes note of a change of a deployment.
-    pub(crate) fn deployment(&mut self, change: Change) {
+    ///
+    /// # Errors
+    ///
+    /// If no controller can have made it. Of what was known before all but the number stands, which is [`NOT_MADE`]:
+    /// hosts follow it as little as any older one, and the controller puts it right.
+    pub(crate) fn deployment(&mut self, change: Change) -> Result<(), ForgedNumber> {
         match change {
             Change::Put(entry) => {
-                if let Some(deployment) = read::<Deployment>(&entry) {
+                if let Some(mut deployment) = read::<Deployment>(&entry) {
                     let name = name_of(DEPLOYMENTS, &entry.key);
+                    let number = deployment.number;
+                    // A controller counts on from numbers and revisions of entries that were there before.
+                    let is_forged = number > entry.revision;
+                    if is_forged {
+                        let before = self.deployments.get(&name).map(|(d, _)| (**d).clone());
+                        deployment = Deployment {
+                            number: NOT_MADE,
+                            ..before.unwrap_or_default()
+                        };
+                    }
                     self.deployments
-                        .insert(name, (Arc::new(deployment), entry.revision));
+                        .insert(name.clone(), (Arc::new(deployment), entry.revision));
+                    if is_forged {
+                        return Err(ForgedNumber {
+                            application: name,
+                            number,
+                            revision: entry.revision,
+                        });
+                    }
                 }
             }
             Change::Gone { key } => {
@@ -50,5 +87,50 @@ impl DesiredTable {
             }
             Change::Synced => {}
         }
+        Ok(())
+    }
+
+    /// The newest revision of an entry that was seen: numbers beyond it are nobody's.
+    pub(crate) fn newest(&self) -> u64 {
+        let desired = self.desired.values().map(|desired| desired.revision);
+        let deployed = self.deployments.values().map(|(_, revision)| *revision);
+        desired.chain(deployed).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use withe_lattice::Entry;
+
+    use super::*;
+
+    fn put(number: u64, revision: u64) -> Change {
+        let deployment = Deployment {
+            number,
+            revision: 1,
+            unplaced: vec![number.to_string()],
+            ..Deployment::default()
+        };
+        Change::Put(Entry {
+            key: "deployments.a".into(),
+            value: crate::records::write(&deployment).unwrap(),
+            revision,
+        })
+    }
+
+    #[test]
+    fn numbers_that_no_controller_can_have_made_are_nobodys() {
+        let mut table = DesiredTable::default();
+        table.deployment(put(7, 7)).unwrap();
+        for number in [9, u64::MAX] {
+            let error = table.deployment(put(number, 8)).unwrap_err();
+            assert_eq!((error.number, error.revision), (number, 8));
+            let (deployment, revision) = &table.deployments["a"];
+            assert_eq!((deployment.number, *revision), (NOT_MADE, 8));
+            assert_eq!(deployment.unplaced, ["7"]);
+        }
+        table.deployment(put(8, 9)).unwrap();
+        assert_eq!(table.deployments["a"].0.number, 8);
+        assert_eq!(table.newest(), 9);
     }
 }

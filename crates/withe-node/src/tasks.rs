@@ -81,6 +81,7 @@ pub(crate) async fn hear_hosts(this: Arc<ThisHost>, mut watch: Watch, stop: Canc
 
 /// Takes note of what is desired and decided.
 pub(crate) async fn hear(
+    this: Arc<ThisHost>,
     table: watch::Sender<Arc<DesiredTable>>,
     mut apps: Watch,
     mut deployments: Watch,
@@ -97,7 +98,11 @@ pub(crate) async fn hear(
             change = deployments.recv() => {
                 let Some(change) = change else { return };
                 deployments_synced |= change == Change::Synced;
-                table.send_modify(|table| Arc::make_mut(table).deployment(change));
+                table.send_modify(|table| {
+                    if let Err(forged) = Arc::make_mut(table).deployment(change) {
+                        this.ignore(&forged.application, forged.to_string());
+                    }
+                });
             }
             () = stop.cancelled() => return,
         }
@@ -124,7 +129,7 @@ pub(crate) async fn run(
             for name in names {
                 let wanted = Wanted {
                     desired: now.desired.get(&name).cloned(),
-                    deployment: now.deployments.get(&name).map(|(d, _)| d.clone()),
+                    deployment: now.deployments.get(&name).cloned(),
                 };
                 match running.get(&name) {
                     Some(sender) => {

@@ -56,6 +56,15 @@ impl ThisHost {
         _ = self.events.try_send(event);
     }
 
+    /// Tells of something in the lattice that was put there by nobody who may, and is ignored.
+    pub(crate) fn ignore(&self, application: &str, why: String) {
+        tracing::warn!(application, "ignored: {why}");
+        self.tell(Event::Ignored {
+            application: application.to_owned(),
+            why,
+        });
+    }
+
     /// Tells what this host runs of an application now.
     pub(crate) fn report(&self, application: &str, app: Option<RunningApp>) {
         let is_new = {

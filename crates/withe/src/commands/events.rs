@@ -79,6 +79,7 @@ fn line(told: &Told) -> String {
             links,
         } => format!("`{application}`: linked by plan {number} ({links} links)"),
         Event::Failed { application, why } => format!("`{application}` failed: {why}"),
+        Event::Ignored { application, why } => format!("`{application}`: ignored: {why}"),
         Event::Stopped { application } => format!("`{application}`: ended"),
     };
     let seconds = told.time / 1_000 % 86_400;

@@ -1,9 +1,11 @@
 //! A member of the lattice that is hostile: it may write to the buckets, and wants hosts to do what nobody let it.
 
+mod numbers;
 mod programs;
 #[path = "../../lattice/support/mod.rs"]
 #[allow(
     dead_code,
+    clippy::duplicate_mod,
     reason = "shared with the tests of lattices, which use all of it"
 )]
 mod support;
@@ -31,6 +33,13 @@ impl Member {
     fn put(&self, key: &str, value: &Value) {
         let value = value.to_string().into();
         let putting = self.lattice.put(key, value, Expect::Any);
+        self.runtime.block_on(putting).unwrap();
+    }
+
+    /// Takes part as a host, as far as others can see.
+    fn put_lease(&self, key: &str, value: &Value) {
+        let value = value.to_string().into();
+        let putting = self.lattice.put_lease(key, value, Expect::Any);
         self.runtime.block_on(putting).unwrap();
     }
 
