@@ -33,6 +33,9 @@ pub struct HostOptions {
     /// How the process of a first-party provider is started, whose short name is one more argument; `None`
     /// refuses such providers.
     pub provider: Option<WorkerCommand>,
+    /// The names of variables of this process that the processes of providers have, too. All others but a few that
+    /// hold nothing secret are this process's own.
+    pub pass_environment: Vec<String>,
     /// What carries links that are bound by `nats`, for a host that is on no lattice.
     pub broker: Option<Broker>,
     /// Where what runs is counted.
@@ -80,6 +83,7 @@ impl Default for HostOptions {
             progress: Arc::new(|_| {}),
             worker: None,
             provider: None,
+            pass_environment: Vec::new(),
             broker: None,
             counts: Counts::default(),
             tracer: Tracer::default(),

@@ -42,6 +42,7 @@ pub(crate) async fn create(
         }
         ProviderSource::Program(program) => ProcessCommand::new(&program.path),
     };
+    let command = command.pass(options.pass_environment.iter().cloned());
     let provider = ProcessProvider::new(name, command, config, options.grace);
     Ok(Arc::new(provider))
 }

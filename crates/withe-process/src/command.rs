@@ -13,15 +13,51 @@ use std::time::Duration;
 /// starting at the same time, until that child becomes its own program.
 pub(crate) const BUSY: (u32, Duration) = (100, Duration::from_millis(10));
 
+/// The variables of this process that the processes which it starts have, too: where things are on the machine, how to
+/// write for people, and how much to log and to carry. All others may hold secrets, such as the password for NATS.
+const PASSED: [&str; 21] = [
+    "CLICOLOR_FORCE",
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LD_LIBRARY_PATH",
+    "LOGNAME",
+    "NO_COLOR",
+    "PATH",
+    "RAYON_NUM_THREADS",
+    "RUST_BACKTRACE",
+    "RUST_LIB_BACKTRACE",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TERM",
+    "TMPDIR",
+    "TOKIO_WORKER_THREADS",
+    "TZ",
+    "USER",
+    "WITHE_LOG",
+    "WITHE_MAX_PAYLOAD",
+    "XDG_CACHE_HOME",
+];
+/// What the names of such variables begin with.
+const PASSED_PREFIX: &str = "LC_";
+
 /// What is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessCommand {
     program: PathBuf,
     args: Vec<OsString>,
-    /// `None`: that of this process.
-    environment: Option<Vec<(OsString, OsString)>>,
+    environment: Variables,
     log: ProcessLog,
     ready_within: Duration,
+}
+
+/// The variables that a process has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Variables {
+    /// [`PASSED`], and these of this process.
+    Few(Vec<String>),
+    /// These, and no others.
+    Only(Vec<(OsString, OsString)>),
 }
 
 /// Where what a process writes goes.
@@ -39,15 +75,15 @@ pub enum ProcessLog {
 impl ProcessCommand {
     /// The program at a path, which may be relative. Nothing is looked for in `PATH`.
     ///
-    /// Unless the other methods say otherwise, it has no arguments, this process's environment and standard error, and a
-    /// minute to be ready.
+    /// Unless the other methods say otherwise, it has no arguments, those few variables of this process that tell where
+    /// things are on the machine and how to log, this process's standard error, and a minute to be ready.
     pub fn new(program: impl AsRef<Path>) -> Self {
         let program = program.as_ref();
         Self {
             // The system would look for a bare name in `PATH`. An empty path, which is all that fails, is none either way.
             program: std::path::absolute(program).unwrap_or_else(|_| program.to_owned()),
             args: Vec::new(),
-            environment: None,
+            environment: Variables::Few(Vec::new()),
             log: ProcessLog::Inherited,
             ready_within: Duration::from_secs(60),
         }
@@ -66,7 +102,16 @@ impl ProcessCommand {
         mut self,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Self {
-        self.environment = Some(variables.into_iter().collect());
+        self.environment = Variables::Only(variables.into_iter().collect());
+        self
+    }
+
+    /// With these variables of this process besides the few that it has anyway.
+    #[must_use]
+    pub fn pass(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        if let Variables::Few(more) = &mut self.environment {
+            more.extend(names.into_iter().map(Into::into));
+        }
         self
     }
 
@@ -112,9 +157,19 @@ impl ProcessCommand {
                 ProcessLog::Inherited => Stdio::inherit(),
                 ProcessLog::Errors(_) | ProcessLog::All(_) => Stdio::piped(),
             });
-        if let Some(variables) = &self.environment {
-            command.env_clear().envs(variables.iter().cloned());
-        }
+        command.env_clear();
+        match &self.environment {
+            Variables::Only(variables) => command.envs(variables.iter().cloned()),
+            Variables::Few(more) => {
+                let is_passed = |name: &str| {
+                    PASSED.contains(&name)
+                        || name.starts_with(PASSED_PREFIX)
+                        || more.iter().any(|other| other == name)
+                };
+                let own = std::env::vars_os();
+                command.envs(own.filter(|(name, _)| name.to_str().is_some_and(is_passed)))
+            }
+        };
         // A signal from the terminal is for the host, which ends its processes itself; and what a process starts can be
         // killed with it.
         #[cfg(unix)]

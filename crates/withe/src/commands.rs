@@ -5,6 +5,7 @@ pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod compose;
+mod config_args;
 pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod explain;

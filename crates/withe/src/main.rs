@@ -5,6 +5,7 @@
 //! * [`commands`]: one file for each subcommand.
 //! * [`observe`]: metrics and traces of what it runs.
 //! * [`render`]: results and diagnostics as text and as JSON.
+//! * [`privileges`]: what it gives up for itself and all that it starts.
 //! * [`terminal`]: where text goes, and whether it is coloured.
 //!
 //! Results go to standard output; diagnostics, progress and logs to standard error. The exit code
@@ -17,6 +18,7 @@ mod interrupt;
 mod logging;
 mod observe;
 mod places;
+mod privileges;
 mod progress;
 mod providers;
 mod render;
@@ -48,6 +50,8 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
+    // While this is the only thread: others have what the one has that starts them.
+    privileges::drop_unneeded();
     let cli = Cli::parse();
     let terminal = Terminal::new(cli.global.color, cli.global.all_problems);
     let log = match &cli.command {

@@ -130,6 +130,11 @@ impl fmt::Debug for Urls {
 }
 
 impl Urls {
+    /// Whether they hold a user with a password, or a token.
+    pub fn hold_secrets(&self) -> bool {
+        self.each().any(|url| parts(url).1.is_some())
+    }
+
     fn each(&self) -> impl Iterator<Item = &str> {
         let urls = self.0.split(',').map(str::trim);
         urls.filter(|url| !url.is_empty())

@@ -164,6 +164,15 @@ async fn a_process_has_the_environment_that_it_is_given() {
     said_ready(command).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_process_has_no_variable_that_it_is_not_passed() {
+    // Cargo sets these for tests.
+    let script = r#"[ -n "$PATH" ] && [ -z "$CARGO_PKG_NAME" ] && [ -n "$CARGO_PKG_VERSION" ] && echo '"ready"'"#;
+    let passing = command(script).pass(["CARGO_PKG_VERSION"]);
+    said_ready(passing).await.unwrap();
+    assert!(said_ready(command(script)).await.is_err());
+}
+
 /// A script that is supervised. It is given the number of its run, and the path of a folder of its own.
 struct Script {
     text: String,

@@ -75,6 +75,10 @@ pub(crate) struct Args {
     /// `--programs`.
     #[arg(long, env = "WITHE_ALLOW_PROGRAMS")]
     allow_programs: bool,
+    /// A variable of this process that the processes of providers have, too. All but a few that hold nothing
+    /// secret, such as `PATH`, are kept from them. May be given several times.
+    #[arg(long = "pass-env", value_name = "NAME")]
+    pass_env: Vec<String>,
     /// Where a host without `--lattice` keeps its state: a file. Without it the state ends with the host. A file that
     /// is damaged or empty is refused.
     #[arg(long, value_name = "FILE", conflicts_with = "lattice")]
@@ -166,6 +170,7 @@ async fn join(
         };
     let reporter = Reporter::new(*terminal);
     let mut host = host_options(&reporter)?;
+    host.pass_environment.clone_from(&args.pass_env);
     exporter.observe(&mut host);
     let endpoint = args.observe.serve(&host, terminal).await?;
     let options = NodeOptions {

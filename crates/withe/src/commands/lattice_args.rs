@@ -90,6 +90,13 @@ impl LatticeArgs {
             return Ok(Named::Socket(path.trim_start_matches("//").into()));
         }
         let mut options = Options::new(url.clone(), self.lattice_name.clone());
+        let is_argument = std::env::var("WITHE_LATTICE").ok().as_ref() != Some(url);
+        if is_argument && options.urls.hold_secrets() {
+            tracing::warn!(
+                "other users of this machine can read the password in `--lattice`; set `WITHE_LATTICE` in place of \
+                 it, or give the user by `--nats-user` and the password by `WITHE_NATS_PASSWORD`"
+            );
+        }
         options.wait = wait;
         options.auth = self.auth()?;
         options.tls = Tls {

@@ -14,6 +14,7 @@ use withe_wit::InterfaceName;
 use withe_wit::name::unescaped;
 
 use super::application::LinkedApplication;
+use super::config_args::GivenConfig;
 use super::lattice_args::LatticeArgs;
 use super::link_args::{BindingArg, ScopeArg};
 use super::settle::settle;
@@ -29,6 +30,7 @@ Examples:
   withe link list shop
   withe link put shop cart store-2                       the store that `cart` uses is `store-2` from now on
   withe link put shop cart store --target-config bucket=b2
+  withe link put shop cart store --target-config-file url=/run/secrets/redis-url
   withe link put shop cart cache --name cache --binding nats
   withe link delete shop cart store";
 
@@ -86,9 +88,21 @@ struct Put {
     /// Configuration of the source's side.
     #[arg(long = "source-config", value_name = "KEY=VALUE", value_parser = pair)]
     source_config: Vec<(String, String)>,
+    /// The same with the value in a file, for secrets; `-` is standard input.
+    #[arg(long = "source-config-file", value_name = "KEY=FILE", value_parser = pair)]
+    source_config_file: Vec<(String, String)>,
+    /// The same with the value in a variable of the environment.
+    #[arg(long = "source-config-env", value_name = "KEY=VARIABLE", value_parser = pair)]
+    source_config_env: Vec<(String, String)>,
     /// Configuration of the target's side.
     #[arg(long = "target-config", value_name = "KEY=VALUE", value_parser = pair)]
     target_config: Vec<(String, String)>,
+    /// The same with the value in a file, for secrets; `-` is standard input.
+    #[arg(long = "target-config-file", value_name = "KEY=FILE", value_parser = pair)]
+    target_config_file: Vec<(String, String)>,
+    /// The same with the value in a variable of the environment.
+    #[arg(long = "target-config-env", value_name = "KEY=VARIABLE", value_parser = pair)]
+    target_config_env: Vec<(String, String)>,
     /// How it is bound; the cheapest way that is correct without it.
     #[arg(long, value_enum, value_name = "BINDING")]
     binding: Option<BindingArg>,
@@ -267,7 +281,7 @@ async fn list(args: &List, terminal: &Terminal) -> anyhow::Result<Outcome> {
 
 async fn put(args: &Put, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let found = find(&args.lattice, &args.application).await?;
-    let declaration = declaration(args)?;
+    let declaration = declaration(args, terminal)?;
     let mut changes = replaced(&found.application, &declaration);
     changes.push(LinkChange::Put(declaration));
     found.change(changes, &args.wait, terminal).await
@@ -287,13 +301,25 @@ async fn delete(args: &Delete, terminal: &Terminal) -> anyhow::Result<Outcome> {
         .await
 }
 
-fn declaration(args: &Put) -> anyhow::Result<LinkDeclaration> {
+fn declaration(args: &Put, terminal: &Terminal) -> anyhow::Result<LinkDeclaration> {
     let mut declaration = LinkDeclaration {
         source: args.source.clone(),
         target: args.target.clone(),
         name: args.name.clone(),
-        source_config: args.source_config.iter().cloned().collect(),
-        target_config: args.target_config.iter().cloned().collect(),
+        source_config: GivenConfig {
+            option: "source-config",
+            values: &args.source_config,
+            files: &args.source_config_file,
+            variables: &args.source_config_env,
+        }
+        .read(terminal)?,
+        target_config: GivenConfig {
+            option: "target-config",
+            values: &args.target_config,
+            files: &args.target_config_file,
+            variables: &args.target_config_env,
+        }
+        .read(terminal)?,
         binding: args.binding.map(BindingChoice::from),
         scope: args.scope.map(Scope::from),
         timeout_ms: args.timeout,

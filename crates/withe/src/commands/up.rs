@@ -61,6 +61,10 @@ pub(crate) struct Args {
     watch: bool,
     #[command(flatten)]
     lattice: LatticeArgs,
+    /// A variable of this process that the processes of providers have, too. All but a few that hold nothing
+    /// secret, such as `PATH`, are kept from them. May be given several times.
+    #[arg(long = "pass-env", value_name = "NAME")]
+    pass_env: Vec<String>,
     /// How long to wait until all hosts of the lattice run it, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     wait: u64,
@@ -146,6 +150,7 @@ async fn serve(
     let mut host = host_options(&reporter)?;
     let timings = application.timings.clone();
     host.progress = timings.hearing(host.progress);
+    host.pass_environment.clone_from(&args.pass_env);
     exporter.observe(&mut host);
     let _endpoint = args.observe.serve(&host, terminal).await?;
     let options = NodeOptions {

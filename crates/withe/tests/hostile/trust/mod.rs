@@ -1,6 +1,9 @@
 //! A member of the lattice that is hostile: it may write to the buckets, and wants hosts to do what nobody let it.
 
+mod arguments;
+mod greeter;
 mod numbers;
+mod processes;
 mod programs;
 #[path = "../../lattice/support/mod.rs"]
 #[allow(

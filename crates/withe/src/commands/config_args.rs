@@ -1,0 +1,129 @@
+//! Configuration that is given on the command line, or, where it is secret, by what others cannot see.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+use crate::terminal::Terminal;
+
+/// Parts of the names of keys whose values are secrets.
+const SECRET: [&str; 9] = [
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "credential",
+    "private_key",
+    "api_key",
+    "apikey",
+    "access_key",
+];
+
+/// Keys and where their values are, each as it was given.
+pub(super) struct GivenConfig<'a> {
+    /// The option for values, such as `target-config`; those for files and variables have it in their names.
+    pub(super) option: &'static str,
+    /// The values themselves.
+    pub(super) values: &'a [(String, String)],
+    /// Files that hold them; `-` is standard input.
+    pub(super) files: &'a [(String, String)],
+    /// Variables that hold them.
+    pub(super) variables: &'a [(String, String)],
+}
+
+impl GivenConfig<'_> {
+    /// The configuration. What looks like a secret and is an argument is warned of.
+    ///
+    /// # Errors
+    ///
+    /// If a key is given twice, or its file or variable cannot be read.
+    pub(super) fn read(&self, terminal: &Terminal) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut config = BTreeMap::new();
+        let mut add = |key: &String, value: String| match config.insert(key.clone(), value) {
+            None => Ok(()),
+            Some(_) => bail!("`{key}` is given twice by `--{}`", self.option),
+        };
+        for (key, value) in self.values {
+            if looks_secret(key, value) {
+                let option = self.option;
+                terminal.say(&format!(
+                    "warning: the value of `{key}` is an argument, which other users of this machine can read and \
+                     shells keep; give it by `--{option}-file {key}=FILE` (`-` is standard input) or \
+                     `--{option}-env {key}=VARIABLE`\n"
+                ));
+            }
+            add(key, value.clone())?;
+        }
+        for (key, file) in self.files {
+            add(
+                key,
+                read(file).with_context(|| format!("the value of `{key}` cannot be read"))?,
+            )?;
+        }
+        for (key, variable) in self.variables {
+            let value = std::env::var(variable).with_context(|| {
+                format!("the value of `{key}` is not in the variable `{variable}`")
+            })?;
+            add(key, value)?;
+        }
+        Ok(config)
+    }
+}
+
+/// What a file holds, or standard input, without the line feed at its end.
+fn read(file: &str) -> anyhow::Result<String> {
+    let mut text = String::new();
+    if file == "-" {
+        io::stdin().read_to_string(&mut text)?;
+    } else {
+        text = fs::read_to_string(Path::new(file)).with_context(|| format!("`{file}`"))?;
+    }
+    let without = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(without.strip_suffix('\r').unwrap_or(without).to_owned())
+}
+
+/// Whether a key has a name as secrets have, or its value is a private key or a URL with a password.
+fn looks_secret(key: &str, value: &str) -> bool {
+    let key = key.to_ascii_lowercase().replace('-', "_");
+    let has_password = || {
+        let (_, rest) = value.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let (user, _) = authority.rsplit_once('@')?;
+        user.split_once(':')
+            .filter(|(_, password)| !password.is_empty())
+    };
+    SECRET.iter().any(|part| key.contains(part))
+        || value.contains("PRIVATE KEY-----")
+        || has_password().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_known_by_their_keys_or_their_look() {
+        for (key, value) in [
+            ("password", "x"),
+            ("DB_Password", "x"),
+            ("api-key", "x"),
+            ("url", "redis://user:pass@host:6379/0"),
+            ("url", "redis://:pass@host"),
+            ("pem", "-----BEGIN EC PRIVATE KEY-----"),
+        ] {
+            assert!(looks_secret(key, value), "{key}={value}");
+        }
+        for (key, value) in [
+            ("bucket", "b"),
+            ("url", "redis://host:6379/0"),
+            ("url", "redis://user@host"),
+            ("url", "http://host/a:b@c"),
+            ("address", "127.0.0.1:80"),
+        ] {
+            assert!(!looks_secret(key, value), "{key}={value}");
+        }
+    }
+}
