@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use withe_linker::plan::{Binding, Plan, PlannedWorker};
 use withe_wit::World;
 
-use crate::options::HostOptions;
+use crate::options::{HostLimits, HostOptions};
 use crate::parts::{ComponentPart, Parts};
 
 /// The longest head of an assignment.
@@ -38,6 +38,8 @@ pub(crate) struct Assignment {
     pub(crate) key_dir: Option<PathBuf>,
     /// How long calls may take to finish when the worker ends, in milliseconds.
     pub(crate) grace_ms: u64,
+    /// The bounds of what runs in it.
+    pub(crate) limits: HostLimits,
     /// The components in it, and how many bytes each has.
     pub(crate) components: Vec<(String, u64)>,
 }
@@ -64,6 +66,7 @@ impl Assignment {
             cache_dir: options.cache_dir.clone(),
             key_dir: options.key_dir.clone(),
             grace_ms: options.grace.as_millis().try_into().unwrap_or(u64::MAX),
+            limits: options.limits.of_one_component(),
             components: components.collect(),
         }
     }

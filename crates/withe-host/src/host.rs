@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use withe_linker::plan::Plan;
-use withe_runtime::{EngineOptions, Engines, Observer};
+use withe_runtime::{EngineOptions, Engines, Observer, ShareLimits};
 
 use crate::error::HostError;
 use crate::options::{HostOptions, Progress};
@@ -37,6 +37,13 @@ impl HostBuilder {
     #[must_use]
     pub fn instances(mut self, most: u32) -> Self {
         self.options.limits.instances = most;
+        self
+    }
+
+    /// How the instances and their memory are shared among applications and components.
+    #[must_use]
+    pub fn shares(mut self, shares: ShareLimits) -> Self {
+        self.options.limits.shares = shares;
         self
     }
 
@@ -91,9 +98,7 @@ impl Host {
                 metrics: options.counts.own().clone(),
                 tracer: options.tracer.clone(),
             },
-            instances: options.limits.instances,
-            memory: options.limits.memory,
-            ..EngineOptions::default()
+            ..options.limits.engine_options()
         };
         Ok(Self {
             engines: Engines::new(&engine)?,

@@ -47,4 +47,4 @@ pub use parts::Parts;
 pub use run::Running;
 pub use runnable::{Problems, Runnable, RunnableBuilder, RunnableError};
 pub use withe_runtime::invoke::{FunctionPath, InvokeError, Val};
-pub use withe_runtime::{Observer, Tracer, host_interfaces};
+pub use withe_runtime::{Observer, ShareLimits, Tracer, host_interfaces};

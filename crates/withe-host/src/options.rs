@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use withe_runtime::{EngineOptions, Tracer};
+use withe_runtime::{EngineOptions, ShareLimits, Tracer};
 
 use crate::counts::Counts;
 
@@ -45,12 +45,36 @@ pub struct HostOptions {
 }
 
 /// The bounds of all that runs on a host at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostLimits {
     /// The most instances of components.
     pub instances: u32,
     /// The most linear memory of one instance, in bytes.
     pub memory: usize,
+    /// How all that is shared is shared.
+    pub shares: ShareLimits,
+}
+
+impl HostLimits {
+    /// Those of a process that has one component of the host's: the component's share.
+    pub(crate) fn of_one_component(&self) -> Self {
+        let (instances, shares) = self.shares.of_one_component(self.instances);
+        Self {
+            instances,
+            memory: self.memory,
+            shares,
+        }
+    }
+
+    /// Engines with these limits.
+    pub(crate) fn engine_options(&self) -> EngineOptions {
+        EngineOptions {
+            instances: self.instances,
+            memory: self.memory,
+            shares: self.shares,
+            ..EngineOptions::default()
+        }
+    }
 }
 
 impl Default for HostLimits {
@@ -59,6 +83,7 @@ impl Default for HostLimits {
         Self {
             instances: engine.instances,
             memory: engine.memory,
+            shares: engine.shares,
         }
     }
 }

@@ -81,6 +81,7 @@ async fn work(
         cache_dir,
         key_dir,
         grace_ms,
+        limits,
         ..
     } = assignment;
     let index = plan.workers.iter().position(|w| w.component == component);
@@ -92,7 +93,7 @@ async fn work(
             tracer: tracer.clone(),
             ..Observer::default()
         },
-        ..EngineOptions::default()
+        ..limits.engine_options()
     });
     let engines = engines.map_err(HostError::from)?;
     let mut sockets = Sockets::new(&sockets);

@@ -36,6 +36,11 @@ pub use codes::CODES;
 use withe_linker::Diagnostics;
 use withe_linker::input::Application;
 
+/// A number of bytes as manifests have it: a whole number above zero, alone or with a unit (`64MiB`).
+pub fn parse_size(text: &str) -> Option<u64> {
+    values::size(text).ok()
+}
+
 /// What a manifest's text was understood to say.
 #[derive(Clone, Debug)]
 pub struct Parsed {

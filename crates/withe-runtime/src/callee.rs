@@ -13,17 +13,18 @@ use wasmtime::AsContextMut as _;
 use wasmtime::component::Accessor;
 use withe_rpc::{CallContext, CallError, Payload};
 
-use crate::core::{Callee, Graph, Instance, InstanceState};
+use crate::core::{Callee, CalleeSlot, Graph, Instance, InstanceState};
 use crate::dispatch;
 use crate::exchange::receive;
 use crate::exports::ExportFn;
 use crate::instance::no_function;
+use crate::quota::Nested;
 use crate::task::{InstanceTask, Job, Reply};
 
 impl Callee {
     /// Whether its instance computes in a task of its own, not in its callers'.
     pub(crate) fn has_task(&self) -> bool {
-        matches!(self, Self::Concurrent(_))
+        matches!(self.slot, CalleeSlot::Concurrent(_))
     }
 
     /// Calls its instance: `payload` holds the parameters, and then the results.
@@ -35,12 +36,13 @@ impl Callee {
         payload: &mut Payload,
         context: CallContext,
     ) -> Result<(), CallError> {
-        match self {
-            Self::Single(slot) => {
+        let nested = self.nested.as_ref();
+        match &self.slot {
+            CalleeSlot::Single(slot) => {
                 let mut slot = slot.lock().await;
                 let mut instance = match slot.take() {
                     Some(instance) => instance,
-                    None => Instance::create(graph, unit, context.deadline).await?,
+                    None => Instance::create(graph, unit, nested, context.deadline).await?,
                 };
                 let called = instance.call(export, payload, context).await;
                 // An error that the callee returned as a value leaves it as it was.
@@ -49,9 +51,10 @@ impl Callee {
                 }
                 called
             }
-            Self::Concurrent(slot) => {
+            CalleeSlot::Concurrent(slot) => {
                 let params = std::mem::take(payload);
-                *payload = Box::pin(queue(slot, graph, unit, export, params, context)).await?;
+                let called = queue(slot, graph, unit, nested, export, params, context);
+                *payload = Box::pin(called).await?;
                 Ok(())
             }
         }
@@ -59,8 +62,8 @@ impl Callee {
 
     /// Drops a resource that the caller held, running its destructor.
     pub(crate) async fn drop_handle(&self, id: u32) -> Result<(), CallError> {
-        match self {
-            Self::Single(slot) => {
+        match &self.slot {
+            CalleeSlot::Single(slot) => {
                 let mut slot = slot.lock().await;
                 let Some(mut instance) = slot.take() else {
                     return Ok(());
@@ -71,7 +74,7 @@ impl Callee {
                 }
                 Ok(())
             }
-            Self::Concurrent(slot) => {
+            CalleeSlot::Concurrent(slot) => {
                 let way = {
                     let slot = slot.lock().await;
                     match slot.as_ref().filter(|running| running.goes_on()) {
@@ -94,6 +97,7 @@ async fn queue(
     slot: &Mutex<Option<InstanceTask>>,
     graph: &Arc<Graph>,
     unit: usize,
+    nested: Option<&Nested>,
     export: &ExportFn,
     params: Payload,
     context: CallContext,
@@ -102,8 +106,8 @@ async fn queue(
         let mut slot = slot.lock().await;
         let running = slot.take().filter(InstanceTask::goes_on);
         let running = running.unwrap_or_else(|| {
-            let (graph, deadline) = (graph.clone(), context.deadline);
-            InstanceTask::start(|jobs| create_and_run(graph, unit, deadline, jobs))
+            let (graph, nested, deadline) = (graph.clone(), nested.cloned(), context.deadline);
+            InstanceTask::start(|jobs| create_and_run(graph, unit, nested, deadline, jobs))
         });
         slot.insert(running).way()
     };
@@ -114,13 +118,14 @@ async fn queue(
 async fn create_and_run(
     graph: Arc<Graph>,
     unit: usize,
+    nested: Option<Nested>,
     deadline: Instant,
     jobs: mpsc::Receiver<Job>,
 ) -> CallError {
-    match Instance::create(&graph, unit, deadline).await {
+    match Instance::create(&graph, unit, nested.as_ref(), deadline).await {
         Ok(instance) => {
-            // The instance has it as well.
-            drop(graph);
+            // The instance has them as well.
+            drop((graph, nested));
             run(instance, jobs).await
         }
         Err(why) => why,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Component;
 
-use crate::engine::Engines;
+use crate::engine::{Engines, MEMORIES_PER_SLOT, TABLES_PER_SLOT};
 use crate::exports::{Exports, Import, imports};
 
 /// A component whose code is compiled, and whose types are therefore known.
@@ -14,6 +14,8 @@ pub(crate) struct Compiled {
     pub(crate) component: Component,
     pub(crate) exports: Arc<Exports>,
     pub(crate) imports: Vec<Import>,
+    /// How many slots of the pool an instance needs.
+    pub(crate) slots: u32,
 }
 
 /// The components of a graph, by the engine that they are for and their bytes.
@@ -41,12 +43,24 @@ impl Components {
         let compiled = Arc::new(Compiled {
             exports: Arc::new(Exports::of(&component)),
             imports: imports(&component),
+            slots: slots(&component),
             component,
         });
         let key = (concurrency, Bytes(bytes.clone()));
         self.0.insert(key, compiled.clone());
         Ok((compiled, is_found))
     }
+}
+
+/// How many slots of the pool an instance of a component needs: 1, unless it has more memories or tables than the pool
+/// has for one. A composition has as many as all that is in it.
+fn slots(component: &Component) -> u32 {
+    // Not known of those that import modules, which nothing here can satisfy.
+    component.resources_required().map_or(1, |required| {
+        let memories = required.num_memories.div_ceil(MEMORIES_PER_SLOT);
+        let tables = required.num_tables.div_ceil(TABLES_PER_SLOT);
+        memories.max(tables).max(1)
+    })
 }
 
 /// A component's bytes as a key. They are mostly the same allocation, and otherwise differ mostly somewhere that is

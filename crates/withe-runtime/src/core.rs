@@ -32,6 +32,7 @@ use crate::links::{Stub, UnitLinks};
 use crate::metrics::{Listed, LiveInstance, UnitCounts};
 use crate::needs::Needs;
 use crate::observe::Observer;
+use crate::quota::{Account, KeepsIdle, Nested, Slot};
 use crate::spec::{Identity, Member, UnitGrants, UnitLimits};
 use crate::stream::open::Streams;
 use crate::task::InstanceTask;
@@ -47,6 +48,14 @@ pub struct Graph {
     pub(crate) engines: Engines,
     /// The links that are in compositions, where nothing is left of them but that they are listed.
     pub(crate) _fused: Vec<Arc<Listed>>,
+}
+
+impl KeepsIdle for Graph {
+    fn drop_idle(&self) {
+        for unit in &self.units {
+            while unit.take_idle().is_some() {}
+        }
+    }
 }
 
 impl Graph {
@@ -82,6 +91,8 @@ pub(crate) struct UnitCode {
     pub(crate) stubs: Arc<[Stub]>,
     /// The imports through which requests are sent: indices into [`crate::spec::UnitSpec::imports`].
     pub(crate) outgoing: Vec<usize>,
+    /// How many slots of the pool an instance needs.
+    pub(crate) slots: u32,
 }
 
 /// A unit ready to be instantiated.
@@ -95,6 +106,8 @@ pub(crate) struct Unit {
     pub(crate) grants: UnitGrants,
     pub(crate) concurrency: bool,
     pub(crate) counts: Arc<UnitCounts>,
+    /// Where it counts what calls from outside need.
+    pub(crate) account: Arc<Account>,
     shared: Lock<SharedCallee>,
     /// Instances that may serve another call from outside; `None` if none may.
     idle: Option<ArrayQueue<Box<Instance>>>,
@@ -127,6 +140,7 @@ pub(crate) struct UnitParts {
     pub(crate) grants: UnitGrants,
     pub(crate) concurrency: bool,
     pub(crate) counts: Arc<UnitCounts>,
+    pub(crate) account: Arc<Account>,
 }
 
 impl Unit {
@@ -141,6 +155,7 @@ impl Unit {
             grants,
             concurrency,
             counts,
+            account,
         } = parts;
         Self {
             idle: (limits.reuse > 1).then(|| ArrayQueue::new(IDLE_INSTANCES)),
@@ -153,6 +168,7 @@ impl Unit {
             grants,
             concurrency,
             counts,
+            account,
             shared: Lock::new(SharedCallee::None),
             reused: AtomicBool::new(false),
             once_only: AtomicBool::new(false),
@@ -170,13 +186,14 @@ impl Unit {
         self.code.pre.engine()
     }
 
-    /// A place for an instance of its own.
-    pub(crate) fn callee(&self) -> Callee {
-        if self.concurrency {
-            Callee::Concurrent(Mutex::default())
+    /// A place for an instance of its own, of a caller that stands there; `None` for one from outside.
+    pub(crate) fn callee(&self, nested: Option<Nested>) -> Callee {
+        let slot = if self.concurrency {
+            CalleeSlot::Concurrent(Mutex::default())
         } else {
-            Callee::Single(Mutex::default())
-        }
+            CalleeSlot::Single(Mutex::default())
+        };
+        Callee { nested, slot }
     }
 
     /// The callee that all callers share.
@@ -186,12 +203,12 @@ impl Unit {
         match &*shared {
             SharedCallee::Kept(callee) => callee.clone(),
             SharedCallee::Left(callee) => callee.upgrade().unwrap_or_else(|| {
-                let callee = Arc::new(self.callee());
+                let callee = Arc::new(self.callee(None));
                 *shared = SharedCallee::Left(Arc::downgrade(&callee));
                 callee
             }),
             SharedCallee::None => {
-                let callee = Arc::new(self.callee());
+                let callee = Arc::new(self.callee(None));
                 *shared = SharedCallee::Kept(callee.clone());
                 callee
             }
@@ -226,14 +243,15 @@ impl Unit {
         while self.take_idle().is_some() {}
     }
 
-    /// Keeps an instance for another call, unless there are many, or the graph was replaced.
+    /// Keeps an instance for another call, unless there are many, somebody waits for its slots, or the graph was
+    /// replaced.
     pub(crate) fn put_idle(&self, instance: Box<Instance>) {
         let Some(idle) = &self.idle else { return };
         // If the queue is full the instance is dropped.
         _ = idle.push(instance);
-        // What is put there while the unit retires is seen by one of the two.
+        // What is put there while the unit retires, or while somebody begins to wait, is seen by one of the two.
         std::sync::atomic::fence(Ordering::SeqCst);
-        if self.retired.load(Ordering::Relaxed) {
+        if self.retired.load(Ordering::Relaxed) || self.account.is_waited_for() {
             while idle.pop().is_some() {}
         }
     }
@@ -272,11 +290,20 @@ pub(crate) struct Instance {
     pub(crate) last: Option<(Arc<str>, Func)>,
     /// Given back when the instance is dropped or idle.
     pub(crate) permits: Vec<OwnedSemaphorePermit>,
+    /// Given back behind the store, whose slots of the pool it stands for.
+    pub(crate) _slot: Slot,
     pub(crate) _counted: LiveInstance,
 }
 
 /// An instance of a unit as its callers have it: made at the first call, and made anew after it failed.
-pub(crate) enum Callee {
+pub(crate) struct Callee {
+    /// Where its caller stands; `None` if it counts as entered from outside.
+    pub(crate) nested: Option<Nested>,
+    pub(crate) slot: CalleeSlot,
+}
+
+/// The instance of a callee, if there is one.
+pub(crate) enum CalleeSlot {
     /// It is out of its slot while it is called. If it fails, or the call is cancelled, it is dropped:
     /// it may be in the middle of anything.
     Single(Mutex<Option<Box<Instance>>>),
@@ -312,6 +339,8 @@ pub(crate) struct InstanceState {
     http: WasiHttpCtx,
     pub(crate) hooks: OutgoingHooks,
     pub(crate) limits: MemoryLimit,
+    /// On whose account it lives, and behind how many others.
+    pub(crate) nested: Nested,
     /// Resources of this instance that its callers hold.
     pub(crate) handles: HandleTable,
     /// Resources of others that it holds, where they came over several links.
@@ -340,7 +369,7 @@ enum Reached {
 }
 
 impl InstanceState {
-    pub(crate) fn new(graph: Arc<Graph>, unit: usize, deadline: Instant) -> Self {
+    pub(crate) fn new(graph: Arc<Graph>, unit: usize, nested: Nested, deadline: Instant) -> Self {
         let u = graph.unit(unit);
         Self {
             deadline,
@@ -351,7 +380,8 @@ impl InstanceState {
             wasi: None,
             http: WasiHttpCtx::new(),
             hooks: OutgoingHooks::default(),
-            limits: MemoryLimit::new(u.limits.memory),
+            limits: MemoryLimit::new(u.limits.memory, nested.clone()),
+            nested,
             handles: HandleTable::default(),
             linked: LinkedHandles::default(),
             streams: Streams::default(),
@@ -403,8 +433,11 @@ impl InstanceState {
 
     /// The callee of the link that has `slot`, an instance of `unit` of its own.
     pub(crate) fn callee(&mut self, slot: usize, unit: usize) -> Arc<Callee> {
-        let graph = &self.graph;
-        let made = || Reached::Callee(Arc::new(graph.unit(unit).callee()));
+        let (graph, nested) = (&self.graph, &self.nested);
+        let made = || {
+            let callee = graph.unit(unit).callee(Some(nested.clone()));
+            Reached::Callee(Arc::new(callee))
+        };
         match self.reached[slot].get_or_insert_with(made) {
             Reached::Callee(callee) => callee.clone(),
             Reached::Holding(_) | Reached::Session(_) => unreachable!("{ONE_TARGET}"),

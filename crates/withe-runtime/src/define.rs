@@ -82,6 +82,7 @@ pub(crate) fn define(
         exports: compiled.exports.clone(),
         stubs: definer.stubs.into(),
         outgoing: definer.outgoing,
+        slots: compiled.slots,
     })
 }
 

@@ -15,9 +15,14 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 use crate::cache::CodeCache;
 use crate::error::RuntimeError;
 use crate::observe::Observer;
+use crate::quota::{HostQuota, ShareLimits};
 
 /// How often a running guest looks whether its deadline has passed, and lets other tasks run.
 pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// How many memories and tables the pool has for each of its slots.
+pub(crate) const MEMORIES_PER_SLOT: u32 = 2;
+pub(crate) const TABLES_PER_SLOT: u32 = 4;
 
 /// Bounds of what runs at a time on one host.
 #[derive(Clone)]
@@ -26,8 +31,10 @@ pub struct EngineOptions {
     pub cache_dir: Option<PathBuf>,
     /// Where the key is by which they are known to be this user's; in `cache_dir` if it is none.
     pub key_dir: Option<PathBuf>,
-    /// The most component instances at a time, on each engine.
+    /// The most component instances at a time. One with more memories or tables than most counts as several.
     pub instances: u32,
+    /// How all that is shared.
+    pub shares: ShareLimits,
     /// The most linear memory of one instance's memory, in bytes.
     pub memory: usize,
     /// How much of a memory slot stays resident between two instances, in bytes: it costs as many
@@ -43,6 +50,7 @@ impl Default for EngineOptions {
             cache_dir: None,
             key_dir: None,
             instances: 1000,
+            shares: ShareLimits::default(),
             // Fits on every machine that this is built for.
             memory: withe_linker::MOST_MEMORY as usize,
             keep_resident: 2 << 20,
@@ -58,6 +66,7 @@ pub struct Engines {
     concurrent: Engine,
     cache: Option<Arc<CodeCache>>,
     observer: Observer,
+    quota: Arc<HostQuota>,
     _ticker: Arc<Ticker>,
 }
 
@@ -82,12 +91,15 @@ impl Engines {
         };
         let plain = make(false)?;
         let concurrent = make(true)?;
+        let quota = HostQuota::new(options.instances, options.shares);
+        options.observer.metrics.level(&[], &quota.level);
         let ticker = Ticker::start(vec![plain.clone(), concurrent.clone()]);
         Ok(Self {
             plain,
             concurrent,
             cache,
             observer: options.observer.clone(),
+            quota,
             _ticker: Arc::new(ticker),
         })
     }
@@ -112,6 +124,11 @@ impl Engines {
     /// Where what runs on them is counted and traced.
     pub(crate) fn observer(&self) -> &Observer {
         &self.observer
+    }
+
+    /// What the pool has, and who has it.
+    pub(crate) fn quota(&self) -> &Arc<HostQuota> {
+        &self.quota
     }
 
     /// The engine for a component that does, or does not, use async types.
@@ -139,17 +156,20 @@ fn config(options: &EngineOptions, concurrency: bool) -> Config {
 }
 
 fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
-    // A composition of many components is one component instance with many core instances.
-    const CORES_PER_INSTANCE: u32 = 8;
+    // A composition of many components is one component instance with many core instances. These are only counted,
+    // so there are as many as there can be.
+    const CORES_PER_INSTANCE: u32 = 512;
+    // Calls that an instance makes at the same time have a stack each. Only those that are used cost memory.
+    const STACKS_PER_INSTANCE: u32 = 4;
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(options.instances)
-        .total_core_instances(options.instances * CORES_PER_INSTANCE)
-        .total_memories(options.instances * 2)
-        .total_tables(options.instances * 4)
-        .total_stacks(options.instances * 2)
+        .total_core_instances(options.instances.saturating_mul(CORES_PER_INSTANCE))
+        .total_memories(options.instances.saturating_mul(MEMORIES_PER_SLOT))
+        .total_tables(options.instances.saturating_mul(TABLES_PER_SLOT))
+        .total_stacks(options.instances.saturating_mul(STACKS_PER_INSTANCE))
         .max_memories_per_component(64)
         .max_tables_per_component(256)
-        .max_core_instances_per_component(512)
+        .max_core_instances_per_component(CORES_PER_INSTANCE)
         .max_component_instance_size(4 << 20)
         .max_core_instance_size(1 << 20)
         .max_memory_size(options.memory)

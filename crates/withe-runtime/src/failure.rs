@@ -55,10 +55,11 @@ fn bound(binding: Option<Binding>) -> String {
     })
 }
 
-/// What a callee's trap says is said as it is: that it trapped is said by whom it reaches.
+/// What a callee's trap says is said as it is: that it trapped is said by whom it reaches. So is which limit was
+/// reached.
 fn cause_text(cause: &CallError) -> String {
     match cause {
-        CallError::Trap(text) => text.clone(),
+        CallError::Trap(text) | CallError::Exhausted(text) => text.clone(),
         other => other.to_string(),
     }
 }

@@ -1,7 +1,7 @@
 //! Builds graphs: units compiled, linked to each other, and ready to be instantiated.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::components::{Compiled, Components};
@@ -46,11 +46,14 @@ impl Graph {
         let fused = specs.iter().flat_map(|spec| spec.fused.iter());
         let fused = fused.map(|link| metrics.fused(&link.labels())).collect();
         let units = link(engines, specs, &compiled)?;
-        Ok(Arc::new(Self {
+        let graph = Arc::new(Self {
             units,
             engines: engines.clone(),
             _fused: fused,
-        }))
+        });
+        let keeps_idle: Weak<Self> = Arc::downgrade(&graph);
+        engines.quota().keeps_idle(keeps_idle);
+        Ok(graph)
     }
 }
 
@@ -173,8 +176,14 @@ impl Linker<'_> {
         let root = spec.members.first();
         let application = root.map_or("", |root| &root.identity.application);
         let counts = metrics.unit(application, &spec.name);
+        let account = self.engines.quota().account(application, &spec.name);
+        let names = [application, &spec.name];
+        for (level, of) in account.levels.iter().zip([&names[..], &names[..1]]) {
+            metrics.level(of, level);
+        }
         Ok(Unit::new(UnitParts {
             counts,
+            account,
             needs,
             code,
             links: Arc::new(links),

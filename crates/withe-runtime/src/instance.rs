@@ -1,9 +1,12 @@
 //! One instance of a unit: made, called, used again, and given up.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::Func;
 use wasmtime::{AsContextMut as _, Store, StoreContextMut, UpdateDeadline};
 use withe_rpc::{CallContext, CallError, Payload};
@@ -13,25 +16,30 @@ use crate::dispatch;
 use crate::exchange::{give, receive};
 use crate::exports::ExportFn;
 use crate::limits::DeadlinePassed;
+use crate::quota::{Nested, QuotaExceeded};
 use crate::trap;
 
 impl Instance {
-    /// Makes an instance of unit `unit`, waiting for its turn at most until `deadline`.
+    /// Makes an instance of unit `unit` for a caller that stands at `nested`, or for one from outside; waits for its
+    /// turn at most until `deadline`.
     ///
     /// Boxed because instances make instances: a callee of scope `caller` is made from its caller.
     pub(crate) fn create(
         graph: &Arc<Graph>,
         unit: usize,
+        nested: Option<&Nested>,
         deadline: Instant,
     ) -> BoxFuture<'static, Result<Box<Self>, CallError>> {
-        let graph = graph.clone();
+        let (graph, nested) = (graph.clone(), nested.cloned());
         Box::pin(async move {
             let u = graph.unit(unit);
-            let permits = u.needs.acquire(deadline).await?;
-            let mut store = Store::new(
-                u.engine(),
-                InstanceState::new(graph.clone(), unit, deadline),
-            );
+            let permits = u.turn(deadline).await?;
+            let slot = match nested {
+                None => u.account.enter(u.code.slots, deadline).await?,
+                Some(nested) => nested.nest(u.code.slots, deadline).await?,
+            };
+            let state = InstanceState::new(graph.clone(), unit, slot.nested.clone(), deadline);
+            let mut store = Store::new(u.engine(), state);
             store.limiter(|state| &mut state.limits);
             store.set_epoch_deadline(1);
             store.epoch_deadline_callback(at_epoch);
@@ -44,6 +52,7 @@ impl Instance {
                 instance,
                 last: None,
                 permits,
+                _slot: slot,
                 _counted: u.counts.instance(),
             }))
         })
@@ -108,6 +117,19 @@ impl Drop for Instance {
 }
 
 impl Unit {
+    /// Waits until one more of it may run, as one of those that may wait.
+    async fn turn(&self, deadline: Instant) -> Result<Vec<OwnedSemaphorePermit>, CallError> {
+        let mut turn = pin!(self.needs.acquire(deadline));
+        if let Poll::Ready(permits) = futures::poll!(&mut turn) {
+            return permits;
+        }
+        let _waiting = self
+            .account
+            .wait()
+            .map_err(QuotaExceeded::into_call_error)?;
+        turn.await
+    }
+
     /// An instance for a call from outside: one that may be used again, or a fresh one.
     pub(crate) async fn checkout(
         graph: &Arc<Graph>,
@@ -117,10 +139,10 @@ impl Unit {
         let deadline = context.deadline;
         let mut instance = match graph.unit(unit).take_idle() {
             Some(mut instance) => {
-                instance.permits = graph.unit(unit).needs.acquire(deadline).await?;
+                instance.permits = graph.unit(unit).turn(deadline).await?;
                 instance
             }
-            None => Instance::create(graph, unit, deadline).await?,
+            None => Instance::create(graph, unit, None, deadline).await?,
         };
         let state = instance.store.data_mut();
         state.served += 1;

@@ -2,6 +2,7 @@
 //!
 //! From below to above; no module knows one that is above it, and a test holds them to that (`cargo xtask tidy`).
 //!
+//! * `quota`: who may have how much of what is shared.
 //! * [`metrics`], [`trace`]: what is counted of all that runs, and recorded.
 //! * `cache`: compiled code that is kept between starts.
 //! * [`engine`]: Wasmtime's engines and pool.
@@ -51,6 +52,7 @@ pub mod metrics;
 mod needs;
 mod observe;
 mod permits;
+mod quota;
 mod serve;
 pub mod spec;
 mod stream;
@@ -68,5 +70,6 @@ pub use functions::{host_interfaces, is_per_component};
 pub use http::HttpEntry;
 pub use metrics::{Metrics, Snapshot, SnapshotError};
 pub use observe::Observer;
+pub use quota::ShareLimits;
 pub use serve::DROP;
 pub use trace::Tracer;

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasmtime::ResourceLimiter;
 
+use crate::quota::{Nested, QuotaExceeded};
+
 /// Whether the head of an HTTP response is out. From then on the one who takes the body watches that
 /// it goes on; the guest may run as long as it does.
 #[derive(Clone, Default)]
@@ -20,22 +22,54 @@ impl Streaming {
     }
 }
 
-/// Keeps a unit's linear memory within its limit. All memories of an instance count together.
+/// Keeps a unit's linear memory within its limit, and within what is left of its share. All memories of an instance
+/// count together.
 pub(crate) struct MemoryLimit {
     used: u64,
     most: u64,
+    /// What was taken of the share: memories and tables.
+    taken: u64,
+    nested: Nested,
     /// Whether growth was refused: a trap soon after is then explained by it.
     pub(crate) refused: bool,
+    /// Why it was, if that was the share.
+    pub(crate) shortage: Option<QuotaExceeded>,
 }
 
+/// What an element of a table costs, in bytes.
+const TABLE_ELEMENT: u64 = 16;
+
 impl MemoryLimit {
-    /// At most so many bytes, if anything is said.
-    pub(crate) fn new(most: Option<u64>) -> Self {
+    /// At most so many bytes, if anything is said, on the account of an instance that stands there.
+    pub(crate) fn new(most: Option<u64>, nested: Nested) -> Self {
         Self {
             used: 0,
             most: most.unwrap_or(u64::MAX),
+            taken: 0,
+            nested,
             refused: false,
+            shortage: None,
         }
+    }
+
+    /// Takes so much of the share.
+    fn take(&mut self, bytes: u64) -> bool {
+        match self.nested.take_memory(bytes) {
+            Ok(()) => {
+                self.taken += bytes;
+                true
+            }
+            Err(exceeded) => {
+                self.shortage = Some(exceeded);
+                false
+            }
+        }
+    }
+}
+
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        self.nested.give_memory(self.taken);
     }
 }
 
@@ -46,11 +80,13 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self
-            .used
-            .saturating_add(desired.saturating_sub(current) as u64);
+        let more = desired.saturating_sub(current) as u64;
+        let used = self.used.saturating_add(more);
         if used > self.most {
             self.refused = true;
+            return Ok(false);
+        }
+        if !self.take(more) {
             return Ok(false);
         }
         self.used = used;
@@ -59,12 +95,13 @@ impl ResourceLimiter for MemoryLimit {
 
     fn table_growing(
         &mut self,
-        _current: usize,
-        _desired: usize,
+        current: usize,
+        desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        // Tables are bounded by the pool.
-        Ok(true)
+        // One table is bounded by the pool.
+        let more = desired.saturating_sub(current) as u64;
+        Ok(self.take(more.saturating_mul(TABLE_ELEMENT)))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::functions::rpc;
 use crate::handles::MixedLinks;
 use crate::links::{LinkRoute, Numbering, Stub, UnitLinks, Via};
 use crate::metrics::ErrorKind;
+use crate::quota::Nested;
 use crate::spec::{Identity, LinkSpec, LinkTarget};
 use crate::stream::{ElementSide, lead_in, lead_out};
 
@@ -59,8 +60,18 @@ pub(crate) async fn call_concurrent(
 ) -> wasmtime::Result<Args> {
     let call = LinkCall::of(links, number);
     let mut payload = Payload::default();
-    let prepared = accessor
-        .with(|mut access| call.prepare(&mut access.as_context_mut(), params, &mut payload))?;
+    let (prepared, _under_way) = accessor.with(|mut access| {
+        let mut cx = access.as_context_mut();
+        // One that makes its calls one after the other is bounded as instances are; one that makes them beside each
+        // other has to be counted.
+        let account = &cx.data().nested.tenancy.account;
+        let under_way = account
+            .call()
+            .map_err(|e| call.refused(e.into_call_error()));
+        let under_way = under_way?;
+        let prepared = call.prepare(&mut cx, params, &mut payload)?;
+        Ok::<_, wasmtime::Error>((prepared, under_way))
+    })?;
     let called = call.run(&prepared, &mut payload).await;
     accessor.with(|mut access| {
         let mut cx = access.as_context_mut();
@@ -109,6 +120,10 @@ impl<'a> LinkCall<'a> {
                         Some(holding.callee.clone())
                     }
                     Scope::Call => None,
+                };
+                let callee = match callee {
+                    Some(callee) => UnitCallee::Kept(callee),
+                    None => UnitCallee::Once(Some(state.nested.clone())),
                 };
                 CallEnd::Unit(state.graph.clone(), callee)
             }
@@ -281,7 +296,7 @@ impl<'a> LinkCall<'a> {
                 result.map(|result| *payload = result)
             }
             (Via::Unit { unit, export, .. }, CallEnd::Unit(graph, callee)) => {
-                let call = call_unit(graph, *unit, export, callee.as_deref(), payload, context);
+                let call = call_unit(graph, *unit, export, callee, payload, context);
                 if route.link.timeout_given {
                     Box::pin(within(deadline, call)).await
                 } else {
@@ -343,9 +358,17 @@ struct Prepared {
 /// What a call reaches, as its caller's store has it.
 enum CallEnd {
     Provider,
-    /// A unit: the caller's callee, the shared one, or one for this call.
-    Unit(Arc<Graph>, Option<Arc<Callee>>),
+    Unit(Arc<Graph>, UnitCallee),
     Remote(Arc<RouteSession>),
+}
+
+/// Which instance of a unit is called.
+#[derive(Clone)]
+pub(crate) enum UnitCallee {
+    /// The caller's own, or the one that all share.
+    Kept(Arc<Callee>),
+    /// One for this call, of a caller that stands there; `None` for one from outside.
+    Once(Option<Nested>),
 }
 
 pub(crate) async fn within<T>(
@@ -357,30 +380,34 @@ pub(crate) async fn within<T>(
         .unwrap_or(Err(CallError::Deadline))
 }
 
-/// Calls an instance: that of `callee`, or one for this call. `payload` holds the parameters, and then
+/// Calls an instance. `payload` holds the parameters, and then
 /// the results: so it is not moved through all that the call goes through.
 pub(crate) async fn call_unit(
     graph: &Arc<Graph>,
     unit: usize,
     export: &ExportFn,
-    callee: Option<&Callee>,
+    callee: &UnitCallee,
     payload: &mut Payload,
     context: CallContext,
 ) -> Result<(), CallError> {
     match callee {
-        Some(callee) => callee.call(graph, unit, export, payload, context).await,
-        None => Box::pin(call_once(graph, unit, export, payload, context)).await,
+        UnitCallee::Kept(callee) => callee.call(graph, unit, export, payload, context).await,
+        UnitCallee::Once(nested) => {
+            let call = call_once(graph, unit, nested.as_ref(), export, payload, context);
+            Box::pin(call).await
+        }
     }
 }
 
 async fn call_once(
     graph: &Arc<Graph>,
     unit: usize,
+    nested: Option<&Nested>,
     export: &ExportFn,
     payload: &mut Payload,
     context: CallContext,
 ) -> Result<(), CallError> {
-    let mut instance = Instance::create(graph, unit, context.deadline).await?;
+    let mut instance = Instance::create(graph, unit, nested, context.deadline).await?;
     instance.call(export, payload, context).await?;
     if payload.handles.is_empty() && payload.streams.is_empty() {
         Ok(())

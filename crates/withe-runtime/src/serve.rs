@@ -12,7 +12,7 @@ use withe_rpc::{CallContext, CallError, Payload, ServedLink, ServedSession};
 
 use crate::core::{Callee, Graph};
 use crate::exports::ExportFn;
-use crate::link::{call_unit, within};
+use crate::link::{UnitCallee, call_unit, within};
 use crate::trace::Hop;
 
 /// The name of a function that every link to a unit has besides those of its interfaces: it drops its
@@ -104,9 +104,9 @@ impl ServedLink for ServedUnit {
             graph: self.graph.clone(),
             unit: self.unit,
             callee: match self.scope {
-                Scope::Caller => Some(Arc::new(unit.callee())),
-                Scope::Shared => Some(unit.shared()),
-                Scope::Call => None,
+                Scope::Caller => UnitCallee::Kept(Arc::new(unit.callee(None))),
+                Scope::Shared => UnitCallee::Kept(unit.shared()),
+                Scope::Call => UnitCallee::Once(None),
             },
             functions: self.functions.clone(),
             turn: Arc::default(),
@@ -118,14 +118,22 @@ impl ServedLink for ServedUnit {
 struct UnitSession {
     graph: Arc<Graph>,
     unit: usize,
-    /// Its callee, or the one that all share; `None` if there is one for each call.
-    callee: Option<Arc<Callee>>,
+    /// Its callee, the one that all share, or one for each call.
+    callee: UnitCallee,
     functions: Arc<[ServedFunction]>,
     /// Calls of a callee reach it in the order in which they came, also from tasks of their own.
     turn: Arc<Mutex<()>>,
 }
 
 impl UnitSession {
+    /// The callee that is kept for more than one call.
+    fn kept(&self) -> Option<&Callee> {
+        match &self.callee {
+            UnitCallee::Kept(callee) => Some(callee),
+            UnitCallee::Once(_) => None,
+        }
+    }
+
     /// Calls an export: `payload` holds the parameters, and then the results.
     async fn export(
         &self,
@@ -134,7 +142,7 @@ impl UnitSession {
         context: CallContext,
     ) -> Result<(), CallError> {
         let began = Instant::now();
-        let (graph, callee) = (&self.graph, self.callee.as_deref());
+        let (graph, callee) = (&self.graph, &self.callee);
         let tracer = &graph.observer().tracer;
         let mut span = tracer.enter(context.trace, || served.hop.span());
         let context = CallContext {
@@ -185,8 +193,8 @@ impl ServedSession for UnitSession {
         Box::pin(async move {
             let deadline = context.deadline;
             // An instance that has a task of its own computes there, and keeps the order itself.
-            let computes_here = !self.callee.as_ref().is_some_and(|c| c.has_task());
-            let turn = match &self.callee {
+            let computes_here = !self.kept().is_some_and(Callee::has_task);
+            let turn = match self.kept() {
                 Some(_) if computes_here => Some(self.turn.clone().lock_owned().await),
                 _ => None,
             };
@@ -202,7 +210,7 @@ impl ServedSession for UnitSession {
                 }
                 Some(ServedFunction::Drop) => {
                     for handle in payload.handles.iter().filter(|handle| handle.own) {
-                        if let Some(callee) = &self.callee {
+                        if let Some(callee) = self.kept() {
                             within(deadline, callee.drop_handle(handle.id)).await?;
                         }
                     }
@@ -217,7 +225,7 @@ impl ServedSession for UnitSession {
 
     fn drop_handle(self: Arc<Self>, id: u32) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            if let Some(callee) = &self.callee
+            if let Some(callee) = self.kept()
                 && let Err(e) = callee.drop_handle(id).await
             {
                 let component = &self.graph.unit(self.unit).name;

@@ -17,7 +17,9 @@ pub(crate) fn to_call_error(state: &InstanceState, error: wasmtime::Error) -> Ca
         return CallError::Deadline;
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        return CallError::Exhausted("all instance slots of this host are in use".into());
+        return CallError::Exhausted(
+            "all instance slots of this host are in use (`--max-instances`)".into(),
+        );
     }
     if let Some(failure) = error.downcast_ref::<LinkFailure>() {
         // The callee has explained itself; where in the caller it happened adds little.
@@ -25,10 +27,14 @@ pub(crate) fn to_call_error(state: &InstanceState, error: wasmtime::Error) -> Ca
             CallError::Deadline if std::time::Instant::now() >= state.deadline => {
                 CallError::Deadline
             }
+            CallError::Exhausted(_) => CallError::Exhausted(failure.to_string()),
             _ => CallError::Trap(failure.to_string()),
         };
     }
     let text = describe(state, &error);
+    if let Some(shortage) = &state.limits.shortage {
+        return CallError::Exhausted(format!("{text}; {shortage}"));
+    }
     match error.downcast_ref::<CallError>() {
         Some(CallError::Exhausted(_)) => CallError::Exhausted(text),
         _ => CallError::Trap(text),

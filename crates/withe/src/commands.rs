@@ -14,6 +14,7 @@ pub(crate) mod host;
 mod input_args;
 pub(crate) mod inspect;
 mod lattice_args;
+mod limit_args;
 pub(crate) mod link;
 mod link_args;
 pub(crate) mod ping;

@@ -414,7 +414,9 @@ async fn check(
     }
     put!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
     let deadline = Instant::now() + Duration::from_secs(60);
-    let mut store = Store::new(engine, InstanceState::new(graph.clone(), 0, deadline));
+    let slot = graph.unit(0).account.enter(1, deadline).await?;
+    let state = InstanceState::new(graph.clone(), 0, slot.nested.clone(), deadline);
+    let mut store = Store::new(engine, state);
     store.set_epoch_deadline(u64::MAX / 2);
     let instance = linker.instantiate_async(&mut store, &component).await?;
     let func = |store: &mut Store<InstanceState>, name: &str| -> Func {

@@ -13,6 +13,7 @@ use withe_provider::{
 use super::errors;
 use crate::links::OutgoingLink;
 use crate::metrics::ErrorKind;
+use crate::quota::CallUnderWay;
 use crate::spec::LinkTarget;
 use crate::trace::{self, request_span};
 
@@ -54,12 +55,22 @@ pub(crate) struct OutgoingHooks {
 struct Chosen {
     link: Arc<OutgoingLink>,
     trace: Option<TraceContext>,
+    under_way: CallUnderWay,
 }
 
 impl OutgoingHooks {
-    /// The next request goes over `link`, and is part of `trace`.
-    pub(crate) fn choose(&mut self, link: Arc<OutgoingLink>, trace: Option<TraceContext>) {
-        self.chosen = Some(Chosen { link, trace });
+    /// The next request goes over `link`, is part of `trace`, and counts until it is answered.
+    pub(crate) fn choose(
+        &mut self,
+        link: Arc<OutgoingLink>,
+        trace: Option<TraceContext>,
+        under_way: CallUnderWay,
+    ) {
+        self.chosen = Some(Chosen {
+            link,
+            trace,
+            under_way,
+        });
     }
 }
 
@@ -73,9 +84,14 @@ impl WasiHttpHooks for OutgoingHooks {
         options: Option<RequestOptions>,
         _finished: Finished,
     ) -> Sent {
-        let Some(Chosen { link, trace }) = self.chosen.take() else {
+        let Some(chosen) = self.chosen.take() else {
             return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
         };
+        let Chosen {
+            link,
+            trace,
+            under_way,
+        } = chosen;
         Box::new(async move {
             let request = request.map(|body| body.map_err(errors::from_wasi).boxed_unsync());
             let options =
@@ -85,6 +101,7 @@ impl WasiHttpHooks for OutgoingHooks {
                     between_bytes_timeout: o.between_bytes_timeout,
                 });
             let response = link.send(request, options, trace).await;
+            drop(under_way);
             let response = response.map_err(errors::to_wasi)?;
             let finished: Finished = Box::new(std::future::ready(Ok(())));
             Ok((

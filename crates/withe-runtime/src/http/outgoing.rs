@@ -10,6 +10,7 @@ use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 use withe_wit::InterfaceName;
 
 use crate::core::InstanceState;
+use crate::failure::LinkFailure;
 
 /// Whether an interface is one through which components send requests.
 pub(crate) fn is_outgoing(name: &InterfaceName) -> bool {
@@ -84,6 +85,11 @@ fn choose(state: &mut InstanceState, number: usize) -> Result<()> {
             }
         }
     };
-    state.hooks.choose(link, state.trace);
+    let account = &state.nested.tenancy.account;
+    let under_way = account.call().map_err(|e| {
+        let function = &import.interface;
+        LinkFailure::new(&link.spec, function, e.into_call_error())
+    })?;
+    state.hooks.choose(link, state.trace, under_way);
     Ok(())
 }

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use withe_provider::{HttpError, HttpErrorKind};
 use withe_rpc::{CallError, Route};
 
+use crate::quota::{Level, Resource};
 use durations::Durations;
 use labels::LinkLabels;
 use snapshot::Family;
@@ -38,6 +39,8 @@ struct Registered {
     units: ByLabels<UnitCounts>,
     /// Those of links that lead to other processes.
     routes: ByLabels<Route>,
+    /// What is shared, at each level.
+    levels: ByLabels<Level>,
 }
 
 /// What others have, by its labels. What is gone is forgotten now and then, so that there is never more than twice
@@ -114,6 +117,15 @@ impl Metrics {
         self.lock().units.get(labels)
     }
 
+    /// Counts what a component, an application or the host has of what is shared, as long as it is kept. `of` are the
+    /// application's name and the component's, as far as it has any.
+    pub(crate) fn level(&self, of: &[&str], level: &Arc<Level>) {
+        let names = of.iter().copied().chain(["", ""]).take(2);
+        let labels = [level.scope.name()].into_iter().chain(names);
+        let labels = labels.map(str::to_owned).collect();
+        self.lock().levels.put(labels, level);
+    }
+
     /// All counts as they are now.
     pub fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::default();
@@ -132,6 +144,18 @@ impl Metrics {
             snapshot.add(Family::LinkReplicas, labels, &[], vec![replicas]);
             let brokered = route.brokered() as u64;
             snapshot.add(Family::LinkBrokered, labels, &[], vec![brokered]);
+        }
+        for (labels, level) in registered.levels.live() {
+            for resource in Resource::ALL {
+                let name = [resource.name()];
+                for (family, count) in [
+                    (Family::ShareUsed, level.used(resource)),
+                    (Family::ShareLimit, level.most(resource)),
+                    (Family::ShareRefused, level.refused(resource)),
+                ] {
+                    snapshot.add(family, labels, &name, vec![count]);
+                }
+            }
         }
         snapshot
     }

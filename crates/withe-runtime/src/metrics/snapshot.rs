@@ -25,6 +25,9 @@ pub(super) enum Family {
     HttpDuration,
     Instances,
     Units,
+    ShareUsed,
+    ShareLimit,
+    ShareRefused,
 }
 
 /// How a family's values are to be read.
@@ -52,8 +55,10 @@ const LINK: &[&str] = &[
     "binding",
 ];
 
+const SHARE: &[&str] = &["scope", "application", "component", "resource"];
+
 impl Family {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 15] = [
         Self::LinkInfo,
         Self::LinkCalls,
         Self::LinkErrors,
@@ -66,6 +71,9 @@ impl Family {
         Self::HttpDuration,
         Self::Instances,
         Self::Units,
+        Self::ShareUsed,
+        Self::ShareLimit,
+        Self::ShareRefused,
     ];
 
     fn description(self) -> Description {
@@ -149,6 +157,24 @@ impl Family {
                 Kind::Gauge,
                 &["application"],
                 "Components that are instantiated on their own, each with what is fused into it.",
+            ),
+            Self::ShareUsed => (
+                "withe_share_used",
+                Kind::Gauge,
+                SHARE,
+                "What a component, an application or the host has of what is shared.",
+            ),
+            Self::ShareLimit => (
+                "withe_share_limit",
+                Kind::Gauge,
+                SHARE,
+                "The most that it may have.",
+            ),
+            Self::ShareRefused => (
+                "withe_share_refused_total",
+                Kind::Counter,
+                SHARE,
+                "How often somebody did not get what it had too little of.",
             ),
         }
     }

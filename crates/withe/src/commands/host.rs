@@ -12,6 +12,7 @@ use withe_node::program_list::{NamedProgram, ProgramOptions};
 use withe_node::{Node, NodeOptions};
 
 use super::lattice_args::{LatticeArgs, Named, socket};
+use super::limit_args::LimitArgs;
 use crate::Outcome;
 use crate::interrupt::Interrupts;
 use crate::observe::{Endpoint, Exporter, ObserveArgs};
@@ -86,6 +87,8 @@ pub(crate) struct Args {
     /// How long to wait for a NATS server that does not answer yet.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
+    #[command(flatten)]
+    limits: LimitArgs,
     #[command(flatten)]
     observe: ObserveArgs,
 }
@@ -171,6 +174,7 @@ async fn join(
     let reporter = Reporter::new(*terminal);
     let mut host = host_options(&reporter)?;
     host.pass_environment.clone_from(&args.pass_env);
+    host.limits = args.limits.limits();
     exporter.observe(&mut host);
     let endpoint = args.observe.serve(&host, terminal).await?;
     let options = NodeOptions {

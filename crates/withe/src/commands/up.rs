@@ -18,6 +18,7 @@ use super::application::{LinkedApplication, load_application};
 use super::host::machine_name;
 use super::input_args::{InputArgs, Timings};
 use super::lattice_args::{LatticeArgs, socket};
+use super::limit_args::LimitArgs;
 use super::link_args::LinkArgs;
 use super::settle::settle;
 use crate::Outcome;
@@ -68,6 +69,8 @@ pub(crate) struct Args {
     /// How long to wait until all hosts of the lattice run it, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     wait: u64,
+    #[command(flatten)]
+    limits: LimitArgs,
     #[command(flatten)]
     observe: ObserveArgs,
     #[command(flatten)]
@@ -148,6 +151,7 @@ async fn serve(
     let embedded = Embedded::in_memory(&args.lattice.lattice_name)?;
     let lattice: SharedLattice = Arc::new(embedded.clone());
     let mut host = host_options(&reporter)?;
+    host.limits = args.limits.limits();
     let timings = application.timings.clone();
     host.progress = timings.hearing(host.progress);
     host.pass_environment.clone_from(&args.pass_env);

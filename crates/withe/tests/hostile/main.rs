@@ -7,6 +7,7 @@
 
 mod cache;
 mod files;
+mod pools;
 mod smuggling;
 mod sockets;
 #[path = "../e2e/support/mod.rs"]

@@ -1,0 +1,117 @@
+//! What a host is told of the shares of its pool.
+
+use serde::{Deserialize, Serialize};
+
+/// How a host's pool is shared: what all have together, and how much of each one application and one component may
+/// take. How many instances there are is said beside this ([`crate::EngineOptions::instances`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareLimits {
+    /// The most linear memory and tables of all instances together, in bytes.
+    pub memory: u64,
+    /// The most calls and requests that wait for an instance.
+    pub waiting: u32,
+    /// The most calls under way that components make beside others of theirs, to other components and to providers.
+    pub calls: u32,
+    /// The most instances that call each other in a row.
+    pub depth: u32,
+    /// How much of each of these, and of the instances, one application may have, in percent.
+    pub application: u8,
+    /// How much one component may have, in percent.
+    pub component: u8,
+}
+
+impl Default for ShareLimits {
+    /// Three quarters of the machine's memory; shares that leave room for others.
+    fn default() -> Self {
+        Self {
+            memory: machine_memory().map_or(u64::MAX, |bytes| bytes / 4 * 3),
+            waiting: 5_000,
+            calls: 20_000,
+            depth: 64,
+            application: 80,
+            component: 50,
+        }
+    }
+}
+
+impl ShareLimits {
+    /// So many percent of `all`: at least 1, so that what is small is not forbidden.
+    pub(crate) fn part(all: u64, percent: u8) -> u64 {
+        let part = u128::from(all) * u128::from(percent.min(100)) / 100;
+        // Not more than `all`.
+        u64::try_from(part).unwrap_or(all).max(1)
+    }
+
+    /// Those of a process that has one component of the host's: what is the component's share here is all there.
+    /// `instances` are the host's; those of the process come first.
+    #[must_use]
+    pub fn of_one_component(&self, instances: u32) -> (u32, Self) {
+        let part = |all| Self::part(all, self.component);
+        // No part is larger than the whole.
+        let small = |all: u32| u32::try_from(part(all.into())).unwrap_or(all);
+        let shares = Self {
+            memory: part(self.memory),
+            waiting: small(self.waiting),
+            calls: small(self.calls),
+            depth: self.depth,
+            application: 100,
+            component: 100,
+        };
+        (small(instances), shares)
+    }
+}
+
+/// The memory that the processes of this machine may have, in bytes: its own, or that of the control group if that
+/// is less. `None` where neither is known.
+fn machine_memory() -> Option<u64> {
+    let machine = std::fs::read_to_string("/proc/meminfo").ok();
+    let machine = machine.as_deref().and_then(total_of_meminfo);
+    // Version 2, then version 1; a group without a bound says `max`, or a number beyond all memory.
+    let groups = [
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+    ];
+    let group = groups.iter().find_map(|path| {
+        let text = std::fs::read_to_string(path).ok()?;
+        text.trim().parse::<u64>().ok()
+    });
+    match (machine, group) {
+        (Some(machine), Some(group)) => Some(machine.min(group)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// `MemTotal`, which `/proc/meminfo` gives in KiB.
+fn total_of_meminfo(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_at_least_one_and_at_most_all() {
+        for (all, percent, part) in [
+            (1000, 50, 500),
+            (1, 50, 1),
+            (3, 80, 2),
+            (10, 200, 10),
+            (u64::MAX, 100, u64::MAX),
+        ] {
+            assert_eq!(ShareLimits::part(all, percent), part, "{percent} of {all}");
+        }
+        let (instances, one) = ShareLimits::default().of_one_component(1000);
+        assert_eq!((instances, one.component, one.application), (500, 100, 100));
+    }
+
+    #[test]
+    fn memory_is_read_as_linux_writes_it() {
+        let text = "MemTotal:       16303428 kB\nMemFree:          123 kB\n";
+        assert_eq!(total_of_meminfo(text), Some(16_303_428 * 1024));
+        assert_eq!(total_of_meminfo("MemFree: 1 kB\n"), None);
+        assert_eq!(total_of_meminfo("MemTotal: many kB\n"), None);
+    }
+}
