@@ -3,6 +3,7 @@
 //! * [`cli`]: the arguments that all subcommands share, and the list of subcommands; [`usage`]: what these say of
 //!   arguments that make no sense.
 //! * [`commands`]: one file for each subcommand.
+//! * [`descriptors`]: how many files it may have open.
 //! * [`observe`]: metrics and traces of what it runs.
 //! * [`render`]: results and diagnostics as text and as JSON.
 //! * [`privileges`]: what it gives up for itself and all that it starts.
@@ -14,6 +15,7 @@
 mod catalogue;
 mod cli;
 mod commands;
+mod descriptors;
 mod interrupt;
 mod logging;
 mod observe;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     // While this is the only thread: others have what the one has that starts them.
     privileges::drop_unneeded();
     let cli = Cli::parse();
+    descriptors::raise_limit();
     let terminal = Terminal::new(cli.global.color, cli.global.all_problems);
     let log = match &cli.command {
         // It has a log of its own, which its host reads.

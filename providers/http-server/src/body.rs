@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,18 +14,23 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use withe_provider::{Body, HttpError, HttpErrorKind, remove_from_trailers};
 
-use crate::link::HttpRoute;
+use crate::crowd::UnderWay;
+use crate::link::{HttpRoute, RequestLimits};
 use crate::trailers::Trailers;
+use crate::transfer::{Pace, Transfer, Transfers, Waited};
 
-/// A request's body as the component gets it. The client may pause for `idle` in it.
-pub(crate) fn from_client(body: Incoming, idle: Duration) -> Body {
+/// A request's body as the component gets it. How long the client may pause in it, and how slow it may be, `limits` say.
+pub(crate) fn from_client(body: Incoming, limits: &RequestLimits) -> Body {
     if body.is_end_stream() {
         // Nothing to carry, and nothing to allocate.
         return nothing();
     }
     Body::new(FromClient {
         inner: body,
-        idle,
+        idle: limits.idle,
+        pace: limits.pace,
+        received: 0,
+        waited: Waited::default(),
         clock: Clock::default(),
     })
 }
@@ -57,7 +62,30 @@ impl Clock {
 struct FromClient {
     inner: Incoming,
     idle: Duration,
+    pace: Pace,
+    received: u64,
+    /// For the client.
+    waited: Waited,
     clock: Clock,
+}
+
+impl FromClient {
+    fn too_slow(&self) -> HttpError {
+        let message = match self.waited.current() >= self.idle {
+            true => format!("the client sent nothing for {} ms", self.idle.as_millis()),
+            false => slow_client("sent", self.received, self.waited.in_all()),
+        };
+        HttpError::new(HttpErrorKind::ConnectionTerminated, message)
+    }
+}
+
+/// That a client was too slow.
+fn slow_client(did: &str, bytes: u64, waited: Duration) -> String {
+    format!(
+        "the client was too slow: it {did} {bytes} bytes, and was waited for {} ms (`min_bytes_per_second`, \
+         `slow_budget_ms`)",
+        waited.as_millis()
+    )
 }
 
 impl HttpBody for FromClient {
@@ -71,15 +99,17 @@ impl HttpBody for FromClient {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
             this.clock.stop();
+            this.waited.end();
+            if let Some(Ok(frame)) = &frame {
+                this.received += frame.data_ref().map_or(0, Bytes::len) as u64;
+            }
             return Poll::Ready(frame.map(|frame| frame.map(with_good_trailers).map_err(broken)));
         }
-        this.clock.poll(cx, this.idle, None).map(|()| {
-            let message = format!("the client sent nothing for {} ms", this.idle.as_millis());
-            Some(Err(HttpError::new(
-                HttpErrorKind::ConnectionTerminated,
-                message,
-            )))
-        })
+        this.waited.begin();
+        let allowed = this.pace.allows(this.received);
+        let end = allowed.and_then(|allowed| this.waited.until(allowed));
+        let over = this.clock.poll(cx, this.idle, end);
+        over.map(|()| Some(Err(this.too_slow())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -108,12 +138,16 @@ fn with_good_trailers(mut frame: Frame<Bytes>) -> Frame<Bytes> {
 }
 
 /// A response's body on its way to the client.
-pub(crate) struct ToClient(Source);
+pub(crate) struct ToClient {
+    source: Source,
+    /// Held until it is sent, no more.
+    _under_way: Option<UnderWay>,
+}
 
 enum Source {
     /// Of the provider's own.
     Own(Full<Bytes>),
-    Component(Box<FromComponent>),
+    Component(Arc<Watched>),
     /// The component's, sent in full. What the component still does is waited for elsewhere.
     Sent,
 }
@@ -143,15 +177,117 @@ pub(crate) struct Progress {
     stopped: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
+/// A component's body, which is given up if the client takes it too slowly, whether or not anybody asks for it.
+struct Watched(Mutex<Taken>);
+
+/// A component's body, and how it is taken.
+struct Taken {
+    /// `None` once it was given up, or nobody wants it any more.
+    body: Option<Box<FromComponent>>,
+    /// For the client, to take what there is.
+    waited: Waited,
+    /// Why it was given up, to be told when it is asked for.
+    given_up: Option<HttpError>,
+}
+
+impl Watched {
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        // If the component's body panics, the connection ends.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        self.waited.end();
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(self.given_up.take().map(Err));
+        };
+        let frame = body.poll(cx);
+        match &frame {
+            Poll::Ready(Some(Ok(_))) => self.waited.begin(),
+            // The client only sees that the response is cut short.
+            Poll::Ready(Some(Err(error))) => {
+                tracing::warn!(component = body.route.name, "response broke off: {error}");
+            }
+            _ => {}
+        }
+        frame
+    }
+
+    /// Why it has to be given up, if it has to.
+    fn too_slow(&self, now: Instant) -> Option<HttpError> {
+        let body = self.body.as_ref()?;
+        if body.end.is_some_and(|end| now >= end) {
+            return Some(body.took_too_long());
+        }
+        let limits = &body.route.limits;
+        let (current, in_all) = (self.waited.current(), self.waited.in_all());
+        let written = body.progress.written;
+        let message = match limits.pace.allows(written) {
+            Some(allowed) if current > Duration::ZERO && in_all > allowed => {
+                slow_client("took", written, in_all)
+            }
+            _ if current > limits.idle => {
+                let ms = limits.idle.as_millis();
+                format!("the client took nothing for {ms} ms (`idle_timeout_ms`)")
+            }
+            _ => return None,
+        };
+        let kind = HttpErrorKind::ConnectionTerminated;
+        Some(HttpError::new(kind, message))
+    }
+}
+
+impl Transfer for Watched {
+    fn check(&self, now: Instant) {
+        // Whoever has it is asking for more.
+        let Ok(mut taken) = self.0.try_lock() else {
+            return;
+        };
+        if let Some(why) = taken.too_slow(now)
+            && let Some(body) = taken.body.take()
+        {
+            tracing::warn!(component = body.route.name, "response broke off: {why}");
+            taken.given_up = Some(why);
+            drop(taken);
+            // With it the component's instance goes.
+            drop(body);
+        }
+    }
+}
+
 impl ToClient {
-    /// A component's body.
-    pub(crate) fn component(body: FromComponent) -> Self {
-        Self(Source::Component(Box::new(body)))
+    /// A component's body, which is among the `transfers` of its connection.
+    pub(crate) fn component(body: FromComponent, transfers: &Transfers) -> Self {
+        let mut waited = Waited::default();
+        // Until it is asked for the first time.
+        waited.begin();
+        let body = Arc::new(Watched(Mutex::new(Taken {
+            body: Some(Box::new(body)),
+            waited,
+            given_up: None,
+        })));
+        transfers.add(&body);
+        Self::of(Source::Component(body))
+    }
+
+    fn of(source: Source) -> Self {
+        Self {
+            source,
+            _under_way: None,
+        }
+    }
+
+    /// The same, counted until it is sent.
+    pub(crate) fn counted(mut self, under_way: Option<UnderWay>) -> Self {
+        self._under_way = under_way;
+        self
     }
 
     /// A text of the provider's own.
     pub(crate) fn text(text: impl Into<Bytes>) -> Self {
-        Self(Source::Own(Full::new(text.into())))
+        Self::of(Source::Own(Full::new(text.into())))
     }
 
     /// Nothing.
@@ -196,6 +332,16 @@ impl FromComponent {
                 }
             }))
         })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.length {
+            // The head's: what hyper is told must be the same.
+            Some(length) => SizeHint::with_exact(length.saturating_sub(self.progress.written)),
+            // A length in the head leaves no room for trailers.
+            None if self.trailers.is_some() => SizeHint::default(),
+            None => self.inner.size_hint(),
+        }
     }
 
     fn took_too_long(&self) -> HttpError {
@@ -278,41 +424,36 @@ impl HttpBody for ToClient {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        match &mut self.0 {
+        match &mut self.source {
             Source::Own(body) => Pin::new(body)
                 .poll_frame(cx)
                 .map_err(|never| match never {}),
-            Source::Component(body) => {
-                let frame = body.poll(cx);
-                // The client only sees that the response is cut short.
-                if let Poll::Ready(Some(Err(error))) = &frame {
-                    tracing::warn!(component = body.route.name, "response broke off: {error}");
-                }
-                frame
-            }
+            Source::Component(body) => body.lock().poll(cx),
             Source::Sent => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.source {
             Source::Own(body) => body.is_end_stream(),
             // A length that is not kept has to be found out.
-            Source::Component(body) => body.inner.is_end_stream() && body.whole().is_ok(),
+            Source::Component(body) => {
+                let taken = body.lock();
+                let body = taken.body.as_ref();
+                body.is_some_and(|body| body.inner.is_end_stream() && body.whole().is_ok())
+            }
             Source::Sent => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.source {
             Source::Own(body) => body.size_hint(),
-            Source::Component(body) => match body.length {
-                // The head's: what hyper is told must be the same.
-                Some(length) => SizeHint::with_exact(length.saturating_sub(body.progress.written)),
-                // A length in the head leaves no room for trailers.
-                None if body.trailers.is_some() => SizeHint::default(),
-                None => body.inner.size_hint(),
-            },
+            Source::Component(body) => {
+                let taken = body.lock();
+                let body = taken.body.as_ref();
+                body.map_or_else(SizeHint::default, |body| body.size_hint())
+            }
             Source::Sent => SizeHint::with_exact(0),
         }
     }
@@ -322,7 +463,11 @@ impl Drop for ToClient {
     /// hyper asks for nothing behind a response's length. A component that has written all of it may have other
     /// things to do, as behind a response without a length.
     fn drop(&mut self) {
-        let Source::Component(mut body) = std::mem::replace(&mut self.0, Source::Sent) else {
+        let Source::Component(watched) = std::mem::replace(&mut self.source, Source::Sent) else {
+            return;
+        };
+        let body = watched.lock().body.take();
+        let Some(mut body) = body else {
             return;
         };
         if !body.is_sent() || body.inner.is_end_stream() {

@@ -11,9 +11,11 @@ use serde_json::Value;
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::cors::Cors;
+use crate::crowd::CrowdLimits;
 use crate::link::RequestLimits;
 use crate::routes::{RoutePlace, parse_path};
 use crate::tls::TlsFiles;
+use crate::transfer::Pace;
 
 /// Where a link that says nothing listens, as in wasmCloud v1.
 const DEFAULT_ADDRESS: SocketAddr =
@@ -22,9 +24,16 @@ const DEFAULT_LIMITS: RequestLimits = RequestLimits {
     response: Duration::from_secs(30),
     idle: Duration::from_secs(300),
     request: None,
+    pace: Pace {
+        rate: 500,
+        budget: Duration::from_secs(30),
+    },
 };
 const DEFAULT_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+const DEFAULT_MAX_REQUESTS: usize = 10_000;
+const DEFAULT_MAX_HANDSHAKES: usize = 1_000;
+const POSITIVE: &str = "a number greater than 0";
 const DEFAULT_CORS_METHODS: &str = "GET,POST,PUT,DELETE,HEAD,OPTIONS";
 const DEFAULT_CORS_HEADERS: &str = "accept,accept-language,content-type,content-language";
 const DEFAULT_CORS_MAX_AGE: u64 = 300;
@@ -48,8 +57,8 @@ pub(crate) struct OwnConfig {
     pub(crate) default_address: SocketAddr,
     /// The header that names the host; the request's authority if it is `host`.
     pub(crate) header: HeaderName,
-    /// The most connections that one listener holds at a time.
-    pub(crate) max_connections: usize,
+    /// How many connections and requests one listener holds at a time.
+    pub(crate) crowd: CrowdLimits,
     /// How long a client may take over a request's head, and leave a connection idle.
     pub(crate) head_timeout: Duration,
     /// What links get that do not say otherwise.
@@ -75,6 +84,8 @@ struct ServingConfig {
     timeout: Option<Duration>,
     idle_timeout: Option<Duration>,
     request_timeout: Option<Duration>,
+    min_rate: Option<u64>,
+    slow_budget: Option<Duration>,
     readonly: Option<bool>,
     close: Option<bool>,
     cache_control: Option<HeaderValue>,
@@ -105,13 +116,7 @@ pub(crate) fn read_own(config: &ConfigMap) -> (OwnConfig, Vec<ConfigProblem>) {
     let header = s
         .parse("header", "the name of a header")
         .unwrap_or(http::header::HOST);
-    let max_connections = match s.parse("max_connections", "a number greater than 0") {
-        Some(0) => {
-            s.bad_value("max_connections", "a number greater than 0");
-            DEFAULT_MAX_CONNECTIONS
-        }
-        given => given.unwrap_or(DEFAULT_MAX_CONNECTIONS),
-    };
+    let crowd = crowd(&mut s);
     let head_timeout = s.millis("head_timeout_ms").unwrap_or(DEFAULT_HEAD_TIMEOUT);
     let serving = serving(&mut s);
     problems.extend(s.finish());
@@ -121,7 +126,7 @@ pub(crate) fn read_own(config: &ConfigMap) -> (OwnConfig, Vec<ConfigProblem>) {
             mode,
             default_address,
             header,
-            max_connections,
+            crowd,
             head_timeout,
             serving,
         },
@@ -179,6 +184,10 @@ pub(crate) fn read_link(config: &ConfigMap, own: &OwnConfig) -> (LinkConfig, Vec
             response: serving.timeout.unwrap_or(DEFAULT_LIMITS.response),
             idle: serving.idle_timeout.unwrap_or(DEFAULT_LIMITS.idle),
             request: serving.request_timeout.or(DEFAULT_LIMITS.request),
+            pace: Pace {
+                rate: serving.min_rate.unwrap_or(DEFAULT_LIMITS.pace.rate),
+                budget: serving.slow_budget.unwrap_or(DEFAULT_LIMITS.pace.budget),
+            },
         },
         readonly: serving.readonly.unwrap_or(false),
         close: serving.close.unwrap_or(false),
@@ -187,6 +196,27 @@ pub(crate) fn read_link(config: &ConfigMap, own: &OwnConfig) -> (LinkConfig, Vec
         cors: serving.cors,
     };
     (link, problems)
+}
+
+/// How many connections and requests there may be; what an address may have is a quarter unless it is said.
+fn crowd(s: &mut Settings<'_>) -> CrowdLimits {
+    let mut number = |key: &'static str, default: usize| match s.parse(key, POSITIVE) {
+        Some(0) => {
+            s.bad_value(key, POSITIVE);
+            default
+        }
+        given => given.unwrap_or(default),
+    };
+    let connections = number("max_connections", DEFAULT_MAX_CONNECTIONS);
+    let requests = number("max_requests", DEFAULT_MAX_REQUESTS);
+    let quarter = |all: usize| (all / 4).max(1);
+    CrowdLimits {
+        connections,
+        connections_of_address: number("max_connections_per_address", quarter(connections)),
+        requests,
+        requests_of_address: number("max_requests_per_address", quarter(requests)),
+        handshakes: number("max_handshakes", DEFAULT_MAX_HANDSHAKES),
+    }
 }
 
 /// `address`, or `port` on the loopback interface.
@@ -226,6 +256,8 @@ fn serving(s: &mut Settings<'_>) -> ServingConfig {
         timeout: s.millis("timeout_ms"),
         idle_timeout: s.millis("idle_timeout_ms"),
         request_timeout: s.millis("request_timeout_ms"),
+        min_rate: s.parse("min_bytes_per_second", "a number"),
+        slow_budget: s.millis("slow_budget_ms"),
         readonly: s.flag("readonly_mode"),
         close: s.flag("disable_keepalive"),
         cache_control: s.parse("cache_control", "the value of a header"),
@@ -341,6 +373,8 @@ impl ServingConfig {
             timeout: self.timeout.or(defaults.timeout),
             idle_timeout: self.idle_timeout.or(defaults.idle_timeout),
             request_timeout: self.request_timeout.or(defaults.request_timeout),
+            min_rate: self.min_rate.or(defaults.min_rate),
+            slow_budget: self.slow_budget.or(defaults.slow_budget),
             readonly: self.readonly.or(defaults.readonly),
             close: self.close.or(defaults.close),
             cache_control: self
@@ -529,6 +563,7 @@ mod tests {
             response: Duration::from_millis(7),
             idle: Duration::from_millis(18),
             request: Some(Duration::from_millis(9)),
+            pace: DEFAULT_LIMITS.pace,
         };
         assert_eq!(link.limits, limits);
         // A link shares its listener, which is read before the link is known.

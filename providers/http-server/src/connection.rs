@@ -15,39 +15,62 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::body::ToClient;
+use crate::crowd::Place;
 use crate::exchange;
 use crate::serving::Front;
 use crate::stall::{StallGuard, WRITE_STALL};
 use crate::stop::Stop;
 use crate::target::LastHost;
 use crate::trailers::{Edited, Trailers};
+use crate::transfer::Transfers;
 
 /// How long a client may take over TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The most that a request's head may hold.
 const HEAD_SIZE: usize = 64 * 1024;
+/// How often it is looked whether clients are too slow.
+const SWEEP: Duration = Duration::from_secs(1);
 /// The most requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 250;
 
-/// Serves `stream` until it is closed, or `stop` is given and the requests under way are done.
-pub(crate) async fn serve(stream: TcpStream, front: Arc<Front>, stop: Arc<Stop>) {
+/// Serves `stream` until it is closed, its place is needed, or `stop` is given and the requests under way are done.
+pub(crate) async fn serve(stream: TcpStream, place: Place, front: Arc<Front>, stop: Arc<Stop>) {
+    let place = Arc::new(place);
+    let of = Of {
+        place: place.clone(),
+        transfers: Arc::default(),
+        head: front.serving.load().head_timeout,
+        front,
+        stop,
+    };
+    tokio::select! {
+        () = serve_to_end(stream, of) => {}
+        () = place.closed() => tracing::debug!("closed an idle connection: its place was needed"),
+    }
+}
+
+async fn serve_to_end(stream: TcpStream, of: Of) {
     // Responses are written whole; waiting for more to send would only delay them.
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {e}");
     }
     let stream = StallGuard::new(stream, WRITE_STALL);
-    let (tls, head) = {
-        let serving = front.serving.load();
-        (serving.tls.load_full(), serving.head_timeout)
+    let (tls, limits) = {
+        let serving = of.front.serving.load();
+        (serving.tls.load_full(), serving.crowd)
     };
-    let of = Of { front, head, stop };
     let served = match tls {
         None => serve_http1(stream, &of, Scheme::HTTP).await,
         Some(config) => {
+            let Some(_handshake) = of.place.handshake(&limits) else {
+                return tracing::debug!(
+                    "refused a connection: too many TLS handshakes are under way"
+                );
+            };
             let accepted = tokio::select! {
                 accepted = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)) => accepted,
                 () = of.stop.wait() => return,
@@ -71,6 +94,9 @@ pub(crate) async fn serve(stream: TcpStream, front: Arc<Front>, stop: Arc<Stop>)
 /// What a connection is of, and what it keeps to.
 struct Of {
     front: Arc<Front>,
+    place: Arc<Place>,
+    /// What its client may be too slow over.
+    transfers: Arc<Transfers>,
     /// How long the client may take over a request's head, and leave the connection idle.
     head: Duration,
     stop: Arc<Stop>,
@@ -89,9 +115,9 @@ where
         .max_header_size(HEAD_SIZE)
         .serve_connection(
             TokioIo::new(Edited::new(stream, trailers.clone())),
-            service(of.front.clone(), scheme, Some(trailers)),
+            service(of, scheme, Some(trailers)),
         );
-    drive(connection, http1::Connection::graceful_shutdown, &of.stop).await
+    drive(connection, http1::Connection::graceful_shutdown, of).await
 }
 
 async fn serve_http2<S>(stream: S, of: &Of, scheme: Scheme) -> hyper::Result<()>
@@ -103,47 +129,70 @@ where
         .max_header_list_size(HEAD_SIZE as u32)
         .max_concurrent_streams(STREAMS)
         .keep_alive_interval(of.head)
-        .serve_connection(
-            TokioIo::new(stream),
-            service(of.front.clone(), scheme, None),
-        );
-    drive(connection, http2::Connection::graceful_shutdown, &of.stop).await
+        .serve_connection(TokioIo::new(stream), service(of, scheme, None));
+    drive(connection, http2::Connection::graceful_shutdown, of).await
 }
 
 fn service(
-    front: Arc<Front>,
+    of: &Of,
     scheme: Scheme,
     trailers: Option<Arc<Trailers>>,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<ToClient>,
     Error = Infallible,
-    Future = impl Future<Output = Result<Response<ToClient>, Infallible>> + Send,
-> + Send {
+    Future = impl Future<Output = Result<Response<ToClient>, Infallible>> + Send + use<>,
+> + Send
++ use<> {
     let last = RefCell::new(LastHost::default());
+    let (front, place, transfers) = (of.front.clone(), of.place.clone(), of.transfers.clone());
     service_fn(move |request| {
-        let begun = exchange::begin(&front, &scheme, &mut last.borrow_mut(), request);
-        let trailers = trailers.clone();
+        let limits = front.serving.load().crowd;
+        let under_way = place.request(&limits);
+        let begun = match &under_way {
+            Ok(_) => exchange::begin(&front, &scheme, &mut last.borrow_mut(), request),
+            Err(crowded) => Err(exchange::crowded(*crowded)),
+        };
+        let (trailers, transfers) = (trailers.clone(), transfers.clone());
         async move {
-            Ok(match begun {
-                Ok(begun) => exchange::exchange(begun, trailers.as_ref()).await,
+            let response = match begun {
+                Ok(begun) => exchange::exchange(begun, trailers.as_ref(), &transfers).await,
                 Err(answer) => *answer,
-            })
+            };
+            Ok(response.map(|body| body.counted(under_way.ok())))
         }
     })
 }
 
-/// Runs `connection` to its end, which comes sooner once `stop` is given.
-async fn drive<C: Future>(connection: C, finish: impl Fn(Pin<&mut C>), stop: &Stop) -> C::Output {
+/// Runs `connection` to its end, which comes sooner once it is told to stop. While anything is under way it is looked
+/// now and then whether the client is too slow.
+async fn drive<C: Future>(connection: C, finish: impl Fn(Pin<&mut C>), of: &Of) -> C::Output {
     let mut connection = pin!(connection);
-    let mut stopped = pin!(stop.wait());
+    let mut stopped = pin!(of.stop.wait());
     let mut finishing = false;
+    // Not made before there is something to look at.
+    let mut sweep: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
+        let is_time = sweep
+            .as_mut()
+            .is_some_and(|s| s.as_mut().poll(cx).is_ready());
+        if is_time {
+            of.transfers.sweep();
+            sweep = None;
+        }
         if !finishing && stopped.as_mut().poll(cx).is_ready() {
             finishing = true;
             finish(connection.as_mut());
         }
-        connection.as_mut().poll(cx)
+        let polled = connection.as_mut().poll(cx);
+        if polled.is_pending() && sweep.is_none() && of.transfers.any() {
+            let mut timer = Box::pin(sleep(SWEEP));
+            // It wakes nobody that has not asked.
+            if timer.as_mut().poll(cx).is_pending() {
+                sweep = Some(timer);
+            }
+        }
+        polled
     })
     .await
 }

@@ -16,10 +16,12 @@ use withe_provider::{Body, HttpError, HttpErrorKind, remove_connection_fields};
 
 use crate::body::{self, FromComponent, ToClient};
 use crate::cors::Cors;
+use crate::crowd::Crowded;
 use crate::link::HttpRoute;
 use crate::serving::Front;
 use crate::target::{Inbound, LastHost, RequestTarget, Unclear, only};
 use crate::trailers::{Trailers, are_wanted};
+use crate::transfer::Transfers;
 
 /// A request that has a route.
 pub(crate) struct Begun {
@@ -30,7 +32,7 @@ pub(crate) struct Begun {
 }
 
 /// A response of the provider's own.
-type Refusal = Box<Response<ToClient>>;
+pub(crate) type Refusal = Box<Response<ToClient>>;
 
 /// Finds the route of `request` and makes it what the component gets; or answers it.
 pub(crate) fn begin(
@@ -96,12 +98,26 @@ pub(crate) fn begin(
     parts.uri = target.into_uri().map_err(unclear)?;
     let wants_trailers = are_wanted(parts.version, &parts.headers);
     remove_connection_fields(&mut parts.headers);
-    let body = body::from_client(incoming, route.limits.idle);
+    let body = body::from_client(incoming, &route.limits);
     Ok(Begun {
         route,
         request: Request::from_parts(parts, body),
         wants_trailers,
     })
+}
+
+/// The answer to a request that is one too many.
+pub(crate) fn crowded(crowded: Crowded) -> Refusal {
+    match crowded {
+        Crowded::Listener => refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the server has too many requests under way",
+        ),
+        Crowded::Address => refuse(
+            StatusCode::TOO_MANY_REQUESTS,
+            "your address has too many requests under way",
+        ),
+    }
 }
 
 fn unclear(Unclear { status, why }: Unclear) -> Refusal {
@@ -114,7 +130,12 @@ fn route_path(path: &PathAndQuery) -> &str {
 }
 
 /// Has the component answer. `trailers` are those of the connection, if it is of HTTP/1.1.
-pub(crate) async fn exchange(begun: Begun, trailers: Option<&Arc<Trailers>>) -> Response<ToClient> {
+/// What its client may be too slow over is added to `transfers`.
+pub(crate) async fn exchange(
+    begun: Begun,
+    trailers: Option<&Arc<Trailers>>,
+    transfers: &Transfers,
+) -> Response<ToClient> {
     let Begun {
         route,
         request,
@@ -151,7 +172,7 @@ pub(crate) async fn exchange(begun: Begun, trailers: Option<&Arc<Trailers>>) -> 
     };
     let answer = answer.and_then(|answer| {
         let end = end.map(Into::into);
-        respond(answer, &route, token, end, is_head, trailers)
+        respond(answer, &route, token, end, is_head, trailers, transfers)
     });
     let mut response = match answer {
         Ok(response) => response,
@@ -184,6 +205,7 @@ fn respond(
     end: Option<tokio::time::Instant>,
     is_head: bool,
     trailers: Option<&Arc<Trailers>>,
+    transfers: &Transfers,
 ) -> Result<Response<ToClient>, HttpError> {
     let (mut head, inner) = answer.into_parts();
     // Which version is spoken is between the client and hyper.
@@ -232,7 +254,7 @@ fn respond(
     if let Some(trailers) = trailers {
         trailers.allow(&mut head.headers);
     }
-    let body = ToClient::component(FromComponent {
+    let body = FromComponent {
         inner,
         route: route.clone(),
         _token: token,
@@ -240,7 +262,8 @@ fn respond(
         length,
         trailers: trailers.cloned(),
         progress: body::Progress::default(),
-    });
+    };
+    let body = ToClient::component(body, transfers);
     Ok(Response::from_parts(head, body))
 }
 

@@ -6,20 +6,23 @@
 //!
 //! * [`listener`]: the socket, the accept loop and its limit, draining;
 //! * [`connection`]: TLS and hyper, one task a connection;
+//! * [`crowd`]: how many connections and requests there may be, and which goes for another;
 //! * [`exchange`]: one request: route, policy, the component, the response;
 //! * [`target`]: which host and path a request is for, by the letter;
 //! * [`routes`]: which link a host and path belong to; [`serving`]: whose links they are just now; [`link`]: what
 //!   there is of one;
 //! * [`cors`]: what browsers are told about other origins;
-//! * [`body`]: bodies in both directions, streamed; [`trailers`]: what hyper would drop of them.
+//! * [`body`]: bodies in both directions, streamed; [`trailers`]: what hyper would drop of them;
+//!   [`transfer`]: how slow a client may be over them.
 //!
-//! Nothing on a request's way takes a lock, but for registering with tokio's timer and the link's
-//! stop signal once it has to wait.
+//! Nothing on a request's way takes a lock that it shares with other connections, but for registering with tokio's
+//! timer and the link's stop signal once it has to wait.
 
 mod body;
 mod config;
 mod connection;
 mod cors;
+mod crowd;
 mod exchange;
 mod link;
 mod listener;
@@ -31,6 +34,7 @@ mod stop;
 mod target;
 mod tls;
 mod trailers;
+mod transfer;
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ use withe_provider::IncomingHandler;
 
 use crate::cors::Cors;
 use crate::stop::Stop;
+use crate::transfer::Pace;
 
 /// One version of a link. Requests keep the version they started with.
 pub(crate) struct HttpRoute {
@@ -35,6 +36,8 @@ pub(crate) struct RequestLimits {
     pub(crate) idle: Duration,
     /// From the request's head to the end of the response's body.
     pub(crate) request: Option<Duration>,
+    /// How slow the client may be over either body.
+    pub(crate) pace: Pace,
 }
 
 /// A link's requests under way, whichever version of the link they started with.

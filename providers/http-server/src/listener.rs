@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use withe_provider::{BackOff, ProviderError};
 
 use crate::connection;
+use crate::crowd::{self, Crowd};
 use crate::link::HttpRoute;
 use crate::routes::RouteTable;
 use crate::serving::{Front, ServingProvider};
@@ -37,6 +38,10 @@ const PAUSES: BackOff = BackOff {
     first: Duration::from_millis(10),
     most: Duration::from_secs(1),
 };
+/// How often to look for room where there is none.
+const ROOM: Duration = Duration::from_millis(100);
+/// How long to wait for the descriptor of a connection that was told to go.
+const GIVEN_UP: Duration = Duration::from_millis(5);
 /// How long the tasks of a listener that was told to stop may take once their time is over.
 const ABORT: Duration = Duration::from_secs(1);
 
@@ -279,17 +284,32 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 async fn run(listener: Arc<Listener>, socket: TcpListener) {
     let mut connections = JoinSet::new();
+    let crowd = Crowd::new();
+    // One for which there is no room yet; those behind it wait in the system.
+    let mut next: Option<(TcpStream, SocketAddr)> = None;
     loop {
-        let most = listener.front.serving.load().max_connections;
+        let limits = listener.front.serving.load().crowd;
+        if next.is_some()
+            && crowd.makes_room(&limits)
+            && let Some((stream, from)) = next.take()
+        {
+            match crowd.enter(from.ip(), &limits) {
+                Some(place) => {
+                    let stop = listener.connections.load_full();
+                    let front = listener.front.clone();
+                    connections.spawn(connection::serve(stream, place, front, stop));
+                }
+                None => tracing::debug!("refused a connection: {} has too many", from.ip()),
+            }
+        }
         tokio::select! {
             () = listener.stop.wait() => break,
             () = listener.changed.notified() => {}
             // A panic is reported by the panic hook and ends only its own connection.
             Some(_) = connections.join_next() => {}
-            stream = accept(&socket), if connections.len() < most => {
-                let stop = listener.connections.load_full();
-                connections.spawn(connection::serve(stream, listener.front.clone(), stop));
-            }
+            // Another listener may have given descriptors back.
+            () = sleep(ROOM), if next.is_some() => {}
+            accepted = accept(&socket), if next.is_none() => next = Some(accepted),
         }
     }
     drop(socket);
@@ -313,15 +333,18 @@ async fn run(listener: Arc<Listener>, socket: TcpListener) {
     }
 }
 
-/// The next connection. A failure to accept is waited out: most often the process has no file
-/// descriptors left, and connections that end give some back.
-async fn accept(socket: &TcpListener) -> TcpStream {
+/// The next connection. If the process has no file descriptors left, a connection goes that is not used. Another failure
+/// to accept is waited out.
+async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
     let mut failures = 0;
     loop {
         match socket.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(accepted) => return accepted,
             // The client gave up before it was its turn.
             Err(e) if is_of_one_connection(&e) => {}
+            Err(e) if crowd::is_out_of_descriptors(&e) && crowd::give_up_one() => {
+                sleep(GIVEN_UP).await;
+            }
             Err(e) => {
                 failures += 1;
                 let pause = PAUSES.after(failures);

@@ -207,7 +207,7 @@ impl Provider for HttpServer {
                 let serving = ServingProvider {
                     host_header: self.own.header.clone(),
                     head_timeout: self.own.head_timeout,
-                    max_connections: self.own.max_connections,
+                    crowd: self.own.crowd,
                     table: ArcSwap::from_pointee(RouteTable::new([(&config.place, route.clone())])),
                     tls: ArcSwapOption::new(tls),
                 };

@@ -9,6 +9,7 @@ use http::HeaderName;
 use http::uri::Authority;
 use rustls::ServerConfig;
 
+use crate::crowd::CrowdLimits;
 use crate::link::HttpRoute;
 use crate::routes::RouteTable;
 
@@ -26,8 +27,8 @@ pub(crate) struct ServingProvider {
     pub(crate) host_header: HeaderName,
     /// How long a client may take over a request's head, and leave a connection idle.
     pub(crate) head_timeout: Duration,
-    /// The most connections at a time.
-    pub(crate) max_connections: usize,
+    /// How many connections and requests there may be.
+    pub(crate) crowd: CrowdLimits,
     pub(crate) table: ArcSwap<RouteTable<Arc<HttpRoute>>>,
     /// For connections that come.
     pub(crate) tls: ArcSwapOption<ServerConfig>,
