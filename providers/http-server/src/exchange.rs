@@ -26,6 +26,8 @@ use crate::transfer::Transfers;
 /// A request that has a route.
 pub(crate) struct Begun {
     route: Arc<HttpRoute>,
+    /// Counts it among the link's requests.
+    token: TaskTrackerToken,
     request: Request<Body>,
     /// Whether the client wants trailers, over a protocol that has to be asked for them.
     wants_trailers: bool,
@@ -51,7 +53,8 @@ pub(crate) fn begin(
     let target = RequestTarget::read(method, version, uri, &mut parts.headers, &inbound, last)
         .map_err(unclear)?;
 
-    let route = {
+    let mut ended: Option<Arc<HttpRoute>> = None;
+    let (route, token) = loop {
         let serving = front.serving.load();
         let table = serving.table.load();
         let host = match serving.host_header == HOST {
@@ -60,7 +63,7 @@ pub(crate) fn begin(
                 .map_err(unclear)?
                 .and_then(|v| v.to_str().ok()),
         };
-        match table.find(host, &target.scheme, route_path(&target.path)) {
+        let route = match table.find(host, &target.scheme, route_path(&target.path)) {
             Some(route) => route.clone(),
             // The last link has gone, and the connection is about to.
             None if table.is_empty() => {
@@ -73,6 +76,17 @@ pub(crate) fn begin(
                 let text = "no component is linked to this host and path";
                 return Err(refuse(StatusCode::NOT_FOUND, text));
             }
+        };
+        if let Some(token) = route.work.begin() {
+            break (route, token);
+        }
+        // The link has ended since the table was read. What takes its place is in the table that is there now.
+        let same = ended.replace(route.clone());
+        if same.is_some_and(|same| Arc::ptr_eq(&same, &route)) {
+            return Err(refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the server is stopping",
+            ));
         }
     };
 
@@ -101,6 +115,7 @@ pub(crate) fn begin(
     let body = body::from_client(incoming, &route.limits);
     Ok(Begun {
         route,
+        token,
         request: Request::from_parts(parts, body),
         wants_trailers,
     })
@@ -138,11 +153,11 @@ pub(crate) async fn exchange(
 ) -> Response<ToClient> {
     let Begun {
         route,
+        token,
         request,
         wants_trailers,
     } = begun;
     let trailers = trailers.filter(|_| wants_trailers);
-    let token = route.work.requests.token();
     let origin = route
         .cors
         .as_ref()

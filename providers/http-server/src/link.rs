@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use withe_provider::IncomingHandler;
 
 use crate::cors::Cors;
@@ -47,4 +48,30 @@ pub(crate) struct Work {
     pub(crate) requests: TaskTracker,
     /// Given when they have to end.
     pub(crate) stop: Stop,
+}
+
+impl Work {
+    /// Counts a request as under way until what this returns is dropped; `None` if the link has ended, for then nobody
+    /// waits for its requests any more.
+    pub(crate) fn begin(&self) -> Option<TaskTrackerToken> {
+        let token = self.requests.token();
+        // Looked at after the request was counted: whoever ends the link closes first, and counts then.
+        (!self.requests.is_closed()).then_some(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_link_that_has_ended_begins_no_requests_and_waits_for_those_that_began() {
+        let work = Work::default();
+        let begun = work.begin().unwrap();
+        work.requests.close();
+        assert!(work.begin().is_none());
+        assert_eq!(work.requests.len(), 1);
+        drop(begun);
+        work.requests.wait().await;
+    }
 }
