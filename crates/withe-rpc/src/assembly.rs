@@ -1,43 +1,8 @@
 //! Payloads that come in several frames.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+use crate::budget::Budget;
 use crate::inbox::GLIMPSE;
 use crate::{CallError, HandleRef, Limits, Payload, PipeReader};
-
-/// What a connection holds of payloads that it cannot pass on yet.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    held: AtomicUsize,
-    limit: usize,
-}
-
-impl Budget {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            held: AtomicUsize::new(0),
-            limit,
-        }
-    }
-
-    /// Takes `n` bytes; says whether there were as many left.
-    pub(crate) fn take(&self, n: usize) -> bool {
-        let after = self.held.fetch_add(n, Ordering::Relaxed).saturating_add(n);
-        if after > self.limit {
-            self.give_back(n);
-        }
-        after <= self.limit
-    }
-
-    pub(crate) fn give_back(&self, n: usize) {
-        self.held.fetch_sub(n, Ordering::Relaxed);
-    }
-
-    #[cfg(test)]
-    pub(crate) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
-    }
-}
 
 /// What a handle takes up, in bytes.
 const HANDLE: usize = size_of::<HandleRef>();
@@ -108,12 +73,8 @@ impl Partial {
             )));
         }
         let cost = bytes + HANDLE * handles;
-        if !budget.take(cost) {
-            return Err(CallError::Exhausted(format!(
-                "the unfinished payloads of the connection have more than {} bytes",
-                limits.unfinished
-            )));
-        }
+        let taken = budget.take(cost);
+        taken.map_err(|full| CallError::Exhausted(format!("the unfinished payloads of {full}")))?;
         self.charged += cost;
         Ok(())
     }
@@ -159,7 +120,7 @@ mod tests {
             handles: 1,
             ..Limits::default()
         };
-        let budget = Budget::new(7);
+        let budget = Budget::new(7, None);
         let mut a = Partial::default();
         a.add(&budget, &limits, vec![], vec![], b"abc").unwrap();
         a.add(&budget, &limits, vec![], vec![], b"de").unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::assembly::Budget;
+use crate::budget::{Budget, Pool};
 use crate::frame::{self, Frame, Kind, Parting, Violation};
 use crate::hello::{self, Accepts};
 use crate::inbox::Inbox;
@@ -38,7 +38,10 @@ pub(crate) enum BeginError {
 pub(crate) struct Core {
     pub(crate) out: Outbox,
     pub(crate) streams: Streams,
+    /// What has come and cannot be passed on yet.
     pub(crate) budget: Arc<Budget>,
+    /// Answers that the other side has not taken.
+    pub(crate) answers: Arc<Budget>,
     pub(crate) limits: Limits,
     /// What the other side takes.
     pub(crate) accepts: Accepts,
@@ -51,7 +54,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Exchanges first frames.
+    /// Exchanges first frames. A server's connections share a `pool`.
     ///
     /// # Errors
     ///
@@ -60,6 +63,7 @@ impl Core {
         duplex: Duplex,
         side: Side,
         limits: &Limits,
+        pool: Option<Arc<Pool>>,
     ) -> Result<(Self, Inbox), BeginError> {
         let limits = &watched(limits, duplex.keep_alive);
         let signal = Arc::new(Signal::default());
@@ -80,7 +84,8 @@ impl Core {
         });
         match begun.await {
             Ok(Ok(accepts)) => {
-                let budget = Arc::new(Budget::new(limits.unfinished));
+                let budget = || Arc::new(Budget::new(limits.unfinished, pool.clone()));
+                let (budget, answers) = (budget(), budget());
                 let streams = Streams::new(
                     side,
                     accepts.streams,
@@ -92,6 +97,7 @@ impl Core {
                     out,
                     streams,
                     budget,
+                    answers,
                     limits: limits.clone(),
                     accepts,
                     side,

@@ -14,6 +14,7 @@
 
 mod assembly;
 mod back_off;
+mod budget;
 pub mod client;
 mod clock;
 pub mod codec;

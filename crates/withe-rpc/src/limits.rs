@@ -23,6 +23,8 @@ pub struct Limits {
     /// Bytes that a connection holds of payloads that have not come to their end, and of stream elements
     /// that nobody has read yet; and bytes of answers that the caller does not take.
     pub unfinished: usize,
+    /// The same of all connections of a server together. Each can have no more of it than is left for the others.
+    pub together: usize,
     /// Calls in flight on a connection.
     pub calls: u32,
     /// Sessions of a connection.
@@ -52,9 +54,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        let unfinished = max_payload().saturating_mul(4).max(256 << 20);
         Self {
             payload: max_payload(),
-            unfinished: max_payload().saturating_mul(4).max(256 << 20),
+            unfinished,
+            together: unfinished.saturating_mul(2).max(1 << 30),
             calls: 4_096,
             sessions: 16_384,
             links: 1_024,

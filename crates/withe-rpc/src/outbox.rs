@@ -20,7 +20,7 @@ use crate::HandleRef;
 use crate::frame::{self, Kind, MAX_BODY, MAX_REFS, StreamRef, flag};
 
 /// Up to here, bytes are copied behind the frame's head; larger ones are written from where they are.
-const COPY: usize = 4 << 10;
+pub(crate) const COPY: usize = 4 << 10;
 
 /// How much of large payloads is taken for one round of writing. What comes meanwhile goes out behind it.
 const ROUND: usize = 256 << 10;

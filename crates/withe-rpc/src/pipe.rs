@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::assembly::Budget;
+use crate::budget::Budget;
 use crate::{CallError, Payload};
 
 /// What a stream or future is made of, as far as moving it goes.
@@ -88,9 +88,8 @@ pub(crate) fn metered(
     capacity: usize,
     budget: &Arc<Budget>,
 ) -> Option<(PipeWriter, PipeReader)> {
-    budget
-        .take(OVERHEAD)
-        .then(|| ends(kind, capacity, Some(budget.clone())))
+    budget.take(OVERHEAD).ok()?;
+    Some(ends(kind, capacity, Some(budget.clone())))
 }
 
 fn ends(
@@ -140,7 +139,7 @@ impl Pipe {
     /// Counts a chunk against the budget, and returns by how much. It was counted while it came, so it fits.
     fn charge(&self, chunk: &Chunk) -> usize {
         match &self.budget {
-            Some(budget) if budget.take(chunk.payload.cost()) => chunk.payload.cost(),
+            Some(budget) if budget.take(chunk.payload.cost()).is_ok() => chunk.payload.cost(),
             _ => 0,
         }
     }

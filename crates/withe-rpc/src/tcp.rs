@@ -1,6 +1,7 @@
 //! TCP with TLS 1.3, for sides on different machines. Each knows the other by its
 //! [fingerprint](crate::Fingerprint).
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use rustls::{AlertDescription, CommonState};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf};
 use tokio::net::{TcpStream, ToSocketAddrs, lookup_host};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -24,8 +25,9 @@ use crate::transport::{BoxFuture, Connect, Duplex, KeepAlive, Listener};
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Handshakes under way at a time. More clients wait to be accepted.
-const HANDSHAKES: usize = 512;
+/// Handshakes under way at a time. When one more begins, the oldest is given up: those of members take milliseconds,
+/// while whoever says nothing would keep a place for as long as a handshake may take.
+const HANDSHAKES: usize = if cfg!(test) { 8 } else { 512 };
 
 /// How long connecting to one of several addresses may take.
 const ATTEMPT: Duration = Duration::from_secs(3);
@@ -53,6 +55,8 @@ pub struct TcpListener {
     acceptor: TlsAcceptor,
     members: Members,
     handshakes: JoinSet<io::Result<Duplex>>,
+    /// The same, oldest first; some have ended.
+    begun: VecDeque<AbortHandle>,
 }
 
 impl TcpListener {
@@ -72,6 +76,7 @@ impl TcpListener {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             members,
             handshakes: JoinSet::new(),
+            begun: VecDeque::new(),
         })
     }
 
@@ -85,6 +90,21 @@ impl TcpListener {
     }
 }
 
+impl TcpListener {
+    /// Gives up the oldest handshakes, if there are too many for one more.
+    fn make_room(&mut self) {
+        if self.begun.len() < HANDSHAKES {
+            return;
+        }
+        self.begun.retain(|task| !task.is_finished());
+        while self.begun.len() >= HANDSHAKES {
+            if let Some(oldest) = self.begun.pop_front() {
+                oldest.abort();
+            }
+        }
+    }
+}
+
 impl Listener for TcpListener {
     async fn accept(&mut self) -> io::Result<Duplex> {
         loop {
@@ -92,17 +112,20 @@ impl Listener for TcpListener {
                 Some(done) = self.handshakes.join_next() => match done {
                     Ok(Ok(duplex)) => return Ok(duplex),
                     Ok(Err(e)) => tracing::debug!("a client is not accepted: {e}"),
+                    Err(e) if e.is_cancelled() => tracing::debug!("a client was too slow"),
                     Err(e) => tracing::warn!("a handshake ended unexpectedly: {e}"),
                 },
-                accepted = self.listener.accept(), if self.handshakes.len() < HANDSHAKES => {
+                accepted = self.listener.accept() => {
                     let (stream, from) = accepted?;
+                    self.make_room();
                     let (acceptor, members) = (self.acceptor.clone(), self.members.clone());
-                    self.handshakes.spawn(async move {
+                    let task = self.handshakes.spawn(async move {
                         match timeout(HANDSHAKE, accept(stream, acceptor, members)).await {
                             Ok(result) => result.map_err(|e| in_context(&from, &e)),
                             Err(_) => Err(in_context(&from, &"its handshake takes too long")),
                         }
                     });
+                    self.begun.push_back(task);
                 }
             }
         }

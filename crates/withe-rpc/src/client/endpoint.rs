@@ -261,7 +261,7 @@ impl Client {
             Ok(Err(e)) => return Err(AttemptError::Connect(e)),
             Err(_) => return Err(AttemptError::Slow),
         };
-        let (core, inbox) = Core::begin(duplex, Side::Client, &self.limits).await?;
+        let (core, inbox) = Core::begin(duplex, Side::Client, &self.limits, None).await?;
         let connection = Connection::new(core, self.name.clone());
         let mut state = self.lock();
         if state.closed {

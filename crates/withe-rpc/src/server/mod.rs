@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Limits;
+use crate::budget::Pool;
 use crate::core::Core;
 use crate::streams::Side;
 use crate::transport::{Duplex, Listener};
@@ -34,6 +35,7 @@ pub async fn serve(
 ) {
     let stop = CancellationToken::new();
     let mut connections = JoinSet::new();
+    let pool = Pool::new(limits.together);
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
@@ -41,7 +43,8 @@ pub async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
                 Ok(duplex) => {
-                    connections.spawn(connection(duplex, serve.clone(), limits.clone(), stop.clone()));
+                    let of = (serve.clone(), limits.clone(), pool.clone());
+                    connections.spawn(connection(duplex, of, stop.clone()));
                 }
                 Err(e) => {
                     tracing::warn!("cannot accept a connection: {e}");
@@ -61,12 +64,11 @@ pub async fn serve(
 /// One connection, from its beginning to its end.
 async fn connection(
     duplex: Duplex,
-    serve: Arc<dyn Serve>,
-    limits: Limits,
+    (serve, limits, pool): (Arc<dyn Serve>, Limits, Arc<Pool>),
     stop: CancellationToken,
 ) {
     let begun = tokio::select! {
-        begun = Core::begin(duplex, Side::Server, &limits) => begun,
+        begun = Core::begin(duplex, Side::Server, &limits, Some(pool)) => begun,
         () = stop.cancelled() => return,
     };
     match begun {

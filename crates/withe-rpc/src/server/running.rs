@@ -12,12 +12,13 @@ use super::connection::Connection;
 use super::served::panicked;
 use super::session::{Lent, NotGiven, Session};
 use super::state::{Key, Stage};
+use crate::budget::Charged;
 use crate::clock;
 use crate::core::Core;
 use crate::frame::{CallHead, Failure, Kind};
 use crate::guard;
 use crate::limits::payload_exceeded;
-use crate::outbox::Envelope;
+use crate::outbox::{COPY, Envelope};
 use crate::transport::BoxFuture;
 use crate::{CallContext, CallError, Payload};
 
@@ -191,7 +192,16 @@ impl Connection {
             flags: 0,
             id,
         };
-        let bytes = Bytes::from(payload.bytes);
+        // Small ones are copied to the frames that wait, which have a bound of their own.
+        let bytes = if len > COPY {
+            let charge = self.core.answers.charge(len).map_err(|full| {
+                let text = format!("the results that wait to be taken, of {full}");
+                NotGiven::Error(CallError::Exhausted(text))
+            })?;
+            Bytes::from_owner(Charged::new(payload.bytes, charge))
+        } else {
+            Bytes::from(payload.bytes)
+        };
         streams.send(session_id, payload.streams, |refs| {
             // With the streams locked, so that the end of the session, which ends its streams, comes
             // either before or after.

@@ -5,7 +5,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::handles::Handles;
 use super::ready::StreamWaker;
-use crate::assembly::{Budget, Partial};
+use crate::assembly::Partial;
+use crate::budget::Budget;
 use crate::codec::put_unsigned;
 use crate::frame::{self, Kind, Violation, flag};
 use crate::outbox::Outbox;

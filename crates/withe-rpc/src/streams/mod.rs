@@ -23,7 +23,7 @@ use incoming::Incoming;
 use outgoing::Outgoing;
 use ready::{Ready, StreamSlot};
 
-use crate::assembly::Budget;
+use crate::budget::Budget;
 use crate::frame::{Failure, Kind, Part, StreamRef, Violation};
 use crate::outbox::{Outbox, Signal};
 use crate::table::{Slab, Table};

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::timeout;
 
-use super::target::{ECHO, HANG, MAKE, NOTE};
+use super::target::{ECHO, HANG, MAKE, NOTE, USE};
 use super::{AGES, Raw, call_body, request, until, within};
-use crate::frame::{self, Failure, HEADER, Header, Kind, Parting, flag};
+use crate::budget::Pool;
+use crate::frame::{self, Failure, Frame, HEADER, Header, Kind, Parting, flag};
 use crate::{
     BoxFuture, CallError, Client, Connect, Duplex, HandleRef, Limits, Payload, StreamKind, hello,
 };
@@ -133,6 +135,181 @@ async fn unfinished_payloads_are_bounded_together() {
     raw.write(Kind::Payload, 0, 1, &[0, 0]).await;
     let (header, _) = raw.frame().await.unwrap();
     assert_eq!((header.kind, header.id), (Kind::Return as u8, 1));
+}
+
+#[tokio::test]
+async fn many_connections_hold_no_more_than_their_server_has() {
+    const ALL: usize = 1 << 20;
+    let pool = Pool::new(ALL);
+    let mut connections = Vec::new();
+    let is_exhausted = |why: &Failure| match why {
+        Failure::Error(CallError::Exhausted(text)) => text.contains("all connections"),
+        _ => false,
+    };
+    // Each sends unfinished calls until it gets no more.
+    for _ in 0..20 {
+        let mut raw = Raw::of(Limits::default(), Some(pool.clone())).link().await;
+        let body = call_body(NOTE, 0, &[], &[1; 60_000]);
+        for id in 0.. {
+            raw.write(Kind::Call, flag::MORE, id, &body).await;
+            // Behind the call, so that it is answered when the call was taken.
+            raw.write(Kind::Ping, 0, id, &[]).await;
+            let (header, body) = raw.frame().await.unwrap();
+            if header.kind != Kind::Pong as u8 {
+                let Ok(Frame::Fail(why)) = Frame::read(&header, &body) else {
+                    panic!("{header:?}");
+                };
+                assert!(is_exhausted(&why), "{why:?}");
+                break;
+            }
+        }
+        connections.push(raw);
+        assert!(pool.held() <= ALL);
+    }
+    // The first did not get more than half of it.
+    assert!(pool.held() > ALL / 2);
+    // Small calls and those of others go on; and when the bad have gone, all is there again.
+    let mut last = Raw::of(Limits::default(), Some(pool.clone())).link().await;
+    last.call(0, ECHO, &[1; 1_000]).await;
+    let (header, _) = last.frame().await.unwrap();
+    assert_eq!(header.kind, Kind::Return as u8);
+    drop(connections);
+    until("what they held is given back", || pool.held() == 0).await;
+    let body = call_body(NOTE, 0, &[], &[1; 60_000]);
+    last.write(Kind::Call, flag::MORE, 1, &body).await;
+    until("it has what it asked for", || pool.held() >= 60_000).await;
+}
+
+#[tokio::test]
+async fn answers_that_many_do_not_take_are_no_more_than_their_server_has() {
+    const ALL: usize = 8 << 20;
+    const EACH: usize = 60_000;
+    let pool = Pool::new(ALL);
+    let mut connections = Vec::new();
+    for _ in 0..10 {
+        let mut raw = Raw::of(Limits::default(), Some(pool.clone())).link().await;
+        let body = call_body(ECHO, 0, &[], &[1; EACH]);
+        for id in 0..100 {
+            let mut out = Vec::new();
+            frame::write(&mut out, Kind::Call, 0, id, |b| b.extend_from_slice(&body));
+            // A server that takes no more from one who takes nothing stops reading.
+            let sent = timeout(Duration::from_millis(50), raw.stream.write_all(&out)).await;
+            if sent.is_err() {
+                break;
+            }
+        }
+        connections.push(raw);
+        assert!(pool.held() <= ALL);
+    }
+    assert!(pool.held() > EACH);
+    drop(connections);
+    until("what they held is given back", || pool.held() == 0).await;
+}
+
+/// Each is a frame that a caller could think of who wants what is not its own.
+#[tokio::test]
+async fn forged_handles_and_credits_get_nothing() {
+    let own = |id| HandleRef { id, own: true };
+    let lent = |id| HandleRef { id, own: false };
+    let mut raw = Raw::linked().await;
+    // Session 0 is given handles 1 and 2, session 1 none.
+    raw.call(0, MAKE, &[2]).await;
+    raw.frame().await.unwrap();
+    let body = call_body(NOTE, 1, &[], &[1]);
+    raw.write(Kind::Call, 0, 1, &body).await;
+    raw.frame().await.unwrap();
+    let is_refused = |why: &Failure| matches!(why, Failure::Error(CallError::TypeMismatch(_)));
+    for (what, session, handles) in [
+        ("another session's, lent", 1, vec![lent(1)]),
+        ("another session's, moved", 1, vec![own(2)]),
+        ("nobody's", 0, vec![lent(0)]),
+        ("the last there could be", 0, vec![own(u32::MAX)]),
+        ("moved twice", 0, vec![own(1), own(1)]),
+        ("moved and lent", 0, vec![own(1), lent(1)]),
+        ("lent and moved", 0, vec![lent(1), own(1)]),
+        ("one good, one not", 0, vec![own(1), own(9)]),
+        ("a new session's", 7, vec![lent(1)]),
+    ] {
+        let body = call_body(USE, session, &handles, &[]);
+        raw.write(Kind::Call, 0, 2, &body).await;
+        let why = raw.failure(2).await;
+        assert!(is_refused(&why), "{what}: {why:?}");
+    }
+    // Dropped by others, more than once, and in a session that is not there: nothing is.
+    for (session, ids) in [
+        (1, vec![2, 1, 2]),
+        (0, vec![1, 3]),
+        (9, vec![1, 1]),
+        (0, vec![1, 0]),
+    ] {
+        raw.write(Kind::Drop, 0, session, &ids).await;
+    }
+    raw.write(Kind::Ping, 0, 1, &[]).await;
+    assert_eq!(raw.frame().await.unwrap().0.kind, Kind::Pong as u8);
+    let noted = raw.target.noted();
+    let noted = noted.iter().filter(|entry| entry.starts_with("drop "));
+    assert_eq!(noted.count(), 0, "{:?}", raw.target.noted());
+    // What is held is still there, and goes once.
+    let body = call_body(USE, 0, &[own(1), lent(2)], &[]);
+    raw.write(Kind::Call, 0, 2, &body).await;
+    assert_eq!(raw.frame().await.unwrap().0.kind, Kind::Return as u8);
+    raw.write(Kind::Call, 0, 2, &body).await;
+    assert!(is_refused(&raw.failure(2).await));
+    raw.write(Kind::Drop, 0, 0, &[2, 2, 2]).await;
+    raw.write(Kind::Ping, 0, 2, &[]).await;
+    assert_eq!(raw.frame().await.unwrap().0.kind, Kind::Pong as u8);
+    let noted = raw.target.noted();
+    assert_eq!(noted.iter().filter(|entry| *entry == "drop 2").count(), 1);
+
+    // Of streams: those that nobody has, those that the caller itself writes, and more than can be counted.
+    for (what, kind, id, body) in [
+        ("credit for nothing", Kind::Credit, 0, vec![1]),
+        ("credit for one's own", Kind::Credit, 1, vec![1]),
+        ("data for nothing", Kind::Data, 1, b"\x01\0\0x".to_vec()),
+        (
+            "data for what the server writes",
+            Kind::Data,
+            0,
+            b"\x01\0\0x".to_vec(),
+        ),
+        ("an end of nothing", Kind::Close, 2, Vec::new()),
+    ] {
+        let mut raw = Raw::linked().await;
+        raw.write(kind, 0, id, &body).await;
+        raw.write(Kind::Ping, 0, 3, &[]).await;
+        let (header, body) = raw.frame().await.unwrap();
+        let is_ended = match Frame::read(&header, &body) {
+            Ok(Frame::Goodbye(parting, _)) => parting == Parting::Protocol,
+            // Streams that have ended may still be spoken of by those who do not know yet.
+            Ok(Frame::Pong) => true,
+            _ => false,
+        };
+        assert!(is_ended, "{what}: {header:?}");
+        raw.target
+            .noted()
+            .iter()
+            .for_each(|entry| assert!(!entry.starts_with("call"), "{what}"));
+    }
+    let mut raw = Raw::linked().await;
+    let mut body = call_body(ECHO, 0, &[], &[]);
+    body.truncate(body.len() - 1);
+    body.extend([1, StreamKind::Bytes.code(), 1]);
+    raw.write(Kind::Call, 0, 0, &body).await;
+    let mut credits = Vec::new();
+    for _ in 0..1_000 {
+        frame::write(&mut credits, Kind::Credit, 0, 0, |b| {
+            b.extend_from_slice(b"\xff\xff\xff\xff\x0f");
+        });
+    }
+    raw.send(&credits).await;
+    raw.write(Kind::Ping, 0, 4, &[]).await;
+    // Whatever comes of the stream, the server lives: it says so, or says what was wrong.
+    loop {
+        let (header, _) = raw.frame().await.unwrap();
+        if header.kind == Kind::Pong as u8 || header.kind == Kind::Goodbye as u8 {
+            break;
+        }
+    }
 }
 
 #[tokio::test]

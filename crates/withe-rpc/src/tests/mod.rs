@@ -22,6 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::Pool;
 use crate::core::Core;
 use crate::frame::{self, CallHead, Failure, Frame, HEADER, Header, Kind, Parting};
 use crate::hello;
@@ -176,7 +177,7 @@ impl Pair {
             let stop = stop.clone();
             async move {
                 while let Ok(duplex) = listener.accept().await {
-                    let begun = Core::begin(duplex, Side::Server, &server).await;
+                    let begun = Core::begin(duplex, Side::Server, &server, None).await;
                     let Ok((core, inbox)) = begun else { continue };
                     let connection = Connection::new(core, serve.clone());
                     connections.lock().unwrap().push(connection.clone());
@@ -241,12 +242,17 @@ pub(crate) struct Raw {
 impl Raw {
     /// A server that nothing was said to yet.
     pub(crate) fn new(limits: Limits) -> Self {
+        Self::of(limits, None)
+    }
+
+    /// One whose memory is that of a server with several connections.
+    pub(crate) fn of(limits: Limits, pool: Option<Arc<Pool>>) -> Self {
         let (stream, theirs) = tokio::io::duplex(1 << 20);
         let target = Target::new();
         let serve = Arc::new(ArcTarget(target.clone()));
         let mut server = JoinSet::new();
         server.spawn(async move {
-            let begun = Core::begin(Duplex::of(theirs), Side::Server, &limits).await;
+            let begun = Core::begin(Duplex::of(theirs), Side::Server, &limits, pool).await;
             if let Ok((core, inbox)) = begun {
                 let stop = CancellationToken::new();
                 Connection::new(core, serve).run(inbox, stop).await;
@@ -266,7 +272,12 @@ impl Raw {
     }
 
     pub(crate) async fn linked_with(limits: Limits) -> Self {
-        let mut raw = Self::new(limits);
+        Self::new(limits).link().await
+    }
+
+    /// Makes link 0.
+    pub(crate) async fn link(self) -> Self {
+        let mut raw = self;
         let mut out = Vec::new();
         hello::put(&mut out, &Limits::default());
         request().put(&mut out, 0).unwrap();
