@@ -20,7 +20,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 const COUNTS: &str = "withe:counts";
 
 /// Raised when what is answered changes.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 /// What is counted on a host. Cheap to clone; clones are one.
 #[derive(Clone, Default)]
