@@ -109,8 +109,11 @@ fn a_host_runs_the_programs_that_its_operator_lets_it() {
     lattice.runs_on("greeter", &["trusting"]);
     greets(&lattice);
     let given = only(programs(&lattice));
+    // In a folder for temporary files, of the host's own.
+    let folder = given.ancestors().nth(2).and_then(Path::file_name);
+    let name = folder.map(|name| name.to_string_lossy().into_owned());
     assert!(
-        given.to_string_lossy().contains("withe-programs-"),
+        name.is_some_and(|name| name.starts_with("withe-")),
         "{given:?}"
     );
 
