@@ -71,7 +71,7 @@ pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> 
     // Cargo says which cargo runs us; the name alone is right when we are run without it.
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(crate::tree::root()).args(arguments);
-    // What cargo says of this package while it runs us. Build scripts that look at it (`ring`'s does) would run again, and
+    // Cargo says by variables which package it runs here. Build scripts that look at them (`ring`'s does) would run again, and
     // all above them be compiled again, each time that cargo is run by us after it was run by hand, and back.
     for (name, _) in std::env::vars_os() {
         let of_package = [

@@ -15,10 +15,10 @@ pub enum OpenError {
         .0.display()
     )]
     Empty(PathBuf),
-    /// It was there when it was opened first.
+    /// The file was there when it was opened first.
     #[error("`{}` is gone", .0.display())]
     Gone(PathBuf),
-    /// What is in it is not what was written.
+    /// The file holds something else than was written.
     #[error(
         "`{}` is damaged, or no file of this kind: {why}; restore it from a backup, or move it away to begin anew",
         path.display()
@@ -26,7 +26,7 @@ pub enum OpenError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What redb says.
+        /// Redb's reason.
         why: String,
     },
     /// The operating system says no.
@@ -61,7 +61,7 @@ pub enum DatabaseError {
         #[source]
         source: Box<redb::Error>,
     },
-    /// What is in the file is not what was written.
+    /// The file holds something else than was written.
     #[error("`{}` is damaged; restore it from a backup", .0.display())]
     Damaged(PathBuf),
     /// An earlier operation failed, and the file cannot be used yet.
@@ -69,7 +69,7 @@ pub enum DatabaseError {
     Unavailable {
         /// The file.
         path: PathBuf,
-        /// What failed.
+        /// The failure before.
         why: String,
     },
     /// The operation itself cannot be done.

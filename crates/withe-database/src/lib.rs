@@ -43,7 +43,7 @@ pub struct DatabaseFile {
 
 enum State {
     Open(Arc<Database>),
-    /// What failed, how often in a row, and when it is tried again.
+    /// An operation failed: why, how often in a row, and when the file is opened again.
     Failed {
         why: String,
         failures: u32,
@@ -89,7 +89,7 @@ impl DatabaseFile {
         work: impl FnOnce(&Database) -> Result<T, redb::Error>,
     ) -> Result<T, DatabaseError> {
         let database = self.database()?;
-        // What a panic leaves half done is in the database, which is not used again.
+        // A panic leaves things half done in the database only, which is not used again.
         let done = catch_unwind(AssertUnwindSafe(|| work(&database)));
         let error = match done {
             Ok(Ok(done)) => return Ok(done),
@@ -171,7 +171,7 @@ impl DatabaseFile {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // It is replaced as a whole.
+        // The state is replaced as a whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

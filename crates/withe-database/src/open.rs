@@ -17,7 +17,7 @@ const CLOSING: Duration = Duration::from_millis(500);
 /// Larger files are checked after a crash only, in bytes. Checking reads the whole file, about a second for this much.
 const MOST_CHECKED: u64 = 1 << 30;
 
-/// What a database is made of its file with: [`FileBackend`], but in tests.
+/// Makes a database of a file's backend: the [`FileBackend`] as it is, but in tests.
 pub(crate) type Backend = fn(&redb::Builder, FileBackend) -> Result<Database, DatabaseError>;
 
 /// How a file is opened, as often as needed.
@@ -122,7 +122,7 @@ impl Opener {
         opened.map_err(|error| match error {
             redb::Error::DatabaseAlreadyOpen => OpenError::InUse(self.path.clone()),
             redb::Error::Corrupted(why) => damaged(&why),
-            // So it says that the first bytes are not those of its files, or that it ends too early.
+            // Redb so says that the first bytes are not those of its files, or that one ends too early.
             redb::Error::Io(e)
                 if matches!(
                     e.kind(),

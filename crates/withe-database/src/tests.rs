@@ -35,7 +35,7 @@ fn get(file: &DatabaseFile, key: &str) -> Result<Option<Vec<u8>>, DatabaseError>
 }
 
 thread_local! {
-    /// What the disks of this thread's tests fail at.
+    /// The operations at which the disks of this thread's tests fail.
     static BROKEN: Cell<Option<Broken>> = const { Cell::new(None) };
 }
 
@@ -129,7 +129,7 @@ fn a_disk_that_failed_for_a_moment_costs_what_was_under_way_and_nothing_else() {
         let told = get(&file, "before").unwrap_err();
         assert!(told.to_string().contains("cannot be used now"), "{told}");
         assert!(file.check().is_err());
-        // It is tried again meanwhile, with no more success where reading fails too.
+        // The file is tried again meanwhile, with no more success where reading fails too.
         sleep(Duration::from_millis(120));
         if broken == Broken::Everything {
             assert!(file.check().is_err());

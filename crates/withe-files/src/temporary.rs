@@ -64,7 +64,7 @@ impl TemporaryFolder {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // What cannot be removed now is swept up by another process.
+        // Another process sweeps up whatever cannot be removed now.
         _ = fs::remove_dir_all(&self.path);
     }
 }

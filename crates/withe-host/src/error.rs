@@ -58,9 +58,9 @@ pub enum HostError {
         component: String,
         /// The directory on this machine.
         host: PathBuf,
-        /// What the component sees it as.
+        /// The path by which the component sees the directory.
         guest: String,
-        /// What it could change.
+        /// The thing that the component could change.
         what: &'static str,
         /// Where that is.
         path: PathBuf,

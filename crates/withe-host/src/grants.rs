@@ -11,11 +11,11 @@ use crate::error::{HostError, none_of};
 use crate::options::HostOptions;
 use crate::parts::Parts;
 
-/// What no component may change.
+/// A place that no component may change.
 struct Guarded {
     /// Free of links.
     path: PathBuf,
-    /// What is there.
+    /// The thing that is there.
     what: &'static str,
     /// Whether all that is below belongs to it.
     is_whole: bool,
@@ -56,7 +56,7 @@ pub(crate) fn check_grants(
     none_of(refused.collect())
 }
 
-/// What of the guarded a directory lets a component change.
+/// Finds the guarded place, if any, that a directory lets a component change.
 fn reached<'a>(
     directory: &PlannedDirectory,
     host: &Path,
@@ -65,7 +65,7 @@ fn reached<'a>(
     if directory.read_only {
         return None;
     }
-    // It could be opened a moment ago.
+    // The directory could be opened a moment ago.
     let host = host.canonicalize().ok()?;
     let mut guarded = guarded.iter();
     guarded.find(|guarded| {
@@ -76,7 +76,7 @@ fn reached<'a>(
 fn guarded(options: &HostOptions) -> Vec<Guarded> {
     let mut guarded = Vec::new();
     let mut add = |path: &Path, what, is_whole| {
-        // What is not there yet is made when it is needed, in a folder that is there.
+        // A place that is not there yet is made when it is needed, in a folder that is there.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let real = path.ancestors().find_map(|above| {
             let real = above.canonicalize().ok()?;

@@ -56,7 +56,7 @@ pub struct HostLimits {
 }
 
 impl HostLimits {
-    /// Those of a process that has one component of the host's: the component's share.
+    /// The limits of a process that has one component of the host's: the component's share.
     pub(crate) fn of_one_component(&self) -> Self {
         let (instances, shares) = self.shares.of_one_component(self.instances);
         Self {

@@ -13,7 +13,7 @@ pub(crate) struct PartIx(pub(crate) usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LinkIx(pub(crate) usize);
 
-/// What can number the rows of a [`IxTable`].
+/// A number of the rows of an [`IxTable`].
 pub(crate) trait Ix: Copy {
     fn new(place: usize) -> Self;
     fn place(self) -> usize;

@@ -57,7 +57,7 @@ pub(super) enum Refusal {
     #[error("`{reference}` is in a registry, and pulling from a registry is not built yet")]
     Registry {
         reference: String,
-        /// What to do instead.
+        /// The way to mend it.
         help: String,
     },
     #[error("only components of this application can be composed")]
@@ -66,7 +66,7 @@ pub(super) enum Refusal {
     EmptyList,
     #[error(transparent)]
     Plug(PlugProblem),
-    /// What was composed cannot be read.
+    /// The composition cannot be read.
     #[error(transparent)]
     Composed(ArtifactError),
 }
@@ -89,7 +89,7 @@ impl Refusal {
         }
     }
 
-    /// What to do about it, if there is something to suggest.
+    /// The way to mend it, if there is one to suggest.
     pub(super) fn help(&self) -> Option<String> {
         let help = match self {
             Self::Artifact(error) => return error.help(),

@@ -121,7 +121,7 @@ pub(crate) struct Put {
 }
 
 impl Put {
-    /// That of an application which was read; with the bytes of its providers' programs, if these are to be sent.
+    /// The record of an application which was read; with the bytes of its providers' programs, if these are to be sent.
     ///
     /// # Errors
     ///

@@ -25,7 +25,7 @@ pub enum NodeError {
         /// Why not.
         why: std::io::Error,
     },
-    /// It cannot have the programs that it is to run.
+    /// The host cannot have the programs that it is to run.
     #[error(transparent)]
     Programs(#[from] ProgramsError),
     /// It has no identity.

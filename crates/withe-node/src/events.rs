@@ -62,7 +62,7 @@ pub enum Event {
     Ignored {
         /// The application.
         application: String,
-        /// What, and why.
+        /// The entry that is ignored, and why.
         why: String,
     },
     /// The host has ended its parts of an application.

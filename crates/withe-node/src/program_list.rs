@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use withe_load::artifact;
 
-/// What a digest begins with.
+/// The beginning of a digest.
 const DIGEST: &str = "sha256:";
 /// How many digits follow.
 const DIGITS: usize = 64;
@@ -22,7 +22,7 @@ const BY_ALL: u32 = 0o002;
 /// The programs of providers that a host runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProgramOptions {
-    /// Those that the operator named.
+    /// The programs that the operator named.
     pub named: Vec<NamedProgram>,
     /// The folders whose files are programs that it may run, also those that are put there later.
     pub folders: Vec<PathBuf>,

@@ -21,7 +21,7 @@ const DIGITS: usize = 16;
 
 /// The programs that this host may run.
 pub(crate) struct Programs {
-    /// Those that the operator listed.
+    /// The programs that the operator listed.
     list: Arc<ProgramList>,
     /// The files and digests of those whose applications the operator put from this host, by the application.
     put_here: Mutex<BTreeMap<String, Vec<(PathBuf, String)>>>,
@@ -32,7 +32,7 @@ pub(crate) struct Programs {
 /// Why a host has not the programs that it is to run.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramsError {
-    /// What the operator listed cannot be used.
+    /// The operator's list cannot be used.
     #[error(transparent)]
     List(#[from] ProgramListError),
     /// There is no place for those of the lattice.
@@ -91,7 +91,7 @@ enum NoProgram {
 }
 
 impl Programs {
-    /// Those that the operator says. Blocks.
+    /// Opens the programs that the operator lets the host run. Blocks.
     ///
     /// # Errors
     ///
@@ -205,7 +205,7 @@ fn is_as_described(path: &Path, record: &ProgramRecord) -> Result<(), NoProgram>
     }
 }
 
-/// What the program's file is called where it was put from.
+/// The name of the program's file where it was put from.
 fn file_name(record: &ProgramRecord) -> String {
     let name = Path::new(&record.path).file_name();
     name.map_or_else(

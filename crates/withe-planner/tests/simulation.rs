@@ -5,7 +5,7 @@
 //! controller: whoever holds the lease decides by what it has seen, and writes over the entry that it knows. Time is a
 //! counter, chance a seed, so that a run that fails fails again: `WITHE_SIMULATION_SEED=N`.
 //!
-//! What has to hold:
+//! The invariants:
 //!
 //! * Numbers of deployments only grow, whoever writes them, and however long it has slept before.
 //! * A part that is known to run somewhere is left nowhere before another host is known to run it.
@@ -31,7 +31,7 @@ const ROUNDS: u64 = 80;
 /// Of these the last, in which nothing may change.
 const QUIET: u64 = 10;
 
-/// What the controller writes.
+/// The decision of a controller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Deployment {
     number: u64,
@@ -40,7 +40,7 @@ struct Deployment {
     hosts: Assignment,
 }
 
-/// What a host tells of itself.
+/// The report of a host about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Record {
     labels: BTreeMap<String, String>,
@@ -49,7 +49,7 @@ struct Record {
     number: u64,
 }
 
-/// What all meet in.
+/// The lattice, in which all meet.
 #[derive(Clone, Debug, Default)]
 struct Store {
     revision: u64,
@@ -68,7 +68,7 @@ struct Host {
     desired: (u64, Wish),
     deployment: Option<(Deployment, u64)>,
     records: BTreeMap<String, Record>,
-    /// What it wrote last as the controller.
+    /// The decision that this host wrote last as the controller.
     decided: Option<(Deployment, u64)>,
     /// A decision on its way to the store, and the revision that it replaces.
     writing: Option<(Deployment, Option<u64>)>,
@@ -251,7 +251,7 @@ impl World {
         }
     }
 
-    /// What a host has decided reaches the store, perhaps long after.
+    /// A decision of a host reaches the store, perhaps long after.
     fn writes(&mut self, i: usize) {
         let (host, store) = (&mut self.hosts[i], &mut self.store);
         if !host.connected {
@@ -361,7 +361,7 @@ fn wanted(wish: &Wish, records: &BTreeMap<String, Record>, before: &Assignment) 
     place(wish, &views.collect::<Vec<_>>(), before)
 }
 
-/// What a controller decides that has seen these hosts.
+/// Decides as a controller that has seen these hosts.
 fn next(
     wish: &Wish,
     records: &BTreeMap<String, Record>,

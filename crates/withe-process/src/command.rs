@@ -38,7 +38,7 @@ const PASSED: [&str; 21] = [
     "WITHE_MAX_PAYLOAD",
     "XDG_CACHE_HOME",
 ];
-/// What the names of such variables begin with.
+/// The beginning of the names of such variables.
 const PASSED_PREFIX: &str = "LC_";
 
 /// What is started.

@@ -1,4 +1,4 @@
-//! What connections may hold of payloads: each for itself, and all of a server together.
+//! Bounds on the payloads that connections hold: each for itself, and all of a server together.
 //!
 //! A bound for each connection bounds nothing where a peer can make a thousand of them. So connections of a server share a
 //! [`Pool`], of which each may have no more than is left for others: one that takes all it can gets half, two a third
@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What all connections of a server hold together.
+/// The bytes that all connections of a server hold together.
 #[derive(Debug)]
 pub(crate) struct Pool {
     held: AtomicUsize,
@@ -43,7 +43,7 @@ impl Pool {
     }
 }
 
-/// What a connection holds of payloads that it cannot pass on yet.
+/// The bytes of payloads that a connection holds and cannot pass on yet.
 #[derive(Debug)]
 pub(crate) struct Budget {
     held: AtomicUsize,
@@ -117,7 +117,7 @@ impl Budget {
 
 impl Drop for Budget {
     fn drop(&mut self) {
-        // What a connection held when it ended.
+        // The connection may have held something when it ended.
         if let Some(pool) = &self.pool {
             pool.give_back(*self.held.get_mut());
         }
@@ -175,7 +175,7 @@ mod tests {
         let others: Vec<_> = (0..1_000).map(|_| budget()).collect();
         let held: usize = others.iter().map(|other| most(other)).sum();
         assert!(held <= 300 && pool.held() <= 1_200);
-        // It comes back: what is given back, and what was held by those that end.
+        // The pool has it all again: from those that gave back, and from those that ended.
         drop(others);
         second.give_back(100);
         assert_eq!(second.held(), 200);

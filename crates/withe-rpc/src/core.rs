@@ -38,7 +38,7 @@ pub(crate) enum BeginError {
 pub(crate) struct Core {
     pub(crate) out: Outbox,
     pub(crate) streams: Streams,
-    /// What has come and cannot be passed on yet.
+    /// The payloads that have come and cannot be passed on yet.
     pub(crate) budget: Arc<Budget>,
     /// Answers that the other side has not taken.
     pub(crate) answers: Arc<Budget>,

@@ -37,7 +37,7 @@ impl UnixListener {
     pub async fn bind(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let socket = UnixSocket::new_stream()?;
-        // What the socket is given before it has a name, its file has from the beginning: nothing is changed by a name
+        // The file has from the beginning whatever the socket is given before it has a name: nothing is changed by a name
         // that could lead elsewhere by then.
         #[cfg(target_os = "linux")]
         rustix::fs::fchmod(&socket, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;

@@ -249,7 +249,7 @@ impl Unit {
         let Some(idle) = &self.idle else { return };
         // If the queue is full the instance is dropped.
         _ = idle.push(instance);
-        // What is put there while the unit retires, or while somebody begins to wait, is seen by one of the two.
+        // An instance that is put there while the unit retires, or while somebody begins to wait, is seen by one of the two.
         std::sync::atomic::fence(Ordering::SeqCst);
         if self.retired.load(Ordering::Relaxed) || self.account.is_waited_for() {
             while idle.pop().is_some() {}

@@ -126,7 +126,7 @@ impl Engines {
         &self.observer
     }
 
-    /// What the pool has, and who has it.
+    /// The shares of the pool, and who has them.
     pub(crate) fn quota(&self) -> &Arc<HostQuota> {
         &self.quota
     }

@@ -55,8 +55,8 @@ fn bound(binding: Option<Binding>) -> String {
     })
 }
 
-/// What a callee's trap says is said as it is: that it trapped is said by whom it reaches. So is which limit was
-/// reached.
+/// The text of a callee's failure, as the callee gave it: whoever the failure reaches says that the callee trapped, or that a
+/// limit was met.
 fn cause_text(cause: &CallError) -> String {
     match cause {
         CallError::Trap(text) | CallError::Exhausted(text) => text.clone(),

@@ -27,7 +27,7 @@ impl Streaming {
 pub(crate) struct MemoryLimit {
     used: u64,
     most: u64,
-    /// What was taken of the share: memories and tables.
+    /// The bytes taken of the share: memories and tables.
     taken: u64,
     nested: Nested,
     /// Whether growth was refused: a trap soon after is then explained by it.
@@ -36,7 +36,7 @@ pub(crate) struct MemoryLimit {
     pub(crate) shortage: Option<QuotaExceeded>,
 }
 
-/// What an element of a table costs, in bytes.
+/// The cost of an element of a table, in bytes.
 const TABLE_ELEMENT: u64 = 16;
 
 impl MemoryLimit {

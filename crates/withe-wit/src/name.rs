@@ -29,7 +29,7 @@ pub struct NameError {
     pub why: NameFault,
 }
 
-/// What keeps a text from being an interface name.
+/// The fault that keeps a text from being an interface name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameFault {
     /// Nothing tells its namespace from its package.
@@ -46,12 +46,12 @@ pub enum NameFault {
         /// The part as it was given.
         text: String,
     },
-    /// What stands behind its `@` is no version.
+    /// The text behind its `@` is no version.
     #[error("version `{text}`: {why}")]
     Version {
         /// The version as it was given.
         text: String,
-        /// What is wrong with it; its error cannot be compared, and is kept as it reads.
+        /// The fault in it; its error cannot be compared, and is kept as it reads.
         why: String,
     },
 }

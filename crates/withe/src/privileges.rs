@@ -1,4 +1,4 @@
-//! What this process gives up before it does anything, so that no process which it starts has it either.
+//! The privileges that this process gives up before it does anything, so that no process which it starts has them either.
 //!
 //! Processes of providers and workers inherit all of this. Setting it in each child between `fork` and `exec` would need
 //! code that is not safe; a program in between would be one more to be found on every machine.
@@ -12,7 +12,7 @@ pub(crate) fn drop_unneeded() {
         ..limit
     };
     _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
-    // What whoever started this process had open, such as a socket or a file of secrets, is not for its children. All
+    // Whatever the one who started this process had open, such as a socket or a file of secrets, is not for its children. All
     // that is opened from now on is closed in them anyway.
     close_fds::set_fds_cloexec(3, &[]);
     // No program that is started may gain rights by the bits and capabilities of its file.

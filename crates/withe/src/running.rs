@@ -1,4 +1,4 @@
-//! What `up` and `call` share: the host, the async runtime.
+//! The host and the async runtime, which `up` and `call` share.
 
 use std::time::Duration;
 

@@ -56,7 +56,7 @@ pub(crate) enum TlsError {
     Setup(#[source] rustls::Error),
 }
 
-/// What is wrong with a file of certificates.
+/// A fault of a file of certificates.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificateError {
     #[error(transparent)]

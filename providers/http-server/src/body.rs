@@ -79,7 +79,7 @@ impl FromClient {
     }
 }
 
-/// That a client was too slow.
+/// The text of an error: a client was too slow.
 fn slow_client(did: &str, bytes: u64, waited: Duration) -> String {
     format!(
         "the client was too slow: it {did} {bytes} bytes, and was waited for {} ms (`min_bytes_per_second`, \

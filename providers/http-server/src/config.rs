@@ -423,7 +423,7 @@ fn expand(config: &ConfigMap) -> (ConfigMap, Vec<ConfigProblem>) {
     (out, problems)
 }
 
-/// What is wrong with configuration in one value.
+/// A fault of one value of a configuration.
 #[derive(Debug, thiserror::Error)]
 enum PackedError {
     #[error("it is not base64: {0}")]

@@ -95,7 +95,7 @@ async fn serve_to_end(stream: TcpStream, of: Of) {
 struct Of {
     front: Arc<Front>,
     place: Arc<Place>,
-    /// What its client may be too slow over.
+    /// The transfers that its client may be too slow over.
     transfers: Arc<Transfers>,
     /// How long the client may take over a request's head, and leave the connection idle.
     head: Duration,
@@ -187,7 +187,7 @@ async fn drive<C: Future>(connection: C, finish: impl Fn(Pin<&mut C>), of: &Of) 
         let polled = connection.as_mut().poll(cx);
         if polled.is_pending() && sweep.is_none() && of.transfers.any() {
             let mut timer = Box::pin(sleep(SWEEP));
-            // It wakes nobody that has not asked.
+            // The timer wakes nobody that has not asked.
             if timer.as_mut().poll(cx).is_pending() {
                 sweep = Some(timer);
             }

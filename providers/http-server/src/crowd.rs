@@ -93,7 +93,7 @@ struct Member {
 /// The listeners of this process.
 static CROWDS: Mutex<Vec<Weak<Crowd>>> = Mutex::new(Vec::new());
 
-/// What one listener may have of the process's descriptors: all but those that are kept for the others.
+/// The part that one listener may have of the process's descriptors: all but those that are kept for the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Descriptors {
     /// Connections of all listeners.
@@ -249,7 +249,7 @@ pub(crate) fn is_out_of_descriptors(_: &io::Error) -> bool {
     false
 }
 
-/// What counts as one address.
+/// The network that counts as one address.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

@@ -145,7 +145,7 @@ fn route_path(path: &PathAndQuery) -> &str {
 }
 
 /// Has the component answer. `trailers` are those of the connection, if it is of HTTP/1.1.
-/// What its client may be too slow over is added to `transfers`.
+/// The transfers that its client may be too slow over are added to `transfers`.
 pub(crate) async fn exchange(
     begun: Begun,
     trailers: Option<&Arc<Trailers>>,

@@ -41,12 +41,12 @@ pub(crate) struct Waited {
 }
 
 impl Waited {
-    /// It is waited for from now on, unless it is already.
+    /// The client is waited for from now on, unless it is already.
     pub(crate) fn begin(&mut self) {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// It has done what it was waited for.
+    /// The client has done what it was waited for.
     pub(crate) fn end(&mut self) {
         if let Some(since) = self.since.take() {
             self.before += since.elapsed();
@@ -74,7 +74,7 @@ pub(crate) trait Transfer: Send + Sync {
     fn check(&self, now: Instant);
 }
 
-/// What is under way on one connection.
+/// The transfers under way on one connection.
 #[derive(Default)]
 pub(crate) struct Transfers(Mutex<Vec<Weak<dyn Transfer>>>);
 
@@ -82,7 +82,7 @@ impl Transfers {
     pub(crate) fn add(&self, transfer: &Arc<impl Transfer + 'static>) {
         let transfer: Weak<dyn Transfer> = Arc::downgrade(transfer) as Weak<dyn Transfer>;
         let mut all = self.lock();
-        // What has ended goes at the latest when there would have to be more room.
+        // Transfers that have ended go at the latest when there would have to be more room.
         if all.len() == all.capacity() {
             all.retain(|transfer| transfer.strong_count() > 0);
         }

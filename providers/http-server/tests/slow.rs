@@ -179,7 +179,7 @@ async fn a_client_that_sends_too_slowly_is_given_up() {
         .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n")
         .await;
     client.until("\r\n\r\n").await;
-    // It never pauses for long, and it never comes to an end.
+    // The client never pauses for long, and never comes to an end.
     let dripping = async {
         loop {
             client.send("x").await;

@@ -292,7 +292,7 @@ fn apply(
     Ok(Ok(Outcome::Done))
 }
 
-/// What a component is told, which need not know where its host keeps files. The log and the provider's health say
+/// The error that a component is told, which need not know where its host keeps files. The log and the provider's health say
 /// more.
 fn failed(error: &DatabaseError) -> StoreError {
     StoreError::Failed(match error {

@@ -44,7 +44,7 @@ pub(super) enum NoAnswer {
     Late,
     #[error(transparent)]
     Call(CallError),
-    /// What it said is no answer.
+    /// The process answered with something that is no answer.
     #[error(transparent)]
     Unreadable(#[from] ControlError),
 }

@@ -58,7 +58,7 @@ pub async fn serve(
     Ok(Serving { _task: task })
 }
 
-/// What a process that is attached to `lattice` has of it, without the socket between.
+/// The session that a process attached to `lattice` has, without the socket between.
 #[cfg(fuzzing)]
 pub fn session(lattice: SharedLattice) -> Arc<dyn ServedSession> {
     Door(lattice).session()

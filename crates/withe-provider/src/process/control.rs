@@ -97,7 +97,7 @@ pub(super) fn write_answer(answer: &Answer) -> Payload {
 /// Why what came over the control link is no [`Request`], or no [`Answer`].
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// It is not a value of the link's type.
+    /// The payload is not a value of the link's type.
     #[error(transparent)]
     Value(#[from] DecodeError),
     /// The value is not the JSON of one.

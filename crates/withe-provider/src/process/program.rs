@@ -42,7 +42,7 @@ pub enum ProcessError {
     /// There is nothing to carry out.
     #[error(transparent)]
     Assignment(#[from] AssignmentError),
-    /// It cannot listen where its assignment says.
+    /// The process cannot listen where its assignment says.
     #[error("its socket cannot be made: {0}")]
     Socket(#[source] io::Error),
 }

@@ -249,7 +249,7 @@ async fn forged_handles_and_credits_get_nothing() {
     let noted = raw.target.noted();
     let noted = noted.iter().filter(|entry| entry.starts_with("drop "));
     assert_eq!(noted.count(), 0, "{:?}", raw.target.noted());
-    // What is held is still there, and goes once.
+    // The handle that is held is still there, and goes once.
     let body = call_body(USE, 0, &[own(1), lent(2)], &[]);
     raw.write(Kind::Call, 0, 2, &body).await;
     assert_eq!(raw.frame().await.unwrap().0.kind, Kind::Return as u8);

@@ -105,7 +105,7 @@ impl CodeCache {
         };
         let code = Authentic::of(&self.key, name, &entry).ok_or(BadEntry::Forged)?;
         let component = code.load(engine).map_err(BadEntry::Refused)?;
-        // Those that were not used for longest go first. Where that cannot be noted, others go.
+        // Entries that were not used for longest go first. Where that cannot be noted, others go.
         _ = self.folder.touch(name);
         Ok(Some(component))
     }

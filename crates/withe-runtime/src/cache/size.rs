@@ -16,7 +16,7 @@ const LOOK_ENTRIES: usize = 256;
 /// How old a file is whose writing has certainly ended.
 const UNFINISHED: Duration = Duration::from_secs(60 * 60);
 
-/// What was written since the folder was looked through, if it was.
+/// The bytes written since the folder was looked through, if it was.
 #[derive(Default)]
 pub(super) struct Size(Mutex<Option<(u64, usize)>>);
 

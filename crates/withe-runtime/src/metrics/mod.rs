@@ -39,7 +39,7 @@ struct Registered {
     units: ByLabels<UnitCounts>,
     /// Those of links that lead to other processes.
     routes: ByLabels<Route>,
-    /// What is shared, at each level.
+    /// The shares, at each level.
     levels: ByLabels<Level>,
 }
 

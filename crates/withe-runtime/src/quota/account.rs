@@ -14,7 +14,7 @@ use super::level::{Level, LevelScope, QuotaExceeded, Resource};
 use super::limits::ShareLimits;
 use super::queue::{Place, Queue, Turn};
 
-/// What a host's pool has, and who has it.
+/// The shares of a host's pool, and who has them.
 pub(crate) struct HostQuota {
     pub(crate) level: Arc<Level>,
     pub(super) shares: ShareLimits,
@@ -22,7 +22,7 @@ pub(crate) struct HostQuota {
     applications: Mutex<HashMap<String, Weak<Level>>>,
     accounts: Mutex<HashMap<(String, String), Weak<Account>>>,
     queue: Mutex<Queue<Account, Taken>>,
-    /// Those in the queue who wait because others have what they could have. Nothing is kept for later then.
+    /// Waiters in the queue who wait because others have what they could have. Nothing is kept for later then.
     short: AtomicUsize,
     idle: Mutex<Vec<Weak<dyn KeepsIdle>>>,
 }
@@ -85,7 +85,7 @@ impl HostQuota {
     /// Drops what is kept for later: somebody needs it now.
     fn drop_idle(&self) {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // What is dropped may be the last that keeps one of them, and gives slots back.
+        // An account that is dropped here may be the last that keeps one of them, and gives slots back.
         let idle: Vec<_> = idle.iter().filter_map(Weak::upgrade).collect();
         for keeps in idle {
             keeps.drop_idle();
@@ -105,7 +105,7 @@ fn most(instances: u32, shares: &ShareLimits, percent: u8) -> [u64; Resource::AL
     })
 }
 
-/// What `map` has under `key` if somebody still has it, or else what is made.
+/// The value that `map` has under `key` if somebody still has it, or else a new one.
 fn live<K: Hash + Eq, V>(
     map: &Mutex<HashMap<K, Weak<V>>>,
     key: K,
@@ -122,7 +122,7 @@ fn live<K: Hash + Eq, V>(
     value
 }
 
-/// What one component has, and counts with it its application and the host.
+/// The share that one component has, which counts with its application's and the host's.
 pub(crate) struct Account {
     /// The component's, the application's, the host's.
     pub(crate) levels: [Arc<Level>; 3],
@@ -210,7 +210,7 @@ impl Account {
         self.queued.load(Ordering::SeqCst) > 0 || self.host.short.load(Ordering::SeqCst) > 0
     }
 
-    /// What a call keeps from its beginning.
+    /// The slots that a call takes at its beginning.
     pub(super) fn typical(&self) -> u32 {
         self.typical.load(Ordering::Relaxed)
     }
@@ -364,7 +364,7 @@ impl Account {
             Ok(Ok(taken)) => Ok(taken),
             // The sender goes only after it has sent.
             Ok(Err(_)) | Err(_) => {
-                // It may have begun to wait behind others: then what it lacks is seen now.
+                // The call may have begun to wait behind others: then what it lacks is seen now.
                 let exceeded = exceeded.or_else(|| Taken::now(self, slots).err());
                 Err(match exceeded {
                     Some(exceeded) => {
@@ -418,7 +418,7 @@ impl Drop for InQueue<'_> {
             }
             left
         };
-        // Those behind it may fit where it did not.
+        // Waiters behind it may fit where it did not.
         if left.is_some() {
             host.grant();
         }

@@ -1,11 +1,11 @@
-//! What a component, an application or a host has of what is shared, and the most that it may have.
+//! The part that a component, an application or a host has of what is shared, and the most that it may have.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use withe_rpc::CallError;
 
-/// What is shared.
+/// A thing that is shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resource {
     /// Slots of the pool, with those that are kept for calls under way.
@@ -40,7 +40,7 @@ impl Resource {
         }
     }
 
-    /// What so many of it are.
+    /// The unit in which so many of it are told.
     fn units(self) -> &'static str {
         match self {
             Self::Instances => "instances at a time, with those that its calls made",
@@ -70,7 +70,7 @@ impl LevelScope {
     }
 }
 
-/// What one of them has. Only atomics: taking and giving back locks nothing.
+/// The amount that one of them has. Only atomics: taking and giving back locks nothing.
 #[derive(Debug)]
 pub(crate) struct Level {
     pub(crate) scope: LevelScope,
@@ -124,7 +124,7 @@ impl Level {
         self.refused[resource as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// That it has no more of that.
+    /// The error of one that has no more of `resource`.
     pub(super) fn exceeded(&self, resource: Resource) -> QuotaExceeded {
         QuotaExceeded {
             scope: self.scope,

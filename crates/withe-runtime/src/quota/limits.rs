@@ -1,4 +1,4 @@
-//! What a host is told of the shares of its pool.
+//! The shares of its pool, as a host is told of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +42,7 @@ impl ShareLimits {
         u64::try_from(part).unwrap_or(all).max(1)
     }
 
-    /// Those of a process that has one component of the host's: what is the component's share here is all there.
+    /// The limits of a process that has one component of the host's: what is the component's share here is all there.
     /// `instances` are the host's; those of the process come first.
     #[must_use]
     pub fn of_one_component(&self, instances: u32) -> (u32, Self) {

@@ -4,7 +4,7 @@
 //! have all of it. So what is shared is counted at three levels: the component's, its application's and the host's
 //! ([`Level`]). Each may have so much, and a component or an application no more than a share of the host's.
 //!
-//! What calls cause is put down to the component that was entered from outside ([`Tenancy`]): its callees, and
+//! All that calls cause is put down to the component that was entered from outside ([`Tenancy`]): its callees, and
 //! theirs, count as its own. Rejected: counting each callee for itself, for then a component that everybody calls would
 //! have a small share when it is called by everybody, and one that makes others work would have theirs.
 //!

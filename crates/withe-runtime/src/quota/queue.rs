@@ -1,6 +1,6 @@
 //! The line of those that wait for something that is shared.
 //!
-//! What becomes free goes to the owner that has least, and within it to nested calls before those from outside, in the
+//! A slot that becomes free goes to the owner that has least, and within it to nested calls before those from outside, in the
 //! order in which they came. Plain data, behind one lock that is taken only while somebody waits.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 pub(super) enum Turn {
     /// A nested call's: its caller holds something meanwhile.
     Nested,
-    /// That of a call from outside.
+    /// The class of calls from outside.
     Outside,
 }
 
@@ -27,10 +27,10 @@ struct Waiter<T> {
     grant: oneshot::Sender<T>,
 }
 
-/// Those of one owner, in their order.
+/// The waiters of one owner, in their order.
 type Waiters<T> = BTreeMap<Place, Waiter<T>>;
 
-/// Those that wait, by their owners. What they are given is a `T`.
+/// All who wait, by their owners. Each is given a `T`.
 pub(super) struct Queue<O, T> {
     next: u64,
     owners: Vec<(Arc<O>, Waiters<T>)>,
@@ -45,7 +45,7 @@ impl<O, T> Default for Queue<O, T> {
     }
 }
 
-/// What is given to one that has left the line.
+/// A grant to one that has left the line.
 pub(super) struct Granted<O, T> {
     pub(super) owner: Arc<O>,
     /// Whether it waited for what other owners have.
@@ -54,7 +54,7 @@ pub(super) struct Granted<O, T> {
     pub(super) to: oneshot::Sender<T>,
 }
 
-/// What was found when something became free.
+/// The next thing to do when something became free.
 pub(super) struct Step<O, T> {
     pub(super) granted: Option<Granted<O, T>>,
     /// So many wait for what other owners have, and were not known to.

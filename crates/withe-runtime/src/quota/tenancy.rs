@@ -1,4 +1,4 @@
-//! What one call from outside has of the pool: the instance that it entered, and those that came of its calls.
+//! The part that one call from outside has of the pool: the instance that it entered, and those that came of its calls.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

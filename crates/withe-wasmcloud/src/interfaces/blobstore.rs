@@ -35,7 +35,7 @@ pub(crate) struct NotCallable {
 /// Why a function cannot be called. Displayed, it is a sentence of which the function is the subject.
 #[derive(Debug, thiserror::Error)]
 enum Obstacle {
-    /// It works on what `wasi:io` gives out.
+    /// The function works on what `wasi:io` gives out.
     #[error(
         "needs streams of `wasi:io`, which no link carries; read objects with \
          `incoming-value-consume-sync`, and have them written by a component under a v1 host"

@@ -88,7 +88,7 @@ pub enum ArchiveFault {
     /// Nobody says what it is.
     #[error("it has no signed claims (`claims.jwt`)")]
     NoClaims,
-    /// What it says of itself does not count.
+    /// The claims of the archive do not count.
     #[error("its claims: {0}")]
     Claims(#[from] ClaimsError),
     /// Somebody changed it.

@@ -29,7 +29,7 @@ pub struct Claims {
     pub(super) digests: BTreeMap<String, String>,
 }
 
-/// What is wrong with claims. Displayed, it is a sentence of which they are the subject.
+/// A fault of claims. Displayed, it is a sentence of which they are the subject.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimsError {
     /// They are not UTF-8.

@@ -17,12 +17,12 @@ use crate::wire::names;
 pub struct CannotCarry {
     /// The function's name.
     pub function: String,
-    /// What in its type stands in the way.
+    /// The part of its type that stands in the way.
     #[source]
     pub what: Uncarried,
 }
 
-/// What wasmCloud v1's wire does not have. Displayed, it is a sentence of which v1 is the subject.
+/// A type that wasmCloud v1's wire does not have. Displayed, it is a sentence of which v1 is the subject.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Uncarried {
     /// Resources of components.

@@ -73,7 +73,7 @@ impl GivenConfig<'_> {
     }
 }
 
-/// What a file holds, or standard input, without the line feed at its end.
+/// Reads a file, or standard input, without the line feed at its end.
 fn read(file: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     if file == "-" {

@@ -18,7 +18,7 @@ pub(crate) struct Settled {
     pub(crate) endpoints: Vec<String>,
 }
 
-/// What an application that does not run yet waits for.
+/// A thing that an application waits for which does not run yet.
 #[derive(Debug, thiserror::Error)]
 enum WaitsFor {
     #[error("the lattice `{0}` has no hosts; start one with `withe host`")]

@@ -164,7 +164,7 @@ async fn serve(
         advertise: Vec::new(),
         url: None,
         wasmcloud: false,
-        // It may run those that the manifest names.
+        // The host may run the programs that the manifest names.
         programs: ProgramOptions::default(),
         host,
     };

@@ -83,14 +83,14 @@ fn calls_nested_deeper_than_its_share_take_nothing_from_another_component() {
         "{said}"
     );
     assert!(said.contains("--component-share"), "{said}");
-    // It is all put down to the one that was entered.
+    // All of it is put down to the one that was entered.
     let refused = |component| {
         let labels = ["scope=\"component\"", component, "resource=\"instances\""];
         metric(&metrics, "withe_share_refused_total", &labels)
     };
     assert!(refused("component=\"front\"") >= 1.0);
     assert_eq!(refused("component=\"hello\""), 0.0);
-    // What they had is there again.
+    // Their slots are there again.
     answers(&hello);
     assert!(
         metric(

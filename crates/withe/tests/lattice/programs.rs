@@ -84,7 +84,7 @@ fn a_host_runs_the_programs_that_its_operator_lets_it() {
     ]);
     assert_eq!(strict.leave(), Some(0));
 
-    // What counts are the bytes, wherever the operator has them.
+    // The bytes count, wherever the operator has them.
     let (own, folder) = (lattice.path("installed/greeter"), lattice.path("installed"));
     fs::create_dir(&folder).unwrap();
     fs::rename(lattice.path(PROGRAM), &own).unwrap();

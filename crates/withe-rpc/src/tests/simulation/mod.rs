@@ -1,7 +1,7 @@
 //! The protocol under faults: callers with routes to several servers, over a network that delays, cuts and parts,
 //! with servers that crash, stop, start again, and are taken out of routes.
 //!
-//! What has to hold, whatever happens (a failing run names its seed, which runs alone by
+//! The invariants, whatever happens (a failing run names its seed, which runs alone by
 //! `WITHE_SIMULATION_SEED=N cargo test -p withe-rpc simulation`):
 //!
 //! * A call that returned took place, once; no other took place twice. One over an idempotent route takes place

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{BoxFuture, Connect, Duplex, Listener};
 
-/// What a connection holds in each direction before its writer waits.
+/// The bytes that a connection holds in each direction before its writer waits.
 const IN_FLIGHT: usize = 8 << 10;
 
 /// The way to one server.

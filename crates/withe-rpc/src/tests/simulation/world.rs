@@ -34,7 +34,7 @@ const LATE: Duration = Duration::from_millis(50);
 /// How often a call over an idempotent route is made at most.
 const MADE: u32 = 3;
 
-/// What happened in simulations.
+/// Counts of what happened in simulations.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) returned: u64,
@@ -54,7 +54,7 @@ impl AddAssign for Seen {
     }
 }
 
-/// What took place on the servers.
+/// The calls that took place on the servers.
 #[derive(Default)]
 struct Ledger {
     /// How often each call was begun.
@@ -188,14 +188,14 @@ impl World {
     fn break_something(&mut self) {
         let i = self.rng.usize(..self.hosts.len());
         match self.rng.u8(..9) {
-            // It crashes.
+            // The server crashes.
             0 | 1 => {
                 self.hosts[i].wire.down();
                 if let Some(running) = self.hosts[i].running.take() {
                     running.task.abort();
                 }
             }
-            // It is stopped, and lets calls end.
+            // The server is stopped, and lets calls end.
             2 => {
                 self.hosts[i].wire.stops();
                 if let Some(running) = self.hosts[i].running.take() {
@@ -450,7 +450,7 @@ fn context(within: Duration) -> CallContext {
     }
 }
 
-/// What all servers serve.
+/// The target that all servers serve.
 struct Served(Arc<Ledger>);
 
 impl Serve for Served {

@@ -22,7 +22,7 @@ pub(crate) enum ExpressionError {
     NoCall(String),
     #[error("the `)` at the end is missing; quote the whole call for the shell: 'f(1)'")]
     Open,
-    /// What may be an interface stands where a function is expected.
+    /// An interface, as it seems, stands where a function is expected.
     #[error("the function of an interface is written behind a `#`: `{0}#f(…)`")]
     NoHash(String),
     #[error("expected `function(…)`, or `ns:pkg/interface#function(…)`")]

@@ -56,7 +56,7 @@ impl Member {
     }
 }
 
-/// What is wrong with an application, as `withe get apps` has it, once something is.
+/// The fault of an application, as `withe get apps` has it, once there is one.
 fn problem(lattice: &Lattice, name: &str) -> String {
     support::eventually(&format!("`{name}` has a problem"), || {
         let apps = lattice.json(&["get", "apps"]);

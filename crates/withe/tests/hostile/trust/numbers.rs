@@ -36,7 +36,7 @@ fn forged_numbers_of_deployments_stop_nothing() {
     }
     assert_eq!(get(&address, "/").unwrap().status, 200);
 
-    // What is put now runs, under a number that goes on from those before.
+    // An application that is put now runs, under a number that goes on from those before.
     member.put_lease("hosts.ghost", &ghost);
     app.greeting = "Hello again".into();
     let address = lattice.up(&app);

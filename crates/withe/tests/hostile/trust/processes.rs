@@ -1,4 +1,4 @@
-//! What the processes that a host starts have of it.
+//! The environment and the descriptors of processes that a host starts.
 
 use std::collections::HashSet;
 use std::fs;
@@ -27,7 +27,7 @@ fn children(parent: u32) -> Vec<u32> {
     ids.filter(is_child).collect()
 }
 
-/// What a process has open, by its descriptors.
+/// The files that a process has open, by its descriptors.
 fn open(id: u32) -> Vec<(u32, PathBuf)> {
     let all = fs::read_dir(format!("/proc/{id}/fd")).unwrap().flatten();
     let open = all.filter_map(|entry| {

@@ -27,7 +27,7 @@ spec:
     )
 }
 
-/// What a member says of a file: its true size and digest, and that it is a provider, or else an archive of one.
+/// The record that a member makes of a file: its true size and digest, and that it is a provider, or else an archive of one.
 fn record(path: &Path, is_provider: bool) -> Value {
     let description = json!({
         "protocol": 1, "name": "tool", "version": "1", "summary": "",
