@@ -1,7 +1,6 @@
 //! Disks that fail for a while, and files that somebody damaged.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,46 +8,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::support::client::{Response, get};
+use crate::support::examples;
 use crate::support::manifest::{application, component};
 use crate::support::process::{Up, run};
 use crate::support::{Folder, LONG};
-
-/// An application that counts visits in a file.
-fn visits() -> String {
-    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/visits/build");
-    assert!(
-        build.join("visits.wasm").is_file(),
-        "run `cargo xtask guests`"
-    );
-    let build = build.display();
-    let listen = "source: {config: [{name: listen, properties: {address: \"127.0.0.1:0\"}}]}";
-    format!(
-        "\
-apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata: {{name: app}}
-spec:
-  components:
-    - name: http
-      type: capability
-      properties: {{image: \"withe:http-server\"}}
-      traits: [{{type: link, properties: {{target: router, {listen}}}}}]
-    - name: router
-      type: component
-      properties: {{compose: [\"{build}/router.wasm\", \"{build}/page.wasm\"]}}
-      traits: [{{type: link, properties: {{target: visits}}}}]
-    - name: visits
-      type: component
-      properties: {{image: \"{build}/visits.wasm\"}}
-      traits: [{{type: link, properties: {{target: store}}}}]
-    - name: store
-      type: capability
-      properties:
-        image: withe:keyvalue
-        config: [{{name: file, properties: {{path: ./visits.redb}}}}]
-"
-    )
-}
 
 /// The command, which a write beyond the limit does not kill.
 fn survivor(folder: &Folder, args: &[&str]) -> Up {
@@ -101,7 +64,7 @@ fn answers(address: &str, path: &str, is_it: impl Fn(&Response) -> bool) -> Resp
 
 #[test]
 fn a_store_in_a_file_comes_back_with_its_disk() {
-    let folder = Folder::with(&visits());
+    let folder = Folder::with(&examples::visits("", ""));
     let up = survivor(&folder, &["up", "app.yaml"]);
     let address = up.address();
     up.says("runs; Ctrl-C");

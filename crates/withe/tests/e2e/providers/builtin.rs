@@ -1,48 +1,13 @@
 //! First-party providers with `process: true`.
 
-use std::path::Path;
-
 use super::{answers, kill_with_a_call_in_flight, only};
 use crate::support::client::get;
+use crate::support::examples;
 use crate::support::rig::{Rig, eventually, kill_now, send, stop_now};
 
-/// The example that counts visits, with all its providers as processes, and another server beside them.
+/// The example that counts visits, with all its providers as processes.
 fn visits() -> String {
-    let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/visits/build");
-    assert!(
-        build.join("visits.wasm").is_file(),
-        "{} is not built: run `cargo xtask guests`",
-        build.display()
-    );
-    let build = build.display();
-    let listen = "source: {config: [{name: listen, properties: {address: \"127.0.0.1:0\"}}]}";
-    format!(
-        "\
-apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata: {{name: app}}
-spec:
-  components:
-    - name: http
-      type: capability
-      properties: {{image: \"withe:http-server\", process: true}}
-      traits: [{{type: link, properties: {{target: router, {listen}}}}}]
-    - name: router
-      type: component
-      properties: {{compose: [\"{build}/router.wasm\", \"{build}/page.wasm\"]}}
-      traits: [{{type: link, properties: {{target: visits}}}}]
-    - name: visits
-      type: component
-      properties: {{image: \"{build}/visits.wasm\"}}
-      traits: [{{type: link, properties: {{target: store, timeout: 100s}}}}]
-    - name: store
-      type: capability
-      properties:
-        image: withe:keyvalue
-        process: true
-        config: [{{name: file, properties: {{path: ./visits.redb}}}}]
-"
-    )
+    examples::visits("process: true", "timeout: 100s")
 }
 
 fn store(rig: &Rig) -> Vec<u32> {

@@ -8,57 +8,18 @@ use std::thread;
 use super::{answers, kill_with_a_call_in_flight, only};
 use crate::support::Folder;
 use crate::support::client::get;
+use crate::support::examples::{self, greeter_front, greeter_program};
 use crate::support::rig::{Rig, send, stop_now};
-
-/// The provider's program, and the component that calls it.
-fn files() -> [PathBuf; 2] {
-    let program = Path::new(env!("CARGO_BIN_EXE_withe")).with_file_name("greeter");
-    assert!(
-        program.is_file(),
-        "{} is not built: run `cargo build --workspace --bins`",
-        program.display()
-    );
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/greeter-provider");
-    let component = example.join("app/build/front.wasm");
-    assert!(
-        component.is_file(),
-        "{} is not built: run `cargo xtask guests`",
-        component.display()
-    );
-    [program, component]
-}
 
 /// The example's application on a free port, with another program or another configuration of the link.
 fn greeter(program: &Path, link: &str) -> String {
-    let [_, component] = files();
-    let component = component.display();
-    let program = program.display();
-    let listen = "source: {config: [{name: listen, properties: {address: \"127.0.0.1:0\"}}]}";
-    format!(
-        "\
-apiVersion: core.oam.dev/v1beta1
-kind: Application
-metadata: {{name: app}}
-spec:
-  components:
-    - name: http
-      type: capability
-      properties: {{image: \"withe:http-server\"}}
-      traits: [{{type: link, properties: {{target: front, {listen}}}}}]
-    - name: front
-      type: component
-      properties: {{image: \"{component}\"}}
-      traits: [{{type: link, properties: {{target: {{name: greeter, {link}}}, timeout: 100s}}}}]
-    - name: greeter
-      type: capability
-      properties: {{image: \"file://{program}\"}}
-"
-    )
+    let link = format!("target: {{name: greeter, {link}}}, timeout: 100s");
+    examples::greeter(program, "", "", &link)
 }
 
 /// Two of the example's applications in one, which give their calls two seconds.
 fn two_greeters() -> String {
-    let [program, component] = files();
+    let (program, component) = (greeter_program(), greeter_front());
     let (program, component) = (program.display(), component.display());
     let mut manifest = "\
 apiVersion: core.oam.dev/v1beta1
@@ -137,7 +98,7 @@ fn script(folder: &Folder, text: &str) -> PathBuf {
 
 #[test]
 fn a_provider_of_ones_own_is_called_killed_and_called_again() {
-    let [program, _] = files();
+    let program = greeter_program();
     let mut rig = Rig::start(&greeter(&program, ""), &[]);
     let address = rig.up.address();
     // What it logs is in the host's log, under its name.
@@ -167,7 +128,7 @@ fn a_provider_of_ones_own_is_called_killed_and_called_again() {
 
 #[test]
 fn what_it_says_of_its_configuration_keeps_the_application_from_running() {
-    let [program, _] = files();
+    let program = greeter_program();
     let config = "config: [{name: style, properties: {punctuation: \"!!\"}}]";
     let folder = Folder::with(&greeter(&program, config));
     for command in ["check", "up"] {

@@ -2,6 +2,10 @@
 
 use super::guest;
 
+/// Has a link from an HTTP server listen on a free port.
+pub(crate) const LISTEN: &str =
+    "source: {config: [{name: listen, properties: {address: \"127.0.0.1:0\"}}]}";
+
 /// An application with these entries of `spec.components`.
 pub(crate) fn application(components: &[String]) -> String {
     let head = "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {name: app}\n";
@@ -67,7 +71,8 @@ fn listening(address: &str, link: &str) -> String {
     )
 }
 
-fn entry(name: &str, kind: &str, properties: &str, links: &[&str]) -> String {
+/// An entry of `spec.components`.
+pub(crate) fn entry(name: &str, kind: &str, properties: &str, links: &[&str]) -> String {
     let links: Vec<_> = links
         .iter()
         .map(|link| format!("{{type: link, properties: {{{link}}}}}"))

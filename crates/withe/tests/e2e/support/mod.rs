@@ -1,6 +1,7 @@
 //! A folder with a manifest, the command run in it, and a small HTTP client.
 
 pub(crate) mod client;
+pub(crate) mod examples;
 pub(crate) mod manifest;
 pub(crate) mod process;
 #[cfg(target_os = "linux")]
