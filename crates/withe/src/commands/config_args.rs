@@ -73,6 +73,25 @@ impl GivenConfig<'_> {
     }
 }
 
+/// Checks that no two keys have standard input for their value: the second would read nothing.
+///
+/// # Errors
+///
+/// Names the keys.
+pub(super) fn check_standard_input<'a>(
+    files: impl Iterator<Item = &'a (String, String)>,
+) -> anyhow::Result<()> {
+    let keys = files.filter(|(_, file)| file == "-");
+    let keys: Vec<_> = keys.map(|(key, _)| format!("`{key}`")).collect();
+    if keys.len() > 1 {
+        bail!(
+            "standard input can be the value of one key only, and is given for {}; give the others by files or variables",
+            keys.join(" and ")
+        );
+    }
+    Ok(())
+}
+
 /// Reads a file, or standard input, without the line feed at its end.
 fn read(file: &str) -> anyhow::Result<String> {
     let mut text = String::new();
@@ -103,6 +122,15 @@ fn looks_secret(key: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn standard_input_is_the_value_of_one_key() {
+        let files = [("a", "-"), ("b", "file"), ("c", "-")];
+        let files = files.map(|(key, file)| (key.to_owned(), file.to_owned()));
+        assert!(check_standard_input(files[..2].iter()).is_ok());
+        let error = check_standard_input(files.iter()).unwrap_err().to_string();
+        assert!(error.contains("`a` and `c`"), "{error}");
+    }
 
     #[test]
     fn secrets_are_known_by_their_keys_or_their_look() {

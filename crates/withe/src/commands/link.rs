@@ -14,7 +14,7 @@ use withe_wit::InterfaceName;
 use withe_wit::name::unescaped;
 
 use super::application::LinkedApplication;
-use super::config_args::GivenConfig;
+use super::config_args::{self, GivenConfig};
 use super::lattice_args::LatticeArgs;
 use super::link_args::{BindingArg, ScopeArg};
 use super::settle::settle;
@@ -302,6 +302,11 @@ async fn delete(args: &Delete, terminal: &Terminal) -> anyhow::Result<Outcome> {
 }
 
 fn declaration(args: &Put, terminal: &Terminal) -> anyhow::Result<LinkDeclaration> {
+    let files = args
+        .source_config_file
+        .iter()
+        .chain(&args.target_config_file);
+    config_args::check_standard_input(files)?;
     let mut declaration = LinkDeclaration {
         source: args.source.clone(),
         target: args.target.clone(),
