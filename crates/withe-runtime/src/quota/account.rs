@@ -84,11 +84,13 @@ impl HostQuota {
 
     /// Drops what is kept for later: somebody needs it now.
     fn drop_idle(&self) {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // An account that is dropped here may be the last that keeps one of them, and gives slots back.
-        let idle: Vec<_> = idle.iter().filter_map(Weak::upgrade).collect();
-        for keeps in idle {
-            keeps.drop_idle();
+        // Nothing is locked while it is dropped: slots that come back are given to others, who may lack more and come here.
+        let keepers: Vec<_> = {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.iter().filter_map(Weak::upgrade).collect()
+        };
+        for keeper in keepers {
+            keeper.drop_idle();
         }
     }
 }

@@ -205,3 +205,36 @@ fn an_account_is_one_for_all_who_have_it_and_goes_with_them() {
     drop(call);
     assert_eq!(host.level.used(Resource::Calls), 0);
 }
+
+/// Keeps nothing, and has another come when it is asked to drop it.
+struct Reentrant(std::sync::Arc<HostQuota>);
+
+impl KeepsIdle for Reentrant {
+    fn drop_idle(&self) {
+        self.0.keeps_idle(std::sync::Weak::<Self>::new());
+    }
+}
+
+#[test]
+fn nothing_is_locked_while_what_is_kept_for_later_is_dropped() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let most = 1 << 20;
+        let host = host(
+            10,
+            ShareLimits {
+                memory: most,
+                ..all()
+            },
+        );
+        let keeper = std::sync::Arc::new(Reentrant(host.clone()));
+        let weak = std::sync::Arc::downgrade(&keeper);
+        host.keeps_idle(weak);
+        let (first, second) = (host.account("app", "a"), host.account("app", "b"));
+        first.take_memory(most).unwrap();
+        done.send(second.take_memory(1).is_err()).unwrap();
+    });
+    // The thread would wait for itself.
+    let refused = is_done.recv_timeout(Duration::from_secs(60));
+    assert_eq!(refused, Ok(true));
+}
