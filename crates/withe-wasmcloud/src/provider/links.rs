@@ -2,7 +2,8 @@
 //!
 //! v1's links have no numbers. One is the same as another if it has the same ends, name and package, and a
 //! provider passes over one that it has already. So what is told is the difference between what its process
-//! was told before and what it is to have now, and a link that changes is deleted and put again.
+//! was told before and what it is to have now. A link that changes is deleted and put, and put once more: which of the
+//! first two a provider looks at first is not known.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -122,7 +123,8 @@ impl Links {
         for link in &change.gone {
             self.control.delete_link(link).await?;
         }
-        if !change.gone.is_empty() && !change.new.is_empty() {
+        let replaces = !change.gone.is_empty() && !change.new.is_empty();
+        if replaces {
             // It would pass over a link that it still has.
             self.noticed().await;
         }
@@ -130,6 +132,15 @@ impl Links {
             self.control.put_link(link).await?;
         }
         self.noticed().await;
+        if replaces {
+            // v1's SDK takes puts and deletions from queues of their own, in no order: a link whose deletion came late has gone
+            // with it. One that is there is passed over; or taken in anew where its component has links of several packages,
+            // for the SDK remembers one of them.
+            for link in &change.new {
+                self.control.put_link(link).await?;
+            }
+            self.noticed().await;
+        }
         *told = now;
         Ok(())
     }
