@@ -34,6 +34,11 @@ pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> an
 ///
 /// If it is not known where this program is.
 pub(crate) fn host_options(reporter: &Reporter) -> anyhow::Result<HostOptions> {
+    // Programs and sockets of processes that were killed.
+    let swept = withe_files::sweep();
+    if swept > 0 {
+        tracing::info!("{swept} temporary folders of processes that were killed are removed");
+    }
     Ok(HostOptions {
         cache_dir: places::cache_dir(),
         key_dir: places::key_dir(),

@@ -1,4 +1,7 @@
 //! Provider archives (`.par`, `.par.gz`): a tar file with signed claims and an executable for each platform.
+//!
+//! Nothing is written to the disk before the claims are read and found to be signed, wherever in the archive they are: an
+//! archive is read to its claims first, and then again from its beginning. Those that wasmCloud makes begin with them.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -8,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
+use withe_files::TemporaryFolder;
 
 use super::claims::{Claims, ClaimsError};
 
@@ -31,7 +34,7 @@ pub struct Executable {
     pub claims: Option<Claims>,
     /// The provider's world, as a WIT package in binary form, if the archive has it.
     pub world: Option<Vec<u8>>,
-    _folder: Option<TempDir>,
+    _folder: Option<TemporaryFolder>,
 }
 
 /// Why a file is no provider that can be started.
@@ -109,19 +112,26 @@ impl Executable {
     ///
     /// If the archive is damaged, not what was signed, for other platforms, or too large.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+        Self::open_in(path, &std::env::temp_dir())
+    }
+
+    /// As [`open`](Self::open), with the folder for temporary files.
+    fn open_in(path: &Path, temporary: &Path) -> Result<Self, ArchiveError> {
         let io = |source| ArchiveError::Io {
             path: path.into(),
             source,
         };
-        let mut file = File::open(path).map_err(io)?;
+        let file = File::open(path).map_err(io)?;
         let mut head = Vec::new();
         (&file).take(262).read_to_end(&mut head).map_err(io)?;
-        file.rewind().map_err(io)?;
-        if head.starts_with(&[0x1f, 0x8b]) {
-            return Self::extract(path, MultiGzDecoder::new(io::BufReader::new(file)));
-        }
-        if head.get(257..262) == Some(b"ustar") {
-            return Self::extract(path, io::BufReader::new(file));
+        let is_compressed = head.starts_with(&[0x1f, 0x8b]);
+        if is_compressed || head.get(257..262) == Some(b"ustar") {
+            let archive = Archive {
+                path,
+                file,
+                is_compressed,
+            };
+            return archive.extract(temporary);
         }
         if head.starts_with(b"\x7fELF") || head.starts_with(b"#!") {
             tracing::warn!(
@@ -137,68 +147,113 @@ impl Executable {
         }
         Err(ArchiveError::Unknown(path.into()))
     }
+}
 
-    fn extract(path: &Path, reader: impl Read) -> Result<Self, ArchiveError> {
-        let io = |source| ArchiveError::Io {
-            path: path.into(),
+/// An archive that is being read.
+struct Archive<'a> {
+    path: &'a Path,
+    file: File,
+    is_compressed: bool,
+}
+
+/// A file of an archive: its name's stem and extension, and what is in it.
+type Found<'a, 'b> = (Option<&'a str>, Option<&'a str>, &'b mut dyn Read);
+
+impl Archive<'_> {
+    fn io(&self, source: io::Error) -> ArchiveError {
+        ArchiveError::Io {
+            path: self.path.into(),
             source,
+        }
+    }
+
+    fn refused(&self, why: impl Into<ArchiveFault>) -> ArchiveError {
+        ArchiveError::Refused {
+            path: self.path.into(),
+            why: why.into(),
+        }
+    }
+
+    /// Hands over each file, from the first one, until there is something to return.
+    fn files<T>(
+        &mut self,
+        mut found: impl FnMut(&Self, Found<'_, '_>) -> Result<Option<T>, ArchiveError>,
+    ) -> Result<Option<T>, ArchiveError> {
+        self.file.rewind().map_err(|e| self.io(e))?;
+        let file = io::BufReader::new(&self.file);
+        let reader: Box<dyn Read> = match self.is_compressed {
+            true => Box::new(MultiGzDecoder::new(file)),
+            false => Box::new(file),
         };
-        let refused = |why: ArchiveFault| ArchiveError::Refused {
-            path: path.into(),
-            why,
-        };
-        let folder = TempDir::with_prefix("withe-provider-").map_err(io)?;
-        let program = folder.path().join("provider");
-        let target = target();
-        let mut claims = None;
-        let mut world = None;
-        let mut digest = None;
-        let mut found = Vec::new();
         let mut archive = tar::Archive::new(reader.take(MOST_TOTAL));
-        for (n, entry) in archive.entries().map_err(io)?.enumerate() {
+        for (n, entry) in archive.entries().map_err(|e| self.io(e))?.enumerate() {
             if n == MOST_FILES {
-                return Err(refused(ArchiveFault::Files));
+                return Err(self.refused(ArchiveFault::Files));
             }
-            let mut entry = entry.map_err(io)?;
-            let name = entry.path().map_err(io)?.into_owned();
+            let mut entry = entry.map_err(|e| self.io(e))?;
+            let name = entry.path().map_err(|e| self.io(e))?.into_owned();
             // Nothing is written under a name of the archive, but one that tries to leave is no mistake.
             if !name
                 .components()
                 .all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
             {
-                return Err(refused(ArchiveFault::LeadsOut(name)));
+                return Err(self.refused(ArchiveFault::LeadsOut(name)));
             }
-            match (
-                name.file_stem().and_then(OsStr::to_str),
-                name.extension().and_then(OsStr::to_str),
-            ) {
-                (Some("claims"), _) => {
-                    let jwt = all(&mut entry, MOST_CLAIMS, &refused, io)?;
-                    let read = String::from_utf8(jwt).map_err(|_| ClaimsError::NotText);
-                    let read = read.and_then(|jwt| Claims::read(&jwt));
-                    claims = Some(read.map_err(|why| refused(why.into()))?);
-                }
-                (Some("world"), Some("wasm")) => {
-                    world = Some(all(&mut entry, MOST_WORLD, &refused, io)?);
-                }
+            let stem = name.file_stem().and_then(OsStr::to_str);
+            let extension = name.extension().and_then(OsStr::to_str);
+            if let Some(done) = found(self, (stem, extension, &mut entry))? {
+                return Ok(Some(done));
+            }
+        }
+        Ok(None)
+    }
+
+    fn claims(&mut self) -> Result<Claims, ArchiveError> {
+        let claims = self.files(|this, (stem, _, content)| {
+            if stem != Some("claims") {
+                return Ok(None);
+            }
+            let jwt = this.all(content, MOST_CLAIMS)?;
+            let read = String::from_utf8(jwt).map_err(|_| ClaimsError::NotText);
+            let read = read.and_then(|jwt| Claims::read(&jwt));
+            Ok(Some(read.map_err(|why| this.refused(why))?))
+        })?;
+        claims.ok_or_else(|| self.refused(ArchiveFault::NoClaims))
+    }
+
+    fn extract(mut self, temporary: &Path) -> Result<Executable, ArchiveError> {
+        let claims = self.claims()?;
+        let target = target();
+        let folder = TemporaryFolder::within(temporary).map_err(|e| self.io(e))?;
+        let program = folder.path().join("provider");
+        let mut world = None;
+        let mut digest = None;
+        let mut platforms = Vec::new();
+        self.files(|this, (stem, extension, content)| {
+            match (stem, extension) {
+                (Some("world"), Some("wasm")) => world = Some(this.all(content, MOST_WORLD)?),
                 (Some(platform), Some("bin")) => {
-                    found.push(format!("`{platform}`"));
+                    platforms.push(format!("`{platform}`"));
                     if platform == target {
-                        digest = Some(write(&mut entry, &program, &refused, io)?);
+                        // One that nobody signed is not worth writing.
+                        if !claims.digests.contains_key(platform) {
+                            return Err(this.refused(ArchiveFault::Changed(target.clone())));
+                        }
+                        digest = Some(this.write(content, &program)?);
                     }
                 }
                 _ => {}
             }
-        }
-        let claims = claims.ok_or_else(|| refused(ArchiveFault::NoClaims))?;
+            Ok(None::<()>)
+        })?;
         let Some(digest) = digest else {
-            found.sort();
-            let found = match found.is_empty() {
+            platforms.sort();
+            let found = match platforms.is_empty() {
                 true => "none".to_owned(),
-                false => found.join(", "),
+                false => platforms.join(", "),
             };
             return Err(ArchiveError::OtherPlatform {
-                path: path.into(),
+                path: self.path.into(),
                 target,
                 found,
             });
@@ -209,66 +264,56 @@ impl Executable {
         for (file, digest) in [(target.as_str(), Some(digest)), (WORLD, world_digest)] {
             let Some(digest) = digest else { continue };
             if claims.digests.get(file) != Some(&digest) {
-                return Err(refused(ArchiveFault::Changed(file.to_owned())));
+                return Err(self.refused(ArchiveFault::Changed(file.to_owned())));
             }
         }
-        Ok(Self {
+        Ok(Executable {
             path: program,
             claims: Some(claims),
             world,
             _folder: Some(folder),
         })
     }
-}
 
-/// All of a file of an archive.
-fn all(
-    entry: &mut impl Read,
-    most: u64,
-    refused: &dyn Fn(ArchiveFault) -> ArchiveError,
-    io: impl Fn(io::Error) -> ArchiveError,
-) -> Result<Vec<u8>, ArchiveError> {
-    let mut bytes = Vec::new();
-    entry.take(most + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > most {
-        return Err(refused(ArchiveFault::File(most)));
-    }
-    Ok(bytes)
-}
-
-/// Writes a file of an archive as a program, and returns its digest.
-fn write(
-    entry: &mut impl Read,
-    program: &Path,
-    refused: &dyn Fn(ArchiveFault) -> ArchiveError,
-    io: impl Fn(io::Error) -> ArchiveError,
-) -> Result<String, ArchiveError> {
-    let options = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o700)
-        .open(program);
-    let mut file = options.map_err(&io)?;
-    let mut digest = Sha256::new();
-    let mut left = MOST_EXECUTABLE;
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let n = entry.read(&mut buffer).map_err(&io)?;
-        if n == 0 {
-            break;
+    /// All of a file.
+    fn all(&self, content: &mut dyn Read, most: u64) -> Result<Vec<u8>, ArchiveError> {
+        let mut bytes = Vec::new();
+        let read = content.take(most + 1).read_to_end(&mut bytes);
+        read.map_err(|e| self.io(e))?;
+        if bytes.len() as u64 > most {
+            return Err(self.refused(ArchiveFault::File(most)));
         }
-        left = left
-            .checked_sub(n as u64)
-            .ok_or_else(|| refused(ArchiveFault::Executable))?;
-        digest.update(&buffer[..n]);
-        file.write_all(&buffer[..n]).map_err(&io)?;
+        Ok(bytes)
     }
-    Ok(hex::encode_upper(digest.finalize()))
+
+    /// Writes a file as a program, and returns its digest.
+    fn write(&self, content: &mut dyn Read, program: &Path) -> Result<String, ArchiveError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o700);
+        let mut file = options.open(program).map_err(|e| self.io(e))?;
+        let mut digest = Sha256::new();
+        let mut left = MOST_EXECUTABLE;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            let n = content.read(&mut buffer).map_err(|e| self.io(e))?;
+            if n == 0 {
+                break;
+            }
+            left = left
+                .checked_sub(n as u64)
+                .ok_or_else(|| self.refused(ArchiveFault::Executable))?;
+            digest.update(&buffer[..n]);
+            file.write_all(&buffer[..n]).map_err(|e| self.io(e))?;
+        }
+        Ok(hex::encode_upper(digest.finalize()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::claims::tests::signed;
+    use std::fs;
+
     use super::*;
     use flate2::Compression;
     use flate2::write::GzEncoder;
@@ -366,6 +411,34 @@ mod tests {
             let why = open(&archive(&files)).unwrap_err().to_string();
             assert!(why.contains(says), "{why}");
         }
+    }
+
+    #[test]
+    fn nothing_is_written_before_the_claims_are_known_to_be_signed() {
+        let bin = format!("{}.bin", target());
+        let good = claims(&hex::encode_upper(Sha256::digest(PROGRAM)));
+        let mut forged = good.clone();
+        let last = forged.len() - 2;
+        forged[last] ^= 1;
+        let open_last = |claims: &[u8], temporary: &Path| {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            let bytes = archive(&[(&bin, PROGRAM), ("claims.jwt", claims)]);
+            file.write_all(&bytes).unwrap();
+            Executable::open_in(file.path(), temporary)
+        };
+        // Where there is no folder, nothing can be written.
+        let nowhere = Path::new("/nowhere");
+        let why = open_last(&forged, nowhere).unwrap_err();
+        assert!(matches!(why, ArchiveError::Refused { .. }), "{why}");
+        let why = open_last(&good, nowhere).unwrap_err();
+        assert!(matches!(why, ArchiveError::Io { .. }), "{why}");
+        let temporary = tempfile::tempdir().unwrap();
+        let opened = open_last(&good, temporary.path()).unwrap();
+        assert!(opened.path.starts_with(temporary.path()));
+        drop(opened);
+        // Signed, but for something else: what was written goes at once.
+        open_last(&claims("00"), temporary.path()).unwrap_err();
+        assert!(fs::read_dir(temporary.path()).unwrap().next().is_none());
     }
 
     #[test]

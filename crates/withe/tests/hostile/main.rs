@@ -16,4 +16,5 @@ mod sockets;
     reason = "shared with the end-to-end tests, which use all of it"
 )]
 mod support;
+mod temporary;
 mod trust;
