@@ -138,7 +138,7 @@ fn name(engine: &Engine, bytes: &[u8]) -> String {
     hasher.write(FORMAT);
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.write(bytes);
-    size::hex(hasher.0.finish().as_ref())
+    hex::encode(hasher.0.finish())
 }
 
 /// Has Wasmtime's hash of an engine's settings go into a digest.

@@ -1,6 +1,5 @@
 //! How much compiled code is kept: what was not used for longest goes.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -71,15 +70,6 @@ pub(super) fn remove_oldest(folder: &PrivateFolder, most_bytes: u64, most_entrie
         bytes -= size;
         left -= 1;
     }
-}
-
-/// Digits of a digest.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
-        _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn is_name(name: &str) -> bool {

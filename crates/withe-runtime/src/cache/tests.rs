@@ -118,7 +118,7 @@ fn a_disk_that_is_full_keeps_nothing_from_running() {
 fn what_was_not_used_for_longest_goes_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let private = PrivateFolder::open(folder.path()).unwrap();
-    let names: Vec<_> = (0..4).map(|n| size::hex(&[n; 32])).collect();
+    let names: Vec<_> = (0..4).map(|n| hex::encode([n; 32])).collect();
     for (name, age) in names.iter().zip([40, 10, 30, 20]) {
         private.write(name, &[&[0; 10]]).unwrap();
         let file = fs::File::open(folder.path().join(name)).unwrap();
