@@ -38,10 +38,10 @@ const AGAIN: BackOff = BackOff {
 /// A file with tables. All operations block for as long as the disk does.
 pub struct DatabaseFile {
     opener: Opener,
-    state: Mutex<State>,
+    state: Mutex<FileState>,
 }
 
-enum State {
+enum FileState {
     Open(Arc<Database>),
     /// An operation failed: why, how often in a row, and when the file is opened again.
     Failed {
@@ -70,7 +70,7 @@ impl DatabaseFile {
         let database = opener.open(true)?;
         Ok(Self {
             opener,
-            state: Mutex::new(State::Open(Arc::new(database))),
+            state: Mutex::new(FileState::Open(Arc::new(database))),
         })
     }
 
@@ -114,8 +114,8 @@ impl DatabaseFile {
     fn database(&self) -> Result<Arc<Database>, DatabaseError> {
         let mut state = self.state();
         let (why, failures, again) = match &*state {
-            State::Open(database) => return Ok(database.clone()),
-            State::Failed {
+            FileState::Open(database) => return Ok(database.clone()),
+            FileState::Failed {
                 why,
                 failures,
                 again,
@@ -131,13 +131,13 @@ impl DatabaseFile {
             Ok(database) => {
                 tracing::warn!("`{}` is used again", self.path().display());
                 let database = Arc::new(database);
-                *state = State::Open(database.clone());
+                *state = FileState::Open(database.clone());
                 Ok(database)
             }
             Err(why) => {
                 let why = why.to_string();
                 let failures = failures.saturating_add(1);
-                *state = State::Failed {
+                *state = FileState::Failed {
                     why: why.clone(),
                     failures,
                     again: Instant::now() + AGAIN.after(failures),
@@ -154,13 +154,13 @@ impl DatabaseFile {
     fn failed(&self, database: &Arc<Database>, why: &str) {
         let mut state = self.state();
         // Another operation may have found out before, and it may be open again.
-        if !matches!(&*state, State::Open(open) if Arc::ptr_eq(open, database)) {
+        if !matches!(&*state, FileState::Open(open) if Arc::ptr_eq(open, database)) {
             return;
         }
         tracing::error!("{why}; the file is closed, and opened again when it is needed");
         let failed = std::mem::replace(
             &mut *state,
-            State::Failed {
+            FileState::Failed {
                 why: why.into(),
                 failures: 1,
                 again: Instant::now() + AGAIN.after(1),
@@ -170,7 +170,7 @@ impl DatabaseFile {
         drop(failed);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FileState> {
         // The state is replaced as a whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,10 +16,12 @@ mod handover;
 mod http_fields;
 mod http_types;
 pub mod http_wire;
+mod line_budget;
 mod link;
 pub mod process;
 pub mod resources;
 pub mod settings;
+mod sockets;
 pub mod wit;
 
 pub use exports::Exporter;
@@ -29,9 +31,11 @@ pub use http_fields::{remove_connection_fields, remove_from_trailers};
 pub use http_types::{
     Body, HttpError, HttpErrorKind, IncomingHandler, OutgoingHandler, RequestOptions,
 };
+pub use line_budget::LineBudget;
 pub use link::{Call, Endpoint, FunctionName, Health, Link, LinkId, Peer, ProviderError};
 pub use resources::{Borrow, Own, Resources};
 pub use settings::Settings;
+pub use sockets::{InheritedSockets, ListeningSocket};
 pub use withe_linker::input::{ConfigMap, ConfigProblem, ConfigRole};
 pub use withe_provider_macros::generate;
 pub use withe_rpc::{BackOff, CallError, Payload, TraceContext, codec};
@@ -94,8 +98,19 @@ pub trait Provider: Send + Sync + 'static {
     ///
     /// The predecessor serves until it is shut down, and its successor from then on, without a gap. A successor
     /// that is shut down or dropped before has changed nothing for its predecessor.
-    fn take_over(&self, handover: Handover) {
+    ///
+    /// Between processes the handover holds [`InheritedSockets`], if the predecessor has [`sockets`](Self::sockets) to
+    /// hand over. Returns whether this provider knows what to do with what it was given: if not, its predecessor is
+    /// shut down before it starts.
+    fn take_over(&self, handover: Handover) -> bool {
         let _ = handover;
+        false
+    }
+
+    /// Duplicates of the sockets that the provider listens on, for a successor in another process. `None` if it cannot
+    /// hand over what it listens on: its successor starts when it has been shut down.
+    fn sockets(&self) -> Option<Vec<ListeningSocket>> {
+        None
     }
 
     /// Makes a link, or, if `link.id` is known already, replaces it: calls that run go on as they

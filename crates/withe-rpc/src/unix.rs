@@ -82,17 +82,28 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-impl Listener for UnixListener {
-    async fn accept(&mut self) -> io::Result<Duplex> {
+impl UnixListener {
+    /// The next connection of this user or root, for those who say something else on it than the invocation protocol.
+    ///
+    /// # Errors
+    ///
+    /// If the system cannot accept any.
+    pub async fn accept_stream(&mut self) -> io::Result<UnixStream> {
         loop {
             let (stream, _) = self.listener.accept().await?;
             match check_peer(&stream) {
-                Ok(()) => return Ok(duplex(stream)),
+                Ok(()) => return Ok(stream),
                 Err(why) => {
                     tracing::warn!("a connection to `{}` is closed: {why}", self.path.display())
                 }
             }
         }
+    }
+}
+
+impl Listener for UnixListener {
+    async fn accept(&mut self) -> io::Result<Duplex> {
+        self.accept_stream().await.map(duplex)
     }
 }
 
@@ -126,13 +137,23 @@ impl fmt::Display for UnixConnector {
     }
 }
 
+impl UnixConnector {
+    /// A connection to a process of this user or root, for those who say something else on it than the invocation
+    /// protocol.
+    ///
+    /// # Errors
+    ///
+    /// If nobody listens there, or somebody else does.
+    pub async fn connect_stream(&self) -> io::Result<UnixStream> {
+        let stream = UnixStream::connect(&self.path).await?;
+        check_peer(&stream)?;
+        Ok(stream)
+    }
+}
+
 impl Connect for UnixConnector {
     fn connect(&self) -> BoxFuture<'_, io::Result<Duplex>> {
-        Box::pin(async {
-            let stream = UnixStream::connect(&self.path).await?;
-            check_peer(&stream)?;
-            Ok(duplex(stream))
-        })
+        Box::pin(async { self.connect_stream().await.map(duplex) })
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::body::ToClient;
-use crate::crowd::Place;
+use crate::crowd::CrowdPlace;
 use crate::exchange;
 use crate::serving::Front;
 use crate::stall::{StallGuard, WRITE_STALL};
@@ -38,7 +38,12 @@ const SWEEP: Duration = Duration::from_secs(1);
 const STREAMS: u32 = 250;
 
 /// Serves `stream` until it is closed, its place is needed, or `stop` is given and the requests under way are done.
-pub(crate) async fn serve(stream: TcpStream, place: Place, front: Arc<Front>, stop: Arc<Stop>) {
+pub(crate) async fn serve(
+    stream: TcpStream,
+    place: CrowdPlace,
+    front: Arc<Front>,
+    stop: Arc<Stop>,
+) {
     let place = Arc::new(place);
     let of = Of {
         place: place.clone(),
@@ -94,7 +99,7 @@ async fn serve_to_end(stream: TcpStream, of: Of) {
 /// What a connection is of, and what it keeps to.
 struct Of {
     front: Arc<Front>,
-    place: Arc<Place>,
+    place: Arc<CrowdPlace>,
     /// The transfers that its client may be too slow over.
     transfers: Arc<Transfers>,
     /// How long the client may take over a request's head, and leave the connection idle.

@@ -148,7 +148,11 @@ impl Crowd {
     }
 
     /// A connection comes; `None` if its address has too many, of which none is idle.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, limits: &CrowdLimits) -> Option<Place> {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        address: IpAddr,
+        limits: &CrowdLimits,
+    ) -> Option<CrowdPlace> {
         let address = network(address);
         let mut inside = self.inside();
         let of_address = inside.addresses.entry(address).or_default().clone();
@@ -174,7 +178,7 @@ impl Crowd {
             .connections
             .fetch_add(1, Ordering::Relaxed);
         drop(inside);
-        Some(Place {
+        Some(CrowdPlace {
             crowd: self.clone(),
             id,
             member,
@@ -264,13 +268,13 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// A connection's place in its crowd, which is left when this is dropped.
-pub(crate) struct Place {
+pub(crate) struct CrowdPlace {
     crowd: Arc<Crowd>,
     id: u64,
     member: Arc<Member>,
 }
 
-impl Place {
+impl CrowdPlace {
     /// Waits until the connection has to go at once.
     pub(crate) async fn closed(&self) {
         self.member.close.wait().await;
@@ -311,7 +315,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for CrowdPlace {
     fn drop(&mut self) {
         let mut inside = self.crowd.inside();
         inside.connections.remove(&self.id);
@@ -323,7 +327,7 @@ impl Drop for Place {
 }
 
 /// A TLS handshake that is counted.
-pub(crate) struct Handshake<'a>(&'a Place);
+pub(crate) struct Handshake<'a>(&'a CrowdPlace);
 
 impl Drop for Handshake<'_> {
     fn drop(&mut self) {

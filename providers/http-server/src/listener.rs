@@ -4,7 +4,8 @@
 //! it anew refuses connections in between, and closing the connections loses requests that are on their way. So
 //! neither is closed: a provider has a [`Claim`] on a listener, claims stand in line, and the first in the line
 //! serves whatever comes in. When it leaves, the next one serves, on the same socket and connections. Requests under
-//! way finish with the provider that they began with.
+//! way finish with the provider that they began with. A successor in another process has duplicates of the sockets, and
+//! accepts connections when its predecessor accepts no more; connections cannot change their process, so they finish.
 //!
 //! Rejected: two sockets with `SO_REUSEPORT`, since what waits to be accepted by the first is lost when that closes,
 //! and since two programs that have the same address by mistake would never be told.
@@ -12,6 +13,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,7 +24,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
-use withe_provider::{BackOff, ProviderError};
+use tokio_util::sync::CancellationToken;
+use withe_provider::{BackOff, InheritedSockets, ListeningSocket, ProviderError};
 
 use crate::connection;
 use crate::crowd::{self, Crowd};
@@ -47,7 +50,11 @@ const ABORT: Duration = Duration::from_secs(1);
 
 /// The listeners of a provider, and of those whose place it took.
 #[derive(Default)]
-pub(crate) struct Listeners(Mutex<Vec<Weak<Listener>>>);
+pub(crate) struct Listeners {
+    open: Mutex<Vec<Weak<Listener>>>,
+    /// Of a predecessor in another process.
+    inherited: Option<Arc<InheritedSockets>>,
+}
 
 /// One listener. Its task runs until the last claim on it is given up.
 pub(crate) struct Listener {
@@ -68,6 +75,8 @@ pub(crate) struct Listener {
     /// When connections that have not finished are closed.
     deadline: OnceLock<Instant>,
     task: Mutex<Option<JoinHandle<()>>>,
+    /// The task's, until it accepts no more.
+    socket: Weak<TcpListener>,
 }
 
 /// A provider's place in the line of a listener.
@@ -77,6 +86,14 @@ pub(crate) struct Claim {
 }
 
 impl Listeners {
+    /// None yet, but the sockets of a predecessor in another process.
+    pub(crate) fn inheriting(inherited: Arc<InheritedSockets>) -> Self {
+        Self {
+            inherited: Some(inherited),
+            ..Self::default()
+        }
+    }
+
     /// A claim on `address` for a link called `name`: behind that of a provider whose place is taken if there is one
     /// (a port that the system chose goes to the link of the same name), or else on a listener of its own. `has`
     /// says which listeners the provider has claims on already.
@@ -92,16 +109,16 @@ impl Listeners {
         has: impl Fn(&Listener) -> bool,
     ) -> Result<Claim, ProviderError> {
         // Held while the socket is made, so that it is made once.
-        let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|listener| listener.strong_count() > 0);
         let serving = Arc::new(serving);
+        let same = |asked: SocketAddr, by: &str, bound: SocketAddr| match address.port() {
+            0 => asked == address && by == name,
+            _ => asked == address || bound == address,
+        };
         let is_meant = |listener: &Arc<Listener>| {
             let (asked, by) = &listener.asked;
-            let same = match address.port() {
-                0 => *asked == address && by == name,
-                _ => *asked == address || listener.bound == address,
-            };
-            same && !has(listener)
+            same(*asked, by, listener.bound) && !has(listener)
         };
         let known = listeners.iter().filter_map(Weak::upgrade);
         for listener in known.filter(is_meant) {
@@ -113,7 +130,19 @@ impl Listeners {
                 return Ok(Claim { listener, serving });
             }
         }
-        let listener = Listener::open(address, name, serving.clone())?;
+        let inherited = self.inherited.as_ref().and_then(|inherited| {
+            let bound = |socket: &ListeningSocket| socket.socket.local_addr().ok();
+            let is_meant = |socket: &ListeningSocket| {
+                bound(socket).is_some_and(|bound| same(socket.asked, &socket.name, bound))
+            };
+            Some((inherited.take(is_meant)?.socket, inherited.left().clone()))
+        });
+        let opened = match inherited {
+            Some((socket, left)) => TcpListener::from_std(socket).map(|socket| (socket, left)),
+            None => bind(address).map(|socket| (socket, nobody_before())),
+        };
+        let (socket, turn) = opened.map_err(|e| cannot_listen(address, &e))?;
+        let listener = Listener::open(socket, turn, (address, name), serving.clone())?;
         listeners.push(Arc::downgrade(&listener));
         Ok(Claim { listener, serving })
     }
@@ -188,15 +217,17 @@ impl Claim {
 }
 
 impl Listener {
+    /// Accepts connections on `socket`, which was asked for by this address and name, from its `turn` on.
     fn open(
-        address: SocketAddr,
-        name: &str,
+        socket: TcpListener,
+        turn: CancellationToken,
+        (address, name): (SocketAddr, &str),
         serving: Arc<ServingProvider>,
     ) -> Result<Arc<Self>, ProviderError> {
-        let socket = bind(address).map_err(|e| cannot_listen(address, &e))?;
         let bound = socket
             .local_addr()
             .map_err(|e| cannot_listen(address, &e))?;
+        let socket = Arc::new(socket);
         let authority = Authority::try_from(reachable(bound).to_string())
             .map_err(|e| ProviderError(format!("`{bound}` cannot be part of a URL: {e}")))?;
         let listener = Arc::new(Self {
@@ -212,10 +243,29 @@ impl Listener {
             stop: Stop::default(),
             deadline: OnceLock::new(),
             task: Mutex::new(None),
+            socket: Arc::downgrade(&socket),
         });
-        let task = tokio::spawn(run(listener.clone(), socket));
+        let task = tokio::spawn(run(listener.clone(), socket, turn));
         *listener.task() = Some(task);
         Ok(listener)
+    }
+
+    /// Its socket for a successor in another process; `None` if it is closed.
+    ///
+    /// # Errors
+    ///
+    /// If there is no descriptor left.
+    pub(crate) fn duplicate(&self) -> io::Result<Option<ListeningSocket>> {
+        let Some(socket) = self.socket.upgrade() else {
+            return Ok(None);
+        };
+        let (asked, name) = self.asked.clone();
+        let socket = socket.as_fd().try_clone_to_owned()?.into();
+        Ok(Some(ListeningSocket {
+            asked,
+            name,
+            socket,
+        }))
     }
 
     fn line(&self) -> MutexGuard<'_, VecDeque<Arc<ServingProvider>>> {
@@ -282,7 +332,18 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-async fn run(listener: Arc<Listener>, socket: TcpListener) {
+/// Cancelled: there is nobody whose turn it is before.
+fn nobody_before() -> CancellationToken {
+    let turn = CancellationToken::new();
+    turn.cancel();
+    turn
+}
+
+async fn run(listener: Arc<Listener>, socket: Arc<TcpListener>, turn: CancellationToken) {
+    tokio::select! {
+        () = turn.cancelled() => {}
+        () = listener.stop.wait() => {}
+    }
     let mut connections = JoinSet::new();
     let crowd = Crowd::new();
     // One for which there is no room yet; those behind it wait in the system.

@@ -9,7 +9,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use futures::future::join_all;
 use tokio::time::{Instant, timeout_at};
 use withe_provider::settings::describe;
-use withe_provider::{ConfigMap, Endpoint, Handover, Link, LinkId, Peer, Provider, ProviderError};
+use withe_provider::{
+    ConfigMap, Endpoint, Handover, Link, LinkId, ListeningSocket, Peer, Provider, ProviderError,
+};
 
 use crate::config::{self, LinkConfig, OwnConfig};
 use crate::link::{HttpRoute, Work};
@@ -156,10 +158,29 @@ impl Provider for HttpServer {
         Some(Handover::new(self.listeners().clone()))
     }
 
-    fn take_over(&self, handover: Handover) {
-        if let Some(listeners) = handover.get() {
+    fn take_over(&self, handover: Handover) -> bool {
+        let inherited = || handover.clone().get().map(Listeners::inheriting);
+        let listeners = handover.clone().get().or_else(|| inherited().map(Arc::new));
+        let is_known = listeners.is_some();
+        if let Some(listeners) = listeners {
             *self.listeners() = listeners;
         }
+        is_known
+    }
+
+    fn sockets(&self) -> Option<Vec<ListeningSocket>> {
+        let links = self.links();
+        let mut listeners: Vec<_> = links.values().map(|link| &link.claim.listener).collect();
+        listeners.sort_by_key(|listener| listener.bound);
+        listeners.dedup_by_key(|listener| listener.bound);
+        let duplicate = |listener: &Arc<Listener>| match listener.duplicate() {
+            Ok(socket) => socket,
+            Err(e) => {
+                tracing::warn!("`{}` cannot be handed over: {e}", listener.bound);
+                None
+            }
+        };
+        Some(listeners.into_iter().filter_map(duplicate).collect())
     }
 
     async fn link_put(&self, link: Link) -> Result<(), ProviderError> {

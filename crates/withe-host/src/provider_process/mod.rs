@@ -24,14 +24,16 @@ use withe_process::{
 };
 use withe_provider::process::{LinkPeer, LinkPut, Request};
 use withe_provider::{
-    Body, Call, CallError, ConfigMap, Endpoint, Health, HttpError, HttpErrorKind, Link, LinkId,
-    OutgoingHandler, Payload, Peer, Provider, ProviderError, RequestOptions, http_wire,
+    Body, Call, CallError, ConfigMap, Endpoint, Handover, Health, HttpError, HttpErrorKind, Link,
+    LinkId, OutgoingHandler, Payload, Peer, Provider, ProviderError, RequestOptions, http_wire,
 };
 use withe_rpc::unix::UnixListener;
 use withe_rpc::{CallContext, Limits};
 
 use running::{MAKE, RunningProcess};
-use supervised::{ANSWER, HEALTH, LiveProcess, ProviderCore, ProviderProcess, millis};
+use supervised::{
+    ANSWER, HEALTH, LiveProcess, Predecessor, ProcessSockets, ProviderCore, ProviderProcess, millis,
+};
 
 /// How long a process may take until it listens.
 const READY: Duration = Duration::from_secs(20);
@@ -52,10 +54,14 @@ pub(crate) struct ProcessProvider {
     process: OnceLock<watch::Receiver<ProcessState<RunningProcess>>>,
     /// From `start` to `shutdown`.
     started: Mutex<Option<Started>>,
+    /// Until `start`.
+    predecessor: Mutex<Option<Arc<Predecessor>>>,
 }
 
 /// What runs. Dropped, it ends at once.
 struct Started {
+    /// Of the sockets.
+    folder: Arc<TemporaryFolder>,
     supervisor: Supervisor<ProviderProcess>,
     /// Serves the components that the provider calls, as long as its processes run.
     serving: AbortOnDropHandle<()>,
@@ -79,12 +85,18 @@ impl ProcessProvider {
             grace,
             process: OnceLock::new(),
             started: Mutex::default(),
+            predecessor: Mutex::default(),
         }
     }
 
     fn started(&self) -> MutexGuard<'_, Option<Started>> {
         // Nothing panics while the lock is held.
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn predecessor(&self) -> MutexGuard<'_, Option<Arc<Predecessor>>> {
+        // Nothing panics while the lock is held.
+        (self.predecessor.lock()).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn name(&self) -> &str {
@@ -94,9 +106,8 @@ impl ProcessProvider {
     /// What serves the components that the provider calls, and starts its process.
     async fn begin(&self) -> std::io::Result<Started> {
         // Short, as a socket's path may have no more than about 100 bytes.
-        let folder = TemporaryFolder::new()?;
-        let (_, host) = supervised::sockets(folder.path());
-        let listener = UnixListener::bind(host).await?;
+        let folder = Arc::new(TemporaryFolder::new()?);
+        let listener = UnixListener::bind(ProcessSockets::new(&folder).host).await?;
         let stop_serving = CancellationToken::new();
         let limits = Limits {
             grace: STOP,
@@ -110,13 +121,15 @@ impl ProcessProvider {
             command: self.command.clone(),
             config: self.config.clone(),
             grace: self.grace,
-            folder,
+            folder: folder.clone(),
+            predecessor: self.predecessor().take(),
         };
         let options = SupervisorOptions {
             health: Some(HEALTH),
             ..SupervisorOptions::default()
         };
         Ok(Started {
+            folder,
             supervisor: Supervisor::spawn(Arc::new(process), options),
             serving: AbortOnDropHandle::new(serving),
             stop_serving,
@@ -210,6 +223,21 @@ impl Provider for ProcessProvider {
         *self.started() = Some(started);
         let ready = withe_process::ready(&mut process).await;
         ready.map_err(|why| ProviderError(why.to_string()))
+    }
+
+    fn handover(&self) -> Option<Handover> {
+        if !self.core.state().hands_over {
+            return None;
+        }
+        let folder = self.started().as_ref()?.folder.clone();
+        Some(Handover::new(Arc::new(Predecessor { folder })))
+    }
+
+    fn take_over(&self, handover: Handover) -> bool {
+        let predecessor = handover.get();
+        let is_known = predecessor.is_some();
+        *self.predecessor() = predecessor;
+        is_known
     }
 
     async fn link_put(&self, link: Link) -> Result<(), ProviderError> {

@@ -1,7 +1,7 @@
 //! A provider's processes, as they are kept running: what each is told, and which links it is to have.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -147,7 +147,15 @@ pub(super) struct ProviderProcess {
     pub(super) config: ConfigMap,
     pub(super) grace: Duration,
     /// The folder of its sockets, which only its user can enter. Removed when the last process has ended.
-    pub(super) folder: TemporaryFolder,
+    pub(super) folder: Arc<TemporaryFolder>,
+    /// Whose place the first process takes.
+    pub(super) predecessor: Option<Arc<Predecessor>>,
+}
+
+/// A provider whose place another takes, and where it hands over what it listens on.
+pub(super) struct Predecessor {
+    /// Not removed before the successor has looked.
+    pub(super) folder: Arc<TemporaryFolder>,
 }
 
 impl Supervised for ProviderProcess {
@@ -166,12 +174,21 @@ impl Supervised for ProviderProcess {
         run: u32,
         process: &mut Process,
     ) -> Result<RunningProcess, ProcessError> {
-        let (socket, host) = sockets(self.folder.path());
+        let ProcessSockets {
+            socket,
+            host,
+            handover,
+        } = ProcessSockets::new(&self.folder);
+        // A process that was started again has a predecessor that died, and left nothing.
+        let predecessor = (self.predecessor.as_ref()).filter(|_| run == 0);
+        let predecessor = predecessor.map(|p| ProcessSockets::new(&p.folder).handover);
         let assignment = Assignment {
             protocol: PROTOCOL,
             name: self.core.name.clone(),
             socket: socket.clone(),
             host,
+            handover,
+            predecessor,
             config: self.config.clone(),
             grace_ms: millis(self.grace),
             first_resource: run.wrapping_mul(NUMBERS),
@@ -217,7 +234,20 @@ pub(super) fn millis(time: Duration) -> u64 {
     time.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-/// The sockets of a process and of the host.
-pub(super) fn sockets(folder: &Path) -> (PathBuf, PathBuf) {
-    (folder.join("provider.sock"), folder.join("host.sock"))
+/// The sockets of a process, of the host, and for a successor.
+pub(super) struct ProcessSockets {
+    pub(super) socket: PathBuf,
+    pub(super) host: PathBuf,
+    pub(super) handover: PathBuf,
+}
+
+impl ProcessSockets {
+    pub(super) fn new(folder: &TemporaryFolder) -> Self {
+        let folder = folder.path();
+        Self {
+            socket: folder.join("provider.sock"),
+            host: folder.join("host.sock"),
+            handover: folder.join("handover.sock"),
+        }
+    }
 }

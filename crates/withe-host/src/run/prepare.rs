@@ -1,8 +1,8 @@
 //! Makes all that a plan needs beside what runs, and touches nothing of that.
 //!
 //! Two things of what runs cannot stay as they are until the plan is committed. A link that starts at a provider and
-//! gets another configuration is changed where it is, as it may have an address; and a provider in another process
-//! cannot share its sockets, so it makes room for its successor. Both come last, or are undone if the plan is given
+//! gets another configuration is changed where it is, as it may have an address; and a provider that listens and cannot
+//! hand its sockets to its successor makes room for it. Both come last, or are undone if the plan is given
 //! up.
 
 use std::collections::{HashMap, HashSet};

@@ -123,13 +123,10 @@ impl RunningProvider {
     }
 
     /// Gives `successor`, which has not started, what only one of the two can have; false if that can only be had when
-    /// this one has stopped, such as the sockets of another process.
+    /// this one has stopped, such as the sockets of another sort of provider.
     pub(crate) fn hand_over(&self, successor: &Self) -> bool {
         match self.provider.handover() {
-            Some(handover) => {
-                successor.provider.take_over(handover);
-                true
-            }
+            Some(handover) => successor.provider.take_over(handover) || !self.listens(),
             None => !self.listens(),
         }
     }

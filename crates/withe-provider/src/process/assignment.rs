@@ -24,6 +24,10 @@ pub struct Assignment {
     pub socket: PathBuf,
     /// Where the host answers the calls of links of which the provider is the source.
     pub host: PathBuf,
+    /// Where the process is to hand its listening sockets to a successor.
+    pub handover: PathBuf,
+    /// Where the process whose place this one takes hands over its own, if there is one.
+    pub predecessor: Option<PathBuf>,
     /// The provider's own configuration.
     pub config: ConfigMap,
     /// How long work under way may take when the process is to end, in milliseconds.

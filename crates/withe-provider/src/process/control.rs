@@ -83,6 +83,8 @@ pub struct ProviderState {
     pub endpoints: Vec<Endpoint>,
     /// Whether it has an [`OutgoingHandler`](crate::OutgoingHandler).
     pub outgoing_http: bool,
+    /// Whether a successor can be given its [`sockets`](crate::Provider::sockets).
+    pub hands_over: bool,
 }
 
 /// A request as the parameter of the control link's function.

@@ -14,12 +14,14 @@
 //!   a line an event; a line may begin with its level (`WARN no space left`).
 //! * On the assignment's socket it serves the invocation protocol. The link to [`CONTROL`] takes
 //!   [`Request`]s; a link that was put is called under its number.
+//! * A successor connects to the assignment's path for handing over, and is given the sockets that it listens on.
 //! * For links of which it is the source, it calls the components on the host's socket, under
 //!   the link's number, as [`http_wire`](crate::http_wire) has it.
 
 mod assignment;
 mod control;
 mod description;
+mod inherit;
 mod log;
 mod program;
 mod protocol;

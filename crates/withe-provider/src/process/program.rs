@@ -9,13 +9,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use withe_rpc::unix::{UnixConnector, UnixListener};
 use withe_rpc::{Client, Limits};
 
 use super::assignment::{Assignment, AssignmentError, Event};
 use super::description::{Description, Question};
+use super::inherit::{hand_out, inherit};
 use super::serve::ServedProvider;
-use crate::{Descriptor, resources};
+use crate::{Descriptor, Handover, Provider, resources};
 
 /// How much longer than its grace a provider may take to stop.
 const SLACK: Duration = Duration::from_secs(1);
@@ -153,9 +155,11 @@ pub async fn run(
         let assignment = Assignment::read(&mut input).await?;
         let listener = UnixListener::bind(&assignment.socket).await;
         let listener = listener.map_err(ProcessError::Socket)?;
-        Ok::<_, ProcessError>((assignment, listener))
+        let handover = UnixListener::bind(&assignment.handover).await;
+        let handover = handover.map_err(ProcessError::Socket)?;
+        Ok::<_, ProcessError>((assignment, listener, handover))
     };
-    let (assignment, listener) = match begun.await {
+    let (assignment, listener, handover) = match begun.await {
         Ok(begun) => begun,
         Err(why) => {
             say(&mut output, &Event::Failed(why.to_string())).await;
@@ -165,6 +169,13 @@ pub async fn run(
     resources::number_from(assignment.first_resource);
     let grace = assignment.grace();
     let provider = (descriptor.create)(assignment.config);
+    if let Some(predecessor) = &assignment.predecessor {
+        take_over(&*provider, predecessor).await;
+    }
+    // Dropped, or cancelled below, whichever is first.
+    let left = CancellationToken::new();
+    let _leave = left.clone().drop_guard();
+    let handing_out = tokio::spawn(hand_out(handover, provider.clone(), left.clone()));
     let host = Client::new(
         Arc::new(UnixConnector::new(&assignment.host)),
         Limits::default(),
@@ -179,6 +190,8 @@ pub async fn run(
     let living = async {
         say(&mut output, &Event::Ready).await;
         let host_is_gone = input.read_u8().await.is_err();
+        // A successor accepts connections from now on, before this one has finished with its own.
+        left.cancel();
         // It goes on being called while it finishes: what it has begun may need that.
         if timeout(grace + SLACK, provider.shutdown(grace))
             .await
@@ -191,10 +204,20 @@ pub async fn run(
     };
     let ((), host_is_gone) = tokio::join!(serving, living);
     host.close().await;
+    // It removes its socket.
+    _ = handing_out.await;
     if host_is_gone {
         remove_left(&assignment.host);
     }
     Ok(())
+}
+
+/// Gives `provider` the sockets of the process whose place it takes. One that has gone meanwhile leaves its addresses free.
+async fn take_over(provider: &dyn Provider, predecessor: &Path) {
+    match inherit(predecessor).await {
+        Ok(sockets) => _ = provider.take_over(Handover::new(sockets)),
+        Err(e) => tracing::info!("the predecessor's sockets were not to be had: {e}"),
+    }
 }
 
 /// Removes the socket that a host has left, and its folder if nothing else is there. Whatever cannot be removed

@@ -90,6 +90,7 @@ impl Inner {
             Ok(()) => Answer::Done(ProviderState {
                 endpoints: self.provider.endpoints(),
                 outgoing_http: self.provider.outgoing_http().is_some(),
+                hands_over: self.provider.sockets().is_some(),
             }),
             Err(ProviderError(why)) => Answer::Failed(why),
         }

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use withe_rpc::codec::Handle;
-use withe_rpc::unix::UnixConnector;
+use withe_rpc::unix::{UnixConnector, UnixListener};
 use withe_rpc::{CallContext, CallError, Client, Limits, LinkRequest, Payload, Session};
 
+use super::inherit::{hand_out, inherit};
 use super::*;
 use crate::resources::{Borrow, Resources};
 use crate::{
     Call, ConfigMap, ConfigProblem, ConfigRole, Descriptor, FunctionName, Health, Link, LinkId,
-    Provider, ProviderError,
+    ListeningSocket, Provider, ProviderError,
 };
 
 /// Long enough for anything that ends at all.
@@ -111,6 +113,8 @@ impl Process {
             name: "numbers".into(),
             socket: folder.path().join("provider.sock"),
             host: folder.path().join("host.sock"),
+            handover: folder.path().join("handover.sock"),
+            predecessor: None,
             config: ConfigMap::new(),
             grace_ms: 1_000,
             first_resource: 0,
@@ -298,4 +302,91 @@ async fn another_version_and_a_bad_socket_are_said() {
         panic!("it is ready")
     };
     assert!(why.contains("socket"), "{why}");
+}
+
+/// Listens on as many sockets as it was made with.
+struct Listening(Vec<std::net::TcpListener>);
+
+#[async_trait::async_trait]
+impl Provider for Listening {
+    fn sockets(&self) -> Option<Vec<ListeningSocket>> {
+        let socket = |(n, socket): (usize, &std::net::TcpListener)| ListeningSocket {
+            asked: ([127, 0, 0, 1], 0).into(),
+            name: format!("socket {n}"),
+            socket: socket.try_clone().unwrap(),
+        };
+        Some(self.0.iter().enumerate().map(socket).collect())
+    }
+
+    async fn link_put(&self, _: Link) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    async fn link_deleted(&self, _: LinkId, _: Duration) {}
+
+    async fn shutdown(&self, _: Duration) {}
+}
+
+#[tokio::test]
+async fn a_successor_has_all_sockets_and_its_turn_when_the_predecessor_leaves() {
+    // More than one message with descriptors can carry.
+    const SOCKETS: usize = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("handover.sock");
+    let sockets = (0..SOCKETS).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let sockets: Vec<_> = sockets.collect();
+    let addresses: Vec<_> = sockets.iter().map(|s| s.local_addr().unwrap()).collect();
+    let left = CancellationToken::new();
+    let listener = UnixListener::bind(&path).await.unwrap();
+    let predecessor = Arc::new(Listening(sockets));
+    let handing_out = tokio::spawn(hand_out(listener, predecessor.clone(), left.clone()));
+
+    let inherited = inherit(&path).await.unwrap();
+    assert!(!inherited.left().is_cancelled());
+    let mut taken = Vec::new();
+    for (n, address) in addresses.iter().enumerate().skip(1) {
+        let name = format!("socket {n}");
+        let socket = inherited.take(|socket| socket.name == name).unwrap();
+        assert_eq!(socket.socket.local_addr().unwrap(), *address);
+        taken.push(socket);
+    }
+    left.cancel();
+    timeout(AGES, handing_out).await.unwrap().unwrap();
+    timeout(AGES, inherited.left().cancelled()).await.unwrap();
+    drop(predecessor);
+    // The one that nobody took is closed, and nobody listens on it any more; the others are as they were.
+    let connect = |n: usize| tokio::net::TcpStream::connect(addresses[n]);
+    timeout(AGES, async {
+        while connect(0).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    connect(1).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_hands_over_something_else_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        ("", "eof"),
+        (
+            "{\"asked\": \"127.0.0.1:1\", \"name\": \"a\"}\n",
+            "without a descriptor",
+        ),
+        ("nothing\n", "expected"),
+        (&"a".repeat(100_000), "too long"),
+    ];
+    for (n, (sent, expected)) in cases.into_iter().enumerate() {
+        let path = folder.path().join(n.to_string());
+        let mut listener = UnixListener::bind(&path).await.unwrap();
+        let sending = async {
+            let mut stream = listener.accept_stream().await.unwrap();
+            _ = stream.write_all(sent.as_bytes()).await;
+        };
+        let (inherited, ()) = tokio::join!(timeout(AGES, inherit(&path)), sending);
+        let error = format!("{:?}", inherited.unwrap().unwrap_err()).to_lowercase();
+        assert!(error.contains(expected), "{expected:?} in {error}");
+    }
 }

@@ -27,7 +27,7 @@ enum WaitsFor {
     Decision,
     /// Hosts that may run what no host may run now.
     #[error("{}", .0.join("; "))]
-    Place(Vec<String>),
+    Placing(Vec<String>),
     #[error("host `{0}` has not linked it yet")]
     Linking(String),
 }
@@ -73,7 +73,7 @@ async fn look(
         return Ok(Err(WaitsFor::Decision));
     };
     if !deployment.unplaced.is_empty() {
-        return Ok(Err(WaitsFor::Place(deployment.unplaced)));
+        return Ok(Err(WaitsFor::Placing(deployment.unplaced)));
     }
     let mut settled = Settled {
         hosts: Vec::new(),

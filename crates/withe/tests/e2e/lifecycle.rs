@@ -89,19 +89,26 @@ fn no_request_fails_while_a_change_is_taken_over() {
 
 #[test]
 fn no_connection_is_refused_while_the_server_itself_is_replaced() {
-    let manifest = |n: u32| {
-        let own = format!(
-            "config: [{{name: own, properties: {{max_connections: \"{}\"}}}}]",
-            500 + n
-        );
-        let server = http_server("hello").replace(
-            "\"withe:http-server\", ",
-            &format!("\"withe:http-server\", {own}"),
-        );
-        assert!(server.contains("max_connections"), "{server}");
-        application(&[server, component("hello", "hello", "", &[])])
-    };
-    serves_through_changes(&manifest);
+    serves_through_changes(&|n| replaced_server(n, ""));
+}
+
+#[test]
+fn no_connection_is_refused_while_the_process_of_the_server_is_replaced() {
+    serves_through_changes(&|n| replaced_server(n, "process: true, "));
+}
+
+/// An application whose server is another one for each number.
+fn replaced_server(n: u32, more: &str) -> String {
+    let own = format!(
+        "{more}config: [{{name: own, properties: {{max_connections: \"{}\"}}}}]",
+        500 + n
+    );
+    let server = http_server("hello").replace(
+        "\"withe:http-server\", ",
+        &format!("\"withe:http-server\", {own}"),
+    );
+    assert!(server.contains("max_connections"), "{server}");
+    application(&[server, component("hello", "hello", "", &[])])
 }
 
 /// Every request is answered while `hello` runs as `manifest` says it for one number after the other.

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::super::manifest::{EDGE, INNER};
 use super::super::{START, STOP};
-use super::network::{Network, Place};
+use super::network::{Network, NetworkPlace};
 use crate::process::{self, Running};
 use crate::{nats, ui};
 
@@ -111,7 +111,7 @@ impl Lattice {
         let name = format!("host-{number}");
         let zone = if number == 1 { EDGE } else { INNER };
         let mut command = match &self.network {
-            Some(network) => network.command(Place::Host(number), &self.withe),
+            Some(network) => network.command(NetworkPlace::Host(number), &self.withe),
             None => Command::new(&self.withe),
         };
         self.prepare(&mut command);
@@ -157,7 +157,7 @@ impl Lattice {
     /// The address at which the first host is reached.
     pub(super) fn edge(&self) -> IpAddr {
         match &self.network {
-            Some(network) => network.address(Place::Host(1)),
+            Some(network) => network.address(NetworkPlace::Host(1)),
             None => Ipv4Addr::LOCALHOST.into(),
         }
     }
@@ -262,7 +262,7 @@ impl Lattice {
 fn start_nats(server: &Path, network: Option<&Network>, folder: &Path) -> Result<Running> {
     let (mut command, address) = match network {
         Some(network) => {
-            let place = Place::Bridge;
+            let place = NetworkPlace::Bridge;
             (network.command(place, server), network.address(place))
         }
         None => (Command::new(server), Ipv4Addr::LOCALHOST.into()),

@@ -27,7 +27,7 @@ const REMOVE: Duration = Duration::from_secs(10);
 
 /// Where a program runs.
 #[derive(Clone, Copy)]
-pub(super) enum Place {
+pub(super) enum NetworkPlace {
     /// Beside the bridge.
     Bridge,
     /// In a host's namespace. The first is 1.
@@ -68,13 +68,14 @@ impl Network {
     }
 
     async fn make(&self) -> Result<()> {
-        let (outside, bridge) = (&self.name, &self.namespace(Place::Bridge));
+        let (outside, bridge) = (&self.name, &self.namespace(NetworkPlace::Bridge));
         ip(&["netns", "add", bridge]).await?;
         let inside = ["-n", bridge];
         ip(&[&inside[..], &["link", "add", "bridge", "type", "bridge"]].concat()).await?;
-        self.has_address(&inside, "bridge", Place::Bridge).await?;
+        self.has_address(&inside, "bridge", NetworkPlace::Bridge)
+            .await?;
         for number in 1..=self.hosts {
-            let host = &self.namespace(Place::Host(number));
+            let host = &self.namespace(NetworkPlace::Host(number));
             let port = &format!("port-{number}");
             ip(&["netns", "add", host]).await?;
             let ends = [
@@ -83,7 +84,7 @@ impl Network {
             ip(&[&inside[..], &["link", "add"], &ends].concat()).await?;
             self.is_plugged(&inside, port).await?;
             ip(&["-n", host, "link", "set", "lo", "up"]).await?;
-            self.has_address(&["-n", host], "eth0", Place::Host(number))
+            self.has_address(&["-n", host], "eth0", NetworkPlace::Host(number))
                 .await?;
         }
         let ends = [
@@ -100,17 +101,22 @@ impl Network {
         ip(&[inside, &["link", "set", port, "master", "bridge", "up"]].concat()).await
     }
 
-    async fn has_address(&self, inside: &[&str], interface: &str, place: Place) -> Result<()> {
+    async fn has_address(
+        &self,
+        inside: &[&str],
+        interface: &str,
+        place: NetworkPlace,
+    ) -> Result<()> {
         let address = format!("{}/24", self.address(place));
         ip(&[inside, &["addr", "add", &address, "dev", interface]].concat()).await?;
         ip(&[inside, &["link", "set", interface, "up"]].concat()).await
     }
 
     /// The address that the others reach a place by.
-    pub(super) fn address(&self, place: Place) -> IpAddr {
+    pub(super) fn address(&self, place: NetworkPlace) -> IpAddr {
         self.numbered(match place {
-            Place::Bridge => 1,
-            Place::Host(number) => 10 + number,
+            NetworkPlace::Bridge => 1,
+            NetworkPlace::Host(number) => 10 + number,
         })
     }
 
@@ -120,15 +126,19 @@ impl Network {
     }
 
     /// The name of a place's namespace.
-    pub(super) fn namespace(&self, place: Place) -> String {
+    pub(super) fn namespace(&self, place: NetworkPlace) -> String {
         match place {
-            Place::Bridge => format!("{}-net", self.name),
-            Place::Host(number) => format!("{}-{number}", self.name),
+            NetworkPlace::Bridge => format!("{}-net", self.name),
+            NetworkPlace::Host(number) => format!("{}-{number}", self.name),
         }
     }
 
     /// A command that runs in a place, and has the process id that it is started with.
-    pub(super) fn command(&self, place: Place, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    pub(super) fn command(
+        &self,
+        place: NetworkPlace,
+        program: impl AsRef<std::ffi::OsStr>,
+    ) -> Command {
         let mut command = Command::new(IP);
         command.args(["netns", "exec", &self.namespace(place)]);
         command.arg(program);
@@ -142,9 +152,9 @@ impl Drop for Network {
         // those in a namespace go with that.
         remove(&["link", "del", &self.name]);
         for number in 1..=self.hosts {
-            remove(&["netns", "del", &self.namespace(Place::Host(number))]);
+            remove(&["netns", "del", &self.namespace(NetworkPlace::Host(number))]);
         }
-        remove(&["netns", "del", &self.namespace(Place::Bridge)]);
+        remove(&["netns", "del", &self.namespace(NetworkPlace::Bridge)]);
     }
 }
 

@@ -34,13 +34,7 @@ impl Ended {
 
 /// Runs a command to its end.
 pub(crate) fn run(command: Command) -> Ended {
-    let mut running = Up::start(command);
-    let code = running.exit_code();
-    Ended {
-        code,
-        stdout: rest(&running.out),
-        stderr: rest(&running.err),
-    }
+    Up::start(command).ended()
 }
 
 /// A running command; it is killed if the test ends before it does.
@@ -84,6 +78,15 @@ impl Up {
     /// Waits until it says `text` on standard error.
     pub(crate) fn says(&self, text: &str) -> String {
         self.wait_for(&self.err, text)
+    }
+
+    /// Waits for the end, and returns what it has said that was not looked at.
+    pub(crate) fn ended(mut self) -> Ended {
+        Ended {
+            code: self.exit_code(),
+            stdout: rest(&self.out),
+            stderr: rest(&self.err),
+        }
     }
 
     /// Sends Ctrl-C.
