@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use withe_linker::plan::{Binding, Plan, PlannedWorker};
 use withe_wit::World;
 
-use crate::options::{HostLimits, HostOptions};
+use crate::options::{HostLimits, HostOptions, WorkerCommand};
 use crate::parts::{ComponentPart, Parts};
 
 /// The longest head of an assignment.
@@ -36,6 +36,8 @@ pub(crate) struct Assignment {
     pub(crate) cache_dir: Option<PathBuf>,
     /// Where the key of those is.
     pub(crate) key_dir: Option<PathBuf>,
+    /// How components are compiled.
+    pub(crate) compiler: Option<WorkerCommand>,
     /// How long calls may take to finish when the worker ends, in milliseconds.
     pub(crate) grace_ms: u64,
     /// The bounds of what runs in it.
@@ -65,6 +67,7 @@ impl Assignment {
             sockets: sockets.to_owned(),
             cache_dir: options.cache_dir.clone(),
             key_dir: options.key_dir.clone(),
+            compiler: options.compiler.clone(),
             grace_ms: options.grace.as_millis().try_into().unwrap_or(u64::MAX),
             limits: options.limits.of_one_component(),
             components: components.collect(),

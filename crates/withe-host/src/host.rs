@@ -98,7 +98,7 @@ impl Host {
                 metrics: options.counts.own().clone(),
                 tracer: options.tracer.clone(),
             },
-            ..options.limits.engine_options()
+            ..options.limits.engine_options(options.compiler.as_ref())
         };
         Ok(Self {
             engines: Engines::new(&engine)?,

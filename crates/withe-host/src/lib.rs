@@ -46,5 +46,6 @@ pub use options::{Broker, HostLimits, HostOptions, Phase, Progress, WorkerComman
 pub use parts::Parts;
 pub use run::Running;
 pub use runnable::{Problems, Runnable, RunnableBuilder, RunnableError};
+pub use withe_runtime::compile_stdin;
 pub use withe_runtime::invoke::{FunctionPath, InvokeError, Val};
 pub use withe_runtime::{Observer, ShareLimits, Tracer, host_interfaces};

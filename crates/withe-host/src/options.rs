@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use withe_runtime::{EngineOptions, ShareLimits, Tracer};
+use withe_runtime::{CompileLimits, CompileProcess, EngineOptions, ShareLimits, Tracer};
 
 use crate::counts::Counts;
 
@@ -30,6 +30,9 @@ pub struct HostOptions {
     pub progress: Arc<dyn Fn(Progress) + Send + Sync>,
     /// How the processes of components are started that others serve; `None` refuses such links.
     pub worker: Option<WorkerCommand>,
+    /// How the processes are started that compile components, which call [`withe_runtime::compile_stdin`]; `None`
+    /// compiles in this process, whose memory components then can take.
+    pub compiler: Option<WorkerCommand>,
     /// How the process of a first-party provider is started, whose short name is one more argument; `None`
     /// refuses such providers.
     pub provider: Option<WorkerCommand>,
@@ -53,6 +56,8 @@ pub struct HostLimits {
     pub memory: usize,
     /// How all that is shared is shared.
     pub shares: ShareLimits,
+    /// What compiling one component may take, where it takes place in a process of its own.
+    pub compile: CompileLimits,
 }
 
 impl HostLimits {
@@ -63,12 +68,18 @@ impl HostLimits {
             instances,
             memory: self.memory,
             shares,
+            compile: self.compile,
         }
     }
 
-    /// Engines with these limits.
-    pub(crate) fn engine_options(&self) -> EngineOptions {
+    /// Engines with these limits, for which a command compiles components, if there is one.
+    pub(crate) fn engine_options(&self, compiler: Option<&WorkerCommand>) -> EngineOptions {
         EngineOptions {
+            compiler: compiler.map(|command| CompileProcess {
+                program: command.program.clone(),
+                args: command.args.clone(),
+                limits: self.compile,
+            }),
             instances: self.instances,
             memory: self.memory,
             shares: self.shares,
@@ -84,6 +95,7 @@ impl Default for HostLimits {
             instances: engine.instances,
             memory: engine.memory,
             shares: engine.shares,
+            compile: CompileLimits::default(),
         }
     }
 }
@@ -107,6 +119,7 @@ impl Default for HostOptions {
             limits: HostLimits::default(),
             progress: Arc::new(|_| {}),
             worker: None,
+            compiler: None,
             provider: None,
             pass_environment: Vec::new(),
             broker: None,
@@ -116,9 +129,9 @@ impl Default for HostOptions {
     }
 }
 
-/// How a worker is started: a program that calls [`crate::worker::run`] with its standard input and
+/// How a process is started, such as a worker: a program that calls [`crate::worker::run`] with its standard input and
 /// output.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkerCommand {
     /// The program.
     pub program: PathBuf,

@@ -80,6 +80,7 @@ async fn work(
         sockets,
         cache_dir,
         key_dir,
+        compiler,
         grace_ms,
         limits,
         ..
@@ -93,7 +94,7 @@ async fn work(
             tracer: tracer.clone(),
             ..Observer::default()
         },
-        ..limits.engine_options()
+        ..limits.engine_options(compiler.as_ref())
     });
     let engines = engines.map_err(HostError::from)?;
     let mut sockets = Sockets::new(&sockets);

@@ -33,12 +33,19 @@ mod yaml;
 
 pub use codes::CODES;
 
+use std::time::Duration;
+
 use withe_linker::Diagnostics;
 use withe_linker::input::Application;
 
 /// A number of bytes as manifests have it: a whole number above zero, alone or with a unit (`64MiB`).
 pub fn parse_size(text: &str) -> Option<u64> {
     values::size(text).ok()
+}
+
+/// A duration as manifests have it: longer than zero, with units (`1m30s`).
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    values::duration(text).ok()
 }
 
 /// What a manifest's text was understood to say.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use wasmtime::component::Component;
 
-use crate::engine::{Engines, MEMORIES_PER_SLOT, TABLES_PER_SLOT};
+use crate::engine::Engines;
 use crate::exports::{Exports, Import, imports};
+use crate::settings::{MEMORIES_PER_SLOT, TABLES_PER_SLOT};
 
 /// A component whose code is compiled, and whose types are therefore known.
 pub(crate) struct Compiled {

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex as Lock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
+use futures::future::BoxFuture;
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use wasmtime::component::{Func, InstancePre, ResourceTable};
 use wasmtime::{Engine, Store};
@@ -36,6 +37,7 @@ use crate::quota::{Account, KeepsIdle, Nested, Slot};
 use crate::spec::{Identity, Member, UnitGrants, UnitLimits};
 use crate::stream::open::Streams;
 use crate::task::InstanceTask;
+use crate::turns::GuestTurn;
 use crate::wasi;
 
 /// The most idle instances that a unit keeps for reuse.
@@ -331,6 +333,8 @@ pub(crate) struct InstanceState {
     pub(crate) trace: Option<TraceContext>,
     /// Calls from outside that the instance has served, with the one under way.
     pub(crate) served: u32,
+    /// Since when it has run.
+    turn: GuestTurn,
     /// Set while the instance handles an HTTP request.
     streaming: Option<Streaming>,
     pub(crate) table: ResourceTable,
@@ -375,6 +379,7 @@ impl InstanceState {
             deadline,
             trace: None,
             served: 0,
+            turn: GuestTurn::default(),
             streaming: None,
             table: ResourceTable::new(),
             wasi: None,
@@ -408,6 +413,14 @@ impl InstanceState {
     pub(crate) fn begin(&mut self, context: CallContext) {
         self.deadline = context.deadline;
         self.trace = context.trace;
+        self.turn = GuestTurn::default();
+    }
+
+    /// The guest is interrupted `now`: what it has to wait for, if anything.
+    pub(crate) fn interrupted(&mut self, now: Instant) -> Option<BoxFuture<'static, ()>> {
+        let owner = self.nested.tenancy.account.owner();
+        self.turn
+            .interrupted(self.graph.engines.turns(), owner, now)
     }
 
     /// When a call made `now` must be over, if it may take at most `timeout`.
@@ -473,7 +486,8 @@ impl WasiView for InstanceState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let unit = self.graph.unit(self.unit);
         let words = &self.last_words;
-        let made = || wasi::context(&unit.members[0].identity, &unit.grants, words);
+        let account = &self.nested.tenancy.account;
+        let made = || wasi::context(&unit.members[0].identity, account, &unit.grants, words);
         WasiCtxView {
             ctx: self.wasi.get_or_insert_with(made),
             table: &mut self.table,

@@ -7,22 +7,26 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use wasmtime::Engine;
 use wasmtime::component::Component;
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::cache::CodeCache;
+use crate::compile::CompileProcess;
 use crate::error::RuntimeError;
 use crate::observe::Observer;
 use crate::quota::{HostQuota, ShareLimits};
+use crate::settings::EngineSettings;
+use crate::turns::Turns;
 
-/// How often a running guest looks whether its deadline has passed, and lets other tasks run.
-pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
-
-/// How many memories and tables the pool has for each of its slots.
-pub(crate) const MEMORIES_PER_SLOT: u32 = 2;
-pub(crate) const TABLES_PER_SLOT: u32 = 4;
+/// How often a running guest looks whether its deadline has passed, and lets other tasks run, as long as none runs for
+/// longer than that.
+const EPOCH_TICK: Duration = Duration::from_millis(10);
+/// How often it does while one does.
+const SHORT_TICK: Duration = Duration::from_millis(1);
+/// For how many short ticks after the last time it was seen.
+const SHORT_TICKS: u32 = 100;
 
 /// Bounds of what runs at a time on one host.
 #[derive(Clone)]
@@ -31,6 +35,8 @@ pub struct EngineOptions {
     pub cache_dir: Option<PathBuf>,
     /// Where the key is by which they are known to be this user's; in `cache_dir` if it is none.
     pub key_dir: Option<PathBuf>,
+    /// The process that compiles components; without one, this process does, and components can take what it has.
+    pub compiler: Option<CompileProcess>,
     /// The most component instances at a time. One with more memories or tables than most counts as several.
     pub instances: u32,
     /// How all that is shared.
@@ -49,6 +55,7 @@ impl Default for EngineOptions {
         Self {
             cache_dir: None,
             key_dir: None,
+            compiler: None,
             instances: 1000,
             shares: ShareLimits::default(),
             // Fits on every machine that this is built for.
@@ -67,6 +74,9 @@ pub struct Engines {
     cache: Option<Arc<CodeCache>>,
     observer: Observer,
     quota: Arc<HostQuota>,
+    turns: Arc<Turns>,
+    compiler: Option<Arc<CompileProcess>>,
+    instance_memory: usize,
     _ticker: Arc<Ticker>,
 }
 
@@ -86,20 +96,29 @@ impl Engines {
         });
         let cache = cache.transpose()?.map(Arc::new);
         let make = |concurrency| {
-            Engine::new(&config(options, concurrency))
+            let settings = EngineSettings {
+                instances: options.instances,
+                memory: options.memory,
+                keep_resident: options.keep_resident,
+            };
+            Engine::new(&settings.config(concurrency))
                 .map_err(|cause| RuntimeError::Engine { cause })
         };
         let plain = make(false)?;
         let concurrent = make(true)?;
         let quota = HostQuota::new(options.instances, options.shares);
         options.observer.metrics.level(&[], &quota.level);
-        let ticker = Ticker::start(vec![plain.clone(), concurrent.clone()]);
+        let turns = Arc::new(Turns::default());
+        let ticker = Ticker::start(vec![plain.clone(), concurrent.clone()], turns.clone());
         Ok(Self {
             plain,
             concurrent,
             cache,
             observer: options.observer.clone(),
             quota,
+            turns,
+            compiler: options.compiler.clone().map(Arc::new),
+            instance_memory: options.memory,
             _ticker: Arc::new(ticker),
         })
     }
@@ -115,9 +134,18 @@ impl Engines {
         bytes: &[u8],
     ) -> wasmtime::Result<(Component, bool)> {
         let engine = self.get(concurrency);
+        let compile = || match &self.compiler {
+            None => Ok((Component::new(engine, bytes)?, None)),
+            Some(compiler) => {
+                let memory = self.instance_memory;
+                let compiled = compiler.compile(engine, concurrency, memory, bytes);
+                let (component, code) = compiled.map_err(wasmtime::Error::from)?;
+                Ok((component, Some(code)))
+            }
+        };
         match &self.cache {
-            Some(cache) => cache.component(engine, bytes),
-            None => Ok((Component::new(engine, bytes)?, false)),
+            Some(cache) => cache.component(engine, bytes, compile),
+            None => Ok((compile()?.0, false)),
         }
     }
 
@@ -131,6 +159,11 @@ impl Engines {
         &self.quota
     }
 
+    /// The turns that guests take which run for long.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
     /// The engine for a component that does, or does not, use async types.
     pub fn get(&self, concurrency: bool) -> &Engine {
         if concurrency {
@@ -141,59 +174,25 @@ impl Engines {
     }
 }
 
-fn config(options: &EngineOptions, concurrency: bool) -> Config {
-    let mut config = Config::new();
-    config
-        .concurrency_support(concurrency)
-        .wasm_component_model_async(concurrency)
-        .wasm_component_model_implements(true)
-        .wasm_component_model_map(true)
-        .wasm_component_model_fixed_length_lists(true)
-        .epoch_interruption(true)
-        .memory_init_cow(true)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
-    config
-}
-
-fn pool(options: &EngineOptions) -> PoolingAllocationConfig {
-    // A composition of many components is one component instance with many core instances. These are only counted,
-    // so there are as many as there can be.
-    const CORES_PER_INSTANCE: u32 = 512;
-    // Calls that an instance makes at the same time have a stack each. Only those that are used cost memory.
-    const STACKS_PER_INSTANCE: u32 = 4;
-    let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(options.instances)
-        .total_core_instances(options.instances.saturating_mul(CORES_PER_INSTANCE))
-        .total_memories(options.instances.saturating_mul(MEMORIES_PER_SLOT))
-        .total_tables(options.instances.saturating_mul(TABLES_PER_SLOT))
-        .total_stacks(options.instances.saturating_mul(STACKS_PER_INSTANCE))
-        .max_memories_per_component(64)
-        .max_tables_per_component(256)
-        .max_core_instances_per_component(CORES_PER_INSTANCE)
-        .max_component_instance_size(4 << 20)
-        .max_core_instance_size(1 << 20)
-        .max_memory_size(options.memory)
-        .linear_memory_keep_resident(options.keep_resident)
-        .table_keep_resident(64 << 10)
-        .async_stack_keep_resident(128 << 10);
-    // Linux 6.7 and later can tell which pages of a slot were touched.
-    pool.pagemap_scan(wasmtime::Enabled::Auto);
-    pool
-}
-
 /// The thread that makes the engines' epochs go on; it stops when the engines are dropped.
 struct Ticker {
     stop: Arc<AtomicBool>,
 }
 
 impl Ticker {
-    fn start(engines: Vec<Engine>) -> Self {
+    fn start(engines: Vec<Engine>, turns: Arc<Turns>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let run = move || {
+            let mut short = 0;
             while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(EPOCH_TICK);
+                std::thread::sleep(if short > 0 { SHORT_TICK } else { EPOCH_TICK });
                 engines.iter().for_each(Engine::increment_epoch);
+                short = match turns.were_needed() {
+                    true => SHORT_TICKS,
+                    false => short.saturating_sub(1),
+                };
+                turns.look(Instant::now());
             }
         };
         // Without the thread no deadline would hold, and a machine that cannot start one thread

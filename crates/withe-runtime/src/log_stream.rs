@@ -7,10 +7,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
+use tracing::Level;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::guest_log;
 use crate::last_words::LastWords;
+use crate::quota::Account;
 use crate::spec::Identity;
 
 /// A line longer than this is logged in pieces.
@@ -20,21 +23,29 @@ const MAX_LINE: usize = 16 << 10;
 #[derive(Clone)]
 pub(crate) struct LogStream {
     identity: Arc<Identity>,
+    /// On which its lines count.
+    account: Arc<Account>,
     /// What an instance's standard error remembers; `None` for standard output.
     last_words: Option<LastWords>,
 }
 
 impl LogStream {
-    pub(crate) fn stdout(identity: Arc<Identity>) -> Self {
+    pub(crate) fn stdout(identity: Arc<Identity>, account: Arc<Account>) -> Self {
         Self {
             identity,
+            account,
             last_words: None,
         }
     }
 
-    pub(crate) fn stderr(identity: Arc<Identity>, last_words: LastWords) -> Self {
+    pub(crate) fn stderr(
+        identity: Arc<Identity>,
+        account: Arc<Account>,
+        last_words: LastWords,
+    ) -> Self {
         Self {
             identity,
+            account,
             last_words: Some(last_words),
         }
     }
@@ -81,22 +92,21 @@ impl Lines {
     fn emit(&mut self) {
         let text = String::from_utf8_lossy(&self.line);
         let text = text.trim_end_matches(['\n', '\r']);
-        let Identity {
-            application,
-            component,
-            ..
-        } = &*self.stream.identity;
+        let LogStream {
+            identity,
+            account,
+            last_words,
+        } = &self.stream;
         // A blank line separates; in a log of lines there is nothing to separate.
         if !text.trim().is_empty() {
-            match &self.stream.last_words {
+            let level = match last_words {
                 Some(words) => {
                     words.line(text);
-                    tracing::warn!(target: "component", application, component, "{text}");
+                    Level::WARN
                 }
-                None => {
-                    tracing::info!(target: "component", application, component, "{text}");
-                }
-            }
+                None => Level::INFO,
+            };
+            guest_log::write(account, identity, level, None, text);
         }
         self.line.clear();
     }

@@ -6,10 +6,13 @@ use withe_rpc::CallError;
 
 use crate::core::{InstanceState, Unit};
 use crate::failure::LinkFailure;
+use crate::guest_log::printable;
 use crate::limits::DeadlinePassed;
 
 /// How many of a backtrace's frames are worth a person's time.
 const FRAMES: usize = 4;
+/// The longest text that says what happened in one component, in bytes.
+const LONGEST: usize = 4 << 10;
 
 /// Explains why instantiating or calling the instance whose state this is failed.
 pub(crate) fn to_call_error(state: &InstanceState, error: wasmtime::Error) -> CallError {
@@ -90,7 +93,8 @@ fn describe(state: &InstanceState, error: &wasmtime::Error) -> String {
             unit.limits.reuse
         ));
     }
-    text
+    // The names of its functions, and its last words, are as the component wants them.
+    printable(&text, LONGEST).into_owned()
 }
 
 /// Whether a value that crosses from one fused component to another is not what it has to be. Wasmtime's adapter

@@ -6,13 +6,23 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use crate::last_words::LastWords;
 use crate::log_stream::LogStream;
+use crate::quota::Account;
 use crate::spec::{Identity, UnitGrants};
 
 /// The state of an instance of `who` with `grants`.
-pub(crate) fn context(who: &Arc<Identity>, grants: &UnitGrants, words: &LastWords) -> WasiCtx {
+pub(crate) fn context(
+    who: &Arc<Identity>,
+    account: &Arc<Account>,
+    grants: &UnitGrants,
+    words: &LastWords,
+) -> WasiCtx {
     let mut wasi = WasiCtxBuilder::new();
-    wasi.stdout(LogStream::stdout(who.clone()));
-    wasi.stderr(LogStream::stderr(who.clone(), words.clone()));
+    wasi.stdout(LogStream::stdout(who.clone(), account.clone()));
+    wasi.stderr(LogStream::stderr(
+        who.clone(),
+        account.clone(),
+        words.clone(),
+    ));
     wasi.envs(&who.env);
     wasi.allow_tcp(grants.network);
     wasi.allow_udp(grants.network);

@@ -91,6 +91,9 @@ pub(crate) enum Command {
     Explain(commands::explain::Args),
     Completions(commands::completions::Args),
     Provider(commands::provider::Args),
+    /// Compiles a component for the host that started this process; not for people.
+    #[command(hide = true)]
+    CompileComponent,
     /// Serves a component to the host that started this process; not for people.
     #[command(hide = true)]
     Worker(commands::worker::Args),
@@ -133,6 +136,7 @@ impl Command {
             Self::Explain(args) => commands::explain::run(&args, terminal),
             Self::Completions(args) => commands::completions::run(&args, Cli::command(), terminal),
             Self::Provider(args) => commands::provider::run(&args, terminal),
+            Self::CompileComponent => commands::compile_component::run(),
             Self::Worker(args) => commands::worker::run(&args),
         }
     }

@@ -3,6 +3,7 @@
 mod application;
 pub(crate) mod call;
 pub(crate) mod check;
+pub(crate) mod compile_component;
 pub(crate) mod completions;
 pub(crate) mod compose;
 mod config_args;

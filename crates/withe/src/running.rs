@@ -49,6 +49,7 @@ pub(crate) fn host_options(reporter: &Reporter) -> anyhow::Result<HostOptions> {
         grace: GRACE,
         progress: reporter.callback(),
         worker: Some(this_command(&["worker"])?),
+        compiler: Some(this_command(&["compile-component"])?),
         provider: Some(this_command(&["provider", "run"])?),
         ..HostOptions::default()
     })

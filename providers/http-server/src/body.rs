@@ -208,7 +208,7 @@ impl Taken {
             Poll::Ready(Some(Ok(_))) => self.waited.begin(),
             // The client only sees that the response is cut short.
             Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(component = body.route.name, "response broke off: {error}");
+                body.route.failed("response broke off", None, error);
             }
             _ => {}
         }
@@ -248,7 +248,7 @@ impl Transfer for Watched {
         if let Some(why) = taken.too_slow(now)
             && let Some(body) = taken.body.take()
         {
-            tracing::warn!(component = body.route.name, "response broke off: {why}");
+            body.route.failed("response broke off", None, &why);
             taken.given_up = Some(why);
             drop(taken);
             // With it the component's instance goes.
@@ -477,8 +477,7 @@ impl Drop for ToClient {
             runtime.spawn(async move {
                 let ended = std::future::poll_fn(|cx| body.poll(cx)).await;
                 if let Some(Err(error)) = ended {
-                    let component = &body.route.name;
-                    tracing::warn!(component, "failed after its response: {error}");
+                    body.route.failed("failed after its response", None, &error);
                 }
             });
         }

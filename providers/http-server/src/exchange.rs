@@ -307,11 +307,7 @@ fn content_length(head: &http::HeaderMap) -> Result<Option<u64>, HttpError> {
 
 fn failure(route: &HttpRoute, error: &HttpError) -> Response<ToClient> {
     let status = status(error.kind);
-    tracing::warn!(
-        component = route.name,
-        status = status.as_u16(),
-        "request failed: {error}"
-    );
+    route.failed("request failed", Some(status), error);
     // Why is for the log: it names components, files and other hosts. A client is told only what it did.
     let text = status.canonical_reason().unwrap_or("failed");
     *match error.kind {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
-use withe_provider::IncomingHandler;
+use withe_provider::{HttpError, IncomingHandler, LineBudget};
 
 use crate::cors::Cors;
 use crate::stop::Stop;
@@ -48,6 +48,8 @@ pub(crate) struct Work {
     pub(crate) requests: TaskTracker,
     /// Given when they have to end.
     pub(crate) stop: Stop,
+    /// For those that fail.
+    failures: LineBudget,
 }
 
 impl Work {
@@ -57,6 +59,21 @@ impl Work {
         let token = self.requests.token();
         // Looked at after the request was counted: whoever ends the link closes first, and counts then.
         (!self.requests.is_closed()).then_some(token)
+    }
+}
+
+impl HttpRoute {
+    /// Logs that something became of a request which should not have, with the status that was answered if there is one.
+    /// Clients can cause that as often as they like, so not all of it is logged.
+    pub(crate) fn failed(&self, what: &str, status: Option<StatusCode>, why: &HttpError) {
+        let Some(dropped) = self.work.failures.line() else {
+            return;
+        };
+        let (component, status) = (&self.name, status.map(|status| status.as_u16()));
+        if dropped > 0 {
+            tracing::warn!(component, "{dropped} more of its requests failed");
+        }
+        tracing::warn!(component, status, "{what}: {why}");
     }
 }
 

@@ -10,10 +10,10 @@ use withe_files::{FolderError, PrivateFolder};
 const NAME: &str = "cache.key";
 /// Bytes of the key, and of each code.
 const KEY_LEN: usize = 32;
-pub(super) const CODE_LEN: usize = 32;
+pub(crate) const CODE_LEN: usize = 32;
 
 /// HMAC-SHA-256 over an entry's name and what is in it.
-pub(super) struct CodeKey(hmac::Key);
+pub(crate) struct CodeKey(hmac::Key);
 
 impl CodeKey {
     /// The key in a folder, which is made if it is not there.
@@ -57,7 +57,7 @@ impl CodeKey {
     }
 
     /// Whether that is its code. Takes as long whatever differs.
-    pub(super) fn is_code(&self, code: &[u8], name: &str, bytes: &[u8]) -> bool {
+    pub(crate) fn is_code(&self, code: &[u8], name: &str, bytes: &[u8]) -> bool {
         hmac::verify(&self.of_name(name), bytes, code).is_ok()
     }
 

@@ -8,7 +8,7 @@
 //! Entries are not compressed. They take three to four times the space and are read faster, and nothing has to bound
 //! what they unpack to.
 
-mod key;
+pub(crate) mod key;
 mod size;
 
 use std::hash::{Hash as _, Hasher};
@@ -23,6 +23,8 @@ use withe_files::{FolderError, PrivateFolder};
 
 use key::{CODE_LEN, CodeKey};
 use size::Size;
+
+use crate::native_code::TrustedCode;
 
 /// The largest entry, in bytes; what compiles to more is compiled at every start.
 const MOST_ENTRY: u64 = 256 << 20;
@@ -72,7 +74,8 @@ impl CodeCache {
         })
     }
 
-    /// The component that has these bytes, compiled for `engine`, and whether it was found compiled.
+    /// The component that has these bytes, compiled for `engine`, and whether it was found compiled. If not, `compile` makes
+    /// it, perhaps with its code.
     ///
     /// # Errors
     ///
@@ -81,6 +84,7 @@ impl CodeCache {
         &self,
         engine: &Engine,
         bytes: &[u8],
+        compile: impl FnOnce() -> wasmtime::Result<(Component, Option<Vec<u8>>)>,
     ) -> wasmtime::Result<(Component, bool)> {
         let name = name(engine, bytes);
         match self.find(engine, &name) {
@@ -92,8 +96,9 @@ impl CodeCache {
                 tracing::warn!("the compiled code in `{path}` is not used, and made anew: {why}");
             }
         }
-        let component = Component::new(engine, bytes)?;
-        self.keep(&name, &component);
+        let (component, code) = compile()?;
+        let code = code.map_or_else(|| component.serialize(), Ok);
+        self.keep(&name, code.map_err(io::Error::other));
         Ok((component, false))
     }
 
@@ -103,16 +108,15 @@ impl CodeCache {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             entry => entry.map_err(BadEntry::Read)?,
         };
-        let code = Authentic::of(&self.key, name, &entry).ok_or(BadEntry::Forged)?;
+        let code = TrustedCode::of_entry(&self.key, name, &entry).ok_or(BadEntry::Forged)?;
         let component = code.load(engine).map_err(BadEntry::Refused)?;
         // Entries that were not used for longest go first. Where that cannot be noted, others go.
         _ = self.folder.touch(name);
         Ok(Some(component))
     }
 
-    fn keep(&self, name: &str, component: &Component) {
-        let kept = component.serialize().map_err(io::Error::other);
-        let kept = kept.and_then(|code| {
+    fn keep(&self, name: &str, code: io::Result<Vec<u8>>) {
+        let kept = code.and_then(|code| {
             if code.len() as u64 > MOST_ENTRY {
                 return Ok(());
             }
@@ -152,29 +156,6 @@ impl Hasher for NameHasher {
     /// Nobody asks: the digest is taken instead.
     fn finish(&self) -> u64 {
         0
-    }
-}
-
-/// Compiled code that a host of this user made.
-struct Authentic<'a>(&'a [u8]);
-
-impl<'a> Authentic<'a> {
-    /// The code of an entry, if it is what was written under that name.
-    fn of(key: &CodeKey, name: &str, entry: &'a [u8]) -> Option<Self> {
-        let (authentication, code) = entry.split_at_checked(CODE_LEN)?;
-        key.is_code(authentication, name, code)
-            .then_some(Self(code))
-    }
-
-    #[expect(
-        unsafe_code,
-        reason = "Wasmtime has no other way to load code, as it cannot tell who made it"
-    )]
-    fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
-        // SAFETY: the bytes must come from `Component::serialize`. Entries are written by `keep` only, from there, and
-        // these carry the code that needs the key that only this user can read. Those of other versions and settings
-        // are refused by Wasmtime itself.
-        unsafe { Component::deserialize(engine, self.0) }
     }
 }
 

@@ -19,9 +19,18 @@ fn bytes(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap()
 }
 
+/// The component that has these bytes, and whether it was found compiled.
+fn component(
+    cache: &CodeCache,
+    engine: &Engine,
+    bytes: &[u8],
+) -> wasmtime::Result<(Component, bool)> {
+    cache.component(engine, bytes, || Ok((Component::new(engine, bytes)?, None)))
+}
+
 /// Whether the component was found compiled.
 fn is_found(cache: &CodeCache, text: &str) -> bool {
-    cache.component(&engine(), &bytes(text)).unwrap().1
+    component(cache, &engine(), &bytes(text)).unwrap().1
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -39,7 +48,7 @@ fn what_was_compiled_is_found_by_whoever_has_the_key() {
     assert!(!is_found(&open(key.path()), OTHER));
     // With other settings it is another one.
     let other = Engine::new(Config::new().epoch_interruption(false)).unwrap();
-    let found = open(key.path()).component(&other, &bytes(COMPONENT));
+    let found = component(&open(key.path()), &other, &bytes(COMPONENT));
     assert!(!found.unwrap().1);
     // Another user's key makes it nothing, and it is made anew.
     let others = tempfile::tempdir().unwrap();

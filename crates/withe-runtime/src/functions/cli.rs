@@ -36,7 +36,10 @@ pub(super) fn environment(
 /// `stdout.get-stdout` of WASI 0.2.
 pub(super) fn stdout(linker: &mut LinkerInstance<'_, InstanceState>, member: usize) -> Result<()> {
     linker.func_wrap("get-stdout", move |mut cx, (): ()| {
-        let stream = LogStream::stdout(cx.data().identity(member).clone());
+        let stream = LogStream::stdout(
+            cx.data().identity(member).clone(),
+            cx.data().nested.tenancy.account.clone(),
+        );
         output(cx.data_mut(), &stream)
     })
 }
@@ -46,7 +49,11 @@ pub(super) fn stderr(linker: &mut LinkerInstance<'_, InstanceState>, member: usi
     linker.func_wrap("get-stderr", move |mut cx, (): ()| {
         let state = cx.data();
         let who = state.identity(member).clone();
-        let stream = LogStream::stderr(who, state.last_words.clone());
+        let stream = LogStream::stderr(
+            who,
+            state.nested.tenancy.account.clone(),
+            state.last_words.clone(),
+        );
         output(cx.data_mut(), &stream)
     })
 }

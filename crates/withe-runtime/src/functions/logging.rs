@@ -1,16 +1,17 @@
 //! `wasi:logging/logging`: into the host's log, under the component's name.
 
+use tracing::Level;
 use wasmtime::Result;
 use wasmtime::component::{ComponentType, Lift, LinkerInstance};
 
 use crate::core::InstanceState;
-use crate::spec::Identity;
+use crate::guest_log;
 
 #[derive(Clone, Copy, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
 #[allow(dead_code, reason = "the cases are made by lifting")]
-enum Level {
+enum LogLevel {
     #[component(name = "trace")]
     Trace,
     #[component(name = "debug")]
@@ -28,25 +29,18 @@ enum Level {
 pub(super) fn define(linker: &mut LinkerInstance<'_, InstanceState>, member: usize) -> Result<()> {
     linker.func_wrap(
         "log",
-        move |cx, (level, context, message): (Level, String, String)| {
-            let Identity {
-                application,
-                component,
-                ..
-            } = &**cx.data().identity(member);
-            // `tracing` wants the level as a constant.
-            macro_rules! log {
-            ($macro:ident) => {
-                tracing::$macro!(target: "component", application, component, context, "{message}")
+        move |cx, (level, context, message): (LogLevel, String, String)| {
+            let state = cx.data();
+            let level = match level {
+                LogLevel::Trace => Level::TRACE,
+                LogLevel::Debug => Level::DEBUG,
+                LogLevel::Info => Level::INFO,
+                LogLevel::Warn => Level::WARN,
+                LogLevel::Error | LogLevel::Critical => Level::ERROR,
             };
-        }
-            match level {
-                Level::Trace => log!(trace),
-                Level::Debug => log!(debug),
-                Level::Info => log!(info),
-                Level::Warn => log!(warn),
-                Level::Error | Level::Critical => log!(error),
-            }
+            let account = &state.nested.tenancy.account;
+            let who = state.identity(member);
+            guest_log::write(account, who, level, Some(&context), &message);
             Ok(())
         },
     )

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use withe_provider::{HttpError, HttpErrorKind};
 use withe_rpc::{CallError, Route};
 
-use crate::quota::{Level, Resource};
+use crate::quota::{Resource, ShareLevel};
 use durations::Durations;
 use labels::LinkLabels;
 use snapshot::Family;
@@ -40,7 +40,7 @@ struct Registered {
     /// Those of links that lead to other processes.
     routes: ByLabels<Route>,
     /// The shares, at each level.
-    levels: ByLabels<Level>,
+    levels: ByLabels<ShareLevel>,
 }
 
 /// What others have, by its labels. What is gone is forgotten now and then, so that there is never more than twice
@@ -119,7 +119,7 @@ impl Metrics {
 
     /// Counts what a component, an application or the host has of what is shared, as long as it is kept. `of` are the
     /// application's name and the component's, as far as it has any.
-    pub(crate) fn level(&self, of: &[&str], level: &Arc<Level>) {
+    pub(crate) fn level(&self, of: &[&str], level: &Arc<ShareLevel>) {
         let names = of.iter().copied().chain(["", ""]).take(2);
         let labels = [level.scope.name()].into_iter().chain(names);
         let labels = labels.map(str::to_owned).collect();

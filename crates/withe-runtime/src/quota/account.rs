@@ -10,16 +10,18 @@ use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 use withe_rpc::CallError;
 
-use super::level::{Level, LevelScope, QuotaExceeded, Resource};
+use super::level::{LevelScope, QuotaExceeded, Resource, ShareLevel};
 use super::limits::ShareLimits;
-use super::queue::{Place, Queue, Turn};
+use super::log::{self, DroppedLines, LineFate};
+use super::queue::{Queue, QueuePlace, Turn};
+use crate::turns::TurnOwner;
 
 /// The shares of a host's pool, and who has them.
 pub(crate) struct HostQuota {
-    pub(crate) level: Arc<Level>,
+    pub(crate) level: Arc<ShareLevel>,
     pub(super) shares: ShareLimits,
     instances: u32,
-    applications: Mutex<HashMap<String, Weak<Level>>>,
+    applications: Mutex<HashMap<String, Weak<ShareLevel>>>,
     accounts: Mutex<HashMap<(String, String), Weak<Account>>>,
     queue: Mutex<Queue<Account, Taken>>,
     /// Waiters in the queue who wait because others have what they could have. Nothing is kept for later then.
@@ -38,7 +40,7 @@ impl HostQuota {
     pub(crate) fn new(instances: u32, shares: ShareLimits) -> Arc<Self> {
         let most = most(instances, &shares, 100);
         Arc::new(Self {
-            level: Arc::new(Level::new(LevelScope::Host, "", most)),
+            level: Arc::new(ShareLevel::new(LevelScope::Host, "", most)),
             shares,
             instances,
             applications: Mutex::default(),
@@ -52,7 +54,7 @@ impl HostQuota {
     /// The account of a component, made if it has none.
     pub(crate) fn account(self: &Arc<Self>, application: &str, component: &str) -> Arc<Account> {
         let share = |scope, name: &str, percent| {
-            Level::new(scope, name, most(self.instances, &self.shares, percent))
+            ShareLevel::new(scope, name, most(self.instances, &self.shares, percent))
         };
         let of_application = live(&self.applications, application.to_owned(), || {
             let percent = self.shares.application;
@@ -71,6 +73,7 @@ impl HostQuota {
             ],
             typical: AtomicU32::new(1),
             queued: AtomicUsize::new(0),
+            dropped_lines: DroppedLines::default(),
             host: self.clone(),
         })
     }
@@ -102,6 +105,7 @@ fn most(instances: u32, shares: &ShareLimits, percent: u8) -> [u64; Resource::AL
             Resource::Memory => shares.memory,
             Resource::Waiting => shares.waiting.into(),
             Resource::Calls => shares.calls.into(),
+            Resource::Log => shares.log,
         };
         ShareLimits::part(all, percent)
     })
@@ -127,15 +131,21 @@ fn live<K: Hash + Eq, V>(
 /// The share that one component has, which counts with its application's and the host's.
 pub(crate) struct Account {
     /// The component's, the application's, the host's.
-    pub(crate) levels: [Arc<Level>; 3],
+    pub(crate) levels: [Arc<ShareLevel>; 3],
     /// How many slots a call of the component needed of late, with those of its callees.
     typical: AtomicU32,
     /// How many wait for a slot.
     queued: AtomicUsize,
+    dropped_lines: DroppedLines,
     pub(super) host: Arc<HostQuota>,
 }
 
 impl Account {
+    /// A number that is this component's as long as it has an account.
+    pub(crate) fn owner(&self) -> TurnOwner {
+        Arc::as_ptr(&self.levels[0]).addr()
+    }
+
     /// Takes so much at all levels, or nothing.
     ///
     /// # Errors
@@ -166,6 +176,26 @@ impl Account {
             level.count_refused(exceeded.resource);
         }
         exceeded
+    }
+
+    /// Counts a line of the log, of so many bytes.
+    pub(crate) fn line(&self, bytes: usize) -> LineFate {
+        self.line_at(bytes, log::second())
+    }
+
+    pub(super) fn line_at(&self, bytes: usize, second: u64) -> LineFate {
+        for level in &self.levels {
+            level.begin_second(second);
+        }
+        match self.take(Resource::Log, bytes as u64) {
+            Ok(()) => LineFate::Logged {
+                dropped: self.dropped_lines.take(),
+            },
+            Err(exceeded) => {
+                let exceeded = self.refuse(exceeded);
+                LineFate::Dropped(self.dropped_lines.add().then_some(exceeded))
+            }
+        }
     }
 
     /// Takes memory. If others have too much of it, what is kept for later goes first.
@@ -406,7 +436,7 @@ impl Drop for Waiting {
 /// A place in the queue, which is left when this is dropped.
 struct InQueue<'a> {
     account: &'a Arc<Account>,
-    place: Place,
+    place: QueuePlace,
 }
 
 impl Drop for InQueue<'_> {

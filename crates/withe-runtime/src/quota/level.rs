@@ -16,10 +16,18 @@ pub(crate) enum Resource {
     Waiting,
     /// Calls that components make beside others of theirs.
     Calls,
+    /// Bytes that are logged in the second that is now.
+    Log,
 }
 
 impl Resource {
-    pub(crate) const ALL: [Self; 4] = [Self::Instances, Self::Memory, Self::Waiting, Self::Calls];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Instances,
+        Self::Memory,
+        Self::Waiting,
+        Self::Calls,
+        Self::Log,
+    ];
 
     /// As metrics name it.
     pub(crate) fn name(self) -> &'static str {
@@ -28,6 +36,7 @@ impl Resource {
             Self::Memory => "memory",
             Self::Waiting => "waiting",
             Self::Calls => "calls",
+            Self::Log => "log",
         }
     }
 
@@ -37,6 +46,7 @@ impl Resource {
             Self::Memory => "--max-memory",
             Self::Waiting => "--max-waiting",
             Self::Calls => "--max-calls",
+            Self::Log => "--max-log",
         }
     }
 
@@ -47,6 +57,7 @@ impl Resource {
             Self::Memory => "bytes of memory in all its instances",
             Self::Waiting => "calls that wait for an instance",
             Self::Calls => "calls under way beside others of the same instance",
+            Self::Log => "bytes a second in the log",
         }
     }
 }
@@ -72,16 +83,18 @@ impl LevelScope {
 
 /// The amount that one of them has. Only atomics: taking and giving back locks nothing.
 #[derive(Debug)]
-pub(crate) struct Level {
+pub(crate) struct ShareLevel {
     pub(crate) scope: LevelScope,
     /// The component's or the application's name; the host has none.
     name: String,
     used: [AtomicU64; Resource::ALL.len()],
     most: [u64; Resource::ALL.len()],
     refused: [AtomicU64; Resource::ALL.len()],
+    /// In which second the bytes were logged that are counted.
+    second: AtomicU64,
 }
 
-impl Level {
+impl ShareLevel {
     pub(crate) fn new(scope: LevelScope, name: &str, most: [u64; Resource::ALL.len()]) -> Self {
         Self {
             scope,
@@ -89,6 +102,7 @@ impl Level {
             used: Default::default(),
             most,
             refused: Default::default(),
+            second: AtomicU64::default(),
         }
     }
 
@@ -117,6 +131,13 @@ impl Level {
     /// Gives back what was taken.
     pub(super) fn give(&self, resource: Resource, amount: u64) {
         self.used[resource as usize].fetch_sub(amount, Ordering::SeqCst);
+    }
+
+    /// Counts bytes that are logged from zero, if it is another second than it was.
+    pub(super) fn begin_second(&self, second: u64) {
+        if self.second.swap(second, Ordering::Relaxed) != second {
+            self.used[Resource::Log as usize].store(0, Ordering::SeqCst);
+        }
     }
 
     /// Counts that somebody did not get what this level has too little of.
@@ -182,7 +203,7 @@ mod tests {
 
     #[test]
     fn no_more_is_taken_than_there_is_and_what_is_given_back_is_there_again() {
-        let level = Level::new(LevelScope::Host, "", [2, u64::MAX, 0, 1]);
+        let level = ShareLevel::new(LevelScope::Host, "", [2, u64::MAX, 0, 1, 0]);
         assert!(level.take(Resource::Instances, 2));
         assert!(!level.take(Resource::Instances, 1));
         level.give(Resource::Instances, 1);
@@ -194,11 +215,11 @@ mod tests {
 
     #[test]
     fn whoever_is_refused_learns_which_limit_it_was() {
-        let most = [10, 20, 30, 40];
+        let most = [10, 20, 30, 40, 50];
         let levels = [
-            Level::new(LevelScope::Component, "cart", most),
-            Level::new(LevelScope::Application, "shop", most),
-            Level::new(LevelScope::Host, "", most),
+            ShareLevel::new(LevelScope::Component, "cart", most),
+            ShareLevel::new(LevelScope::Application, "shop", most),
+            ShareLevel::new(LevelScope::Host, "", most),
         ];
         let texts: Vec<_> = (levels.iter())
             .flat_map(|level| Resource::ALL.map(|r| level.exceeded(r).to_string()))

@@ -12,6 +12,8 @@ pub struct ShareLimits {
     pub waiting: u32,
     /// The most calls under way that components make beside others of theirs, to other components and to providers.
     pub calls: u32,
+    /// The most bytes that all components log in a second.
+    pub log: u64,
     /// The most instances that call each other in a row.
     pub depth: u32,
     /// How much of each of these, and of the instances, one application may have, in percent.
@@ -27,6 +29,7 @@ impl Default for ShareLimits {
             memory: machine_memory().map_or(u64::MAX, |bytes| bytes / 4 * 3),
             waiting: 5_000,
             calls: 20_000,
+            log: 256 << 10,
             depth: 64,
             application: 80,
             component: 50,
@@ -53,6 +56,7 @@ impl ShareLimits {
             memory: part(self.memory),
             waiting: small(self.waiting),
             calls: small(self.calls),
+            log: part(self.log),
             depth: self.depth,
             application: 100,
             component: 100,

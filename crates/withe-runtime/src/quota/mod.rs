@@ -2,7 +2,7 @@
 //!
 //! Instances come from one pool, and a component that is called often enough, or that calls enough others, would
 //! have all of it. So what is shared is counted at three levels: the component's, its application's and the host's
-//! ([`Level`]). Each may have so much, and a component or an application no more than a share of the host's.
+//! ([`ShareLevel`]). Each may have so much, and a component or an application no more than a share of the host's.
 //!
 //! All that calls cause is put down to the component that was entered from outside ([`Tenancy`]): its callees, and
 //! theirs, count as its own. Rejected: counting each callee for itself, for then a component that everybody calls would
@@ -18,12 +18,14 @@
 mod account;
 mod level;
 mod limits;
+mod log;
 mod queue;
 mod tenancy;
 
 pub(crate) use account::{Account, CallUnderWay, HostQuota, KeepsIdle};
-pub(crate) use level::{Level, QuotaExceeded, Resource};
+pub(crate) use level::{QuotaExceeded, Resource, ShareLevel};
 pub use limits::ShareLimits;
+pub(crate) use log::LineFate;
 pub(crate) use tenancy::{Nested, Slot};
 
 #[cfg(test)]

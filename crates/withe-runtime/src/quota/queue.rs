@@ -18,7 +18,7 @@ pub(super) enum Turn {
 }
 
 /// A waiter's place among those of its owner: by turn, then in the order of arrival.
-pub(super) type Place = (Turn, u64);
+pub(super) type QueuePlace = (Turn, u64);
 
 struct Waiter<T> {
     amount: u32,
@@ -28,7 +28,7 @@ struct Waiter<T> {
 }
 
 /// The waiters of one owner, in their order.
-type Waiters<T> = BTreeMap<Place, Waiter<T>>;
+type Waiters<T> = BTreeMap<QueuePlace, Waiter<T>>;
 
 /// All who wait, by their owners. Each is given a `T`.
 pub(super) struct Queue<O, T> {
@@ -68,7 +68,7 @@ impl<O, T> Queue<O, T> {
         turn: Turn,
         amount: u32,
         grant: oneshot::Sender<T>,
-    ) -> Place {
+    ) -> QueuePlace {
         self.next += 1;
         let place = (turn, self.next);
         let waiter = Waiter {
@@ -87,7 +87,7 @@ impl<O, T> Queue<O, T> {
     }
 
     /// Takes one out of the line; `None` if it is not there. Says whether it waited for what others have.
-    pub(super) fn remove(&mut self, owner: &Arc<O>, place: Place) -> Option<bool> {
+    pub(super) fn remove(&mut self, owner: &Arc<O>, place: QueuePlace) -> Option<bool> {
         let i = self.position(owner)?;
         let waiter = self.owners[i].1.remove(&place)?;
         self.tidy(i);

@@ -1,7 +1,9 @@
 //! How much of a host applications and components may have.
 
+use std::time::Duration;
+
 use withe_host::HostLimits;
-use withe_manifest::parse_size;
+use withe_manifest::{parse_duration, parse_size};
 
 use crate::usage::Expected;
 
@@ -24,10 +26,22 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = HostLimits::default().shares.calls,
           value_parser = clap::value_parser!(u32).range(1..))]
     max_calls: u32,
+    /// The most bytes that all components log in a second, such as `1MiB`.
+    #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = size)]
+    max_log: u64,
     /// The most instances that call each other in a row.
     #[arg(long, value_name = "N", default_value_t = HostLimits::default().shares.depth,
           value_parser = clap::value_parser!(u32).range(1..))]
     max_depth: u32,
+    /// The most memory that compiling one component may take, such as `1GiB`; three eighths of the machine's without it.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    max_compile_memory: Option<u64>,
+    /// The longest that compiling one component may take.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    max_compile_time: Duration,
+    /// The largest component.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    max_component_size: u64,
     /// How much of each of these one application may have, with all that its calls cause.
     #[arg(long, value_name = "PERCENT", default_value_t = HostLimits::default().shares.application,
           value_parser = clap::value_parser!(u8).range(1..=100))]
@@ -42,6 +56,10 @@ fn size(text: &str) -> Result<u64, Expected> {
     parse_size(text).ok_or(Expected("a size such as `512MiB` or `2GiB`"))
 }
 
+fn duration(text: &str) -> Result<Duration, Expected> {
+    parse_duration(text).ok_or(Expected("a duration such as `90s` or `5m`"))
+}
+
 impl LimitArgs {
     /// The limits of a host that is set up so.
     pub(crate) fn limits(&self) -> HostLimits {
@@ -49,10 +67,15 @@ impl LimitArgs {
             instances: self.max_instances,
             ..HostLimits::default()
         };
+        let compile = &mut limits.compile;
+        compile.memory = self.max_compile_memory.unwrap_or(compile.memory);
+        compile.time = self.max_compile_time;
+        compile.size = self.max_component_size;
         let shares = &mut limits.shares;
         shares.memory = self.max_memory.unwrap_or(shares.memory);
         shares.waiting = self.max_waiting;
         shares.calls = self.max_calls;
+        shares.log = self.max_log;
         shares.depth = self.max_depth;
         shares.application = self.application_share;
         shares.component = self.component_share;

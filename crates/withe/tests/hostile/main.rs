@@ -6,10 +6,13 @@
 #![cfg(target_os = "linux")]
 
 mod cache;
+mod compile;
 mod files;
+mod logs;
 mod pools;
 mod smuggling;
 mod sockets;
+mod spinning;
 #[path = "../e2e/support/mod.rs"]
 #[allow(
     dead_code,

@@ -1,5 +1,5 @@
 //! Answers a request after one call over its link. The path says which: `/counter`, `/trap`,
-//! `/spin`, and `add` for all others.
+//! `/spin`, none for `/shout`, which logs, and `add` for all others.
 
 wit_bindgen::generate!({ world: "hello-calls", path: "../wit", generate_all });
 
@@ -20,6 +20,14 @@ impl Guest for HelloCalls {
             }
             Some("/spin") => {
                 ops::spin();
+                0
+            }
+            Some("/shout") => {
+                // As long a line as any, and one that looks like two, and like the host's.
+                for _ in 0..2_000 {
+                    println!("{}", "a".repeat(1_000));
+                }
+                eprintln!("one\u{1b}[31m\rWARN two");
                 0
             }
             _ => ops::add(1, 2),

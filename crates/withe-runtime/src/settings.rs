@@ -1,0 +1,71 @@
+//! The settings of the engines: what they compile and how, and the pool that instances come from.
+//!
+//! Whoever compiles needs them as well as whoever runs, since code for other settings is refused.
+
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// How many memories and tables the pool has for each of its slots.
+pub(crate) const MEMORIES_PER_SLOT: u32 = 2;
+pub(crate) const TABLES_PER_SLOT: u32 = 4;
+
+/// What differs from host to host.
+pub(crate) struct EngineSettings {
+    /// The most component instances at a time.
+    pub(crate) instances: u32,
+    /// The most linear memory of one instance's memory, in bytes.
+    pub(crate) memory: usize,
+    /// How much of a memory slot stays resident between two instances, in bytes.
+    pub(crate) keep_resident: usize,
+}
+
+impl EngineSettings {
+    /// Those of an engine that only compiles, for engines whose instances may have so much memory. The size of the pool is no
+    /// part of the code, and would be reserved.
+    pub(crate) fn compiling(memory: usize) -> Self {
+        Self {
+            instances: 1,
+            memory,
+            keep_resident: 0,
+        }
+    }
+
+    pub(crate) fn config(&self, concurrency: bool) -> Config {
+        let mut config = Config::new();
+        config
+            .concurrency_support(concurrency)
+            .wasm_component_model_async(concurrency)
+            .wasm_component_model_implements(true)
+            .wasm_component_model_map(true)
+            .wasm_component_model_fixed_length_lists(true)
+            .epoch_interruption(true)
+            .memory_init_cow(true)
+            .allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool()));
+        config
+    }
+
+    fn pool(&self) -> PoolingAllocationConfig {
+        // A composition of many components is one component instance with many core instances. These are only counted,
+        // so there are as many as there can be.
+        const CORES_PER_INSTANCE: u32 = 512;
+        // Calls that an instance makes at the same time have a stack each. Only those that are used cost memory.
+        const STACKS_PER_INSTANCE: u32 = 4;
+        let mut pool = PoolingAllocationConfig::default();
+        pool.total_component_instances(self.instances)
+            .total_core_instances(self.instances.saturating_mul(CORES_PER_INSTANCE))
+            .total_memories(self.instances.saturating_mul(MEMORIES_PER_SLOT))
+            .total_tables(self.instances.saturating_mul(TABLES_PER_SLOT))
+            .total_stacks(self.instances.saturating_mul(STACKS_PER_INSTANCE))
+            .max_memories_per_component(64)
+            .max_tables_per_component(256)
+            .max_core_instances_per_component(CORES_PER_INSTANCE)
+            .max_component_instance_size(4 << 20)
+            .max_core_instance_size(1 << 20)
+            .max_memory_size(self.memory)
+            .linear_memory_keep_resident(self.keep_resident)
+            .table_keep_resident(64 << 10)
+            .async_stack_keep_resident(128 << 10);
+        // Linux 6.7 and later can tell which pages of a slot were touched.
+        pool.pagemap_scan(wasmtime::Enabled::Auto);
+        pool
+    }
+}
