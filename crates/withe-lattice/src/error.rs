@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blob::BlobError;
 use crate::value::ValueError;
 
 /// Why something on the lattice failed. No text of it holds a secret.
@@ -45,6 +46,14 @@ pub enum LatticeError {
         key: String,
         /// Why not.
         why: ValueError,
+    },
+    /// What is kept under a digest is not the blob that was put there, or is more than is taken.
+    #[error("the blob `{digest}` cannot be used: {why}")]
+    Blob {
+        /// Its digest.
+        digest: String,
+        /// Why not.
+        why: BlobError,
     },
     /// The file or the socket of an embedded lattice failed.
     #[error("the lattice's state cannot be used: {0}")]
@@ -323,6 +332,12 @@ impl LatticeError {
     /// [`Self::Invalid`], for a reason of the caller's.
     pub fn invalid(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Invalid::Other(Cause::new(error)).into()
+    }
+
+    /// [`Self::Blob`], of this digest.
+    pub(crate) fn blob(digest: &str, why: BlobError) -> Self {
+        let digest = digest.into();
+        Self::Blob { digest, why }
     }
 
     /// [`Self::Storage`], for a reason of the file's.

@@ -61,10 +61,21 @@ pub trait Lattice: Send + Sync + 'static {
     /// renewed: until then it may be there for the watch and not for [`leases`](Self::leases).
     async fn watch_leases(&self, prefix: &str) -> Result<Watch, LatticeError>;
 
-    /// Keeps a blob under `digest`. One that is there already is not sent again.
+    /// Keeps a blob under `digest`. One that is there already and whole is not sent again; one that is there and
+    /// damaged is replaced. Where the digest is one that can be computed (`sha256:…`), the blob must have it.
+    ///
+    /// # Errors
+    ///
+    /// [`LatticeError::Blob`] if it has more bytes than the lattice takes, [`LatticeError::Invalid`] if it is not
+    /// what its digest says.
     async fn put_blob(&self, digest: &str, blob: Bytes) -> Result<(), LatticeError>;
 
-    /// The blob that is kept under `digest`.
+    /// The blob that is kept under `digest`. How large it is said to be is looked at before anything of it is
+    /// fetched, and no more of it is kept than that.
+    ///
+    /// # Errors
+    ///
+    /// [`LatticeError::Blob`] if it is damaged, or has more bytes than the lattice takes.
     async fn blob(&self, digest: &str) -> Result<Option<Bytes>, LatticeError>;
 
     /// Removes a blob, if it is there.

@@ -14,6 +14,7 @@ mod attached;
 #[cfg(fuzzing)]
 pub mod attached;
 mod backlog;
+mod blob;
 mod digest;
 pub mod embedded;
 mod entry;
@@ -27,6 +28,7 @@ pub mod transport;
 mod value;
 
 pub use attached::Attached;
+pub use blob::{BlobError, MAX_BLOB};
 pub use embedded::Embedded;
 pub use entry::{Change, Entry, Expect, MAX_VALUE};
 pub use error::LatticeError;

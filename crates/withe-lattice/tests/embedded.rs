@@ -42,6 +42,63 @@ async fn until(is_so: impl Fn() -> bool) {
     timeout(AGES, so).await.unwrap();
 }
 
+/// The digest of `hello`.
+const HELLO: &str = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+/// Puts other bytes in the place of a blob in the file of a lattice that nobody has open.
+fn overwrite(path: &Path, digest: &str, bytes: &[u8]) {
+    let database = redb::Database::open(path).unwrap();
+    let writing = database.begin_write().unwrap();
+    let blobs = redb::TableDefinition::<&str, &[u8]>::new("blobs");
+    let mut table = writing.open_table(blobs).unwrap();
+    table.insert(digest, bytes).unwrap();
+    drop(table);
+    writing.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_blob_is_told_replaced_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lattice.redb");
+    let open = || Embedded::open("test", &path).unwrap().with_max_blob(10);
+    for (garbage, expected) in [
+        (&b"hullo"[..], "its digest is `sha256:"),
+        (b"hell", "its digest is `sha256:"),
+        (b"", "its digest is `sha256:"),
+        (b"hello, hello", "12 bytes, and 10 are the most"),
+    ] {
+        let put = async |lattice: &Embedded| lattice.put_blob(HELLO, "hello".into()).await.unwrap();
+        put(&open()).await;
+        overwrite(&path, HELLO, garbage);
+        let lattice = open();
+        let error = lattice.blob(HELLO).await.unwrap_err();
+        assert!(matches!(error, LatticeError::Blob { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(expected) && text.contains(HELLO), "{text}");
+
+        put(&lattice).await;
+        assert_eq!(lattice.blob(HELLO).await.unwrap().unwrap(), "hello");
+        drop(lattice);
+        overwrite(&path, HELLO, garbage);
+        let lattice = open();
+        lattice.delete_blob(HELLO).await.unwrap();
+        assert_eq!(lattice.blob(HELLO).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_blob_beyond_the_limit_is_neither_put_nor_got() {
+    let lattice = Embedded::in_memory("test").unwrap();
+    let small = lattice.clone().with_max_blob(4);
+    let put = small.put_blob(HELLO, "hello".into()).await;
+    assert!(matches!(put, Err(LatticeError::Blob { .. })), "{put:?}");
+    assert_eq!(small.blob(HELLO).await.unwrap(), None);
+    lattice.put_blob(HELLO, "hello".into()).await.unwrap();
+    let error = small.blob(HELLO).await.unwrap_err().to_string();
+    assert!(error.contains("5 bytes, and 4 are the most"), "{error}");
+    assert_eq!(lattice.blob(HELLO).await.unwrap().unwrap(), "hello");
+}
+
 #[tokio::test]
 async fn a_file_keeps_entries_and_blobs_and_no_leases() {
     let folder = tempfile::tempdir().unwrap();

@@ -172,7 +172,9 @@ impl From<LatticeError> for Failure {
             LatticeError::Timeout(subject) => Self::Timeout(subject),
             LatticeError::Invalid(why) => Self::Invalid(why.to_string()),
             LatticeError::Storage(why) => Self::Storage(why.to_string()),
-            e @ LatticeError::Value { .. } => Self::Storage(e.to_string()),
+            e @ (LatticeError::Value { .. } | LatticeError::Blob { .. }) => {
+                Self::Storage(e.to_string())
+            }
         }
     }
 }

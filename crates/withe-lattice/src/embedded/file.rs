@@ -128,27 +128,22 @@ impl File {
         written.map_err(storage)
     }
 
+    /// Reads a blob where it is, if it is there.
+    ///
     /// # Errors
     ///
     /// [`StorageError::Other`]
-    pub(super) fn blob(&self, digest: &str) -> Result<Option<Bytes>, StorageError> {
-        let read = self.database.run(|database| {
+    pub(super) fn blob<T>(
+        &self,
+        digest: &str,
+        read: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, StorageError> {
+        let found = self.database.run(|database| {
             let reading = database.begin_read()?;
             let blob = reading.open_table(BLOBS)?.get(digest)?;
-            Ok(blob.map(|blob| Bytes::copy_from_slice(blob.value())))
+            Ok(blob.map(|blob| read(blob.value())))
         });
-        read.map_err(storage)
-    }
-
-    /// # Errors
-    ///
-    /// [`StorageError::Other`]
-    pub(super) fn has_blob(&self, digest: &str) -> Result<bool, StorageError> {
-        let read = self.database.run(|database| {
-            let reading = database.begin_read()?;
-            Ok(reading.open_table(BLOBS)?.get(digest)?.is_some())
-        });
-        read.map_err(storage)
+        found.map_err(storage)
     }
 
     /// # Errors

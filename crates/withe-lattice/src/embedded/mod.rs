@@ -21,13 +21,17 @@ use table::EntryTable;
 
 pub use crate::attached::{Serving, serve};
 
-use crate::{Entry, Expect, LEASE, Lattice, LatticeError, Messages, Requests, Watch, digest, keys};
+use crate::blob::{check_size, check_whole};
+use crate::{
+    Entry, Expect, LEASE, Lattice, LatticeError, MAX_BLOB, Messages, Requests, Watch, digest, keys,
+};
 
 /// A lattice within this process. Clones of it are the same lattice.
 #[derive(Clone)]
 pub struct Embedded {
     store: Arc<Store>,
     lease: Duration,
+    max_blob: usize,
 }
 
 struct Store {
@@ -90,6 +94,7 @@ impl Embedded {
                 file,
             }),
             lease: LEASE,
+            max_blob: MAX_BLOB,
         }
     }
 
@@ -97,6 +102,16 @@ impl Embedded {
     #[must_use]
     pub fn with_lease(self, lease: Duration) -> Self {
         Self { lease, ..self }
+    }
+
+    /// The same lattice, where no blob is put or got through this value that has more bytes than `most`, and not
+    /// than [`MAX_BLOB`].
+    #[must_use]
+    pub fn with_max_blob(self, most: usize) -> Self {
+        Self {
+            max_blob: most,
+            ..self
+        }
     }
 
     /// Does what may do I/O, to its end even if whoever waits for it goes away.
@@ -162,6 +177,27 @@ impl Store {
             file.remove(key, revision)?;
         }
         self.state().entries.remove(key);
+        Ok(())
+    }
+
+    /// Keeps a blob, unless it is there and whole.
+    fn put_blob(&self, digest: String, blob: Bytes, most: usize) -> Result<(), LatticeError> {
+        let large = check_size(blob.len() as u64, most);
+        large.map_err(|why| LatticeError::blob(&digest, why))?;
+        let found = match &self.file {
+            Some(file) => file.blob(&digest, |found| check_whole(&digest, found, most))?,
+            // Memory does not go bad.
+            None => self.state().blobs.contains_key(&digest).then_some(Ok(())),
+        };
+        match found {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(why)) => tracing::warn!(digest, %why, "a damaged blob is replaced"),
+            None => {}
+        }
+        match &self.file {
+            Some(file) => file.put_blob(&digest, &blob)?,
+            None => drop(self.state().blobs.insert(digest, blob)),
+        }
         Ok(())
     }
 
@@ -271,28 +307,27 @@ impl Lattice for Embedded {
     async fn put_blob(&self, digest: &str, blob: Bytes) -> Result<(), LatticeError> {
         digest::check(digest, &blob)?;
         let digest = digest.to_owned();
-        self.on_disk(move |store| match &store.file {
-            Some(file) if file.has_blob(&digest)? => Ok(()),
-            Some(file) => Ok(file.put_blob(&digest, &blob)?),
-            None => {
-                store.state().blobs.entry(digest).or_insert(blob);
-                Ok(())
-            }
-        })
-        .await
+        let most = self.max_blob;
+        self.on_disk(move |store| store.put_blob(digest, blob, most))
+            .await
     }
 
     async fn blob(&self, digest: &str) -> Result<Option<Bytes>, LatticeError> {
         let digest = digest.to_owned();
+        let most = self.max_blob;
         self.on_disk(move |store| {
+            let check = |blob: &[u8]| check_whole(&digest, blob, most);
             let blob = match &store.file {
-                Some(file) => file.blob(&digest)?,
-                None => store.state().blobs.get(&digest).cloned(),
+                Some(file) => file.blob(&digest, |blob| {
+                    check(blob).map(|()| Bytes::copy_from_slice(blob))
+                })?,
+                None => {
+                    let blob = store.state().blobs.get(&digest).cloned();
+                    blob.map(|blob| check(&blob).map(|()| blob))
+                }
             };
-            if let Some(blob) = &blob {
-                digest::check(&digest, blob)?;
-            }
-            Ok(blob)
+            let blob = blob.transpose();
+            blob.map_err(|why| LatticeError::blob(&digest, why))
         })
         .await
     }

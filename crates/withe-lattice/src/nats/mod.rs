@@ -21,7 +21,7 @@ use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream;
 use async_trait::async_trait;
-use blobs::Blobs;
+use blobs::{BlobRecord, Blobs};
 use bucket::{Bucket, Kept};
 use bytes::Bytes;
 use connect::Signals;
@@ -37,10 +37,15 @@ use crate::backlog::{Changes, Recent};
 use crate::error::{Refused, Unreachable};
 use crate::feed::Feed;
 use crate::value::{self, Packed};
-use crate::{Entry, Expect, Lattice, LatticeError, Messages, Requests, Watch, digest, keys, names};
+use crate::{
+    BlobError, Entry, Expect, Lattice, LatticeError, Messages, Requests, Watch, digest, keys, names,
+};
 
 /// How long after a failure it is seen to the buckets again.
 const AGAIN: Duration = Duration::from_millis(200);
+
+/// How often a blob is read again that was replaced while it was read.
+const READS: usize = 8;
 
 /// A lattice on NATS, as one of its members has it. Dropped, its watches and what it serves end.
 pub struct Nats {
@@ -79,7 +84,7 @@ impl Nats {
                 Bucket::open(&jetstream, entries, Duration::ZERO, pieces.clone()).await?,
                 Bucket::open(&jetstream, leases, options.lease, pieces.clone()).await?,
                 pieces,
-                Blobs::open(&jetstream, names::blobs_bucket(&name)).await?,
+                Blobs::open(&jetstream, names::blobs_bucket(&name), options.max_blob).await?,
             ))
         };
         let (entries, leases, pieces, blobs) = within(&signals, options.timeout, open).await?;
@@ -193,6 +198,13 @@ impl Nats {
         let packed = self.pack(value).await?;
         let limit = self.timeout + time_for(packed.size());
         self.within(limit, bucket.put(key, packed, expect)).await
+    }
+
+    async fn blob_record(
+        &self,
+        digest: &str,
+    ) -> Result<Option<Result<BlobRecord, BlobError>>, LatticeError> {
+        self.within(self.timeout, self.blobs.record(digest)).await
     }
 
     async fn pack(&self, value: Bytes) -> Result<Packed, LatticeError> {
@@ -312,27 +324,39 @@ impl Lattice for Nats {
 
     async fn put_blob(&self, digest: &str, blob: Bytes) -> Result<(), LatticeError> {
         digest::check(digest, &blob)?;
-        let limit = self.timeout + time_for(blob.len());
-        self.within(limit, async {
-            match self.blobs.size(digest).await? {
-                Some(_) => Ok(()),
-                None => self.blobs.put(digest, &blob).await,
-            }
-        })
-        .await
+        // What is there is read to see whether it is whole, and may have to be sent anew.
+        let limit = self.timeout + 2 * time_for(blob.len());
+        self.within(limit, self.blobs.put(digest, &blob)).await
     }
 
     async fn blob(&self, digest: &str) -> Result<Option<Bytes>, LatticeError> {
-        let size = self.within(self.timeout, self.blobs.size(digest)).await?;
-        let Some(size) = size else {
-            return Ok(None);
-        };
-        let limit = self.timeout + time_for(size);
-        let blob = self.within(limit, self.blobs.get(digest)).await?;
-        if let Some(blob) = &blob {
-            digest::check(digest, blob)?;
+        let mut reads = 0;
+        let mut record = self.blob_record(digest).await?;
+        loop {
+            let read = match record.as_ref() {
+                None => return Ok(None),
+                Some(Ok(record)) => {
+                    let limit = self.timeout + time_for(record.size());
+                    self.within(limit, self.blobs.get(digest, record)).await?
+                }
+                Some(Err(why)) => Err(why.clone()),
+            };
+            let why = match read {
+                Ok(blob) => return Ok(Some(blob)),
+                Err(why) => why,
+            };
+            reads += 1;
+            // Whoever replaces a blob removes its chunks.
+            let now = self.blob_record(digest).await?;
+            let is_same = match (&record, &now) {
+                (Some(Ok(before)), Some(Ok(now))) => before == now,
+                (_, now) => matches!(now, Some(Err(_))),
+            };
+            if is_same || reads >= READS {
+                return Err(LatticeError::blob(digest, why));
+            }
+            record = now;
         }
-        Ok(blob)
     }
 
     async fn delete_blob(&self, digest: &str) -> Result<(), LatticeError> {

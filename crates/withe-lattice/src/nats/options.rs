@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_nats::ServerAddr;
 use percent_encoding::percent_decode_str;
 
-use crate::LEASE;
 use crate::error::{Cause, Invalid};
+use crate::{LEASE, MAX_BLOB};
 
 /// How often members sweep, if nothing else is said: far longer than it takes to put a value.
 const SWEEP: Duration = Duration::from_secs(30 * 60);
@@ -30,6 +30,8 @@ pub struct Options {
     pub wait: Duration,
     /// How long each operation may take, but for blobs, which have a second more for each MiB.
     pub timeout: Duration,
+    /// The most bytes of a blob. A larger one is neither put nor fetched.
+    pub max_blob: usize,
     /// How often it is looked for what is left of large values that nobody has any more.
     pub sweep: Duration,
     /// How long leases live: the same for all members, who otherwise believe each other to be gone.
@@ -88,6 +90,7 @@ impl Options {
             tls: Tls::default(),
             wait: Duration::ZERO,
             timeout: Duration::from_secs(5),
+            max_blob: MAX_BLOB,
             sweep: SWEEP,
             lease: LEASE,
         }

@@ -1,6 +1,7 @@
 //! What only a lattice on NATS can be asked: who may join, and what survives which loss.
 
 mod auth;
+mod blobs;
 mod credentials;
 mod losses;
 mod proxy;

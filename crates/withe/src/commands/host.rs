@@ -167,6 +167,7 @@ async fn join(
                     Some(path) => Embedded::open(lattice_name, path)?,
                     None => Embedded::in_memory(lattice_name)?,
                 };
+                let embedded = embedded.with_max_blob(args.lattice.max_blob());
                 let serving = embedded::serve(embedded.clone(), socket(&name)?).await?;
                 (Arc::new(embedded), Some(serving))
             }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use withe_lattice::nats::{Auth, Options, Tls};
 use withe_lattice::{Attached, Lattice, Nats, SharedLattice};
 
+use super::limit_args::size;
 use crate::places::sockets;
 
 /// Which lattice, and as whom.
@@ -68,6 +69,15 @@ pub(crate) struct LatticeArgs {
     /// Begin TLS before the server's first word, for servers with `handshake_first`.
     #[arg(long)]
     nats_tls_first: bool,
+    /// The most bytes of a component or program in the lattice. A larger one is neither put nor fetched.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "512MiB",
+        value_parser = size,
+        env = "WITHE_MAX_BLOB"
+    )]
+    max_blob: u64,
 }
 
 /// What `--lattice` names.
@@ -98,6 +108,7 @@ impl LatticeArgs {
             );
         }
         options.wait = wait;
+        options.max_blob = self.max_blob();
         options.auth = self.auth()?;
         options.tls = Tls {
             ca: self.nats_ca.clone(),
@@ -105,6 +116,11 @@ impl LatticeArgs {
             first: self.nats_tls_first,
         };
         Ok(Named::Nats(Box::new(options)))
+    }
+
+    /// The most bytes of a blob.
+    pub(crate) fn max_blob(&self) -> usize {
+        usize::try_from(self.max_blob).unwrap_or(usize::MAX)
     }
 
     fn auth(&self) -> anyhow::Result<Auth> {

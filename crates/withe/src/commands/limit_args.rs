@@ -52,7 +52,8 @@ pub(crate) struct LimitArgs {
     component_share: u8,
 }
 
-fn size(text: &str) -> Result<u64, Expected> {
+/// A number of bytes, as people write it.
+pub(super) fn size(text: &str) -> Result<u64, Expected> {
     parse_size(text).ok_or(Expected("a size such as `512MiB` or `2GiB`"))
 }
 

@@ -149,6 +149,7 @@ async fn serve(
     }
     let reporter = Reporter::new(*terminal);
     let embedded = Embedded::in_memory(&args.lattice.lattice_name)?;
+    let embedded = embedded.with_max_blob(args.lattice.max_blob());
     let lattice: SharedLattice = Arc::new(embedded.clone());
     let mut host = host_options(&reporter)?;
     host.limits = args.limits.limits();
