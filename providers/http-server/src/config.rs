@@ -13,6 +13,7 @@ use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 use crate::cors::Cors;
 use crate::crowd::CrowdLimits;
 use crate::link::RequestLimits;
+use crate::paths::AmbiguousPaths;
 use crate::routes::{RoutePlace, parse_path};
 use crate::tls::TlsFiles;
 use crate::transfer::Pace;
@@ -57,6 +58,8 @@ pub(crate) struct OwnConfig {
     pub(crate) default_address: SocketAddr,
     /// The header that names the host; the request's authority if it is `host`.
     pub(crate) header: HeaderName,
+    /// What is done with paths that can be read in more than one way.
+    pub(crate) ambiguous_paths: AmbiguousPaths,
     /// How many connections and requests one listener holds at a time.
     pub(crate) crowd: CrowdLimits,
     /// How long a client may take over a request's head, and leave a connection idle.
@@ -116,6 +119,10 @@ pub(crate) fn read_own(config: &ConfigMap) -> (OwnConfig, Vec<ConfigProblem>) {
     let header = s
         .parse("header", "the name of a header")
         .unwrap_or(http::header::HOST);
+    let ambiguous_paths = s.choice("ambiguous_paths", &AmbiguousPaths::NAMES);
+    let ambiguous_paths = ambiguous_paths
+        .map(AmbiguousPaths::named)
+        .unwrap_or_default();
     let crowd = crowd(&mut s);
     let head_timeout = s.millis("head_timeout_ms").unwrap_or(DEFAULT_HEAD_TIMEOUT);
     let serving = serving(&mut s);
@@ -126,6 +133,7 @@ pub(crate) fn read_own(config: &ConfigMap) -> (OwnConfig, Vec<ConfigProblem>) {
             mode,
             default_address,
             header,
+            ambiguous_paths,
             crowd,
             head_timeout,
             serving,
@@ -550,11 +558,13 @@ mod tests {
             ("idle_timeout_ms", "8"),
             ("request_timeout_ms", "9"),
             ("head_timeout_ms", "10"),
+            ("ambiguous_paths", "Normalise"),
             ("readonly_mode", "true"),
         ]);
         let (own, wrong) = read_own(&own);
         assert_eq!(wrong, []);
         assert_eq!(own.head_timeout, Duration::from_millis(10));
+        assert_eq!(own.ambiguous_paths, AmbiguousPaths::Normalise);
         let pairs = [("readonly_mode", "false"), ("idle_timeout_ms", "18")];
         let (link, wrong) = read_link(&map(&pairs), &own);
         assert_eq!(wrong, []);

@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::body::ToClient;
 use crate::crowd::CrowdPlace;
 use crate::exchange;
+use crate::flood::FloodGuard;
 use crate::serving::Front;
 use crate::stall::{StallGuard, WRITE_STALL};
 use crate::stop::Stop;
@@ -134,7 +135,10 @@ where
         .max_header_list_size(HEAD_SIZE as u32)
         .max_concurrent_streams(STREAMS)
         .keep_alive_interval(of.head)
-        .serve_connection(TokioIo::new(stream), service(of, scheme, None));
+        .serve_connection(
+            TokioIo::new(FloodGuard::new(stream)),
+            service(of, scheme, None),
+        );
     drive(connection, http2::Connection::graceful_shutdown, of).await
 }
 

@@ -50,8 +50,11 @@ pub(crate) fn begin(
     };
     let uri = std::mem::take(&mut parts.uri);
     let (method, version) = (&parts.method, parts.version);
-    let target = RequestTarget::read(method, version, uri, &mut parts.headers, &inbound, last)
+    let mut target = RequestTarget::read(method, version, uri, &mut parts.headers, &inbound, last)
         .map_err(unclear)?;
+    // Which link a path belongs to is not known before, so this is the same for all links.
+    let ambiguous_paths = front.serving.load().ambiguous_paths;
+    target.path = ambiguous_paths.settle(target.path).map_err(unclear)?;
 
     let mut ended: Option<Arc<HttpRoute>> = None;
     let (route, token) = loop {

@@ -5,10 +5,11 @@
 //! apart by host and path. What a request meets, in order:
 //!
 //! * [`listener`]: the socket, the accept loop and its limit, draining;
-//! * [`connection`]: TLS and hyper, one task a connection;
+//! * [`connection`]: TLS and hyper, one task a connection; [`flood`]: HTTP/2 that is of no use, by its [`frames`];
 //! * [`crowd`]: how many connections and requests there may be, and which goes for another;
 //! * [`exchange`]: one request: route, policy, the component, the response;
-//! * [`target`]: which host and path a request is for, by the letter;
+//! * [`target`]: which host and path a request is for, by the letter; [`paths`]: what is done with a path that others
+//!   may read otherwise;
 //! * [`routes`]: which link a host and path belong to; [`serving`]: whose links they are just now; [`link`]: what
 //!   there is of one;
 //! * [`cors`]: what browsers are told about other origins;
@@ -24,8 +25,11 @@ mod connection;
 mod cors;
 mod crowd;
 mod exchange;
+mod flood;
+mod frames;
 mod link;
 mod listener;
+mod paths;
 mod provider;
 mod routes;
 mod serving;

@@ -227,6 +227,7 @@ impl Provider for HttpServer {
             None => {
                 let serving = ServingProvider {
                     host_header: self.own.header.clone(),
+                    ambiguous_paths: self.own.ambiguous_paths,
                     head_timeout: self.own.head_timeout,
                     crowd: self.own.crowd,
                     table: ArcSwap::from_pointee(RouteTable::new([(&config.place, route.clone())])),

@@ -11,6 +11,7 @@ use rustls::ServerConfig;
 
 use crate::crowd::CrowdLimits;
 use crate::link::HttpRoute;
+use crate::paths::AmbiguousPaths;
 use crate::routes::RouteTable;
 
 /// What connections know of the listener that accepted them.
@@ -25,6 +26,8 @@ pub(crate) struct Front {
 pub(crate) struct ServingProvider {
     /// The header that names the host.
     pub(crate) host_header: HeaderName,
+    /// What is done with paths that can be read in more than one way.
+    pub(crate) ambiguous_paths: AmbiguousPaths,
     /// How long a client may take over a request's head, and leave a connection idle.
     pub(crate) head_timeout: Duration,
     /// How many connections and requests there may be.

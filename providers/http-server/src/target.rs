@@ -187,7 +187,8 @@ pub(crate) fn split_port(authority: &str) -> (&str, &str) {
     }
 }
 
-fn bad(why: &'static str) -> Unclear {
+/// A request that its client has to write otherwise.
+pub(crate) fn bad(why: &'static str) -> Unclear {
     Unclear {
         status: StatusCode::BAD_REQUEST,
         why,

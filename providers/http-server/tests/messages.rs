@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use support::{
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use withe_provider::{HttpError, HttpErrorKind, Peer, Provider};
+use withe_provider_http_server::HttpServer;
 
 /// A component that says what it was asked.
 fn echo() -> Peer {
@@ -120,6 +122,86 @@ async fn what_is_no_request_is_refused() {
     for (line, fields, body, status) in cases {
         let request = format!("{line}\r\n{fields}{close}\r\n{body}");
         assert_eq!(raw(address, &request).await.status, status, "{request:?}");
+    }
+}
+
+/// Two links, of which one is for `/admin`, and each says where it was.
+async fn admin_and_all(own: &[(&str, &str)]) -> (HttpServer, SocketAddr) {
+    let says_path = |name: &'static str| {
+        component(move |request, _| async move {
+            Ok(Response::new(text_body(format!(
+                "{name} {}",
+                request.uri()
+            ))))
+        })
+    };
+    let server = HttpServer::new(support::config(own));
+    server.start().await.unwrap();
+    let all = link(1, says_path("all"), &[("address", "127.0.0.1:0")]);
+    server.link_put(all).await.unwrap();
+    let address = address(&server, 1);
+    let text = address.to_string();
+    let admin = [("address", text.as_str()), ("path", "/admin")];
+    let admin = link(2, says_path("admin"), &admin);
+    server.link_put(admin).await.unwrap();
+    (server, address)
+}
+
+#[tokio::test]
+async fn a_path_is_read_in_one_way() {
+    // What is asked for, and what of it is seen where paths are normalised, and where they are kept.
+    let cases = [
+        (
+            "/x/../admin",
+            "admin http://a/admin",
+            "all http://a/x/../admin",
+        ),
+        ("/admin/../x", "all http://a/x", "admin http://a/admin/../x"),
+        (
+            "//admin?q=a//b",
+            "admin http://a/admin?q=a//b",
+            "all http://a//admin?q=a//b",
+        ),
+        (
+            "/x%2F..%2Fadmin",
+            "admin http://a/admin",
+            "all http://a/x%2F..%2Fadmin",
+        ),
+        (
+            "/x%5c%2e%2E%5Cadmin/",
+            "admin http://a/admin/",
+            "all http://a/x%5c%2e%2E%5Cadmin/",
+        ),
+        ("/./admin", "admin http://a/admin", "all http://a/./admin"),
+        ("\\admin", "", ""),
+        ("/\\admin", "admin http://a/admin", "all http://a/\\admin"),
+        (
+            "http://a/x/../admin",
+            "admin http://a/admin",
+            "all http://a/x/../admin",
+        ),
+    ];
+    for own in [
+        &[][..],
+        &[("ambiguous_paths", "refuse")],
+        &[("ambiguous_paths", "normalise")],
+        &[("ambiguous_paths", "keep")],
+    ] {
+        let (_server, address) = admin_and_all(own).await;
+        for (path, normal, kept) in cases {
+            let reply = get(address, "a", path).await;
+            let expected = match own {
+                [(_, "normalise")] => normal,
+                [(_, "keep")] => kept,
+                _ => "",
+            };
+            match expected {
+                "" => assert_eq!(reply.status, 400, "{path}: {reply:?}"),
+                expected => assert_eq!(reply.body(), expected, "{path}"),
+            }
+        }
+        let plain = get(address, "a", "/admin/x%20y?q=../%2F").await;
+        assert_eq!(plain.body(), "admin http://a/admin/x%20y?q=../%2F");
     }
 }
 
