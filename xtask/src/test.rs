@@ -3,7 +3,7 @@
 use anyhow::Result;
 use tokio::process::Command;
 
-use crate::{demo, guests, nats, process, redis, tree, ui, wasm_target, withe};
+use crate::{demo, deny, guests, nats, process, redis, tree, ui, wasm_target, withe};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -22,6 +22,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     guests::build_all().await?;
     if args.filter.is_none() {
         format().await?;
+        deny::check().await?;
         lint().await?;
     }
     ui::step("run the tests");

@@ -22,6 +22,16 @@ pub(crate) fn ok(what: impl Display) {
     eprintln!("    {mark} {what}");
 }
 
+/// Reports that something was not looked at, and why.
+pub(crate) fn passed_over(what: impl Display) {
+    let mark = if coloured() {
+        "\x1b[33mnot checked\x1b[0m"
+    } else {
+        "not checked"
+    };
+    eprintln!("    {mark} {what}");
+}
+
 /// Reports a failure and its causes.
 pub(crate) fn error(error: &anyhow::Error) {
     let mark = if coloured() {
