@@ -89,6 +89,13 @@ impl Scan {
         let mut depth = 0;
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(malformed)?;
+            // The parser takes a module or component that is cut off between two of its sections for a whole one.
+            if payload
+                .as_section()
+                .is_some_and(|(_, range)| range.end > bytes.len() as u64)
+            {
+                return Err(cut_off());
+            }
             match &payload {
                 Payload::Version { .. } => depth += 1,
                 Payload::ComponentImportSection(section) if depth == 1 => {
@@ -128,10 +135,12 @@ impl Scan {
                 }
             }
         }
-        Err(ReadError::Malformed(
-            "it ends before its last section".into(),
-        ))
+        Err(cut_off())
     }
+}
+
+fn cut_off() -> ReadError {
+    ReadError::Malformed("it ends before its last section".into())
 }
 
 impl Scan {

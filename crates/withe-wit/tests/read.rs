@@ -287,6 +287,23 @@ fn a_truncated_component_is_malformed() {
     }
 }
 
+#[test]
+fn a_component_that_is_cut_off_in_a_module_is_refused() {
+    let text = "(component (core module (type (func)) (func (type 0)) (memory 1)))";
+    let bytes = wat::parse_str(text).unwrap();
+    assert!(World::wit(&bytes).is_ok());
+    // The component itself begins with 8 bytes; what follows is one section.
+    for end in 9..bytes.len() {
+        let cut = &bytes[..end];
+        let read = World::read(cut);
+        assert!(
+            matches!(read, Err(ReadError::Malformed(_))),
+            "{end}: {read:?}"
+        );
+        assert!(World::wit(cut).is_err(), "{end}");
+    }
+}
+
 mod hostile {
     use super::*;
     use proptest::prelude::*;
