@@ -14,11 +14,15 @@ use tokio::process::Command;
 use crate::{platform, process, tree, ui};
 
 /// What is fuzzed, and where inputs to begin with are besides `fuzz/seeds`.
-const TARGETS: [(&str, &[&str]); 7] = [
+const TARGETS: [(&str, &[&str]); 11] = [
     ("frames", &[]),
     ("codec", &[]),
     ("attached", &[]),
     ("archive", &[]),
+    ("records", &[]),
+    ("value", &[]),
+    ("blob", &[]),
+    ("http_head", &[]),
     ("component", &["tests/guests/build"]),
     ("wit", &["crates/withe-runtime/wit"]),
     (
