@@ -8,7 +8,7 @@ use withe_linker::{Code, Diagnostic, Diagnostics};
 
 use crate::codes;
 use crate::node::{MapEntry, Node, Scalar, Value, shorten};
-use crate::shapes::{self, EXTENSION_PREFIX, Shape};
+use crate::shapes::{EXTENSION_PREFIX, Shape};
 use crate::suggest;
 use crate::values::Unreadable;
 
@@ -46,6 +46,12 @@ impl<'n> Fields<'n> {
         self.entry(name)
             .map(|entry| &entry.value)
             .filter(|node| !node.is_null())
+    }
+
+    /// The value of a field that may be absent; one that was left empty is reported.
+    pub(crate) fn get_filled(&self, out: &mut Diagnostics, name: &'static str) -> Option<&'n Node> {
+        self.entry(name)?;
+        self.require(out, name)
     }
 
     /// The place of a field's name.
@@ -334,7 +340,7 @@ fn report_unknown(out: &mut Diagnostics, shape: &'static Shape, entry: &MapEntry
 /// What an unknown field was probably meant to be: a field of this map misspelled, or a field of
 /// another one in the wrong place.
 fn guess(shape: &'static Shape, key: &str) -> String {
-    let elsewhere: Vec<&str> = shapes::ALL
+    let elsewhere: Vec<&str> = (shape.siblings)()
         .iter()
         .filter(|other| other.fields.contains(&key))
         .map(|other| other.what)

@@ -10,6 +10,8 @@
 //! with a few fields of Withe's own; `docs/manifest.md` is the reference. Reading never stops at
 //! the first problem: what can be understood is, and everything else is reported.
 //!
+//! The admission policies of hosts ([`policy`]) are read the same way.
+//!
 //! Pure: no files, clock, network or async.
 
 mod application;
@@ -22,6 +24,7 @@ mod image;
 mod json;
 mod link;
 mod node;
+pub mod policy;
 mod shapes;
 mod source;
 mod suggest;

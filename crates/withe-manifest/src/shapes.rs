@@ -14,6 +14,8 @@ pub(crate) struct Shape {
     pub(crate) ignored: &'static [(&'static str, &'static str)],
     /// Fields that cannot be here though a person may well think so.
     pub(crate) misplaced: &'static [Misplaced],
+    /// All maps of the files that this map is in, where an unknown field may belong.
+    pub(crate) siblings: fn() -> &'static [&'static Shape],
 }
 
 /// A field that cannot be where a person may well put it.
@@ -31,13 +33,18 @@ const fn misplaced(field: &'static str, why: &'static str, help: &'static str) -
 }
 
 impl Shape {
-    const fn new(name: &'static str, what: &'static str, fields: &'static [&'static str]) -> Self {
+    pub(crate) const fn new(
+        name: &'static str,
+        what: &'static str,
+        fields: &'static [&'static str],
+    ) -> Self {
         Self {
             name,
             what,
             fields,
             ignored: &[],
             misplaced: &[],
+            siblings: of_manifests,
         }
     }
 }
@@ -224,6 +231,11 @@ pub(crate) const DIRECTORY: Shape = Shape::new(
     "an entry of `grants.directories`",
     &["host", "guest", "read_only"],
 );
+
+/// [`ALL`], for the maps of manifests.
+fn of_manifests() -> &'static [&'static Shape] {
+    &ALL
+}
 
 /// All of them, in the order a manifest has them.
 pub(crate) const ALL: [&Shape; 20] = [
