@@ -16,11 +16,13 @@ use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_load::{LinkOptions, Loaded, ProviderSource};
 use withe_rpc::BackOff;
 
+use crate::admission::admit;
 use crate::desired::{self, Desired, FetchError};
 use crate::events::Event;
 use crate::hosts::Hosts;
 use crate::links::ChangeError;
 use crate::placement::Seen;
+use crate::policy::RefusedByPolicy;
 use crate::programs::CannotRun;
 use crate::records::{Deployment, RunningApp, RunningLink, RunningPart};
 use crate::this_host::ThisHost;
@@ -68,6 +70,9 @@ enum FollowError {
     /// The parts cannot be linked as they are placed.
     #[error("{}", text_of(.0))]
     Link(Diagnostics),
+    /// The operator does not let this host run it.
+    #[error(transparent)]
+    Refused(#[from] RefusedByPolicy),
     #[error(transparent)]
     Program(#[from] CannotRun),
     #[error(transparent)]
@@ -222,11 +227,11 @@ impl Application {
             .as_ref()
             .is_some_and(|current| is_same(current, plan));
         if !is_same || self.running.is_none() {
-            if let Err(why) = self.fetch_programs(desired, &loaded, plan).await {
+            if let Err(why) = self.may_run(desired, &loaded, plan).await {
                 // The operator may put the program there meanwhile: then it is elsewhere than this reading has it.
                 self.loaded = None;
                 self.this.library.forget(&self.name);
-                return Err(why.into());
+                return Err(why);
             }
             let running = match &mut self.running {
                 Some(running) => running,
@@ -292,6 +297,18 @@ impl Application {
         (this.library).keep(desired.record.clone(), loaded.clone());
         self.loaded = Some((desired.revision, loaded.clone()));
         Ok(loaded)
+    }
+
+    /// Sees to it that what the plan runs here may run, and has the programs that it needs.
+    async fn may_run(
+        &self,
+        desired: &Desired,
+        loaded: &Loaded,
+        plan: &Plan,
+    ) -> Result<(), FollowError> {
+        // All of it is refused before anything of it is fetched.
+        admit(&self.this, &desired.record, loaded, plan).await?;
+        Ok(self.fetch_programs(desired, loaded, plan).await?)
     }
 
     /// Has the programs of those providers here that the plan runs here.

@@ -11,6 +11,8 @@
 //! * `library`: the applications that were read here.
 //! * `controller`: where parts run; one host at a time decides it.
 //! * `apps`: what this host runs of each application; `served`: what others may call of it.
+//! * [`policy`]: which applications this host accepts, and what it lets them have; `admission`: what they
+//!   ask for; `real_path`: where that leads.
 //! * [`program_list`]: the programs of providers that an operator lets a host run; [`programs`]: how it has them.
 //! * `wasmcloud`: what wasmCloud v1 has of this host: components here, and what its tools show.
 //! * [`events`]: what happens, told to whoever listens; [`requests`]: what may be asked of a host.
@@ -18,6 +20,7 @@
 //!   to leaving.
 
 mod address;
+mod admission;
 mod apps;
 mod controller;
 pub mod desired;
@@ -30,8 +33,10 @@ mod node;
 mod options;
 mod peers;
 pub mod placement;
+pub mod policy;
 pub mod program_list;
 pub mod programs;
+mod real_path;
 pub mod records;
 pub mod requests;
 mod served;

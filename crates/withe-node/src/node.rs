@@ -24,6 +24,7 @@ use crate::library::Library;
 use crate::options::NodeOptions;
 use crate::peers::{OwnHost, Peers};
 use crate::programs::{Programs, ProgramsError};
+use crate::real_path::real_path;
 use crate::records::{APPS, DEPLOYMENTS, HOSTS, HostRecord, RunningApp, TcpRecord, key};
 use crate::served::Applications;
 use crate::table::DesiredTable;
@@ -58,6 +59,7 @@ impl Node {
         registry: Registry,
         options: NodeOptions,
     ) -> Result<Self, NodeError> {
+        let policy = options.policy.resolved(real_path);
         let programs = options.programs;
         let programs = spawn_blocking(move || Programs::new(programs)).await;
         let programs = programs.map_err(ProgramsError::Look).flatten()?;
@@ -143,6 +145,7 @@ impl Node {
             peers: peers.clone(),
             applications,
             programs,
+            policy,
             library: Library::default(),
             wasmcloud,
             changed: watch::channel(1).0,

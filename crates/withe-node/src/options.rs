@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use withe_host::HostOptions;
 
+use crate::policy::AdmissionPolicy;
 use crate::program_list::ProgramOptions;
 
 /// How a host takes part in a lattice.
@@ -25,6 +26,8 @@ pub struct NodeOptions {
     pub wasmcloud: bool,
     /// The programs of providers that it runs.
     pub programs: ProgramOptions,
+    /// The host's policy for the applications that it is given.
+    pub policy: AdmissionPolicy,
     /// How it runs applications.
     pub host: HostOptions,
 }

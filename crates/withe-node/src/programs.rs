@@ -13,6 +13,7 @@ use withe_files::TemporaryFolder;
 use withe_lattice::{Lattice, LatticeError};
 use withe_load::{AskError, SuppliedProgram, artifact, describe, is_archive};
 
+use crate::policy::UnlistedProgram;
 use crate::program_list::{ProgramList, ProgramListError, ProgramOptions, is};
 use crate::records::ProgramRecord;
 
@@ -55,11 +56,7 @@ pub(crate) struct CannotRun {
 /// Why a host does not have a program, or does not run what it has.
 #[derive(Debug, thiserror::Error)]
 enum NoProgram {
-    #[error(
-        "`{name}` ({digest}) is none of the programs that its operator lets it run; start the host with \
-         `--program NAME=PATH` or `--programs DIR` where the file is, or with `--allow-programs`, which runs \
-         any program that comes with an application"
-    )]
+    #[error("{}", UnlistedProgram(.name, .digest))]
     NotListed { name: String, digest: String },
     #[error("the application says nothing of its program; put it again")]
     NotNamed,
@@ -206,7 +203,7 @@ fn is_as_described(path: &Path, record: &ProgramRecord) -> Result<(), NoProgram>
 }
 
 /// The name of the program's file where it was put from.
-fn file_name(record: &ProgramRecord) -> String {
+pub(crate) fn file_name(record: &ProgramRecord) -> String {
     let name = Path::new(&record.path).file_name();
     name.map_or_else(
         || "program".into(),

@@ -14,6 +14,7 @@ use withe_load::Registry;
 use crate::events::Event;
 use crate::library::Library;
 use crate::peers::Peers;
+use crate::policy::AdmissionPolicy;
 use crate::programs::Programs;
 use crate::records::{HostRecord, RunningApp};
 use crate::served::Applications;
@@ -31,6 +32,7 @@ pub(crate) struct ThisHost {
     pub(crate) peers: Arc<Peers>,
     pub(crate) applications: Applications,
     pub(crate) programs: Programs,
+    pub(crate) policy: AdmissionPolicy,
     pub(crate) library: Library,
     /// By which components here are reached from wasmCloud v1, if they are.
     pub(crate) wasmcloud: Option<withe_wasmcloud::V1Wire>,

@@ -20,6 +20,7 @@ pub(crate) mod link;
 mod link_args;
 pub(crate) mod ping;
 pub(crate) mod plan;
+mod policy_args;
 pub(crate) mod provider;
 mod settle;
 pub(crate) mod up;

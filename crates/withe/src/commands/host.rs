@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use withe_lattice::{Attached, Embedded, Nats, SharedLattice, embedded};
+use withe_node::policy::AdmissionPolicy;
 use withe_node::program_list::{NamedProgram, ProgramOptions};
 use withe_node::{Node, NodeOptions};
 
 use super::lattice_args::{LatticeArgs, Named, socket};
 use super::limit_args::LimitArgs;
+use super::policy_args::PolicyArgs;
 use crate::Outcome;
 use crate::interrupt::Interrupts;
 use crate::observe::{Endpoint, Exporter, ObserveArgs};
@@ -30,6 +32,7 @@ Examples:
   withe host --lattice nats://10.0.0.1:4222 --name east-1 --label zone=east --label disk=fast
   withe host --lattice tls://nats.example --nats-creds host.creds --advertise east-1.example
   withe host --lattice nats://10.0.0.1:4222 --program greeter=/usr/lib/withe/greeter
+  withe host --lattice nats://10.0.0.1:4222 --policy /etc/withe/policy.yaml
 
 Then `withe up APP.yaml --lattice …` runs an application there, and `withe get hosts --lattice …` shows them.";
 
@@ -76,6 +79,8 @@ pub(crate) struct Args {
     /// `--programs`.
     #[arg(long, env = "WITHE_ALLOW_PROGRAMS")]
     allow_programs: bool,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// A variable of this process that the processes of providers have, too. All but a few that hold nothing
     /// secret, such as `PATH`, are kept from them. May be given several times.
     #[arg(long = "pass-env", value_name = "NAME")]
@@ -114,9 +119,12 @@ async fn serve(
     exporter: &Exporter,
     terminal: &Terminal,
 ) -> anyhow::Result<Outcome> {
+    let Some(policy) = args.policy.read(AdmissionPolicy::of_lattice(), terminal)? else {
+        return Ok(Outcome::Problems);
+    };
     let mut interrupts = Interrupts::new()?;
     let joined = tokio::select! {
-        joined = join(args, name, exporter, terminal) => joined?,
+        joined = join(args, name, policy, exporter, terminal) => joined?,
         () = interrupts.next() => {
             terminal.say("interrupted before it joined the lattice\n");
             return Ok(Outcome::Problems);
@@ -149,6 +157,7 @@ impl Joined {
 async fn join(
     args: &Args,
     name: String,
+    policy: AdmissionPolicy,
     exporter: &Exporter,
     terminal: &Terminal,
 ) -> anyhow::Result<Joined> {
@@ -191,6 +200,7 @@ async fn join(
             folders: args.program_folders.clone(),
             from_lattice: args.allow_programs,
         },
+        policy,
         host,
     };
     let node = Node::join(lattice.clone(), providers::registry()?, options).await?;

@@ -10,6 +10,7 @@ use anyhow::{anyhow, bail};
 use clap::error::ErrorKind;
 use withe_lattice::{Embedded, SharedLattice, embedded};
 use withe_linker::input::Surroundings;
+use withe_node::policy::AdmissionPolicy;
 use withe_node::program_list::ProgramOptions;
 use withe_node::records::RunningApp;
 use withe_node::{Node, NodeOptions, desired};
@@ -20,6 +21,7 @@ use super::input_args::{InputArgs, Timings};
 use super::lattice_args::{LatticeArgs, socket};
 use super::limit_args::LimitArgs;
 use super::link_args::LinkArgs;
+use super::policy_args::PolicyArgs;
 use super::settle::settle;
 use crate::Outcome;
 use crate::interrupt::Interrupts;
@@ -62,6 +64,8 @@ pub(crate) struct Args {
     watch: bool,
     #[command(flatten)]
     lattice: LatticeArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// A variable of this process that the processes of providers have, too. All but a few that hold nothing
     /// secret, such as `PATH`, are kept from them. May be given several times.
     #[arg(long = "pass-env", value_name = "NAME")]
@@ -83,6 +87,15 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
             "what runs on a lattice is watched at its hosts: give `--metrics` to `withe host`";
         return Err(usage("up", ErrorKind::ArgumentConflict, message));
     }
+    if args.lattice.lattice.is_some() && args.policy.is_given() {
+        let message =
+            "each host of a lattice has a policy of its own: give `--policy` to `withe host`";
+        return Err(usage("up", ErrorKind::ArgumentConflict, message));
+    }
+    // Whoever starts the host has named the application, so that all of it may run unless a file says otherwise.
+    let Some(policy) = args.policy.read(AdmissionPolicy::of_operator(), terminal)? else {
+        return Ok(Outcome::Problems);
+    };
     let surroundings = match args.lattice.lattice {
         Some(_) => Surroundings::Lattice,
         None => Surroundings::Alone,
@@ -106,7 +119,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         Some(_) => block_on(deploy(args, &application, terminal)),
         None => {
             let exporter = Exporter::new(&args.observe.traces, &machine_name())?;
-            let result = block_on(serve(args, application, &exporter, terminal));
+            let result = block_on(serve(args, application, policy, &exporter, terminal));
             exporter.finish();
             result
         }
@@ -138,6 +151,7 @@ async fn deploy(
 async fn serve(
     args: &Args,
     application: LinkedApplication,
+    policy: AdmissionPolicy,
     exporter: &Exporter,
     terminal: &Terminal,
 ) -> anyhow::Result<Outcome> {
@@ -167,6 +181,7 @@ async fn serve(
         wasmcloud: false,
         // The host may run the programs that the manifest names.
         programs: ProgramOptions::default(),
+        policy,
         host,
     };
     let node = Node::join(lattice, providers::registry()?, options).await?;

@@ -7,6 +7,7 @@ mod host;
 mod inspect;
 mod misc;
 mod plan;
+mod policy;
 mod sandbox;
 mod split;
 mod up;

@@ -3,6 +3,7 @@
 mod arguments;
 mod greeter;
 mod numbers;
+mod policy;
 mod processes;
 mod programs;
 #[path = "../../lattice/support/mod.rs"]
