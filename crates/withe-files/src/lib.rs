@@ -8,6 +8,7 @@
 //!   nobody else could have put it, or a link, in its place.
 //! * [`TemporaryFolder`]: a folder with a new name. It goes with the value, and after a crash with the next start
 //!   ([`sweep`]).
+//! * [`read_private`] and [`read_trusted`]: a file that an operator names, such as a key.
 //!
 //! Checking alone does not help where a folder must be shared; what is read from one that could be is authenticated by
 //! whoever reads it. Opening everything by handles relative to a checked folder (`openat2`) was left: within a folder
@@ -15,10 +16,12 @@
 //!
 //! Unix only, as sockets and processes of providers are.
 
+mod file;
 mod folder;
 mod temporary;
 mod trusted;
 
+pub use file::{read_private, read_trusted};
 pub use folder::PrivateFolder;
 pub use temporary::{TemporaryFolder, sweep};
 pub use trusted::{FolderError, is_trusted_user};

@@ -17,7 +17,7 @@ const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 
-/// Why a folder is not used.
+/// Why a folder, or a file, is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// Somebody else owns the folder, or one above it.
@@ -36,8 +36,22 @@ pub enum FolderError {
         /// Its permissions.
         mode: u32,
     },
-    /// The folder itself is a link.
-    #[error("`{}` is a symbolic link; name the folder to which it leads", .0.display())]
+    /// Others may read a file that is for its user alone.
+    #[error("others may read `{0}` (its mode is {mode:o}); run `chmod go-rwx {0}`", path.display())]
+    Readable {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// A file has more bytes than anything that belongs there.
+    #[error("`{}` is larger than anything that belongs there", .0.display())]
+    Large(PathBuf),
+    /// Something else than a file is there.
+    #[error("`{}` is no file", .0.display())]
+    NoFile(PathBuf),
+    /// The folder, or the file, itself is a link.
+    #[error("`{}` is a symbolic link; name the place to which it leads", .0.display())]
     Link(PathBuf),
     /// Something else is there.
     #[error("`{}` is no folder", .0.display())]
@@ -78,6 +92,22 @@ pub fn is_trusted_user(user: u32) -> bool {
 ///
 /// The first part of the way that somebody else decides.
 pub(crate) fn resolve(path: &Path) -> Result<PathBuf, FolderError> {
+    follow(path, make)
+}
+
+/// As [`resolve`], and nothing is made.
+///
+/// # Errors
+///
+/// As that, or if a folder is not there.
+pub(crate) fn resolve_existing(path: &Path) -> Result<PathBuf, FolderError> {
+    follow(path, look)
+}
+
+fn follow(
+    path: &Path,
+    missing: impl Fn(&Path) -> Result<Metadata, FolderError>,
+) -> Result<PathBuf, FolderError> {
     let absolute = std::path::absolute(path).map_err(FolderError::io(path))?;
     let mut at = PathBuf::from("/");
     check(&at, &look(&at)?)?;
@@ -93,7 +123,7 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, FolderError> {
         }
         let next = at.join(&name);
         let found = match fs::symlink_metadata(&next) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => make(&next)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => missing(&next)?,
             found => found.map_err(FolderError::io(&next))?,
         };
         if !found.is_symlink() {
