@@ -24,6 +24,7 @@ mod keys;
 mod lattice;
 pub mod names;
 pub mod nats;
+pub mod permissions;
 pub mod transport;
 mod value;
 
