@@ -23,6 +23,8 @@ use crate::{codes, source, values};
 pub struct PolicyFile {
     /// Patterns of the names of applications.
     pub applications: Option<Spanned<Vec<String>>>,
+    /// Patterns of the names of deployers.
+    pub deployers: Option<Spanned<Vec<String>>>,
     /// Patterns of the images of components.
     pub images: Option<Spanned<Vec<String>>>,
     /// Patterns of the images of providers that are no programs.
@@ -68,6 +70,7 @@ const ROOT: Shape = Shape {
         "the policy",
         &[
             "applications",
+            "deployers",
             "images",
             "providers",
             "programs",
@@ -151,6 +154,7 @@ fn read(out: &mut Diagnostics, root: &Node) -> Option<PolicyFile> {
     let fields = Fields::of(out, &ROOT, root)?;
     let mut policy = PolicyFile {
         applications: patterns(out, &fields, "applications"),
+        deployers: patterns(out, &fields, "deployers"),
         images: patterns(out, &fields, "images"),
         providers: patterns(out, &fields, "providers"),
         programs: patterns(out, &fields, "programs"),
@@ -243,6 +247,7 @@ mod tests {
 
     const FULL: &str = "\
 applications: [shop, \"shop-*\"]
+deployers: [ada]
 images: [\"ghcr.io/acme/*\"]
 providers: [\"withe:*\"]
 programs: []
@@ -267,6 +272,7 @@ limits: {memory: 64MiB, time: 30s, instances: 8}
         let policy = parsed.policy.unwrap();
         let applications = policy.applications.unwrap();
         assert_eq!(applications.value, ["shop", "shop-*"]);
+        assert_eq!(policy.deployers.unwrap().value, ["ada"]);
         assert_eq!(policy.images.unwrap().value, ["ghcr.io/acme/*"]);
         assert_eq!(policy.providers.unwrap().value, ["withe:*"]);
         assert!(policy.programs.unwrap().value.is_empty());
@@ -277,7 +283,7 @@ limits: {memory: 64MiB, time: 30s, instances: 8}
         };
         assert_eq!((of(0), of(1)), (("/srv/shop", true), ("/usr/share", false)));
         assert!(!policy.network.as_ref().unwrap().value);
-        assert_eq!(line(FULL, policy.network.unwrap().span), 10);
+        assert_eq!(line(FULL, policy.network.unwrap().span), 11);
         assert_eq!(policy.env.unwrap().value, ["SHOP_*"]);
         assert_eq!(policy.memory.unwrap().value, 64 << 20);
         assert_eq!(policy.time.unwrap().value, Duration::from_secs(30));

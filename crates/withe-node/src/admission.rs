@@ -12,6 +12,7 @@ use withe_linker::input::{ComponentKind, ConfigMap, Image};
 use withe_linker::plan::{Plan, PlannedComponent};
 use withe_load::{Loaded, ProviderSource, V1Source};
 
+use crate::desired::Desired;
 use crate::policy::{
     AdmissionRequest, RefusedByPolicy, RequestedCode, RequestedDirectory, RequestedPart,
 };
@@ -27,12 +28,14 @@ use crate::this_host::ThisHost;
 /// Everything that the policy does not accept.
 pub(crate) async fn admit(
     this: &ThisHost,
-    record: &AppRecord,
+    desired: &Desired,
     loaded: &Loaded,
     plan: &Plan,
 ) -> Result<(), RefusedByPolicy> {
+    let record = &desired.record;
     let mut request = AdmissionRequest {
         names: vec![record.name.clone()],
+        deployer: desired.deployer.clone(),
         parts: Vec::new(),
     };
     // The parts have their ids by the manifest's.

@@ -86,6 +86,8 @@ pub(crate) struct Application {
     running: Option<Running>,
     loaded: Option<(u64, Arc<Loaded>)>,
     plan: Option<Plan>,
+    /// The revision that the host's policy accepted last.
+    admitted: Option<u64>,
     /// Its components, as wasmCloud v1 reaches them.
     exposed: Vec<withe_wasmcloud::ServedComponent>,
     /// The highest number of a deployment that was followed, and the revision of its entry.
@@ -103,6 +105,7 @@ impl Application {
             running: None,
             loaded: None,
             plan: None,
+            admitted: None,
             exposed: Vec::new(),
             number: 0,
             entry: 0,
@@ -226,13 +229,18 @@ impl Application {
             .plan
             .as_ref()
             .is_some_and(|current| is_same(current, plan));
-        if !is_same || self.running.is_none() {
+        let is_new = !is_same || self.running.is_none();
+        // Another deployer may have put the same again.
+        if is_new || self.admitted != Some(desired.revision) {
             if let Err(why) = self.may_run(desired, &loaded, plan).await {
                 // The operator may put the program there meanwhile: then it is elsewhere than this reading has it.
                 self.loaded = None;
                 self.this.library.forget(&self.name);
                 return Err(why);
             }
+            self.admitted = Some(desired.revision);
+        }
+        if is_new {
             let running = match &mut self.running {
                 Some(running) => running,
                 None => self.running.insert(self.this.host.empty()),
@@ -307,7 +315,7 @@ impl Application {
         plan: &Plan,
     ) -> Result<(), FollowError> {
         // All of it is refused before anything of it is fetched.
-        admit(&self.this, &desired.record, loaded, plan).await?;
+        admit(&self.this, desired, loaded, plan).await?;
         Ok(self.fetch_programs(desired, loaded, plan).await?)
     }
 

@@ -113,6 +113,11 @@ impl Controller {
         let decided = self.decided.values().map(|(_, revision)| *revision);
         let newest = decided.max().unwrap_or_default().max(table.newest());
         for (name, desired) in &table.desired {
+            // Of what was removed nothing is there that could be compared with, or replaced.
+            let is_removed = table.removed.contains(name);
+            if is_removed {
+                self.decided.remove(name);
+            }
             let known = table
                 .deployments
                 .get(name)
@@ -144,7 +149,10 @@ impl Controller {
             if current.is_some_and(|(d, _)| is_made(d) && is_same(d, &next)) {
                 continue;
             }
-            let expect = current.map_or(Expect::Absent, |(_, revision)| Expect::Revision(revision));
+            let expect = match current {
+                Some((_, revision)) if !is_removed => Expect::Revision(revision),
+                _ => Expect::Absent,
+            };
             let key = key(DEPLOYMENTS, name);
             let value = match write(&next) {
                 Ok(value) => value,
@@ -153,6 +161,7 @@ impl Controller {
                     continue;
                 }
             };
+            let value = self.this.seal(&key, &value);
             match self.this.lattice.put(&key, value, expect).await {
                 Ok(revision) => {
                     self.this.tell(Event::Deployed {

@@ -12,13 +12,16 @@ use withe_load::{
     LinkOptions, Loaded, ProviderSource, ReadComponent, Registry, SourceText, Supplied,
     SuppliedProgram, V1Source, artifact, load_supplied,
 };
+use withe_trust::{MemberKey, RecordPlace, Role, TrustRoot, UntrustedRecord};
 
+use crate::clock::millis;
 use crate::library::Library;
 use crate::links::{self, ChangeError, LinkChange};
 use crate::records::{
     APPS, AppRecord, DEPLOYMENTS, Deployment, HOSTS, HostRecord, ProgramRecord, UnwritableRecord,
     key, read, write,
 };
+use crate::vouching::seal_after;
 
 /// How often somebody else may put the same application while it is put.
 const MOST_TRIES: u32 = 100;
@@ -30,6 +33,8 @@ pub struct Desired {
     pub record: AppRecord,
     /// The entry's revision.
     pub revision: u64,
+    /// The name of the deployer who has signed it, where that was looked at.
+    pub deployer: Option<String>,
     declared: OnceLock<Arc<Declared>>,
 }
 
@@ -72,6 +77,9 @@ pub enum PutError {
     /// The application has errors.
     #[error("the application has errors")]
     Faulty,
+    /// The record that is to be changed was put by nobody who may: signing it would make it theirs who sign.
+    #[error("the application in the lattice is not changed: {0}; put it again by `withe up`")]
+    Untrusted(#[from] UntrustedRecord),
 }
 
 /// Why an application in the lattice cannot be loaded.
@@ -99,7 +107,7 @@ pub enum FetchError {
 /// returns its revision. Changes of the links of that one are forgotten. `defaults` are what links get that say
 /// nothing.
 ///
-/// The programs of its providers are put there, too.
+/// The programs of its providers are put there, too. The record is signed by `key`, if there is one.
 ///
 /// # Errors
 ///
@@ -108,9 +116,10 @@ pub async fn put_application(
     lattice: &dyn Lattice,
     loaded: &Loaded,
     defaults: &LinkDefaults,
+    key: Option<&MemberKey>,
 ) -> Result<u64, PutError> {
     let put = Put::new(loaded, defaults, true).await?;
-    put.carry_out(lattice).await
+    put.carry_out(lattice, key).await
 }
 
 /// An application that is to be put in a lattice.
@@ -183,10 +192,15 @@ impl Put {
     /// # Errors
     ///
     /// Those of the lattice.
-    pub(crate) async fn carry_out(self, lattice: &dyn Lattice) -> Result<u64, PutError> {
+    pub(crate) async fn carry_out(
+        self,
+        lattice: &dyn Lattice,
+        member: Option<&MemberKey>,
+    ) -> Result<u64, PutError> {
         let Self { record, blobs } = self;
         put_blobs(lattice, &blobs).await?;
-        let (revision, before) = put_in_place(lattice, &record).await?;
+        let value = write(&record)?;
+        let (revision, before) = put_in_place(lattice, &record.name, &value, member).await?;
         if let Some(before) = before {
             forget(lattice, &before).await?;
         }
@@ -205,17 +219,27 @@ impl Put {
 /// knows what it replaced.
 async fn put_in_place(
     lattice: &dyn Lattice,
-    record: &AppRecord,
-) -> Result<(u64, Option<AppRecord>), PutError> {
-    let (key, value) = (key(APPS, &record.name), write(record)?);
+    name: &str,
+    value: &[u8],
+    member: Option<&MemberKey>,
+) -> Result<(u64, Option<AppRecord>), LatticeError> {
+    let key = key(APPS, name);
+    let place = RecordPlace {
+        lattice: lattice.name(),
+        key: &key,
+    };
     let mut tries = 0;
     loop {
         let before = lattice.get(&key).await?;
         let expect = (before.as_ref()).map_or(Expect::Absent, |e| Expect::Revision(e.revision));
-        match lattice.put(&key, value.clone(), expect).await {
-            Ok(revision) => return Ok((revision, before.as_ref().and_then(read))),
+        let value = seal_after(member, place, before.as_ref(), value);
+        match lattice.put(&key, value.into(), expect).await {
+            Ok(revision) => {
+                let before = before.as_ref().and_then(read::<Option<AppRecord>>);
+                return Ok((revision, before.flatten()));
+            }
             Err(LatticeError::Conflict { .. }) if tries < MOST_TRIES => tries += 1,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
 }
@@ -303,16 +327,24 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
 
-/// Removes an application; false if there is none of this name.
+/// Removes an application; false if there is none of this name. With a key a record stays that says so, for anybody who can
+/// write to the lattice can remove an entry, and hosts that look at signatures do not act on that.
 ///
 /// # Errors
 ///
 /// Those of the lattice.
-pub async fn delete_application(lattice: &dyn Lattice, name: &str) -> Result<bool, LatticeError> {
+pub async fn delete_application(
+    lattice: &dyn Lattice,
+    name: &str,
+    member: Option<&MemberKey>,
+) -> Result<bool, LatticeError> {
     let Some(desired) = application(lattice, name).await? else {
         return Ok(false);
     };
-    lattice.delete(&key(APPS, name), Expect::Any).await?;
+    match member {
+        Some(member) => drop(put_in_place(lattice, name, b"null", Some(member)).await?),
+        None => lattice.delete(&key(APPS, name), Expect::Any).await?,
+    }
     forget(lattice, &desired.record).await?;
     Ok(true)
 }
@@ -387,18 +419,33 @@ pub fn with_changes(
 }
 
 /// Puts an application whose links were changed since it was found as it was at `revision`; returns its new
-/// revision.
+/// revision. The record is signed by `member`, if there is one.
 ///
 /// # Errors
 ///
-/// [`LatticeError::Conflict`], in a [`PutError`], if it was changed meanwhile.
+/// [`LatticeError::Conflict`], in a [`PutError`], if it was changed meanwhile; or if it is to be signed, and nobody who may
+/// has signed what it was made of.
 pub async fn put_changed(
     lattice: &dyn Lattice,
     record: &AppRecord,
     revision: u64,
+    member: Option<&MemberKey>,
 ) -> Result<u64, PutError> {
     let (key, value) = (key(APPS, &record.name), write(record)?);
-    let put = lattice.put(&key, value, Expect::Revision(revision));
+    let place = RecordPlace {
+        lattice: lattice.name(),
+        key: &key,
+    };
+    let mut before = None;
+    if let Some(member) = member {
+        // If it is another one meanwhile, it is not replaced.
+        before = lattice.get(&key).await?;
+        let trust = TrustRoot::new(member.root());
+        let value = before.as_ref().map_or(&[][..], |entry| &entry.value);
+        trust.open(value, place, Role::Deployer, millis() / 1_000)?;
+    }
+    let value = seal_after(member, place, before.as_ref(), &value);
+    let put = lattice.put(&key, value.into(), Expect::Revision(revision));
     Ok(put.await?)
 }
 
@@ -494,10 +541,21 @@ impl AppRecord {
 }
 
 impl Desired {
+    /// The application of an entry; `None` if it was removed, or the entry has none of its key's name.
     pub(crate) fn of(entry: &Entry) -> Option<Self> {
+        let record = read::<Option<AppRecord>>(entry)??;
+        if key(APPS, &record.name) != entry.key {
+            tracing::warn!(
+                key = entry.key,
+                "the application is `{}`, and ignored",
+                record.name
+            );
+            return None;
+        }
         Some(Self {
-            record: read(entry)?,
+            record,
             revision: entry.revision,
+            deployer: None,
             declared: OnceLock::new(),
         })
     }
@@ -570,10 +628,12 @@ spec:
         let lattice = Embedded::in_memory("l").unwrap();
         let defaults = LinkDefaults::default();
         let good = loaded("a", Path::new("/shop"));
-        let revision = put_application(&lattice, &good, &defaults).await.unwrap();
+        let revision = put_application(&lattice, &good, &defaults, None)
+            .await
+            .unwrap();
         let folder = std::ffi::OsStr::from_bytes(b"/sh\xffp");
         let bad = loaded("b", Path::new(folder));
-        let error = put_application(&lattice, &bad, &defaults).await;
+        let error = put_application(&lattice, &bad, &defaults, None).await;
         assert!(matches!(error, Err(PutError::NotText(_))), "{error:?}");
         let kept = application(&lattice, "shop").await.unwrap().unwrap();
         assert_eq!((kept.revision, &*kept.record.folder), (revision, "/shop"));
@@ -587,7 +647,9 @@ spec:
             tokio::spawn(async move {
                 let loaded = loaded(&i.to_string(), Path::new("/shop"));
                 let defaults = LinkDefaults::default();
-                put_application(&lattice, &loaded, &defaults).await.unwrap();
+                put_application(&lattice, &loaded, &defaults, None)
+                    .await
+                    .unwrap();
                 loaded.parts[0].component().unwrap().digest.to_owned()
             })
         });

@@ -65,6 +65,13 @@ pub enum Event {
         /// The entry that is ignored, and why.
         why: String,
     },
+    /// The host ignores a record of the lattice that nobody who may has put, or removed.
+    Untrusted {
+        /// The record's key.
+        record: String,
+        /// Why it is ignored.
+        why: String,
+    },
     /// The host has ended its parts of an application.
     Stopped {
         /// The application.

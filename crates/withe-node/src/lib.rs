@@ -13,6 +13,7 @@
 //! * `apps`: what this host runs of each application; `served`: what others may call of it.
 //! * [`policy`]: which applications this host accepts, and what it lets them have; `admission`: what they
 //!   ask for; `real_path`: where that leads.
+//! * `vouching`: which records this host acts on, and how it signs its own.
 //! * [`program_list`]: the programs of providers that an operator lets a host run; [`programs`]: how it has them.
 //! * `wasmcloud`: what wasmCloud v1 has of this host: components here, and what its tools show.
 //! * [`events`]: what happens, told to whoever listens; [`requests`]: what may be asked of a host.
@@ -22,6 +23,7 @@
 mod address;
 mod admission;
 mod apps;
+mod clock;
 mod controller;
 pub mod desired;
 mod error;
@@ -43,6 +45,7 @@ mod served;
 mod table;
 mod tasks;
 mod this_host;
+mod vouching;
 mod wasmcloud;
 
 pub use error::NodeError;

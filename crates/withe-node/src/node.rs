@@ -17,6 +17,7 @@ use withe_rpc::tcp::TcpListener;
 use withe_rpc::{Identity, Limits};
 
 use crate::address::{advertised, local_address, machine};
+use crate::clock::millis;
 use crate::desired::{self, PutError};
 use crate::error::NodeError;
 use crate::events::Event;
@@ -29,7 +30,8 @@ use crate::records::{APPS, DEPLOYMENTS, HOSTS, HostRecord, RunningApp, TcpRecord
 use crate::served::Applications;
 use crate::table::DesiredTable;
 use crate::tasks::{announce, hear, hear_hosts, run, tell};
-use crate::this_host::{HEARD, ThisHost, millis};
+use crate::this_host::{HEARD, ThisHost};
+use crate::vouching::Vouching;
 use crate::{controller, requests, wasmcloud};
 
 /// The most events that wait to be told.
@@ -134,6 +136,7 @@ impl Node {
                 tcp,
                 nats: nats.is_some(),
                 started: millis() / 1_000,
+                signed_only: options.trust.is_some(),
                 leaving: false,
                 apps: BTreeMap::new(),
             }),
@@ -146,6 +149,8 @@ impl Node {
             applications,
             programs,
             policy,
+            vouching: Vouching::new(lattice.name(), options.trust),
+            key: options.key,
             library: Library::default(),
             wasmcloud,
             changed: watch::channel(1).0,
@@ -214,7 +219,7 @@ impl Node {
         let put = desired::Put::new(loaded, defaults, sends_programs).await?;
         (self.this.programs).allow(loaded.name(), desired::programs_of(loaded));
         self.this.library.keep(put.record.clone(), loaded.clone());
-        put.carry_out(lattice).await
+        put.carry_out(lattice, None).await
     }
 
     /// Waits until this host has taken up the revision of an application, or failed to; `None` if it is not to

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use withe_host::HostOptions;
+use withe_trust::{MemberKey, TrustRoot};
 
 use crate::policy::AdmissionPolicy;
 use crate::program_list::ProgramOptions;
@@ -28,6 +30,10 @@ pub struct NodeOptions {
     pub programs: ProgramOptions,
     /// The host's policy for the applications that it is given.
     pub policy: AdmissionPolicy,
+    /// The lattice's key, where only records count that somebody who may has signed.
+    pub trust: Option<TrustRoot>,
+    /// The host's own key, with which it signs what it puts.
+    pub key: Option<Arc<MemberKey>>,
     /// How it runs applications.
     pub host: HostOptions,
 }

@@ -2,7 +2,7 @@
 //!
 //! | key | kind | what |
 //! |---|---|---|
-//! | `apps.{name}` | entry | [`AppRecord`]: what is desired |
+//! | `apps.{name}` | entry | [`AppRecord`]: what is desired; `null` where somebody who signs has removed it |
 //! | `deployments.{name}` | entry | [`Deployment`]: on which hosts |
 //! | `hosts.{id}` | lease | [`HostRecord`]: what a host is and does |
 //! | `controller` | lease | the id of the host that writes deployments |
@@ -142,6 +142,9 @@ pub struct HostRecord {
     pub nats: bool,
     /// When it started, in seconds since 1970.
     pub started: u64,
+    /// Whether it acts only on records that somebody who may has signed: for those who forget to sign.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub signed_only: bool,
     /// Whether it is about to leave: it runs what it has until others do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub leaving: bool,
@@ -217,9 +220,9 @@ impl HostRecord {
     }
 }
 
-/// An entry's value as a record; `None`, and a line in the log, for what is none.
+/// An entry's value as a record, whoever signed it, if it is signed; `None`, and a line in the log, for what is none.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Option<T> {
-    match serde_json::from_slice(&entry.value) {
+    match serde_json::from_slice(withe_trust::payload(&entry.value)) {
         Ok(record) => Some(record),
         Err(error) => {
             tracing::warn!(

@@ -1,12 +1,12 @@
 //! What is desired and decided on the lattice, as it was heard last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use withe_lattice::Change;
+use withe_lattice::{Change, Entry};
 
 use crate::desired::Desired;
-use crate::records::{APPS, DEPLOYMENTS, Deployment, name_of, read};
+use crate::records::{APPS, AppRecord, DEPLOYMENTS, Deployment, name_of, read};
 
 /// The number of a deployment that no controller made.
 pub(crate) const NOT_MADE: u64 = 0;
@@ -29,18 +29,23 @@ pub(crate) struct DesiredTable {
     pub(crate) desired: BTreeMap<String, Arc<Desired>>,
     /// With the revisions of their entries.
     pub(crate) deployments: BTreeMap<String, (Arc<Deployment>, u64)>,
+    /// The applications whose deployments somebody has removed who may not.
+    pub(crate) removed: BTreeSet<String>,
     /// Whether all that there was has been heard.
     pub(crate) synced: bool,
 }
 
 impl DesiredTable {
-    /// Takes note of a change of an application.
-    pub(crate) fn application(&mut self, change: Change) {
+    /// Takes note of a change of an application, by this deployer if it is known which.
+    pub(crate) fn application(&mut self, change: Change, deployer: Option<String>) {
         match change {
             Change::Put(entry) => {
-                if let Some(desired) = Desired::of(&entry) {
+                if let Some(mut desired) = Desired::of(&entry) {
                     let name = desired.record.name.clone();
+                    desired.deployer = deployer;
                     self.desired.insert(name, Arc::new(desired));
+                } else if is_removed(&entry) {
+                    self.desired.remove(&name_of(APPS, &entry.key));
                 }
             }
             Change::Gone { key } => {
@@ -61,15 +66,12 @@ impl DesiredTable {
             Change::Put(entry) => {
                 if let Some(mut deployment) = read::<Deployment>(&entry) {
                     let name = name_of(DEPLOYMENTS, &entry.key);
+                    self.removed.remove(&name);
                     let number = deployment.number;
                     // A controller counts on from numbers and revisions of entries that were there before.
                     let is_forged = number > entry.revision;
                     if is_forged {
-                        let before = self.deployments.get(&name).map(|(d, _)| (**d).clone());
-                        deployment = Deployment {
-                            number: NOT_MADE,
-                            ..before.unwrap_or_default()
-                        };
+                        deployment = self.not_made(&name);
                     }
                     self.deployments
                         .insert(name.clone(), (Arc::new(deployment), entry.revision));
@@ -90,6 +92,36 @@ impl DesiredTable {
         Ok(())
     }
 
+    /// Takes note of a change of a deployment that nobody who may has made. As with a forged number, what was known
+    /// before stands, and the controller puts it right.
+    pub(crate) fn unvouched_deployment(&mut self, change: &Change) {
+        match change {
+            Change::Put(entry) => {
+                let name = name_of(DEPLOYMENTS, &entry.key);
+                let deployment = Arc::new(self.not_made(&name));
+                self.deployments.insert(name, (deployment, entry.revision));
+            }
+            Change::Gone { key } => {
+                let name = name_of(DEPLOYMENTS, key);
+                let deployment = self.not_made(&name);
+                if let Some((known, _)) = self.deployments.get_mut(&name) {
+                    *known = Arc::new(deployment);
+                    self.removed.insert(name);
+                }
+            }
+            Change::Synced => {}
+        }
+    }
+
+    /// The deployment of an application that is known, with a number that no controller gives.
+    fn not_made(&self, name: &str) -> Deployment {
+        let before = self.deployments.get(name).map(|(d, _)| (**d).clone());
+        Deployment {
+            number: NOT_MADE,
+            ..before.unwrap_or_default()
+        }
+    }
+
     /// The newest revision of an entry that was seen: numbers beyond it are nobody's.
     pub(crate) fn newest(&self) -> u64 {
         let desired = self.desired.values().map(|desired| desired.revision);
@@ -98,10 +130,13 @@ impl DesiredTable {
     }
 }
 
+/// Whether an entry says that its application was removed.
+fn is_removed(entry: &Entry) -> bool {
+    read::<Option<AppRecord>>(entry).is_some_and(|record| record.is_none())
+}
+
 #[cfg(test)]
 mod tests {
-    use withe_lattice::Entry;
-
     use super::*;
 
     fn put(number: u64, revision: u64) -> Change {

@@ -3,36 +3,46 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use withe_lattice::{Change, Expect, LEASE, LatticeError, Watch};
+use withe_lattice::{Change, Entry, Expect, LEASE, LatticeError, Watch};
+use withe_trust::Role;
 
 use crate::apps::{Application, Wanted};
+use crate::clock::millis;
 use crate::events::{Event, Told};
 use crate::hosts::Hosts;
-use crate::records::{self, EVENTS, HOSTS, HostRecord, key, read, write};
+use crate::records::{self, DEPLOYMENTS, EVENTS, HOSTS, HostRecord, TcpRecord, key, read, write};
 use crate::table::DesiredTable;
-use crate::this_host::{ThisHost, millis};
+use crate::this_host::ThisHost;
+use crate::vouching::Unvouched;
 
 /// Keeps this host's lease, with what it tells of itself.
 pub(crate) async fn announce(this: Arc<ThisHost>, stop: CancellationToken) {
     let mut changed = this.changed.subscribe();
     let mut ticks = interval(LEASE / 3);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A large lease that is put again as it was need not be sent again.
+    let mut last: Option<(Bytes, Bytes)> = None;
     loop {
         let number = *changed.borrow_and_update();
         let value = write(&*this.lock());
+        let own = key(HOSTS, &this.id);
         match value {
-            Ok(value) => match this
-                .lattice
-                .put_lease(&key(HOSTS, &this.id), value, Expect::Any)
-                .await
-            {
-                Ok(_) => _ = this.told.send_replace(number),
-                Err(error) => tracing::debug!("the host's lease: {error}"),
-            },
+            Ok(value) => {
+                let sealed = match last {
+                    Some((same, sealed)) if same == value => sealed,
+                    _ => this.seal(&own, &value),
+                };
+                last = Some((value, sealed.clone()));
+                match this.lattice.put_lease(&own, sealed, Expect::Any).await {
+                    Ok(_) => _ = this.told.send_replace(number),
+                    Err(error) => tracing::debug!("the host's lease: {error}"),
+                }
+            }
             Err(error) => tracing::error!("the host's lease: {error}"),
         }
         tokio::select! {
@@ -55,28 +65,60 @@ pub(crate) async fn hear_hosts(this: Arc<ThisHost>, mut watch: Watch, stop: Canc
         let Some(change) = change else { return };
         match change {
             Change::Put(entry) => {
-                if let Some(record) = read::<HostRecord>(&entry) {
+                if let Some(record) = heard(&this, &entry) {
                     let record = Arc::new(record);
                     let before = hosts.insert(record.id.clone(), record.clone());
                     // It was only renewed.
                     if synced && before.as_ref() == Some(&record) {
                         continue;
                     }
+                } else if this.vouching.has_ended(&entry) {
+                    gone(&this, &mut hosts, &entry.key);
                 }
             }
-            Change::Gone { key } => {
-                let id = records::name_of(HOSTS, &key);
-                if let Some(record) = hosts.remove(&id) {
-                    let name = record.name.clone();
-                    this.tell(Event::HostGone { name, id });
-                }
-            }
+            Change::Gone { key } => gone(&this, &mut hosts, &key),
             Change::Synced => synced = true,
         }
         if synced {
             this.peers.set(hosts.clone());
         }
     }
+}
+
+/// Takes note that a host is there no more.
+fn gone(this: &ThisHost, hosts: &mut Hosts, key: &str) {
+    let id = records::name_of(HOSTS, key);
+    if let Some(record) = hosts.remove(&id) {
+        let name = record.name.clone();
+        this.tell(Event::HostGone { name, id });
+    }
+}
+
+/// The host of an entry, if nobody else has put it.
+fn heard(this: &ThisHost, entry: &Entry) -> Option<HostRecord> {
+    let mut record = None;
+    let mut is_own = || {
+        let Some(read) = read::<HostRecord>(entry) else {
+            return Ok(());
+        };
+        // Its key is what others call it by, and its id begins the fingerprint that they expect when they do.
+        let is_id = |tcp: &TcpRecord| tcp.fingerprint.starts_with(&read.id);
+        let is_sound = !this.vouching.is_on() || read.tcp.as_ref().is_none_or(is_id);
+        if key(HOSTS, &read.id) != entry.key || !is_sound {
+            return Err(Unvouched::OtherId(read.id));
+        }
+        record = Some(read);
+        Ok(())
+    };
+    let checked = match this.vouching.is_on() {
+        true => this.vouching.check_if(entry, Role::Host, is_own).map(drop),
+        false => is_own(),
+    };
+    if let Err(why) = checked {
+        this.ignore_record(&entry.key, &why);
+        return None;
+    }
+    record
 }
 
 /// Takes note of what is desired and decided.
@@ -93,11 +135,26 @@ pub(crate) async fn hear(
             change = apps.recv() => {
                 let Some(change) = change else { return };
                 apps_synced |= change == Change::Synced;
-                table.send_modify(|table| Arc::make_mut(table).application(change));
+                if let Ok(signer) = this.vouched(&change, Role::Deployer) {
+                    let deployer = signer.map(|signer| signer.name);
+                    table.send_modify(|table| Arc::make_mut(table).application(change, deployer));
+                }
             }
             change = deployments.recv() => {
                 let Some(change) = change else { return };
                 deployments_synced |= change == Change::Synced;
+                let is_wanted = match &change {
+                    Change::Gone { key } => {
+                        let name = records::name_of(DEPLOYMENTS, key);
+                        table.borrow().desired.contains_key(&name)
+                    }
+                    Change::Put(_) | Change::Synced => true,
+                };
+                // The deployment of an application that is gone is removed by whoever decides.
+                if is_wanted && this.vouched(&change, Role::Host).is_err() {
+                    table.send_modify(|table| Arc::make_mut(table).unvouched_deployment(&change));
+                    continue;
+                }
                 table.send_modify(|table| {
                     if let Err(forged) = Arc::make_mut(table).deployment(change) {
                         this.ignore(&forged.application, forged.to_string());

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use withe_host::Host;
-use withe_lattice::SharedLattice;
+use withe_lattice::{Change, SharedLattice};
 use withe_load::Registry;
+use withe_trust::{Certificate, MemberKey, Role};
 
 use crate::events::Event;
 use crate::library::Library;
@@ -18,9 +20,16 @@ use crate::policy::AdmissionPolicy;
 use crate::programs::Programs;
 use crate::records::{HostRecord, RunningApp};
 use crate::served::Applications;
+use crate::vouching::{Unvouched, Vouching};
 
 /// How long others may take to hear of what this host tells.
 pub(crate) const HEARD: Duration = Duration::from_millis(250);
+
+/// Who has signed something, if that is looked at.
+pub(crate) type Signer = Option<Certificate>;
+
+/// A change is to be ignored, and was reported.
+pub(crate) struct IgnoredChange;
 
 /// What the tasks of a node have in common.
 pub(crate) struct ThisHost {
@@ -33,6 +42,9 @@ pub(crate) struct ThisHost {
     pub(crate) applications: Applications,
     pub(crate) programs: Programs,
     pub(crate) policy: AdmissionPolicy,
+    pub(crate) vouching: Vouching,
+    /// With which this host signs what it puts, if it has a key.
+    pub(crate) key: Option<Arc<MemberKey>>,
     pub(crate) library: Library,
     /// By which components here are reached from wasmCloud v1, if they are.
     pub(crate) wasmcloud: Option<withe_wasmcloud::V1Wire>,
@@ -65,6 +77,38 @@ impl ThisHost {
             application: application.to_owned(),
             why,
         });
+    }
+
+    /// Whose a change is, where that is looked at. One that nobody who may has made is reported.
+    ///
+    /// # Errors
+    ///
+    /// If the change is to be ignored.
+    pub(crate) fn vouched(&self, change: &Change, role: Role) -> Result<Signer, IgnoredChange> {
+        let (key, checked) = match change {
+            Change::Put(entry) => (&entry.key, self.vouching.check(entry, role)),
+            Change::Gone { key } if self.vouching.is_on() => (key, Err(Unvouched::Removed)),
+            Change::Gone { .. } | Change::Synced => return Ok(None),
+        };
+        checked.map_err(|why| {
+            self.ignore_record(key, &why);
+            IgnoredChange
+        })
+    }
+
+    /// Tells once of a record that nobody who may has put.
+    pub(crate) fn ignore_record(&self, record: &str, why: &Unvouched) {
+        let why = why.to_string();
+        if self.vouching.is_news(record, &why) {
+            tracing::warn!(record, "ignored: {why}");
+            let record = record.to_owned();
+            self.tell(Event::Untrusted { record, why });
+        }
+    }
+
+    /// A record as this host puts it.
+    pub(crate) fn seal(&self, key: &str, record: &[u8]) -> Bytes {
+        self.vouching.seal(self.key.as_deref(), key, record).into()
     }
 
     /// Tells what this host runs of an application now.
@@ -108,12 +152,4 @@ impl ThisHost {
     pub(crate) fn has_others(&self) -> bool {
         self.peers.hosts().borrow().len() > 1
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }

@@ -17,8 +17,9 @@ use withe_wasmcloud::{
 };
 use withe_wit::{Extern, Function};
 
+use crate::clock::millis;
 use crate::records::RunningPart;
-use crate::this_host::{ThisHost, millis};
+use crate::this_host::ThisHost;
 
 /// How long a call of a v1 part may take. v1's callers give up after 10 s.
 const TIMEOUT: Duration = Duration::from_secs(10);

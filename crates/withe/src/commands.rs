@@ -14,6 +14,8 @@ pub(crate) mod get;
 pub(crate) mod host;
 mod input_args;
 pub(crate) mod inspect;
+mod key_args;
+pub(crate) mod lattice;
 mod lattice_args;
 mod limit_args;
 pub(crate) mod link;

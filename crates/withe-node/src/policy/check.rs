@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::pattern::AcceptedNames;
 use super::request::{AdmissionRequest, RequestedCode, RequestedDirectory, RequestedPart};
 use super::rules::{AdmissionPolicy, PolicyRule, RuleSource};
 
@@ -25,6 +26,15 @@ pub(crate) enum RefusedThing {
     /// An application of this name.
     #[error("applications named `{0}` are not accepted")]
     Application(String),
+    /// A deployer of this name.
+    #[error("applications of the deployer `{0}` are not accepted")]
+    Deployer(String),
+    /// Whoever has put it.
+    #[error(
+        "applications are not accepted of whoever it is that has put it; start the host with `--trust` so that it \
+         knows"
+    )]
+    Anybody,
     /// A component of this image.
     #[error("`{part}` is the component `{image}` ({digest}), which is not accepted")]
     Image {
@@ -113,6 +123,7 @@ impl AdmissionPolicy {
                 )
             })
             .collect();
+        refusals.extend(self.deployer(request.deployer.as_deref()));
         for part in &request.parts {
             refusals.extend(self.code(part));
             refusals.extend((part.directories.iter()).filter_map(|d| self.directory(part, d)));
@@ -131,6 +142,17 @@ impl AdmissionPolicy {
             refusals.extend(self.limits(part));
         }
         refusals
+    }
+
+    fn deployer(&self, deployer: Option<&str>) -> Option<PolicyRefusal> {
+        let rule = &self.deployers;
+        let thing = match deployer {
+            Some(name) if rule.accepted.accept(name) => return None,
+            Some(name) => RefusedThing::Deployer(name.to_owned()),
+            None if rule.accepted == AcceptedNames::All => return None,
+            None => RefusedThing::Anybody,
+        };
+        Some(refusal(thing, "deployers", rule))
     }
 
     fn code(&self, asked: &RequestedPart) -> Option<PolicyRefusal> {
@@ -322,6 +344,7 @@ mod tests {
 
     const FILE: &str = "\
 applications: [\"shop-*\"]
+deployers: [ada, \"ci-*\"]
 images: [\"ghcr.io/acme/*\", \"sha256:aa\"]
 providers: [\"withe:http-*\"]
 programs: [\"sha256:bb\"]
@@ -410,6 +433,7 @@ limits:
     fn of(application: &str, parts: Vec<RequestedPart>) -> AdmissionRequest {
         AdmissionRequest {
             names: vec![application.into()],
+            deployer: Some("ada".into()),
             parts,
         }
     }
@@ -455,8 +479,23 @@ limits:
                 ..asking()
             },
         ];
-        let refused = RefusedByPolicy(written().refusals(&of("shop", parts)));
+        let request = AdmissionRequest {
+            deployer: Some("eve".into()),
+            ..of("shop", parts)
+        };
+        let refused = RefusedByPolicy(written().refusals(&request));
         insta::assert_snapshot!(refused.to_string().replace("; ", ";\n"));
+    }
+
+    #[test]
+    fn a_policy_that_names_deployers_accepts_nothing_of_anybody_else() {
+        let request = AdmissionRequest {
+            deployer: None,
+            ..of("shop-1", Vec::new())
+        };
+        let refused = written().refusals(&request);
+        assert_eq!(refused[0].thing, RefusedThing::Anybody);
+        assert_eq!(AdmissionPolicy::of_lattice().refusals(&request), []);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub(crate) struct AdmissionRequest {
     /// The application's names: that under which it was put, and that in its manifest if that is another one.
     pub(crate) names: Vec<String>,
+    /// The name of the deployer who has signed it, where that was looked at.
+    pub(crate) deployer: Option<String>,
     /// The parts that are to run on the host.
     pub(crate) parts: Vec<RequestedPart>,
 }

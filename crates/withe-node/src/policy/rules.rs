@@ -14,6 +14,8 @@ use super::pattern::AcceptedNames;
 pub struct AdmissionPolicy {
     /// The names of applications.
     pub(crate) applications: PolicyRule<AcceptedNames>,
+    /// The names of the deployers who have signed applications.
+    pub(crate) deployers: PolicyRule<AcceptedNames>,
     /// The images of components: as the manifest names them, or by their digests.
     pub(crate) images: PolicyRule<AcceptedNames>,
     /// The images of providers that are no programs.
@@ -88,6 +90,7 @@ impl AdmissionPolicy {
         let all = || PolicyRule::by_default(AcceptedNames::All);
         Self {
             applications: all(),
+            deployers: all(),
             images: all(),
             providers: all(),
             programs: all(),
@@ -131,6 +134,7 @@ impl AdmissionPolicy {
         });
         Self {
             applications: names(&file.applications, self.applications),
+            deployers: names(&file.deployers, self.deployers),
             images: names(&file.images, self.images),
             providers: names(&file.providers, self.providers),
             programs: names(&file.programs, self.programs),

@@ -2,6 +2,7 @@
 
 use withe_node::desired;
 
+use super::key_args::KeyArgs;
 use super::lattice_args::LatticeArgs;
 use crate::Outcome;
 use crate::running::block_on;
@@ -9,7 +10,8 @@ use crate::terminal::Terminal;
 
 const EXAMPLES: &str = "\
 Examples:
-  withe down shop --lattice nats://10.0.0.1:4222";
+  withe down shop --lattice nats://10.0.0.1:4222
+  withe down shop --lattice nats://10.0.0.1:4222 --key ci.key";
 
 /// End an application of a lattice, on all its hosts.
 #[derive(Debug, clap::Args)]
@@ -19,14 +21,18 @@ pub(crate) struct Args {
     #[arg(value_name = "APP")]
     application: String,
     #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
     lattice: LatticeArgs,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let key = args.key.read()?;
     block_on(async {
         let lattice = args.lattice.connect().await?;
+        args.key.warn(&*lattice, terminal).await?;
         let name = &args.application;
-        if desired::delete_application(&*lattice, name).await? {
+        if desired::delete_application(&*lattice, name, key.as_ref()).await? {
             terminal.say(&format!("`{name}` ends\n"));
             return Ok(Outcome::Done);
         }

@@ -80,6 +80,7 @@ fn line(told: &Told) -> String {
         } => format!("`{application}`: linked by plan {number} ({links} links)"),
         Event::Failed { application, why } => format!("`{application}` failed: {why}"),
         Event::Ignored { application, why } => format!("`{application}`: ignored: {why}"),
+        Event::Untrusted { record, why } => format!("the record `{record}` is ignored: {why}"),
         Event::Stopped { application } => format!("`{application}`: ended"),
     };
     let seconds = told.time / 1_000 % 86_400;

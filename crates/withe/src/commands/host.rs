@@ -12,6 +12,7 @@ use withe_node::policy::AdmissionPolicy;
 use withe_node::program_list::{NamedProgram, ProgramOptions};
 use withe_node::{Node, NodeOptions};
 
+use super::key_args::TrustArgs;
 use super::lattice_args::{LatticeArgs, Named, socket};
 use super::limit_args::LimitArgs;
 use super::policy_args::PolicyArgs;
@@ -33,6 +34,7 @@ Examples:
   withe host --lattice tls://nats.example --nats-creds host.creds --advertise east-1.example
   withe host --lattice nats://10.0.0.1:4222 --program greeter=/usr/lib/withe/greeter
   withe host --lattice nats://10.0.0.1:4222 --policy /etc/withe/policy.yaml
+  withe host --lattice nats://10.0.0.1:4222 --trust root.pub --key east-1.key
 
 Then `withe up APP.yaml --lattice …` runs an application there, and `withe get hosts --lattice …` shows them.";
 
@@ -79,6 +81,8 @@ pub(crate) struct Args {
     /// `--programs`.
     #[arg(long, env = "WITHE_ALLOW_PROGRAMS")]
     allow_programs: bool,
+    #[command(flatten)]
+    trust: TrustArgs,
     #[command(flatten)]
     policy: PolicyArgs,
     /// A variable of this process that the processes of providers have, too. All but a few that hold nothing
@@ -181,6 +185,7 @@ async fn join(
                 (Arc::new(embedded), Some(serving))
             }
         };
+    let (trust, key) = args.trust.read()?;
     let reporter = Reporter::new(*terminal);
     let mut host = host_options(&reporter)?;
     host.pass_environment.clone_from(&args.pass_env);
@@ -201,6 +206,8 @@ async fn join(
             from_lattice: args.allow_programs,
         },
         policy,
+        trust,
+        key,
         host,
     };
     let node = Node::join(lattice.clone(), providers::registry()?, options).await?;

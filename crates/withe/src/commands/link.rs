@@ -15,6 +15,7 @@ use withe_wit::name::unescaped;
 
 use super::application::LinkedApplication;
 use super::config_args::{self, GivenConfig};
+use super::key_args::KeyArgs;
 use super::lattice_args::LatticeArgs;
 use super::link_args::{BindingArg, ScopeArg};
 use super::settle::settle;
@@ -118,6 +119,8 @@ struct Put {
     #[command(flatten)]
     wait: Wait,
     #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
     lattice: LatticeArgs,
 }
 
@@ -137,6 +140,8 @@ struct Delete {
     name: String,
     #[command(flatten)]
     wait: Wait,
+    #[command(flatten)]
+    key: KeyArgs,
     #[command(flatten)]
     lattice: LatticeArgs,
 }
@@ -206,6 +211,7 @@ impl Found {
     async fn change(
         self,
         changes: Vec<LinkChange>,
+        key: &KeyArgs,
         wait: &Wait,
         terminal: &Terminal,
     ) -> anyhow::Result<Outcome> {
@@ -219,7 +225,9 @@ impl Found {
             return Ok(Outcome::Problems);
         }
         let name = &record.name;
-        let revision = desired::put_changed(&*self.lattice, &record, self.desired.revision)
+        key.warn(&*self.lattice, terminal).await?;
+        let (key, before) = (key.read()?, self.desired.revision);
+        let revision = desired::put_changed(&*self.lattice, &record, before, key.as_ref())
             .await
             .with_context(|| format!("the links of `{name}` were not changed"))?;
         if wait.wait > 0 {
@@ -284,7 +292,7 @@ async fn put(args: &Put, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let declaration = declaration(args, terminal)?;
     let mut changes = replaced(&found.application, &declaration);
     changes.push(LinkChange::Put(declaration));
-    found.change(changes, &args.wait, terminal).await
+    found.change(changes, &args.key, &args.wait, terminal).await
 }
 
 async fn delete(args: &Delete, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -297,7 +305,12 @@ async fn delete(args: &Delete, terminal: &Terminal) -> anyhow::Result<Outcome> {
         package: None,
     };
     found
-        .change(vec![LinkChange::Delete(id)], &args.wait, terminal)
+        .change(
+            vec![LinkChange::Delete(id)],
+            &args.key,
+            &args.wait,
+            terminal,
+        )
         .await
 }
 

@@ -18,6 +18,7 @@ use withe_node::{Node, NodeOptions, desired};
 use super::application::{LinkedApplication, load_application};
 use super::host::machine_name;
 use super::input_args::{InputArgs, Timings};
+use super::key_args::KeyArgs;
 use super::lattice_args::{LatticeArgs, socket};
 use super::limit_args::LimitArgs;
 use super::link_args::LinkArgs;
@@ -40,6 +41,7 @@ Examples:
   withe up shop.yaml
   withe up shop.yaml --watch                          reload when the manifest or a component changes
   withe up shop.yaml --lattice nats://10.0.0.1:4222   run it on the hosts that meet there
+  withe up shop.yaml --lattice nats://10.0.0.1:4222 --key ci.key
   WITHE_CACHE_DIR=/var/cache/withe withe up shop.yaml";
 
 /// Run an application: here until Ctrl-C, or on the hosts of a lattice.
@@ -64,6 +66,8 @@ pub(crate) struct Args {
     watch: bool,
     #[command(flatten)]
     lattice: LatticeArgs,
+    #[command(flatten)]
+    key: KeyArgs,
     #[command(flatten)]
     policy: PolicyArgs,
     /// A variable of this process that the processes of providers have, too. All but a few that hold nothing
@@ -132,11 +136,14 @@ async fn deploy(
     application: &LinkedApplication,
     terminal: &Terminal,
 ) -> anyhow::Result<Outcome> {
+    let key = args.key.read()?;
     let lattice = args.lattice.connect().await?;
+    args.key.warn(&*lattice, terminal).await?;
     let LinkedApplication {
         loaded, options, ..
     } = application;
-    let revision = desired::put_application(&*lattice, loaded, &options.defaults).await?;
+    let defaults = &options.defaults;
+    let revision = desired::put_application(&*lattice, loaded, defaults, key.as_ref()).await?;
     let name = loaded.name();
     let wait = Duration::from_secs(args.wait);
     let settled = settle(&*lattice, name, revision, wait).await?;
@@ -182,6 +189,8 @@ async fn serve(
         // The host may run the programs that the manifest names.
         programs: ProgramOptions::default(),
         policy,
+        trust: None,
+        key: None,
         host,
     };
     let node = Node::join(lattice, providers::registry()?, options).await?;

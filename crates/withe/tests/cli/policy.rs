@@ -26,7 +26,7 @@ fn everything_that_is_wrong_with_a_policy_is_shown_with_its_place() {
     1 | aplications: [shop]
       | ^^^^^^^^^^^ no such field here
       |
-      = note: the fields here are `applications`, `images`, `providers`, `programs`, `grants` and `limits`
+      = note: the fields here are `applications`, `deployers`, `images`, `providers`, `programs`, `grants` and `limits`
       = help: did you mean `applications`?
 
     error[W0011]: `host` must be an absolute path, found the text `data`

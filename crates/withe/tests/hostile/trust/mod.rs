@@ -6,6 +6,8 @@ mod numbers;
 mod policy;
 mod processes;
 mod programs;
+mod rights;
+mod signed;
 #[path = "../../lattice/support/mod.rs"]
 #[allow(
     dead_code,
