@@ -42,10 +42,13 @@ pub use counts::Counts;
 pub use error::{HostError, ProviderFailure, WorkerFailure};
 pub use host::{Host, HostBuilder};
 pub use http_service::HttpService;
-pub use options::{Broker, HostLimits, HostOptions, Phase, Progress, WorkerCommand};
+pub use options::{
+    Broker, ConfineOptions, HostLimits, HostOptions, Phase, Progress, WorkerCommand,
+};
 pub use parts::Parts;
 pub use run::Running;
 pub use runnable::{Problems, Runnable, RunnableBuilder, RunnableError};
+pub use withe_process::{Confinement, confine_and_become};
 pub use withe_runtime::compile_stdin;
 pub use withe_runtime::invoke::{FunctionPath, InvokeError, Val};
 pub use withe_runtime::{Observer, ShareLimits, Tracer, host_interfaces};

@@ -39,6 +39,8 @@ pub struct HostOptions {
     /// The names of variables of this process that the processes of providers have, too. All others but a few that
     /// hold nothing secret are this process's own.
     pub pass_environment: Vec<String>,
+    /// What the processes of providers may reach of the machine; `None` does not confine them.
+    pub confine: Option<ConfineOptions>,
     /// What carries links that are bound by `nats`, for a host that is on no lattice.
     pub broker: Option<Broker>,
     /// Where what runs is counted.
@@ -122,6 +124,7 @@ impl Default for HostOptions {
             compiler: None,
             provider: None,
             pass_environment: Vec::new(),
+            confine: None,
             broker: None,
             counts: Counts::default(),
             tracer: Tracer::default(),
@@ -137,6 +140,21 @@ pub struct WorkerCommand {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<String>,
+}
+
+/// How the processes of providers are confined.
+#[derive(Clone, Debug)]
+pub struct ConfineOptions {
+    /// The program that becomes theirs, as [`withe_process::Confined`] has it.
+    pub command: WorkerCommand,
+    /// Files and folders that they may read, besides those of the system.
+    pub read: Vec<PathBuf>,
+    /// Files and folders that they may change, besides those that their configuration names.
+    pub write: Vec<PathBuf>,
+    /// The memory that each may have, in bytes.
+    pub memory: Option<u64>,
+    /// Whether they do not run where the system cannot confine them.
+    pub required: bool,
 }
 
 /// A NATS server that a host is connected to.

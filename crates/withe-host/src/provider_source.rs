@@ -1,18 +1,19 @@
 //! How a provider of an application is started.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use withe_linker::plan::Plan;
 use withe_load::ProviderSource;
-use withe_process::ProcessCommand;
+use withe_process::{Confined, Confinement, ProcessCommand};
 use withe_provider::{ConfigMap, Provider};
 
 use crate::error::{HostError, ProviderFailure};
-use crate::options::HostOptions;
+use crate::options::{ConfineOptions, HostOptions};
 use crate::provider_process::ProcessProvider;
 use crate::v1;
 
-/// Makes a provider. Nothing runs yet.
+/// Makes a provider. Nothing runs yet. Paths in the configuration of its links are relative to `folder`.
 ///
 /// # Errors
 ///
@@ -21,11 +22,15 @@ pub(crate) async fn create(
     source: &ProviderSource,
     name: &str,
     plan: &Plan,
+    folder: &Path,
     config: ConfigMap,
     options: &HostOptions,
 ) -> Result<Arc<dyn Provider>, HostError> {
     let command = match source {
-        ProviderSource::V1(part) => return v1::provider(name, plan, part, config, options).await,
+        ProviderSource::V1(part) => {
+            let confined = confined(source, plan, name, folder, &config, options);
+            return v1::provider(name, plan, part, config, confined, options).await;
+        }
         ProviderSource::InHost(descriptor) => return Ok((descriptor.create)(config)),
         ProviderSource::OwnProcess(descriptor) => {
             let command = options
@@ -42,7 +47,50 @@ pub(crate) async fn create(
         }
         ProviderSource::Program(program) => ProcessCommand::new(&program.path),
     };
-    let command = command.pass(options.pass_environment.iter().cloned());
+    let command = command
+        .pass(options.pass_environment.iter().cloned())
+        .confined(confined(source, plan, name, folder, &config, options));
     let provider = ProcessProvider::new(name, command, config, options.grace);
     Ok(Arc::new(provider))
+}
+
+/// How the process of a provider is confined. It may change what is in the folders of the files that its configuration, or
+/// that of one of its links, names: a file that is not there yet is made there.
+pub(crate) fn confined(
+    source: &ProviderSource,
+    plan: &Plan,
+    name: &str,
+    folder: &Path,
+    config: &ConfigMap,
+    options: &HostOptions,
+) -> Option<Confined> {
+    let ConfineOptions {
+        command,
+        read,
+        write,
+        memory,
+        required,
+    } = options.confine.as_ref()?;
+    let links = plan.links.iter().flat_map(|link| {
+        let as_source = (link.source == name).then_some(&link.source_config);
+        let as_target = (link.target == name).then_some(&link.target_config);
+        as_source.into_iter().chain(as_target)
+    });
+    let configs = [config].into_iter().chain(links);
+    let paths = configs.flatten().filter_map(|(key, value)| {
+        let is_path = !value.is_empty() && source.is_path(&key.to_ascii_lowercase());
+        is_path.then_some(Path::new(value))
+    });
+    // Links have theirs made absolute when they are put.
+    let folders = paths.filter_map(|path| Some(folder.join(path).parent()?.to_owned()));
+    Some(Confined {
+        program: command.program.clone(),
+        args: command.args.clone(),
+        confinement: Confinement {
+            read: read.clone(),
+            write: write.iter().cloned().chain(folders).collect(),
+            memory: *memory,
+            required: *required,
+        },
+    })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use withe_linker::plan::Plan;
 use withe_load::{V1Part, V1Source};
+use withe_process::Confined;
 use withe_provider::{ConfigMap, Provider};
 use withe_wasmcloud::{
     Executable, Ids, Limits, ProcessConfig, Supervision, TargetConfig, V1Process, V1Target, V1Wire,
@@ -26,6 +27,7 @@ pub(crate) async fn provider(
     plan: &Plan,
     part: &V1Part,
     config: ConfigMap,
+    confined: Option<Confined>,
     options: &HostOptions,
 ) -> Result<Arc<dyn Provider>, HostError> {
     let failed = |why| HostError::Provider {
@@ -68,6 +70,7 @@ pub(crate) async fn provider(
                 user_seed: String::new(),
                 config,
                 executable,
+                confined,
                 supervision: Supervision::default(),
                 timeout: HANDLE,
             };

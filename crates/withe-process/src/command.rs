@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::confine::Confined;
+
 /// How often, and after which pause, a program is tried again that somebody has open for writing.
 ///
 /// Nobody has it open for long. A file that this process has just written is open in every child that another thread is
@@ -47,6 +49,9 @@ pub struct ProcessCommand {
     program: PathBuf,
     args: Vec<OsString>,
     environment: Variables,
+    /// Variables that it has besides, whichever the others are.
+    set: Vec<(OsString, OsString)>,
+    confined: Option<Confined>,
     log: ProcessLog,
     ready_within: Duration,
 }
@@ -84,6 +89,8 @@ impl ProcessCommand {
             program: std::path::absolute(program).unwrap_or_else(|_| program.to_owned()),
             args: Vec::new(),
             environment: Variables::Few(Vec::new()),
+            set: Vec::new(),
+            confined: None,
             log: ProcessLog::Inherited,
             ready_within: Duration::from_secs(60),
         }
@@ -111,6 +118,23 @@ impl ProcessCommand {
     pub fn pass(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         if let Variables::Few(more) = &mut self.environment {
             more.extend(names.into_iter().map(Into::into));
+        }
+        self
+    }
+
+    /// Confined, if anything is given.
+    #[must_use]
+    pub fn confined(mut self, confined: Option<Confined>) -> Self {
+        self.confined = confined;
+        self
+    }
+
+    /// With a folder of its own: if it is confined, it may write there, and has its temporary files there.
+    #[must_use]
+    pub fn own_folder(mut self, folder: &Path) -> Self {
+        if let Some(confined) = &mut self.confined {
+            confined.confinement.write.push(folder.to_owned());
+            self.set.push(("TMPDIR".into(), folder.into()));
         }
         self
     }
@@ -148,9 +172,19 @@ impl ProcessCommand {
 
     /// What the system is asked for.
     pub(crate) fn build(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.confined {
+            None => {
+                let mut command = Command::new(&self.program);
+                command.args(&self.args);
+                command
+            }
+            Some(confined) => {
+                let mut command = Command::new(&confined.program);
+                command.args(confined.arguments(&self.program, &self.args));
+                command
+            }
+        };
         command
-            .args(&self.args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(match self.log {
@@ -170,6 +204,7 @@ impl ProcessCommand {
                 command.envs(own.filter(|(name, _)| name.to_str().is_some_and(is_passed)))
             }
         };
+        command.envs(self.set.iter().cloned());
         // A signal from the terminal is for the host, which ends its processes itself; and what a process starts can be
         // killed with it.
         #[cfg(unix)]

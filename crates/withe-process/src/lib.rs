@@ -6,6 +6,7 @@
 //! (systemd) was no choice, as it knows neither when such a process is ready nor which calls wait for it.
 //!
 //! * [`ProcessCommand`]: the one place that says how a process is started, and what it inherits.
+//! * [`Confinement`]: what of the machine a process may reach.
 //! * [`Process`]: one process, from its start to its end, with what it says ([`Said`]) and what it logs.
 //! * [`Supervisor`]: keeps what is [`Supervised`] running, and reports its [`ProcessState`].
 //! * [`Restarts`]: the waits between one start and the next.
@@ -13,6 +14,7 @@
 
 mod ask;
 mod command;
+mod confine;
 mod error;
 mod group;
 mod log;
@@ -22,6 +24,7 @@ mod supervisor;
 
 pub use ask::{AskError, AskLimits, RunOutput, ask, run};
 pub use command::{ProcessCommand, ProcessLog};
+pub use confine::{ConfineError, Confined, Confinement, confine_and_become};
 pub use error::{ProcessError, Unhealthy};
 pub use log::LastLines;
 pub use process::{Process, Said};

@@ -95,6 +95,9 @@ pub(crate) enum Command {
     /// Compiles a component for the host that started this process; not for people.
     #[command(hide = true)]
     CompileComponent,
+    /// Becomes a program that reaches only some of the machine; not for people.
+    #[command(hide = true)]
+    Confine(commands::confine::Args),
     /// Serves a component to the host that started this process; not for people.
     #[command(hide = true)]
     Worker(commands::worker::Args),
@@ -139,6 +142,7 @@ impl Command {
             Self::Completions(args) => commands::completions::run(&args, Cli::command(), terminal),
             Self::Provider(args) => commands::provider::run(&args, terminal),
             Self::CompileComponent => commands::compile_component::run(),
+            Self::Confine(args) => commands::confine::run(args),
             Self::Worker(args) => commands::worker::run(&args),
         }
     }

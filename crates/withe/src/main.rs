@@ -60,6 +60,8 @@ fn main() -> ExitCode {
     let log = match &cli.command {
         // It has a log of its own, which its host reads.
         cli::Command::Provider(args) if args.is_process() => Ok(()),
+        // It becomes another program, which must have one thread at its start.
+        cli::Command::Confine(_) => Ok(()),
         _ => logging::start(&cli.global, &terminal),
     };
     let result = log.and_then(|()| cli.command.run(&terminal));

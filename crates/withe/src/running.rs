@@ -56,7 +56,7 @@ pub(crate) fn host_options(reporter: &Reporter) -> anyhow::Result<HostOptions> {
 }
 
 /// This program with other arguments.
-fn this_command(args: &[&str]) -> anyhow::Result<WorkerCommand> {
+pub(crate) fn this_command(args: &[&str]) -> anyhow::Result<WorkerCommand> {
     Ok(WorkerCommand {
         program: std::env::current_exe().context("the path of `withe` is not known")?,
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),

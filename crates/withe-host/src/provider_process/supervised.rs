@@ -166,7 +166,7 @@ impl Supervised for ProviderProcess {
     }
 
     fn command(&self) -> ProcessCommand {
-        self.command.clone()
+        self.command.clone().own_folder(self.folder.path())
     }
 
     async fn bring_up(

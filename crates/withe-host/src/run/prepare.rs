@@ -109,7 +109,8 @@ impl Preparation<'_> {
                 provider: name.clone(),
             });
             let config = with_paths(component.config.clone(), source, folder);
-            let made = provider_source::create(source, name, self.plan, config, self.options);
+            let made =
+                provider_source::create(source, name, self.plan, folder, config, self.options);
             let provider = RunningProvider::new(source.clone(), component, folder, made.await?);
             if let Some(before) = before
                 && !before.hand_over(&provider)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use withe_process::{HealthChecks, Restarts, SupervisorOptions};
+use withe_process::{Confined, HealthChecks, Restarts, SupervisorOptions};
 use withe_provider::ConfigMap;
 use withe_rpc::BackOff;
 
@@ -32,6 +32,8 @@ pub struct ProcessConfig {
     pub config: ConfigMap,
     /// What is run.
     pub executable: Executable,
+    /// What it may reach of the machine, if it is confined.
+    pub confined: Option<Confined>,
     /// How it is watched.
     pub supervision: Supervision,
     /// How long a component may take to handle a request that the provider sends it.

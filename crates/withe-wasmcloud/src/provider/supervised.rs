@@ -59,6 +59,7 @@ impl Supervised for V1Core {
         let environment = std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(passed));
         ProcessCommand::new(&self.config.executable.path)
             .only_environment(environment)
+            .confined(self.config.confined.clone())
             .log(ProcessLog::All(self.config.id.clone()))
             .ready_within(self.config.supervision.start)
     }

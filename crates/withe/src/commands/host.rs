@@ -16,6 +16,7 @@ use super::key_args::TrustArgs;
 use super::lattice_args::{LatticeArgs, Named, socket};
 use super::limit_args::LimitArgs;
 use super::policy_args::PolicyArgs;
+use super::program_args::ProgramArgs;
 use crate::Outcome;
 use crate::interrupt::Interrupts;
 use crate::observe::{Endpoint, Exporter, ObserveArgs};
@@ -85,10 +86,6 @@ pub(crate) struct Args {
     trust: TrustArgs,
     #[command(flatten)]
     policy: PolicyArgs,
-    /// A variable of this process that the processes of providers have, too. All but a few that hold nothing
-    /// secret, such as `PATH`, are kept from them. May be given several times.
-    #[arg(long = "pass-env", value_name = "NAME")]
-    pass_env: Vec<String>,
     /// Where a host without `--lattice` keeps its state: a file. Without it the state ends with the host. A file that
     /// is damaged or empty is refused.
     #[arg(long, value_name = "FILE", conflicts_with = "lattice")]
@@ -96,6 +93,8 @@ pub(crate) struct Args {
     /// How long to wait for a NATS server that does not answer yet.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
+    #[command(flatten)]
+    program_args: ProgramArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -188,7 +187,7 @@ async fn join(
     let (trust, key) = args.trust.read()?;
     let reporter = Reporter::new(*terminal);
     let mut host = host_options(&reporter)?;
-    host.pass_environment.clone_from(&args.pass_env);
+    args.program_args.apply(&mut host)?;
     host.limits = args.limits.limits();
     exporter.observe(&mut host);
     let endpoint = args.observe.serve(&host, terminal).await?;

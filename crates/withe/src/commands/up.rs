@@ -23,6 +23,7 @@ use super::lattice_args::{LatticeArgs, socket};
 use super::limit_args::LimitArgs;
 use super::link_args::LinkArgs;
 use super::policy_args::PolicyArgs;
+use super::program_args::ProgramArgs;
 use super::settle::settle;
 use crate::Outcome;
 use crate::interrupt::Interrupts;
@@ -70,10 +71,8 @@ pub(crate) struct Args {
     key: KeyArgs,
     #[command(flatten)]
     policy: PolicyArgs,
-    /// A variable of this process that the processes of providers have, too. All but a few that hold nothing
-    /// secret, such as `PATH`, are kept from them. May be given several times.
-    #[arg(long = "pass-env", value_name = "NAME")]
-    pass_env: Vec<String>,
+    #[command(flatten)]
+    programs: ProgramArgs,
     /// How long to wait until all hosts of the lattice run it, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     wait: u64,
@@ -176,7 +175,7 @@ async fn serve(
     host.limits = args.limits.limits();
     let timings = application.timings.clone();
     host.progress = timings.hearing(host.progress);
-    host.pass_environment.clone_from(&args.pass_env);
+    args.programs.apply(&mut host)?;
     exporter.observe(&mut host);
     let _endpoint = args.observe.serve(&host, terminal).await?;
     let options = NodeOptions {

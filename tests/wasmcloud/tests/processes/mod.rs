@@ -23,6 +23,7 @@ pub async fn config(broker: &NatsServer, program: &str, id: &str) -> ProcessConf
         user_seed: String::new(),
         config: Default::default(),
         executable: Executable::open(Path::new(program)).unwrap(),
+        confined: None,
         supervision: Supervision {
             every: Duration::from_millis(100),
             pause: Duration::from_millis(50),
