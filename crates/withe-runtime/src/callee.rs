@@ -124,9 +124,12 @@ async fn create_and_run(
 ) -> CallError {
     match Instance::create(&graph, unit, nested.as_ref(), deadline).await {
         Ok(instance) => {
+            let run = graph
+                .unit(unit)
+                .in_turns(&graph.engines, run(instance, jobs));
             // The instance has them as well.
             drop((graph, nested));
-            run(instance, jobs).await
+            run.await
         }
         Err(why) => why,
     }

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex as Lock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
-use futures::future::BoxFuture;
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use wasmtime::component::{Func, InstancePre, ResourceTable};
 use wasmtime::{Engine, Store};
@@ -37,7 +36,7 @@ use crate::quota::{Account, KeepsIdle, Nested, Slot};
 use crate::spec::{Identity, Member, UnitGrants, UnitLimits};
 use crate::stream::open::Streams;
 use crate::task::InstanceTask;
-use crate::turns::GuestTurn;
+use crate::turns;
 use crate::wasi;
 
 /// The most idle instances that a unit keeps for reuse.
@@ -275,6 +274,15 @@ impl Unit {
         drop(kept);
     }
 
+    /// Runs a guest of it, which takes turns with others once it has run for long.
+    pub(crate) fn in_turns<F: Future>(
+        &self,
+        engines: &Engines,
+        guest: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        turns::taking(engines.turns().clone(), self.account.owner(), guest)
+    }
+
     /// When a call from outside that should be over by `deadline` must be over.
     pub(crate) fn deadline(&self, deadline: Instant) -> Instant {
         match self.limits.time {
@@ -333,8 +341,6 @@ pub(crate) struct InstanceState {
     pub(crate) trace: Option<TraceContext>,
     /// Calls from outside that the instance has served, with the one under way.
     pub(crate) served: u32,
-    /// Since when it has run.
-    turn: GuestTurn,
     /// Set while the instance handles an HTTP request.
     streaming: Option<Streaming>,
     pub(crate) table: ResourceTable,
@@ -379,7 +385,6 @@ impl InstanceState {
             deadline,
             trace: None,
             served: 0,
-            turn: GuestTurn::default(),
             streaming: None,
             table: ResourceTable::new(),
             wasi: None,
@@ -413,14 +418,6 @@ impl InstanceState {
     pub(crate) fn begin(&mut self, context: CallContext) {
         self.deadline = context.deadline;
         self.trace = context.trace;
-        self.turn = GuestTurn::default();
-    }
-
-    /// The guest is interrupted `now`: what it has to wait for, if anything.
-    pub(crate) fn interrupted(&mut self, now: Instant) -> Option<BoxFuture<'static, ()>> {
-        let owner = self.nested.tenancy.account.owner();
-        self.turn
-            .interrupted(self.graph.engines.turns(), owner, now)
     }
 
     /// When a call made `now` must be over, if it may take at most `timeout`.

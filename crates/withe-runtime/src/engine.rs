@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -160,7 +160,7 @@ impl Engines {
     }
 
     /// The turns that guests take which run for long.
-    pub(crate) fn turns(&self) -> &Turns {
+    pub(crate) fn turns(&self) -> &Arc<Turns> {
         &self.turns
     }
 
@@ -192,7 +192,6 @@ impl Ticker {
                     true => SHORT_TICKS,
                     false => short.saturating_sub(1),
                 };
-                turns.look(Instant::now());
             }
         };
         // Without the thread no deadline would hold, and a machine that cannot start one thread

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout_at;
 use wasmtime::component::Func;
 use wasmtime::{AsContextMut as _, Store, StoreContextMut, UpdateDeadline};
 use withe_rpc::{CallContext, CallError, Payload};
@@ -168,23 +167,10 @@ pub(crate) fn no_function(export: &ExportFn) -> CallError {
     CallError::Unlinked(format!("`{}` is not a function of the target", export.name))
 }
 
-/// At every tick of the epoch: stops a guest whose deadline has passed, and lets other tasks run; one that has run for
-/// long waits for its turn.
-fn at_epoch(mut cx: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<UpdateDeadline> {
-    let now = Instant::now();
-    let state = cx.data_mut();
-    let is_bound = !state.is_streaming();
-    if is_bound && now >= state.deadline {
+/// At every tick of the epoch: stops a guest whose deadline has passed, and lets other tasks run.
+fn at_epoch(cx: StoreContextMut<'_, InstanceState>) -> wasmtime::Result<UpdateDeadline> {
+    if Instant::now() >= cx.data().deadline && !cx.data().is_streaming() {
         return Err(wasmtime::Error::from(DeadlinePassed));
     }
-    let Some(turn) = state.interrupted(now) else {
-        return Ok(UpdateDeadline::Yield(1));
-    };
-    let deadline = state.deadline;
-    let wait: BoxFuture<'static, ()> = match is_bound {
-        // The guest is stopped when it is interrupted next.
-        true => Box::pin(async move { _ = timeout_at(deadline.into(), turn).await }),
-        false => turn,
-    };
-    Ok(UpdateDeadline::YieldCustom(1, wait))
+    Ok(UpdateDeadline::Yield(1))
 }

@@ -150,6 +150,7 @@ impl UnitSession {
             ..context
         };
         let call = call_unit(graph, self.unit, &served.export, callee, payload, context);
+        let call = graph.unit(self.unit).in_turns(&graph.engines, call);
         let called = within(context.deadline, call).await;
         span.note(called.as_ref().err());
         served

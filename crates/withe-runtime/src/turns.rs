@@ -1,164 +1,157 @@
 //! Guests that run for long take turns, so that those that need the processor for a moment find it free.
 //!
 //! Every guest is interrupted at every tick and lets other tasks run, but thirty that spin are then thirty ticks to wait
-//! for everybody else, again and again. So a guest that has run for [`FREE`] without a pause needs a lease on a seat,
-//! and there is one seat fewer than the runtime has threads: on one of them, nobody spins. Leases last a slice, and
-//! components take turns for them, each of them as often as every other, however many of its guests wait.
+//! for everybody else, again and again. So the task of a guest that has run for [`FREE`] needs a permit to go on, and
+//! there is one permit fewer than the runtime has threads: on one of them, nobody spins. Components have permits in
+//! turns, each of them as often as every other, however many of its guests wait.
 //!
-//! A lease ends by the clock and is never given back. A guest that waits for something else keeps its seat until then,
-//! and no call has to tell when a guest stops running and when it goes on, which would cost every call something.
+//! A permit is held while a task is polled, which a tick ends, and never while a guest waits for something. Leases of
+//! several ticks were tried: two guests that call each other all the time waited for each other's at each call.
 //!
 //! Rejected: threads with lower priorities for guests that run for long. A guest cannot change its thread while it runs,
 //! and priorities of threads need privileges to be raised again.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// How long a guest runs before it needs a lease.
+/// How long a guest runs before it needs permits.
 const FREE: Duration = Duration::from_millis(4);
-/// How long a lease lasts.
-const SLICE: Duration = Duration::from_millis(5);
-/// A guest that was not interrupted for so long was not running: it begins anew.
+/// What runs for less at a time waits mostly for something else, and is not counted.
+const SHORT: Duration = Duration::from_micros(500);
+/// A guest that has only run for moments since then begins anew.
 const PAUSE: Duration = Duration::from_millis(50);
 /// For how many components it is remembered when they had their turn, though none of their guests waits.
 const REMEMBERED: usize = 1_000;
 
-/// The seats of guests that run for long, and those that wait for one.
+/// The permits of guests that run for long, and those that wait for one.
 #[derive(Default)]
 pub(crate) struct Turns {
     lines: Mutex<TurnLines>,
-    /// How many wait, for whoever must not lock.
-    waiting: AtomicUsize,
-    /// Whether a guest was interrupted since this was asked last, and not for the first time.
-    spinning: AtomicBool,
+    /// Whether a guest has run for long since this was asked last.
+    needed: AtomicBool,
 }
 
 #[derive(Default)]
 struct TurnLines {
-    /// When the lease on each ends; none before the first guest asks.
-    seats: Vec<Option<Instant>>,
+    /// Permits that nobody has; not known before the first guest asks.
+    free: Option<usize>,
     /// Those that wait, by their component; the one that had a turn last is the last.
-    lines: VecDeque<(TurnOwner, VecDeque<oneshot::Sender<TurnLease>>)>,
+    lines: VecDeque<(TurnOwner, VecDeque<oneshot::Sender<TurnPermit>>)>,
 }
 
 /// The component whose turn it is.
 pub(crate) type TurnOwner = usize;
 
-/// A seat, for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TurnLease {
-    seat: usize,
-    until: Instant,
+/// Lets a guest that runs for long go on until this is dropped.
+struct TurnPermit(Arc<Turns>);
+
+/// How long a guest has run, and what it waits for.
+struct GuestTurn {
+    turns: Arc<Turns>,
+    owner: TurnOwner,
+    ran: Duration,
+    /// When it last ran for more than a moment.
+    last: Instant,
+    awaited: Option<oneshot::Receiver<TurnPermit>>,
 }
 
-/// How a guest stands: since when it has run, and on which lease.
-#[derive(Default)]
-pub(crate) struct GuestTurn {
-    /// When it was first interrupted, and when last.
-    ran: Option<(Instant, Instant)>,
-    lease: Option<TurnLease>,
-    /// The lease that it waited for.
-    granted: Option<oneshot::Receiver<TurnLease>>,
+/// The future of a guest of `owner`, which takes turns with others once it has run for long.
+pub(crate) async fn taking<F: Future>(turns: Arc<Turns>, owner: TurnOwner, guest: F) -> F::Output {
+    let mut guest = pin!(guest);
+    let mut turn = GuestTurn::new(turns, owner);
+    poll_fn(|cx| turn.poll(cx, guest.as_mut())).await
 }
 
 impl GuestTurn {
-    /// What the guest, which is interrupted `now`, has to wait for; nothing, if it may go on when others had their moment.
-    pub(crate) fn interrupted(
-        &mut self,
-        turns: &Turns,
-        owner: TurnOwner,
-        now: Instant,
-    ) -> Option<BoxFuture<'static, ()>> {
-        if let Some(mut granted) = self.granted.take() {
-            // Without one, it was its deadline that ended the wait.
-            self.lease = granted.try_recv().ok();
+    fn new(turns: Arc<Turns>, owner: TurnOwner) -> Self {
+        Self {
+            turns,
+            owner,
+            ran: Duration::ZERO,
+            last: Instant::now(),
+            awaited: None,
         }
-        let (first, last) = self.ran.unwrap_or((now, now));
-        let began = self.lease.map(|lease| lease.until - SLICE);
-        let last = began.map_or(last, |began| began.max(last));
-        if self.ran.is_none() || now.saturating_duration_since(last) > PAUSE {
-            self.ran = Some((now, now));
-            return None;
+    }
+
+    fn poll<F: Future>(&mut self, cx: &mut Context<'_>, guest: Pin<&mut F>) -> Poll<F::Output> {
+        let permit = match self.permit(cx) {
+            Poll::Ready(permit) => permit,
+            Poll::Pending => return Poll::Pending,
+        };
+        let began = Instant::now();
+        let polled = guest.poll(cx);
+        drop(permit);
+        self.ran(began, Instant::now());
+        polled
+    }
+
+    /// A permit, if the guest needs one.
+    fn permit(&mut self, cx: &mut Context<'_>) -> Poll<Option<TurnPermit>> {
+        if self.ran < FREE {
+            return Poll::Ready(None);
         }
-        self.ran = Some((first, now));
-        turns.spinning.store(true, Ordering::Relaxed);
-        let is_free = now.saturating_duration_since(first) < FREE;
-        if is_free || self.lease.is_some_and(|lease| now < lease.until) {
-            return None;
-        }
-        match turns.ask(owner, self.lease.take(), now) {
-            Ok(lease) => {
-                self.lease = Some(lease);
-                None
+        if self.awaited.is_none() {
+            match self.turns.ask(self.owner) {
+                Ok(permit) => return Poll::Ready(Some(permit)),
+                Err(awaited) => self.awaited = Some(awaited),
             }
-            Err(awaited) => {
-                let (grant, granted) = oneshot::channel();
-                self.granted = Some(granted);
-                Some(Box::pin(async move {
-                    if let Ok(lease) = awaited.await {
-                        _ = grant.send(lease);
-                    }
-                }))
+        }
+        let Some(awaited) = &mut self.awaited else {
+            return Poll::Ready(None);
+        };
+        let given = match Pin::new(awaited).poll(cx) {
+            Poll::Ready(given) => given,
+            Poll::Pending => return Poll::Pending,
+        };
+        self.awaited = None;
+        // The turns are there as long as this is, and give each that waits a permit.
+        Poll::Ready(given.ok())
+    }
+
+    /// The guest has run from one moment to another.
+    fn ran(&mut self, began: Instant, ended: Instant) {
+        let took = ended.saturating_duration_since(began);
+        if took >= SHORT {
+            self.ran += took;
+            self.last = ended;
+            if self.ran >= FREE {
+                self.turns.needed.store(true, Ordering::Relaxed);
             }
+        } else if ended.saturating_duration_since(self.last) > PAUSE {
+            self.ran = Duration::ZERO;
         }
     }
 }
 
 impl Turns {
-    /// Whether any guest ran for longer than a tick since this was asked last.
+    /// Whether any guest has run for long since this was asked last.
     pub(crate) fn were_needed(&self) -> bool {
-        self.spinning.swap(false, Ordering::Relaxed)
+        self.needed.swap(false, Ordering::Relaxed)
     }
 
-    /// Gives the seats to the next whose guests have gone, or wait for something else.
-    pub(crate) fn look(&self, now: Instant) {
-        if self.waiting.load(Ordering::Relaxed) > 0 {
-            let mut lines = self.lock();
-            self.serve(&mut lines, now);
-        }
-    }
-
-    /// A lease in exchange for `held`, which has run out, or what to wait for.
+    /// A permit, or what to wait for.
     fn ask(
-        &self,
+        self: &Arc<Self>,
         owner: TurnOwner,
-        held: Option<TurnLease>,
-        now: Instant,
-    ) -> Result<TurnLease, oneshot::Receiver<TurnLease>> {
+    ) -> Result<TurnPermit, oneshot::Receiver<TurnPermit>> {
         let mut lines = self.lock();
-        lines.make_seats();
-        // In the line before the seat is free: whoever had it comes behind the others, also those of its component.
-        let (to, mut awaited) = oneshot::channel();
+        let free = lines.free.get_or_insert_with(permits);
+        if *free > 0 {
+            *free -= 1;
+            lines.had_turn(owner);
+            return Ok(TurnPermit(self.clone()));
+        }
+        let (to, awaited) = oneshot::channel();
         lines.line(owner).push_back(to);
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        if let Some(held) = held {
-            lines.leave(held);
-        }
-        self.serve(&mut lines, now);
-        awaited.try_recv().map_err(|_| awaited)
-    }
-
-    /// Gives free seats to those that wait.
-    fn serve(&self, lines: &mut TurnLines, now: Instant) {
-        while lines.anybody_waits()
-            && let Some(lease) = lines.lease(now)
-        {
-            let mut given = false;
-            while !given && let Some(next) = lines.next() {
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
-                // One that has gone does not take it.
-                given = next.send(lease).is_ok();
-            }
-            if !given {
-                lines.leave(lease);
-            }
-        }
+        Err(awaited)
     }
 
     fn lock(&self) -> MutexGuard<'_, TurnLines> {
@@ -167,33 +160,34 @@ impl Turns {
     }
 }
 
+impl Drop for TurnPermit {
+    fn drop(&mut self) {
+        // The next one's, if anybody waits. One that goes in this moment does not take it: then it comes back here, with
+        // nothing locked.
+        let next = {
+            let mut lines = self.0.lock();
+            let next = lines.next();
+            if next.is_none()
+                && let Some(free) = &mut lines.free
+            {
+                *free += 1;
+            }
+            next
+        };
+        if let Some(next) = next {
+            _ = next.send(TurnPermit(self.0.clone()));
+        }
+    }
+}
+
+/// All threads of the runtime have a permit but one; a runtime with one thread has one.
+fn permits() -> usize {
+    let threads = Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
+    threads.saturating_sub(1).max(1)
+}
+
 impl TurnLines {
-    /// All threads of the runtime have a seat but one; a runtime with one thread has one.
-    fn make_seats(&mut self) {
-        if self.seats.is_empty() {
-            let threads =
-                Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers());
-            self.seats = vec![None; threads.saturating_sub(1).max(1)];
-        }
-    }
-
-    /// A lease on a seat that nobody has, or has no longer.
-    fn lease(&mut self, now: Instant) -> Option<TurnLease> {
-        let is_free = |until: &Option<Instant>| until.is_none_or(|until| until <= now);
-        let seat = self.seats.iter().position(is_free)?;
-        let until = now + SLICE;
-        self.seats[seat] = Some(until);
-        Some(TurnLease { seat, until })
-    }
-
-    /// Frees the seat of a lease, unless somebody else has it by now.
-    fn leave(&mut self, held: TurnLease) {
-        if self.seats[held.seat] == Some(held.until) {
-            self.seats[held.seat] = None;
-        }
-    }
-
-    fn line(&mut self, owner: TurnOwner) -> &mut VecDeque<oneshot::Sender<TurnLease>> {
+    fn line(&mut self, owner: TurnOwner) -> &mut VecDeque<oneshot::Sender<TurnPermit>> {
         let known = self.lines.iter().position(|(other, _)| *other == owner);
         let place = known.unwrap_or_else(|| {
             if self.lines.len() >= REMEMBERED {
@@ -205,18 +199,28 @@ impl TurnLines {
         &mut self.lines[place].1
     }
 
-    fn anybody_waits(&self) -> bool {
-        self.lines.iter().any(|(_, line)| !line.is_empty())
+    /// `owner` has a turn without having waited.
+    fn had_turn(&mut self, owner: TurnOwner) {
+        self.line(owner);
+        let known = self.lines.iter().position(|(other, _)| *other == owner);
+        if let Some(line) = known.and_then(|place| self.lines.remove(place)) {
+            self.lines.push_back(line);
+        }
     }
 
     /// The next whose turn it is: of those that wait, one of the component whose last turn is longest ago.
-    fn next(&mut self) -> Option<oneshot::Sender<TurnLease>> {
-        let waits = self.lines.iter().position(|(_, line)| !line.is_empty())?;
-        let (owner, mut line) = self.lines.remove(waits)?;
-        let next = line.pop_front();
-        // Also if nobody is left in it: whoever has the seat now waits there next.
-        self.lines.push_back((owner, line));
-        next
+    fn next(&mut self) -> Option<oneshot::Sender<TurnPermit>> {
+        loop {
+            let waits = self.lines.iter().position(|(_, line)| !line.is_empty())?;
+            let next = self.lines[waits].1.pop_front()?;
+            // Those that have gone are passed over.
+            if !next.is_closed() {
+                // Also if nobody is left in it: whoever has the permit now waits there next.
+                let line = self.lines.remove(waits)?;
+                self.lines.push_back(line);
+                return Some(next);
+            }
+        }
     }
 }
 
@@ -226,80 +230,82 @@ mod tests {
 
     use super::*;
 
-    const TICK: Duration = Duration::from_millis(1);
-
-    /// Guests that spin, each of its owner, on a runtime with one seat: how often each is interrupted while it runs.
-    fn run(owners: &[TurnOwner], ticks: u32) -> Vec<u32> {
-        let turns = Turns::default();
-        let mut now = Instant::now();
-        let mut guests: Vec<_> = owners
-            .iter()
-            .map(|owner| (*owner, GuestTurn::default(), None::<BoxFuture<'_, ()>>, 0))
-            .collect();
-        for _ in 0..ticks {
-            now += TICK;
-            turns.look(now);
-            for (owner, guest, waits, ran) in &mut guests {
-                if let Some(waiting) = waits
-                    && waiting.now_or_never().is_none()
-                {
-                    continue;
-                }
-                *ran += 1;
-                *waits = guest.interrupted(&turns, *owner, now);
-            }
-        }
-        guests.into_iter().map(|(.., ran)| ran).collect()
+    /// The number of the receiver that was given a permit, which is given back.
+    fn given(waiting: &mut [oneshot::Receiver<TurnPermit>]) -> Option<usize> {
+        let mut all = waiting.iter_mut().enumerate();
+        all.find_map(|(n, awaited)| awaited.try_recv().ok().map(|_| n))
     }
 
     #[test]
-    fn one_that_runs_alone_is_never_kept_waiting() {
-        assert_eq!(run(&[1], 100), [100]);
+    fn components_have_turns_alike_however_many_of_their_guests_wait() {
+        let turns = Arc::new(Turns::default());
+        let first = turns.ask(1).ok().unwrap();
+        let mut waiting: Vec<_> = [1, 1, 1, 2, 2]
+            .map(|owner| turns.ask(owner).err().unwrap())
+            .into();
+        drop(first);
+        let order: Vec<_> = std::iter::from_fn(|| given(&mut waiting)).collect();
+        assert_eq!(order, [0, 3, 1, 4, 2]);
+        assert!(turns.ask(3).is_ok(), "all are given back");
     }
 
     #[test]
-    fn one_seat_is_shared_alike_by_components_and_not_by_guests() {
-        let ran = run(&[1, 1, 1, 2], 2_000);
-        let (many, few) = (ran[..3].iter().sum::<u32>(), ran[3]);
-        assert!(many.abs_diff(few) < 200, "{ran:?}");
-        // One is interrupted in the tick in which the next goes on.
-        assert!(many + few < 2_500, "{ran:?}");
-    }
-
-    #[test]
-    fn a_seat_whose_guest_has_gone_is_given_to_the_next() {
-        let turns = Turns::default();
-        let now = Instant::now();
-        let held = turns.ask(1, None, now).unwrap();
-        let mut waits = turns.ask(2, None, now).unwrap_err();
-        turns.look(now + TICK);
-        assert!(waits.try_recv().is_err(), "it is taken");
-        turns.look(held.until);
-        assert!(waits.try_recv().is_ok());
-        // The first one's lease is over: it frees nothing of the second one's.
-        assert!(turns.ask(1, Some(held), held.until).is_err());
+    fn whoever_had_its_turn_comes_behind_those_that_wait() {
+        let turns = Arc::new(Turns::default());
+        let held = turns.ask(1).ok().unwrap();
+        let mut other = turns.ask(2).err().unwrap();
+        drop(held);
+        let held = other.try_recv().unwrap();
+        let mut first = turns.ask(2).err().unwrap();
+        let mut second = turns.ask(1).err().unwrap();
+        drop(held);
+        assert!(first.try_recv().is_err());
+        drop(second.try_recv().unwrap());
+        assert!(first.try_recv().is_ok());
     }
 
     #[test]
     fn one_that_waits_no_longer_is_passed_over() {
-        let turns = Turns::default();
-        let now = Instant::now();
-        let held = turns.ask(1, None, now).unwrap();
-        drop(turns.ask(2, None, now));
-        let mut waits = turns.ask(3, None, now).unwrap_err();
-        turns.look(held.until);
-        assert!(waits.try_recv().is_ok());
+        let turns = Arc::new(Turns::default());
+        let held = turns.ask(1).ok().unwrap();
+        drop(turns.ask(2));
+        let mut waits = turns.ask(3).err().unwrap();
+        drop(held);
+        drop(waits.try_recv().unwrap());
+        assert!(turns.ask(1).is_ok());
     }
 
     #[test]
-    fn a_guest_that_pauses_begins_anew() {
-        let turns = Turns::default();
+    fn only_one_that_runs_for_long_needs_a_permit() {
+        let turns = Arc::new(Turns::default());
+        let _held = turns.ask(1).ok().unwrap();
+        let mut guest = GuestTurn::new(turns.clone(), 2);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut now = Instant::now();
-        let _held = turns.ask(1, None, now).unwrap();
-        let mut guest = GuestTurn::default();
+        let mut run = |guest: &mut GuestTurn, time: Duration| {
+            guest.ran(now, now + time);
+            now += time;
+        };
         for _ in 0..100 {
-            assert!(guest.interrupted(&turns, 2, now).is_none());
-            now += 2 * PAUSE;
+            run(&mut guest, SHORT / 2);
         }
+        assert!(!turns.were_needed());
+        assert!(guest.permit(&mut cx).is_ready());
+        for _ in 0..4 {
+            run(&mut guest, Duration::from_millis(1));
+        }
+        assert!(turns.were_needed());
+        assert!(guest.permit(&mut cx).is_pending());
+        run(&mut guest, Duration::ZERO);
+        // Such as one that slept.
+        let later = now + 2 * PAUSE;
+        guest.ran(later, later);
+        assert!(guest.permit(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn what_a_guest_returns_is_returned() {
+        let turns = Arc::new(Turns::default());
+        assert_eq!(taking(turns, 1, async { 7 }).now_or_never(), Some(7));
     }
 }

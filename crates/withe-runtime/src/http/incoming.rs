@@ -49,6 +49,11 @@ impl HttpEntry {
         })
     }
 
+    fn in_turns<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        let unit = self.graph.unit(self.unit);
+        unit.in_turns(&self.graph.engines, work)
+    }
+
     /// Starts the guest: its future, where its answer will come, and what keeps it going until the
     /// response's body is through.
     async fn start(
@@ -90,7 +95,7 @@ impl HttpEntry {
                 let proxy = indices.load(store, inner).map_err(errors::internal)?;
                 let graph = graph.clone();
                 let unit = self.unit;
-                let guest: Guest = Box::pin(async move {
+                let work = async move {
                     let handler = proxy.wasi_http_incoming_handler();
                     match handler.call_handle(&mut instance.store, request, out).await {
                         Ok(()) => {
@@ -99,7 +104,8 @@ impl HttpEntry {
                         }
                         Err(e) => Err(trap::to_call_error(instance.store.data(), e)),
                     }
-                });
+                };
+                let guest: Guest = Box::pin(self.in_turns(work));
                 Ok(Started {
                     guest,
                     answer,
@@ -122,7 +128,7 @@ impl HttpEntry {
                 let (body_done, body_is_done) = oneshot::channel::<()>();
                 let graph = graph.clone();
                 let unit = self.unit;
-                let guest: Guest = Box::pin(async move {
+                let work = async move {
                     let run = instance.store.run_concurrent(async |accessor| {
                         let answer = match service
                             .wasi_http_handler()
@@ -148,7 +154,8 @@ impl HttpEntry {
                         }
                         Err(e) => Err(trap::to_call_error(instance.store.data(), e)),
                     }
-                });
+                };
+                let guest: Guest = Box::pin(self.in_turns(work));
                 Ok(Started {
                     guest,
                     answer,
