@@ -54,10 +54,24 @@ impl Rig {
 
     /// Waits until no process of the application is there any more, and none of its files.
     pub(crate) fn leaves_nothing(&self) {
+        self.leaves_no_process();
+        eventually("the sockets are gone", || self.temporary().is_empty());
+    }
+
+    /// The same where the host was killed: a process that is confined removes its sockets, and not their folder, which
+    /// goes with the next start.
+    pub(crate) fn leaves_only_folders(&self) {
+        self.leaves_no_process();
+        let is_empty = |folder: &PathBuf| fs::read_dir(folder).is_ok_and(|all| all.count() == 0);
+        eventually("the sockets are gone", || {
+            self.temporary().iter().all(is_empty)
+        });
+    }
+
+    fn leaves_no_process(&self) {
         eventually("all processes have ended", || {
             self.processes.all().is_empty()
         });
-        eventually("the sockets are gone", || self.temporary().is_empty());
     }
 }
 
