@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::uri::Scheme;
@@ -33,6 +34,9 @@ use crate::transfer::Transfers;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The most that a request's head may hold.
 const HEAD_SIZE: usize = 64 * 1024;
+/// How long a connection that was just accepted is kept for its first request when it is told to stop: it may be on its
+/// way, and a connection that is closed without an answer loses it.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// How often it is looked whether clients are too slow.
 const SWEEP: Duration = Duration::from_secs(1);
 /// The most requests at a time on one HTTP/2 connection.
@@ -50,6 +54,7 @@ pub(crate) async fn serve(
         place: place.clone(),
         transfers: Arc::default(),
         head: front.serving.load().head_timeout,
+        asked: Arc::default(),
         front,
         stop,
     };
@@ -103,6 +108,8 @@ struct Of {
     place: Arc<CrowdPlace>,
     /// The transfers that its client may be too slow over.
     transfers: Arc<Transfers>,
+    /// Whether it has asked for anything yet.
+    asked: Arc<AtomicBool>,
     /// How long the client may take over a request's head, and leave the connection idle.
     head: Duration,
     stop: Arc<Stop>,
@@ -155,7 +162,9 @@ fn service(
 + use<> {
     let last = RefCell::new(LastHost::default());
     let (front, place, transfers) = (of.front.clone(), of.place.clone(), of.transfers.clone());
+    let asked = of.asked.clone();
     service_fn(move |request| {
+        asked.store(true, Ordering::Relaxed);
         let limits = front.serving.load().crowd;
         let under_way = place.request(&limits);
         let begun = match &under_way {
@@ -179,6 +188,8 @@ async fn drive<C: Future>(connection: C, finish: impl Fn(Pin<&mut C>), of: &Of) 
     let mut connection = pin!(connection);
     let mut stopped = pin!(of.stop.wait());
     let mut finishing = false;
+    // For as long as the first request may still come, once it is told to stop.
+    let mut patience: Option<Pin<Box<Sleep>>> = None;
     // Not made before there is something to look at.
     let mut sweep: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
@@ -189,11 +200,19 @@ async fn drive<C: Future>(connection: C, finish: impl Fn(Pin<&mut C>), of: &Of) 
             of.transfers.sweep();
             sweep = None;
         }
-        if !finishing && stopped.as_mut().poll(cx).is_ready() {
+        if !finishing && patience.is_none() && stopped.as_mut().poll(cx).is_ready() {
+            patience = Some(Box::pin(sleep(FIRST_REQUEST)));
+        }
+        let mut polled = connection.as_mut().poll(cx);
+        if !finishing
+            && polled.is_pending()
+            && let Some(patience) = &mut patience
+            && (of.asked.load(Ordering::Relaxed) || patience.as_mut().poll(cx).is_ready())
+        {
             finishing = true;
             finish(connection.as_mut());
+            polled = connection.as_mut().poll(cx);
         }
-        let polled = connection.as_mut().poll(cx);
         if polled.is_pending() && sweep.is_none() && of.transfers.any() {
             let mut timer = Box::pin(sleep(SWEEP));
             // The timer wakes nobody that has not asked.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -91,22 +92,35 @@ impl HttpServer {
                 if in_use(claim, &links) {
                     publish(claim, &links);
                 } else if !closed.iter().any(|other| Arc::ptr_eq(other, claim)) && claim.leave() {
-                    // Nobody is next. Connections that are there may still ask for something.
-                    publish(claim, &links);
+                    // Nobody is next. Connections that are there may still ask for something, and are answered: a successor
+                    // in another process has the listener, and not them.
                     closed.push(claim.clone());
                 }
             }
             (gone, closed)
         };
-        let finish = gone.iter().map(|gone| async {
-            let work = &gone.route.work;
-            work.requests.close();
-            if timeout_at(deadline, work.requests.wait()).await.is_err() {
-                work.stop.give();
-            }
+        let (last, others): (Vec<_>, Vec<_>) = gone.iter().partition(|gone| {
+            let mut closed = closed.iter();
+            closed.any(|claim| Arc::ptr_eq(claim, &gone.claim))
         });
-        let close = closed.iter().map(|claim| claim.close(deadline));
-        tokio::join!(join_all(finish), join_all(close));
+        let finish = |gone: &Vec<&ServerLink>| {
+            let works: Vec<_> = gone.iter().map(|gone| gone.route.work.clone()).collect();
+            join_all(works.into_iter().map(|work| async move {
+                work.requests.close();
+                if timeout_at(deadline, work.requests.wait()).await.is_err() {
+                    work.stop.give();
+                }
+            }))
+        };
+        let close = async {
+            let mut closing = pin!(join_all(closed.iter().map(|claim| claim.close(deadline))));
+            if timeout_at(deadline, &mut closing).await.is_err() {
+                last.iter().for_each(|gone| gone.route.work.stop.give());
+                closing.await;
+            }
+            finish(&last).await;
+        };
+        tokio::join!(finish(&others), close);
     }
 }
 
