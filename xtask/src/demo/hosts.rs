@@ -37,14 +37,16 @@ pub(super) async fn serve(withe: &Path, hosts: u8, port: u16) -> Result<()> {
 }
 
 async fn start(withe: &Path, hosts: u8, port: u16) -> Result<(Lattice, SocketAddr)> {
-    let lattice = Lattice::start(withe, hosts).await?;
+    let data = tree::visits().join("data");
+    std::fs::create_dir_all(&data).context("cannot make the folder of the counts")?;
+    let lattice = Lattice::start(withe, hosts, &data).await?;
     let address = SocketAddr::new(lattice.edge(), port);
     // In a namespace of its own nobody else has the port.
     if !lattice.has_namespaces() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
         listener.with_context(|| format!("port {port} is not free; name one with `--port`"))?;
     }
-    up(&lattice, address, &tree::visits().join("data")).await?;
+    up(&lattice, address, &data).await?;
     for what in ["hosts", "components", "providers", "links"] {
         ui::step(format!("withe get {what}"));
         let mut get = lattice.withe(&["get", what]);

@@ -42,7 +42,7 @@ pub(in super::super) async fn run(withe: &Path, hosts: u8) -> Result<()> {
 async fn check(withe: &Path, hosts: u8) -> Result<()> {
     ui::step(format!("check the application on {hosts} hosts"));
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let mut lattice = Lattice::start(withe, hosts).await?;
+    let mut lattice = Lattice::start(withe, hosts, scratch.path()).await?;
     let address = match lattice.has_namespaces() {
         true => SocketAddr::new(lattice.edge(), PORT),
         false => free_address()?,

@@ -21,6 +21,9 @@ use crate::{nats, ui};
 /// How often something is looked at that is waited for.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The file of what the hosts accept, in the lattice's folder.
+const POLICY: &str = "policy.yaml";
+
 /// How many lines of what a host said are shown if something fails.
 const SHOWN: usize = 30;
 
@@ -44,12 +47,12 @@ pub(super) struct Host {
 }
 
 impl Lattice {
-    /// Starts the server and so many hosts, and waits until all have joined.
+    /// Starts the server and so many hosts, and waits until all have joined. Providers may keep files in `data`.
     ///
     /// # Errors
     ///
     /// Something does not start.
-    pub(super) async fn start(withe: &Path, hosts: u8) -> Result<Self> {
+    pub(super) async fn start(withe: &Path, hosts: u8, data: &Path) -> Result<Self> {
         let server = nats::ensure().await?;
         let network = match Network::lay(hosts).await {
             Ok(network) => {
@@ -67,6 +70,11 @@ impl Lattice {
             }
         };
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let policy = format!(
+            "grants: {{directories: [{{host: {:?}, writable: true}}]}}\n",
+            data.display().to_string()
+        );
+        fs::write(folder.path().join(POLICY), policy).context("cannot write the hosts' policy")?;
         let nats = start_nats(&server, network.as_ref(), folder.path())?;
         let mut lattice = Self {
             hosts: Vec::new(),
@@ -116,6 +124,8 @@ impl Lattice {
         };
         self.prepare(&mut command);
         command.args(["host", "--name", &name, "--label", &format!("zone={zone}")]);
+        // What comes over a lattice may use no file of a host that does not say so.
+        command.arg("--policy").arg(self.folder.path().join(POLICY));
         if self.network.is_none() {
             command.args(["--listen", "127.0.0.1:0"]);
         }
