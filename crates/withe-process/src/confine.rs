@@ -23,12 +23,12 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What a process may reach.
+/// The part of the machine that a process may reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confinement {
     /// Files, and folders with all below them, that it may read and execute, besides those of the system.
     pub read: Vec<PathBuf>,
-    /// Those that it may also change.
+    /// Files and folders that it may also change.
     pub write: Vec<PathBuf>,
     /// The memory that it may have, in bytes.
     pub memory: Option<u64>,
@@ -43,7 +43,7 @@ pub struct Confined {
     pub program: PathBuf,
     /// Its first arguments.
     pub args: Vec<String>,
-    /// What the other program may reach.
+    /// The part of the machine that the other program may reach.
     pub confinement: Confinement,
 }
 
@@ -132,9 +132,14 @@ fn confine(confinement: &Confinement, program: &std::path::Path) -> Result<(), C
     }
     #[cfg(target_os = "linux")]
     {
-        linux::capabilities().map_err(ConfineError::Capabilities)?;
-        linux::files(confinement, program)?;
-        linux::calls()
+        let taken = [
+            linux::capabilities().map_err(ConfineError::Capabilities),
+            linux::files(confinement, program),
+            linux::calls(),
+        ];
+        taken
+            .into_iter()
+            .try_for_each(|taken| settle(taken, confinement.required))
     }
     #[cfg(not(target_os = "linux"))]
     {
@@ -143,6 +148,19 @@ fn confine(confinement: &Confinement, program: &std::path::Path) -> Result<(), C
             true => Err(ConfineError::Unknown),
             false => Ok(()),
         }
+    }
+}
+
+/// Whether a program is started from which something could not be taken: unless it must be, that is only said, on the
+/// standard error of the program, which is its log.
+#[cfg(target_os = "linux")]
+fn settle(taken: Result<(), ConfineError>, required: bool) -> Result<(), ConfineError> {
+    match taken {
+        Err(why) if !required => {
+            eprintln!("WARN {why}; `--confine-programs=required` would not start it");
+            Ok(())
+        }
+        taken => taken,
     }
 }
 
@@ -237,7 +255,7 @@ mod linux {
             .handle_access(AccessFs::from_all(NEWEST))?
             .scope(Scope::from_all(NEWEST))?
             .create()?
-            // What is not there is passed over.
+            // Paths that are not there are passed over.
             .add_rules(path_beneath_rules(read, AccessFs::from_read(NEWEST)))?
             .add_rules(path_beneath_rules(write, AccessFs::from_all(NEWEST)))?
             .restrict_self()?;
@@ -266,7 +284,8 @@ mod linux {
         Ok(seccompiler::apply_filter(&filter)?)
     }
 
-    /// What administers the machine, looks into other processes, makes namespaces, or is known for faults of the kernel.
+    /// Calls that administer the machine, look into other processes or make namespaces, and those behind which the kernel had
+    /// many faults.
     const REFUSED: &[i64] = &[
         libc::SYS_acct,
         libc::SYS_add_key,
@@ -326,6 +345,18 @@ mod linux {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_system_that_refuses_a_part_of_it_keeps_only_those_from_starting_that_must_be_confined() {
+        let refused = || {
+            let source = io::ErrorKind::PermissionDenied.into();
+            Err(ConfineError::Capabilities(source))
+        };
+        assert!(settle(refused(), false).is_ok());
+        assert!(settle(refused(), true).is_err());
+        assert!(settle(Ok(()), true).is_ok());
+    }
 
     #[test]
     fn the_program_in_between_is_told_everything() {
