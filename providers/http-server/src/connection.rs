@@ -84,7 +84,7 @@ async fn serve_to_end(stream: TcpStream, of: Of) {
             };
             let accepted = tokio::select! {
                 accepted = timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)) => accepted,
-                () = of.stop.wait() => return,
+                () = of.stopped_for(FIRST_REQUEST) => return,
             };
             match accepted {
                 Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
@@ -113,6 +113,14 @@ struct Of {
     /// How long the client may take over a request's head, and leave the connection idle.
     head: Duration,
     stop: Arc<Stop>,
+}
+
+impl Of {
+    /// Comes when the connection was told to stop for so long.
+    async fn stopped_for(&self, time: Duration) {
+        self.stop.wait().await;
+        sleep(time).await;
+    }
 }
 
 async fn serve_http1<S>(stream: S, of: &Of, scheme: Scheme) -> hyper::Result<()>
