@@ -1,5 +1,6 @@
 //! The host and the async runtime, which `up` and `call` share.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -49,16 +50,34 @@ pub(crate) fn host_options(reporter: &Reporter) -> anyhow::Result<HostOptions> {
         grace: GRACE,
         progress: reporter.callback(),
         worker: Some(this_command(&["worker"])?),
-        compiler: Some(this_command(&["compile-component"])?),
+        compiler: Some(WorkerCommand {
+            program: this_image()?,
+            args: vec!["compile-component".into()],
+        }),
         provider: Some(this_command(&["provider", "run"])?),
         ..HostOptions::default()
     })
 }
 
+/// This program as it runs, also when its file was removed or another version was installed there: code that another
+/// version compiles is not loaded.
+fn this_image() -> anyhow::Result<PathBuf> {
+    // A process that is started looks there before it is another program.
+    let image = PathBuf::from("/proc/self/exe");
+    match image.exists() {
+        true => Ok(image),
+        false => this_program(),
+    }
+}
+
+fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("the path of `withe` is not known")
+}
+
 /// This program with other arguments.
 pub(crate) fn this_command(args: &[&str]) -> anyhow::Result<WorkerCommand> {
     Ok(WorkerCommand {
-        program: std::env::current_exe().context("the path of `withe` is not known")?,
+        program: this_program()?,
         args: args.iter().map(|arg| (*arg).to_owned()).collect(),
     })
 }

@@ -1,5 +1,8 @@
 //! Components that take their host what it needs to compile them.
 
+use std::fs;
+use std::process::{Command, Stdio};
+
 use crate::support::Folder;
 use crate::support::client::get;
 use crate::support::manifest::{application, component, http_server};
@@ -42,4 +45,34 @@ fn what_is_compiled_in_a_process_of_its_own_runs() {
     let folder = hello();
     let up = up_without_cache(&folder, &["--max-compile-memory=2GiB"]);
     assert_eq!(get(&up.address(), "/").unwrap().status, 200);
+}
+
+#[test]
+fn a_host_whose_program_was_removed_compiles_on() {
+    let folder = hello();
+    // Such as an upgrade that takes place under a host.
+    fs::copy(env!("CARGO_BIN_EXE_withe"), folder.path("withe")).unwrap();
+    let withe = folder.command(&["up", "app.yaml", "--watch"]);
+    let mut command = Command::new(folder.path("withe"));
+    command.args(withe.get_args()).current_dir(folder.path(""));
+    for (name, value) in withe.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.env("WITHE_CACHE_DIR", "");
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let up = Up::start(command);
+    let address = up.address();
+    up.says("`app` runs");
+    fs::remove_file(folder.path("withe")).unwrap();
+    let other = application(&[
+        http_server("hello"),
+        component("hello", "http-echo", "", &[]),
+    ]);
+    folder.write("app.yaml", &other);
+    up.says("`app` reloaded");
+    assert_eq!(get(&address, "/").unwrap().status, 200);
 }
