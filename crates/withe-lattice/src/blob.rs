@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 /// built for debugging.
 pub const MAX_BLOB: usize = 512 << 20;
 
-/// What a digest that can be computed begins with.
+/// The beginning of a digest that can be computed.
 const SHA256: &str = "sha256:";
 
 /// Why what is kept under a digest is not the blob that was put there, or is not taken.
@@ -43,13 +43,13 @@ pub enum BlobError {
         /// How many there are.
         found: u64,
     },
-    /// It goes on where it should end.
+    /// The blob goes on where it should end.
     #[error("it goes on after the {said} bytes that it is said to have; put it again")]
     Longer {
         /// How many it is said to have.
         said: u64,
     },
-    /// It ends too early.
+    /// The blob ends too early.
     #[error("it is said to have {said} bytes, and has {found}; put it again")]
     Shorter {
         /// How many it is said to have.
@@ -57,7 +57,7 @@ pub enum BlobError {
         /// How many it has.
         found: u64,
     },
-    /// It is another.
+    /// Another blob is in its place.
     #[error("its digest is `sha256:{found}`: something else was kept in its place; put it again")]
     Digest {
         /// The digest of its bytes, in hexadecimal digits.
@@ -90,7 +90,7 @@ pub(crate) fn check_size(size: u64, most: usize) -> Result<(), BlobError> {
 
 /// A blob that comes in chunks.
 pub(crate) struct BlobCheck<'a> {
-    /// What it is kept under.
+    /// The digest that it is kept under.
     digest: &'a str,
     /// How many bytes it is said to have.
     said: u64,
@@ -151,7 +151,7 @@ impl<'a> BlobCheck<'a> {
 ///
 /// # Errors
 ///
-/// It is more than is taken, or another.
+/// A blob that has more bytes than are taken, or is another.
 pub(crate) fn check_whole(digest: &str, blob: &[u8], most: usize) -> Result<(), BlobError> {
     let size = blob.len() as u64;
     check_size(size, most)?;

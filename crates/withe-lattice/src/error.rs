@@ -47,7 +47,7 @@ pub enum LatticeError {
         /// Why not.
         why: ValueError,
     },
-    /// What is kept under a digest is not the blob that was put there, or is more than is taken.
+    /// The bytes under a digest are not the blob that was put there, or are more than are taken.
     #[error("the blob `{digest}` cannot be used: {why}")]
     Blob {
         /// Its digest.

@@ -191,7 +191,7 @@ impl Put {
     ///
     /// # Errors
     ///
-    /// Those of the lattice.
+    /// The records of the lattice.
     pub(crate) async fn carry_out(
         self,
         lattice: &dyn Lattice,
@@ -332,7 +332,7 @@ fn absolute(path: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// Those of the lattice.
+/// The records of the lattice.
 pub async fn delete_application(
     lattice: &dyn Lattice,
     name: &str,
@@ -353,7 +353,7 @@ pub async fn delete_application(
 ///
 /// # Errors
 ///
-/// Those of the lattice.
+/// The records of the lattice.
 pub async fn application(
     lattice: &dyn Lattice,
     name: &str,
@@ -366,7 +366,7 @@ pub async fn application(
 ///
 /// # Errors
 ///
-/// Those of the lattice.
+/// The records of the lattice.
 pub async fn applications(lattice: &dyn Lattice) -> Result<Vec<Desired>, LatticeError> {
     let entries = lattice.list(APPS).await?;
     let mut all: Vec<_> = entries.iter().filter_map(Desired::of).collect();
@@ -378,7 +378,7 @@ pub async fn applications(lattice: &dyn Lattice) -> Result<Vec<Desired>, Lattice
 ///
 /// # Errors
 ///
-/// Those of the lattice.
+/// The records of the lattice.
 pub async fn deployment(
     lattice: &dyn Lattice,
     name: &str,
@@ -391,7 +391,7 @@ pub async fn deployment(
 ///
 /// # Errors
 ///
-/// Those of the lattice.
+/// The records of the lattice.
 pub async fn hosts(lattice: &dyn Lattice) -> Result<Vec<HostRecord>, LatticeError> {
     let entries = lattice.leases(HOSTS).await?;
     let mut all: Vec<HostRecord> = entries.iter().filter_map(read).collect();

@@ -116,7 +116,7 @@ pub struct Preview {
 ///
 /// # Errors
 ///
-/// Those of the lattice.
+/// The records of the lattice.
 pub async fn preview(
     lattice: &dyn Lattice,
     loaded: &Loaded,

@@ -57,7 +57,7 @@ pub enum HostAnswer {
 ///
 /// # Errors
 ///
-/// Those of the lattice.
+/// The records of the lattice.
 pub async fn ask(
     lattice: &dyn Lattice,
     host: &str,

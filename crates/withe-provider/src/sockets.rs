@@ -29,7 +29,7 @@ pub struct InheritedSockets {
 }
 
 impl InheritedSockets {
-    /// Those of a predecessor that accepts no more connections when `left` is cancelled.
+    /// The sockets of a predecessor that accepts no more connections when `left` is cancelled.
     pub fn new(sockets: Vec<ListeningSocket>, left: CancellationToken) -> Self {
         Self {
             sockets: Mutex::new(sockets),

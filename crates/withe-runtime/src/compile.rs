@@ -24,7 +24,7 @@ use crate::settings::EngineSettings;
 const MOST_CODE: u64 = 2 << 30;
 /// How much of what the process said is repeated, in characters.
 const SAID: usize = 2_000;
-/// What the system lets the process have beyond its limit, in bytes: allocators reserve more than they use.
+/// How many bytes the system lets the process have beyond its limit: allocators reserve more than they use.
 const RESERVE: u64 = 2 << 30;
 /// How often the process looks how much memory it uses.
 const LOOK: Duration = Duration::from_millis(10);
@@ -52,7 +52,7 @@ pub struct CompileProcess {
     pub limits: CompileLimits,
 }
 
-/// What the process is told first, in a line of JSON; the component follows.
+/// The first line of the process's input, as JSON; the component follows.
 #[derive(Debug, Serialize, Deserialize)]
 struct CompileRequest {
     /// For which of the engines.
@@ -88,7 +88,7 @@ pub enum CompileError {
     Died {
         /// How.
         status: std::process::ExitStatus,
-        /// What it said.
+        /// The end of its standard error.
         said: String,
     },
     /// The process could not be asked.
@@ -97,7 +97,7 @@ pub enum CompileError {
     /// The process could not be told what to compile.
     #[error("the process that compiles cannot be told what to do: {0}")]
     Request(#[from] serde_json::Error),
-    /// What the process printed is no code for this engine.
+    /// The process printed no code for this engine.
     #[error("what the process that compiles made is not used: {0:#}")]
     Code(wasmtime::Error),
 }
@@ -177,7 +177,7 @@ impl CompileProcess {
             }
             Some(REFUSED) => Err(CompileError::Refused(said)),
             Some(TOO_MUCH) => Err(CompileError::Memory(memory)),
-            // What Rust says when there is no memory, before it aborts.
+            // Rust says this when there is no memory, before it aborts.
             _ if said.contains("memory allocation of ") => Err(CompileError::Memory(memory)),
             _ => Err(CompileError::Died { status, said }),
         }
@@ -229,8 +229,8 @@ fn compile(input: &mut impl Read, output: &mut impl Write) -> Result<(), StdinEr
 
 /// Bounds what this process may use, and offers it to the system as the first to go.
 ///
-/// What a process uses only the system knows, so a thread looks there. What it may have is bounded as well, for systems
-/// that do not tell, and for what is taken between two looks.
+/// Only the system knows how much a process uses, so a thread looks there. The allocated memory is bounded as well, for
+/// systems that do not tell, and for allocations between two looks.
 fn limit_memory(most: u64) {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Data);
     let data = most.saturating_add(RESERVE);

@@ -1,4 +1,4 @@
-//! What a component writes, on its way into the host's log.
+//! Text of components on its way into the host's log.
 //!
 //! The log is read by people, on terminals, and by programs that take a line for an event. A component could pass for
 //! the host, or for another component, if it could end a line and begin one, or turn text around. So whatever is not

@@ -16,7 +16,7 @@ impl<'a> TrustedCode<'a> {
             .then_some(Self(code))
     }
 
-    /// What a process of this program printed that this one started to compile a component.
+    /// The output of a process of this program, which this one started to compile a component.
     pub(crate) fn of_own_process(printed: &'a [u8]) -> Self {
         Self(printed)
     }

@@ -8,7 +8,7 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 pub(crate) const MEMORIES_PER_SLOT: u32 = 2;
 pub(crate) const TABLES_PER_SLOT: u32 = 4;
 
-/// What differs from host to host.
+/// The settings that differ from host to host.
 pub(crate) struct EngineSettings {
     /// The most component instances at a time.
     pub(crate) instances: u32,
@@ -19,7 +19,7 @@ pub(crate) struct EngineSettings {
 }
 
 impl EngineSettings {
-    /// Those of an engine that only compiles, for engines whose instances may have so much memory. The size of the pool is no
+    /// The settings of an engine that only compiles, for engines whose instances may have so much memory. The size of the pool is no
     /// part of the code, and would be reserved.
     pub(crate) fn compiling(memory: usize) -> Self {
         Self {

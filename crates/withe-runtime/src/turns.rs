@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 /// How long a guest runs before it needs permits.
 const FREE: Duration = Duration::from_millis(4);
-/// What runs for less at a time waits mostly for something else, and is not counted.
+/// A guest that runs for less at a time waits mostly for something else, and is not counted.
 const SHORT: Duration = Duration::from_micros(500);
 /// A guest that has only run for moments since then begins anew.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -43,7 +43,7 @@ pub(crate) struct Turns {
 struct TurnLines {
     /// Permits that nobody has; not known before the first guest asks.
     free: Option<usize>,
-    /// Those that wait, by their component; the one that had a turn last is the last.
+    /// The guests that wait, by their component; the one that had a turn last is the last.
     lines: VecDeque<(TurnOwner, VecDeque<oneshot::Sender<TurnPermit>>)>,
 }
 
@@ -213,7 +213,7 @@ impl TurnLines {
         loop {
             let waits = self.lines.iter().position(|(_, line)| !line.is_empty())?;
             let next = self.lines[waits].1.pop_front()?;
-            // Those that have gone are passed over.
+            // Guests that have gone are passed over.
             if !next.is_closed() {
                 // Also if nobody is left in it: whoever has the permit now waits there next.
                 let line = self.lines.remove(waits)?;

@@ -48,7 +48,7 @@ pub struct SignedRecord<'a> {
 /// Bytes are no signed record.
 #[derive(Debug, thiserror::Error)]
 pub enum BadRecord {
-    /// They do not begin as one.
+    /// The bytes do not begin as one.
     #[error("it is not signed")]
     Unsigned,
     /// The second line has no end.

@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     let log = match &cli.command {
         // It has a log of its own, which its host reads.
         cli::Command::Provider(args) if args.is_process() => Ok(()),
-        // It becomes another program, which must have one thread at its start.
+        // The process becomes another program, and must have one thread until then.
         cli::Command::Confine(_) => Ok(()),
         _ => logging::start(&cli.global, &terminal),
     };

@@ -58,7 +58,7 @@ pub(crate) struct OwnConfig {
     pub(crate) default_address: SocketAddr,
     /// The header that names the host; the request's authority if it is `host`.
     pub(crate) header: HeaderName,
-    /// What is done with paths that can be read in more than one way.
+    /// How paths are treated that can be read in more than one way.
     pub(crate) ambiguous_paths: AmbiguousPaths,
     /// How many connections and requests one listener holds at a time.
     pub(crate) crowd: CrowdLimits,

@@ -36,9 +36,9 @@ struct FrameBudget {
 const BURST: u32 = 1_000;
 /// How many more there may be with each second.
 const PER_SECOND: u32 = 10;
-/// What resetting a stream costs: more than the head of its request has filled.
+/// The price of resetting a stream: more than the head of its request has filled.
 const RESET: u32 = 2;
-/// What a part of an answer fills: a client may open two windows for it, and ping.
+/// The frames that a part of an answer gives back: a client may open two windows for it, and ping.
 const ANSWERED: u32 = 4;
 
 impl FrameBudget {
@@ -88,7 +88,7 @@ impl<S> FloodGuard<S> {
     ///
     /// # Errors
     ///
-    /// It was too much that is of no use.
+    /// The client sent too much that is of no use.
     fn receive(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while let Some(kind) = self.received.next(&mut bytes) {
             let goes_on = match kind {

@@ -32,7 +32,7 @@ const PADDED: u8 = 0x8;
 const MOST_PADDING: u32 = 256;
 
 impl FrameHeads {
-    /// What a client sends.
+    /// The heads of frames that a client sends.
     pub(crate) fn of_client() -> Self {
         Self {
             skip: PREFACE,
@@ -40,7 +40,7 @@ impl FrameHeads {
         }
     }
 
-    /// What a server sends.
+    /// The heads of frames that a server sends.
     pub(crate) fn of_server() -> Self {
         Self {
             skip: 0,

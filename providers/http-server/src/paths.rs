@@ -11,13 +11,13 @@ use http::uri::PathAndQuery;
 
 use crate::target::{Unclear, bad};
 
-/// What is done with a path that can be read in more than one way.
+/// How a path is treated that can be read in more than one way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum AmbiguousPaths {
     /// Its request is refused.
     #[default]
     Refuse,
-    /// It is resolved: routes and components see what is left.
+    /// The path is resolved: routes and components see what is left.
     Normalise,
     /// Nothing: routes and components see it as it was sent.
     Keep,
@@ -83,7 +83,7 @@ fn ambiguity(path: &str) -> Option<&'static str> {
     None
 }
 
-/// What the first bytes stand for, if that is a dot or a separator written otherwise, and how many they are.
+/// The dot or separator that the first bytes are another way to write, and how many bytes these are.
 fn decoded(bytes: &[u8]) -> Option<(u8, usize)> {
     match bytes {
         [b'\\', ..] => Some((b'/', 1)),

@@ -26,7 +26,7 @@ pub(crate) struct Front {
 pub(crate) struct ServingProvider {
     /// The header that names the host.
     pub(crate) host_header: HeaderName,
-    /// What is done with paths that can be read in more than one way.
+    /// How paths are treated that can be read in more than one way.
     pub(crate) ambiguous_paths: AmbiguousPaths,
     /// How long a client may take over a request's head, and leave a connection idle.
     pub(crate) head_timeout: Duration,

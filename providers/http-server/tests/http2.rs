@@ -1,4 +1,4 @@
-//! What clients of HTTP/2 can do that others cannot.
+//! Attacks that only clients of HTTP/2 can try.
 
 mod support;
 

@@ -149,7 +149,7 @@ async fn admin_and_all(own: &[(&str, &str)]) -> (HttpServer, SocketAddr) {
 
 #[tokio::test]
 async fn a_path_is_read_in_one_way() {
-    // What is asked for, and what of it is seen where paths are normalised, and where they are kept.
+    // The path that is asked for, and the one that is seen where paths are normalised, and where they are kept.
     let cases = [
         (
             "/x/../admin",

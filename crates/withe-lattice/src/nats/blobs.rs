@@ -34,7 +34,7 @@ pub(super) struct Blobs {
     most: usize,
 }
 
-/// What is said of a blob, as every client of NATS writes it.
+/// The record of a blob, as every client of NATS writes it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct BlobRecord {
     bucket: String,
@@ -55,7 +55,7 @@ pub(super) struct BlobRecord {
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 struct RecordOptions {
-    /// What the object is in place of, which none of ours is.
+    /// The object in whose place it is; ours are in the place of none.
     #[serde(default)]
     link: Option<IgnoredAny>,
 }
@@ -107,7 +107,7 @@ impl Blobs {
         open(&self.jetstream, &self.name).await.map(drop)
     }
 
-    /// What is said of a blob, if there is one, or why that is not to be believed.
+    /// The record of a blob, if there is one, or why it is not to be believed.
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl Blobs {
     ///
     /// # Errors
     ///
-    /// It is too large, or the server does not answer.
+    /// The value is too large, or the server does not answer.
     pub(super) async fn put(&self, digest: &str, blob: &Bytes) -> Result<(), LatticeError> {
         check_size(blob.len() as u64, self.most).map_err(|why| LatticeError::blob(digest, why))?;
         if let Some(record) = self.record(digest).await? {

@@ -324,7 +324,7 @@ impl Lattice for Nats {
 
     async fn put_blob(&self, digest: &str, blob: Bytes) -> Result<(), LatticeError> {
         digest::check(digest, &blob)?;
-        // What is there is read to see whether it is whole, and may have to be sent anew.
+        // The blob that is there is read to see whether it is whole, and may have to be sent anew.
         let limit = self.timeout + 2 * time_for(blob.len());
         self.within(limit, self.blobs.put(digest, &blob)).await
     }

@@ -1,4 +1,4 @@
-//! What becomes of blobs that somebody else overwrote, or lied about.
+//! Blobs that somebody else overwrote, or lied about.
 
 use async_nats::jetstream;
 use async_nats::jetstream::object_store::ObjectStore;

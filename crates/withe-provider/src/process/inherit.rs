@@ -36,7 +36,7 @@ const LONGEST: usize = 4 << 10;
 /// The most sockets that a successor takes.
 const MOST: usize = 10_000;
 
-/// What is said of a socket.
+/// The description that goes with a socket.
 #[derive(Serialize, Deserialize)]
 struct Announced {
     asked: SocketAddr,

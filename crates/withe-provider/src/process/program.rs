@@ -204,7 +204,7 @@ pub async fn run(
     };
     let ((), host_is_gone) = tokio::join!(serving, living);
     host.close().await;
-    // It removes its socket.
+    // The listener removes its socket.
     _ = handing_out.await;
     if host_is_gone {
         remove_left(&assignment.host);

@@ -10,19 +10,19 @@ use std::time::Instant;
 
 use super::level::QuotaExceeded;
 
-/// What seconds are counted from.
+/// The moment from which seconds are counted.
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The lines of one component that were dropped since one was logged.
 #[derive(Debug, Default)]
 pub(super) struct DroppedLines(AtomicU64);
 
-/// What becomes of a line.
+/// The fate of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LineFate {
-    /// It is logged, after so many were dropped.
+    /// The line is logged, after so many were dropped.
     Logged { dropped: u64 },
-    /// It is dropped; if it is the first, why that is so.
+    /// The line is dropped; if it is the first, why that is so.
     Dropped(Option<QuotaExceeded>),
 }
 

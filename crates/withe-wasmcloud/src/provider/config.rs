@@ -32,7 +32,7 @@ pub struct ProcessConfig {
     pub config: ConfigMap,
     /// What is run.
     pub executable: Executable,
-    /// What it may reach of the machine, if it is confined.
+    /// The part of the machine that it may reach, if it is confined.
     pub confined: Option<Confined>,
     /// How it is watched.
     pub supervision: Supervision,

@@ -54,7 +54,7 @@ impl KeyArgs {
     ///
     /// # Errors
     ///
-    /// Those of the lattice.
+    /// The records of the lattice.
     pub(crate) async fn warn(
         &self,
         lattice: &dyn Lattice,

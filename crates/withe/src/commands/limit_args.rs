@@ -33,6 +33,14 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = HostLimits::default().shares.depth,
           value_parser = clap::value_parser!(u32).range(1..))]
     max_depth: u32,
+    /// How much of instances, memory, waiting, calls and log one application may have, with all that its calls cause.
+    #[arg(long, value_name = "PERCENT", default_value_t = HostLimits::default().shares.application,
+          value_parser = clap::value_parser!(u8).range(1..=100))]
+    application_share: u8,
+    /// How much of each of these one component may have, with all that calls of it cause.
+    #[arg(long, value_name = "PERCENT", default_value_t = HostLimits::default().shares.component,
+          value_parser = clap::value_parser!(u8).range(1..=100))]
+    component_share: u8,
     /// The most memory that compiling one component may take, such as `1GiB`; three eighths of the machine's without it.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     max_compile_memory: Option<u64>,
@@ -42,14 +50,6 @@ pub(crate) struct LimitArgs {
     /// The largest component.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     max_component_size: u64,
-    /// How much of each of these one application may have, with all that its calls cause.
-    #[arg(long, value_name = "PERCENT", default_value_t = HostLimits::default().shares.application,
-          value_parser = clap::value_parser!(u8).range(1..=100))]
-    application_share: u8,
-    /// How much of each of these one component may have, with all that calls of it cause.
-    #[arg(long, value_name = "PERCENT", default_value_t = HostLimits::default().shares.component,
-          value_parser = clap::value_parser!(u8).range(1..=100))]
-    component_share: u8,
 }
 
 /// A number of bytes, as people write it.

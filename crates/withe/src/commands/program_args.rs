@@ -1,4 +1,4 @@
-//! What the processes of providers are given, and what is kept from them.
+//! Options for the processes of providers: what they are given, and what is kept from them.
 
 use std::path::PathBuf;
 

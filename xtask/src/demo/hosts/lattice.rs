@@ -124,7 +124,7 @@ impl Lattice {
         };
         self.prepare(&mut command);
         command.args(["host", "--name", &name, "--label", &format!("zone={zone}")]);
-        // What comes over a lattice may use no file of a host that does not say so.
+        // Applications that come over a lattice may use no file of a host that does not say so.
         command.arg("--policy").arg(self.folder.path().join(POLICY));
         if self.network.is_none() {
             command.args(["--listen", "127.0.0.1:0"]);

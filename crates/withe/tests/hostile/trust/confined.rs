@@ -9,7 +9,7 @@ use crate::support::Folder;
 use crate::support::examples;
 use crate::support::process::Up;
 
-/// What the program tries before it does its work: a sentence, a command, and whether that works where nothing keeps it.
+/// The attacks that the program tries before it does its work: a sentence and a command each.
 const TRIES: [(&str, &str); 5] = [
     ("read the secret", "cat $SECRET"),
     ("changed the folder", "touch $FOLDER/changed"),
