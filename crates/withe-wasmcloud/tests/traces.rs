@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_nats::{HeaderMap, Message, Subject, Subscriber};
+use async_nats::{HeaderMap, Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use withe_provider::codec::Handle;
@@ -431,11 +431,21 @@ async fn a_component_that_is_served_anew_again_and_again_accepts_every_call() {
     };
     let answers = async {
         let mut missing: BTreeSet<_> = (0..2 * ROUNDS * EACH).collect();
+        let mut refused = 0;
         while !missing.is_empty() {
             let message = message(&mut accepted, "the acceptance of each call").await;
             let call = message.subject.rsplit('.').next().unwrap();
-            missing.remove(&call.parse().unwrap());
-            end_params(&client, &message.reply.unwrap()).await;
+            let call = call.parse().unwrap();
+            let Some(params) = message.reply else {
+                // On a loaded machine the broker may hold on to a call for longer than both serve it.
+                assert_eq!(message.status, Some(StatusCode::NO_RESPONDERS));
+                refused += 1;
+                assert!(refused < ROUNDS / 4, "{refused} calls met nobody");
+                invoke(call).await;
+                continue;
+            };
+            missing.remove(&call);
+            end_params(&client, &params).await;
         }
     };
     tokio::join!(calls, answers);
