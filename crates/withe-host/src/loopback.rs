@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use withe_lattice::transport::{NatsConnector, NatsListener};
 use withe_linker::plan::{Binding, Plan, PlannedLink};
+use withe_rpc::secure::{SecureConnector, SecureListener};
 use withe_rpc::tcp::{TcpConnector, TcpListener};
 use withe_rpc::{
     CallError, Client, Identity, Limits, LinkRequest, Listener, Members, Route, Serve, ServedLink,
@@ -98,10 +99,16 @@ impl Loopback {
         // Others that do the same there have other names.
         let identity =
             Identity::generate().map_err(|e| HostError::Listen(std::io::Error::other(e)))?;
-        let id = &identity.fingerprint().to_string()[..20];
+        let fingerprint = identity.fingerprint();
+        let id = &fingerprint.to_string()[..20];
+        let members = Members::new([fingerprint].into());
         let listener = NatsListener::bind(client.clone(), lattice, id).await?;
+        let listener =
+            SecureListener::new(listener, &identity, members).map_err(HostError::Listen)?;
         self.serve(listener, options);
         let connector = NatsConnector::new(client.clone(), lattice, id)?;
+        let connector =
+            SecureConnector::new(connector, &identity, fingerprint).map_err(HostError::Listen)?;
         Ok(Client::new(Arc::new(connector), Limits::default()))
     }
 

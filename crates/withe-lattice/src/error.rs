@@ -165,6 +165,11 @@ pub enum Invalid {
         /// How many characters it may have.
         most: usize,
     },
+    /// The beginning of the subjects of answers.
+    #[error(
+        "`{0}` cannot begin subjects: it must be words joined by `.`, without `*`, `>` and blanks"
+    )]
+    Inbox(String),
     /// The value of an entry.
     #[error("the value of `{key}` has {size} bytes, and {most} are the most")]
     LargeValue {

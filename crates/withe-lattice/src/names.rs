@@ -6,7 +6,7 @@
 //! | what | publish | subscribe |
 //! |---|---|---|
 //! | messages, requests, calls | `withe.L.>` | `withe.L.>` |
-//! | answers | `_INBOX.>` | `_INBOX.>` |
+//! | answers | `_INBOX.>`, or what others have in its place | `_INBOX.>`, or an inbox of its own ([`inbox`]) |
 //! | state | `$KV.withe_L.>`, `$KV.withe-leases_L.>`, `$KV.withe-values_L.>`, `$O.withe-blobs_L.>`, `$JS.API.>`, `$JS.FC.>` | |
 //!
 //! wasmCloud v1 uses, for the same lattice, the buckets and subjects that the functions in [`v1`] name.
@@ -52,6 +52,12 @@ pub fn request(lattice: &str, subject: &str) -> String {
 /// What reaches a host: the frames of those who call it, by connection.
 pub fn calls(lattice: &str, host: &str) -> String {
     format!("withe.{lattice}.calls.{host}")
+}
+
+/// What the subjects begin with on which members of a role get answers, where a server's permissions keep those of each
+/// from the others.
+pub fn inbox(lattice: &str, role: &str) -> String {
+    format!("_INBOX_{lattice}_{role}")
 }
 
 /// The names that wasmCloud v1 uses. Withe never puts anything of its own there.

@@ -8,6 +8,11 @@ use crate::names;
 /// The subject by which a client asks what JetStream is to its account.
 const ACCOUNT: &str = "$JS.API.INFO";
 
+/// The roles that have rights of their own, as parts of the names of inboxes.
+const HOST: &str = "host";
+const DEPLOYER: &str = "deployer";
+const VIEWER: &str = "viewer";
+
 /// The subjects that a user of a NATS server may publish and subscribe to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NatsRights {
@@ -23,13 +28,13 @@ impl NatsRights {
         let all = format!("withe.{lattice}.>");
         let mut publish = vec![
             all.clone(),
-            // Answers to whoever asks.
-            "_INBOX.>".to_owned(),
             ACCOUNT.to_owned(),
             entries(lattice, "deployments"),
             format!("$KV.{}.>", names::leases_bucket(lattice)),
             format!("$KV.{}.>", names::values_bucket(lattice)),
         ];
+        // Answers to whoever asks.
+        publish.extend([HOST, DEPLOYER, VIEWER].map(|role| answers(lattice, role)));
         for stream in streams(lattice) {
             publish.extend(looking(&stream));
             publish.extend(["CREATE", "UPDATE"].map(|what| api("STREAM", what, &stream)));
@@ -37,7 +42,7 @@ impl NatsRights {
         publish.extend(removing(lattice));
         Self {
             publish,
-            subscribe: vec![all, "_INBOX.>".to_owned()],
+            subscribe: vec![all, answers(lattice, HOST)],
         }
     }
 
@@ -46,7 +51,7 @@ impl NatsRights {
         let Self {
             mut publish,
             subscribe,
-        } = Self::of_viewer(lattice);
+        } = Self::looking_as(lattice, DEPLOYER);
         publish.extend([
             entries(lattice, "apps"),
             format!("$KV.{}.>", names::values_bucket(lattice)),
@@ -63,16 +68,25 @@ impl NatsRights {
 
     /// The rights of a viewer, which looks at what is there, listens to events and measures ways.
     pub fn of_viewer(lattice: &str) -> Self {
+        Self::looking_as(lattice, VIEWER)
+    }
+
+    fn looking_as(lattice: &str, role: &str) -> Self {
         let mut publish = vec![names::request(lattice, ">"), ACCOUNT.to_owned()];
         publish.extend(streams(lattice).iter().flat_map(|stream| looking(stream)));
         Self {
             publish,
             subscribe: vec![
                 format!("{}>", names::message_prefix(lattice)),
-                "_INBOX.>".to_owned(),
+                answers(lattice, role),
             ],
         }
     }
+}
+
+/// The answers to members of a role, which others may not read.
+fn answers(lattice: &str, role: &str) -> String {
+    format!("{}.>", names::inbox(lattice, role))
 }
 
 /// The entries with a prefix.

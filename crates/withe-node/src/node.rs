@@ -13,6 +13,7 @@ use withe_lattice::transport::{NatsConnector, NatsListener};
 use withe_lattice::{LEASE, SharedLattice};
 use withe_linker::input::{LinkDefaults, Surroundings};
 use withe_load::{Loaded, Registry};
+use withe_rpc::secure::SecureListener;
 use withe_rpc::tcp::TcpListener;
 use withe_rpc::{Identity, Limits};
 
@@ -113,7 +114,6 @@ impl Node {
             address = Some(bound);
             tcp = Some(TcpRecord {
                 addresses: advertised(bound, &options.advertise, local_address(nats.as_ref())),
-                fingerprint,
             });
             let (served, limits) = (Arc::new(applications.clone()), limits.clone());
             let end = stop_servers.clone().cancelled_owned();
@@ -121,6 +121,8 @@ impl Node {
         }
         if let Some(nats) = &nats {
             let listener = NatsListener::bind(nats.clone(), lattice.name(), &id).await?;
+            let listener = SecureListener::new(listener, &identity, peers.members())
+                .map_err(NodeError::Tls)?;
             let served = Arc::new(applications.clone());
             let end = stop_servers.clone().cancelled_owned();
             servers.spawn(async move { withe_rpc::serve(listener, served, limits, end).await });
@@ -133,6 +135,7 @@ impl Node {
                 version: env!("CARGO_PKG_VERSION").into(),
                 machine: machine(),
                 labels: options.labels,
+                fingerprint,
                 tcp,
                 nats: nats.is_some(),
                 started: millis() / 1_000,

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use withe_host::elsewhere::Away;
 use withe_lattice::transport::NatsConnector;
 use withe_linker::plan::{Binding, PlannedLink};
+use withe_rpc::secure::SecureConnector;
 use withe_rpc::tcp::{TcpConnector, TcpListener};
 use withe_rpc::{
     Client, Distance, Fingerprint, Identity, Limits, LinkRequest, Members, Proximity, Replica,
@@ -189,8 +190,8 @@ impl Peers {
         state
             .peers
             .retain(|_, peer| peer.gone.is_none_or(|gone| now - gone < MEMBER));
-        let fingerprints = (state.peers.values())
-            .filter_map(|peer| peer.record.tcp.as_ref()?.fingerprint.parse().ok());
+        let fingerprints =
+            (state.peers.values()).filter_map(|peer| peer.record.fingerprint.parse().ok());
         self.members.replace(fingerprints.collect::<HashSet<_>>());
         self.update(&mut state);
         drop(state);
@@ -281,16 +282,20 @@ impl Peers {
             answer: Duration::from_secs(4),
             ..Limits::default()
         };
-        let tcp = record.tcp.as_ref().and_then(|tcp| {
-            let fingerprint: Fingerprint = tcp.fingerprint.parse().ok()?;
-            let addresses = tcp.addresses.clone();
-            let connector = TcpConnector::new(addresses, &self.own.identity, fingerprint).ok()?;
+        // Who has no fingerprint cannot be told from others, and is not called.
+        let fingerprint: Option<Fingerprint> = record.fingerprint.parse().ok();
+        let identity = &self.own.identity;
+        let tcp = record.tcp.as_ref().zip(fingerprint);
+        let tcp = tcp.and_then(|(tcp, fingerprint)| {
+            let connector = TcpConnector::new(tcp.addresses.clone(), identity, fingerprint).ok()?;
             Some(Client::new(Arc::new(connector), limits.clone()))
         });
-        let nats = (self.own.nats.as_ref())
-            .filter(|_| record.nats)
-            .and_then(|nats| nats.to(&record.id).ok())
-            .map(|connector| Client::new(Arc::new(connector), limits));
+        let nats = self.own.nats.as_ref().filter(|_| record.nats);
+        let nats = nats.zip(fingerprint).and_then(|(nats, fingerprint)| {
+            let connector = nats.to(&record.id).ok()?;
+            let connector = SecureConnector::new(connector, identity, fingerprint).ok()?;
+            Some(Client::new(Arc::new(connector), limits.clone()))
+        });
         Peer {
             // Nothing is between a host and itself.
             direct: (record.id == self.own.id).then_some(true),

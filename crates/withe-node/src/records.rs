@@ -135,6 +135,8 @@ pub struct HostRecord {
     pub machine: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// The fingerprint of its certificate, by which others know it whichever way they reach it.
+    pub fingerprint: String,
     /// Where it can be reached directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpRecord>,
@@ -157,8 +159,6 @@ pub struct HostRecord {
 pub struct TcpRecord {
     /// Its addresses, each `host:port`.
     pub addresses: Vec<String>,
-    /// The fingerprint of its certificate.
-    pub fingerprint: String,
 }
 
 /// What a host runs of an application.

@@ -15,7 +15,7 @@ use crate::apps::{Application, Wanted};
 use crate::clock::millis;
 use crate::events::{Event, Told};
 use crate::hosts::Hosts;
-use crate::records::{self, DEPLOYMENTS, EVENTS, HOSTS, HostRecord, TcpRecord, key, read, write};
+use crate::records::{self, DEPLOYMENTS, EVENTS, HOSTS, HostRecord, key, read, write};
 use crate::table::DesiredTable;
 use crate::this_host::ThisHost;
 use crate::vouching::Unvouched;
@@ -102,8 +102,7 @@ fn heard(this: &ThisHost, entry: &Entry) -> Option<HostRecord> {
             return Ok(());
         };
         // Its key is what others call it by, and its id begins the fingerprint that they expect when they do.
-        let is_id = |tcp: &TcpRecord| tcp.fingerprint.starts_with(&read.id);
-        let is_sound = !this.vouching.is_on() || read.tcp.as_ref().is_none_or(is_id);
+        let is_sound = !this.vouching.is_on() || read.fingerprint.starts_with(&read.id);
         if key(HOSTS, &read.id) != entry.key || !is_sound {
             return Err(Unvouched::OtherId(read.id));
         }

@@ -5,7 +5,8 @@
 //! * [`pipe`]: a stream or future of a call, between its two ends.
 //! * [`error`]: the ways a call can fail, told apart.
 //! * [`client`] and [`server`]: the two sides of the invocation protocol, which `docs/protocol.md` specifies.
-//! * [`transport`]: what it asks of a transport, and [`unix`] and [`tcp`], two; [`identity`] and [`members`] are
+//! * [`transport`]: what it asks of a transport, and [`unix`] and [`tcp`], two; [`secure`] makes one of another;
+//!   [`identity`] and [`members`] are
 //!   how the sides of the latter know each other.
 //!
 //! The protocol's inside, from the bytes up: `frame`, `hello` and `link` are its bytes as plain data; `inbox` and
@@ -30,6 +31,7 @@ mod link;
 pub mod members;
 mod outbox;
 pub mod pipe;
+pub mod secure;
 pub mod server;
 mod streams;
 mod table;

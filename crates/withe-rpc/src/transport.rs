@@ -47,6 +47,11 @@ impl Duplex {
         Self::of_halves(reader, writer)
     }
 
+    /// Both halves as one stream.
+    pub(crate) fn into_stream(self) -> impl AsyncRead + AsyncWrite + Send + Unpin + 'static {
+        tokio::io::join(self.reader, self.writer)
+    }
+
     /// Its two halves, for one who speaks something else than the protocol.
     pub fn into_halves(
         self,

@@ -163,6 +163,12 @@ async fn prepare(
         }
         Auth::Token(token) => prepared.token(token.reveal().into()),
     };
+    if let Some(inbox) = &options.inbox {
+        if !is_subject(inbox) {
+            return Err(Invalid::Inbox(inbox.clone()));
+        }
+        prepared = prepared.custom_inbox_prefix(inbox);
+    }
     let tls = &options.tls;
     if let Some(ca) = &tls.ca {
         read(ca).await?;
@@ -184,6 +190,14 @@ async fn prepare(
         _ = rustls::crypto::ring::default_provider().install_default();
     }
     Ok(prepared)
+}
+
+/// Whether messages can be published to it: words between dots, none of which stands for others.
+fn is_subject(text: &str) -> bool {
+    let is_word = |word: &str| {
+        !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || matches!(c, '*' | '>'))
+    };
+    text.split('.').all(is_word)
 }
 
 /// How long to wait before a try to connect again, the first of which has the number 1.
@@ -221,6 +235,21 @@ fn refused(options: &Options, e: ConnectError) -> Refused {
                 ConnectErrorKind::Authentication => Refused::Credentials { at, why },
                 _ => Refused::Connect { at, why },
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_subject;
+
+    #[test]
+    fn inboxes_are_subjects_without_wildcards() {
+        for right in ["_INBOX", "_INBOX_shop_host", "a.b"] {
+            assert!(is_subject(right), "{right}");
+        }
+        for wrong in ["", ".", "a..b", "a.", "a b", "a.*", ">", "a\tb"] {
+            assert!(!is_subject(wrong), "{wrong}");
         }
     }
 }

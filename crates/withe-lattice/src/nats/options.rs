@@ -26,6 +26,9 @@ pub struct Options {
     pub auth: Auth,
     /// What is asked of TLS, if the server wants it or the URL says so.
     pub tls: Tls,
+    /// What the subjects begin with on which this member gets answers; `_INBOX` without. One that other members may not
+    /// subscribe to keeps answers from them: [`names::inbox`](crate::names::inbox).
+    pub inbox: Option<String>,
     /// How long to go on trying if no server can be reached at first. Refusals are not tried again.
     pub wait: Duration,
     /// How long each operation may take, but for blobs, which have a second more for each MiB.
@@ -88,6 +91,7 @@ impl Options {
             lattice: lattice.into(),
             auth: Auth::None,
             tls: Tls::default(),
+            inbox: None,
             wait: Duration::ZERO,
             timeout: Duration::from_secs(5),
             max_blob: MAX_BLOB,

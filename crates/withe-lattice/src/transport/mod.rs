@@ -8,10 +8,9 @@
 //! one write is one message where it fits, so a small call is one message there and one back. It goes on
 //! over a loss of the connection to NATS if no message was lost with that.
 //!
-//! **Trust.** Whoever may publish on a lattice's subjects is a member of it, and may connect to its hosts:
-//! that is for NATS's own authorisation to decide (see [`names`]). Within a lattice, ids of
-//! connections are random, so that no member comes between two others by chance; one that may listen to all
-//! subjects can read what they say.
+//! **Trust.** None is had in what comes: whoever may publish on a lattice's subjects can open a connection, and whoever
+//! may subscribe reads it. Hosts have TLS in it ([`withe_rpc::secure`]). Ids of connections are random, so that no
+//! member ends those of others by chance.
 
 mod connection;
 mod flow;

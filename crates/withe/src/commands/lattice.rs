@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde::Serialize;
+use withe_lattice::names;
 use withe_lattice::permissions::NatsRights;
 use withe_trust::{Role, RootKey, UnknownRole, read_root, write_lattice, write_member};
 
@@ -232,8 +233,10 @@ fn accounts(lattice: &str) -> String {
     let mut text = format!("accounts {{\n  {lattice}: {{\n    jetstream: enabled\n    users: [\n");
     for (user, rights) in users {
         let variable = user.to_uppercase();
+        let inbox = names::inbox(lattice, user);
         text += &format!(
-            "      {{ user: {user}, password: $WITHE_{variable}_PASSWORD, permissions: {{\n"
+            "      # its commands need `--nats-inbox {inbox}`, or WITHE_NATS_INBOX\n      \
+             {{ user: {user}, password: $WITHE_{variable}_PASSWORD, permissions: {{\n"
         );
         text += &subjects("publish", &rights.publish);
         text += &subjects("subscribe", &rights.subscribe);

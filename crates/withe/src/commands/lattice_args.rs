@@ -66,6 +66,10 @@ pub(crate) struct LatticeArgs {
         requires = "nats_cert"
     )]
     nats_key: Option<PathBuf>,
+    /// What the subjects of answers begin with, where the NATS server keeps members from reading each other's:
+    /// `withe lattice init --nats` says which.
+    #[arg(long, value_name = "PREFIX", env = "WITHE_NATS_INBOX")]
+    nats_inbox: Option<String>,
     /// Begin TLS before the server's first word, for servers with `handshake_first`.
     #[arg(long)]
     nats_tls_first: bool,
@@ -110,6 +114,7 @@ impl LatticeArgs {
         options.wait = wait;
         options.max_blob = self.max_blob();
         options.auth = self.auth()?;
+        options.inbox.clone_from(&self.nats_inbox);
         options.tls = Tls {
             ca: self.nats_ca.clone(),
             identity: self.nats_cert.clone().zip(self.nats_key.clone()),

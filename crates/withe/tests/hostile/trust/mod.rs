@@ -1,6 +1,7 @@
 //! A member of the lattice that is hostile: it may write to the buckets, and wants hosts to do what nobody let it.
 
 mod arguments;
+mod calls;
 mod confined;
 mod greeter;
 mod numbers;

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
+use futures::{FutureExt as _, StreamExt as _};
 use serde_json::Value;
 use withe_lattice::nats::Options;
-use withe_lattice::{Expect, Lattice as _, LatticeError, Nats};
+use withe_lattice::{Expect, Lattice as _, LatticeError, Nats, names};
 use withe_testing::nats::NatsServer;
 
 use super::support::lattice::Lattice;
@@ -33,6 +34,7 @@ fn url(lattice: &Lattice, user: &str) -> String {
 fn command(lattice: &Lattice, user: &str, args: &[&str]) -> Command {
     let mut command = lattice.command(args);
     command.env("WITHE_LATTICE", url(lattice, user));
+    command.env("WITHE_NATS_INBOX", names::inbox("default", user));
     command
 }
 
@@ -64,7 +66,8 @@ fn each_role_may_do_its_work_and_nothing_else() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for (user, key) in [("deployer", "deployments.shop"), ("host", "apps.shop")] {
         let refused = runtime.block_on(async {
-            let options = Options::new(url(&lattice, user), "default");
+            let mut options = Options::new(url(&lattice, user), "default");
+            options.inbox = Some(names::inbox("default", user));
             let member = Nats::connect(options).await.unwrap();
             member.put(key, "x".into(), Expect::Any).await
         });
@@ -72,6 +75,31 @@ fn each_role_may_do_its_work_and_nothing_else() {
             matches!(refused, Err(LatticeError::Refused(_))),
             "{user}: {refused:?}"
         );
+    }
+    // Nor does a viewer hear what others are answered, which they do themselves.
+    let listener = |user: &str| {
+        runtime.block_on(async {
+            let mut options = Options::new(url(&lattice, user), "default");
+            options.inbox = Some(names::inbox("default", user));
+            let member = Nats::connect(options).await.unwrap();
+            let client = member.nats().unwrap();
+            let answers = client.subscribe("_INBOX_default_deployer.>").await.unwrap();
+            client.flush().await.unwrap();
+            (member, answers)
+        })
+    };
+    let (mut viewer, mut deployer) = (listener("viewer"), listener("deployer"));
+    run_as(&lattice, "deployer", &["get", "apps"]).printed();
+    for (user, (member, answers), hears) in [
+        ("viewer", &mut viewer, false),
+        ("deployer", &mut deployer, true),
+    ] {
+        let heard = runtime.block_on(async {
+            // Whatever was sent has come when this is answered.
+            member.get("apps.shop").await.unwrap();
+            answers.next().now_or_never().is_some()
+        });
+        assert_eq!(heard, hears, "{user}");
     }
     run_as(&lattice, "deployer", &["down", "shop"]).printed();
     assert_eq!(host.leave(), Some(0));

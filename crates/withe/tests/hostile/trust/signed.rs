@@ -305,9 +305,7 @@ fn a_forged_lease_diverts_no_calls() {
 
     // Whoever is called there answers to nobody.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let elsewhere = json!({
-        "addresses": [nobody.local_addr().unwrap().to_string()], "fingerprint": "00".repeat(32),
-    });
+    let elsewhere = json!({"addresses": [nobody.local_addr().unwrap().to_string()]});
     let hosts = lattice.json(&["get", "hosts"]);
     let of = |name: &str| -> Value {
         let all = hosts.as_array().unwrap().iter();
@@ -318,6 +316,7 @@ fn a_forged_lease_diverts_no_calls() {
     };
     let mut diverted = of("b");
     diverted["tcp"] = elsewhere.clone();
+    diverted["fingerprint"] = "00".repeat(32).into();
     let own = format!("hosts.{}", diverted["id"].as_str().unwrap());
     let by = |role, name: &str, key: &str, record: &Value| {
         let by = signed.root.certify(role, name, None).unwrap();
