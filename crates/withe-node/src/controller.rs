@@ -14,11 +14,13 @@ use withe_lattice::{Expect, LEASE, LatticeError};
 use withe_linker::input::Surroundings;
 use withe_planner::{place, transition};
 
+use crate::clock::millis;
 use crate::desired::{Desired, surroundings};
 use crate::events::Event;
 use crate::hosts::Hosts;
 use crate::library::Library;
 use crate::placement::{views, wish};
+use crate::quarantine::{GoneHosts, hold_back, quarantines};
 use crate::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
 use crate::table::{DesiredTable, NOT_MADE};
 use crate::this_host::ThisHost;
@@ -142,6 +144,7 @@ impl Controller {
                     &self.this.library,
                     current.map(|(current, _)| current),
                     hosts,
+                    &self.this.gone(),
                     around,
                 )
             };
@@ -181,7 +184,8 @@ impl Controller {
 }
 
 fn is_same(one: &Deployment, other: &Deployment) -> bool {
-    (one.revision, &one.hosts, &one.unplaced) == (other.revision, &other.hosts, &other.unplaced)
+    let same_place = one.revision == other.revision && one.hosts == other.hosts;
+    same_place && one.unplaced == other.unplaced && one.quarantine == other.quarantine
 }
 
 /// The number of the next deployment. Of one that was removed nothing is left to count on from; but the
@@ -197,6 +201,7 @@ fn deployment(
     library: &Library,
     current: Option<&Deployment>,
     hosts: &Hosts,
+    gone: &GoneHosts,
     around: Surroundings,
 ) -> Deployment {
     let name = &desired.record.name;
@@ -207,7 +212,10 @@ fn deployment(
     let wish = wish.unwrap_or_default();
     let none = withe_planner::Assignment::new();
     let before = current.map_or(&none, |current| &current.hosts);
-    let placed = place(&wish, &views(hosts, name), before);
+    let mut placed = place(&wish, &views(hosts, name), before);
+    let now = millis();
+    let quarantine = quarantines(name, current, desired.revision, hosts, gone, now);
+    let held_back = hold_back(&mut placed.assignment, before, &quarantine, now);
     let alive: BTreeSet<String> = hosts.keys().cloned().collect();
     // Asked for every part of every host, so a search through what a host runs would be quadratic.
     let running: HashSet<(&str, &str)> = (hosts.values())
@@ -216,6 +224,7 @@ fn deployment(
         .collect();
     let is_ready = |part: &str, host: &str| running.contains(&(part, host));
     unplaced.extend(placed.unplaced.iter().map(ToString::to_string));
+    unplaced.extend(held_back);
     let mut hosts_of = transition(before, &placed.assignment, &alive, is_ready);
     // What nobody takes over does not keep a host that leaves.
     for (part, of) in &mut hosts_of {
@@ -228,6 +237,7 @@ fn deployment(
         revision: desired.revision,
         hosts: hosts_of,
         unplaced,
+        quarantine,
     }
 }
 

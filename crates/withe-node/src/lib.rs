@@ -9,7 +9,8 @@
 //!   spoken of.
 //! * [`placement`]: what follows from where parts run for each host.
 //! * `library`: the applications that were read here.
-//! * `controller`: where parts run; one host at a time decides it.
+//! * `controller`: where parts run; one host at a time decides it. `quarantine`: which parts no further host is given for
+//!   a while.
 //! * `apps`: what this host runs of each application; `served`: what others may call of it.
 //! * [`policy`]: which applications this host accepts, and what it lets them have; `admission`: what they
 //!   ask for; `real_path`: where that leads.
@@ -38,6 +39,7 @@ pub mod placement;
 pub mod policy;
 pub mod program_list;
 pub mod programs;
+mod quarantine;
 mod real_path;
 pub mod records;
 pub mod requests;

@@ -155,6 +155,7 @@ impl Node {
             vouching: Vouching::new(lattice.name(), options.trust),
             key: options.key,
             library: Library::default(),
+            gone: Mutex::default(),
             wasmcloud,
             changed: watch::channel(1).0,
             told: watch::channel(0).0,

@@ -120,6 +120,29 @@ pub struct Deployment {
     /// What no host may run, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unplaced: Vec<String>,
+    /// The parts that seem to have killed hosts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub quarantine: BTreeMap<String, Quarantine>,
+}
+
+/// Whether a part may be begun, as far as hosts have died with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// The hosts that died as they made the part, or soon after.
+    pub deaths: Vec<HostDeath>,
+    /// Until when no further host begins it, in milliseconds since 1970.
+    pub until: u64,
+}
+
+/// A host that died.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostDeath {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether the part ran there.
+    pub ran: bool,
 }
 
 /// A host, as it tells of itself.
@@ -135,7 +158,9 @@ pub struct HostRecord {
     pub machine: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// The fingerprint of its certificate, by which others know it whichever way they reach it.
+    /// The fingerprint of its certificate, by which others know it whichever way they reach it. Nobody calls a host that
+    /// has none.
+    #[serde(default)]
     pub fingerprint: String,
     /// Where it can be reached directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
@@ -72,6 +73,7 @@ pub(crate) async fn hear_hosts(this: Arc<ThisHost>, mut watch: Watch, stop: Canc
                     if synced && before.as_ref() == Some(&record) {
                         continue;
                     }
+                    this.gone().tells(&record, Instant::now());
                 } else if this.vouching.has_ended(&entry) {
                     gone(&this, &mut hosts, &entry.key);
                 }
@@ -90,6 +92,7 @@ fn gone(this: &ThisHost, hosts: &mut Hosts, key: &str) {
     let id = records::name_of(HOSTS, key);
     if let Some(record) = hosts.remove(&id) {
         let name = record.name.clone();
+        this.gone().is_gone(record, Instant::now());
         this.tell(Event::HostGone { name, id });
     }
 }

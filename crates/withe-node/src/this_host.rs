@@ -18,6 +18,7 @@ use crate::library::Library;
 use crate::peers::Peers;
 use crate::policy::AdmissionPolicy;
 use crate::programs::Programs;
+use crate::quarantine::GoneHosts;
 use crate::records::{HostRecord, RunningApp};
 use crate::served::Applications;
 use crate::vouching::{Unvouched, Vouching};
@@ -46,6 +47,8 @@ pub(crate) struct ThisHost {
     /// With which this host signs what it puts, if it has a key.
     pub(crate) key: Option<Arc<MemberKey>>,
     pub(crate) library: Library,
+    /// The hosts that went without saying so.
+    pub(crate) gone: Mutex<GoneHosts>,
     /// By which components here are reached from wasmCloud v1, if they are.
     pub(crate) wasmcloud: Option<withe_wasmcloud::V1Wire>,
     /// What this host tells of itself.
@@ -61,6 +64,11 @@ impl ThisHost {
     pub(crate) fn lock(&self) -> MutexGuard<'_, HostRecord> {
         // Nothing panics while the lock is held.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn gone(&self) -> MutexGuard<'_, GoneHosts> {
+        // Nothing panics while the lock is held.
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells what happened, if anybody can hear it.

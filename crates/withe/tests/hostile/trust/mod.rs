@@ -8,6 +8,7 @@ mod numbers;
 mod policy;
 mod processes;
 mod programs;
+mod quarantine;
 mod rights;
 mod signed;
 #[path = "../../lattice/support/mod.rs"]
@@ -42,6 +43,12 @@ impl Member {
         let value = value.to_string().into();
         let putting = self.lattice.put(key, value, Expect::Any);
         self.runtime.block_on(putting).unwrap();
+    }
+
+    /// The record in an entry, if there is one.
+    fn entry(&self, key: &str) -> Option<Value> {
+        let entry = self.runtime.block_on(self.lattice.get(key)).unwrap()?;
+        Some(serde_json::from_slice(&entry.value).unwrap())
     }
 
     /// Takes part as a host, as far as others can see.
