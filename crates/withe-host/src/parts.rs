@@ -67,11 +67,17 @@ impl Parts {
             match import.map(|i| &i.item) {
                 Some(ExternItem::Interface(interface)) => {
                     let name = interface.name.as_ref();
-                    let name =
-                        name.map_or_else(|| planned.interface.clone(), InterfaceName::to_string);
+                    // What is served by an interface of another name is that to whoever serves it.
+                    let name = match (name, planned.export.parse::<InterfaceName>()) {
+                        (Some(name), Ok(export)) if !name.same_interface(&export) => {
+                            planned.export.clone()
+                        }
+                        (Some(name), _) => name.to_string(),
+                        (None, _) => planned.interface.clone(),
+                    };
                     functions.extend(interface.functions.iter().map(|f| LinkedFunction {
                         key: (planned.import.clone(), f.name.clone()),
-                        import: FunctionName {
+                        name: FunctionName {
                             interface: name.clone(),
                             function: f.name.clone(),
                         },
@@ -81,9 +87,9 @@ impl Parts {
                 }
                 Some(ExternItem::Function(f)) => functions.push(LinkedFunction {
                     key: (planned.import.clone(), planned.import.clone()),
-                    import: FunctionName {
+                    name: FunctionName {
                         interface: String::new(),
-                        function: planned.import.clone(),
+                        function: planned.export.clone(),
                     },
                     export: (None, planned.export.clone()),
                     function: f,
@@ -97,7 +103,7 @@ impl Parts {
     /// The names that a link's functions have for its source, in their order.
     pub(crate) fn names(&self, link: &PlannedLink) -> Arc<[FunctionName]> {
         let functions = self.functions(link).into_iter();
-        functions.map(|function| function.import).collect()
+        functions.map(|function| function.name).collect()
     }
 }
 
@@ -105,8 +111,9 @@ impl Parts {
 pub(crate) struct LinkedFunction<'a> {
     /// The source's import, which may be a label, and the function in it: what the runtime knows it by.
     pub(crate) key: (String, String),
-    /// What the source calls it; without an interface for a function of the world.
-    pub(crate) import: FunctionName,
+    /// What a provider knows it by: its name for the source, or for the target where a link pairs two names; without an
+    /// interface for a function of the world.
+    pub(crate) name: FunctionName,
     /// Under which interface, if any, and name the target exports it.
     pub(crate) export: (Option<String>, String),
     /// Its type, as the source has it.

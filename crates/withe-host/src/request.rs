@@ -5,18 +5,23 @@ use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_provider::http_wire;
 use withe_rpc::{LinkFunction, LinkRequest};
 use withe_runtime::DROP;
+use withe_wit::InterfaceName;
 
 use crate::parts::{LinkedFunction, Parts};
 
 /// What the importer's process asks the exporter's for.
 pub(crate) fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkRequest {
     let to_provider = is_provider(plan, &link.target);
+    let pairs = pairs(parts, link);
     let function = |f: LinkedFunction<'_>| {
-        let digest = f.function.digest();
+        let digest = match pairs.is_empty() {
+            true => f.function.digest(),
+            false => f.function.digest_paired(&pairs),
+        };
         if to_provider {
             return LinkFunction {
-                interface: f.import.interface,
-                function: f.import.function,
+                interface: f.name.interface,
+                function: f.name.function,
                 digest,
             };
         }
@@ -35,6 +40,17 @@ pub(crate) fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkReq
         });
     }
     with_functions(plan, link, functions)
+}
+
+/// The interfaces that a link joins though their names differ.
+fn pairs(parts: &Parts, link: &PlannedLink) -> Vec<(InterfaceName, InterfaceName)> {
+    let world = parts.world(&link.source);
+    let names = link.interfaces.iter().filter_map(|planned| {
+        let import = world?.imports.iter().find(|i| i.name == planned.import)?;
+        let (a, b) = (import.interface_name()?, planned.export.parse().ok()?);
+        (!a.same_interface(&b)).then(|| (a.clone(), b))
+    });
+    names.collect()
 }
 
 /// Asks for a link that carries HTTP.

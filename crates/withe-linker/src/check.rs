@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use withe_wit::check::{self, Mismatch};
-use withe_wit::{Extern, ExternItem};
+use withe_wit::{Extern, ExternItem, InterfaceName};
 
 use crate::Span;
 use crate::carried::place;
@@ -53,8 +53,16 @@ pub(crate) fn check<'a>(resolved: Resolved<'a>, out: &mut Diagnostics) -> Checke
 fn check_types<'a>(resolved: &Resolved<'a>, out: &mut Diagnostics) {
     let mut compared = Compared::default();
     for link in resolved.links.values() {
+        let pairs = resolved.pairs(link);
         for (import, export) in resolved.wires(link) {
-            let found = compared.mismatches(import, export);
+            let of_pairs;
+            let found = match pairs.is_empty() {
+                true => compared.mismatches(import, export),
+                false => {
+                    of_pairs = mismatches(import, export, &pairs);
+                    &of_pairs
+                }
+            };
             if !found.is_empty() {
                 out.extend(problems::types::mismatches(
                     &resolved.parts,
@@ -103,19 +111,23 @@ impl<'a> Compared<'a> {
             return &[];
         }
         let found = self.found.entry((a, b));
-        found.or_insert_with(|| mismatches(import, export))
+        found.or_insert_with(|| mismatches(import, export, &[]))
     }
 }
 
 /// Where an import and the export that it was joined to differ.
-fn mismatches(import: &Extern, export: &Extern) -> Vec<Mismatch> {
+fn mismatches(
+    import: &Extern,
+    export: &Extern,
+    pairs: &[(InterfaceName, InterfaceName)],
+) -> Vec<Mismatch> {
     work::note(import.functions().len());
     match (&import.item, &export.item) {
         (ExternItem::Interface(import), ExternItem::Interface(export)) => {
-            check::interface(import, export)
+            check::paired_interface(import, export, pairs)
         }
         (ExternItem::Function(import), ExternItem::Function(export)) => {
-            check::function(import, export)
+            check::function(import, export, pairs)
         }
         // The resolver pairs like with like.
         _ => Vec::new(),

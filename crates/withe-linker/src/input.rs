@@ -190,6 +190,8 @@ pub struct Link {
     pub package: Option<Spanned<String>>,
     /// `interfaces`, if given: else inferred. An entry may carry a version (`store@0.2.0`).
     pub interfaces: Option<Vec<Spanned<String>>>,
+    /// Imports and exports that `interfaces` names in pairs, because their names differ.
+    pub pairs: Vec<NamePair>,
     /// Configuration for the source's side.
     pub source_config: Vec<NamedConfig>,
     /// Secrets for the source's side.
@@ -208,6 +210,16 @@ pub struct Link {
     pub locality: Option<Spanned<Locality>>,
     /// `idempotent`: a call may be sent again.
     pub idempotent: Option<Spanned<bool>>,
+}
+
+/// An import, and the export under another name that satisfies it. Each is a label, a function of the world, or an
+/// interface: `ns:package/interface`, with a version if need be, or its own name where the link has the rest.
+#[derive(Clone, Debug)]
+pub struct NamePair {
+    /// The source's import.
+    pub import: Spanned<String>,
+    /// The target's export.
+    pub export: Spanned<String>,
 }
 
 /// What `binding:` may say.

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod coverage;
 pub(crate) mod imports;
 pub(crate) mod memory;
+pub(crate) mod pairs;
 pub(crate) mod selection;
 pub(crate) mod targets;
 pub(crate) mod types;
@@ -36,6 +37,7 @@ pub const CODES: &[CodeInfo] = &[
     targets::NOT_CALLED,
     selection::MALFORMED,
     coverage::SETTINGS_CLASH,
+    pairs::UNUSABLE,
     types::DIFFERENT,
     types::MISSING,
     bindings::SPREAD,

@@ -1,6 +1,7 @@
 //! First pass: which export satisfies which import.
 //!
-//! For every part, in the manifest's order: its link traits find their targets (`declare`), those
+//! For every part, in the manifest's order: its link traits find their targets (`declare`), those that
+//! pair imports with exports of other names take these (`pairs`), those
 //! that name interfaces take the imports they name (`select`), those that name only a target take
 //! what is left and the target exports (`infer`), traits that are one link become one (`merge`),
 //! and every import that no link satisfies has to be the host's (`cover`). A provider that is a
@@ -10,6 +11,7 @@ mod cover;
 mod declare;
 mod infer;
 mod merge;
+mod pairs;
 mod provider;
 mod select;
 mod usage;
@@ -62,6 +64,7 @@ fn resolve_component<'a>(
     let Some(world) = parts.world(source) else {
         return (Vec::new(), Vec::new());
     };
+    pairs::connect(parts, source, world, &mut declared, out);
     select::select(parts, source, world, &mut declared, out);
     infer::infer(parts, source, world, &mut declared, out);
     let links = merge::merge(parts, definitions, source, &declared, out);

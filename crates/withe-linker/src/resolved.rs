@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use withe_wit::{Extern, World};
+use withe_wit::{Extern, InterfaceName, World};
 
 use crate::host::HostImport;
 use crate::input::Link;
@@ -68,6 +68,18 @@ impl<'a> Resolved<'a> {
 }
 
 impl Resolved<'_> {
+    /// The interfaces that a link joins though their names differ.
+    pub(crate) fn pairs(&self, link: &ResolvedLink<'_>) -> Vec<(InterfaceName, InterfaceName)> {
+        if link.traits.iter().all(|declared| declared.pairs.is_empty()) {
+            return Vec::new();
+        }
+        let names = self.wires(link).filter_map(|(import, export)| {
+            let (a, b) = (import.interface_name()?, export.interface_name()?);
+            (!a.is_satisfied_by(b)).then(|| (a.clone(), b.clone()))
+        });
+        names.collect()
+    }
+
     /// Whether the part needs an engine with concurrency support: by what it is, or by what it has from the
     /// host, of which it may use no more than what is synchronous.
     pub(crate) fn uses_concurrency(&self, part: PartId) -> bool {

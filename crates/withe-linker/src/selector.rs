@@ -67,8 +67,10 @@ pub(crate) struct BadSelector<'a> {
 ///
 /// All entries that are not an interface's name.
 pub(crate) fn selectors(link: &Link) -> Result<Option<Vec<Selector<'_>>>, Vec<BadSelector<'_>>> {
-    let Some(interfaces) = &link.interfaces else {
-        return Ok(None);
+    let interfaces = match &link.interfaces {
+        Some(interfaces) => interfaces.as_slice(),
+        None if link.pairs.is_empty() => return Ok(None),
+        None => &[],
     };
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for written in interfaces {

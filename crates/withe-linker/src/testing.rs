@@ -13,8 +13,8 @@ use withe_wit::{Extern, ExternItem, Interface, InterfaceName, World};
 use crate::diagnostic::{Diagnostic, Label};
 use crate::input::{
     Application, BindingChoice, Component, ComponentKind, ConfigCheck, ConfigMap, ConfigProblem,
-    ConfigRole, Grants, Image, Inputs, Limits, Link, LinkDefaults, Locality, NamedConfig, Part,
-    Placement, ProviderWorld, Scope, SecretRef, Span, Spanned,
+    ConfigRole, Grants, Image, Inputs, Limits, Link, LinkDefaults, Locality, NamePair, NamedConfig,
+    Part, Placement, ProviderWorld, Scope, SecretRef, Span, Spanned,
 };
 use crate::plan::Plan;
 use crate::{LinkOutcome, link};
@@ -200,6 +200,7 @@ impl App {
             namespace: None,
             package: None,
             interfaces: None,
+            pairs: Vec::new(),
             source_config: Vec::new(),
             source_secrets: Vec::new(),
             target_config: Vec::new(),
@@ -236,6 +237,17 @@ impl App {
                 self.put(v)
             });
             link.interfaces = Some(list.collect());
+            return;
+        }
+        if key == "pairs" {
+            for pair in value.split(", ") {
+                let (import, export) = pair.split_once('=').unwrap();
+                self.text.push(' ');
+                let import = self.put(import);
+                self.text.push('=');
+                let export = self.put(export);
+                link.pairs.push(NamePair { import, export });
+            }
             return;
         }
         let text = self.put(value);

@@ -114,6 +114,7 @@ fn link(target: &str) -> Link {
         namespace: None,
         package: None,
         interfaces: None,
+        pairs: Vec::new(),
         source_config: Vec::new(),
         source_secrets: Vec::new(),
         target_config: Vec::new(),

@@ -1,7 +1,7 @@
 //! The properties of a link trait.
 
 use withe_linker::input::{
-    BindingChoice, Link, Locality, NamedConfig, Scope, SecretRef, Span, Spanned,
+    BindingChoice, Link, Locality, NamePair, NamedConfig, Scope, SecretRef, Span, Spanned,
 };
 use withe_linker::{Diagnostic, Diagnostics};
 use withe_wit::InterfaceName;
@@ -61,6 +61,7 @@ pub(crate) fn read(out: &mut Diagnostics, owner: Option<&str>, node: &Node) -> O
         namespace: selection.namespace,
         package: selection.package,
         interfaces: selection.interfaces,
+        pairs: selection.pairs,
         source_config: source.config,
         source_secrets: source.secrets,
         target_config: target.end.config,
@@ -193,12 +194,13 @@ struct Selection {
     namespace: Option<Spanned<String>>,
     package: Option<Spanned<String>>,
     interfaces: Option<Vec<Spanned<String>>>,
+    pairs: Vec<NamePair>,
 }
 
 fn read_selection(out: &mut Diagnostics, fields: &Fields<'_>) -> Selection {
     let namespace = fields.text(out, "namespace").map(plain);
     let package = fields.text(out, "package").map(plain);
-    let interfaces = read_interfaces(out, fields);
+    let (interfaces, pairs) = read_interfaces(out, fields).unwrap_or_default();
 
     if let Some(namespace) = &namespace {
         check_word(out, "namespace", "wasi", namespace);
@@ -206,7 +208,10 @@ fn read_selection(out: &mut Diagnostics, fields: &Fields<'_>) -> Selection {
     if let Some(package) = &package {
         check_word(out, "package", "keyvalue", package);
     }
-    let missing = if package.is_none() && fields.get("interfaces").is_some() {
+    // A pair may have whole names.
+    let needs_package =
+        fields.get("interfaces").is_some() && (pairs.is_empty() || interfaces.is_some());
+    let missing = if package.is_none() && needs_package {
         Some(("interfaces", "package"))
     } else if package.is_none() && namespace.is_some() {
         Some(("namespace", "package"))
@@ -234,10 +239,14 @@ fn read_selection(out: &mut Diagnostics, fields: &Fields<'_>) -> Selection {
         namespace,
         package,
         interfaces,
+        pairs,
     }
 }
 
-fn read_interfaces(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Vec<Spanned<String>>> {
+/// Interfaces by their names, if there are any, and pairs of names.
+type Interfaces = (Option<Vec<Spanned<String>>>, Vec<NamePair>);
+
+fn read_interfaces(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Interfaces> {
     let node = fields.get("interfaces")?;
     let items = fields.list(out, "interfaces")?;
     if items.is_empty() {
@@ -248,8 +257,12 @@ fn read_interfaces(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Vec<Spa
         );
         return None;
     }
-    let mut interfaces = Vec::new();
+    let (mut interfaces, mut pairs) = (Vec::new(), Vec::new());
     for item in items {
+        if matches!(item.value, Value::Map(_)) {
+            pairs.extend(read_pair(out, item));
+            continue;
+        }
         let Some(found) = text(out, "an entry of `interfaces`", item) else {
             continue;
         };
@@ -257,7 +270,22 @@ fn read_interfaces(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Vec<Spa
         check_interface(out, &found.value, item.span);
         interfaces.push(found);
     }
-    Some(interfaces)
+    // What cannot be read was reported, and is not to be inferred.
+    let named = !interfaces.is_empty() || pairs.is_empty();
+    Some((named.then_some(interfaces), pairs))
+}
+
+/// An entry of `interfaces` that names an import and the export of another name that serves it.
+fn read_pair(out: &mut Diagnostics, node: &Node) -> Option<NamePair> {
+    let fields = Fields::of(out, &shapes::NAME_PAIR, node)?;
+    let (import, export) = (
+        fields.required_text(out, "import"),
+        fields.required_text(out, "export"),
+    );
+    Some(NamePair {
+        import: import.map(plain)?,
+        export: export.map(plain)?,
+    })
 }
 
 /// A name as it is meant: what WIT takes for a word of its own may be written `%list`, as there.

@@ -209,6 +209,12 @@ pub(crate) const LINK_SOURCE: Shape = Shape::new(
     &["name", "config", "secrets"],
 );
 
+pub(crate) const NAME_PAIR: Shape = Shape::new(
+    "namePair",
+    "an entry of `interfaces` that pairs two names",
+    &["import", "export"],
+);
+
 pub(crate) const SCALER: Shape = Shape::new(
     "scaler",
     "a scaler's `properties`",
@@ -238,7 +244,7 @@ fn of_manifests() -> &'static [&'static Shape] {
 }
 
 /// All of them, in the order a manifest has them.
-pub(crate) const ALL: [&Shape; 20] = [
+pub(crate) const ALL: [&Shape; 21] = [
     &ROOT,
     &METADATA,
     &SPEC,
@@ -253,6 +259,7 @@ pub(crate) const ALL: [&Shape; 20] = [
     &TRAIT,
     &LINK,
     &LINK_TARGET,
+    &NAME_PAIR,
     &LINK_SOURCE,
     &SCALER,
     &SPREAD,

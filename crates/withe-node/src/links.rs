@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use withe_linker::input::{Application, BindingChoice, Link, NamedConfig, Scope, Spanned};
+use withe_linker::input::{
+    Application, BindingChoice, Link, NamePair, NamedConfig, Scope, Spanned,
+};
 
 /// A change of an application's links. Later ones win.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +52,9 @@ pub struct LinkDeclaration {
     pub package: Option<String>,
     /// The interfaces; inferred if not given.
     pub interfaces: Option<Vec<String>>,
+    /// The exports of other names that serve imports, by import.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pairs: BTreeMap<String, String>,
     /// Configuration of the source's side.
     pub source_config: BTreeMap<String, String>,
     /// Configuration of the target's side.
@@ -192,7 +197,10 @@ impl LinkDeclaration {
     fn place(&self) -> impl PartialEq + '_ {
         (
             (&self.source, &self.target, &self.name),
-            (&self.namespace, &self.package, &self.interfaces),
+            (
+                (&self.namespace, &self.package),
+                (&self.interfaces, &self.pairs),
+            ),
         )
     }
 
@@ -206,6 +214,10 @@ impl LinkDeclaration {
             package: self.package.clone(),
         };
         // Links that say nothing of their interfaces are told apart by their targets.
+        let takes = |pair: &NamePair| self.pairs.contains_key(&pair.import.value);
+        if id.name == name_of(old) && old.pairs.iter().any(takes) {
+            return true;
+        }
         let is_known = self.package.is_some() && old.package.is_some();
         let interfaces = match (&self.interfaces, &old.interfaces) {
             (Some(new), Some(old)) => old.iter().any(|i| new.contains(&i.value)),
@@ -225,6 +237,12 @@ impl LinkDeclaration {
             package: text(&self.package),
             interfaces: (self.interfaces.as_ref())
                 .map(|all| all.iter().cloned().map(Spanned::unplaced).collect()),
+            pairs: (self.pairs.iter())
+                .map(|(import, export)| NamePair {
+                    import: Spanned::unplaced(import.clone()),
+                    export: Spanned::unplaced(export.clone()),
+                })
+                .collect(),
             source_config: config(&self.source_config),
             source_secrets: Vec::new(),
             target_config: config(&self.target_config),

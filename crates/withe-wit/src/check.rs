@@ -51,6 +51,17 @@ pub fn interface(import: &Interface, export: &Interface) -> Vec<Mismatch> {
     check.interface(import, export)
 }
 
+/// The same, where a link has paired interfaces of different names: a resource of one is that of the other.
+pub fn paired_interface(
+    import: &Interface,
+    export: &Interface,
+    pairs: &[(InterfaceName, InterfaceName)],
+) -> Vec<Mismatch> {
+    let mut check = Check::new(import.name.as_ref(), export.name.as_ref());
+    check.pairs = pairs;
+    check.interface(import, export)
+}
+
 /// The same for what the host implements. Its functions take parameters by position, so their names do not
 /// count; and its resources are told by their interfaces whatever the versions of these are, so that a draft may
 /// have the shape of the release.
@@ -60,9 +71,15 @@ pub fn host_interface(import: &Interface, export: &Interface) -> Vec<Mismatch> {
     check.interface(import, export)
 }
 
-/// All differences that keep the world-level function `export` from satisfying `import`.
-pub fn function(import: &Function, export: &Function) -> Vec<Mismatch> {
+/// All differences that keep the world-level function `export` from satisfying `import`, where a link has paired these
+/// interfaces.
+pub fn function(
+    import: &Function,
+    export: &Function,
+    pairs: &[(InterfaceName, InterfaceName)],
+) -> Vec<Mismatch> {
     let mut check = Check::new(None, None);
+    check.pairs = pairs;
     check.function(import, export);
     check.found
 }
@@ -71,6 +88,8 @@ struct Check<'a> {
     /// The interfaces compared: their own resources match by name.
     import: Option<&'a InterfaceName>,
     export: Option<&'a InterfaceName>,
+    /// Other interfaces that stand for each other, though their names differ.
+    pairs: &'a [(InterfaceName, InterfaceName)],
     /// Whether the host implements the export.
     by_host: bool,
     /// The declarations that are being compared.
@@ -86,6 +105,7 @@ impl<'a> Check<'a> {
         Self {
             import,
             export,
+            pairs: &[],
             by_host: false,
             imported: String::new(),
             exported: String::new(),
@@ -448,6 +468,7 @@ impl<'a> Check<'a> {
         }
         match (&a.interface, &b.interface) {
             (a, b) if a.as_ref() == self.import && b.as_ref() == self.export => true,
+            (Some(a), Some(b)) if self.pairs.iter().any(|(x, y)| (a, b) == (x, y)) => true,
             (Some(a), Some(b)) if self.by_host => a.same_interface(b),
             (Some(a), Some(b)) => a.is_satisfied_by(b),
             (None, None) => true,

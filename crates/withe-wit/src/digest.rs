@@ -35,6 +35,7 @@
 //! it ever accepts types that are not equal (a record with one more field), their digests differ,
 //! and so they should: their values are not the same bytes.
 
+use crate::name::InterfaceName;
 use crate::ty::{Function, Named, ResourceRef, Type};
 
 const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
@@ -46,13 +47,43 @@ impl Function {
     /// defines it exactly.
     pub fn digest(&self) -> u64 {
         let mut hash = OFFSET_BASIS;
-        spell_function(self, &mut |text| {
-            hash = text.bytes().fold(hash, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-            });
-        });
+        spell_function(self, &mut |text| hash = add(hash, text));
         hash
     }
+
+    /// The digest of the function as the other side of a link has it: resources of the first interface of a pair are
+    /// those of the second there.
+    pub fn digest_paired(&self, pairs: &[(InterfaceName, InterfaceName)]) -> u64 {
+        let mut text = String::new();
+        spell_function(self, &mut |piece| text.push_str(piece));
+        // A handle is the only place where an interface's name stands, and ends with its sign. Each is put in the
+        // place of its pair once, also where two are exchanged.
+        let mut hash = OFFSET_BASIS;
+        let mut rest = text.as_str();
+        while let Some(sign) = rest.find('#') {
+            let (before, after) = rest.split_at(sign);
+            let start = before.rfind('<').map_or(0, |open| open + 1);
+            let (open, name) = before.split_at(start);
+            let own = |name: &InterfaceName| name.unversioned().to_string();
+            let other = pairs.iter().find(|(import, _)| own(import) == name);
+            hash = add(hash, open);
+            hash = match other {
+                Some((_, export)) => add(hash, &own(export)),
+                None => add(hash, name),
+            };
+            let (sign, after) = after.split_at(1);
+            hash = add(hash, sign);
+            rest = after;
+        }
+        add(hash, rest)
+    }
+}
+
+/// A hash, with a further piece of the text.
+fn add(hash: u64, text: &str) -> u64 {
+    (text.bytes()).fold(hash, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+    })
 }
 
 /// Takes a text piece by piece.
@@ -191,6 +222,29 @@ mod tests {
         let mut text = String::new();
         spell_function(f, &mut |piece| text.push_str(piece));
         text
+    }
+
+    #[test]
+    fn a_paired_function_has_the_digest_of_the_other_side() {
+        let one = "package a:a@1.0.0; interface i { resource r; f: func(r: borrow<r>) -> tuple<r, list<string>>; } \
+                   world w { import i; }";
+        let other = one
+            .replace("a:a@1.0.0", "b:b@2.0.0")
+            .replace("interface i", "interface j");
+        let other = other.replace("import i", "import j");
+        let function = |wit: &str| {
+            let world = World::from_wit(&[wit], "w").unwrap();
+            let interface = world.imports[0].interface().unwrap();
+            let f = interface.functions.iter().find(|f| f.name == "f");
+            (f.unwrap().clone(), interface.name.clone().unwrap())
+        };
+        let ((a, from), (b, to)) = (function(one), function(&other));
+        assert_ne!(a.digest(), b.digest());
+        assert_eq!(a.digest_paired(&[]), a.digest());
+        assert_eq!(a.digest_paired(&[(from.clone(), to.clone())]), b.digest());
+        // Two that stand for each other are exchanged, and not made one.
+        let exchanged = [(from.clone(), to.clone()), (to, from)];
+        assert_eq!(a.digest_paired(&exchanged), b.digest());
     }
 
     /// One function for each text that another implementation has to come to.

@@ -169,9 +169,9 @@ fn world_level_functions_are_compared() {
         World::from_wit(&[&wit], "w").unwrap().imports[0].functions()[0].clone()
     };
     let (a, b) = (function("f: func(a: u8);"), function("f: func(a: u16);"));
-    assert_eq!(check::function(&a, &a), []);
+    assert_eq!(check::function(&a, &a, &[]), []);
     assert_eq!(
-        check::function(&a, &b)[0].to_string(),
+        check::function(&a, &b, &[])[0].to_string(),
         "func f, parameter a: expected u8, found u16"
     );
 }

@@ -32,6 +32,10 @@ pub(super) fn select(
         let Some(selectors) = link.selectors.clone() else {
             continue;
         };
+        // It names pairs only.
+        if selectors.is_empty() {
+            continue;
+        }
         let mut unmatched = Vec::new();
         for selector in &selectors {
             let blamed = match matching(world, selector, link.slot, &named) {

@@ -83,7 +83,8 @@ struct Put {
     #[arg(long, value_name = "NAME", default_value = "default")]
     name: String,
     /// An interface, NAMESPACE:PACKAGE/INTERFACE, with @VERSION if the source imports several; all that both ends
-    /// have without it. May be given several times, for interfaces of one package.
+    /// have without it. May be given several times, for interfaces of one package. IMPORT=EXPORT pairs an import with an
+    /// export of another name: each a label, a function of the world, or an interface.
     #[arg(long = "interface", value_name = "INTERFACE")]
     interfaces: Vec<String>,
     /// Configuration of the source's side.
@@ -346,6 +347,16 @@ fn declaration(args: &Put, terminal: &Terminal) -> anyhow::Result<LinkDeclaratio
     };
     let mut names = BTreeSet::new();
     for text in &args.interfaces {
+        if let Some((import, export)) = text.split_once('=') {
+            let [import, export] = [import, export].map(unescaped);
+            if import.is_empty() || export.is_empty() {
+                bail!("`{text}` pairs nothing; expected IMPORT=EXPORT");
+            }
+            if let Some(before) = declaration.pairs.insert(import, export) {
+                bail!("`{text}` pairs an import that `{before}` serves already");
+            }
+            continue;
+        }
         let name: InterfaceName = unescaped(text).parse().map_err(|_| {
             anyhow::anyhow!("`{text}` is no interface; expected one such as `wasi:keyvalue/store`")
         })?;
@@ -401,7 +412,10 @@ fn replaced(application: &LinkedApplication, new: &LinkDeclaration) -> Vec<LinkC
         .iter()
         .filter(|old| old.source == new.source && old.name == new.name)
         .filter(|old| old.target != new.target)
-        .filter(|old| old.interfaces.iter().any(|i| offers(&i.interface)))
+        .filter(|old| {
+            let mut interfaces = old.interfaces.iter();
+            interfaces.any(|i| offers(&i.interface) || new.pairs.contains_key(&i.import))
+        })
         .map(|old| {
             LinkChange::Delete(LinkId {
                 source: old.source.clone(),

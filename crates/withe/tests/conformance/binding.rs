@@ -1,5 +1,6 @@
 //! Calls over a link of one binding, as the built command makes them.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -28,12 +29,20 @@ pub(crate) fn check(case: &str, binding: &str) {
 
 fn ended(case: &Case, call: &Call, binding: &str) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_withe"));
+    let function = format!("{}()", call.function);
+    let folder = tempfile::tempdir().unwrap();
+    command.arg("call");
+    if case.pairs.is_empty() {
+        (command.arg(&case.importer).arg(function))
+            .arg("--link")
+            .arg(&case.exporter);
+    } else {
+        // No option says which names are pairs.
+        let manifest = folder.path().join("app.yaml");
+        fs::write(&manifest, manifest_of(case)).unwrap();
+        command.arg(manifest).arg("importer").arg(function);
+    }
     command
-        .arg("call")
-        .arg(&case.importer)
-        .arg(format!("{}()", call.function))
-        .arg("--link")
-        .arg(&case.exporter)
         .args(["--binding", binding, "--timeout", "60"])
         .args(lattice(binding))
         .stdin(Stdio::null())
@@ -49,6 +58,22 @@ fn ended(case: &Case, call: &Call, binding: &str) -> Ended {
         command.env_remove(variable);
     }
     process::run(command)
+}
+
+/// The pair as an application whose link pairs names.
+fn manifest_of(case: &Case) -> String {
+    let pair =
+        |(import, export): &(String, String)| format!("{{import: {import:?}, export: {export:?}}}");
+    let pairs: Vec<_> = case.pairs.iter().map(pair).collect();
+    format!(
+        "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {{name: pair}}\nspec:\n  components:\n    \
+         - name: importer\n      type: component\n      properties: {{image: {:?}}}\n      traits:\n        \
+         - {{type: link, properties: {{target: exporter, interfaces: [{}]}}}}\n    \
+         - {{name: exporter, type: component, properties: {{image: {:?}}}}}\n",
+        case.importer,
+        pairs.join(", "),
+        case.exporter,
+    )
 }
 
 /// Where the lattice is, for the binding that needs one.

@@ -14,6 +14,8 @@ pub(crate) struct Case {
     pub(crate) importer: PathBuf,
     /// What it is linked to.
     pub(crate) exporter: PathBuf,
+    /// Imports, and the exports under other names that serve them.
+    pub(crate) pairs: Vec<(String, String)>,
     /// What all should do.
     pub(crate) calls: Vec<Call>,
     /// Holds what was assembled from text, for as long as the case is there.
@@ -47,6 +49,7 @@ impl Case {
         let case = Self {
             importer: component("importer"),
             exporter: component("exporter"),
+            pairs: pairs(&folder.join("pairs")),
             calls: calls(&expected),
             expected,
             name,
@@ -128,6 +131,19 @@ fn component(folder: &Path, case: &str, end: &str, assembled: &Path) -> PathBuf 
         built.display()
     );
     built
+}
+
+/// The pairs of a case: a line each, `IMPORT=EXPORT`.
+fn pairs(path: &Path) -> Vec<(String, String)> {
+    if !path.is_file() {
+        return Vec::new();
+    }
+    let text = fs::read_to_string(path).unwrap();
+    let pair = |line: &str| {
+        let (import, export) = line.split_once('=').unwrap();
+        (import.to_owned(), export.to_owned())
+    };
+    text.lines().map(pair).collect()
 }
 
 /// The calls of a case: a file each, `FUNCTION.txt` with what it returns or `FUNCTION.trap`.

@@ -70,6 +70,7 @@ table! {
     many_values
     maps
     options_and_results
+    other_names
     panics
     records
     resources

@@ -51,7 +51,7 @@ fn engine() -> Engine {
     Engine::new(&config).unwrap()
 }
 
-/// What `wac plug IMPORTER --plug EXPORTER` makes.
+/// What `wac plug IMPORTER --plug EXPORTER` makes, or `wac compose` where names differ.
 fn composed(case: &Case) -> Vec<u8> {
     let mut graph = CompositionGraph::new();
     let [importer, exporter] =
@@ -60,7 +60,21 @@ fn composed(case: &Case) -> Vec<u8> {
             let package = Package::from_bytes(name, None, bytes, graph.types_mut());
             graph.register_package(package.unwrap()).unwrap()
         });
-    plug(&mut graph, vec![exporter], importer).unwrap();
+    if case.pairs.is_empty() {
+        plug(&mut graph, vec![exporter], importer).unwrap();
+        return graph.encode(EncodeOptions::default()).unwrap();
+    }
+    let [importing, exporting] = [importer, exporter].map(|package| graph.instantiate(package));
+    for (import, export) in &case.pairs {
+        let export = graph.alias_instance_export(exporting, export).unwrap();
+        (graph.set_instantiation_argument(importing, import, export)).unwrap();
+    }
+    for call in &case.calls {
+        let function = graph
+            .alias_instance_export(importing, &call.function)
+            .unwrap();
+        graph.export(function, &call.function).unwrap();
+    }
     graph.encode(EncodeOptions::default()).unwrap()
 }
 
