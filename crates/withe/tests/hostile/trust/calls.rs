@@ -82,7 +82,13 @@ fn calls_over_nats_are_those_of_hosts_and_read_by_nobody_else() {
         let members = Members::new([own.fingerprint()].into());
         let impostor = NatsListener::bind(client.clone(), "default", "impostor").await;
         let mut impostor = SecureListener::new(impostor.unwrap(), &own, members).unwrap();
-        tokio::spawn(async move { while impostor.accept().await.is_ok() {} });
+        tokio::spawn(async move {
+            // Whoever is accepted is not let go before its handshake has ended.
+            let mut accepted = Vec::new();
+            while let Ok(connection) = impostor.accept().await {
+                accepted.push(connection);
+            }
+        });
         let way = way.to("impostor").unwrap();
         let genuine = SecureConnector::new(way.clone(), &own, own.fingerprint()).unwrap();
         genuine.connect().await.unwrap();
