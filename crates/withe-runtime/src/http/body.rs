@@ -1,6 +1,7 @@
 //! A response's body while the guest that writes it still runs.
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use withe_provider::{HttpError, HttpErrorKind};
 use withe_rpc::CallError;
 
@@ -27,8 +29,19 @@ pub(super) struct Pace {
     pub(super) after: Duration,
 }
 
+/// How long a body may be left unread. Servers have limits of their own for slow readers, which are shorter; this is for
+/// whoever takes a response and forgets it, with the instance that writes it.
+const UNREAD: Duration = Duration::from_secs(10 * 60);
+
 /// Polls the guest together with the body it writes. Dropping it cancels the guest.
 pub(super) struct GuestBody {
+    answer: Arc<Mutex<RunningAnswer>>,
+    /// Gives the answer up when nobody reads it; ends with this.
+    _watch: JoinSet<()>,
+}
+
+/// What there is of an answer.
+struct RunningAnswer {
     /// `None` once it is through, or failed.
     body: Option<DeclaredBody>,
     /// `None` once it is done.
@@ -38,6 +51,8 @@ pub(super) struct GuestBody {
     failure: Option<HttpError>,
     pace: Pace,
     stalled: Pin<Box<Sleep>>,
+    /// When it was last polled.
+    read: Instant,
 }
 
 impl GuestBody {
@@ -47,21 +62,26 @@ impl GuestBody {
         body_done: Option<oneshot::Sender<()>>,
         pace: Pace,
     ) -> Self {
-        let stalled = Box::pin(sleep(pace.pause));
-        Self {
+        let answer = Arc::new(Mutex::new(RunningAnswer {
             body: Some(body),
             guest: Some(guest),
             body_done,
             failure: None,
             pace,
-            stalled,
+            stalled: Box::pin(sleep(pace.pause)),
+            read: Instant::now(),
+        }));
+        let mut watch = JoinSet::new();
+        watch.spawn(give_up_unread(answer.clone()));
+        Self {
+            answer,
+            _watch: watch,
         }
     }
 
     /// A body that fails at once.
     pub(super) fn failed(failure: HttpError) -> Self {
-        let stalled = Box::pin(sleep(Duration::ZERO));
-        Self {
+        let answer = RunningAnswer {
             body: None,
             guest: None,
             body_done: None,
@@ -70,10 +90,43 @@ impl GuestBody {
                 pause: Duration::ZERO,
                 after: Duration::ZERO,
             },
-            stalled,
+            stalled: Box::pin(sleep(Duration::ZERO)),
+            read: Instant::now(),
+        };
+        Self {
+            answer: Arc::new(Mutex::new(answer)),
+            _watch: JoinSet::new(),
         }
     }
 
+    fn answer(&self) -> MutexGuard<'_, RunningAnswer> {
+        lock(&self.answer)
+    }
+}
+
+fn lock(answer: &Mutex<RunningAnswer>) -> MutexGuard<'_, RunningAnswer> {
+    // A guest that panics under it is not polled again.
+    answer.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until the answer has been left unread for too long, and drops it with its guest.
+async fn give_up_unread(answer: Arc<Mutex<RunningAnswer>>) {
+    loop {
+        let until = lock(&answer).read + UNREAD;
+        sleep_until(until).await;
+        let mut answer = lock(&answer);
+        if answer.read + UNREAD > Instant::now() {
+            continue;
+        }
+        let text = format!("nobody read the response for {UNREAD:?}");
+        tracing::warn!("a component's answer is given up: {text}");
+        (answer.body, answer.guest) = (None, None);
+        answer.failure = Some(HttpError::new(HttpErrorKind::Deadline, text));
+        return;
+    }
+}
+
+impl RunningAnswer {
     /// Lets the guest finish what it does after its response.
     fn finish_guest(&mut self) {
         self.body = None;
@@ -93,10 +146,11 @@ impl Body for GuestBody {
     type Error = HttpError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        let this = &mut *self;
+        let this = &mut *self.answer();
+        this.read = Instant::now();
         if let Some(failure) = this.failure.take() {
             return Poll::Ready(Some(Err(failure)));
         }
@@ -135,12 +189,56 @@ impl Body for GuestBody {
 
     fn is_end_stream(&self) -> bool {
         // While the guest runs, the end has to be polled for: that is what lets it finish.
-        self.body.is_none() && self.guest.is_none() && self.failure.is_none()
+        let answer = self.answer();
+        answer.body.is_none() && answer.guest.is_none() && answer.failure.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or_else(SizeHint::default, |body| body.size_hint())
+        let answer = self.answer();
+        (answer.body.as_ref()).map_or_else(SizeHint::default, |body| body.size_hint())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use http::HeaderMap;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// Tells when it is dropped.
+    struct Told(Option<oneshot::Sender<()>>);
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            _ = self.0.take().map(|told| told.send(()));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_reads_is_given_up_with_its_guest() {
+        let (told, dropped) = oneshot::channel();
+        let told = Told(Some(told));
+        let guest: Guest = Box::pin(async move {
+            let _told = told;
+            pending().await
+        });
+        let pace = Pace {
+            pause: UNREAD * 2,
+            after: Duration::ZERO,
+        };
+        let text = http_body_util::Full::from("x").map_err(|never| match never {});
+        let body = DeclaredBody::new(text.boxed_unsync(), &HeaderMap::new());
+        let mut body = GuestBody::new(body, guest, None, pace);
+        let begun = Instant::now();
+        // One that is read now and then goes on.
+        assert!(body.frame().await.unwrap().is_ok());
+        dropped.await.unwrap();
+        assert!(begun.elapsed() >= UNREAD);
+        let failed = body.frame().await.unwrap().unwrap_err();
+        assert!(failed.to_string().contains("nobody read"), "{failed}");
+        assert!(body.frame().await.is_none());
     }
 }
