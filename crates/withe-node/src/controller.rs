@@ -19,7 +19,7 @@ use crate::events::Event;
 use crate::hosts::Hosts;
 use crate::library::Library;
 use crate::placement::{views, wish};
-use crate::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
+use crate::records::{APPS, CONTROLLER, DEPLOYMENTS, Deployment, key, write};
 use crate::table::{DesiredTable, NOT_MADE};
 use crate::this_host::ThisHost;
 
@@ -100,7 +100,8 @@ impl Controller {
             return Ok(());
         }
         for (name, deployment) in &table.deployments {
-            if !table.desired.contains_key(name) {
+            let is_wanted = table.desired.contains_key(name);
+            if !is_wanted && !table.lost_desired.contains_key(name) {
                 let expect = Expect::Revision(deployment.1);
                 self.this
                     .lattice
@@ -113,10 +114,15 @@ impl Controller {
         let decided = self.decided.values().map(|(_, revision)| *revision);
         let newest = decided.max().unwrap_or_default().max(table.newest());
         for (name, desired) in &table.desired {
-            // Of what was removed nothing is there that could be compared with, or replaced.
-            let is_removed = table.removed.contains(name);
+            // Of what was removed or lost nothing is there that could be compared with, or replaced.
+            let lost = table.lost_deployments.get(name);
+            let is_removed = table.removed.contains(name) || lost.is_some();
             if is_removed {
                 self.decided.remove(name);
+            }
+            if lost.is_some() && !self.is_there(name, desired.revision).await? {
+                // It is lost, too, which is on its way here.
+                continue;
             }
             let known = table
                 .deployments
@@ -140,7 +146,8 @@ impl Controller {
                 ..deployment(
                     desired,
                     &self.this.library,
-                    current.map(|(current, _)| current),
+                    // What runs stays where it is.
+                    (current.map(|(current, _)| current)).or(lost.map(|(lost, _)| &**lost)),
                     hosts,
                     around,
                 )
@@ -177,6 +184,12 @@ impl Controller {
             }
         }
         Ok(())
+    }
+
+    /// Whether the lattice has this revision of an application.
+    async fn is_there(&self, application: &str, revision: u64) -> Result<bool, LatticeError> {
+        let entry = self.this.lattice.get(&key(APPS, application)).await?;
+        Ok(entry.is_some_and(|entry| entry.revision == revision))
     }
 }
 
