@@ -5,8 +5,6 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::alone::manifest::{application, component};
 use crate::alone::process::{Up, run};
 use crate::alone::{Folder, LONG, examples};
@@ -122,10 +120,10 @@ fn a_host_has_all_that_was_put_when_the_disk_of_its_state_works_again() {
     let args = ["host", "--name=a", "--state=disk/state.redb"];
     let host = disk.start(&args);
     host.says("is on the lattice");
-    let lattice = || {
-        let mut sockets = fs::read_dir(folder.path("withe")).unwrap();
-        let socket = sockets.next().unwrap().unwrap();
-        format!("--lattice=unix:{}", socket.path().display())
+    // One that was killed leaves its socket behind.
+    let lattice = |host: &Up| {
+        let socket = folder.path(&format!("withe/a-{}.sock", host.id()));
+        format!("--lattice=unix:{}", socket.display())
     };
     let write = |name: &str| {
         let manifest = application(&[component("hello", "hello", "", &[])]);
@@ -136,16 +134,16 @@ fn a_host_has_all_that_was_put_when_the_disk_of_its_state_works_again() {
     };
     let up = |name: &str| {
         let file = format!("{name}.yaml");
-        run(folder.command(&["up", &file, "--wait=60", &lattice()]))
+        run(folder.command(&["up", &file, "--wait=60", &lattice(&host)]))
     };
-    let apps = || run(folder.command(&["get", "apps", &lattice()]));
+    let apps = |host: &Up| run(folder.command(&["get", "apps", &lattice(host)]));
     ["first", "second", "third"].into_iter().for_each(write);
     up("first").printed();
     for (fault, name) in [(Fault::Writes, "second"), (Fault::Syncs, "third")] {
         disk.fails(fault);
         up(name).failed(&["state.redb", EIO]);
         // What is there can be read.
-        assert!(apps().printed().contains("first"));
+        assert!(apps(&host).printed().contains("first"));
         disk.heals(fault);
         let over = Instant::now() + LONG;
         while up(name).code != Some(0) {
@@ -153,15 +151,11 @@ fn a_host_has_all_that_was_put_when_the_disk_of_its_state_works_again() {
             sleep(Duration::from_millis(50));
         }
     }
-    kill_process(
-        Pid::from_raw(host.id().cast_signed()).unwrap(),
-        Signal::KILL,
-    )
-    .unwrap();
+    // It is killed.
     drop(host);
     let host = disk.start(&args);
     host.says("is on the lattice");
-    let there = apps();
+    let there = apps(&host);
     for name in ["first", "second", "third"] {
         assert!(there.printed().contains(name), "{there:?}");
     }
