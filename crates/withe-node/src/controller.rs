@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use withe_lattice::{Expect, LEASE, LatticeError};
 use withe_linker::input::Surroundings;
@@ -35,7 +35,7 @@ pub(crate) async fn run(
     let mut hosts = this.peers.hosts();
     let mut ticks = interval(LEASE / 3);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut lease: Option<u64> = None;
+    let mut lease: Option<HeldLease> = None;
     let mut controller = Controller {
         this: this.clone(),
         decided: BTreeMap::new(),
@@ -59,6 +59,10 @@ pub(crate) async fn run(
         }
         // Several changes mostly come together.
         tokio::time::sleep(REST).await;
+        // A host that stood still may have been woken by a change: another one decides since.
+        if lease.is_some_and(|lease| Instant::now() >= lease.until) {
+            continue;
+        }
         let (table, hosts) = (
             table.borrow_and_update().clone(),
             hosts.borrow_and_update().clone(),
@@ -67,18 +71,27 @@ pub(crate) async fn run(
             tracing::warn!("the lattice does not take what was decided: {error}");
         }
     }
-    if lease.is_some() {
+    if lease.is_some_and(|lease| Instant::now() < lease.until) {
         // Another one need not wait until it runs out; if this fails, it does.
         _ = timeout(LEASE, this.lattice.delete_lease(CONTROLLER)).await;
     }
 }
 
-/// Takes or renews the lease; its revision, if it is this host's.
-async fn hold(this: &ThisHost, lease: Option<u64>) -> Option<u64> {
-    let expect = lease.map_or(Expect::Absent, Expect::Revision);
+/// The lease of the one that decides, while this host has it.
+#[derive(Clone, Copy)]
+struct HeldLease {
+    revision: u64,
+    /// Until when no other host can have it.
+    until: Instant,
+}
+
+/// Takes or renews the lease, if it is this host's.
+async fn hold(this: &ThisHost, lease: Option<HeldLease>) -> Option<HeldLease> {
+    let expect = lease.map_or(Expect::Absent, |lease| Expect::Revision(lease.revision));
     let value = this.id.clone().into();
+    let until = Instant::now() + LEASE;
     match this.lattice.put_lease(CONTROLLER, value, expect).await {
-        Ok(revision) => Some(revision),
+        Ok(revision) => Some(HeldLease { revision, until }),
         Err(LatticeError::Conflict { .. }) => None,
         Err(error) => {
             tracing::debug!("the controller's lease: {error}");
