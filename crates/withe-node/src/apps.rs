@@ -65,10 +65,10 @@ pub(crate) struct Application {
     name: String,
     this: Arc<ThisHost>,
     running: Option<Running>,
-    /// What was loaded last. Revisions do not tell: a lattice that has lost its data counts anew.
+    /// The put that was loaded last. Its revision would not tell: a lattice that has lost its data counts anew.
     loaded: Option<(Arc<Desired>, Arc<Loaded>)>,
     plan: Option<Plan>,
-    /// What the host's policy accepted last.
+    /// The put that the host's policy accepted last.
     admitted: Option<Arc<Desired>>,
     /// Its components, as wasmCloud v1 reaches them.
     exposed: Vec<withe_wasmcloud::ServedComponent>,

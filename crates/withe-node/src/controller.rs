@@ -134,7 +134,7 @@ impl Controller {
                 self.decided.remove(name);
             }
             if lost.is_some() && !self.is_there(name, desired.revision).await? {
-                // It is lost, too, which is on its way here.
+                // The application is lost, too, and the news of that is on its way here.
                 continue;
             }
             let known = table
@@ -159,7 +159,7 @@ impl Controller {
                 ..deployment(
                     desired,
                     &self.this.library,
-                    // What runs stays where it is.
+                    // Parts stay where they run.
                     (current.map(|(current, _)| current)).or(lost.map(|(lost, _)| &**lost)),
                     hosts,
                     around,

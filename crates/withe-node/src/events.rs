@@ -72,7 +72,7 @@ pub enum Event {
         /// Why it is ignored.
         why: String,
     },
-    /// The lattice has lost an application that nobody has removed. What the host runs of it goes on.
+    /// The lattice has lost an application that nobody has removed. The host goes on with its parts.
     Lost {
         /// The application.
         application: String,

@@ -31,9 +31,9 @@ pub(crate) struct DesiredTable {
     pub(crate) deployments: BTreeMap<String, (Arc<Deployment>, u64)>,
     /// The applications whose deployments somebody has removed who may not.
     pub(crate) removed: BTreeSet<String>,
-    /// What was desired, and the lattice has lost: nobody has removed it, so that it goes on where it runs.
+    /// Applications that the lattice has lost: nobody has removed them, so they go on where they run.
     pub(crate) lost_desired: BTreeMap<String, Arc<Desired>>,
-    /// What was decided, and the lattice has lost.
+    /// Deployments that the lattice has lost.
     pub(crate) lost_deployments: BTreeMap<String, (Arc<Deployment>, u64)>,
     /// Whether all that there was has been heard.
     pub(crate) synced: bool,
@@ -141,13 +141,13 @@ impl DesiredTable {
         Ok(())
     }
 
-    /// What is wanted of an application. What the lattice has lost is wanted until somebody says otherwise.
+    /// The wish for an application. One that the lattice has lost is wanted until somebody says otherwise.
     pub(crate) fn wanted(&self, name: &str) -> Wanted {
         let (desired, deployment) = (self.desired.get(name), self.deployments.get(name));
         let (lost_desired, lost_deployment) =
             (self.lost_desired.get(name), self.lost_deployments.get(name));
         let is_lost = lost_desired.is_some() || (deployment.is_none() && lost_deployment.is_some());
-        // It does not say where the parts of what was put since run.
+        // A lost deployment says nothing of an application that was put since.
         let lost_deployment = lost_deployment.filter(|_| desired.is_none());
         Wanted {
             desired: desired.or(lost_desired).cloned(),

@@ -153,7 +153,7 @@ impl Watching {
                 None => removed.push(seen.key),
             }
         }
-        // What cannot be read was not removed.
+        // Entries that cannot be read were not removed.
         removed.retain(|key| !self.values.unread.contains(key));
         let Some(leases) = &mut self.leases else {
             // Whoever reads goes on with what it had of those that cannot be read. Removing an entry leaves a mark in its

@@ -58,7 +58,7 @@ pub async fn serve(
                     failures += 1;
                     let pause = PAUSES.after(failures);
                     tracing::warn!("cannot accept connections, trying again in {pause:?}: {e}");
-                    // What is missing, a file descriptor perhaps, may come back. Until then the log is not filled.
+                    // A file descriptor may come back. Until then the log is not filled.
                     sleep(pause).await;
                 }
             },

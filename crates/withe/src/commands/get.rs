@@ -19,7 +19,7 @@ Examples:
   withe get links --lattice nats://10.0.0.1:4222
   withe get apps --json | jq '.[].name'";
 
-/// What is said of an application that only the hosts know.
+/// The problem of an application that only the hosts know.
 const LOST: &str = "the lattice has lost it, and what runs of it goes on; put it again with `withe up`, or end it with \
                     `withe down`";
 

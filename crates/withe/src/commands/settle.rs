@@ -90,7 +90,7 @@ async fn look(
         }
         let running = host.apps.get(application);
         match running {
-            // What it reports is of what was decided before, or on a lattice that has lost that: there numbers begin anew.
+            // The host follows an earlier decision, or one of a lattice that has lost its data: there numbers begin anew.
             Some(app) if app.lost || app.number != deployment.number => {
                 return Ok(Err(WaitsFor::Linking(host.name.clone())));
             }

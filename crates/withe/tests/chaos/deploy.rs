@@ -19,7 +19,7 @@ fn a_deployer_that_is_killed_leaves_the_old_version_or_the_new_one() {
         let mut up = chaos.begin_up(&next);
         sleep(Duration::from_millis(delay));
         up.kill();
-        // What it has sent may still be on its way.
+        // Its last message may still be on the way.
         sleep(Duration::from_millis(100));
         // Whatever is desired now, all of it runs, and nothing else.
         let now = match chaos.desired() {

@@ -12,7 +12,7 @@ use crate::support::lattice::Lattice;
 use crate::support::load::Load;
 use crate::support::{LONG, eventually};
 
-/// How many descriptors the host may have. What it needs for itself is about half of them.
+/// How many descriptors the host may have. About half of them it needs for itself.
 const DESCRIPTORS: usize = 64;
 
 /// How many connections come at once.
@@ -108,7 +108,7 @@ fn whoever_holds_a_connection_is_answered_when_there_are_no_descriptors_left() {
             })
             .collect();
         for stream in &mut flood {
-            // It may have had to go.
+            // A connection may have had to go.
             _ = stream.write_all(b"GET / HTTP/1.1\r\n");
             assert_eq!(kept.ask().unwrap(), 200);
         }

@@ -12,10 +12,10 @@ use crate::shim::{build, preload};
 use crate::support::eventually;
 use crate::support::load::visit;
 
-/// What the system says when a disk fails.
+/// The system's words for a disk that fails.
 const EIO: &str = "Input/output error";
 
-/// What of the disk fails.
+/// The part of a disk's work that fails.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Writes,
@@ -93,7 +93,7 @@ fn a_store_in_a_file_has_all_that_it_acknowledged_when_its_disk_works_again() {
             healed.elapsed()
         );
         failed += failed_after;
-        // What failed may have been done: nobody was told.
+        // A visit that failed may have been counted: nobody was told.
         assert!(now > acknowledged, "{now} after {acknowledged}");
         assert!(
             now <= acknowledged + failed + 1,
@@ -142,7 +142,7 @@ fn a_host_has_all_that_was_put_when_the_disk_of_its_state_works_again() {
     for (fault, name) in [(Fault::Writes, "second"), (Fault::Syncs, "third")] {
         disk.fails(fault);
         up(name).failed(&["state.redb", EIO]);
-        // What is there can be read.
+        // Earlier applications can be read.
         assert!(apps(&host).printed().contains("first"));
         disk.heals(fault);
         let over = Instant::now() + LONG;
@@ -151,7 +151,7 @@ fn a_host_has_all_that_was_put_when_the_disk_of_its_state_works_again() {
             sleep(Duration::from_millis(50));
         }
     }
-    // It is killed.
+    // Dropping kills the host.
     drop(host);
     let host = disk.start(&args);
     host.says("is on the lattice");

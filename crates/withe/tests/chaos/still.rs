@@ -27,7 +27,7 @@ fn a_controller_that_stood_still_decides_no_more_and_deploys_nothing_older() {
         "measured: a controller stopped: another decides after {:?}",
         fault.elapsed()
     );
-    // What it has not seen is newer than all that it knows.
+    // The stopped host has not seen this version.
     let next = chaos.app("1");
     chaos.begin_up(&next).says(" runs on ");
     eprintln!(

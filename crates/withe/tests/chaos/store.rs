@@ -11,7 +11,7 @@ use crate::support::eventually;
 use crate::support::lattice::Lattice;
 use crate::support::load::Load;
 
-/// What a host says of an application that the lattice has lost.
+/// A host's words for an application that the lattice has lost.
 const LOST: &str = "the lattice has lost this application";
 
 /// Has an empty server take the place of the one that there is, and waits until all hosts are there and say so.
@@ -72,7 +72,7 @@ fn what_runs_goes_on_when_the_server_has_lost_everything() {
     load.goes_on(50);
     assert_eq!(lattice.address(), address);
 
-    // It is put again, and otherwise, without any host being started again: at the revision that the first one had.
+    // Another version is put, at the revision that the first one had. No host is started again.
     app.greeting = "Put again".into();
     let began = Instant::now();
     assert_eq!(lattice.up(&app), address);
