@@ -25,6 +25,7 @@ pub(crate) struct Changes {
 enum Step {
     Put(Entry),
     Gone(String),
+    Lost(String),
     Synced,
 }
 
@@ -45,16 +46,25 @@ impl Changes {
 
     /// An entry is gone. Nothing is told of one that the reader never heard of.
     pub(crate) fn gone(&mut self, key: &str) {
+        self.ended(key, Step::Gone(key.into()));
+    }
+
+    /// An entry is lost. Nothing is told of one that the reader never heard of.
+    pub(crate) fn lost(&mut self, key: &str) {
+        self.ended(key, Step::Lost(key.into()));
+    }
+
+    fn ended(&mut self, key: &str, step: Step) {
         match (self.pending.get(key).copied(), self.told.contains(key)) {
             (Some(at), true) => {
-                self.steps.insert(at, Step::Gone(key.into()));
+                self.steps.insert(at, step);
             }
             (Some(at), false) => {
                 self.steps.remove(&at);
                 self.pending.remove(key);
             }
             (None, true) => {
-                let at = self.push(Step::Gone(key.into()));
+                let at = self.push(step);
                 self.pending.insert(key.into(), at);
             }
             (None, false) => {}
@@ -71,18 +81,39 @@ impl Changes {
 
     /// This is all that there is: tells it, and what is gone.
     pub(crate) fn all(&mut self, entries: Vec<Entry>) {
-        self.all_but(entries, &[]);
+        for key in self.all_but(&entries) {
+            self.gone(&key);
+        }
+        self.are_there(entries);
     }
 
-    /// This is all that there is, but for keys that are there and of which nothing can be told.
-    pub(crate) fn all_but(&mut self, entries: Vec<Entry>, unread: &[String]) {
-        let keys = entries.iter().map(|entry| &entry.key).chain(unread);
-        let there: HashSet<&str> = keys.map(String::as_str).collect();
-        for key in self.known() {
-            if !there.contains(key.as_str()) {
+    /// This is all that a store has which keeps marks of what was `removed`: what is neither there nor removed is lost. Of
+    /// those that are `unread` nothing can be told.
+    pub(crate) fn all_of_store(
+        &mut self,
+        entries: Vec<Entry>,
+        removed: &[String],
+        unread: &[String],
+    ) {
+        for key in self.all_but(&entries) {
+            if removed.contains(&key) {
                 self.gone(&key);
+            } else if !unread.contains(&key) {
+                self.lost(&key);
             }
         }
+        self.are_there(entries);
+    }
+
+    /// The keys that the reader believes to be there, but for those of `entries`.
+    fn all_but(&self, entries: &[Entry]) -> Vec<String> {
+        let there: HashSet<&str> = entries.iter().map(|entry| &*entry.key).collect();
+        let mut known = self.known();
+        known.retain(|key| !there.contains(key.as_str()));
+        known
+    }
+
+    fn are_there(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             self.put(entry);
         }
@@ -117,6 +148,11 @@ impl Backlog for Changes {
                 self.pending.remove(&key);
                 self.told.remove(&key);
                 Change::Gone { key }
+            }
+            Step::Lost(key) => {
+                // The reader keeps it in mind, so that a removal is told besides.
+                self.pending.remove(&key);
+                Change::Lost { key }
             }
             Step::Synced => {
                 self.synced = None;
@@ -262,12 +298,33 @@ mod tests {
         let mut changes = Changes::default();
         changes.all(vec![entry("a", 1), entry("b", 2), entry("c", 3)]);
         rest(&mut changes);
-        changes.all_but(vec![entry("c", 3)], &["b".into(), "new".into()]);
+        let unread = ["b".into(), "new".into()];
+        changes.all_of_store(vec![entry("c", 3)], &["a".into()], &unread);
         assert_eq!(rest(&mut changes), [gone("a"), put("c", 3), Change::Synced]);
         // Told again when it can be.
         changes.put(entry("b", 4));
         changes.gone("b");
         assert_eq!(rest(&mut changes), [gone("b")]);
+    }
+
+    #[test]
+    fn what_is_lost_is_not_gone_until_somebody_removes_it() {
+        let mut changes = Changes::default();
+        changes.all_of_store(vec![entry("a", 7), entry("b", 8)], &[], &[]);
+        rest(&mut changes);
+        changes.put(entry("untold", 9));
+        changes.all_of_store(vec![], &["b".into()], &[]);
+        let told = rest(&mut changes);
+        let lost = Change::Lost { key: "a".into() };
+        assert!(
+            told.contains(&lost) && told.contains(&gone("b")),
+            "{told:?}"
+        );
+        assert_eq!(told.len(), 3, "{told:?}");
+        // Put and removed at once: the reader has never heard of the former.
+        changes.put(entry("a", 1));
+        changes.gone("a");
+        assert_eq!(rest(&mut changes), [gone("a")]);
     }
 
     #[test]

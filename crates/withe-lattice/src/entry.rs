@@ -38,6 +38,11 @@ pub enum Change {
         /// Its key.
         key: String,
     },
+    /// Not there any more, though nobody has removed it: whatever kept it has lost its data.
+    Lost {
+        /// Its key.
+        key: String,
+    },
     /// All that was there when the watch began, or began again, has been told.
     Synced,
 }

@@ -53,7 +53,8 @@ pub trait Lattice: Send + Sync + 'static {
 
     /// Watches the entries with this prefix: first all that there are, then
     /// [`Change::Synced`], then every change. The watch goes on over losses of the connection: what is there then
-    /// is told again, and what went meanwhile is told as gone, before another `Synced`.
+    /// is told again, and what went meanwhile is told as gone, before another `Synced`. An entry that is not there, and
+    /// that nobody has removed, is [`Change::Lost`]; a removal may be told after that.
     async fn watch(&self, prefix: &str) -> Result<Watch, LatticeError>;
 
     /// The same of leases. A lease that runs out is told as gone; while there is no connection none runs

@@ -24,6 +24,7 @@ async fn next(watch: &mut Watch) -> String {
     match change {
         Change::Put(entry) => format!("{}={}", entry.key, String::from_utf8_lossy(&entry.value)),
         Change::Gone { key } => format!("-{key}"),
+        Change::Lost { key } => format!("?{key}"),
         Change::Synced => "synced".into(),
     }
 }

@@ -25,6 +25,7 @@ use crate::placement::Seen;
 use crate::policy::RefusedByPolicy;
 use crate::programs::CannotRun;
 use crate::records::{Deployment, RunningApp, RunningLink, RunningPart};
+use crate::table::Wanted;
 use crate::this_host::ThisHost;
 use crate::wasmcloud;
 
@@ -36,26 +37,6 @@ const PAUSES: BackOff = BackOff {
 
 /// How long calls of wasmCloud v1 may go on with what was replaced.
 const HIDING: Duration = Duration::from_secs(10);
-
-/// What the lattice says of an application.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
-    pub(crate) desired: Option<Arc<Desired>>,
-    /// With the revision of its entry.
-    pub(crate) deployment: Option<(Arc<Deployment>, u64)>,
-}
-
-impl Wanted {
-    /// Becomes `other`; false if it is the same.
-    pub(crate) fn replace_if_other(&mut self, other: Self) -> bool {
-        let revision = |wanted: &Self| wanted.desired.as_ref().map(|d| d.revision);
-        if revision(self) == revision(&other) && self.deployment == other.deployment {
-            return false;
-        }
-        *self = other;
-        true
-    }
-}
 
 /// Why a host does not do what is wanted of it.
 #[derive(Debug, thiserror::Error)]
@@ -84,15 +65,18 @@ pub(crate) struct Application {
     name: String,
     this: Arc<ThisHost>,
     running: Option<Running>,
-    loaded: Option<(u64, Arc<Loaded>)>,
+    /// The put that was loaded last. Its revision would not tell: a lattice that has lost its data counts anew.
+    loaded: Option<(Arc<Desired>, Arc<Loaded>)>,
     plan: Option<Plan>,
-    /// The revision that the host's policy accepted last.
-    admitted: Option<u64>,
+    /// The put that the host's policy accepted last.
+    admitted: Option<Arc<Desired>>,
     /// Its components, as wasmCloud v1 reaches them.
     exposed: Vec<withe_wasmcloud::ServedComponent>,
     /// The highest number of a deployment that was followed, and the revision of its entry.
     number: u64,
     entry: u64,
+    /// Whether the lattice has lost what it said of the application.
+    is_lost: bool,
     /// When links that were served before are served no more, if there are any.
     forget: Option<Instant>,
 }
@@ -109,6 +93,7 @@ impl Application {
             exposed: Vec::new(),
             number: 0,
             entry: 0,
+            is_lost: false,
             forget: None,
         }
     }
@@ -166,9 +151,13 @@ impl Application {
 
     /// Makes this host do what is wanted of it; false if that failed, and is to be tried again.
     async fn follow(&mut self, wanted: &Wanted, hosts: &Hosts, stop: &CancellationToken) -> bool {
+        self.note_lost(wanted.is_lost);
         let (Some(desired), Some((deployment, entry))) = (&wanted.desired, &wanted.deployment)
         else {
-            self.end().await;
+            // Where what was put again runs is decided soon.
+            if !wanted.is_lost {
+                self.end().await;
+            }
             return true;
         };
         // A lattice that has lost its data counts anew.
@@ -205,9 +194,32 @@ impl Application {
         }
     }
 
+    /// Says so when the lattice has lost what it said, or has it again.
+    fn note_lost(&mut self, is_lost: bool) {
+        if std::mem::replace(&mut self.is_lost, is_lost) == is_lost || self.running.is_none() {
+            return;
+        }
+        let application = self.name.clone();
+        if is_lost {
+            tracing::warn!(
+                application,
+                "the lattice has lost this application, and nobody has removed it: what runs of it here goes on; `withe \
+                 up` puts it again, and `withe down` ends it"
+            );
+            self.this.tell(Event::Lost { application });
+        }
+        if let Some(report) = self.this.reported(&self.name) {
+            let report = RunningApp {
+                lost: is_lost,
+                ..report
+            };
+            self.this.report(&self.name, Some(report));
+        }
+    }
+
     async fn carry_out(
         &mut self,
-        desired: &Desired,
+        desired: &Arc<Desired>,
         deployment: &Deployment,
         hosts: &Hosts,
         stop: &CancellationToken,
@@ -231,14 +243,16 @@ impl Application {
             .is_some_and(|current| is_same(current, plan));
         let is_new = !is_same || self.running.is_none();
         // Another deployer may have put the same again.
-        if is_new || self.admitted != Some(desired.revision) {
+        let is_admitted =
+            (self.admitted.as_ref()).is_some_and(|admitted| Arc::ptr_eq(admitted, desired));
+        if is_new || !is_admitted {
             if let Err(why) = self.may_run(desired, &loaded, plan).await {
                 // The operator may put the program there meanwhile: then it is elsewhere than this reading has it.
                 self.loaded = None;
                 self.this.library.forget(&self.name);
                 return Err(why);
             }
-            self.admitted = Some(desired.revision);
+            self.admitted = Some(desired.clone());
         }
         if is_new {
             let running = match &mut self.running {
@@ -270,21 +284,24 @@ impl Application {
             });
         }
         let endpoints = self.running.as_ref().map(Running::endpoints);
-        let report = report(plan, desired, deployment, endpoints.unwrap_or_default());
+        let report = RunningApp {
+            lost: self.is_lost,
+            ..report(plan, desired, deployment, endpoints.unwrap_or_default())
+        };
         self.this.report(&self.name, Some(report));
         self.plan = Some(plan.clone());
         Ok(())
     }
 
-    async fn load(&mut self, desired: &Desired) -> Result<Arc<Loaded>, FollowError> {
-        if let Some((revision, loaded)) = &self.loaded
-            && *revision == desired.revision
+    async fn load(&mut self, desired: &Arc<Desired>) -> Result<Arc<Loaded>, FollowError> {
+        if let Some((same, loaded)) = &self.loaded
+            && Arc::ptr_eq(same, desired)
         {
             return Ok(loaded.clone());
         }
         let this = &self.this;
         if let Some(loaded) = this.library.find(&desired.record) {
-            self.loaded = Some((desired.revision, loaded.clone()));
+            self.loaded = Some((desired.clone(), loaded.clone()));
             return Ok(loaded);
         }
         let known = self.known();
@@ -303,7 +320,7 @@ impl Application {
             .map_err(FollowError::Stopped)??;
         let loaded = Arc::new(loaded);
         (this.library).keep(desired.record.clone(), loaded.clone());
-        self.loaded = Some((desired.revision, loaded.clone()));
+        self.loaded = Some((desired.clone(), loaded.clone()));
         Ok(loaded)
     }
 
@@ -486,5 +503,6 @@ fn report(
             .collect(),
         endpoints,
         failure: None,
+        lost: false,
     }
 }

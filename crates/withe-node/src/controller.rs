@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use withe_lattice::{Expect, LEASE, LatticeError};
 use withe_linker::input::Surroundings;
@@ -21,7 +21,7 @@ use crate::hosts::Hosts;
 use crate::library::Library;
 use crate::placement::{views, wish};
 use crate::quarantine::{GoneHosts, hold_back, quarantines};
-use crate::records::{CONTROLLER, DEPLOYMENTS, Deployment, key, write};
+use crate::records::{APPS, CONTROLLER, DEPLOYMENTS, Deployment, key, write};
 use crate::table::{DesiredTable, NOT_MADE};
 use crate::this_host::ThisHost;
 
@@ -37,7 +37,7 @@ pub(crate) async fn run(
     let mut hosts = this.peers.hosts();
     let mut ticks = interval(LEASE / 3);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut lease: Option<u64> = None;
+    let mut lease: Option<HeldLease> = None;
     let mut controller = Controller {
         this: this.clone(),
         decided: BTreeMap::new(),
@@ -61,6 +61,10 @@ pub(crate) async fn run(
         }
         // Several changes mostly come together.
         tokio::time::sleep(REST).await;
+        // A host that stood still may have been woken by a change: another one decides since.
+        if lease.is_some_and(|lease| Instant::now() >= lease.until) {
+            continue;
+        }
         let (table, hosts) = (
             table.borrow_and_update().clone(),
             hosts.borrow_and_update().clone(),
@@ -69,18 +73,27 @@ pub(crate) async fn run(
             tracing::warn!("the lattice does not take what was decided: {error}");
         }
     }
-    if lease.is_some() {
+    if lease.is_some_and(|lease| Instant::now() < lease.until) {
         // Another one need not wait until it runs out; if this fails, it does.
         _ = timeout(LEASE, this.lattice.delete_lease(CONTROLLER)).await;
     }
 }
 
-/// Takes or renews the lease; its revision, if it is this host's.
-async fn hold(this: &ThisHost, lease: Option<u64>) -> Option<u64> {
-    let expect = lease.map_or(Expect::Absent, Expect::Revision);
+/// The lease of the one that decides, while this host has it.
+#[derive(Clone, Copy)]
+struct HeldLease {
+    revision: u64,
+    /// Until when no other host can have it.
+    until: Instant,
+}
+
+/// Takes or renews the lease, if it is this host's.
+async fn hold(this: &ThisHost, lease: Option<HeldLease>) -> Option<HeldLease> {
+    let expect = lease.map_or(Expect::Absent, |lease| Expect::Revision(lease.revision));
     let value = this.id.clone().into();
+    let until = Instant::now() + LEASE;
     match this.lattice.put_lease(CONTROLLER, value, expect).await {
-        Ok(revision) => Some(revision),
+        Ok(revision) => Some(HeldLease { revision, until }),
         Err(LatticeError::Conflict { .. }) => None,
         Err(error) => {
             tracing::debug!("the controller's lease: {error}");
@@ -102,7 +115,8 @@ impl Controller {
             return Ok(());
         }
         for (name, deployment) in &table.deployments {
-            if !table.desired.contains_key(name) {
+            let is_wanted = table.desired.contains_key(name);
+            if !is_wanted && !table.lost_desired.contains_key(name) {
                 let expect = Expect::Revision(deployment.1);
                 self.this
                     .lattice
@@ -115,10 +129,15 @@ impl Controller {
         let decided = self.decided.values().map(|(_, revision)| *revision);
         let newest = decided.max().unwrap_or_default().max(table.newest());
         for (name, desired) in &table.desired {
-            // Of what was removed nothing is there that could be compared with, or replaced.
-            let is_removed = table.removed.contains(name);
+            // Of what was removed or lost nothing is there that could be compared with, or replaced.
+            let lost = table.lost_deployments.get(name);
+            let is_removed = table.removed.contains(name) || lost.is_some();
             if is_removed {
                 self.decided.remove(name);
+            }
+            if lost.is_some() && !self.is_there(name, desired.revision).await? {
+                // The application is lost, too, and the news of that is on its way here.
+                continue;
             }
             let known = table
                 .deployments
@@ -142,7 +161,8 @@ impl Controller {
                 ..deployment(
                     desired,
                     &self.this.library,
-                    current.map(|(current, _)| current),
+                    // Parts stay where they run.
+                    (current.map(|(current, _)| current)).or(lost.map(|(lost, _)| &**lost)),
                     hosts,
                     &self.this.gone(),
                     around,
@@ -180,6 +200,12 @@ impl Controller {
             }
         }
         Ok(())
+    }
+
+    /// Whether the lattice has this revision of an application.
+    async fn is_there(&self, application: &str, revision: u64) -> Result<bool, LatticeError> {
+        let entry = self.this.lattice.get(&key(APPS, application)).await?;
+        Ok(entry.is_some_and(|entry| entry.revision == revision))
     }
 }
 

@@ -339,7 +339,17 @@ pub async fn delete_application(
     member: Option<&MemberKey>,
 ) -> Result<bool, LatticeError> {
     let Some(desired) = application(lattice, name).await? else {
-        return Ok(false);
+        let hosts = hosts(lattice).await?;
+        if !hosts.iter().any(|host| host.apps.contains_key(name)) {
+            return Ok(false);
+        }
+        // The lattice has lost it. Hosts end what somebody has removed, and nothing else, so something is put for that.
+        let (revision, _) = put_in_place(lattice, name, b"null", member).await?;
+        if member.is_none() {
+            let expect = Expect::Revision(revision);
+            lattice.delete(&key(APPS, name), expect).await?;
+        }
+        return Ok(true);
     };
     match member {
         Some(member) => drop(put_in_place(lattice, name, b"null", Some(member)).await?),
@@ -558,6 +568,13 @@ impl Desired {
             deployer: None,
             declared: OnceLock::new(),
         })
+    }
+
+    /// Whether `other` was put with this one, and told again since.
+    pub(crate) fn is_same_put(&self, other: &Self) -> bool {
+        let is_same = (self.revision, &self.deployer) == (other.revision, &other.deployer);
+        // Revisions alone do not tell: a lattice that has lost its data counts anew.
+        is_same && self.record == other.record
     }
 
     /// What it declares: as it was read here, or else parsed, once.

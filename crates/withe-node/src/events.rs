@@ -72,6 +72,11 @@ pub enum Event {
         /// Why it is ignored.
         why: String,
     },
+    /// The lattice has lost an application that nobody has removed. The host goes on with its parts.
+    Lost {
+        /// The application.
+        application: String,
+    },
     /// The host has ended its parts of an application.
     Stopped {
         /// The application.

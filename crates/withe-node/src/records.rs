@@ -202,6 +202,9 @@ pub struct RunningApp {
     /// Why what the deployment says does not run, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Whether the lattice has lost the application, so that what ran goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
 }
 
 /// A part that runs.

@@ -31,8 +31,38 @@ pub(crate) struct DesiredTable {
     pub(crate) deployments: BTreeMap<String, (Arc<Deployment>, u64)>,
     /// The applications whose deployments somebody has removed who may not.
     pub(crate) removed: BTreeSet<String>,
+    /// Applications that the lattice has lost: nobody has removed them, so they go on where they run.
+    pub(crate) lost_desired: BTreeMap<String, Arc<Desired>>,
+    /// Deployments that the lattice has lost.
+    pub(crate) lost_deployments: BTreeMap<String, (Arc<Deployment>, u64)>,
     /// Whether all that there was has been heard.
     pub(crate) synced: bool,
+}
+
+/// What the lattice says of an application.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) desired: Option<Arc<Desired>>,
+    /// With the revision of its entry.
+    pub(crate) deployment: Option<(Arc<Deployment>, u64)>,
+    /// Whether the lattice has lost what it said of it.
+    pub(crate) is_lost: bool,
+}
+
+impl Wanted {
+    /// Becomes `other`; false if it is the same.
+    pub(crate) fn replace_if_other(&mut self, other: Self) -> bool {
+        let is_same_put = match (&self.desired, &other.desired) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.is_same_put(other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let is_same = (&self.deployment, self.is_lost) == (&other.deployment, other.is_lost);
+        if is_same_put && is_same {
+            return false;
+        }
+        *self = other;
+        true
+    }
 }
 
 impl DesiredTable {
@@ -43,16 +73,27 @@ impl DesiredTable {
                 if let Some(mut desired) = Desired::of(&entry) {
                     let name = desired.record.name.clone();
                     desired.deployer = deployer;
+                    self.lost_desired.remove(&name);
                     self.desired.insert(name, Arc::new(desired));
                 } else if is_removed(&entry) {
-                    self.desired.remove(&name_of(APPS, &entry.key));
+                    self.remove(&name_of(APPS, &entry.key));
                 }
             }
-            Change::Gone { key } => {
-                self.desired.remove(&name_of(APPS, &key));
+            Change::Gone { key } => self.remove(&name_of(APPS, &key)),
+            Change::Lost { key } => {
+                let name = name_of(APPS, &key);
+                if let Some(desired) = self.desired.remove(&name) {
+                    self.lost_desired.insert(name, desired);
+                }
             }
             Change::Synced => {}
         }
+    }
+
+    fn remove(&mut self, application: &str) {
+        self.desired.remove(application);
+        self.lost_desired.remove(application);
+        self.lost_deployments.remove(application);
     }
 
     /// Takes note of a change of a deployment.
@@ -67,6 +108,7 @@ impl DesiredTable {
                 if let Some(mut deployment) = read::<Deployment>(&entry) {
                     let name = name_of(DEPLOYMENTS, &entry.key);
                     self.removed.remove(&name);
+                    self.lost_deployments.remove(&name);
                     let number = deployment.number;
                     // A controller counts on from numbers and revisions of entries that were there before.
                     let is_forged = number > entry.revision;
@@ -87,9 +129,31 @@ impl DesiredTable {
             Change::Gone { key } => {
                 self.deployments.remove(&name_of(DEPLOYMENTS, &key));
             }
+            Change::Lost { key } => {
+                let name = name_of(DEPLOYMENTS, &key);
+                self.removed.remove(&name);
+                if let Some(deployment) = self.deployments.remove(&name) {
+                    self.lost_deployments.insert(name, deployment);
+                }
+            }
             Change::Synced => {}
         }
         Ok(())
+    }
+
+    /// The wish for an application. One that the lattice has lost is wanted until somebody says otherwise.
+    pub(crate) fn wanted(&self, name: &str) -> Wanted {
+        let (desired, deployment) = (self.desired.get(name), self.deployments.get(name));
+        let (lost_desired, lost_deployment) =
+            (self.lost_desired.get(name), self.lost_deployments.get(name));
+        let is_lost = lost_desired.is_some() || (deployment.is_none() && lost_deployment.is_some());
+        // A lost deployment says nothing of an application that was put since.
+        let lost_deployment = lost_deployment.filter(|_| desired.is_none());
+        Wanted {
+            desired: desired.or(lost_desired).cloned(),
+            deployment: deployment.or(lost_deployment).cloned(),
+            is_lost,
+        }
     }
 
     /// Takes note of a change of a deployment that nobody who may has made. As with a forged number, what was known
@@ -109,7 +173,7 @@ impl DesiredTable {
                     self.removed.insert(name);
                 }
             }
-            Change::Synced => {}
+            Change::Lost { .. } | Change::Synced => {}
         }
     }
 
@@ -151,6 +215,56 @@ mod tests {
             value: crate::records::write(&deployment).unwrap(),
             revision,
         })
+    }
+
+    fn app(revision: u64) -> Change {
+        let record = AppRecord {
+            name: "a".into(),
+            manifest: String::new(),
+            file: String::new(),
+            folder: String::new(),
+            images: BTreeMap::new(),
+            programs: BTreeMap::new(),
+            binding: None,
+            scope: None,
+            changes: Vec::new(),
+        };
+        Change::Put(Entry {
+            key: "apps.a".into(),
+            value: crate::records::write(&record).unwrap(),
+            revision,
+        })
+    }
+
+    #[test]
+    fn what_the_lattice_has_lost_is_wanted_until_somebody_says_otherwise() {
+        let mut table = DesiredTable::default();
+        let lose = |table: &mut DesiredTable| {
+            let lost = |key: &str| Change::Lost { key: key.into() };
+            table.application(lost("apps.a"), None);
+            table.deployment(lost("deployments.a")).unwrap();
+        };
+        table.application(app(7), None);
+        table.deployment(put(7, 8)).unwrap();
+        assert!(!table.wanted("a").is_lost);
+        lose(&mut table);
+        // Told again with each connection.
+        lose(&mut table);
+        let wanted = table.wanted("a");
+        assert!(wanted.is_lost && wanted.desired.is_some() && wanted.deployment.is_some());
+        assert!(table.desired.is_empty() && table.deployments.is_empty());
+        assert_eq!(table.newest(), 0);
+        // Put again, and not decided yet.
+        table.application(app(1), None);
+        let wanted = table.wanted("a");
+        assert!(wanted.is_lost && wanted.deployment.is_none());
+        table.deployment(put(1, 2)).unwrap();
+        assert!(!table.wanted("a").is_lost);
+        lose(&mut table);
+        let key = "apps.a".to_owned();
+        table.application(Change::Gone { key }, None);
+        let wanted = table.wanted("a");
+        assert!(!wanted.is_lost && wanted.desired.is_none() && wanted.deployment.is_none());
     }
 
     #[test]

@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use withe_lattice::{Change, Entry, Expect, LEASE, LatticeError, Watch};
 use withe_trust::Role;
 
-use crate::apps::{Application, Wanted};
+use crate::apps::Application;
 use crate::clock::millis;
 use crate::events::{Event, Told};
 use crate::hosts::Hosts;
 use crate::records::{self, DEPLOYMENTS, EVENTS, HOSTS, HostRecord, key, read, write};
-use crate::table::DesiredTable;
+use crate::table::{DesiredTable, Wanted};
 use crate::this_host::ThisHost;
 use crate::vouching::Unvouched;
 
@@ -78,7 +78,7 @@ pub(crate) async fn hear_hosts(this: Arc<ThisHost>, mut watch: Watch, stop: Canc
                     gone(&this, &mut hosts, &entry.key);
                 }
             }
-            Change::Gone { key } => gone(&this, &mut hosts, &key),
+            Change::Gone { key } | Change::Lost { key } => gone(&this, &mut hosts, &key),
             Change::Synced => synced = true,
         }
         if synced {
@@ -150,7 +150,7 @@ pub(crate) async fn hear(
                         let name = records::name_of(DEPLOYMENTS, key);
                         table.borrow().desired.contains_key(&name)
                     }
-                    Change::Put(_) | Change::Synced => true,
+                    Change::Put(_) | Change::Lost { .. } | Change::Synced => true,
                 };
                 // The deployment of an application that is gone is removed by whoever decides.
                 if is_wanted && this.vouched(&change, Role::Host).is_err() {
@@ -186,10 +186,7 @@ pub(crate) async fn run(
             let names = now.desired.keys().chain(running.keys()).cloned();
             let names: Vec<_> = names.collect();
             for name in names {
-                let wanted = Wanted {
-                    desired: now.desired.get(&name).cloned(),
-                    deployment: now.deployments.get(&name).cloned(),
-                };
+                let wanted = now.wanted(&name);
                 match running.get(&name) {
                     Some(sender) => {
                         sender.send_if_modified(|before| before.replace_if_other(wanted));

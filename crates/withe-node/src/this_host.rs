@@ -96,7 +96,8 @@ impl ThisHost {
         let (key, checked) = match change {
             Change::Put(entry) => (&entry.key, self.vouching.check(entry, role)),
             Change::Gone { key } if self.vouching.is_on() => (key, Err(Unvouched::Removed)),
-            Change::Gone { .. } | Change::Synced => return Ok(None),
+            // Nobody has done that.
+            Change::Gone { .. } | Change::Lost { .. } | Change::Synced => return Ok(None),
         };
         checked.map_err(|why| {
             self.ignore_record(key, &why);

@@ -47,7 +47,8 @@ pub(crate) enum Unvouched {
     #[error(transparent)]
     Untrusted(#[from] UntrustedRecord),
     #[error(
-        "it is older than what was there before: its serial number is {serial}, and {newest} was seen"
+        "it is older than what was there before: its serial number is {serial}, and {newest} was seen; serial numbers are \
+         times, so the clock of who signed it may be behind"
     )]
     Older { serial: u64, newest: u64 },
     #[error("it is signed by the host `{0}`, and an earlier one by another host")]

@@ -21,7 +21,7 @@ pub enum UntrustedRecord {
         name: String,
     },
     /// Its signer's key has ended.
-    #[error("it is signed by the {role} `{name}`, whose key has expired")]
+    #[error("it is signed by the {role} `{name}`, whose key has expired by this machine's clock")]
     Expired {
         /// The signer's role.
         role: Role,

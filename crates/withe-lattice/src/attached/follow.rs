@@ -62,7 +62,7 @@ impl Follower {
             (Some(there), Change::Put(entry)) => {
                 there.insert(entry.key.clone(), entry);
             }
-            (Some(there), Change::Gone { key }) => {
+            (Some(there), Change::Gone { key } | Change::Lost { key }) => {
                 there.remove(&key);
             }
             (_, Change::Synced) => {
@@ -71,6 +71,7 @@ impl Follower {
             }
             (None, Change::Put(entry)) => feed.tell(|changes| changes.put(entry)),
             (None, Change::Gone { key }) => feed.tell(|changes| changes.gone(&key)),
+            (None, Change::Lost { key }) => feed.tell(|changes| changes.lost(&key)),
         }
     }
 }

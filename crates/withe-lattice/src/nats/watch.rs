@@ -146,14 +146,21 @@ impl Watching {
         let mut removed = Vec::new();
         for seen in there {
             match seen.entry {
-                Some(kept) => entries.extend(self.whole(kept).await?),
+                Some(kept) => match self.whole(kept).await? {
+                    Some(entry) => entries.push(entry),
+                    None => removed.push(seen.key),
+                },
                 None => removed.push(seen.key),
             }
         }
+        // Entries that cannot be read were not removed.
+        removed.retain(|key| !self.values.unread.contains(key));
         let Some(leases) = &mut self.leases else {
-            // Whoever reads goes on with what it had of those that cannot be read.
+            // Whoever reads goes on with what it had of those that cannot be read. Removing an entry leaves a mark in its
+            // place for ever: without one a server has lost what it had, and says nothing of what is wanted.
             let unread = &self.values.unread;
-            self.feed.tell(|changes| changes.all_but(entries, unread));
+            self.feed
+                .tell(|changes| changes.all_of_store(entries, &removed, unread));
             return Ok(());
         };
         // A lease that is not there may have run out because nobody could renew it, as when the server was

@@ -122,7 +122,12 @@ async fn a_server_that_lost_everything_is_told() {
     until_synced(&mut watch).await;
     server.lose_everything().unwrap();
     server.restart().unwrap();
-    assert_eq!(until_synced(&mut watch).await, ["-a", "-b"]);
+    // Nobody has removed them.
+    assert_eq!(until_synced(&mut watch).await, ["?a", "?b"]);
+    put(&lattice, "a", "1").await;
+    assert_eq!(next(&mut watch).await, "a=1");
+    lattice.delete("a", Expect::Any).await.unwrap();
+    assert_eq!(next(&mut watch).await, "-a");
     // It is made anew, also for what nobody watches.
     put(&lattice, "c", "3").await;
     assert_eq!(next(&mut watch).await, "c=3");

@@ -35,6 +35,7 @@ fn shortly(change: Change) -> String {
     match change {
         Change::Put(entry) => format!("{}={}", entry.key, String::from_utf8_lossy(&entry.value)),
         Change::Gone { key } => format!("-{key}"),
+        Change::Lost { key } => format!("?{key}"),
         Change::Synced => "synced".into(),
     }
 }

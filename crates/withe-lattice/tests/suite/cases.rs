@@ -53,6 +53,7 @@ async fn next(watch: &mut Watch) -> String {
     match change.expect("a change comes").expect("the watch goes on") {
         Change::Put(entry) => format!("{}={}", entry.key, text(&entry.value)),
         Change::Gone { key } => format!("-{key}"),
+        Change::Lost { key } => format!("?{key}"),
         Change::Synced => "synced".into(),
     }
 }

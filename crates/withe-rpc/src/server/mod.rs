@@ -15,14 +15,20 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::Limits;
 use crate::budget::Pool;
 use crate::core::Core;
 use crate::streams::Side;
 use crate::transport::{Duplex, Listener};
+use crate::{BackOff, Limits};
 
 pub(crate) use connection::Connection;
 pub use served::{Serve, ServedLink, ServedSession};
+
+/// How long to wait after accepting has failed, at first and at most.
+const PAUSES: BackOff = BackOff {
+    first: Duration::from_millis(50),
+    most: Duration::from_secs(1),
+};
 
 /// Serves what is accepted from `listener` until `shutdown`, then takes no new calls and returns when those
 /// under way have ended, at the latest after [`Limits::grace`] and what it takes to release what is left.
@@ -35,6 +41,7 @@ pub async fn serve(
 ) {
     let stop = CancellationToken::new();
     let mut connections = JoinSet::new();
+    let mut failures = 0;
     let pool = Pool::new(limits.together);
     tokio::pin!(shutdown);
     loop {
@@ -43,13 +50,16 @@ pub async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
                 Ok(duplex) => {
+                    failures = 0;
                     let of = (serve.clone(), limits.clone(), pool.clone());
                     connections.spawn(connection(duplex, of, stop.clone()));
                 }
                 Err(e) => {
-                    tracing::warn!("cannot accept a connection: {e}");
-                    // What is missing, a file descriptor perhaps, may come back.
-                    sleep(Duration::from_millis(50)).await;
+                    failures += 1;
+                    let pause = PAUSES.after(failures);
+                    tracing::warn!("cannot accept connections, trying again in {pause:?}: {e}");
+                    // A file descriptor may come back. Until then the log is not filled.
+                    sleep(pause).await;
                 }
             },
         }

@@ -81,6 +81,9 @@ fn line(told: &Told) -> String {
         Event::Failed { application, why } => format!("`{application}` failed: {why}"),
         Event::Ignored { application, why } => format!("`{application}`: ignored: {why}"),
         Event::Untrusted { record, why } => format!("the record `{record}` is ignored: {why}"),
+        Event::Lost { application } => {
+            format!("`{application}`: the lattice has lost it; what runs of it goes on")
+        }
         Event::Stopped { application } => format!("`{application}`: ended"),
     };
     let seconds = told.time / 1_000 % 86_400;

@@ -1,6 +1,6 @@
 //! `withe get`: what is on a lattice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use withe_node::desired::{self, Desired};
@@ -18,6 +18,10 @@ Examples:
   withe get hosts
   withe get links --lattice nats://10.0.0.1:4222
   withe get apps --json | jq '.[].name'";
+
+/// The problem of an application that only the hosts know.
+const LOST: &str = "the lattice has lost it, and what runs of it goes on; put it again with `withe up`, or end it with \
+                    `withe down`";
 
 /// Show what is on a lattice.
 #[derive(Debug, clap::Args)]
@@ -238,7 +242,34 @@ impl Seen {
     }
 
     fn applications(&self) -> Vec<AppStatus<'_>> {
-        self.apps.iter().map(|app| self.status(app)).collect()
+        let known = self.apps.iter().map(|app| self.status(app));
+        known.chain(self.lost_applications()).collect()
+    }
+
+    /// The applications that the lattice has lost, and hosts run on.
+    fn lost_applications(&self) -> impl Iterator<Item = AppStatus<'_>> {
+        let known: BTreeSet<_> = self.apps.iter().map(|app| &app.record.name).collect();
+        let mut lost = BTreeMap::<_, AppStatus<'_>>::new();
+        for host in &self.hosts {
+            let apps = host
+                .apps
+                .iter()
+                .filter(|(name, app)| app.lost && self.is_meant(name) && !known.contains(name));
+            for (name, app) in apps {
+                let status = lost.entry(name).or_insert_with(|| AppStatus {
+                    name,
+                    revision: 0,
+                    number: 0,
+                    status: "lost",
+                    hosts: Vec::new(),
+                    endpoints: Vec::new(),
+                    problems: vec![LOST.to_owned()],
+                });
+                status.hosts.push(&host.name);
+                (status.endpoints).extend(app.endpoints.iter().map(String::as_str));
+            }
+        }
+        lost.into_values()
     }
 
     fn status<'a>(&'a self, app: &'a Desired) -> AppStatus<'a> {

@@ -90,8 +90,8 @@ async fn look(
         }
         let running = host.apps.get(application);
         match running {
-            // What it reports is of what was decided before.
-            Some(app) if app.number < deployment.number => {
+            // The host follows an earlier decision, or one of a lattice that has lost its data: there numbers begin anew.
+            Some(app) if app.lost || app.number != deployment.number => {
                 return Ok(Err(WaitsFor::Linking(host.name.clone())));
             }
             Some(app) if app.failure.is_some() => failures.extend(
