@@ -8,6 +8,7 @@ mod policy;
 mod processes;
 mod programs;
 mod rights;
+mod secrets;
 mod signed;
 #[path = "../../lattice/support/mod.rs"]
 #[allow(
