@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use withe_lattice::LatticeError;
+use withe_linker::secrets::SecretValues;
 use withe_process::ProcessError;
 use withe_provider::ProviderError;
 use withe_runtime::RuntimeError;
@@ -148,6 +149,26 @@ impl HostError {
         match errors.len() {
             1 => errors.remove(0),
             _ => Self::Several(errors),
+        }
+    }
+
+    /// The error without secret values: providers write what they like of their configuration into theirs.
+    pub(crate) fn masked(self, secrets: &SecretValues) -> Self {
+        match self {
+            Self::Provider {
+                provider,
+                what,
+                why: ProviderFailure::Refused(ProviderError(why)),
+            } => Self::Provider {
+                provider,
+                what,
+                why: ProviderFailure::Refused(ProviderError(secrets.mask(&why).into_owned())),
+            },
+            Self::Several(errors) => {
+                let errors = errors.into_iter();
+                Self::Several(errors.map(|error| error.masked(secrets)).collect())
+            }
+            other => other,
         }
     }
 

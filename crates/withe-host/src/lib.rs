@@ -9,6 +9,7 @@
 //! * `runnable`: from a manifest to a plan; `http_service`: a component's handler as a service.
 //! * `host`: engines to run applications on; `run`: an application running, replaced and stopped.
 //! * `provider_source`: how each provider is started; `provider_process`: those that are processes of their own.
+//! * `known_secrets`: what its log is not to have.
 //! * `serve`: what one of its processes serves to others; `request`, `sockets`, `away`: what it asks of
 //!   them, on this machine and beyond; `workers`, [`worker`]: its other processes, seen from the host and
 //!   from within; `assignment`: what each is told.
@@ -23,6 +24,7 @@ mod error;
 mod grants;
 mod host;
 mod http_service;
+mod known_secrets;
 mod loopback;
 mod options;
 mod parts;
@@ -42,6 +44,7 @@ pub use counts::Counts;
 pub use error::{HostError, ProviderFailure, WorkerFailure};
 pub use host::{Host, HostBuilder};
 pub use http_service::HttpService;
+pub use known_secrets::KnownSecrets;
 pub use options::{
     Broker, ConfineOptions, HostLimits, HostOptions, Phase, Progress, WorkerCommand,
 };

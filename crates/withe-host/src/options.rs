@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use withe_runtime::{CompileLimits, CompileProcess, EngineOptions, ShareLimits, Tracer};
 
 use crate::counts::Counts;
+use crate::known_secrets::KnownSecrets;
 
 /// How long work under way may take to finish, where nobody says.
 const GRACE: Duration = Duration::from_secs(10);
@@ -47,6 +48,8 @@ pub struct HostOptions {
     pub counts: Counts,
     /// Where it is traced.
     pub tracer: Tracer,
+    /// Told the secret values of all that it runs, for whoever writes its log.
+    pub secrets: KnownSecrets,
 }
 
 /// The bounds of all that runs on a host at a time.
@@ -128,6 +131,7 @@ impl Default for HostOptions {
             broker: None,
             counts: Counts::default(),
             tracer: Tracer::default(),
+            secrets: KnownSecrets::default(),
         }
     }
 }

@@ -19,6 +19,7 @@ use withe_runtime::{EngineOptions, Engines, Observer, Tracer};
 use crate::assignment::Assignment;
 use crate::build::build;
 use crate::error::HostError;
+use crate::known_secrets::KnownSecrets;
 use crate::options::Progress;
 use crate::serve::Served;
 use crate::sockets::Sockets;
@@ -45,7 +46,7 @@ pub enum WorkerError {
 type Event = Said<Progress>;
 
 /// Runs a worker: reads its assignment from `input`, serves until another byte comes or `input` ends, and
-/// says on `output` how it gets on. What it does is traced by `tracer`.
+/// says on `output` how it gets on. What it does is traced by `tracer`; `secrets` is told what its log is not to have.
 ///
 /// # Errors
 ///
@@ -54,10 +55,11 @@ pub async fn run(
     mut input: impl AsyncRead + Unpin + Send,
     output: impl AsyncWrite + Unpin + Send + 'static,
     tracer: Tracer,
+    secrets: &KnownSecrets,
 ) -> Result<(), WorkerError> {
     let (events, said) = mpsc::unbounded_channel();
     let saying = tokio::spawn(say(output, said));
-    let result = work(&mut input, &events, tracer).await;
+    let result = work(&mut input, &events, tracer, secrets).await;
     if let Err(error) = &result {
         _ = events.send(Event::Failed(error.to_string()));
     }
@@ -71,6 +73,7 @@ async fn work(
     input: &mut (impl AsyncRead + Unpin + Send),
     events: &mpsc::UnboundedSender<Event>,
     tracer: Tracer,
+    secrets: &KnownSecrets,
 ) -> Result<(), WorkerError> {
     let assignment = Assignment::read(input).await;
     let (assignment, parts) = assignment.map_err(WorkerError::Assignment)?;
@@ -85,6 +88,7 @@ async fn work(
         limits,
         ..
     } = assignment;
+    secrets.know(&plan);
     let index = plan.workers.iter().position(|w| w.component == component);
     let index = index.ok_or(WorkerError::NoWorker(component))?;
     let engines = Engines::new(&EngineOptions {

@@ -10,7 +10,7 @@ use crate::Span;
 use crate::carried::place;
 use crate::config::{Definitions, Merged, check_secrets};
 use crate::diagnostic::Diagnostics;
-use crate::input::{ConfigMap, ConfigRole};
+use crate::input::{ConfigMap, ConfigProblem, ConfigRole, SecretKeys};
 use crate::ix::{LinkIx, PerLink, PerPart};
 use crate::parts::PartId;
 use crate::problems;
@@ -22,9 +22,25 @@ use crate::work;
 pub(crate) struct Checked<'a> {
     pub(crate) resolved: Resolved<'a>,
     /// Each part's own configuration.
-    pub(crate) part_config: PerPart<ConfigMap>,
+    pub(crate) part_config: PerPart<CheckedConfig>,
     /// Each link's configuration, of its source's side and its target's.
-    pub(crate) link_config: PerLink<(ConfigMap, ConfigMap)>,
+    pub(crate) link_config: PerLink<(CheckedConfig, CheckedConfig)>,
+}
+
+/// Configuration, merged.
+#[derive(Clone, Debug)]
+pub(crate) struct CheckedConfig {
+    pub(crate) values: ConfigMap,
+    pub(crate) secret_keys: SecretKeys,
+}
+
+impl CheckedConfig {
+    fn of(merged: Merged<'_>) -> Self {
+        Self {
+            values: merged.values,
+            secret_keys: merged.secret_keys,
+        }
+    }
 }
 
 /// Compares the types of every link and checks all configuration.
@@ -139,7 +155,7 @@ fn own_config<'a>(
     definitions: &Definitions<'a>,
     part: PartId,
     out: &mut Diagnostics,
-) -> ConfigMap {
+) -> CheckedConfig {
     let declared = resolved.parts.declared(part);
     let merged = definitions.merge(&declared.config);
     let whose = || format!("the configuration of `{}`", declared.name.value);
@@ -152,7 +168,7 @@ fn own_config<'a>(
         declared.name.span,
         out,
     );
-    merged.values
+    CheckedConfig::of(merged)
 }
 
 fn link_config<'a>(
@@ -160,7 +176,7 @@ fn link_config<'a>(
     definitions: &Definitions<'a>,
     link: LinkIx,
     out: &mut Diagnostics,
-) -> (ConfigMap, ConfigMap) {
+) -> (CheckedConfig, CheckedConfig) {
     let link = &resolved.links[link];
     let (from, to) = (
         resolved.parts.name(link.source),
@@ -188,7 +204,7 @@ fn link_config<'a>(
         span,
         out,
     );
-    (source.values, target.values)
+    (CheckedConfig::of(source), CheckedConfig::of(target))
 }
 
 /// Lets `part`, if it is a provider, look at configuration meant for it.
@@ -204,11 +220,18 @@ fn ask(
     let Some(check) = resolved
         .parts
         .config_check(part)
-        .filter(|_| merged.complete)
+        // Whoever has not got the values cannot know what is wrong with them.
+        .filter(|_| merged.complete && !merged.is_masked())
     else {
         return;
     };
+    let secrets = merged.secrets();
     for problem in check.problems(role, &merged.values) {
+        let problem = ConfigProblem {
+            message: secrets.mask(&problem.message).into_owned(),
+            help: (problem.help).map(|help| secrets.mask(&help).into_owned()),
+            ..problem
+        };
         let place = problem.key.as_deref().and_then(|key| merged.place(key));
         out.push(problems::config::invalid(
             &whose(),

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::Span;
 use crate::diagnostic::Diagnostics;
-use crate::input::{Application, ConfigMap, NamedConfig, SecretRef, Spanned};
+use crate::input::{Application, ConfigMap, NamedConfig, SecretKeys, SecretRef, Spanned};
 use crate::problems;
+use crate::secrets::{MASK, SecretValues};
 use crate::wording::Suggestions;
 
 type Properties = BTreeMap<String, Spanned<String>>;
@@ -18,6 +19,8 @@ pub(crate) struct Definitions<'a>(BTreeMap<&'a str, &'a NamedConfig>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Merged<'a> {
     pub(crate) values: ConfigMap,
+    /// The keys whose values are secret.
+    pub(crate) secret_keys: SecretKeys,
     /// Where each value was written.
     places: BTreeMap<&'a str, Option<Span>>,
     /// Whether all of it was defined.
@@ -28,7 +31,10 @@ impl<'a> Definitions<'a> {
     /// Collects what `application` defines.
     pub(crate) fn of(application: &'a Application) -> Self {
         let mut by_name: BTreeMap<&str, &NamedConfig> = BTreeMap::new();
-        for config in named(application).filter(|c| c.properties.is_some()) {
+        for config in application
+            .named_config()
+            .filter(|c| c.properties.is_some())
+        {
             by_name.entry(&config.name.value).or_insert(config);
         }
         Self(by_name)
@@ -38,11 +44,12 @@ impl<'a> Definitions<'a> {
     pub(crate) fn check(&self, application: &Application, out: &mut Diagnostics) {
         let names: Vec<&str> = self.0.keys().copied().collect();
         let suggestions = Suggestions::among(names.len());
-        for config in named(application) {
+        for config in application.named_config() {
             match self.0.get(config.name.as_str()) {
                 None => out.push(problems::config::missing(config, &names, &suggestions)),
                 Some(first) if config.properties.is_some() => {
-                    if !same(first.properties.as_ref(), config.properties.as_ref()) {
+                    let is_same = same(first.properties.as_ref(), config.properties.as_ref());
+                    if !is_same || first.secret != config.secret {
                         out.push(problems::config::defined_twice(first, config));
                     }
                 }
@@ -58,12 +65,24 @@ impl<'a> Definitions<'a> {
             ..Merged::default()
         };
         for config in configs {
-            let defined = || self.0.get(config.name.as_str())?.properties.as_ref();
-            let Some(properties) = config.properties.as_ref().or_else(defined) else {
+            let defined = match &config.properties {
+                Some(_) => Some(config),
+                None => self.0.get(config.name.as_str()).copied(),
+            };
+            let Some((config, properties)) =
+                defined.and_then(|config| Some((config, config.properties.as_ref()?)))
+            else {
                 merged.complete = false;
                 continue;
             };
             for (key, value) in properties {
+                // A value that is secret in one place does not cease to be by standing in another.
+                let is_known = merged.values.get(key) == Some(&value.value);
+                if config.secret {
+                    merged.secret_keys.insert(key.clone());
+                } else if !is_known {
+                    merged.secret_keys.remove(key);
+                }
                 merged.values.insert(key.clone(), value.value.clone());
                 merged.places.insert(key, value.span);
             }
@@ -81,20 +100,25 @@ impl Merged<'_> {
         !self.values.iter().any(differs)
     }
 
+    /// The values that messages are not to repeat.
+    pub(crate) fn secrets(&self) -> SecretValues {
+        SecretValues::new(self.secret_values())
+    }
+
+    /// Whether a value is not known here: only [`MASK`] stands in its place.
+    pub(crate) fn is_masked(&self) -> bool {
+        self.secret_values().any(|value| value == MASK)
+    }
+
+    fn secret_values(&self) -> impl Iterator<Item = &str> {
+        let keys = self.secret_keys.iter();
+        keys.filter_map(|key| self.values.get(key).map(String::as_str))
+    }
+
     /// Where the value of `key` was written, if it was.
     pub(crate) fn place(&self, key: &str) -> Option<Span> {
         self.places.get(key).copied().flatten()
     }
-}
-
-fn named(application: &Application) -> impl Iterator<Item = &NamedConfig> {
-    application.components.iter().flat_map(|component| {
-        let of_links = component
-            .links
-            .iter()
-            .flat_map(|l| l.source_config.iter().chain(&l.target_config));
-        component.config.iter().chain(of_links)
-    })
 }
 
 fn same(a: Option<&Properties>, b: Option<&Properties>) -> bool {

@@ -56,6 +56,9 @@ impl<T> std::ops::Deref for Spanned<T> {
 /// A flat map of configuration, as wasmCloud has it.
 pub type ConfigMap = BTreeMap<String, String>;
 
+/// The keys of a [`ConfigMap`] whose values are not to be shown.
+pub type SecretKeys = BTreeSet<String>;
+
 /// An application as declared.
 #[derive(Clone, Debug)]
 pub struct Application {
@@ -146,6 +149,21 @@ pub struct NamedConfig {
     pub name: Spanned<String>,
     /// Its values, each with its place; `None` means it is defined elsewhere under this name.
     pub properties: Option<BTreeMap<String, Spanned<String>>>,
+    /// Whether its values are not to be shown. Where it is defined elsewhere, the definition says.
+    pub secret: bool,
+}
+
+impl Application {
+    /// All configuration that it names or defines: of its components, and of both sides of their links.
+    pub fn named_config(&self) -> impl Iterator<Item = &NamedConfig> {
+        self.components.iter().flat_map(|component| {
+            let of_links = component
+                .links
+                .iter()
+                .flat_map(|link| link.source_config.iter().chain(&link.target_config));
+            component.config.iter().chain(of_links)
+        })
+    }
 }
 
 /// A reference to a secret.

@@ -27,6 +27,7 @@ pub mod plan;
 mod problems;
 mod resolve;
 mod resolved;
+pub mod secrets;
 mod selector;
 #[cfg(test)]
 mod testing;

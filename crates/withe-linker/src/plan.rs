@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::input::{ComponentKind, ConfigMap, Locality, Scope};
+use crate::input::{ComponentKind, ConfigMap, Locality, Scope, SecretKeys};
+use crate::secrets::{MASK, SecretValues};
 
 /// How every link of an application is bound, and all that a host needs to carry it out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,72 @@ impl Plan {
     /// The worker that serves `component`: the one that it is the root of.
     pub fn worker(&self, component: &str) -> Option<&PlannedWorker> {
         self.workers.iter().find(|w| w.component == component)
+    }
+
+    /// The plan as it is shown: with [`MASK`] in the place of secret values. What carries a plan out needs them.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let components = self.components.iter();
+        Self {
+            components: components.map(PlannedComponent::masked).collect(),
+            links: self.links.iter().map(PlannedLink::masked).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The values of its configuration that messages are not to repeat.
+    pub fn secrets(&self) -> SecretValues {
+        let own = self.components.iter().map(|c| (&c.config, &c.secret_keys));
+        let of_links = self.links.iter().flat_map(|link| {
+            [
+                (&link.source_config, &link.source_secret_keys),
+                (&link.target_config, &link.target_secret_keys),
+            ]
+        });
+        let all = own.chain(of_links);
+        SecretValues::new(all.flat_map(|(config, secret)| secret_values(config, secret)))
+    }
+}
+
+/// Configuration with [`MASK`] in the place of the values of these keys.
+fn masked(config: &ConfigMap, secret: &SecretKeys) -> ConfigMap {
+    let mask = |(key, value): (&String, &String)| {
+        let value = match secret.contains(key) {
+            true => MASK,
+            false => value,
+        };
+        (key.clone(), value.to_owned())
+    };
+    config.iter().map(mask).collect()
+}
+
+/// The values of these keys.
+fn secret_values<'a>(
+    config: &'a ConfigMap,
+    secret: &'a SecretKeys,
+) -> impl Iterator<Item = &'a str> {
+    let values = secret.iter().filter_map(|key| config.get(key));
+    values.map(String::as_str)
+}
+
+impl PlannedComponent {
+    fn masked(&self) -> Self {
+        Self {
+            config: masked(&self.config, &self.secret_keys),
+            ..self.clone()
+        }
+    }
+}
+
+impl PlannedLink {
+    /// The link as it is shown, as [`Plan::masked`] says.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        Self {
+            source_config: masked(&self.source_config, &self.source_secret_keys),
+            target_config: masked(&self.target_config, &self.target_secret_keys),
+            ..self.clone()
+        }
     }
 }
 
@@ -67,6 +134,9 @@ pub struct PlannedComponent {
     pub concurrency: bool,
     /// Its own configuration, merged.
     pub config: ConfigMap,
+    /// The keys of `config` whose values are not to be shown.
+    #[serde(default, skip_serializing_if = "SecretKeys::is_empty")]
+    pub secret_keys: SecretKeys,
     /// How many instances may run at a time, in each process that it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<u32>,
@@ -169,8 +239,14 @@ pub struct PlannedLink {
     pub idempotent: bool,
     /// Configuration of the source's side, merged.
     pub source_config: ConfigMap,
+    /// The keys of `source_config` whose values are not to be shown.
+    #[serde(default, skip_serializing_if = "SecretKeys::is_empty")]
+    pub source_secret_keys: SecretKeys,
     /// Configuration of the target's side, merged.
     pub target_config: ConfigMap,
+    /// The keys of `target_config` whose values are not to be shown.
+    #[serde(default, skip_serializing_if = "SecretKeys::is_empty")]
+    pub target_secret_keys: SecretKeys,
 }
 
 /// One interface (or world-level function) of a link.

@@ -186,6 +186,7 @@ impl App {
         NamedConfig {
             name,
             properties: (!values.is_empty()).then_some(properties),
+            secret: false,
         }
     }
 

@@ -284,6 +284,7 @@ fn as_provider(component: &mut Component, known: Known<'_>) -> Result<Resolved, 
         let implied = NamedConfig {
             name: Spanned::unplaced("image".into()),
             properties: Some(implied.collect::<BTreeMap<_, _>>()),
+            secret: false,
         };
         // Later configuration wins, so what the image's name implies comes first.
         component.config.insert(0, implied);

@@ -35,6 +35,7 @@ mod save;
 mod v1_part;
 mod wasmcloud;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -42,7 +43,7 @@ use std::sync::{Arc, Mutex};
 use withe_linker::Diagnostics;
 use withe_linker::diagnostic::CodeInfo;
 use withe_linker::input::Application;
-use withe_manifest::Parsed;
+use withe_manifest::{Parsed, mask};
 
 pub use artifact::{Artifact, ArtifactError};
 pub use ask::{AskError, describe};
@@ -118,6 +119,7 @@ pub fn load_files(root: &Path, others: &[PathBuf], registry: &Registry) -> Loade
 /// An application that is being read.
 struct Reading {
     source: SourceText,
+    secret_text: Option<String>,
     folder: PathBuf,
     application: Option<Application>,
     parts: Vec<LoadedPart>,
@@ -126,9 +128,15 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(source: SourceText, folder: PathBuf, diagnostics: Diagnostics) -> Self {
+    fn new(mut source: SourceText, folder: PathBuf, diagnostics: Diagnostics) -> Self {
+        let shown = match mask::shown(&source.text) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(shown) => Some(shown),
+        };
+        let secret_text = shown.map(|shown| std::mem::replace(&mut source.text, shown));
         Self {
             source,
+            secret_text,
             folder,
             application: None,
             parts: Vec::new(),
@@ -177,6 +185,7 @@ impl Reading {
             .collect();
         Loaded {
             source: self.source,
+            secret_text: self.secret_text,
             folder: self.folder,
             application: self.application.map(Arc::new),
             parts: self.parts,

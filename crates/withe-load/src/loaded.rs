@@ -22,7 +22,8 @@ use crate::v1_part::{V1Part, V1Source};
 pub struct SourceText {
     /// The file, as it was named.
     pub path: PathBuf,
-    /// Its text; empty if there is no manifest.
+    /// Its text; empty if there is no manifest. That of an application that was read is
+    /// [as it is shown](withe_manifest::mask::shown): without secret values.
     pub text: String,
 }
 
@@ -31,6 +32,8 @@ pub struct SourceText {
 pub struct Loaded {
     /// What diagnostics point into.
     pub source: SourceText,
+    /// The manifest's text, if it has secret values, which its source has not.
+    pub(crate) secret_text: Option<String>,
     /// The folder that relative paths in the application are relative to: the manifest's, or empty,
     /// which stands for the current one, where there is no manifest.
     pub folder: PathBuf,
@@ -172,6 +175,11 @@ impl Loaded {
         components
             .zip(&self.parts)
             .map(|(component, part)| (component.name.as_str(), part))
+    }
+
+    /// The manifest's text as it was written, with secret values.
+    pub fn manifest(&self) -> &str {
+        self.secret_text.as_ref().unwrap_or(&self.source.text)
     }
 
     /// The application's name; empty if nothing could be understood of the manifest.

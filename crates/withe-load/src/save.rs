@@ -1,7 +1,8 @@
 //! All inputs of a link in one folder, so that it can be run again elsewhere: to report a fault, for example.
 //!
 //! The manifest is kept as it is written, but for the paths of images, which lead into the folder. Nothing is put
-//! into an archive: the folder is what `withe` takes.
+//! into an archive: the folder is what `withe` takes. Secret values are left out, for such a folder is made to be given to
+//! others.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::{fs, io};
 
 use withe_linker::Span;
 use withe_linker::input::{Image, Spanned};
+use withe_manifest::mask;
 
 use crate::artifact::digest;
 use crate::image::joined;
@@ -50,6 +52,10 @@ pub fn save(loaded: &Loaded, folder: &Path) -> Result<PathBuf, SaveError> {
     }
     let name = loaded.source.path.file_name();
     let manifest = folder.join(name.unwrap_or("manifest.yaml".as_ref()));
+    let hidden = mask::edits(loaded.manifest()).into_iter();
+    let hidden = hidden.map(|(span, instead)| (span, instead.to_owned()));
+    saving.edits.extend(hidden);
+    // Every byte has the same place in the manifest's text, and what is edited is not there as it is shown.
     let text = saving.edited(&loaded.source.text);
     write(&manifest, |path| fs::write(path, text))?;
     Ok(manifest)

@@ -293,6 +293,32 @@ fn what_was_read_is_saved_and_links_elsewhere_as_it_did() {
 }
 
 #[test]
+fn secret_values_are_neither_shown_nor_saved() {
+    let config = |values: &str| {
+        let part = entry("store", "capability", "withe:keyvalue");
+        manifest(&format!(
+            "{part}        config: [{{name: a, secret: true, properties: {{{values}}}}}]\n"
+        ))
+    };
+    let yaml = config("url: 'hidden-url', size: 5");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.yaml");
+    fs::write(&path, &yaml).unwrap();
+    let loaded = load(&path, &registry()).unwrap();
+    assert_eq!(loaded.manifest(), yaml);
+    assert_eq!(loaded.source.text, config("url: ************, size: *"));
+    let application = loaded.application.as_ref().unwrap();
+    let own = application.components[0].config[0].properties.as_ref();
+    assert_eq!(own.unwrap()["url"].value, "hidden-url");
+    let saved = tempfile::tempdir().unwrap();
+    let copy = save(&loaded, saved.path()).unwrap();
+    assert_eq!(
+        fs::read_to_string(copy).unwrap(),
+        config("url: \"•••\", size: \"•••\"")
+    );
+}
+
+#[test]
 fn what_is_no_manifest_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.yaml");

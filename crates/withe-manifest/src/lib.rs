@@ -10,6 +10,8 @@
 //! with a few fields of Withe's own; `docs/manifest.md` is the reference. Reading never stops at
 //! the first problem: what can be understood is, and everything else is reported.
 //!
+//! What is secret in a text, and the text without it, is known by [`mask`].
+//!
 //! The admission policies of hosts ([`policy`]) are read the same way.
 //!
 //! Pure: no files, clock, network or async.
@@ -23,6 +25,7 @@ mod fields;
 mod image;
 mod json;
 mod link;
+pub mod mask;
 mod node;
 pub mod policy;
 mod shapes;

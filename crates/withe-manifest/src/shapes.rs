@@ -142,7 +142,7 @@ pub(crate) const SHARED: Shape = Shape::new(
 pub(crate) const CONFIG: Shape = Shape::new(
     "namedConfig",
     "an entry of a `config` list",
-    &["name", "properties"],
+    &["name", "properties", "secret"],
 );
 
 pub(crate) const SECRET: Shape = Shape::new(

@@ -13,6 +13,7 @@ use withe_host::{HostError, Parts, Running};
 use withe_linker::Diagnostics;
 use withe_linker::input::{ComponentKind, Placement};
 use withe_linker::plan::{Binding, Plan, PlannedLink};
+use withe_linker::secrets::SecretValues;
 use withe_load::{LinkOptions, Loaded, ProviderSource};
 use withe_rpc::BackOff;
 
@@ -25,6 +26,7 @@ use crate::placement::Seen;
 use crate::policy::RefusedByPolicy;
 use crate::programs::CannotRun;
 use crate::records::{Deployment, RunningApp, RunningLink, RunningPart};
+use crate::sealing::{self, SealedError};
 use crate::table::Wanted;
 use crate::this_host::ThisHost;
 use crate::wasmcloud;
@@ -45,6 +47,9 @@ enum FollowError {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     Load(#[from] ChangeError),
+    /// Its secret values cannot be had.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
     /// Loading panicked.
     #[error("loading stopped: {0}")]
     Stopped(#[source] JoinError),
@@ -67,6 +72,8 @@ pub(crate) struct Application {
     running: Option<Running>,
     /// The put that was loaded last. Its revision would not tell: a lattice that has lost its data counts anew.
     loaded: Option<(Arc<Desired>, Arc<Loaded>)>,
+    /// The secret values of what was read last.
+    secrets: SecretValues,
     plan: Option<Plan>,
     /// The put that the host's policy accepted last.
     admitted: Option<Arc<Desired>>,
@@ -88,6 +95,7 @@ impl Application {
             this,
             running: None,
             loaded: None,
+            secrets: SecretValues::default(),
             plan: None,
             admitted: None,
             exposed: Vec::new(),
@@ -188,7 +196,7 @@ impl Application {
             Ok(()) => true,
             Err(_) if stop.is_cancelled() => false,
             Err(why) => {
-                self.failed(desired, why.to_string());
+                self.failed(desired, &why.to_string());
                 false
             }
         }
@@ -301,9 +309,12 @@ impl Application {
         }
         let this = &self.this;
         if let Some(loaded) = this.library.find(&desired.record) {
-            self.loaded = Some((desired.clone(), loaded.clone()));
-            return Ok(loaded);
+            return Ok(self.read(desired, loaded));
         }
+        // Nothing of it is fetched that could not be run.
+        let seal_key = this.seal_key.as_deref();
+        let opened = sealing::open(&desired.record, this.lattice.name(), seal_key)?;
+        let record = opened.into_owned();
         let known = self.known();
         let mut supplied = desired::fetch(&*this.lattice, &desired.record, &known).await?;
         for (provider, program) in &mut supplied.programs {
@@ -313,15 +324,22 @@ impl Application {
                 program.path = place.unwrap_or_default();
             }
         }
-        let (record, registry) = (desired.record.clone(), this.registry.clone());
+        let registry = this.registry.clone();
         let load = move || desired::load(&record, &supplied, &registry);
         let loaded = tokio::task::spawn_blocking(load)
             .await
             .map_err(FollowError::Stopped)??;
         let loaded = Arc::new(loaded);
         (this.library).keep(desired.record.clone(), loaded.clone());
+        Ok(self.read(desired, loaded))
+    }
+
+    /// Takes note of what was read.
+    fn read(&mut self, desired: &Arc<Desired>, loaded: Arc<Loaded>) -> Arc<Loaded> {
+        let application = loaded.application.as_ref();
+        self.secrets = application.map_or_else(SecretValues::default, |app| SecretValues::of(app));
         self.loaded = Some((desired.clone(), loaded.clone()));
-        Ok(loaded)
+        loaded
     }
 
     /// Sees to it that what the plan runs here may run, and has the programs that it needs.
@@ -390,7 +408,9 @@ impl Application {
         seen.placement(application, own, |id| reach.get(id).copied())
     }
 
-    fn failed(&self, desired: &Desired, why: String) {
+    fn failed(&self, desired: &Desired, why: &str) {
+        // It goes to all who can look.
+        let why = self.secrets.mask(why).into_owned();
         tracing::error!(application = self.name, "{why}");
         let mut report = self.this.reported(&self.name).unwrap_or_default();
         if report.failure.as_ref() != Some(&why) {

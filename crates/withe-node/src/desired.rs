@@ -12,7 +12,7 @@ use withe_load::{
     LinkOptions, Loaded, ProviderSource, ReadComponent, Registry, SourceText, Supplied,
     SuppliedProgram, V1Source, artifact, load_supplied,
 };
-use withe_trust::{MemberKey, RecordPlace, Role, TrustRoot, UntrustedRecord};
+use withe_trust::{MemberKey, RecordPlace, Role, SealKey, TrustRoot, UntrustedRecord};
 
 use crate::clock::millis;
 use crate::library::Library;
@@ -21,6 +21,7 @@ use crate::records::{
     APPS, AppRecord, DEPLOYMENTS, Deployment, HOSTS, HostRecord, ProgramRecord, UnwritableRecord,
     key, read, write,
 };
+use crate::sealing::{self, SealingError};
 use crate::vouching::seal_after;
 
 /// How often somebody else may put the same application while it is put.
@@ -77,6 +78,9 @@ pub enum PutError {
     /// The application has errors.
     #[error("the application has errors")]
     Faulty,
+    /// Secret values cannot be sealed.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
     /// The record that is to be changed was put by nobody who may: signing it would make it theirs who sign.
     #[error("the application in the lattice is not changed: {0}; put it again by `withe up`")]
     Untrusted(#[from] UntrustedRecord),
@@ -107,19 +111,21 @@ pub enum FetchError {
 /// returns its revision. Changes of the links of that one are forgotten. `defaults` are what links get that say
 /// nothing.
 ///
-/// The programs of its providers are put there, too. The record is signed by `key`, if there is one.
+/// The programs of its providers are put there, too. The record is signed by `key`, if there is one, and its secret values
+/// are sealed by `seal_key`.
 ///
 /// # Errors
 ///
-/// Those of the lattice, or if a program cannot be read.
+/// Those of the lattice, or if a program cannot be read, or secret values cannot be sealed.
 pub async fn put_application(
     lattice: &dyn Lattice,
     loaded: &Loaded,
     defaults: &LinkDefaults,
     key: Option<&MemberKey>,
+    seal_key: Option<&SealKey>,
 ) -> Result<u64, PutError> {
     let put = Put::new(loaded, defaults, true).await?;
-    put.carry_out(lattice, key).await
+    put.sealed(lattice, seal_key)?.carry_out(lattice, key).await
 }
 
 /// An application that is to be put in a lattice.
@@ -175,7 +181,7 @@ impl Put {
         };
         let record = AppRecord {
             name: loaded.name().to_owned(),
-            manifest: loaded.source.text.clone(),
+            manifest: loaded.manifest().to_owned(),
             file: loaded.source.path.display().to_string(),
             folder: text(absolute(&folder))?,
             images,
@@ -183,8 +189,23 @@ impl Put {
             binding: defaults.binding,
             scope: defaults.scope,
             changes: Vec::new(),
+            sealed: None,
         };
         Ok(Self { record, blobs })
+    }
+
+    /// The same as it is put: with its secret values sealed.
+    ///
+    /// # Errors
+    ///
+    /// As [`sealing::seal`].
+    pub(crate) fn sealed(
+        self,
+        lattice: &dyn Lattice,
+        seal_key: Option<&SealKey>,
+    ) -> Result<Self, SealingError> {
+        let record = seal_for(lattice, self.record, seal_key)?;
+        Ok(Self { record, ..self })
     }
 
     /// Puts it in the place of one of the same name; returns its revision.
@@ -213,6 +234,16 @@ impl Put {
         }
         Ok(revision)
     }
+}
+
+/// A record as it is put in a lattice. Nobody but its user can read one that is not on NATS.
+fn seal_for(
+    lattice: &dyn Lattice,
+    record: AppRecord,
+    seal_key: Option<&SealKey>,
+) -> Result<AppRecord, SealingError> {
+    let needs_key = surroundings(lattice) == Surroundings::Lattice;
+    sealing::seal(record, lattice.name(), seal_key, needs_key)
 }
 
 /// Puts a record in the place of whatever is there, which is returned, too: of two who deploy at the same time, each
@@ -409,7 +440,7 @@ pub async fn hosts(lattice: &dyn Lattice) -> Result<Vec<HostRecord>, LatticeErro
     Ok(all)
 }
 
-/// An application as it is to be desired: as `record` says, of which `current` is what it declares with all its
+/// An application as it is to be desired: as `record` says, with its secret values, of which `current` is what it declares with all its
 /// changes so far, and with more changes of its links.
 ///
 /// # Errors
@@ -429,19 +460,21 @@ pub fn with_changes(
 }
 
 /// Puts an application whose links were changed since it was found as it was at `revision`; returns its new
-/// revision. The record is signed by `member`, if there is one.
+/// revision. `record` has its secret values, which are sealed by `seal_key`; it is signed by `member`, if there is one.
 ///
 /// # Errors
 ///
-/// [`LatticeError::Conflict`], in a [`PutError`], if it was changed meanwhile; or if it is to be signed, and nobody who may
-/// has signed what it was made of.
+/// [`LatticeError::Conflict`], in a [`PutError`], if it was changed meanwhile; if secret values cannot be sealed; or if it is
+/// to be signed, and nobody who may has signed what it was made of.
 pub async fn put_changed(
     lattice: &dyn Lattice,
     record: &AppRecord,
     revision: u64,
     member: Option<&MemberKey>,
+    seal_key: Option<&SealKey>,
 ) -> Result<u64, PutError> {
-    let (key, value) = (key(APPS, &record.name), write(record)?);
+    let record = seal_for(lattice, record.clone(), seal_key)?;
+    let (key, value) = (key(APPS, &record.name), write(&record)?);
     let place = RecordPlace {
         lattice: lattice.name(),
         key: &key,
@@ -516,7 +549,8 @@ pub fn link_options(record: &AppRecord, surroundings: Surroundings) -> LinkOptio
     }
 }
 
-/// Loads an application as it is desired, with the changes of its links.
+/// Loads an application as it is desired, with the changes of its links. `record` has its secret values; one that was not
+/// [opened](sealing::open) is loaded with masks in their places.
 ///
 /// # Errors
 ///
@@ -645,12 +679,12 @@ spec:
         let lattice = Embedded::in_memory("l").unwrap();
         let defaults = LinkDefaults::default();
         let good = loaded("a", Path::new("/shop"));
-        let revision = put_application(&lattice, &good, &defaults, None)
+        let revision = put_application(&lattice, &good, &defaults, None, None)
             .await
             .unwrap();
         let folder = std::ffi::OsStr::from_bytes(b"/sh\xffp");
         let bad = loaded("b", Path::new(folder));
-        let error = put_application(&lattice, &bad, &defaults, None).await;
+        let error = put_application(&lattice, &bad, &defaults, None, None).await;
         assert!(matches!(error, Err(PutError::NotText(_))), "{error:?}");
         let kept = application(&lattice, "shop").await.unwrap().unwrap();
         assert_eq!((kept.revision, &*kept.record.folder), (revision, "/shop"));
@@ -664,7 +698,7 @@ spec:
             tokio::spawn(async move {
                 let loaded = loaded(&i.to_string(), Path::new("/shop"));
                 let defaults = LinkDefaults::default();
-                put_application(&lattice, &loaded, &defaults, None)
+                put_application(&lattice, &loaded, &defaults, None, None)
                     .await
                     .unwrap();
                 loaded.parts[0].component().unwrap().digest.to_owned()

@@ -14,6 +14,7 @@
 //! * `apps`: what this host runs of each application; `served`: what others may call of it.
 //! * [`policy`]: which applications this host accepts, and what it lets them have; `admission`: what they
 //!   ask for; `real_path`: where that leads.
+//! * [`sealing`]: the secret values of records, which are sealed there.
 //! * `vouching`: which records this host acts on, and how it signs its own.
 //! * [`program_list`]: the programs of providers that an operator lets a host run; [`programs`]: how it has them.
 //! * `wasmcloud`: what wasmCloud v1 has of this host: components here, and what its tools show.
@@ -43,6 +44,7 @@ mod quarantine;
 mod real_path;
 pub mod records;
 pub mod requests;
+pub mod sealing;
 mod served;
 mod table;
 mod tasks;

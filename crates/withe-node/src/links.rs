@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use withe_linker::input::{
-    Application, BindingChoice, Link, NamePair, NamedConfig, Scope, Spanned,
+    Application, BindingChoice, ConfigMap, Link, NamePair, NamedConfig, Scope, SecretKeys, Spanned,
 };
 
 /// A change of an application's links. Later ones win.
@@ -59,6 +59,12 @@ pub struct LinkDeclaration {
     pub source_config: BTreeMap<String, String>,
     /// Configuration of the target's side.
     pub target_config: BTreeMap<String, String>,
+    /// The keys of `source_config` whose values are secret.
+    #[serde(skip_serializing_if = "SecretKeys::is_empty")]
+    pub source_secret_keys: SecretKeys,
+    /// The keys of `target_config` whose values are secret.
+    #[serde(skip_serializing_if = "SecretKeys::is_empty")]
+    pub target_secret_keys: SecretKeys,
     /// How it is to be bound.
     pub binding: Option<BindingChoice>,
     /// How long a callee's instance lives.
@@ -243,9 +249,9 @@ impl LinkDeclaration {
                     export: Spanned::unplaced(export.clone()),
                 })
                 .collect(),
-            source_config: config(&self.source_config),
+            source_config: self.config("source", &self.source_config, &self.source_secret_keys),
             source_secrets: Vec::new(),
-            target_config: config(&self.target_config),
+            target_config: self.config("target", &self.target_config, &self.target_secret_keys),
             target_secrets: Vec::new(),
             binding: self.binding.map(Spanned::unplaced),
             scope: self.scope.map(Spanned::unplaced),
@@ -254,21 +260,32 @@ impl LinkDeclaration {
             idempotent: self.idempotent.map(Spanned::unplaced),
         }
     }
-}
 
-fn config(values: &BTreeMap<String, String>) -> Vec<NamedConfig> {
-    if values.is_empty() {
-        return Vec::new();
+    /// The configuration of a side, in entries for what is secret and what is not.
+    fn config(&self, side: &str, values: &ConfigMap, secret_keys: &SecretKeys) -> Vec<NamedConfig> {
+        let entry = |secret: bool| {
+            let values = values.iter();
+            let values = values.filter(|(key, _)| secret_keys.contains(*key) == secret);
+            let properties: BTreeMap<_, _> = values
+                .map(|(key, value)| (key.clone(), Spanned::unplaced(value.clone())))
+                .collect();
+            let Self {
+                source,
+                target,
+                name,
+                ..
+            } = self;
+            let what = if secret { " secret" } else { "" };
+            // An application defines a name once.
+            let name = format!("link {source} {target} {name} {side}{what}");
+            (!properties.is_empty()).then_some(NamedConfig {
+                name: Spanned::unplaced(name),
+                properties: Some(properties),
+                secret,
+            })
+        };
+        [false, true].into_iter().filter_map(entry).collect()
     }
-    let values = values.iter();
-    vec![NamedConfig {
-        name: Spanned::unplaced("link".into()),
-        properties: Some(
-            values
-                .map(|(k, v)| (k.clone(), Spanned::unplaced(v.clone())))
-                .collect(),
-        ),
-    }]
 }
 
 #[cfg(test)]

@@ -154,6 +154,7 @@ impl Node {
             policy,
             vouching: Vouching::new(lattice.name(), options.trust),
             key: options.key,
+            seal_key: options.seal_key,
             library: Library::default(),
             gone: Mutex::default(),
             wasmcloud,
@@ -221,6 +222,7 @@ impl Node {
         // No other host needs them where there is none.
         let sends_programs = desired::surroundings(lattice) == Surroundings::Lattice;
         let put = desired::Put::new(loaded, defaults, sends_programs).await?;
+        let put = put.sealed(lattice, self.this.seal_key.as_deref())?;
         (self.this.programs).allow(loaded.name(), desired::programs_of(loaded));
         self.this.library.keep(put.record.clone(), loaded.clone());
         put.carry_out(lattice, None).await

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use withe_host::HostOptions;
-use withe_trust::{MemberKey, TrustRoot};
+use withe_trust::{MemberKey, SealKey, TrustRoot};
 
 use crate::policy::AdmissionPolicy;
 use crate::program_list::ProgramOptions;
@@ -34,6 +34,8 @@ pub struct NodeOptions {
     pub trust: Option<TrustRoot>,
     /// The host's own key, with which it signs what it puts.
     pub key: Option<Arc<MemberKey>>,
+    /// The lattice's key for secret values, without which applications that have some do not run here.
+    pub seal_key: Option<Arc<SealKey>>,
     /// How it runs applications.
     pub host: HostOptions,
 }

@@ -92,6 +92,9 @@ pub struct AppRecord {
     /// Changes of its links since the manifest was put.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<LinkChange>,
+    /// The secret values of the manifest and the changes, which have a mask in their places, sealed: see `sealing`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<String>,
 }
 
 /// A provider's program.

@@ -228,6 +228,7 @@ mod tests {
             binding: None,
             scope: None,
             changes: Vec::new(),
+            sealed: None,
         };
         Change::Put(Entry {
             key: "apps.a".into(),

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use withe_host::Host;
 use withe_lattice::{Change, SharedLattice};
 use withe_load::Registry;
-use withe_trust::{Certificate, MemberKey, Role};
+use withe_trust::{Certificate, MemberKey, Role, SealKey};
 
 use crate::events::Event;
 use crate::library::Library;
@@ -46,6 +46,8 @@ pub(crate) struct ThisHost {
     pub(crate) vouching: Vouching,
     /// With which this host signs what it puts, if it has a key.
     pub(crate) key: Option<Arc<MemberKey>>,
+    /// With which the secret values of records are sealed, if this host has that key.
+    pub(crate) seal_key: Option<Arc<SealKey>>,
     pub(crate) library: Library,
     /// The hosts that went without saying so.
     pub(crate) gone: Mutex<GoneHosts>,

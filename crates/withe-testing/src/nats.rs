@@ -98,6 +98,11 @@ impl NatsServer {
         self.port
     }
 
+    /// Where it keeps all that it has, and its log.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Its URL.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)

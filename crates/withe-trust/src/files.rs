@@ -12,6 +12,7 @@ use withe_files::{FolderError, PrivateFolder};
 use crate::certificate::Certificate;
 use crate::key::{KeyError, PublicKey};
 use crate::member::{MemberKey, RootKey};
+use crate::seal::{SealKey, SealKeyError};
 use crate::trust::TrustRoot;
 
 /// The most bytes of a file with a key.
@@ -19,6 +20,8 @@ const MOST: u64 = 16 << 10;
 /// The files of a lattice's own key.
 const ROOT: &str = "root.key";
 const ROOT_PUBLIC: &str = "root.pub";
+/// The file of the key that seals.
+const SEAL: &str = "seal.key";
 /// The beginning of the line of a public key.
 const PUBLIC: &str = "withe-root-1 ";
 
@@ -51,6 +54,17 @@ pub enum BadKeyFile {
     /// The key in it is none.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The key that seals is none.
+    #[error(transparent)]
+    SealKey(#[from] SealKeyError),
+    /// The file has a key that signs.
+    #[error(
+        "its key signs records and seals nothing; `withe lattice seal-key` makes one that does"
+    )]
+    NoSeal,
+    /// The file has a key that seals.
+    #[error("its key seals secret values and signs nothing")]
+    Seal,
     /// The file has a key with the certificate of another.
     #[error("its certificate is not one of its key by its lattice's")]
     Certificate,
@@ -70,6 +84,8 @@ enum KeyFile {
         root: PublicKey,
         certificate: Certificate,
     },
+    #[serde(rename = "seal key 1")]
+    Seal { key: String },
 }
 
 /// Writes the key of a new lattice to `root.key` and `root.pub` in a folder, which is made if it is not there, and is closed
@@ -119,6 +135,7 @@ pub fn read_root(folder: &Path) -> Result<RootKey, KeyFileError> {
     let read = || match serde_json::from_slice(&withe_files::read_private(&path, MOST)?)? {
         KeyFile::Root { seed } => Ok(RootKey::parse(&seed)?),
         KeyFile::Member { .. } => Err(BadKeyFile::Certificate),
+        KeyFile::Seal { .. } => Err(BadKeyFile::Seal),
     };
     read().map_err(|why| KeyFileError {
         path: path.clone(),
@@ -139,6 +156,34 @@ pub fn read_member(path: &Path) -> Result<MemberKey, KeyFileError> {
             certificate,
         } => MemberKey::parse(&seed, root, certificate)?.ok_or(BadKeyFile::Certificate),
         KeyFile::Root { .. } => Err(BadKeyFile::Certificate),
+        KeyFile::Seal { .. } => Err(BadKeyFile::Seal),
+    };
+    read().map_err(|why| KeyFileError {
+        path: path.to_owned(),
+        why,
+    })
+}
+
+/// Writes the key that seals a lattice's secret values to `seal.key` in a folder, as [`write_lattice`] does. Returns its
+/// path.
+///
+/// # Errors
+///
+/// As that.
+pub fn write_seal(folder: &Path, key: &SealKey) -> Result<PathBuf, KeyFileError> {
+    let key = key.text();
+    write(folder, SEAL, || Ok(json(&KeyFile::Seal { key })?))
+}
+
+/// Reads a key that seals.
+///
+/// # Errors
+///
+/// As [`read_root`].
+pub fn read_seal(path: &Path) -> Result<SealKey, KeyFileError> {
+    let read = || match serde_json::from_slice(&withe_files::read_private(path, MOST)?)? {
+        KeyFile::Seal { key } => Ok(SealKey::parse(&key)?),
+        KeyFile::Root { .. } | KeyFile::Member { .. } => Err(BadKeyFile::NoSeal),
     };
     read().map_err(|why| KeyFileError {
         path: path.to_owned(),
@@ -212,9 +257,15 @@ mod tests {
         let read = read_member(&path).unwrap();
         assert_eq!(read.certificate(), member.certificate());
         assert_eq!(read.root(), root.public());
+        let seal = SealKey::generate().unwrap();
+        let path = write_seal(&folder, &seal).unwrap();
+        assert!(path.ends_with("seal.key"));
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(read_seal(&path).unwrap().id(), seal.id());
         for error in [
             write_lattice(&folder, &root).unwrap_err(),
             write_member(&folder, &member).unwrap_err(),
+            write_seal(&folder, &seal).unwrap_err(),
         ] {
             assert!(matches!(error.why, BadKeyFile::Io(_)), "{error}");
         }
@@ -244,6 +295,13 @@ mod tests {
         assert!(why(&path).contains("chmod"), "{}", why(&path));
         assert!(why(&folder.join("root.key")).contains("certificate"));
         assert!(read_trust(&folder.join("root.key")).is_err());
+        let seal = write_seal(folder, &SealKey::generate().unwrap()).unwrap();
+        assert!(why(&seal).contains("signs nothing"), "{}", why(&seal));
+        let error = read_seal(&folder.join("root.key")).unwrap_err();
+        assert!(matches!(error.why, BadKeyFile::NoSeal), "{error}");
+        fs::set_permissions(&seal, fs::Permissions::from_mode(0o640)).unwrap();
+        let error = read_seal(&seal).unwrap_err().to_string();
+        assert!(error.contains("chmod"), "{error}");
         for name in ["", "../a", "a/b", ".a", "a b"] {
             let member = root.certify(Role::Host, name, None).unwrap();
             let error = write_member(folder, &member).unwrap_err();

@@ -19,6 +19,7 @@
 //! * `certificate`: a key with its role; `member`: the keys that sign.
 //! * `record`: a signed record as bytes, read without trusting any of them.
 //! * `trust`: which signed records count.
+//! * `seal`: the key that hides secret values of records from all who have not got it.
 //! * `files`: keys on a disk.
 //!
 //! Pure, but for `files`. Neither the clock nor a lattice is asked: the time and the place of a record are parameters.
@@ -29,13 +30,16 @@ mod key;
 mod member;
 mod message;
 mod record;
+mod seal;
 mod trust;
 
 pub use certificate::{Certificate, Role, UnknownRole};
 pub use files::{
-    BadKeyFile, KeyFileError, read_member, read_root, read_trust, write_lattice, write_member,
+    BadKeyFile, KeyFileError, read_member, read_root, read_seal, read_trust, write_lattice,
+    write_member, write_seal,
 };
 pub use key::{KeyError, PublicKey, SignatureBytes};
 pub use member::{MemberKey, RootKey};
 pub use record::{BadRecord, RecordPlace, SignedRecord, is_signed, payload};
+pub use seal::{SealKey, SealKeyError, SealKeyId, UnsealError};
 pub use trust::{TrustRoot, UntrustedRecord};

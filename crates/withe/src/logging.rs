@@ -1,10 +1,45 @@
 //! Logs, on standard error.
 
+use std::io::{self, Write};
+use std::sync::LazyLock;
+
 use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
+use withe_host::KnownSecrets;
 
 use crate::cli::Global;
 use crate::terminal::Terminal;
+
+/// The values that the log is not to have.
+///
+/// There is one log in a process, which is begun before anything is known of what will run.
+static SECRETS: LazyLock<KnownSecrets> = LazyLock::new(KnownSecrets::default);
+
+/// Where the values are made known that the log is not to have.
+pub(crate) fn known_secrets() -> &'static KnownSecrets {
+    &SECRETS
+}
+
+/// Standard error, without secret values. A line of the log is written at once.
+struct MaskedError;
+
+impl Write for MaskedError {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut error = io::stderr().lock();
+        match SECRETS.is_empty() {
+            true => error.write_all(line)?,
+            false => {
+                let text = String::from_utf8_lossy(line);
+                error.write_all(SECRETS.mask(&text).as_bytes())?;
+            }
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
 
 /// Starts logging.
 ///
@@ -29,7 +64,7 @@ pub(crate) fn start(global: &Global, terminal: &Terminal) -> anyhow::Result<()> 
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(terminal.color_err())
-        .with_writer(std::io::stderr)
+        .with_writer(|| MaskedError)
         // It reports a log line that cannot be written on standard error, which is what cannot be
         // written, and panics.
         .log_internal_errors(false)

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 use withe_host::{HostOptions, WorkerCommand};
 
+use crate::logging::known_secrets;
 use crate::places;
 use crate::progress::Reporter;
 
@@ -55,6 +56,7 @@ pub(crate) fn host_options(reporter: &Reporter) -> anyhow::Result<HostOptions> {
             args: vec!["compile-component".into()],
         }),
         provider: Some(this_command(&["provider", "run"])?),
+        secrets: known_secrets().clone(),
         ..HostOptions::default()
     })
 }

@@ -123,6 +123,7 @@ impl Running {
             now: &self.live,
         };
         let began = Instant::now();
+        self.options.secrets.know(plan);
         let mut new = Prepared::default();
         let made = tokio::select! {
             made = preparation.make(&mut new) => made,
@@ -135,7 +136,7 @@ impl Running {
             }
             Err(error) => {
                 new.give_up(&self.live, self.at_once()).await;
-                Err(error)
+                Err(error.masked(&plan.secrets()))
             }
         }
     }

@@ -95,6 +95,7 @@ fn component(
     let parts = &placed.checked.resolved.parts;
     let declared = parts.declared(part);
     let kind = parts.kind(part);
+    let config = placed.checked.part_config[part].clone();
     PlannedComponent {
         name: declared.name.value.clone(),
         id: parts.lattice_id(part),
@@ -103,7 +104,8 @@ fn component(
         digest: parts.digest(part).to_owned(),
         entry: entry && kind == ComponentKind::Component,
         concurrency,
-        config: placed.checked.part_config[part].clone(),
+        config: config.values,
+        secret_keys: config.secret_keys,
         instances: placed.instances[part],
         memory: declared.limits.memory.as_ref().map(|m| m.value),
         time_ms: declared.limits.time.as_ref().map(|t| millis(t.value)),
@@ -144,7 +146,7 @@ fn planned_link(
             import: import.name.clone(),
             export: export.name.clone(),
         });
-    let (source_config, target_config) = placed.checked.link_config[place].clone();
+    let (source, target) = placed.checked.link_config[place].clone();
     PlannedLink {
         source: resolved.parts.name(link.source).to_owned(),
         target: resolved.parts.name(link.target).to_owned(),
@@ -163,8 +165,10 @@ fn planned_link(
             .iter()
             .find_map(|l| l.idempotent.as_ref())
             .is_some_and(|i| i.value),
-        source_config,
-        target_config,
+        source_config: source.values,
+        source_secret_keys: source.secret_keys,
+        target_config: target.values,
+        target_secret_keys: target.secret_keys,
     }
 }
 

@@ -40,8 +40,8 @@ pub(crate) const DEFINED_TWICE: CodeInfo = CodeInfo {
     code: Code("W0504"),
     title: "configuration that is defined twice",
     explanation: "\
-Two `config` entries have the same name and different `properties`. An entry of this name without \
-`properties` could mean either. Rename one of them, or give both the same properties.",
+Two `config` entries have the same name and different `properties`, or only one of them is marked \
+`secret`. An entry of this name without `properties` could mean either. Rename one of them, or write both alike.",
 };
 
 pub(crate) fn missing(
@@ -85,9 +85,13 @@ pub(crate) fn secret(secret: &SecretRef, whose: &str) -> Diagnostic {
 
 pub(crate) fn defined_twice(first: &NamedConfig, second: &NamedConfig) -> Diagnostic {
     let name = &second.name.value;
+    let how = match first.secret == second.secret {
+        true => "with different properties",
+        false => "once as a secret and once not",
+    };
     Diagnostic::error(
         DEFINED_TWICE.code,
-        format!("the configuration `{name}` is defined twice, with different properties"),
+        format!("the configuration `{name}` is defined twice, {how}"),
     )
     .at(second.name.span, "defined differently here")
     .also(first.name.span, "first defined here")
@@ -170,5 +174,61 @@ mod tests {
         assert_eq!(values(&plan.components[1].config), ["a=1", "b=2"]);
         assert_eq!(values(&plan.links[0].source_config), ["a=1", "b=1"]);
         assert!(plan.links[0].target_config.is_empty());
+    }
+
+    #[test]
+    fn what_is_secret_is_so_for_all_who_refer_to_it_and_not_shown() {
+        let app = app()
+            .config("one", &["a=1", "b=1"])
+            .config("two", &["a=hidden", "b=hidden"])
+            .edit(|component| component.config[1].secret = true)
+            .config("three", &["b=3"])
+            .link("keyvalue", &["source_config: one", "source_config: two"]);
+        let plan = app.plan();
+        let front = &plan.components[1];
+        assert_eq!(Vec::from_iter(&front.secret_keys), ["a"]);
+        assert_eq!((&*front.config["a"], &*front.config["b"]), ("hidden", "3"));
+        let link = &plan.links[0];
+        assert_eq!(Vec::from_iter(&link.source_secret_keys), ["a", "b"]);
+        assert!(link.target_secret_keys.is_empty());
+        let shown = plan.masked();
+        assert_eq!(shown.components[1].config["a"], "•••");
+        assert_eq!(shown.components[1].config["b"], "3");
+        assert_eq!(shown.links[0].source_config["b"], "•••");
+        assert_eq!(plan.secrets().mask("a hidden one"), "a ••• one");
+        let written = serde_json::to_string(&plan).unwrap();
+        assert_eq!(
+            serde_json::from_str::<crate::plan::Plan>(&written).unwrap(),
+            plan
+        );
+    }
+
+    #[test]
+    fn a_provider_does_not_repeat_what_is_secret_and_is_not_asked_about_a_mask() {
+        let app = |value: &str| {
+            App::new(WIT)
+                .provider("server")
+                .config("own", &[&format!("{value}=1"), &format!("b={value}")])
+                .edit(|component| component.config[0].secret = true)
+                .link("front", &[])
+                .component("front")
+        };
+        // The provider of these tests repeats keys, of which one is as the value here.
+        let problems = app("hidden").problems();
+        assert!(problems.contains("unknown key `•••`"), "{problems}");
+        assert!(!app("•••").problems().contains("unknown key"));
+    }
+
+    #[test]
+    fn one_name_is_not_both_secret_and_not() {
+        let app = app()
+            .config("c", &["a=1"])
+            .edit(|component| component.config[0].secret = true)
+            .link("keyvalue", &["source_config: c a=1"]);
+        let problems = app.problems();
+        assert!(
+            problems.contains("once as a secret and once not"),
+            "{problems}"
+        );
     }
 }

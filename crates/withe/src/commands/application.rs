@@ -9,6 +9,7 @@ use withe_load::{LinkOptions, Loaded};
 
 use super::input_args::{InputArgs, Timings};
 use super::link_args::LinkArgs;
+use crate::logging::known_secrets;
 use crate::providers;
 use crate::render::diagnostics;
 use crate::terminal::Terminal;
@@ -28,6 +29,9 @@ impl LinkedApplication {
 
     fn timed(loaded: Loaded, options: LinkOptions, timings: Timings) -> Self {
         let linked = timings.of("link", || loaded.link(&options));
+        if let Some(plan) = &linked.plan {
+            known_secrets().know(plan);
+        }
         Self {
             loaded: Arc::new(loaded),
             options,

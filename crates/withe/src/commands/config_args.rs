@@ -1,11 +1,12 @@
 //! Configuration that is given on the command line, or, where it is secret, by what others cannot see.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use withe_linker::input::{ConfigMap, SecretKeys};
+use withe_linker::secrets;
 
 use crate::terminal::Terminal;
 
@@ -35,19 +36,21 @@ pub(super) struct GivenConfig<'a> {
 }
 
 impl GivenConfig<'_> {
-    /// The configuration. What looks like a secret and is an argument is warned of.
+    /// The configuration, and the keys of it whose values are secret: those that were given by files or variables, or look
+    /// like secrets. Of these one that is an argument is warned of.
     ///
     /// # Errors
     ///
     /// If a key is given twice, or its file or variable cannot be read.
-    pub(super) fn read(&self, terminal: &Terminal) -> anyhow::Result<BTreeMap<String, String>> {
-        let mut config = BTreeMap::new();
+    pub(super) fn read(&self, terminal: &Terminal) -> anyhow::Result<(ConfigMap, SecretKeys)> {
+        let (mut config, mut secret_keys) = (ConfigMap::new(), SecretKeys::new());
         let mut add = |key: &String, value: String| match config.insert(key.clone(), value) {
             None => Ok(()),
             Some(_) => bail!("`{key}` is given twice by `--{}`", self.option),
         };
         for (key, value) in self.values {
             if looks_secret(key, value) {
+                secret_keys.insert(key.clone());
                 let option = self.option;
                 terminal.say(&format!(
                     "warning: the value of `{key}` is an argument, which other users of this machine can read and \
@@ -69,7 +72,9 @@ impl GivenConfig<'_> {
             })?;
             add(key, value)?;
         }
-        Ok(config)
+        let by_others = self.files.iter().chain(self.variables);
+        secret_keys.extend(by_others.map(|(key, _)| key.clone()));
+        Ok((config, secret_keys))
     }
 }
 
@@ -107,16 +112,9 @@ fn read(file: &str) -> anyhow::Result<String> {
 /// Whether a key has a name as secrets have, or its value is a private key or a URL with a password.
 fn looks_secret(key: &str, value: &str) -> bool {
     let key = key.to_ascii_lowercase().replace('-', "_");
-    let has_password = || {
-        let (_, rest) = value.split_once("://")?;
-        let authority = rest.split(['/', '?', '#']).next()?;
-        let (user, _) = authority.rsplit_once('@')?;
-        user.split_once(':')
-            .filter(|(_, password)| !password.is_empty())
-    };
     SECRET.iter().any(|part| key.contains(part))
         || value.contains("PRIVATE KEY-----")
-        || has_password().is_some()
+        || secrets::password(value).is_some()
 }
 
 #[cfg(test)]

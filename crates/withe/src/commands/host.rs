@@ -12,7 +12,7 @@ use withe_node::policy::AdmissionPolicy;
 use withe_node::program_list::{NamedProgram, ProgramOptions};
 use withe_node::{Node, NodeOptions};
 
-use super::key_args::TrustArgs;
+use super::key_args::{SealArgs, TrustArgs};
 use super::lattice_args::{LatticeArgs, Named, socket};
 use super::limit_args::LimitArgs;
 use super::policy_args::PolicyArgs;
@@ -84,6 +84,8 @@ pub(crate) struct Args {
     allow_programs: bool,
     #[command(flatten)]
     trust: TrustArgs,
+    #[command(flatten)]
+    seal: SealArgs,
     #[command(flatten)]
     policy: PolicyArgs,
     /// Where a host without `--lattice` keeps its state: a file. Without it the state ends with the host. A file that
@@ -207,6 +209,7 @@ async fn join(
         policy,
         trust,
         key,
+        seal_key: args.seal.read()?,
         host,
     };
     let node = Node::join(lattice.clone(), providers::registry()?, options).await?;

@@ -1,4 +1,5 @@
-//! `--key` and `--trust`: with which key a member signs what it puts, and whose records a host acts on.
+//! `--key`, `--trust` and `--seal-key`: with which key a member signs what it puts, whose records a host acts on, and who
+//! knows secret values.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use withe_lattice::{Lattice, LatticeError};
 use withe_node::desired;
-use withe_trust::{MemberKey, Role, TrustRoot, read_member, read_trust};
+use withe_trust::{MemberKey, Role, SealKey, TrustRoot, read_member, read_seal, read_trust};
 
 use crate::terminal::Terminal;
 
@@ -36,6 +37,35 @@ pub(crate) struct TrustArgs {
     /// The host's own key, with which it signs what it tells and decides: a file that `withe lattice` has made for a host.
     #[arg(long, value_name = "FILE", env = "WITHE_KEY", help_heading = "Lattice")]
     key: Option<PathBuf>,
+}
+
+/// The key of those who know secret values.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SealArgs {
+    /// The lattice's key for secret values: configuration that is marked `secret: true`, or given to `withe link` by files
+    /// and variables, is sealed with it in the lattice's records. Hosts that run what has some need it, and so do those who
+    /// deploy. `withe lattice init` makes it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WITHE_SEAL_KEY",
+        help_heading = "Lattice"
+    )]
+    seal_key: Option<PathBuf>,
+}
+
+impl SealArgs {
+    /// The key, if one was named.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be used.
+    pub(crate) fn read(&self) -> anyhow::Result<Option<Arc<SealKey>>> {
+        let key = self.seal_key.as_deref().map(read_seal).transpose();
+        Ok(key
+            .context("the key for secret values cannot be used")?
+            .map(Arc::new))
+    }
 }
 
 impl KeyArgs {

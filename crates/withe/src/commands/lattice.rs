@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use serde::Serialize;
 use withe_lattice::names;
 use withe_lattice::permissions::NatsRights;
-use withe_trust::{Role, RootKey, UnknownRole, read_root, write_lattice, write_member};
+use withe_trust::{
+    Role, RootKey, SealKey, UnknownRole, read_root, write_lattice, write_member, write_seal,
+};
 
 use super::key_args::seconds;
 use crate::Outcome;
@@ -15,10 +17,11 @@ use crate::terminal::Terminal;
 
 const EXAMPLES: &str = "\
 Examples:
-  withe lattice init                                     a lattice's key, one of a host and one of a deployer
+  withe lattice init                                     a lattice's keys, one of a host and one of a deployer
   withe lattice init --nats --lattice-name shop          and what to write in the NATS server's configuration
   withe lattice grant --role host --name east-1
   withe lattice grant --role deployer --name ci --days 90
+  withe lattice seal-key --dir new-keys                  another key for secret values
 
 Then `withe host --trust root.pub --key east-1.key` acts only on what somebody who may has signed, and
 `withe up APP.yaml --key ci.key` signs an application.";
@@ -39,10 +42,21 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Make the key of a lattice, and keys for a host and a deployer.
+    /// Make the key of a lattice, keys for a host and a deployer, and the one for secret values.
     Init(Init),
     /// Make a further key, and sign it with the lattice's.
     Grant(Grant),
+    /// Make a key for secret values only: for a lattice that has none, or in the place of one.
+    SealKey(SealKeyArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct SealKeyArgs {
+    #[command(flatten)]
+    folder: FolderArgs,
+    /// Print what was made as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -101,8 +115,16 @@ struct Made {
     public: PathBuf,
     host: PathBuf,
     deployer: PathBuf,
+    seal: PathBuf,
     #[serde(skip_serializing_if = "Option::is_none")]
     nats: Option<String>,
+}
+
+/// A new key for secret values.
+#[derive(Serialize)]
+struct MadeSeal {
+    key: PathBuf,
+    id: String,
 }
 
 /// A new key.
@@ -119,6 +141,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     match &args.action {
         Action::Init(args) => init(args, terminal),
         Action::Grant(args) => grant(args, terminal),
+        Action::SealKey(args) => seal_key(args, terminal),
     }
 }
 
@@ -137,7 +160,22 @@ fn init(args: &Init, terminal: &Terminal) -> anyhow::Result<Outcome> {
         public,
         host: member(Role::Host)?,
         deployer: member(Role::Deployer)?,
+        seal: write_seal(folder, &SealKey::generate()?)?,
         nats: args.nats.then(|| accounts(&args.lattice_name)),
+    };
+    let text = match args.json {
+        true => json::text(&made)?,
+        false => made.explained(),
+    };
+    terminal.print(&text)?;
+    Ok(Outcome::Done)
+}
+
+fn seal_key(args: &SealKeyArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
+    let key = SealKey::generate()?;
+    let made = MadeSeal {
+        key: write_seal(&args.folder.dir, &key).context("no key was made")?,
+        id: key.id().to_string(),
     };
     let text = match args.json {
         true => json::text(&made)?,
@@ -178,9 +216,11 @@ impl Made {
             public,
             host,
             deployer,
+            seal,
             nats,
         } = self;
-        let [root, public, host, deployer] = [root, public, host, deployer].map(|p| p.display());
+        let [root, public, host, deployer, seal] =
+            [root, public, host, deployer, seal].map(|p| p.display());
         let mut text = format!(
             "\
 made the keys of a lattice:
@@ -188,10 +228,11 @@ made the keys of a lattice:
   {public}  says whom hosts trust; anybody may know it
   {host}  is a host's; make each host one of its own by `withe lattice grant --role host --name NAME`
   {deployer}  is a deployer's
+  {seal}  seals secret configuration; give all hosts and deployers the same, and no viewer
 
 start each host, and deploy, with
-  withe host --trust {public} --key {host}
-  withe up APP.yaml --key {deployer}
+  withe host --trust {public} --key {host} --seal-key {seal}
+  withe up APP.yaml --key {deployer} --seal-key {seal}
 "
         );
         if let Some(nats) = nats {
@@ -199,6 +240,21 @@ start each host, and deploy, with
             text += nats;
         }
         text
+    }
+}
+
+impl MadeSeal {
+    fn explained(&self) -> String {
+        let Self { key, id } = self;
+        let key = key.display();
+        format!(
+            "\
+made {key}, the key `{id}` for secret values: give it to all hosts and deployers, and to no viewer
+
+  withe host --seal-key {key}
+  withe up APP.yaml --seal-key {key}
+"
+        )
     }
 }
 

@@ -10,12 +10,14 @@ use withe_load::Supplied;
 use withe_node::desired::{self, Desired};
 use withe_node::links::{LinkChange, LinkDeclaration, LinkId};
 use withe_node::records::AppRecord;
+use withe_node::sealing;
+use withe_trust::SealKey;
 use withe_wit::InterfaceName;
 use withe_wit::name::unescaped;
 
 use super::application::LinkedApplication;
 use super::config_args::{self, GivenConfig};
-use super::key_args::KeyArgs;
+use super::key_args::{KeyArgs, SealArgs};
 use super::lattice_args::LatticeArgs;
 use super::link_args::{BindingArg, ScopeArg};
 use super::settle::settle;
@@ -122,6 +124,8 @@ struct Put {
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
+    seal: SealArgs,
+    #[command(flatten)]
     lattice: LatticeArgs,
 }
 
@@ -143,6 +147,8 @@ struct Delete {
     wait: Wait,
     #[command(flatten)]
     key: KeyArgs,
+    #[command(flatten)]
+    seal: SealArgs,
     #[command(flatten)]
     lattice: LatticeArgs,
 }
@@ -174,7 +180,9 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
 /// An application of a lattice, as it is desired and as it is linked.
 struct Found {
     lattice: SharedLattice,
-    desired: Desired,
+    /// With its secret values, if it is to be changed.
+    record: AppRecord,
+    revision: u64,
     supplied: Supplied,
     application: LinkedApplication,
 }
@@ -190,18 +198,36 @@ fn linked(
     Ok(LinkedApplication::new(loaded, options))
 }
 
-async fn find(lattice: &LatticeArgs, name: &str) -> anyhow::Result<Found> {
+/// How the secret values of an application are found.
+enum SecretsOf<'a> {
+    /// Not at all: they are not shown.
+    Nobody,
+    /// By this key, which there need not be if there are none.
+    Key(Option<&'a SealKey>),
+}
+
+async fn find(lattice: &LatticeArgs, name: &str, secrets: SecretsOf<'_>) -> anyhow::Result<Found> {
     let lattice = lattice.connect().await?;
     let Some(desired) = desired::application(&*lattice, name).await? else {
         bail!(
             "there is no application `{name}` on the lattice; `withe get apps` shows those there are"
         );
     };
-    let supplied = desired::fetch(&*lattice, &desired.record, &BTreeMap::new()).await?;
-    let application = linked(&lattice, &desired.record, &supplied)?;
+    let Desired {
+        record, revision, ..
+    } = desired;
+    let record = match secrets {
+        SecretsOf::Nobody => record,
+        SecretsOf::Key(key) => sealing::open(&record, lattice.name(), key)
+            .with_context(|| format!("the links of `{name}` cannot be changed"))?
+            .into_owned(),
+    };
+    let supplied = desired::fetch(&*lattice, &record, &BTreeMap::new()).await?;
+    let application = linked(&lattice, &record, &supplied)?;
     Ok(Found {
         lattice,
-        desired,
+        record,
+        revision,
         supplied,
         application,
     })
@@ -213,12 +239,13 @@ impl Found {
         self,
         changes: Vec<LinkChange>,
         key: &KeyArgs,
+        seal_key: Option<&SealKey>,
         wait: &Wait,
         terminal: &Terminal,
     ) -> anyhow::Result<Outcome> {
         let record = match &self.application.loaded.application {
-            Some(application) => desired::with_changes(&self.desired.record, application, changes)?,
-            None => bail!("`{}` cannot be read", self.desired.record.name),
+            Some(application) => desired::with_changes(&self.record, application, changes)?,
+            None => bail!("`{}` cannot be read", self.record.name),
         };
         let changed = linked(&self.lattice, &record, &self.supplied)?;
         terminal.say(&changed.report(terminal, Some("nothing was changed")));
@@ -227,8 +254,9 @@ impl Found {
         }
         let name = &record.name;
         key.warn(&*self.lattice, terminal).await?;
-        let (key, before) = (key.read()?, self.desired.revision);
-        let revision = desired::put_changed(&*self.lattice, &record, before, key.as_ref())
+        let (key, before) = (key.read()?, self.revision);
+        let put = desired::put_changed(&*self.lattice, &record, before, key.as_ref(), seal_key);
+        let revision = put
             .await
             .with_context(|| format!("the links of `{name}` were not changed"))?;
         if wait.wait > 0 {
@@ -244,13 +272,13 @@ impl Found {
 }
 
 async fn list(args: &List, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let found = find(&args.lattice, &args.application).await?;
+    let found = find(&args.lattice, &args.application, SecretsOf::Nobody).await?;
     let Some(plan) = &found.application.linked.plan else {
         terminal.say(&found.application.report(terminal, None));
         return Ok(Outcome::Problems);
     };
     let text = if args.json {
-        crate::render::json::text(&plan.links)?
+        crate::render::json::text(&plan.masked().links)?
     } else {
         let rows: Vec<_> = plan
             .links
@@ -289,15 +317,23 @@ async fn list(args: &List, terminal: &Terminal) -> anyhow::Result<Outcome> {
 }
 
 async fn put(args: &Put, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let found = find(&args.lattice, &args.application).await?;
+    let seal_key = args.seal.read()?;
+    let seal_key = seal_key.as_deref();
+    let secrets = SecretsOf::Key(seal_key);
+    let found = find(&args.lattice, &args.application, secrets).await?;
     let declaration = declaration(args, terminal)?;
     let mut changes = replaced(&found.application, &declaration);
     changes.push(LinkChange::Put(declaration));
-    found.change(changes, &args.key, &args.wait, terminal).await
+    found
+        .change(changes, &args.key, seal_key, &args.wait, terminal)
+        .await
 }
 
 async fn delete(args: &Delete, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let found = find(&args.lattice, &args.application).await?;
+    let seal_key = args.seal.read()?;
+    let seal_key = seal_key.as_deref();
+    let secrets = SecretsOf::Key(seal_key);
+    let found = find(&args.lattice, &args.application, secrets).await?;
     let id = LinkId {
         source: args.source.clone(),
         name: args.name.clone(),
@@ -309,6 +345,7 @@ async fn delete(args: &Delete, terminal: &Terminal) -> anyhow::Result<Outcome> {
         .change(
             vec![LinkChange::Delete(id)],
             &args.key,
+            seal_key,
             &args.wait,
             terminal,
         )
@@ -321,24 +358,28 @@ fn declaration(args: &Put, terminal: &Terminal) -> anyhow::Result<LinkDeclaratio
         .iter()
         .chain(&args.target_config_file);
     config_args::check_standard_input(files)?;
+    let source = GivenConfig {
+        option: "source-config",
+        values: &args.source_config,
+        files: &args.source_config_file,
+        variables: &args.source_config_env,
+    };
+    let target = GivenConfig {
+        option: "target-config",
+        values: &args.target_config,
+        files: &args.target_config_file,
+        variables: &args.target_config_env,
+    };
+    let (source_config, source_secret_keys) = source.read(terminal)?;
+    let (target_config, target_secret_keys) = target.read(terminal)?;
     let mut declaration = LinkDeclaration {
         source: args.source.clone(),
         target: args.target.clone(),
         name: args.name.clone(),
-        source_config: GivenConfig {
-            option: "source-config",
-            values: &args.source_config,
-            files: &args.source_config_file,
-            variables: &args.source_config_env,
-        }
-        .read(terminal)?,
-        target_config: GivenConfig {
-            option: "target-config",
-            values: &args.target_config,
-            files: &args.target_config_file,
-            variables: &args.target_config_env,
-        }
-        .read(terminal)?,
+        source_config,
+        target_config,
+        source_secret_keys,
+        target_secret_keys,
         binding: args.binding.map(BindingChoice::from),
         scope: args.scope.map(Scope::from),
         timeout_ms: args.timeout,

@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         return on_lattice(args, &application, terminal);
     }
     if args.json {
-        terminal.print_json(plan)?;
+        terminal.print_json(&plan.masked())?;
     } else {
         terminal.print(&render(plan))?;
     }
@@ -95,7 +95,7 @@ fn on_lattice(
     let mut is_whole = true;
     for (host, linked) in hosts {
         match &linked.plan {
-            Some(plan) => _ = plans.insert(host, plan.clone()),
+            Some(plan) => _ = plans.insert(host, plan.masked()),
             None => {
                 is_whole = false;
                 let consequence = format!("host `{host}` could not link its part");
@@ -303,6 +303,7 @@ mod tests {
             entry: true,
             concurrency: false,
             config: BTreeMap::new(),
+            secret_keys: BTreeSet::new(),
             instances: None,
             memory: None,
             time_ms: None,
@@ -335,7 +336,9 @@ mod tests {
             locality: None,
             idempotent: false,
             source_config: BTreeMap::new(),
+            source_secret_keys: BTreeSet::new(),
             target_config: BTreeMap::new(),
+            target_secret_keys: BTreeSet::new(),
         }
     }
 

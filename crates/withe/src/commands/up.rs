@@ -18,7 +18,7 @@ use withe_node::{Node, NodeOptions, desired};
 use super::application::{LinkedApplication, load_application};
 use super::host::machine_name;
 use super::input_args::{InputArgs, Timings};
-use super::key_args::KeyArgs;
+use super::key_args::{KeyArgs, SealArgs};
 use super::lattice_args::{LatticeArgs, socket};
 use super::limit_args::LimitArgs;
 use super::link_args::LinkArgs;
@@ -69,6 +69,8 @@ pub(crate) struct Args {
     lattice: LatticeArgs,
     #[command(flatten)]
     key: KeyArgs,
+    #[command(flatten)]
+    seal: SealArgs,
     #[command(flatten)]
     policy: PolicyArgs,
     #[command(flatten)]
@@ -135,14 +137,15 @@ async fn deploy(
     application: &LinkedApplication,
     terminal: &Terminal,
 ) -> anyhow::Result<Outcome> {
-    let key = args.key.read()?;
+    let (key, seal_key) = (args.key.read()?, args.seal.read()?);
     let lattice = args.lattice.connect().await?;
     args.key.warn(&*lattice, terminal).await?;
     let LinkedApplication {
         loaded, options, ..
     } = application;
     let defaults = &options.defaults;
-    let revision = desired::put_application(&*lattice, loaded, defaults, key.as_ref()).await?;
+    let (key, seal_key) = (key.as_ref(), seal_key.as_deref());
+    let revision = desired::put_application(&*lattice, loaded, defaults, key, seal_key).await?;
     let name = loaded.name();
     let wait = Duration::from_secs(args.wait);
     let settled = settle(&*lattice, name, revision, wait).await?;
@@ -190,6 +193,8 @@ async fn serve(
         policy,
         trust: None,
         key: None,
+        // Its records are in this process, and end with it.
+        seal_key: None,
         host,
     };
     let node = Node::join(lattice, providers::registry()?, options).await?;

@@ -1,6 +1,7 @@
 //! `withe worker`: a process that serves a component to the host that started it.
 
 use crate::Outcome;
+use crate::logging::known_secrets;
 use crate::observe::{Exporter, TraceArgs};
 use crate::running::block_on;
 
@@ -16,7 +17,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let exporter = Exporter::new(&args.traces, &args.service)?;
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
-    let served = withe_host::worker::run(input, output, exporter.tracer());
+    let served = withe_host::worker::run(input, output, exporter.tracer(), known_secrets());
     let result = block_on(async { Ok(served.await?) });
     exporter.finish();
     result.map(|()| Outcome::Done)

@@ -10,6 +10,7 @@ mod processes;
 mod programs;
 mod quarantine;
 mod rights;
+mod secrets;
 mod signed;
 #[path = "../../lattice/support/mod.rs"]
 #[allow(
