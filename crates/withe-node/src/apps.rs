@@ -39,6 +39,8 @@ const PAUSES: BackOff = BackOff {
 
 /// How long calls of wasmCloud v1 may go on with what was replaced.
 const HIDING: Duration = Duration::from_secs(10);
+/// How long calls that began before a part came here are waited for until others hear that it has.
+const EARLIER: Duration = Duration::from_secs(3);
 
 /// Why a host does not do what is wanted of it.
 #[derive(Debug, thiserror::Error)]
@@ -291,6 +293,13 @@ impl Application {
                 links: plan.links.iter().filter(|l| !l.incoming).count(),
             });
         }
+        let before = self.plan.as_ref().filter(|_| is_new);
+        if let (Some(running), Some(before)) = (&self.running, before)
+            && comes_here(before, plan)
+        {
+            // Others give up the part when they hear that it is here, and calls that are under way have nobody else.
+            running.earlier_calls(EARLIER).await;
+        }
         let endpoints = self.running.as_ref().map(Running::endpoints);
         let report = RunningApp {
             lost: self.is_lost,
@@ -458,6 +467,12 @@ fn calls_itself(plan: &Plan) -> bool {
     links.any(|link| {
         leaves_host(link) && link.binding == Binding::Tcp && !is_elsewhere(plan, &link.target)
     })
+}
+
+/// Whether a part runs here now that was called on other hosts before.
+fn comes_here(before: &Plan, now: &Plan) -> bool {
+    let mut links = before.links.iter().filter(|link| !link.incoming);
+    links.any(|link| is_elsewhere(before, &link.target) && !is_elsewhere(now, &link.target))
 }
 
 /// Whether two plans make the same of an application; they may give other reasons.

@@ -18,7 +18,7 @@ use crate::serve::Served;
 use crate::workers::Workers;
 
 /// How often it is looked whether anybody needs a graph.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What is left.
 pub(crate) struct Left {
@@ -93,6 +93,13 @@ fn retire(graph: Option<&Arc<Graph>>) {
     }
 }
 
+/// Waits until no call needs a graph, until `over` at the latest.
+pub(crate) async fn unused(graph: &Weak<Graph>, over: Instant) {
+    while graph.strong_count() > 0 && Instant::now() < over {
+        sleep(LOOK).await;
+    }
+}
+
 impl Patience {
     /// Waits until nobody needs a graph, or all have had their time.
     async fn until_unused(&self, graph: &Weak<Graph>, others_may_call: bool) {
@@ -101,9 +108,7 @@ impl Patience {
             if others_may_call {
                 sleep_until(over).await;
             }
-            while graph.strong_count() > 0 && Instant::now() < over {
-                sleep(LOOK).await;
-            }
+            unused(graph, over).await;
         };
         tokio::select! {
             () = unused => {}

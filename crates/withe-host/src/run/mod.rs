@@ -16,7 +16,7 @@ mod providers;
 mod switch;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -52,6 +52,8 @@ pub struct Running {
     services: Mutex<HashMap<String, Arc<CurrentHandler>>>,
     /// What plans that were replaced have left behind, which others may still need.
     retiring: JoinSet<()>,
+    /// The instances of the plan before this one.
+    before: Weak<Graph>,
     /// Cancelled when those are waited for no longer.
     hurry: CancellationToken,
 }
@@ -66,6 +68,7 @@ impl Running {
             loopback: Loopback::default(),
             services: Mutex::default(),
             retiring: JoinSet::new(),
+            before: Weak::new(),
             hurry: CancellationToken::new(),
         }
     }
@@ -164,8 +167,14 @@ impl Running {
             others: true,
             hurry: self.hurry.clone(),
         };
+        self.before = left.graph.as_ref().map(Arc::downgrade).unwrap_or_default();
         self.retiring.spawn(left.end(patience));
         while self.retiring.try_join_next().is_some() {}
+    }
+
+    /// Waits until the calls have ended that began before the last [`commit`](Self::commit), for `limit` at the longest.
+    pub async fn earlier_calls(&self, limit: Duration) {
+        left::unused(&self.before, tokio::time::Instant::now() + limit).await;
     }
 
     /// What other hosts may call of it.
