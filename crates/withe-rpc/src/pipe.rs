@@ -128,6 +128,8 @@ struct PipeState {
     charged: usize,
     /// Elements that the reader waits for.
     wanted: usize,
+    /// Whether it asks ahead of someone else, who may want more.
+    ahead: bool,
     /// How the stream ended, once the writer is done.
     end: Option<Result<(), CallError>>,
     reader_gone: bool,
@@ -206,6 +208,12 @@ impl PipeWriter {
                 Poll::Pending
             }
         }
+    }
+
+    /// Whether a write should be handed over whole though it has more elements than are wanted: the reader sends them on,
+    /// and asks for no more than may be under way. Cut there, a write would end short of what its reader asked for.
+    pub fn takes_whole_writes(&self) -> bool {
+        self.shared.lock().ahead
     }
 
     /// Hands over a chunk. Empty ones are left out.
@@ -311,6 +319,21 @@ impl PipeReader {
         drop(state);
         wake(waker);
         result
+    }
+
+    /// As [`PipeReader::poll_chunk`], for one who sends on what comes: a chunk may have more elements than `want` where
+    /// they were written at once.
+    ///
+    /// # Errors
+    ///
+    /// How the writer failed.
+    pub fn poll_chunk_ahead(
+        &mut self,
+        cx: &mut Context<'_>,
+        want: usize,
+    ) -> Poll<Option<Result<Chunk, CallError>>> {
+        self.shared.lock().ahead = true;
+        self.poll_chunk(cx, want)
     }
 
     /// Takes back what a pending [`PipeReader::poll_chunk`] asked for, unless it came meanwhile.

@@ -114,7 +114,7 @@ impl Outgoing {
         };
         let mut cx = Context::from_waker(waker);
         let want = usize::try_from(self.credit).unwrap_or(0);
-        reader.poll_chunk(&mut cx, want).map(|next| {
+        reader.poll_chunk_ahead(&mut cx, want).map(|next| {
             next.map(|chunk| {
                 chunk.map(|Chunk { count, payload }| {
                     self.stash = Some(Stash {

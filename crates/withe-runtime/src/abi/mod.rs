@@ -48,7 +48,7 @@ mod transmit;
 mod values;
 
 pub(crate) use flat::{MAX_FLAT, Shape};
-pub(crate) use transmit::read;
+pub(crate) use transmit::{read, read_ahead};
 pub(crate) use values::{Elements, Item, Transmit, Values};
 
 use std::mem::MaybeUninit;

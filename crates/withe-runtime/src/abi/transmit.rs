@@ -30,19 +30,69 @@ struct Run {
     count: usize,
 }
 
+/// The most bytes and the most handles and streams that are taken beyond what the reader wants: see [`read_ahead`].
+const AHEAD_BYTES: usize = 64 << 10;
+const AHEAD_REFS: usize = 64;
+
 /// Takes up to `most` elements of what the writer offers.
 pub(crate) fn read(
     source: &mut Source<'_, Item>,
-    mut store: impl AsContextMut,
+    store: impl AsContextMut,
     most: usize,
 ) -> Result<(usize, Elements)> {
+    let run = more(source, store, most, Run::default())?;
+    Ok((run.count, run.elements))
+}
+
+/// Takes `wanted` elements of what the writer offers, and all the others, up to `most`, if they are not large.
+pub(crate) fn read_ahead(
+    source: &mut Source<'_, Item>,
+    mut store: impl AsContextMut,
+    wanted: usize,
+    most: usize,
+) -> Result<(usize, Elements)> {
+    let mut run = more(
+        source,
+        store.as_context_mut(),
+        wanted.min(most),
+        Run::default(),
+    )?;
+    loop {
+        let Elements {
+            bytes,
+            handles,
+            streams,
+        } = &run.elements;
+        let refs = handles.len().max(streams.len());
+        // About as many as will fit, by those that came.
+        let room = AHEAD_BYTES.saturating_sub(bytes.len());
+        let each = (bytes.len() / run.count.max(1)).max(1);
+        let next = (room / each)
+            .min(AHEAD_REFS.saturating_sub(refs))
+            .min(most.saturating_sub(run.count))
+            .min(run.count);
+        if next == 0 || source.remaining(store.as_context_mut()) == 0 {
+            return Ok((run.count, run.elements));
+        }
+        run = more(source, store.as_context_mut(), next, run)?;
+    }
+}
+
+/// Takes up to `most` further elements of a write of which those of `run` were taken.
+fn more(
+    source: &mut Source<'_, Item>,
+    mut store: impl AsContextMut,
+    most: usize,
+    run: Run,
+) -> Result<Run> {
     let mut items = Vec::with_capacity(most.min(source.remaining(store.as_context_mut())));
     debug_assert!(items.remaining_capacity() <= most);
-    LIFTED.take();
+    let before = run.count;
+    LIFTED.set(Some(run));
     source.read(store, &mut items)?;
     let run = LIFTED.take().unwrap_or_default();
-    if run.count == items.len() {
-        return Ok((run.count, run.elements));
+    if run.count - before == items.len() {
+        return Ok(run);
     }
     // They come from the host, as we made them: a future that a guest only passes on.
     let count = items.len();
@@ -51,7 +101,10 @@ pub(crate) fn read(
     };
     items.clear();
     match Arc::try_unwrap(batch) {
-        Ok(batch) if count == 1 => Ok((1, batch.elements)),
+        Ok(batch) if count == 1 && before == 0 => Ok(Run {
+            elements: batch.elements,
+            count,
+        }),
         _ => bail!("a stream whose elements were partly read cannot be passed on"),
     }
 }

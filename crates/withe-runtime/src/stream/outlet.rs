@@ -127,6 +127,11 @@ impl Outlet {
         }
     }
 
+    /// Whether the demand says how much may be under way, and not what the reader asks for.
+    fn takes_whole_writes(&self) -> bool {
+        (self.writer.as_ref()).is_some_and(PipeWriter::takes_whole_writes)
+    }
+
     fn send(&mut self, count: usize, payload: Payload) -> StreamResult {
         let writer = self.writer.as_mut();
         match writer.map(|writer| writer.send(Chunk { count, payload })) {
@@ -195,7 +200,10 @@ impl StreamConsumer<InstanceState> for Items<Outlet> {
         finish: bool,
     ) -> Poll<Result<StreamResult>> {
         let demand = demand!(self, cx, finish).min(MOST_ITEMS);
-        let (count, elements) = abi::read(&mut source, store.as_context_mut(), demand)?;
+        let (count, elements) = match self.0.takes_whole_writes() {
+            true => abi::read_ahead(&mut source, store.as_context_mut(), demand, MOST_ITEMS)?,
+            false => abi::read(&mut source, store.as_context_mut(), demand)?,
+        };
         let payload = outgoing(&mut store, elements, self.0.side)?;
         Poll::Ready(Ok(self.0.send(count, payload)))
     }

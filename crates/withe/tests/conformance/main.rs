@@ -77,6 +77,8 @@ table! {
     resources_of_others
     scalars
     stream_ends
+    stream_writes
+    streams_in_streams
     streams_in_values
     streams_of_bytes
     streams_of_resources
