@@ -10,6 +10,9 @@ fuzz_target!(|text: &str| {
     assert!(parsed.application.is_some() || parsed.diagnostics.has_errors());
     assert_eq!(mask::shown(text).len(), text.len());
     if let Ok(masked) = mask::mask(text) {
-        assert_eq!(mask::unmask(&masked.text, &masked.hidden).as_deref(), Some(text));
+        assert_eq!(
+            mask::unmask(&masked.text, &masked.hidden).as_deref(),
+            Some(text)
+        );
     }
 });

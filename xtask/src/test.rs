@@ -37,14 +37,17 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 
 async fn format() -> Result<()> {
     ui::step("check the formatting");
-    for workspace in [
-        tree::root().to_path_buf(),
-        tree::test_guests(),
-        tree::conformance(),
-        tree::visits(),
-        tree::with_v1(),
+    let all = ["fmt", "--all", "--check"].as_slice();
+    for (workspace, args) in [
+        (tree::root().to_path_buf(), all),
+        (tree::test_guests(), all),
+        (tree::conformance(), all),
+        (tree::visits(), all),
+        (tree::with_v1(), all),
+        // With its dependencies it would have those fetched that nothing but a fuzzer needs.
+        (tree::fuzz(), &["fmt", "--check"]),
     ] {
-        let mut cargo = process::cargo(["fmt", "--all", "--check"]);
+        let mut cargo = process::cargo(args);
         process::run(
             "find the code formatted",
             cargo.current_dir(workspace),

@@ -33,3 +33,8 @@ pub(crate) fn conformance() -> PathBuf {
 pub(crate) fn with_v1() -> PathBuf {
     root().join("tests/wasmcloud")
 }
+
+/// The folder of the fuzz targets.
+pub(crate) fn fuzz() -> PathBuf {
+    root().join("fuzz")
+}
