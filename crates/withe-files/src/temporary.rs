@@ -82,7 +82,8 @@ fn sweep_in(folder: &Path) -> usize {
     let mut swept = 0;
     for entry in entries.flatten() {
         let is_named = entry.file_name().to_str().is_some_and(is_name);
-        if is_named && is_left(&entry.path()).is_ok_and(|left| left) {
+        // Held until it is gone: whoever is just making it would lock it as soon as it is free, and lose it.
+        if is_named && let Ok(Some(_lock)) = left(&entry.path()) {
             swept += usize::from(fs::remove_dir_all(entry.path()).is_ok());
         }
     }
@@ -97,13 +98,13 @@ fn is_name(name: &str) -> bool {
     })
 }
 
-/// Whether the folder is this user's, and no process has it.
-fn is_left(path: &Path) -> io::Result<bool> {
+/// The lock of a folder that is this user's, and that no process has.
+fn left(path: &Path) -> io::Result<Option<File>> {
     let found = fs::symlink_metadata(path)?;
     if !found.is_dir() || found.uid() != geteuid().as_raw() {
-        return Ok(false);
+        return Ok(None);
     }
-    Ok(lock(path)?.is_some())
+    lock(path)
 }
 
 /// Locks a folder; `None` if a process has it, or has removed it.
@@ -125,7 +126,33 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
     use super::*;
+
+    #[test]
+    fn a_folder_that_is_being_made_is_not_swept_away() {
+        let root = tempfile::tempdir().unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        sweep_in(root.path());
+                    }
+                });
+            }
+            let lost = (0..2_000).filter(|_| {
+                let folder = TemporaryFolder::within(root.path()).unwrap();
+                thread::yield_now();
+                fs::write(folder.path().join("socket"), "").is_err()
+            });
+            let lost = lost.count();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(lost, 0);
+        });
+    }
 
     #[test]
     fn what_a_killed_process_left_is_swept_and_what_lives_stays() {

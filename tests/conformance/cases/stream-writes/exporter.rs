@@ -79,6 +79,7 @@ impl Guest for Exporter {
             _ = futures::poll!(read.as_mut());
             let (result, values) = read.as_mut().cancel();
             results.push(format!("{result:?} {values:?}"));
+            journal!("taken back");
         }
         results.extend(read(s, vec![then]).await);
         results
