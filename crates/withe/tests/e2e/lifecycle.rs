@@ -42,6 +42,7 @@ fn a_request_under_way_finishes_when_the_application_is_stopped() {
     let folder = Folder::with(&echo(1));
     let mut up = folder.up(&[]);
     let exchange = half_way(&up.address());
+    up.says("`app` runs");
     up.interrupt();
     up.says("stopping");
     finish(exchange);
@@ -53,6 +54,7 @@ fn a_second_interrupt_does_not_wait_for_requests() {
     let folder = Folder::with(&echo(1));
     let mut up = folder.up(&[]);
     let mut exchange = half_way(&up.address());
+    up.says("`app` runs");
     up.interrupt();
     up.says("stopping");
     up.interrupt();
