@@ -219,15 +219,20 @@ impl LinkDeclaration {
             namespace: self.namespace.clone(),
             package: self.package.clone(),
         };
-        // Links that say nothing of their interfaces are told apart by their targets.
         let takes = |pair: &NamePair| self.pairs.contains_key(&pair.import.value);
         if id.name == name_of(old) && old.pairs.iter().any(takes) {
             return true;
         }
+        // Links that say nothing of their interfaces are told apart by their targets.
         let is_known = self.package.is_some() && old.package.is_some();
         let interfaces = match (&self.interfaces, &old.interfaces) {
             (Some(new), Some(old)) => old.iter().any(|i| new.contains(&i.value)),
-            _ => true,
+            // A link that has nothing but pairs is for no other import, and leaves those to the links that have them.
+            (new, earlier) => {
+                let only_pairs = |named: bool, paired: bool| !named && paired;
+                !only_pairs(new.is_some(), !self.pairs.is_empty())
+                    && !only_pairs(earlier.is_some(), !old.pairs.is_empty())
+            }
         };
         let same_target = old.target.value == self.target;
         id.is_of(old) && interfaces && (is_known || same_target)
@@ -350,6 +355,29 @@ spec:
             assert_eq!(targets(&kept), targets(&all));
         }
         assert_eq!(kept.len(), 4);
+    }
+
+    #[test]
+    fn pairs_take_the_place_of_links_for_their_imports_only() {
+        let pair = |import: &str, target: &str| {
+            let LinkChange::Put(link) = put(target) else {
+                unreachable!("it is put")
+            };
+            LinkChange::Put(LinkDeclaration {
+                pairs: [(import.to_owned(), "a:b/c".to_owned())].into(),
+                ..link
+            })
+        };
+        // The manifest's link, which is for all that is inferred, stays.
+        assert_eq!(targets(&[pair("cache", "one")]), ["one", "one"]);
+        assert_eq!(
+            targets(&[pair("cache", "one"), pair("add", "one")]),
+            ["one", "one", "one"]
+        );
+        let moved = [pair("cache", "one"), pair("cache", "two")];
+        assert_eq!(targets(&moved), ["one", "two"]);
+        // Nor is a pair replaced by a link that says nothing of it.
+        assert_eq!(targets(&[pair("cache", "one"), put("one")]), ["one", "one"]);
     }
 
     #[test]

@@ -439,7 +439,11 @@ fn replaced(application: &LinkedApplication, new: &LinkDeclaration) -> Vec<LinkC
             }
             None => *written == wanted.interface,
         };
-        let is_meant = (new.interfaces.as_ref()).is_none_or(|names| names.iter().any(names_it));
+        let is_meant = match &new.interfaces {
+            Some(names) => names.iter().any(names_it),
+            // Pairs alone are for the imports that they name.
+            None => new.pairs.is_empty(),
+        };
         let mut exports = world.iter().flat_map(|world| &world.exports);
         is_meant
             && exports.any(|export| {
