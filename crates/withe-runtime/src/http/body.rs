@@ -1,7 +1,7 @@
 //! A response's body while the guest that writes it still runs.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(super) struct GuestBody {
     _watch: JoinSet<()>,
 }
 
-/// What there is of an answer.
+/// An answer as far as it has come, and the guest that writes it.
 struct RunningAnswer {
     /// `None` once it is through, or failed.
     body: Option<DeclaredBody>,
@@ -72,7 +72,7 @@ impl GuestBody {
             read: Instant::now(),
         }));
         let mut watch = JoinSet::new();
-        watch.spawn(give_up_unread(answer.clone()));
+        watch.spawn(give_up_unread(Arc::downgrade(&answer)));
         Self {
             answer,
             _watch: watch,
@@ -109,11 +109,17 @@ fn lock(answer: &Mutex<RunningAnswer>) -> MutexGuard<'_, RunningAnswer> {
     answer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until the answer has been left unread for too long, and drops it with its guest.
-async fn give_up_unread(answer: Arc<Mutex<RunningAnswer>>) {
+/// Waits until the answer has been left unread for too long, and drops it with its guest. Whoever drops the body ends the
+/// guest at once, so the answer is not held here.
+async fn give_up_unread(answer: Weak<Mutex<RunningAnswer>>) {
     loop {
-        let until = lock(&answer).read + UNREAD;
+        let Some(until) = answer.upgrade().map(|answer| lock(&answer).read + UNREAD) else {
+            return;
+        };
         sleep_until(until).await;
+        let Some(answer) = answer.upgrade() else {
+            return;
+        };
         let mut answer = lock(&answer);
         if answer.read + UNREAD > Instant::now() {
             continue;
