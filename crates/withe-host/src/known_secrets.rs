@@ -10,7 +10,7 @@ use withe_linker::secrets::SecretValues;
 
 /// The secret values of all that a host runs. Clones are of one.
 ///
-/// What a library or a component logs nobody here has written, so that a log is masked as a whole, line by line.
+/// Libraries and components log texts that nobody here has written, so a log is masked as a whole, line by line.
 #[derive(Clone, Default)]
 pub struct KnownSecrets(Arc<RwLock<BTreeMap<String, Known>>>);
 

@@ -67,7 +67,7 @@ impl Parts {
             match import.map(|i| &i.item) {
                 Some(ExternItem::Interface(interface)) => {
                     let name = interface.name.as_ref();
-                    // What is served by an interface of another name is that to whoever serves it.
+                    // Whoever serves an interface under another name knows it by that name.
                     let name = match (name, planned.export.parse::<InterfaceName>()) {
                         (Some(name), Ok(export)) if !name.same_interface(&export) => {
                             planned.export.clone()
@@ -111,7 +111,7 @@ impl Parts {
 pub(crate) struct LinkedFunction<'a> {
     /// The source's import, which may be a label, and the function in it: what the runtime knows it by.
     pub(crate) key: (String, String),
-    /// What a provider knows it by: its name for the source, or for the target where a link pairs two names; without an
+    /// The name that a provider knows it by: its name for the source, or for the target where a link pairs two names; without an
     /// interface for a function of the world.
     pub(crate) name: FunctionName,
     /// Under which interface, if any, and name the target exports it.

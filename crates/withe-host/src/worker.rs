@@ -46,7 +46,8 @@ pub enum WorkerError {
 type Event = Said<Progress>;
 
 /// Runs a worker: reads its assignment from `input`, serves until another byte comes or `input` ends, and
-/// says on `output` how it gets on. What it does is traced by `tracer`; `secrets` is told what its log is not to have.
+/// says on `output` how it gets on. `tracer` traces its calls; `secrets` is told the values
+/// that its log is not to have.
 ///
 /// # Errors
 ///

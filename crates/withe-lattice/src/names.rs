@@ -54,8 +54,8 @@ pub fn calls(lattice: &str, host: &str) -> String {
     format!("withe.{lattice}.calls.{host}")
 }
 
-/// What the subjects begin with on which members of a role get answers, where a server's permissions keep those of each
-/// from the others.
+/// The beginning of the subjects on which members of a role get answers, where a server's permissions keep those of each
+/// role from the others.
 pub fn inbox(lattice: &str, role: &str) -> String {
     format!("_INBOX_{lattice}_{role}")
 }

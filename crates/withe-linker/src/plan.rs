@@ -34,7 +34,7 @@ impl Plan {
         self.workers.iter().find(|w| w.component == component)
     }
 
-    /// The plan as it is shown: with [`MASK`] in the place of secret values. What carries a plan out needs them.
+    /// The plan as it is shown: with [`MASK`] in the place of secret values. Carrying a plan out needs the values.
     #[must_use]
     pub fn masked(&self) -> Self {
         let components = self.components.iter();

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::input::Application;
 
-/// What stands in the place of a secret value wherever people look.
+/// The text in the place of a secret value wherever people look.
 pub const MASK: &str = "•••";
 
 /// A value of fewer bytes is a part of too many words to be replaced wherever it is found.
@@ -19,7 +19,7 @@ const LONG_LINE: usize = 16;
 /// knows, so that every place where the value stands is replaced: a word too many is better than a password in a log.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SecretValues {
-    /// What is looked for, and what stands there instead; longer ones first, for one may be a part of another.
+    /// The texts that are looked for, and those in their places; longer ones first, for one may be a part of another.
     replaced: Vec<(String, String)>,
 }
 

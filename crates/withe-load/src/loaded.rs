@@ -22,7 +22,7 @@ use crate::v1_part::{V1Part, V1Source};
 pub struct SourceText {
     /// The file, as it was named.
     pub path: PathBuf,
-    /// Its text; empty if there is no manifest. That of an application that was read is
+    /// Its text; empty if there is no manifest. The text of an application that was read is
     /// [as it is shown](withe_manifest::mask::shown): without secret values.
     pub text: String,
 }

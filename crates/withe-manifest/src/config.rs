@@ -49,7 +49,7 @@ fn is_secret(out: &mut Diagnostics, entry: &Fields<'_>) -> bool {
     if entry.get("secret").is_none() {
         return false;
     }
-    // What is neither is an error; until it is corrected nobody knows.
+    // A value that is neither `true` nor `false` was reported, and may have been meant to hide the rest.
     let secret = entry.flag(out, "secret").is_none_or(|secret| secret.value);
     if secret && entry.get("properties").is_none() {
         out.push(
@@ -98,7 +98,7 @@ pub(crate) fn read_secrets(out: &mut Diagnostics, fields: &Fields<'_>) -> Vec<Se
 mod tests {
     use crate::parse;
 
-    /// What is said of a manifest with this entry of a `config` list, and whether the entry is secret.
+    /// The problems of a manifest with this entry of a `config` list, and whether the entry is secret.
     fn read(entry: &str) -> (Vec<String>, bool) {
         let parsed = parse(&format!(
             "apiVersion: core.oam.dev/v1beta1\nkind: Application\nmetadata: {{name: a}}\nspec:\n  components:\n  \

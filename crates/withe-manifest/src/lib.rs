@@ -10,7 +10,7 @@
 //! with a few fields of Withe's own; `docs/manifest.md` is the reference. Reading never stops at
 //! the first problem: what can be understood is, and everything else is reported.
 //!
-//! What is secret in a text, and the text without it, is known by [`mask`].
+//! [`mask`] finds the secret values in a text, and makes the text without them.
 //!
 //! The admission policies of hosts ([`policy`]) are read the same way.
 //!

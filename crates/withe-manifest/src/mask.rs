@@ -22,7 +22,7 @@ const TELLING: usize = 8;
 /// A manifest's text without its secret values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MaskedManifest {
-    /// The text, with [`MASK`] in the place of each secret value. It says the same but for that.
+    /// The text, with [`MASK`] in the place of each secret value, and otherwise the same.
     pub text: String,
     /// The bytes of the text at which they are, and what was written there.
     pub hidden: Vec<(usize, String)>,
@@ -62,7 +62,7 @@ pub enum WhyUnmaskable {
 /// The secret values of a text.
 #[derive(Default)]
 struct Secrets {
-    /// What each is, by the place of its token.
+    /// The values, each by the place of its token.
     places: BTreeMap<(usize, usize), String>,
     /// The places of the values, which for blocks are not those of their tokens.
     values: BTreeSet<(usize, usize)>,
@@ -100,8 +100,8 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// What hides the secret values of a text in a copy that is still a manifest: the places of the text, in order, and what
-/// to write there. Nothing for a text that cannot be read.
+/// The edits that hide the secret values of a text in a copy that is still a manifest: the places of the text, in order, and
+/// what to write there. Nothing for a text that cannot be read.
 pub fn edits(text: &str) -> Vec<(Span, &'static str)> {
     if !text.contains(WORD) {
         return Vec::new();
@@ -132,7 +132,7 @@ pub fn mask(text: &str) -> Result<MaskedManifest, Unmaskable> {
     if !text.contains(WORD) {
         return Ok(whole());
     }
-    // It was read before. One with errors has no application that could be put anywhere.
+    // The text was read before. One with errors has no application that could be put anywhere.
     let Ok(documents) = source::read(text) else {
         return Ok(whole());
     };
@@ -307,7 +307,7 @@ fn token(text: &str, start: usize) -> usize {
     }
 }
 
-/// What may be values, in a text that nobody can read: whatever follows a colon, and lines without one.
+/// The parts of a text that nobody can read which may be values: whatever follows a colon, and lines without one.
 fn all_values(text: &str) -> Vec<(usize, usize)> {
     let mut values = Vec::new();
     let mut start = 0;

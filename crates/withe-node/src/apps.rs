@@ -418,7 +418,7 @@ impl Application {
     }
 
     fn failed(&self, desired: &Desired, why: &str) {
-        // It goes to all who can look.
+        // All who can look at the lattice see the reason.
         let why = self.secrets.mask(why).into_owned();
         tracing::error!(application = self.name, "{why}");
         let mut report = self.this.reported(&self.name).unwrap_or_default();

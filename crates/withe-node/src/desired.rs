@@ -440,8 +440,8 @@ pub async fn hosts(lattice: &dyn Lattice) -> Result<Vec<HostRecord>, LatticeErro
     Ok(all)
 }
 
-/// An application as it is to be desired: as `record` says, with its secret values, of which `current` is what it declares with all its
-/// changes so far, and with more changes of its links.
+/// An application as it is to be desired: as `record` says, with its secret values, and with more changes of its links.
+/// `current` is what the record declares with all its changes so far.
 ///
 /// # Errors
 ///

@@ -31,7 +31,7 @@ pub enum NodeError {
     /// It has no identity.
     #[error("cannot make an identity for this host: {0}")]
     Identity(IdentityError),
-    /// It cannot be known by its identity to hosts that call over NATS.
+    /// The host cannot show its identity to hosts that call over NATS.
     #[error("cannot accept calls over NATS: {0}")]
     Tls(std::io::Error),
 }

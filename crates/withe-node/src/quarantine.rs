@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    /// What follows when a host with these parts is gone, `after` it told of them.
+    /// The memory of a host with these parts that is gone, `after` it told of them.
     fn gone(record: Arc<HostRecord>, after: Duration) -> GoneHosts {
         let mut gone = GoneHosts::default();
         let then = Instant::now();
@@ -279,7 +279,7 @@ mod tests {
             assert_eq!(again, before.quarantine);
             now += wait * 1_000;
         }
-        // What is put anew has a chance at once.
+        // An application that is put anew has a chance at once.
         let anew = quarantines("app", Some(&before), 8, &none, &GoneHosts::default(), now);
         assert_eq!(anew, BTreeMap::new());
     }

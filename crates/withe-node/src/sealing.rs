@@ -3,7 +3,7 @@
 //! A record that has been put has a mask in the place of each secret value, and the values by themselves, sealed. All
 //! members can read the rest, so that the controller places an application, and people look at it, without the key.
 //!
-//! What is sealed opens only in the very record that it was sealed for. A member without the key that could change the rest
+//! Sealed values open only in the very record that they were sealed for. A member without the key that could change the rest
 //! would have the values given to a component of its own.
 
 use std::borrow::Cow;
@@ -18,12 +18,12 @@ use withe_trust::{RecordPlace, SealKey, SealKeyError, SealKeyId, UnsealError};
 use crate::links::LinkChange;
 use crate::records::{APPS, AppRecord, key};
 
-/// What is sealed.
+/// The values that are sealed.
 #[derive(Default, Serialize, Deserialize)]
 struct HiddenValues {
     /// The manifest's, as [`mask::unmask`] takes them.
     manifest: Vec<(usize, String)>,
-    /// Those of the changes, by the number of the change.
+    /// The changes', by the number of the change.
     changes: BTreeMap<usize, HiddenConfig>,
 }
 
@@ -197,7 +197,7 @@ fn hide(config: &mut ConfigMap, secret: &SecretKeys) -> ConfigMap {
     hidden
 }
 
-/// What of a record's configuration is secret, for a message.
+/// The names of a record's secret configuration, for a message.
 fn secret_config(record: &AppRecord) -> Vec<String> {
     let application = withe_manifest::parse(&record.manifest).application;
     let named = application.iter().flat_map(|app| app.named_config());
@@ -288,7 +288,7 @@ spec:
         assert!(text.contains("open-value") && text.contains("open-link"));
         let read: AppRecord = serde_json::from_str(&text).unwrap();
         assert_eq!(*open(&read, "l", Some(&key)).unwrap(), record());
-        // What can be seen is an application all the same.
+        // The record that all can see is an application all the same.
         let seen = withe_manifest::parse(&sealed.manifest);
         assert!(!seen.diagnostics.has_errors(), "{:?}", seen.diagnostics);
     }

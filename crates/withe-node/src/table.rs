@@ -39,7 +39,7 @@ pub(crate) struct DesiredTable {
     pub(crate) synced: bool,
 }
 
-/// What the lattice says of an application.
+/// An application as the lattice has it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) desired: Option<Arc<Desired>>,

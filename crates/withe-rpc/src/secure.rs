@@ -66,7 +66,7 @@ impl Acceptor {
             }
         };
         let fingerprint = peer(stream.get_ref().1)?;
-        // It may have left since its certificate was verified.
+        // The member may have left since its certificate was verified.
         let membership = (self.members).admit(fingerprint).ok_or_else(|| {
             io::Error::other(format!("{fingerprint} is not a member of the lattice"))
         })?;

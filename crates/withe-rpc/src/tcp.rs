@@ -71,7 +71,7 @@ impl Listener for TcpListener {
                     let (stream, from) = accepted?;
                     match stream.set_nodelay(true) {
                         Ok(()) => self.handshakes.begin(from, stream, self.acceptor.clone()),
-                        // It has gone already.
+                        // The client has gone already.
                         Err(e) => tracing::debug!("a client is not accepted: `{from}`: {e}"),
                     }
                 }

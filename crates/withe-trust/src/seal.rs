@@ -36,7 +36,7 @@ pub struct SealKey {
     key: LessSafeKey,
 }
 
-/// What tells two keys apart, and anybody may know.
+/// A number that tells two keys apart, and that anybody may know.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SealKeyId([u8; ID_LEN]);
 
@@ -110,7 +110,7 @@ impl SealKey {
         })
     }
 
-    /// What tells it from others.
+    /// The id that tells it from others.
     pub fn id(&self) -> SealKeyId {
         let hash = digest(&SHA256, &message(ID, &[&self.bytes]));
         let mut id = [0; ID_LEN];

@@ -26,7 +26,7 @@ pub struct Options {
     pub auth: Auth,
     /// What is asked of TLS, if the server wants it or the URL says so.
     pub tls: Tls,
-    /// What the subjects begin with on which this member gets answers; `_INBOX` without. One that other members may not
+    /// The beginning of the subjects on which this member gets answers; `_INBOX` without. One that other members may not
     /// subscribe to keeps answers from them: [`names::inbox`](crate::names::inbox).
     pub inbox: Option<String>,
     /// How long to go on trying if no server can be reached at first. Refusals are not tried again.

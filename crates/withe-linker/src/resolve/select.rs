@@ -32,7 +32,7 @@ pub(super) fn select(
         let Some(selectors) = link.selectors.clone() else {
             continue;
         };
-        // It names pairs only.
+        // The link names pairs only.
         if selectors.is_empty() {
             continue;
         }

@@ -66,7 +66,7 @@ pub(crate) struct LatticeArgs {
         requires = "nats_cert"
     )]
     nats_key: Option<PathBuf>,
-    /// What the subjects of answers begin with, where the NATS server keeps members from reading each other's:
+    /// The beginning of the subjects of answers, where the NATS server keeps members from reading each other's:
     /// `withe lattice init --nats` says which.
     #[arg(long, value_name = "PREFIX", env = "WITHE_NATS_INBOX")]
     nats_inbox: Option<String>,

@@ -51,7 +51,7 @@ fn engine() -> Engine {
     Engine::new(&config).unwrap()
 }
 
-/// What `wac plug IMPORTER --plug EXPORTER` makes, or `wac compose` where names differ.
+/// The component that `wac plug IMPORTER --plug EXPORTER` makes, or `wac compose` where names differ.
 fn composed(case: &Case) -> Vec<u8> {
     let mut graph = CompositionGraph::new();
     let [importer, exporter] =

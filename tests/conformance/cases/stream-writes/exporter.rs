@@ -9,7 +9,7 @@ use wit_bindgen::{StreamReader, StreamResult, spawn_local};
 struct Exporter;
 export!(Exporter);
 
-/// What came of reads of these sizes.
+/// The results of reads of these sizes.
 async fn read<T: Debug>(mut s: StreamReader<T>, counts: Vec<u32>) -> Vec<String> {
     let mut results = Vec::new();
     for count in counts {

@@ -10,7 +10,7 @@ use wit_bindgen::{StreamReader, StreamResult, yield_async};
 struct Importer;
 export!(Importer);
 
-/// What each write completed with, and how many elements it left.
+/// The result of each write, and how many elements it left.
 macro_rules! written {
     ($writer:ident, $writes:expr) => {
         async move {
@@ -24,7 +24,7 @@ macro_rules! written {
     };
 }
 
-/// What the reader saw of writes of these sizes, and what came of them, when it reads as many at a time as `reads` says.
+/// Notes the results of reads, and of writes of these sizes, when the reader reads as many at a time as `reads` says.
 macro_rules! both {
     ($t:ident, $read:path, $value:expr, $cases:expr) => {
         for (writes, reads) in $cases {
@@ -60,7 +60,7 @@ fn meeting() -> Vec<(Vec<u32>, Vec<u32>)> {
     ]
 }
 
-/// What is read of a stream, as many at a time as each of these.
+/// The results of reading a stream, as many elements at a time as each of these.
 async fn read<T: Debug>(
     mut reader: StreamReader<T>,
     counts: Vec<u32>,

@@ -10,7 +10,7 @@ use wit_bindgen::{FutureReader, StreamReader, spawn_local, yield_async};
 struct Importer;
 export!(Importer);
 
-/// What writers here were told.
+/// The messages to writers here.
 type Told = Rc<RefCell<Vec<&'static str>>>;
 
 type Wrapped = FutureReader<FutureReader<StreamReader<u8>>>;
@@ -72,7 +72,7 @@ fn numbers(count: u8, told: &Told) -> StreamReader<FutureReader<u8>> {
     reader
 }
 
-/// What was told on both sides when nothing is left to do.
+/// The messages to writers on both sides when nothing is left to do.
 async fn settled(told: &Told) -> (Vec<String>, Vec<&'static str>) {
     let mut journal = Vec::new();
     for _ in 0..200 {
@@ -125,7 +125,7 @@ impl Guest for Importer {
 
     async fn both_ways() -> String {
         let (mut t, told) = (Transcript::default(), Told::default());
-        // What one instance both writes and reads has to be numbers, as Wasmtime has it: so each is only passed on.
+        // Wasmtime lets one instance write and read a stream of numbers only, so each is only passed on.
         let back = api::through(api::wrap(vec![5, 6]).await).await;
         t.note("its own", unwrap(back).await);
         let twice = api::through(api::through(api::wrap(vec![7]).await).await).await;

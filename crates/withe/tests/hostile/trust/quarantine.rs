@@ -49,7 +49,7 @@ fn a_part_is_not_handed_on_at_once_when_its_host_dies_making_it() {
         problem(&lattice, "visits").contains(text).then_some(())
     });
     assert_eq!(lattice.hosts_of("visits"), Vec::<String>::new());
-    // What is put anew is tried at once.
+    // An application that is put anew is tried at once.
     app.greeting = "Hello again".into();
     let address = lattice.up(&app);
     assert_eq!(get(&address, "/").unwrap().status, 200);
