@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -318,9 +319,13 @@ async fn a_restart_of_the_server_never_corrupts_a_stream() {
     };
     within_ages(reading).await;
     assert!(is_restarted);
+    if read > 200 << 20 {
+        // The connection goes on as long as one of its halves is used.
+        writing.abort();
+    }
     drop(reader);
     _ = within_ages(echoing).await.unwrap();
-    within_ages(writing).await.unwrap();
+    _ = within_ages(writing).await;
     // One where nothing was under way has lost nothing, or knows that it did.
     let (mut reader, mut writer) = quiet;
     let (mut far_reader, mut far_writer) = far_quiet;
@@ -371,6 +376,51 @@ async fn what_is_no_message_harms_nobody() {
         .unwrap();
     far_writer.write_all(b"pong").await.unwrap();
     within_ages(reader.read_exact(&mut [0; 4])).await.unwrap();
+}
+
+/// A host whose connection to the broker was away for a moment probes; the other end has failed meanwhile, as the
+/// broker said that nobody listens, and is not dropped yet. The probe comes once, so it must be answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_has_failed_says_so_to_who_still_uses_it() {
+    const ACCEPT: u8 = 2;
+    const PROBE: u8 = 6;
+    const RESET: u8 = 7;
+    let message = |kind: u8, first: u64, second: u64| {
+        let mut bytes = vec![kind];
+        bytes.extend(first.to_le_bytes());
+        bytes.extend(second.to_le_bytes());
+        bytes
+    };
+    let server = NatsServer::start().unwrap();
+    let host = client(&server).await;
+    let connector = NatsConnector::new(client(&server).await, "test", "host").unwrap();
+    let mut hellos = host.subscribe("withe.test.calls.host.*").await.unwrap();
+    settle(&host).await;
+    let accepting = async {
+        let hello = hellos.next().await.unwrap();
+        let to = hello.reply.unwrap();
+        let accept = message(ACCEPT, 1, 1 << 20).into();
+        let sent = host.publish_with_reply(to.clone(), hello.subject.clone(), accept);
+        sent.await.unwrap();
+        (to, hello.subject)
+    };
+    let (connected, (to, from)) =
+        within_ages(async { tokio::join!(connector.connect(), accepting) }).await;
+    let (mut reader, mut writer) = connected.unwrap().into_halves();
+    // The host is away, and the broker tells the connection.
+    hellos.unsubscribe().await.unwrap();
+    settle(&host).await;
+    writer.write_all(b"anybody there?").await.unwrap();
+    let error = within_ages(reader.read(&mut [0])).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    // The host is back and asks; both halves of the failed end are still there.
+    let mut back = host.subscribe(from.clone()).await.unwrap();
+    settle(&host).await;
+    let probe = message(PROBE, 0, 0).into();
+    host.publish_with_reply(to, from, probe).await.unwrap();
+    let answer = within_ages(back.next()).await.unwrap();
+    assert_eq!(answer.payload[0], RESET);
+    drop((reader, writer));
 }
 
 #[tokio::test]

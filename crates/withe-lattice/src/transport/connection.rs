@@ -30,7 +30,8 @@ pub(super) struct Subjects {
 
 struct FlowState {
     flow: Flow,
-    /// Why it does not go on. The other side knows, or need not.
+    /// Why the connection does not go on. The other side is told when it fails, and again by an answer to whatever
+    /// it sends.
     failed: Option<(io::ErrorKind, String)>,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -86,7 +87,13 @@ impl Connection {
     /// Takes a message, and answers it if it needs that.
     pub(super) fn receive(&self, client: &Client, message: Message) {
         let mut state = self.state();
-        if state.failed.is_some() {
+        if let Some((_, reason)) = &state.failed {
+            // The other side may not know: what told it can be lost, or it was away when this side failed. A reset
+            // is never answered, so that two sides that failed fall silent.
+            if !matches!(message, Message::Reset { .. }) {
+                let reason = reason.clone();
+                self.subjects.try_send(client, &Message::Reset { reason });
+            }
             return;
         }
         let taken = match message {
@@ -116,7 +123,7 @@ impl Connection {
         state.wake();
     }
 
-    /// Ends it, for a reason that the other side knows, or need not.
+    /// Ends the connection, for a reason that the other side knows or learns when it sends something.
     pub(super) fn fail(&self, kind: io::ErrorKind, text: &str) {
         let mut state = self.state();
         state.failed.get_or_insert_with(|| (kind, text.into()));
