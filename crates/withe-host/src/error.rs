@@ -9,6 +9,7 @@ use withe_lattice::LatticeError;
 use withe_linker::secrets::SecretValues;
 use withe_process::ProcessError;
 use withe_provider::ProviderError;
+use withe_rpc::CallError;
 use withe_runtime::RuntimeError;
 
 /// Why an application does not run.
@@ -32,6 +33,17 @@ pub enum HostError {
     /// A component that a provider calls exports no HTTP handler.
     #[error("component `{0}` exports no HTTP handler that a provider could call")]
     NoHandler(String),
+    /// A component does not have what a provider was to call.
+    #[error("`{provider}` cannot call `{component}`: {why}")]
+    NotCalled {
+        /// The provider.
+        provider: String,
+        /// The component.
+        component: String,
+        /// Why.
+        #[source]
+        why: CallError,
+    },
     /// A directory that a component is granted cannot be opened.
     #[error(
         "`{component}` is granted the directory `{}` (as `{guest}`), which cannot be opened: {why}",

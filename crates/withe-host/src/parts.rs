@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use withe_linker::input::Part;
 use withe_linker::plan::PlannedLink;
 use withe_load::{Loaded, ProviderSource};
 use withe_provider::FunctionName;
@@ -16,6 +17,8 @@ pub struct Parts {
     pub(crate) folder: PathBuf,
     pub(crate) components: HashMap<String, ComponentPart>,
     pub(crate) providers: HashMap<String, ProviderSource>,
+    /// The worlds of the providers: what they import, they call on components.
+    pub(crate) provider_worlds: HashMap<String, Arc<World>>,
 }
 
 /// One component.
@@ -45,6 +48,10 @@ impl Parts {
                 parts.components.insert(name.to_owned(), component);
             } else if let Some(provider) = part.provider() {
                 parts.providers.insert(name.to_owned(), provider.clone());
+                if let Part::Provider(provider) = &part.input {
+                    let world = provider.world.clone();
+                    parts.provider_worlds.insert(name.to_owned(), world);
+                }
             }
         }
         parts
@@ -58,7 +65,8 @@ impl Parts {
     /// The functions that a link makes available to its source, with their names there. Their order is
     /// what the target's side knows them by.
     pub(crate) fn functions(&self, link: &PlannedLink) -> Vec<LinkedFunction<'_>> {
-        let Some(world) = self.world(&link.source) else {
+        let provider = || self.provider_worlds.get(&link.source).map(|world| &**world);
+        let Some(world) = self.world(&link.source).or_else(provider) else {
             return Vec::new();
         };
         let mut functions = Vec::new();

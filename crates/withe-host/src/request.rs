@@ -53,6 +53,18 @@ fn pairs(parts: &Parts, link: &PlannedLink) -> Vec<(InterfaceName, InterfaceName
     names.collect()
 }
 
+/// Whether a link from a provider leads to an HTTP handler: then the provider sends it requests.
+pub(crate) fn carries_http(link: &PlannedLink) -> bool {
+    let is_handler = |name: &str| {
+        name.parse().is_ok_and(|name: InterfaceName| {
+            name.namespace == "wasi"
+                && name.package == "http"
+                && matches!(name.interface.as_str(), "incoming-handler" | "handler")
+        })
+    };
+    link.interfaces.iter().any(|i| is_handler(&i.interface))
+}
+
 /// Asks for a link that carries HTTP.
 pub(crate) fn http_request(plan: &Plan, link: &PlannedLink) -> LinkRequest {
     with_functions(plan, link, http_wire::functions())

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use withe_linker::plan::{Plan, PlannedLink};
 use withe_provider::http_wire;
 use withe_rpc::{CallError, LinkFunction, LinkRequest, Serve, ServedLink};
-use withe_runtime::{DROP, Graph, HttpEntry, Tracer};
+use withe_runtime::{Callers, DROP, Graph, HttpEntry, Tracer};
 use withe_wit::{ExternItem, Function};
 
 use crate::counts;
 use crate::parts::Parts;
+use crate::request::is_provider;
 use crate::units::LinkEnd;
 
 /// What one process serves.
@@ -114,7 +115,11 @@ impl Served {
             .iter()
             .map(|function| self.export(target, function))
             .collect::<Result<_, _>>()?;
-        graph.serve(target, &exports, link.scope)
+        let callers = match is_provider(&self.plan, &link.source) {
+            true => Callers::Provider(link.scope),
+            false => Callers::Components(link.scope),
+        };
+        graph.serve(target, &exports, callers)
     }
 
     /// The name under which `target` exports a function, if it has the type that the importer thinks.

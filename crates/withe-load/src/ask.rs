@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_program_says_what_it_is() {
-        let json = r#"{"protocol":2,"name":"a","version":"1","summary":"s","wit":["w"]}"#;
+        let json = r#"{"protocol":3,"name":"a","version":"1","summary":"s","wit":["w"]}"#;
         let description = described(&format!("[ \"$1\" = --describe ] && echo '{json}'"));
         let description = description.unwrap();
         assert_eq!((description.name.as_str(), description.wit.len()), ("a", 1));

@@ -10,7 +10,7 @@ use withe_host::elsewhere::{Served, ids};
 use withe_lattice::LatticeError;
 use withe_linker::input::{ComponentKind, Scope};
 use withe_provider::{FunctionName, IncomingHandler};
-use withe_runtime::HttpEntry;
+use withe_runtime::{Callers, HttpEntry};
 use withe_wasmcloud::{
     ControlInterface, Exports, HostState, Ids, Inquiry, Limits, LinkState, PartState,
     ServedComponent, V1Wire, can_carry, serve_component,
@@ -72,7 +72,9 @@ fn exports(served: &Served, component: &str) -> Option<Exports> {
         .iter()
         .map(|(name, _)| (Some(name.interface.clone()), name.function.clone()))
         .collect();
-    let link = graph.serve(component, &names, Scope::Call).ok()?;
+    let link = graph
+        .serve(component, &names, Callers::Components(Scope::Call))
+        .ok()?;
     Some(Exports {
         functions,
         link,

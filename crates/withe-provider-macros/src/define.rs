@@ -47,7 +47,7 @@ fn define(world: &World, interface: InterfaceId, kebab: &str, id: TypeId) -> Tok
         return TokenStream::new();
     }
     let name = name::camel(kebab);
-    if name == "Interface" {
+    if name == "Interface" || name == "Client" && world.imports.contains(&interface) {
         world.problems.add(format!(
             "{what} has the name of what is generated beside it: give it another"
         ));

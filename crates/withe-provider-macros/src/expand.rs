@@ -8,7 +8,7 @@ use quote::quote;
 
 use crate::problem::Problems;
 use crate::world::World;
-use crate::{define, interface, source};
+use crate::{client, define, interface, source};
 
 /// What the packages at `paths`, relative to `root`, are in Rust.
 ///
@@ -41,7 +41,9 @@ fn modules(world: &World) -> TokenStream {
         let types = define::types(world, *id);
         let exported = world.exports.contains(id);
         let interface = exported.then(|| interface::interface(world, *id));
-        let module = quote!(#docs pub mod #name { #types #interface });
+        let called = world.imports.contains(id);
+        let client = called.then(|| client::client(world, *id));
+        let module = quote!(#docs pub mod #name { #types #interface #client });
         let packages = namespaces.entry(namespace).or_default();
         packages.entry(package).or_default().push(module);
     }
@@ -173,12 +175,40 @@ mod tests {
     }
 
     #[test]
-    fn imports_are_left_out_and_what_is_used_is_not() {
+    fn what_is_imported_for_its_types_has_no_client() {
         let wit = "interface types { record r { x: u8 } go: func(); } interface i { use types.{r}; f: func(r: r); }";
         let tokens = expanded(wit, "import types; export i;").unwrap();
         assert!(tokens.contains("pub struct R"), "{tokens}");
         assert!(!tokens.contains("fn go"), "{tokens}");
-        let tokens = expanded(wit, "import types;").unwrap();
-        assert!(!tokens.contains("struct R"), "{tokens}");
+    }
+
+    #[test]
+    fn what_is_imported_has_a_client() {
+        let wit =
+            "interface types { record r { x: u8 } } interface i { use types.{r}; f: func(r: r); }";
+        let tokens = expanded(wit, "import i;").unwrap();
+        assert!(tokens.contains("pub struct Client"), "{tokens}");
+        assert!(tokens.contains("pub async fn f"), "{tokens}");
+        assert!(!tokens.contains("pub trait Interface"), "{tokens}");
+        let both = expanded(wit, "import i; export i;").unwrap();
+        assert!(both.contains("pub struct Client") && both.contains("pub trait Interface"));
+    }
+
+    #[test]
+    fn what_a_provider_cannot_call_is_said() {
+        let wit = "interface i { resource r; f: func(r: borrow<r>); g: func() -> stream<u8>; of: func(); }";
+        let said = expanded(wit, "import i;").unwrap_err();
+        assert_eq!(said.len(), 3, "{said:?}");
+        assert!(
+            said[0]
+                .starts_with("`f` of `a:b/i@1.0.0` has the resource `r`, which is not generated")
+        );
+        assert!(said[1].starts_with("`g` of `a:b/i@1.0.0` has a stream"));
+        assert!(said[2].starts_with("`of` of `a:b/i@1.0.0` would be `of` in Rust, as another is"));
+        let said = expanded("", "import f: func();").unwrap_err();
+        assert!(
+            said[0].starts_with("`f` is imported by the world itself"),
+            "{said:?}"
+        );
     }
 }

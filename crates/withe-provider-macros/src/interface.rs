@@ -86,7 +86,7 @@ fn used(world: &World, id: InterfaceId) -> Vec<InterfaceId> {
 }
 
 /// `get` as `get`, `[method]bucket.get` as `bucket_get`, `[constructor]bucket` as `bucket_new`.
-fn function_name(world: &World, function: &Function) -> Ident {
+pub(crate) fn function_name(world: &World, function: &Function) -> Ident {
     let item = function.item_name();
     match function.kind {
         FunctionKind::Freestanding | FunctionKind::AsyncFreestanding => name::snake(item),
@@ -164,7 +164,12 @@ fn declaration(place: &TypePlace, function: &Function, name: &Ident) -> TokenStr
 }
 
 /// A parameter's name. The resource that a method is of is called like its type.
-fn param_name(world: &World, function: &Function, param: &Param, others: &[Ident]) -> Ident {
+pub(crate) fn param_name(
+    world: &World,
+    function: &Function,
+    param: &Param,
+    others: &[Ident],
+) -> Ident {
     let is_method = matches!(
         function.kind,
         FunctionKind::Method(_) | FunctionKind::AsyncMethod(_)

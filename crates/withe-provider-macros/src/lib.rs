@@ -1,10 +1,11 @@
 //! The macro of the provider SDK: Rust from a provider's WIT.
 //!
 //! The way from WIT to Rust: [`source`] reads the files, [`world`] finds what of them the provider exports and
-//! uses, [`ty`] says each type in Rust, [`define`] declares those that have a name, and [`interface`] makes
-//! the trait of each exported interface and the functions that call it. Whatever cannot be carried is a
+//! uses, [`ty`] says each type in Rust, [`define`] declares those that have a name, [`interface`] makes
+//! the trait of each exported interface and the functions that call it, and [`client`] what calls an imported one. Whatever cannot be carried is a
 //! [`Problem`](problem::Problems); all that there are become compile errors at once.
 
+mod client;
 mod define;
 mod expand;
 mod interface;
@@ -47,6 +48,10 @@ use syn::{LitStr, Token, parse_macro_input};
 ///   function returns the result that WIT says inside one that can fail: that error reaches the caller as a
 ///   trap.
 /// * `functions`, all functions of the world, for an `Exporter`.
+/// * For an interface that the world imports, a `Client` in its module: the provider calls it on components. A
+///   client is made of a link's `Callee`. Each function takes a `CallContext`, which says until when, and returns
+///   the result that WIT says inside one that can fail: how the component or the way to it failed. Interfaces of which
+///   others only use types have none, and neither has `wasi:http`, whose handlers take requests.
 ///
 /// **Resources.** The provider chooses what a resource is: an associated type of the trait `Interface`. A
 /// parameter that is a `borrow` comes as a reference to it, an `own` as an `Arc`, which is no longer the
@@ -54,7 +59,8 @@ use syn::{LitStr, Token, parse_macro_input};
 /// call's context makes and understands.
 ///
 /// **What is not carried** is a compile error that says what to do: streams and futures, resources of interfaces
-/// that the world does not export, and what the world exports outside of a package's interfaces.
+/// that the world does not export, resources in functions that the provider calls, and what the world exports or imports
+/// outside of a package's interfaces.
 #[proc_macro]
 pub fn generate(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let paths = parse_macro_input!(input with Punctuated::<LitStr, Token![,]>::parse_terminated);

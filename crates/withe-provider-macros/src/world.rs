@@ -1,4 +1,4 @@
-//! What the provider exports, and the interfaces whose types that takes.
+//! What the provider exports and calls, and the interfaces whose types that takes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use quote::quote;
 use syn::Ident;
 use wit_parser::{
     Function, Handle, Interface, InterfaceId, PackageId, Resolve, Type, TypeDefKind, TypeId,
-    TypeOwner, WorldItem, WorldKey,
+    TypeOwner, WorldId, WorldItem, WorldKey,
 };
 
 use crate::name;
@@ -21,6 +21,8 @@ pub(crate) struct World<'a> {
     pub(crate) resolve: &'a Resolve,
     /// The exported interfaces, in the world's order.
     pub(crate) exports: Vec<InterfaceId>,
+    /// The imported interfaces whose functions the provider calls, in the world's order.
+    pub(crate) imports: Vec<InterfaceId>,
     /// All interfaces of which something is taken, each with the modules that it is in: namespace, package, name.
     pub(crate) modules: BTreeMap<InterfaceId, [Ident; 3]>,
     /// The enums and variants that are the error of a result.
@@ -45,6 +47,7 @@ impl<'a> World<'a> {
         let mut world = Self {
             resolve,
             exports: Vec::new(),
+            imports: Vec::new(),
             modules: BTreeMap::new(),
             errors: BTreeSet::new(),
             problems: Problems::default(),
@@ -60,6 +63,7 @@ impl<'a> World<'a> {
                 )),
             }
         }
+        world.find_imports(id);
         world.find_modules();
         world.find_errors();
         Ok(world)
@@ -86,9 +90,13 @@ impl<'a> World<'a> {
         }
     }
 
-    /// The functions of all exported interfaces.
+    /// The functions of all interfaces that are exported or called.
     pub(crate) fn functions(&self) -> impl Iterator<Item = &'a Function> {
-        let interfaces = self.exports.iter().map(|id| self.interface(*id));
+        let interfaces = self
+            .exports
+            .iter()
+            .chain(&self.imports)
+            .map(|id| self.interface(*id));
         interfaces.flat_map(|interface| interface.functions.values())
     }
 
@@ -175,9 +183,47 @@ impl<'a> World<'a> {
         params.chain(function.result)
     }
 
+    /// Finds what the provider calls. A world imports also what its other interfaces use, for the types alone; and
+    /// HTTP requests are sent to handlers by other means than calls.
+    fn find_imports(&mut self, world: WorldId) {
+        let world = &self.resolve.worlds[world];
+        let imported: Vec<_> = world
+            .imports
+            .values()
+            .filter_map(|item| match item {
+                WorldItem::Interface { id, .. } => Some(*id),
+                WorldItem::Function(_) | WorldItem::Type { .. } => None,
+            })
+            .collect();
+        for (key, item) in &world.imports {
+            if let WorldItem::Function(_) = item {
+                self.problems.add(format!(
+                    "`{}` is imported by the world itself: put it into an interface of a package",
+                    self.resolve.name_world_key(key)
+                ));
+            }
+        }
+        let all = imported.iter().chain(&self.exports);
+        let used: BTreeSet<_> = all
+            .flat_map(|id| self.resolve.interface_direct_deps(*id))
+            .collect();
+        let is_http = |id: InterfaceId| {
+            let package = self.interface(id).package;
+            package.is_some_and(|package| {
+                let name = &self.resolve.packages[package].name;
+                name.namespace == "wasi" && name.name == "http"
+            })
+        };
+        let called = imported.into_iter().filter(|id| {
+            !self.interface(*id).functions.is_empty() && !used.contains(id) && !is_http(*id)
+        });
+        self.imports = called.collect();
+    }
+
     fn find_modules(&mut self) {
-        let mut found: BTreeSet<_> = self.exports.iter().copied().collect();
-        let mut open = self.exports.clone();
+        let taken = || self.exports.iter().chain(&self.imports).copied();
+        let mut found: BTreeSet<_> = taken().collect();
+        let mut open: Vec<_> = taken().collect();
         while let Some(id) = open.pop() {
             let uses = self.resolve.interface_direct_deps(id);
             open.extend(uses.filter(|id| found.insert(*id)));

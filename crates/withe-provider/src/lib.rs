@@ -5,11 +5,14 @@
 //! HTTP server), or both. It never knows where the component at the other end runs.
 //!
 //! One that only exports is shorter: [`generate!`] makes its types of its WIT, and for each interface a trait, which
-//! what it has of a link implements; [`Exporter`] is the provider then.
+//! what it has of a link implements; [`Exporter`] is the provider then. For an interface that the provider calls,
+//! [`generate!`] makes a client, which a link's [`Callee`] gives.
 //!
 //! The trait says nothing of the host it runs in, so the same crate can run inside a host or as a
 //! process of its own.
 
+mod call_target;
+mod callee;
 mod exports;
 mod functions;
 mod handover;
@@ -24,6 +27,8 @@ pub mod settings;
 mod sockets;
 pub mod wit;
 
+pub use call_target::CallTarget;
+pub use callee::{CalledInterface, Callee};
 pub use exports::Exporter;
 pub use functions::{Context, Functions, Handler, Imported, Linked};
 pub use handover::Handover;
@@ -38,7 +43,7 @@ pub use settings::Settings;
 pub use sockets::{InheritedSockets, ListeningSocket};
 pub use withe_linker::input::{ConfigMap, ConfigProblem, ConfigRole};
 pub use withe_provider_macros::generate;
-pub use withe_rpc::{BackOff, CallError, Payload, TraceContext, codec};
+pub use withe_rpc::{BackOff, BoxFuture, CallContext, CallError, Payload, TraceContext, codec};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use withe_rpc::{Payload, TraceContext};
 
-use crate::{ConfigMap, IncomingHandler};
+use crate::{Callee, ConfigMap, IncomingHandler};
 
 /// A link's number; the host never uses one for two links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +38,8 @@ pub enum Peer {
     Importer(Arc<[FunctionName]>),
     /// It exports an HTTP handler (WASI 0.2 or 0.3): the provider is the source.
     Http(Arc<dyn IncomingHandler>),
+    /// It exports functions: the provider is the source, and calls them.
+    Callee(Callee),
 }
 
 /// A function of an interface, named as the importer names it.

@@ -1,5 +1,7 @@
 //! What `generate!` makes of WIT: types as the codec has them, and functions that are called as a host calls them.
 
+#[path = "generated/calls.rs"]
+mod calls;
 #[path = "generated/functions.rs"]
 mod functions;
 #[path = "generated/resources.rs"]

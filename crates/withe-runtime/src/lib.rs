@@ -18,7 +18,8 @@
 //! * `link`, `stub`: a call over a link, and what an import is defined as.
 //! * `functions`, `http`: host functions that are ours, and requests into and out of components.
 //! * `components`, `define`, [`graph`]: graphs built.
-//! * `serve`, `fits`, [`invoke`], [`wave`]: units called from other processes, with values, and with text.
+//! * `serve`, `provider_calls`, `fits`, [`invoke`], [`wave`]: units called from other processes, by providers, with
+//!   values, and with text.
 //!
 //! A call never looks anything up by name: names became indices when the graph was made.
 
@@ -55,6 +56,7 @@ mod native_code;
 mod needs;
 mod observe;
 mod permits;
+mod provider_calls;
 mod quota;
 mod serve;
 mod settings;
@@ -76,6 +78,7 @@ pub use functions::{host_interfaces, is_per_component};
 pub use http::HttpEntry;
 pub use metrics::{Metrics, Snapshot, SnapshotError};
 pub use observe::Observer;
+pub use provider_calls::CalledComponent;
 pub use quota::ShareLimits;
-pub use serve::DROP;
+pub use serve::{Callers, DROP};
 pub use trace::Tracer;

@@ -14,7 +14,7 @@ use withe_rpc::{
 };
 
 use crate::abi::Values;
-use crate::core::{Callee, Graph, Instance, InstanceState};
+use crate::core::{Callee, Graph, Instance, InstanceState, Unit};
 use crate::exports::ExportFn;
 use crate::failure::LinkFailure;
 use crate::functions::rpc;
@@ -369,6 +369,8 @@ pub(crate) enum UnitCallee {
     Kept(Arc<Callee>),
     /// One for this call, of a caller that stands there; `None` for one from outside.
     Once(Option<Nested>),
+    /// One for this call from outside, which may be used for more of them, as the unit's `reuse` says.
+    Entered,
 }
 
 pub(crate) async fn within<T>(
@@ -396,6 +398,7 @@ pub(crate) async fn call_unit(
             let call = call_once(graph, unit, nested.as_ref(), export, payload, context);
             Box::pin(call).await
         }
+        UnitCallee::Entered => Box::pin(call_entered(graph, unit, export, payload, context)).await,
     }
 }
 
@@ -415,6 +418,29 @@ async fn call_once(
         Err(CallError::TypeMismatch(
             "resources and streams cannot outlive a callee of scope `call`".into(),
         ))
+    }
+}
+
+async fn call_entered(
+    graph: &Arc<Graph>,
+    unit: usize,
+    export: &ExportFn,
+    payload: &mut Payload,
+    context: CallContext,
+) -> Result<(), CallError> {
+    let mut instance = Unit::checkout(graph, unit, context).await?;
+    let called = instance.call(export, payload, context).await;
+    let keeps = !payload.handles.is_empty() || !payload.streams.is_empty();
+    match called {
+        Ok(()) if keeps => Err(CallError::TypeMismatch(
+            "a component gives no resources and streams to a provider that calls it".into(),
+        )),
+        // An error that the callee returned as a value leaves it as it was.
+        Ok(()) | Err(CallError::Refused(_)) => {
+            graph.unit(unit).checkin(instance);
+            called
+        }
+        Err(_) => called,
     }
 }
 

@@ -19,6 +19,16 @@ use crate::trace::Hop;
 /// parameter, a resource of the unit, and fails if the destructor does. No function of WIT can have it.
 pub const DROP: &str = "[drop]";
 
+/// Who calls a unit that is served, and how its link shares instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callers {
+    /// Instances of components: each has a session.
+    Components(Scope),
+    /// A provider. Its calls come from outside, as requests do: each has an instance that is fresh, or is kept for
+    /// more, unless all share one.
+    Provider(Scope),
+}
+
 impl Graph {
     /// Serves functions of the unit whose root is `component`, each given by the interface it is exported
     /// under (`None`: by the world) and its name, or [`DROP`]. Calls name them by their index.
@@ -30,7 +40,7 @@ impl Graph {
         self: &Arc<Self>,
         component: &str,
         functions: &[(Option<String>, String)],
-        scope: Scope,
+        callers: Callers,
     ) -> Result<Arc<dyn ServedLink>, CallError> {
         let unit = self.find(component).ok_or_else(|| {
             CallError::Unlinked(format!("`{component}` is not served by this process"))
@@ -64,7 +74,7 @@ impl Graph {
         Ok(Arc::new(ServedUnit {
             graph: self.clone(),
             unit,
-            scope,
+            callers,
             functions,
         }))
     }
@@ -93,7 +103,7 @@ const LONG: Duration = Duration::from_micros(100);
 struct ServedUnit {
     graph: Arc<Graph>,
     unit: usize,
-    scope: Scope,
+    callers: Callers,
     functions: Arc<[ServedFunction]>,
 }
 
@@ -103,10 +113,13 @@ impl ServedLink for ServedUnit {
         Arc::new(UnitSession {
             graph: self.graph.clone(),
             unit: self.unit,
-            callee: match self.scope {
-                Scope::Caller => UnitCallee::Kept(Arc::new(unit.callee(None))),
-                Scope::Shared => UnitCallee::Kept(unit.shared()),
-                Scope::Call => UnitCallee::Once(None),
+            callee: match self.callers {
+                Callers::Components(Scope::Caller) => UnitCallee::Kept(Arc::new(unit.callee(None))),
+                Callers::Components(Scope::Shared) | Callers::Provider(Scope::Shared) => {
+                    UnitCallee::Kept(unit.shared())
+                }
+                Callers::Components(Scope::Call) => UnitCallee::Once(None),
+                Callers::Provider(Scope::Caller | Scope::Call) => UnitCallee::Entered,
             },
             functions: self.functions.clone(),
             turn: Arc::default(),
@@ -130,7 +143,7 @@ impl UnitSession {
     fn kept(&self) -> Option<&Callee> {
         match &self.callee {
             UnitCallee::Kept(callee) => Some(callee),
-            UnitCallee::Once(_) => None,
+            UnitCallee::Once(_) | UnitCallee::Entered => None,
         }
     }
 

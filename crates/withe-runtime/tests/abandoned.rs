@@ -14,7 +14,7 @@ use withe_rpc::{CallContext, CallError, Payload, ServedLink};
 use withe_runtime::spec::{
     Identity, ImportSource, ImportSpec, Member, UnitGrants, UnitLimits, UnitSpec,
 };
-use withe_runtime::{EngineOptions, Engines, Graph};
+use withe_runtime::{Callers, EngineOptions, Engines, Graph};
 use withe_wit::{ExternItem, World};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -73,7 +73,9 @@ fn shared() -> Arc<dyn ServedLink> {
     let graph = Graph::build(&engines, vec![unit], &|_| {}).unwrap_or_else(|e| panic!("{e:?}"));
     let interface = Some("t:resources/counters".to_owned());
     let functions = FUNCTIONS.map(|name| (interface.clone(), name.to_owned()));
-    graph.serve("resources", &functions, Scope::Shared).unwrap()
+    graph
+        .serve("resources", &functions, Callers::Components(Scope::Shared))
+        .unwrap()
 }
 
 fn call(

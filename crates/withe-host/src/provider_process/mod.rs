@@ -30,6 +30,7 @@ use withe_provider::{
 use withe_rpc::unix::UnixListener;
 use withe_rpc::{CallContext, Limits};
 
+use handlers::LinkedComponent;
 use running::{MAKE, RunningProcess};
 use supervised::{
     ANSWER, HEALTH, LiveProcess, Predecessor, ProcessSockets, ProviderCore, ProviderProcess, millis,
@@ -244,7 +245,14 @@ impl Provider for ProcessProvider {
         let deadline = Instant::now() + MAKE;
         let (peer, handler) = match link.peer {
             Peer::Importer(functions) => (LinkPeer::Importer(functions.to_vec()), None),
-            Peer::Http(handler) => (LinkPeer::Http, Some(handler)),
+            Peer::Http(handler) => (LinkPeer::Http, Some(LinkedComponent::Http(handler))),
+            Peer::Callee(callee) => {
+                let functions = callee.functions().to_vec();
+                (
+                    LinkPeer::Callee(functions),
+                    Some(LinkedComponent::Functions(callee)),
+                )
+            }
         };
         let put = LinkPut {
             link: link.id,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use withe_provider::process::{
     Answer, CONTROL, ControlError, LinkPeer, LinkPut, ProviderState, Request, control_functions,
-    read_answer, write_request,
+    link_functions, read_answer, write_request,
 };
 use withe_provider::{LinkId, ProviderError, http_wire};
 use withe_rpc::unix::UnixConnector;
@@ -166,15 +166,10 @@ impl RunningProcess {
     }
 }
 
-/// What a link's importer calls. The types were compared when the plan was made.
+/// What a link's importer calls.
 fn functions(peer: &LinkPeer) -> Vec<LinkFunction> {
-    let LinkPeer::Importer(functions) = peer else {
-        return Vec::new();
-    };
-    let functions = functions.iter().map(|name| LinkFunction {
-        interface: name.interface.clone(),
-        function: name.function.clone(),
-        digest: 0,
-    });
-    functions.collect()
+    match peer {
+        LinkPeer::Importer(functions) => link_functions(functions),
+        LinkPeer::Http | LinkPeer::Callee(_) => Vec::new(),
+    }
 }

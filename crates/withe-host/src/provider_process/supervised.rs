@@ -12,9 +12,9 @@ use withe_process::{
     HealthChecks, Live, Process, ProcessCommand, ProcessError, Supervised, Unhealthy,
 };
 use withe_provider::process::{Assignment, LinkPut, PROTOCOL, ProviderState, Request};
-use withe_provider::{ConfigMap, IncomingHandler, LinkId, ProviderError};
+use withe_provider::{ConfigMap, LinkId, ProviderError};
 
-use super::handlers::Handlers;
+use super::handlers::{Handlers, LinkedComponent};
 use super::running::{MAKE, NotDone, RunningProcess};
 
 /// When a process is asked for its health, and given up.
@@ -60,7 +60,7 @@ impl Wanted {
         core: &ProviderCore,
         running: &RunningProcess,
         put: LinkPut,
-        handler: Option<Arc<dyn IncomingHandler>>,
+        handler: Option<LinkedComponent>,
         deadline: Instant,
     ) -> Result<(), ProviderError> {
         let handlers = &core.handlers;

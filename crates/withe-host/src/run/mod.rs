@@ -321,9 +321,9 @@ impl Live {
     /// Takes the place of what runs, which is what is left then.
     fn commit(&mut self, prepared: Prepared, loopback: &Loopback) -> Left {
         loopback.set(prepared.live.served.clone());
-        for (key, handler) in prepared.handlers {
+        for (key, target) in prepared.leads {
             if let Some(switch) = (prepared.live.sources.get(&key)).and_then(|link| link.switch()) {
-                switch.open(handler);
+                switch.open(target);
             }
         }
         std::mem::replace(self, prepared.live).without(self)

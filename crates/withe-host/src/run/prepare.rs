@@ -11,13 +11,13 @@ use std::time::Instant;
 
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
-use withe_provider::IncomingHandler;
-use withe_runtime::{Engines, HttpEntry};
+use withe_rpc::{LinkRequest, Route};
+use withe_runtime::{CalledComponent, Callers, Engines, HttpEntry};
 
 use super::left::Patience;
 use super::live::Live;
 use super::providers::{HeldEnd, HeldLink, LinkKey, RunningProvider, with_paths};
-use super::switch::Switch;
+use super::switch::{SourceSwitch, SourceTarget};
 use crate::away::{self, Away};
 use crate::build::build;
 use crate::error::{HostError, none_of};
@@ -25,7 +25,7 @@ use crate::grants::check_grants;
 use crate::options::{HostOptions, Phase, Progress};
 use crate::parts::Parts;
 use crate::provider_source;
-use crate::request::{http_request, leaves_host};
+use crate::request::{carries_http, http_request, leaves_host, request};
 use crate::serve::Served;
 use crate::units::{LinkEnd, units};
 use crate::workers::Workers;
@@ -36,7 +36,7 @@ pub struct Prepared {
     /// All that will run, with what goes on of what runs.
     pub(crate) live: Live,
     /// What the links that start at providers lead to when the plan is committed.
-    pub(crate) handlers: Vec<(LinkKey, Box<dyn IncomingHandler>)>,
+    pub(crate) leads: Vec<(LinkKey, SourceTarget)>,
     /// The links that were made or changed, and start at providers.
     pub(crate) announced: Vec<LinkKey>,
     /// Links as they were before they were changed.
@@ -170,16 +170,20 @@ impl Preparation<'_> {
             let Some(provider) = new.live.providers.get(&link.source).cloned() else {
                 continue;
             };
-            let Some(handler) = self.handler(new, link) else {
-                errors.push(HostError::NoHandler(link.target.clone()));
-                continue;
+            let target = match self.source_target(new, link) {
+                Ok(target) => target,
+                Err(error) => {
+                    errors.push(error);
+                    continue;
+                }
             };
             let (key, config) = (LinkKey::of(link), &link.source_config);
-            new.handlers.push((key.clone(), handler));
             let before = self.now.source_of(&key, &wanted);
-            let before = before.filter(|before| Arc::ptr_eq(&before.provider, &provider));
+            let before = before.filter(|before| before.can_lead(&provider, &target));
+            let switch = SourceSwitch::closed(&target);
+            new.leads.push((key.clone(), target));
             let Some(before) = before else {
-                let end = HeldEnd::Source(Switch::closed());
+                let end = HeldEnd::Source(switch);
                 let application = &self.plan.application;
                 let held = HeldLink::new(&provider, application, key.clone(), config, end);
                 new.live.sources.insert(key.clone(), held.clone());
@@ -206,24 +210,59 @@ impl Preparation<'_> {
         none_of(errors)
     }
 
-    /// What a link that starts at a provider here is to call; nothing, if the component takes no requests.
-    fn handler(&self, new: &mut Prepared, link: &PlannedLink) -> Option<Box<dyn IncomingHandler>> {
-        let graph = new.live.graph.as_ref()?;
-        let request = http_request(self.plan, link);
-        let route = if leaves_host(link) {
-            self.away.route(request, link)
-        } else {
-            let workers = new.live.workers.as_mut();
-            workers.and_then(|workers| workers.route(self.plan, link, request))
-        };
-        let tracer = &self.options.tracer;
-        match route {
-            Some(route) => Some(away::handler(self.plan, link, route, graph.clone(), tracer)),
-            None => {
-                let entry = HttpEntry::new(graph, &link.target)?;
-                Some(Box::new(entry))
-            }
+    /// What a link that starts at a provider here is to call.
+    fn source_target(
+        &self,
+        new: &mut Prepared,
+        link: &PlannedLink,
+    ) -> Result<SourceTarget, HostError> {
+        let graph = new.live.graph.as_ref();
+        let graph = graph.ok_or_else(|| HostError::NoHandler(link.target.clone()))?;
+        let graph = graph.clone();
+        if carries_http(link) {
+            let handler = match self.source_route(new, link, http_request(self.plan, link)) {
+                Some(route) => away::handler(self.plan, link, route, graph, &self.options.tracer),
+                None => {
+                    let entry = HttpEntry::new(&graph, &link.target);
+                    Box::new(entry.ok_or_else(|| HostError::NoHandler(link.target.clone()))?)
+                }
+            };
+            return Ok(SourceTarget::Http(handler));
         }
+        let functions = self.parts.functions(link);
+        let names: Arc<[_]> = functions.iter().map(|f| f.name.clone()).collect();
+        let interfaces: Vec<_> = functions.iter().map(|f| f.key.0.clone()).collect();
+        let application = &self.plan.application;
+        let asked = request(self.plan, self.parts, link);
+        let component = match self.source_route(new, link, asked) {
+            Some(route) => CalledComponent::away(&graph, application, link, &interfaces, route),
+            None => {
+                let exports: Vec<_> = functions.iter().map(|f| f.export.clone()).collect();
+                let callers = Callers::Provider(link.scope);
+                let served = graph.serve(&link.target, &exports, callers);
+                let served = served.map_err(|why| HostError::NotCalled {
+                    provider: link.source.clone(),
+                    component: link.target.clone(),
+                    why,
+                })?;
+                CalledComponent::here(&graph, application, link, &interfaces, &served)
+            }
+        };
+        Ok(SourceTarget::Functions(names, Box::new(component)))
+    }
+
+    /// The way of a link that starts at a provider here and leads to another process.
+    fn source_route(
+        &self,
+        new: &mut Prepared,
+        link: &PlannedLink,
+        request: LinkRequest,
+    ) -> Option<Arc<Route>> {
+        if leaves_host(link) {
+            return self.away.route(request, link);
+        }
+        let workers = new.live.workers.as_mut()?;
+        workers.route(self.plan, link, request)
     }
 }
 
@@ -235,7 +274,7 @@ impl Prepared {
                 tracing::error!("a link could not be put back as it was: {error}");
             }
         }
-        drop(self.handlers);
+        drop(self.leads);
         self.live.without(now).end(patience).await;
         for provider in self.stopped {
             if let Err(error) = come_back(&provider, now).await {

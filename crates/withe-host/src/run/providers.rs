@@ -15,7 +15,7 @@ use withe_provider::{
     ConfigMap, Endpoint, FunctionName, Link, LinkId, Peer, Provider, ProviderError,
 };
 
-use super::switch::Switch;
+use super::switch::{SourceSwitch, SourceTarget};
 use crate::error::{HostError, ProviderFailure};
 
 /// The longest that starting a provider, or making a link, may take.
@@ -74,7 +74,7 @@ pub(crate) enum HeldEnd {
     /// Its target: what the importer calls.
     Target(Arc<[FunctionName]>),
     /// Its source: the component that it calls.
-    Source(Arc<Switch>),
+    Source(SourceSwitch),
 }
 
 impl RunningProvider {
@@ -176,6 +176,12 @@ impl HeldLink {
             && self.config == *config
     }
 
+    /// Whether a link that starts at `provider` can go on and lead to `target`.
+    pub(crate) fn can_lead(&self, provider: &Arc<RunningProvider>, target: &SourceTarget) -> bool {
+        Arc::ptr_eq(&self.provider, provider)
+            && self.switch().is_some_and(|switch| switch.fits(target))
+    }
+
     /// The same link, which starts at a provider, with another target or configuration.
     pub(crate) fn changed(&self, key: LinkKey, config: &ConfigMap) -> Self {
         Self {
@@ -191,7 +197,7 @@ impl HeldLink {
     }
 
     /// The component that its source calls, if that is the provider.
-    pub(crate) fn switch(&self) -> Option<&Arc<Switch>> {
+    pub(crate) fn switch(&self) -> Option<&SourceSwitch> {
         match &self.end {
             HeldEnd::Source(switch) => Some(switch),
             HeldEnd::Target(_) => None,
@@ -202,7 +208,7 @@ impl HeldLink {
     pub(crate) async fn put(&self) -> Result<(), HostError> {
         let (component, peer) = match &self.end {
             HeldEnd::Target(functions) => (&self.key.source, Peer::Importer(functions.clone())),
-            HeldEnd::Source(switch) => (&self.key.target, Peer::Http(switch.clone())),
+            HeldEnd::Source(switch) => (&self.key.target, switch.peer()),
         };
         let provider = &self.provider;
         let link = Link {

@@ -33,9 +33,26 @@ pub(super) fn host_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) ->
     let mut carried = resolved
         .wires(link)
         .filter(|(import, _)| !import.interface_name().is_some_and(is_http));
+    if resolved.parts.is_provider(link.source) {
+        return carried.find_map(|(import, _)| {
+            asynchronous(resolved, import).or_else(|| handle(resolved, import))
+        });
+    }
     carried.find_map(|(import, _)| {
         asynchronous(resolved, import).or_else(|| foreign(resolved, import, of_link))
     })
+}
+
+/// Why a provider cannot call `import` of a component: each of its calls has an instance of its own, with which a
+/// resource would end.
+fn handle<'a>(resolved: &Resolved<'a>, import: &'a Extern) -> Option<String> {
+    let carried = resolved.parts.carried(import);
+    let (f, resource) = carried.handles.first()?;
+    Some(format!(
+        "{} passes the resource {}, which would end with the provider's call",
+        function(import, f),
+        whose(resource)
+    ))
 }
 
 /// Why a component outside the host's process cannot call the provider: HTTP is carried within the

@@ -200,6 +200,7 @@ mod tests {
             interface x { f: func(); }
             interface kv { get: func(); }
             interface flow { read: func() -> stream<u8>; }
+            interface shelf { resource book; lend: func() -> book; }
         }
         package wasi:http@0.2.0 { interface outgoing-handler { handle: func(); } }
         package wasi:http@0.3.0 { interface client { send: func(body: stream<u8>); } }
@@ -211,6 +212,9 @@ mod tests {
         world http-client { export wasi:http/outgoing-handler@0.2.0; export wasi:http/client@0.3.0; }
         world flows { export a:b/flow; }
         world server { import a:b/x; }
+        world events { import a:b/x; import a:b/kv; import a:b/flow; import a:b/shelf; }
+        world takes { export a:b/kv; export a:b/x; }
+        world lends { export a:b/shelf; }
     ";
 
     fn cart(settings: &[&str]) -> App {
@@ -288,6 +292,23 @@ mod tests {
             sends("binding: unix").problems(),
             app("local").problems(),
             cart(&["binding: nats", "locality: host"]).problems(),
+        ];
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn a_provider_calls_all_that_a_component_exports_and_it_imports() {
+        let app = |target: &str, settings: &[&str]| {
+            App::new(WIT)
+                .provider("events")
+                .link(target, settings)
+                .component(target)
+        };
+        let texts = [
+            app("takes", &[]).processes(),
+            app("takes", &["for: a:b", "interfaces: kv"]).processes(),
+            app("lends", &[]).problems(),
+            app("flows", &[]).problems(),
         ];
         insta::assert_snapshot!(texts.join("\n"));
     }

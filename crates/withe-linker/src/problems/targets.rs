@@ -38,9 +38,9 @@ pub(crate) const NOT_CALLED: CodeInfo = CodeInfo {
     title: "the target exports nothing that the provider calls",
     explanation: "\
 A link that starts at a provider makes the provider call the target: an HTTP server calls a component's \
-`wasi:http/incoming-handler@0.2` or `wasi:http/handler@0.3`. What a provider can call are alternatives: \
-the first that the target exports is taken. The target has to export one of them; if the link lists \
-`interfaces`, one of those.",
+`wasi:http/incoming-handler@0.2` or `wasi:http/handler@0.3`, a timer its `wasmcloud:cron/scheduler`. The link \
+takes all interfaces that the provider calls and the target exports, and of HTTP handlers the first. The target has \
+to export one of them; if the link lists `interfaces`, one of those.",
 };
 
 pub(crate) fn unknown(parts: &Parts<'_>, source: PartId, link: &Link) -> Diagnostic {

@@ -1,5 +1,5 @@
-//! Links that start at a provider. What a provider imports are alternatives (an HTTP server calls
-//! whichever handler a component has), so a link takes the first that its target exports.
+//! Links that start at a provider. A link takes what the provider imports and its target exports. HTTP handlers are
+//! alternatives: an HTTP server calls whichever a component has, so the first of them is taken, and it alone.
 
 use withe_wit::{Extern, World};
 
@@ -37,44 +37,57 @@ pub(super) fn resolve<'a>(
         };
         match selectors(link) {
             Err(bad) => out.extend(problems::selection::malformed(&bad)),
-            Ok(selectors) => match first_exported(parts, world, exports, selectors.as_deref()) {
-                Some(wire) => {
-                    let link = merge::single(source, target, link, vec![wire]);
-                    merge::add(parts, definitions, &mut links, link, out);
-                }
-                None => {
-                    let instead = first_exported(parts, world, exports, None)
-                        .map(|w| &world.imports[w.import]);
+            Ok(selectors) => {
+                let wires = exported(parts, world, exports, selectors.as_deref());
+                if wires.is_empty() {
+                    let instead = exported(parts, world, exports, None);
+                    let instead = instead.first().map(|wire| &world.imports[wire.import]);
                     out.push(problems::targets::not_called(
                         parts, source, target, link, instead,
                     ));
+                    continue;
                 }
-            },
+                let link = merge::single(source, target, link, wires);
+                merge::add(parts, definitions, &mut links, link, out);
+            }
         }
     }
     links
 }
 
-fn first_exported(
+/// What the provider can call of what is exported and selected.
+fn exported(
     parts: &Parts<'_>,
     world: &World,
     exports: &World,
     selectors: Option<&[Selector<'_>]>,
-) -> Option<Wire> {
+) -> Vec<Wire> {
     let wanted = |import: &Extern| {
         let selected = selectors.is_none_or(|all| all.iter().any(|s| s.matches(import)));
         selected && !import.is_types_only() && !parts.is_from_host(import)
     };
-    let imports = world
-        .imports
-        .iter()
-        .enumerate()
-        .filter(|(_, import)| wanted(import));
-    let mut wires = imports.filter_map(|(i, import)| {
-        Some(Wire {
-            import: i,
-            export: find_export(import, exports)?,
+    let imports = world.imports.iter().enumerate();
+    let wires = imports.filter(|(_, import)| wanted(import));
+    let mut wires: Vec<_> = wires
+        .filter_map(|(i, import)| {
+            Some(Wire {
+                import: i,
+                export: find_export(import, exports)?,
+            })
         })
-    });
-    wires.next()
+        .collect();
+    let is_http = |wire: &Wire| is_http_handler(&world.imports[wire.import]);
+    if let Some(handler) = wires.iter().position(is_http) {
+        wires = vec![wires.swap_remove(handler)];
+    }
+    wires
+}
+
+/// Whether an import is a component's HTTP handler, which takes requests and no calls.
+fn is_http_handler(import: &Extern) -> bool {
+    import.interface_name().is_some_and(|name| {
+        name.namespace == "wasi"
+            && name.package == "http"
+            && matches!(name.interface.as_str(), "incoming-handler" | "handler")
+    })
 }

@@ -12,10 +12,9 @@ use withe_rpc::codec::{Reader, Writer};
 use withe_rpc::{CallContext, Payload, TraceContext};
 
 use super::body::{self, Pump, Received};
-use super::carrier::Carrier;
 use super::exchange::HANDLE;
 use super::head::{self, Malformed};
-use crate::{Body, HttpError, IncomingHandler, RequestOptions};
+use crate::{Body, CallTarget, HttpError, IncomingHandler, RequestOptions};
 
 /// About as many bytes as a request's head has.
 const HEAD: usize = 512;
@@ -30,7 +29,7 @@ const HEAD: usize = 512;
 /// # Errors
 ///
 /// What the other side answered, or how the call failed; `Deadline` if there is no answer until `deadline`.
-pub async fn call<C: Carrier + ?Sized>(
+pub async fn call<C: CallTarget + ?Sized>(
     carrier: &Arc<C>,
     request: Request<Body>,
     options: RequestOptions,
@@ -89,7 +88,7 @@ fn read(payload: Payload) -> Result<(Response<()>, Received), HttpError> {
 pub struct IncomingOver<C: ?Sized>(pub Arc<C>);
 
 #[async_trait::async_trait]
-impl<C: Carrier + ?Sized> IncomingHandler for IncomingOver<C> {
+impl<C: CallTarget + ?Sized> IncomingHandler for IncomingOver<C> {
     async fn handle(
         &self,
         request: Request<Body>,

@@ -35,7 +35,6 @@
 //! ```
 
 mod body;
-mod carrier;
 mod client;
 mod exchange;
 mod head;
@@ -43,7 +42,6 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use carrier::Carrier;
 pub use client::{IncomingOver, call};
 pub use exchange::{HANDLE, functions, is_http};
 pub use server::{serve, serve_outgoing};

@@ -20,6 +20,17 @@ pub fn control_functions() -> Vec<LinkFunction> {
     }]
 }
 
+/// The functions of a link between a host and a provider's process, as either asks the other for them. Their types were
+/// compared when the plan was made.
+pub fn link_functions(names: &[FunctionName]) -> Vec<LinkFunction> {
+    let function = |name: &FunctionName| LinkFunction {
+        interface: name.interface.clone(),
+        function: name.function.clone(),
+        digest: 0,
+    };
+    names.iter().map(function).collect()
+}
+
 /// What a host asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -64,6 +75,8 @@ pub enum LinkPeer {
     Importer(Vec<FunctionName>),
     /// It handles HTTP requests.
     Http,
+    /// It exports these functions, which the host calls by their places in this list.
+    Callee(Vec<FunctionName>),
 }
 
 /// What the process answers.

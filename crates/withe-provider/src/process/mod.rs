@@ -32,7 +32,7 @@ mod tests;
 pub use assignment::{Assignment, AssignmentError, Event};
 pub use control::{
     Answer, CONTROL, ControlError, LinkPeer, LinkPut, ProviderState, Request, control_functions,
-    read_answer, write_request,
+    link_functions, read_answer, write_request,
 };
 pub use description::{DescribedAlias, Description, Question};
 pub use program::{ProcessError, check, describe, main, run, serve};

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::time::timeout_at;
 use withe_rpc::{
-    BoxFuture, CallContext, CallError, Client, LinkRequest, Payload, Serve, ServedLink,
-    ServedSession,
+    BoxFuture, CallContext, CallError, Client, LinkFunction, LinkRequest, Payload, Serve,
+    ServedLink, ServedSession, Session,
 };
 
 use super::control::{self, Answer, CONTROL, LinkPeer, LinkPut, ProviderState, Request};
 use crate::{
-    Call, Health, IncomingHandler, Link, LinkId, Peer, Provider, ProviderError, http_wire,
+    Call, Callee, Health, IncomingHandler, Link, LinkId, Peer, Provider, ProviderError, http_wire,
 };
 
 /// A provider, as its process serves it.
@@ -57,7 +57,7 @@ impl Serve for ServedProvider {
             return Ok(http_wire::serve_outgoing(provider, link));
         }
         let caller = request.importer;
-        Ok(Arc::new(Called(Arc::new(Callee {
+        Ok(Arc::new(Called(Arc::new(CalledProvider {
             provider,
             link,
             caller,
@@ -100,7 +100,12 @@ impl Inner {
         let id = put.link;
         let peer = match put.peer {
             LinkPeer::Importer(functions) => Peer::Importer(functions.into()),
-            LinkPeer::Http => Peer::Http(self.component(id, put.component.clone())),
+            LinkPeer::Http => Peer::Http(self.handler(id, put.component.clone())),
+            LinkPeer::Callee(functions) => {
+                let wanted = control::link_functions(&functions);
+                let session = self.session(id, put.component.clone(), wanted);
+                Peer::Callee(Callee::new(functions.into(), session))
+            }
         };
         let link = Link {
             id,
@@ -115,15 +120,27 @@ impl Inner {
         Ok(())
     }
 
-    /// The component that a link leads to of which the provider is the source.
-    fn component(&self, link: LinkId, component: String) -> Arc<dyn IncomingHandler> {
+    /// The HTTP handler that a link leads to of which the provider is the source.
+    fn handler(&self, link: LinkId, component: String) -> Arc<dyn IncomingHandler> {
+        let session = self.session(link, component, http_wire::functions());
+        Arc::new(http_wire::IncomingOver(session))
+    }
+
+    /// The way to the component at the other end of such a link. The host keeps nothing for a session, so one has
+    /// all calls.
+    fn session(
+        &self,
+        link: LinkId,
+        component: String,
+        functions: Vec<LinkFunction>,
+    ) -> Arc<Session> {
         let link = self.host.link(LinkRequest {
             name: link.0.to_string(),
             target: component,
-            functions: http_wire::functions(),
+            functions,
             ..LinkRequest::default()
         });
-        Arc::new(http_wire::IncomingOver(Arc::new(link.session())))
+        Arc::new(link.session())
     }
 }
 
@@ -160,9 +177,9 @@ impl ServedSession for Control {
 }
 
 /// A link that is called.
-struct Called(Arc<Callee>);
+struct Called(Arc<CalledProvider>);
 
-struct Callee {
+struct CalledProvider {
     provider: Arc<dyn Provider>,
     link: LinkId,
     caller: String,
@@ -175,7 +192,7 @@ impl ServedLink for Called {
 }
 
 /// A provider has no state of one caller but the resources that it gave it, which the connection keeps.
-impl ServedSession for Callee {
+impl ServedSession for CalledProvider {
     fn call(
         self: Arc<Self>,
         function: usize,

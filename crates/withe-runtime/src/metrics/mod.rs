@@ -23,7 +23,7 @@ use withe_rpc::{CallError, Route};
 
 use crate::quota::{Resource, ShareLevel};
 use durations::Durations;
-use labels::LinkLabels;
+pub(crate) use labels::LinkLabels;
 use snapshot::Family;
 pub use snapshot::{Snapshot, SnapshotError};
 

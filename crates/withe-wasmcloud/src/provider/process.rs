@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout_at;
 use withe_process::{ProcessState, Supervisor};
 use withe_provider::{
-    Call, CallError, FunctionName, Health, IncomingHandler, Link, LinkId, OutgoingHandler, Payload,
-    Peer, Provider, ProviderError,
+    Call, CallError, Callee, FunctionName, Health, IncomingHandler, Link, LinkId, OutgoingHandler,
+    Payload, Peer, Provider, ProviderError,
 };
 use withe_wit::{Function, InterfaceName};
 
@@ -105,6 +105,7 @@ impl V1Process {
                     ..definition(package, vec!["incoming-handler".into()])
                 }])
             }
+            Peer::Callee(callee) => Err(no_functions(callee)),
         }
     }
 
@@ -177,6 +178,7 @@ impl Provider for V1Process {
                 None
             }
             Peer::Http(handler) => Some(self.serve(&link, handler.clone()).await?),
+            Peer::Callee(callee) => return Err(no_functions(callee)),
         };
         // From here on nothing is refused.
         let mut sources = self.sources.lock().await;
@@ -254,4 +256,14 @@ impl Provider for V1Process {
         futures::future::join_all(stopping).await;
         self.target.shutdown(grace).await;
     }
+}
+
+/// That a provider of v1 cannot call a component's functions through Withe.
+fn no_functions(callee: &Callee) -> ProviderError {
+    let function = callee.functions().first();
+    let interface = function.map_or("", |function| &function.interface);
+    ProviderError(format!(
+        "a provider of wasmCloud v1 can call `wasi:http/incoming-handler` of a component here, and not `{interface}`: \
+         link one of Withe's own providers to the component"
+    ))
 }

@@ -4,6 +4,7 @@
 #![cfg(unix)]
 
 mod call;
+mod events;
 mod grants;
 mod http;
 mod identity;

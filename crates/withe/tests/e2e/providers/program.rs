@@ -146,7 +146,7 @@ fn links_to_it_are_checked_by_the_wit_that_it_says() {
     let wit = "package acme:greeter@0.1.0;\\ninterface greeter { greet: func(name: string) -> string; }\\n\
                world provider { export greeter; }\\n";
     let json = format!(
-        "{{\"protocol\":2,\"name\":\"greeter\",\"version\":\"1\",\"summary\":\"\",\"wit\":[\"{wit}\"]}}"
+        "{{\"protocol\":3,\"name\":\"greeter\",\"version\":\"1\",\"summary\":\"\",\"wit\":[\"{wit}\"]}}"
     );
     let program = script(&folder, &format!("cat <<'EOF'\n{json}\nEOF"));
     folder.write("app.yaml", &greeter(&program, ""));

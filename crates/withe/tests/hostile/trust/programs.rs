@@ -30,7 +30,7 @@ spec:
 /// The record that a member makes of a file: its true size and digest, and that it is a provider, or else an archive of one.
 fn record(path: &Path, is_provider: bool) -> Value {
     let description = json!({
-        "protocol": 2, "name": "tool", "version": "1", "summary": "",
+        "protocol": 3, "name": "tool", "version": "1", "summary": "",
         "wit": ["package tool:tool;\nworld provider {}"], "aliases": [],
         "paths": [], "checks": true,
     });

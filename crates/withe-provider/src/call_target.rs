@@ -1,10 +1,10 @@
-//! What a request may go over.
+//! What calls go to, wherever that is.
 
 use withe_rpc::{BoxFuture, CallContext, CallError, Payload, RouteSession, Session};
 
-/// What carries calls to the other side: a session, or whoever chooses among several.
-pub trait Carrier: Send + Sync + 'static {
-    /// Calls a function there. Dropped, it cancels the call.
+/// Where calls go: a session with another process, a choice among several, or a component in this one.
+pub trait CallTarget: Send + Sync + 'static {
+    /// Calls a function there, by its number. Dropped, it cancels the call.
     fn call(
         &self,
         function: usize,
@@ -13,7 +13,7 @@ pub trait Carrier: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Payload, CallError>>;
 }
 
-impl Carrier for Session {
+impl CallTarget for Session {
     fn call(
         &self,
         function: usize,
@@ -24,7 +24,7 @@ impl Carrier for Session {
     }
 }
 
-impl Carrier for RouteSession {
+impl CallTarget for RouteSession {
     fn call(
         &self,
         function: usize,

@@ -1,0 +1,288 @@
+//! What can be set, with the keys of wasmCloud v1's NATS provider.
+
+use std::time::Duration;
+
+use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
+
+use crate::broker::{KeptMessages, Subscription};
+use crate::nats::{DEFAULT_URL, NatsConfig, servers};
+use crate::subject::is_pattern;
+
+const BACKENDS: [&str; 2] = ["memory", "nats"];
+
+/// How long a message may take if nobody says.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many messages a component handles at a time if nobody says.
+const AT_ONCE: usize = 100;
+
+/// What carries a link's messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// The memory of this process.
+    Memory,
+    Nats(Box<NatsConfig>),
+}
+
+/// A link's configuration, with the provider's own filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) backend: Backend,
+    /// What the component takes: patterns, each with the group that it names, and consumers.
+    pub(crate) subjects: Vec<(String, Option<String>)>,
+    pub(crate) consumers: Vec<KeptMessages>,
+    pub(crate) timeout: Duration,
+    pub(crate) at_once: usize,
+}
+
+impl Config {
+    /// The subscriptions of a component, which has this group where the configuration names none.
+    pub(crate) fn subscriptions(&self, group: &str) -> Vec<Subscription> {
+        let subjects = self
+            .subjects
+            .iter()
+            .map(|(pattern, named)| Subscription::Subject {
+                pattern: pattern.clone(),
+                group: named.clone().unwrap_or_else(|| group.to_owned()),
+            });
+        let consumers = self.consumers.iter().cloned().map(Subscription::Kept);
+        subjects.chain(consumers).collect()
+    }
+}
+
+/// Finds what is wrong with a configuration.
+pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> {
+    // A link may leave to the provider what it does not say, and the provider to its links.
+    read_given(config, role).1
+}
+
+/// Reads the configuration of a link in this role; what it does not say, the provider's `own` does. What is wrong is
+/// left at its default.
+pub(crate) fn read(
+    own: &ConfigMap,
+    link: &ConfigMap,
+    role: ConfigRole,
+) -> (Config, Vec<ConfigProblem>) {
+    let mut all = own.clone();
+    // Keys are compared as the settings compare them.
+    let said = |key: &String| link.keys().any(|other| other.eq_ignore_ascii_case(key));
+    all.retain(|key, _| !said(key));
+    all.extend(link.clone());
+    let (config, mut problems) = read_given(&all, ConfigRole::Own);
+    let takes_nothing = config.subjects.is_empty() && config.consumers.is_empty();
+    if role == ConfigRole::LinkSource && takes_nothing && problems.is_empty() {
+        problems.push(ConfigProblem {
+            key: None,
+            message: "there is no message that the component is to be given".into(),
+            help: Some("say `subscriptions: orders.*`, or `consumers` for JetStream".into()),
+        });
+    }
+    (config, problems)
+}
+
+fn read_given(config: &ConfigMap, role: ConfigRole) -> (Config, Vec<ConfigProblem>) {
+    let mut s = Settings::new(config);
+    let said = s.choice("backend", &BACKENDS);
+    let nats = nats(&mut s);
+    let backend = match (said, nats) {
+        (Some("memory"), None) | (None, None) => Backend::Memory,
+        (Some("memory"), Some(_)) => {
+            let message = "`backend` is `memory`, which has no servers and keys";
+            let help = "write `backend: nats`, or leave the keys of NATS out";
+            s.problem(Some("backend"), message, Some(help.into()));
+            Backend::Memory
+        }
+        (_, nats) => {
+            let mut nats = nats.unwrap_or_default();
+            if nats.urls.is_empty() {
+                nats.urls = DEFAULT_URL.into();
+            }
+            Backend::Nats(Box::new(nats))
+        }
+    };
+    let mut read = Config {
+        backend,
+        subjects: Vec::new(),
+        consumers: Vec::new(),
+        timeout: TIMEOUT,
+        at_once: AT_ONCE,
+    };
+    // One that sends takes nothing.
+    if role != ConfigRole::LinkTarget {
+        taken(&mut s, &mut read);
+    }
+    (read, s.finish())
+}
+
+/// Where NATS is, if anything of that is said.
+fn nats(s: &mut Settings<'_>) -> Option<NatsConfig> {
+    let mut nats = NatsConfig::default();
+    if let Some(urls) = s.text("cluster_uris") {
+        match servers(urls) {
+            Ok(_) => nats.urls = urls.into(),
+            // Not shown: it may hold a password.
+            Err(_) => s.problem(
+                Some("cluster_uris"),
+                "`cluster_uris` holds what is no URL of a server",
+                Some("write `nats://HOST:4222`, several with commas between them".into()),
+            ),
+        }
+    }
+    nats.jwt = match (s.text("client_jwt"), s.text("client_seed")) {
+        (Some(jwt), Some(seed)) => Some((jwt.into(), seed.into())),
+        (None, None) => None,
+        _ => {
+            let message = "`client_jwt` and `client_seed` go together, and one of them is missing";
+            s.problem(None, message, None);
+            None
+        }
+    };
+    nats.credentials = s.text("credentials_file").map(Into::into);
+    nats.ca_file = s.text("tls_ca_file").map(Into::into);
+    nats.ca = s.text("tls_ca").map(Into::into);
+    nats.inbox_prefix = s.text("custom_inbox_prefix").map(Into::into);
+    let seconds: Option<u64> = s.parse("ping_interval_sec", "a number of seconds");
+    nats.ping_interval = seconds.filter(|n| *n > 0).map(Duration::from_secs);
+    (nats != NatsConfig::default()).then_some(nats)
+}
+
+/// What the component takes.
+fn taken(s: &mut Settings<'_>, config: &mut Config) {
+    let subscriptions = s.text("subscriptions").unwrap_or_default();
+    for text in subscriptions
+        .split(',')
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+    {
+        let (pattern, group) = match text.split_once('|') {
+            Some((pattern, group)) => (pattern.trim(), Some(group.trim().to_owned())),
+            None => (text, None),
+        };
+        let is_group = |group: &String| is_pattern(group) && !group.contains(['*', '>']);
+        if is_pattern(pattern) && group.as_ref().is_none_or(is_group) {
+            config.subjects.push((pattern.into(), group));
+        } else {
+            let message = format!("`{text}` of `subscriptions` is nothing to subscribe to");
+            let help = "write subjects with commas between them, each with a group if need be: `orders.*|workers`";
+            s.problem(Some("subscriptions"), message, Some(help.into()));
+        }
+    }
+    if let Some(text) = s.text("consumers") {
+        match serde_json::from_str(text) {
+            Ok(consumers) => config.consumers = consumers,
+            Err(why) => {
+                let message = format!("`consumers` is no list of consumers: {why}");
+                let help = r#"write JSON: `[{"stream": "ORDERS", "consumer": "workers"}]`"#;
+                s.problem(Some("consumers"), message, Some(help.into()));
+            }
+        }
+    }
+    if !config.consumers.is_empty() && config.backend == Backend::Memory {
+        let message = "`consumers` are JetStream's, and the backend is the memory";
+        s.problem(
+            Some("consumers"),
+            message,
+            Some("write `backend: nats`".into()),
+        );
+    }
+    config.timeout = s.millis("timeout_ms").unwrap_or(TIMEOUT);
+    let expected = "a number of messages from 1 to 10000";
+    if let Some(n) = s.parse::<usize>("max_concurrent", expected) {
+        match n {
+            1..=10_000 => config.at_once = n,
+            _ => s.bad_value("max_concurrent", expected),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> ConfigMap {
+        let pairs = pairs.iter();
+        pairs.map(|(k, v)| ((*k).into(), (*v).into())).collect()
+    }
+
+    fn said(role: ConfigRole, pairs: &[(&str, &str)]) -> Vec<String> {
+        let problems = check(role, &map(pairs));
+        problems
+            .into_iter()
+            .map(|problem| problem.message)
+            .collect()
+    }
+
+    #[test]
+    fn servers_mean_nats_and_nothing_means_memory() {
+        let backend = |pairs| {
+            read(&ConfigMap::new(), &map(pairs), ConfigRole::LinkTarget)
+                .0
+                .backend
+        };
+        assert_eq!(backend(&[]), Backend::Memory);
+        let urls = |backend| match backend {
+            Backend::Nats(nats) => nats.urls,
+            Backend::Memory => "memory".into(),
+        };
+        assert_eq!(urls(backend(&[("backend", "nats")])), DEFAULT_URL);
+        assert_eq!(
+            urls(backend(&[("CLUSTER_URIS", "nats://a, nats://b")])),
+            "nats://a, nats://b"
+        );
+    }
+
+    #[test]
+    fn subscriptions_have_a_group_of_the_components_unless_they_name_one() {
+        let link = map(&[
+            ("subscriptions", "a.*, b|workers"),
+            (
+                "consumers",
+                r#"[{"stream": "S", "consumer": "C", "max_messages": 5}]"#,
+            ),
+        ]);
+        let own = map(&[("backend", "nats"), ("max_concurrent", "7")]);
+        let (config, problems) = read(&own, &link, ConfigRole::LinkSource);
+        assert_eq!(problems, []);
+        assert_eq!(config.at_once, 7);
+        let subject = |pattern: &str, group: &str| Subscription::Subject {
+            pattern: pattern.into(),
+            group: group.into(),
+        };
+        let kept = Subscription::Kept(KeptMessages {
+            stream: "S".into(),
+            consumer: "C".into(),
+            max_messages: Some(5),
+            max_bytes: None,
+        });
+        assert_eq!(
+            config.subscriptions("app.c"),
+            [subject("a.*", "app.c"), subject("b", "workers"), kept]
+        );
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once_and_no_secret() {
+        let wrong = [
+            ("backend", "memory"),
+            ("cluster_uris", "nats://me:secret@:x"),
+            ("client_seed", "SUAsecret"),
+            ("subscriptions", "a..b, >.a, ok, x|y z"),
+            ("consumers", "[{}]"),
+            ("timeout_ms", "0"),
+            ("max_concurrent", "0"),
+            ("ping_interval_sec", "soon"),
+        ];
+        let messages = said(ConfigRole::LinkSource, &wrong);
+        assert_eq!(messages.len(), 9, "{messages:#?}");
+        assert!(!messages.iter().any(|message| message.contains("secret")));
+        let clash = [("backend", "memory"), ("cluster_uris", "nats://a")];
+        assert_eq!(said(ConfigRole::Own, &clash).len(), 1);
+        // A component that sends subscribes to nothing.
+        assert_eq!(
+            said(ConfigRole::LinkTarget, &[("subscriptions", "a")]).len(),
+            1
+        );
+        let (_, nothing) = read(&ConfigMap::new(), &ConfigMap::new(), ConfigRole::LinkSource);
+        assert_eq!(nothing.len(), 1);
+    }
+}

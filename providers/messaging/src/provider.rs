@@ -1,0 +1,193 @@
+//! The provider: links come and go, connections are shared between them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures::future::join_all;
+use tokio::sync::Mutex;
+use withe_provider::settings::describe;
+use withe_provider::{
+    Call, CallError, Callee, ConfigMap, ConfigRole, Functions, Health, Link, LinkId, Linked,
+    Payload, Peer, Provider, ProviderError,
+};
+
+use crate::broker::Broker;
+use crate::config::{self, Backend, Config};
+use crate::delivery::{DeliveredLink, MessageHandler};
+use crate::memory::MemoryBroker;
+use crate::nats::{NatsBroker, NatsConfig};
+use crate::sender::Sender;
+use crate::wit;
+use crate::wit::wasmcloud::messaging::handler::Client;
+
+/// How long what a replaced link was given may take.
+const REPLACED: Duration = Duration::from_secs(60);
+
+/// The provider.
+pub struct Messaging {
+    config: ConfigMap,
+    functions: Functions<Sender>,
+    /// Read by every call, replaced when a link changes.
+    senders: ArcSwap<HashMap<LinkId, Arc<Linked<Sender>>>>,
+    /// Held while links change.
+    changes: Mutex<Links>,
+}
+
+#[derive(Default)]
+struct Links {
+    /// Whose components take messages.
+    delivered: HashMap<LinkId, DeliveredLink>,
+    /// Connections by what was asked for.
+    connections: HashMap<NatsConfig, Weak<NatsBroker>>,
+}
+
+impl Messaging {
+    /// A provider with this configuration of its own, which is the default of its links.
+    pub fn new(config: ConfigMap) -> Self {
+        Self {
+            config,
+            functions: wit::functions(),
+            senders: ArcSwap::default(),
+            changes: Mutex::default(),
+        }
+    }
+
+    /// The configuration of a link in this role.
+    fn read(&self, link: &Link, role: ConfigRole) -> Result<Config, ProviderError> {
+        let (config, problems) = config::read(&self.config, &link.config, role);
+        match problems.is_empty() {
+            true => Ok(config),
+            false => Err(ProviderError(describe(&problems))),
+        }
+    }
+
+    /// A link from a component that sends.
+    async fn put_sender(&self, link: &Link) -> Result<(), ProviderError> {
+        let config = self.read(link, ConfigRole::LinkTarget)?;
+        let functions = self.functions.of(link)?;
+        let mut links = self.changes.lock().await;
+        let broker = links.broker(&config.backend, &link.application).await?;
+        self.change(|senders| {
+            senders.insert(link.id, Arc::new(functions.with(Sender(broker))));
+        });
+        Ok(())
+    }
+
+    /// A link to a component that takes messages.
+    async fn put_delivered(&self, link: &Link, callee: &Callee) -> Result<(), ProviderError> {
+        let config = self.read(link, ConfigRole::LinkSource)?;
+        let (application, component) = (&link.application, &link.component);
+        let client = Client::of(callee).ok_or_else(|| {
+            ProviderError(format!(
+                "`{component}` exports no `wasmcloud:messaging/handler`, which takes messages"
+            ))
+        })?;
+        let group = group(application, component);
+        let subscriptions = config.subscriptions(&group);
+        let handler = MessageHandler::new(link, client, config.timeout, config.at_once);
+        let mut links = self.changes.lock().await;
+        let broker = links.broker(&config.backend, application).await?;
+        // Beside the one before, if there is one: nothing is missed, and a group gives each message to one of them.
+        let started = DeliveredLink::start(broker, handler, &subscriptions).await;
+        let started = started.map_err(|why| ProviderError(why.to_string()))?;
+        if let Some(before) = links.delivered.insert(link.id, started) {
+            tokio::spawn(before.stop(REPLACED));
+        }
+        Ok(())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut HashMap<LinkId, Arc<Linked<Sender>>>)) {
+        // One change at a time: the links are locked.
+        let mut senders = HashMap::clone(&self.senders.load());
+        change(&mut senders);
+        self.senders.store(Arc::new(senders));
+    }
+}
+
+impl Links {
+    async fn broker(
+        &mut self,
+        backend: &Backend,
+        application: &str,
+    ) -> Result<Arc<dyn Broker>, ProviderError> {
+        let config = match backend {
+            Backend::Memory => return Ok(MemoryBroker::of(application)),
+            Backend::Nats(config) => config,
+        };
+        self.connections
+            .retain(|_, broker| broker.strong_count() > 0);
+        if let Some(broker) = self.connections.get(&**config).and_then(Weak::upgrade) {
+            return Ok(broker);
+        }
+        let broker = NatsBroker::connect(config).await;
+        let broker = Arc::new(broker.map_err(|why| ProviderError(why.to_string()))?);
+        let weak = Arc::downgrade(&broker);
+        self.connections.insert((**config).clone(), weak);
+        Ok(broker)
+    }
+}
+
+/// The group of all replicas of a component: no two components have the same, as neither name has a `.` here.
+fn group(application: &str, component: &str) -> String {
+    let token = |text: &str| -> String {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        text.chars()
+            .map(|c| if is_plain(c) { c } else { '_' })
+            .collect()
+    };
+    format!("{}.{}", token(application), token(component))
+}
+
+#[async_trait::async_trait]
+impl Provider for Messaging {
+    async fn link_put(&self, link: Link) -> Result<(), ProviderError> {
+        match &link.peer {
+            Peer::Importer(_) => self.put_sender(&link).await,
+            Peer::Callee(callee) => self.put_delivered(&link, callee).await,
+            Peer::Http(_) => Err(ProviderError(
+                "messages are handed to `wasmcloud:messaging/handler`, and not to HTTP handlers"
+                    .into(),
+            )),
+        }
+    }
+
+    async fn link_deleted(&self, id: LinkId, grace: Duration) {
+        let mut links = self.changes.lock().await;
+        self.change(|senders| drop(senders.remove(&id)));
+        let gone = links.delivered.remove(&id);
+        drop(links);
+        if let Some(gone) = gone {
+            gone.stop(grace).await;
+        }
+    }
+
+    async fn call(&self, call: Call<'_>) -> Result<Payload, CallError> {
+        let linked = self.senders.load().get(&call.link).cloned();
+        let linked = linked.ok_or_else(|| {
+            CallError::Unlinked("the link to the messaging provider was removed".into())
+        })?;
+        linked.call(call).await
+    }
+
+    async fn health(&self) -> Health {
+        let senders = self.senders.load_full();
+        let links = self.changes.lock().await;
+        let delivered = links.delivered.values().map(|link| &link.broker);
+        let mut brokers = senders
+            .values()
+            .map(|linked| &linked.state.0)
+            .chain(delivered);
+        match brokers.find_map(|broker| broker.trouble()) {
+            Some(why) => Health::Unhealthy(why),
+            None => Health::Healthy,
+        }
+    }
+
+    async fn shutdown(&self, grace: Duration) {
+        let delivered = std::mem::take(&mut self.changes.lock().await.delivered);
+        join_all(delivered.into_values().map(|link| link.stop(grace))).await;
+        self.change(HashMap::clear);
+    }
+}
