@@ -151,6 +151,7 @@ fn unit(name: &str, bytes: Vec<u8>, link: Option<Arc<LinkSpec>>) -> Result<UnitS
         application: "bench".into(),
         component: name.into(),
         config: ConfigMap::new(),
+        secrets: Default::default(),
         env: Vec::new(),
     };
     Ok(UnitSpec {

@@ -12,6 +12,8 @@ use withe_provider::ProviderError;
 use withe_rpc::CallError;
 use withe_runtime::RuntimeError;
 
+use crate::secrets::SecretError;
+
 /// Why an application does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
@@ -33,6 +35,17 @@ pub enum HostError {
     /// A component that a provider calls exports no HTTP handler.
     #[error("component `{0}` exports no HTTP handler that a provider could call")]
     NoHandler(String),
+    /// A secret cannot be had.
+    #[error("the secret `{secret}` of `{part}` cannot be had: {why}")]
+    Secret {
+        /// Whose.
+        part: String,
+        /// Its name.
+        secret: String,
+        /// Why.
+        #[source]
+        why: SecretError,
+    },
     /// A component does not have what a provider was to call.
     #[error("`{provider}` cannot call `{component}`: {why}")]
     NotCalled {

@@ -9,6 +9,7 @@ use withe_runtime::{CompileLimits, CompileProcess, EngineOptions, ShareLimits, T
 
 use crate::counts::Counts;
 use crate::known_secrets::KnownSecrets;
+use crate::secrets::SecretBackends;
 
 /// How long work under way may take to finish, where nobody says.
 const GRACE: Duration = Duration::from_secs(10);
@@ -48,6 +49,8 @@ pub struct HostOptions {
     pub counts: Counts,
     /// Where it is traced.
     pub tracer: Tracer,
+    /// Where the secrets are that applications ask for.
+    pub secret_backends: SecretBackends,
     /// Told the secret values of all that it runs, for whoever writes its log.
     pub secrets: KnownSecrets,
 }
@@ -131,6 +134,7 @@ impl Default for HostOptions {
             broker: None,
             counts: Counts::default(),
             tracer: Tracer::default(),
+            secret_backends: SecretBackends::default(),
             secrets: KnownSecrets::default(),
         }
     }

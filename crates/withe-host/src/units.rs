@@ -95,6 +95,7 @@ fn members(plan: &Plan) -> HashMap<&str, Member> {
             application: plan.application.clone(),
             component: c.name.clone(),
             config: c.config.clone(),
+            secrets: c.secret_values.clone(),
             env: c
                 .grants
                 .env

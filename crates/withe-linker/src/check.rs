@@ -8,8 +8,9 @@ use withe_wit::{Extern, ExternItem, InterfaceName};
 
 use crate::Span;
 use crate::carried::place;
-use crate::config::{Definitions, Merged, check_secrets};
+use crate::config::{Definitions, Merged};
 use crate::diagnostic::Diagnostics;
+use crate::fetched;
 use crate::input::{ConfigMap, ConfigProblem, ConfigRole, SecretKeys};
 use crate::ix::{LinkIx, PerLink, PerPart};
 use crate::parts::PartId;
@@ -48,7 +49,7 @@ pub(crate) fn check<'a>(resolved: Resolved<'a>, out: &mut Diagnostics) -> Checke
     check_types(&resolved, out);
     check_host_imports(&resolved, out);
     let application = &resolved.parts.inputs.application;
-    check_secrets(application, out);
+    fetched::check(&resolved, out);
     let definitions = Definitions::of(application);
     definitions.check(application, out);
     let part_config = resolved
@@ -157,7 +158,11 @@ fn own_config<'a>(
     out: &mut Diagnostics,
 ) -> CheckedConfig {
     let declared = resolved.parts.declared(part);
-    let merged = definitions.merge(&declared.config);
+    let mut merged = definitions.merge(&declared.config);
+    if resolved.parts.is_provider(part) {
+        let names = declared.secrets.iter().map(|secret| &secret.name.value);
+        names.for_each(|name| merged.fetch(name));
+    }
     let whose = || format!("the configuration of `{}`", declared.name.value);
     ask(
         resolved,
@@ -184,7 +189,11 @@ fn link_config<'a>(
     );
     let span = link.traits[0].target.span.or(link.traits[0].span);
     let whose = || format!("the configuration of the link from `{from}` to `{to}`");
-    let source = definitions.merge(link.traits.iter().flat_map(|l| &l.source_config));
+    let mut source = definitions.merge(link.traits.iter().flat_map(|l| &l.source_config));
+    if resolved.parts.is_provider(link.source) {
+        let secrets = link.traits.iter().flat_map(|l| &l.source_secrets);
+        secrets.for_each(|secret| source.fetch(&secret.name.value));
+    }
     ask(
         resolved,
         link.source,
@@ -194,7 +203,11 @@ fn link_config<'a>(
         span,
         out,
     );
-    let target = definitions.merge(link.traits.iter().flat_map(|l| &l.target_config));
+    let mut target = definitions.merge(link.traits.iter().flat_map(|l| &l.target_config));
+    if resolved.parts.is_provider(link.target) {
+        let secrets = link.traits.iter().flat_map(|l| &l.target_secrets);
+        secrets.for_each(|secret| target.fetch(&secret.name.value));
+    }
     ask(
         resolved,
         link.target,

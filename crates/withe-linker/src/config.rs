@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Span;
 use crate::diagnostic::Diagnostics;
-use crate::input::{Application, ConfigMap, NamedConfig, SecretKeys, SecretRef, Spanned};
+use crate::input::{Application, ConfigMap, NamedConfig, SecretKeys, Spanned};
 use crate::problems;
 use crate::secrets::{MASK, SecretValues};
 use crate::wording::Suggestions;
@@ -92,6 +92,12 @@ impl<'a> Definitions<'a> {
 }
 
 impl Merged<'_> {
+    /// Takes note that the value of `key` is fetched by the host, whatever is configured.
+    pub(crate) fn fetch(&mut self, key: &str) {
+        self.secret_keys.insert(key.to_owned());
+        self.values.insert(key.to_owned(), MASK.to_owned());
+    }
+
     /// Whether no key has one value here and another there.
     pub(crate) fn agrees_with(&self, other: &Self) -> bool {
         let differs = |(key, value): (&String, &String)| {
@@ -130,24 +136,4 @@ fn same(a: Option<&Properties>, b: Option<&Properties>) -> bool {
         )
     };
     values(a) == values(b)
-}
-
-/// Reports every secret that `application` refers to.
-pub(crate) fn check_secrets(application: &Application, out: &mut Diagnostics) {
-    for component in &application.components {
-        let name = &component.name.value;
-        let mut report = |secrets: &[SecretRef], whose: String| {
-            out.extend(
-                secrets
-                    .iter()
-                    .map(|secret| problems::config::secret(secret, &whose)),
-            );
-        };
-        report(&component.secrets, format!("`{name}`"));
-        for link in &component.links {
-            let whose = format!("the link from `{name}` to `{}`", link.target.value);
-            report(&link.source_secrets, whose.clone());
-            report(&link.target_secrets, whose);
-        }
-    }
 }

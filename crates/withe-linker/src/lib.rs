@@ -16,6 +16,7 @@ mod check;
 mod config;
 pub mod diagnostic;
 mod exporters;
+mod fetched;
 mod host;
 mod ids;
 pub mod input;

@@ -55,7 +55,9 @@ impl Plan {
             ]
         });
         let all = own.chain(of_links);
-        SecretValues::new(all.flat_map(|(config, secret)| secret_values(config, secret)))
+        let configured = all.flat_map(|(config, secret)| secret_values(config, secret));
+        let fetched = (self.components.iter()).flat_map(|c| c.secret_values.values());
+        SecretValues::new(configured.chain(fetched.map(String::as_str)))
     }
 }
 
@@ -84,6 +86,10 @@ impl PlannedComponent {
     fn masked(&self) -> Self {
         Self {
             config: masked(&self.config, &self.secret_keys),
+            secret_values: masked(
+                &self.secret_values,
+                &self.secret_values.keys().cloned().collect(),
+            ),
             ..self.clone()
         }
     }
@@ -137,6 +143,13 @@ pub struct PlannedComponent {
     /// The keys of `config` whose values are not to be shown.
     #[serde(default, skip_serializing_if = "SecretKeys::is_empty")]
     pub secret_keys: SecretKeys,
+    /// The secrets that the host fetches for it, before it carries the plan out. A provider has them in `config`, by
+    /// their names; until then [`MASK`] stands there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<PlannedSecret>,
+    /// The values of a component's secrets, by their names, as soon as the host has fetched them.
+    #[serde(default, skip_serializing_if = "ConfigMap::is_empty")]
+    pub secret_values: ConfigMap,
     /// How many instances may run at a time, in each process that it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<u32>,
@@ -154,6 +167,25 @@ pub struct PlannedComponent {
     pub grants: PlannedGrants,
     /// Imports that the host satisfies, by the name the component imports them under.
     pub host_imports: Vec<String>,
+}
+
+/// A secret, and where its value is fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedSecret {
+    /// What the part calls it.
+    pub name: String,
+    /// The policy that says where it is.
+    pub policy: String,
+    /// The policy's backend: hosts know it by this name.
+    pub backend: String,
+    /// Its key there.
+    pub key: String,
+    /// The field of its value that is meant, if not all of it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Its version, if not the newest is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// What of the machine a component may reach.
@@ -242,11 +274,17 @@ pub struct PlannedLink {
     /// The keys of `source_config` whose values are not to be shown.
     #[serde(default, skip_serializing_if = "SecretKeys::is_empty")]
     pub source_secret_keys: SecretKeys,
+    /// The secrets of the source's side, where that is a provider: they are in `source_config`, as a provider's own are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_secrets: Vec<PlannedSecret>,
     /// Configuration of the target's side, merged.
     pub target_config: ConfigMap,
     /// The keys of `target_config` whose values are not to be shown.
     #[serde(default, skip_serializing_if = "SecretKeys::is_empty")]
     pub target_secret_keys: SecretKeys,
+    /// The secrets of the target's side, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_secrets: Vec<PlannedSecret>,
 }
 
 /// One interface (or world-level function) of a link.

@@ -102,6 +102,7 @@ mod tests {
                 application: "shop".into(),
                 component: component.into(),
                 config: ConfigMap::new(),
+                secrets: Default::default(),
                 env: Vec::new(),
             }),
             instances: Some(limit.clone()),

@@ -50,6 +50,8 @@ pub struct Identity {
     pub component: String,
     /// Its configuration, for `wasi:config`.
     pub config: ConfigMap,
+    /// Its secrets, for `wasmcloud:secrets`.
+    pub secrets: ConfigMap,
     /// Its environment variables.
     pub env: Vec<(String, String)>,
 }

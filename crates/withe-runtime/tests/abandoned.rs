@@ -47,6 +47,7 @@ fn shared() -> Arc<dyn ServedLink> {
         application: "test".into(),
         component: "resources".into(),
         config: ConfigMap::new(),
+        secrets: Default::default(),
         env: Vec::new(),
     };
     let unit = UnitSpec {

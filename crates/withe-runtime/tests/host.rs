@@ -44,6 +44,7 @@ fn link(bytes: Vec<u8>, concurrency: bool) -> Result<(), String> {
         application: "test".into(),
         component: "all".into(),
         config: ConfigMap::new(),
+        secrets: Default::default(),
         env: Vec::new(),
     };
     let unit = UnitSpec {

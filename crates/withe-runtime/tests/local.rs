@@ -154,6 +154,7 @@ fn unit(
         application: "test".into(),
         component: name.into(),
         config: ConfigMap::new(),
+        secrets: Default::default(),
         env: Vec::new(),
     };
     UnitSpec {

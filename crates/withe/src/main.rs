@@ -16,6 +16,7 @@ mod catalogue;
 mod cli;
 mod commands;
 mod descriptors;
+mod graph;
 mod interrupt;
 mod logging;
 mod observe;

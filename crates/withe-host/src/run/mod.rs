@@ -29,6 +29,7 @@ use withe_runtime::{Engines, Graph, HttpEntry, wave};
 
 use crate::away::Away;
 use crate::error::HostError;
+use crate::fetch;
 use crate::http_service::{CurrentHandler, HttpService};
 use crate::loopback::Loopback;
 use crate::options::{HostOptions, Phase, Progress};
@@ -117,6 +118,7 @@ impl Running {
         away: &dyn Away,
         cancel: &CancellationToken,
     ) -> Result<Prepared, HostError> {
+        let plan = &*fetch::fetch(plan, parts, &self.options.secret_backends)?;
         let preparation = Preparation {
             engines: &self.engines,
             options: &self.options,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::input::{ComponentKind, Grants};
+use crate::fetched;
+use crate::input::{ComponentKind, ConfigMap, Grants, Link, SecretRef};
 use crate::ix::{LinkIx, PerLink, PerPart};
 use crate::matching::interface_text;
 use crate::parts::PartId;
@@ -106,6 +107,8 @@ fn component(
         concurrency,
         config: config.values,
         secret_keys: config.secret_keys,
+        secrets: fetched::planned(&parts.inputs.application, &declared.secrets),
+        secret_values: ConfigMap::new(),
         instances: placed.instances[part],
         memory: declared.limits.memory.as_ref().map(|m| m.value),
         time_ms: declared.limits.time.as_ref().map(|t| millis(t.value)),
@@ -147,6 +150,11 @@ fn planned_link(
             export: export.name.clone(),
         });
     let (source, target) = placed.checked.link_config[place].clone();
+    let secrets = |end, of: fn(&Link) -> &Vec<SecretRef>| {
+        let refs = link.traits.iter().flat_map(|declared| of(declared));
+        let refs = refs.filter(|_| resolved.parts.is_provider(end));
+        fetched::planned(&resolved.parts.inputs.application, refs)
+    };
     PlannedLink {
         source: resolved.parts.name(link.source).to_owned(),
         target: resolved.parts.name(link.target).to_owned(),
@@ -167,8 +175,10 @@ fn planned_link(
             .is_some_and(|i| i.value),
         source_config: source.values,
         source_secret_keys: source.secret_keys,
+        source_secrets: secrets(link.source, |l| &l.source_secrets),
         target_config: target.values,
         target_secret_keys: target.secret_keys,
+        target_secrets: secrets(link.target, |l| &l.target_secrets),
     }
 }
 

@@ -30,10 +30,11 @@ a key that the provider does not know, a value it cannot use, or lacks one it ne
 
 pub(crate) const SECRETS: CodeInfo = CodeInfo {
     code: Code("W0503"),
-    title: "secrets are not supported yet",
+    title: "a secret that nobody reads",
     explanation: "\
-The manifest gives a component or a link a secret. There is no secret store yet, so the application cannot \
-run as declared. Remove the secret, or give the value as configuration where that is safe.",
+A component reads its secrets by `wasmcloud:secrets/store`; one that does not import that never sees them. The \
+secrets of a link are for the provider at that end, which has them among its configuration: a component at that end \
+is given none. Remove the secret, or give it to whoever needs it.",
 };
 
 pub(crate) const DEFINED_TWICE: CodeInfo = CodeInfo {
@@ -73,14 +74,24 @@ pub(crate) fn invalid(whose: &str, problem: &ConfigProblem, at: Option<Span>) ->
     }
 }
 
-pub(crate) fn secret(secret: &SecretRef, whose: &str) -> Diagnostic {
+pub(crate) fn unread_secret(secret: &SecretRef, component: &str) -> Diagnostic {
+    let name = &secret.name.value;
     let message = format!(
-        "the secret `{}` of {whose} cannot be had: secrets are not supported yet",
-        secret.name.value
+        "`{component}` is given the secret `{name}`, and does not import `wasmcloud:secrets/store`"
     );
-    Diagnostic::error(SECRETS.code, message)
-        .at(secret.name.span, "a secret")
-        .with_help("remove it, or give the value as configuration where that is safe")
+    Diagnostic::warning(SECRETS.code, message)
+        .at(secret.name.span, "nobody reads it")
+        .with_help("remove it, or give it to the provider that needs it")
+}
+
+pub(crate) fn secret_of_a_component(secret: &SecretRef, component: &str) -> Diagnostic {
+    let name = &secret.name.value;
+    let message = format!(
+        "the secret `{name}` of a link is for `{component}`, which is a component and is not given it"
+    );
+    Diagnostic::warning(SECRETS.code, message)
+        .at(secret.name.span, "nobody reads it")
+        .with_help(format!("write it below `properties` of `{component}`"))
 }
 
 pub(crate) fn defined_twice(first: &NamedConfig, second: &NamedConfig) -> Diagnostic {

@@ -320,6 +320,7 @@ fn empty_graph(engines: &Engines) -> Arc<Graph> {
         application: "t".into(),
         component: "t".into(),
         config: Default::default(),
+        secrets: Default::default(),
         env: vec![],
     };
     let spec = UnitSpec {

@@ -5,7 +5,7 @@ use wasmtime::Result;
 use wasmtime::component::Linker;
 use withe_wit::InterfaceName;
 
-use super::{cli, config, lattice, logging, rpc, wasi};
+use super::{cli, config, lattice, logging, rpc, secrets, wasi};
 use crate::core::InstanceState;
 
 /// Defines the import `import` of a unit's `member`, which is the interface `name` with these functions. What they
@@ -37,6 +37,8 @@ pub(crate) fn define(
         ("wasi", "config", _) => config::define(&mut linker.instance(import)?, member, functions),
         ("wasi", "logging", "logging") => logging::define(&mut linker.instance(import)?, member),
         ("wrpc", "rpc", "error") => rpc::define(&mut linker.instance(import)?, functions),
+        ("wasmcloud", "secrets", "store") => secrets::store(&mut linker.instance(import)?, member),
+        ("wasmcloud", "secrets", "reveal") => secrets::reveal(&mut linker.instance(import)?),
         ("wasmcloud", "bus", "lattice") => {
             let returns_result = name.version.as_ref().is_some_and(|v| v.major >= 2);
             lattice::define(&mut linker.instance(import)?, member, returns_result)

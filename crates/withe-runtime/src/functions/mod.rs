@@ -9,6 +9,7 @@ mod interfaces;
 mod lattice;
 mod logging;
 pub(crate) mod rpc;
+mod secrets;
 mod wasi;
 
 pub use interfaces::host_interfaces;

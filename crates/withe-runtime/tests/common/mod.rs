@@ -57,6 +57,7 @@ pub(crate) fn member(name: &str, instances: Option<Arc<InstanceLimit>>) -> Membe
         application: "test".into(),
         component: name.into(),
         config: ConfigMap::new(),
+        secrets: Default::default(),
         env: Vec::new(),
     };
     Member {

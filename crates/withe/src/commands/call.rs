@@ -18,6 +18,7 @@ use super::application::LinkedApplication;
 use super::host::machine_name;
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
+use super::secret_args::SecretArgs;
 use crate::Outcome;
 use crate::interrupt::Interrupts;
 use crate::observe::{Exporter, TraceArgs};
@@ -62,6 +63,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     timeout: u32,
     #[command(flatten)]
+    secrets: SecretArgs,
+    #[command(flatten)]
     lattice: LatticeArgs,
     #[command(flatten, next_help_heading = "Watching")]
     traces: TraceArgs,
@@ -102,6 +105,7 @@ async fn call(
     let work = async {
         let mut options = host_options(&reporter)?;
         options.broker = broker(args, loaded, plan).await?;
+        args.secrets.apply(&mut options);
         exporter.observe(&mut options);
         let host = Host::new(options)?;
         let running = host.start(plan, Arc::new(Parts::of(loaded))).await?;

@@ -17,6 +17,7 @@ use super::lattice_args::{LatticeArgs, Named, socket};
 use super::limit_args::LimitArgs;
 use super::policy_args::PolicyArgs;
 use super::program_args::ProgramArgs;
+use super::secret_args::SecretArgs;
 use crate::Outcome;
 use crate::interrupt::Interrupts;
 use crate::observe::{Endpoint, Exporter, ObserveArgs};
@@ -97,6 +98,8 @@ pub(crate) struct Args {
     wait: u64,
     #[command(flatten)]
     program_args: ProgramArgs,
+    #[command(flatten)]
+    secrets: SecretArgs,
     #[command(flatten)]
     limits: LimitArgs,
     #[command(flatten)]
@@ -190,6 +193,7 @@ async fn join(
     let reporter = Reporter::new(*terminal);
     let mut host = host_options(&reporter)?;
     args.program_args.apply(&mut host)?;
+    args.secrets.apply(&mut host);
     host.limits = args.limits.limits();
     exporter.observe(&mut host);
     let endpoint = args.observe.serve(&host, terminal).await?;

@@ -303,6 +303,8 @@ mod tests {
             entry: true,
             concurrency: false,
             config: BTreeMap::new(),
+            secrets: Vec::new(),
+            secret_values: Default::default(),
             secret_keys: BTreeSet::new(),
             instances: None,
             memory: None,
@@ -315,6 +317,8 @@ mod tests {
 
     fn link(source: &str, target: &str, binding: Binding, interfaces: &[[&str; 3]]) -> PlannedLink {
         PlannedLink {
+            source_secrets: Vec::new(),
+            target_secrets: Vec::new(),
             source: source.into(),
             target: target.into(),
             name: "default".into(),

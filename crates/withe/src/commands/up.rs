@@ -24,6 +24,7 @@ use super::limit_args::LimitArgs;
 use super::link_args::LinkArgs;
 use super::policy_args::PolicyArgs;
 use super::program_args::ProgramArgs;
+use super::secret_args::SecretArgs;
 use super::settle::settle;
 use crate::Outcome;
 use crate::interrupt::Interrupts;
@@ -75,6 +76,8 @@ pub(crate) struct Args {
     policy: PolicyArgs,
     #[command(flatten)]
     programs: ProgramArgs,
+    #[command(flatten)]
+    secrets: SecretArgs,
     /// How long to wait until all hosts of the lattice run it, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     wait: u64,
@@ -179,6 +182,7 @@ async fn serve(
     let timings = application.timings.clone();
     host.progress = timings.hearing(host.progress);
     args.programs.apply(&mut host)?;
+    args.secrets.apply(&mut host);
     exporter.observe(&mut host);
     let _endpoint = args.observe.serve(&host, terminal).await?;
     let options = NodeOptions {

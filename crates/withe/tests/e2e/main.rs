@@ -13,6 +13,7 @@ mod mistakes;
 mod observe;
 #[cfg(target_os = "linux")]
 mod providers;
+mod secrets;
 mod support;
 #[cfg(target_os = "linux")]
 mod workers;

@@ -1,0 +1,252 @@
+//! Secrets that applications ask for by name, fetched where they are used.
+//!
+//! An operator says which backends a host has, each under the name that policies of manifests give it. The values come
+//! into a plan when it is prepared ([`crate::fetch`]), so that all that carries plans out, changes them and masks them knows
+//! them as it knows configuration. Asking a backend at each call of a component was rejected: a change of a secret would reach the one
+//! instance and not the other, and a backend that is away would fail calls.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Component as PathPart, Path, PathBuf};
+use std::str::FromStr;
+
+use withe_linker::plan::PlannedSecret;
+
+/// The largest value, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// What stands for an application's name in a place.
+const APPLICATION: &str = "{application}";
+
+/// Where secrets are, by the names of backends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretBackends(BTreeMap<String, SecretBackend>);
+
+/// Where the secrets of one backend are. `{application}` stands for the name of the application that asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretBackend {
+    /// In a folder: each in the file that its key names. A line break at the end does not belong to a value.
+    Folder(String),
+    /// In variables of the host's environment whose names are this prefix and the key.
+    Environment(String),
+}
+
+/// A text that is no backend.
+#[derive(Debug, thiserror::Error)]
+#[error("expected `NAME=FOLDER`, or `NAME=env:PREFIX` for variables of the environment")]
+pub struct NoBackend;
+
+/// Why a secret cannot be had. Never has its value.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The host has no backend of that name.
+    #[error(
+        "this host has no secret backend `{0}`: name its place with `--secrets {0}=FOLDER` or `--secrets {0}=env:PREFIX`"
+    )]
+    NoBackend(String),
+    /// The file cannot be read.
+    #[error("the file `{path}` cannot be read: {why}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        why: io::Error,
+    },
+    /// The variable is not there.
+    #[error("the host's environment has no variable `{0}`")]
+    NoVariable(String),
+    /// The key would lead out of the backend's folder.
+    #[error("the key `{0}` is no path below the backend's folder")]
+    Key(String),
+    /// The value has no text.
+    #[error("the value is no text in UTF-8")]
+    NoText,
+    /// The value is too large.
+    #[error("the value has more than {LARGEST} bytes")]
+    TooLarge,
+    /// A field is meant, and the value is no JSON object with such a text.
+    #[error("the value is no JSON object with a text `{0}`")]
+    Field(String),
+    /// A version is meant.
+    #[error("the backend keeps no versions: leave `version` out")]
+    Version,
+    /// The provider takes secrets in a way that is not built.
+    #[error("a provider of wasmCloud v1 is given no secrets yet: use one of Withe's own")]
+    V1,
+}
+
+impl SecretBackends {
+    /// Adds a backend; one of the same name is replaced.
+    pub fn add(&mut self, name: impl Into<String>, backend: SecretBackend) {
+        self.0.insert(name.into(), backend);
+    }
+
+    /// Fetches a secret for an application.
+    ///
+    /// # Errors
+    ///
+    /// See [`SecretError`].
+    pub fn fetch(&self, application: &str, secret: &PlannedSecret) -> Result<String, SecretError> {
+        let backend = self.0.get(&secret.backend);
+        let backend = backend.ok_or_else(|| SecretError::NoBackend(secret.backend.clone()))?;
+        if secret.version.is_some() {
+            return Err(SecretError::Version);
+        }
+        let text = match backend {
+            SecretBackend::Folder(folder) => {
+                let folder = folder.replace(APPLICATION, &file_name(application)?);
+                read(Path::new(&folder), &secret.key)?
+            }
+            SecretBackend::Environment(prefix) => {
+                let name = prefix.replace(APPLICATION, application) + &secret.key;
+                // What the system would panic at is no name.
+                let is_name = !name.is_empty() && !name.contains(['=', '\0']);
+                let value = is_name.then(|| std::env::var_os(&name)).flatten();
+                let value = value.ok_or(SecretError::NoVariable(name))?;
+                OsString::into_string(value).map_err(|_| SecretError::NoText)?
+            }
+        };
+        let Some(field) = &secret.field else {
+            return Ok(text);
+        };
+        let object: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let value = object.get(field).and_then(|value| value.as_str());
+        value
+            .map(str::to_owned)
+            .ok_or_else(|| SecretError::Field(field.clone()))
+    }
+}
+
+impl FromStr for SecretBackend {
+    type Err = NoBackend;
+
+    fn from_str(text: &str) -> Result<Self, NoBackend> {
+        match text.strip_prefix("env:") {
+            Some(prefix) => Ok(Self::Environment(prefix.to_owned())),
+            None if text == "env" => Ok(Self::Environment(String::new())),
+            None if text.is_empty() => Err(NoBackend),
+            None => Ok(Self::Folder(text.to_owned())),
+        }
+    }
+}
+
+/// An application's name as one part of a path.
+fn file_name(application: &str) -> Result<String, SecretError> {
+    let mut parts = Path::new(application).components();
+    match (parts.next(), parts.next()) {
+        (Some(PathPart::Normal(_)), None) => Ok(application.to_owned()),
+        _ => Err(SecretError::Key(application.to_owned())),
+    }
+}
+
+fn read(folder: &Path, key: &str) -> Result<String, SecretError> {
+    let mut parts = Path::new(key).components().peekable();
+    if parts.peek().is_none() || !parts.all(|part| matches!(part, PathPart::Normal(_))) {
+        return Err(SecretError::Key(key.to_owned()));
+    }
+    let path = folder.join(key);
+    let bytes = std::fs::metadata(&path).and_then(|metadata| match metadata.len() {
+        0..=LARGEST => std::fs::read(&path).map(Some),
+        _ => Ok(None),
+    });
+    let bytes = bytes.map_err(|why| SecretError::File { path, why })?;
+    let bytes = bytes.ok_or(SecretError::TooLarge)?;
+    let mut text = String::from_utf8(bytes).map_err(|_| SecretError::NoText)?;
+    // Editors and shells put it there.
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(key: &str, field: Option<&str>) -> PlannedSecret {
+        PlannedSecret {
+            name: "password".into(),
+            policy: "vault".into(),
+            backend: "vault".into(),
+            key: key.into(),
+            field: field.map(Into::into),
+            version: None,
+        }
+    }
+
+    fn backends(place: &str) -> SecretBackends {
+        let mut backends = SecretBackends::default();
+        backends.add("vault", place.parse().unwrap());
+        backends
+    }
+
+    #[test]
+    fn files_are_read_without_the_last_line_break() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        };
+        write("shop/a", b"one\n");
+        write("shop/b", b"one\ntwo\r\n");
+        write("shop/c", br#"{"user": "me", "n": 1}"#);
+        write("shop/d", &[0xff]);
+        write("shop/e", &vec![b'x'; LARGEST as usize + 1]);
+        let place = format!("{}/{APPLICATION}", folder.path().display());
+        let backends = backends(&place);
+        let fetch = |key: &str, field| {
+            let fetched = backends.fetch("shop", &secret(key, field));
+            fetched.map_err(|why| why.to_string())
+        };
+        assert_eq!(fetch("a", None).unwrap(), "one");
+        assert_eq!(fetch("b", None).unwrap(), "one\ntwo");
+        assert_eq!(fetch("c", Some("user")).unwrap(), "me");
+        for (key, field, why) in [
+            ("c", Some("n"), "no JSON object with a text `n`"),
+            ("a", Some("user"), "no JSON object"),
+            ("d", None, "no text"),
+            ("e", None, "more than 1048576 bytes"),
+            ("missing", None, "cannot be read"),
+            ("../shop/a", None, "no path below"),
+            ("/etc/hostname", None, "no path below"),
+            ("", None, "no path below"),
+        ] {
+            let said = fetch(key, field).unwrap_err();
+            assert!(said.contains(why), "{key}: {said}");
+        }
+        // Another application has a folder of its own, and none outside.
+        assert!(backends.fetch("other", &secret("a", None)).is_err());
+        assert!(backends.fetch("..", &secret("shop/a", None)).is_err());
+    }
+
+    #[test]
+    fn variables_are_read_and_what_is_missing_is_named() {
+        let backends = backends("env:CARGO_PKG_");
+        let name = backends.fetch("shop", &secret("NAME", None)).unwrap();
+        assert_eq!(name, env!("CARGO_PKG_NAME"));
+        let said = backends.fetch("shop", &secret("NONE", None)).unwrap_err();
+        assert!(said.to_string().contains("`CARGO_PKG_NONE`"), "{said}");
+        backends.fetch("shop", &secret("A=B", None)).unwrap_err();
+        let other = PlannedSecret {
+            backend: "other".into(),
+            ..secret("NAME", None)
+        };
+        let said = backends.fetch("shop", &other).unwrap_err().to_string();
+        assert!(said.contains("--secrets other=FOLDER"), "{said}");
+        let old = PlannedSecret {
+            version: Some("1".into()),
+            ..secret("NAME", None)
+        };
+        assert!(matches!(
+            backends.fetch("shop", &old),
+            Err(SecretError::Version)
+        ));
+        assert!("".parse::<SecretBackend>().is_err());
+    }
+}

@@ -1,0 +1,31 @@
+//! Options for where secrets are.
+
+use withe_host::{HostOptions, SecretBackend};
+
+/// Options for where the secrets are that applications ask for.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Secrets")]
+pub(crate) struct SecretArgs {
+    /// Where a backend that policies of manifests name has its secrets: a folder with a file for each key, or, after
+    /// `env:`, what the names of variables begin with. `{application}` stands for the name of the application that
+    /// asks. May be given several times.
+    #[arg(long = "secrets", value_name = "BACKEND=PLACE", value_parser = backend)]
+    secrets: Vec<(String, SecretBackend)>,
+}
+
+impl SecretArgs {
+    /// Sets up a host like that.
+    pub(crate) fn apply(&self, host: &mut HostOptions) {
+        for (name, backend) in &self.secrets {
+            host.secret_backends.add(name.clone(), backend.clone());
+        }
+    }
+}
+
+fn backend(text: &str) -> Result<(String, SecretBackend), withe_host::NoBackend> {
+    let (name, place) = text.split_once('=').ok_or(withe_host::NoBackend)?;
+    if name.is_empty() {
+        return Err(withe_host::NoBackend);
+    }
+    Ok((name.to_owned(), place.parse()?))
+}
