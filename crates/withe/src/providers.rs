@@ -8,6 +8,8 @@ const PROVIDERS: &[Descriptor] = &[
     withe_provider_http_server::DESCRIPTOR,
     withe_provider_http_client::DESCRIPTOR,
     withe_provider_keyvalue::DESCRIPTOR,
+    withe_provider_sql::SQL,
+    withe_provider_sql::POSTGRES,
 ];
 
 /// The first-party providers.

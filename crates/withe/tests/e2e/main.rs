@@ -12,6 +12,7 @@ mod mistakes;
 mod observe;
 #[cfg(target_os = "linux")]
 mod providers;
+mod sql;
 mod support;
 #[cfg(target_os = "linux")]
 mod workers;
