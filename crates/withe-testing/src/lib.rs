@@ -7,5 +7,6 @@
 pub mod certificates;
 pub mod nats;
 pub mod port;
+pub mod postgres;
 pub mod redis;
 pub mod wait;

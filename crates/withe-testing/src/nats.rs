@@ -201,7 +201,7 @@ fn program() -> anyhow::Result<PathBuf> {
         .ok_or_else(|| {
             anyhow!(
                 "there is no `nats-server`, which this test needs; `cargo xtask test` fetches it, or \
-                 install 2.10 or newer from https://github.com/nats-io/nats-server/releases"
+                 install 2.12 or newer from https://github.com/nats-io/nats-server/releases"
             )
         })
 }

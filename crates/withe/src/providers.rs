@@ -10,6 +10,8 @@ const PROVIDERS: &[Descriptor] = &[
     withe_provider_keyvalue::DESCRIPTOR,
     withe_provider_messaging::DESCRIPTOR,
     withe_provider_timer::DESCRIPTOR,
+    withe_provider_sql::SQL,
+    withe_provider_sql::POSTGRES,
 ];
 
 /// The first-party providers.

@@ -2,12 +2,15 @@
 
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
+use crate::nats::{self, NatsConfig};
 use crate::redis::{RedisConfig, check_url};
 use crate::store::DEFAULT_BUCKET;
 
 /// Where the file is if nobody says.
 const DEFAULT_PATH: &str = "data/keyvalue.redb";
-const BACKENDS: [&str; 3] = ["redb", "memory", "redis"];
+const BACKENDS: [&str; 4] = ["redb", "memory", "redis", "nats"];
+/// What a URL of NATS starts with.
+const NATS_SCHEMES: [&str; 2] = ["nats:", "tls:"];
 
 /// What keeps a link's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub(crate) enum Backend {
     File(String),
     /// Redis.
     Redis(RedisConfig),
+    /// A bucket of NATS.
+    Nats(NatsConfig),
 }
 
 /// A link's configuration, with the provider's own filled in.
@@ -37,6 +42,16 @@ struct Given {
     url: Option<String>,
     bucket: Option<String>,
     redis: RedisLimits,
+    nats: Nats,
+}
+
+/// What is for NATS alone.
+#[derive(Clone, Debug, Default)]
+struct Nats {
+    bucket: Option<String>,
+    creds_file: Option<String>,
+    tls_ca_file: Option<String>,
+    replicas: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -86,6 +101,25 @@ pub(crate) fn read(own: &ConfigMap, link: &ConfigMap) -> (Config, Vec<ConfigProb
                     .unwrap_or(defaults.response_timeout),
             })
         }
+        Some("nats") => {
+            let limits = RedisConfig::default();
+            Backend::Nats(NatsConfig {
+                url: link
+                    .url
+                    .or(own.url)
+                    .unwrap_or_else(|| "nats://127.0.0.1:4222".into()),
+                bucket: (link.nats.bucket.or(own.nats.bucket)).unwrap_or_else(|| "keyvalue".into()),
+                creds_file: link.nats.creds_file.or(own.nats.creds_file),
+                tls_ca_file: link.nats.tls_ca_file.or(own.nats.tls_ca_file),
+                replicas: link.nats.replicas.or(own.nats.replicas).unwrap_or(1),
+                connect_timeout: (link.redis.connect_timeout)
+                    .or(own.redis.connect_timeout)
+                    .unwrap_or(limits.connect_timeout),
+                response_timeout: (link.redis.response_timeout)
+                    .or(own.redis.response_timeout)
+                    .unwrap_or(limits.response_timeout),
+            })
+        }
         _ => Backend::File(
             link.path
                 .or(own.path)
@@ -112,6 +146,12 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         connect_timeout: s.millis("backend_connection_timeout_ms"),
         response_timeout: s.millis("backend_response_timeout_ms"),
     };
+    let nats = Nats {
+        bucket: s.text("nats_bucket").map(str::to_owned),
+        creds_file: s.text("nats_creds_file").map(str::to_owned),
+        tls_ca_file: s.text("nats_tls_ca_file").map(str::to_owned),
+        replicas: s.parse("nats_replicas", "a number from 1 to 5"),
+    };
     // v1 has them for how it shares connections, which are always shared by URL here.
     s.ignore(&["disable_default_connection", "share_connections_by_url"]);
 
@@ -121,6 +161,13 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
     if bucket == Some("") {
         s.bad_value("bucket", "a bucket's name");
     }
+    if let Some(Err(expected)) = nats.bucket.as_deref().map(nats::check_bucket) {
+        s.bad_value("nats_bucket", expected);
+    }
+    if nats.replicas.is_some_and(|count| !(1..=5).contains(&count)) {
+        s.bad_value("nats_replicas", "a number from 1 to 5");
+    }
+    let is_of_nats = url.is_some_and(|url| NATS_SCHEMES.iter().any(|s| url.starts_with(s)));
     // The value may hold a password, so it is not repeated.
     if url.is_some_and(|url| url.starts_with("rediss:")) {
         let help = "reach it through a tunnel on this machine, with `redis://`";
@@ -129,18 +176,30 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
             "`url` asks for TLS, which is not supported",
             Some(help.into()),
         );
-    } else if let Some(expected) = url.and_then(|url| check_url(url).err()) {
+    } else if let Some(expected) = url.and_then(|url| match is_of_nats {
+        true => nats::check_url(url).err(),
+        false => check_url(url).err(),
+    }) {
         let message = format!("`url` cannot be used, expected {expected}");
         s.problem(Some("url"), message, None);
     }
     let (backend, why) = match (said, url, path) {
         (Some(backend), ..) => (Some(backend), "`backend` says"),
-        (None, Some(_), _) => (Some("redis"), "with a `url` it is"),
+        (None, Some(_), _) if is_of_nats => (Some("nats"), "with its `url` it is"),
+        (None, Some(_), _) => (Some("redis"), "with its `url` it is"),
         (None, None, Some(_)) => (Some("redb"), "with a `path` it is"),
         (None, None, None) => (None, ""),
     };
-    for (key, given, its) in [("path", path, "redb"), ("url", url, "redis")] {
-        if let (Some(_), Some(backend)) = (given, backend)
+    let of_url = if is_of_nats { "nats" } else { "redis" };
+    for (key, given, its) in [
+        ("path", path.is_some(), "redb"),
+        ("url", url.is_some(), of_url),
+        ("nats_bucket", nats.bucket.is_some(), "nats"),
+        ("nats_creds_file", nats.creds_file.is_some(), "nats"),
+        ("nats_tls_ca_file", nats.tls_ca_file.is_some(), "nats"),
+        ("nats_replicas", nats.replicas.is_some(), "nats"),
+    ] {
+        if let (true, Some(backend)) = (given, backend)
             && backend != its
         {
             let message = format!("`{key}` is for `backend: {its}`, but {why} `{backend}`");
@@ -154,6 +213,7 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         url: url.map(str::to_owned),
         bucket: bucket.map(str::to_owned),
         redis,
+        nats,
     };
     (given, s.finish())
 }
@@ -212,6 +272,36 @@ mod tests {
     }
 
     #[test]
+    fn a_url_says_which_server() {
+        let link = [("url", "nats://u:s3cret@h"), ("nats_bucket", "b")];
+        let Backend::Nats(nats) = backend(&[("url", "redis://h")], &link) else {
+            panic!("not NATS")
+        };
+        assert_eq!((nats.bucket.as_str(), nats.replicas), ("b", 1));
+        assert!(!format!("{nats:?}").contains("s3cret"));
+        assert!(matches!(
+            backend(&[], &[("url", "tls://h")]),
+            Backend::Nats(_)
+        ));
+        let wrong = [
+            ("url", "nats://u:s3cret@"),
+            ("nats_bucket", "a b"),
+            ("nats_replicas", "9"),
+            ("backend", "redis"),
+        ];
+        let problems = check(ConfigRole::LinkTarget, &map(&wrong));
+        let text = format!("{problems:?}");
+        for part in [
+            "a name of letters",
+            "from 1 to 5",
+            "`nats_bucket` is for `backend: nats`",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[test]
     fn v1_keys_are_understood() {
         let link = [
             ("URL", "redis://h"),
@@ -250,7 +340,7 @@ mod tests {
         assert_eq!(
             messages,
             [
-                "`backend` is `rediss`, expected `redb`, `memory` or `redis`",
+                "`backend` is `rediss`, expected `redb`, `memory`, `redis` or `nats`",
                 "`backend_response_timeout_ms` is `0`, expected a number of milliseconds greater than 0",
                 "`bucket` is ``, expected a bucket's name",
                 "`url` cannot be used, expected `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`",
@@ -287,7 +377,7 @@ mod tests {
             ),
             (
                 vec![("url", "redis://h"), ("path", "x")],
-                "`path` is for `backend: redb`, but with a `url` it is `redis`",
+                "`path` is for `backend: redb`, but with its `url` it is `redis`",
             ),
         ];
         for (pairs, message) in cases {

@@ -1,11 +1,11 @@
-//! The keyvalue provider: `wasi:keyvalue` over memory, a file, or Redis.
+//! The keyvalue provider: `wasi:keyvalue` over memory, a file, Redis, or NATS.
 //!
 //! It is a link's target. A call's way:
 //!
 //! * [`provider`]: the link that the call came over;
 //! * [`wit`], which is generated: which function it is, its parameters and its result;
 //! * [`interface`]: what the function asks of the store;
-//! * [`store`]: what every backend can do, and [`memory`], [`file`], [`redis`], which do it.
+//! * [`store`]: what every backend can do, and [`memory`], [`file`], [`redis`], [`nats`], which do it.
 //!
 //! All backends behave alike, so that one line of a manifest can exchange them: a counter is a
 //! decimal number that `get` can read and fits in 64 bits with a sign, as Redis has it; many keys
@@ -16,6 +16,7 @@ mod cursors;
 mod file;
 mod interface;
 mod memory;
+mod nats;
 mod provider;
 mod redis;
 mod store;
@@ -39,13 +40,13 @@ mod wit {
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "keyvalue",
     version: env!("CARGO_PKG_VERSION"),
-    summary: "keeps keys and values in a file, in memory or in Redis",
+    summary: "keeps keys and values in a file, in memory, in Redis or in NATS",
     wit: wit::WIT,
     aliases: &[Alias {
         image: "ghcr.io/wasmcloud/keyvalue-redis",
         config: &[("backend", "redis")],
     }],
-    paths: &["path"],
+    paths: &["path", "nats_creds_file", "nats_tls_ca_file"],
     check_config: config::check,
     create: |config| Arc::new(KeyValue::new(config)),
 };

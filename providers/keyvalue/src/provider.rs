@@ -18,7 +18,8 @@ use crate::config::{self, Backend};
 use crate::file::{FileError, FileStore};
 use crate::interface::Opened;
 use crate::memory::MemoryStore;
-use crate::redis::{ConnectError, RedisConfig, RedisStore};
+use crate::nats::{self, NatsConfig, NatsStore};
+use crate::redis::{self, RedisConfig, RedisStore};
 use crate::store::Store;
 use crate::wit;
 
@@ -32,8 +33,15 @@ pub struct KeyValue {
     memory: Arc<MemoryStore>,
     /// Read by every call, replaced when a link changes.
     links: ArcSwap<HashMap<LinkId, Arc<Linked<Opened>>>>,
-    /// Held while links change. Connections to Redis by what was asked for.
-    changes: Mutex<HashMap<RedisConfig, Weak<RedisStore>>>,
+    /// Held while links change.
+    changes: Mutex<Connections>,
+}
+
+/// Connections to servers, by what was asked for.
+#[derive(Default)]
+struct Connections {
+    redis: HashMap<RedisConfig, Weak<RedisStore>>,
+    nats: HashMap<NatsConfig, Weak<NatsStore>>,
 }
 
 impl KeyValue {
@@ -58,13 +66,15 @@ enum OpenError {
     #[error("cannot open the file: {0}")]
     Stopped(#[source] JoinError),
     #[error(transparent)]
-    Redis(#[from] ConnectError),
+    Redis(#[from] redis::ConnectError),
+    #[error(transparent)]
+    Nats(#[from] nats::ConnectError),
 }
 
 async fn open(
     backend: &Backend,
     memory: &Arc<MemoryStore>,
-    connections: &mut HashMap<RedisConfig, Weak<RedisStore>>,
+    connections: &mut Connections,
 ) -> Result<Arc<dyn Store>, OpenError> {
     match backend {
         Backend::Memory => Ok(memory.clone()),
@@ -74,11 +84,22 @@ async fn open(
             Ok(opened.map_err(OpenError::Stopped)??)
         }
         Backend::Redis(config) => {
+            let connections = &mut connections.redis;
             connections.retain(|_, store| store.strong_count() > 0);
             if let Some(store) = connections.get(config).and_then(Weak::upgrade) {
                 return Ok(store);
             }
             let store = Arc::new(RedisStore::connect(config).await?);
+            connections.insert(config.clone(), Arc::downgrade(&store));
+            Ok(store)
+        }
+        Backend::Nats(config) => {
+            let connections = &mut connections.nats;
+            connections.retain(|_, store| store.strong_count() > 0);
+            if let Some(store) = connections.get(config).and_then(Weak::upgrade) {
+                return Ok(store);
+            }
+            let store = Arc::new(NatsStore::connect(config).await?);
             connections.insert(config.clone(), Arc::downgrade(&store));
             Ok(store)
         }

@@ -7,6 +7,7 @@ use std::future::Future;
 use support::{CasError, Component, Other, link};
 use withe_provider::codec::{ByteList, Handle};
 use withe_provider::{CallError, Provider};
+use withe_testing::nats::NatsServer;
 use withe_testing::redis::RedisServer;
 
 const ONE: &str = "0.2.0-draft";
@@ -18,10 +19,13 @@ async fn everywhere<F: Future<Output = ()>>(version: &str, case: impl Fn(Compone
     let path = folder.path().join("new/folder/data.redb");
     let redis = RedisServer::start().unwrap();
     let url = redis.url();
+    let nats = NatsServer::start().unwrap();
+    let nats_url = nats.url();
     let backends = [
         vec![("backend", "memory")],
         vec![("path", path.to_str().unwrap())],
         vec![("URL", url.as_str())],
+        vec![("url", nats_url.as_str())],
     ];
     for pairs in backends {
         println!("with {pairs:?}");

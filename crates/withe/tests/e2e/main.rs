@@ -14,6 +14,7 @@ mod observe;
 #[cfg(target_os = "linux")]
 mod providers;
 mod secrets;
+mod sql;
 mod support;
 #[cfg(target_os = "linux")]
 mod workers;

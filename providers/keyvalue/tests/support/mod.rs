@@ -210,3 +210,11 @@ impl Component {
         self.ask("delete-many", (bucket, keys.to_vec())).await
     }
 }
+
+/// Waits until something is so.
+pub(crate) async fn until(is_so: impl AsyncFn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !is_so().await {
+        assert!(Instant::now() < give_up, "it did not come to be so");
+    }
+}
