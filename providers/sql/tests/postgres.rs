@@ -438,7 +438,6 @@ async fn wrong_credentials_are_told_by_what_is_wrong() {
     let server = PostgresServer::start().unwrap();
     let port = server.port();
     let nobody = ReservedPort::new().unwrap().port();
-    let wait = ("postgres_connect_timeout_ms", "500");
     for (url, says) in [
         (
             format!("postgres://{USER}:s3cret@127.0.0.1:{port}/postgres"),
@@ -465,6 +464,13 @@ async fn wrong_credentials_are_told_by_what_is_wrong() {
             "`postgres_tls_required`",
         ),
     ] {
+        // Nobody may yet come to be there, so that is waited for.
+        let limit = if says == "start it there" {
+            "500"
+        } else {
+            "60000"
+        };
+        let wait = ("postgres_connect_timeout_ms", limit);
         let provider = Sql::postgres(config(&[]));
         let error = provider
             .link_put(link(1, &[("url", &url), wait]))
@@ -504,7 +510,7 @@ async fn wrong_credentials_are_told_by_what_is_wrong() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_and_comes_back_is_used_again() {
     let mut server = PostgresServer::start().unwrap();
-    let c = linked(&server, &[("postgres_connect_timeout_ms", "1000")]).await;
+    let c = linked(&server, &[]).await;
     c.batch("CREATE TABLE t (a int)").await;
     let token = c.prepare("INSERT INTO t VALUES ($1)").await.unwrap();
     assert_eq!(c.exec(&token, vec![PgValue::Int4(1)]).await, Ok(1));
@@ -520,12 +526,13 @@ async fn a_server_that_is_killed_and_comes_back_is_used_again() {
     server.stop();
     let error = said(running.await.unwrap());
     assert!(
-        error.contains("may or may not") || error.contains("57P0"),
+        ["may or may not", "57P0", "nothing was done"]
+            .iter()
+            .any(|words| error.contains(words)),
         "{error}"
     );
 
-    let hurried = c.patient(Duration::from_secs(10));
-    let started = Instant::now();
+    let hurried = c.patient(Duration::from_secs(20));
     let mut errors = Vec::new();
     // The first may find a connection that does not know yet.
     for _ in 0..3 {
@@ -536,7 +543,6 @@ async fn a_server_that_is_killed_and_comes_back_is_used_again() {
         "{errors:?}"
     );
     assert!(errors[2].contains("nothing was done"), "{errors:?}");
-    assert!(started.elapsed() < Duration::from_secs(30));
     assert!(
         matches!(c.provider.health().await, Health::Unhealthy(why) if why.contains("cannot connect"))
     );
@@ -613,7 +619,7 @@ async fn what_nobody_waits_for_is_stopped() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stands_still_costs_its_callers_their_time_only() {
     let server = PostgresServer::start().unwrap();
-    let c = linked(&server, &[("postgres_connect_timeout_ms", "500")]).await;
+    let c = linked(&server, &[]).await;
     server.freeze();
     let hurried = c.patient(Duration::from_millis(1500));
     for _ in 0..3 {

@@ -74,17 +74,23 @@ impl Postgres {
         sql: &str,
         deadline: Instant,
         run: impl AsyncFnOnce(&ClientWrapper) -> Result<T, SqlError>,
-    ) -> Result<T, SqlError> {
-        let lease = self.lease(deadline).await?;
+    ) -> Ran<T> {
+        let lease = match self.lease(deadline).await {
+            Ok(lease) => lease,
+            Err(error) => return Ran::Done(Err(error)),
+        };
         let client = lease.client();
         let result = match timeout_at(deadline.into(), run(client)).await {
             Ok(result) => result,
             // The lease is dropped, which stops the statement.
-            Err(_) => return Err(SqlError::Late(UNKNOWN)),
+            Err(_) => return Ran::Done(Err(SqlError::Late(UNKNOWN))),
         };
         match &result {
             // The server still sends what nobody reads.
-            Err(SqlError::Rows(_) | SqlError::Bytes(_) | SqlError::Value { .. }) => return result,
+            Err(SqlError::Rows(_) | SqlError::Bytes(_) | SqlError::Value { .. }) => {
+                return Ran::Done(result);
+            }
+            Err(SqlError::NotBegun(_)) if client.is_closed() => return Ran::Broken,
             _ if session::may_leave_something(sql) => {
                 let clean = timeout(CLEANING, clean(client)).await;
                 let clean = clean.unwrap_or(Cleaned::No);
@@ -92,12 +98,20 @@ impl Postgres {
                     lease.finish();
                 }
                 if let (Ok(_), Cleaned::OfTransaction) = (&result, clean) {
-                    return Err(SqlError::LeftOpen);
+                    return Ran::Done(Err(SqlError::LeftOpen));
                 }
             }
             _ => lease.finish(),
         }
-        result
+        Ran::Done(result)
+    }
+
+    /// What is said when no connection held.
+    fn broken(&self) -> SqlError {
+        let at = &self.connections.address;
+        SqlError::NotBegun(format!(
+            "PostgreSQL at `{at}` ends connections as soon as they are made"
+        ))
     }
 
     fn error(&self, error: &tokio_postgres::Error, begun: Begun) -> SqlError {
@@ -229,6 +243,20 @@ impl fmt::Debug for Postgres {
     }
 }
 
+/// Runs something over a connection. One of the pool may turn out to be broken before anything was done over it, and after
+/// a server ended all of them may be so; then another one is taken. A macro, since an async closure that is called more
+/// than once is not known to be `Send`.
+macro_rules! run {
+    ($self:ident, $sql:expr, $deadline:ident, $run:expr) => {{
+        for _ in 0..=$self.connections.pool.status().max_size {
+            if let Ran::Done(result) = $self.run($sql, $deadline, $run).await {
+                return result;
+            }
+        }
+        Err($self.broken())
+    }};
+}
+
 #[async_trait::async_trait]
 impl Database for Postgres {
     async fn query(
@@ -239,10 +267,9 @@ impl Database for Postgres {
         deadline: Instant,
     ) -> Result<Vec<ResultRow>, SqlError> {
         let params = Param::list(params)?;
-        self.run(&sql, deadline, async |client| {
+        run!(self, &sql, deadline, async |client| {
             self.rows(client, &sql, &params, limits).await
         })
-        .await
     }
 
     async fn execute(
@@ -252,38 +279,34 @@ impl Database for Postgres {
         deadline: Instant,
     ) -> Result<u64, SqlError> {
         let params = Param::list(params)?;
-        self.run(&sql, deadline, async |client| {
+        run!(self, &sql, deadline, async |client| {
             let (_, rows) = self.send(client, &sql, &params, |_| Ok(())).await?;
             let mut rows = std::pin::pin!(rows);
             let lost = |e: tokio_postgres::Error| self.error(&e, Begun::Perhaps);
             while rows.try_next().await.map_err(lost)?.is_some() {}
             Ok(rows.rows_affected().unwrap_or(0))
         })
-        .await
     }
 
     async fn batch(&self, sql: String, deadline: Instant) -> Result<(), SqlError> {
-        self.run(&sql, deadline, async |client| {
+        run!(self, &sql, deadline, async |client| {
             let done = client.batch_execute(&sql).await;
             done.map_err(|e| self.error(&e, Begun::Perhaps))
         })
-        .await
     }
 
     async fn prepare(&self, sql: String, deadline: Instant) -> Result<(), SqlError> {
         // Preparing runs nothing, so there is nothing to clean up.
-        self.run("SELECT", deadline, async |client| {
+        run!(self, "SELECT", deadline, async |client| {
             self.prepare_on(client, &sql).await.map(drop)
         })
-        .await
     }
 
     async fn check(&self, deadline: Instant) -> Result<(), SqlError> {
-        self.run("SELECT", deadline, async |client| {
+        run!(self, "SELECT", deadline, async |client| {
             let asked = client.batch_execute("SELECT 1").await;
             asked.map_err(|e| self.error(&e, Begun::No))
         })
-        .await
     }
 
     async fn close(&self, deadline: Instant) {
@@ -303,6 +326,13 @@ fn readers(statement: &Statement) -> Result<Vec<Reader>, SqlError> {
         })
     });
     readers.collect()
+}
+
+/// What became of something that was to be run over a connection.
+enum Ran<T> {
+    Done(Result<T, SqlError>),
+    /// Nothing was done: the connection was broken.
+    Broken,
 }
 
 /// What became of a connection that was to be cleaned.
