@@ -104,6 +104,15 @@ pub struct Component {
     pub reuse: Option<Spanned<u32>>,
     /// `properties.process`: whether a first-party provider runs as a process of its own.
     pub process: Option<Spanned<bool>>,
+    /// `properties.command`: the component is a command, and the application ends with it.
+    pub command: Option<Spanned<Command>>,
+}
+
+/// How a command is run (`properties.command`): a component that exports `wasi:cli/run`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Command {
+    /// Its arguments, without its own name.
+    pub arguments: Vec<String>,
 }
 
 /// Component or provider.
@@ -154,6 +163,12 @@ pub struct NamedConfig {
 }
 
 impl Application {
+    /// The component that is a command, if one is; its place among the components is its part's.
+    pub fn command(&self) -> Option<(&Component, &Command)> {
+        let mut commands = self.components.iter();
+        commands.find_map(|component| Some((component, &component.command.as_ref()?.value)))
+    }
+
     /// All configuration that it names or defines: of its components, and of both sides of their links.
     pub fn named_config(&self) -> impl Iterator<Item = &NamedConfig> {
         self.components.iter().flat_map(|component| {

@@ -172,6 +172,15 @@ impl<'a> Parts<'a> {
             .filter(|item| !item.is_types_only() && !self.is_from_host(item))
     }
 
+    /// What is called from outside of the application, and so is instantiated on its own: what whoever links it says,
+    /// and commands.
+    pub(crate) fn called(&self) -> impl Iterator<Item = PartId> {
+        let named = self.inputs.called.iter();
+        let named = named.filter_map(|name| self.find(name));
+        let commands = self.ids().filter(|id| self.declared(*id).command.is_some());
+        named.chain(commands)
+    }
+
     /// Whether the application was written down in a manifest, rather than made from arguments:
     /// what to do about a problem then stands in the manifest.
     pub(crate) fn has_manifest(&self) -> bool {

@@ -7,6 +7,7 @@
 //! and every import that no link satisfies has to be the host's (`cover`). A provider that is a
 //! source follows its own rule (`provider`): its imports are alternatives.
 
+mod commands;
 mod cover;
 mod declare;
 mod infer;
@@ -44,6 +45,7 @@ pub(crate) fn resolve<'a>(inputs: &'a Inputs, out: &mut Diagnostics) -> Resolved
         }
     }
     usage::check(&parts, out);
+    commands::check(&parts, out);
     let chosen = (links.iter().filter(|link| link.chosen_at_run_time))
         .flat_map(|link| link.wires.iter().map(|wire| (link.source, wire.import)));
     Resolved {

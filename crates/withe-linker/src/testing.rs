@@ -156,6 +156,7 @@ impl App {
             grants: Grants::default(),
             reuse: None,
             process: None,
+            command: None,
         });
         self.inputs.parts.push(part);
         self

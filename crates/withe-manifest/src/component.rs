@@ -1,8 +1,8 @@
 //! One entry of `spec.components`.
 
 use withe_linker::input::{
-    Component, ComponentKind, DirectoryGrant, Grants, Image, Limits, NamedConfig, SecretRef, Span,
-    Spanned,
+    Command, Component, ComponentKind, DirectoryGrant, Grants, Image, Limits, NamedConfig,
+    SecretRef, Span, Spanned,
 };
 use withe_linker::{Diagnostic, Diagnostics};
 
@@ -17,6 +17,9 @@ pub(crate) const KINDS: [(&str, ComponentKind); 3] = [
     ("capability", ComponentKind::Provider),
     ("actor", ComponentKind::Component),
 ];
+
+/// The field that makes a component a command.
+const COMMAND: &str = "command";
 
 /// Reads a component or provider. What has a name is returned however wrong the rest is, so that
 /// links to it are not reported as dangling.
@@ -37,6 +40,7 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
         grants,
         reuse,
         process,
+        command,
     } = properties;
 
     if is_shared(image.as_ref())
@@ -61,6 +65,7 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
         grants,
         reuse,
         process,
+        command,
     })
 }
 
@@ -88,6 +93,7 @@ struct Properties {
     grants: Grants,
     reuse: Option<Spanned<u32>>,
     process: Option<Spanned<bool>>,
+    command: Option<Spanned<Command>>,
 }
 
 fn read_properties(
@@ -120,6 +126,7 @@ fn read_properties(
         properties.limits = read_limits(out, &fields);
         properties.grants = read_grants(out, &fields);
         properties.reuse = fields.number(out, "reuse", 1);
+        properties.command = read_command(out, &fields);
     }
     if is_shared(properties.image.as_ref()) {
         let what_it_is = ["image", "compose", "application", "id"];
@@ -266,6 +273,19 @@ fn read_limits(out: &mut Diagnostics, fields: &Fields<'_>) -> Limits {
             values::duration,
         ),
     }
+}
+
+/// `command:` alone makes a component one, so what is left empty is no mistake.
+fn read_command(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Spanned<Command>> {
+    let place = fields.given(COMMAND)?;
+    let mut command = Command::default();
+    if let Some(node) = fields.get(COMMAND) {
+        let given = Fields::of(out, &shapes::COMMAND, node)?;
+        let arguments = given.list(out, "arguments").unwrap_or_default().iter();
+        let arguments = arguments.filter_map(|node| text(out, "an entry of `arguments`", node));
+        command.arguments = arguments.map(|argument| argument.value).collect();
+    }
+    Some(Spanned::new(command, place))
 }
 
 fn read_grants(out: &mut Diagnostics, fields: &Fields<'_>) -> Grants {

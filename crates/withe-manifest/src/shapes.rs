@@ -114,6 +114,7 @@ pub(crate) const COMPONENT_PROPERTIES: Shape = Shape {
             "limits",
             "grants",
             "reuse",
+            "command",
         ],
     )
 };
@@ -125,6 +126,7 @@ pub(crate) const CAPABILITY_PROPERTIES: Shape = Shape {
         misplaced("limits", ONLY_COMPONENTS, REMOVE),
         misplaced("grants", ONLY_COMPONENTS, REMOVE),
         misplaced("reuse", ONLY_COMPONENTS, REMOVE),
+        misplaced("command", ONLY_COMPONENTS, REMOVE),
     ],
     ..Shape::new(
         "capabilityProperties",
@@ -227,6 +229,8 @@ pub(crate) const SPREAD: Shape = Shape::new(
     &["name", "requirements", "weight"],
 );
 
+pub(crate) const COMMAND: Shape = Shape::new("command", "`command`", &["arguments"]);
+
 pub(crate) const LIMITS: Shape = Shape::new("limits", "`limits`", &["memory", "time"]);
 
 pub(crate) const GRANTS: Shape =
@@ -244,7 +248,7 @@ fn of_manifests() -> &'static [&'static Shape] {
 }
 
 /// All of them, in the order a manifest has them.
-pub(crate) const ALL: [&Shape; 21] = [
+pub(crate) const ALL: [&Shape; 22] = [
     &ROOT,
     &METADATA,
     &SPEC,
@@ -266,6 +270,7 @@ pub(crate) const ALL: [&Shape; 21] = [
     &LIMITS,
     &GRANTS,
     &DIRECTORY,
+    &COMMAND,
 ];
 
 #[cfg(test)]

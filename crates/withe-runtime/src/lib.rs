@@ -19,6 +19,7 @@
 //! * `functions`, `http`: host functions that are ours, and requests into and out of components.
 //! * `components`, `define`, [`graph`]: graphs built.
 //! * `serve`, `fits`, [`invoke`], [`wave`]: units called from other processes, with values, and with text.
+//! * `command`: a component run as a command of this process.
 //!
 //! A call never looks anything up by name: names became indices when the graph was made.
 
@@ -26,6 +27,7 @@ mod abi;
 mod cache;
 mod callee;
 mod chosen;
+mod command;
 mod compile;
 mod components;
 mod core;
@@ -69,6 +71,7 @@ mod wasi;
 pub mod wave;
 
 pub use self::core::Graph;
+pub use command::run_command;
 pub use compile::{CompileError, CompileLimits, CompileProcess, compile_stdin};
 pub use engine::{EngineOptions, Engines};
 pub use error::RuntimeError;

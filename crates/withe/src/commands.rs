@@ -1,6 +1,7 @@
 //! The subcommands: one file each. `application`, `settle` and those that end in `_args` are what several share.
 
 mod application;
+mod application_args;
 pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod compile_component;

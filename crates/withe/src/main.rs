@@ -43,12 +43,14 @@ use usage::UsageError;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How a command ended that did not fail to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     /// All is well.
     Done,
     /// Something is wrong, and it has been said.
     Problems,
+    /// A command that was run has ended with this code.
+    Exit(ExitCode),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Problems) => ExitCode::FAILURE,
+        Ok(Outcome::Exit(code)) => code,
         Err(error) => match error.downcast::<UsageError>() {
             Ok(usage) => Cli::refuse(usage).exit(),
             Err(error) => {

@@ -48,12 +48,7 @@ pub(super) fn emit(
     for part in served.filter_map(|name| parts.find(name)) {
         entry[part] = true;
     }
-    for called in parts
-        .inputs
-        .called
-        .iter()
-        .filter_map(|name| parts.find(name))
-    {
+    for called in parts.called() {
         entry[called] = true;
     }
     Plan {

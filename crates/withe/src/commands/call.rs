@@ -2,7 +2,6 @@
 
 mod expression;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use withe_linker::{Diagnostics, Severity};
 use withe_load::{LinkOptions, Loaded, ProviderSource, Registry};
 
 use super::application::LinkedApplication;
+use super::application_args::{ApplicationArgs, Given, Start};
 use super::host::machine_name;
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
@@ -46,16 +46,12 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_missing_positional = true)]
 pub(crate) struct Args {
-    /// A manifest, or a component.
-    #[arg(value_name = "APP.yaml|X.wasm")]
-    file: PathBuf,
+    #[command(flatten)]
+    application: ApplicationArgs,
     /// With a manifest: the component that is called.
     component: Option<String>,
     /// The function and its arguments; quote it for the shell.
     call: CallExpression,
-    /// With a component: another one to link to; may be given several times.
-    #[arg(long, value_name = "Y.wasm")]
-    link: Vec<PathBuf>,
     #[command(flatten)]
     defaults: LinkArgs,
     /// The longest that the call may take.
@@ -69,8 +65,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let registry = providers::registry()?;
-    let Some((application, component)) = load(args, &registry, terminal)? else {
-        return Ok(Outcome::Problems);
+    let (application, component) = match load(args, &registry, terminal)? {
+        Ok(loaded) => loaded,
+        Err(outcome) => return Ok(outcome),
     };
     // Warnings and notes belong to `check`: here the result is wanted, or what is in its way.
     let Some(plan) = &application.linked.plan else {
@@ -152,12 +149,12 @@ async fn broker(args: &Args, loaded: &Loaded, plan: &Plan) -> anyhow::Result<Opt
     }))
 }
 
-/// The application and the name of the component to call; `None`, and said why, if it cannot be read.
+/// The application and the name of the component to call; `Err` has the outcome where there is none.
 fn load(
     args: &Args,
     registry: &Registry,
     terminal: &Terminal,
-) -> anyhow::Result<Option<(LinkedApplication, String)>> {
+) -> anyhow::Result<Result<(LinkedApplication, String), Outcome>> {
     let usage = |kind, message: String| usage("call", kind, message);
     let options = |called: &str| LinkOptions {
         host: withe_host::host_interfaces(),
@@ -171,38 +168,33 @@ fn load(
             ..Placement::default()
         },
     };
-    let file = args.file.display();
-    if is_component(&args.file) {
-        if let Some(name) = &args.component {
-            let message = format!("`{file}` is a component: leave out `{name}`");
-            return Err(usage(ErrorKind::ArgumentConflict, message));
-        }
-        let loaded = withe_load::load_files(&args.file, &args.link, registry);
+    let file = args.application.file.display();
+    let is_component = args.application.is_component();
+    if let (true, Some(name)) = (is_component, &args.component) {
+        let message = format!("`{file}` is a component: leave out `{name}`");
+        return Err(usage(ErrorKind::ArgumentConflict, message));
+    }
+    let given = (args.application).read("call", Start::Called, registry, terminal)?;
+    let (loaded, is_emitted) = match given {
+        Given::Read(loaded) => (loaded, false),
+        Given::Emitted(loaded) => (loaded, true),
+        Given::Unreadable => return Ok(Err(Outcome::Problems)),
+    };
+    if is_component {
         let first = loaded.named_parts().next();
         let name = first.map_or(String::new(), |(name, _)| name.to_owned());
         let options = options(&name);
-        return Ok(Some((LinkedApplication::new(loaded, options), name)));
+        let application = LinkedApplication::new(loaded, options);
+        return Ok(match is_emitted {
+            true => Err(application.emitted(terminal)),
+            false => Ok((application, name)),
+        });
     }
-    if !args.link.is_empty() {
-        let message =
-            format!("`{file}` is a manifest, and says itself what is linked: leave out `--link`");
-        return Err(usage(ErrorKind::ArgumentConflict, message));
-    }
-    let loaded = match withe_load::load(&args.file, registry) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            terminal.say(&diagnostics::single(terminal, &error.diagnostic()));
-            return Ok(None);
-        }
-    };
     let names = components(&loaded);
     match &args.component {
         Some(name) if loaded.application.is_none() || names.contains(name) => {
             let options = options(name);
-            Ok(Some((
-                LinkedApplication::new(loaded, options),
-                name.clone(),
-            )))
+            Ok(Ok((LinkedApplication::new(loaded, options), name.clone())))
         }
         found => {
             let problem = match found {
@@ -222,21 +214,4 @@ fn components(loaded: &Loaded) -> Vec<String> {
     all.filter(|c| c.kind == ComponentKind::Component)
         .map(|c| c.name.value.clone())
         .collect()
-}
-
-/// Whether the file is, or is meant to be, a component rather than a manifest.
-fn is_component(path: &Path) -> bool {
-    use std::io::Read as _;
-
-    if path
-        .extension()
-        .is_some_and(|extension| extension == "wasm" || extension == "wat")
-    {
-        return true;
-    }
-    // Only a regular file: opening a pipe would wait for its other end.
-    let mut start = [0; 4];
-    path.is_file()
-        && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok())
-        && start == *b"\0asm"
 }

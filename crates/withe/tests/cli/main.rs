@@ -3,6 +3,7 @@
 mod build;
 mod call;
 mod check;
+mod component;
 mod host;
 mod inspect;
 mod misc;

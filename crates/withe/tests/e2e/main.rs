@@ -4,6 +4,7 @@
 #![cfg(unix)]
 
 mod call;
+mod component;
 mod grants;
 mod http;
 mod identity;
