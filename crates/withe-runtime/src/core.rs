@@ -489,7 +489,8 @@ impl WasiView for InstanceState {
         let account = &self.nested.tenancy.account;
         let command = self.command.as_deref();
         let who = &unit.members[0].identity;
-        let made = || wasi::context(who, account, &unit.grants, words, command);
+        let output = self.graph.engines.output();
+        let made = || wasi::context(who, account, &unit.grants, words, command, output);
         WasiCtxView {
             ctx: self.wasi.get_or_insert_with(made),
             table: &mut self.table,

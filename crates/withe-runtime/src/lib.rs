@@ -7,6 +7,7 @@
 //! * `cache`: compiled code that is kept between starts.
 //! * [`engine`]: Wasmtime's engines and pool.
 //! * [`spec`], [`error`]: what the host asks for, and why it cannot be had.
+//! * `guest_log`, `guest_output`: where what components log and print goes.
 //! * `permits`, `needs`: how many instances of a component may run at a time.
 //! * `abi`: values between guests and bytes.
 //! * `exports`, `links`: what a component exports, and where what a unit imports over links leads: plain data.
@@ -42,6 +43,7 @@ mod fits;
 mod functions;
 pub mod graph;
 mod guest_log;
+mod guest_output;
 mod handles;
 mod holding;
 mod http;
@@ -76,6 +78,7 @@ pub use compile::{CompileError, CompileLimits, CompileProcess, compile_stdin};
 pub use engine::{EngineOptions, Engines};
 pub use error::RuntimeError;
 pub use functions::{host_interfaces, is_per_component};
+pub use guest_output::{GuestOutput, Printed, StandardStream};
 pub use http::HttpEntry;
 pub use metrics::{Metrics, Snapshot, SnapshotError};
 pub use observe::Observer;

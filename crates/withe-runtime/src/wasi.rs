@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
+use crate::guest_output::GuestOutput;
 use crate::last_words::LastWords;
 use crate::log_stream::LogStream;
 use crate::quota::Account;
@@ -24,6 +25,7 @@ pub(crate) fn context(
     grants: &UnitGrants,
     words: &LastWords,
     command: Option<&CommandLine>,
+    output: Option<&GuestOutput>,
 ) -> WasiCtx {
     let mut wasi = WasiCtxBuilder::new();
     match command {
@@ -31,11 +33,13 @@ pub(crate) fn context(
             wasi.args(&command.arguments).inherit_stdio();
         }
         None => {
-            wasi.stdout(LogStream::stdout(who.clone(), account.clone()));
+            let output = || output.cloned();
+            wasi.stdout(LogStream::stdout(who.clone(), account.clone(), output()));
             wasi.stderr(LogStream::stderr(
                 who.clone(),
                 account.clone(),
                 words.clone(),
+                output(),
             ));
         }
     }

@@ -4,6 +4,7 @@
 //!   arguments that make no sense.
 //! * [`commands`]: one file for each subcommand.
 //! * [`descriptors`]: how many files it may have open.
+//! * [`guest_output`]: what components print.
 //! * [`observe`]: metrics and traces of what it runs.
 //! * [`render`]: results and diagnostics as text and as JSON.
 //! * [`privileges`]: what it gives up for itself and all that it starts.
@@ -16,6 +17,7 @@ mod catalogue;
 mod cli;
 mod commands;
 mod descriptors;
+mod guest_output;
 mod interrupt;
 mod logging;
 mod observe;

@@ -47,6 +47,7 @@ pub(super) fn stdout(linker: &mut LinkerInstance<'_, InstanceState>, member: usi
         let stream = LogStream::stdout(
             cx.data().identity(member).clone(),
             cx.data().nested.tenancy.account.clone(),
+            cx.data().graph.engines.output().cloned(),
         );
         output(cx.data_mut(), stream)
     })
@@ -70,6 +71,7 @@ pub(super) fn stderr(linker: &mut LinkerInstance<'_, InstanceState>, member: usi
             who,
             state.nested.tenancy.account.clone(),
             state.last_words.clone(),
+            state.graph.engines.output().cloned(),
         );
         output(cx.data_mut(), stream)
     })

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use withe_host::GuestOutput;
 use withe_linker::LinkOutcome;
 use withe_linker::input::{Placement, Surroundings};
 use withe_load::{LinkOptions, Loaded};
@@ -10,6 +11,7 @@ use super::application_args::{ApplicationArgs, Given, Start};
 use super::input_args::{InputArgs, Timings};
 use super::link_args::LinkArgs;
 use crate::Outcome;
+use crate::guest_output::{GuestStreams, guest_output};
 use crate::logging::known_secrets;
 use crate::providers;
 use crate::render::diagnostics;
@@ -48,6 +50,16 @@ impl LinkedApplication {
             true => Outcome::Problems,
             false => Outcome::Done,
         }
+    }
+
+    /// Where what its components print goes.
+    pub(super) fn guest_output(&self, streams: GuestStreams) -> GuestOutput {
+        let components = self
+            .loaded
+            .parts
+            .iter()
+            .filter(|part| part.component().is_some());
+        guest_output(streams, components.count() > 1)
     }
 
     /// All that is wrong with it or worth knowing, as text. `consequence` says what follows from errors.

@@ -21,6 +21,7 @@ use super::host::machine_name;
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
 use crate::Outcome;
+use crate::guest_output::GuestStreams;
 use crate::interrupt::Interrupts;
 use crate::observe::{Exporter, TraceArgs};
 use crate::progress::Reporter;
@@ -171,6 +172,8 @@ async fn make(
     let work = async {
         let mut options = host_options(&reporter)?;
         options.broker = broker(args, loaded, plan).await?;
+        // Standard output has the result, and nothing else.
+        options.output = Some(application.guest_output(GuestStreams::Error));
         exporter.observe(&mut options);
         let host = Host::new(options)?;
         let running = host.start(plan, Arc::new(Parts::of(loaded))).await?;

@@ -33,6 +33,7 @@ use super::policy_args::PolicyArgs;
 use super::program_args::ProgramArgs;
 use super::settle::settle;
 use crate::Outcome;
+use crate::guest_output::GuestStreams;
 use crate::interrupt::Interrupts;
 use crate::observe::{Exporter, ObserveArgs};
 use crate::progress::Reporter;
@@ -307,6 +308,7 @@ async fn serve(
     let lattice: SharedLattice = Arc::new(embedded.clone());
     let mut host = host_options(&reporter)?;
     host.limits = args.limits.limits();
+    host.output = Some(application.guest_output(GuestStreams::Own));
     let timings = application.timings.clone();
     host.progress = timings.hearing(host.progress);
     args.programs.apply(&mut host)?;

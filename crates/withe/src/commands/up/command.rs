@@ -14,6 +14,7 @@ use super::super::application::LinkedApplication;
 use super::super::host::machine_name;
 use super::Args;
 use crate::Outcome;
+use crate::guest_output::GuestStreams;
 use crate::interrupt::Interrupts;
 use crate::observe::Exporter;
 use crate::progress::Reporter;
@@ -87,6 +88,7 @@ async fn run_to_end(
     let work = async {
         let mut options = host_options(&reporter)?;
         options.limits = args.limits.limits();
+        options.output = Some(application.guest_output(GuestStreams::Own));
         options.progress = application.timings.hearing(options.progress);
         args.programs.apply(&mut options)?;
         exporter.observe(&mut options);
