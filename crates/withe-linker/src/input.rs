@@ -106,6 +106,19 @@ pub struct Component {
     pub process: Option<Spanned<bool>>,
     /// `properties.command`: the component is a command, and the application ends with it.
     pub command: Option<Spanned<Command>>,
+    /// `properties.on-missing`: what becomes of its imports that nothing provides.
+    pub on_missing: Option<Spanned<OnMissing>>,
+}
+
+/// What becomes of imports that nothing provides (`properties.on-missing`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnMissing {
+    /// They are errors, before anything starts.
+    #[default]
+    Error,
+    /// They are functions that trap when they are called.
+    Trap,
 }
 
 /// How a command is run (`properties.command`): a component that exports `wasi:cli/run`.
@@ -534,4 +547,6 @@ pub struct LinkDefaults {
     pub binding: Option<BindingChoice>,
     /// `caller` unless given.
     pub scope: Option<Scope>,
+    /// What becomes of imports that nothing provides, of components that do not say; `error` unless given.
+    pub missing: Option<OnMissing>,
 }

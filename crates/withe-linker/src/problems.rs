@@ -27,6 +27,7 @@ pub const CODES: &[CodeInfo] = &[
     unused::CAPABILITY,
     commands::NOT_RUN,
     commands::SEVERAL,
+    imports::TRAPPING,
     coverage::SATISFIES_NOTHING,
     coverage::AMBIGUOUS,
     coverage::LINKED_TWICE,

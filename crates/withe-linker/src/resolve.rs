@@ -21,11 +21,11 @@ use std::collections::BTreeMap;
 
 use crate::config::Definitions;
 use crate::diagnostic::Diagnostics;
-use crate::host::HostImport;
 use crate::input::Inputs;
 use crate::parts::{PartId, Parts};
 use crate::problems;
 use crate::resolved::{Resolved, ResolvedLink};
+use cover::FromHost;
 
 /// Finds the ends of all links, and reports what has none.
 pub(crate) fn resolve<'a>(inputs: &'a Inputs, out: &mut Diagnostics) -> Resolved<'a> {
@@ -34,14 +34,17 @@ pub(crate) fn resolve<'a>(inputs: &'a Inputs, out: &mut Diagnostics) -> Resolved
     check_ids(&parts, out);
     let mut links = Vec::new();
     let mut host_imports = Vec::new();
+    let mut missing = Vec::new();
     for source in parts.ids() {
         if parts.is_provider(source) {
             links.extend(provider::resolve(&parts, &definitions, source, out));
             host_imports.push(Vec::new());
+            missing.push(Vec::new());
         } else {
             let (found, from_host) = resolve_component(&parts, &definitions, source, out);
             links.extend(found);
-            host_imports.push(from_host);
+            host_imports.push(from_host.satisfied);
+            missing.push(from_host.missing);
         }
     }
     usage::check(&parts, out);
@@ -53,6 +56,7 @@ pub(crate) fn resolve<'a>(inputs: &'a Inputs, out: &mut Diagnostics) -> Resolved
         parts,
         links: links.into_iter().collect(),
         host_imports,
+        missing,
     }
 }
 
@@ -61,10 +65,10 @@ fn resolve_component<'a>(
     definitions: &Definitions<'a>,
     source: PartId,
     out: &mut Diagnostics,
-) -> (Vec<ResolvedLink<'a>>, Vec<HostImport<'a>>) {
+) -> (Vec<ResolvedLink<'a>>, FromHost<'a>) {
     let mut declared = declare::declare(parts, source, out);
     let Some(world) = parts.world(source) else {
-        return (Vec::new(), Vec::new());
+        return (Vec::new(), FromHost::nothing());
     };
     pairs::connect(parts, source, world, &mut declared, out);
     select::select(parts, source, world, &mut declared, out);

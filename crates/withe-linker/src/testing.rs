@@ -157,6 +157,7 @@ impl App {
             reuse: None,
             process: None,
             command: None,
+            on_missing: None,
         });
         self.inputs.parts.push(part);
         self

@@ -302,6 +302,7 @@ fn component(name: String, image: Image) -> Component {
         reuse: None,
         process: None,
         command: None,
+        on_missing: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use withe_linker::input::{
     Command, Component, ComponentKind, DirectoryGrant, Grants, Image, Limits, NamedConfig,
-    SecretRef, Span, Spanned,
+    OnMissing, SecretRef, Span, Spanned,
 };
 use withe_linker::{Diagnostic, Diagnostics};
 
@@ -20,6 +20,10 @@ pub(crate) const KINDS: [(&str, ComponentKind); 3] = [
 
 /// The field that makes a component a command.
 const COMMAND: &str = "command";
+
+/// What `on-missing` may say.
+pub(crate) const ON_MISSING: [(&str, OnMissing); 2] =
+    [("error", OnMissing::Error), ("trap", OnMissing::Trap)];
 
 /// Reads a component or provider. What has a name is returned however wrong the rest is, so that
 /// links to it are not reported as dangling.
@@ -41,6 +45,7 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
         reuse,
         process,
         command,
+        on_missing,
     } = properties;
 
     if is_shared(image.as_ref())
@@ -66,6 +71,7 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
         reuse,
         process,
         command,
+        on_missing,
     })
 }
 
@@ -94,6 +100,7 @@ struct Properties {
     reuse: Option<Spanned<u32>>,
     process: Option<Spanned<bool>>,
     command: Option<Spanned<Command>>,
+    on_missing: Option<Spanned<OnMissing>>,
 }
 
 fn read_properties(
@@ -127,6 +134,7 @@ fn read_properties(
         properties.grants = read_grants(out, &fields);
         properties.reuse = fields.number(out, "reuse", 1);
         properties.command = read_command(out, &fields);
+        properties.on_missing = fields.choice(out, "on-missing", &ON_MISSING);
     }
     if is_shared(properties.image.as_ref()) {
         let what_it_is = ["image", "compose", "application", "id"];

@@ -115,6 +115,7 @@ pub(crate) const COMPONENT_PROPERTIES: Shape = Shape {
             "grants",
             "reuse",
             "command",
+            "on-missing",
         ],
     )
 };
@@ -127,6 +128,7 @@ pub(crate) const CAPABILITY_PROPERTIES: Shape = Shape {
         misplaced("grants", ONLY_COMPONENTS, REMOVE),
         misplaced("reuse", ONLY_COMPONENTS, REMOVE),
         misplaced("command", ONLY_COMPONENTS, REMOVE),
+        misplaced("on-missing", ONLY_COMPONENTS, REMOVE),
     ],
     ..Shape::new(
         "capabilityProperties",
@@ -354,6 +356,9 @@ mod tests {
         );
         let kinds = &schema["$defs"]["trait"]["properties"]["type"]["enum"];
         assert_eq!(words(kinds), traits::TYPES);
+        let missing = &schema["$defs"]["componentProperties"]["properties"]["on-missing"]["enum"];
+        let on_missing = crate::component::ON_MISSING.map(|(word, _)| word);
+        assert_eq!(words(missing), on_missing);
         let kinds = &schema["$defs"]["component"]["properties"]["type"]["enum"];
         assert_eq!(words(kinds), crate::component::KINDS.map(|(word, _)| word));
     }

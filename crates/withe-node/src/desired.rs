@@ -188,6 +188,7 @@ impl Put {
             programs,
             binding: defaults.binding,
             scope: defaults.scope,
+            missing: defaults.missing,
             changes: Vec::new(),
             sealed: None,
         };
@@ -580,6 +581,7 @@ impl AppRecord {
         LinkDefaults {
             binding: self.binding,
             scope: self.scope,
+            missing: self.missing,
         }
     }
 }

@@ -274,6 +274,7 @@ spec:
             programs: BTreeMap::new(),
             binding: None,
             scope: None,
+            missing: None,
             changes: vec![LinkChange::Delete(delete), LinkChange::Put(put)],
             sealed: None,
         }

@@ -227,6 +227,7 @@ mod tests {
             programs: BTreeMap::new(),
             binding: None,
             scope: None,
+            missing: None,
             changes: Vec::new(),
             sealed: None,
         };

@@ -110,6 +110,10 @@ fn component(
             .iter()
             .map(|host| host.import.name.clone())
             .collect(),
+        missing: placed.checked.resolved.missing[part.0]
+            .iter()
+            .map(|import| import.name.clone())
+            .collect(),
     }
 }
 

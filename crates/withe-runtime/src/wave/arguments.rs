@@ -27,7 +27,7 @@ const CALL: &str = "call";
 /// # Errors
 ///
 /// If they are not what it takes.
-pub(super) fn parse<V: WasmValue, F: WasmFunc<Type = V::Type> + Clone>(
+pub(super) fn parse<V: WasmValue + 'static, F: WasmFunc<Type = V::Type> + Clone>(
     args: &str,
     function: &str,
     ty: &F,

@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 use withe_host::{Broker, FunctionPath, Host, Parts, wave};
 use withe_linker::input::{ComponentKind, Placement, Surroundings};
 use withe_linker::plan::{Binding, Plan};
-use withe_linker::{Diagnostics, Severity};
+use withe_linker::{Diagnostic, Diagnostics, Severity, TRAPPING};
 use withe_load::{LinkOptions, Loaded, ProviderSource, Registry};
 use withe_wit::Type;
 
@@ -107,6 +107,12 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         terminal.say(&diagnostics::report(terminal, source, &errors, consequence));
         return Ok(Outcome::Problems);
     };
+    // But that some calls will trap is for whoever makes one.
+    let trapping = |found: &&Diagnostic| found.code == TRAPPING;
+    for found in application.linked.diagnostics.0.iter().filter(trapping) {
+        let source = &application.loaded.source;
+        terminal.say(&diagnostics::placed(terminal, source, found));
+    }
     let exporter = Exporter::new(&args.traces, &machine_name())?;
     let result = block_on(make(args, &call, &application, plan, &exporter, terminal));
     exporter.finish();

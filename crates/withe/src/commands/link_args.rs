@@ -1,7 +1,7 @@
-//! `--binding` and `--scope`: what links get that say nothing themselves.
+//! `--binding`, `--scope` and `--missing`: what links and components get that say nothing themselves.
 
 use clap::ValueEnum;
-use withe_linker::input::{BindingChoice, LinkDefaults, Scope};
+use withe_linker::input::{BindingChoice, LinkDefaults, OnMissing, Scope};
 
 /// What links between components get whose manifest does not say.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -13,6 +13,25 @@ pub(crate) struct LinkArgs {
     /// caller's, one call, or as long as the application.
     #[arg(long, value_enum, value_name = "SCOPE")]
     scope: Option<ScopeArg>,
+    /// What becomes of imports that nothing provides, where the manifest does not say: errors, or functions that trap
+    /// when they are called.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    missing: Option<MissingArg>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MissingArg {
+    Error,
+    Trap,
+}
+
+impl From<MissingArg> for OnMissing {
+    fn from(arg: MissingArg) -> Self {
+        match arg {
+            MissingArg::Error => Self::Error,
+            MissingArg::Trap => Self::Trap,
+        }
+    }
 }
 
 impl From<LinkArgs> for LinkDefaults {
@@ -20,6 +39,7 @@ impl From<LinkArgs> for LinkDefaults {
         Self {
             binding: args.binding.map(Into::into),
             scope: args.scope.map(Into::into),
+            missing: args.missing.map(Into::into),
         }
     }
 }

@@ -316,6 +316,7 @@ mod tests {
             reuse: None,
             grants: PlannedGrants::default(),
             host_imports: host_imports.iter().map(|s| (*s).into()).collect(),
+            missing: Vec::new(),
         }
     }
 

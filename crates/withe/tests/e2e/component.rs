@@ -148,3 +148,44 @@ fn a_component_is_called_with_what_it_imports() {
         "memory leaves nothing behind"
     );
 }
+
+#[test]
+fn arguments_and_results_are_json_too() {
+    let folder = Folder::new();
+    let types = guest("ops").display().to_string();
+    let call =
+        |call: &str, options: &[&str]| folder.run(&[&["call", &types, call], options].concat());
+    let greeted = call(r#"greet("A\u00e9")"#, &["--json"]);
+    assert_eq!(greeted.printed(), r#""hello, Aé""#);
+    let wrong = call("greet(null)", &[]);
+    wrong.failed(&["expected a string in quotes, found null"]);
+}
+
+/// It imports what it does not need for that.
+#[test]
+fn what_a_component_prints_is_what_it_prints() {
+    let folder = Folder::new();
+    let file = guest("hello-calls").display().to_string();
+    let options = ["up", &file, "--listen", "127.0.0.1:0", "--missing", "trap"];
+    let up = Up::start(folder.command(&options));
+    up.says("which nothing provides: calls of it trap");
+    let address = up.address();
+    assert_eq!(get(&address, "/shout").unwrap().status, 200);
+    let printed = up.prints("aaaa");
+    assert!(printed.bytes().all(|b| b == b'a'), "{printed}");
+    let said = up.says("WARN two");
+    assert_eq!(said, "one\u{1b}[31m\rWARN two");
+}
+
+#[test]
+fn what_several_components_print_bears_their_names() {
+    let folder = Folder::new();
+    let [hello, ops] = ["hello-calls", "ops"].map(|name| guest(name).display().to_string());
+    let up = Up::start(folder.command(&["up", &hello, "--link", &ops, "--listen", "127.0.0.1:0"]));
+    let address = up.address();
+    assert_eq!(get(&address, "/shout").unwrap().status, 200);
+    let printed = up.prints("aaaa");
+    assert!(printed.starts_with("hello-calls | aaaa"), "{printed}");
+    let said = up.says("WARN two");
+    assert_eq!(said, r"hello-calls | one\u{1b}[31m\rWARN two");
+}

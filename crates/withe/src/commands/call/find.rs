@@ -41,7 +41,7 @@ pub(super) enum FindError {
         near: Option<String>,
         exported: String,
     },
-    #[error("`{written}` may be each of these, of which one has to be written: {candidates}")]
+    #[error("`{written}` may be any of {candidates}: write one of these")]
     Several { written: String, candidates: String },
 }
 
@@ -183,9 +183,27 @@ mod tests {
 
     #[test]
     fn what_is_several_or_none_says_what_there_is() {
-        insta::assert_snapshot!(found("total()").unwrap_err(), @"`total` may be each of these, of which one has to be written: shop:api/cart@1.0.0#total, shop:api/logic@1.0.0#total");
-        insta::assert_snapshot!(found("ad()").unwrap_err(), @"`ad` exports no function");
-        insta::assert_snapshot!(found("art#add()").unwrap_err(), @"`art#add` exports no function");
-        insta::assert_snapshot!(found("shop:api/cart@2.0.0#add()").unwrap_err(), @"exports no function");
+        for (call, said) in [
+            (
+                "total()",
+                "`total` may be any of shop:api/cart@1.0.0#total, shop:api/logic@1.0.0#total: write one",
+            ),
+            (
+                "ad()",
+                "`shop` exports no function `ad`; did you mean `shop:api/cart@1.0.0#add`?; it exports: run, ",
+            ),
+            (
+                "art#add()",
+                "no function `art#add`; did you mean `shop:api/cart@1.0.0#add`?",
+            ),
+            (
+                "shop:api/cart@2.0.0#add()",
+                "no function `shop:api/cart@2.0.0#add`; did you mean",
+            ),
+            ("else()", "no function `else`; it exports: run, "),
+        ] {
+            let error = found(call).unwrap_err();
+            assert!(error.contains(said), "{call}: {error}");
+        }
     }
 }
