@@ -17,6 +17,7 @@ const STYLES: Styles = Styles::styled()
 
 const EXAMPLES: &str = "\
 Examples:
+  withe new hello                      a component to begin with
   withe inspect cart.wasm              what a component imports and exports
   withe check shop.yaml                all that is wrong with an application
   withe plan shop.yaml                 how each of its links will be bound, and why
@@ -76,6 +77,7 @@ fn filter(text: &str) -> Result<String, Expected> {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    New(commands::new::Args),
     Inspect(commands::inspect::Args),
     Compose(commands::compose::Args),
     Check(commands::check::Args),
@@ -125,6 +127,7 @@ impl Command {
     /// If it could not be carried out: a [`UsageError`] where the command line makes no sense.
     pub(crate) fn run(self, terminal: &Terminal) -> anyhow::Result<Outcome> {
         match self {
+            Self::New(args) => commands::new::run(&args, terminal),
             Self::Inspect(args) => commands::inspect::run(&args, terminal),
             Self::Compose(args) => commands::compose::run(&args, terminal),
             Self::Check(args) => commands::check::run(&args, terminal),

@@ -22,6 +22,7 @@ mod lattice_args;
 mod limit_args;
 pub(crate) mod link;
 mod link_args;
+pub(crate) mod new;
 pub(crate) mod ping;
 pub(crate) mod plan;
 mod policy_args;

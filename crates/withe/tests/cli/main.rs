@@ -7,6 +7,7 @@ mod component;
 mod host;
 mod inspect;
 mod misc;
+mod new;
 mod plan;
 mod policy;
 mod sandbox;
