@@ -108,6 +108,17 @@ pub struct Component {
     pub command: Option<Spanned<Command>>,
     /// `properties.on-missing`: what becomes of its imports that nothing provides.
     pub on_missing: Option<Spanned<OnMissing>>,
+    /// `properties.build`: how its image is made.
+    pub build: Option<Build>,
+}
+
+/// How a part's image is made (`properties.build`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// A command line for a shell, run in the manifest's folder.
+    pub command: Spanned<String>,
+    /// Files and folders that it is made from, relative to the manifest; the whole folder if there are none.
+    pub inputs: Vec<Spanned<String>>,
 }
 
 /// What becomes of imports that nothing provides (`properties.on-missing`).
@@ -549,4 +560,7 @@ pub struct LinkDefaults {
     pub scope: Option<Scope>,
     /// What becomes of imports that nothing provides, of components that do not say; `error` unless given.
     pub missing: Option<OnMissing>,
+    /// Whether components stay apart that could be fused and need not be: where they are worked at, one that changed is
+    /// then compiled alone.
+    pub apart: bool,
 }

@@ -158,6 +158,7 @@ impl App {
             process: None,
             command: None,
             on_missing: None,
+            build: None,
         });
         self.inputs.parts.push(part);
         self

@@ -303,6 +303,7 @@ fn component(name: String, image: Image) -> Component {
         process: None,
         command: None,
         on_missing: None,
+        build: None,
     }
 }
 

@@ -192,7 +192,7 @@ far: declare the component here with an `image`.",
         title: "not a manifest",
         explanation: "\
 The command takes an application's manifest, a YAML or JSON text, and was given something else. A
-component is looked at with `withe inspect FILE` and run with `withe call FILE 'f(args)'`.",
+component is looked at with `withe inspect FILE`, and run with `withe up FILE` or `withe call FILE 'f(args)'`.",
     },
     CodeInfo {
         code: PROVIDER_PROGRAM,

@@ -1,7 +1,7 @@
 //! One entry of `spec.components`.
 
 use withe_linker::input::{
-    Command, Component, ComponentKind, DirectoryGrant, Grants, Image, Limits, NamedConfig,
+    Build, Command, Component, ComponentKind, DirectoryGrant, Grants, Image, Limits, NamedConfig,
     OnMissing, SecretRef, Span, Spanned,
 };
 use withe_linker::{Diagnostic, Diagnostics};
@@ -46,6 +46,7 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
         process,
         command,
         on_missing,
+        build,
     } = properties;
 
     if is_shared(image.as_ref())
@@ -72,6 +73,7 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
         process,
         command,
         on_missing,
+        build,
     })
 }
 
@@ -101,6 +103,7 @@ struct Properties {
     process: Option<Spanned<bool>>,
     command: Option<Spanned<Command>>,
     on_missing: Option<Spanned<OnMissing>>,
+    build: Option<Build>,
 }
 
 fn read_properties(
@@ -125,6 +128,7 @@ fn read_properties(
         id: fields.text(out, "id"),
         config: read_configs(out, &fields, "config"),
         secrets: read_secrets(out, &fields),
+        build: read_build(out, &fields),
         ..Properties::default()
     };
     if is_provider {
@@ -294,6 +298,19 @@ fn read_command(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Spanned<Co
         command.arguments = arguments.map(|argument| argument.value).collect();
     }
     Some(Spanned::new(command, place))
+}
+
+fn read_build(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Build> {
+    let node = fields.get("build")?;
+    let given = Fields::of(out, &shapes::BUILD, node)?;
+    let command = given.required_text(out, "command");
+    let inputs = given.list(out, "inputs").unwrap_or_default().iter();
+    let inputs = inputs.filter_map(|node| text(out, "an entry of `inputs`", node));
+    let inputs = inputs.collect();
+    Some(Build {
+        command: command?,
+        inputs,
+    })
 }
 
 fn read_grants(out: &mut Diagnostics, fields: &Fields<'_>) -> Grants {

@@ -116,6 +116,7 @@ pub(crate) const COMPONENT_PROPERTIES: Shape = Shape {
             "reuse",
             "command",
             "on-missing",
+            "build",
         ],
     )
 };
@@ -133,7 +134,15 @@ pub(crate) const CAPABILITY_PROPERTIES: Shape = Shape {
     ..Shape::new(
         "capabilityProperties",
         "a provider's `properties`",
-        &["image", "application", "id", "config", "secrets", "process"],
+        &[
+            "image",
+            "application",
+            "id",
+            "config",
+            "secrets",
+            "process",
+            "build",
+        ],
     )
 };
 
@@ -233,6 +242,8 @@ pub(crate) const SPREAD: Shape = Shape::new(
 
 pub(crate) const COMMAND: Shape = Shape::new("command", "`command`", &["arguments"]);
 
+pub(crate) const BUILD: Shape = Shape::new("build", "`build`", &["command", "inputs"]);
+
 pub(crate) const LIMITS: Shape = Shape::new("limits", "`limits`", &["memory", "time"]);
 
 pub(crate) const GRANTS: Shape =
@@ -250,7 +261,7 @@ fn of_manifests() -> &'static [&'static Shape] {
 }
 
 /// All of them, in the order a manifest has them.
-pub(crate) const ALL: [&Shape; 22] = [
+pub(crate) const ALL: [&Shape; 23] = [
     &ROOT,
     &METADATA,
     &SPEC,
@@ -273,6 +284,7 @@ pub(crate) const ALL: [&Shape; 22] = [
     &GRANTS,
     &DIRECTORY,
     &COMMAND,
+    &BUILD,
 ];
 
 #[cfg(test)]

@@ -189,6 +189,7 @@ impl Put {
             binding: defaults.binding,
             scope: defaults.scope,
             missing: defaults.missing,
+            apart: defaults.apart,
             changes: Vec::new(),
             sealed: None,
         };
@@ -582,6 +583,7 @@ impl AppRecord {
             binding: self.binding,
             scope: self.scope,
             missing: self.missing,
+            apart: self.apart,
         }
     }
 }

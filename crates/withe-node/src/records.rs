@@ -92,6 +92,9 @@ pub struct AppRecord {
     /// What becomes of imports that nothing provides, of components that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<OnMissing>,
+    /// Whether components stay apart that could be fused and need not be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
     /// Changes of its links since the manifest was put.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<LinkChange>,

@@ -275,6 +275,7 @@ spec:
             binding: None,
             scope: None,
             missing: None,
+            apart: false,
             changes: vec![LinkChange::Delete(delete), LinkChange::Put(put)],
             sealed: None,
         }

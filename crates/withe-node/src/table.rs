@@ -228,6 +228,7 @@ mod tests {
             binding: None,
             scope: None,
             missing: None,
+            apart: false,
             changes: Vec::new(),
             sealed: None,
         };

@@ -2,6 +2,7 @@
 
 mod application;
 mod application_args;
+pub(crate) mod build;
 pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod compile_component;
@@ -9,6 +10,7 @@ pub(crate) mod completions;
 pub(crate) mod compose;
 mod config_args;
 pub(crate) mod confine;
+pub(crate) mod dev;
 pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod explain;

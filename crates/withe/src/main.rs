@@ -1,5 +1,6 @@
 //! The `withe` command: arguments and rendering. What it does is in the crates behind it.
 //!
+//! * [`build`]: parts of applications built by their manifest's commands.
 //! * [`cli`]: the arguments that all subcommands share, and the list of subcommands; [`usage`]: what these say of
 //!   arguments that make no sense.
 //! * [`commands`]: one file for each subcommand.
@@ -13,6 +14,7 @@
 //! Results go to standard output; diagnostics, progress and logs to standard error. The exit code
 //! is 0 when all is well, 1 when something is wrong or failed, 2 when the command line makes no sense.
 
+mod build;
 mod catalogue;
 mod cli;
 mod commands;

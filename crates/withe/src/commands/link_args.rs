@@ -17,6 +17,16 @@ pub(crate) struct LinkArgs {
     /// when they are called.
     #[arg(long, value_enum, value_name = "WHAT")]
     missing: Option<MissingArg>,
+    /// Whether components stay apart that could be fused; for commands that watch them.
+    #[arg(skip)]
+    apart: bool,
+}
+
+impl LinkArgs {
+    /// The same, with components that stay apart, or not.
+    pub(crate) fn apart(self, apart: bool) -> Self {
+        Self { apart, ..self }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -40,6 +50,7 @@ impl From<LinkArgs> for LinkDefaults {
             binding: args.binding.map(Into::into),
             scope: args.scope.map(Into::into),
             missing: args.missing.map(Into::into),
+            apart: args.apart,
         }
     }
 }

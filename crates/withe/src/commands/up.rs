@@ -1,5 +1,6 @@
 //! `withe up`: runs an application until it is told to stop, or on a lattice.
 
+mod building;
 mod command;
 mod watch;
 
@@ -52,6 +53,7 @@ Examples:
   withe up cart.wasm --link prices.wasm --config currency=EUR
   withe up tool.wasm --dir ./data -- --verbose a.txt  run a command, with its arguments
   withe up hello.wasm --emit-manifest > hello.yaml    what that would be as a manifest
+  withe up shop.yaml --build --watch                  build what changed, and reload it: `withe dev shop.yaml`
   withe up shop.yaml --watch                          reload when the manifest or a component changes
   withe up shop.yaml --lattice nats://10.0.0.1:4222   run it on the hosts that meet there
   withe up shop.yaml --lattice nats://10.0.0.1:4222 --key ci.key
@@ -88,6 +90,9 @@ pub(crate) struct Args {
     /// a change is reported, and what runs goes on.
     #[arg(long, conflicts_with = "lattice")]
     watch: bool,
+    /// First build what has changed, as `withe build` does; with `--watch` also when it changes later.
+    #[arg(long)]
+    build: bool,
     #[command(flatten)]
     lattice: LatticeArgs,
     #[command(flatten)]
@@ -133,13 +138,10 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         return Err(usage("up", ErrorKind::ArgumentConflict, message));
     }
     let address = Address::of(args);
-    let timings = Timings::default();
-    let application = load(args, &address, surroundings, timings, terminal)?;
-    let application = match application {
+    let application = match ready(args, &address, surroundings, terminal)? {
         Ok(application) => application,
         Err(outcome) => return Ok(outcome),
     };
-    terminal.say(&application.report(terminal, Some("nothing was started")));
     let Some(plan) = &application.linked.plan else {
         return Ok(Outcome::Problems);
     };
@@ -167,6 +169,37 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     }
 }
 
+/// The application, built and linked without errors; `Err` has the outcome where there is none. With `--build` and `--watch`
+/// what is wrong is waited for until it is mended.
+fn ready(
+    args: &Args,
+    address: &Address,
+    surroundings: Surroundings,
+    terminal: &Terminal,
+) -> anyhow::Result<Result<LinkedApplication, Outcome>> {
+    loop {
+        let is_built = !args.build || block_on(building::build_all(args, terminal))?;
+        if is_built {
+            let application = load(args, address, surroundings, Timings::default(), terminal)?;
+            let application = match application {
+                Ok(application) => application,
+                Err(outcome) => return Ok(Err(outcome)),
+            };
+            terminal.say(&application.report(terminal, Some("nothing was started")));
+            if application.linked.plan.is_some() {
+                return Ok(Ok(application));
+            }
+        }
+        if !(args.build && args.watch) {
+            return Ok(Err(Outcome::Problems));
+        }
+        terminal.say("waiting for a change; Ctrl-C ends this\n");
+        if !block_on(building::changed(args))? {
+            return Ok(Err(Outcome::Problems));
+        }
+    }
+}
+
 /// Reads the application and links it.
 fn load(
     args: &Args,
@@ -180,7 +213,8 @@ fn load(
         arguments: &args.arguments,
     };
     let how = LinkedHow {
-        defaults: args.defaults,
+        // What changes is compiled alone.
+        defaults: args.defaults.apart(args.watch),
         surroundings,
         timings,
     };
@@ -301,6 +335,7 @@ async fn serve(
     let mut watch = args.watch.then(Watch::new).transpose()?;
     if let Some(watch) = &mut watch {
         watch.set(&application.loaded.files)?;
+        watch.set_trees(&building::inputs(args))?;
     }
     let reporter = Reporter::new(*terminal);
     let embedded = Embedded::in_memory(&args.lattice.lattice_name)?;
@@ -365,10 +400,13 @@ async fn serve(
         tokio::select! {
             () = interrupts.next() => break,
             () = changed(&mut watch) => {
-                running.reload(args, terminal).await?;
-                reporter.finish();
+                if !args.build || building::build_all(args, terminal).await? {
+                    running.reload(args, terminal).await?;
+                    reporter.finish();
+                }
                 if let Some(watch) = &mut watch {
                     watch.set(running.files())?;
+                    watch.set_trees(&building::inputs(args))?;
                 }
             }
         }

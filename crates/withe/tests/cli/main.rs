@@ -8,6 +8,7 @@ mod host;
 mod inspect;
 mod misc;
 mod new;
+mod parts;
 mod plan;
 mod policy;
 mod sandbox;

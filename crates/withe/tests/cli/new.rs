@@ -40,6 +40,16 @@ fn made(sandbox: &Sandbox, name: &str, template: &str) {
     let shown = sandbox.run(&["new", name, "--template", template]);
     assert!(shown.starts_with("exit code: 0\n"), "{shown}");
     let folder = sandbox.path(name);
+    if exists(&folder.join("app.yaml")) {
+        let manifest = format!("{name}/app.yaml");
+        let shown = sandbox.run(&["check", &manifest]);
+        // Only what is not built yet is missing.
+        assert_eq!(
+            shown.matches("error[").count(),
+            shown.matches("error[W0051]").count(),
+            "{shown}"
+        );
+    }
     cargo(&folder, &["check", "--target", "wasm32-wasip2"]);
     cargo(&folder, &["test"]);
 }
