@@ -1,7 +1,9 @@
 //! An application as commands take it: a manifest, or a component and what it is to have.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::error::ErrorKind;
 use withe_linker::input::{DirectoryGrant, Grants, Spanned};
@@ -26,6 +28,9 @@ pub(crate) struct ApplicationArgs {
     pub(super) file: PathBuf,
     #[command(flatten)]
     without: WithoutManifest,
+    /// What was said of it, so that whoever reads it again says only what is new.
+    #[arg(skip)]
+    said: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// What a component is to have that is given without a manifest.
@@ -125,8 +130,12 @@ impl ApplicationArgs {
                 terminal.print(loaded.manifest())?;
                 return Ok(Given::Emitted(loaded));
             }
-            for assumed in &assumed {
-                terminal.say(&linked(assumed));
+            // What a panicking holder left behind is still a set of lines.
+            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+            for line in assumed.iter().map(linked) {
+                if said.insert(line.clone()) {
+                    terminal.say(&line);
+                }
             }
             return Ok(Given::Read(loaded));
         }

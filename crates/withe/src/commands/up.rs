@@ -138,8 +138,8 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         return Err(usage("up", ErrorKind::ArgumentConflict, message));
     }
     let address = Address::of(args);
-    let application = match ready(args, &address, surroundings, terminal)? {
-        Ok(application) => application,
+    let (application, watch) = match ready(args, &address, surroundings, terminal)? {
+        Ok(ready) => ready,
         Err(outcome) => return Ok(outcome),
     };
     let Some(plan) = &application.linked.plan else {
@@ -161,7 +161,15 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         Some(_) => block_on(deploy(args, &application, terminal)),
         None => {
             let exporter = Exporter::new(&args.observe.traces, &machine_name())?;
-            let serving = serve(args, application, address, policy, &exporter, terminal);
+            let serving = serve(
+                args,
+                application,
+                address,
+                watch,
+                policy,
+                &exporter,
+                terminal,
+            );
             let result = block_on(serving);
             exporter.finish();
             result
@@ -169,15 +177,16 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     }
 }
 
-/// The application, built and linked without errors; `Err` has the outcome where there is none. With `--build` and `--watch`
+/// The application, built and linked without errors, and what watches it, if anything does; `Err` has the outcome where there is none. With `--build` and `--watch`
 /// what is wrong is waited for until it is mended.
 fn ready(
     args: &Args,
     address: &Address,
     surroundings: Surroundings,
     terminal: &Terminal,
-) -> anyhow::Result<Result<LinkedApplication, Outcome>> {
+) -> anyhow::Result<Result<(LinkedApplication, Option<Watch>), Outcome>> {
     loop {
+        let mut watch = building::watch(args)?;
         let is_built = !args.build || block_on(building::build_all(args, terminal))?;
         if is_built {
             let application = load(args, address, surroundings, Timings::default(), terminal)?;
@@ -187,14 +196,14 @@ fn ready(
             };
             terminal.say(&application.report(terminal, Some("nothing was started")));
             if application.linked.plan.is_some() {
-                return Ok(Ok(application));
+                return Ok(Ok((application, watch)));
             }
         }
-        if !(args.build && args.watch) {
+        let Some(watch) = watch.as_mut().filter(|_| args.build) else {
             return Ok(Err(Outcome::Problems));
-        }
+        };
         terminal.say("waiting for a change; Ctrl-C ends this\n");
-        if !block_on(building::changed(args))? {
+        if !block_on(building::changed(watch))? {
             return Ok(Err(Outcome::Problems));
         }
     }
@@ -326,16 +335,15 @@ async fn serve(
     args: &Args,
     application: LinkedApplication,
     address: Address,
+    mut watch: Option<Watch>,
     policy: AdmissionPolicy,
     exporter: &Exporter,
     terminal: &Terminal,
 ) -> anyhow::Result<Outcome> {
     let mut interrupts = Interrupts::new()?;
     // Before the start: what changes meanwhile must not be missed.
-    let mut watch = args.watch.then(Watch::new).transpose()?;
     if let Some(watch) = &mut watch {
         watch.set(&application.loaded.files)?;
-        watch.set_trees(&building::inputs(args))?;
     }
     let reporter = Reporter::new(*terminal);
     let embedded = Embedded::in_memory(&args.lattice.lattice_name)?;

@@ -40,12 +40,20 @@ pub(super) async fn build_all(args: &Args, terminal: &Terminal) -> anyhow::Resul
     Ok(build(&steps_of(args), false, terminal).await.failed == 0)
 }
 
-/// Waits for a change of the manifest, or of what the application is made from. Whether one came, and no Ctrl-C.
-pub(super) async fn changed(args: &Args) -> anyhow::Result<bool> {
+/// Watches the manifest and what the application is made from, if that is wanted: from before it is built or read, so that
+/// nothing is missed that changes meanwhile.
+pub(super) fn watch(args: &Args) -> anyhow::Result<Option<Watch>> {
+    let mut watch = args.watch.then(Watch::new).transpose()?;
+    if let Some(watch) = &mut watch {
+        watch.set(std::slice::from_ref(&args.application.file))?;
+        watch.set_trees(&inputs(args))?;
+    }
+    Ok(watch)
+}
+
+/// Waits for a change. Whether one came, and no Ctrl-C.
+pub(super) async fn changed(watch: &mut Watch) -> anyhow::Result<bool> {
     let mut interrupts = Interrupts::new().context("signals cannot be watched")?;
-    let mut watch = Watch::new()?;
-    watch.set(std::slice::from_ref(&args.application.file))?;
-    watch.set_trees(&inputs(args))?;
     tokio::select! {
         () = watch.changed() => Ok(true),
         () = interrupts.next() => Ok(false),
