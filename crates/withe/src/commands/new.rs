@@ -12,7 +12,7 @@ use withe_wit::name::is_kebab;
 use crate::Outcome;
 use crate::terminal::Terminal;
 use crate::usage::usage;
-use template::{Names, Template};
+use template::{Language, Names, Template, TemplateFile};
 
 /// Names that cargo takes for no package, or Rust for no module.
 const RESERVED: [&str; 50] = [
@@ -73,12 +73,13 @@ Examples:
   withe new hello                                 a component that answers HTTP requests
   withe new prices --template library             one that others link to
   withe new shop --template application           several, with a manifest and a key-value store
+  withe new hello --language python
   withe new greeter --template provider --sdk ../withe";
 
 /// Make a folder with what a component, a provider or an application begins with.
 ///
-/// Everything in it is Rust, builds with `cargo build --release --target wasm32-wasip2`, and has a test; its README says how it
-/// is built and run. Nothing is fetched: cargo does that when it builds.
+/// What is in it builds and has a test; its README says how it is built and run. Rust is built with `cargo build --release
+/// --target wasm32-wasip2`, Python with `componentize-py`. Nothing is fetched: what builds it does that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -87,6 +88,9 @@ pub(crate) struct Args {
     /// What it is to be.
     #[arg(long, value_enum, default_value = "http")]
     template: Template,
+    /// What it is to be written in; in Python there is `http`.
+    #[arg(long, value_enum, default_value = "rust")]
+    language: Language,
     /// Where the folder is made; here if not given.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
@@ -112,9 +116,13 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         let message = "only a provider has the SDK: leave out `--sdk`";
         return Err(usage("new", ErrorKind::ArgumentConflict, message));
     }
+    if !args.template.is_in(args.language) {
+        let message = "in Python there is only `--template http`: leave out `--language`";
+        return Err(usage("new", ErrorKind::ArgumentConflict, message));
+    }
     let names = Names::new(name, args.sdk.as_deref())?;
     let folder = args.dir.join(name);
-    make(&folder, args.template, &names)?;
+    make(&folder, &args.template.files(args.language)?, &names)?;
     terminal.print(&format!(
         "{} is {}; its README says how it is built and run\n",
         folder.display(),
@@ -124,7 +132,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
 }
 
 /// Writes all files of a template.
-fn make(folder: &Path, template: Template, names: &Names) -> anyhow::Result<()> {
+fn make(folder: &Path, files: &[TemplateFile], names: &Names) -> anyhow::Result<()> {
     let is_taken = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
@@ -138,7 +146,7 @@ fn make(folder: &Path, template: Template, names: &Names) -> anyhow::Result<()> 
             folder.display()
         );
     }
-    for file in template.files()? {
+    for file in files {
         let path = folder.join(file.path);
         let written = path.parent().map_or(Ok(()), fs::create_dir_all);
         let written = written.and_then(|()| fs::write(&path, names.put_into(&file.text)));

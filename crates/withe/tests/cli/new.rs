@@ -64,6 +64,42 @@ fn what_is_made_builds_and_passes_its_test() {
     made(&sandbox, "new-shop", "application");
 }
 
+/// What builds it is not everywhere.
+#[test]
+fn python_passes_its_test_and_is_built_where_that_can_be() {
+    let sandbox = Sandbox::new();
+    let shown = sandbox.run(&["new", "py-service", "--language", "python"]);
+    assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+    let python = Command::new("python3")
+        .args(["-m", "unittest"])
+        .current_dir(sandbox.path("py-service"))
+        .output();
+    if let Ok(tested) = python {
+        assert!(
+            tested.status.success(),
+            "{}",
+            String::from_utf8_lossy(&tested.stderr)
+        );
+    }
+    if Command::new("componentize-py")
+        .arg("--version")
+        .output()
+        .is_ok()
+    {
+        let shown = sandbox.run(&["build", "py-service/app.yaml"]);
+        assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+    }
+    let shown = sandbox.run(&[
+        "new",
+        "other",
+        "--language",
+        "python",
+        "--template",
+        "library",
+    ]);
+    assert!(shown.starts_with("exit code: 2\n"), "{shown}");
+}
+
 #[test]
 fn a_provider_is_made() {
     let sandbox = Sandbox::new();

@@ -27,6 +27,15 @@ pub(super) enum Template {
     Application,
 }
 
+/// What it is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Language {
+    /// Built by cargo.
+    Rust,
+    /// Built by `componentize-py`.
+    Python,
+}
+
 /// One file.
 pub(super) struct TemplateFile {
     /// In the folder.
@@ -53,13 +62,29 @@ impl Template {
         }
     }
 
+    /// Whether there is one in a language.
+    pub(super) fn is_in(self, language: Language) -> bool {
+        match language {
+            Language::Rust => true,
+            Language::Python => self == Self::Http,
+        }
+    }
+
     /// All its files.
     ///
     /// # Errors
     ///
     /// If a package of WIT is not there, which is a fault of this program.
-    pub(super) fn files(self) -> anyhow::Result<Vec<TemplateFile>> {
+    pub(super) fn files(self, language: Language) -> anyhow::Result<Vec<TemplateFile>> {
         let mut files = match self {
+            Self::Http if language == Language::Python => vec![
+                file("README.md", text!("http-python/README.md")),
+                file("app.py", text!("http-python/app.py")),
+                file("app.yaml", text!("http-python/app.yaml")),
+                file("greeting.py", text!("http-python/greeting.py")),
+                file("test_greeting.py", text!("http-python/test_greeting.py")),
+                file("wit/world.wit", text!("http/wit/world.wit")),
+            ],
             Self::Http => vec![
                 file("Cargo.toml", text!("http/Cargo.toml.txt")),
                 file("README.md", text!("http/README.md")),
@@ -102,10 +127,13 @@ impl Template {
                 file("wit/world.wit", text!("application/wit/world.wit")),
             ],
         };
-        files.push(file(".gitignore", text!("gitignore.txt")));
+        files.push(match language {
+            Language::Rust => file(".gitignore", text!("gitignore.txt")),
+            Language::Python => file(".gitignore", text!("gitignore-python.txt")),
+        });
         if matches!(self, Self::Http | Self::Composed | Self::Application) {
             files.push(file("wit/deps/wasi-clocks.wit", wit::WASI_CLOCKS_0_2));
-            files.push(file("wit/deps/wasi-http.wit", wit::WASI_HTTP_0_2));
+            files.push(file("wit/deps/wasi-http.wit", &stable(wit::WASI_HTTP_0_2)));
             files.push(file("wit/deps/wasi-io.wit", wit::WASI_IO_0_2));
         }
         if self == Self::Application {
@@ -121,6 +149,21 @@ fn keyvalue() -> anyhow::Result<&'static str> {
     let mut wanted = packages.filter(|text| text.contains("package wasi:keyvalue@0.2.0-draft;"));
     let found = wanted.next().copied();
     found.context("the keyvalue provider has no `wasi:keyvalue@0.2.0-draft`")
+}
+
+/// The functions of `wasi:http` that WASI calls unstable, and that no host has. What imports all of an interface, as Python
+/// does, could be linked nowhere with them.
+const UNSTABLE: [&str; 1] = ["send-informational:"];
+
+/// A package without its unstable functions.
+fn stable(package: &str) -> String {
+    let is_stable = |line: &&str| {
+        !UNSTABLE
+            .iter()
+            .any(|name| line.trim_start().starts_with(name))
+    };
+    let lines = package.lines().filter(is_stable);
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 fn file(path: &'static str, text: &str) -> TemplateFile {
@@ -194,8 +237,10 @@ mod tests {
     #[test]
     fn nothing_is_left_to_be_filled_in() {
         let names = Names::new("my-app", None).unwrap();
-        for template in Template::value_variants() {
-            let files = template.files().unwrap();
+        let all = Template::value_variants().iter();
+        let all = all.flat_map(|t| Language::value_variants().iter().map(move |l| (t, *l)));
+        for (template, language) in all.filter(|(template, language)| template.is_in(*language)) {
+            let files = template.files(language).unwrap();
             for file in &files {
                 let text = names.put_into(&file.text);
                 // Rust has two braces in a row, too, but no such words between them.
