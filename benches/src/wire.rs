@@ -140,7 +140,7 @@ impl Pair {
             called: vec![caller.to_owned()],
             defaults: LinkDefaults {
                 binding: Some(binding),
-                scope: None,
+                ..LinkDefaults::default()
             },
             ..LinkOptions::default()
         };

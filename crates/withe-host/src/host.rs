@@ -98,6 +98,7 @@ impl Host {
                 metrics: options.counts.own().clone(),
                 tracer: options.tracer.clone(),
             },
+            output: options.output.clone(),
             ..options.limits.engine_options(options.compiler.as_ref())
         };
         Ok(Self {

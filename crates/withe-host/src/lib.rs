@@ -57,4 +57,6 @@ pub use secrets::{NoBackend, SecretBackend, SecretBackends, SecretError};
 pub use withe_process::{Confinement, confine_and_become};
 pub use withe_runtime::compile_stdin;
 pub use withe_runtime::invoke::{FunctionPath, InvokeError, Val};
-pub use withe_runtime::{Observer, ShareLimits, Tracer, host_interfaces};
+pub use withe_runtime::{
+    GuestOutput, Observer, Printed, ShareLimits, StandardStream, Tracer, host_interfaces, wave,
+};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use withe_runtime::{CompileLimits, CompileProcess, EngineOptions, ShareLimits, Tracer};
+use withe_runtime::{
+    CompileLimits, CompileProcess, EngineOptions, GuestOutput, ShareLimits, Tracer,
+};
 
 use crate::counts::Counts;
 use crate::known_secrets::KnownSecrets;
@@ -51,6 +53,9 @@ pub struct HostOptions {
     pub tracer: Tracer,
     /// Where the secrets are that applications ask for.
     pub secret_backends: SecretBackends,
+    /// Takes what components print, which goes into the log otherwise. What components print that run in processes of their
+    /// own is always in the log.
+    pub output: Option<GuestOutput>,
     /// Told the secret values of all that it runs, for whoever writes its log.
     pub secrets: KnownSecrets,
 }
@@ -135,6 +140,7 @@ impl Default for HostOptions {
             counts: Counts::default(),
             tracer: Tracer::default(),
             secret_backends: SecretBackends::default(),
+            output: None,
             secrets: KnownSecrets::default(),
         }
     }

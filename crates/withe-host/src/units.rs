@@ -308,10 +308,12 @@ impl<'a> Maker<'a> {
             ),
             _ => None,
         };
-        let source = if links.is_empty() {
-            ImportSource::Host
-        } else {
-            ImportSource::Links(links)
+        let mut components = self.plan.components.iter();
+        let planned = components.find(|c| c.name == importer);
+        let source = match links.is_empty() {
+            false => ImportSource::Links(links),
+            true if planned.is_some_and(|c| c.missing.contains(&original)) => ImportSource::Missing,
+            true => ImportSource::Host,
         };
         let functions = match item {
             Some(ExternItem::Interface(interface)) => interface.functions.as_slice(),

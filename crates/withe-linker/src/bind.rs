@@ -158,6 +158,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_watched_stays_apart_where_it_can() {
+        let bindings = |mut app: App| {
+            app.inputs.defaults.apart = true;
+            let links = app.plan().links;
+            links.iter().map(|link| link.binding).collect::<Vec<_>>()
+        };
+        assert_eq!(bindings(pair(&[])), [Binding::Local, Binding::Local]);
+        // Who says how it is bound has it so.
+        assert_eq!(
+            bindings(pair(&["binding: fused"])),
+            [Binding::Fused, Binding::Local]
+        );
+    }
+
+    #[test]
     fn links_between_components_are_fused() {
         insta::assert_snapshot!(pair(&[]).links());
         let plan = pair(&[]).plan();

@@ -104,6 +104,39 @@ pub struct Component {
     pub reuse: Option<Spanned<u32>>,
     /// `properties.process`: whether a first-party provider runs as a process of its own.
     pub process: Option<Spanned<bool>>,
+    /// `properties.command`: the component is a command, and the application ends with it.
+    pub command: Option<Spanned<Command>>,
+    /// `properties.on-missing`: what becomes of its imports that nothing provides.
+    pub on_missing: Option<Spanned<OnMissing>>,
+    /// `properties.build`: how its image is made.
+    pub build: Option<Build>,
+}
+
+/// How a part's image is made (`properties.build`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// A command line for a shell, run in the manifest's folder.
+    pub command: Spanned<String>,
+    /// Files and folders that it is made from, relative to the manifest; the whole folder if there are none.
+    pub inputs: Vec<Spanned<String>>,
+}
+
+/// What becomes of imports that nothing provides (`properties.on-missing`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnMissing {
+    /// They are errors, before anything starts.
+    #[default]
+    Error,
+    /// They are functions that trap when they are called.
+    Trap,
+}
+
+/// How a command is run (`properties.command`): a component that exports `wasi:cli/run`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Command {
+    /// Its arguments, without its own name.
+    pub arguments: Vec<String>,
 }
 
 /// Component or provider.
@@ -154,6 +187,12 @@ pub struct NamedConfig {
 }
 
 impl Application {
+    /// The component that is a command, if one is; its place among the components is its part's.
+    pub fn command(&self) -> Option<(&Component, &Command)> {
+        let mut commands = self.components.iter();
+        commands.find_map(|component| Some((component, &component.command.as_ref()?.value)))
+    }
+
     /// All configuration that it names or defines: of its components, and of both sides of their links.
     pub fn named_config(&self) -> impl Iterator<Item = &NamedConfig> {
         self.components.iter().flat_map(|component| {
@@ -519,4 +558,9 @@ pub struct LinkDefaults {
     pub binding: Option<BindingChoice>,
     /// `caller` unless given.
     pub scope: Option<Scope>,
+    /// What becomes of imports that nothing provides, of components that do not say; `error` unless given.
+    pub missing: Option<OnMissing>,
+    /// Whether components stay apart that could be fused and need not be: where they are worked at, one that changed is
+    /// then compiled alone.
+    pub apart: bool,
 }

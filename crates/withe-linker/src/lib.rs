@@ -37,6 +37,9 @@ mod tests;
 mod wording;
 mod work;
 
+/// The code of imports that trap because nothing provides them.
+pub const TRAPPING: Code = problems::imports::TRAPPING.code;
+
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Severity};
 pub use input::Span;
 pub use place::MOST_MEMORY;

@@ -10,7 +10,7 @@ use crate::carried::{Carried, Walked};
 use crate::exporters::Exporters;
 use crate::host::HostExports;
 use crate::ids::component_id;
-use crate::input::{Component, ComponentKind, ConfigCheck, Elsewhere, Inputs, Part};
+use crate::input::{Component, ComponentKind, ConfigCheck, Elsewhere, Inputs, OnMissing, Part};
 use crate::ix::PerPart;
 use crate::wording::Suggestions;
 use crate::work;
@@ -170,6 +170,21 @@ impl<'a> Parts<'a> {
         items
             .iter()
             .filter(|item| !item.is_types_only() && !self.is_from_host(item))
+    }
+
+    /// What is called from outside of the application, and so is instantiated on its own: what whoever links it says,
+    /// and commands.
+    pub(crate) fn called(&self) -> impl Iterator<Item = PartId> {
+        let named = self.inputs.called.iter();
+        let named = named.filter_map(|name| self.find(name));
+        let commands = self.ids().filter(|id| self.declared(*id).command.is_some());
+        named.chain(commands)
+    }
+
+    /// What becomes of a part's imports that nothing provides.
+    pub(crate) fn on_missing(&self, id: PartId) -> OnMissing {
+        let own = self.declared(id).on_missing.as_ref().map(|own| own.value);
+        own.or(self.inputs.defaults.missing).unwrap_or_default()
     }
 
     /// Whether the application was written down in a manifest, rather than made from arguments:

@@ -167,6 +167,9 @@ pub struct PlannedComponent {
     pub grants: PlannedGrants,
     /// Imports that the host satisfies, by the name the component imports them under.
     pub host_imports: Vec<String>,
+    /// Imports that nothing satisfies, and whose functions trap, by the name the component imports them under.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// A secret, and where its value is fetched.

@@ -3,6 +3,7 @@
 //! The passes find what is wrong; what it is called, how it reads and what to do about it is here.
 
 pub(crate) mod bindings;
+pub(crate) mod commands;
 pub(crate) mod config;
 pub(crate) mod coverage;
 pub(crate) mod imports;
@@ -24,6 +25,9 @@ pub const CODES: &[CodeInfo] = &[
     targets::DUPLICATE_ID,
     unused::COMPONENT,
     unused::CAPABILITY,
+    commands::NOT_RUN,
+    commands::SEVERAL,
+    imports::TRAPPING,
     coverage::SATISFIES_NOTHING,
     coverage::AMBIGUOUS,
     coverage::LINKED_TWICE,

@@ -7,6 +7,7 @@
 //! and every import that no link satisfies has to be the host's (`cover`). A provider that is a
 //! source follows its own rule (`provider`): its imports are alternatives.
 
+mod commands;
 mod cover;
 mod declare;
 mod infer;
@@ -20,11 +21,11 @@ use std::collections::BTreeMap;
 
 use crate::config::Definitions;
 use crate::diagnostic::Diagnostics;
-use crate::host::HostImport;
 use crate::input::Inputs;
 use crate::parts::{PartId, Parts};
 use crate::problems;
 use crate::resolved::{Resolved, ResolvedLink};
+use cover::FromHost;
 
 /// Finds the ends of all links, and reports what has none.
 pub(crate) fn resolve<'a>(inputs: &'a Inputs, out: &mut Diagnostics) -> Resolved<'a> {
@@ -33,17 +34,21 @@ pub(crate) fn resolve<'a>(inputs: &'a Inputs, out: &mut Diagnostics) -> Resolved
     check_ids(&parts, out);
     let mut links = Vec::new();
     let mut host_imports = Vec::new();
+    let mut missing = Vec::new();
     for source in parts.ids() {
         if parts.is_provider(source) {
             links.extend(provider::resolve(&parts, &definitions, source, out));
             host_imports.push(Vec::new());
+            missing.push(Vec::new());
         } else {
             let (found, from_host) = resolve_component(&parts, &definitions, source, out);
             links.extend(found);
-            host_imports.push(from_host);
+            host_imports.push(from_host.satisfied);
+            missing.push(from_host.missing);
         }
     }
     usage::check(&parts, out);
+    commands::check(&parts, out);
     let chosen = (links.iter().filter(|link| link.chosen_at_run_time))
         .flat_map(|link| link.wires.iter().map(|wire| (link.source, wire.import)));
     Resolved {
@@ -51,6 +56,7 @@ pub(crate) fn resolve<'a>(inputs: &'a Inputs, out: &mut Diagnostics) -> Resolved
         parts,
         links: links.into_iter().collect(),
         host_imports,
+        missing,
     }
 }
 
@@ -59,10 +65,10 @@ fn resolve_component<'a>(
     definitions: &Definitions<'a>,
     source: PartId,
     out: &mut Diagnostics,
-) -> (Vec<ResolvedLink<'a>>, Vec<HostImport<'a>>) {
+) -> (Vec<ResolvedLink<'a>>, FromHost<'a>) {
     let mut declared = declare::declare(parts, source, out);
     let Some(world) = parts.world(source) else {
-        return (Vec::new(), Vec::new());
+        return (Vec::new(), FromHost::nothing());
     };
     pairs::connect(parts, source, world, &mut declared, out);
     select::select(parts, source, world, &mut declared, out);

@@ -18,6 +18,8 @@ pub(crate) struct Resolved<'a> {
     pub(crate) links: PerLink<ResolvedLink<'a>>,
     /// For each part, the imports that the host satisfies.
     pub(crate) host_imports: Vec<Vec<HostImport<'a>>>,
+    /// For each part, the imports that nothing satisfies and that trap.
+    pub(crate) missing: Vec<Vec<&'a Extern>>,
     /// The imports for which their component chooses a link by name while it runs: by component, and by place
     /// in its world.
     pub(crate) chosen_at_run_time: HashSet<(PartId, usize)>,

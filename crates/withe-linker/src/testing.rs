@@ -156,6 +156,9 @@ impl App {
             grants: Grants::default(),
             reuse: None,
             process: None,
+            command: None,
+            on_missing: None,
+            build: None,
         });
         self.inputs.parts.push(part);
         self

@@ -35,6 +35,8 @@ pub const OTHER_APPLICATION: Code = Code("W0064");
 pub const NOT_A_MANIFEST: Code = Code("W0065");
 /// A program that does not say what provider it is.
 pub const PROVIDER_PROGRAM: Code = Code("W0066");
+/// A component given without a manifest, which nothing starts.
+pub const NOTHING_TO_START: Code = Code("W0067");
 
 /// What the codes of this module mean.
 pub const CODES: &[CodeInfo] = &[
@@ -190,7 +192,7 @@ far: declare the component here with an `image`.",
         title: "not a manifest",
         explanation: "\
 The command takes an application's manifest, a YAML or JSON text, and was given something else. A
-component is looked at with `withe inspect FILE` and run with `withe call FILE 'f(args)'`.",
+component is looked at with `withe inspect FILE`, and run with `withe up FILE` or `withe call FILE 'f(args)'`.",
     },
     CodeInfo {
         code: PROVIDER_PROGRAM,
@@ -200,6 +202,17 @@ The image of a `type: capability` is an executable, and it does not say what pro
 application is loaded, such a program is run with the argument `--describe`; it has 5 seconds to print its
 name, its version and its WIT as JSON. `withe_provider::process::main` does that for a provider written
 in Rust; run `PROGRAM --describe` to see what it prints.",
+    },
+    CodeInfo {
+        code: NOTHING_TO_START,
+        title: "a component that nothing starts",
+        explanation: "\
+`withe up X.wasm` runs a component by what it exports: one that exports `wasi:http/incoming-handler` (WASI 0.2) or \
+`wasi:http/handler` (0.3) is served over HTTP, and one that exports `wasi:cli/run` runs as a command. This component \
+exports neither, and no provider that was given with `--provider` calls it, so it would wait for nothing.
+
+`withe call X.wasm 'f(1)'` calls a function that it exports, and `--link X.wasm` gives it to a component that imports \
+what it exports.",
     },
 ];
 

@@ -15,10 +15,10 @@
 //! * [`registry`]: the first-party providers and the names they are asked for by.
 //! * `v1_part`: a part of wasmCloud v1; `wasmcloud`: how it is recognised, and what it exports and imports.
 //! * `save`: all that was read in one folder, so that it can be linked again elsewhere.
-//! * `arguments`: an application made of files named on the command line.
+//! * [`arguments`]: an application made of files and options of the command line, and its manifest.
 //! * [`codes`]: the codes of what can be wrong with files; `error`: why there is no manifest at all.
 
-mod arguments;
+pub mod arguments;
 pub mod artifact;
 mod artifacts;
 mod ask;
@@ -45,6 +45,7 @@ use withe_linker::diagnostic::CodeInfo;
 use withe_linker::input::Application;
 use withe_manifest::{Parsed, mask};
 
+pub use arguments::{Arguments, Assumed};
 pub use artifact::{Artifact, ArtifactError};
 pub use ask::{AskError, describe};
 pub use error::LoadError;
@@ -104,22 +105,42 @@ pub fn load_supplied(
 /// link to: its imports, and theirs, go to whichever of `others` exports what they need. The first
 /// component of the application is `root`.
 pub fn load_files(root: &Path, others: &[PathBuf], registry: &Registry) -> Loaded {
+    let arguments = Arguments {
+        component: root.into(),
+        links: others.into(),
+        ..Arguments::default()
+    };
+    load_arguments(&arguments, registry).0
+}
+
+/// Reads the application that `arguments` say, without a manifest: [`Loaded::manifest`] is the one that says the same.
+/// Returns also what was linked that nobody named. The first component of the application is the one that is given
+/// to be run.
+///
+/// Nothing in it has a place: diagnostics say of it what they would of a manifest, and what to do on the command line.
+pub fn load_arguments(arguments: &Arguments, registry: &Registry) -> (Loaded, Vec<Assumed>) {
     let source = SourceText {
-        path: root.into(),
+        path: arguments.component.clone(),
         text: String::new(),
     };
     let mut reading = Reading::new(source, PathBuf::new(), Diagnostics::default());
-    reading.read(arguments::application(root, others), registry, None);
-    if let Some(application) = &mut reading.application {
-        arguments::add_links(application, &reading.parts);
+    reading.read(arguments::application(arguments), registry, None);
+    let mut assumed = Vec::new();
+    if let Some(mut application) = reading.application.take() {
+        let known = application.components.len();
+        assumed = arguments::add_providers(&mut application, &reading.parts, arguments, registry);
+        reading.read_on(&mut application, known, registry, None);
+        arguments::add_links(&mut application, &reading.parts);
+        reading.written = Some(withe_manifest::write(&application));
+        reading.application = Some(application);
     }
-    reading.loaded()
+    (reading.loaded(), assumed)
 }
 
 /// An application that is being read.
 struct Reading {
     source: SourceText,
-    secret_text: Option<String>,
+    written: Option<String>,
     folder: PathBuf,
     application: Option<Application>,
     parts: Vec<LoadedPart>,
@@ -133,10 +154,10 @@ impl Reading {
             Cow::Borrowed(_) => None,
             Cow::Owned(shown) => Some(shown),
         };
-        let secret_text = shown.map(|shown| std::mem::replace(&mut source.text, shown));
+        let written = shown.map(|shown| std::mem::replace(&mut source.text, shown));
         Self {
             source,
-            secret_text,
+            written,
             folder,
             application: None,
             parts: Vec::new(),
@@ -152,6 +173,18 @@ impl Reading {
         registry: &Registry,
         supplied: Option<&Supplied>,
     ) {
+        self.read_on(&mut application, 0, registry, supplied);
+        self.application = Some(application);
+    }
+
+    /// Reads the images of the components of `application` from the one at `first` on; those before it were read.
+    fn read_on(
+        &mut self,
+        application: &mut Application,
+        first: usize,
+        registry: &Registry,
+        supplied: Option<&Supplied>,
+    ) {
         let mut images = Images {
             folder: &self.folder,
             registry,
@@ -160,10 +193,10 @@ impl Reading {
             diagnostics: &mut self.diagnostics,
             files: &mut self.files,
         };
-        images.read_ahead(&application.components);
+        images.read_ahead(&application.components[first..]);
         // What a part of wasmCloud v1 offers is known when all others are.
         let mut of_wasmcloud = Vec::new();
-        for (place, component) in application.components.iter_mut().enumerate() {
+        for (place, component) in application.components.iter_mut().enumerate().skip(first) {
             self.parts.push(match images.resolve(component) {
                 Resolved::Part(part) => part,
                 Resolved::V1(source) => {
@@ -172,8 +205,7 @@ impl Reading {
                 }
             });
         }
-        wasmcloud::resolve(&application, &mut self.parts, of_wasmcloud);
-        self.application = Some(application);
+        wasmcloud::resolve(application, &mut self.parts, of_wasmcloud);
     }
 
     fn loaded(mut self) -> Loaded {
@@ -185,7 +217,7 @@ impl Reading {
             .collect();
         Loaded {
             source: self.source,
-            secret_text: self.secret_text,
+            written: self.written,
             folder: self.folder,
             application: self.application.map(Arc::new),
             parts: self.parts,

@@ -32,8 +32,8 @@ pub struct SourceText {
 pub struct Loaded {
     /// What diagnostics point into.
     pub source: SourceText,
-    /// The manifest's text, if it has secret values, which its source has not.
-    pub(crate) secret_text: Option<String>,
+    /// The manifest's text, where it is not its source's: it has secret values, or was made from arguments.
+    pub(crate) written: Option<String>,
     /// The folder that relative paths in the application are relative to: the manifest's, or empty,
     /// which stands for the current one, where there is no manifest.
     pub folder: PathBuf,
@@ -177,9 +177,10 @@ impl Loaded {
             .map(|(component, part)| (component.name.as_str(), part))
     }
 
-    /// The manifest's text as it was written, with secret values.
+    /// The manifest's text as it was written, with secret values; of an application that was made from arguments, the
+    /// manifest that says the same.
     pub fn manifest(&self) -> &str {
-        self.secret_text.as_ref().unwrap_or(&self.source.text)
+        self.written.as_ref().unwrap_or(&self.source.text)
     }
 
     /// The application's name; empty if nothing could be understood of the manifest.

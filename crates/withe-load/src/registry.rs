@@ -72,6 +72,13 @@ impl Registry {
         self.entries.iter().map(|e| &e.descriptor)
     }
 
+    /// Every provider's short name and world, in the order they were given.
+    pub(super) fn worlds(&self) -> impl Iterator<Item = (&'static str, &World)> {
+        self.entries
+            .iter()
+            .map(|e| (e.descriptor.name, &*e.world.world))
+    }
+
     /// The provider of the short name `name`.
     pub(super) fn by_name(&self, name: &str) -> Option<Known<'_>> {
         let entry = self.entries.iter().find(|e| e.descriptor.name == name)?;

@@ -4,12 +4,13 @@
 //! into an archive: the folder is what `withe` takes. Secret values are left out, for such a folder is made to be given to
 //! others.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use withe_linker::Span;
-use withe_linker::input::{Image, Spanned};
+use withe_linker::input::{Application, Image, Spanned};
 use withe_manifest::mask;
 
 use crate::artifact::digest;
@@ -18,6 +19,8 @@ use crate::loaded::Loaded;
 
 /// The folder of the files that images are, in the one that everything is saved to.
 const IMAGES: &str = "images";
+/// The manifest of an application that was made from arguments.
+const MADE: &str = "manifest.yaml";
 /// How many digits of a digest tell two files of one name apart.
 const DIGITS: usize = 8;
 
@@ -47,16 +50,35 @@ pub fn save(loaded: &Loaded, folder: &Path) -> Result<PathBuf, SaveError> {
         saved: HashMap::new(),
         edits: Vec::new(),
     };
-    for component in loaded.application.iter().flat_map(|app| &app.components) {
-        saving.image(&component.image)?;
-    }
-    let name = loaded.source.path.file_name();
-    let manifest = folder.join(name.unwrap_or("manifest.yaml".as_ref()));
-    let hidden = mask::edits(loaded.manifest()).into_iter();
+    let source = &loaded.source;
+    let (name, written, shown) = match &loaded.application {
+        // It was made from arguments: its source is a component, and nothing in it has a place to be edited at.
+        Some(application) if source.text.is_empty() => {
+            let mut copy = Application::clone(application);
+            for component in &mut copy.components {
+                saving.redirect(&mut component.image.value)?;
+            }
+            let written = withe_manifest::write(&copy);
+            (
+                MADE.as_ref(),
+                Cow::Owned(written.clone()),
+                Cow::Owned(written),
+            )
+        }
+        application => {
+            for component in application.iter().flat_map(|app| &app.components) {
+                saving.image(&component.image)?;
+            }
+            let name = source.path.file_name().unwrap_or(MADE.as_ref());
+            (name, loaded.manifest().into(), source.text.as_str().into())
+        }
+    };
+    let hidden = mask::edits(&written).into_iter();
     let hidden = hidden.map(|(span, instead)| (span, instead.to_owned()));
     saving.edits.extend(hidden);
     // Every byte has the same place in the manifest's text, and what is edited is not there as it is shown.
-    let text = saving.edited(&loaded.source.text);
+    let text = saving.edited(&shown);
+    let manifest = folder.join(name);
     write(&manifest, |path| fs::write(path, text))?;
     Ok(manifest)
 }
@@ -82,6 +104,22 @@ impl Saving<'_> {
                 {
                     let path = format!("./{IMAGES}/{name}");
                     self.edits.push((span, format!("{path:?}")));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Has an image be the copies of its files.
+    fn redirect(&mut self, image: &mut Image) -> Result<(), SaveError> {
+        match image {
+            Image::Compose(parts) => {
+                (parts.iter_mut()).try_for_each(|part| self.redirect(&mut part.value))
+            }
+            Image::File(path) => {
+                if let Some(name) = self.file(&joined(self.from, path))? {
+                    *path = format!("./{IMAGES}/{name}");
                 }
                 Ok(())
             }

@@ -329,3 +329,50 @@ fn what_is_no_manifest_is_an_error() {
     fs::write(&path, b"\xff\xfe").unwrap();
     assert_eq!(load(), codes::NOT_A_MANIFEST);
 }
+
+#[test]
+fn arguments_are_an_application_with_a_manifest() {
+    const STORING: &str = r#"(component
+        (import "wasi:keyvalue/store@0.2.0-draft"
+            (instance $store (export "get" (func (param "key" string) (result string)))))
+        (import "shop:api/counter@1.0.0" (instance $counter (export "next" (func (result u32)))))
+        (core module $m (func (export "run")))
+        (core instance $i (instantiate $m))
+        (func (export "run") (canon lift (core func $i "run"))))"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("storing.wasm"), wat::parse_str(STORING).unwrap()).unwrap();
+    fs::write(path("counter.wasm"), wat::parse_str(COUNTER).unwrap()).unwrap();
+    let memory = [("backend".to_owned(), "memory".to_owned())];
+    let arguments = Arguments {
+        component: path("storing.wasm"),
+        links: vec![path("counter.wasm")],
+        embedded: vec![arguments::ProviderArgument {
+            name: "keyvalue".into(),
+            config: memory.clone().into(),
+        }],
+        config: [("a".to_owned(), "b".to_owned())].into(),
+        ..Arguments::default()
+    };
+    let (loaded, assumed) = load_arguments(&arguments, &registry());
+    let [assumed] = assumed.as_slice() else {
+        panic!("{assumed:?}");
+    };
+    assert_eq!(
+        (&*assumed.component, &*assumed.provider),
+        ("storing", "keyvalue")
+    );
+    assert_eq!(assumed.config, memory.into());
+
+    // What is written is read as the same: both have one plan.
+    let written = folder.path().join("app.yaml");
+    fs::write(&written, loaded.manifest()).unwrap();
+    let options = LinkOptions {
+        called: vec!["storing".into()],
+        ..LinkOptions::default()
+    };
+    let again = load(&written, &registry()).unwrap();
+    let (first, second) = (loaded.link(&options), again.link(&options));
+    assert!(first.plan.is_some(), "{:?}", first.diagnostics);
+    assert_eq!(first.plan, second.plan, "{:?}", second.diagnostics);
+}

@@ -1,8 +1,8 @@
 //! One entry of `spec.components`.
 
 use withe_linker::input::{
-    Component, ComponentKind, DirectoryGrant, Grants, Image, Limits, NamedConfig, SecretRef, Span,
-    Spanned,
+    Build, Command, Component, ComponentKind, DirectoryGrant, Grants, Image, Limits, NamedConfig,
+    OnMissing, SecretRef, Span, Spanned,
 };
 use withe_linker::{Diagnostic, Diagnostics};
 
@@ -17,6 +17,13 @@ pub(crate) const KINDS: [(&str, ComponentKind); 3] = [
     ("capability", ComponentKind::Provider),
     ("actor", ComponentKind::Component),
 ];
+
+/// The field that makes a component a command.
+const COMMAND: &str = "command";
+
+/// What `on-missing` may say.
+pub(crate) const ON_MISSING: [(&str, OnMissing); 2] =
+    [("error", OnMissing::Error), ("trap", OnMissing::Trap)];
 
 /// Reads a component or provider. What has a name is returned however wrong the rest is, so that
 /// links to it are not reported as dangling.
@@ -37,6 +44,9 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
         grants,
         reuse,
         process,
+        command,
+        on_missing,
+        build,
     } = properties;
 
     if is_shared(image.as_ref())
@@ -61,6 +71,9 @@ pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
         grants,
         reuse,
         process,
+        command,
+        on_missing,
+        build,
     })
 }
 
@@ -88,6 +101,9 @@ struct Properties {
     grants: Grants,
     reuse: Option<Spanned<u32>>,
     process: Option<Spanned<bool>>,
+    command: Option<Spanned<Command>>,
+    on_missing: Option<Spanned<OnMissing>>,
+    build: Option<Build>,
 }
 
 fn read_properties(
@@ -112,6 +128,7 @@ fn read_properties(
         id: fields.text(out, "id"),
         config: read_configs(out, &fields, "config"),
         secrets: read_secrets(out, &fields),
+        build: read_build(out, &fields),
         ..Properties::default()
     };
     if is_provider {
@@ -120,6 +137,8 @@ fn read_properties(
         properties.limits = read_limits(out, &fields);
         properties.grants = read_grants(out, &fields);
         properties.reuse = fields.number(out, "reuse", 1);
+        properties.command = read_command(out, &fields);
+        properties.on_missing = fields.choice(out, "on-missing", &ON_MISSING);
     }
     if is_shared(properties.image.as_ref()) {
         let what_it_is = ["image", "compose", "application", "id"];
@@ -266,6 +285,32 @@ fn read_limits(out: &mut Diagnostics, fields: &Fields<'_>) -> Limits {
             values::duration,
         ),
     }
+}
+
+/// `command:` alone makes a component one, so what is left empty is no mistake.
+fn read_command(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Spanned<Command>> {
+    let place = fields.given(COMMAND)?;
+    let mut command = Command::default();
+    if let Some(node) = fields.get(COMMAND) {
+        let given = Fields::of(out, &shapes::COMMAND, node)?;
+        let arguments = given.list(out, "arguments").unwrap_or_default().iter();
+        let arguments = arguments.filter_map(|node| text(out, "an entry of `arguments`", node));
+        command.arguments = arguments.map(|argument| argument.value).collect();
+    }
+    Some(Spanned::new(command, place))
+}
+
+fn read_build(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Build> {
+    let node = fields.get("build")?;
+    let given = Fields::of(out, &shapes::BUILD, node)?;
+    let command = given.required_text(out, "command");
+    let inputs = given.list(out, "inputs").unwrap_or_default().iter();
+    let inputs = inputs.filter_map(|node| text(out, "an entry of `inputs`", node));
+    let inputs = inputs.collect();
+    Some(Build {
+        command: command?,
+        inputs,
+    })
 }
 
 fn read_grants(out: &mut Diagnostics, fields: &Fields<'_>) -> Grants {

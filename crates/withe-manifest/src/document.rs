@@ -7,8 +7,8 @@ use crate::fields::wrong_type;
 use crate::node::{Document, Node, Value, shorten};
 use crate::suggest;
 
-const KIND: &str = "Application";
-const API_VERSION: &str = "core.oam.dev/v1beta1";
+pub(crate) const KIND: &str = "Application";
+pub(crate) const API_VERSION: &str = "core.oam.dev/v1beta1";
 
 const SKELETON: &str = "a manifest begins with\n\
                         apiVersion: core.oam.dev/v1beta1\n\

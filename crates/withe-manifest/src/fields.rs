@@ -54,6 +54,11 @@ impl<'n> Fields<'n> {
         self.require(out, name)
     }
 
+    /// The place of the name of a field that is there, be it empty.
+    pub(crate) fn given(&self, name: &'static str) -> Option<Span> {
+        self.entry(name).map(|entry| entry.key_span)
+    }
+
     /// The place of a field's name.
     pub(crate) fn key_place(&self, name: &'static str) -> Span {
         self.entry(name)

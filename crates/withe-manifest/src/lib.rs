@@ -10,6 +10,8 @@
 //! with a few fields of Withe's own; `docs/manifest.md` is the reference. Reading never stops at
 //! the first problem: what can be understood is, and everything else is reported.
 //!
+//! [`write`](write()) is the way back, for an application that was made from the arguments of a command.
+//!
 //! [`mask`] finds the secret values in a text, and makes the text without them.
 //!
 //! The admission policies of hosts ([`policy`]) are read the same way.
@@ -35,9 +37,11 @@ mod syntax;
 mod traits;
 mod validate;
 mod values;
+mod write;
 mod yaml;
 
 pub use codes::CODES;
+pub use write::write;
 
 use std::time::Duration;
 

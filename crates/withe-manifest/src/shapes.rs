@@ -114,6 +114,9 @@ pub(crate) const COMPONENT_PROPERTIES: Shape = Shape {
             "limits",
             "grants",
             "reuse",
+            "command",
+            "on-missing",
+            "build",
         ],
     )
 };
@@ -125,11 +128,21 @@ pub(crate) const CAPABILITY_PROPERTIES: Shape = Shape {
         misplaced("limits", ONLY_COMPONENTS, REMOVE),
         misplaced("grants", ONLY_COMPONENTS, REMOVE),
         misplaced("reuse", ONLY_COMPONENTS, REMOVE),
+        misplaced("command", ONLY_COMPONENTS, REMOVE),
+        misplaced("on-missing", ONLY_COMPONENTS, REMOVE),
     ],
     ..Shape::new(
         "capabilityProperties",
         "a provider's `properties`",
-        &["image", "application", "id", "config", "secrets", "process"],
+        &[
+            "image",
+            "application",
+            "id",
+            "config",
+            "secrets",
+            "process",
+            "build",
+        ],
     )
 };
 
@@ -227,6 +240,10 @@ pub(crate) const SPREAD: Shape = Shape::new(
     &["name", "requirements", "weight"],
 );
 
+pub(crate) const COMMAND: Shape = Shape::new("command", "`command`", &["arguments"]);
+
+pub(crate) const BUILD: Shape = Shape::new("build", "`build`", &["command", "inputs"]);
+
 pub(crate) const LIMITS: Shape = Shape::new("limits", "`limits`", &["memory", "time"]);
 
 pub(crate) const GRANTS: Shape =
@@ -244,7 +261,7 @@ fn of_manifests() -> &'static [&'static Shape] {
 }
 
 /// All of them, in the order a manifest has them.
-pub(crate) const ALL: [&Shape; 21] = [
+pub(crate) const ALL: [&Shape; 23] = [
     &ROOT,
     &METADATA,
     &SPEC,
@@ -266,6 +283,8 @@ pub(crate) const ALL: [&Shape; 21] = [
     &LIMITS,
     &GRANTS,
     &DIRECTORY,
+    &COMMAND,
+    &BUILD,
 ];
 
 #[cfg(test)]
@@ -349,6 +368,9 @@ mod tests {
         );
         let kinds = &schema["$defs"]["trait"]["properties"]["type"]["enum"];
         assert_eq!(words(kinds), traits::TYPES);
+        let missing = &schema["$defs"]["componentProperties"]["properties"]["on-missing"]["enum"];
+        let on_missing = crate::component::ON_MISSING.map(|(word, _)| word);
+        assert_eq!(words(missing), on_missing);
         let kinds = &schema["$defs"]["component"]["properties"]["type"]["enum"];
         assert_eq!(words(kinds), crate::component::KINDS.map(|(word, _)| word));
     }

@@ -188,6 +188,8 @@ impl Put {
             programs,
             binding: defaults.binding,
             scope: defaults.scope,
+            missing: defaults.missing,
+            apart: defaults.apart,
             changes: Vec::new(),
             sealed: None,
         };
@@ -580,6 +582,8 @@ impl AppRecord {
         LinkDefaults {
             binding: self.binding,
             scope: self.scope,
+            missing: self.missing,
+            apart: self.apart,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use withe_lattice::Entry;
-use withe_linker::input::{BindingChoice, Scope};
+use withe_linker::input::{BindingChoice, OnMissing, Scope};
 use withe_linker::plan::Binding;
 use withe_planner::Assignment;
 use withe_provider::process::Description;
@@ -89,6 +89,12 @@ pub struct AppRecord {
     /// How long the callees of links live that say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
+    /// What becomes of imports that nothing provides, of components that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<OnMissing>,
+    /// Whether components stay apart that could be fused and need not be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
     /// Changes of its links since the manifest was put.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<LinkChange>,

@@ -274,6 +274,8 @@ spec:
             programs: BTreeMap::new(),
             binding: None,
             scope: None,
+            missing: None,
+            apart: false,
             changes: vec![LinkChange::Delete(delete), LinkChange::Put(put)],
             sealed: None,
         }

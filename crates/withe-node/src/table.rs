@@ -227,6 +227,8 @@ mod tests {
             programs: BTreeMap::new(),
             binding: None,
             scope: None,
+            missing: None,
+            apart: false,
             changes: Vec::new(),
             sealed: None,
         };

@@ -37,7 +37,7 @@ use crate::spec::{Identity, Member, UnitGrants, UnitLimits};
 use crate::stream::open::Streams;
 use crate::task::InstanceTask;
 use crate::turns;
-use crate::wasi;
+use crate::wasi::{self, CommandLine};
 
 /// The most idle instances that a unit keeps for reuse.
 const IDLE_INSTANCES: usize = 256;
@@ -359,6 +359,8 @@ pub(crate) struct InstanceState {
     pub(crate) streams: Streams,
     /// What it wrote last to its standard error.
     pub(crate) last_words: LastWords,
+    /// What it has as a command of this process, if it is one.
+    pub(crate) command: Option<Arc<CommandLine>>,
     /// What calls over the unit's links reach, by the links' slots, made at the first call.
     reached: Vec<Option<Reached>>,
     /// What `wasmcloud:bus/lattice` chose.
@@ -396,6 +398,7 @@ impl InstanceState {
             linked: LinkedHandles::default(),
             streams: Streams::default(),
             last_words: LastWords::default(),
+            command: None,
             reached: u.links.links.iter().map(|_| None).collect(),
             lattice: LatticeNames::default(),
             links: u.links.clone(),
@@ -484,7 +487,10 @@ impl WasiView for InstanceState {
         let unit = self.graph.unit(self.unit);
         let words = &self.last_words;
         let account = &self.nested.tenancy.account;
-        let made = || wasi::context(&unit.members[0].identity, account, &unit.grants, words);
+        let command = self.command.as_deref();
+        let who = &unit.members[0].identity;
+        let output = self.graph.engines.output();
+        let made = || wasi::context(who, account, &unit.grants, words, command, output);
         WasiCtxView {
             ctx: self.wasi.get_or_insert_with(made),
             table: &mut self.table,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::Linker;
+use wasmtime::component::{Linker, LinkerInstance, ResourceType};
 use withe_wit::InterfaceName;
 
 use crate::components::Compiled;
@@ -86,6 +86,28 @@ pub(crate) fn define(
     })
 }
 
+/// A function that nothing provides.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0} was called, which nothing provides")]
+struct MissingFunction(String);
+
+impl MissingFunction {
+    fn define(
+        self,
+        linker: &mut LinkerInstance<'_, InstanceState>,
+        name: &str,
+        is_async: bool,
+    ) -> wasmtime::Result<()> {
+        match is_async {
+            true => linker.func_new_concurrent(name, move |_, _, _, _| {
+                let called = self.clone();
+                Box::pin(async move { Err(called.into()) })
+            }),
+            false => linker.func_new(name, move |_, _, _, _| Err(self.clone().into())),
+        }
+    }
+}
+
 struct Definer {
     linker: Linker<InstanceState>,
     concurrency: bool,
@@ -100,6 +122,9 @@ impl Definer {
         index: usize,
         spec: &ImportSpec,
     ) -> Result<(), LinkError> {
+        if matches!(spec.source, ImportSource::Missing) {
+            return self.missing(import, spec);
+        }
         let is_linked = matches!(spec.source, ImportSource::Links(_));
         match &import.item {
             ImportItem::Other => Ok(()),
@@ -159,6 +184,36 @@ impl Definer {
                 Ok(())
             }
         }
+    }
+
+    /// Has all functions of an import trap that nothing provides.
+    fn missing(&mut self, import: &Import, spec: &ImportSpec) -> Result<(), LinkError> {
+        match &import.item {
+            ImportItem::Other => {}
+            ImportItem::Function(shape) => {
+                let is_async = shape.is_async && self.concurrency;
+                let function = MissingFunction(format!("`{}`", spec.original));
+                function.define(&mut self.linker.root(), &spec.name, is_async)?;
+            }
+            ImportItem::Interface {
+                functions,
+                resources,
+            } => {
+                let interface = spec.interface.as_deref().unwrap_or(&spec.original);
+                let mut linker = self.linker.instance(&spec.name)?;
+                for (name, shape) in functions {
+                    let is_async = shape.is_async && self.concurrency;
+                    let function = MissingFunction(format!("`{interface}#{name}`"));
+                    function.define(&mut linker, name, is_async)?;
+                }
+                for resource in resources {
+                    // Nobody can make one, so that none is ever dropped.
+                    let ty = ResourceType::host::<MissingFunction>();
+                    linker.resource(resource, ty, |_, _| Ok(()))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether the import of this name is defined with Wasmtime's own: a release of WASI 0.2, or of 0.3 on the

@@ -15,6 +15,7 @@ use wasmtime::component::Component;
 use crate::cache::CodeCache;
 use crate::compile::CompileProcess;
 use crate::error::RuntimeError;
+use crate::guest_output::GuestOutput;
 use crate::observe::Observer;
 use crate::quota::{HostQuota, ShareLimits};
 use crate::settings::EngineSettings;
@@ -48,6 +49,8 @@ pub struct EngineOptions {
     pub keep_resident: usize,
     /// Where what runs is counted and traced.
     pub observer: Observer,
+    /// Where what components print goes; `None` is the log.
+    pub output: Option<GuestOutput>,
 }
 
 impl Default for EngineOptions {
@@ -62,6 +65,7 @@ impl Default for EngineOptions {
             memory: withe_linker::MOST_MEMORY as usize,
             keep_resident: 2 << 20,
             observer: Observer::default(),
+            output: None,
         }
     }
 }
@@ -76,6 +80,7 @@ pub struct Engines {
     quota: Arc<HostQuota>,
     turns: Arc<Turns>,
     compiler: Option<Arc<CompileProcess>>,
+    output: Option<GuestOutput>,
     instance_memory: usize,
     _ticker: Arc<Ticker>,
 }
@@ -118,9 +123,15 @@ impl Engines {
             quota,
             turns,
             compiler: options.compiler.clone().map(Arc::new),
+            output: options.output.clone(),
             instance_memory: options.memory,
             _ticker: Arc::new(ticker),
         })
+    }
+
+    /// Where what components print goes, if not into the log.
+    pub(crate) fn output(&self) -> Option<&GuestOutput> {
+        self.output.as_ref()
     }
 
     /// The component that has these bytes, compiled for one of the engines, and whether it was found compiled.

@@ -1,6 +1,7 @@
 //! Builds graphs: units compiled, linked to each other, and ready to be instantiated.
 
 use std::collections::HashMap;
+use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -160,7 +161,7 @@ struct ImportKey {
     name: String,
     interface: Option<String>,
     member: usize,
-    is_linked: bool,
+    source: Discriminant<ImportSource>,
 }
 
 impl Linker<'_> {
@@ -201,7 +202,7 @@ impl Linker<'_> {
             name: import.name.clone(),
             interface: import.interface.clone(),
             member: import.member,
-            is_linked: matches!(import.source, ImportSource::Links(_)),
+            source: discriminant(&import.source),
         });
         let key = CodeKey {
             compiled: Arc::as_ptr(compiled),
@@ -346,7 +347,7 @@ impl Linker<'_> {
 fn linked(import: &ImportSpec) -> &[Arc<LinkSpec>] {
     match &import.source {
         ImportSource::Links(links) => links,
-        ImportSource::Host => &[],
+        ImportSource::Host | ImportSource::Missing => &[],
     }
 }
 

@@ -24,26 +24,17 @@ pub(crate) fn write(
     context: Option<&str>,
     text: &str,
 ) {
+    let text = printable(text, LONGEST);
+    let context = context.map(|context| printable(context, LONGEST));
+    let context = context.as_deref();
+    if !is_within_share(account, who, text.len() + context.map_or(0, str::len)) {
+        return;
+    }
     let Identity {
         application,
         component,
         ..
     } = who;
-    let text = printable(text, LONGEST);
-    let context = context.map(|context| printable(context, LONGEST));
-    let context = context.as_deref();
-    match account.line(text.len() + context.map_or(0, str::len)) {
-        LineFate::Logged { dropped: 0 } => {}
-        LineFate::Logged { dropped } => tracing::warn!(
-            target: "component", application, component, "{dropped} of its lines were not logged"
-        ),
-        LineFate::Dropped(None) => return,
-        LineFate::Dropped(Some(exceeded)) => {
-            return tracing::warn!(
-                target: "component", application, component, "lines of it are not logged: {exceeded}"
-            );
-        }
-    }
     // `tracing` wants the level as a constant.
     macro_rules! log {
         ($macro:ident) => {
@@ -56,6 +47,41 @@ pub(crate) fn write(
         Level::INFO => log!(info),
         Level::WARN => log!(warn),
         Level::ERROR => log!(error),
+    }
+}
+
+/// A line that `who` printed, as it is passed on; `None` if its component or those around it print too much.
+pub(crate) fn passed_on<'t>(
+    account: &Account,
+    who: &Identity,
+    text: &'t str,
+) -> Option<Cow<'t, str>> {
+    let text = printable(text, LONGEST);
+    is_within_share(account, who, text.len()).then_some(text)
+}
+
+/// Whether so many bytes of `who` are within its share. That some are not is logged.
+fn is_within_share(account: &Account, who: &Identity, length: usize) -> bool {
+    let Identity {
+        application,
+        component,
+        ..
+    } = who;
+    match account.line(length) {
+        LineFate::Logged { dropped: 0 } => true,
+        LineFate::Logged { dropped } => {
+            tracing::warn!(
+                target: "component", application, component, "{dropped} of its lines were not logged"
+            );
+            true
+        }
+        LineFate::Dropped(None) => false,
+        LineFate::Dropped(Some(exceeded)) => {
+            tracing::warn!(
+                target: "component", application, component, "lines of it are not logged: {exceeded}"
+            );
+            false
+        }
     }
 }
 

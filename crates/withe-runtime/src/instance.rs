@@ -18,6 +18,7 @@ use crate::exports::ExportFn;
 use crate::limits::DeadlinePassed;
 use crate::quota::{Nested, QuotaExceeded};
 use crate::trap;
+use crate::wasi::CommandLine;
 
 impl Instance {
     /// Makes an instance of unit `unit` for a caller that stands at `nested`, or for one from outside; waits for its
@@ -30,6 +31,17 @@ impl Instance {
         nested: Option<&Nested>,
         deadline: Instant,
     ) -> BoxFuture<'static, Result<Box<Self>, CallError>> {
+        Self::create_as(graph, unit, nested, deadline, None)
+    }
+
+    /// The same, for one that runs as a command.
+    pub(crate) fn create_as(
+        graph: &Arc<Graph>,
+        unit: usize,
+        nested: Option<&Nested>,
+        deadline: Instant,
+        command: Option<Arc<CommandLine>>,
+    ) -> BoxFuture<'static, Result<Box<Self>, CallError>> {
         let (graph, nested) = (graph.clone(), nested.cloned());
         Box::pin(async move {
             let u = graph.unit(unit);
@@ -38,7 +50,9 @@ impl Instance {
                 None => u.account.enter(u.code.slots, deadline).await?,
                 Some(nested) => nested.nest(u.code.slots, deadline).await?,
             };
-            let state = InstanceState::new(graph.clone(), unit, slot.nested.clone(), deadline);
+            let mut state = InstanceState::new(graph.clone(), unit, slot.nested.clone(), deadline);
+            // Before the first line of its code runs.
+            state.command = command;
             let mut store = Store::new(u.engine(), state);
             store.limiter(|state| &mut state.limits);
             store.set_epoch_deadline(1);

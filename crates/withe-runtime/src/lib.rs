@@ -7,6 +7,7 @@
 //! * `cache`: compiled code that is kept between starts.
 //! * [`engine`]: Wasmtime's engines and pool.
 //! * [`spec`], [`error`]: what the host asks for, and why it cannot be had.
+//! * `guest_log`, `guest_output`: where what components log and print goes.
 //! * `permits`, `needs`: how many instances of a component may run at a time.
 //! * `abi`: values between guests and bytes.
 //! * `exports`, `links`: what a component exports, and where what a unit imports over links leads: plain data.
@@ -20,6 +21,7 @@
 //! * `components`, `define`, [`graph`]: graphs built.
 //! * `serve`, `provider_calls`, `fits`, [`invoke`], [`wave`]: units called from other processes, by providers, with
 //!   values, and with text.
+//! * `command`: a component run as a command of this process.
 //!
 //! A call never looks anything up by name: names became indices when the graph was made.
 
@@ -27,6 +29,7 @@ mod abi;
 mod cache;
 mod callee;
 mod chosen;
+mod command;
 mod compile;
 mod components;
 mod core;
@@ -41,6 +44,7 @@ mod fits;
 mod functions;
 pub mod graph;
 mod guest_log;
+mod guest_output;
 mod handles;
 mod holding;
 mod http;
@@ -71,10 +75,12 @@ mod wasi;
 pub mod wave;
 
 pub use self::core::Graph;
+pub use command::run_command;
 pub use compile::{CompileError, CompileLimits, CompileProcess, compile_stdin};
 pub use engine::{EngineOptions, Engines};
 pub use error::RuntimeError;
 pub use functions::{host_interfaces, is_per_component};
+pub use guest_output::{GuestOutput, Printed, StandardStream};
 pub use http::HttpEntry;
 pub use metrics::{Metrics, Snapshot, SnapshotError};
 pub use observe::Observer;

@@ -1,4 +1,4 @@
-//! What a component prints, line by line into the host's log, under the component's name.
+//! What a component prints: line by line into the host's log under the component's name, or to whoever takes it.
 
 use std::io;
 use std::pin::Pin;
@@ -12,6 +12,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::guest_log;
+use crate::guest_output::{GuestOutput, StandardStream};
 use crate::last_words::LastWords;
 use crate::quota::Account;
 use crate::spec::Identity;
@@ -27,14 +28,21 @@ pub(crate) struct LogStream {
     account: Arc<Account>,
     /// What an instance's standard error remembers; `None` for standard output.
     last_words: Option<LastWords>,
+    /// Who takes it, if it does not go into the log.
+    output: Option<GuestOutput>,
 }
 
 impl LogStream {
-    pub(crate) fn stdout(identity: Arc<Identity>, account: Arc<Account>) -> Self {
+    pub(crate) fn stdout(
+        identity: Arc<Identity>,
+        account: Arc<Account>,
+        output: Option<GuestOutput>,
+    ) -> Self {
         Self {
             identity,
             account,
             last_words: None,
+            output,
         }
     }
 
@@ -42,11 +50,20 @@ impl LogStream {
         identity: Arc<Identity>,
         account: Arc<Account>,
         last_words: LastWords,
+        output: Option<GuestOutput>,
     ) -> Self {
         Self {
             identity,
             account,
             last_words: Some(last_words),
+            output,
+        }
+    }
+
+    fn stream(&self) -> StandardStream {
+        match self.last_words {
+            Some(_) => StandardStream::Error,
+            None => StandardStream::Output,
         }
     }
 }
@@ -81,6 +98,9 @@ struct Lines {
 
 impl Lines {
     fn push(&mut self, bytes: &[u8]) {
+        if let Some(output) = self.stream.output.as_ref().filter(|o| !o.is_by_line()) {
+            output.take(&self.stream.identity, self.stream.stream(), bytes);
+        }
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             self.line.extend_from_slice(piece);
             if piece.ends_with(b"\n") || self.line.len() >= MAX_LINE {
@@ -96,17 +116,28 @@ impl Lines {
             identity,
             account,
             last_words,
+            output,
         } = &self.stream;
-        // A blank line separates; in a log of lines there is nothing to separate.
-        if !text.trim().is_empty() {
-            let level = match last_words {
-                Some(words) => {
-                    words.line(text);
-                    Level::WARN
+        if let Some(words) = last_words {
+            words.line(text);
+        }
+        match output {
+            // It has the bytes already.
+            Some(output) if !output.is_by_line() => {}
+            Some(output) => {
+                if let Some(text) = guest_log::passed_on(account, identity, text) {
+                    output.take(identity, self.stream.stream(), text.as_bytes());
                 }
-                None => Level::INFO,
-            };
-            guest_log::write(account, identity, level, None, text);
+            }
+            // A blank line separates; in a log of lines there is nothing to separate.
+            None if text.trim().is_empty() => {}
+            None => {
+                let level = match last_words {
+                    Some(_) => Level::WARN,
+                    None => Level::INFO,
+                };
+                guest_log::write(account, identity, level, None, text);
+            }
         }
         self.line.clear();
     }

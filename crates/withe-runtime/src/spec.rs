@@ -108,6 +108,8 @@ pub struct ImportSpec {
 /// What satisfies an import.
 #[derive(Clone)]
 pub enum ImportSource {
+    /// Nothing: its functions trap.
+    Missing,
     /// The host.
     Host,
     /// A link; where there are several, `wasmcloud:bus/lattice` chooses among them by name.

@@ -146,10 +146,30 @@ fn demangled(raw: &str) -> String {
     if MANGLED.iter().any(|prefix| raw.starts_with(prefix))
         && wasmtime_environ::demangle_function_name(&mut name, raw).is_ok()
     {
-        name
+        without_hashes(&name)
     } else {
         raw.to_owned()
     }
+}
+
+/// A demangled name without the hash that tells crates of one name apart: `std[d123b7a1a2ed1472]::process::abort`.
+fn without_hashes(name: &str) -> String {
+    let mut parts = name.split('[');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(']') {
+            Some((hash, rest))
+                if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) =>
+            {
+                out.push_str(rest);
+            }
+            _ => {
+                out.push('[');
+                out.push_str(part);
+            }
+        }
+    }
+    out
 }
 
 /// Whether a frame says where it happened: the machinery of panicking does not, and a number does not.
@@ -173,6 +193,24 @@ fn is_telling(frame: &FrameInfo) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_shown_without_the_hashes_of_crates() {
+        for (name, want) in [
+            (
+                "std[d123b7a1a2ed1472]::process::abort",
+                "std::process::abort",
+            ),
+            (
+                "<a[0123456789abcdef]::B as c[0123456789abcdef]::D>::e",
+                "<a::B as c::D>::e",
+            ),
+            ("f::<[u8; 3]>", "f::<[u8; 3]>"),
+            ("f[x", "f[x"),
+        ] {
+            assert_eq!(without_hashes(name), want);
+        }
+    }
 
     #[test]
     fn only_mangled_names_are_demangled() {

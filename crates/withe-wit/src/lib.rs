@@ -10,6 +10,7 @@
 //! * [`sharing`]: one copy of what many components have alike.
 //! * `read`: a world from a component's bytes; `text`: from WIT, and to WIT.
 //! * [`digest`]: a number for a function's type, the same on every machine.
+//! * `wasi`: what WASI says of a component that exports one of its interfaces.
 //! * [`check`]: whether an export's type can satisfy an import's, and where they first differ.
 
 pub mod check;
@@ -19,6 +20,7 @@ mod read;
 pub mod sharing;
 mod text;
 pub mod ty;
+mod wasi;
 pub mod world;
 
 pub use name::{InterfaceName, NameError, NameFault};

@@ -17,6 +17,7 @@ const STYLES: Styles = Styles::styled()
 
 const EXAMPLES: &str = "\
 Examples:
+  withe new hello                      a component to begin with
   withe inspect cart.wasm              what a component imports and exports
   withe check shop.yaml                all that is wrong with an application
   withe plan shop.yaml                 how each of its links will be bound, and why
@@ -76,12 +77,15 @@ fn filter(text: &str) -> Result<String, Expected> {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    New(commands::new::Args),
     Inspect(commands::inspect::Args),
     Compose(commands::compose::Args),
+    Build(commands::build::Args),
     Check(commands::check::Args),
     Plan(commands::plan::Args),
     Graph(commands::graph::Args),
     Up(commands::up::Args),
+    Dev(commands::dev::Args),
     Down(commands::down::Args),
     Host(commands::host::Args),
     Lattice(commands::lattice::Args),
@@ -126,12 +130,15 @@ impl Command {
     /// If it could not be carried out: a [`UsageError`] where the command line makes no sense.
     pub(crate) fn run(self, terminal: &Terminal) -> anyhow::Result<Outcome> {
         match self {
+            Self::New(args) => commands::new::run(&args, terminal),
             Self::Inspect(args) => commands::inspect::run(&args, terminal),
             Self::Compose(args) => commands::compose::run(&args, terminal),
+            Self::Build(args) => commands::build::run(&args, terminal),
             Self::Check(args) => commands::check::run(&args, terminal),
             Self::Plan(args) => commands::plan::run(&args, terminal),
             Self::Graph(args) => commands::graph::run(&args, terminal),
             Self::Up(args) => commands::up::run(&args, terminal),
+            Self::Dev(args) => commands::dev::run(&args, terminal),
             Self::Down(args) => commands::down::run(&args, terminal),
             Self::Host(args) => commands::host::run(&args, terminal),
             Self::Lattice(args) => commands::lattice::run(&args, terminal),

@@ -1,6 +1,8 @@
 //! The subcommands: one file each. `application`, `settle` and those that end in `_args` are what several share.
 
 mod application;
+mod application_args;
+pub(crate) mod build;
 pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod compile_component;
@@ -8,6 +10,7 @@ pub(crate) mod completions;
 pub(crate) mod compose;
 mod config_args;
 pub(crate) mod confine;
+pub(crate) mod dev;
 pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod explain;
@@ -22,6 +25,7 @@ mod lattice_args;
 mod limit_args;
 pub(crate) mod link;
 mod link_args;
+pub(crate) mod new;
 pub(crate) mod ping;
 pub(crate) mod plan;
 mod policy_args;

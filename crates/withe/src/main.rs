@@ -1,9 +1,11 @@
 //! The `withe` command: arguments and rendering. What it does is in the crates behind it.
 //!
+//! * [`build`]: parts of applications built by their manifest's commands.
 //! * [`cli`]: the arguments that all subcommands share, and the list of subcommands; [`usage`]: what these say of
 //!   arguments that make no sense.
 //! * [`commands`]: one file for each subcommand.
 //! * [`descriptors`]: how many files it may have open.
+//! * [`guest_output`]: what components print.
 //! * [`observe`]: metrics and traces of what it runs.
 //! * [`render`]: results and diagnostics as text and as JSON.
 //! * [`privileges`]: what it gives up for itself and all that it starts.
@@ -12,11 +14,13 @@
 //! Results go to standard output; diagnostics, progress and logs to standard error. The exit code
 //! is 0 when all is well, 1 when something is wrong or failed, 2 when the command line makes no sense.
 
+mod build;
 mod catalogue;
 mod cli;
 mod commands;
 mod descriptors;
 mod graph;
+mod guest_output;
 mod interrupt;
 mod logging;
 mod observe;
@@ -44,12 +48,14 @@ use usage::UsageError;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How a command ended that did not fail to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     /// All is well.
     Done,
     /// Something is wrong, and it has been said.
     Problems,
+    /// A command that was run has ended with this code.
+    Exit(ExitCode),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +75,7 @@ fn main() -> ExitCode {
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Problems) => ExitCode::FAILURE,
+        Ok(Outcome::Exit(code)) => code,
         Err(error) => match error.downcast::<UsageError>() {
             Ok(usage) => Cli::refuse(usage).exit(),
             Err(error) => {

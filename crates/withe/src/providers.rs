@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use withe_load::Registry;
+use withe_load::arguments::ProviderArgument;
 use withe_provider::Descriptor;
 
 const PROVIDERS: &[Descriptor] = &[
@@ -14,6 +15,21 @@ const PROVIDERS: &[Descriptor] = &[
     withe_provider_sql::POSTGRES,
 ];
 
+/// Those that serve a component without being told anything, and the configuration with which they keep nothing.
+const EMBEDDED: &[(&str, &[(&str, &str)])] =
+    &[("http-client", &[]), ("keyvalue", &[("backend", "memory")])];
+
+/// The providers of which one is linked to a component that was given without a manifest, where it imports what the
+/// provider exports.
+pub(crate) fn embedded() -> Vec<ProviderArgument> {
+    let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    let embedded = EMBEDDED.iter().map(|(name, config)| ProviderArgument {
+        name: (*name).to_owned(),
+        config: config.iter().map(text).collect(),
+    });
+    embedded.collect()
+}
+
 /// The first-party providers.
 ///
 /// # Errors
@@ -25,10 +41,22 @@ pub(crate) fn registry() -> anyhow::Result<Registry> {
 
 #[cfg(test)]
 mod tests {
+    use withe_linker::input::ConfigRole;
+
     use super::*;
 
     #[test]
     fn every_provider_can_be_read() {
         assert_eq!(registry().unwrap().iter().count(), PROVIDERS.len());
+    }
+
+    #[test]
+    fn what_is_embedded_is_there_and_needs_nothing_else() {
+        let registry = registry().unwrap();
+        for provider in embedded() {
+            let descriptor = registry.get(&provider.name).unwrap();
+            let problems = (descriptor.check_config)(ConfigRole::Own, &provider.config);
+            assert_eq!(problems, [], "{}", provider.name);
+        }
     }
 }

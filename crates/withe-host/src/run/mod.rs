@@ -261,6 +261,20 @@ impl Running {
         .await
     }
 
+    /// Runs `component` as a command of this process, with the process's standard input, output and error, until it
+    /// ends: its exit code.
+    ///
+    /// # Errors
+    ///
+    /// See [`InvokeError`].
+    pub async fn run_command(
+        &self,
+        component: &str,
+        arguments: Vec<String>,
+    ) -> Result<i32, InvokeError> {
+        withe_runtime::run_command(self.graph(component)?, component, arguments).await
+    }
+
     /// The HTTP handler of `component` as a service, which goes on when the application is replaced.
     ///
     /// # Errors

@@ -49,12 +49,7 @@ pub(super) fn emit(
     for part in served.filter_map(|name| parts.find(name)) {
         entry[part] = true;
     }
-    for called in parts
-        .inputs
-        .called
-        .iter()
-        .filter_map(|name| parts.find(name))
-    {
+    for called in parts.called() {
         entry[called] = true;
     }
     Plan {
@@ -117,6 +112,10 @@ fn component(
         host_imports: placed.checked.resolved.host_imports[part.0]
             .iter()
             .map(|host| host.import.name.clone())
+            .collect(),
+        missing: placed.checked.resolved.missing[part.0]
+            .iter()
+            .map(|import| import.name.clone())
             .collect(),
     }
 }

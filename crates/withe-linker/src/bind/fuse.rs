@@ -19,6 +19,10 @@ use super::compositions::{Compositions, MOST_CONSTITUENTS, Unfusable};
 use super::settings::Settings;
 use super::{carry, obstacle};
 
+/// Why a link is not fused that could be.
+const APART: &str =
+    "components stay apart while they are watched, so that one that changes is compiled alone";
+
 /// A link between components and what keeps it from being fused or local.
 struct Candidate<'a, 'p> {
     place: LinkIx,
@@ -55,12 +59,17 @@ pub(super) fn choose(
     let resolved = &placed.checked.resolved;
     let candidate = |&place: &LinkIx| {
         let (link, settings) = (&resolved.links[place], &settings[place]);
+        let not_local = carry::call_obstacle(resolved, link, settings.scope);
+        let stays_apart = resolved.parts.inputs.defaults.apart
+            && settings.binding == BindingChoice::Auto
+            && not_local.is_none();
+        let not_fused = obstacle::to_fusing(placed, link, settings);
         Candidate {
             place,
             link,
             settings,
-            not_fused: obstacle::to_fusing(placed, link, settings),
-            not_local: carry::call_obstacle(resolved, link, settings.scope),
+            not_fused: not_fused.or_else(|| stays_apart.then(|| APART.to_owned())),
+            not_local,
             reported: false,
         }
     };

@@ -144,7 +144,7 @@ fn reached_from_outside(
     bound: &PerLink<Option<Bound>>,
 ) -> BTreeSet<PartId> {
     let parts = &resolved.parts;
-    let called = parts.inputs.called.iter().filter_map(|n| parts.find(n));
+    let called = parts.called();
     let links = || resolved.links.values().zip(bound.values());
     // A provider calls the worker of a `unix` link's target, and so not the host's own process.
     let by_providers = links().filter(|(link, bound)| {

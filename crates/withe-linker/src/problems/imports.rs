@@ -33,6 +33,34 @@ are compatible, `0.2.0` and `0.3.0` are not, and a pre-release such as `0.2.0-dr
 only with itself.",
 };
 
+pub(crate) const TRAPPING: CodeInfo = CodeInfo {
+    code: Code("W0108"),
+    title: "imports that trap",
+    explanation: "\
+Nothing provides some imports of a component, and it is told to trap on these (`on-missing: trap` in the manifest, \
+`--missing trap` on the command line): it starts, and a call of one of their functions traps and names the function. \
+That is for components that import more than they use, as tools and runtimes of languages often do.
+
+The warning lists the imports. Link the component to what exports those that it does call.",
+};
+
+/// Imports of a component that nothing satisfies, and that trap.
+pub(crate) fn trapping(parts: &Parts<'_>, source: PartId, imports: &[&Extern]) -> Diagnostic {
+    let declared = parts.declared(source);
+    let place = declared.on_missing.as_ref().and_then(|own| own.span);
+    let them = match imports {
+        [_] => "calls of it trap",
+        _ => "calls of them trap",
+    };
+    let what = list(imports.iter().map(|import| describe(import)));
+    let message = format!(
+        "`{}` imports {what}, which nothing provides: {them}",
+        parts.name(source)
+    );
+    Diagnostic::warning(TRAPPING.code, message)
+        .at(place.or(declared.name.span), "imported by this component")
+}
+
 /// Imports of one package by one component.
 pub(crate) fn unresolved<'a>(
     parts: &Parts<'a>,
@@ -276,6 +304,7 @@ fn capability(name: &InterfaceName) -> Option<(&'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests {
+    use crate::input::OnMissing;
     use crate::testing::App;
 
     const WIT: &str = "
@@ -295,6 +324,18 @@ mod tests {
     #[test]
     fn without_anything_near() {
         insta::assert_snapshot!(App::new(WIT).component("bare").called("bare").problems());
+    }
+
+    #[test]
+    fn what_may_trap_is_one_warning_and_in_the_plan() {
+        let trap = |app: App| {
+            app.edit(|c| c.on_missing = Some(crate::input::Spanned::unplaced(OnMissing::Trap)))
+        };
+        let app = trap(App::new(WIT).component("cart")).called("cart");
+        insta::assert_snapshot!(app.problems());
+        let plan = app.plan();
+        let missing = ["shop:catalog/prices@1.2.0", "shop:catalog/stock@1.2.0"];
+        assert_eq!(plan.components[0].missing, missing);
     }
 
     #[test]

@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn without_a_manifest() {
-        insta::assert_snapshot!(App::without_manifest(WIT).component("lonely").problems());
+        let app = App::without_manifest(WIT).instance_of("lonely", "first");
+        insta::assert_snapshot!(app.component("lonely").problems());
     }
 
     #[test]

@@ -6,12 +6,13 @@ use withe_wit::{Extern, World};
 
 use crate::diagnostic::Diagnostics;
 use crate::host::HostImport;
+use crate::input::OnMissing;
 use crate::parts::{PartId, Parts};
 use crate::problems;
 use crate::resolved::ResolvedLink;
 
 /// Reports the imports of `source` that two links satisfy, or none; returns those that the host
-/// satisfies. `excused` are those that an earlier report accounts for.
+/// satisfies, and those that trap because nothing does. `excused` are those that an earlier report accounts for.
 pub(super) fn cover<'a>(
     parts: &Parts<'a>,
     source: PartId,
@@ -19,7 +20,7 @@ pub(super) fn cover<'a>(
     links: &[ResolvedLink<'a>],
     excused: &[bool],
     out: &mut Diagnostics,
-) -> Vec<HostImport<'a>> {
+) -> FromHost<'a> {
     let mut from_host = Vec::new();
     let mut without_default = Vec::new();
     // Imports of one package that nothing satisfies have one remedy, and are one problem.
@@ -52,15 +53,47 @@ pub(super) fn cover<'a>(
             unresolved.entry(package(import)).or_default().push(import);
         }
     }
-    for imports in unresolved.into_values() {
-        out.push(problems::imports::unresolved(parts, source, &imports));
+    let mut missing = Vec::new();
+    match parts.on_missing(source) {
+        OnMissing::Error => {
+            for imports in unresolved.into_values() {
+                out.push(problems::imports::unresolved(parts, source, &imports));
+            }
+        }
+        OnMissing::Trap => {
+            missing.extend(unresolved.into_values().flatten());
+            if !missing.is_empty() {
+                out.push(problems::imports::trapping(parts, source, &missing));
+            }
+        }
     }
     out.extend(problems::coverage::no_default(
         parts,
         source,
         &without_default,
     ));
-    from_host
+    FromHost {
+        satisfied: from_host,
+        missing,
+    }
+}
+
+impl FromHost<'_> {
+    /// That of a component of which nothing is known.
+    pub(super) fn nothing() -> Self {
+        Self {
+            satisfied: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+}
+
+/// What the host gives a component.
+pub(super) struct FromHost<'a> {
+    /// The imports that it satisfies.
+    pub(super) satisfied: Vec<HostImport<'a>>,
+    /// Those that it makes trap.
+    pub(super) missing: Vec<&'a Extern>,
 }
 
 fn report_twice(

@@ -8,11 +8,7 @@ use crate::problems::unused::Callers;
 /// Warns of components that nothing calls and of capabilities that nothing is linked to or from.
 pub(super) fn check(parts: &Parts<'_>, out: &mut Diagnostics) {
     let mut called = vec![false; parts.ids().count()];
-    for name in &parts.inputs.called {
-        if let Some(part) = parts.find(name) {
-            called[part.0] = true;
-        }
-    }
+    parts.called().for_each(|part| called[part.0] = true);
     for source in parts.ids() {
         let targets = parts
             .declared(source)
@@ -23,6 +19,12 @@ pub(super) fn check(parts: &Parts<'_>, out: &mut Diagnostics) {
         targets
             .filter(|target| *target != source)
             .for_each(|target| called[target.0] = true);
+    }
+    // Whoever names a component on a command line to look at it knows what calls it.
+    if !parts.has_manifest()
+        && let Some(first) = called.first_mut()
+    {
+        *first = true;
     }
     let mut callers = None;
     for part in parts

@@ -22,7 +22,12 @@ pub(super) fn environment(
                 })?;
             }
             "get-arguments" => {
-                linker.func_wrap(name, |_, (): ()| Ok((Vec::<String>::new(),)))?;
+                // They are the command's: what is fused into it has none.
+                linker.func_wrap(name, move |cx, (): ()| {
+                    let command = cx.data().command.as_ref().filter(|_| member == 0);
+                    let arguments = command.map(|command| command.arguments.clone());
+                    Ok((arguments.unwrap_or_default(),))
+                })?;
             }
             "initial-cwd" | "get-initial-cwd" => {
                 linker.func_wrap(name, |_, (): ()| Ok((None::<String>,)))?;
@@ -36,29 +41,46 @@ pub(super) fn environment(
 /// `stdout.get-stdout` of WASI 0.2.
 pub(super) fn stdout(linker: &mut LinkerInstance<'_, InstanceState>, member: usize) -> Result<()> {
     linker.func_wrap("get-stdout", move |mut cx, (): ()| {
+        if is_command(cx.data(), member) {
+            return output(cx.data_mut(), wasmtime_wasi::cli::stdout());
+        }
         let stream = LogStream::stdout(
             cx.data().identity(member).clone(),
             cx.data().nested.tenancy.account.clone(),
+            cx.data().graph.engines.output().cloned(),
         );
-        output(cx.data_mut(), &stream)
+        output(cx.data_mut(), stream)
     })
+}
+
+/// Whether a member writes to the streams of this process: what is fused into a command has the log, as it would
+/// have if it were not fused.
+fn is_command(state: &InstanceState, member: usize) -> bool {
+    member == 0 && state.command.is_some()
 }
 
 /// `stderr.get-stderr` of WASI 0.2.
 pub(super) fn stderr(linker: &mut LinkerInstance<'_, InstanceState>, member: usize) -> Result<()> {
     linker.func_wrap("get-stderr", move |mut cx, (): ()| {
+        if is_command(cx.data(), member) {
+            return output(cx.data_mut(), wasmtime_wasi::cli::stderr());
+        }
         let state = cx.data();
         let who = state.identity(member).clone();
         let stream = LogStream::stderr(
             who,
             state.nested.tenancy.account.clone(),
             state.last_words.clone(),
+            state.graph.engines.output().cloned(),
         );
-        output(cx.data_mut(), &stream)
+        output(cx.data_mut(), stream)
     })
 }
 
-fn output(state: &mut InstanceState, stream: &LogStream) -> Result<(Resource<DynOutputStream>,)> {
+fn output(
+    state: &mut InstanceState,
+    stream: impl StdoutStream,
+) -> Result<(Resource<DynOutputStream>,)> {
     let stream: DynOutputStream = stream.p2_stream();
     Ok((state.table.push(stream)?,))
 }

@@ -5,11 +5,11 @@
 
 use std::ops::Range;
 
-use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::wasm_wave::parser::ParserError;
 use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
-use wasmtime::component::wasm_wave::wasm::DisplayFunc;
-use wasmtime::component::{Type, Val};
+use wasmtime::component::wasm_wave::wasm::{
+    DisplayFunc, WasmFunc, WasmType, WasmTypeKind, WasmValue,
+};
 
 use crate::invoke::InvokeError;
 
@@ -22,24 +22,21 @@ const WORDS: [&str; 8] = ["true", "false", "some", "none", "ok", "err", "inf", "
 /// What stands for the function's name in the text that WAVE parses.
 const CALL: &str = "call";
 
-/// The arguments `args`, such as `(1, "a")`, of a function.
+/// The arguments `args`, such as `(1, "a")`, of a function: Wasmtime's values, or WAVE's own where nothing is compiled yet.
 ///
 /// # Errors
 ///
 /// If they are not what it takes.
-pub(super) fn parse(
+pub(super) fn parse<V: WasmValue + 'static, F: WasmFunc<Type = V::Type> + Clone>(
     args: &str,
     function: &str,
-    ty: &ComponentFunc,
-) -> Result<Vec<Val>, InvokeError> {
+    ty: &F,
+) -> Result<Vec<V>, InvokeError> {
     let wrong = |what: &str, hint: Option<String>| {
-        let signature = shortened(&DisplayFunc(ty.clone()).to_string());
         let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-        InvokeError::Types(format!(
-            "arguments `{args}`: {what}{hint}; the function is `{function}: {signature}`"
-        ))
+        self::wrong(args, function, ty, &format!("{what}{hint}"))
     };
-    let types: Vec<Type> = ty.params().map(|(_, ty)| ty).collect();
+    let types: Vec<V::Type> = ty.params().collect();
     let text = format!("{CALL}{args}");
     let refused = |error: ParserError| {
         let at = written(&text, error.span());
@@ -57,12 +54,25 @@ pub(super) fn parse(
         }
     };
     let call = UntypedFuncCall::parse(&text).map_err(refused)?;
-    let params: Vec<Val> = call.to_wasm_params(&types).map_err(refused)?;
+    let params: Vec<V> = call.to_wasm_params(&types).map_err(refused)?;
     if params.len() != types.len() {
         let what = format!("expected {} arguments, found {}", types.len(), params.len());
         return Err(wrong(&what, None));
     }
     Ok(params)
+}
+
+/// That `args` are not what a function takes, and what is wrong with them.
+pub(super) fn wrong<F: WasmFunc + Clone>(
+    args: &str,
+    function: &str,
+    ty: &F,
+    what: &str,
+) -> InvokeError {
+    let signature = shortened(&DisplayFunc(ty.clone()).to_string());
+    InvokeError::Types(format!(
+        "arguments `{args}`: {what}; the function is `{function}: {signature}`"
+    ))
 }
 
 /// What a person wrote at a range of the text, unless that is nothing or all of the arguments.
@@ -73,7 +83,7 @@ fn written(text: &str, range: Range<usize>) -> Option<&str> {
 }
 
 /// The name to write instead of what stands `at` a place.
-fn hint(at: &str, types: &[Type]) -> Option<String> {
+fn hint<T: WasmType>(at: &str, types: &[T]) -> Option<String> {
     let word = at
         .split(|c: char| !(c.is_ascii_alphanumeric() || "-%".contains(c)))
         .next()?;
@@ -103,29 +113,27 @@ fn hint(at: &str, types: &[Type]) -> Option<String> {
 }
 
 /// The names of all fields, cases and flags in a type.
-fn collect(ty: &Type, names: &mut Vec<String>) {
-    match ty {
-        Type::List(t) => collect(&t.ty(), names),
-        Type::FixedLengthList(t) => collect(&t.ty(), names),
-        Type::Map(t) => {
-            collect(&t.key(), names);
-            collect(&t.value(), names);
+fn collect<T: WasmType>(ty: &T, names: &mut Vec<String>) {
+    match ty.kind() {
+        WasmTypeKind::List | WasmTypeKind::FixedLengthList => {
+            (ty.list_element_type().iter()).for_each(|t| collect(t, names));
         }
-        Type::Option(t) => collect(&t.ty(), names),
-        Type::Result(t) => {
-            (t.ok().iter().chain(&t.err())).for_each(|t| collect(t, names));
+        WasmTypeKind::Option => ty.option_some_type().iter().for_each(|t| collect(t, names)),
+        WasmTypeKind::Result => {
+            let (ok, err) = ty.result_types().unwrap_or_default();
+            ok.iter().chain(&err).for_each(|t| collect(t, names));
         }
-        Type::Tuple(t) => t.types().for_each(|t| collect(&t, names)),
-        Type::Record(t) => t.fields().for_each(|field| {
-            names.push(field.name.into());
-            collect(&field.ty, names);
+        WasmTypeKind::Tuple => ty.tuple_element_types().for_each(|t| collect(&t, names)),
+        WasmTypeKind::Record => ty.record_fields().for_each(|(name, ty)| {
+            names.push(name.into());
+            collect(&ty, names);
         }),
-        Type::Variant(t) => t.cases().for_each(|case| {
-            names.push(case.name.into());
-            (case.ty.iter()).for_each(|t| collect(t, names));
+        WasmTypeKind::Variant => ty.variant_cases().for_each(|(name, ty)| {
+            names.push(name.into());
+            ty.iter().for_each(|t| collect(t, names));
         }),
-        Type::Enum(t) => names.extend(t.names().map(Into::into)),
-        Type::Flags(t) => names.extend(t.names().map(Into::into)),
+        WasmTypeKind::Enum => names.extend(ty.enum_cases().map(Into::into)),
+        WasmTypeKind::Flags => names.extend(ty.flags_names().map(Into::into)),
         _ => {}
     }
 }

@@ -1,14 +1,17 @@
 //! An application as commands have it that read one.
 
-use std::path::Path;
 use std::sync::Arc;
 
+use withe_host::GuestOutput;
 use withe_linker::LinkOutcome;
 use withe_linker::input::{Placement, Surroundings};
 use withe_load::{LinkOptions, Loaded};
 
+use super::application_args::{ApplicationArgs, Given, Start};
 use super::input_args::{InputArgs, Timings};
 use super::link_args::LinkArgs;
+use crate::Outcome;
+use crate::guest_output::{GuestStreams, guest_output};
 use crate::logging::known_secrets;
 use crate::providers;
 use crate::render::diagnostics;
@@ -40,6 +43,25 @@ impl LinkedApplication {
         }
     }
 
+    /// What follows from its manifest having been printed: what is wrong with it is said.
+    pub(super) fn emitted(&self, terminal: &Terminal) -> Outcome {
+        terminal.say(&self.report(terminal, Some("the manifest has them, too")));
+        match self.linked.diagnostics.has_errors() {
+            true => Outcome::Problems,
+            false => Outcome::Done,
+        }
+    }
+
+    /// Where what its components print goes.
+    pub(super) fn guest_output(&self, streams: GuestStreams) -> GuestOutput {
+        let components = self
+            .loaded
+            .parts
+            .iter()
+            .filter(|part| part.component().is_some());
+        guest_output(streams, components.count() > 1)
+    }
+
     /// All that is wrong with it or worth knowing, as text. `consequence` says what follows from errors.
     pub(super) fn report(&self, terminal: &Terminal, consequence: Option<&str>) -> String {
         let (source, found) = (&self.loaded.source, &self.linked.diagnostics);
@@ -47,16 +69,21 @@ impl LinkedApplication {
     }
 }
 
-/// Loads the application of the manifest `path` and links it; `None` if it cannot even be read, which has been
-/// said then. What was read is kept as `inputs` say.
+/// Reads an application and links it. `Err` has the outcome where nothing more is to be done: there is nothing to read, or
+/// its manifest was wanted. What is wrong has been said then. What was read is kept as `inputs` say.
 pub(super) fn load_application(
-    path: &Path,
+    subcommand: &str,
+    given: &ApplicationArgs,
+    start: Start<'_>,
     inputs: &InputArgs,
-    defaults: LinkArgs,
-    surroundings: Surroundings,
-    timings: Timings,
+    how: LinkedHow,
     terminal: &Terminal,
-) -> anyhow::Result<Option<LinkedApplication>> {
+) -> anyhow::Result<Result<LinkedApplication, Outcome>> {
+    let LinkedHow {
+        defaults,
+        surroundings,
+        timings,
+    } = how;
     let options = LinkOptions {
         host: withe_host::host_interfaces(),
         called: Vec::new(),
@@ -67,14 +94,28 @@ pub(super) fn load_application(
         },
     };
     let registry = providers::registry()?;
-    match timings.of("read", || withe_load::load(path, &registry)) {
-        Ok(loaded) => {
-            inputs.save(&loaded, terminal)?;
-            Ok(Some(LinkedApplication::timed(loaded, options, timings)))
-        }
-        Err(error) => {
-            terminal.say(&diagnostics::single(terminal, &error.diagnostic()));
-            Ok(None)
-        }
+    let read = timings.of("read", || {
+        given.read(subcommand, start, &registry, terminal)
+    })?;
+    let (loaded, is_emitted) = match read {
+        Given::Read(loaded) => (loaded, false),
+        Given::Emitted(loaded) => (loaded, true),
+        Given::Unreadable => return Ok(Err(Outcome::Problems)),
+    };
+    inputs.save(&loaded, terminal)?;
+    let application = LinkedApplication::timed(loaded, options, timings);
+    if is_emitted {
+        return Ok(Err(application.emitted(terminal)));
     }
+    Ok(Ok(application))
+}
+
+/// How an application is linked that was read.
+pub(super) struct LinkedHow {
+    /// What links get that say nothing.
+    pub(super) defaults: LinkArgs,
+    /// Where it will run.
+    pub(super) surroundings: Surroundings,
+    /// Where it is noted how long that takes.
+    pub(super) timings: Timings,
 }

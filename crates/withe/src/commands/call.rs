@@ -1,25 +1,28 @@
 //! `withe call`: calls one export of a component.
 
 mod expression;
+mod find;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
-use withe_host::{Broker, FunctionPath, Host, Parts};
+use withe_host::{Broker, FunctionPath, Host, Parts, wave};
 use withe_linker::input::{ComponentKind, Placement, Surroundings};
 use withe_linker::plan::{Binding, Plan};
-use withe_linker::{Diagnostics, Severity};
+use withe_linker::{Diagnostic, Diagnostics, Severity, TRAPPING};
 use withe_load::{LinkOptions, Loaded, ProviderSource, Registry};
+use withe_wit::Type;
 
 use super::application::LinkedApplication;
+use super::application_args::{ApplicationArgs, Given, Start};
 use super::host::machine_name;
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
 use super::secret_args::SecretArgs;
 use crate::Outcome;
+use crate::guest_output::GuestStreams;
 use crate::interrupt::Interrupts;
 use crate::observe::{Exporter, TraceArgs};
 use crate::progress::Reporter;
@@ -29,11 +32,13 @@ use crate::running::{block_on, host_options};
 use crate::terminal::Terminal;
 use crate::usage::usage;
 use expression::CallExpression;
+use find::find;
 
 const EXAMPLES: &str = "\
 Examples:
   withe call add.wasm 'add(1, 2)'
-  withe call cart.wasm 'shop:api/cart#total([{item: \"pen\", price: 1.5}])' --link prices.wasm
+  withe call cart.wasm 'cart#total([{item: \"pen\", price: 1.5}])' --link prices.wasm
+  withe call cart.wasm 'total([{\"item\": \"pen\", \"price\": 1.5}])' --json      arguments and result as JSON
   withe call cart.wasm 'run()' --link prices.wasm --binding local
   withe call shop.yaml cart 'shop:api/cart@1.0.0#total([])'";
 
@@ -42,23 +47,26 @@ Examples:
 /// Of an application: `withe call APP.yaml COMPONENT CALL` starts it, calls, and stops it. Without a
 /// manifest: `withe call X.wasm CALL` links what X imports to whatever the components given with
 /// `--link` export. CALL names a function as WIT does, `run()` of the world or `ns:pkg/iface#f(1, "a")`
-/// of an interface (the version may be left out where only one fits), with arguments in WAVE. The
-/// result is printed in WAVE. A trap or an error exits with 1 and says why.
+/// of an interface, or by an end of that name that only one function has: `f(1, "a")`, `iface#f(1, "a")`. Its arguments
+/// are in WAVE or in JSON, and are compared with the function before anything is compiled. The
+/// result is printed in WAVE. A trap or an error exits with 1 and says why; with `--strict` a result `err(…)` does, too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_missing_positional = true)]
 pub(crate) struct Args {
-    /// A manifest, or a component.
-    #[arg(value_name = "APP.yaml|X.wasm")]
-    file: PathBuf,
+    #[command(flatten)]
+    application: ApplicationArgs,
     /// With a manifest: the component that is called.
     component: Option<String>,
     /// The function and its arguments; quote it for the shell.
     call: CallExpression,
-    /// With a component: another one to link to; may be given several times.
-    #[arg(long, value_name = "Y.wasm")]
-    link: Vec<PathBuf>,
     #[command(flatten)]
     defaults: LinkArgs,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Exit with 1 if the result is an error: `err(…)`.
+    #[arg(long)]
+    strict: bool,
     /// The longest that the call may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     timeout: u32,
@@ -70,11 +78,28 @@ pub(crate) struct Args {
     traces: TraceArgs,
 }
 
+/// What is called: a function that was found, or, of a component that could not be read, what was written.
+struct CheckedCall {
+    component: String,
+    path: FunctionPath,
+    /// In WAVE, with the parentheses around them.
+    arguments: String,
+    /// The type of the result, if it has one.
+    result: Option<Type>,
+}
+
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let registry = providers::registry()?;
-    let Some((application, component)) = load(args, &registry, terminal)? else {
-        return Ok(Outcome::Problems);
+    let (loaded, component, is_emitted) = match read(args, &registry, terminal)? {
+        Some(read) => read,
+        None => return Ok(Outcome::Problems),
     };
+    if is_emitted {
+        return Ok(link(args, loaded, &component).emitted(terminal));
+    }
+    // Before anything takes time: a slip of the pen is said at once.
+    let call = checked(&loaded, component, &args.call)?;
+    let application = link(args, loaded, &call.component);
     // Warnings and notes belong to `check`: here the result is wanted, or what is in its way.
     let Some(plan) = &application.linked.plan else {
         let found = &application.linked.diagnostics.0;
@@ -85,57 +110,117 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         terminal.say(&diagnostics::report(terminal, source, &errors, consequence));
         return Ok(Outcome::Problems);
     };
+    // But that some calls will trap is for whoever makes one.
+    let trapping = |found: &&Diagnostic| found.code == TRAPPING;
+    for found in application.linked.diagnostics.0.iter().filter(trapping) {
+        let source = &application.loaded.source;
+        terminal.say(&diagnostics::placed(terminal, source, found));
+    }
     let exporter = Exporter::new(&args.traces, &machine_name())?;
-    let loaded = &application.loaded;
-    let result = block_on(call(args, &component, loaded, plan, &exporter, terminal));
+    let result = block_on(make(args, &call, &application, plan, &exporter, terminal));
     exporter.finish();
     result
 }
 
-async fn call(
-    args: &Args,
-    component: &str,
+/// The function that is meant, and its arguments.
+///
+/// # Errors
+///
+/// If there is none, or they are not what it takes.
+fn checked(
     loaded: &Loaded,
+    component: String,
+    written: &CallExpression,
+) -> anyhow::Result<CheckedCall> {
+    let CallExpression {
+        interface,
+        function,
+        arguments,
+    } = written.clone();
+    let arguments = format!("({arguments})");
+    let world = loaded.part(&component).and_then(|part| part.component());
+    let Some(read) = world else {
+        // Why it could not be read is said with all that is wrong.
+        return Ok(CheckedCall {
+            component,
+            path: FunctionPath {
+                interface,
+                function,
+            },
+            arguments,
+            result: None,
+        });
+    };
+    let calling = || format!("calling `{function}` of `{component}`");
+    let found = find(&component, read.world, written).with_context(calling)?;
+    let arguments = wave::check(&arguments, found.function).with_context(calling)?;
+    let path = FunctionPath {
+        interface: found.interface.map(ToOwned::to_owned),
+        function: found.function.name.clone(),
+    };
+    let result = found.function.result.clone();
+    Ok(CheckedCall {
+        component,
+        path,
+        arguments,
+        result,
+    })
+}
+
+async fn make(
+    args: &Args,
+    call: &CheckedCall,
+    application: &LinkedApplication,
     plan: &Plan,
     exporter: &Exporter,
     terminal: &Terminal,
 ) -> anyhow::Result<Outcome> {
+    let loaded = &application.loaded;
     let mut interrupts = Interrupts::new()?;
     let reporter = Reporter::new(*terminal);
     let work = async {
         let mut options = host_options(&reporter)?;
         options.broker = broker(args, loaded, plan).await?;
         args.secrets.apply(&mut options);
+        // Standard output has the result, and nothing else.
+        options.output = Some(application.guest_output(GuestStreams::Error));
         exporter.observe(&mut options);
         let host = Host::new(options)?;
         let running = host.start(plan, Arc::new(Parts::of(loaded))).await?;
         reporter.finish();
-        let CallExpression {
-            interface,
-            function,
-            arguments,
-        } = args.call.clone();
-        let path = FunctionPath {
-            interface,
-            function,
-        };
         let timeout = Duration::from_secs(args.timeout.into());
         let result = running
-            .call(component, &path, &format!("({arguments})"), timeout)
+            .call(&call.component, &call.path, &call.arguments, timeout)
             .await;
         running.shutdown().await;
-        result.with_context(|| format!("calling `{}` of `{component}`", path.function))
+        result.with_context(|| format!("calling `{}` of `{}`", call.path.function, call.component))
     };
     let result = tokio::select! {
         result = work => result,
         () = interrupts.next() => Err(anyhow::anyhow!("interrupted")),
     };
     reporter.finish();
-    match result? {
-        text if text.is_empty() => {}
-        text => terminal.print(&(text + "\n"))?,
+    let text = result?;
+    let is_error = matches!(call.result, Some(Type::Result(..))) && text.starts_with("err");
+    if args.json {
+        terminal.print_json(&as_json(call, &text)?)?;
+    } else if !text.is_empty() {
+        terminal.print(&(text + "\n"))?;
     }
-    Ok(Outcome::Done)
+    Ok(match args.strict && is_error {
+        true => Outcome::Problems,
+        false => Outcome::Done,
+    })
+}
+
+/// A result as JSON; `null` if there is none.
+fn as_json(call: &CheckedCall, text: &str) -> anyhow::Result<serde_json::Value> {
+    let Some(ty) = call.result.as_ref().filter(|_| !text.is_empty()) else {
+        return Ok(serde_json::Value::Null);
+    };
+    let function = &call.path.function;
+    wave::to_json(text, ty)
+        .with_context(|| format!("the result of `{function}` has no JSON: leave out `--json`"))
 }
 
 /// The lattice's NATS, if a link is carried by it, or leads to a part of wasmCloud v1.
@@ -156,16 +241,11 @@ async fn broker(args: &Args, loaded: &Loaded, plan: &Plan) -> anyhow::Result<Opt
     }))
 }
 
-/// The application and the name of the component to call; `None`, and said why, if it cannot be read.
-fn load(
-    args: &Args,
-    registry: &Registry,
-    terminal: &Terminal,
-) -> anyhow::Result<Option<(LinkedApplication, String)>> {
-    let usage = |kind, message: String| usage("call", kind, message);
-    let options = |called: &str| LinkOptions {
+/// Links what was read for a call of `component`.
+fn link(args: &Args, loaded: Loaded, component: &str) -> LinkedApplication {
+    let options = LinkOptions {
         host: withe_host::host_interfaces(),
-        called: vec![called.to_owned()],
+        called: vec![component.to_owned()],
         defaults: args.defaults.into(),
         placement: Placement {
             surroundings: match args.lattice.lattice {
@@ -175,38 +255,39 @@ fn load(
             ..Placement::default()
         },
     };
-    let file = args.file.display();
-    if is_component(&args.file) {
-        if let Some(name) = &args.component {
-            let message = format!("`{file}` is a component: leave out `{name}`");
-            return Err(usage(ErrorKind::ArgumentConflict, message));
-        }
-        let loaded = withe_load::load_files(&args.file, &args.link, registry);
-        let first = loaded.named_parts().next();
-        let name = first.map_or(String::new(), |(name, _)| name.to_owned());
-        let options = options(&name);
-        return Ok(Some((LinkedApplication::new(loaded, options), name)));
-    }
-    if !args.link.is_empty() {
-        let message =
-            format!("`{file}` is a manifest, and says itself what is linked: leave out `--link`");
+    LinkedApplication::new(loaded, options)
+}
+
+/// The application, the name of the component to call, and whether only the manifest was wanted, which is printed then;
+/// `None` if there is nothing to read, which has been said then.
+fn read(
+    args: &Args,
+    registry: &Registry,
+    terminal: &Terminal,
+) -> anyhow::Result<Option<(Loaded, String, bool)>> {
+    let usage = |kind, message: String| usage("call", kind, message);
+    let file = args.application.file.display();
+    let is_component = args.application.is_component();
+    if let (true, Some(name)) = (is_component, &args.component) {
+        let message = format!("`{file}` is a component: leave out `{name}`");
         return Err(usage(ErrorKind::ArgumentConflict, message));
     }
-    let loaded = match withe_load::load(&args.file, registry) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            terminal.say(&diagnostics::single(terminal, &error.diagnostic()));
-            return Ok(None);
-        }
+    let given = (args.application).read("call", Start::Called, registry, terminal)?;
+    let (loaded, is_emitted) = match given {
+        Given::Read(loaded) => (loaded, false),
+        Given::Emitted(loaded) => (loaded, true),
+        Given::Unreadable => return Ok(None),
     };
+    if is_component {
+        let first = loaded.named_parts().next();
+        let name = first.map_or(String::new(), |(name, _)| name.to_owned());
+        return Ok(Some((loaded, name, is_emitted)));
+    }
     let names = components(&loaded);
     match &args.component {
         Some(name) if loaded.application.is_none() || names.contains(name) => {
-            let options = options(name);
-            Ok(Some((
-                LinkedApplication::new(loaded, options),
-                name.clone(),
-            )))
+            let name = name.clone();
+            Ok(Some((loaded, name, is_emitted)))
         }
         found => {
             let problem = match found {
@@ -226,21 +307,4 @@ fn components(loaded: &Loaded) -> Vec<String> {
     all.filter(|c| c.kind == ComponentKind::Component)
         .map(|c| c.name.value.clone())
         .collect()
-}
-
-/// Whether the file is, or is meant to be, a component rather than a manifest.
-fn is_component(path: &Path) -> bool {
-    use std::io::Read as _;
-
-    if path
-        .extension()
-        .is_some_and(|extension| extension == "wasm" || extension == "wat")
-    {
-        return true;
-    }
-    // Only a regular file: opening a pipe would wait for its other end.
-    let mut start = [0; 4];
-    path.is_file()
-        && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok())
-        && start == *b"\0asm"
 }

@@ -1,10 +1,9 @@
 //! `withe check`: everything that is wrong with an application.
 
-use std::path::PathBuf;
-
 use withe_linker::input::Surroundings;
 
-use super::application::{LinkedApplication, load_application};
+use super::application::{LinkedApplication, LinkedHow, load_application};
+use super::application_args::{ApplicationArgs, Start};
 use super::input_args::{InputArgs, Timings};
 use super::link_args::LinkArgs;
 use crate::Outcome;
@@ -15,6 +14,7 @@ use crate::terminal::Terminal;
 const EXAMPLES: &str = "\
 Examples:
   withe check shop.yaml
+  withe check cart.wasm --link prices.wasm             the same without a manifest
   withe check shop.yaml --json | jq '.[] | select(.severity == \"error\")'";
 
 /// Report everything that is wrong with an application.
@@ -24,9 +24,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The application's manifest.
-    #[arg(value_name = "APP.yaml")]
-    manifest: PathBuf,
+    #[command(flatten)]
+    application: ApplicationArgs,
     #[command(flatten)]
     defaults: LinkArgs,
     /// Print the diagnostics as a JSON list, with lines and columns, on standard output.
@@ -37,16 +36,22 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(application) = load_application(
-        &args.manifest,
+    let how = LinkedHow {
+        defaults: args.defaults,
+        surroundings: Surroundings::Unknown,
+        timings: Timings::default(),
+    };
+    let application = load_application(
+        "check",
+        &args.application,
+        Start::LOOKED_AT,
         &args.inputs,
-        args.defaults,
-        Surroundings::Unknown,
-        Timings::default(),
+        how,
         terminal,
-    )?
-    else {
-        return Ok(Outcome::Problems);
+    )?;
+    let application = match application {
+        Ok(application) => application,
+        Err(outcome) => return Ok(outcome),
     };
     args.inputs.say_timings(&application.timings, terminal);
     if args.json {

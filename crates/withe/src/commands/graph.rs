@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use withe_linker::input::Surroundings;
 
-use super::application::load_application;
+use super::application::{LinkedHow, load_application};
+use super::application_args::{ApplicationArgs, Start};
 use super::input_args::{InputArgs, Timings};
 use super::link_args::LinkArgs;
 use crate::Outcome;
@@ -16,6 +17,7 @@ use crate::terminal::Terminal;
 const EXAMPLES: &str = "\
 Examples:
   withe graph shop.yaml -o shop.html
+  withe graph cart.wasm --link prices.wasm -o cart.svg
   withe graph shop.yaml --format dot | dot -Tpng > shop.png
   withe graph shop.yaml                       Mermaid, for a README";
 
@@ -26,9 +28,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The application's manifest.
-    #[arg(value_name = "APP.yaml")]
-    manifest: PathBuf,
+    #[command(flatten)]
+    application: ApplicationArgs,
     #[command(flatten)]
     defaults: LinkArgs,
     /// How it is written. Without this, as the name of the file ends that it is written to; else as `mermaid`.
@@ -63,16 +64,22 @@ impl Format {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(application) = load_application(
-        &args.manifest,
+    let how = LinkedHow {
+        defaults: args.defaults,
+        surroundings: Surroundings::Unknown,
+        timings: Timings::default(),
+    };
+    let application = load_application(
+        "graph",
+        &args.application,
+        Start::LOOKED_AT,
         &args.inputs,
-        args.defaults,
-        Surroundings::Unknown,
-        Timings::default(),
+        how,
         terminal,
-    )?
-    else {
-        return Ok(Outcome::Problems);
+    )?;
+    let application = match application {
+        Ok(application) => application,
+        Err(outcome) => return Ok(outcome),
     };
     let found = &application.linked.diagnostics;
     let consequence = Some("the graph shows what is declared");

@@ -1,7 +1,7 @@
-//! `--binding` and `--scope`: what links get that say nothing themselves.
+//! `--binding`, `--scope` and `--missing`: what links and components get that say nothing themselves.
 
 use clap::ValueEnum;
-use withe_linker::input::{BindingChoice, LinkDefaults, Scope};
+use withe_linker::input::{BindingChoice, LinkDefaults, OnMissing, Scope};
 
 /// What links between components get whose manifest does not say.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
@@ -13,6 +13,35 @@ pub(crate) struct LinkArgs {
     /// caller's, one call, or as long as the application.
     #[arg(long, value_enum, value_name = "SCOPE")]
     scope: Option<ScopeArg>,
+    /// What becomes of imports that nothing provides, where the manifest does not say: errors, or functions that trap
+    /// when they are called.
+    #[arg(long, value_enum, value_name = "WHAT")]
+    missing: Option<MissingArg>,
+    /// Whether components stay apart that could be fused; for commands that watch them.
+    #[arg(skip)]
+    apart: bool,
+}
+
+impl LinkArgs {
+    /// The same, with components that stay apart, or not.
+    pub(crate) fn apart(self, apart: bool) -> Self {
+        Self { apart, ..self }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum MissingArg {
+    Error,
+    Trap,
+}
+
+impl From<MissingArg> for OnMissing {
+    fn from(arg: MissingArg) -> Self {
+        match arg {
+            MissingArg::Error => Self::Error,
+            MissingArg::Trap => Self::Trap,
+        }
+    }
 }
 
 impl From<LinkArgs> for LinkDefaults {
@@ -20,6 +49,8 @@ impl From<LinkArgs> for LinkDefaults {
         Self {
             binding: args.binding.map(Into::into),
             scope: args.scope.map(Into::into),
+            missing: args.missing.map(Into::into),
+            apart: args.apart,
         }
     }
 }

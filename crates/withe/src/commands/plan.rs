@@ -1,14 +1,14 @@
 //! `withe plan`: how each link of an application is bound, and why.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use withe_linker::input::{ComponentKind, Scope, Surroundings};
 use withe_linker::plan::{Binding, Plan, PlannedInterface, PlannedLink};
 use withe_node::placement::{Preview, preview};
 
-use super::application::{LinkedApplication, load_application};
+use super::application::{LinkedApplication, LinkedHow, load_application};
+use super::application_args::{ApplicationArgs, Start};
 use super::input_args::{InputArgs, Timings};
 use super::lattice_args::LatticeArgs;
 use super::link_args::LinkArgs;
@@ -22,6 +22,7 @@ use crate::terminal::Terminal;
 const EXAMPLES: &str = "\
 Examples:
   withe plan shop.yaml
+  withe plan cart.wasm --link prices.wasm     the same without a manifest
   withe plan shop.yaml --json > plan.json     the same input gives the same bytes
   withe plan shop.yaml --lattice nats://10.0.0.1:4222     on the hosts that are there now
   withe plan shop.yaml --json | jq '.links[] | {source, target, binding}'";
@@ -34,9 +35,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The application's manifest.
-    #[arg(value_name = "APP.yaml")]
-    manifest: PathBuf,
+    #[command(flatten)]
+    application: ApplicationArgs,
     #[command(flatten)]
     defaults: LinkArgs,
     /// Print the plan as JSON: all that a host is given to carry out. With `--lattice`, the plans by the names
@@ -50,16 +50,22 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
-    let Some(application) = load_application(
-        &args.manifest,
+    let how = LinkedHow {
+        defaults: args.defaults,
+        surroundings: Surroundings::Unknown,
+        timings: Timings::default(),
+    };
+    let application = load_application(
+        "plan",
+        &args.application,
+        Start::LOOKED_AT,
         &args.inputs,
-        args.defaults,
-        Surroundings::Unknown,
-        Timings::default(),
+        how,
         terminal,
-    )?
-    else {
-        return Ok(Outcome::Problems);
+    )?;
+    let application = match application {
+        Ok(application) => application,
+        Err(outcome) => return Ok(outcome),
     };
     args.inputs.say_timings(&application.timings, terminal);
     let consequence = Some("there is no plan");
@@ -312,6 +318,7 @@ mod tests {
             reuse: None,
             grants: PlannedGrants::default(),
             host_imports: host_imports.iter().map(|s| (*s).into()).collect(),
+            missing: Vec::new(),
         }
     }
 

@@ -92,7 +92,7 @@ fn wrong_calls() {
     insta::assert_snapshot!(maths().run(&["call", "maths.wasm", "add(3)"]), @"
     exit code: 1
     ----- stderr -----
-    error: calling `add` of `maths`: arguments `(3)`: invalid params: missing required param(s); the function is `add: func(u32, u32) -> u32`
+    error: calling `add` of `maths`: arguments `(3)`: invalid params: missing required param(s); the function is `add: func(a: u32, b: u32) -> u32`
     ");
     insta::assert_snapshot!(maths().run(&["call", "maths.wasm", "sub(3, 4)"]), @r#"
     exit code: 1
@@ -146,6 +146,49 @@ fn an_import_that_nothing_satisfies() {
 
     error: 1 problem in caller.wasm; nothing was called
     "#);
+}
+
+#[test]
+fn the_end_of_a_name_and_json_are_enough() {
+    for (call, options, printed) in [
+        ("maths#add(3, 4)", &[][..], "7\n"),
+        ("maths@1.2.0#add(3, 4)", &[], "7\n"),
+        ("add(3, 4)", &["--json"], "7\n"),
+    ] {
+        let args = [&["call", "maths.wasm", call], options].concat();
+        let expected = format!("exit code: 0\n----- stdout -----\n{printed}");
+        assert_eq!(maths().run(&args), expected, "{call}");
+    }
+}
+
+/// A component that would not start is not even linked: it imports what nothing provides.
+#[test]
+fn a_slip_of_the_pen_is_said_before_anything_else() {
+    for (call, said) in [
+        ("rnu()", "did you mean `run`?"),
+        ("run(1)", "arguments `(1)`"),
+    ] {
+        let shown = linked().run(&["call", "caller.wasm", call]);
+        assert!(shown.starts_with("exit code: 1"), "{shown}");
+        assert!(shown.contains(said) && !shown.contains("W0101"), "{shown}");
+    }
+}
+
+/// Imports what nothing provides, beside a function that does not need it.
+#[test]
+fn missing_imports_can_trap() {
+    let sandbox = linked();
+    let call = ["call", "caller.wasm", "run()", "--missing", "trap"];
+    insta::assert_snapshot!(sandbox.run(&call));
+    let sandbox = sandbox.manifest(
+        "    - name: caller\n      type: component\n      properties:\n        image: ./caller.wasm\n        on-missing: trap\n",
+    );
+    insta::assert_snapshot!(sandbox.run(&["check", "shop.yaml"]));
+    let shown = sandbox.run(&["call", "shop.yaml", "caller", "run()"]);
+    assert!(
+        shown.contains("`shop:api/counter@1.0.0#next` was called, which nothing provides"),
+        "{shown}"
+    );
 }
 
 /// Exports one interface with and without a version, another in two versions, names that are words of WIT's,
@@ -204,7 +247,7 @@ fn the_exact_name_wins_and_escapes_are_as_in_wit() {
     insta::assert_snapshot!(sandbox.run(&["call", "names.wasm", "c:d/x#run()"]), @"
     exit code: 1
     ----- stderr -----
-    error: calling `run` of `names`: `run` is ambiguous; say which version: c:d/x@1.0.0, c:d/x@2.0.0
+    error: calling `run` of `names`: `c:d/x#run` may be any of c:d/x@1.0.0#run, c:d/x@2.0.0#run: write one of these
     ");
 }
 

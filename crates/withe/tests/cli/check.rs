@@ -16,11 +16,9 @@ fn a_manifest_that_is_not_there() {
 fn a_component_instead_of_a_manifest() {
     let sandbox = Sandbox::new().component("counter.wasm", COUNTER);
     insta::assert_snapshot!(sandbox.run(&["check", "counter.wasm"]), @r#"
-    exit code: 1
-    ----- stderr -----
-    error[W0065]: `counter.wasm` is WebAssembly, not a manifest
-     |
-     = help: `withe inspect counter.wasm` shows what it imports and exports
+    exit code: 0
+    ----- stdout -----
+    counter.wasm: 1 component and 0 links, no errors
     "#);
 }
 

@@ -3,9 +3,12 @@
 mod build;
 mod call;
 mod check;
+mod component;
 mod host;
 mod inspect;
 mod misc;
+mod new;
+mod parts;
 mod plan;
 mod policy;
 mod sandbox;

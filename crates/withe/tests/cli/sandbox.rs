@@ -93,6 +93,18 @@ impl Sandbox {
     }
 }
 
+/// A shop whose counter is copied from `counter.src` when it is built.
+pub(crate) fn built_shop() -> Sandbox {
+    let sandbox = Sandbox::shop("127.0.0.1:0").component("counter.src", COUNTER);
+    fs::remove_file(sandbox.path("counter.wasm")).unwrap();
+    let manifest = fs::read_to_string(sandbox.path("shop.yaml")).unwrap();
+    let built = manifest.replace(
+        "image: ./counter.wasm",
+        "image: ./counter.wasm\n        build: {command: cp counter.src counter.wasm, inputs: [counter.src]}",
+    );
+    sandbox.file("shop.yaml", built)
+}
+
 /// `text` with the digits of digests, whole or cut short, replaced.
 fn without_digests(text: &str) -> String {
     let hexadecimal = |word: &str| {

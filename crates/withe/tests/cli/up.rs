@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{COUNTER, Sandbox, built_shop};
 
 /// Far more than anything here takes.
 const LONG: Duration = Duration::from_secs(120);
@@ -23,11 +23,12 @@ struct Up {
 
 impl Up {
     fn start(sandbox: &Sandbox, options: &[&str]) -> Self {
-        let mut command = sandbox.command(&["up", "shop.yaml"]);
-        command
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        Self::run(sandbox, &[&["up", "shop.yaml"], options].concat())
+    }
+
+    fn run(sandbox: &Sandbox, args: &[&str]) -> Self {
+        let mut command = sandbox.command(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out = lines(child.stdout.take().unwrap());
         let err = lines(child.stderr.take().unwrap());
@@ -129,6 +130,27 @@ fn a_change_is_taken_over_and_a_faulty_one_is_not() {
         "target: counter\n            timeout: 5s",
     );
     fs::write(sandbox.path("shop.yaml"), changed).unwrap();
+    wait_for(&up.err, "`shop` reloaded");
+    TcpStream::connect(address).unwrap();
+    up.interrupt();
+    assert_eq!(up.exit_code(), Some(0));
+}
+
+/// From a source that cannot be built to one that runs, and on to another, without anybody starting it again.
+#[test]
+fn what_is_worked_at_is_built_and_reloaded() {
+    let sandbox = built_shop();
+    let source = fs::read(sandbox.path("counter.src")).unwrap();
+    fs::write(sandbox.path("counter.src"), "not a component").unwrap();
+    let mut up = Up::run(&sandbox, &["dev"]);
+    wait_for(&up.err, "waiting for a change");
+    fs::write(sandbox.path("counter.src"), &source).unwrap();
+    let address = up.address();
+    wait_for(&up.err, "`shop` runs");
+    // The same with another number.
+    let other = COUNTER.replace("i32.const 7", "i32.const 8");
+    fs::write(sandbox.path("counter.src"), wat::parse_str(other).unwrap()).unwrap();
+    wait_for(&up.err, "built counter");
     wait_for(&up.err, "`shop` reloaded");
     TcpStream::connect(address).unwrap();
     up.interrupt();

@@ -4,6 +4,7 @@
 #![cfg(unix)]
 
 mod call;
+mod component;
 mod events;
 mod grants;
 mod http;

@@ -10,6 +10,8 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
+use crate::build::inputs;
+
 /// How long nothing must change before a change is reported: a build writes a file in many steps.
 const QUIET: Duration = Duration::from_millis(200);
 
@@ -21,7 +23,11 @@ const AT_MOST: Duration = Duration::from_secs(3);
 pub(super) struct Watch {
     watcher: RecommendedWatcher,
     folders: BTreeSet<PathBuf>,
+    /// What is watched with all below it.
+    trees: BTreeSet<PathBuf>,
     names: Arc<Mutex<BTreeSet<OsString>>>,
+    /// The same, for whoever is told of changes.
+    below: Arc<Mutex<BTreeSet<PathBuf>>>,
     changes: mpsc::Receiver<()>,
 }
 
@@ -35,17 +41,22 @@ impl Watch {
         // One change waiting says as much as many.
         let (sender, changes) = mpsc::channel(1);
         let names = Arc::<Mutex<BTreeSet<OsString>>>::default();
-        let watched = names.clone();
+        let below = Arc::<Mutex<BTreeSet<PathBuf>>>::default();
+        let (watched, trees) = (names.clone(), below.clone());
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
-            if event.is_ok_and(|event| concerns(&event, &watched)) {
+            let trees = trees.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_one = |event: Event| concerns(&event, &watched) || is_below(&event, &trees);
+            if event.is_ok_and(is_one) {
                 let _ = sender.try_send(());
             }
         })?;
         Ok(Self {
             watcher,
             folders: BTreeSet::new(),
+            trees: BTreeSet::new(),
             names,
+            below,
             changes,
         })
     }
@@ -73,6 +84,32 @@ impl Watch {
             self.watcher.watch(new, RecursiveMode::NonRecursive)?;
         }
         self.folders = folders;
+        Ok(())
+    }
+
+    /// Watches folders with all that is below them, and single files, besides those of [`set`](Self::set); and no longer
+    /// what was watched so before. What is not there is not watched.
+    ///
+    /// # Errors
+    ///
+    /// If one cannot be watched.
+    pub(super) fn set_trees<'a>(
+        &mut self,
+        trees: impl IntoIterator<Item = &'a PathBuf>,
+    ) -> notify::Result<()> {
+        // As events have them.
+        let trees = trees
+            .into_iter()
+            .filter_map(|tree| tree.canonicalize().ok());
+        let trees: BTreeSet<_> = trees.collect();
+        for gone in self.trees.difference(&trees) {
+            let _ = self.watcher.unwatch(gone);
+        }
+        for new in trees.difference(&self.trees) {
+            self.watcher.watch(new, RecursiveMode::Recursive)?;
+        }
+        *self.below.lock().unwrap_or_else(PoisonError::into_inner) = trees.clone();
+        self.trees = trees;
         Ok(())
     }
 
@@ -111,6 +148,15 @@ fn concerns(event: &Event, names: &BTreeSet<OsString>) -> bool {
             .any(|name| names.contains(name))
 }
 
+/// Whether something changed below one of `trees` that no tool made.
+fn is_below(event: &Event, trees: &BTreeSet<PathBuf>) -> bool {
+    let is_made = |path: &Path| {
+        let within = trees.iter().find_map(|tree| path.strip_prefix(tree).ok());
+        within.is_none_or(inputs::is_made)
+    };
+    !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| !is_made(path))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -131,6 +177,23 @@ mod tests {
         fs::write(folder.path().join("new"), "two").unwrap();
         fs::rename(folder.path().join("new"), &file).unwrap();
         timeout(LONG, watch.changed()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_below_a_folder_is_a_change_and_one_that_a_tool_made_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("src/deep")).unwrap();
+        fs::create_dir_all(root.join("target")).unwrap();
+        let mut watch = Watch::new().unwrap();
+        watch.set_trees([&root]).unwrap();
+        fs::write(root.join("src/deep/a.rs"), "").unwrap();
+        timeout(LONG, watch.changed()).await.unwrap();
+        let trees = BTreeSet::from([root.clone()]);
+        let event = |path: &str| Event::new(EventKind::Any).add_path(root.join(path));
+        assert!(is_below(&event("src/b.rs"), &trees));
+        assert!(!is_below(&event("target/debug/b"), &trees));
+        assert!(!is_below(&event(".git/index"), &trees));
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl Up {
         self.wait_for(&self.err, text)
     }
 
+    /// Waits until it prints `text` on standard output.
+    pub(crate) fn prints(&self, text: &str) -> String {
+        self.wait_for(&self.out, text)
+    }
+
     /// Waits for the end, and returns what it has said that was not looked at.
     pub(crate) fn ended(mut self) -> Ended {
         Ended {

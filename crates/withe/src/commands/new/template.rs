@@ -1,0 +1,258 @@
+//! What `withe new` writes: files that are embedded in this program, and packages of WIT that its providers have.
+//!
+//! A template is text with a few names to be filled in, and nothing else: no conditions, no hooks. What
+//! differs between templates is a file of its own.
+
+use std::path::{Path, absolute};
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use withe_provider::wit;
+
+/// Where the SDK is that a provider is built with.
+const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+
+/// What can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Template {
+    /// A component that answers HTTP requests.
+    Http,
+    /// A component that others link to.
+    Library,
+    /// Two components that are made one.
+    Composed,
+    /// A program that serves an interface to components.
+    Provider,
+    /// Several components, linked by a manifest, with a key-value store.
+    Application,
+}
+
+/// What it is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Language {
+    /// Built by cargo.
+    Rust,
+    /// Built by `componentize-py`.
+    Python,
+}
+
+/// One file.
+pub(super) struct TemplateFile {
+    /// In the folder.
+    pub(super) path: &'static str,
+    pub(super) text: String,
+}
+
+/// The text of one of the files of this crate's `templates`.
+macro_rules! text {
+    ($path:literal) => {
+        include_str!(concat!("../../../templates/", $path))
+    };
+}
+
+impl Template {
+    /// What it makes.
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::Http => "a component that answers HTTP requests",
+            Self::Library => "a component that others link to",
+            Self::Composed => "two components that are made one",
+            Self::Provider => "a provider",
+            Self::Application => "an application",
+        }
+    }
+
+    /// Whether there is one in a language.
+    pub(super) fn is_in(self, language: Language) -> bool {
+        match language {
+            Language::Rust => true,
+            Language::Python => self == Self::Http,
+        }
+    }
+
+    /// All its files.
+    ///
+    /// # Errors
+    ///
+    /// If a package of WIT is not there, which is a fault of this program.
+    pub(super) fn files(self, language: Language) -> anyhow::Result<Vec<TemplateFile>> {
+        let mut files = match self {
+            Self::Http if language == Language::Python => vec![
+                file("README.md", text!("http-python/README.md")),
+                file("app.py", text!("http-python/app.py")),
+                file("app.yaml", text!("http-python/app.yaml")),
+                file("greeting.py", text!("http-python/greeting.py")),
+                file("test_greeting.py", text!("http-python/test_greeting.py")),
+                file("wit/world.wit", text!("http/wit/world.wit")),
+            ],
+            Self::Http => vec![
+                file("Cargo.toml", text!("http/Cargo.toml.txt")),
+                file("README.md", text!("http/README.md")),
+                file("src/lib.rs", text!("http/src/lib.rs")),
+                file("wit/world.wit", text!("http/wit/world.wit")),
+            ],
+            Self::Library => vec![
+                file("Cargo.toml", text!("library/Cargo.toml.txt")),
+                file("README.md", text!("library/README.md")),
+                file("src/lib.rs", text!("library/src/lib.rs")),
+                file("wit/world.wit", text!("library/wit/world.wit")),
+            ],
+            Self::Composed => vec![
+                workspace(["front", "page"]),
+                file("README.md", text!("composed/README.md")),
+                file("app.yaml", text!("composed/app.yaml")),
+                member("front/Cargo.toml", "front"),
+                file("front/src/lib.rs", text!("composed/front/src/lib.rs")),
+                member("page/Cargo.toml", "page"),
+                file("page/src/lib.rs", text!("composed/page/src/lib.rs")),
+                file("wit/world.wit", text!("composed/wit/world.wit")),
+            ],
+            Self::Provider => vec![
+                file("Cargo.toml", text!("provider/Cargo.toml.txt")),
+                file("README.md", text!("provider/README.md")),
+                file("src/main.rs", text!("provider/src/main.rs")),
+                file("wit/provider.wit", text!("provider/wit/provider.wit")),
+            ],
+            Self::Application => vec![
+                workspace(["counter", "front"]),
+                file("README.md", text!("application/README.md")),
+                file("app.yaml", text!("application/app.yaml")),
+                member("counter/Cargo.toml", "counter"),
+                file(
+                    "counter/src/lib.rs",
+                    text!("application/counter/src/lib.rs"),
+                ),
+                member("front/Cargo.toml", "front"),
+                file("front/src/lib.rs", text!("application/front/src/lib.rs")),
+                file("wit/world.wit", text!("application/wit/world.wit")),
+            ],
+        };
+        files.push(match language {
+            Language::Rust => file(".gitignore", text!("gitignore.txt")),
+            Language::Python => file(".gitignore", text!("gitignore-python.txt")),
+        });
+        if matches!(self, Self::Http | Self::Composed | Self::Application) {
+            files.push(file("wit/deps/wasi-clocks.wit", wit::WASI_CLOCKS_0_2));
+            files.push(file("wit/deps/wasi-http.wit", &stable(wit::WASI_HTTP_0_2)));
+            files.push(file("wit/deps/wasi-io.wit", wit::WASI_IO_0_2));
+        }
+        if self == Self::Application {
+            files.push(file("wit/deps/wasi-keyvalue.wit", keyvalue()?));
+        }
+        Ok(files)
+    }
+}
+
+/// The draft of `wasi:keyvalue` that components mostly import.
+fn keyvalue() -> anyhow::Result<&'static str> {
+    let packages = withe_provider_keyvalue::DESCRIPTOR.wit.iter();
+    let mut wanted = packages.filter(|text| text.contains("package wasi:keyvalue@0.2.0-draft;"));
+    let found = wanted.next().copied();
+    found.context("the keyvalue provider has no `wasi:keyvalue@0.2.0-draft`")
+}
+
+/// The functions of `wasi:http` that WASI calls unstable, and that no host has. What imports all of an interface, as Python
+/// does, could be linked nowhere with them.
+const UNSTABLE: [&str; 1] = ["send-informational:"];
+
+/// A package without its unstable functions.
+fn stable(package: &str) -> String {
+    let is_stable = |line: &&str| {
+        !UNSTABLE
+            .iter()
+            .any(|name| line.trim_start().starts_with(name))
+    };
+    let lines = package.lines().filter(is_stable);
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+fn file(path: &'static str, text: &str) -> TemplateFile {
+    TemplateFile {
+        path,
+        text: text.to_owned(),
+    }
+}
+
+fn workspace(members: [&str; 2]) -> TemplateFile {
+    let members = members.map(|name| format!("\"{name}\"")).join(", ");
+    TemplateFile {
+        path: "Cargo.toml",
+        text: text!("workspace.txt").replace("{{members}}", &members),
+    }
+}
+
+fn member(path: &'static str, name: &str) -> TemplateFile {
+    TemplateFile {
+        path,
+        text: text!("member.txt").replace("{{member}}", name),
+    }
+}
+
+/// The names that are filled in.
+pub(super) struct Names {
+    name: String,
+    /// As files and modules have it.
+    file: String,
+    sdk: String,
+}
+
+impl Names {
+    /// # Errors
+    ///
+    /// If there is no SDK where it is said to be.
+    pub(super) fn new(name: &str, sdk: Option<&Path>) -> anyhow::Result<Self> {
+        let sdk = match sdk {
+            None => format!("git = {REPOSITORY:?}"),
+            Some(folder) => {
+                let path = absolute(folder.join("crates/withe-provider"));
+                let path = path.ok().filter(|path| path.join("Cargo.toml").is_file());
+                let path = path.with_context(|| {
+                    format!(
+                        "`{}` has no `crates/withe-provider`: name the folder of Withe's sources",
+                        folder.display()
+                    )
+                })?;
+                format!("path = {:?}", path.display().to_string())
+            }
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            file: name.replace('-', "_"),
+            sdk,
+        })
+    }
+
+    /// A text with them in it.
+    pub(super) fn put_into(&self, text: &str) -> String {
+        text.replace("{{name}}", &self.name)
+            .replace("{{file}}", &self.file)
+            .replace("{{sdk}}", &self.sdk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_to_be_filled_in() {
+        let names = Names::new("my-app", None).unwrap();
+        let all = Template::value_variants().iter();
+        let all = all.flat_map(|t| Language::value_variants().iter().map(move |l| (t, *l)));
+        for (template, language) in all.filter(|(template, language)| template.is_in(*language)) {
+            let files = template.files(language).unwrap();
+            for file in &files {
+                let text = names.put_into(&file.text);
+                // Rust has two braces in a row, too, but no such words between them.
+                for name in ["name", "file", "sdk", "member", "members"] {
+                    let left = format!("{{{{{name}}}}}");
+                    assert!(!text.contains(&left), "{template:?}: {}", file.path);
+                }
+            }
+            assert!(
+                files.iter().any(|file| file.path == "README.md"),
+                "{template:?}"
+            );
+        }
+    }
+}

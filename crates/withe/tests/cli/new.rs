@@ -1,0 +1,148 @@
+//! `withe new`: what it makes builds, passes its test, and runs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::sandbox::{Sandbox, exists};
+
+/// Cargo, in a folder that was made: offline, with what the components for tests were built with, and where they
+/// were.
+fn cargo(folder: &Path, args: &[&str]) -> Output {
+    let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests");
+    let target = match std::env::var_os("WITHE_GUESTS_TARGET_DIR") {
+        Some(folder) => PathBuf::from(folder).join("guests"),
+        None => guests.join("target"),
+    };
+    let mut command = Command::new(env!("CARGO"));
+    command.args(args).arg("--offline").current_dir(folder);
+    command.env("CARGO_TARGET_DIR", target);
+    // Those of the cargo that runs this test.
+    for variable in [
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+    ] {
+        command.env_remove(variable);
+    }
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{args:?} in {}: {}",
+        folder.display(),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Makes it, and has cargo check that it builds and run its test.
+fn made(sandbox: &Sandbox, name: &str, template: &str) {
+    let shown = sandbox.run(&["new", name, "--template", template]);
+    assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+    let folder = sandbox.path(name);
+    if exists(&folder.join("app.yaml")) {
+        let manifest = format!("{name}/app.yaml");
+        let shown = sandbox.run(&["check", &manifest]);
+        // Only what is not built yet is missing.
+        assert_eq!(
+            shown.matches("error[").count(),
+            shown.matches("error[W0051]").count(),
+            "{shown}"
+        );
+    }
+    cargo(&folder, &["check", "--target", "wasm32-wasip2"]);
+    cargo(&folder, &["test"]);
+}
+
+#[test]
+fn what_is_made_builds_and_passes_its_test() {
+    let sandbox = Sandbox::new();
+    // Names of their own: all are built in one folder.
+    made(&sandbox, "new-service", "http");
+    made(&sandbox, "new-library", "library");
+    made(&sandbox, "new-pair", "composed");
+    made(&sandbox, "new-shop", "application");
+}
+
+/// What builds it is not everywhere.
+#[test]
+fn python_passes_its_test_and_is_built_where_that_can_be() {
+    let sandbox = Sandbox::new();
+    let shown = sandbox.run(&["new", "py-service", "--language", "python"]);
+    assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+    let python = Command::new("python3")
+        .args(["-m", "unittest"])
+        .current_dir(sandbox.path("py-service"))
+        .output();
+    if let Ok(tested) = python {
+        assert!(
+            tested.status.success(),
+            "{}",
+            String::from_utf8_lossy(&tested.stderr)
+        );
+    }
+    if Command::new("componentize-py")
+        .arg("--version")
+        .output()
+        .is_ok()
+    {
+        let shown = sandbox.run(&["build", "py-service/app.yaml"]);
+        assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+    }
+    let shown = sandbox.run(&[
+        "new",
+        "other",
+        "--language",
+        "python",
+        "--template",
+        "library",
+    ]);
+    assert!(shown.starts_with("exit code: 2\n"), "{shown}");
+}
+
+#[test]
+fn a_provider_is_made() {
+    let sandbox = Sandbox::new();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap();
+    let sdk = sources.to_str().unwrap();
+    let shown = sandbox.run(&[
+        "new",
+        "new-provider",
+        "--template",
+        "provider",
+        "--sdk",
+        sdk,
+    ]);
+    assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+    // To build the SDK once more takes minutes; what the template has of Rust the example of a provider has, too.
+    let folder = sandbox.path("new-provider");
+    let metadata = cargo(&folder, &["metadata", "--format-version", "1", "--no-deps"]);
+    assert!(String::from_utf8_lossy(&metadata.stdout).contains("withe-provider"));
+    assert!(exists(&folder.join("src/main.rs")));
+}
+
+#[test]
+fn what_cannot_be_made_says_why() {
+    let sandbox = Sandbox::new().file("taken/file", "");
+    for (args, said) in [
+        (&["new", "My_App"][..], "is not a name"),
+        (&["new", "2nd"], "is not a name"),
+        (&["new", "loop"], "a word of Rust's own"),
+        (&["new", "taken"], "is there already"),
+        (&["new", "a", "--sdk", "."], "leave out `--sdk`"),
+        (
+            &["new", "a", "--template", "provider", "--sdk", "."],
+            "has no `crates/withe-provider`",
+        ),
+    ] {
+        let shown = sandbox.run(args);
+        assert!(
+            !shown.starts_with("exit code: 0") && shown.contains(said),
+            "{args:?}: {shown}"
+        );
+    }
+    assert!(!exists(&sandbox.path("a")));
+}
