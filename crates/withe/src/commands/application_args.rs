@@ -20,6 +20,9 @@ use crate::usage::{Expected, usage};
 const HTTP_ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 pub(super) const HTTP_PORT: u16 = 8080;
 
+/// Under which heading the help has what is for components without a manifest.
+const HEADING: &str = "Without a manifest";
+
 /// An application: a manifest, or a component and what it is to have.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ApplicationArgs {
@@ -35,39 +38,38 @@ pub(crate) struct ApplicationArgs {
 
 /// What a component is to have that is given without a manifest.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Without a manifest")]
 struct WithoutManifest {
     /// With a component: another one to link to, when it runs; may be given several times.
-    #[arg(long, value_name = "Y.wasm")]
+    #[arg(long, help_heading = HEADING, value_name = "Y.wasm")]
     link: Vec<PathBuf>,
     /// With a component: another one to plug into it before it runs; may be given several times.
-    #[arg(long, value_name = "Z.wasm")]
+    #[arg(long, help_heading = HEADING, value_name = "Z.wasm")]
     plug: Vec<PathBuf>,
     /// With a component: a provider to link, by its name or its program, and its configuration, such as
     /// `keyvalue=backend:redis,url:redis://10.0.0.1`. Those that need no configuration are linked without being named
     /// where they are imported. May be given several times.
-    #[arg(long, value_name = "NAME[=K:V,…]", value_parser = provider)]
+    #[arg(long, help_heading = HEADING, value_name = "NAME[=K:V,…]", value_parser = provider)]
     provider: Vec<ProviderArgument>,
     /// With a component: a variable of its environment.
-    #[arg(long, value_name = "K=V", value_parser = pair)]
+    #[arg(long, help_heading = HEADING, value_name = "K=V", value_parser = pair)]
     env: Vec<(String, String)>,
     /// With a component: a directory that it may read and write, and the path under which it sees it; the same if not given.
-    #[arg(long, value_name = "HOST[::GUEST]", value_parser = directory)]
+    #[arg(long, help_heading = HEADING, value_name = "HOST[::GUEST]", value_parser = directory)]
     dir: Vec<DirectoryGrant>,
     /// With a component: let it open sockets and look up names.
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     network: bool,
     /// With a component: a value of its configuration (`wasi:config`).
-    #[arg(long, value_name = "K=V", value_parser = pair)]
+    #[arg(long, help_heading = HEADING, value_name = "K=V", value_parser = pair)]
     config: Vec<(String, String)>,
     /// The same, secret, with the value in a file; `-` is standard input.
-    #[arg(long, value_name = "K=FILE", value_parser = pair)]
+    #[arg(long, help_heading = HEADING, value_name = "K=FILE", value_parser = pair)]
     config_file: Vec<(String, String)>,
     /// The same, secret, with the value in a variable of this command's environment.
-    #[arg(long, value_name = "K=VARIABLE", value_parser = pair)]
+    #[arg(long, help_heading = HEADING, value_name = "K=VARIABLE", value_parser = pair)]
     config_env: Vec<(String, String)>,
     /// Print the manifest that says the same, and do nothing else.
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     emit_manifest: bool,
 }
 
