@@ -9,10 +9,10 @@ const PROVIDERS: &[Descriptor] = &[
     withe_provider_http_server::DESCRIPTOR,
     withe_provider_http_client::DESCRIPTOR,
     withe_provider_keyvalue::DESCRIPTOR,
-    withe_provider_messaging::DESCRIPTOR,
-    withe_provider_timer::DESCRIPTOR,
     withe_provider_sql::SQL,
     withe_provider_sql::POSTGRES,
+    withe_provider_messaging::DESCRIPTOR,
+    withe_provider_timer::DESCRIPTOR,
 ];
 
 /// Those that serve a component without being told anything, and the configuration with which they keep nothing.
