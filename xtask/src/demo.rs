@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// Serve on this port, not on the manifest's
     #[arg(long)]
     port: Option<u16>,
+    /// Serve the gallery instead, which uses most of the capabilities
+    #[arg(long, conflicts_with_all = ["check", "port", "hosts"])]
+    gallery: bool,
     /// Spread it over so many hosts, which meet on a NATS server: each in a network namespace of its own where
     /// these may be made, which most often needs root; else each a process
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(3..=9))]
@@ -54,6 +57,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         return process::until_interrupted(check(args)).await;
     }
     let withe = process::until_interrupted(prepare(args.release)).await?;
+    if args.gallery {
+        return serve_gallery(&withe).await;
+    }
     match args.hosts {
         Some(hosts) => hosts::serve(&withe, hosts, args.port.unwrap_or(manifest::PORT)).await,
         None => serve(&withe, args.port).await,
@@ -110,10 +116,35 @@ async fn serve(withe: &Path, port: Option<u16>) -> Result<()> {
         )?,
     };
 
-    let plan = show_plan(withe, &manifest);
+    serve_manifest(withe, &manifest, address, say_what_to_try).await
+}
+
+/// Serves the gallery until Ctrl-C.
+async fn serve_gallery(withe: &Path) -> Result<()> {
+    let manifest = tree::gallery().join("gallery.yaml");
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, manifest::PORT));
+    serve_manifest(withe, &manifest, address, |address| {
+        ui::step(format!("serving on http://{address}/ until Ctrl-C; try"));
+        eprintln!("      curl -d 'buy milk' http://{address}/notes");
+        eprintln!("      curl http://{address}/notes");
+        eprintln!("    What is linked to what, and what to change:");
+        let readme = tree::gallery().join("README.md");
+        eprintln!("      {}", shortened(&readme).display());
+    })
+    .await
+}
+
+/// Serves an application that listens at an address until Ctrl-C.
+async fn serve_manifest(
+    withe: &Path,
+    manifest: &Path,
+    address: SocketAddr,
+    say_what_to_try: fn(SocketAddr),
+) -> Result<()> {
+    let plan = show_plan(withe, manifest);
     process::until_interrupted(plan).await?;
-    ui::step(format!("withe up {}", shortened(&manifest).display()));
-    let mut up = up(withe, &manifest)?;
+    ui::step(format!("withe up {}", shortened(manifest).display()));
+    let mut up = up(withe, manifest)?;
     tokio::select! {
         // Whatever is wrong, `withe up` has said it.
         status = up.ended() => bail!("`withe up` ended ({})", status?),

@@ -53,6 +53,7 @@ pub(crate) async fn build_all() -> Result<()> {
 /// As [`run`].
 pub(crate) async fn build_examples() -> Result<()> {
     build(&tree::visits(), packages).await?;
+    build(&tree::gallery(), packages).await?;
     build(&tree::greeted(), packages).await
 }
 

@@ -44,6 +44,7 @@ async fn format() -> Result<()> {
         (tree::test_guests(), all),
         (tree::conformance(), all),
         (tree::visits(), all),
+        (tree::gallery(), all),
         (tree::with_v1(), all),
         // With its dependencies it would have those fetched that nothing but a fuzzer needs.
         (tree::fuzz(), &["fmt", "--check"]),
@@ -70,7 +71,12 @@ async fn lint() -> Result<()> {
         "warnings",
     ]);
     process::run("pass the lints", &mut cargo, process::LONG).await?;
-    for workspace in [tree::test_guests(), tree::conformance(), tree::visits()] {
+    for workspace in [
+        tree::test_guests(),
+        tree::conformance(),
+        tree::visits(),
+        tree::gallery(),
+    ] {
         let mut cargo = process::cargo([
             "clippy",
             "--release",

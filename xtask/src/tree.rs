@@ -14,6 +14,11 @@ pub(crate) fn visits() -> PathBuf {
     root().join("examples/visits")
 }
 
+/// The folder of the example application with most capabilities.
+pub(crate) fn gallery() -> PathBuf {
+    root().join("examples/gallery")
+}
+
 /// The folder of the components that use the example of a provider.
 pub(crate) fn greeted() -> PathBuf {
     root().join("examples/greeter-provider/app")

@@ -16,8 +16,12 @@ const PROVIDERS: &[Descriptor] = &[
 ];
 
 /// Those that serve a component without being told anything, and the configuration with which they keep nothing.
-const EMBEDDED: &[(&str, &[(&str, &str)])] =
-    &[("http-client", &[]), ("keyvalue", &[("backend", "memory")])];
+const EMBEDDED: &[(&str, &[(&str, &str)])] = &[
+    ("http-client", &[]),
+    ("keyvalue", &[("backend", "memory")]),
+    ("sql", &[("backend", "memory")]),
+    ("messaging", &[("backend", "memory")]),
+];
 
 /// The providers of which one is linked to a component that was given without a manifest, where it imports what the
 /// provider exports.

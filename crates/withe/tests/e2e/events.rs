@@ -48,7 +48,7 @@ fn events(properties: &str, broker: &str, own: &str) -> String {
     ])
 }
 
-fn post(address: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
+pub(crate) fn post(address: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
     let mut exchange = Exchange::start(address, &format!("POST {path}"), body.len())?;
     exchange.send(body.as_bytes())?;
     let status = exchange.status()?;

@@ -6,6 +6,7 @@
 mod call;
 mod component;
 mod events;
+mod gallery;
 mod grants;
 mod http;
 mod identity;

@@ -19,6 +19,9 @@ impl Guest for Secrets {
             Err(SecretsError::NotFound) => "not found".to_owned(),
             Err(SecretsError::Io(why) | SecretsError::Upstream(why)) => why,
         };
-        names.iter().map(|name| format!("{name}: {}", value(name))).collect()
+        names
+            .iter()
+            .map(|name| format!("{name}: {}", value(name)))
+            .collect()
     }
 }

@@ -1,5 +1,6 @@
 //! The example applications, each on free ports.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::manifest::{LISTEN, application, entry};
@@ -36,6 +37,22 @@ pub(crate) fn visits(providers: &str, store: &str) -> String {
             &[],
         ),
     ])
+}
+
+/// The gallery as its manifest is, on a free port, and with a clerk in a hurry.
+pub(crate) fn gallery() -> String {
+    let build = built("gallery/build", "desk.wasm");
+    let manifest = fs::read_to_string(build.with_file_name("gallery.yaml")).unwrap();
+    let mut changed = manifest.clone();
+    for (from, to) in [
+        ("address: 127.0.0.1:8080", "address: 127.0.0.1:0"),
+        ("every: 10s", "every: 200ms"),
+        ("./build/", &format!("{}/", build.display())),
+    ] {
+        assert!(manifest.contains(from), "{from}");
+        changed = changed.replace(from, to);
+    }
+    changed
 }
 
 /// The program of the example's provider.

@@ -1,0 +1,148 @@
+//! Shows the board over HTTP.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /` | the board as a page |
+//! | `GET /notes` | the latest notes, one a line |
+//! | `POST /notes` | 202; the body is pinned soon |
+
+wit_bindgen::generate!({ world: "board", path: "../wit", generate_all });
+
+use exports::wasi::http::incoming_handler::{Guest, IncomingRequest, ResponseOutparam};
+use wasi::http::types::{Fields, IncomingBody, Method, OutgoingBody, OutgoingResponse};
+use wasi::io::streams::StreamError;
+use wasmcloud::messaging::consumer;
+use wasmcloud::messaging::types::BrokerMessage;
+use withe_examples::gallery::notes;
+
+struct Board;
+export!(Board);
+
+/// Where notes are published that are to be pinned.
+const SUBJECT: &str = "notes.new";
+
+/// How many notes are shown.
+const SHOWN: u32 = 20;
+
+/// The longest note, in bytes.
+const LONGEST: usize = 1_000;
+
+/// What one `blocking_write_and_flush` takes.
+const CHUNK: usize = 4_096;
+
+struct Reply {
+    status: u16,
+    content_type: &'static str,
+    body: String,
+}
+
+impl Guest for Board {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let path = request.path_with_query().unwrap_or_default();
+        let path = path.split('?').next().unwrap_or_default();
+        let reply = match (request.method(), path) {
+            (Method::Get, "/") => page(),
+            (Method::Get, "/notes") => list(),
+            (Method::Post, "/notes") => publish(request),
+            (_, "/" | "/notes") => Ok(text(405, "only GET, and POST of /notes")),
+            _ => Ok(text(404, "there is nothing here")),
+        };
+        send(reply.unwrap_or_else(|why| text(500, &why)), out);
+    }
+}
+
+fn page() -> Result<Reply, String> {
+    let counts = notes::count()?;
+    let items = notes::latest(SHOWN)?.into_iter();
+    let items: String = items
+        .map(|note| format!("<li>{}</li>\n", escaped(&note.text)))
+        .collect();
+    let body = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Board</title></head>\n<body>\n\
+         <h1>Board</h1>\n<ul>\n{items}</ul>\n<p>{} pinned, {} rounds of the clerk</p>\n\
+         <form onsubmit=\"fetch('/notes', {{method: 'POST', body: this.text.value}}).then(() => setTimeout(() => \
+         location.reload(), 200)); return false\"><input name=\"text\" required><button>Pin</button></form>\n\
+         </body></html>\n",
+        counts.pinned, counts.rounds
+    );
+    Ok(Reply {
+        status: 200,
+        content_type: "text/html; charset=utf-8",
+        body,
+    })
+}
+
+fn list() -> Result<Reply, String> {
+    let notes = notes::latest(SHOWN)?.into_iter();
+    let lines: String = notes.map(|note| format!("{}\n", note.text)).collect();
+    Ok(text(200, &lines))
+}
+
+fn publish(request: IncomingRequest) -> Result<Reply, String> {
+    let Some(body) = body(request)? else {
+        return Ok(text(413, "a note has at most 1000 bytes"));
+    };
+    if body.trim_ascii().is_empty() {
+        return Ok(text(400, "a note says something"));
+    }
+    consumer::publish(&BrokerMessage {
+        subject: SUBJECT.into(),
+        body,
+        reply_to: None,
+    })?;
+    Ok(text(202, "it is pinned soon\n"))
+}
+
+/// The request's body; `None` if it is too long.
+fn body(request: IncomingRequest) -> Result<Option<Vec<u8>>, String> {
+    let incoming = request.consume().map_err(|()| "the body is taken")?;
+    let input = incoming.stream().map_err(|()| "the body is taken")?;
+    let mut all = Vec::new();
+    loop {
+        match input.blocking_read(CHUNK as u64) {
+            Ok(chunk) => all.extend(chunk),
+            Err(StreamError::Closed) => break,
+            Err(StreamError::LastOperationFailed(why)) => return Err(why.to_debug_string()),
+        }
+        if all.len() > LONGEST {
+            return Ok(None);
+        }
+    }
+    drop(input);
+    drop(IncomingBody::finish(incoming));
+    Ok(Some(all))
+}
+
+fn text(status: u16, body: &str) -> Reply {
+    Reply {
+        status,
+        content_type: "text/plain; charset=utf-8",
+        body: body.into(),
+    }
+}
+
+fn send(reply: Reply, out: ResponseOutparam) {
+    let headers = Fields::new();
+    let value = reply.content_type.as_bytes().to_vec();
+    headers
+        .set("content-type", &[value])
+        .expect("fresh headers can be changed, and the value is one");
+    let response = OutgoingResponse::new(headers);
+    response.set_status_code(reply.status).expect("a status");
+    let body = response.body().expect("the body is taken once");
+    ResponseOutparam::set(out, Ok(response));
+    let output = body.write().expect("the stream is taken once");
+    for chunk in reply.body.as_bytes().chunks(CHUNK) {
+        // A client that has gone reads nothing.
+        if output.blocking_write_and_flush(chunk).is_err() {
+            return;
+        }
+    }
+    drop(output);
+    _ = OutgoingBody::finish(body, None);
+}
+
+fn escaped(text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    text.replace('>', "&gt;")
+}

@@ -1,0 +1,77 @@
+//! Keeps the notes in a database, and counts in a key-value store.
+
+wit_bindgen::generate!({ world: "desk", path: "../wit", generate_all });
+
+use std::fmt::Debug;
+
+use exports::withe_examples::gallery::notes::{Counts, Guest, Note};
+use wasi::keyvalue::{atomics, store};
+use wasmcloud::postgres::prepared;
+use wasmcloud::postgres::query::{PgValue, query, query_batch};
+
+struct Desk;
+export!(Desk);
+
+/// SQL that SQLite and PostgreSQL both understand.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS notes (id BIGINT PRIMARY KEY, text TEXT NOT NULL)";
+const PIN: &str = "INSERT INTO notes (id, text) SELECT coalesce(max(id), 0) + 1, $1 FROM notes";
+const LATEST: &str = "SELECT id, text FROM notes ORDER BY id DESC LIMIT $1";
+const TIDY: &str = "DELETE FROM notes WHERE id <= (SELECT coalesce(max(id), 0) FROM notes) - $1";
+
+const PINNED: &str = "pinned";
+const ROUNDS: &str = "rounds";
+
+impl Guest for Desk {
+    fn pin(text: String) -> Result<(), String> {
+        table()?;
+        execute(PIN, PgValue::Text(text))?;
+        add(PINNED, 1).map(drop)
+    }
+
+    fn latest(limit: u32) -> Result<Vec<Note>, String> {
+        table()?;
+        let rows = query(LATEST, &[PgValue::Int8(limit.into())]).map_err(said)?;
+        let notes = rows.into_iter().map(|row| {
+            let values: Vec<_> = row.into_iter().map(|entry| entry.value).collect();
+            match <[PgValue; 2]>::try_from(values) {
+                Ok([PgValue::Int8(id), PgValue::Text(text)]) => Ok(Note { id, text }),
+                other => Err(format!("a row that is no note: {other:?}")),
+            }
+        });
+        notes.collect()
+    }
+
+    fn tidy(keep: u32) -> Result<u64, String> {
+        table()?;
+        let gone = execute(TIDY, PgValue::Int8(keep.into()))?;
+        add(ROUNDS, 1)?;
+        Ok(gone)
+    }
+
+    fn count() -> Result<Counts, String> {
+        Ok(Counts {
+            pinned: add(PINNED, 0)?,
+            rounds: add(ROUNDS, 0)?,
+        })
+    }
+}
+
+fn table() -> Result<(), String> {
+    query_batch(TABLE).map_err(said)
+}
+
+/// Executes a statement with one parameter; returns how many rows it changed.
+fn execute(statement: &str, parameter: PgValue) -> Result<u64, String> {
+    let token = prepared::prepare(statement).map_err(said)?;
+    prepared::exec(&token, &[parameter]).map_err(said)
+}
+
+/// Adds to a count, and returns it.
+fn add(key: &str, more: u64) -> Result<u64, String> {
+    let bucket = store::open("").map_err(said)?;
+    atomics::increment(&bucket, key, more).map_err(said)
+}
+
+fn said(error: impl Debug) -> String {
+    format!("{error:?}")
+}
