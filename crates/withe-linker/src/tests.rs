@@ -43,7 +43,7 @@ fn ten_faults_are_ten_reports() {
         .config("missing", &[])
         .component("reads")
         .link("flows", &["scope: call"])
-        .secret("password")
+        .link("nobody", &[])
         .component("flows")
         .link("reads", &["name: fast"])
         .wit(&other)
@@ -64,6 +64,20 @@ fn ten_faults_are_ten_reports() {
         10
     );
     insta::assert_snapshot!(app.problems());
+}
+
+#[test]
+fn a_link_that_leads_nowhere_takes_nothing_from_others() {
+    let app = App::new(WIT)
+        .component("front")
+        .link("middle", &[])
+        .link("nobody", &[])
+        .link("keyvalue", &[])
+        .component("middle")
+        .link("keyvalue", &[])
+        .provider("keyvalue")
+        .called("front");
+    assert_eq!(app.codes(), ["W0102"]);
 }
 
 fn sound() -> App {

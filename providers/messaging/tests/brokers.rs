@@ -18,13 +18,16 @@ const LONG: Duration = Duration::from_secs(60);
 /// A message as the interface has it: subject, body, where an answer is waited for.
 type Message = (String, Vec<u8>, Option<String>);
 
+/// What a component answers to a message, which is the so-and-so-many-th.
+type Answer = fn(&Message, usize) -> Result<Result<(), String>, CallError>;
+
 /// A component: notes the messages it is given, and answers what it is told to.
 struct Component {
     given: Mutex<Vec<Message>>,
     news: Notify,
     /// Each call takes one.
     may_answer: Semaphore,
-    answer: fn(&Message, usize) -> Result<Result<(), String>, CallError>,
+    answer: Answer,
 }
 
 impl CallTarget for Component {
@@ -50,10 +53,7 @@ impl CallTarget for Component {
 }
 
 impl Component {
-    fn new(
-        answers: usize,
-        answer: fn(&Message, usize) -> Result<Result<(), String>, CallError>,
-    ) -> Arc<Self> {
+    fn new(answers: usize, answer: Answer) -> Arc<Self> {
         Arc::new(Self {
             given: Mutex::default(),
             news: Notify::new(),
@@ -118,7 +118,7 @@ impl Rig {
     fn nats(server: &Arc<NatsServer>, test: &str) -> Self {
         Self {
             provider: Messaging::new(Default::default()),
-            broker: vec![("cluster_uris".into(), server.url().into())],
+            broker: vec![("cluster_uris".into(), server.url())],
             application: format!("brokers-{test}"),
             _server: Some(server.clone()),
         }
@@ -448,7 +448,7 @@ async fn a_server_that_is_away_is_said_and_comes_back() {
     assert!(!refused.0.contains("secret"), "{refused}");
 
     let mut server = NatsServer::start().unwrap();
-    let url = server.url().to_owned();
+    let url = server.url();
     let rig = Rig {
         broker: vec![("cluster_uris".into(), url)],
         ..nobody

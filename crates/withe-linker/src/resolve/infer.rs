@@ -102,7 +102,7 @@ fn infer_default(
                 .traits
                 .iter()
                 .filter(|t| !matches!(t.slot, NameSlot::Named(_)));
-            !declared.excused[import] && !takers.any(|t| t.wires.iter().any(|w| w.import == import))
+            !takers.any(|t| t.wires.iter().any(|w| w.import == import))
         })
         .collect();
     let inferred = |t: &Trait<'_>| t.selectors.is_none() && t.slot == NameSlot::Default;

@@ -166,8 +166,13 @@ fn draw_edge(
         "<g>{}<path class=\"link{wrong}\" d=\"{path}\" marker-end=\"url(#arrow)\"/>",
         title(problem)
     );
-    let top = at.1 - LINE * (label.len() as f64 - 1.0) - 6.0;
-    for (i, line) in label.iter().enumerate() {
+    // What is wrong is said whole where one points at it; its code stands there for those who print the picture.
+    let code = problem
+        .and_then(|why| why.split(':').next())
+        .map(str::to_owned);
+    let lines: Vec<_> = label.iter().cloned().chain(code).collect();
+    let top = at.1 - LINE * (lines.len() as f64 - 1.0) - 6.0;
+    for (i, line) in lines.iter().enumerate() {
         _ = writeln!(
             text,
             "<text class=\"label{wrong}\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
