@@ -11,6 +11,7 @@ pub(crate) mod compose;
 mod config_args;
 pub(crate) mod confine;
 pub(crate) mod dev;
+pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod explain;

@@ -19,6 +19,7 @@ mod catalogue;
 mod cli;
 mod commands;
 mod descriptors;
+mod doctor;
 mod graph;
 mod guest_output;
 mod interrupt;

@@ -10,9 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use withe_provider::{CallContext, Link};
+use withe_provider::{CallContext, CallError, Link};
 
-use crate::broker::{Broker, BrokerError, Deliveries, Delivery, Subscription};
+use crate::broker::{Broker, BrokerError, BrokerMessage, Deliveries, Delivery, Subscription};
 use crate::sender::wit_of;
 use crate::wit::wasmcloud::messaging::handler::Client;
 
@@ -24,8 +24,13 @@ pub(crate) struct DeliveredLink {
     pub(crate) broker: Arc<dyn Broker>,
 }
 
+/// How long a message waits for the end of its link, if the link leads nowhere.
+const ENDING: Duration = Duration::from_secs(2);
+
 /// How a link's component is called.
 pub(crate) struct MessageHandler {
+    broker: Arc<dyn Broker>,
+    stop: CancellationToken,
     component: String,
     link: String,
     client: Client,
@@ -36,8 +41,16 @@ pub(crate) struct MessageHandler {
 }
 
 impl MessageHandler {
-    pub(crate) fn new(link: &Link, client: Client, timeout: Duration, most: usize) -> Self {
+    pub(crate) fn new(
+        link: &Link,
+        client: Client,
+        broker: Arc<dyn Broker>,
+        timeout: Duration,
+        most: usize,
+    ) -> Self {
         Self {
+            broker,
+            stop: CancellationToken::new(),
             component: link.component.clone(),
             link: link.name.clone(),
             client,
@@ -47,7 +60,7 @@ impl MessageHandler {
     }
 
     /// Hands over what comes, until it is told to stop, no more can come, and all that came was handled.
-    async fn run(self: Arc<Self>, mut deliveries: Box<dyn Deliveries>, stop: CancellationToken) {
+    async fn run(self: Arc<Self>, mut deliveries: Box<dyn Deliveries>) {
         let mut handled = JoinSet::new();
         loop {
             let next = async {
@@ -55,7 +68,7 @@ impl MessageHandler {
                 Some((deliveries.next().await?, permit))
             };
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = self.stop.cancelled() => break,
                 Some(_) = handled.join_next() => {}
                 next = next => match next {
                     Some((delivery, permit)) => {
@@ -83,12 +96,24 @@ impl MessageHandler {
     async fn handle(self: Arc<Self>, delivery: Delivery, permit: OwnedSemaphorePermit) {
         let Delivery { message, receipt } = delivery;
         let subject = message.subject.clone();
+        // Its bytes are shared, so a copy costs nothing.
+        let copy = BrokerMessage {
+            subject: message.subject.clone(),
+            body: message.body.clone(),
+            reply_to: message.reply_to.clone(),
+        };
         let context = CallContext {
             deadline: Instant::now() + self.timeout,
             trace: None,
         };
         let called = self.client.handle_message(context, wit_of(message)).await;
         drop(permit);
+        if receipt.is_none()
+            && matches!(called, Err(CallError::Unlinked(_)))
+            && self.passes_on(copy).await
+        {
+            return;
+        }
         let Self {
             component, link, ..
         } = &*self;
@@ -111,6 +136,17 @@ impl MessageHandler {
     }
 }
 
+impl MessageHandler {
+    /// Gives a message that certainly was not handled back to the broker, if that is because its link ends: a change that
+    /// was not carried out has taken its share of the messages, and whoever is linked as before is to have them.
+    async fn passes_on(&self, message: BrokerMessage) -> bool {
+        if timeout(ENDING, self.stop.cancelled()).await.is_err() {
+            return false;
+        }
+        self.broker.publish(message).await.is_ok()
+    }
+}
+
 impl DeliveredLink {
     /// Subscribes, and hands over what comes.
     ///
@@ -118,19 +154,18 @@ impl DeliveredLink {
     ///
     /// If the broker does not take a subscription; then nothing is subscribed.
     pub(crate) async fn start(
-        broker: Arc<dyn Broker>,
         handler: MessageHandler,
         subscriptions: &[Subscription],
     ) -> Result<Self, BrokerError> {
         let handler = Arc::new(handler);
-        let stop = CancellationToken::new();
+        let (broker, stop) = (handler.broker.clone(), handler.stop.clone());
         let mut all = Vec::new();
         for subscription in subscriptions {
             all.push(broker.subscribe(subscription).await?);
         }
         let tasks = all
             .into_iter()
-            .map(|deliveries| handler.clone().run(deliveries, stop.clone()));
+            .map(|deliveries| handler.clone().run(deliveries));
         Ok(Self {
             tasks: tasks.collect(),
             stop,

@@ -86,11 +86,11 @@ impl Messaging {
         })?;
         let group = group(application, component);
         let subscriptions = config.subscriptions(&group);
-        let handler = MessageHandler::new(link, client, config.timeout, config.at_once);
         let mut links = self.changes.lock().await;
         let broker = links.broker(&config.backend, application).await?;
+        let handler = MessageHandler::new(link, client, broker, config.timeout, config.at_once);
         // Beside the one before, if there is one: nothing is missed, and a group gives each message to one of them.
-        let started = DeliveredLink::start(broker, handler, &subscriptions).await;
+        let started = DeliveredLink::start(handler, &subscriptions).await;
         let started = started.map_err(|why| ProviderError(why.to_string()))?;
         if let Some(before) = links.delivered.insert(link.id, started) {
             tokio::spawn(before.stop(REPLACED));

@@ -364,6 +364,27 @@ async fn a_link_that_changes_or_goes_loses_no_message() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_came_to_nothing_gives_its_messages_back() {
+    for rig in Rig::all("given-up") {
+        let stays = Component::well();
+        // As a link is that was made for a change which is not carried out.
+        let given_up = Component::new(10_000, |_, _| Err(CallError::Unlinked("nowhere".into())));
+        rig.sends(1).await;
+        let config = [("subscriptions", "a")];
+        rig.takes(2, "c", &config, &stays).await;
+        rig.takes(3, "c", &config, &given_up).await;
+        for n in 10..60 {
+            rig.publish(1, "a", &n.to_string()).await.unwrap();
+        }
+        given_up.given(1).await;
+        rig.provider.link_deleted(LinkId(3), LONG).await;
+        let expected: Vec<_> = (10..60).map(|n| n.to_string()).collect();
+        assert_eq!(stays.given(50).await, expected);
+        rig.provider.shutdown(LONG).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_waits_for_what_has_come_and_not_for_ever() {
     for rig in Rig::all("shutdown") {
         let component = Component::new(1, |_, _| Ok(Ok(())));

@@ -275,6 +275,14 @@ impl Prepared {
             }
         }
         drop(self.leads);
+        // What came over links that never led anywhere waits no longer: whoever sent it can send it elsewhere.
+        let runs: HashSet<_> = now.links().map(|link| link.id).collect();
+        let new = self
+            .live
+            .sources
+            .values()
+            .filter(|link| !runs.contains(&link.id));
+        new.filter_map(HeldLink::switch).for_each(SourceSwitch::end);
         self.live.without(now).end(patience).await;
         for provider in self.stopped {
             if let Err(error) = come_back(&provider, now).await {

@@ -55,6 +55,31 @@ fn completions_are_made_for_each_shell() {
 }
 
 #[test]
+fn the_doctor_says_what_is_in_the_way_and_what_mends_it() {
+    let sandbox = Sandbox::new();
+    let found = sandbox.run(&["doctor", "--json"]);
+    let json = found.split_once("----- stdout -----\n").unwrap().1;
+    let json = json.split("----- stderr -----").next().unwrap();
+    let found: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
+    assert!(
+        found
+            .iter()
+            .any(|finding| finding["what"] == "compiled code"),
+        "{found:?}"
+    );
+    for finding in &found {
+        let is_fine = finding["level"] == "fine";
+        assert_eq!(finding.get("mend").is_none(), is_fine, "{finding}");
+    }
+    let away = sandbox.run(&["doctor", "--lattice", "nats://127.0.0.1:1"]);
+    assert!(away.starts_with("exit code: 1\n"), "{away}");
+    assert!(
+        away.contains("lattice: start a NATS server there"),
+        "{away}"
+    );
+}
+
+#[test]
 fn no_command_is_a_usage_error() {
     assert!(Sandbox::new().run(&[]).starts_with("exit code: 2\n"));
     assert!(Sandbox::new().run(&["chekc"]).contains("'check'"));

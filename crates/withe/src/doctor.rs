@@ -1,0 +1,307 @@
+//! What of this machine may get in the way, and the command that mends it.
+//!
+//! Each look is a function that says what it found ([`Finding`]); none changes anything, but for folders that a host would
+//! make as well. What is not there is a problem only where Withe itself needs it: a tool for one language is a note.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::places;
+
+/// How long another program may take to say what it is.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Open files that a host should be allowed.
+const FILES: u64 = 4_096;
+
+/// Memory that compiling a large component takes, and disk that compiled code does.
+const GIB: u64 = 1 << 30;
+
+/// The target that components are built for.
+const TARGET: &str = "wasm32-wasip2";
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    /// As it should be.
+    Fine,
+    /// Not there, or scarce; in the way only of some.
+    Note,
+    /// In the way.
+    Problem,
+}
+
+/// What was found of one thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    /// The thing.
+    pub(crate) what: &'static str,
+    pub(crate) level: Level,
+    /// What was found, in one line.
+    pub(crate) found: String,
+    /// What mends it: a command, or a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mend: Option<String>,
+}
+
+impl Finding {
+    fn fine(what: &'static str, found: impl Into<String>) -> Self {
+        Self::new(what, Level::Fine, found, None)
+    }
+
+    fn note(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self::new(what, Level::Note, found, Some(mend.into()))
+    }
+
+    fn problem(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self::new(what, Level::Problem, found, Some(mend.into()))
+    }
+
+    fn new(
+        what: &'static str,
+        level: Level,
+        found: impl Into<String>,
+        mend: Option<String>,
+    ) -> Self {
+        Self {
+            what,
+            level,
+            found: found.into(),
+            mend,
+        }
+    }
+}
+
+/// Looks at all but the lattice.
+pub(crate) async fn look() -> Vec<Finding> {
+    let mut found = vec![cache(), sockets(), open_files(), memory(), port()];
+    found.push(rust().await);
+    found.push(
+        tool(
+            "nats-server",
+            "--version",
+            "hosts on several machines meet on it",
+        )
+        .await,
+    );
+    found.push(
+        tool(
+            "componentize-py",
+            "--version",
+            "components in Python are built with it",
+        )
+        .await,
+    );
+    found.push(
+        tool(
+            "jco",
+            "--version",
+            "components in JavaScript are built with it",
+        )
+        .await,
+    );
+    found
+}
+
+/// What became of connecting to a lattice.
+pub(crate) fn lattice(connected: Result<(), &anyhow::Error>) -> Finding {
+    match connected {
+        Ok(()) => Finding::fine("lattice", "can be reached"),
+        Err(why) => Finding::problem(
+            "lattice",
+            format!("cannot be reached: {why:#}"),
+            "start a NATS server there, or correct `--lattice` (`WITHE_LATTICE`)",
+        ),
+    }
+}
+
+/// The folder of compiled code.
+fn cache() -> Finding {
+    const WHAT: &str = "compiled code";
+    let Some(folder) = places::cache_dir() else {
+        return Finding::note(
+            WHAT,
+            "is not kept: `WITHE_CACHE_DIR` is empty, or there is no home folder",
+            "set `WITHE_CACHE_DIR` to a folder of this user's",
+        );
+    };
+    if let Err(why) = withe_files::PrivateFolder::open(&folder) {
+        return Finding::problem(
+            WHAT,
+            format!("cannot be kept: {why}"),
+            "set `WITHE_CACHE_DIR` to a folder that only this user may change",
+        );
+    }
+    match free(&folder) {
+        Some(free) if free < GIB => Finding::note(
+            WHAT,
+            format!("{} has {} MiB left", folder.display(), free >> 20),
+            "free some, or set `WITHE_CACHE_DIR` to a folder on another disk",
+        ),
+        _ => Finding::fine(WHAT, folder.display().to_string()),
+    }
+}
+
+/// Free bytes on the disk of a folder.
+fn free(folder: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    stat.f_bavail.checked_mul(stat.f_frsize)
+}
+
+fn sockets() -> Finding {
+    match places::sockets() {
+        Ok(folder) => Finding::fine("sockets", folder.path().display().to_string()),
+        Err(why) => Finding::problem(
+            "sockets",
+            why.to_string(),
+            "set `XDG_RUNTIME_DIR` to a folder that only this user may change",
+        ),
+    }
+}
+
+fn open_files() -> Finding {
+    const WHAT: &str = "open files";
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    match limit.maximum {
+        Some(most) if most < FILES => Finding::problem(
+            WHAT,
+            format!("at most {most}: a host with many connections needs {FILES} or more"),
+            "raise the hard limit (`LimitNOFILE=` of systemd, `--ulimit nofile=` of a container)",
+        ),
+        Some(most) => Finding::fine(WHAT, format!("up to {most}")),
+        None => Finding::fine(WHAT, "without a limit"),
+    }
+}
+
+/// The memory that this process may have.
+fn memory() -> Finding {
+    const WHAT: &str = "memory";
+    let Some(most) = memory_limit().or_else(available) else {
+        return Finding::fine(WHAT, "without a limit that is known");
+    };
+    let mib = most >> 20;
+    if most < GIB {
+        let mend = "raise the limit, or compile large components on another machine";
+        return Finding::note(
+            WHAT,
+            format!("{mib} MiB: large components may not compile"),
+            mend,
+        );
+    }
+    Finding::fine(WHAT, format!("{mib} MiB"))
+}
+
+/// The limit of this process's control group.
+fn memory_limit() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let limit = Path::new("/sys/fs/cgroup").join(group).join("memory.max");
+    std::fs::read_to_string(limit).ok()?.trim().parse().ok()
+}
+
+/// What the machine has left.
+fn available() -> Option<u64> {
+    let all = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = all
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    kib.checked_mul(1 << 10)
+}
+
+/// The port that components are served on where nobody says another.
+fn port() -> Finding {
+    const WHAT: &str = "port 8080";
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, 8080)) {
+        Ok(_) => Finding::fine(WHAT, "free"),
+        Err(why) => Finding::note(
+            WHAT,
+            why.to_string(),
+            "`withe up X.wasm` takes another one; a manifest says which (`address`)",
+        ),
+    }
+}
+
+/// Whether components can be built in Rust.
+async fn rust() -> Finding {
+    const WHAT: &str = "Rust";
+    let Some(version) = answer("rustc", &["--version"]).await else {
+        let mend = "install it from https://rustup.rs, to build components in Rust";
+        return Finding::note(WHAT, "there is no `rustc`", mend);
+    };
+    let library = answer("rustc", &["--print", "target-libdir", "--target", TARGET]).await;
+    match library
+        .map(PathBuf::from)
+        .is_some_and(|folder| folder.is_dir())
+    {
+        true => Finding::fine(WHAT, format!("{version}, with {TARGET}")),
+        false => Finding::note(
+            WHAT,
+            format!("{version}, without {TARGET}"),
+            format!("rustup target add {TARGET}"),
+        ),
+    }
+}
+
+/// A program that some need.
+async fn tool(name: &'static str, version: &str, purpose: &str) -> Finding {
+    match answer(name, &[version]).await {
+        Some(version) => Finding::fine(name, version),
+        None => Finding::note(name, "is not on the path", purpose),
+    }
+}
+
+/// The first line that a program prints.
+async fn answer(program: &str, args: &[&str]) -> Option<String> {
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let output = timeout(ANSWER, command.output()).await.ok()?.ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let first = text.lines().next()?.trim();
+    (output.status.success() && !first.is_empty()).then(|| first.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn everything_is_looked_at_and_what_is_not_fine_says_what_mends_it() {
+        let found = look().await;
+        let names: Vec<_> = found.iter().map(|finding| finding.what).collect();
+        for name in ["compiled code", "sockets", "open files", "memory", "Rust"] {
+            assert!(names.contains(&name), "{names:?}");
+        }
+        for finding in &found {
+            let says = finding.mend.as_ref().is_some_and(|mend| !mend.is_empty());
+            assert_eq!(says, finding.level != Level::Fine, "{finding:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_not_there_or_fails_has_no_answer() {
+        assert_eq!(answer("there-is-no-such-program", &[]).await, None);
+        assert_eq!(answer("false", &[]).await, None);
+        assert_eq!(answer("echo", &["1.2.3"]).await.as_deref(), Some("1.2.3"));
+    }
+
+    #[test]
+    fn a_lattice_that_cannot_be_reached_is_a_problem() {
+        let why = anyhow::anyhow!("nobody listens");
+        let finding = lattice(Err(&why));
+        assert_eq!(finding.level, Level::Problem);
+        assert!(finding.found.contains("nobody listens"));
+        assert_eq!(lattice(Ok(())).level, Level::Fine);
+    }
+}
