@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::GraphView;
-use super::layers::layers;
+use super::layers::{Slot, columns};
+use super::{GraphEdge, GraphView};
 
 /// Pixels: how high a box is, and how far boxes are apart.
 const BOX: f64 = 40.0;
@@ -46,22 +46,35 @@ struct DrawnPart {
 
 /// The graph as a picture.
 pub(crate) fn svg(graph: &GraphView) -> String {
-    let columns = layers(graph);
+    let columns = columns(graph);
     let rows = columns.iter().map(Vec::len).max().unwrap_or(1).max(1);
     let height = rows as f64 * ROW + 2.0 * MARGIN;
     let mut parts = vec![DrawnPart::default(); graph.nodes.len()];
+    // The points between its ends that each link goes through.
+    let mut passes: Vec<Vec<(f64, f64)>> = vec![Vec::new(); graph.edges.len()];
     let mut left = MARGIN;
     for column in &columns {
-        let name = |&node: &usize| graph.nodes[node].name.chars().count();
-        let widest = column.iter().map(name).max().unwrap_or_default();
+        let letters = |slot: &Slot| match slot {
+            Slot::Part(part) => graph.nodes[*part].name.chars().count(),
+            Slot::Passing(_) => 0,
+        };
+        let widest = column.iter().map(letters).max().unwrap_or_default();
         let width = widest as f64 * LETTER + 28.0;
-        for (i, &node) in column.iter().enumerate() {
+        for (i, slot) in column.iter().enumerate() {
             let row = i as f64 - (column.len() as f64 - 1.0) / 2.0;
-            parts[node] = DrawnPart {
-                left,
-                middle: height / 2.0 + row * ROW,
-                width,
-            };
+            let middle = height / 2.0 + row * ROW;
+            match *slot {
+                Slot::Part(part) => {
+                    parts[part] = DrawnPart {
+                        left,
+                        middle,
+                        width,
+                    };
+                }
+                Slot::Passing(link) => {
+                    passes[link].extend([(left, middle), (left + width, middle)]);
+                }
+            }
         }
         left += width + COLUMN_GAP;
     }
@@ -73,14 +86,9 @@ pub(crate) fn svg(graph: &GraphView) -> String {
     );
     text += "<defs><marker id=\"arrow\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" \
              orient=\"auto-start-reverse\"><path class=\"arrow\" d=\"M0 0 L8 4 L0 8 z\"/></marker></defs>\n";
-    for edge in &graph.edges {
-        draw_edge(
-            &mut text,
-            parts[edge.source],
-            parts[edge.target],
-            &edge.label,
-            edge.problem.as_deref(),
-        );
+    for (edge, passes) in graph.edges.iter().zip(&passes) {
+        let ends = (parts[edge.source], parts[edge.target]);
+        draw_edge(&mut text, ends, passes, edge);
     }
     for (node, part) in graph.nodes.iter().zip(&parts) {
         let kind = match node.is_provider {
@@ -118,13 +126,15 @@ pub(crate) fn html(graph: &GraphView) -> String {
     )
 }
 
+/// Draws a link between its ends, by way of the points that it passes.
 fn draw_edge(
     text: &mut String,
-    from: DrawnPart,
-    to: DrawnPart,
-    label: &[String],
-    problem: Option<&str>,
+    (from, to): (DrawnPart, DrawnPart),
+    passes: &[(f64, f64)],
+    edge: &GraphEdge,
 ) {
+    let problem = edge.problem.as_deref();
+    let label = &edge.label;
     let start = (from.left + from.width, from.middle);
     let end = (to.left, to.middle);
     // To a part that stands before: around the boxes, from below.
@@ -143,22 +153,29 @@ fn draw_edge(
             ((start.0 + end.0) / 2.0, low - 12.0),
         )
     } else {
-        let bend = (end.0 - start.0) / 2.0;
-        (
-            format!(
-                "M{:.1} {:.1} C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}",
-                start.0,
-                start.1,
-                start.0 + bend,
-                start.1,
-                end.0 - bend,
-                end.1,
-                end.0,
-                end.1
-            ),
-            // Beside the target: where several links of a part begin, their labels would lie on each other.
-            (start.0 + bend * 1.2, start.1 + (end.1 - start.1) * 0.6),
-        )
+        let mut path = format!("M{:.1} {:.1}", start.0, start.1);
+        let mut at = start;
+        for &point in passes.iter().chain([&end]) {
+            let bend = (point.0 - at.0) / 2.0;
+            _ = write!(
+                path,
+                " C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}",
+                at.0 + bend,
+                at.1,
+                point.0 - bend,
+                point.1,
+                point.0,
+                point.1
+            );
+            at = point;
+        }
+        // Beside the target: where several links of a part begin, their labels would lie on each other.
+        let last = passes.last().copied().unwrap_or(start);
+        let label = (
+            last.0 + (end.0 - last.0) * 0.6,
+            last.1 + (end.1 - last.1) * 0.6,
+        );
+        (path, label)
     };
     let wrong = if problem.is_some() { " wrong" } else { "" };
     _ = writeln!(
