@@ -75,8 +75,13 @@ fn forms(value: &str) -> Vec<(String, String)> {
     let escaped = format!("{value:?}");
     let mut forms = vec![value.to_owned(), escaped[1..escaped.len() - 1].to_owned()];
     // A client of a server names what it could not use of a URL.
-    let password = password(value).filter(|password| password.len() >= SHORT);
-    forms.extend(password.map(str::to_owned));
+    let urls = value.split(',').map(str::trim);
+    let passwords = urls.filter_map(|url| password(url).or_else(|| token(url)));
+    forms.extend(
+        passwords
+            .filter(|text| text.len() >= SHORT)
+            .map(str::to_owned),
+    );
     if value.contains('\n') {
         let lines = value.lines().map(str::trim);
         let long = lines.filter(|line| line.len() >= LONG_LINE);
@@ -94,6 +99,15 @@ pub fn password(url: &str) -> Option<&str> {
     let (user, _) = authority.rsplit_once('@')?;
     let (_, password) = user.split_once(':')?;
     (!password.is_empty()).then_some(password)
+}
+
+/// The token in a URL of NATS, if there is one: it stands where others have the user's name.
+fn token(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (token, _) = authority.rsplit_once('@')?;
+    let is_token = matches!(scheme, "nats" | "tls" | "ws" | "wss") && !token.contains(':');
+    (is_token && !token.is_empty()).then_some(token)
 }
 
 #[cfg(test)]
@@ -127,6 +141,16 @@ mod tests {
         }
         assert!(!format!("{secrets:?}").contains("s3cret"));
         assert!(SecretValues::new(["", MASK]).is_empty());
+    }
+
+    #[test]
+    fn a_list_of_servers_has_a_password_or_a_token_each() {
+        let secrets = SecretValues::new(["nats://me:first@a, nats://the-token@b:4222,tls://c"]);
+        assert_eq!(secrets.mask("me first a"), "me ••• a");
+        assert_eq!(secrets.mask("username: the-token"), "username: •••");
+        // A user's name alone is none anywhere else.
+        let secrets = SecretValues::new(["postgres://postgres@host/db"]);
+        assert_eq!(secrets.mask("postgres is there"), "postgres is there");
     }
 
     #[test]
