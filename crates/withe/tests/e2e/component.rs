@@ -3,10 +3,12 @@
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::support::client::get;
 use crate::support::process::{self, Ended, Up};
-use crate::support::{Folder, guest};
+use crate::support::{Folder, LONG, guest};
 
 fn command(folder: &Folder, name: &str, options: &[&str]) -> std::process::Command {
     let file = guest(name).display().to_string();
@@ -111,8 +113,15 @@ fn a_handler_is_served_and_linked_to_what_it_imports() {
 
 #[test]
 fn another_port_is_used_if_the_usual_one_is_taken() {
-    // Taken by this test, or by whatever else runs on this machine.
-    let _taken = TcpListener::bind("127.0.0.1:8080");
+    // Held by this test. Whoever else has it now, such as another run of the tests, may let it go before the command
+    // looks; one who keeps it for long does not.
+    let until = Instant::now() + LONG;
+    let _taken = loop {
+        match TcpListener::bind("127.0.0.1:8080") {
+            Err(_) if Instant::now() < until => thread::sleep(Duration::from_millis(50)),
+            held => break held,
+        }
+    };
     let folder = Folder::new();
     let up = Up::start(command(&folder, "hello", &[]));
     up.says("port 8080 is taken, so another one is used");
