@@ -227,21 +227,22 @@ mod tests {
 
     #[test]
     fn variables_are_read_and_what_is_missing_is_named() {
-        let backends = backends("env:CARGO_PKG_");
-        let name = backends.fetch("shop", &secret("NAME", None)).unwrap();
-        assert_eq!(name, env!("CARGO_PKG_NAME"));
+        // A variable that every process has.
+        let backends = backends("env:PA");
+        let path = backends.fetch("shop", &secret("TH", None)).unwrap();
+        assert_eq!(Some(path), std::env::var("PATH").ok());
         let said = backends.fetch("shop", &secret("NONE", None)).unwrap_err();
-        assert!(said.to_string().contains("`CARGO_PKG_NONE`"), "{said}");
+        assert!(said.to_string().contains("`PANONE`"), "{said}");
         backends.fetch("shop", &secret("A=B", None)).unwrap_err();
         let other = PlannedSecret {
             backend: "other".into(),
-            ..secret("NAME", None)
+            ..secret("TH", None)
         };
         let said = backends.fetch("shop", &other).unwrap_err().to_string();
         assert!(said.contains("--secrets other=FOLDER"), "{said}");
         let old = PlannedSecret {
             version: Some("1".into()),
-            ..secret("NAME", None)
+            ..secret("TH", None)
         };
         assert!(matches!(
             backends.fetch("shop", &old),

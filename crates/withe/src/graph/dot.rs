@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::GraphView;
+use super::view::GraphView;
 
 /// The graph for `dot`.
 pub(crate) fn dot(graph: &GraphView) -> String {

@@ -3,7 +3,7 @@
 //! A link that leads past a column has a slot of its own in it, so that it runs between the boxes and not behind them:
 //! the way of Sugiyama, Tagawa and Toda (1981), with one sweep instead of many, for applications are small.
 
-use super::GraphView;
+use super::view::GraphView;
 
 /// What stands in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,9 +96,9 @@ fn order(graph: &GraphView, columns: &mut [Vec<Slot>]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::example;
+    use super::super::view::tests::example;
     use super::*;
-    use crate::graph::GraphEdge;
+    use crate::graph::view::GraphEdge;
 
     #[test]
     fn callers_stand_before_what_they_call_and_links_pass_between() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::GraphView;
+use super::view::GraphView;
 
 /// The graph for Mermaid.
 pub(crate) fn mermaid(graph: &GraphView) -> String {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::layers::{Slot, columns};
-use super::{GraphEdge, GraphView};
+use super::view::{GraphEdge, GraphView};
 
 /// Pixels: how high a box is, and how far boxes are apart.
 const BOX: f64 = 40.0;
