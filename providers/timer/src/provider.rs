@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use withe_provider::settings::describe;
 use withe_provider::{CallContext, ConfigMap, Link, LinkId, Peer, Provider, ProviderError};
 
@@ -20,6 +20,9 @@ use crate::wit::wasmcloud::cron::scheduler::Client;
 /// The longest that the clock is not looked at: somebody may set it.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// How long the calls of a link that was replaced may take.
+const REPLACED: Duration = Duration::from_secs(60);
+
 /// The most calls of a link at the same time, where calls may overlap.
 const CALLS: usize = 100;
 
@@ -27,6 +30,8 @@ const CALLS: usize = 100;
 pub struct Timer {
     config: ConfigMap,
     links: Mutex<HashMap<LinkId, RunningLink>>,
+    /// Links that were replaced, until their calls have ended.
+    ending: TaskTracker,
 }
 
 /// A link, and the task that calls its component. Dropped, it ends at once.
@@ -41,6 +46,7 @@ impl Timer {
         Self {
             config,
             links: Mutex::default(),
+            ending: TaskTracker::new(),
         }
     }
 }
@@ -88,9 +94,8 @@ impl Provider for Timer {
         let running = RunningLink::start(&link, config, client);
         let before = self.links.lock().await.insert(link.id, running);
         if let Some(before) = before {
-            // Its calls go on beside the new link's times, and end by themselves.
-            before.stop.cancel();
-            tokio::spawn(before.task);
+            // Its calls go on beside the new link's times.
+            self.ending.spawn(before.stop(REPLACED));
         }
         Ok(())
     }
@@ -105,7 +110,11 @@ impl Provider for Timer {
     async fn shutdown(&self, grace: Duration) {
         let all = std::mem::take(&mut *self.links.lock().await);
         let mut stopping: JoinSet<()> = all.into_values().map(|link| link.stop(grace)).collect();
-        while stopping.join_next().await.is_some() {}
+        self.ending.close();
+        let ending = timeout(grace, self.ending.wait());
+        let (_, ()) = tokio::join!(ending, async {
+            while stopping.join_next().await.is_some() {}
+        });
     }
 }
 
@@ -168,12 +177,11 @@ impl Jobs {
     /// Begins the call of a job.
     fn due(self: Arc<Self>, state: &JobState, calls: &mut JoinSet<()>) {
         let job = state.job;
-        let was_called = state.is_called.swap(true, Ordering::AcqRel);
         let Self {
             component, link, ..
         } = &*self;
         let name = &self.config.jobs[job].name;
-        if was_called && !self.config.overlap {
+        if state.is_called.load(Ordering::Acquire) && !self.config.overlap {
             tracing::warn!(
                 component,
                 link,
@@ -182,7 +190,8 @@ impl Jobs {
             );
             return;
         }
-        if calls.len() >= CALLS {
+        // Jobs that do not overlap are as many as there are.
+        if self.config.overlap && calls.len() >= CALLS {
             tracing::warn!(
                 component,
                 link,
@@ -192,6 +201,7 @@ impl Jobs {
             return;
         }
         let is_called = state.is_called.clone();
+        is_called.store(true, Ordering::Release);
         calls.spawn(async move {
             self.call(job).await;
             is_called.store(false, Ordering::Release);
@@ -321,6 +331,41 @@ mod tests {
         until(&component, 3).await;
         component.may_answer.add_permits(1_000);
         timer.shutdown(Duration::from_secs(60)).await;
+    }
+
+    #[tokio::test]
+    async fn many_jobs_that_are_due_at_once_are_all_called() {
+        let (timer, component) = (Timer::new(ConfigMap::new()), component(10_000));
+        let jobs: String = (0..=CALLS)
+            .map(|n| format!("{n}=* * * * * *:{n};"))
+            .collect();
+        let link = link(&component, &[("cronjobs", &jobs)]);
+        timer.link_put(link).await.unwrap();
+        until(&component, CALLS + 1).await;
+        timer.shutdown(Duration::from_secs(60)).await;
+        let called = component.called.lock().unwrap();
+        assert!(called.contains(&CALLS.to_string().into_bytes()));
+    }
+
+    #[tokio::test]
+    async fn shutdown_waits_for_calls_of_a_link_that_was_replaced() {
+        let (timer, before) = (Timer::new(ConfigMap::new()), component(0));
+        timer
+            .link_put(link(&before, &[("every", "10ms")]))
+            .await
+            .unwrap();
+        until(&before, 1).await;
+        let after = component(10_000);
+        timer
+            .link_put(link(&after, &[("every", "10ms")]))
+            .await
+            .unwrap();
+        until(&after, 1).await;
+        let stopping = timer.shutdown(Duration::from_secs(60));
+        let answering = async { before.may_answer.add_permits(1) };
+        let stopped = async { tokio::join!(stopping, answering) };
+        timeout(Duration::from_secs(60), stopped).await.unwrap();
+        assert_eq!(Arc::strong_count(&before), 1);
     }
 
     #[tokio::test]

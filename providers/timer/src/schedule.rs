@@ -68,14 +68,14 @@ impl Schedule {
     pub(crate) fn next(&self, last: Timestamp, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Every(interval) => {
+                let passed = Duration::try_from(now.duration_since(last)).unwrap_or_default();
+                // In milliseconds both fit: an interval has at least ten, and a year at most.
+                let steps = passed.as_millis().div_ceil(interval.as_millis()).max(1);
+                let steps = i32::try_from(steps).ok()?;
                 let interval = SignedDuration::try_from(*interval).ok()?;
-                let due = last.checked_add(interval).ok()?;
+                let due = last.checked_add(interval.checked_mul(steps)?).ok()?;
                 // A clock that was set back would have it wait for long.
-                let soon = now.checked_add(interval).ok()?;
-                match due >= now {
-                    true => Some(due.min(soon)),
-                    false => Some(now),
-                }
+                Some(due.min(now.checked_add(interval).ok()?))
             }
             Self::Cron(cron, zone) => {
                 let now = now.max(last).to_zoned(zone.clone());
@@ -123,6 +123,7 @@ mod tests {
         assert_eq!(next("2026-01-01T00:00:03Z"), "2026-01-01T00:00:10Z");
         // The machine slept.
         assert_eq!(next("2026-01-01T01:00:00Z"), "2026-01-01T01:00:00Z");
+        assert_eq!(next("2026-01-01T01:00:03Z"), "2026-01-01T01:00:10Z");
         // The clock was set back.
         assert_eq!(next("2025-01-01T00:00:00Z"), "2025-01-01T00:00:10Z");
     }
