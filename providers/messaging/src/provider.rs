@@ -7,6 +7,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::future::join_all;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use withe_provider::settings::describe;
 use withe_provider::{
     Call, CallError, Callee, ConfigMap, ConfigRole, Functions, Health, Link, LinkId, Linked,
@@ -33,6 +35,8 @@ pub struct Messaging {
     senders: ArcSwap<HashMap<LinkId, Arc<Linked<Sender>>>>,
     /// Held while links change.
     changes: Mutex<Links>,
+    /// Links that were replaced, until what they were given was handled.
+    ending: TaskTracker,
 }
 
 #[derive(Default)]
@@ -51,6 +55,7 @@ impl Messaging {
             functions: wit::functions(),
             senders: ArcSwap::default(),
             changes: Mutex::default(),
+            ending: TaskTracker::new(),
         }
     }
 
@@ -93,7 +98,7 @@ impl Messaging {
         let started = DeliveredLink::start(handler, &subscriptions).await;
         let started = started.map_err(|why| ProviderError(why.to_string()))?;
         if let Some(before) = links.delivered.insert(link.id, started) {
-            tokio::spawn(before.stop(REPLACED));
+            self.ending.spawn(before.stop(REPLACED));
         }
         Ok(())
     }
@@ -187,7 +192,10 @@ impl Provider for Messaging {
 
     async fn shutdown(&self, grace: Duration) {
         let delivered = std::mem::take(&mut self.changes.lock().await.delivered);
-        join_all(delivered.into_values().map(|link| link.stop(grace))).await;
+        self.ending.close();
+        let replaced = timeout(grace, self.ending.wait());
+        let current = join_all(delivered.into_values().map(|link| link.stop(grace)));
+        _ = tokio::join!(replaced, current);
         self.change(HashMap::clear);
     }
 }
