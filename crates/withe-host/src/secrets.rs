@@ -16,7 +16,7 @@ use withe_linker::plan::PlannedSecret;
 /// The largest value, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// What stands for an application's name in a place.
+/// The text that stands for an application's name in a place.
 const APPLICATION: &str = "{application}";
 
 /// Where secrets are, by the names of backends.

@@ -11,12 +11,12 @@ use withe_provider::{
 };
 use withe_rpc::{CallError, LinkRequest, Serve, ServedLink, ServedSession};
 
-/// What a provider calls over a link.
+/// The component that a provider calls over a link.
 #[derive(Clone)]
 pub(super) enum LinkedComponent {
-    /// It handles HTTP requests.
+    /// A component that handles HTTP requests.
     Http(Arc<dyn IncomingHandler>),
-    /// It exports functions.
+    /// A component that exports functions.
     Functions(Callee),
 }
 

@@ -166,7 +166,7 @@ impl RunningProcess {
     }
 }
 
-/// What a link's importer calls.
+/// The functions that a link's importer calls.
 fn functions(peer: &LinkPeer) -> Vec<LinkFunction> {
     match peer {
         LinkPeer::Importer(functions) => link_functions(functions),

@@ -210,7 +210,7 @@ impl Preparation<'_> {
         none_of(errors)
     }
 
-    /// What a link that starts at a provider here is to call.
+    /// The target of a link that starts at a provider here.
     fn source_target(
         &self,
         new: &mut Prepared,
@@ -275,7 +275,7 @@ impl Prepared {
             }
         }
         drop(self.leads);
-        // What came over links that never led anywhere waits no longer: whoever sent it can send it elsewhere.
+        // Calls over links that never led anywhere wait no longer: their callers can make them elsewhere.
         let runs: HashSet<_> = now.links().map(|link| link.id).collect();
         let new = self
             .live

@@ -58,7 +58,7 @@ impl<T: ?Sized> Switch<T> {
         self.turned.send_replace(());
     }
 
-    /// What it leads to. Waits for a switch that is closed, until `deadline`; `None` if it is closed then.
+    /// The switch's target. Waits until `deadline` for a switch that is closed; `None` if it is closed then.
     async fn leads_to(&self, deadline: Instant) -> Option<Arc<SwitchTarget<T>>> {
         let target = self.target.load_full();
         if !matches!(*target, SwitchTarget::Closed) {
@@ -124,7 +124,7 @@ impl CallTarget for Switch<dyn CallTarget> {
     }
 }
 
-/// What a link that starts at a provider leads to.
+/// The target of a link that starts at a provider.
 pub(crate) enum SourceTarget {
     /// A component that handles HTTP requests.
     Http(Box<dyn IncomingHandler>),
@@ -174,7 +174,7 @@ impl SourceSwitch {
         }
     }
 
-    /// What the component is to the provider.
+    /// The component, as the provider is given it.
     pub(crate) fn peer(&self) -> Peer {
         match self {
             Self::Http(switch) => Peer::Http(switch.clone()),
