@@ -108,6 +108,11 @@ pub trait Lattice: Send + Sync + 'static {
 
     /// The connection to NATS, if the lattice is on NATS: for what is carried by its subjects.
     fn nats(&self) -> Option<async_nats::Client>;
+
+    /// Whether hosts on other machines can join, and others than this user's processes read what is put.
+    fn is_shared(&self) -> bool {
+        self.nats().is_some()
+    }
 }
 
 /// A lattice, shared.

@@ -496,9 +496,9 @@ pub async fn put_changed(
 
 /// What there is around the hosts of a lattice.
 pub fn surroundings(lattice: &dyn Lattice) -> Surroundings {
-    match lattice.nats() {
-        Some(_) => Surroundings::Lattice,
-        None => Surroundings::Alone,
+    match lattice.is_shared() {
+        true => Surroundings::Lattice,
+        false => Surroundings::Alone,
     }
 }
 

@@ -46,6 +46,8 @@ pub mod records;
 pub mod requests;
 pub mod sealing;
 mod served;
+#[cfg(test)]
+mod simulation;
 mod table;
 mod tasks;
 mod this_host;

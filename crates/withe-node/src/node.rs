@@ -40,7 +40,7 @@ const EVENTS_WAITING: usize = 256;
 
 /// A host that has joined a lattice.
 pub struct Node {
-    this: Arc<ThisHost>,
+    pub(crate) this: Arc<ThisHost>,
     tasks: JoinSet<()>,
     announcing: JoinSet<()>,
     servers: JoinSet<()>,

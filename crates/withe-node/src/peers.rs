@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use withe_host::elsewhere::Away;
 use withe_lattice::transport::NatsConnector;
 use withe_linker::plan::{Binding, PlannedLink};
@@ -374,7 +374,7 @@ async fn probe(peers: Weak<Peers>, id: String, client: Arc<Client>) {
         // Where nothing has failed since, there is nothing to find out, and no connection to be made.
         let goes_on = is_direct && client.is_ready();
         if !goes_on {
-            let reached = timeout(PROBE, client.reach(Instant::now() + PROBE)).await;
+            let reached = timeout(PROBE, client.reach((Instant::now() + PROBE).into_std())).await;
             is_direct = matches!(reached, Ok(Ok(())));
         }
         let Some(peers) = peers.upgrade() else { return };

@@ -11,13 +11,14 @@ mod table;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use file::File;
 use meeting::Meeting;
 use table::EntryTable;
+use tokio::time::{Instant, sleep_until};
 
 pub use crate::attached::{Serving, serve};
 
@@ -224,7 +225,7 @@ async fn sweep(store: Weak<Store>) {
         };
         // A lease that is put meanwhile may be a shorter one: look again before long.
         let soon = Instant::now() + LEASE / 12;
-        tokio::time::sleep_until(next.min(soon).into()).await;
+        sleep_until(next.min(soon)).await;
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::time::Instant;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::backlog::Changes;
 use crate::feed::Feed;

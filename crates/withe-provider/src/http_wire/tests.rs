@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -345,7 +346,18 @@ async fn a_body_whose_writer_was_lost_fails() {
 
 #[tokio::test]
 async fn an_answer_that_does_not_come_is_a_deadline() {
-    let pair = Pair::to(|_| std::future::pending());
+    let is_first = AtomicBool::new(true);
+    let pair = Pair::to(move |_| {
+        let answers = is_first.swap(false, Ordering::SeqCst);
+        async move {
+            if !answers {
+                std::future::pending::<()>().await;
+            }
+            Ok(Response::new(empty()))
+        }
+    });
+    // Who is not even connected in time is told that.
+    pair.send(get(empty())).await.unwrap();
     let deadline = Instant::now() + Duration::from_millis(20);
     let answer = call(
         &pair.session,

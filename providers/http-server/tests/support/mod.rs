@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -94,7 +95,12 @@ impl Client {
 
     /// Sends `text` as it is.
     pub(crate) async fn send(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).await.unwrap();
+        self.try_send(text).await.unwrap();
+    }
+
+    /// Sends `text`, unless the server has closed.
+    pub(crate) async fn try_send(&mut self, text: &str) -> io::Result<()> {
+        self.stream.write_all(text.as_bytes()).await
     }
 
     /// Reads as far as the end of `end`.
