@@ -396,17 +396,13 @@ impl Account {
             Ok(Ok(taken)) => Ok(taken),
             // The sender goes only after it has sent.
             Ok(Err(_)) | Err(_) => {
-                // The call may have begun to wait behind others: then what it lacks is seen now.
-                let exceeded = exceeded.or_else(|| Taken::now(self, slots).err());
-                Err(match exceeded {
-                    Some(exceeded) => {
-                        let text = format!(
-                            "no instance became free until the deadline: {}",
-                            self.refuse(exceeded)
-                        );
-                        CallError::Exhausted(text)
-                    }
-                    None => CallError::Deadline,
+                // Slots may have become free since the time ran out, and the call may have begun to wait behind others:
+                // what it lacks is seen now.
+                Taken::now(self, slots).map_err(|now| {
+                    CallError::Exhausted(format!(
+                        "no instance became free until the deadline: {}",
+                        self.refuse(exceeded.unwrap_or(now))
+                    ))
                 })
             }
         }
