@@ -141,11 +141,14 @@ fn packages(workspace: &Path) -> Result<Vec<Component>> {
 /// they are written as text.
 fn ends_of_cases(workspace: &Path) -> Result<Vec<Component>> {
     let mut components = Vec::new();
-    for case in fs::read_dir(workspace.join("cases"))? {
-        let case = case?;
+    let cases = fs::read_dir(workspace.join("cases"))?.map(|case| Ok(case?.path()));
+    let mut folders = cases.collect::<io::Result<Vec<_>>>()?;
+    folders.push(workspace.join("scripts"));
+    for folder in folders {
         for end in ["importer", "exporter"] {
-            if case.path().join(end).with_extension("rs").is_file() {
-                let name = format!("{}-{end}", case.file_name().to_string_lossy());
+            if folder.join(end).with_extension("rs").is_file() {
+                let case = folder.file_name().unwrap_or_default();
+                let name = format!("{}-{end}", case.to_string_lossy());
                 let file = Path::new("examples").join(compiled_name(&name));
                 components.push((name, file));
             }

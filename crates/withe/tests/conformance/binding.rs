@@ -28,20 +28,35 @@ pub(crate) fn check(case: &str, binding: &str) {
 }
 
 fn ended(case: &Case, call: &Call, binding: &str) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_withe"));
     let function = format!("{}()", call.function);
-    let folder = tempfile::tempdir().unwrap();
-    command.arg("call");
     if case.pairs.is_empty() {
-        (command.arg(&case.importer).arg(function))
-            .arg("--link")
-            .arg(&case.exporter);
-    } else {
-        // No option says which names are pairs.
-        let manifest = folder.path().join("app.yaml");
-        fs::write(&manifest, manifest_of(case)).unwrap();
-        command.arg(manifest).arg("importer").arg(function);
+        return linked(&case.importer, &case.exporter, &function, binding);
     }
+    let folder = tempfile::tempdir().unwrap();
+    // No option says which names are pairs.
+    let manifest = folder.path().join("app.yaml");
+    fs::write(&manifest, manifest_of(case)).unwrap();
+    let mut command = command();
+    command.arg(manifest).arg("importer").arg(function);
+    made(command, binding)
+}
+
+/// Calls a function of a component that is linked to another.
+pub(crate) fn linked(importer: &Path, exporter: &Path, function: &str, binding: &str) -> Ended {
+    let mut command = command();
+    (command.arg(importer).arg(function))
+        .arg("--link")
+        .arg(exporter);
+    made(command, binding)
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_withe"));
+    command.arg("call");
+    command
+}
+
+fn made(mut command: Command, binding: &str) -> Ended {
     command
         .args(["--binding", binding, "--timeout", "60"])
         .args(lattice(binding))
@@ -85,7 +100,7 @@ pub(crate) fn lattice(binding: &str) -> Vec<String> {
 }
 
 /// The text that a call returned, or what was said of its failure.
-fn outcome(ended: &Ended) -> Result<String, String> {
+pub(crate) fn outcome(ended: &Ended) -> Result<String, String> {
     match ended.code {
         Some(0) => match Val::from_wave(&Type::String, ended.stdout.trim_end()) {
             Ok(Val::String(text)) => Ok(text),

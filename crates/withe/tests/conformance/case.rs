@@ -200,7 +200,7 @@ impl Call {
 }
 
 /// The lines in which two texts differ, of the first few.
-fn lines_that_differ(expected: &str, found: &str) -> String {
+pub(crate) fn lines_that_differ(expected: &str, found: &str) -> String {
     let (mut expected, mut found) = (expected.lines(), found.lines());
     let mut text = String::new();
     for line in 1.. {

@@ -2,7 +2,7 @@
 //! oracle, which is the same pair composed with `wac` and run by plain Wasmtime.
 //!
 //! The cases are the folders of `tests/conformance/cases`, described in the README beside them; the
-//! components are built by `cargo xtask guests`.
+//! components are built by `cargo xtask guests`. Beside them, scripts for both ends of streams are drawn ([`scripts`]).
 #![cfg(unix)]
 
 mod binding;
@@ -11,6 +11,7 @@ mod oracle;
 #[allow(dead_code, reason = "the end-to-end tests use more of it")]
 #[path = "../e2e/support/process.rs"]
 mod process;
+mod scripts;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

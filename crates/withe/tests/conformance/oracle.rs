@@ -5,7 +5,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use wac_graph::types::Package;
-use wac_graph::{CompositionGraph, EncodeOptions, plug};
+use wac_graph::{CompositionGraph, EncodeOptions, PackageId, plug};
 use wasmtime::component::{Component, Linker, ResourceTable, Val};
 use wasmtime::{Cache, CacheConfig, Config, Engine, Store};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
@@ -51,19 +51,45 @@ fn engine() -> Engine {
     Engine::new(&config).unwrap()
 }
 
-/// The component that `wac plug IMPORTER --plug EXPORTER` makes, or `wac compose` where names differ.
-fn composed(case: &Case) -> Vec<u8> {
-    let mut graph = CompositionGraph::new();
-    let [importer, exporter] =
-        [("importer", &case.importer), ("exporter", &case.exporter)].map(|(name, path)| {
-            let bytes = fs::read(path).unwrap();
-            let package = Package::from_bytes(name, None, bytes, graph.types_mut());
-            graph.register_package(package.unwrap()).unwrap()
-        });
-    if case.pairs.is_empty() {
-        plug(&mut graph, vec![exporter], importer).unwrap();
-        return graph.encode(EncodeOptions::default()).unwrap();
+/// What a function of a pair returns for these arguments: a text.
+pub(crate) fn call(importer: &Path, exporter: &Path, function: &str, args: &[Val]) -> String {
+    let engine = engine();
+    let component = Component::new(&engine, plugged(importer, exporter)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let stderr = MemoryOutputPipe::new(STDERR);
+    let called = returned(&engine, &component, function, args, stderr);
+    match runtime.block_on(async { tokio::time::timeout(LONG, called).await }) {
+        Ok(Ok(Val::String(text))) => text,
+        other => panic!("{other:?} is not a text that is returned in time"),
     }
+}
+
+/// The component that `wac plug IMPORTER --plug EXPORTER` makes.
+fn plugged(importer: &Path, exporter: &Path) -> Vec<u8> {
+    let mut graph = CompositionGraph::new();
+    let [importer, exporter] = registered(&mut graph, importer, exporter);
+    plug(&mut graph, vec![exporter], importer).unwrap();
+    graph.encode(EncodeOptions::default()).unwrap()
+}
+
+fn registered(graph: &mut CompositionGraph, importer: &Path, exporter: &Path) -> [PackageId; 2] {
+    [("importer", importer), ("exporter", exporter)].map(|(name, path)| {
+        let bytes = fs::read(path).unwrap();
+        let package = Package::from_bytes(name, None, bytes, graph.types_mut());
+        graph.register_package(package.unwrap()).unwrap()
+    })
+}
+
+/// The component that `wac plug` makes of a case, or `wac compose` where names differ.
+fn composed(case: &Case) -> Vec<u8> {
+    if case.pairs.is_empty() {
+        return plugged(&case.importer, &case.exporter);
+    }
+    let mut graph = CompositionGraph::new();
+    let [importer, exporter] = registered(&mut graph, &case.importer, &case.exporter);
     let [importing, exporting] = [importer, exporter].map(|package| graph.instantiate(package));
     for (import, export) in &case.pairs {
         let export = graph.alias_instance_export(exporting, export).unwrap();
@@ -82,7 +108,7 @@ fn composed(case: &Case) -> Vec<u8> {
 /// standard error.
 async fn outcome(engine: &Engine, component: &Component, call: &Call) -> Result<String, String> {
     let stderr = MemoryOutputPipe::new(STDERR);
-    let called = returned(engine, component, &call.function, stderr.clone());
+    let called = returned(engine, component, &call.function, &[], stderr.clone());
     let called = tokio::time::timeout(LONG, called).await;
     match called.unwrap_or_else(|_| panic!("`{}` does not end", call.function)) {
         Ok(Val::String(text)) => Ok(text),
@@ -98,6 +124,7 @@ async fn returned(
     engine: &Engine,
     component: &Component,
     function: &str,
+    args: &[Val],
     stderr: MemoryOutputPipe,
 ) -> wasmtime::Result<Val> {
     let mut linker = Linker::new(engine);
@@ -113,7 +140,7 @@ async fn returned(
         .get_func(&mut store, function)
         .unwrap_or_else(|| panic!("the importer exports no `{function}`"));
     let mut result = [Val::Bool(false)];
-    function.call_async(&mut store, &[], &mut result).await?;
+    function.call_async(&mut store, args, &mut result).await?;
     let [value] = result;
     Ok(value)
 }

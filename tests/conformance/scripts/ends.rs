@@ -1,0 +1,148 @@
+// What both ends of a script do: each includes this, for the types of its own bindings.
+
+use std::fmt::Debug;
+
+use wit_bindgen::{StreamReader, StreamResult, StreamWriter};
+
+/// How often a writer writes to a reader that is about to go: more than any wire keeps.
+const MOST_WRITES: u32 = 1_000_000;
+
+/// An element of streams.
+trait Element: Debug + PartialEq + Sized + 'static {
+    /// The element that is counted so.
+    fn of(n: u32) -> Self;
+}
+
+impl Element for u8 {
+    fn of(n: u32) -> Self {
+        n as u8
+    }
+}
+
+impl Element for u32 {
+    fn of(n: u32) -> Self {
+        n
+    }
+}
+
+impl Element for String {
+    fn of(n: u32) -> Self {
+        format!("text {n}")
+    }
+}
+
+/// The elements that are counted from `from` on.
+fn elements<T: Element>(from: u32, count: u32) -> Vec<T> {
+    (from..from + count).map(T::of).collect()
+}
+
+/// What is told of elements that should be those from `from` on.
+fn told<T: Element>(values: &[T], from: u32) -> String {
+    let are_right = (from..)
+        .map(T::of)
+        .zip(values)
+        .all(|(right, value)| right == *value);
+    match are_right {
+        true => format!("{} from {from}", values.len()),
+        false => format!("{values:?} in place of those from {from}"),
+    }
+}
+
+/// Does the writing half. `waits` waits until the reader has done so many steps.
+async fn write<T: Element>(
+    mut writer: StreamWriter<T>,
+    steps: Vec<Step>,
+    ending: Ending,
+    waits: impl AsyncFn(u32),
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut next = 0;
+    for (i, step) in (1..).zip(steps) {
+        match step {
+            Step::Exactly(count) => {
+                let (result, left) = writer.write(elements(next, count)).await;
+                notes.push(format!(
+                    "wrote {result:?} of {count}, {} left",
+                    left.remaining()
+                ));
+                next += count;
+            }
+            Step::Loosely(counts) => {
+                for count in counts {
+                    let left = writer.write_all(elements(next, count)).await;
+                    if !left.is_empty() {
+                        notes.push(format!("{} of {count} were not taken", left.len()));
+                    }
+                    next += count;
+                }
+            }
+            Step::TakenBack(_) => waits(i).await,
+        }
+    }
+    if let Ending::WriterGoes = ending {
+        return notes;
+    }
+    for _ in 0..MOST_WRITES {
+        let (result, _) = writer.write(elements(next, 1)).await;
+        next += 1;
+        if result == StreamResult::Dropped {
+            notes.push("the reader has gone".into());
+            return notes;
+        }
+    }
+    notes.push("the reader never goes".into());
+    notes
+}
+
+/// Does the reading half. `did` tells how many steps are done.
+async fn read<T: Element>(
+    mut reader: StreamReader<T>,
+    steps: Vec<Step>,
+    ending: Ending,
+    mut did: impl FnMut(u32),
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut next = 0;
+    for (i, step) in (1..).zip(steps) {
+        match step {
+            Step::Exactly(count) => {
+                let (result, values) = reader.read(Vec::with_capacity(count as usize)).await;
+                notes.push(format!("read {result:?}: {}", told(&values, next)));
+                next += count;
+            }
+            Step::Loosely(counts) => {
+                for mut count in counts {
+                    while count > 0 {
+                        let buffer = Vec::with_capacity(count as usize);
+                        let (result, values) = reader.read(buffer).await;
+                        let read = values.len() as u32;
+                        let are_right = told(&values, next) == format!("{read} from {next}");
+                        if !are_right || read == 0 || read > count {
+                            notes.push(format!("read {result:?}: {}", told(&values, next)));
+                            return notes;
+                        }
+                        count -= read;
+                        next += read;
+                    }
+                }
+                notes.push(format!("read as far as {next}"));
+            }
+            Step::TakenBack(count) => {
+                let mut reading = Box::pin(reader.read(Vec::with_capacity(count as usize)));
+                let polled = futures::poll!(reading.as_mut());
+                let (result, values) = match polled {
+                    std::task::Poll::Ready(read) => read,
+                    std::task::Poll::Pending => reading.as_mut().cancel(),
+                };
+                notes.push(format!("took back {result:?}: {values:?}"));
+                drop(reading);
+            }
+        }
+        did(i);
+    }
+    if let Ending::WriterGoes = ending {
+        let (result, values) = reader.read(Vec::with_capacity(4)).await;
+        notes.push(format!("the writer has gone: {result:?} {values:?}"));
+    }
+    notes
+}
