@@ -85,6 +85,6 @@ pub use http::HttpEntry;
 pub use metrics::{Metrics, Snapshot, SnapshotError};
 pub use observe::Observer;
 pub use provider_calls::CalledComponent;
-pub use quota::ShareLimits;
+pub use quota::{ShareLimits, available_memory};
 pub use serve::{Callers, DROP};
 pub use trace::Tracer;

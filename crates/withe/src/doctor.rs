@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::process::Command;
 use tokio::time::timeout;
+use withe_host::available_memory;
 
 use crate::places;
 
@@ -183,7 +184,8 @@ fn open_files() -> Finding {
 /// The memory that this process may have.
 fn memory() -> Finding {
     const WHAT: &str = "memory";
-    let Some(most) = memory_limit().or_else(available) else {
+    let limits = available_memory().into_iter().chain(left());
+    let Some(most) = limits.min() else {
         return Finding::fine(WHAT, "without a limit that is known");
     };
     let mib = most >> 20;
@@ -198,16 +200,8 @@ fn memory() -> Finding {
     Finding::fine(WHAT, format!("{mib} MiB"))
 }
 
-/// The limit of this process's control group.
-fn memory_limit() -> Option<u64> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let limit = Path::new("/sys/fs/cgroup").join(group).join("memory.max");
-    std::fs::read_to_string(limit).ok()?.trim().parse().ok()
-}
-
 /// What the machine has left.
-fn available() -> Option<u64> {
+fn left() -> Option<u64> {
     let all = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = all
         .lines()

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::machine::available_memory;
+
 /// How a host's pool is shared: what all have together, and how much of each one application and one component may
 /// take. How many instances there are is said beside this ([`crate::EngineOptions::instances`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,10 +25,10 @@ pub struct ShareLimits {
 }
 
 impl Default for ShareLimits {
-    /// Three quarters of the machine's memory; shares that leave room for others.
+    /// Three quarters of the memory that this process may have; shares that leave room for others.
     fn default() -> Self {
         Self {
-            memory: machine_memory().map_or(u64::MAX, |bytes| bytes / 4 * 3),
+            memory: available_memory().map_or(u64::MAX, |bytes| bytes / 4 * 3),
             waiting: 5_000,
             calls: 20_000,
             log: 256 << 10,
@@ -65,33 +67,6 @@ impl ShareLimits {
     }
 }
 
-/// The memory that the processes of this machine may have, in bytes: its own, or that of the control group if that
-/// is less. `None` where neither is known.
-fn machine_memory() -> Option<u64> {
-    let machine = std::fs::read_to_string("/proc/meminfo").ok();
-    let machine = machine.as_deref().and_then(total_of_meminfo);
-    // Version 2, then version 1; a group without a bound says `max`, or a number beyond all memory.
-    let groups = [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ];
-    let group = groups.iter().find_map(|path| {
-        let text = std::fs::read_to_string(path).ok()?;
-        text.trim().parse::<u64>().ok()
-    });
-    match (machine, group) {
-        (Some(machine), Some(group)) => Some(machine.min(group)),
-        (one, other) => one.or(other),
-    }
-}
-
-/// `MemTotal`, which `/proc/meminfo` gives in KiB.
-fn total_of_meminfo(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|l| l.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,13 +84,5 @@ mod tests {
         }
         let (instances, one) = ShareLimits::default().of_one_component(1000);
         assert_eq!((instances, one.component, one.application), (500, 100, 100));
-    }
-
-    #[test]
-    fn memory_is_read_as_linux_writes_it() {
-        let text = "MemTotal:       16303428 kB\nMemFree:          123 kB\n";
-        assert_eq!(total_of_meminfo(text), Some(16_303_428 * 1024));
-        assert_eq!(total_of_meminfo("MemFree: 1 kB\n"), None);
-        assert_eq!(total_of_meminfo("MemTotal: many kB\n"), None);
     }
 }

@@ -19,6 +19,7 @@ mod account;
 mod level;
 mod limits;
 mod log;
+mod machine;
 mod queue;
 mod tenancy;
 
@@ -26,6 +27,7 @@ pub(crate) use account::{Account, CallUnderWay, HostQuota, KeepsIdle};
 pub(crate) use level::{QuotaExceeded, Resource, ShareLevel};
 pub use limits::ShareLimits;
 pub(crate) use log::LineFate;
+pub use machine::available_memory;
 pub(crate) use tenancy::{Nested, Slot};
 
 #[cfg(test)]

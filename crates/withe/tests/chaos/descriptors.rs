@@ -2,11 +2,12 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::alone::Folder;
 use crate::alone::manifest::{application, component, http_server};
 use crate::alone::process::Up;
+use crate::shim::through_shell;
 use crate::support::client::get;
 use crate::support::lattice::Lattice;
 use crate::support::load::Load;
@@ -20,20 +21,7 @@ const FLOOD: usize = 200;
 
 /// The same command with so few descriptors, a limit that it cannot raise.
 fn with_few(command: &Command) -> Command {
-    let mut shell = Command::new("sh");
-    let limit = format!("ulimit -n {DESCRIPTORS}; exec \"$0\" \"$@\"");
-    shell.args(["-c", &limit]).arg(command.get_program());
-    shell.args(command.get_args());
-    shell.current_dir(command.get_current_dir().unwrap());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell.stdin(Stdio::null());
-    shell.stdout(Stdio::piped()).stderr(Stdio::piped());
-    shell
+    through_shell(&format!("ulimit -n {DESCRIPTORS}"), command)
 }
 
 /// A connection that is kept.

@@ -1,5 +1,5 @@
-//! Chaos on the built command: hosts are killed and stopped at every step, servers lose what they had, descriptors run
-//! out, disks fail, and clocks are wrong.
+//! Chaos on the built command: hosts are killed and stopped at every step, servers lose what they had, descriptors and
+//! memory run out, disks fail, and clocks are wrong.
 //!
 //! Each test waits for conditions and asserts no times; what it measures it prints. `docs/security.md` and
 //! `docs/lattice.md` promise what holds here.
@@ -17,6 +17,7 @@ mod deploy;
 mod descriptors;
 mod disk;
 mod everywhere;
+mod memory;
 mod shim;
 mod still;
 mod store;

@@ -1,7 +1,7 @@
-//! Libraries that stand between the command and the system, and make that fail.
+//! What stands between the command and the system, and makes that fail: libraries, and limits of a shell.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs};
 
@@ -29,4 +29,22 @@ pub(crate) fn build(name: &str) -> Option<PathBuf> {
 /// Has a command use it.
 pub(crate) fn preload(command: &mut Command, library: &Path) {
     command.env("LD_PRELOAD", library);
+}
+
+/// The same command, run by a shell that does something first to the process that it becomes.
+pub(crate) fn through_shell(first: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    let script = format!("{first}; exec \"$0\" \"$@\"");
+    shell.args(["-c", &script]).arg(command.get_program());
+    shell.args(command.get_args());
+    shell.current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell.stdin(Stdio::null());
+    shell.stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
 }
