@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use withe_process::{Confined, Confinement};
 use withe_runtime::{
     CompileLimits, CompileProcess, EngineOptions, GuestOutput, ShareLimits, Tracer,
 };
@@ -169,6 +170,22 @@ pub struct ConfineOptions {
     pub memory: Option<u64>,
     /// Whether they do not run where the system cannot confine them.
     pub required: bool,
+}
+
+impl ConfineOptions {
+    /// What confines one process, which may also change what is in `folders`.
+    pub fn confined(&self, folders: impl IntoIterator<Item = PathBuf>) -> Confined {
+        Confined {
+            program: self.command.program.clone(),
+            args: self.command.args.clone(),
+            confinement: Confinement {
+                read: self.read.clone(),
+                write: self.write.iter().cloned().chain(folders).collect(),
+                memory: self.memory,
+                required: self.required,
+            },
+        }
+    }
 }
 
 /// A NATS server that a host is connected to.

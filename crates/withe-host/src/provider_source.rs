@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use withe_linker::plan::Plan;
 use withe_load::ProviderSource;
-use withe_process::{Confined, Confinement, ProcessCommand};
+use withe_process::{Confined, ProcessCommand};
 use withe_provider::{ConfigMap, Provider};
 
 use crate::error::{HostError, ProviderFailure};
-use crate::options::{ConfineOptions, HostOptions};
+use crate::options::HostOptions;
 use crate::provider_process::ProcessProvider;
 use crate::v1;
 
@@ -64,13 +64,7 @@ pub(crate) fn confined(
     config: &ConfigMap,
     options: &HostOptions,
 ) -> Option<Confined> {
-    let ConfineOptions {
-        command,
-        read,
-        write,
-        memory,
-        required,
-    } = options.confine.as_ref()?;
+    let confine = options.confine.as_ref()?;
     let links = plan.links.iter().flat_map(|link| {
         let as_source = (link.source == name).then_some(&link.source_config);
         let as_target = (link.target == name).then_some(&link.target_config);
@@ -83,14 +77,5 @@ pub(crate) fn confined(
     });
     // Links have theirs made absolute when they are put.
     let folders = paths.filter_map(|path| Some(folder.join(path).parent()?.to_owned()));
-    Some(Confined {
-        program: command.program.clone(),
-        args: command.args.clone(),
-        confinement: Confinement {
-            read: read.clone(),
-            write: write.iter().cloned().chain(folders).collect(),
-            memory: *memory,
-            required: *required,
-        },
-    })
+    Some(confine.confined(folders))
 }

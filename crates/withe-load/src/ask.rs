@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use withe_process::{AskLimits, ProcessCommand};
+use withe_process::{AskLimits, Confined, ProcessCommand};
 use withe_provider::ConfigProblem;
 use withe_provider::process::{Description, PROTOCOL, Question};
 
@@ -30,13 +30,13 @@ pub enum AskError {
     Question(#[source] serde_json::Error),
 }
 
-/// Runs `program --describe`.
+/// Runs `program --describe`, confined, if anything is given.
 ///
 /// # Errors
 ///
 /// If it does not describe itself in time.
-pub fn describe(program: &Path) -> Result<Description, AskError> {
-    let description: Description = ask(program, "--describe", Vec::new())?;
+pub fn describe(program: &Path, confined: Option<Confined>) -> Result<Description, AskError> {
+    let description: Description = ask(program, "--describe", Vec::new(), confined)?;
     if description.protocol != PROTOCOL {
         return Err(AskError::Protocol(description.protocol));
     }
@@ -50,7 +50,7 @@ pub fn describe(program: &Path) -> Result<Description, AskError> {
 /// If it does not say in time what is wrong with the configuration.
 pub(crate) fn check(program: &Path, question: &Question) -> Result<Vec<ConfigProblem>, AskError> {
     let question = serde_json::to_vec(question).map_err(AskError::Question)?;
-    ask(program, "--check", question)
+    ask(program, "--check", question, None)
 }
 
 /// Runs `program` with an argument and `input`, and reads its answer.
@@ -58,8 +58,10 @@ fn ask<A: DeserializeOwned>(
     program: &Path,
     argument: &'static str,
     input: Vec<u8>,
+    confined: Option<Confined>,
 ) -> Result<A, AskError> {
     let command = ProcessCommand::new(program).args([argument]);
+    let command = command.confined(confined);
     Ok(withe_process::ask(&command, input, LIMITS)?)
 }
 
@@ -82,7 +84,7 @@ mod tests {
     }
 
     fn described(text: &str) -> Result<Description, AskError> {
-        asked(text, describe)
+        asked(text, |program| describe(program, None))
     }
 
     #[test]

@@ -55,7 +55,8 @@ pub(super) fn is_one(path: &Path) -> bool {
 /// If it does not say so.
 pub(super) fn read(path: &Path) -> Result<(ProviderWorld, ProviderProgram), ProgramError> {
     let digest = digest_of(path).map_err(ProgramError::File)?;
-    let description = describe(path)?;
+    // Whoever reads the application has named the program, and could as well start it.
+    let description = describe(path, None)?;
     let check_config = if description.checks {
         checked_by(path)
     } else {

@@ -64,7 +64,9 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let policy = options.policy.resolved(real_path);
         let programs = options.programs;
-        let programs = spawn_blocking(move || Programs::new(programs)).await;
+        // Nothing of the machine is a program's to change before it is a provider.
+        let confined = (options.host.confine.as_ref()).map(|confine| confine.confined([]));
+        let programs = spawn_blocking(move || Programs::new(programs, confined)).await;
         let programs = programs.map_err(ProgramsError::Look).flatten()?;
         let identity = Identity::generate().map_err(NodeError::Identity)?;
         let fingerprint = identity.fingerprint().to_string();

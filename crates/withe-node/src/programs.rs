@@ -12,6 +12,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use withe_files::TemporaryFolder;
 use withe_lattice::{Lattice, LatticeError};
 use withe_load::{AskError, SuppliedProgram, artifact, describe, is_archive};
+use withe_process::Confined;
 
 use crate::policy::UnlistedProgram;
 use crate::program_list::{ProgramList, ProgramListError, ProgramOptions, is};
@@ -28,6 +29,8 @@ pub(crate) struct Programs {
     put_here: Mutex<BTreeMap<String, Vec<(PathBuf, String)>>>,
     /// Where those are that the lattice gives, for as long as the host runs; `None` if it takes none.
     folder: Option<TemporaryFolder>,
+    /// How a program is confined when it is asked what provider it is.
+    confined: Option<Confined>,
 }
 
 /// Why a host has not the programs that it is to run.
@@ -88,17 +91,21 @@ enum NoProgram {
 }
 
 impl Programs {
-    /// Opens the programs that the operator lets the host run. Blocks.
+    /// Opens the programs that the operator lets the host run, which are asked what they are as `confined` says. Blocks.
     ///
     /// # Errors
     ///
     /// If what the operator listed cannot be used, or there is no place for those of the lattice.
-    pub(crate) fn new(options: ProgramOptions) -> Result<Self, ProgramsError> {
+    pub(crate) fn new(
+        options: ProgramOptions,
+        confined: Option<Confined>,
+    ) -> Result<Self, ProgramsError> {
         let folder = options.from_lattice.then(TemporaryFolder::new);
         Ok(Self {
             list: Arc::new(ProgramList::open(options.named, options.folders)?),
             put_here: Mutex::default(),
             folder: folder.transpose().map_err(ProgramsError::Folder)?,
+            confined,
         })
     }
 
@@ -181,15 +188,19 @@ impl Programs {
             let (to, digest) = (path.to_owned(), record.digest.clone());
             spawn_blocking(move || write(&to, &digest, &blob)).await??;
         }
-        let (path, record) = (path.to_owned(), record.clone());
-        spawn_blocking(move || is_as_described(&path, &record)).await?
+        let (path, record, confined) = (path.to_owned(), record.clone(), self.confined.clone());
+        spawn_blocking(move || is_as_described(&path, &record, confined)).await?
     }
 }
 
-/// Whether a program that may run is the provider that the lattice says it is.
-fn is_as_described(path: &Path, record: &ProgramRecord) -> Result<(), NoProgram> {
+/// Whether a program that may run is the provider that the lattice says it is. It is asked as it will run: confined.
+fn is_as_described(
+    path: &Path,
+    record: &ProgramRecord,
+    confined: Option<Confined>,
+) -> Result<(), NoProgram> {
     match &record.description {
-        Some(description) => match describe(path) {
+        Some(description) => match describe(path, confined) {
             Ok(own) if own == *description => Ok(()),
             Ok(_) => Err(NoProgram::Other(path.into())),
             Err(why) => Err(NoProgram::Unsaid {
@@ -306,7 +317,7 @@ mod tests {
     async fn no_file_runs_that_only_a_record_names() {
         let folder = tempfile::tempdir().unwrap();
         let path = program(folder.path(), &description());
-        let programs = Programs::new(ProgramOptions::default()).unwrap();
+        let programs = Programs::new(ProgramOptions::default(), None).unwrap();
         for description in [Some(description()), None] {
             let record = record(&path, description);
             assert_eq!(programs.place(&record).await, None);
@@ -332,7 +343,7 @@ mod tests {
     async fn a_listed_program_runs_that_is_what_the_lattice_says() {
         let folder = tempfile::tempdir().unwrap();
         let path = program(folder.path(), &description());
-        let programs = Programs::new(listed(&path)).unwrap();
+        let programs = Programs::new(listed(&path), None).unwrap();
         let mut elsewhere = record(&path, Some(description()));
         // Only its bytes say what is meant.
         elsewhere.path = "/nowhere/else".into();
@@ -355,7 +366,7 @@ mod tests {
     async fn what_is_put_from_a_host_runs_there_until_it_is_put_otherwise() {
         let folder = tempfile::tempdir().unwrap();
         let path = program(folder.path(), &description());
-        let programs = Programs::new(ProgramOptions::default()).unwrap();
+        let programs = Programs::new(ProgramOptions::default(), None).unwrap();
         let record = record(&path, Some(description()));
         let put = SuppliedProgram {
             path: path.clone(),
@@ -370,11 +381,11 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_of_the_lattice_are_what_their_digest_says() {
-        let programs = Programs::new(ProgramOptions {
+        let options = ProgramOptions {
             from_lattice: true,
             ..ProgramOptions::default()
-        });
-        let programs = programs.unwrap();
+        };
+        let programs = Programs::new(options, None).unwrap();
         let folder = programs.folder.as_ref().unwrap().path();
         let record = ProgramRecord {
             digest: "sha256:../../bin".into(),

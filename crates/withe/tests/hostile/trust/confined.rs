@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
 use super::greeter;
+use super::support::lattice::Lattice;
 use crate::support::Folder;
 use crate::support::examples;
 use crate::support::process::Up;
@@ -88,4 +89,39 @@ fn an_operator_can_let_a_program_have_what_it_needs() {
         greeter::greets(&up, &up.address(), "Hello, Ada!\n");
         fs::remove_file(folder.path("private/changed")).unwrap();
     }
+}
+
+#[test]
+fn a_program_of_the_lattice_is_confined_when_it_is_asked_what_it_is() {
+    if !can_confine() {
+        return eprintln!("this system has no Landlock: nothing is tried");
+    }
+    let lattice = Lattice::new();
+    let greeter = examples::greeter_program();
+    let asked = lattice.path("asked");
+    fs::create_dir(&asked).unwrap();
+    // Only whoever asks says how it is confined, so each leaves a file of its own.
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" = --describe ] && touch '{}'/by-$PPID 2>/dev/null\nexec '{}' \"$@\"\n",
+        asked.display(),
+        greeter.display()
+    );
+    let program = lattice.path("provider.sh");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    let manifest = examples::greeter(&program, "", "", "target: greeter");
+    fs::write(lattice.path("app.yaml"), manifest).unwrap();
+    let reads = format!("--program-read={}", greeter.display());
+    let options = ["--allow-programs", "--confine-programs=required", &reads];
+    let host = lattice.host_with("trusting", &options);
+    lattice.run(&["up", "app.yaml"]).printed();
+    lattice.runs();
+    let files = fs::read_dir(&asked).unwrap().flatten();
+    let by: Vec<_> = files.map(|file| file.file_name()).collect();
+    let host = format!("by-{}", host.id());
+    assert!(
+        !by.is_empty(),
+        "the deployer, whose program it is, has asked it"
+    );
+    assert!(by.iter().all(|file| *file != *host), "{by:?}");
 }

@@ -35,6 +35,11 @@ impl Background {
         }
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
