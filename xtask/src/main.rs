@@ -17,6 +17,7 @@ mod platform;
 mod postgres;
 mod process;
 mod redis;
+mod registry;
 mod sbom;
 mod test;
 mod tidy;
