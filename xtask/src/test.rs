@@ -3,7 +3,9 @@
 use anyhow::Result;
 use tokio::process::Command;
 
-use crate::{demo, deny, guests, nats, postgres, process, redis, registry, tree, ui, wasm_target, withe};
+use crate::{
+    demo, deny, guests, nats, postgres, process, redis, registry, tree, ui, wasm_target, withe,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {

@@ -158,9 +158,12 @@ The first-party providers are named by a short name, as in `image: withe:keyvalu
         code: REGISTRY_IMAGE,
         title: "image in a registry",
         explanation: "\
-The image is a reference to an OCI registry, and whatever reads the application here pulls nothing: a program that embeds a
-host, unless it gives it `withe_oci::Images`, or a host of a lattice, whose record has all bytes. `withe up`, `withe check` and
-the others pull it. Or name a file:
+The image is a reference to an OCI registry, and whoever reads the application here pulls nothing: a program that embeds a
+host, for example. `withe up`, `withe check` and the others pull it. Pull it before, and name the file:
+
+```console
+withe pull ghcr.io/example/cart:1.0.0
+```
 
 ```yaml
 image: file://./cart.wasm

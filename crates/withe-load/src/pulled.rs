@@ -93,7 +93,10 @@ impl PulledImages {
         let name = name.map(|name| name.to_string_lossy().into_owned());
         let mut wanted: Vec<(&Spanned<String>, Wanted)> = Vec::new();
         for reference in references {
-            if wanted.iter().any(|(known, _)| known.value == reference.value) {
+            if wanted
+                .iter()
+                .any(|(known, _)| known.value == reference.value)
+            {
                 continue;
             }
             // Whoever read the manifest has read the reference.

@@ -150,7 +150,7 @@ pub(super) fn code_of(error: &OciError) -> Code {
             codes::IMAGE_DAMAGED
         }
         OciError::Kind(_) => codes::IMAGE_KIND,
-        OciError::NotLocked { .. } | OciError::Moved { .. } => codes::NOT_LOCKED,
+        OciError::NotLocked | OciError::Moved { .. } => codes::NOT_LOCKED,
         OciError::Unreachable { .. }
         | OciError::Status { .. }
         | OciError::Protocol { .. }

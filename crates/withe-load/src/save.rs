@@ -197,7 +197,9 @@ impl Saving<'_> {
         let copy = self.images.join(&name);
         write(&copy, |to| fs::write(to, &file.bytes))?;
         if file.kind == FileKind::Program {
-            write(&copy, |to| fs::set_permissions(to, Permissions::from_mode(0o755)))?;
+            write(&copy, |to| {
+                fs::set_permissions(to, Permissions::from_mode(0o755))
+            })?;
         }
         Ok(Some(name))
     }

@@ -401,7 +401,10 @@ impl Manifest {
             let layers = format!("{} layers", self.layers.len());
             return Err(KindError::TooLarge(layers));
         }
-        let bytes = self.layers.iter().fold(0_u64, |sum, l| sum.saturating_add(l.size));
+        let bytes = self
+            .layers
+            .iter()
+            .fold(0_u64, |sum, l| sum.saturating_add(l.size));
         let is_large = self.layers.iter().any(|layer| layer.size > MOST_BLOB);
         if is_large || bytes > MOST_BYTES {
             return Err(KindError::TooLarge(format!("{bytes} bytes")));

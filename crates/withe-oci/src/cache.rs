@@ -37,7 +37,9 @@ impl Cache {
         let bytes = match self.0.read(name, most) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                tracing::warn!("the copy of `{digest}` cannot be read, and is pulled again: {error}");
+                tracing::warn!(
+                    "the copy of `{digest}` cannot be read, and is pulled again: {error}"
+                );
                 return None;
             }
             Ok(bytes) => bytes,

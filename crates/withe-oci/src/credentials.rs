@@ -178,7 +178,12 @@ pub fn find(
 ) -> Result<Option<(Credentials, String)>, CredentialsError> {
     let path = folder.join("config.json");
     let text = match fs::read(&path) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Ok(None);
         }
         read => read.map_err(|source| CredentialsError::Read {
@@ -331,8 +336,11 @@ mod tests {
                 "empty.example": {}
             }}"#,
         );
-        let found =
-            |registry: &str| find(folder.path(), registry).unwrap().map(|(found, _)| found);
+        let found = |registry: &str| {
+            find(folder.path(), registry)
+                .unwrap()
+                .map(|(found, _)| found)
+        };
         assert_eq!(found("docker.io"), Some(password("a", "b:c")));
         assert_eq!(found("ghcr.io"), Some(password("u", "p")));
         assert_eq!(

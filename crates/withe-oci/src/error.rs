@@ -104,16 +104,11 @@ pub enum OciError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// Only what is locked may be used, and the lock does not have it.
-    #[error("`{reference}` is not in `withe.lock`")]
-    NotLocked {
-        /// The reference.
-        reference: String,
-    },
+    #[error("it is not in `withe.lock`")]
+    NotLocked,
     /// Only what is locked may be used, and the tag leads elsewhere now.
-    #[error("the tag of `{reference}` has moved: `withe.lock` has `{locked}`, the registry has `{now}`")]
+    #[error("its tag has moved: `withe.lock` has `{locked}`, the registry has `{now}`")]
     Moved {
-        /// The reference.
-        reference: String,
         /// What it was when it was locked.
         locked: String,
         /// What it is now.
@@ -164,7 +159,7 @@ impl OciError {
             Self::Damaged { .. } => "push it again; a mirror or proxy between may have kept a damaged copy".into(),
             Self::Algorithm(_) => "give a digest of the form `sha256:` and 64 hexadecimal digits".into(),
             Self::Kind(error) => return error.help(),
-            Self::NotLocked { .. } => "`withe lock MANIFEST` takes it in".into(),
+            Self::NotLocked => "`withe lock MANIFEST` takes it in".into(),
             Self::Moved { locked, .. } => format!(
                 "`withe lock MANIFEST` takes what the tag leads to now; `@{locked}` behind the tag in the manifest keeps to \
                  what was locked"

@@ -70,9 +70,8 @@ pub enum HttpError {
 impl HttpError {
     /// Whether the other side does not speak TLS.
     pub(crate) fn is_plain(&self) -> bool {
-        self.tls().is_some_and(|error| {
-            matches!(error, rustls::Error::InvalidMessage(_))
-        })
+        self.tls()
+            .is_some_and(|error| matches!(error, rustls::Error::InvalidMessage(_)))
     }
 
     /// Whether the other side's certificate is not believed.
@@ -91,7 +90,10 @@ impl HttpError {
                 return Some(tls);
             }
             // An error of I/O tells what caused its cause, and not its cause.
-            cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            cause = match error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::get_ref)
+            {
                 Some(inner) => Some(inner),
                 None => error.source(),
             };
@@ -109,19 +111,24 @@ impl HttpError {
     }
 }
 
-/// An error with what caused it, each said once.
+/// What caused an error of a client, each cause said once. The error itself says only that the client has one.
 fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+    let mut text = String::new();
     let mut next = error.source();
     while let Some(cause) = next {
         let said = cause.to_string();
         if !text.contains(&said) {
-            text.push_str(": ");
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
             text.push_str(&said);
         }
         next = cause.source();
     }
-    text
+    match text.is_empty() {
+        true => error.to_string(),
+        false => text,
+    }
 }
 
 /// A request.
@@ -213,7 +220,9 @@ impl Http {
             };
             let Some(pause) = pause else { return result };
             match &result {
-                Ok(answer) => tracing::debug!("{}: {}, again in {pause:?}", call.url, answer.status()),
+                Ok(answer) => {
+                    tracing::debug!("{}: {}, again in {pause:?}", call.url, answer.status())
+                }
                 Err(error) => tracing::debug!("{}: {error}, again in {pause:?}", call.url),
             }
             sleep(pause).await;
@@ -281,7 +290,13 @@ fn is_passing(status: StatusCode) -> bool {
 /// How long the other side asks to be left alone.
 fn asked_pause(answer: &Response<Incoming>) -> Option<Duration> {
     let value = answer.headers().get(http::header::RETRY_AFTER)?;
-    value.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    value
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
 }
 
 /// Where a location leads to, seen from `base`, and whether the server is the same.

@@ -148,10 +148,7 @@ pub struct Pushed {
 
 impl Images {
     /// What references stand for that are reached by `settings`. `progress` is told what goes on.
-    pub fn new(
-        settings: Settings,
-        progress: impl Fn(PullEvent) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(settings: Settings, progress: impl Fn(PullEvent) + Send + Sync + 'static) -> Self {
         let cache = settings.cache.as_deref().and_then(|folder| {
             let opened = Cache::open(folder);
             opened
@@ -376,15 +373,11 @@ impl Images {
         if let Some(digest) = pull.reference.digest() {
             return pull.by_digest(digest).await.map(as_it_is);
         }
-        let reference = || pull.text.to_owned();
         if *locking == Locking::Missing {
-            return Err(OciError::NotLocked {
-                reference: reference(),
-            });
+            return Err(OciError::NotLocked);
         }
         match (pull.by_tag().await, locking) {
             (Ok((now, _)), Locking::Only(locked)) if now != *locked => Err(OciError::Moved {
-                reference: reference(),
                 locked: locked.clone(),
                 now,
             }),
@@ -513,7 +506,10 @@ impl Pull<'_> {
                         Ok::<_, OciError>((ApplicationFile { path, kind, bytes }, came))
                     }
                 });
-                let files: Vec<_> = stream::iter(pulling).buffered(AT_ONCE).try_collect().await?;
+                let files: Vec<_> = stream::iter(pulling)
+                    .buffered(AT_ONCE)
+                    .try_collect()
+                    .await?;
                 sum += files.iter().map(|(_, came)| came).sum::<u64>();
                 let files = files.into_iter().map(|(file, _)| file).collect();
                 Ok((Content::Application { manifest, files }, sum))
@@ -576,7 +572,9 @@ fn write_program(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
 /// Runs a future to its end in a runtime of its own.
 fn block_on<T: Send, F: Future<Output = T>>(future: impl FnOnce() -> F + Send) -> io::Result<T> {
     let run = || {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         Ok(runtime.block_on(future()))
     };
     thread::scope(|scope| match scope.spawn(run).join() {

@@ -304,7 +304,9 @@ impl Repository {
             (Challenge::Basic, Some(Credentials::Password { user, password })) => {
                 basic(user, password)
             }
-            (Challenge::Basic, Some(Credentials::IdentityToken(token))) => format!("Bearer {token}"),
+            (Challenge::Basic, Some(Credentials::IdentityToken(token))) => {
+                format!("Bearer {token}")
+            }
             (Challenge::Basic, None) => {
                 return Err(OciError::NoCredentials {
                     registry: registry(),
@@ -406,7 +408,11 @@ impl Repository {
                 call
             }
         };
-        let answer = self.http.send(&call).await.map_err(|e| self.unreachable(e))?;
+        let answer = self
+            .http
+            .send(&call)
+            .await
+            .map_err(|e| self.unreachable(e))?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(None),

@@ -95,7 +95,9 @@ impl RegistryServer {
         let digits = digest.rsplit(':').next().unwrap_or_default();
         let prefix = digits.get(..2).unwrap_or_default();
         let blobs = "data/docker/registry/v2/blobs/sha256";
-        self.folder.path().join(format!("{blobs}/{prefix}/{digits}/data"))
+        self.folder
+            .path()
+            .join(format!("{blobs}/{prefix}/{digits}/data"))
     }
 
     /// A folder with Docker's configuration of somebody who has logged in with a password.
@@ -157,7 +159,10 @@ fn configuration(
     if options.asks_password {
         let users = folder.join("users");
         // The password of `USER`, hashed by bcrypt, which is all that the registry takes.
-        fs::write(&users, "withe:$2y$05$abcdefghijklmnopqrstuutaz/SHXsrvqy/ChnunBIcMuq4PCR.gG\n")?;
+        fs::write(
+            &users,
+            "withe:$2y$05$abcdefghijklmnopqrstuutaz/SHXsrvqy/ChnunBIcMuq4PCR.gG\n",
+        )?;
         config["auth"] = serde_json::json!({"htpasswd": {"realm": "tests", "path": users}});
     }
     // JSON is YAML, which it reads.

@@ -161,7 +161,11 @@ impl ApplicationArgs {
         registry: &Registry,
         terminal: &Terminal,
     ) -> anyhow::Result<Given> {
-        let locks = if self.locked { Locks::Only } else { Locks::Told };
+        let locks = if self.locked {
+            Locks::Only
+        } else {
+            Locks::Told
+        };
         let images = self.registries.images();
         let registry = &registry.clone().pulling(images, locks);
         let reference = match self.reference().transpose() {
@@ -195,7 +199,8 @@ impl ApplicationArgs {
         }
         let read = match reference {
             Some(reference) if self.locked && reference.digest().is_none() => {
-                let message = format!("`{reference}` is locked by its digest: `oci://NAME@sha256:…`");
+                let message =
+                    format!("`{reference}` is locked by its digest: `oci://NAME@sha256:…`");
                 return Err(usage(subcommand, ErrorKind::ArgumentConflict, message));
             }
             Some(reference) => {

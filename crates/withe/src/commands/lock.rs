@@ -63,12 +63,16 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let of_images = codes::IMAGE_NOT_FOUND.0..=codes::NOT_LOCKED.0;
     let is_understood = loaded.application.is_some();
     found.0.retain(|found| {
-        found.severity == Severity::Error
-            && (!is_understood || of_images.contains(&found.code.0))
+        found.severity == Severity::Error && (!is_understood || of_images.contains(&found.code.0))
     });
     if found.has_errors() {
         let consequence = Some("nothing was locked");
-        terminal.say(&diagnostics::report(terminal, &loaded.source, &found, consequence));
+        terminal.say(&diagnostics::report(
+            terminal,
+            &loaded.source,
+            &found,
+            consequence,
+        ));
         return Ok(Outcome::Problems);
     }
     let Some(name) = args.file.file_name() else {

@@ -65,7 +65,11 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         Some(Ok(pulled)) => pulled,
         Some(Err(error)) => {
             let help = error.help().map(|help| format!("\n{help}"));
-            bail!("`{}` is not pulled: {error}{}", args.reference, help.unwrap_or_default());
+            bail!(
+                "`{}` is not pulled: {error}{}",
+                args.reference,
+                help.unwrap_or_default()
+            );
         }
         None => bail!("nothing was asked for"),
     };
@@ -126,14 +130,19 @@ fn write(path: &Path, bytes: &[u8], mode: u32, force: bool) -> anyhow::Result<()
         if fs::read(path).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
-        bail!("`{shown}` is there, and is something else: `--force` replaces it, `-o PATH` leaves it");
+        bail!(
+            "`{shown}` is there, and is something else: `--force` replaces it, `-o PATH` leaves it"
+        );
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))
         .with_context(|| format!("`{shown}` cannot be written"))?;
     file.write_all(bytes)
         .and_then(|()| (file.as_file()).set_permissions(fs::Permissions::from_mode(mode)))
         .with_context(|| format!("`{shown}` cannot be written"))?;
-    file.persist(path).map_err(|error| anyhow!("`{shown}` cannot be written: {error}"))?;
+    file.persist(path)
+        .map_err(|error| anyhow!("`{shown}` cannot be written: {error}"))?;
     Ok(())
 }

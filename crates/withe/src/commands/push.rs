@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use clap::error::ErrorKind;
 use serde::Serialize;
@@ -96,14 +96,16 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         }
     };
     let pushed = args.registries.images().push(&args.reference, &artifact);
-    let pushed = pushed.map_err(|error| {
-        let help = error.help();
-        let error = anyhow!(error).context(format!("`{file}` is not pushed"));
-        match help {
-            Some(help) => anyhow!("{error:#}\n{help}"),
-            None => error,
+    let pushed = match pushed {
+        Ok(pushed) => pushed,
+        Err(error) => {
+            let help = error.help().map(|help| format!("\n{help}"));
+            bail!(
+                "`{file}` is not pushed: {error}{}",
+                help.unwrap_or_default()
+            );
         }
-    })?;
+    };
     let pinned = args.reference.pinned(&pushed.digest).to_string();
     if args.json {
         terminal.print_json(&PushedJson {
@@ -126,9 +128,8 @@ fn component(
     annotations: BTreeMap<String, String>,
 ) -> Result<Artifact, Said> {
     let read = withe_load::Artifact::from_bytes(path, bytes);
-    let read = read.map_err(|error| {
-        Said(diagnostics::single(&Terminal::plain(), &error.diagnostic()))
-    })?;
+    let read =
+        read.map_err(|error| Said(diagnostics::single(&Terminal::plain(), &error.diagnostic())))?;
     let names = |items: &[withe_wit::Extern]| -> Vec<String> {
         items.iter().map(|item| item.name.clone()).collect()
     };
@@ -147,7 +148,12 @@ fn application(
     let registry = providers::registry()?.pulling(images, Locks::Told);
     let loaded = match withe_load::load(&args.file, &registry) {
         Ok(loaded) => loaded,
-        Err(error) => return Ok(Err(Said(diagnostics::single(terminal, &error.diagnostic())))),
+        Err(error) => {
+            return Ok(Err(Said(diagnostics::single(
+                terminal,
+                &error.diagnostic(),
+            ))));
+        }
     };
     let options = LinkOptions {
         host: withe_host::host_interfaces(),
@@ -162,7 +168,9 @@ fn application(
         let message = "a secret value would be in the registry, for all who can pull to read";
         let error = Diagnostic::error(codes::SECRETS_PUSHED, message)
             .at(Some(span), "")
-            .with_help("have the host fetch it: `secrets` in place of `config` (`docs/manifest.md`)");
+            .with_help(
+                "have the host fetch it: `secrets` in place of `config` (`docs/manifest.md`)",
+            );
         found.push(error);
     }
     found.sort();
@@ -178,7 +186,11 @@ fn application(
     for entry in fs::read_dir(folder.path().join("images"))? {
         let path = entry?.path();
         let bytes = fs::read(&path)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let Some(kind) = FileKind::of(&bytes) else {
             bail!("`{name}` is neither a component nor a provider");
         };

@@ -20,11 +20,21 @@ const CACHE: &str = "oci";
 pub(crate) struct RegistryArgs {
     /// A registry that is asked without TLS; may be given several times. No registry is, unless it is named: not one on
     /// this machine either.
-    #[arg(long, value_name = "REGISTRY", env = "WITHE_PLAIN_HTTP", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "REGISTRY",
+        env = "WITHE_PLAIN_HTTP",
+        value_delimiter = ','
+    )]
     plain_http: Vec<String>,
     /// Another registry that is asked in the place of one when something is pulled, perhaps with a folder in it, such as
     /// `docker.io=mirror.example:5000/hub`; may be given several times.
-    #[arg(long, value_name = "REGISTRY=OTHER", env = "WITHE_MIRROR", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "REGISTRY=OTHER",
+        env = "WITHE_MIRROR",
+        value_delimiter = ','
+    )]
     mirror: Vec<Mirror>,
     /// What pulls, once something is to be pulled: one for all that this command does, which is what keeps the files of
     /// programs for as long.
@@ -77,7 +87,9 @@ impl Shown {
         let mut going = self.going.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             PullEvent::Asking { reference } => _ = going.entry(reference).or_default(),
-            PullEvent::Awaited { reference, bytes } => going.entry(reference).or_default().0 += bytes,
+            PullEvent::Awaited { reference, bytes } => {
+                going.entry(reference).or_default().0 += bytes
+            }
             PullEvent::Came { reference, bytes } => going.entry(reference).or_default().1 += bytes,
             PullEvent::Failed { reference } => _ = going.remove(&reference),
             PullEvent::Done {

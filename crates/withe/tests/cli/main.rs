@@ -4,6 +4,7 @@ mod build;
 mod call;
 mod check;
 mod component;
+mod deploy;
 mod host;
 mod inspect;
 mod misc;

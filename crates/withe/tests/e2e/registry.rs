@@ -90,7 +90,11 @@ fn a_component_comes_back_as_it_was_pushed() {
     let shop = Shop::new();
     let pinned = shop.push("a/hello:1", "hello");
     let again = shop.push("a/hello:2", "hello");
-    assert_eq!(digest(&pinned), digest(&again), "it depends on nothing else");
+    assert_eq!(
+        digest(&pinned),
+        digest(&again),
+        "it depends on nothing else"
+    );
 
     let pulled = shop.run(&["pull", &shop.reference("a/hello:1")]);
     assert_eq!(pulled.printed(), pinned);
@@ -103,7 +107,10 @@ fn a_component_comes_back_as_it_was_pushed() {
     refused.failed(&["hello.wasm", "--force"]);
     let pulled = shop.run(&["pull", &pinned, "-o", "b.wasm", "--json"]);
     let json: serde_json::Value = serde_json::from_str(pulled.printed()).unwrap();
-    assert_eq!((&json["kind"], &json["path"]), (&"component".into(), &"b.wasm".into()));
+    assert_eq!(
+        (&json["kind"], &json["path"]),
+        (&"component".into(), &"b.wasm".into())
+    );
     assert_eq!(json["digest"], digest(&pinned));
 }
 
@@ -129,8 +136,11 @@ fn a_tag_that_moved_is_told_and_refused_where_only_what_is_locked_may_run() {
     let tag = shop.reference("hello:1");
     let first = shop.push("hello:1", "hello");
     shop.serve(&tag);
-    shop.run(&["check", "app.yaml", "--locked"])
-        .failed(&["W0085", "is not in `withe.lock`", "withe lock"]);
+    shop.run(&["check", "app.yaml", "--locked"]).failed(&[
+        "W0085",
+        "is not in `withe.lock`",
+        "withe lock",
+    ]);
     let locked = shop.run(&["lock", "app.yaml"]);
     assert!(locked.printed().contains(digest(&first)), "{locked:?}");
     shop.serves(&["app.yaml", "--locked"], "");
@@ -138,7 +148,13 @@ fn a_tag_that_moved_is_told_and_refused_where_only_what_is_locked_may_run() {
     let second = shop.push("hello:1", "http-echo");
     assert_ne!(digest(&first), digest(&second));
     let moved = shop.run(&["up", "app.yaml", "--locked"]);
-    moved.failed(&["W0085", "app.yaml:", "has moved", digest(&first), digest(&second)]);
+    moved.failed(&[
+        "W0085",
+        "app.yaml:",
+        "has moved",
+        digest(&first),
+        digest(&second),
+    ]);
     let told = shop.run(&["check", "app.yaml"]);
     assert_eq!(told.code, Some(0), "{told:?}");
     assert!(told.stderr.contains("warning[W0085]"), "{told:?}");
@@ -196,7 +212,8 @@ fn a_credential_helper_is_asked() {
     shop.folder.write("bin/docker-credential-test", &helper);
     let program = shop.folder.path("bin/docker-credential-test");
     fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
-    shop.folder.write("docker/config.json", r#"{"credsStore": "test"}"#);
+    shop.folder
+        .write("docker/config.json", r#"{"credsStore": "test"}"#);
     let file = guest("hello").display().to_string();
     let mut command = shop.command(&["push", &shop.reference("hello:1"), &file]);
     let path = env::var("PATH").unwrap();
@@ -313,7 +330,10 @@ fn a_component_in_a_registry_needs_no_manifest() {
     let reference = format!("oci://{}", shop.reference("hello:1"));
     shop.serves(&[&reference, "--listen", "127.0.0.1:0"], "");
     let written = shop.run(&["up", &reference, "--emit-manifest"]);
-    assert!(written.printed().contains(&shop.reference("hello:1")), "{written:?}");
+    assert!(
+        written.printed().contains(&shop.reference("hello:1")),
+        "{written:?}"
+    );
 }
 
 #[test]
