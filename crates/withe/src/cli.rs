@@ -80,6 +80,7 @@ pub(crate) enum Command {
     New(commands::new::Args),
     Inspect(commands::inspect::Args),
     Compose(commands::compose::Args),
+    Wit(commands::wit::Args),
     Build(commands::build::Args),
     Check(commands::check::Args),
     Plan(commands::plan::Args),
@@ -100,6 +101,7 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Args),
     Explain(commands::explain::Args),
     Completions(commands::completions::Args),
+    Man(commands::man::Args),
     Provider(commands::provider::Args),
     /// Compiles a component for the host that started this process; not for people.
     #[command(hide = true)]
@@ -137,6 +139,7 @@ impl Command {
             Self::New(args) => commands::new::run(&args, terminal),
             Self::Inspect(args) => commands::inspect::run(&args, terminal),
             Self::Compose(args) => commands::compose::run(&args, terminal),
+            Self::Wit(args) => commands::wit::run(&args, terminal),
             Self::Build(args) => commands::build::run(&args, terminal),
             Self::Check(args) => commands::check::run(&args, terminal),
             Self::Plan(args) => commands::plan::run(&args, terminal),
@@ -157,6 +160,7 @@ impl Command {
             Self::Doctor(args) => commands::doctor::run(&args, terminal),
             Self::Explain(args) => commands::explain::run(&args, terminal),
             Self::Completions(args) => commands::completions::run(&args, Cli::command(), terminal),
+            Self::Man(args) => commands::man::run(&args, Cli::command(), terminal),
             Self::Provider(args) => commands::provider::run(&args, terminal),
             Self::CompileComponent => commands::compile_component::run(),
             Self::Confine(args) => commands::confine::run(args),

@@ -16,3 +16,4 @@ mod sandbox;
 mod split;
 mod up;
 mod versions;
+mod wit;
