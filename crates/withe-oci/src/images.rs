@@ -602,7 +602,7 @@ mod tests {
             kind: FileKind::Component,
             bytes: Bytes::from_static(b"\0asm"),
         };
-        let folder = images.unpack(&[file.clone()]).unwrap();
+        let folder = images.unpack(std::slice::from_ref(&file)).unwrap();
         assert_eq!(fs::read(folder.join(&file.path)).unwrap(), file.bytes);
         drop(images);
         assert!(!path.exists() && !folder.exists());

@@ -10,7 +10,7 @@
 //!   attempts and redirects.
 //! * [`credentials`]: Docker's configuration, and the helpers that it names.
 //! * `cache`: blobs by digest, checked when they are read.
-//! * [`lock`]: `withe.lock`.
+//! * [`lock`] reads and writes `withe.lock`.
 //!
 //! The protocol is spoken here, in five requests. The crate `oci-client` was the other choice: it reads a whole blob before
 //! anybody counts its bytes, gives neither deadlines nor attempts, and brings forty crates, of which eight in a second version.
