@@ -12,13 +12,6 @@ use withe_load::{Loaded, Locks, ProviderSource, Registry};
 
 use super::packages::{self, Selected};
 
-/// What hosts give every component: the texts that the host's own knowledge of it is read from.
-const HOST: [&str; 3] = [
-    include_str!("../../../withe-runtime/wit/wasi-0.2.wit"),
-    include_str!("../../../withe-runtime/wit/wasi-0.3.wit"),
-    include_str!("../../../withe-runtime/wit/host.wit"),
-];
-
 /// The standard interfaces that components export, and hosts do not: they are in no text of what hosts give.
 const EXPORTED: [&str; 2] = [
     "package wasi:cli@0.2.12;\n\ninterface run {\n  run: func() -> result;\n}\n",
@@ -227,7 +220,7 @@ fn standard(registry: &Registry) -> anyhow::Result<Resolve> {
         all_features: true,
         ..Resolve::default()
     };
-    let hosts = HOST.iter().chain(&EXPORTED);
+    let hosts = withe_host::HOST_WIT.iter().chain(&EXPORTED);
     let hosts = hosts.map(|text| vec![*text]);
     let providers = registry.iter().map(|descriptor| descriptor.wit.to_vec());
     for texts in hosts.chain(providers) {
