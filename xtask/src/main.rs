@@ -7,6 +7,7 @@ mod apt;
 mod bench;
 mod demo;
 mod deny;
+mod dist;
 mod fuzz;
 mod guests;
 mod http;
@@ -17,6 +18,7 @@ mod platform;
 mod postgres;
 mod process;
 mod redis;
+mod registry;
 mod sbom;
 mod test;
 mod tidy;
@@ -49,6 +51,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Run the benchmarks.
     Bench(bench::Args),
+    /// Build the program as it is given away, with its symbols apart.
+    Dist(dist::Args),
     /// Check what is depended on: licences, sources, duplicates, advisories.
     Deny,
     /// Write what the `withe` command is made of, as a CycloneDX document.
@@ -66,6 +70,7 @@ async fn main() -> ExitCode {
         Task::Guests(args) => process::until_interrupted(guests::run(args)).await,
         Task::Fuzz(args) => process::until_interrupted(fuzz::run(args)).await,
         Task::Bench(args) => process::until_interrupted(bench::run(args)).await,
+        Task::Dist(args) => process::until_interrupted(dist::run(args)).await,
         Task::Deny => process::until_interrupted(deny::check()).await,
         Task::Sbom(args) => process::until_interrupted(sbom::run(args)).await,
         Task::Tidy => tidy::run(),

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use tokio::process::Command;
 
-use crate::{demo, deny, guests, nats, postgres, process, redis, tree, ui, wasm_target, withe};
+use crate::{
+    demo, deny, guests, nats, postgres, process, redis, registry, tree, ui, wasm_target, withe,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,6 +21,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<()> {
     redis::ensure().await?;
     postgres::ensure().await?;
+    registry::ensure().await?;
     nats::ensure().await?;
     guests::build_all().await?;
     if args.filter.is_none() {

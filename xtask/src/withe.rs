@@ -13,12 +13,19 @@ use crate::{process, tree, ui};
 ///
 /// It does not compile.
 pub(crate) async fn build(release: bool) -> Result<PathBuf> {
+    build_with(if release { "release" } else { "dev" }).await
+}
+
+/// The same with a profile of that name.
+///
+/// # Errors
+///
+/// It does not compile.
+pub(crate) async fn build_with(profile: &str) -> Result<PathBuf> {
     ui::step("build withe");
     let mut cargo = process::cargo(["build", "--package", "withe", "--bin", "withe"]);
     cargo.arg("--message-format=json-render-diagnostics");
-    if release {
-        cargo.arg("--release");
-    }
+    cargo.args(["--profile", profile]);
     let messages = process::output("build withe", &mut cargo, process::LONG).await?;
     executable(&messages).context("cargo built `withe`, but did not say where it is")
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
@@ -13,6 +13,8 @@ use crate::trusted::{FolderError, is_writable_by_others, resolve};
 
 /// The beginning of the names of files that are being written.
 const UNFINISHED: &str = ".unfinished-";
+/// How old such a file is whose writing has certainly ended.
+const ENDED: Duration = Duration::from_secs(60 * 60);
 
 /// A folder that was found, or made, such that only this user can change what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,9 +118,44 @@ impl PrivateFolder {
         file.set_modified(SystemTime::now())
     }
 
-    /// Whether a name is that of a file whose writing did not end, or goes on.
-    pub fn is_unfinished(name: &str) -> bool {
-        name.starts_with(UNFINISHED)
+    /// Removes files until no more are left than that: those first that were not written or [touched](Self::touch) for
+    /// longest, of those whose names `is_entry` knows. What was left half written goes, too. Another process may do the
+    /// same; then more go.
+    pub fn remove_oldest(
+        &self,
+        is_entry: impl Fn(&str) -> bool,
+        most_bytes: u64,
+        most_entries: usize,
+    ) {
+        let Ok(found) = fs::read_dir(&self.0) else {
+            return;
+        };
+        let mut entries = Vec::new();
+        for entry in found.flatten() {
+            // Whatever has no such name is not ours to remove.
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let Ok(about) = entry.metadata() else {
+                continue;
+            };
+            let used = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            if is_entry(name) {
+                entries.push((used, about.len(), entry.path()));
+            } else if name.starts_with(UNFINISHED) && used.elapsed().is_ok_and(|age| age > ENDED) {
+                _ = fs::remove_file(entry.path());
+            }
+        }
+        entries.sort();
+        let mut bytes: u64 = entries.iter().map(|(_, bytes, _)| bytes).sum();
+        let mut left = entries.len();
+        for (_, size, path) in entries {
+            if bytes <= most_bytes && left <= most_entries {
+                break;
+            }
+            _ = fs::remove_file(path);
+            bytes -= size;
+            left -= 1;
+        }
     }
 
     fn unfinished(&self, parts: &[&[u8]]) -> io::Result<PathBuf> {

@@ -58,6 +58,6 @@ pub use withe_process::{Confinement, confine_and_become};
 pub use withe_runtime::compile_stdin;
 pub use withe_runtime::invoke::{FunctionPath, InvokeError, Val};
 pub use withe_runtime::{
-    GuestOutput, Observer, Printed, ShareLimits, StandardStream, Tracer, available_memory,
-    host_interfaces, wave,
+    GuestOutput, HOST_WIT, Observer, Printed, ShareLimits, StandardStream, Tracer,
+    available_memory, host_interfaces, wave,
 };

@@ -15,6 +15,7 @@ use withe_linker::input::{
     Application, Command, Component, ComponentKind, ConfigMap, Grants, Image, Limits, Link,
     NamedConfig, Part, SecretKeys, Spanned,
 };
+use withe_oci::Reference;
 use withe_wit::name::kebab_case;
 use withe_wit::{Extern, ExternItem, InterfaceName, World};
 
@@ -85,7 +86,7 @@ pub(super) fn application(arguments: &Arguments) -> Application {
     let root = &arguments.component;
     let mut components: Vec<Component> = Vec::new();
     for path in std::iter::once(root).chain(&arguments.links) {
-        let name = unique(name_of(&stem(path)), &components);
+        let name = unique(name_of(&name_in(path)), &components);
         components.push(component(name, file(path)));
     }
     let first = &mut components[0];
@@ -103,7 +104,7 @@ pub(super) fn application(arguments: &Arguments) -> Application {
     first.config.extend(named_config(&secrets, secret, true));
     first.grants = arguments.grants.clone();
     Application {
-        name: Spanned::unplaced(name_of(&stem(root))),
+        name: Spanned::unplaced(name_of(&name_in(root))),
         version: None,
         description: None,
         shared: false,
@@ -283,8 +284,25 @@ fn offers(export: &Extern, import: &Extern) -> bool {
     }
 }
 
+/// The scheme of what is in a registry.
+const REGISTRY: &str = "oci://";
+
 fn file(path: &Path) -> Image {
-    Image::File(path.to_string_lossy().into_owned())
+    let path = path.to_string_lossy();
+    match path.strip_prefix(REGISTRY) {
+        Some(reference) => Image::Oci(reference.into()),
+        None => Image::File(path.into_owned()),
+    }
+}
+
+/// What a component is called by its file's path, or its reference.
+fn name_in(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let reference = text.strip_prefix(REGISTRY).map(Reference::parse);
+    match reference {
+        Some(Ok(reference)) => reference.short_name().to_owned(),
+        _ => stem(path),
+    }
 }
 
 fn component(name: String, image: Image) -> Component {

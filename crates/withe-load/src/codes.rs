@@ -21,7 +21,7 @@ pub const WASM_TEXT: Code = Code("W0057");
 pub const MALFORMED: Code = Code("W0058");
 /// A provider archive or an executable.
 pub const PROVIDER_FILE: Code = Code("W0059");
-/// A reference to a registry that is no first-party provider.
+/// A reference to a registry that is no first-party provider, where nothing is pulled.
 pub const REGISTRY_IMAGE: Code = Code("W0060");
 /// A short name that no first-party provider has.
 pub const UNKNOWN_PROVIDER: Code = Code("W0061");
@@ -37,6 +37,22 @@ pub const NOT_A_MANIFEST: Code = Code("W0065");
 pub const PROVIDER_PROGRAM: Code = Code("W0066");
 /// A component given without a manifest, which nothing starts.
 pub const NOTHING_TO_START: Code = Code("W0067");
+/// A registry does not have an image.
+pub const IMAGE_NOT_FOUND: Code = Code("W0080");
+/// A registry wants to know who one is, or does not allow it.
+pub const REGISTRY_ACCESS: Code = Code("W0081");
+/// A registry cannot be asked.
+pub const REGISTRY_SILENT: Code = Code("W0082");
+/// What came from a registry is damaged, or too large.
+pub const IMAGE_DAMAGED: Code = Code("W0083");
+/// What is in a registry does not run here.
+pub const IMAGE_KIND: Code = Code("W0084");
+/// An image is not what was locked.
+pub const NOT_LOCKED: Code = Code("W0085");
+/// What was locked is used without its registry having been asked.
+pub const LOCK_OFFLINE: Code = Code("W0086");
+/// An application with secret values is to be pushed.
+pub const SECRETS_PUSHED: Code = Code("W0087");
 
 /// What the codes of this module mean.
 pub const CODES: &[CodeInfo] = &[
@@ -142,11 +158,11 @@ The first-party providers are named by a short name, as in `image: withe:keyvalu
         code: REGISTRY_IMAGE,
         title: "image in a registry",
         explanation: "\
-The image is a reference to an OCI registry, and pulling from a registry is not built yet. Pull it with
-a tool that does, and name the file:
+The image is a reference to an OCI registry, and whoever reads the application here pulls nothing: a program that embeds a
+host, for example. `withe up`, `withe check` and the others pull it. Pull it before, and name the file:
 
 ```console
-wkg oci pull ghcr.io/example/cart:1.0.0 -o cart.wasm
+withe pull ghcr.io/example/cart:1.0.0
 ```
 
 ```yaml
@@ -213,6 +229,74 @@ exports neither, and no provider that was given with `--provider` calls it, so i
 
 `withe call X.wasm 'f(1)'` calls a function that it exports, and `--link X.wasm` gives it to a component that imports \
 what it exports.",
+    },
+    CodeInfo {
+        code: IMAGE_NOT_FOUND,
+        title: "image not in its registry",
+        explanation: "\
+The registry answers that it has no such repository, or no such tag or digest in it. Some registries say so, too, of a repository
+that whoever asks may not see. Correct the reference, push the image (`withe push REFERENCE FILE`), or log in
+(`docker login REGISTRY`).",
+    },
+    CodeInfo {
+        code: REGISTRY_ACCESS,
+        title: "registry refuses access",
+        explanation: "\
+The registry wants to know who asks, does not know the name and password that it was given, or does not allow that user to read
+the repository. Withe reads what Docker's tools write: `config.json` in the folder that `DOCKER_CONFIG` names, else in
+`~/.docker`, and the credential helpers that it names. `docker login REGISTRY` writes it. The message says where what was
+refused came from, or what is wrong with the file.",
+    },
+    CodeInfo {
+        code: REGISTRY_SILENT,
+        title: "registry cannot be asked",
+        explanation: "\
+There is no connection to the registry, its certificate is not believed, it sends nothing for long, or it fails at each of four
+attempts. A registry without TLS has to be named, also one on this machine: `--plain-http 127.0.0.1:5000`, or the variable
+`WITHE_PLAIN_HTTP`. `--mirror REGISTRY=OTHER` has another one asked in its place.
+
+An image that is named by its digest (`ghcr.io/example/cart:1.0.0@sha256:…`) and was pulled once comes from the cache, and needs no
+registry.",
+    },
+    CodeInfo {
+        code: IMAGE_DAMAGED,
+        title: "image is damaged",
+        explanation: "\
+What the registry sent has another digest or another size than its manifest or the reference says, or more bytes than are taken (512
+MiB a layer, 4 MiB a manifest). Nothing of it is used or kept. A proxy between may have cut it short, or somebody changed it: pull
+it from elsewhere, or push it again.",
+    },
+    CodeInfo {
+        code: IMAGE_KIND,
+        title: "image of another kind",
+        explanation: "\
+What the registry has under the reference is neither a component nor a provider: an image for containers, for example, or a whole
+application where a part was expected. An application is started by `withe up oci://REFERENCE`; components and providers
+are pushed by `withe push`, `wkg oci push` or `wash push`.",
+    },
+    CodeInfo {
+        code: NOT_LOCKED,
+        title: "image is not what was locked",
+        explanation: "\
+`withe.lock`, beside the manifest, says what each tag led to when `withe lock` wrote it. With `--locked` the image has to be in
+it, and its tag has to lead there still; without `--locked` a tag that has moved is a warning, and what it leads to now is used.
+
+`withe lock MANIFEST` takes in what tags lead to now: look at what changed before you keep the file. A digest in the manifest
+(`NAME:TAG@sha256:…`) needs no lock, for it can lead to nothing else.",
+    },
+    CodeInfo {
+        code: LOCK_OFFLINE,
+        title: "what was locked is used unasked",
+        explanation: "\
+The registry cannot be asked what the tag leads to. `withe.lock` says what it was, and that is in the cache, so it is used. The tag
+may have moved since.",
+    },
+    CodeInfo {
+        code: SECRETS_PUSHED,
+        title: "an artefact with secrets",
+        explanation: "\
+The manifest has values that it marks `secret: true`. Whoever can pull the application could read them, so it is not pushed. Have
+the host fetch them where it runs: `secrets` in the manifest has their names only (`docs/manifest.md`).",
     },
 ];
 

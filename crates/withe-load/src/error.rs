@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use withe_linker::Diagnostic;
+use withe_oci::OciError;
 
 use crate::codes;
 use crate::file::FileError;
+use crate::refusal::code_of;
 
 /// Why there is no manifest to speak of.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,43 @@ impl LoadError {
                 codes::NOT_A_MANIFEST,
                 Some("give the application's YAML or JSON file".into()),
             ),
+        };
+        let mut diagnostic = Diagnostic::error(code, self.to_string());
+        diagnostic.help = help;
+        diagnostic
+    }
+}
+
+/// Why there is no application to be had from a registry.
+#[derive(Debug, thiserror::Error)]
+pub enum PulledApplicationError {
+    /// It cannot be pulled.
+    #[error("`{reference}` cannot be pulled: {why}")]
+    Pull {
+        /// The reference.
+        reference: String,
+        /// Why not.
+        #[source]
+        why: OciError,
+    },
+    /// It is something else.
+    #[error("`{0}` is no application")]
+    NoApplication(String),
+    /// Whoever reads it gave nothing that pulls.
+    #[error("`{0}` is in a registry, and nothing is pulled here")]
+    NothingPulls(String),
+}
+
+impl PulledApplicationError {
+    /// The error as a diagnostic without a place.
+    pub fn diagnostic(&self) -> Diagnostic {
+        let (code, help) = match self {
+            Self::Pull { why, .. } => (code_of(why), why.help()),
+            Self::NoApplication(reference) => {
+                let help = format!("name it in a manifest: `image: {reference}`");
+                (codes::IMAGE_KIND, Some(help))
+            }
+            Self::NothingPulls(_) => (codes::REGISTRY_IMAGE, None),
         };
         let mut diagnostic = Diagnostic::error(code, self.to_string());
         diagnostic.help = help;

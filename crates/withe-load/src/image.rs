@@ -8,12 +8,14 @@ use withe_linker::input::{
     Component, ComponentKind, Image, NamedConfig, Part, ProviderWorld, Spanned,
 };
 use withe_linker::{Diagnostic, Diagnostics, Span};
+use withe_oci::FileKind;
 
 use crate::artifact::{Artifact, digest_of};
 use crate::artifacts::Artifacts;
 use crate::loaded::{LoadedPart, PartSource, ProviderSource};
 use crate::options::{Supplied, SuppliedProgram};
 use crate::program::ProviderProgram;
+use crate::pulled::{PulledFile, PulledImages};
 use crate::refusal::Refusal;
 use crate::registry::{Known, Registry};
 use crate::v1_part::V1Source;
@@ -29,6 +31,8 @@ pub(super) struct Images<'a> {
     pub(super) supplied: Option<&'a Supplied>,
     /// The components that were read so far.
     pub(super) artifacts: Artifacts,
+    /// What was pulled from registries.
+    pub(super) pulled: PulledImages,
     /// What was wrong so far.
     pub(super) diagnostics: &'a mut Diagnostics,
     /// Every file that was read, or would have been had it been there.
@@ -62,13 +66,39 @@ impl Images<'_> {
         if self.supplied.is_some() {
             return;
         }
-        let components = components.iter();
-        let of_components = components.filter(|c| c.kind == ComponentKind::Component);
+        let all = components.iter();
+        let of_components = all.clone().filter(|c| c.kind == ComponentKind::Component);
         let paths = of_components.filter_map(|component| match &component.image.value {
             Image::File(path) => Some(joined(self.folder, path)),
             _ => None,
         });
         self.artifacts.read_ahead(paths);
+        let mut references = Vec::new();
+        for component in all {
+            self.to_pull(&component.image, &mut references);
+        }
+        let Some(remote) = self.registry.remote().filter(|_| !references.is_empty()) else {
+            return;
+        };
+        self.pulled.pull(remote, &references, self.diagnostics);
+    }
+
+    /// Adds the references of an image that have to be pulled, each with its place.
+    fn to_pull(&self, image: &Spanned<Image>, found: &mut Vec<Spanned<String>>) {
+        match &image.value {
+            // A bare path without an extension reads as a reference.
+            Image::Oci(reference)
+                if self.registry.by_image(reference).is_none()
+                    && !self.folder.join(reference).is_file() =>
+            {
+                found.push(Spanned {
+                    value: reference.clone(),
+                    span: image.span,
+                });
+            }
+            Image::Compose(parts) => parts.iter().for_each(|part| self.to_pull(part, found)),
+            _ => {}
+        }
     }
 
     /// Reads the image of `component`; configuration that the image's name implies is put under
@@ -121,13 +151,11 @@ impl Images<'_> {
             }),
             Image::Oci(reference) => Some(match registry.by_image(reference) {
                 Some(known) => as_provider(component, known),
-                None => Err(in_a_registry(
-                    reference,
-                    &name,
-                    component.kind,
-                    registry,
-                    self.folder,
-                )),
+                None if self.supplied.is_some() => match supplied {
+                    Some(bytes) => self.supplied(component, bytes),
+                    None => Err(Refusal::NoBytes),
+                },
+                None => self.pulled(component, &reference.clone()),
             }),
             Image::Application { name, component } => Some(Err(Refusal::OtherApplication {
                 name: name.clone(),
@@ -157,6 +185,68 @@ impl Images<'_> {
     fn supplied(&mut self, component: &Component, bytes: &[u8]) -> Result<Resolved, Refusal> {
         let path = Path::new(&component.name.value);
         as_component(component, self.artifacts.take(path, bytes.to_vec())?)
+    }
+
+    /// What was pulled of a reference.
+    fn file(
+        &self,
+        component: &str,
+        kind: ComponentKind,
+        reference: &str,
+    ) -> Result<&PulledFile, Refusal> {
+        match self.pulled.get(reference) {
+            Some(Ok(file)) => Ok(file),
+            Some(Err(refusal)) => Err(refusal.clone().into()),
+            None => Err(in_a_registry(
+                reference,
+                component,
+                kind,
+                self.registry,
+                self.folder,
+            )),
+        }
+    }
+
+    /// The part that was pulled of a reference.
+    fn pulled(&mut self, component: &Component, reference: &str) -> Result<Resolved, Refusal> {
+        let (name, kind) = (&component.name.value, component.kind);
+        let file = self.file(name, kind, reference)?;
+        match (file.kind, kind) {
+            (FileKind::Component, _) => {
+                as_component(component, self.pulled_component(name, reference)?)
+            }
+            (FileKind::Archive | FileKind::Program, ComponentKind::Component) => {
+                Err(Refusal::PulledProvider(reference.into()))
+            }
+            (kind, ComponentKind::Provider) => {
+                let path = match self.registry.remote() {
+                    Some(remote) => remote.images.program(&file.digest, &file.bytes),
+                    // Nothing was pulled then.
+                    None => return Err(Refusal::NoBytes),
+                };
+                let path = path.map_err(|why| Refusal::Pull {
+                    reference: reference.into(),
+                    why: Arc::new(why),
+                })?;
+                if kind == FileKind::Archive {
+                    let source = V1Source::Archive(path, file.digest.clone());
+                    return Ok(Resolved::V1(source));
+                }
+                let (world, program) =
+                    program::read(&path).map_err(|why| Refusal::Program { path, why })?;
+                Ok(Resolved::program(world, program))
+            }
+        }
+    }
+
+    /// The component that was pulled of a reference.
+    fn pulled_component(&mut self, name: &str, reference: &str) -> Result<Artifact, Refusal> {
+        let file = self.file(name, ComponentKind::Component, reference)?;
+        if file.kind != FileKind::Component {
+            return Err(Refusal::PulledProvider(reference.into()));
+        }
+        let bytes = file.bytes.to_vec();
+        Ok(self.artifacts.take(Path::new(reference), bytes)?)
     }
 
     /// Asks the program `path` what provider it is.
@@ -206,14 +296,8 @@ impl Images<'_> {
             Image::Compose(entries) => self.compose(component, entries, entry.span),
             Image::Invalid => None,
             Image::Oci(reference) => {
-                let refusal = in_a_registry(
-                    reference,
-                    component,
-                    ComponentKind::Component,
-                    self.registry,
-                    self.folder,
-                );
-                self.keep(component, entry.span, Err(refusal))
+                let result = self.pulled_component(component, reference);
+                self.keep(component, entry.span, result)
             }
             Image::Builtin(_) | Image::Application { .. } | Image::Lattice(_) => {
                 self.keep(component, entry.span, Err(Refusal::NoConstituent))
@@ -317,7 +401,7 @@ fn in_a_registry(
         ComponentKind::Component => {
             let file = format!("{component}.wasm");
             format!(
-                "pull it to a file (`wkg oci pull {reference} -o {file}`) and write `image: file://./{file}`"
+                "pull it to a file (`withe pull {reference} -o {file}`) and write `image: file://./{file}`"
             )
         }
         ComponentKind::Provider => {

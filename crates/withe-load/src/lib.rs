@@ -11,6 +11,7 @@
 //! * `loaded`: an application that was read, and how it is linked; [`options`]: what both are told.
 //! * [`artifact`]: one component's file, or what it is instead; `image`: what a manifest calls an image;
 //!   `artifacts`: what is equal is read once.
+//! * `pulled`: images that are in registries.
 //! * `program`: a provider's executable; `ask`: what it says of itself and of its configuration.
 //! * [`registry`]: the first-party providers and the names they are asked for by.
 //! * `v1_part`: a part of wasmCloud v1; `wasmcloud`: how it is recognised, and what it exports and imports.
@@ -29,6 +30,7 @@ mod image;
 mod loaded;
 pub mod options;
 mod program;
+mod pulled;
 mod refusal;
 pub mod registry;
 mod save;
@@ -44,22 +46,25 @@ use withe_linker::Diagnostics;
 use withe_linker::diagnostic::CodeInfo;
 use withe_linker::input::Application;
 use withe_manifest::{Parsed, mask};
+use withe_oci::{Content, Locking, Reference, Wanted};
 
 pub use arguments::{Arguments, Assumed};
 pub use artifact::{Artifact, ArtifactError};
 pub use ask::{AskError, describe};
-pub use error::LoadError;
+pub use error::{LoadError, PulledApplicationError};
 pub use file::FileError;
 pub use loaded::{Loaded, LoadedPart, PartSource, ProviderSource, ReadComponent, SourceText};
 pub use options::{LinkOptions, Supplied, SuppliedProgram};
 pub use program::ProviderProgram;
-pub use registry::{Registry, RegistryError};
+pub use pulled::PulledFile;
+pub use registry::{Locks, Registry, RegistryError};
 pub use save::{SaveError, save};
 pub use v1_part::{V1Part, V1Source};
 pub use wasmcloud::is_archive;
 
 use artifacts::Artifacts;
 use image::{Images, Resolved};
+use pulled::PulledImages;
 
 /// Every code that loading reports, with its meaning.
 pub const CODES: &[CodeInfo] = codes::CODES;
@@ -80,6 +85,48 @@ pub fn load(path: &Path, registry: &Registry) -> Result<Loaded, LoadError> {
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut reading = Reading::new(source, folder, parsed.diagnostics);
     reading.files.push(path.into());
+    reading.lock = Some(path.into());
+    if let Some(application) = parsed.application {
+        reading.read(application, registry, None);
+    }
+    Ok(reading.loaded())
+}
+
+/// Reads an application that is in a registry as a whole. Paths in it that are not those of its own images, such as the
+/// files of providers, are relative to the current folder.
+///
+/// # Errors
+///
+/// If it cannot be pulled, or is something else.
+pub fn load_pulled(
+    reference: &Reference,
+    registry: &Registry,
+) -> Result<Loaded, PulledApplicationError> {
+    let text = reference.to_string();
+    let Some(remote) = registry.remote() else {
+        return Err(PulledApplicationError::NothingPulls(text));
+    };
+    let failed = |why| PulledApplicationError::Pull {
+        reference: text.clone(),
+        why,
+    };
+    let wanted = Wanted {
+        reference: reference.clone(),
+        locking: Locking::Unlocked,
+    };
+    let mut results = remote.images.pull(&[wanted]);
+    let pulled = results.pop().transpose().map_err(failed)?;
+    let Some(Content::Application { manifest, files }) = pulled.map(|pulled| pulled.content) else {
+        return Err(PulledApplicationError::NoApplication(text));
+    };
+    let images = remote.images.unpack(&files).map_err(failed)?;
+    let parsed = withe_manifest::parse(&manifest);
+    let source = SourceText {
+        path: format!("oci://{reference}").into(),
+        text: manifest,
+    };
+    let mut reading = Reading::new(source, PathBuf::new(), parsed.diagnostics);
+    reading.images = Some(images);
     if let Some(application) = parsed.application {
         reading.read(application, registry, None);
     }
@@ -142,6 +189,11 @@ struct Reading {
     source: SourceText,
     written: Option<String>,
     folder: PathBuf,
+    /// What the paths of images are relative to, if that is another folder.
+    images: Option<PathBuf>,
+    /// The manifest, if it is a file that may have a lock beside it.
+    lock: Option<PathBuf>,
+    pulled: HashMap<String, PulledFile>,
     application: Option<Application>,
     parts: Vec<LoadedPart>,
     diagnostics: Diagnostics,
@@ -159,6 +211,9 @@ impl Reading {
             source,
             written,
             folder,
+            images: None,
+            lock: None,
+            pulled: HashMap::new(),
             application: None,
             parts: Vec::new(),
             diagnostics,
@@ -186,10 +241,11 @@ impl Reading {
         supplied: Option<&Supplied>,
     ) {
         let mut images = Images {
-            folder: &self.folder,
+            folder: self.images.as_deref().unwrap_or(&self.folder),
             registry,
             supplied,
             artifacts: Artifacts::default(),
+            pulled: PulledImages::of_manifest(self.lock.as_deref()),
             diagnostics: &mut self.diagnostics,
             files: &mut self.files,
         };
@@ -205,6 +261,7 @@ impl Reading {
                 }
             });
         }
+        self.pulled.extend(images.pulled.into_files());
         wasmcloud::resolve(application, &mut self.parts, of_wasmcloud);
     }
 
@@ -219,6 +276,8 @@ impl Reading {
             source: self.source,
             written: self.written,
             folder: self.folder,
+            images: self.images,
+            pulled: self.pulled,
             application: self.application.map(Arc::new),
             parts: self.parts,
             diagnostics: self.diagnostics,

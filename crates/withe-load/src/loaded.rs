@@ -15,6 +15,7 @@ use withe_wit::World;
 
 use crate::options::LinkOptions;
 use crate::program::ProviderProgram;
+use crate::pulled::PulledFile;
 use crate::v1_part::{V1Part, V1Source};
 
 /// A text that diagnostics point into.
@@ -37,6 +38,10 @@ pub struct Loaded {
     /// The folder that relative paths in the application are relative to: the manifest's, or empty,
     /// which stands for the current one, where there is no manifest.
     pub folder: PathBuf,
+    /// The folder that the paths of images are relative to, if it is another one.
+    pub(crate) images: Option<PathBuf>,
+    /// What was pulled from registries, by the reference.
+    pub(crate) pulled: HashMap<String, PulledFile>,
     /// What is declared; `None` if the manifest could not be understood at all.
     pub application: Option<Arc<Application>>,
     /// What each of the application's components turned out to be, in the same order.
@@ -175,6 +180,12 @@ impl Loaded {
         components
             .zip(&self.parts)
             .map(|(component, part)| (component.name.as_str(), part))
+    }
+
+    /// What was pulled from registries, by the reference.
+    pub fn pulled(&self) -> impl Iterator<Item = (&str, &PulledFile)> {
+        let pulled = self.pulled.iter();
+        pulled.map(|(reference, file)| (reference.as_str(), file))
     }
 
     /// The manifest's text as it was written, with secret values; of an application that was made from arguments, the

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use withe_compose::PlugProblem;
 use withe_linker::Code;
+use withe_oci::OciError;
 
 use crate::artifact::ArtifactError;
 use crate::codes;
@@ -54,12 +56,25 @@ pub(super) enum Refusal {
         /// All that there are.
         known: String,
     },
-    #[error("`{reference}` is in a registry, and pulling from a registry is not built yet")]
+    #[error("`{reference}` is in a registry, and nothing is pulled here")]
     Registry {
         reference: String,
         /// The way to mend it.
         help: String,
     },
+    /// It cannot be pulled.
+    #[error("`{reference}` cannot be pulled: {why}")]
+    Pull {
+        reference: String,
+        #[source]
+        why: Arc<OciError>,
+    },
+    /// It was pulled, and is a whole application.
+    #[error("`{0}` is a whole application")]
+    WholeApplication(String),
+    /// It was pulled, and is a provider's archive or program.
+    #[error("`{0}` is a provider")]
+    PulledProvider(String),
     #[error("only components of this application can be composed")]
     NoConstituent,
     #[error("its `compose:` list is empty")]
@@ -83,6 +98,9 @@ impl Refusal {
             Self::OtherApplication { .. } => codes::OTHER_APPLICATION,
             Self::UnknownProvider { .. } => codes::UNKNOWN_PROVIDER,
             Self::Registry { .. } => codes::REGISTRY_IMAGE,
+            Self::Pull { why, .. } => code_of(why),
+            Self::WholeApplication(_) => codes::IMAGE_KIND,
+            Self::PulledProvider(_) => codes::WRONG_KIND,
             Self::NoConstituent | Self::EmptyList | Self::Plug(_) | Self::Composed(_) => {
                 codes::COMPOSE_FAILED
             }
@@ -105,6 +123,11 @@ impl Refusal {
                 return Some(format!("{similar}the providers are {known}"));
             }
             Self::Registry { help, .. } => help,
+            Self::Pull { why, .. } => return why.help(),
+            Self::WholeApplication(reference) => {
+                return Some(format!("run it on its own: `withe up oci://{reference}`"));
+            }
+            Self::PulledProvider(_) => "write `type: capability`",
             Self::NoConstituent => "link the composition to it instead",
             Self::EmptyList => "name the socket first, then what is plugged into it",
             Self::Plug(_) | Self::Composed(_) => {
@@ -112,5 +135,27 @@ impl Refusal {
             }
         };
         Some(help.into())
+    }
+}
+
+/// The code of what is wrong with something that was to be pulled.
+pub(super) fn code_of(error: &OciError) -> Code {
+    match error {
+        OciError::NotFound { .. } => codes::IMAGE_NOT_FOUND,
+        OciError::NoCredentials { .. }
+        | OciError::Unauthorized { .. }
+        | OciError::Denied { .. }
+        | OciError::Credentials(_) => codes::REGISTRY_ACCESS,
+        OciError::Damaged { .. } | OciError::TooLarge { .. } | OciError::Algorithm(_) => {
+            codes::IMAGE_DAMAGED
+        }
+        OciError::Kind(_) => codes::IMAGE_KIND,
+        OciError::NotLocked | OciError::Moved { .. } => codes::NOT_LOCKED,
+        OciError::Unreachable { .. }
+        | OciError::Status { .. }
+        | OciError::Protocol { .. }
+        | OciError::Setup(_)
+        | OciError::Write(_)
+        | OciError::TooLong { .. } => codes::REGISTRY_SILENT,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use withe_linker::input::{ConfigCheck, ProviderWorld};
+use withe_oci::Images;
 use withe_provider::{Alias, Descriptor};
 use withe_wit::{FromWitError, World};
 
@@ -15,6 +16,28 @@ pub(super) const PROVIDER_WORLD: &str = "provider";
 #[derive(Clone, Debug)]
 pub struct Registry {
     entries: Vec<RegistryEntry>,
+    remote: Option<RemoteImages>,
+}
+
+/// What pulls images that are in registries.
+#[derive(Clone, Debug)]
+pub(super) struct RemoteImages {
+    /// What pulls.
+    pub(super) images: Arc<Images>,
+    /// What the lock beside a manifest is for.
+    pub(super) locks: Locks,
+}
+
+/// What the lock beside a manifest is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Locks {
+    /// Nothing: it is about to be written.
+    Ignored,
+    /// What has moved is told, and what cannot be asked for is used as it was locked.
+    #[default]
+    Told,
+    /// Only what it has is used, as it has it.
+    Only,
 }
 
 #[derive(Clone, Debug)]
@@ -56,7 +79,22 @@ impl Registry {
             .iter()
             .map(RegistryEntry::new)
             .collect::<Result<_, _>>()?;
-        Ok(Self { entries })
+        Ok(Self {
+            entries,
+            remote: None,
+        })
+    }
+
+    /// The same, with images of other names pulled from registries.
+    #[must_use]
+    pub fn pulling(mut self, images: Arc<Images>, locks: Locks) -> Self {
+        self.remote = Some(RemoteImages { images, locks });
+        self
+    }
+
+    /// What pulls images that are in registries, if anything does.
+    pub(super) fn remote(&self) -> Option<&RemoteImages> {
+        self.remote.as_ref()
     }
 
     /// The provider of the short name `name` (`keyvalue`).

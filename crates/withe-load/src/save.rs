@@ -6,16 +6,20 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use withe_linker::Span;
 use withe_linker::input::{Application, Image, Spanned};
 use withe_manifest::mask;
+use withe_oci::{FileKind, Reference};
 
 use crate::artifact::digest;
 use crate::image::joined;
 use crate::loaded::Loaded;
+use crate::pulled::PulledFile;
 
 /// The folder of the files that images are, in the one that everything is saved to.
 const IMAGES: &str = "images";
@@ -45,7 +49,8 @@ pub fn save(loaded: &Loaded, folder: &Path) -> Result<PathBuf, SaveError> {
     let images = folder.join(IMAGES);
     write(&images, |path| fs::create_dir_all(path))?;
     let mut saving = Saving {
-        from: &loaded.folder,
+        from: loaded.images.as_deref().unwrap_or(&loaded.folder),
+        pulled: &loaded.pulled,
         images,
         saved: HashMap::new(),
         edits: Vec::new(),
@@ -69,7 +74,9 @@ pub fn save(loaded: &Loaded, folder: &Path) -> Result<PathBuf, SaveError> {
             for component in application.iter().flat_map(|app| &app.components) {
                 saving.image(&component.image)?;
             }
-            let name = source.path.file_name().unwrap_or(MADE.as_ref());
+            // What is in a registry has no file's name.
+            let name = source.path.file_name().filter(|_| loaded.images.is_none());
+            let name = name.unwrap_or(MADE.as_ref());
             (name, loaded.manifest().into(), source.text.as_str().into())
         }
     };
@@ -86,6 +93,8 @@ pub fn save(loaded: &Loaded, folder: &Path) -> Result<PathBuf, SaveError> {
 struct Saving<'a> {
     /// What the manifest's paths are relative to.
     from: &'a Path,
+    /// What was pulled, by the reference.
+    pulled: &'a HashMap<String, PulledFile>,
     images: PathBuf,
     /// The names of the copies, by the files.
     saved: HashMap<PathBuf, String>,
@@ -100,6 +109,15 @@ impl Saving<'_> {
             Image::File(path) => {
                 let path = joined(self.from, path);
                 if let Some(name) = self.file(&path)?
+                    && let Some(span) = image.span
+                {
+                    let path = format!("./{IMAGES}/{name}");
+                    self.edits.push((span, format!("{path:?}")));
+                }
+                Ok(())
+            }
+            Image::Oci(reference) => {
+                if let Some(name) = self.pulled(reference)?
                     && let Some(span) = image.span
                 {
                     let path = format!("./{IMAGES}/{name}");
@@ -123,6 +141,12 @@ impl Saving<'_> {
                 }
                 Ok(())
             }
+            Image::Oci(reference) => {
+                if let Some(name) = self.pulled(reference)? {
+                    *image = Image::File(format!("./{IMAGES}/{name}"));
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -140,9 +164,8 @@ impl Saving<'_> {
             part.map(|part| part.to_string_lossy().into_owned())
                 .unwrap_or_default()
         };
-        let digits = digest(&bytes);
-        let digits = digits.rsplit(':').next().unwrap_or_default();
-        let digits = digits.get(..DIGITS).unwrap_or(digits);
+        let digest = digest(&bytes);
+        let digits = digits(&digest);
         let name = match part(path.extension()) {
             extension if extension.is_empty() => format!("{}-{digits}", part(path.file_stem())),
             extension => format!("{}-{digits}.{extension}", part(path.file_stem())),
@@ -155,6 +178,29 @@ impl Saving<'_> {
             write(&copy, |to| fs::set_permissions(to, permissions))?;
         }
         self.saved.insert(path.to_owned(), name.clone());
+        Ok(Some(name))
+    }
+
+    /// Saves what was pulled of a reference; the name of its copy, if anything was.
+    fn pulled(&mut self, reference: &str) -> Result<Option<String>, SaveError> {
+        let Some(file) = self.pulled.get(reference) else {
+            return Ok(None);
+        };
+        let extension = match file.kind {
+            FileKind::Component => ".wasm",
+            FileKind::Archive => ".par.gz",
+            FileKind::Program => "",
+        };
+        let short = Reference::parse(reference);
+        let short = short.as_ref().map_or("image", Reference::short_name);
+        let name = format!("{short}-{}{extension}", digits(&file.digest));
+        let copy = self.images.join(&name);
+        write(&copy, |to| fs::write(to, &file.bytes))?;
+        if file.kind == FileKind::Program {
+            write(&copy, |to| {
+                fs::set_permissions(to, Permissions::from_mode(0o755))
+            })?;
+        }
         Ok(Some(name))
     }
 
@@ -173,6 +219,12 @@ impl Saving<'_> {
         edited.push_str(text.get(at..).unwrap_or_default());
         edited
     }
+}
+
+/// The digits of a digest that are in a name.
+fn digits(digest: &str) -> &str {
+    let digits = digest.rsplit(':').next().unwrap_or_default();
+    digits.get(..DIGITS).unwrap_or(digits)
 }
 
 fn write(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), SaveError> {

@@ -6,6 +6,7 @@
 use withe_linker::input::Image;
 use withe_wit::name::is_kebab;
 
+use crate::reference::{Reference, ReferenceError, is_registry};
 use crate::values::Unreadable;
 
 /// Reads an image string.
@@ -75,110 +76,20 @@ fn is_path(text: &str) -> bool {
     text.starts_with('/') || text.starts_with("./") || text.starts_with("../") || is_relative()
 }
 
-/// Whether the first part of a reference names a registry rather than a repository: the rule that
-/// container tools share.
-fn is_registry(first: &str) -> bool {
-    first == "localhost" || first.contains(['.', ':'])
-}
-
 /// `[registry/]repository[:tag][@digest]`
 fn oci(text: &str) -> Result<Image, Unreadable> {
-    let malformed = |why: String| {
-        Unreadable::new(
-            why,
+    match Reference::parse(text) {
+        Ok(_) => Ok(Image::Oci(text.into())),
+        Err(ReferenceError::Capitals { part, instead }) => Err(Unreadable::new(
+            format!("`{part}` has capital letters, which a registry does not take"),
+            format!("write `{instead}`"),
+        )),
+        Err(error) => Err(Unreadable::new(
+            error.to_string(),
             "write a path that begins with `./`, `withe:NAME` for a first-party provider, or an \
              OCI reference such as `ghcr.io/owner/part:1.0.0`",
-        )
-    };
-    let (rest, digest) = match text.split_once('@') {
-        Some((rest, digest)) => (rest, Some(digest)),
-        None => (text, None),
-    };
-    if let Some(digest) = digest
-        && !is_digest(digest)
-    {
-        return Err(malformed(format!(
-            "`{digest}` is not a digest such as `sha256:…`"
-        )));
+        )),
     }
-    let (registry, rest) = match rest.split_once('/') {
-        Some((first, rest)) if is_registry(first) => (Some(first), rest),
-        _ => (None, rest),
-    };
-    if let Some(registry) = registry
-        && !is_authority(registry)
-    {
-        return Err(malformed(format!(
-            "`{registry}` is not the address of a registry"
-        )));
-    }
-    let (repository, tag) = match rest.split_once(':') {
-        Some((repository, tag)) => (repository, Some(tag)),
-        None => (rest, None),
-    };
-    if let Some(tag) = tag
-        && !is_tag(tag)
-    {
-        return Err(malformed(format!("`{tag}` is not a tag")));
-    }
-    if let Some(part) = repository.split('/').find(|part| !is_repository_part(part)) {
-        return Err(if is_repository_part(&part.to_lowercase()) {
-            Unreadable::new(
-                format!("`{part}` has capital letters, which a registry does not take"),
-                format!("write `{}`", text.replacen(part, &part.to_lowercase(), 1)),
-            )
-        } else {
-            malformed("it is neither a path nor an OCI reference".into())
-        });
-    }
-    Ok(Image::Oci(text.into()))
-}
-
-/// Lower-case words joined by `.`, `_`, `__` or dashes.
-fn is_repository_part(part: &str) -> bool {
-    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    part.starts_with(is_word)
-        && part.ends_with(is_word)
-        && part
-            .chars()
-            .all(|c| is_word(c) || matches!(c, '.' | '_' | '-'))
-}
-
-fn is_tag(tag: &str) -> bool {
-    (1..=128).contains(&tag.len())
-        && !tag.starts_with(['.', '-'])
-        && tag
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
-}
-
-fn is_digest(digest: &str) -> bool {
-    digest.split_once(':').is_some_and(|(algorithm, hex)| {
-        !algorithm.is_empty()
-            && algorithm
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '.' | '_' | '-'))
-            && hex.len() >= 32
-            && hex.chars().all(|c| c.is_ascii_hexdigit())
-    })
-}
-
-/// A host name, an IPv4 address or an IPv6 address in brackets, with or without a port.
-fn is_authority(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (text, None),
-    };
-    let is_host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host.split('.').all(|label| {
-            !label.is_empty()
-                && label
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
-        }),
-    };
-    is_host && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]

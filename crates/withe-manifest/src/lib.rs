@@ -14,6 +14,8 @@
 //!
 //! [`mask`] finds the secret values in a text, and makes the text without them.
 //!
+//! References to registries ([`reference`]) are read here, for manifests and for whoever pulls.
+//!
 //! The admission policies of hosts ([`policy`]) are read the same way.
 //!
 //! Pure: no files, clock, network or async.
@@ -30,6 +32,7 @@ mod link;
 pub mod mask;
 mod node;
 pub mod policy;
+pub mod reference;
 mod shapes;
 mod source;
 mod suggest;

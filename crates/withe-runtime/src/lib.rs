@@ -79,7 +79,7 @@ pub use command::run_command;
 pub use compile::{CompileError, CompileLimits, CompileProcess, compile_stdin};
 pub use engine::{EngineOptions, Engines};
 pub use error::RuntimeError;
-pub use functions::{host_interfaces, is_per_component};
+pub use functions::{HOST_WIT, host_interfaces, is_per_component};
 pub use guest_output::{GuestOutput, Printed, StandardStream};
 pub use http::HttpEntry;
 pub use metrics::{Metrics, Snapshot, SnapshotError};

@@ -10,6 +10,7 @@
 //! * [`render`]: results and diagnostics as text and as JSON.
 //! * [`privileges`]: what it gives up for itself and all that it starts.
 //! * [`terminal`]: where text goes, and whether it is coloured.
+//! * [`wit`]: the WIT of what components use.
 //!
 //! Results go to standard output; diagnostics, progress and logs to standard error. The exit code
 //! is 0 when all is well, 1 when something is wrong or failed, 2 when the command line makes no sense.
@@ -33,6 +34,7 @@ mod render;
 mod running;
 mod terminal;
 mod usage;
+mod wit;
 
 use std::process::ExitCode;
 

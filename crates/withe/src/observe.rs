@@ -8,14 +8,15 @@ use std::net::SocketAddr;
 use withe_host::HostOptions;
 
 use crate::terminal::Terminal;
-pub(crate) use metrics::Endpoint;
+pub(crate) use metrics::{Endpoint, Readiness};
 pub(crate) use traces::{Exporter, TraceArgs};
 
 /// How what runs here can be watched.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Watching")]
 pub(crate) struct ObserveArgs {
-    /// Serve metrics to Prometheus at this address, on `/metrics`; and on `/healthz` that the host is there.
+    /// Serve metrics to Prometheus at this address, on `/metrics`; on `/livez` that the host is there, and on `/readyz`
+    /// whether it takes requests: not before it has started, nor once it ends.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) metrics: Option<SocketAddr>,
     #[command(flatten)]

@@ -39,7 +39,6 @@ impl Terminal {
     }
 
     /// Nothing is coloured.
-    #[cfg(test)]
     pub(crate) fn plain() -> Self {
         Self {
             color_err: false,

@@ -136,11 +136,11 @@ fn what_was_not_used_for_longest_goes_and_nothing_else() {
     }
     private.touch(&names[0]).unwrap();
     private.write("cache.key", &[&[0; 32]]).unwrap();
-    size::remove_oldest(&private, 30, 100);
+    private.remove_oldest(size::is_name, 30, 100);
     let is_there = |name: &String| folder.path().join(name).exists();
     let there: Vec<_> = names.iter().map(is_there).collect();
     assert_eq!(there, [true, true, false, true]);
-    size::remove_oldest(&private, 100, 1);
+    private.remove_oldest(size::is_name, 100, 1);
     let there: Vec<_> = names.iter().map(is_there).collect();
     assert_eq!(there, [true, false, false, false]);
     assert!(folder.path().join("cache.key").exists());

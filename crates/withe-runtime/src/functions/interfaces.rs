@@ -11,8 +11,8 @@ use std::sync::{Arc, LazyLock};
 
 use withe_wit::World;
 
-/// Each a package with a world `host`, which imports what the host gives.
-const WIT: [&str; 3] = [
+/// The WIT of what the host itself gives every component: each text a package with a world `host`, which imports it.
+pub const HOST_WIT: [&str; 3] = [
     include_str!("../../wit/wasi-0.2.wit"),
     include_str!("../../wit/wasi-0.3.wit"),
     include_str!("../../wit/host.wit"),
@@ -20,7 +20,7 @@ const WIT: [&str; 3] = [
 
 static WORLD: LazyLock<Arc<World>> = LazyLock::new(|| {
     let mut world = World::default();
-    for text in WIT {
+    for text in HOST_WIT {
         match World::from_wit(&[text], "host") {
             Ok(read) => world.imports.extend(read.imports),
             // The texts are constants, and a test reads them.

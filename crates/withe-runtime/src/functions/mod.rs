@@ -12,7 +12,7 @@ pub(crate) mod rpc;
 mod secrets;
 mod wasi;
 
-pub use interfaces::host_interfaces;
+pub use interfaces::{HOST_WIT, host_interfaces};
 
 use withe_wit::InterfaceName;
 

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::error::ErrorKind;
 use withe_linker::input::{DirectoryGrant, Grants, Spanned};
 use withe_load::arguments::{Arguments, Assumed, ProviderArgument, StartArguments};
-use withe_load::{Loaded, Registry, load_arguments};
+use withe_load::{Loaded, Locks, Registry, load_arguments, load_pulled};
+use withe_oci::{Content, FileKind, Locking, Pulled, Reference, ReferenceError, Wanted};
 
 use super::config_args::{GivenConfig, check_standard_input};
+use super::registry_args::RegistryArgs;
 use crate::providers;
 use crate::render::diagnostics;
 use crate::terminal::Terminal;
@@ -20,17 +22,28 @@ use crate::usage::{Expected, usage};
 const HTTP_ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
 pub(super) const HTTP_PORT: u16 = 8080;
 
+/// The scheme of what is in a registry.
+const REGISTRY: &str = "oci://";
+
 /// Under which heading the help has what is for components without a manifest.
 const HEADING: &str = "Without a manifest";
 
 /// An application: a manifest, or a component and what it is to have.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ApplicationArgs {
-    /// A manifest, or a component.
+    /// A manifest, or a component; either may be in a registry: `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "APP.yaml|X.wasm")]
     pub(super) file: PathBuf,
+    /// Take only images from registries that `withe.lock` beside the manifest has, as it has them.
+    #[arg(long, help_heading = "Registries")]
+    locked: bool,
+    #[command(flatten)]
+    registries: RegistryArgs,
     #[command(flatten)]
     without: WithoutManifest,
+    /// Whether what is in a registry is a component, once that was asked.
+    #[arg(skip)]
+    is_component: Arc<OnceLock<bool>>,
     /// What was said of it, so that whoever reads it again says only what is new.
     #[arg(skip)]
     said: Arc<Mutex<BTreeSet<String>>>,
@@ -106,7 +119,29 @@ pub(super) enum Given {
 impl ApplicationArgs {
     /// Whether it is a component, without a manifest.
     pub(super) fn is_component(&self) -> bool {
-        is_component(&self.file)
+        let Some(Ok(reference)) = self.reference() else {
+            return is_component(&self.file);
+        };
+        // What cannot be pulled is found again, and said, when it is read.
+        let pull = || {
+            let wanted = Wanted {
+                reference,
+                locking: Locking::Unlocked,
+            };
+            let pulled = self.registries.images().pull(&[wanted]);
+            let is_component = |pulled: &Pulled| {
+                let component = FileKind::Component;
+                matches!(&pulled.content, Content::File { kind, .. } if *kind == component)
+            };
+            pulled.iter().flatten().any(is_component)
+        };
+        *self.is_component.get_or_init(pull)
+    }
+
+    /// The reference, if it is in a registry.
+    fn reference(&self) -> Option<Result<Reference, ReferenceError>> {
+        let text = self.file.to_str()?.strip_prefix(REGISTRY)?;
+        Some(Reference::parse(text))
     }
 
     /// Whether only the manifest is wanted.
@@ -126,6 +161,20 @@ impl ApplicationArgs {
         registry: &Registry,
         terminal: &Terminal,
     ) -> anyhow::Result<Given> {
+        let locks = if self.locked {
+            Locks::Only
+        } else {
+            Locks::Told
+        };
+        let images = self.registries.images();
+        let registry = &registry.clone().pulling(images, locks);
+        let reference = match self.reference().transpose() {
+            Ok(reference) => reference,
+            Err(error) => {
+                let message = format!("`{}`: {error}", self.file.display());
+                return Err(usage(subcommand, ErrorKind::ValueValidation, message));
+            }
+        };
         if self.is_component() {
             let (loaded, assumed) = load_arguments(&self.arguments(start, terminal)?, registry);
             if self.emits() {
@@ -148,10 +197,21 @@ impl ApplicationArgs {
             );
             return Err(usage(subcommand, ErrorKind::ArgumentConflict, message));
         }
-        match withe_load::load(&self.file, registry) {
+        let read = match reference {
+            Some(reference) if self.locked && reference.digest().is_none() => {
+                let message =
+                    format!("`{reference}` is locked by its digest: `oci://NAME@sha256:…`");
+                return Err(usage(subcommand, ErrorKind::ArgumentConflict, message));
+            }
+            Some(reference) => {
+                load_pulled(&reference, registry).map_err(|error| error.diagnostic())
+            }
+            None => withe_load::load(&self.file, registry).map_err(|error| error.diagnostic()),
+        };
+        match read {
             Ok(loaded) => Ok(Given::Read(loaded)),
             Err(error) => {
-                terminal.say(&diagnostics::single(terminal, &error.diagnostic()));
+                terminal.say(&diagnostics::single(terminal, &error));
                 Ok(Given::Unreadable)
             }
         }

@@ -20,7 +20,7 @@ use super::program_args::ProgramArgs;
 use super::secret_args::SecretArgs;
 use crate::Outcome;
 use crate::interrupt::Interrupts;
-use crate::observe::{Endpoint, Exporter, ObserveArgs};
+use crate::observe::{Endpoint, Exporter, ObserveArgs, Readiness};
 use crate::progress::Reporter;
 use crate::providers;
 use crate::render::units::duration;
@@ -138,7 +138,10 @@ async fn serve(
             return Ok(Outcome::Problems);
         }
     };
+    let readiness = joined.endpoint.as_ref().map(Endpoint::readiness);
+    readiness.into_iter().for_each(Readiness::ready);
     interrupts.next().await;
+    readiness.into_iter().for_each(Readiness::leaving);
     terminal.say(&format!(
         "leaving: what is under way may take {} to finish; Ctrl-C again ends it at once\n",
         duration(GRACE)
@@ -153,7 +156,7 @@ async fn serve(
 struct Joined {
     node: Node,
     _socket: Option<embedded::Serving>,
-    _endpoint: Option<Endpoint>,
+    endpoint: Option<Endpoint>,
 }
 
 impl Joined {
@@ -169,6 +172,15 @@ async fn join(
     exporter: &Exporter,
     terminal: &Terminal,
 ) -> anyhow::Result<Joined> {
+    let (trust, key) = args.trust.read()?;
+    let reporter = Reporter::new(*terminal);
+    let mut host = host_options(&reporter)?;
+    args.program_args.apply(&mut host)?;
+    args.secrets.apply(&mut host);
+    host.limits = args.limits.limits();
+    exporter.observe(&mut host);
+    // Before it has joined: it lives while it waits for its broker.
+    let endpoint = args.observe.serve(&host, terminal).await?;
     let (lattice, serving): (SharedLattice, _) =
         match args.lattice.named(Duration::from_secs(args.wait))? {
             Named::Nats(options) => (Arc::new(Nats::connect(*options).await?), None),
@@ -189,14 +201,6 @@ async fn join(
                 (Arc::new(embedded), Some(serving))
             }
         };
-    let (trust, key) = args.trust.read()?;
-    let reporter = Reporter::new(*terminal);
-    let mut host = host_options(&reporter)?;
-    args.program_args.apply(&mut host)?;
-    args.secrets.apply(&mut host);
-    host.limits = args.limits.limits();
-    exporter.observe(&mut host);
-    let endpoint = args.observe.serve(&host, terminal).await?;
     let options = NodeOptions {
         name: name.clone(),
         labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
@@ -229,7 +233,7 @@ async fn join(
     Ok(Joined {
         node,
         _socket: serving,
-        _endpoint: endpoint,
+        endpoint,
     })
 }
 

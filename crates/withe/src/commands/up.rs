@@ -37,7 +37,7 @@ use super::settle::settle;
 use crate::Outcome;
 use crate::guest_output::GuestStreams;
 use crate::interrupt::Interrupts;
-use crate::observe::{Exporter, ObserveArgs};
+use crate::observe::{Endpoint, Exporter, ObserveArgs, Readiness};
 use crate::progress::Reporter;
 use crate::providers;
 use crate::render::diagnostics;
@@ -360,7 +360,8 @@ async fn serve(
     args.programs.apply(&mut host)?;
     args.secrets.apply(&mut host);
     exporter.observe(&mut host);
-    let _endpoint = args.observe.serve(&host, terminal).await?;
+    let endpoint = args.observe.serve(&host, terminal).await?;
+    let readiness = endpoint.as_ref().map(Endpoint::readiness);
     let options = NodeOptions {
         name: machine_name(),
         labels: Default::default(),
@@ -407,6 +408,7 @@ async fn serve(
         }
     };
     args.inputs.say_timings(&timings, terminal);
+    readiness.into_iter().for_each(Readiness::ready);
     terminal.say(&format!("`{}` runs; Ctrl-C stops it\n", running.name()));
     loop {
         tokio::select! {
@@ -423,6 +425,7 @@ async fn serve(
             }
         }
     }
+    readiness.into_iter().for_each(Readiness::leaving);
     terminal.say(&format!(
         "stopping: what is under way may take {} to finish; Ctrl-C again ends it at once\n",
         duration(GRACE)

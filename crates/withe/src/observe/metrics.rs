@@ -1,8 +1,12 @@
-//! `--metrics`: an HTTP server for Prometheus.
+//! `--metrics`: an HTTP server for Prometheus, and for whoever wants to know whether the host lives and is ready.
+//!
+//! A host is ready from when it has joined its lattice, or runs its application, until it is told to end. What is wrong with its
+//! broker or with an application is none of that: what is linked goes on, and a host that nobody sends anything to any more
+//! would serve less.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -37,7 +41,45 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// A server of metrics. It ends when this is dropped.
 pub(crate) struct Endpoint {
     address: SocketAddr,
+    readiness: Readiness,
     _server: JoinSet<()>,
+}
+
+/// Whether a host takes requests. Clones are of the same host.
+#[derive(Clone, Debug)]
+pub(crate) struct Readiness(Arc<Mutex<&'static str>>);
+
+/// What `/readyz` says of a host that is ready.
+const READY: &str = "ready\n";
+const STARTING: &str = "starting\n";
+const LEAVING: &str = "leaving\n";
+
+impl Readiness {
+    fn starting() -> Self {
+        Self(Arc::new(Mutex::new(STARTING)))
+    }
+
+    /// It takes requests from now on.
+    pub(crate) fn ready(&self) {
+        self.set(READY);
+    }
+
+    /// It takes none any more: it ends what is under way.
+    pub(crate) fn leaving(&self) {
+        self.set(LEAVING);
+    }
+
+    fn set(&self, now: &'static str) {
+        // What a panicking holder left behind is still a text.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    fn get(&self) -> (StatusCode, &'static str) {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            READY => (StatusCode::OK, READY),
+            other => (StatusCode::SERVICE_UNAVAILABLE, other),
+        }
+    }
 }
 
 impl Endpoint {
@@ -51,11 +93,18 @@ impl Endpoint {
         let listener = TcpListener::bind(address).await.with_context(failed)?;
         let address = listener.local_addr().with_context(failed)?;
         let mut server = JoinSet::new();
-        server.spawn(serve(listener, counts));
+        let readiness = Readiness::starting();
+        server.spawn(serve(listener, counts, readiness.clone()));
         Ok(Self {
             address,
+            readiness,
             _server: server,
         })
+    }
+
+    /// Whether the host is ready, as it is told here.
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.readiness
     }
 
     /// Where they are.
@@ -64,7 +113,7 @@ impl Endpoint {
     }
 }
 
-async fn serve(listener: TcpListener, counts: Counts) {
+async fn serve(listener: TcpListener, counts: Counts, readiness: Readiness) {
     let free = Arc::new(Semaphore::new(CONNECTIONS));
     // They end with this.
     let mut connections = JoinSet::new();
@@ -76,9 +125,9 @@ async fn serve(listener: TcpListener, counts: Counts) {
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let counts = counts.clone();
+                let (counts, readiness) = (counts.clone(), readiness.clone());
                 connections.spawn(async move {
-                    _ = timeout(CONNECTION, connection(stream, counts)).await;
+                    _ = timeout(CONNECTION, connection(stream, counts, readiness)).await;
                     drop(permit);
                 });
             }
@@ -90,8 +139,8 @@ async fn serve(listener: TcpListener, counts: Counts) {
     }
 }
 
-async fn connection(stream: TcpStream, counts: Counts) {
-    let service = service_fn(|request| answer(request, &counts));
+async fn connection(stream: TcpStream, counts: Counts, readiness: Readiness) {
+    let service = service_fn(|request| answer(request, &counts, &readiness));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
@@ -104,6 +153,7 @@ async fn connection(stream: TcpStream, counts: Counts) {
 async fn answer(
     request: Request<Incoming>,
     counts: &Counts,
+    readiness: &Readiness,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, content_type, text) = match request.uri().path() {
@@ -119,9 +169,13 @@ async fn answer(
                 (StatusCode::INTERNAL_SERVER_ERROR, "text/plain", text)
             }
         },
-        "/healthz" => (StatusCode::OK, "text/plain", "ok\n".into()),
+        "/livez" | "/healthz" => (StatusCode::OK, "text/plain", "ok\n".into()),
+        "/readyz" => {
+            let (status, text) = readiness.get();
+            (status, "text/plain", text.into())
+        }
         _ => {
-            let text = "there are `/metrics` and `/healthz`\n".to_owned();
+            let text = "there are `/metrics`, `/livez` and `/readyz`\n".to_owned();
             (StatusCode::NOT_FOUND, "text/plain", text)
         }
     };

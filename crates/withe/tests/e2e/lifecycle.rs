@@ -50,6 +50,26 @@ fn a_request_under_way_finishes_when_the_application_is_stopped() {
 }
 
 #[test]
+fn a_host_that_stops_is_not_ready_while_a_request_is_under_way() {
+    let folder = Folder::with(&echo(1));
+    let mut up = folder.up(&["--metrics=127.0.0.1:0"]);
+    let line = up.says("metrics are at http://");
+    let metrics_at = line.split("http://").nth(1).unwrap();
+    let metrics_at = metrics_at.trim_end_matches("/metrics");
+    let exchange = half_way(&up.address());
+    up.says("runs; Ctrl-C stops it");
+    let ready = get(metrics_at, "/readyz").unwrap();
+    assert_eq!((ready.status, &*ready.text()), (200, "ready\n"));
+    up.interrupt();
+    up.says("stopping");
+    let ready = get(metrics_at, "/readyz").unwrap();
+    assert_eq!((ready.status, &*ready.text()), (503, "leaving\n"));
+    assert_eq!(get(metrics_at, "/livez").unwrap().status, 200);
+    finish(exchange);
+    assert_eq!(up.exit_code(), Some(0));
+}
+
+#[test]
 fn a_second_interrupt_does_not_wait_for_requests() {
     let folder = Folder::with(&echo(1));
     let mut up = folder.up(&[]);

@@ -15,6 +15,7 @@ mod mistakes;
 mod observe;
 #[cfg(target_os = "linux")]
 mod providers;
+mod registry;
 mod secrets;
 mod sql;
 mod support;

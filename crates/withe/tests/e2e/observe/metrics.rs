@@ -95,7 +95,10 @@ fn calls_and_requests_are_counted_and_so_is_how_they_fail() {
         assert_eq!(value(&text, "withe_units", &[]), Some(2.0), "{text}");
         assert!(value(&text, "withe_instances", &[]).is_some(), "{text}");
 
-        assert_eq!(get(&metrics_at, "/healthz").unwrap().text(), "ok\n");
+        for path in ["/livez", "/healthz"] {
+            assert_eq!(get(&metrics_at, path).unwrap().text(), "ok\n");
+        }
+        assert_eq!(get(&metrics_at, "/readyz").unwrap().text(), "ready\n");
         assert_eq!(get(&metrics_at, "/other").unwrap().status, 404);
     }
 }

@@ -1,0 +1,619 @@
+//! What references stand for: many at once, each from the cache or from its registry.
+//!
+//! Whoever reads an application waits for its images, as for its files, so these functions block. The requests themselves run beside
+//! each other in a runtime of their own, in a thread of its own: the caller may be in a runtime.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::{fs, io, thread};
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use rustls::ClientConfig;
+use tokio::runtime;
+use withe_files::TemporaryFolder;
+use withe_manifest::reference::Reference;
+
+use crate::artifact::{
+    ApplicationFile, Artifact, Content, Described, Descriptor, FileKind, IMAGES, KindError,
+    MANIFEST, MOST_BLOB, Manifest,
+};
+use crate::cache::Cache;
+use crate::digest_of;
+use crate::error::OciError;
+use crate::http::{Http, tls};
+use crate::registry::{Access, MOST_MANIFEST, Repository, checked};
+use crate::settings::Settings;
+
+/// How many artefacts, and how many layers of each, are pulled at once.
+const AT_ONCE: usize = 4;
+/// Lists of manifests within lists that are followed.
+const NESTED: usize = 3;
+
+/// What is told of what goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PullEvent {
+    /// A registry is asked for a reference.
+    Asking {
+        /// The reference.
+        reference: String,
+    },
+    /// So many more bytes are to come of a reference.
+    Awaited {
+        /// The reference.
+        reference: String,
+        /// The bytes.
+        bytes: u64,
+    },
+    /// So many bytes came.
+    Came {
+        /// The reference.
+        reference: String,
+        /// The bytes.
+        bytes: u64,
+    },
+    /// Something was pulled, or pushed.
+    Done {
+        /// The reference.
+        reference: String,
+        /// The digest of its manifest.
+        digest: String,
+        /// The bytes that came from the registry: none if all was in the cache.
+        bytes: u64,
+    },
+    /// A reference is not pulled after all.
+    Failed {
+        /// The reference.
+        reference: String,
+    },
+}
+
+/// What hears of it.
+type Progress = Arc<dyn Fn(PullEvent) + Send + Sync>;
+
+/// What references stand for.
+pub struct Images {
+    settings: Settings,
+    progress: Progress,
+    cache: Option<Cache>,
+    tls: OnceLock<Result<ClientConfig, String>>,
+    /// What tags led to: a reference stands for one thing for as long as this lives, whatever becomes of its tag.
+    resolved: Mutex<HashMap<(String, Locking), Resolved>>,
+    /// Where programs are that were pulled.
+    programs: Mutex<Option<TemporaryFolder>>,
+}
+
+impl fmt::Debug for Images {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Images")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a lock says of a reference.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Locking {
+    /// Nothing.
+    #[default]
+    Unlocked,
+    /// It was this when it was locked. If its tag has moved, or nobody can be asked, that is told.
+    Known(String),
+    /// It has to be this.
+    Only(String),
+    /// It has to be locked, and is not.
+    Missing,
+}
+
+/// Something that is to be pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// What.
+    pub reference: Reference,
+    /// What the lock says of it.
+    pub locking: Locking,
+}
+
+/// Something that was pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// The digest of its manifest.
+    pub digest: String,
+    /// What it is.
+    pub content: Content,
+    /// The digest that was locked, if the tag leads elsewhere now.
+    pub moved_from: Option<String>,
+    /// Why what was locked is used without the registry having been asked.
+    pub offline: Option<String>,
+}
+
+/// What a reference led to.
+#[derive(Clone, Debug)]
+struct Resolved {
+    digest: String,
+    moved_from: Option<String>,
+    offline: Option<String>,
+}
+
+/// Something that was pushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The digest of its manifest.
+    pub digest: String,
+    /// The bytes that the registry did not have.
+    pub sent: u64,
+}
+
+impl Images {
+    /// What references stand for that are reached by `settings`. `progress` is told what goes on.
+    pub fn new(settings: Settings, progress: impl Fn(PullEvent) + Send + Sync + 'static) -> Self {
+        let cache = settings.cache.as_deref().and_then(|folder| {
+            let opened = Cache::open(folder);
+            opened
+                .inspect_err(|error| tracing::warn!("nothing that is pulled is kept: {error}"))
+                .ok()
+        });
+        Self {
+            settings,
+            progress: Arc::new(progress),
+            cache,
+            tls: OnceLock::new(),
+            resolved: Mutex::default(),
+            programs: Mutex::default(),
+        }
+    }
+
+    /// Pulls all that is wanted, and says of each what came of it. Blocks.
+    pub fn pull(&self, wanted: &[Wanted]) -> Vec<Result<Pulled, OciError>> {
+        let pulling = || async {
+            let each = wanted.iter().map(|wanted| self.pull_one(wanted));
+            stream::iter(each).buffered(AT_ONCE).collect().await
+        };
+        let results: Vec<_> = match block_on(pulling) {
+            Ok(results) => results,
+            Err(error) => {
+                let kind = error.kind();
+                let failed = |_| Err(OciError::Setup(kind.into()));
+                wanted.iter().map(failed).collect()
+            }
+        };
+        if let Some(cache) = &self.cache {
+            cache.tidy();
+        }
+        results
+    }
+
+    /// Pushes an artefact. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If the registry does not take it.
+    pub fn push(&self, reference: &Reference, artifact: &Artifact) -> Result<Pushed, OciError> {
+        let pushing = || async {
+            let http = self.http()?;
+            let place = (self.settings).pushed_to(reference.registry(), &reference.repository());
+            let docker = self.settings.docker.clone();
+            let repository = Repository::new(http, place, Access::Push, docker);
+            let text = reference.to_string();
+            self.tell(PullEvent::Awaited {
+                reference: text.clone(),
+                bytes: artifact.size(),
+            });
+            // The first alone: it finds out who one is, for all.
+            let (first, others) = artifact.blobs.split_at(artifact.blobs.len().min(1));
+            let mut sent = 0;
+            for blobs in [first, others] {
+                let putting = blobs.iter().map(|(digest, bytes)| {
+                    let (repository, text) = (&repository, &text);
+                    async move {
+                        let is_new = repository.put_blob(digest, bytes.clone()).await?;
+                        let bytes = bytes.len() as u64;
+                        self.tell(PullEvent::Came {
+                            reference: text.clone(),
+                            bytes,
+                        });
+                        Ok::<_, OciError>(if is_new { bytes } else { 0 })
+                    }
+                });
+                let sizes: Vec<u64> = stream::iter(putting)
+                    .buffer_unordered(AT_ONCE)
+                    .try_collect()
+                    .await?;
+                sent += sizes.iter().sum::<u64>();
+            }
+            let digest = artifact.digest();
+            let name = reference.tag().unwrap_or(&digest);
+            let manifest = artifact.manifest.clone();
+            repository.put_manifest(name, MANIFEST, manifest).await?;
+            self.tell(PullEvent::Done {
+                reference: text,
+                digest: digest.clone(),
+                bytes: sent,
+            });
+            Ok(Pushed { digest, sent })
+        };
+        let pushed = block_on(pushing).map_err(OciError::Setup)?;
+        pushed.inspect_err(|_| {
+            self.tell(PullEvent::Failed {
+                reference: reference.to_string(),
+            });
+        })
+    }
+
+    /// The path of a program, or of an archive of one, which is put there. It is there until this is
+    /// dropped.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn program(&self, digest: &str, bytes: &[u8]) -> Result<PathBuf, OciError> {
+        // What a panicking holder left behind is still a folder.
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let put = |programs: &mut Option<TemporaryFolder>| {
+            let folder = match programs {
+                Some(folder) => folder,
+                none => none.insert(TemporaryFolder::new()?),
+            };
+            let name = digest.strip_prefix("sha256:").unwrap_or(digest);
+            let path = folder.path().join(name);
+            if !path.exists() {
+                write_program(&path, bytes)?;
+            }
+            io::Result::Ok(path)
+        };
+        put(&mut programs).map_err(OciError::Write)
+    }
+
+    /// The folder that has the files of an application, by their paths. It is there until this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn unpack(&self, files: &[ApplicationFile]) -> Result<PathBuf, OciError> {
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let put = |programs: &mut Option<TemporaryFolder>| {
+            let folder = match programs {
+                Some(folder) => folder,
+                none => none.insert(TemporaryFolder::new()?),
+            };
+            let folder = folder.path().join(format!("{:016x}", fastrand::u64(..)));
+            fs::create_dir(&folder)?;
+            fs::create_dir(folder.join(IMAGES))?;
+            for file in files {
+                // The path was looked at when it was read: a name in that folder.
+                write_program(&folder.join(&file.path), &file.bytes)?;
+            }
+            io::Result::Ok(folder)
+        };
+        put(&mut programs).map_err(OciError::Write)
+    }
+
+    async fn pull_one(&self, wanted: &Wanted) -> Result<Pulled, OciError> {
+        let reference = wanted.reference.to_string();
+        match self.pull_told(wanted, &reference).await {
+            Ok((pulled, bytes)) => {
+                let digest = pulled.digest.clone();
+                self.tell(PullEvent::Done {
+                    reference,
+                    digest,
+                    bytes,
+                });
+                Ok(pulled)
+            }
+            Err(error) => {
+                self.tell(PullEvent::Failed { reference });
+                Err(error)
+            }
+        }
+    }
+
+    /// Pulls something, and says how many bytes came from the registry.
+    async fn pull_told(&self, wanted: &Wanted, text: &str) -> Result<(Pulled, u64), OciError> {
+        let mut pull = Pull {
+            images: self,
+            text,
+            reference: &wanted.reference,
+            repository: tokio::sync::OnceCell::new(),
+        };
+        let key = (text.to_owned(), wanted.locking.clone());
+        let known = self.resolved().get(&key).cloned();
+        let (resolved, mut manifest) = match known {
+            Some(known) => {
+                let (_, manifest) = pull.by_digest(&known.digest).await?;
+                (known, manifest)
+            }
+            None => self.resolve(&pull, &wanted.locking).await?,
+        };
+        let mut described = Manifest::read(&manifest)?.described()?;
+        for _ in 0..NESTED {
+            let Described::Manifest(next) = &described else {
+                break;
+            };
+            (_, manifest) = pull.by_digest(next).await?;
+            described = Manifest::read(&manifest)?.described()?;
+        }
+        let (content, bytes) = pull.content(described).await?;
+        self.resolved().insert(key, resolved.clone());
+        let Resolved {
+            digest,
+            moved_from,
+            offline,
+        } = resolved;
+        let pulled = Pulled {
+            digest,
+            content,
+            moved_from,
+            offline,
+        };
+        Ok((pulled, bytes))
+    }
+
+    fn resolved(&self) -> MutexGuard<'_, HashMap<(String, Locking), Resolved>> {
+        // What a panicking holder left behind is still a map.
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a reference leads to, with its manifest.
+    async fn resolve(
+        &self,
+        pull: &Pull<'_>,
+        locking: &Locking,
+    ) -> Result<(Resolved, Vec<u8>), OciError> {
+        let as_it_is = |(digest, manifest)| {
+            let resolved = Resolved {
+                digest,
+                moved_from: None,
+                offline: None,
+            };
+            (resolved, manifest)
+        };
+        // What is pinned needs no lock.
+        if let Some(digest) = pull.reference.digest() {
+            return pull.by_digest(digest).await.map(as_it_is);
+        }
+        if *locking == Locking::Missing {
+            return Err(OciError::NotLocked);
+        }
+        match (pull.by_tag().await, locking) {
+            (Ok((now, _)), Locking::Only(locked)) if now != *locked => Err(OciError::Moved {
+                locked: locked.clone(),
+                now,
+            }),
+            (Ok((digest, manifest)), Locking::Known(locked)) => {
+                let moved_from = (digest != *locked).then(|| locked.clone());
+                let resolved = Resolved {
+                    digest,
+                    moved_from,
+                    offline: None,
+                };
+                Ok((resolved, manifest))
+            }
+            (Ok(found), _) => Ok(as_it_is(found)),
+            (Err(error), Locking::Known(locked) | Locking::Only(locked)) if error.is_offline() => {
+                let Some(manifest) = self.cached(locked, MOST_MANIFEST) else {
+                    return Err(error);
+                };
+                let resolved = Resolved {
+                    digest: locked.clone(),
+                    moved_from: None,
+                    offline: Some(error.to_string()),
+                };
+                Ok((resolved, manifest))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn cached(&self, digest: &str, most: u64) -> Option<Vec<u8>> {
+        self.cache.as_ref()?.get(digest, most)
+    }
+
+    fn keep(&self, digest: &str, bytes: &[u8]) {
+        if let Some(cache) = &self.cache {
+            cache.put(digest, bytes);
+        }
+    }
+
+    fn tell(&self, event: PullEvent) {
+        (self.progress)(event);
+    }
+
+    /// What makes requests. Each repository has its own: its connections end with the runtime that they were made in.
+    fn http(&self) -> Result<Http, OciError> {
+        let tls = self.tls.get_or_init(|| tls().map_err(|e| e.to_string()));
+        match tls {
+            Ok(tls) => Ok(Http::new(tls.clone())),
+            Err(why) => Err(OciError::Setup(io::Error::other(why.clone()))),
+        }
+    }
+}
+
+/// The pulling of one reference.
+struct Pull<'a> {
+    images: &'a Images,
+    text: &'a str,
+    reference: &'a Reference,
+    repository: tokio::sync::OnceCell<Repository>,
+}
+
+impl Pull<'_> {
+    /// The repository, when it has to be asked.
+    async fn repository(&self) -> Result<&Repository, OciError> {
+        let make = || async {
+            let images = self.images;
+            images.tell(PullEvent::Asking {
+                reference: self.text.into(),
+            });
+            let (registry, repository) = (self.reference.registry(), self.reference.repository());
+            let place = images.settings.pulled_from(registry, &repository);
+            let docker = images.settings.docker.clone();
+            let http = images.http()?;
+            Ok(Repository::new(http, place, Access::Pull, docker))
+        };
+        self.repository.get_or_try_init(make).await
+    }
+
+    async fn by_tag(&self) -> Result<(String, Vec<u8>), OciError> {
+        // A reference that names no digest names a tag, or means one.
+        let tag = self.reference.tag().unwrap_or_default();
+        let manifest = self.repository().await?.manifest(tag).await?;
+        let digest = digest_of(&manifest);
+        self.images.keep(&digest, &manifest);
+        Ok((digest, manifest))
+    }
+
+    async fn by_digest(&self, digest: &str) -> Result<(String, Vec<u8>), OciError> {
+        let digest = of_sha256(digest)?;
+        if let Some(manifest) = self.images.cached(&digest, MOST_MANIFEST) {
+            return Ok((digest, manifest));
+        }
+        let manifest = self.repository().await?.manifest(&digest).await?;
+        self.images.keep(&digest, &manifest);
+        Ok((digest, manifest))
+    }
+
+    /// What was described, and how many bytes of it came from the registry.
+    async fn content(&mut self, described: Described) -> Result<(Content, u64), OciError> {
+        match described {
+            Described::Manifest(_) => Err(KindError::NoPlatform.into()),
+            Described::File(kind, layer) => {
+                let (bytes, came) = self.blob(&layer).await?;
+                let found = FileKind::of(&bytes);
+                let kind = match (kind, found) {
+                    (Some(kind), Some(found)) if kind == found => kind,
+                    // The component's reader says best what is wrong with one.
+                    (Some(FileKind::Component), None) => FileKind::Component,
+                    (None, Some(found)) => found,
+                    _ => return Err(KindError::Mislabelled(layer.media_type).into()),
+                };
+                let content = Content::File {
+                    kind,
+                    digest: layer.digest,
+                    bytes,
+                };
+                Ok((content, came))
+            }
+            Described::Application(manifest, files) => {
+                let (manifest, mut sum) = self.blob(&manifest).await?;
+                let manifest = String::from_utf8(manifest.to_vec());
+                let manifest = manifest.map_err(|_| KindError::NotText)?;
+                let pulling = files.into_iter().map(|(path, kind, layer)| {
+                    let pull = &*self;
+                    async move {
+                        let (bytes, came) = pull.blob(&layer).await?;
+                        Ok::<_, OciError>((ApplicationFile { path, kind, bytes }, came))
+                    }
+                });
+                let files: Vec<_> = stream::iter(pulling)
+                    .buffered(AT_ONCE)
+                    .try_collect()
+                    .await?;
+                sum += files.iter().map(|(_, came)| came).sum::<u64>();
+                let files = files.into_iter().map(|(file, _)| file).collect();
+                Ok((Content::Application { manifest, files }, sum))
+            }
+        }
+    }
+
+    /// A blob, and how many bytes of it came from the registry.
+    async fn blob(&self, layer: &Descriptor) -> Result<(Bytes, u64), OciError> {
+        let digest = of_sha256(&layer.digest)?;
+        if let Some(bytes) = self.images.cached(&digest, MOST_BLOB) {
+            return Ok((bytes.into(), 0));
+        }
+        let repository = self.repository().await?;
+        self.images.tell(PullEvent::Awaited {
+            reference: self.text.into(),
+            bytes: layer.size,
+        });
+        let seen = |bytes: usize| {
+            self.images.tell(PullEvent::Came {
+                reference: self.text.into(),
+                bytes: bytes as u64,
+            });
+        };
+        let bytes = repository.blob(&digest, layer.size, seen).await?;
+        let bytes = checked(bytes, &digest, "a blob")?;
+        self.images.keep(&digest, &bytes);
+        Ok((bytes.into(), layer.size))
+    }
+}
+
+/// A digest that can be checked, in lower case.
+fn of_sha256(digest: &str) -> Result<String, OciError> {
+    let digits = digest.strip_prefix("sha256:");
+    let is_one = |d: &&str| d.len() == 64 && d.bytes().all(|d| d.is_ascii_hexdigit());
+    match digits.filter(is_one) {
+        Some(digits) => Ok(format!("sha256:{}", digits.to_ascii_lowercase())),
+        None => Err(OciError::Algorithm(digest.into())),
+    }
+}
+
+/// Writes a program that only this user can run.
+fn write_program(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o700)
+        .open(&unfinished)?;
+    file.write_all(bytes)?;
+    drop(file);
+    fs::rename(&unfinished, path)
+}
+
+/// Runs a future to its end in a runtime of its own.
+fn block_on<T: Send, F: Future<Output = T>>(future: impl FnOnce() -> F + Send) -> io::Result<T> {
+    let run = || {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        Ok(runtime.block_on(future()))
+    };
+    thread::scope(|scope| match scope.spawn(run).join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_there_until_it_is_removed() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let images = Images::new(Settings::default(), |_| {});
+        let digest = digest_of(b"#!/bin/sh\n");
+        let path = images.program(&digest, b"#!/bin/sh\n").unwrap();
+        assert_eq!(images.program(&digest, b"#!/bin/sh\n").unwrap(), path);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let file = ApplicationFile {
+            path: "images/a.wasm".into(),
+            kind: FileKind::Component,
+            bytes: Bytes::from_static(b"\0asm"),
+        };
+        let folder = images.unpack(std::slice::from_ref(&file)).unwrap();
+        assert_eq!(fs::read(folder.join(&file.path)).unwrap(), file.bytes);
+        drop(images);
+        assert!(!path.exists() && !folder.exists());
+    }
+
+    #[test]
+    fn only_digests_that_can_be_checked_are_taken() {
+        let digits = "AB".repeat(32);
+        let lower = format!("sha256:{}", digits.to_lowercase());
+        assert_eq!(of_sha256(&format!("sha256:{digits}")).unwrap(), lower);
+        assert!(of_sha256(&format!("sha512:{digits}")).is_err());
+        assert!(of_sha256("sha256:ab").is_err());
+    }
+}

@@ -1,0 +1,530 @@
+//! One repository of one registry: the five requests of the distribution protocol that are needed, and who one is there.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, Response, StatusCode};
+use hyper::body::Incoming;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use crate::challenge::{self, Challenge};
+use crate::credentials::{self, Credentials};
+use crate::digest_of;
+use crate::error::OciError;
+use crate::http::{Attempts, BodyError, Call, Http, HttpError, body, join};
+use crate::settings::Place;
+
+/// The most bytes of a manifest; registries take no more.
+pub(crate) const MOST_MANIFEST: u64 = 4 << 20;
+/// The most bytes of an answer that is only read for its message, or of a token.
+const MOST_ANSWER: u64 = 256 << 10;
+/// How much of what a registry says is repeated, in characters.
+const SAID: usize = 300;
+/// How long a blob may take to come or go, with all attempts.
+const MOST_TIME: Duration = Duration::from_secs(30 * 60);
+
+/// What manifests may be.
+const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.v2+json, \
+     application/vnd.oci.image.index.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json";
+
+/// What is to be done in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Pull,
+    Push,
+}
+
+/// A repository.
+#[derive(Debug)]
+pub(crate) struct Repository {
+    http: Http,
+    place: Place,
+    access: Access,
+    /// The folder of Docker's configuration.
+    docker: Option<PathBuf>,
+    /// What the registry is told of who one is, once it has asked.
+    authorization: Mutex<Option<HeaderValue>>,
+}
+
+/// A token as servers of tokens give it.
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+/// What registries say that refuse something.
+#[derive(Deserialize)]
+struct Refusal {
+    errors: Vec<RefusalEntry>,
+}
+
+#[derive(Deserialize)]
+struct RefusalEntry {
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl Repository {
+    pub(crate) fn new(http: Http, place: Place, access: Access, docker: Option<PathBuf>) -> Self {
+        Self {
+            http,
+            place,
+            access,
+            docker,
+            authorization: Mutex::default(),
+        }
+    }
+
+    /// The manifest under a tag or a digest.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it cannot be had.
+    pub(crate) async fn manifest(&self, name: &str) -> Result<Vec<u8>, OciError> {
+        let what = format!("`{}` under `{name}`", self.place.repository);
+        let url = self.url(&format!("manifests/{name}"));
+        let call = Call::new(Method::GET, url).header(ACCEPT, HeaderValue::from_static(MANIFESTS));
+        let bytes = self.get(&call, &what, MOST_MANIFEST, |_| {}).await?;
+        match name.contains(':') {
+            true => checked(bytes, name, &what),
+            false => Ok(bytes),
+        }
+    }
+
+    /// The blob of a digest, of exactly `size` bytes. `seen` is told of each piece how many bytes there were.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, it cannot be had, or it is another one.
+    pub(crate) async fn blob(
+        &self,
+        digest: &str,
+        size: u64,
+        seen: impl FnMut(usize),
+    ) -> Result<Vec<u8>, OciError> {
+        let what = format!("the blob `{digest}` of `{}`", self.place.repository);
+        let call = Call::new(Method::GET, self.url(&format!("blobs/{digest}")));
+        let bytes = match self.get(&call, &what, size, seen).await {
+            Err(OciError::TooLarge { what, most }) => {
+                return Err(OciError::Damaged {
+                    what,
+                    wanted: format!("{most} bytes"),
+                    found: "more".into(),
+                });
+            }
+            bytes => bytes?,
+        };
+        if bytes.len() as u64 != size {
+            return Err(OciError::Damaged {
+                what,
+                wanted: format!("{size} bytes"),
+                found: format!("{} bytes", bytes.len()),
+            });
+        }
+        checked(bytes, digest, &what)
+    }
+
+    /// Puts a blob where it is not there yet; returns whether it was not.
+    ///
+    /// # Errors
+    ///
+    /// If the registry does not take it.
+    pub(crate) async fn put_blob(&self, digest: &str, bytes: Bytes) -> Result<bool, OciError> {
+        let what = format!("the upload of `{digest}`");
+        let there = Call::new(Method::HEAD, self.url(&format!("blobs/{digest}")));
+        let answer = self.call(&there).await?;
+        match answer.status() {
+            StatusCode::OK => return Ok(false),
+            StatusCode::NOT_FOUND => {}
+            _ => return Err(self.refused(answer, &what).await),
+        }
+        let begun = self
+            .call(&Call::new(Method::POST, self.url("blobs/uploads/")))
+            .await?;
+        if begun.status() != StatusCode::ACCEPTED {
+            return Err(self.refused(begun, &what).await);
+        }
+        let location = begun.headers().get(LOCATION).map(HeaderValue::to_str);
+        let Some(Ok(location)) = location else {
+            return Err(self.protocol("it says not where an upload goes"));
+        };
+        let (url, _) = join(&self.url(""), location).map_err(|e| self.unreachable(e))?;
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let digest = utf8_percent_encode(digest, NON_ALPHANUMERIC);
+        let url = format!("{url}{separator}digest={digest}");
+        let put = Call::new(Method::PUT, url)
+            .header(
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/octet-stream"),
+            )
+            .body(bytes);
+        let answer = self.call(&put).await?;
+        match answer.status() {
+            StatusCode::CREATED => Ok(true),
+            _ => Err(self.refused(answer, &what).await),
+        }
+    }
+
+    /// Puts a manifest under a tag or its digest.
+    ///
+    /// # Errors
+    ///
+    /// If the registry does not take it.
+    pub(crate) async fn put_manifest(
+        &self,
+        name: &str,
+        media_type: &'static str,
+        bytes: Bytes,
+    ) -> Result<(), OciError> {
+        let put = Call::new(Method::PUT, self.url(&format!("manifests/{name}")))
+            .header(CONTENT_TYPE, HeaderValue::from_static(media_type))
+            .body(bytes);
+        let answer = self.call(&put).await?;
+        match answer.status().is_success() {
+            true => Ok(()),
+            false => {
+                let what = format!("the manifest `{name}`");
+                Err(self.refused(answer, &what).await)
+            }
+        }
+    }
+
+    /// Reads something, again if its connection breaks.
+    async fn get(
+        &self,
+        call: &Call,
+        what: &str,
+        most: u64,
+        mut seen: impl FnMut(usize),
+    ) -> Result<Vec<u8>, OciError> {
+        let reading = async {
+            let mut attempts = Attempts::default();
+            loop {
+                let answer = self.call(call).await?;
+                if answer.status() != StatusCode::OK {
+                    return Err(self.refused(answer, what).await);
+                }
+                match body(answer, most, &mut seen).await {
+                    Ok(bytes) => return Ok(bytes),
+                    Err(BodyError::TooLarge) => {
+                        return Err(OciError::TooLarge {
+                            what: what.into(),
+                            most,
+                        });
+                    }
+                    Err(BodyError::Http(error)) => match attempts.pause(None) {
+                        Some(pause) => tokio::time::sleep(pause).await,
+                        None => return Err(self.unreachable(error)),
+                    },
+                }
+            }
+        };
+        match timeout(MOST_TIME, reading).await {
+            Ok(result) => result,
+            Err(_) => Err(OciError::TooLong {
+                what: what.into(),
+                seconds: MOST_TIME.as_secs(),
+            }),
+        }
+    }
+
+    /// Makes a request; says who one is if the registry asks.
+    async fn call(&self, call: &Call) -> Result<Response<Incoming>, OciError> {
+        let known = self.authorization();
+        let answer = self.send(call, known.clone()).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        let headers = answer.headers().get_all(WWW_AUTHENTICATE).iter();
+        let Some(challenge) = challenge::read(headers.filter_map(|h| h.to_str().ok())) else {
+            return Err(self.protocol("it refuses entry, and asks for nothing that would grant it"));
+        };
+        let said = said(answer).await;
+        let (authorization, from) = self.answer(&challenge, said.clone()).await?;
+        let answer = self.send(call, Some(authorization.clone())).await?;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            let registry = self.place.registry.clone();
+            return Err(match from {
+                Some(from) => OciError::Unauthorized {
+                    registry,
+                    from,
+                    said,
+                },
+                None => OciError::NoCredentials { registry, said },
+            });
+        }
+        // What a panicking holder left behind is still a header.
+        let mut known = (self.authorization.lock()).unwrap_or_else(PoisonError::into_inner);
+        *known = Some(authorization);
+        Ok(answer)
+    }
+
+    fn authorization(&self) -> Option<HeaderValue> {
+        let known = self.authorization.lock();
+        known.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn send(
+        &self,
+        call: &Call,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Response<Incoming>, OciError> {
+        let mut call = call.clone();
+        let base = format!("{}://{}/", self.place.scheme, self.place.address);
+        // An upload may go to another server, which is not to know who one is at this one.
+        if let Some(authorization) = authorization
+            && call.url.starts_with(&base)
+        {
+            call.headers.insert(AUTHORIZATION, authorization);
+        }
+        let answer = self.http.send(&call).await;
+        answer.map_err(|error| self.unreachable(error))
+    }
+
+    /// What answers a challenge, and where the credentials come from that it takes.
+    async fn answer(
+        &self,
+        challenge: &Challenge,
+        said: String,
+    ) -> Result<(HeaderValue, Option<String>), OciError> {
+        let found = self.credentials().await?;
+        let (credentials, from) = found.unzip();
+        let registry = || self.place.registry.clone();
+        let header = match (challenge, &credentials) {
+            (Challenge::Basic, Some(Credentials::Password { user, password })) => {
+                basic(user, password)
+            }
+            (Challenge::Basic, Some(Credentials::IdentityToken(token))) => {
+                format!("Bearer {token}")
+            }
+            (Challenge::Basic, None) => {
+                return Err(OciError::NoCredentials {
+                    registry: registry(),
+                    said,
+                });
+            }
+            (
+                Challenge::Bearer {
+                    realm,
+                    service,
+                    scope,
+                },
+                credentials,
+            ) => {
+                let service = service.as_deref();
+                let token = self.token(realm, service, scope.as_deref(), credentials.as_ref());
+                match token.await? {
+                    Some(token) => format!("Bearer {token}"),
+                    None => {
+                        return Err(match from {
+                            Some(from) => OciError::Unauthorized {
+                                registry: registry(),
+                                from,
+                                said,
+                            },
+                            None => OciError::NoCredentials {
+                                registry: registry(),
+                                said,
+                            },
+                        });
+                    }
+                }
+            }
+        };
+        let mut header = HeaderValue::try_from(header)
+            .map_err(|_| self.protocol("what proves who one is fits into no header"))?;
+        header.set_sensitive(true);
+        Ok((header, from))
+    }
+
+    /// The credentials for this registry.
+    async fn credentials(&self) -> Result<Option<(Credentials, String)>, OciError> {
+        let Some(folder) = self.docker.clone() else {
+            return Ok(None);
+        };
+        let registry = self.place.registry.clone();
+        // A helper is a program that is waited for.
+        let finding =
+            tokio::task::spawn_blocking(move || credentials::find(&folder, &registry)).await;
+        match finding {
+            Ok(found) => Ok(found?),
+            Err(error) => Err(OciError::Setup(std::io::Error::other(error))),
+        }
+    }
+
+    /// A token of the server of tokens `realm`; `None` if it refuses one.
+    async fn token(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        scope: Option<&str>,
+        credentials: Option<&Credentials>,
+    ) -> Result<Option<String>, OciError> {
+        if !realm.starts_with("https://") && self.place.scheme == "https" {
+            return Err(self.protocol("it has passwords sent without TLS"));
+        }
+        let actions = match self.access {
+            Access::Pull => "pull",
+            Access::Push => "pull,push",
+        };
+        let own_scope = format!("repository:{}:{actions}", self.place.repository);
+        let scope = scope.unwrap_or(&own_scope);
+        let mut parameters = vec![("scope", scope)];
+        parameters.extend(service.map(|service| ("service", service)));
+        let call = match credentials {
+            Some(Credentials::IdentityToken(token)) => {
+                parameters.extend([
+                    ("grant_type", "refresh_token"),
+                    ("client_id", "withe"),
+                    ("refresh_token", token),
+                ]);
+                Call::new(Method::POST, realm.into())
+                    .header(
+                        CONTENT_TYPE,
+                        HeaderValue::from_static("application/x-www-form-urlencoded"),
+                    )
+                    .body(form(&parameters).into())
+            }
+            other => {
+                let separator = if realm.contains('?') { '&' } else { '?' };
+                let url = format!("{realm}{separator}{}", form(&parameters));
+                let mut call = Call::new(Method::GET, url);
+                if let Some(Credentials::Password { user, password }) = other {
+                    let mut value = HeaderValue::try_from(basic(user, password))
+                        .map_err(|_| self.protocol("a name and password fit into no header"))?;
+                    value.set_sensitive(true);
+                    call = call.header(AUTHORIZATION, value);
+                }
+                call
+            }
+        };
+        let answer = self
+            .http
+            .send(&call)
+            .await
+            .map_err(|e| self.unreachable(e))?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(None),
+            _ => return Err(self.refused(answer, "a question for a token").await),
+        }
+        let bytes = match body(answer, MOST_ANSWER, |_| {}).await {
+            Ok(bytes) => bytes,
+            Err(BodyError::Http(error)) => return Err(self.unreachable(error)),
+            Err(BodyError::TooLarge) => return Err(self.protocol("its token is too large")),
+        };
+        let token: TokenAnswer = serde_json::from_slice(&bytes)
+            .map_err(|error| self.protocol(&format!("its token is none: {error}")))?;
+        match token.token.or(token.access_token) {
+            Some(token) => Ok(Some(token)),
+            None => Err(self.protocol("its server of tokens gives none")),
+        }
+    }
+
+    fn url(&self, rest: &str) -> String {
+        let Place {
+            scheme,
+            address,
+            repository,
+            ..
+        } = &self.place;
+        format!("{scheme}://{address}/v2/{repository}/{rest}")
+    }
+
+    fn unreachable(&self, source: HttpError) -> OciError {
+        OciError::Unreachable {
+            registry: self.place.registry.clone(),
+            source,
+        }
+    }
+
+    fn protocol(&self, why: &str) -> OciError {
+        OciError::Protocol {
+            registry: self.place.registry.clone(),
+            why: why.into(),
+        }
+    }
+
+    async fn refused(&self, answer: Response<Incoming>, what: &str) -> OciError {
+        let registry = self.place.registry.clone();
+        let status = answer.status();
+        let said = said(answer).await;
+        match status {
+            StatusCode::NOT_FOUND => OciError::NotFound {
+                registry,
+                what: what.into(),
+                said,
+            },
+            StatusCode::FORBIDDEN => OciError::Denied {
+                registry,
+                repository: self.place.repository.clone(),
+                said,
+            },
+            status => OciError::Status {
+                registry,
+                status: status.as_u16(),
+                what: what.into(),
+                said,
+            },
+        }
+    }
+}
+
+/// What an answer says besides its status, as the end of a message.
+async fn said(answer: Response<Incoming>) -> String {
+    let Ok(bytes) = body(answer, MOST_ANSWER, |_| {}).await else {
+        return String::new();
+    };
+    let text = match serde_json::from_slice::<Refusal>(&bytes) {
+        Ok(refusal) => {
+            let entries = refusal.errors.into_iter();
+            let texts = entries.filter_map(|entry| entry.message.or(entry.code));
+            texts.collect::<Vec<_>>().join("; ")
+        }
+        // Pages for browsers say nothing here.
+        Err(_) => String::new(),
+    };
+    let shown: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(SAID)
+        .collect();
+    match shown.trim() {
+        "" => String::new(),
+        shown => format!(" (it says: {shown})"),
+    }
+}
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+fn form(parameters: &[(&str, &str)]) -> String {
+    let parameters = parameters.iter().map(|(key, value)| {
+        let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+        format!("{key}={value}")
+    });
+    parameters.collect::<Vec<_>>().join("&")
+}
+
+/// The bytes, if they have the digest.
+pub(crate) fn checked(bytes: Vec<u8>, digest: &str, what: &str) -> Result<Vec<u8>, OciError> {
+    match digest_of(&bytes) {
+        found if found == digest => Ok(bytes),
+        found => Err(OciError::Damaged {
+            what: what.into(),
+            wanted: digest.into(),
+            found,
+        }),
+    }
+}

@@ -1,0 +1,207 @@
+//! A real registry of OCI artefacts: `docker-registry`, as Debian has it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+use crate::certificates::Certificates;
+use crate::port::ReservedPort;
+
+/// How long a server may take to answer its first question, also on a machine that is busy with other things.
+const START: Duration = Duration::from_secs(120);
+/// How often to try where a port cannot be held, when another program takes the one that was just free.
+const ATTEMPTS: usize = 5;
+/// Who is let in by a registry that asks, with the password.
+pub const USER: (&str, &str) = ("withe", "secret-pw");
+
+/// What a registry asks of whoever connects.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RegistryOptions<'a> {
+    /// The name and password of [`USER`].
+    pub asks_password: bool,
+    /// TLS, with the server's certificate of these.
+    pub tls: Option<&'a Certificates>,
+}
+
+/// A registry that ends when it is dropped. What it holds is gone then.
+#[derive(Debug)]
+pub struct RegistryServer {
+    child: Child,
+    port: ReservedPort,
+    folder: TempDir,
+}
+
+impl RegistryServer {
+    /// Starts a registry on a free port of the loopback interface, and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// If `docker-registry` is not installed, or does not start.
+    pub fn start(options: RegistryOptions<'_>) -> anyhow::Result<Self> {
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            match Self::start_on(ReservedPort::new()?, options) {
+                Ok(server) => return Ok(server),
+                Err(e) => last = Some(e),
+            }
+        }
+        Err(last.unwrap_or_else(|| anyhow::anyhow!("no attempt was made to start a registry")))
+    }
+
+    fn start_on(port: ReservedPort, options: RegistryOptions<'_>) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let config = configuration(&port, folder.path(), options)?;
+        // From here on the server ends with this value, also when it does not answer.
+        let mut server = Self {
+            child: spawn(&config, folder.path())?,
+            port,
+            folder,
+        };
+        server.answers()?;
+        Ok(server)
+    }
+
+    /// Kills the registry as a crash would. What it holds is there when it is started again.
+    pub fn stop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again on the same port, with all that it holds; kills it before, if it runs.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        self.stop();
+        self.child = spawn(&self.folder.path().join("config.yml"), self.folder.path())?;
+        self.answers()
+    }
+
+    /// Its address, as references have it.
+    pub fn address(&self) -> String {
+        self.port.address().to_string()
+    }
+
+    /// The file with the bytes of a blob that it holds.
+    pub fn blob(&self, digest: &str) -> PathBuf {
+        let digits = digest.rsplit(':').next().unwrap_or_default();
+        let prefix = digits.get(..2).unwrap_or_default();
+        let blobs = "data/docker/registry/v2/blobs/sha256";
+        self.folder
+            .path()
+            .join(format!("{blobs}/{prefix}/{digits}/data"))
+    }
+
+    /// A folder with Docker's configuration of somebody who has logged in with a password.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub fn logged_in(&self, user: &str, password: &str) -> anyhow::Result<TempDir> {
+        let folder = tempfile::tempdir()?;
+        let mut entry = serde_json::Map::new();
+        let login = serde_json::json!({"username": user, "password": password});
+        entry.insert(self.address(), login);
+        let config = serde_json::json!({"auths": entry});
+        fs::write(folder.path().join("config.json"), config.to_string())?;
+        Ok(folder)
+    }
+
+    /// Waits until it listens.
+    fn answers(&mut self) -> anyhow::Result<()> {
+        let address = self.port.address();
+        let give_up = Instant::now() + START;
+        while !answers(address) {
+            if let Some(status) = self.child.try_wait()? {
+                let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+                bail!("the registry at {address} ended at once: {status}\n{log}");
+            }
+            if Instant::now() > give_up {
+                bail!("the registry at {address} did not answer in {START:?}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for RegistryServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Writes the registry's configuration.
+fn configuration(
+    port: &ReservedPort,
+    folder: &Path,
+    options: RegistryOptions<'_>,
+) -> anyhow::Result<PathBuf> {
+    let mut http = serde_json::json!({"addr": port.address().to_string(), "secret": "for tests"});
+    if let Some(certificates) = options.tls {
+        let (certificate, key) = certificates.server();
+        http["tls"] = serde_json::json!({"certificate": certificate, "key": key});
+    }
+    let mut config = serde_json::json!({
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": true}},
+        "storage": {"filesystem": {"rootdirectory": folder.join("data")}},
+        "http": http,
+    });
+    if options.asks_password {
+        let users = folder.join("users");
+        // The password of `USER`, hashed by bcrypt, which is all that the registry takes.
+        fs::write(
+            &users,
+            "withe:$2y$05$abcdefghijklmnopqrstuutaz/SHXsrvqy/ChnunBIcMuq4PCR.gG\n",
+        )?;
+        config["auth"] = serde_json::json!({"htpasswd": {"realm": "tests", "path": users}});
+    }
+    // JSON is YAML, which it reads.
+    let path = folder.join("config.yml");
+    fs::write(&path, config.to_string())?;
+    Ok(path)
+}
+
+fn spawn(config: &Path, folder: &Path) -> anyhow::Result<Child> {
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))?;
+    Command::new("docker-registry")
+        .arg("serve")
+        .arg(config)
+        .current_dir(folder)
+        // It would send traces where this says.
+        .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context(
+            "cannot run `docker-registry`, which this test needs; install it, for example with \
+             `apt-get install docker-registry`",
+        )
+}
+
+/// Whether anything answers in HTTP, or takes a connection for TLS.
+fn answers(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let limit = Duration::from_secs(1);
+        let mut stream = TcpStream::connect_timeout(&address, limit)?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer)?;
+        Ok(&answer == b"HTTP")
+    };
+    ask().unwrap_or(false)
+}

@@ -1,0 +1,342 @@
+//! `wit.lock`, in the folder of a component's WIT: what was requested, and what came of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use anyhow::{Context as _, bail};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use withe_oci::digest_of;
+
+use super::sources::WitRequest;
+
+/// The file's name.
+const NAME: &str = "wit.lock";
+/// The folder of the packages that a component uses, as all tools of WIT have it.
+const DEPS: &str = "deps";
+/// The form of the file.
+const VERSION: u32 = 1;
+
+/// What the file has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WitLock {
+    version: u32,
+    /// The version with which all of WASI 0.2 is there.
+    pub(crate) wasi: Version,
+    /// What was requested.
+    pub(crate) requests: Vec<WitRequest>,
+    /// What is there, by the packages' names.
+    packages: BTreeMap<String, LockedPackage>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LockedPackage {
+    /// The file, from the folder of the WIT.
+    path: String,
+    digest: String,
+}
+
+/// What a folder has of a package, against the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PackageState {
+    /// What the lock says.
+    Same,
+    /// Something else.
+    Changed,
+    /// Nothing.
+    Missing,
+    /// Something that the lock does not know.
+    Unknown,
+}
+
+/// A package in a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct FoundPackage {
+    /// Its name; empty if only its file is known.
+    pub(crate) package: String,
+    pub(crate) path: String,
+    pub(crate) state: PackageState,
+}
+
+/// What became of a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Written {
+    Added,
+    Changed,
+    Same,
+    Removed,
+}
+
+impl WitLock {
+    /// A lock of nothing.
+    pub(crate) fn new(wasi: Version) -> Self {
+        Self {
+            version: VERSION,
+            wasi,
+            requests: Vec::new(),
+            packages: BTreeMap::new(),
+        }
+    }
+
+    /// Reads the lock of a folder; `None` if it has none.
+    ///
+    /// # Errors
+    ///
+    /// If it has one that is not understood.
+    pub(crate) fn read(folder: &Path) -> anyhow::Result<Option<Self>> {
+        let path = folder.join(NAME);
+        let text = match fs::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.with_context(|| format!("`{}` cannot be read", path.display()))?,
+        };
+        let lock: Self = serde_json::from_slice(&text)
+            .with_context(|| format!("`{}` is not understood", path.display()))?;
+        if lock.version != VERSION {
+            bail!(
+                "`{}` has version {}, and this program knows version {VERSION}",
+                path.display(),
+                lock.version
+            );
+        }
+        if let Some(bad) = lock
+            .packages
+            .values()
+            .find(|package| !is_safe(&package.path))
+        {
+            bail!(
+                "`{}` names `{}`, which is not in `{DEPS}`",
+                path.display(),
+                bad.path
+            );
+        }
+        Ok(Some(lock))
+    }
+
+    /// What a folder has, against the lock.
+    pub(crate) fn found(&self, folder: &Path) -> Vec<FoundPackage> {
+        let mut found: Vec<_> = (self.packages.iter())
+            .map(|(name, package)| FoundPackage {
+                package: name.clone(),
+                path: package.path.clone(),
+                state: match fs::read(folder.join(&package.path)) {
+                    Ok(bytes) if digest_of(&bytes) == package.digest => PackageState::Same,
+                    Ok(_) => PackageState::Changed,
+                    Err(_) => PackageState::Missing,
+                },
+            })
+            .collect();
+        let known: Vec<PathBuf> = (self.packages.values())
+            .map(|package| folder.join(&package.path))
+            .collect();
+        for path in wit_files(&folder.join(DEPS)) {
+            if !known.contains(&path) {
+                let path = path.strip_prefix(folder).unwrap_or(&path);
+                found.push(FoundPackage {
+                    package: String::new(),
+                    path: path.display().to_string(),
+                    state: PackageState::Unknown,
+                });
+            }
+        }
+        found
+    }
+
+    /// Has a folder have these packages, in the place of those that the lock has, and writes the lock. What somebody else
+    /// wrote is replaced only with `force`.
+    ///
+    /// # Errors
+    ///
+    /// If files cannot be written, or something else is where they go: all such are named, and nothing is written.
+    pub(crate) fn write(
+        &mut self,
+        folder: &Path,
+        texts: &BTreeMap<String, String>,
+        force: bool,
+    ) -> anyhow::Result<BTreeMap<String, Written>> {
+        let before = self.packages.clone();
+        let mut packages = BTreeMap::new();
+        let mut foreign = Vec::new();
+        for (name, text) in texts {
+            let package = LockedPackage {
+                path: path_of(name),
+                digest: digest_of(text.as_bytes()),
+            };
+            let there = fs::read(folder.join(&package.path))
+                .ok()
+                .map(|b| digest_of(&b));
+            let ours = before.get(name).map(|before| &before.digest);
+            let is_foreign = there
+                .as_ref()
+                .is_some_and(|there| Some(there) != ours && *there != package.digest);
+            if is_foreign {
+                foreign.push(format!("`{}`", package.path));
+            }
+            packages.insert(name.clone(), package);
+        }
+        let gone: Vec<_> = before
+            .iter()
+            .filter(|(name, _)| !packages.contains_key(*name))
+            .collect();
+        for (_, package) in &gone {
+            let there = fs::read(folder.join(&package.path))
+                .ok()
+                .map(|b| digest_of(&b));
+            if there.is_some_and(|there| there != package.digest) {
+                foreign.push(format!("`{}`", package.path));
+            }
+        }
+        if !foreign.is_empty() && !force {
+            bail!(
+                "{} in `{}` is not what was put there: `--force` replaces it",
+                foreign.join(", "),
+                folder.display()
+            );
+        }
+        let mut written = BTreeMap::new();
+        for (name, text) in texts {
+            let package = &packages[name];
+            let path = folder.join(&package.path);
+            let is_there = fs::read(&path).is_ok_and(|there| there == text.as_bytes());
+            let state = match (before.get(name), is_there) {
+                (None, _) => Written::Added,
+                (Some(before), true) if before == package => Written::Same,
+                _ => Written::Changed,
+            };
+            if !is_there {
+                let parent = path.parent().unwrap_or(folder);
+                fs::create_dir_all(parent)
+                    .and_then(|()| fs::write(&path, text))
+                    .with_context(|| format!("`{}` cannot be written", path.display()))?;
+            }
+            written.insert(name.clone(), state);
+        }
+        for (name, package) in gone {
+            let path = folder.join(&package.path);
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    return Err(e)
+                        .with_context(|| format!("`{}` cannot be removed", path.display()));
+                }
+                _ => {}
+            }
+            // The folder was for the file; others may have put something there.
+            _ = path.parent().map(fs::remove_dir);
+            written.insert(name.clone(), Written::Removed);
+        }
+        self.packages = packages;
+        let path = folder.join(NAME);
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        fs::write(&path, text)
+            .with_context(|| format!("`{}` cannot be written", path.display()))?;
+        Ok(written)
+    }
+}
+
+/// Where the package of a name goes: as `wkg` has it.
+fn path_of(name: &str) -> String {
+    let name = name.replace([':', '@'], "-");
+    format!("{DEPS}/{name}/package.wit")
+}
+
+fn is_safe(path: &str) -> bool {
+    let rest = path
+        .strip_prefix(DEPS)
+        .and_then(|rest| rest.strip_prefix('/'));
+    rest.is_some_and(|rest| rest.split('/').all(|part| !matches!(part, "" | "." | "..")))
+}
+
+/// The texts of WIT in a folder and in its folders.
+fn wit_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let list = |folder: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    for path in list(folder) {
+        match path.is_dir() {
+            true => found.extend(list(&path)),
+            false => found.push(path),
+        }
+    }
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "wit"));
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let entries = entries.iter();
+        entries
+            .map(|(name, text)| ((*name).into(), (*text).into()))
+            .collect()
+    }
+
+    #[test]
+    fn what_is_there_follows_what_is_wanted_and_what_others_wrote_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let mut lock = WitLock::new(Version::new(0, 2, 10));
+        let written = lock
+            .write(folder, &texts(&[("a:b@1.0.0", "x"), ("a:c", "y")]), false)
+            .unwrap();
+        assert_eq!(written["a:b@1.0.0"], Written::Added);
+        let lock_read = WitLock::read(folder).unwrap().unwrap();
+        assert_eq!(lock_read, lock);
+        assert!(
+            lock.found(folder)
+                .iter()
+                .all(|found| found.state == PackageState::Same)
+        );
+
+        fs::write(folder.join("deps/own.wit"), "package own:own;").unwrap();
+        fs::write(folder.join("deps/a-c/package.wit"), "mine").unwrap();
+        let states: Vec<_> = lock
+            .found(folder)
+            .into_iter()
+            .map(|found| found.state)
+            .collect();
+        assert_eq!(
+            states,
+            [
+                PackageState::Same,
+                PackageState::Changed,
+                PackageState::Unknown
+            ]
+        );
+        let refused = lock
+            .write(folder, &texts(&[("a:b@1.0.0", "x")]), false)
+            .unwrap_err();
+        assert!(
+            refused.to_string().contains("deps/a-c/package.wit"),
+            "{refused}"
+        );
+        let written = lock
+            .write(folder, &texts(&[("a:b@1.0.0", "z")]), true)
+            .unwrap();
+        assert_eq!(
+            (written["a:b@1.0.0"], written["a:c"]),
+            (Written::Changed, Written::Removed)
+        );
+        assert!(!folder.join("deps/a-c").exists());
+        assert!(folder.join("deps/own.wit").exists());
+    }
+
+    #[test]
+    fn a_lock_that_leads_elsewhere_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"{"version": 1, "wasi": "0.2.10", "requests": [],
+            "packages": {"a:b": {"path": "deps/../../x", "digest": ""}}}"#;
+        fs::write(folder.path().join(NAME), text).unwrap();
+        let refused = WitLock::read(folder.path()).unwrap_err();
+        assert!(refused.to_string().contains("deps/../../x"), "{refused}");
+    }
+}

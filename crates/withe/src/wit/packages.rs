@@ -1,0 +1,224 @@
+//! Packages of several trees made one, with one version of WASI 0.2, and printed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, anyhow, bail};
+use semver::Version;
+use wit_component::WitPrinter;
+use wit_parser::{PackageId, PackageName, Resolve, WorldItem, WorldKey};
+
+/// Packages of a tree that somebody requested.
+#[derive(Clone, Debug)]
+pub(crate) struct Selected {
+    pub(crate) resolve: Resolve,
+    pub(crate) packages: Vec<PackageId>,
+}
+
+/// A package that is wanted, in whatever version fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    namespace: String,
+    name: String,
+    version: Option<WantedVersion>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum WantedVersion {
+    Exact(Version),
+    /// The first numbers of it.
+    Line(Vec<u64>),
+}
+
+/// A version of WASI 0.2.
+pub(crate) fn wasi_version(text: &str) -> Result<Version, String> {
+    match Version::parse(text) {
+        Ok(version) if is_wasi_line(&version) => Ok(version),
+        _ => Err("expected a release of WASI 0.2, such as `0.2.10`".into()),
+    }
+}
+
+fn is_wasi_line(version: &Version) -> bool {
+    (version.major, version.minor) == (0, 2) && version.pre.is_empty()
+}
+
+impl Wanted {
+    /// Reads `wasi:http`, `wasi:http@0.2`, `wasi:keyvalue@0.2.0-draft`.
+    ///
+    /// # Errors
+    ///
+    /// If it is no name of a package.
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
+        let (package, version) = match text.split_once('@') {
+            Some((package, version)) => (package, Some(version)),
+            None => (text, None),
+        };
+        let Some((namespace, name)) = package.split_once(':') else {
+            bail!(
+                "`{text}` is neither the name of a package, such as `wasi:http`, nor a path, such as `./shop.yaml`"
+            );
+        };
+        let version = version.map(|text| match Version::parse(text) {
+            Ok(version) => Some(WantedVersion::Exact(version)),
+            Err(_) => {
+                let numbers = text.split('.').map(str::parse);
+                numbers
+                    .collect::<Result<_, _>>()
+                    .ok()
+                    .map(WantedVersion::Line)
+            }
+        });
+        let version =
+            version.map(|v| v.with_context(|| format!("`{text}` has no version of a package")));
+        Ok(Self {
+            namespace: namespace.into(),
+            name: name.split('/').next().unwrap_or(name).into(),
+            version: version.transpose()?,
+        })
+    }
+
+    /// Whether a package has the name.
+    pub(crate) fn is(&self, name: &PackageName) -> bool {
+        (&self.namespace, &self.name) == (&name.namespace, &name.name)
+    }
+
+    /// The one of several versions that is meant: without one, that of WASI 0.2, else the newest release, else the
+    /// newest draft.
+    pub(crate) fn choose(&self, candidates: &[(PackageId, &PackageName)]) -> Option<PackageId> {
+        let fits = |name: &PackageName| match (&self.version, &name.version) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(WantedVersion::Exact(wanted)), Some(version)) => {
+                // WASI 0.2 is printed with any of its versions that is not newer.
+                wanted == version
+                    || self.namespace == "wasi"
+                        && is_wasi_line(wanted)
+                        && is_wasi_line(version)
+                        && wanted <= version
+            }
+            (Some(WantedVersion::Line(numbers)), Some(version)) => {
+                let own = [version.major, version.minor, version.patch];
+                version.pre.is_empty() && own.starts_with(numbers)
+            }
+        };
+        let preference = |name: &PackageName| {
+            let version = name.version.clone();
+            let is_release = version.as_ref().is_some_and(|v| v.pre.is_empty());
+            let is_usual = self.namespace == "wasi" && version.as_ref().is_some_and(is_wasi_line);
+            (is_usual, is_release, version)
+        };
+        let fitting = candidates.iter().filter(|(_, name)| fits(name));
+        fitting
+            .max_by_key(|(_, name)| preference(name))
+            .map(|(id, _)| *id)
+    }
+
+    /// The version of WASI 0.2 that it names.
+    pub(crate) fn wasi(&self) -> Option<&Version> {
+        match &self.version {
+            Some(WantedVersion::Exact(version)) if self.namespace == "wasi" => {
+                Some(version).filter(|version| is_wasi_line(version))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The packages of the interfaces of a world.
+pub(crate) fn of_items<'a>(
+    resolve: &'a Resolve,
+    items: impl IntoIterator<Item = (&'a WorldKey, &'a WorldItem)>,
+) -> impl Iterator<Item = PackageId> {
+    items
+        .into_iter()
+        .filter_map(|(key, item)| match (key, item) {
+            (WorldKey::Interface(id), _) => resolve.interfaces[*id].package,
+            (WorldKey::Name(_), WorldItem::Interface { id, .. }) => {
+                // One that has no name of its own belongs to the world.
+                let interface = &resolve.interfaces[*id];
+                interface.name.as_ref().and(interface.package)
+            }
+            _ => None,
+        })
+}
+
+/// The texts of all that is selected and of what it uses, by the packages' names. All of WASI 0.2 has the version `wasi`.
+///
+/// # Errors
+///
+/// If two trees have different things under one name.
+pub(crate) fn texts(
+    selected: Vec<Selected>,
+    wasi: &Version,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut all = Resolve {
+        all_features: true,
+        ..Resolve::default()
+    };
+    let mut wanted = BTreeSet::new();
+    for Selected {
+        mut resolve,
+        packages,
+    } in selected
+    {
+        let is_kept = used(&resolve, &packages);
+        for id in &is_kept {
+            let name = &mut resolve.packages[*id].name;
+            if name.namespace == "wasi" && name.version.as_ref().is_some_and(is_wasi_line) {
+                name.version = Some(wasi.clone());
+            }
+            wanted.insert(resolve.packages[*id].name.to_string());
+        }
+        renamed(&mut resolve)?;
+        all.merge(resolve)
+            .context("two of what is wanted have different interfaces of one name and version")?;
+    }
+    let mut texts = BTreeMap::new();
+    for (id, package) in &all.packages {
+        let name = package.name.to_string();
+        if wanted.contains(&name) {
+            texts.insert(name, print(&all, id)?);
+        }
+    }
+    Ok(texts)
+}
+
+/// Has the index of names be that of the packages' names.
+fn renamed(resolve: &mut Resolve) -> anyhow::Result<()> {
+    let mut names = resolve.package_names.clone();
+    names.clear();
+    for (id, package) in &resolve.packages {
+        if names.insert(package.name.clone(), id).is_some() {
+            bail!(
+                "`{}` is there in two versions that would be one; `--wasi` takes another version",
+                package.name
+            );
+        }
+    }
+    resolve.package_names = names;
+    Ok(())
+}
+
+/// Packages and all that they use.
+fn used(resolve: &Resolve, packages: &[PackageId]) -> BTreeSet<PackageId> {
+    let mut found = BTreeSet::new();
+    let mut left = packages.to_vec();
+    while let Some(id) = left.pop() {
+        if found.insert(id) {
+            left.extend(resolve.package_direct_deps(id));
+        }
+    }
+    found
+}
+
+/// The text of a package.
+///
+/// # Errors
+///
+/// If it has something that WIT has no words for.
+pub(crate) fn print(resolve: &Resolve, package: PackageId) -> anyhow::Result<String> {
+    let mut printer = WitPrinter::default();
+    printer
+        .print(resolve, package, &[])
+        .map_err(|error| anyhow!("`{}`: {error:#}", resolve.packages[package].name))?;
+    Ok(printer.output.to_string())
+}

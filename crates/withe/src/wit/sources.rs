@@ -1,0 +1,295 @@
+//! What can be requested, and where it comes from: trees of packages, one for each source.
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use wit_component::DecodedWasm;
+use wit_parser::{PackageId, PackageName, Resolve, SourceMap};
+use withe_load::{Loaded, Locks, ProviderSource, Registry};
+
+use super::packages::{self, Selected};
+
+/// The standard interfaces that components export, and hosts do not: they are in no text of what hosts give.
+const EXPORTED: [&str; 2] = [
+    "package wasi:cli@0.2.12;\n\ninterface run {\n  run: func() -> result;\n}\n",
+    "package wasi:cli@0.3.0;\n\ninterface run {\n  run: async func() -> result;\n}\n",
+];
+
+/// How first-party providers are named.
+const PROVIDER: &str = "withe:";
+
+/// Something whose WIT is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WitRequest {
+    /// A package (`wasi:http`, `wasi:keyvalue@0.2.0-draft`), a provider (`withe:keyvalue`), a component's file or a manifest; a
+    /// path is relative to the folder of the WIT.
+    pub(crate) from: String,
+    /// A part of the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) part: Option<String>,
+}
+
+impl fmt::Display for WitRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.part {
+            Some(part) => write!(f, "`{part}` of `{}`", self.from),
+            None => write!(f, "`{}`", self.from),
+        }
+    }
+}
+
+/// Whether a text is a path rather than the name of a package or a provider.
+pub(crate) fn is_path(text: &str) -> bool {
+    let extension = Path::new(text).extension().and_then(|e| e.to_str());
+    text.contains('/') && !text.contains(':')
+        || matches!(extension, Some("wasm" | "yaml" | "yml" | "json"))
+}
+
+/// Reads requests, each manifest once.
+pub(crate) struct Sources {
+    registry: Registry,
+    /// What paths are relative to.
+    folder: PathBuf,
+    standard: Resolve,
+    loaded: Vec<(PathBuf, Arc<Loaded>)>,
+}
+
+impl Sources {
+    /// # Errors
+    ///
+    /// If the WIT that comes with this command is faulty.
+    pub(crate) fn new(registry: Registry, folder: &Path) -> anyhow::Result<Self> {
+        let standard = standard(&registry)?;
+        Ok(Self {
+            registry,
+            folder: folder.to_owned(),
+            standard,
+            loaded: Vec::new(),
+        })
+    }
+
+    /// All packages that come with this command.
+    pub(crate) fn standard(&self) -> &Resolve {
+        &self.standard
+    }
+
+    /// What a request names.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such thing, or it cannot be read.
+    pub(crate) fn read(&mut self, request: &WitRequest) -> anyhow::Result<Selected> {
+        if let Some(name) = request.from.strip_prefix(PROVIDER) {
+            return self.provider(name);
+        }
+        if !is_path(&request.from) {
+            return self.package(&request.from);
+        }
+        let path = joined(&self.folder, &request.from);
+        match &request.part {
+            Some(part) => self.part(&path, part),
+            None => {
+                let read = withe_load::Artifact::read(&path).map_err(|e| anyhow!(e))?;
+                component(&read.bytes, &request.from)
+            }
+        }
+    }
+
+    /// A package that comes with this command.
+    fn package(&self, text: &str) -> anyhow::Result<Selected> {
+        let wanted = packages::Wanted::parse(text)?;
+        let names = self.standard.packages.iter();
+        let candidates = names.filter(|(_, package)| wanted.is(&package.name));
+        let candidates: Vec<_> = candidates
+            .map(|(id, package)| (id, &package.name))
+            .collect();
+        let Some(found) = wanted.choose(&candidates) else {
+            let all: Vec<_> = listed(&self.standard)
+                .map(|(_, name)| name.to_string())
+                .collect();
+            let versions: Vec<_> = candidates
+                .iter()
+                .map(|(_, name)| name.to_string())
+                .collect();
+            match versions.is_empty() {
+                true => bail!(
+                    "there is no package `{text}` here; there are {}",
+                    all.join(", ")
+                ),
+                false => bail!(
+                    "there is no `{text}` here; there are {}",
+                    versions.join(", ")
+                ),
+            }
+        };
+        Ok(Selected {
+            resolve: self.standard.clone(),
+            packages: vec![found],
+        })
+    }
+
+    /// What a first-party provider exports and imports.
+    fn provider(&self, name: &str) -> anyhow::Result<Selected> {
+        let Some(descriptor) = self.registry.get(name) else {
+            let names: Vec<_> = self
+                .registry
+                .iter()
+                .map(|d| format!("`{PROVIDER}{}`", d.name))
+                .collect();
+            bail!(
+                "there is no provider `{name}`; there are {}",
+                names.join(", ")
+            );
+        };
+        of_provider(descriptor.wit.to_vec())
+    }
+
+    /// What a part of an application exports.
+    fn part(&mut self, path: &Path, part: &str) -> anyhow::Result<Selected> {
+        let known = self.loaded.iter().find(|(known, _)| known == path);
+        let loaded = match known {
+            Some((_, loaded)) => loaded.clone(),
+            None => {
+                let read = withe_load::load(path, &self.registry);
+                let read = Arc::new(read.map_err(|e| anyhow!(e))?);
+                self.loaded.push((path.to_owned(), read.clone()));
+                read
+            }
+        };
+        let Some(found) = loaded.part(part) else {
+            let names: Vec<_> = loaded
+                .named_parts()
+                .map(|(name, _)| format!("`{name}`"))
+                .collect();
+            bail!(
+                "`{}` has no part `{part}`; it has {}",
+                path.display(),
+                names.join(", ")
+            );
+        };
+        if let Some(read) = found.component() {
+            return component(read.bytes, part);
+        }
+        match found.provider() {
+            Some(ProviderSource::InHost(descriptor) | ProviderSource::OwnProcess(descriptor)) => {
+                of_provider(descriptor.wit.to_vec())
+            }
+            Some(ProviderSource::Program(program)) => {
+                of_provider(program.description.wit.iter().map(String::as_str).collect())
+            }
+            Some(ProviderSource::V1(_)) => {
+                bail!("`{part}` is a provider of wasmCloud v1, which does not say what it exports")
+            }
+            None => bail!(
+                "`{part}` cannot be read: `withe check {}` says why",
+                path.display()
+            ),
+        }
+    }
+}
+
+/// `path` from `folder`, which need not be there yet.
+fn joined(folder: &Path, path: &str) -> PathBuf {
+    let mut joined = folder.to_owned();
+    for part in Path::new(path).components() {
+        let is_named = matches!(joined.components().next_back(), Some(Component::Normal(_)));
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if is_named => _ = joined.pop(),
+            part => joined.push(part),
+        }
+    }
+    joined
+}
+
+/// The packages of a tree that are for components: without the worlds by which providers and the host say what they have.
+pub(crate) fn listed(resolve: &Resolve) -> impl Iterator<Item = (PackageId, &PackageName)> {
+    let packages = resolve.packages.iter();
+    packages
+        .filter(|(_, package)| !package.interfaces.is_empty())
+        .map(|(id, package)| (id, &package.name))
+}
+
+/// What comes with this command, as one tree.
+fn standard(registry: &Registry) -> anyhow::Result<Resolve> {
+    let mut all = Resolve {
+        all_features: true,
+        ..Resolve::default()
+    };
+    let hosts = withe_host::HOST_WIT.iter().chain(&EXPORTED);
+    let hosts = hosts.map(|text| vec![*text]);
+    let providers = registry.iter().map(|descriptor| descriptor.wit.to_vec());
+    for texts in hosts.chain(providers) {
+        let (read, _) = parse(&texts).context("WIT that comes with this command is faulty")?;
+        all.merge(read)
+            .context("WIT that comes with this command does not agree with itself")?;
+    }
+    Ok(all)
+}
+
+/// Reads texts of packages, of which the last uses the others.
+fn parse(texts: &[&str]) -> anyhow::Result<(Resolve, PackageId)> {
+    let read = |text: &&str| {
+        let mut map = SourceMap::default();
+        map.push_str("package", *text);
+        map.parse()
+            .map_err(|(map, error)| anyhow!(error.render(&map)))
+    };
+    let mut groups = texts.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let main = groups.pop().context("there is no package")?;
+    let mut resolve = Resolve {
+        all_features: true,
+        ..Resolve::default()
+    };
+    let pushed = resolve.push_groups(main, groups);
+    let package = pushed.map_err(|error| anyhow!(error.render(&resolve.source_map)))?;
+    Ok((resolve, package))
+}
+
+/// The packages of the interfaces that a provider's world names.
+fn of_provider(texts: Vec<&str>) -> anyhow::Result<Selected> {
+    let (resolve, main) = parse(&texts)?;
+    let mut named: Vec<PackageId> = Vec::new();
+    for (_, world) in &resolve.packages[main].worlds {
+        let world = &resolve.worlds[*world];
+        named.extend(packages::of_items(
+            &resolve,
+            world.imports.iter().chain(&world.exports),
+        ));
+    }
+    named.sort();
+    named.dedup();
+    Ok(Selected {
+        packages: named,
+        resolve,
+    })
+}
+
+/// The packages of the interfaces that a component exports.
+fn component(bytes: &[u8], name: &str) -> anyhow::Result<Selected> {
+    let decoded =
+        wit_component::decode(bytes).with_context(|| format!("`{name}` cannot be read"))?;
+    let DecodedWasm::Component(resolve, world) = decoded else {
+        bail!("`{name}` is a WIT package, not a component");
+    };
+    let exports = &resolve.worlds[world].exports;
+    let mut named: Vec<_> = packages::of_items(&resolve, exports).collect();
+    named.sort();
+    named.dedup();
+    if named.is_empty() {
+        bail!("`{name}` exports no interface that has a name");
+    }
+    Ok(Selected {
+        packages: named,
+        resolve,
+    })
+}
+
+/// What reads manifests and pulls their images.
+pub(crate) fn pulling(registry: Registry, images: Arc<withe_oci::Images>) -> Registry {
+    registry.pulling(images, Locks::Told)
+}

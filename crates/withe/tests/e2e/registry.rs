@@ -1,0 +1,350 @@
+//! Components and applications in a real registry: pushed, pulled, run, and refused.
+
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+use withe_testing::certificates::Certificates;
+use withe_testing::registry::{RegistryOptions, RegistryServer, USER};
+
+use crate::support::client::get;
+use crate::support::manifest::{application, entry, http_server};
+use crate::support::process::{self, Ended, Up};
+use crate::support::{Folder, guest};
+
+/// A registry, and a folder with a cache of its own.
+struct Shop {
+    registry: RegistryServer,
+    folder: Folder,
+}
+
+impl Shop {
+    fn new() -> Self {
+        Self::asking(RegistryOptions::default())
+    }
+
+    fn asking(options: RegistryOptions<'_>) -> Self {
+        Self {
+            registry: RegistryServer::start(options).unwrap(),
+            folder: Folder::new(),
+        }
+    }
+
+    /// A reference to something in the registry.
+    fn reference(&self, name: &str) -> String {
+        format!("{}/{name}", self.registry.address())
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.folder.command(args);
+        command.env("WITHE_PLAIN_HTTP", self.registry.address());
+        // Compiled code that others made is found by its name alone, so what is pulled can be apart from it.
+        command.env("WITHE_CACHE_DIR", self.folder.path("cache"));
+        command.env("DOCKER_CONFIG", self.folder.path("docker"));
+        for variable in ["WITHE_MIRROR", "SSL_CERT_FILE", "SOURCE_DATE_EPOCH"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        process::run(self.command(args))
+    }
+
+    /// Pushes a component of `tests/guests`; returns its reference with the digest.
+    fn push(&self, name: &str, guest_name: &str) -> String {
+        let file = guest(guest_name).display().to_string();
+        let pushed = self.run(&["push", &self.reference(name), &file]);
+        pushed.printed().to_owned()
+    }
+
+    /// Writes a manifest of an HTTP server that is linked to a component with this image.
+    fn serve(&self, image: &str) {
+        let hello = entry("hello", "component", &format!("image: {image:?}"), &[]);
+        let manifest = application(&[http_server("hello"), hello]);
+        self.folder.write("app.yaml", &manifest);
+    }
+
+    fn up(&self, args: &[&str]) -> Up {
+        Up::start(self.command(&[&["up"], args].concat()))
+    }
+
+    /// Checks that `withe up` with these arguments serves, and ends it.
+    fn serves(&self, args: &[&str], text: &str) {
+        let mut up = self.up(args);
+        let answer = get(&up.address(), "/").unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.text().contains(text), "{answer:?}");
+        up.interrupt();
+        assert_eq!(up.exit_code(), Some(0));
+    }
+}
+
+/// The digest in a reference.
+fn digest(pinned: &str) -> &str {
+    pinned.split_once('@').unwrap().1
+}
+
+#[test]
+fn a_component_comes_back_as_it_was_pushed() {
+    let shop = Shop::new();
+    let pinned = shop.push("a/hello:1", "hello");
+    let again = shop.push("a/hello:2", "hello");
+    assert_eq!(
+        digest(&pinned),
+        digest(&again),
+        "it depends on nothing else"
+    );
+
+    let pulled = shop.run(&["pull", &shop.reference("a/hello:1")]);
+    assert_eq!(pulled.printed(), pinned);
+    let bytes = fs::read(guest("hello")).unwrap();
+    assert_eq!(fs::read(shop.folder.path("hello.wasm")).unwrap(), bytes);
+
+    // What is there is not replaced unasked.
+    fs::write(shop.folder.path("hello.wasm"), "mine").unwrap();
+    let refused = shop.run(&["pull", &pinned]);
+    refused.failed(&["hello.wasm", "--force"]);
+    let pulled = shop.run(&["pull", &pinned, "-o", "b.wasm", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(pulled.printed()).unwrap();
+    assert_eq!(
+        (&json["kind"], &json["path"]),
+        (&"component".into(), &"b.wasm".into())
+    );
+    assert_eq!(json["digest"], digest(&pinned));
+}
+
+#[test]
+fn an_application_has_images_by_tag_and_by_digest_and_needs_no_registry_for_the_latter() {
+    let mut shop = Shop::new();
+    let pinned = shop.push("hello:1", "hello");
+    shop.serve(&shop.reference("hello:1"));
+    shop.serves(&["app.yaml"], "");
+    shop.serve(&pinned);
+    shop.registry.stop();
+    // What was pulled for the tag has the same digest.
+    shop.serves(&["app.yaml"], "");
+
+    shop.serve(&shop.reference("hello:1"));
+    let silent = shop.run(&["check", "app.yaml"]);
+    silent.failed(&["W0082", "app.yaml:", "does not answer", "NAME@sha256:"]);
+}
+
+#[test]
+fn a_tag_that_moved_is_told_and_refused_where_only_what_is_locked_may_run() {
+    let mut shop = Shop::new();
+    let tag = shop.reference("hello:1");
+    let first = shop.push("hello:1", "hello");
+    shop.serve(&tag);
+    shop.run(&["check", "app.yaml", "--locked"]).failed(&[
+        "W0085",
+        "is not in `withe.lock`",
+        "withe lock",
+    ]);
+    let locked = shop.run(&["lock", "app.yaml"]);
+    assert!(locked.printed().contains(digest(&first)), "{locked:?}");
+    shop.serves(&["app.yaml", "--locked"], "");
+
+    let second = shop.push("hello:1", "http-echo");
+    assert_ne!(digest(&first), digest(&second));
+    let moved = shop.run(&["up", "app.yaml", "--locked"]);
+    moved.failed(&[
+        "W0085",
+        "app.yaml:",
+        "has moved",
+        digest(&first),
+        digest(&second),
+    ]);
+    let told = shop.run(&["check", "app.yaml"]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.stderr.contains("warning[W0085]"), "{told:?}");
+
+    // What was locked is in the cache, so the registry need not be there.
+    shop.registry.stop();
+    shop.serves(&["app.yaml", "--locked"], "");
+    shop.registry.restart().unwrap();
+
+    let locked = shop.run(&["lock", "app.yaml"]);
+    let was = format!("(was {})", digest(&first));
+    assert!(locked.printed().contains(&was), "{locked:?}");
+    assert_eq!(shop.run(&["check", "app.yaml", "--locked"]).code, Some(0));
+}
+
+#[test]
+fn whoever_is_not_logged_in_is_told_so() {
+    let shop = Shop::asking(RegistryOptions {
+        asks_password: true,
+        ..RegistryOptions::default()
+    });
+    let reference = shop.reference("a/hello:1");
+    let file = guest("hello").display().to_string();
+    shop.run(&["push", &reference, &file])
+        .failed(&["without a name and a password", "docker login"]);
+    let push_as = |password: &str| {
+        let config = shop.registry.logged_in(USER.0, password).unwrap();
+        let mut command = shop.command(&["push", &reference, &file]);
+        command.env("DOCKER_CONFIG", config.path());
+        process::run(command)
+    };
+    push_as("wrong").failed(&["does not let in", "config.json"]);
+    push_as(USER.1).printed();
+
+    shop.serve(&reference);
+    shop.run(&["check", "app.yaml"])
+        .failed(&["W0081", "app.yaml:", "docker login"]);
+}
+
+#[test]
+fn a_credential_helper_is_asked() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let shop = Shop::asking(RegistryOptions {
+        asks_password: true,
+        ..RegistryOptions::default()
+    });
+    let helper = format!(
+        "#!/bin/sh\nread registry\n[ \"$registry\" = {} ] || {{ echo 'credentials not found'; exit 1; }}\n\
+         echo '{{\"Username\": \"{}\", \"Secret\": \"{}\"}}'\n",
+        shop.registry.address(),
+        USER.0,
+        USER.1
+    );
+    shop.folder.write("bin/docker-credential-test", &helper);
+    let program = shop.folder.path("bin/docker-credential-test");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    shop.folder
+        .write("docker/config.json", r#"{"credsStore": "test"}"#);
+    let file = guest("hello").display().to_string();
+    let mut command = shop.command(&["push", &shop.reference("hello:1"), &file]);
+    let path = env::var("PATH").unwrap();
+    let bin = shop.folder.path("bin");
+    command.env("PATH", format!("{}:{path}", bin.display()));
+    process::run(command).printed();
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once_with_its_place() {
+    let shop = Shop::new();
+    let pinned = shop.push("hello:1", "hello");
+    let damaged = shop.push("damaged:1", "http-echo");
+    let json = shop.run(&["pull", &damaged, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(json.printed()).unwrap();
+    let blob = shop.registry.blob(json["content"].as_str().unwrap());
+    let mut bytes = fs::read(&blob).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&blob, bytes).unwrap();
+    fs::remove_dir_all(shop.folder.path("cache")).unwrap();
+
+    let image = |reference: &str| format!("image: {reference:?}");
+    let unknown = pinned.replace(&digest(&pinned)[7..], &"0".repeat(64));
+    let manifest = application(&[
+        entry("a", "component", &image(&shop.reference("hello:2")), &[]),
+        entry("b", "component", &image(&unknown), &[]),
+        entry("c", "component", &image(&damaged), &[]),
+        entry("d", "component", &image("127.0.0.1:1/x:1"), &[]),
+        entry("e", "capability", &image(&shop.reference("hello:1")), &[]),
+    ]);
+    shop.folder.write("app.yaml", &manifest);
+    let said = shop.run(&["check", "app.yaml"]);
+    said.failed(&[
+        "error[W0080]",
+        "`hello` under `2`",
+        "error[W0083]",
+        "is damaged",
+        "error[W0082]",
+        "`127.0.0.1:1`",
+        "error[W0062]",
+        "app.yaml:8",
+    ]);
+    assert_eq!(said.stderr.matches("error[W0080]").count(), 2, "{said:?}");
+}
+
+#[test]
+fn tls_is_the_rule_and_a_registry_without_it_has_to_be_named() {
+    let certificates = Certificates::new().unwrap();
+    let shop = Shop::asking(RegistryOptions {
+        tls: Some(&certificates),
+        ..RegistryOptions::default()
+    });
+    let file = guest("hello").display().to_string();
+    let reference = shop.reference("hello:1");
+    let push = |certificates: Option<&Path>| {
+        let mut command = shop.command(&["push", &reference, &file]);
+        command.env_remove("WITHE_PLAIN_HTTP");
+        if let Some(path) = certificates {
+            command.env("SSL_CERT_FILE", path);
+        }
+        process::run(command)
+    };
+    push(None).failed(&["SSL_CERT_FILE"]);
+    push(Some(&certificates.ca())).printed();
+
+    let plain = Shop::new();
+    let mut command = plain.command(&["push", &plain.reference("hello:1"), &file]);
+    command.env_remove("WITHE_PLAIN_HTTP");
+    let hint = format!("--plain-http {}", plain.registry.address());
+    process::run(command).failed(&[&hint]);
+}
+
+#[test]
+fn a_mirror_is_asked_in_the_place_of_its_registry() {
+    let shop = Shop::new();
+    shop.push("hub/shop/hello:1", "hello");
+    let mirror = format!("registry.example={}/hub", shop.registry.address());
+    shop.serve("registry.example/shop/hello:1");
+    let checked = shop.run(&["check", "app.yaml", "--mirror", &mirror]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+}
+
+#[test]
+fn a_whole_application_is_one_artefact() {
+    let shop = Shop::new();
+    shop.push("hello:1", "hello");
+    shop.serve(&shop.reference("hello:1"));
+    let pinned = shop.run(&["push", &shop.reference("shop:1"), "app.yaml"]);
+    let pinned = pinned.printed().to_owned();
+
+    // What it is made of is in it.
+    fs::remove_dir_all(shop.folder.path("cache")).unwrap();
+    fs::remove_file(shop.folder.path("app.yaml")).unwrap();
+    let reference = format!("oci://{}", shop.reference("shop:1"));
+    shop.serves(&[&reference], "");
+
+    let pulled = shop.run(&["pull", &pinned]);
+    assert_eq!(pulled.printed(), pinned);
+    let checked = shop.run(&["check", "shop/manifest.yaml"]);
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    let manifest = fs::read_to_string(shop.folder.path("shop/manifest.yaml")).unwrap();
+    assert!(manifest.contains("./images/hello-"), "{manifest}");
+
+    shop.serve(&shop.reference("shop:1"));
+    shop.run(&["check", "app.yaml"])
+        .failed(&["W0084", "whole application", "withe up oci://"]);
+}
+
+#[test]
+fn a_component_in_a_registry_needs_no_manifest() {
+    let shop = Shop::new();
+    shop.push("hello:1", "hello");
+    let reference = format!("oci://{}", shop.reference("hello:1"));
+    shop.serves(&[&reference, "--listen", "127.0.0.1:0"], "");
+    let written = shop.run(&["up", &reference, "--emit-manifest"]);
+    assert!(
+        written.printed().contains(&shop.reference("hello:1")),
+        "{written:?}"
+    );
+}
+
+#[test]
+fn secrets_are_not_pushed() {
+    let shop = Shop::new();
+    let file = guest("hello");
+    let config = "config: [{name: c, secret: true, properties: {key: correct-horse}}]";
+    let properties = format!("image: \"{}\", {config}", file.display());
+    let manifest = application(&[entry("hello", "component", &properties, &[])]);
+    shop.folder.write("app.yaml", &manifest);
+    let refused = shop.run(&["push", &shop.reference("shop:1"), "app.yaml"]);
+    refused.failed(&["W0087", "app.yaml:", "nothing was pushed"]);
+    assert!(!refused.stderr.contains("correct-horse"), "{refused:?}");
+}
