@@ -36,6 +36,7 @@ impl Background {
     }
 
     /// The number of its process.
+    #[allow(dead_code, reason = "the tests of hostile programs alone ask for it")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
