@@ -75,7 +75,9 @@ pub(super) fn bind_target(
         return None;
     }
     let not_from_workers = (!callers.workers.is_empty())
-        .then(|| carry::http_obstacle(resolved, link))
+        .then(|| {
+            carry::http_obstacle(resolved, link).or_else(|| carry::blobs_obstacle(resolved, link))
+        })
         .flatten();
     let pin = match settings.binding {
         BindingChoice::Tcp => Some(Binding::Tcp),
@@ -83,7 +85,8 @@ pub(super) fn bind_target(
         _ => None,
     };
     if let Some(pin) = pin {
-        if let Some(reason) = not_from_workers {
+        let reason = not_from_workers.or_else(|| carry::blobs_obstacle(resolved, link));
+        if let Some(reason) = reason {
             out.push(misfit(placed, link, settings, &reason));
             return None;
         }
