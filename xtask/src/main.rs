@@ -18,6 +18,7 @@ mod postgres;
 mod process;
 mod redis;
 mod sbom;
+mod seaweedfs;
 mod test;
 mod tidy;
 mod tree;

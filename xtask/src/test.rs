@@ -3,7 +3,9 @@
 use anyhow::Result;
 use tokio::process::Command;
 
-use crate::{demo, deny, guests, nats, postgres, process, redis, tree, ui, wasm_target, withe};
+use crate::{
+    demo, deny, guests, nats, postgres, process, redis, seaweedfs, tree, ui, wasm_target, withe,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -20,6 +22,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     redis::ensure().await?;
     postgres::ensure().await?;
     nats::ensure().await?;
+    seaweedfs::ensure().await?;
     guests::build_all().await?;
     if args.filter.is_none() {
         format().await?;

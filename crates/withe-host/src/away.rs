@@ -17,7 +17,9 @@ use withe_wit::InterfaceName;
 
 use crate::blobs_over;
 use crate::parts::Parts;
-use crate::request::{blobs_request, carries_blobs, http_request, is_provider, leaves_host, request};
+use crate::request::{
+    blobs_request, carries_blobs, http_request, is_provider, leaves_host, request,
+};
 use crate::serve::ping_request;
 use crate::units::LinkEnd;
 

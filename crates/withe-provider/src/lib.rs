@@ -27,10 +27,13 @@ pub mod process;
 pub mod resources;
 pub mod settings;
 mod sockets;
+#[cfg(test)]
+mod testing;
 pub mod wit;
 
 pub use blobs::{
-    Blob, BlobError, BlobErrorKind, BlobStore, ContainerInfo, ObjectId, ObjectInfo, ObjectNames, Written,
+    Blob, BlobError, BlobErrorKind, BlobStore, ContainerInfo, ObjectId, ObjectInfo, ObjectNames,
+    Written,
 };
 pub use call_target::CallTarget;
 pub use callee::{CalledInterface, Callee};

@@ -20,7 +20,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use withe_rpc::{CallContext, Route, RouteSession, TraceContext};
 
-use crate::blobs::EarlyBytes;
+use crate::blobs::early::EarlyBytes;
 use crate::chosen::LatticeNames;
 use crate::engine::Engines;
 use crate::exports::Exports;

@@ -10,7 +10,10 @@ use crate::core::{Graph, Unit, UnitCode, UnitParts};
 use crate::define::{Wasi, define};
 use crate::engine::Engines;
 use crate::error::{LinkError, RuntimeError};
-use crate::links::{BlobImport, BlobLink, LinkRoute, Numbering, OutgoingImport, OutgoingLink, UnitLinks, Via, labels};
+use crate::links::{
+    BlobImport, BlobLink, LinkRoute, Numbering, OutgoingImport, OutgoingLink, UnitLinks, Via,
+    labels,
+};
 use crate::metrics::LinkCounts;
 use crate::needs::Needs;
 use crate::spec::{ImportSource, ImportSpec, LinkSpec, LinkTarget, UnitSpec};

@@ -9,4 +9,5 @@ pub mod nats;
 pub mod port;
 pub mod postgres;
 pub mod redis;
+pub mod seaweedfs;
 pub mod wait;

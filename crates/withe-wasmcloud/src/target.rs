@@ -8,8 +8,8 @@ use async_nats::HeaderMap;
 use async_trait::async_trait;
 use tokio::time::Instant;
 use withe_provider::{
-    BlobStore, Body, Call, FunctionName, HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler, Peer,
-    Provider, ProviderError, RequestOptions,
+    BlobStore, Body, Call, FunctionName, HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler,
+    Peer, Provider, ProviderError, RequestOptions,
 };
 use withe_rpc::{CallContext, CallError, Payload};
 use withe_wit::Function;

@@ -342,11 +342,7 @@ impl BlobStore for FolderStore {
         .await
     }
 
-    async fn container_info(
-        &self,
-        name: &str,
-        _: CallContext,
-    ) -> Result<ContainerInfo, BlobError> {
+    async fn container_info(&self, name: &str, _: CallContext) -> Result<ContainerInfo, BlobError> {
         let name = name.to_owned();
         self.blocking(move |this| {
             let created_at = created(&this.found_container(&name)?);
@@ -494,17 +490,13 @@ impl BlobStore for FolderStore {
         })
     }
 
-    async fn write(
-        &self,
-        id: &ObjectId,
-        body: Body,
-        _: CallContext,
-    ) -> Result<Written, BlobError> {
+    async fn write(&self, id: &ObjectId, body: Body, _: CallContext) -> Result<Written, BlobError> {
         let asked = id.clone();
         let made = self.blocking(move |this| {
             this.found_container(&asked.container)?;
             let upload = this.temporary();
-            let file = fs::File::create_new(&upload.0).map_err(|why| failed(&asked.object, &why))?;
+            let file =
+                fs::File::create_new(&upload.0).map_err(|why| failed(&asked.object, &why))?;
             Ok((upload, file))
         });
         let (upload, file) = made.await?;
@@ -684,7 +676,12 @@ mod tests {
             assert_eq!(why.kind, BlobErrorKind::Denied, "{name}");
         }
         assert!(!store.container_exists("cows", context()).await.unwrap());
-        let names: Vec<_> = store.list_objects("pets", context()).await.unwrap().collect().await;
+        let names: Vec<_> = store
+            .list_objects("pets", context())
+            .await
+            .unwrap()
+            .collect()
+            .await;
         assert_eq!(names, []);
         store.delete_container("pets", context()).await.unwrap();
         assert!(outside.join("secret").exists());
@@ -702,10 +699,16 @@ mod tests {
         fs::write(uploads.join("new"), "x").unwrap();
         let long_ago = SystemTime::now() - 2 * OLD;
         for name in ["old", "removed"] {
-            fs::File::open(uploads.join(name)).unwrap().set_modified(long_ago).unwrap();
+            fs::File::open(uploads.join(name))
+                .unwrap()
+                .set_modified(long_ago)
+                .unwrap();
         }
         FolderStore::open(path).unwrap();
-        let left: Vec<_> = fs::read_dir(&uploads).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let left: Vec<_> = fs::read_dir(&uploads)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
         assert_eq!(left, ["new"]);
     }
 

@@ -212,11 +212,7 @@ impl BlobStore for MemoryStore {
         Ok(())
     }
 
-    async fn container_info(
-        &self,
-        name: &str,
-        _: CallContext,
-    ) -> Result<ContainerInfo, BlobError> {
+    async fn container_info(&self, name: &str, _: CallContext) -> Result<ContainerInfo, BlobError> {
         let created_at = self.in_container(name, |c| c.created_at)?;
         Ok(ContainerInfo { created_at })
     }
@@ -316,12 +312,7 @@ impl BlobStore for MemoryStore {
         })
     }
 
-    async fn write(
-        &self,
-        id: &ObjectId,
-        body: Body,
-        _: CallContext,
-    ) -> Result<Written, BlobError> {
+    async fn write(&self, id: &ObjectId, body: Body, _: CallContext) -> Result<Written, BlobError> {
         self.in_container(&id.container, |_| ())?;
         let (this, id) = (self.clone(), id.clone());
         Ok(Box::pin(async move {
@@ -418,16 +409,31 @@ mod tests {
         let store = MemoryStore::new(1 << 20);
         store.create_container("pets", context()).await.unwrap();
         let all: Vec<u8> = (0..200_000u32).map(|n| (n % 251) as u8).collect();
-        let chunks = all.chunks(50_000).map(|c| Ok(Frame::data(Bytes::copy_from_slice(c))));
+        let chunks = all
+            .chunks(50_000)
+            .map(|c| Ok(Frame::data(Bytes::copy_from_slice(c))));
         let body = StreamBody::new(stream::iter(chunks.collect::<Vec<_>>())).boxed_unsync();
         let written = store.write(&id("cat"), body, context()).await.unwrap();
         written.await.unwrap();
         assert!(store.object(&id("cat")).unwrap().pieces.len() > 1);
-        for range in [0..0, 0..1, 99_999..100_001, 150_000..200_000, 0..200_000, 7..199_000] {
-            let blob = store.read(&id("cat"), range.clone(), context()).await.unwrap();
+        for range in [
+            0..0,
+            0..1,
+            99_999..100_001,
+            150_000..200_000,
+            0..200_000,
+            7..199_000,
+        ] {
+            let blob = store
+                .read(&id("cat"), range.clone(), context())
+                .await
+                .unwrap();
             assert_eq!(blob.size, range.end - range.start);
             let part = blob.body.collect().await.unwrap().to_bytes();
-            assert!(part == all[range.start as usize..range.end as usize], "{range:?}");
+            assert!(
+                part == all[range.start as usize..range.end as usize],
+                "{range:?}"
+            );
         }
     }
 }

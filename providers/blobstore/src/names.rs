@@ -5,8 +5,10 @@
 //! none of which leads anywhere else. Keeping other names encoded was left: a folder would then not show what
 //! components wrote, and what is in one already would have other names.
 
-use withe_provider::{BlobError, BlobErrorKind, BlobStore, Body, ContainerInfo, ObjectId, ObjectInfo};
 use withe_provider::{Blob, CallContext, ObjectNames, Written};
+use withe_provider::{
+    BlobError, BlobErrorKind, BlobStore, Body, ContainerInfo, ObjectId, ObjectInfo,
+};
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -50,7 +52,9 @@ fn wrong(word: &str) -> Option<&'static str> {
         "" => Some("is empty, or has an empty word at its start, its end, or between two `/`"),
         "." | ".." => Some("has a word `.` or `..`"),
         _ if word.len() > LONGEST_WORD => Some("has a word of more than 255 bytes"),
-        _ if word.starts_with(OWN) => Some("starts with `.withe-`, which is kept for the store itself"),
+        _ if word.starts_with(OWN) => {
+            Some("starts with `.withe-`, which is kept for the store itself")
+        }
         _ if word.contains(|c: char| c.is_control() || c == '\\') => {
             Some("has a control character or a `\\`")
         }
@@ -62,7 +66,10 @@ fn invalid(what: &str, name: &str, why: &str) -> BlobError {
     // Whoever shows it shows no control characters of a component.
     let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
     let text = format!("`{shown}` cannot be the name of a {what}: it {why}");
-    BlobError::new(BlobErrorKind::Invalid, text.replace("of a object", "of an object"))
+    BlobError::new(
+        BlobErrorKind::Invalid,
+        text.replace("of a object", "of an object"),
+    )
 }
 
 fn check_id(id: &ObjectId) -> Result<(), BlobError> {
@@ -194,12 +201,33 @@ mod tests {
 
     #[test]
     fn names_lead_nowhere_else() {
-        for name in ["a", "a/b/c.txt", "ü 1/…", "..a", "a..", ".hidden", &"x".repeat(255)] {
+        for name in [
+            "a",
+            "a/b/c.txt",
+            "ü 1/…",
+            "..a",
+            "a..",
+            ".hidden",
+            &"x".repeat(255),
+        ] {
             assert_eq!(check_object(name), Ok(()), "{name}");
         }
         for name in [
-            "", "/", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a\0b", "a\nb", "a\\b",
-            ".withe-uploads/x", "a/.withe-x",
+            "",
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            ".",
+            "..",
+            "../a",
+            "a/../b",
+            "a/./b",
+            "a\0b",
+            "a\nb",
+            "a\\b",
+            ".withe-uploads/x",
+            "a/.withe-x",
         ] {
             let why = check_object(name).unwrap_err();
             assert_eq!(why.kind, BlobErrorKind::Invalid, "{name:?}");
@@ -212,6 +240,9 @@ mod tests {
             assert!(check_container(name).is_err(), "{name}");
         }
         let why = check_container("a/b").unwrap_err();
-        assert_eq!(why.message, "`a/b` cannot be the name of a container: it has a `/`");
+        assert_eq!(
+            why.message,
+            "`a/b` cannot be the name of a container: it has a `/`"
+        );
     }
 }

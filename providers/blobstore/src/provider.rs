@@ -9,14 +9,14 @@ use tokio::sync::Mutex;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout_at;
 use withe_provider::settings::describe;
-use withe_provider::{
-    BlobStore, ConfigMap, Health, Link, LinkId, Peer, Provider, ProviderError,
-};
+use withe_provider::{BlobStore, ConfigMap, Health, Link, LinkId, Peer, Provider, ProviderError};
 
+use crate::cloud::{self, CloudStore};
 use crate::config::{self, Backend};
 use crate::folder::{FolderError, FolderStore};
 use crate::memory::MemoryStore;
 use crate::names::Named;
+use crate::nats::{ConnectError, NatsStore};
 use crate::store::Store;
 
 /// How long a health check may take.
@@ -44,6 +44,10 @@ struct Opened {
 enum OpenError {
     #[error(transparent)]
     Folder(#[from] FolderError),
+    #[error(transparent)]
+    Nats(#[from] ConnectError),
+    #[error(transparent)]
+    Cloud(#[from] cloud::OpenError),
     /// Opening it panicked.
     #[error("the store cannot be opened: {0}")]
     Stopped(#[from] JoinError),
@@ -64,7 +68,9 @@ impl Opened {
     async fn store(&mut self, backend: Backend) -> Result<Arc<dyn Store>, OpenError> {
         if let Backend::Memory(most) = backend {
             let store = self.memory.entry(most);
-            return Ok(store.or_insert_with(|| Arc::new(MemoryStore::new(most))).clone());
+            return Ok(store
+                .or_insert_with(|| Arc::new(MemoryStore::new(most)))
+                .clone());
         }
         self.others.retain(|(_, store)| store.strong_count() > 0);
         let mut others = self.others.iter();
@@ -85,6 +91,8 @@ async fn open(backend: &Backend) -> Result<Arc<dyn Store>, OpenError> {
             let path = path.clone();
             Arc::new(spawn_blocking(move || FolderStore::open(&path)).await??)
         }
+        Backend::Nats(config) => Arc::new(NatsStore::connect(config).await?),
+        Backend::Cloud(config) => Arc::new(CloudStore::open(config).await?),
     })
 }
 

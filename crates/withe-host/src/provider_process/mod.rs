@@ -26,8 +26,9 @@ use withe_process::{
 };
 use withe_provider::process::{LinkPeer, LinkPut, Request};
 use withe_provider::{
-    BlobStore, Body, Call, CallError, ConfigMap, Endpoint, Handover, Health, HttpError, HttpErrorKind, Link,
-    LinkId, OutgoingHandler, Payload, Peer, Provider, ProviderError, RequestOptions, http_wire,
+    BlobStore, Body, Call, CallError, ConfigMap, Endpoint, Handover, Health, HttpError,
+    HttpErrorKind, Link, LinkId, OutgoingHandler, Payload, Peer, Provider, ProviderError,
+    RequestOptions, http_wire,
 };
 use withe_rpc::unix::UnixListener;
 use withe_rpc::{CallContext, Limits};

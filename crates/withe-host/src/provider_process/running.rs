@@ -189,8 +189,9 @@ pub(super) async fn wait(
     Err(match &*process.borrow() {
         ProcessState::Running(live) => return Ok(live.clone()),
         ProcessState::Down(why) => {
-            let what =
-                format!("{why}, and is being restarted, which took longer than the call could wait");
+            let what = format!(
+                "{why}, and is being restarted, which took longer than the call could wait"
+            );
             unreachable(name, &what)
         }
         ProcessState::Starting => unreachable(name, "did not start in time"),

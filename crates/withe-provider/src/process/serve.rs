@@ -12,7 +12,8 @@ use withe_rpc::{
 
 use super::control::{self, Answer, CONTROL, LinkPeer, LinkPut, ProviderState, Request};
 use crate::{
-    Call, Callee, Health, IncomingHandler, Link, LinkId, Peer, Provider, ProviderError, blob_wire, http_wire,
+    Call, Callee, Health, IncomingHandler, Link, LinkId, Peer, Provider, ProviderError, blob_wire,
+    http_wire,
 };
 
 /// A provider, as its process serves it.

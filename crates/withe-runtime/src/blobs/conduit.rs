@@ -1,7 +1,7 @@
 //! The bytes of a value that is being written, from the component's `output-stream` to the provider's body.
 //!
 //! A component may write before it says what the value is to become (`container.write-data`), or after, or both. What
-//! it writes before has to be kept, in memory, and is bounded for all values of an instance together ([`EARLY`]);
+//! it writes before has to be kept, in memory, and is bounded for all values of an instance together ([`MOST`]);
 //! beyond that the stream fails, for nobody would ever make room. From `write-data` on no more than [`ROOM`] bytes are
 //! on their way, and the component waits while the provider does.
 //!
@@ -9,7 +9,6 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,18 +20,14 @@ use wasmtime::format_err;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use withe_provider::{BlobError, HttpError, HttpErrorKind};
 
-/// The most bytes that an instance may have written of values of which nobody knows yet where they go.
-const EARLY: usize = 16 << 20;
+use super::early::{EarlyBytes, MOST};
+use super::link::late;
 
 /// The most bytes of a value that are on their way to a provider.
 const ROOM: usize = 256 << 10;
 
 /// Writes smaller than this are put together.
 const SMALL: usize = 16 << 10;
-
-/// What an instance has written of values of which nobody knows yet where they go.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct EarlyBytes(Arc<AtomicUsize>);
 
 /// The way of a value's bytes.
 pub(super) struct Conduit(Mutex<State>);
@@ -145,9 +140,9 @@ impl State {
         if self.taker.is_some() {
             return Ok(ROOM.saturating_sub(self.held));
         }
-        match EARLY.saturating_sub(self.instance.0.load(Ordering::Relaxed)) {
+        match self.instance.room() {
             0 => Err(StreamError::LastOperationFailed(format_err!(
-                "{EARLY} bytes are written of values of which it is not known where they go: call \
+                "{MOST} bytes are written of values of which it is not known where they go: call \
                  `container.write-data` before writing more"
             ))),
             room => Ok(room.min(ROOM)),
@@ -158,7 +153,7 @@ impl State {
         self.held += bytes.len();
         if self.taker.is_none() {
             self.early += bytes.len();
-            (self.instance.0).fetch_add(bytes.len(), Ordering::Relaxed);
+            self.instance.add(bytes.len());
         }
         if bytes.len() < SMALL {
             self.last.extend_from_slice(&bytes);
@@ -176,9 +171,7 @@ impl State {
     }
 
     fn pop(&mut self) -> Option<Bytes> {
-        let last = |last: &mut BytesMut| {
-            (!last.is_empty()).then(|| std::mem::take(last).freeze())
-        };
+        let last = |last: &mut BytesMut| (!last.is_empty()).then(|| std::mem::take(last).freeze());
         let bytes = (self.ready.pop_front()).or_else(|| last(&mut self.last))?;
         self.held -= bytes.len();
         self.forget_early(bytes.len());
@@ -189,7 +182,7 @@ impl State {
     fn forget_early(&mut self, bytes: usize) {
         let bytes = bytes.min(self.early);
         self.early -= bytes;
-        self.instance.0.fetch_sub(bytes, Ordering::Relaxed);
+        self.instance.forget(bytes);
     }
 
     fn clear(&mut self) {
@@ -273,7 +266,9 @@ impl OutputStream for ValueStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         self.conduit.change(|state| {
             if bytes.len() > state.room()? {
-                return Err(StreamError::trap("more was written than `check-write` allowed"));
+                return Err(StreamError::trap(
+                    "more was written than `check-write` allowed",
+                ));
             }
             state.push(bytes);
             Ok(())
@@ -306,7 +301,7 @@ impl Pollable for ValueStream {
             }
         });
         if timeout(patience, room).await.is_err() {
-            conduit.close(Some(super::link::late("write-data")));
+            conduit.close(Some(late("write-data")));
         }
     }
 }
@@ -348,8 +343,11 @@ mod tests {
         conduit.finish();
         assert!(matches!(stream.check_write(), Err(StreamError::Closed)));
         let all = body.collect().await.unwrap().to_bytes();
-        assert_eq!((all.len(), &all[..3], all[all.len() - 1]), (SMALL + 3, &b"abc"[..], b'd'));
-        assert_eq!(early.0.load(Ordering::Relaxed), 0);
+        assert_eq!(
+            (all.len(), &all[..3], all[all.len() - 1]),
+            (SMALL + 3, &b"abc"[..], b'd')
+        );
+        assert_eq!(early.written(), 0);
     }
 
     #[tokio::test]
@@ -386,12 +384,12 @@ mod tests {
                 }
             }
         };
-        assert_eq!(written, EARLY);
+        assert_eq!(written, MOST);
         assert!(why.contains("call `container.write-data`"), "{why}");
         // Nobody makes room by itself, so nobody waits for it.
         streams[0].ready().now_or_never().unwrap();
         drop((conduits, streams));
-        assert_eq!(early.0.load(Ordering::Relaxed), 0);
+        assert_eq!(early.written(), 0);
     }
 
     #[tokio::test]

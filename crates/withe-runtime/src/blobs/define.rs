@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::time::timeout_at;
-use wasmtime::component::{
-    ComponentType, Lift, LinkerInstance, Lower, Resource, ResourceType,
-};
+use wasmtime::component::{ComponentType, Lift, LinkerInstance, Lower, Resource, ResourceType};
 use wasmtime::{Result, StoreContextMut};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 use wasmtime_wasi::runtime::AbortOnDropJoinHandle;
@@ -157,7 +155,8 @@ fn types(linker: &mut LinkerInstance<'_, InstanceState>) -> Result<()> {
                 let mut value = state.table.delete(value)?;
                 value.conduit.finish();
                 let Some(writing) = value.writing.take() else {
-                    let text = "nothing was written: no `container.write-data` said where the value goes";
+                    let text =
+                        "nothing was written: no `container.write-data` said where the value goes";
                     return Ok((Err(text.to_owned()),));
                 };
                 let deadline = state.deadline_of_call(Instant::now(), writing.link.patience());
@@ -274,7 +273,9 @@ fn container(linker: &mut LinkerInstance<'_, InstanceState>) -> Result<()> {
                 let id = container.object(name);
                 let body = match conduit.body(&id.object) {
                     Ok(body) => body,
-                    Err(taken) => return Ok((Err(format!("the value is written to `{taken}` already")),)),
+                    Err(taken) => {
+                        return Ok((Err(format!("the value is written to `{taken}` already")),));
+                    }
                 };
                 outgoing.patience.set(container.link.patience());
                 let written = asked.keep(|store, context| {
@@ -412,37 +413,43 @@ async fn delete(
 }
 
 fn blobstore(linker: &mut LinkerInstance<'_, InstanceState>, number: usize) -> Result<()> {
-    linker.func_wrap_async("create-container", move |mut cx: Cx<'_>, (name,): (String,)| {
-        Box::new(async move {
-            let link = link::choose(cx.data(), number)?;
-            let asked = Asked::new(cx.data(), link.clone(), "create-container")?;
-            let name: Arc<str> = name.into();
-            let asked_of = name.clone();
-            let created = asked.call(|store, context| {
-                Box::pin(async move { store.create_container(&asked_of, context).await })
-            });
-            let created = created.await.map(|()| Container { link, name });
-            Ok((given(&mut cx, created)?,))
-        })
-    })?;
-    linker.func_wrap_async("get-container", move |mut cx: Cx<'_>, (name,): (String,)| {
-        Box::new(async move {
-            let link = link::choose(cx.data(), number)?;
-            let asked = Asked::new(cx.data(), link.clone(), "get-container")?;
-            let name: Arc<str> = name.into();
-            let asked_of = name.clone();
-            let found = asked.call(|store, context| {
-                Box::pin(async move {
-                    match store.container_exists(&asked_of, context).await? {
-                        true => Ok(()),
-                        false => Err(BlobError::no_container(&asked_of)),
-                    }
-                })
-            });
-            let found = found.await.map(|()| Container { link, name });
-            Ok((given(&mut cx, found)?,))
-        })
-    })?;
+    linker.func_wrap_async(
+        "create-container",
+        move |mut cx: Cx<'_>, (name,): (String,)| {
+            Box::new(async move {
+                let link = link::choose(cx.data(), number)?;
+                let asked = Asked::new(cx.data(), link.clone(), "create-container")?;
+                let name: Arc<str> = name.into();
+                let asked_of = name.clone();
+                let created = asked.call(|store, context| {
+                    Box::pin(async move { store.create_container(&asked_of, context).await })
+                });
+                let created = created.await.map(|()| Container { link, name });
+                Ok((given(&mut cx, created)?,))
+            })
+        },
+    )?;
+    linker.func_wrap_async(
+        "get-container",
+        move |mut cx: Cx<'_>, (name,): (String,)| {
+            Box::new(async move {
+                let link = link::choose(cx.data(), number)?;
+                let asked = Asked::new(cx.data(), link.clone(), "get-container")?;
+                let name: Arc<str> = name.into();
+                let asked_of = name.clone();
+                let found = asked.call(|store, context| {
+                    Box::pin(async move {
+                        match store.container_exists(&asked_of, context).await? {
+                            true => Ok(()),
+                            false => Err(BlobError::no_container(&asked_of)),
+                        }
+                    })
+                });
+                let found = found.await.map(|()| Container { link, name });
+                Ok((given(&mut cx, found)?,))
+            })
+        },
+    )?;
     linker.func_wrap_async("delete-container", move |cx: Cx<'_>, (name,): (String,)| {
         Box::new(async move {
             let link = link::choose(cx.data(), number)?;

@@ -122,7 +122,10 @@ impl InputStream for ValueReader {
 impl Pollable for ValueReader {
     async fn ready(&mut self) {
         let patience = self.patience;
-        if timeout(patience, poll_fn(|cx| self.poll_ahead(cx))).await.is_err() {
+        if timeout(patience, poll_fn(|cx| self.poll_ahead(cx)))
+            .await
+            .is_err()
+        {
             self.body = Err(Some(late("get-data")));
         }
     }
@@ -214,7 +217,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_is_whole_or_says_why_not() {
-        assert_eq!(value(3, vec![Ok(b"a"), Ok(b""), Ok(b"bc")]).all().await.unwrap(), b"abc");
+        assert_eq!(
+            value(3, vec![Ok(b"a"), Ok(b""), Ok(b"bc")])
+                .all()
+                .await
+                .unwrap(),
+            b"abc"
+        );
         let why = value(4, vec![Ok(b"abc")]).all().await.unwrap_err();
         assert!(why.contains("broke off 1 bytes before its end"), "{why}");
         let gone = BlobError::new(BlobErrorKind::Unavailable, "the store went away");
@@ -244,9 +253,21 @@ mod tests {
             },
             patience: AGES,
         };
-        assert!(value.all().await.unwrap_err().contains("did not answer in time"));
+        assert!(
+            value
+                .all()
+                .await
+                .unwrap_err()
+                .contains("did not answer in time")
+        );
         let mut names = StreamObjectNames::new(stream::pending().boxed(), AGES);
-        assert!(names.read(1).await.unwrap_err().contains("did not answer in time"));
+        assert!(
+            names
+                .read(1)
+                .await
+                .unwrap_err()
+                .contains("did not answer in time")
+        );
     }
 
     #[tokio::test]
@@ -256,7 +277,10 @@ mod tests {
         let mut names = listed();
         assert_eq!(names.read(0).await.unwrap(), (vec![], false));
         assert_eq!(names.skip(1).await.unwrap(), (1, false));
-        assert_eq!(names.read(2).await.unwrap(), (vec!["b".to_owned(), "c".into()], false));
+        assert_eq!(
+            names.read(2).await.unwrap(),
+            (vec!["b".to_owned(), "c".into()], false)
+        );
         assert_eq!(names.read(2).await.unwrap(), (vec![], true));
         assert_eq!(listed().skip(9).await.unwrap(), (3, true));
     }

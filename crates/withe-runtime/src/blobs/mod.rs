@@ -5,14 +5,15 @@
 //! provider is asked for what they stand for ([`withe_provider::BlobStore`]): names, and bytes that stream.
 //!
 //! * `link`: a call over a link: its deadline, its count, its span.
+//! * `early`: what is written before it is known where it goes;
 //! * `conduit`: the bytes of a value that is being written, between the component and the provider.
 //! * `incoming`: the bytes of a value that is read, and names that are listed.
 //! * `define`: the functions.
 
 mod conduit;
 mod define;
+pub(crate) mod early;
 mod incoming;
-pub(crate) mod link;
+mod link;
 
-pub(crate) use conduit::EarlyBytes;
 pub(crate) use define::{define, is_blobs};

@@ -119,7 +119,10 @@ impl IncomingStream {
     }
 
     /// The next piece as it is passed on, and what comes behind it; `None` at the end if all was there.
-    async fn step(mut self, want: usize) -> Option<(Result<(usize, Vec<u8>), BlobError>, Option<Self>)> {
+    async fn step(
+        mut self,
+        want: usize,
+    ) -> Option<(Result<(usize, Vec<u8>), BlobError>, Option<Self>)> {
         let end = match self.next(want).await {
             Ok(Some(piece)) => return Some((Ok(piece), Some(self))),
             Ok(None) => self.status().await,
@@ -136,7 +139,10 @@ impl IncomingStream {
         self,
         want: usize,
     ) -> impl stream::Stream<Item = Result<(usize, Vec<u8>), BlobError>> + Send {
-        stream::unfold(Some(self), move |rest| async move { rest?.step(want).await })
+        stream::unfold(
+            Some(self),
+            move |rest| async move { rest?.step(want).await },
+        )
     }
 
     /// Of bytes: as a body.
@@ -216,4 +222,3 @@ impl Writing {
         })
     }
 }
-

@@ -429,6 +429,9 @@ mod tests {
         let results = results().unwrap();
         assert_eq!(results.data.current.paths(), ["0.0", "0.1"]);
         assert_eq!(results.data.old.paths(), ["0"]);
-        assert_eq!((results.writing.data(), results.writing.paths().len()), ("1", 1));
+        assert_eq!(
+            (results.writing.data(), results.writing.paths().len()),
+            ("1", 1)
+        );
     }
 }

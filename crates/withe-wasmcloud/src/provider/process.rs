@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout_at;
 use withe_process::{ProcessState, Supervisor};
 use withe_provider::{
-    BlobStore,     Call, CallError, Callee, FunctionName, Health, IncomingHandler, Link, LinkId, OutgoingHandler,
-    Payload, Peer, Provider, ProviderError,
+    BlobStore, Call, CallError, Callee, FunctionName, Health, IncomingHandler, Link, LinkId,
+    OutgoingHandler, Payload, Peer, Provider, ProviderError,
 };
 use withe_wit::{Function, InterfaceName};
 
