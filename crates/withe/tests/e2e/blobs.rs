@@ -21,7 +21,7 @@ fn pattern(n: usize) -> u8 {
 /// An application whose component keeps objects over a link with this `binding`.
 fn shelf(server: &str, properties: &str, config: &str, binding: &str) -> String {
     let config = format!("[{{name: where, properties: {{{config}}}}}]");
-    let link = format!("target: blobs, timeout: 60s, config: {config}{binding}");
+    let link = format!("target: {{name: blobs, config: {config}}}, timeout: 60s{binding}");
     application(&[
         server.to_owned(),
         component("shelf", "shelf", "", &[&link]),
@@ -166,7 +166,7 @@ fn what_is_embedded_keeps_objects_in_memory() {
 #[test]
 fn v1s_name_and_key_mean_a_folder() {
     let image = "image: \"ghcr.io/wasmcloud/blobstore-fs:0.11.1\"";
-    let link = "target: blobs, config: [{name: root, properties: {ROOT: objects}}]";
+    let link = "target: {name: blobs, config: [{name: root, properties: {ROOT: objects}}]}";
     let folder = Folder::with(&application(&[
         component("shelf", "shelf", "", &[link]),
         entry("blobs", "capability", image, &[]),

@@ -155,10 +155,14 @@ impl CloudStore {
     fn failed(&self, why: object_store::Error) -> BlobError {
         use object_store::Error;
         let kind = match &why {
-            Error::NotFound { .. } => BlobErrorKind::NotFound,
             Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => BlobErrorKind::Denied,
             Error::InvalidPath { .. } => BlobErrorKind::Invalid,
-            _ => BlobErrorKind::Unavailable,
+            _ => match status(&why) {
+                Some(404) => BlobErrorKind::NotFound,
+                Some(401 | 403) => BlobErrorKind::Denied,
+                Some(507) => BlobErrorKind::Exhausted,
+                _ => BlobErrorKind::Unavailable,
+            },
         };
         BlobError::new(kind, format!("{self:?}: {why}"))
     }
@@ -199,7 +203,7 @@ impl CloudStore {
         match first {
             Some(Ok(_)) => Ok(Some(place)),
             None => Ok(place.folder.is_none().then_some(place)),
-            Some(Err(object_store::Error::NotFound { .. })) => Ok(None),
+            Some(Err(why)) if status(&why) == Some(404) => Ok(None),
             Some(Err(why)) => Err(self.failed(why)),
         }
     }
@@ -537,6 +541,17 @@ impl Drop for Parts {
         };
         cleaning.spawn_on(give_up, &runtime);
     }
+}
+
+/// The status of the response by which a store said that it failed. The crate gives it away in its words only, where
+/// the failure is not one of an object.
+fn status(why: &object_store::Error) -> Option<u16> {
+    if let object_store::Error::NotFound { .. } = why {
+        return Some(404);
+    }
+    let text = why.to_string();
+    let (_, status) = text.split_once("status code: ")?;
+    status.get(..3)?.parse().ok()
 }
 
 fn seconds(meta: &ObjectMeta) -> u64 {

@@ -1,4 +1,5 @@
 //! Stores of all backends, and what tests do with them.
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,29 +17,29 @@ use withe_testing::nats::NatsServer;
 use withe_testing::seaweedfs::{ACCESS_KEY, SECRET_KEY, SeaweedServer};
 
 /// Long enough for anything that ends at all.
-pub const AGES: Duration = Duration::from_secs(120);
+pub(crate) const AGES: Duration = Duration::from_secs(120);
 
-pub fn context() -> CallContext {
+pub(crate) fn context() -> CallContext {
     CallContext {
         deadline: Instant::now() + AGES,
         trace: None,
     }
 }
 
-pub fn id(container: &str, object: &str) -> ObjectId {
+pub(crate) fn id(container: &str, object: &str) -> ObjectId {
     ObjectId {
         container: container.into(),
         object: object.into(),
     }
 }
 
-pub fn map(pairs: &[(&str, &str)]) -> ConfigMap {
+pub(crate) fn map(pairs: &[(&str, &str)]) -> ConfigMap {
     let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     pairs.iter().map(text).collect()
 }
 
 /// A provider with one link, which has this configuration.
-pub async fn linked(config: ConfigMap) -> Result<(Blobs, Arc<dyn BlobStore>), String> {
+pub(crate) async fn linked(config: ConfigMap) -> Result<(Blobs, Arc<dyn BlobStore>), String> {
     let provider = Blobs::new(ConfigMap::new());
     provider.start().await.unwrap();
     let link = Link {
@@ -58,9 +59,9 @@ pub async fn linked(config: ConfigMap) -> Result<(Blobs, Arc<dyn BlobStore>), St
 }
 
 /// A backend to test, and what it lives in.
-pub struct Backend {
-    pub name: &'static str,
-    pub store: Arc<dyn BlobStore>,
+pub(crate) struct Backend {
+    pub(crate) name: &'static str,
+    pub(crate) store: Arc<dyn BlobStore>,
     _provider: Blobs,
     _folder: Option<tempfile::TempDir>,
     _nats: Option<NatsServer>,
@@ -80,11 +81,11 @@ impl Backend {
         }
     }
 
-    pub async fn memory() -> Self {
+    pub(crate) async fn memory() -> Self {
         Self::new("memory", &[("max_bytes", "100000000")]).await
     }
 
-    pub async fn folder() -> Self {
+    pub(crate) async fn folder() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("objects").display().to_string();
         Self {
@@ -93,7 +94,7 @@ impl Backend {
         }
     }
 
-    pub async fn nats() -> Self {
+    pub(crate) async fn nats() -> Self {
         let server = NatsServer::start().unwrap();
         let url = server.url();
         Self {
@@ -103,7 +104,7 @@ impl Backend {
     }
 
     /// With a bucket for each container, or one for all.
-    pub async fn s3(server: &Arc<SeaweedServer>, bucket: Option<&str>) -> Self {
+    pub(crate) async fn s3(server: &Arc<SeaweedServer>, bucket: Option<&str>) -> Self {
         let endpoint = server.endpoint();
         let mut config = vec![
             ("backend", "s3"),
@@ -123,7 +124,7 @@ impl Backend {
     }
 
     /// One of each sort.
-    pub async fn all() -> Vec<Self> {
+    pub(crate) async fn all() -> Vec<Self> {
         let server = Arc::new(SeaweedServer::start().unwrap());
         let s3 = Self::s3(&server, None).await;
         s3.store
@@ -141,14 +142,14 @@ impl Backend {
 }
 
 /// Bytes that are not all the same.
-pub fn pattern(size: usize) -> Vec<u8> {
+pub(crate) fn pattern(size: usize) -> Vec<u8> {
     (0..size)
         .map(|n| (n % 251) as u8 ^ (n >> 16) as u8)
         .collect()
 }
 
 /// A body in pieces.
-pub fn pieces(bytes: &[u8], size: usize) -> Body {
+pub(crate) fn pieces(bytes: &[u8], size: usize) -> Body {
     let pieces = bytes.chunks(size.max(1));
     let frames: Vec<Result<_, HttpError>> = pieces
         .map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece))))
@@ -156,12 +157,12 @@ pub fn pieces(bytes: &[u8], size: usize) -> Body {
     StreamBody::new(stream::iter(frames)).boxed_unsync()
 }
 
-pub async fn write(store: &dyn BlobStore, id: &ObjectId, bytes: &[u8]) -> Result<(), BlobError> {
+pub(crate) async fn write(store: &dyn BlobStore, id: &ObjectId, bytes: &[u8]) -> Result<(), BlobError> {
     let written = store.write(id, pieces(bytes, 50_000), context()).await?;
     written.await
 }
 
-pub async fn read(
+pub(crate) async fn read(
     store: &dyn BlobStore,
     id: &ObjectId,
     range: std::ops::Range<u64>,
@@ -173,7 +174,7 @@ pub async fn read(
     Ok(bytes.into())
 }
 
-pub async fn names(store: &dyn BlobStore, container: &str) -> Result<Vec<String>, BlobError> {
+pub(crate) async fn names(store: &dyn BlobStore, container: &str) -> Result<Vec<String>, BlobError> {
     let listed = store.list_objects(container, context()).await?;
     let some: Vec<Result<Vec<String>, _>> = listed.collect().await;
     let mut names = Vec::new();
