@@ -634,7 +634,8 @@ mod tests {
             Ok(Frame::data("half".into())),
             Err::<Frame<bytes::Bytes>, _>(error),
         ]));
-        let written = store.write(&id("cat"), broken.boxed_unsync(), context());
+        let cat = id("cat");
+        let written = store.write(&cat, broken.boxed_unsync(), context());
         let why = written.await.unwrap().await.unwrap_err();
         assert_eq!(why.kind, BlobErrorKind::Incomplete);
         let dropped = store.write(&id("cat"), body_of("x"), context()).await;

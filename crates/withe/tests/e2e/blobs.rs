@@ -62,9 +62,9 @@ fn big(address: &str) {
 }
 
 /// Does all of it in a folder, over a link of one binding.
-fn keeps(server: &str, properties: &str, binding: &str, options: &[&str]) {
+fn keeps(server: &str, properties: &str, binding: &str) {
     let folder = Folder::with(&shelf(server, properties, "root: objects", binding));
-    let up = folder.up(options);
+    let up = folder.up(&[]);
     let address = up.address();
     assert_eq!(
         post(&address, "/pets/all"),
@@ -80,38 +80,42 @@ fn keeps(server: &str, properties: &str, binding: &str, options: &[&str]) {
 
 #[test]
 fn objects_are_kept_in_the_host() {
-    keeps(&http_server("shelf"), "", "", &[]);
+    keeps(&http_server("shelf"), "", "");
 }
 
 #[test]
 fn a_worker_keeps_objects() {
-    keeps(&http_server_by("unix", "shelf"), "", "", &[]);
+    keeps(&http_server_by("unix", "shelf"), "", "");
 }
 
 #[test]
 fn a_process_keeps_objects() {
-    keeps(&http_server("shelf"), "process: true", "", &[]);
+    keeps(&http_server("shelf"), "process: true", "");
 }
 
 #[test]
 fn objects_are_kept_over_tcp() {
-    keeps(&http_server("shelf"), "", ", binding: tcp", &[]);
+    keeps(&http_server("shelf"), "", ", binding: tcp");
 }
 
 #[test]
 fn objects_are_kept_over_nats() {
     let lattice = nats::shared().unwrap();
-    keeps(
-        &http_server("shelf"),
-        "",
-        ", binding: nats",
-        &["--lattice", &lattice],
-    );
+    let folder = Folder::with(&shelf("", "", "root: objects", ", binding: nats"));
+    let call = |call: &str| {
+        let call = format!("t:shelf/shelf#{call}");
+        folder.run(&["call", "app.yaml", "shelf", &call, "--lattice", &lattice])
+    };
+    assert_eq!(call("all(\"pets\")").printed(), "ok");
+    let fill = format!("fill(\"big\", \"object\", {BIG}, named-first)");
+    assert_eq!(call(&fill).printed(), "ok");
+    let verify = format!("verify(\"big\", \"object\", 0, {BIG})");
+    assert_eq!(call(&verify).printed(), format!("ok({BIG})"));
 }
 
 #[test]
 fn values_are_written_before_and_after_they_have_a_name() {
-    let folder = Folder::with(&shelf(&http_server("shelf"), "", "root: objects", ""));
+    let folder = Folder::with(&shelf("", "", "root: objects", ""));
     let call = |call: &str| folder.call("shelf", &format!("t:shelf/shelf#{call}"));
     for order in ["named-first", "written-first"] {
         let fill = format!("fill(\"pets\", \"{order}\", 3000000, {order})");

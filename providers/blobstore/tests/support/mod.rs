@@ -157,7 +157,11 @@ pub(crate) fn pieces(bytes: &[u8], size: usize) -> Body {
     StreamBody::new(stream::iter(frames)).boxed_unsync()
 }
 
-pub(crate) async fn write(store: &dyn BlobStore, id: &ObjectId, bytes: &[u8]) -> Result<(), BlobError> {
+pub(crate) async fn write(
+    store: &dyn BlobStore,
+    id: &ObjectId,
+    bytes: &[u8],
+) -> Result<(), BlobError> {
     let written = store.write(id, pieces(bytes, 50_000), context()).await?;
     written.await
 }
@@ -174,7 +178,10 @@ pub(crate) async fn read(
     Ok(bytes.into())
 }
 
-pub(crate) async fn names(store: &dyn BlobStore, container: &str) -> Result<Vec<String>, BlobError> {
+pub(crate) async fn names(
+    store: &dyn BlobStore,
+    container: &str,
+) -> Result<Vec<String>, BlobError> {
     let listed = store.list_objects(container, context()).await?;
     let some: Vec<Result<Vec<String>, _>> = listed.collect().await;
     let mut names = Vec::new();
