@@ -100,9 +100,15 @@ fn servers(url: &str) -> Result<Vec<ServerAddr>, &'static str> {
     let expected =
         "`nats://[USER:PASSWORD@]HOST[:PORT]`, or `tls://…`, or several with commas between them";
     let each = url.split(',').map(|url| {
-        let server = url.trim().parse::<ServerAddr>().ok();
-        server
-            .filter(|server| !server.host().is_empty())
+        let url = url.trim();
+        // v1 takes addresses without a scheme.
+        let is_one = match url.split_once("://") {
+            Some((scheme, _)) => matches!(scheme, "nats" | "tls"),
+            None => !url.contains('/'),
+        };
+        url.parse::<ServerAddr>()
+            .ok()
+            .filter(|server| is_one && !server.host().is_empty())
             .ok_or(expected)
     });
     each.collect()

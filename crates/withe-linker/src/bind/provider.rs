@@ -338,6 +338,7 @@ mod tests {
     fn objects_are_carried_everywhere() {
         let app = |component: &str, blobs: &str, to_component: &str, to_blobs: &[&str]| {
             App::new(WIT)
+                .host(&["wasi:io/streams@0.2.0"])
                 .component("shop")
                 .called("shop")
                 .link(component, &[to_component])
@@ -359,6 +360,7 @@ mod tests {
             )
             .problems(),
             App::new(WIT)
+                .host(&["wasi:io/streams@0.2.0"])
                 .provider("calls-blobs")
                 .link("blobs", &[])
                 .component("blobs")

@@ -180,7 +180,9 @@ impl BlobStore for Only {
             let bytes = bytes.map_err(|why| BlobError::broke_off(&why))?.to_bytes();
             shelf.objects.lock().unwrap().insert(id.object, bytes);
             // Dropped before, it tells so.
-            drop(given_up.map(|given_up| given_up.send(())));
+            if let Some(given_up) = given_up {
+                _ = given_up.send(());
+            }
             Ok(())
         }))
     }
