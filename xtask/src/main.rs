@@ -20,6 +20,7 @@ mod process;
 mod redis;
 mod registry;
 mod sbom;
+mod seaweedfs;
 mod test;
 mod tidy;
 mod tree;

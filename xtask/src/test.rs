@@ -4,7 +4,8 @@ use anyhow::Result;
 use tokio::process::Command;
 
 use crate::{
-    demo, deny, guests, nats, postgres, process, redis, registry, tree, ui, wasm_target, withe,
+    demo, deny, guests, nats, postgres, process, redis, registry, seaweedfs, tree, ui, wasm_target,
+    withe,
 };
 
 #[derive(clap::Args)]
@@ -23,6 +24,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     postgres::ensure().await?;
     registry::ensure().await?;
     nats::ensure().await?;
+    seaweedfs::ensure().await?;
     guests::build_all().await?;
     if args.filter.is_none() {
         format().await?;

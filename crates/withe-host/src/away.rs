@@ -15,8 +15,11 @@ use withe_runtime::Graph;
 use withe_runtime::trace::{self, Tracer};
 use withe_wit::InterfaceName;
 
+use crate::blobs_over;
 use crate::parts::Parts;
-use crate::request::{http_request, is_provider, leaves_host, request};
+use crate::request::{
+    blobs_request, carries_blobs, http_request, is_provider, leaves_host, request,
+};
 use crate::serve::ping_request;
 use crate::units::LinkEnd;
 
@@ -45,6 +48,10 @@ pub(crate) fn ends(plan: &Plan, parts: &Parts, away: &dyn Away) -> HashMap<usize
                     link: LinkId(0),
                 },
             ));
+        }
+        if carries_blobs(link) {
+            let route = away.route(blobs_request(plan, link), link)?;
+            return Some((place, blobs_over::end(route)));
         }
         let route = away.route(request(plan, parts, link), link)?;
         let end = LinkEnd::Remote {

@@ -11,12 +11,13 @@
 //! * `provider_source`: how each provider is started; `provider_process`: those that are processes of their own.
 //! * `known_secrets`: what its log is not to have.
 //! * `serve`: what one of its processes serves to others; `request`, `sockets`, `away`: what it asks of
-//!   them, on this machine and beyond; `workers`, [`worker`]: its other processes, seen from the host and
+//!   them, on this machine and beyond; `blobs_over`: objects that are kept there; `workers`, [`worker`]: its other processes, seen from the host and
 //!   from within; `assignment`: what each is told.
 //! * [`elsewhere`]: what a member of a lattice needs of all that.
 
 mod assignment;
 mod away;
+mod blobs_over;
 mod build;
 mod counts;
 pub mod elsewhere;

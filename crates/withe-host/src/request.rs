@@ -2,7 +2,7 @@
 
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Binding, Plan, PlannedLink};
-use withe_provider::http_wire;
+use withe_provider::{blob_wire, http_wire};
 use withe_rpc::{LinkFunction, LinkRequest};
 use withe_runtime::DROP;
 use withe_wit::InterfaceName;
@@ -68,6 +68,21 @@ pub(crate) fn carries_http(link: &PlannedLink) -> bool {
 /// Asks for a link that carries HTTP.
 pub(crate) fn http_request(plan: &Plan, link: &PlannedLink) -> LinkRequest {
     with_functions(plan, link, http_wire::functions())
+}
+
+/// Whether objects are kept over a link from a component to a provider.
+pub(crate) fn carries_blobs(link: &PlannedLink) -> bool {
+    let is_blobs = |name: &str| {
+        name.parse().is_ok_and(|name: InterfaceName| {
+            name.namespace == "wasi" && name.package == "blobstore"
+        })
+    };
+    link.interfaces.iter().any(|i| is_blobs(&i.interface))
+}
+
+/// Asks for a link that carries objects.
+pub(crate) fn blobs_request(plan: &Plan, link: &PlannedLink) -> LinkRequest {
+    with_functions(plan, link, blob_wire::functions())
 }
 
 /// Asks for a link with these functions.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use withe_linker::plan::{Plan, PlannedLink};
-use withe_provider::http_wire;
+use withe_provider::{blob_wire, http_wire};
 use withe_rpc::{CallError, LinkFunction, LinkRequest, Serve, ServedLink};
 use withe_runtime::{Callers, DROP, Graph, HttpEntry, Tracer};
 use withe_wit::{ExternItem, Function};
@@ -92,6 +92,9 @@ impl Served {
         match self.ends.get(&place) {
             Some(LinkEnd::Provider { provider, link: id }) if http_wire::is_http(functions) => {
                 return Ok(http_wire::serve_outgoing(provider.clone(), *id));
+            }
+            Some(LinkEnd::Provider { provider, link: id }) if blob_wire::is_blobs(functions) => {
+                return Ok(blob_wire::serve(provider.clone(), *id));
             }
             Some(LinkEnd::Provider { provider, link: id }) => {
                 let known = self.parts.names(link);

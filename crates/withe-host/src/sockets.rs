@@ -12,9 +12,10 @@ use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_rpc::unix::UnixConnector;
 use withe_rpc::{Client, Limits, LinkRequest, Route};
 
+use crate::blobs_over;
 use crate::counts;
 use crate::parts::Parts;
-use crate::request::{is_provider, leaves_host, request};
+use crate::request::{blobs_request, carries_blobs, is_provider, leaves_host, request};
 use crate::serve::ping_request;
 use crate::units::LinkEnd;
 
@@ -78,6 +79,11 @@ impl Sockets {
             if let Some(socket) = self.socket(plan, link, from_worker) {
                 let to_unit = !is_provider(plan, &link.target);
                 let client = self.client(socket);
+                if !to_unit && carries_blobs(link) {
+                    let route = Route::fixed(client.link(blobs_request(plan, link)));
+                    ends.insert(i, blobs_over::end(route));
+                    continue;
+                }
                 let end = LinkEnd::Remote {
                     route: Route::fixed(client.link(request(plan, parts, link))),
                     ping: Route::fixed(client.link(ping_request(plan, link))),

@@ -11,6 +11,8 @@
 //! The trait says nothing of the host it runs in, so the same crate can run inside a host or as a
 //! process of its own.
 
+pub mod blob_wire;
+pub mod blobs;
 mod call_target;
 mod callee;
 mod exports;
@@ -25,8 +27,14 @@ pub mod process;
 pub mod resources;
 pub mod settings;
 mod sockets;
+#[cfg(test)]
+mod testing;
 pub mod wit;
 
+pub use blobs::{
+    Blob, BlobError, BlobErrorKind, BlobStore, ContainerInfo, ObjectId, ObjectInfo, ObjectNames,
+    Written,
+};
 pub use call_target::CallTarget;
 pub use callee::{CalledInterface, Callee};
 pub use exports::Exporter;
@@ -144,6 +152,13 @@ pub trait Provider: Send + Sync + 'static {
     /// Outgoing HTTP (`wasi:http/outgoing-handler`, or 0.3's `handler` as an import), if this is
     /// what the provider provides. Bodies are streams; the host carries them.
     fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {
+        None
+    }
+
+    /// What keeps objects for a link (`wasi:blobstore`), if this is what the provider provides. Their bytes stream; the
+    /// host carries them.
+    fn blob_store(&self, link: LinkId) -> Option<Arc<dyn BlobStore>> {
+        let _ = link;
         None
     }
 

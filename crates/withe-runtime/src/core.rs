@@ -20,6 +20,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use withe_rpc::{CallContext, Route, RouteSession, TraceContext};
 
+use crate::blobs::early::EarlyBytes;
 use crate::chosen::LatticeNames;
 use crate::engine::Engines;
 use crate::exports::Exports;
@@ -92,6 +93,8 @@ pub(crate) struct UnitCode {
     pub(crate) stubs: Arc<[Stub]>,
     /// The imports through which requests are sent: indices into [`crate::spec::UnitSpec::imports`].
     pub(crate) outgoing: Vec<usize>,
+    /// The imports through which objects are kept, likewise.
+    pub(crate) blobs: Vec<usize>,
     /// How many slots of the pool an instance needs.
     pub(crate) slots: u32,
 }
@@ -348,6 +351,8 @@ pub(crate) struct InstanceState {
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     pub(crate) hooks: OutgoingHooks,
+    /// What it has written of values of which nobody knows yet where they go.
+    pub(crate) early_bytes: EarlyBytes,
     pub(crate) limits: MemoryLimit,
     /// On whose account it lives, and behind how many others.
     pub(crate) nested: Nested,
@@ -392,6 +397,7 @@ impl InstanceState {
             wasi: None,
             http: WasiHttpCtx::new(),
             hooks: OutgoingHooks::default(),
+            early_bytes: EarlyBytes::default(),
             limits: MemoryLimit::new(u.limits.memory, nested.clone()),
             nested,
             handles: HandleTable::default(),

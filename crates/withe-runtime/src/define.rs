@@ -8,6 +8,7 @@ use std::sync::Arc;
 use wasmtime::component::{Linker, LinkerInstance, ResourceType};
 use withe_wit::InterfaceName;
 
+use crate::blobs;
 use crate::components::Compiled;
 use crate::core::{InstanceState, UnitCode};
 use crate::engine::Engines;
@@ -68,6 +69,7 @@ pub(crate) fn define(
         concurrency,
         stubs: Vec::new(),
         outgoing: Vec::new(),
+        blobs: Vec::new(),
     };
     for import in &compiled.imports {
         // Types and shared interfaces that only WASI's own functions mention may go unnamed.
@@ -82,6 +84,7 @@ pub(crate) fn define(
         exports: compiled.exports.clone(),
         stubs: definer.stubs.into(),
         outgoing: definer.outgoing,
+        blobs: definer.blobs,
         slots: compiled.slots,
     })
 }
@@ -113,6 +116,7 @@ struct Definer {
     concurrency: bool,
     stubs: Vec<Stub>,
     outgoing: Vec<usize>,
+    blobs: Vec<usize>,
 }
 
 impl Definer {
@@ -148,6 +152,12 @@ impl Definer {
                         self.outgoing.push(index);
                         let mut linker = self.linker.instance(&spec.name)?;
                         http::define_outgoing(&mut linker, &name, number)?;
+                    }
+                    Some(name) if is_linked && blobs::is_blobs(&name) => {
+                        let number = self.blobs.len();
+                        self.blobs.push(index);
+                        let mut linker = self.linker.instance(&spec.name)?;
+                        blobs::define(&mut linker, &name, number)?;
                     }
                     _ if is_linked => {
                         for (function, shape) in functions {

@@ -10,7 +10,10 @@ use crate::core::{Graph, Unit, UnitCode, UnitParts};
 use crate::define::{Wasi, define};
 use crate::engine::Engines;
 use crate::error::{LinkError, RuntimeError};
-use crate::links::{LinkRoute, Numbering, OutgoingImport, OutgoingLink, UnitLinks, Via, labels};
+use crate::links::{
+    BlobImport, BlobLink, LinkRoute, Numbering, OutgoingImport, OutgoingLink, UnitLinks, Via,
+    labels,
+};
 use crate::metrics::LinkCounts;
 use crate::needs::Needs;
 use crate::spec::{ImportSource, ImportSpec, LinkSpec, LinkTarget, UnitSpec};
@@ -265,7 +268,29 @@ impl Linker<'_> {
                 links: linked(import).iter().map(link).collect(),
             }
         });
+        let blobs = code.blobs.iter().map(|import| {
+            let import = &spec.imports[*import];
+            // Its name was read when it was defined.
+            let interface = import.interface.as_deref().unwrap_or_default();
+            let interface = interface.split('@').next().unwrap_or_default();
+            let importer = &spec.members[import.member].identity;
+            let link = |link: &Arc<LinkSpec>| {
+                Arc::new(BlobLink {
+                    spec: link.clone(),
+                    importer: importer.clone(),
+                    interface: interface.to_owned(),
+                    counts: metrics.link(&labels(importer, link, interface)),
+                    tracer: self.engines.observer().tracer.clone(),
+                })
+            };
+            BlobImport {
+                interface: interface.to_owned(),
+                member: import.member,
+                links: linked(import).iter().map(link).collect(),
+            }
+        });
         Ok(UnitLinks {
+            blobs: blobs.collect(),
             stubs: code.stubs.clone(),
             routes: all_routes,
             members: spec.members.iter().map(|m| m.identity.clone()).collect(),

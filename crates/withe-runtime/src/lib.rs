@@ -17,7 +17,7 @@
 //! * `failure`, `trap`: what went wrong, for people.
 //! * `instance`, `callee`, `holding`: instances made and called; what a caller reaches.
 //! * `link`, `stub`: a call over a link, and what an import is defined as.
-//! * `functions`, `http`: host functions that are ours, and requests into and out of components.
+//! * `functions`, `http`, `blobs`: host functions that are ours, requests into and out of components, and objects.
 //! * `components`, `define`, [`graph`]: graphs built.
 //! * `serve`, `provider_calls`, `fits`, [`invoke`], [`wave`]: units called from other processes, by providers, with
 //!   values, and with text.
@@ -26,6 +26,7 @@
 //! A call never looks anything up by name: names became indices when the graph was made.
 
 mod abi;
+mod blobs;
 mod cache;
 mod callee;
 mod chosen;

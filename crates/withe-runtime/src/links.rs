@@ -24,6 +24,8 @@ pub(crate) struct UnitLinks {
     pub(crate) members: Vec<Arc<Identity>>,
     /// The imports through which requests are sent, by the numbers of their stubs.
     pub(crate) outgoing: Vec<OutgoingImport>,
+    /// The imports through which objects are kept, likewise.
+    pub(crate) blobs: Vec<BlobImport>,
     /// Its links; a link's index is its slot. A link that two members have is there twice.
     pub(crate) links: Vec<Arc<LinkSpec>>,
     /// For each member, what the numbers of the resources are that it has over links.
@@ -117,6 +119,25 @@ pub(crate) struct OutgoingLink {
     pub(crate) spec: Arc<LinkSpec>,
     pub(crate) application: String,
     /// Where requests are counted.
+    pub(crate) counts: Arc<LinkCounts>,
+    pub(crate) tracer: Tracer,
+}
+
+/// An import through which objects are kept.
+pub(crate) struct BlobImport {
+    /// `wasi:blobstore/blobstore`, `container` or `types`.
+    pub(crate) interface: String,
+    pub(crate) member: usize,
+    pub(crate) links: Vec<Arc<BlobLink>>,
+}
+
+/// A link over which objects are kept.
+pub(crate) struct BlobLink {
+    pub(crate) spec: Arc<LinkSpec>,
+    pub(crate) importer: Arc<Identity>,
+    /// The interface of the import, under which calls are counted.
+    pub(crate) interface: String,
+    /// Where calls are counted.
     pub(crate) counts: Arc<LinkCounts>,
     pub(crate) tracer: Tracer,
 }

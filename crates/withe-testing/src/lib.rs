@@ -10,4 +10,5 @@ pub mod port;
 pub mod postgres;
 pub mod redis;
 pub mod registry;
+pub mod seaweedfs;
 pub mod wait;

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_trait::async_trait;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use withe_provider::{
-    Body, Call, FunctionName, HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler, Peer,
-    Provider, ProviderError, RequestOptions,
+    BlobStore, Body, Call, FunctionName, HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler,
+    Peer, Provider, ProviderError, RequestOptions,
 };
 use withe_rpc::{CallContext, CallError, Payload};
 use withe_wit::Function;
 
 use crate::Ids;
 use crate::caller::Caller;
-use crate::interfaces::blobstore::{Blobstore, NotCallable};
+use crate::interfaces::blobstore::{self, V1Blobs};
 use crate::interfaces::http;
 use crate::interfaces::keyvalue::{self, KeyValue};
 use crate::interfaces::resources::Resources;
@@ -45,7 +45,7 @@ pub struct TargetConfig {
 /// Something with an id on a v1 lattice, as a provider of Withe: components are linked to it like to any.
 pub struct V1Target {
     config: TargetConfig,
-    prefix: String,
+    prefix: Arc<str>,
     /// What is known of the functions that importers may ask for.
     functions: HashMap<(String, String), Result<Signature, CannotCarry>>,
     links: Mutex<HashMap<LinkId, Arc<V1Link>>>,
@@ -67,7 +67,8 @@ enum FunctionRoute {
         signature: Signature,
     },
     KeyValue(KeyValue),
-    Blobstore(Blobstore),
+    /// Through [`BlobStore`], which has what streams.
+    Blobs,
     /// Through [`OutgoingHandler`], which has the bodies.
     Http,
 }
@@ -75,8 +76,6 @@ enum FunctionRoute {
 /// Why a function cannot be linked to.
 #[derive(Debug, thiserror::Error)]
 enum NoRoute {
-    #[error(transparent)]
-    Blobstore(#[from] NotCallable),
     #[error(transparent)]
     Type(#[from] CannotCarry),
     #[error("the type of `{function}` of `{interface}` is not known")]
@@ -106,7 +105,7 @@ impl V1Target {
             ((name.interface, name.function), Signature::new(&function))
         };
         Ok(Self {
-            prefix: names::prefix(&config.lattice, &config.id),
+            prefix: names::prefix(&config.lattice, &config.id).into(),
             config,
             functions: functions.into_iter().map(signature).collect(),
             links: Mutex::default(),
@@ -117,8 +116,8 @@ impl V1Target {
         if let Some(key_value) = KeyValue::named(name) {
             return Ok(FunctionRoute::KeyValue(key_value));
         }
-        if let Some(blobstore) = Blobstore::named(name) {
-            return Ok(FunctionRoute::Blobstore(blobstore?));
+        if blobstore::is_blobstore(&name.interface) {
+            return Ok(FunctionRoute::Blobs);
         }
         if http::is_outgoing(&name.interface) {
             return Ok(FunctionRoute::Http);
@@ -222,11 +221,9 @@ impl Provider for V1Target {
                     ..Payload::default()
                 })
             }
-            FunctionRoute::Blobstore(function) => {
-                let called = function.call(&caller, &linked.resources, &call.params);
-                let called = timeout_at(caller.deadline, called).await;
-                called.unwrap_or(Err(CallError::Deadline))
-            }
+            FunctionRoute::Blobs => Err(CallError::Unlinked(
+                "objects are not passed as values".into(),
+            )),
             FunctionRoute::Http => Err(CallError::Unlinked(
                 "HTTP requests are not sent as values".into(),
             )),
@@ -241,6 +238,19 @@ impl Provider for V1Target {
 
     fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {
         Some(self)
+    }
+
+    fn blob_store(&self, link: LinkId) -> Option<Arc<dyn BlobStore>> {
+        let linked = self.linked(link)?;
+        let is_blobs = |route: &FunctionRoute| matches!(route, FunctionRoute::Blobs);
+        if !linked.routes.iter().any(is_blobs) {
+            return None;
+        }
+        Some(Arc::new(V1Blobs {
+            wire: self.config.wire.clone(),
+            prefix: self.prefix.clone(),
+            headers: linked.headers.clone(),
+        }))
     }
 
     async fn shutdown(&self, _: Duration) {

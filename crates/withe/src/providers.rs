@@ -9,6 +9,7 @@ const PROVIDERS: &[Descriptor] = &[
     withe_provider_http_server::DESCRIPTOR,
     withe_provider_http_client::DESCRIPTOR,
     withe_provider_keyvalue::DESCRIPTOR,
+    withe_provider_blobstore::DESCRIPTOR,
     withe_provider_sql::SQL,
     withe_provider_sql::POSTGRES,
     withe_provider_messaging::DESCRIPTOR,
@@ -19,6 +20,7 @@ const PROVIDERS: &[Descriptor] = &[
 const EMBEDDED: &[(&str, &[(&str, &str)])] = &[
     ("http-client", &[]),
     ("keyvalue", &[("backend", "memory")]),
+    ("blobstore", &[("backend", "memory")]),
     ("sql", &[("backend", "memory")]),
     ("messaging", &[("backend", "memory")]),
 ];

@@ -7,93 +7,76 @@ mod v1;
 
 use std::fs;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use withe_provider::codec::{ByteList, Decode, Encode, Handle};
-use withe_provider::{Call, CallError, FunctionName, Link, LinkId, Payload, Provider};
+use http_body_util::{BodyExt as _, Full};
+use withe_provider::{
+    BlobError, BlobErrorKind, BlobStore, Body, CallContext, FunctionName, Link, LinkId, ObjectId,
+    Provider,
+};
 use wrpc_transport::ServeExt as _;
 
 use support::{PATIENCE, broker, eventually, importer, name, target};
 
-const BLOBSTORE: &str = "wasi:blobstore/blobstore@0.2.0-draft";
-const CONTAINER: &str = "wasi:blobstore/container@0.2.0-draft";
-const TYPES: &str = "wasi:blobstore/types@0.2.0-draft";
-
-/// What the test's component imports.
+/// Some of what the test's component imports: with them the link is one that carries objects.
 fn functions() -> Vec<FunctionName> {
-    let of = |interface, functions: &[&str]| -> Vec<_> {
-        functions.iter().map(|f| name(interface, f)).collect()
-    };
-    [
-        of(
-            BLOBSTORE,
-            &[
-                "create-container",
-                "get-container",
-                "delete-container",
-                "container-exists",
-                "copy-object",
-                "move-object",
-            ],
+    vec![
+        name("wasi:blobstore/blobstore@0.2.0-draft", "get-container"),
+        name(
+            "wasi:blobstore/container@0.2.0-draft",
+            "[method]container.write-data",
         ),
-        of(
-            CONTAINER,
-            &[
-                "[method]container.name",
-                "[method]container.info",
-                "[method]container.get-data",
-                "[method]container.list-objects",
-                "[method]container.delete-object",
-                "[method]container.delete-objects",
-                "[method]container.has-object",
-                "[method]container.object-info",
-                "[method]container.clear",
-                "[method]stream-object-names.read-stream-object-names",
-                "[method]stream-object-names.skip-stream-object-names",
-            ],
-        ),
-        of(
-            TYPES,
-            &["[static]incoming-value.incoming-value-consume-sync"],
+        name(
+            "wasi:blobstore/types@0.2.0-draft",
+            "[method]incoming-value.size",
         ),
     ]
-    .concat()
 }
 
-/// Calls a function by the end of its name.
-async fn try_call<T: Decode>(
-    provider: &dyn Provider,
-    function: &str,
-    params: &impl Encode,
-) -> Result<Result<T, String>, CallError> {
-    let is = |f: &FunctionName| f.function.rsplit('.').next() == Some(function);
-    let call = Call {
-        link: LinkId(1),
-        function: functions().iter().position(is).expect("it is imported"),
-        params: Payload::of(params),
+fn context() -> CallContext {
+    CallContext {
         deadline: Instant::now() + PATIENCE,
-        caller: "kv",
         trace: None,
-    };
-    Ok(provider.call(call).await?.read().unwrap())
+    }
 }
 
-async fn call<T: Decode>(provider: &dyn Provider, function: &str, params: &impl Encode) -> T {
-    let result = try_call(provider, function, params).await;
-    result.unwrap().unwrap()
+fn pet(object: &str) -> ObjectId {
+    ObjectId {
+        container: "pets".into(),
+        object: object.into(),
+    }
+}
+
+fn store_of(provider: &dyn Provider) -> Arc<dyn BlobStore> {
+    provider
+        .blob_store(LinkId(1))
+        .expect("the link carries objects")
 }
 
 /// All of an object, or a part.
-async fn data(provider: &dyn Provider, container: Handle, object: &str, end: u64) -> Vec<u8> {
-    let value: Handle = call(provider, "get-data", &(container, object, 0u64, end)).await;
-    let consume = "incoming-value-consume-sync";
-    let ByteList(bytes) = call(provider, consume, &(value,)).await;
-    // It is handed over with that.
-    let again = try_call::<ByteList>(provider, consume, &(value,)).await;
-    assert!(matches!(again, Err(CallError::TypeMismatch(_))));
-    bytes
+async fn data(store: &dyn BlobStore, object: &str, end: u64) -> Result<Vec<u8>, BlobError> {
+    let blob = store.read(&pet(object), 0..end, context()).await?;
+    let bytes = blob.body.collect().await.map_err(BlobError::from)?;
+    let bytes = bytes.to_bytes();
+    assert_eq!(bytes.len() as u64, blob.size);
+    Ok(bytes.into())
+}
+
+fn body(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+async fn names(store: &dyn BlobStore) -> Vec<String> {
+    let listed = store.list_objects("pets", context()).await.unwrap();
+    let some: Vec<_> = listed.map(Result::unwrap).collect().await;
+    let mut names = some.concat();
+    names.sort();
+    names
 }
 
 #[tokio::test]
@@ -108,59 +91,45 @@ async fn v1s_store_in_files_is_read_and_changed() {
         ..importer(1, "default", &functions())
     };
     process.link_put(link).await.unwrap();
-    let store: &dyn Provider = &process;
+    let store = store_of(&process);
 
     // It takes its link in its own time.
     eventually("v1's store to take its link", || async {
-        let why = try_call::<Handle>(store, "get-container", &("pets",)).await;
-        let why = why.unwrap().unwrap_err();
-        (why == "the container `pets` does not exist").then_some(())
+        let exists = store.container_exists("pets", context()).await;
+        matches!(exists, Ok(false)).then_some(())
     })
     .await;
-    let pets: Handle = call(store, "create-container", &("pets",)).await;
-    assert!(call::<bool>(store, "container-exists", &("pets",)).await);
-    assert_eq!(call::<String>(store, "name", &(pets,)).await, "pets");
-    let (name, _created): (String, u64) = call(store, "info", &(pets,)).await;
-    assert_eq!(name, "pets");
+    store.create_container("pets", context()).await.unwrap();
+    assert!(store.container_exists("pets", context()).await.unwrap());
+    store.container_info("pets", context()).await.unwrap();
 
-    assert!(!call::<bool>(store, "has-object", &(pets, "cat")).await);
+    assert!(!store.has_object(&pet("cat"), context()).await.unwrap());
     // Of many messages.
     let cat: Vec<u8> = (0..2_500_000u32).map(|n| (n % 251) as u8).collect();
-    fs::write(folder.path().join("pets/cat"), &cat).unwrap();
-    assert!(call::<bool>(store, "has-object", &(pets, "cat")).await);
-    let info: (String, String, u64, u64) = call(store, "object-info", &(pets, "cat")).await;
-    assert_eq!((&*info.0, &*info.1, info.3), ("cat", "pets", 2_500_000));
-    assert!(data(store, pets, "cat", 2_500_000).await == cat);
-    assert_eq!(data(store, pets, "cat", 3).await, cat[..3]);
-    let missing = (pets, "dog", 0u64, 1u64);
-    let why = try_call::<Handle>(store, "get-data", &missing).await;
-    assert!(why.unwrap().unwrap_err().contains("failed to open"));
-
-    let copied = (("pets", "cat"), ("pets", "dog"));
-    call::<()>(store, "copy-object", &copied).await;
-    let listing: Handle = call(store, "list-objects", &(pets,)).await;
-    let read = "read-stream-object-names";
-    let (mut names, last): (Vec<String>, bool) = call(store, read, &(listing, 1u64)).await;
-    assert_eq!((names.len(), last), (1, false));
-    let (rest, last): (Vec<String>, bool) = call(store, read, &(listing, 9u64)).await;
-    assert!(last);
-    names.extend(rest);
-    names.sort();
-    assert_eq!(names, ["cat", "dog"]);
-    store.drop_resource(LinkId(1), listing.0);
-    let gone = try_call::<(Vec<String>, bool)>(store, read, &(listing, 1u64)).await;
-    assert!(matches!(gone, Err(CallError::TypeMismatch(_))));
-    let listing: Handle = call(store, "list-objects", &(pets,)).await;
-    let skipped: (u64, bool) = call(store, "skip-stream-object-names", &(listing, 9u64)).await;
-    assert_eq!(skipped, (2, true));
-
-    call::<()>(store, "delete-object", &(pets, "cat")).await;
-    call::<()>(store, "delete-objects", &(pets, vec!["dog", "cow"])).await;
-    assert!(!call::<bool>(store, "has-object", &(pets, "dog")).await);
+    let id = pet("cat");
+    let written = store.write(&id, body(cat.clone()), context());
+    written.await.unwrap().await.unwrap();
+    assert!(fs::read(folder.path().join("pets/cat")).unwrap() == cat);
+    assert!(store.has_object(&pet("cat"), context()).await.unwrap());
+    let info = store.object_info(&pet("cat"), context()).await.unwrap();
+    assert_eq!(info.size, 2_500_000);
+    assert!(data(&*store, "cat", u64::MAX).await.unwrap() == cat);
+    assert_eq!(data(&*store, "cat", 3).await.unwrap(), cat[..3]);
+    let why = data(&*store, "dog", 1).await.unwrap_err();
+    assert!(why.message.contains("failed to open"), "{why}");
+    let copy = pet("dog");
+    let copied = store.copy_object(&id, &copy, context());
+    copied.await.unwrap();
+    assert_eq!(names(&*store).await, ["cat", "dog"]);
+    let gone = vec!["cat".to_owned()];
+    store.delete_objects("pets", gone, context()).await.unwrap();
+    let gone = vec!["dog".to_owned(), "cow".into()];
+    store.delete_objects("pets", gone, context()).await.unwrap();
+    assert!(!store.has_object(&pet("dog"), context()).await.unwrap());
     fs::write(folder.path().join("pets/cow"), "moo").unwrap();
-    call::<()>(store, "clear", &(pets,)).await;
+    store.clear_container("pets", context()).await.unwrap();
     assert!(!folder.path().join("pets/cow").exists());
-    call::<()>(store, "delete-container", &("pets",)).await;
+    store.delete_container("pets", context()).await.unwrap();
     assert!(!folder.path().join("pets").exists());
     process.shutdown(Duration::from_secs(5)).await;
 }
@@ -171,8 +140,12 @@ async fn the_version_before_is_called_where_nobody_serves_the_current_one() {
     let broker = broker();
     let server = v1::client(&broker, "old").await;
     let old = "wrpc:blobstore/blobstore@0.1.0";
-    let existing = (server.rpc)
-        .serve_values::<(String,), (Result<bool, String>,)>(old, "container-exists", vec![])
+    let infos = (server.rpc)
+        .serve_values::<((String, String),), (Result<(u64, u64), String>,)>(
+            old,
+            "get-object-info",
+            vec![],
+        )
         .await
         .unwrap();
     let reads = (server.rpc)
@@ -184,36 +157,35 @@ async fn the_version_before_is_called_where_nobody_serves_the_current_one() {
         .await
         .unwrap();
     server.settle().await;
-    let _existing = v1::Task::spawn(existing.for_each(|call| async {
-        let (_, (name,), _, results) = call.unwrap();
-        tokio::spawn(results((Ok(name == "pets"),)));
+    let _infos = v1::Task::spawn(infos.for_each(|call| async {
+        let (_, ((_, object),), _, results) = call.unwrap();
+        tokio::spawn(results((Ok((7, object.len() as u64 + 1)),)));
     }));
     let _reads = v1::Task::spawn(reads.for_each(|call| async {
         let (_, ((_, object), ..), _, results) = call.unwrap();
         let data = futures::stream::iter([Bytes::from(object), Bytes::from_static(b"!")]);
         tokio::spawn(results((Ok(Box::pin(data) as Data),)));
     }));
-    let store = target(&broker, "old", []).await;
-    store
+    let provider = target(&broker, "old", []).await;
+    provider
         .link_put(importer(1, "default", &functions()))
         .await
         .unwrap();
-    let pets: Handle = call(&store, "get-container", &("pets",)).await;
-    assert_eq!(data(&store, pets, "meow", 9).await, b"meow!");
+    let store = store_of(&provider);
+    assert_eq!(data(&*store, "meow", 9).await.unwrap(), b"meow!");
     // What neither version serves.
-    let why = try_call::<bool>(&store, "has-object", &(pets, "cat")).await;
-    assert!(matches!(why, Err(CallError::Unreachable(_))), "{why:?}");
+    let why = store.has_object(&pet("cat"), context()).await.unwrap_err();
+    assert_eq!(why.kind, BlobErrorKind::Unavailable, "{why}");
 }
 
 #[tokio::test]
-async fn what_needs_streams_of_the_host_is_refused_with_the_link() {
+async fn a_link_that_carries_no_objects_has_no_store() {
     let broker = broker();
-    let store = target(&broker, "files", []).await;
-    let writes = [name(CONTAINER, "[method]container.write-data")];
-    let why = store.link_put(importer(1, "default", &writes)).await;
-    let why = why.unwrap_err().to_string();
-    assert!(
-        why.contains("`[method]container.write-data`") && why.contains("`wasi:io`"),
-        "{why}"
-    );
+    let provider = target(&broker, "files", []).await;
+    let buckets = [name("wasi:keyvalue/store@0.2.0-draft", "open")];
+    provider
+        .link_put(importer(1, "default", &buckets))
+        .await
+        .unwrap();
+    assert!(provider.blob_store(LinkId(1)).is_none());
 }

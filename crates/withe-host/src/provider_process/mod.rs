@@ -6,7 +6,9 @@
 //! * `supervised`: what each process is told, and the links that each is to have.
 //! * `running`: what can be asked of a process while it runs.
 //! * `handlers`: the components that it calls.
+//! * `blobs`: the objects that it keeps.
 
+mod blobs;
 mod handlers;
 mod running;
 mod supervised;
@@ -24,8 +26,9 @@ use withe_process::{
 };
 use withe_provider::process::{LinkPeer, LinkPut, Request};
 use withe_provider::{
-    Body, Call, CallError, ConfigMap, Endpoint, Handover, Health, HttpError, HttpErrorKind, Link,
-    LinkId, OutgoingHandler, Payload, Peer, Provider, ProviderError, RequestOptions, http_wire,
+    BlobStore, Body, Call, CallError, ConfigMap, Endpoint, Handover, Health, HttpError,
+    HttpErrorKind, Link, LinkId, OutgoingHandler, Payload, Peer, Provider, ProviderError,
+    RequestOptions, http_wire,
 };
 use withe_rpc::unix::UnixListener;
 use withe_rpc::{CallContext, Limits};
@@ -154,25 +157,11 @@ impl ProcessProvider {
         let Some(process) = self.process.get() else {
             return Err(self.unreachable("was not started"));
         };
-        let mut process = process.clone();
-        let is_known = |state: &ProcessState<_>| {
-            !matches!(state, ProcessState::Starting | ProcessState::Down(_))
-        };
-        // What it is when the time is over says why there is none.
-        _ = timeout_at(deadline.into(), process.wait_for(is_known)).await;
-        Err(match &*process.borrow() {
-            ProcessState::Running(live) => return Ok(live.clone()),
-            ProcessState::Down(why) => self.unreachable(&format!(
-                "{why}, and is being restarted, which took longer than the call could wait"
-            )),
-            ProcessState::Starting => self.unreachable("did not start in time"),
-            ProcessState::Failed(why) => self.unreachable(&why.to_string()),
-            ProcessState::Stopped => self.unreachable("was stopped"),
-        })
+        running::wait(self.name(), process.clone(), deadline).await
     }
 
     fn unreachable(&self, what: &str) -> CallError {
-        CallError::Unreachable(format!("provider `{}` {what}", self.name()))
+        running::unreachable(self.name(), what)
     }
 
     /// What to say of a call that failed because the process, or the way to it, was lost.
@@ -314,6 +303,11 @@ impl Provider for ProcessProvider {
 
     fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {
         self.core.state().outgoing_http.then_some(self)
+    }
+
+    fn blob_store(&self, link: LinkId) -> Option<Arc<dyn BlobStore>> {
+        let process = self.process.get()?.clone();
+        Some(blobs::store(&self.core, process, link))
     }
 
     fn endpoints(&self) -> Vec<Endpoint> {

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::time::timeout_at;
+use withe_process::{Live, ProcessState};
 use withe_provider::process::{
     Answer, CONTROL, ControlError, LinkPeer, LinkPut, ProviderState, Request, control_functions,
     link_functions, read_answer, write_request,
 };
-use withe_provider::{LinkId, ProviderError, http_wire};
+use withe_provider::{LinkId, ProviderError, blob_wire, http_wire};
 use withe_rpc::unix::UnixConnector;
 use withe_rpc::{CallContext, CallError, Client, Limits, LinkFunction, LinkRequest, Session};
 
@@ -63,6 +66,8 @@ pub(super) struct ProcessLink {
     pub(super) calls: Session,
     /// Of requests that the provider is to send.
     pub(super) http: Arc<Session>,
+    /// Of objects that the provider keeps.
+    pub(super) blobs: Arc<Session>,
 }
 
 impl RunningProcess {
@@ -137,6 +142,7 @@ impl RunningProcess {
             let linked = Arc::new(ProcessLink {
                 calls: self.client.link(request(functions.clone())).session(),
                 http: Arc::new(self.client.link(request(http_wire::functions())).session()),
+                blobs: Arc::new(self.client.link(request(blob_wire::functions())).session()),
                 functions,
             });
             self.change(|links| drop(links.insert(put.link, linked.clone())));
@@ -164,6 +170,38 @@ impl RunningProcess {
     pub(super) async fn close(&self) {
         self.client.close().await;
     }
+}
+
+/// The process of the provider `name`, as soon as it runs with all its links.
+///
+/// # Errors
+///
+/// If none runs until `deadline`, or ever will.
+pub(super) async fn wait(
+    name: &str,
+    mut process: watch::Receiver<ProcessState<RunningProcess>>,
+    deadline: Instant,
+) -> Result<Arc<Live<RunningProcess>>, CallError> {
+    let is_known =
+        |state: &ProcessState<_>| !matches!(state, ProcessState::Starting | ProcessState::Down(_));
+    // What it is when the time is over says why there is none.
+    _ = timeout_at(deadline.into(), process.wait_for(is_known)).await;
+    Err(match &*process.borrow() {
+        ProcessState::Running(live) => return Ok(live.clone()),
+        ProcessState::Down(why) => {
+            let what = format!(
+                "{why}, and is being restarted, which took longer than the call could wait"
+            );
+            unreachable(name, &what)
+        }
+        ProcessState::Starting => unreachable(name, "did not start in time"),
+        ProcessState::Failed(why) => unreachable(name, &why.to_string()),
+        ProcessState::Stopped => unreachable(name, "was stopped"),
+    })
+}
+
+pub(super) fn unreachable(name: &str, what: &str) -> CallError {
+    CallError::Unreachable(format!("provider `{name}` {what}"))
 }
 
 /// The functions that a link's importer calls.

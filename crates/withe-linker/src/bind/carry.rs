@@ -34,13 +34,16 @@ pub(super) fn host_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) ->
         .wires(link)
         .filter(|(import, _)| !import.interface_name().is_some_and(is_http));
     if resolved.parts.is_provider(link.source) {
+        // What a component keeps itself is resources of its own, in both directions.
         return carried.find_map(|(import, _)| {
             asynchronous(resolved, import).or_else(|| handle(resolved, import))
         });
     }
-    carried.find_map(|(import, _)| {
-        asynchronous(resolved, import).or_else(|| foreign(resolved, import, of_link))
-    })
+    carried
+        .filter(|(import, _)| !import.interface_name().is_some_and(is_blobs))
+        .find_map(|(import, _)| {
+            asynchronous(resolved, import).or_else(|| foreign(resolved, import, of_link))
+        })
 }
 
 /// Why a provider cannot call `import` of a component: each of its calls has an instance of its own, with which a
@@ -66,6 +69,22 @@ pub(super) fn http_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) ->
             describe(import)
         )
     })
+}
+
+/// Why a link to a provider cannot leave the host's process: where objects are kept over it, nothing else is called
+/// over it there.
+pub(super) fn blobs_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
+    let of_blobs = |import: &Extern| import.interface_name().is_some_and(is_blobs);
+    let mut wires = resolved.wires(link);
+    let (kept, _) = wires.find(|(import, _)| of_blobs(import))?;
+    let mut wires = resolved.wires(link);
+    let (other, _) = wires.find(|(import, _)| !of_blobs(import) && !import.is_types_only())?;
+    Some(format!(
+        "`{}` keeps objects, and `{}` is called, which one link carries within the host's process only: write a link \
+         for each",
+        describe(kept),
+        describe(other)
+    ))
 }
 
 /// Whether the link carries the resource. Its target knows all handles it gave out over the link,
@@ -155,6 +174,11 @@ fn is_http(name: &InterfaceName) -> bool {
     name.namespace == "wasi"
         && name.package == "http"
         && handlers.contains(&name.interface.as_str())
+}
+
+/// The interfaces of objects, whose values and streams are the host's.
+fn is_blobs(name: &InterfaceName) -> bool {
+    name.namespace == "wasi" && name.package == "blobstore"
 }
 
 /// Whether the resource is one that `import` itself defines.

@@ -75,7 +75,9 @@ pub(super) fn bind_target(
         return None;
     }
     let not_from_workers = (!callers.workers.is_empty())
-        .then(|| carry::http_obstacle(resolved, link))
+        .then(|| {
+            carry::http_obstacle(resolved, link).or_else(|| carry::blobs_obstacle(resolved, link))
+        })
         .flatten();
     let pin = match settings.binding {
         BindingChoice::Tcp => Some(Binding::Tcp),
@@ -83,7 +85,8 @@ pub(super) fn bind_target(
         _ => None,
     };
     if let Some(pin) = pin {
-        if let Some(reason) = not_from_workers {
+        let reason = not_from_workers.or_else(|| carry::blobs_obstacle(resolved, link));
+        if let Some(reason) = reason {
             out.push(misfit(placed, link, settings, &reason));
             return None;
         }
@@ -202,11 +205,29 @@ mod tests {
             interface flow { read: func() -> stream<u8>; }
             interface shelf { resource book; lend: func() -> book; }
         }
+        package wasi:io@0.2.0 { interface streams { resource input-stream; resource output-stream; } }
+        package wasi:blobstore@0.2.0-draft {
+            interface types {
+                use wasi:io/streams@0.2.0.{output-stream};
+                resource outgoing-value { write: func() -> output-stream; }
+            }
+            interface container {
+                use types.{outgoing-value};
+                resource container { write-data: func(data: borrow<outgoing-value>); }
+            }
+        }
         package wasi:http@0.2.0 { interface outgoing-handler { handle: func(); } }
         package wasi:http@0.3.0 { interface client { send: func(body: stream<u8>); } }
         world shop { import a:b/x; }
         world cart { export a:b/x; import a:b/kv; }
         world sends { export a:b/x; import wasi:http/outgoing-handler@0.2.0; import wasi:http/client@0.3.0; }
+        world keeps { export a:b/x; import wasi:blobstore/container@0.2.0-draft; }
+        world keeps-and-gets { export a:b/x; import wasi:blobstore/container@0.2.0-draft; import a:b/kv; }
+        world blobs { export wasi:blobstore/types@0.2.0-draft; export wasi:blobstore/container@0.2.0-draft; }
+        world blobs-and-kv {
+            export wasi:blobstore/types@0.2.0-draft; export wasi:blobstore/container@0.2.0-draft; export a:b/kv;
+        }
+        world calls-blobs { import wasi:blobstore/container@0.2.0-draft; }
         world reads { import a:b/flow; }
         world kv { export a:b/kv; }
         world http-client { export wasi:http/outgoing-handler@0.2.0; export wasi:http/client@0.3.0; }
@@ -309,6 +330,41 @@ mod tests {
             app("takes", &["for: a:b", "interfaces: kv"]).processes(),
             app("lends", &[]).problems(),
             app("flows", &[]).problems(),
+        ];
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn objects_are_carried_everywhere() {
+        let app = |component: &str, blobs: &str, to_component: &str, to_blobs: &[&str]| {
+            App::new(WIT)
+                .host(&["wasi:io/streams@0.2.0"])
+                .component("shop")
+                .called("shop")
+                .link(component, &[to_component])
+                .component(component)
+                .link(blobs, to_blobs)
+                .provider(blobs)
+        };
+        let texts = [
+            app("keeps", "blobs", "binding: local", &[]).processes(),
+            app("keeps", "blobs", "binding: unix", &[]).processes(),
+            app("keeps", "blobs", "binding: local", &["binding: tcp"]).processes(),
+            app("keeps-and-gets", "blobs-and-kv", "binding: local", &[]).processes(),
+            app("keeps-and-gets", "blobs-and-kv", "binding: unix", &[]).problems(),
+            app(
+                "keeps-and-gets",
+                "blobs-and-kv",
+                "binding: local",
+                &["binding: nats"],
+            )
+            .problems(),
+            App::new(WIT)
+                .host(&["wasi:io/streams@0.2.0"])
+                .provider("calls-blobs")
+                .link("blobs", &[])
+                .component("blobs")
+                .problems(),
         ];
         insta::assert_snapshot!(texts.join("\n"));
     }

@@ -295,6 +295,7 @@ fn capability(name: &InterfaceName) -> Option<(&'static str, &'static str)> {
         name.interface.as_str(),
     ) {
         ("wasi", "keyvalue", _) => Some(("keyvalue", "withe:keyvalue")),
+        ("wasi", "blobstore", _) => Some(("blobstore", "withe:blobstore")),
         ("wasi", "http", "outgoing-handler" | "client" | "handler") => {
             Some(("http-client", "withe:http-client"))
         }

@@ -1,7 +1,7 @@
 //! Bodies: what goes with a message, and what follows it.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -30,7 +30,7 @@ type End = Result<Option<HeaderMap>, HttpError>;
 
 /// Appends `body` to a message, and returns it with what has to be kept going until the rest of the body
 /// is through.
-pub(super) async fn write(mut w: Writer, mut body: Body) -> (Payload, Option<Pump>) {
+pub(crate) async fn write(mut w: Writer, mut body: Body) -> (Payload, Option<Pump>) {
     let length = body.size_hint().exact();
     let Beginning {
         first,
@@ -116,7 +116,7 @@ async fn begin(body: &mut Body) -> Beginning {
 
 /// Sends the rest of a body, as its reader wants it. Ends when it is through or nobody reads it any more,
 /// and drops the body with that.
-pub(super) struct Pump(Option<Pumping>);
+pub(crate) struct Pump(Option<Pumping>);
 
 struct Pumping {
     body: Body,
@@ -197,8 +197,25 @@ fn chunk(data: Bytes) -> Chunk {
     }
 }
 
+/// Waits for `work`, and keeps the upload going meanwhile.
+pub(crate) async fn beside<T>(upload: &mut Option<Pump>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = work.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        if let Some(pump) = upload
+            && Pin::new(pump).poll(cx).is_ready()
+        {
+            *upload = None;
+        }
+        Poll::Pending
+    })
+    .await
+}
+
 /// A body that came, and what it needs until it is read.
-pub(super) struct Received {
+pub(crate) struct Received {
     first: Bytes,
     stage: Stage,
 }
@@ -218,7 +235,7 @@ enum Stage {
 
 impl Received {
     /// Reads what is left of a message, of which `r` reads `all`.
-    pub(super) fn read(
+    pub(crate) fn read(
         r: &mut Reader<'_>,
         all: &Bytes,
         streams: Vec<PipeReader>,
@@ -255,7 +272,7 @@ impl Received {
 
     /// The body. As long as it is not through it keeps `carrier`, which it comes over, and keeps `upload`
     /// going, which belongs to the same exchange.
-    pub(super) fn into_body<C>(self, carrier: Option<Arc<C>>, upload: Option<Pump>) -> Body
+    pub(crate) fn into_body<C>(self, carrier: Option<Arc<C>>, upload: Option<Pump>) -> Body
     where
         C: Send + Sync + ?Sized + 'static,
     {

@@ -1,9 +1,6 @@
 //! The side that sends requests.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,7 +8,7 @@ use http::{Request, Response};
 use withe_rpc::codec::{Reader, Writer};
 use withe_rpc::{CallContext, Payload, TraceContext};
 
-use super::body::{self, Pump, Received};
+use super::body::{self, Received, beside};
 use super::exchange::HANDLE;
 use super::head::{self, Malformed};
 use crate::{Body, CallTarget, HttpError, IncomingHandler, RequestOptions};
@@ -46,23 +43,6 @@ pub async fn call<C: CallTarget + ?Sized>(
     let answer = beside(&mut upload, carrier.call(HANDLE, payload, context)).await;
     let (head, body) = read(answer.map_err(head::from_call)?)?;
     Ok(head.map(|()| body.into_body(Some(carrier.clone()), upload)))
-}
-
-/// Waits for `work`, and keeps the upload going meanwhile.
-async fn beside<T>(upload: &mut Option<Pump>, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    poll_fn(|cx| {
-        if let Poll::Ready(result) = work.as_mut().poll(cx) {
-            return Poll::Ready(result);
-        }
-        if let Some(pump) = upload
-            && Pin::new(pump).poll(cx).is_ready()
-        {
-            *upload = None;
-        }
-        Poll::Pending
-    })
-    .await
 }
 
 fn read(payload: Payload) -> Result<(Response<()>, Received), HttpError> {

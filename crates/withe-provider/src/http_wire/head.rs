@@ -11,7 +11,7 @@ use crate::{HttpError, HttpErrorKind, RequestOptions};
 
 /// What came is not what this module writes.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Malformed {
+pub(crate) enum Malformed {
     #[error(transparent)]
     Value(#[from] DecodeError),
     #[error("its {0} is not one that HTTP knows")]

@@ -34,7 +34,7 @@
 //! }
 //! ```
 
-mod body;
+pub(crate) mod body;
 mod client;
 mod exchange;
 mod head;

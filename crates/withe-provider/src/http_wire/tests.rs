@@ -1,7 +1,5 @@
 //! Exchanges, over connections within the process.
 
-use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +13,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use withe_rpc::{
-    BoxFuture, CallContext, CallError, Client, Connect, Duplex, Limits, LinkRequest, Listener,
-    Payload, Serve, ServedLink, Session, TraceContext,
+    CallContext, CallError, LinkRequest, Payload, Serve, ServedLink, Session, TraceContext,
 };
 
 use super::*;
+use crate::testing::session;
 use crate::{
     Body, HttpError, HttpErrorKind, IncomingHandler, Link, LinkId, OutgoingHandler, Provider,
     ProviderError, RequestOptions,
@@ -27,37 +25,6 @@ use crate::{
 
 /// Long enough for anything that ends at all.
 const AGES: Duration = Duration::from_secs(60);
-
-/// Connections within the process.
-struct Memory(mpsc::Sender<Duplex>);
-
-impl fmt::Display for Memory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`memory`")
-    }
-}
-
-impl Connect for Memory {
-    fn connect(&self) -> BoxFuture<'_, io::Result<Duplex>> {
-        Box::pin(async {
-            let (ours, theirs) = tokio::io::duplex(64 << 10);
-            let refused = |_| io::Error::from(io::ErrorKind::ConnectionRefused);
-            self.0.send(Duplex::of(theirs)).await.map_err(refused)?;
-            Ok(Duplex::of(ours))
-        })
-    }
-}
-
-struct Accepted(mpsc::Receiver<Duplex>);
-
-impl Listener for Accepted {
-    async fn accept(&mut self) -> io::Result<Duplex> {
-        match self.0.recv().await {
-            Some(duplex) => Ok(duplex),
-            None => std::future::pending().await,
-        }
-    }
-}
 
 /// One link, whatever is asked for.
 struct Only(Arc<dyn ServedLink>);
@@ -76,24 +43,8 @@ struct Pair {
 
 impl Pair {
     fn new(link: Arc<dyn ServedLink>) -> Self {
-        let (connect, accepted) = mpsc::channel(1);
-        let mut server = JoinSet::new();
-        let serving = withe_rpc::serve(
-            Accepted(accepted),
-            Arc::new(Only(link)),
-            Limits::default(),
-            std::future::pending(),
-        );
-        server.spawn(serving);
-        let client = Client::new(Arc::new(Memory(connect)), Limits::default());
-        let link = client.link(LinkRequest {
-            functions: functions(),
-            ..LinkRequest::default()
-        });
-        Self {
-            session: Arc::new(link.session()),
-            server,
-        }
+        let (session, server) = session(Arc::new(Only(link)), functions());
+        Self { session, server }
     }
 
     /// To a handler that does what `answer` does.

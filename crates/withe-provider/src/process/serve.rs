@@ -12,7 +12,8 @@ use withe_rpc::{
 
 use super::control::{self, Answer, CONTROL, LinkPeer, LinkPut, ProviderState, Request};
 use crate::{
-    Call, Callee, Health, IncomingHandler, Link, LinkId, Peer, Provider, ProviderError, http_wire,
+    Call, Callee, Health, IncomingHandler, Link, LinkId, Peer, Provider, ProviderError, blob_wire,
+    http_wire,
 };
 
 /// A provider, as its process serves it.
@@ -55,6 +56,9 @@ impl Serve for ServedProvider {
         let provider = self.0.provider.clone();
         if http_wire::is_http(&request.functions) {
             return Ok(http_wire::serve_outgoing(provider, link));
+        }
+        if blob_wire::is_blobs(&request.functions) {
+            return Ok(blob_wire::serve(provider, link));
         }
         let caller = request.importer;
         Ok(Arc::new(Called(Arc::new(CalledProvider {

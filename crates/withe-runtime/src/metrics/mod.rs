@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use withe_provider::{HttpError, HttpErrorKind};
+use withe_provider::{BlobError, BlobErrorKind, HttpError, HttpErrorKind};
 use withe_rpc::{CallError, Route};
 
 use crate::quota::{Resource, ShareLevel};
@@ -242,6 +242,21 @@ impl From<&HttpError> for ErrorKind {
             HttpErrorKind::InvalidRequest | HttpErrorKind::Protocol => Self::TypeMismatch,
             HttpErrorKind::Exhausted => Self::Exhausted,
             HttpErrorKind::Handler | HttpErrorKind::Internal => Self::Trap,
+        }
+    }
+}
+
+impl From<&BlobError> for ErrorKind {
+    fn from(error: &BlobError) -> Self {
+        match error.kind {
+            BlobErrorKind::Deadline => Self::Deadline,
+            BlobErrorKind::Unavailable => Self::Unreachable,
+            BlobErrorKind::Exhausted => Self::Exhausted,
+            BlobErrorKind::NotFound
+            | BlobErrorKind::Invalid
+            | BlobErrorKind::Denied
+            | BlobErrorKind::Incomplete => Self::Refused,
+            BlobErrorKind::Internal => Self::Trap,
         }
     }
 }

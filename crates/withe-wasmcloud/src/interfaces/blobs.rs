@@ -1,12 +1,15 @@
-//! What comes of a container beside the values of a call: an object's data, or the names of objects.
+//! What comes of a container beside the values of a call: an object's data, the names of objects, or that one was written.
 //!
 //! `wrpc:blobstore@0.2.0` says at the end of each whether it is whole; `@0.1.0` only ends it.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use bytes::Bytes;
+use futures::stream::{self, StreamExt as _};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
+use withe_provider::{BlobError, BlobErrorKind, Body, HttpError, ObjectNames};
 use withe_rpc::{CallError, PipeReader, Reader};
 use withe_wit::{FuncKind, Function, Type};
 
@@ -80,7 +83,6 @@ impl Streamed {
         Ok(Ok(IncomingStream {
             stream,
             status: streams.next(),
-            most: wire.limits().payload,
         }))
     }
 }
@@ -91,8 +93,11 @@ pub(super) struct IncomingStream {
     stream: PipeReader,
     /// Says at the end whether the stream is whole.
     status: Option<PipeReader>,
-    /// The most bytes that may be taken at once.
-    most: usize,
+}
+
+/// What a v1 store says of its own failures, which have no kinds there.
+pub(super) fn said(why: String) -> BlobError {
+    BlobError::new(BlobErrorKind::Internal, why)
 }
 
 impl IncomingStream {
@@ -112,120 +117,108 @@ impl IncomingStream {
             None => Ok(Ok(())),
         }
     }
-}
 
-/// An object's data, which is taken once.
-#[derive(Debug)]
-pub(crate) struct Value(Mutex<Option<IncomingStream>>);
-
-impl Value {
-    pub(super) fn new(data: IncomingStream) -> Self {
-        Self(Mutex::new(Some(data)))
-    }
-
-    /// All of it, or why it is not whole.
-    ///
-    /// # Errors
-    ///
-    /// If it breaks off, was taken before, or is more than a call may return.
-    pub(super) async fn all(&self) -> Result<Returned<Vec<u8>>, CallError> {
-        let mut data = self.0.lock().await.take().ok_or_else(|| {
-            CallError::TypeMismatch("the value's data was taken before".to_owned())
-        })?;
-        let mut all = Vec::new();
-        while let Some((_, bytes)) = data.next(BYTES).await? {
-            if all.len() + bytes.len() > data.most {
-                let text = format!("the object takes more than {} bytes", data.most);
-                return Err(CallError::Exhausted(text));
-            }
-            all.extend(bytes);
+    /// The next piece as it is passed on, and what comes behind it; `None` at the end if all was there.
+    async fn step(
+        mut self,
+        want: usize,
+    ) -> Option<(Result<(usize, Vec<u8>), BlobError>, Option<Self>)> {
+        let end = match self.next(want).await {
+            Ok(Some(piece)) => return Some((Ok(piece), Some(self))),
+            Ok(None) => self.status().await,
+            Err(why) => Err(why),
+        };
+        match end {
+            Ok(Ok(())) => None,
+            Ok(Err(why)) => Some((Err(said(why)), None)),
+            Err(why) => Some((Err(why.into()), None)),
         }
-        Ok(data.status().await?.map(|()| all))
-    }
-}
-
-/// The names of a container's objects.
-#[derive(Debug)]
-pub(crate) struct Names(Mutex<Listing>);
-
-#[derive(Debug)]
-struct Listing {
-    names: IncomingStream,
-    /// What came and was not taken yet.
-    ready: VecDeque<String>,
-}
-
-impl Names {
-    pub(super) fn new(names: IncomingStream) -> Self {
-        Self(Mutex::new(Listing {
-            names,
-            ready: VecDeque::new(),
-        }))
     }
 
-    /// Gives `take` up to `most` names, and returns whether these were the last, or why the list is not whole.
-    ///
-    /// # Errors
-    ///
-    /// If it breaks off.
-    async fn each(
-        &self,
-        most: u64,
-        mut take: impl FnMut(String) -> Result<(), CallError>,
-    ) -> Result<Returned<bool>, CallError> {
-        let mut listing = self.0.lock().await;
-        let mut taken = 0;
-        while taken < most {
-            if let Some(name) = listing.ready.pop_front() {
-                take(name)?;
-                taken += 1;
-                continue;
-            }
-            let Some((count, bytes)) = listing.names.next(NAMES).await? else {
-                return Ok(listing.names.status().await?.map(|()| true));
-            };
+    fn pieces(
+        self,
+        want: usize,
+    ) -> impl stream::Stream<Item = Result<(usize, Vec<u8>), BlobError>> + Send {
+        stream::unfold(
+            Some(self),
+            move |rest| async move { rest?.step(want).await },
+        )
+    }
+
+    /// Of bytes: as a body.
+    pub(super) fn body(self) -> Body {
+        let frames = self.pieces(BYTES).map(|piece| match piece {
+            Ok((_, bytes)) => Ok(Frame::data(Bytes::from(bytes))),
+            Err(error) => Err(HttpError::from(error)),
+        });
+        StreamBody::new(frames).boxed_unsync()
+    }
+
+    /// Of names.
+    pub(super) fn names(self) -> ObjectNames {
+        let names = self.pieces(NAMES).map(|piece| {
+            let (count, bytes) = piece?;
             let mut r = Reader::from_bytes(&bytes);
-            for _ in 0..count {
-                let name = r.str().map_err(mismatch)?.to_owned();
-                listing.ready.push_back(name);
-            }
+            let name = |_| Ok(r.str().map_err(mismatch)?.to_owned());
+            (0..count).map(name).collect()
+        });
+        Box::pin(names)
+    }
+}
+
+/// The function by which objects are written.
+#[derive(Clone, Debug)]
+pub(super) struct Writing(Signature);
+
+impl Writing {
+    /// # Errors
+    ///
+    /// If v1 cannot carry it.
+    pub(super) fn new() -> Result<Self, CannotCarry> {
+        let why = || Some(Arc::new(Type::String));
+        let done = Type::Future(Some(Arc::new(Type::Result(None, why()))));
+        let id = Type::Tuple([Type::String, Type::String].into());
+        let data = Type::Stream(Some(Arc::new(Type::U8)));
+        let signature = Signature::new(&Function {
+            name: "write-container-data".into(),
+            kind: FuncKind::Free,
+            is_async: false,
+            params: vec![("id".into(), id), ("data".into(), data)],
+            result: Some(Type::Result(Some(Arc::new(done)), why())),
+        })?;
+        Ok(Self(signature))
+    }
+
+    /// Where the data goes.
+    pub(super) fn data(&self) -> &str {
+        // It has one stream.
+        &self.0.params.paths[0]
+    }
+
+    /// Where what says that it was written comes.
+    pub(super) fn paths(&self) -> &[String] {
+        &self.0.result.paths
+    }
+
+    /// The future that says whether the object was written, or why it cannot be.
+    ///
+    /// # Errors
+    ///
+    /// If the reply is not such a result.
+    pub(super) fn read(
+        &self,
+        reply: Reply,
+        wire: &V1Wire,
+    ) -> Result<Returned<PipeReader>, CallError> {
+        let payload = self.0.result.lift(reply.bytes, reply.streams, wire)?;
+        let mut r = Reader::from_bytes(&payload.bytes);
+        if r.bool().map_err(mismatch)? {
+            return Ok(Err(r.str().map_err(mismatch)?.to_owned()));
         }
-        Ok(Ok(false))
-    }
-
-    /// Up to `most` names, and whether they are the last.
-    ///
-    /// # Errors
-    ///
-    /// If the list breaks off, or they are more than a call may return.
-    pub(super) async fn read(&self, most: u64) -> Result<Returned<(Vec<String>, bool)>, CallError> {
-        let (mut names, mut bytes) = (Vec::new(), 0);
-        let limit = self.0.lock().await.names.most;
-        let last = self.each(most, |name| {
-            bytes += name.len();
-            if bytes > limit {
-                let text = format!("the names take more than {limit} bytes; read fewer at a time");
-                return Err(CallError::Exhausted(text));
-            }
-            names.push(name);
-            Ok(())
-        });
-        let last = last.await?;
-        Ok(last.map(|last| (names, last)))
-    }
-
-    /// Passes over up to `most` names; returns how many, and whether they were the last.
-    ///
-    /// # Errors
-    ///
-    /// If the list breaks off.
-    pub(super) async fn skip(&self, most: u64) -> Result<Returned<(u64, bool)>, CallError> {
-        let mut count = 0;
-        let last = self.each(most, |_| {
-            count += 1;
-            Ok(())
-        });
-        let last = last.await?;
-        Ok(last.map(|last| (count, last)))
+        let done = payload.streams.into_iter().next();
+        done.map(Ok).ok_or_else(|| {
+            let text = "a stream of a wasmCloud v1 call is missing";
+            CallError::TypeMismatch(text.into())
+        })
     }
 }

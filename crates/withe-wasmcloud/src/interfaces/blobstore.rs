@@ -1,266 +1,150 @@
 //! `wasi:blobstore` for components, `wrpc:blobstore` on the wire.
 //!
-//! On the wire there is one interface of functions, to which containers and objects are names. `@0.2.0` is
-//! called as v1 does it, and `@0.1.0` where nobody serves that.
-//!
-//! What passes streams of `wasi:io` cannot be called: they are resources of the component's own host, and no
-//! link carries them. So objects are read whole, and not written.
+//! On the wire there is one interface of functions, to which containers and objects are names, as they are to a
+//! [`BlobStore`]. `@0.2.0` is called as v1 does it, and `@0.1.0` where nobody serves that.
 
-use std::future::Future;
-use std::sync::Arc;
+use std::future::{Future, poll_fn};
+use std::ops::Range;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use withe_provider::FunctionName;
-use withe_rpc::codec::{ByteList, Decode, Encode, Handle, Writer};
-use withe_rpc::{CallError, Payload, Reader};
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use futures::stream;
+use http_body_util::BodyExt as _;
+use tokio::time::timeout_at;
+use withe_provider::{
+    Blob, BlobError, BlobStore, Body, ContainerInfo, ObjectId, ObjectInfo, ObjectNames, Written,
+};
+use withe_rpc::codec::{Decode, Encode, Writer};
+use withe_rpc::{CallContext, CallError, Payload};
 use withe_wit::Type;
 
-use super::blobs::{IncomingStream, Names, Returned, Streamed, Value};
-use super::resources::{Resource, Resources, unknown};
+use super::blobs::{self, IncomingStream, Returned, Streamed, Writing};
 use crate::caller::Caller;
+use crate::trace;
 use crate::values::{CannotCarry, mismatch};
+use crate::wire::V1Wire;
+use crate::wire::connection::{Messages, OutgoingValues};
 
 const CURRENT: &str = "wrpc:blobstore/blobstore@0.2.0";
 const OLD: &str = "wrpc:blobstore/blobstore@0.1.0";
 
-/// A function of the interface that cannot be called over a link.
-#[derive(Debug, thiserror::Error)]
-#[error("`{function}` of `{interface}` {why}")]
-pub(crate) struct NotCallable {
-    function: String,
-    interface: String,
-    #[source]
-    why: Obstacle,
+/// Whether an interface is one through which components keep objects.
+pub(crate) fn is_blobstore(interface: &str) -> bool {
+    let of_it = interface.strip_prefix("wasi:blobstore/");
+    let name = of_it.and_then(|name| name.strip_suffix("@0.2.0-draft"));
+    name.is_some_and(|name| ["types", "container", "blobstore"].contains(&name))
 }
 
-/// Why a function cannot be called. Displayed, it is a sentence of which the function is the subject.
-#[derive(Debug, thiserror::Error)]
-enum Obstacle {
-    /// The function works on what `wasi:io` gives out.
-    #[error(
-        "needs streams of `wasi:io`, which no link carries; read objects with \
-         `incoming-value-consume-sync`, and have them written by a component under a v1 host"
-    )]
-    Streams,
-    #[error("asks for what wasmCloud v1 does not say; consume the value")]
-    Size,
-    #[error(transparent)]
-    Type(#[from] CannotCarry),
-}
-
-/// What a function of `wasi:blobstore@0.2.0-draft` is here.
+/// The results that have streams, in both versions.
 #[derive(Clone, Debug)]
-pub(crate) enum Blobstore {
-    /// The same on the wire.
-    Plain(&'static str),
-    /// The same on the wire, but that its first parameter is the container's name.
-    OnContainer(&'static str),
-    CreateContainer,
-    GetContainer,
-    /// Stays here.
-    Name,
-    Info,
-    ObjectInfo,
-    GetData(Versions),
-    ListObjects(Versions),
-    ReadNames,
-    SkipNames,
-    ConsumeSync,
+struct Results {
+    data: Versions,
+    names: Versions,
+    writing: Writing,
 }
 
 /// The result of one function in both versions.
 #[derive(Clone, Debug)]
-pub(crate) struct Versions {
+struct Versions {
     current: Streamed,
     old: Streamed,
 }
 
-impl Blobstore {
-    /// What the function of that name is, if it is one of them.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot be called.
-    pub(crate) fn named(name: &FunctionName) -> Option<Result<Self, NotCallable>> {
-        let interface = name.interface.strip_prefix("wasi:blobstore/")?;
-        let interface = interface.strip_suffix("@0.2.0-draft")?;
-        let found = Self::find(interface, &name.function);
-        let refused = |why| NotCallable {
-            function: name.function.clone(),
-            interface: name.interface.clone(),
-            why,
-        };
-        found.map_err(refused).transpose()
-    }
-
-    fn find(interface: &str, function: &str) -> Result<Option<Self>, Obstacle> {
-        Ok(Some(match (interface, function) {
-            ("blobstore", "create-container") => Self::CreateContainer,
-            ("blobstore", "get-container") => Self::GetContainer,
-            ("blobstore", "delete-container") => Self::Plain("delete-container"),
-            ("blobstore", "container-exists") => Self::Plain("container-exists"),
-            ("blobstore", "copy-object") => Self::Plain("copy-object"),
-            ("blobstore", "move-object") => Self::Plain("move-object"),
-            ("container", "[method]container.name") => Self::Name,
-            ("container", "[method]container.info") => Self::Info,
-            ("container", "[method]container.get-data") => Self::GetData(Versions::of(Type::U8)?),
-            ("container", "[method]container.list-objects") => {
-                Self::ListObjects(Versions::of(Type::String)?)
-            }
-            // An object's id is the names of its container and its own, one after the other.
-            ("container", "[method]container.delete-object") => Self::OnContainer("delete-object"),
-            ("container", "[method]container.delete-objects") => {
-                Self::OnContainer("delete-objects")
-            }
-            ("container", "[method]container.has-object") => Self::OnContainer("has-object"),
-            ("container", "[method]container.object-info") => Self::ObjectInfo,
-            ("container", "[method]container.clear") => Self::OnContainer("clear-container"),
-            ("container", "[method]stream-object-names.read-stream-object-names") => {
-                Self::ReadNames
-            }
-            ("container", "[method]stream-object-names.skip-stream-object-names") => {
-                Self::SkipNames
-            }
-            ("types", "[static]incoming-value.incoming-value-consume-sync") => Self::ConsumeSync,
-            ("types", "[method]incoming-value.size") => {
-                return Err(Obstacle::Size);
-            }
-            // A value that nothing can be written to is of no use.
-            ("types", _) | ("container", "[method]container.write-data") => {
-                return Err(Obstacle::Streams);
-            }
-            _ => return Ok(None),
-        }))
-    }
-
-    /// Serves a call.
-    ///
-    /// # Errors
-    ///
-    /// If the parameters are not its, the call over the wire fails, or what comes breaks off.
-    pub(crate) async fn call(
-        &self,
-        caller: &Caller<'_>,
-        resources: &Resources,
-        params: &Payload,
-    ) -> Result<Payload, CallError> {
-        match self {
-            Self::Plain(function) => invoke(caller, function, params.bytes.clone()).await,
-            Self::OnContainer(function) => {
-                invoke(caller, function, on_container(resources, params)?).await
-            }
-            Self::CreateContainer => {
-                let (name,): (String,) = params.read().map_err(mismatch)?;
-                let made = call::<()>(caller, "create-container", &(&*name,)).await?;
-                let container = made.map(|()| resources.add(Resource::Container(name.into())));
-                returned(container)
-            }
-            Self::GetContainer => {
-                let (name,): (String,) = params.read().map_err(mismatch)?;
-                let exists = call(caller, "container-exists", &(&*name,)).await?;
-                returned(match exists {
-                    Ok(true) => Ok(resources.add(Resource::Container(name.into()))),
-                    Ok(false) => Err(format!("the container `{name}` does not exist")),
-                    Err(why) => Err(why),
-                })
-            }
-            Self::Name => {
-                let (container,): (Handle,) = params.read().map_err(mismatch)?;
-                let name = container_name(resources, container)?;
-                Ok(Payload::of(&Ok::<_, String>(&*name)))
-            }
-            Self::Info => {
-                let (container,): (Handle,) = params.read().map_err(mismatch)?;
-                let name = &*container_name(resources, container)?;
-                let info = call::<(u64,)>(caller, "get-container-info", &(name,)).await?;
-                Ok(Payload::of(&info.map(|(created,)| (name, created))))
-            }
-            Self::ObjectInfo => {
-                let (container, object): (Handle, String) = params.read().map_err(mismatch)?;
-                let (container, object) = (&*container_name(resources, container)?, &*object);
-                let id = (container, object);
-                let info = call::<(u64, u64)>(caller, "get-object-info", &id).await?;
-                let info = info.map(|(created, size)| (object, container, created, size));
-                Ok(Payload::of(&info))
-            }
-            Self::GetData(versions) => {
-                let params = on_container(resources, params)?;
-                let data = versions.invoke(caller, "get-container-data", params);
-                let value = |data| Resource::Value(Arc::new(Value::new(data)));
-                returned(data.await?.map(|data| resources.add(value(data))))
-            }
-            Self::ListObjects(versions) => {
-                let (container,): (Handle,) = params.read().map_err(mismatch)?;
-                let name = &*container_name(resources, container)?;
-                // All of them, from the first on.
-                let params = Payload::of(&(name, None::<u64>, None::<u64>)).bytes;
-                let names = versions.invoke(caller, "list-container-objects", params);
-                let listing = |names| Resource::Names(Arc::new(Names::new(names)));
-                returned(names.await?.map(|names| resources.add(listing(names))))
-            }
-            Self::ReadNames => {
-                let (names, most) = names(resources, params)?;
-                Ok(Payload::of(&names.read(most).await?))
-            }
-            Self::SkipNames => {
-                let (names, most) = names(resources, params)?;
-                Ok(Payload::of(&names.skip(most).await?))
-            }
-            Self::ConsumeSync => {
-                let (value,): (Handle,) = params.read().map_err(mismatch)?;
-                let Some(Resource::Value(value)) = resources.remove(value.0) else {
-                    return Err(unknown("value"));
-                };
-                Ok(Payload::of(&value.all().await?.map(ByteList)))
-            }
-        }
+impl Versions {
+    fn of(element: &Type) -> Result<Self, CannotCarry> {
+        Ok(Self {
+            current: Streamed::new(element.clone(), true)?,
+            old: Streamed::new(element.clone(), false)?,
+        })
     }
 }
 
-impl Versions {
-    fn of(element: Type) -> Result<Self, CannotCarry> {
-        Ok(Self {
-            current: Streamed::new(element.clone(), true)?,
-            old: Streamed::new(element, false)?,
-        })
+/// Made once: they are the same for all.
+static RESULTS: LazyLock<Result<Results, CannotCarry>> = LazyLock::new(|| {
+    Ok(Results {
+        data: Versions::of(&Type::U8)?,
+        names: Versions::of(&Type::String)?,
+        writing: Writing::new()?,
+    })
+});
+
+fn results() -> Result<&'static Results, CallError> {
+    RESULTS
+        .as_ref()
+        .map_err(|why| CallError::TypeMismatch(why.to_string()))
+}
+
+/// The objects of something on a v1 lattice, as one of its importers has them.
+#[derive(Clone, Debug)]
+pub(crate) struct V1Blobs {
+    pub(crate) wire: V1Wire,
+    /// Who is called: `{lattice}.{id}`.
+    pub(crate) prefix: Arc<str>,
+    /// What goes with each call.
+    pub(crate) headers: HeaderMap,
+}
+
+impl V1Blobs {
+    fn caller(&self, context: CallContext) -> Caller<'_> {
+        let mut headers = self.headers.clone();
+        trace::put(&mut headers, context.trace);
+        Caller {
+            wire: &self.wire,
+            prefix: &self.prefix,
+            headers,
+            deadline: context.deadline.into(),
+        }
     }
 
-    async fn invoke(
+    /// Calls a function of values, and reads what it returns.
+    async fn call<T: Decode>(
         &self,
-        caller: &Caller<'_>,
         function: &str,
-        params: Vec<u8>,
-    ) -> Result<Returned<IncomingStream>, CallError> {
+        params: &impl Encode,
+        context: CallContext,
+    ) -> Result<T, BlobError> {
+        let caller = self.caller(context);
+        let params = Payload::of(params).bytes;
+        let current = caller.result(CURRENT, function, params.clone(), &[]);
+        let reply = current_or_old(current, caller.result(OLD, function, params, &[])).await?;
+        let result = Payload {
+            bytes: reply.bytes.into(),
+            ..Payload::default()
+        };
+        let returned: Returned<T> = result.read().map_err(mismatch)?;
+        returned.map_err(blobs::said)
+    }
+
+    /// Calls a function that returns a stream.
+    async fn stream(
+        &self,
+        function: &str,
+        versions: &Versions,
+        params: &impl Encode,
+        context: CallContext,
+    ) -> Result<IncomingStream, BlobError> {
+        let caller = self.caller(context);
+        let params = Payload::of(params).bytes;
         let with = async |instance, streamed: &Streamed, params: Vec<u8>| {
             let reply = caller.result(instance, function, params, streamed.paths());
             streamed.read(reply.await?, caller.wire)
         };
-        let current = with(CURRENT, &self.current, params.clone());
-        current_or_old(current, with(OLD, &self.old, params)).await
+        let current = with(CURRENT, &versions.current, params.clone());
+        let streamed = current_or_old(current, with(OLD, &versions.old, params));
+        let streamed = timeout_at(caller.deadline, streamed).await;
+        let streamed = streamed.unwrap_or(Err(CallError::Deadline))?;
+        streamed.map_err(blobs::said)
+    }
+
+    async fn info(&self, id: &ObjectId, context: CallContext) -> Result<(u64, u64), BlobError> {
+        self.call("get-object-info", &names(id), context).await
     }
 }
 
-/// Calls a function of values.
-async fn invoke(
-    caller: &Caller<'_>,
-    function: &str,
-    params: Vec<u8>,
-) -> Result<Payload, CallError> {
-    let current = caller.result(CURRENT, function, params.clone(), &[]);
-    let reply = current_or_old(current, caller.result(OLD, function, params, &[])).await?;
-    Ok(Payload {
-        bytes: reply.bytes.into(),
-        ..Payload::default()
-    })
-}
-
-/// As [`invoke`], and reads what it returns, or why it fails.
-async fn call<T: Decode>(
-    caller: &Caller<'_>,
-    function: &str,
-    params: &impl Encode,
-) -> Result<Returned<T>, CallError> {
-    let result = invoke(caller, function, Payload::of(params).bytes).await?;
-    result.read().map_err(mismatch)
+/// What is encoded of an object's id.
+fn names(id: &ObjectId) -> (&str, &str) {
+    (&id.container, &id.object)
 }
 
 /// What `current` returns, or, if nobody serves that, what `old` does.
@@ -277,69 +161,244 @@ async fn current_or_old<T>(
     }
 }
 
-/// A result with a resource that was made, unless it could not be.
-fn returned(made: Returned<Result<Handle, CallError>>) -> Result<Payload, CallError> {
-    Ok(Payload::of(&match made {
-        Ok(handle) => Ok(handle?),
-        Err(why) => Err(why),
-    }))
-}
+/// A body that goes to whoever takes it: the version that is called first may be served by nobody.
+#[derive(Clone)]
+struct Untaken(Arc<Mutex<Option<Body>>>);
 
-/// The parameters as they go over the wire: the container's name instead of its number.
-fn on_container(resources: &Resources, params: &Payload) -> Result<Vec<u8>, CallError> {
-    let mut r = Reader::new(params);
-    let container = r.handle().map_err(mismatch)?;
-    let name = container_name(resources, Handle(container.id))?;
-    let mut w = Writer::default();
-    (*name).encode(&mut w);
-    w.raw(r.raw(r.remaining()).map_err(mismatch)?);
-    Ok(w.finish().bytes)
-}
+impl Untaken {
+    fn new(body: Body) -> Self {
+        Self(Arc::new(Mutex::new(Some(body))))
+    }
 
-fn container_name(resources: &Resources, container: Handle) -> Result<Arc<str>, CallError> {
-    match resources.get(container.0) {
-        Some(Resource::Container(name)) => Ok(name),
-        _ => Err(unknown("container")),
+    fn take(&self) -> Option<Body> {
+        // Nothing panics while the lock is held.
+        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        body.take()
+    }
+
+    /// What carries it.
+    fn messages(&self) -> Messages {
+        let body = self.clone();
+        let begin = async move {
+            let gone = || CallError::Unreachable("the body went to another callee".into());
+            body.take().ok_or_else(gone)
+        };
+        Box::pin(stream::unfold(
+            Sending::Begin(Box::pin(begin)),
+            Sending::next,
+        ))
     }
 }
 
-/// The parameters of the functions of a list of names.
-fn names(resources: &Resources, params: &Payload) -> Result<(Arc<Names>, u64), CallError> {
-    let (names, most): (Handle, u64) = params.read().map_err(mismatch)?;
-    match resources.get(names.0) {
-        Some(Resource::Names(names)) => Ok((names, most)),
-        _ => Err(unknown("list of objects")),
+/// A body on its way out.
+enum Sending<F> {
+    Begin(F),
+    Body(Body),
+    Done,
+}
+
+impl<F: Future<Output = Result<Body, CallError>>> Sending<F>
+where
+    F: Unpin,
+{
+    async fn next(self) -> Option<(Result<Bytes, CallError>, Self)> {
+        let mut body = match self {
+            Self::Done => return None,
+            Self::Body(body) => body,
+            Self::Begin(begin) => match begin.await {
+                Ok(body) => body,
+                Err(why) => return Some((Err(why), Self::Done)),
+            },
+        };
+        loop {
+            match body.frame().await {
+                None => return Some((Ok(Bytes::from_static(&[0])), Self::Done)),
+                Some(Err(e)) => {
+                    let text = format!("what was to be written broke off: {e}");
+                    return Some((Err(CallError::Unreachable(text)), Self::Done));
+                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => {
+                        let mut w = Writer::with_capacity(data.len() + 5);
+                        w.counted(&data);
+                        return Some((Ok(w.finish().bytes.into()), Self::Body(body)));
+                    }
+                    // Objects have no trailers.
+                    _ => {}
+                },
+            }
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl BlobStore for V1Blobs {
+    async fn create_container(&self, name: &str, context: CallContext) -> Result<(), BlobError> {
+        self.call("create-container", &(name,), context).await
+    }
+
+    async fn container_exists(&self, name: &str, context: CallContext) -> Result<bool, BlobError> {
+        self.call("container-exists", &(name,), context).await
+    }
+
+    async fn delete_container(&self, name: &str, context: CallContext) -> Result<(), BlobError> {
+        self.call("delete-container", &(name,), context).await
+    }
+
+    async fn clear_container(&self, name: &str, context: CallContext) -> Result<(), BlobError> {
+        self.call("clear-container", &(name,), context).await
+    }
+
+    async fn container_info(
+        &self,
+        name: &str,
+        context: CallContext,
+    ) -> Result<ContainerInfo, BlobError> {
+        let params = (name,);
+        let info = self.call::<(u64,)>("get-container-info", &params, context);
+        let (created_at,) = info.await?;
+        Ok(ContainerInfo { created_at })
+    }
+
+    async fn list_objects(
+        &self,
+        container: &str,
+        context: CallContext,
+    ) -> Result<ObjectNames, BlobError> {
+        // All of them, from the first on.
+        let params = (container, None::<u64>, None::<u64>);
+        let listed = self.stream(
+            "list-container-objects",
+            &results()?.names,
+            &params,
+            context,
+        );
+        Ok(listed.await?.names())
+    }
+
+    async fn has_object(&self, id: &ObjectId, context: CallContext) -> Result<bool, BlobError> {
+        self.call("has-object", &names(id), context).await
+    }
+
+    async fn object_info(
+        &self,
+        id: &ObjectId,
+        context: CallContext,
+    ) -> Result<ObjectInfo, BlobError> {
+        let (created_at, size) = self.info(id, context).await?;
+        Ok(ObjectInfo { created_at, size })
+    }
+
+    async fn delete_objects(
+        &self,
+        container: &str,
+        objects: Vec<String>,
+        context: CallContext,
+    ) -> Result<(), BlobError> {
+        let params = (container, objects);
+        self.call("delete-objects", &params, context).await
+    }
+
+    async fn copy_object(
+        &self,
+        from: &ObjectId,
+        to: &ObjectId,
+        context: CallContext,
+    ) -> Result<(), BlobError> {
+        let params = (names(from), names(to));
+        self.call("copy-object", &params, context).await
+    }
+
+    async fn move_object(
+        &self,
+        from: &ObjectId,
+        to: &ObjectId,
+        context: CallContext,
+    ) -> Result<(), BlobError> {
+        let params = (names(from), names(to));
+        self.call("move-object", &params, context).await
+    }
+
+    async fn read(
+        &self,
+        id: &ObjectId,
+        range: Range<u64>,
+        context: CallContext,
+    ) -> Result<Blob, BlobError> {
+        let params = (names(id), range.start, range.end);
+        let data = self.stream("get-container-data", &results()?.data, &params, context);
+        let data = data.await?;
+        // The wire does not say how much comes.
+        let (_, size) = self.info(id, context).await?;
+        Ok(Blob {
+            size: size.min(range.end).saturating_sub(range.start),
+            body: data.body(),
+        })
+    }
+
+    async fn write(
+        &self,
+        id: &ObjectId,
+        body: Body,
+        context: CallContext,
+    ) -> Result<Written, BlobError> {
+        let writing = &results()?.writing;
+        let body = Untaken::new(body);
+        let params = || OutgoingValues {
+            // The id, and a stream that goes beside it.
+            bytes: Payload::of(&(names(id), 0u8)).bytes.into(),
+            streams: vec![(writing.data().to_owned(), body.messages())],
+        };
+        let function = "write-container-data";
+        let caller = self.caller(context);
+        let reply = caller.invoke(CURRENT, function, params(), writing.paths());
+        let done = match reply.await {
+            Ok(reply) if reply.bytes.is_empty() => {
+                return Err(crate::wire::client::closed(&self.prefix).into());
+            }
+            Ok(reply) => writing.read(reply, &self.wire)?.map_err(blobs::said)?,
+            Err(CallError::Unreachable(why)) => {
+                // The version before answers when it has all of the data, and whoever writes it waits for this.
+                let (this, params) = (self.clone(), params());
+                return Ok(Box::pin(async move {
+                    let reply = this
+                        .caller(context)
+                        .invoke(OLD, function, params, &[])
+                        .await;
+                    let reply = reply.map_err(|error| match error {
+                        CallError::Unreachable(_) => CallError::Unreachable(why),
+                        other => other,
+                    })?;
+                    let result = Payload {
+                        bytes: reply.bytes.into(),
+                        ..Payload::default()
+                    };
+                    let returned: Returned<()> = result.read().map_err(mismatch)?;
+                    returned.map_err(blobs::said)
+                }));
+            }
+            Err(other) => return Err(other.into()),
+        };
+        Ok(Box::pin(async move {
+            let mut done = done;
+            let chunk = poll_fn(|cx| done.poll_chunk(cx, 1)).await.transpose()?;
+            let chunk = chunk.ok_or_else(|| {
+                CallError::Unreachable(
+                    "the store did not say whether the object was written".into(),
+                )
+            })?;
+            let returned: Returned<()> = chunk.payload.read().map_err(mismatch)?;
+            returned.map_err(blobs::said)
+        }))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt as _;
+    use withe_provider::blobs::body_of;
+
     use super::*;
-
-    fn named(interface: &str, function: &str) -> Option<Result<Blobstore, NotCallable>> {
-        Blobstore::named(&FunctionName {
-            interface: interface.into(),
-            function: function.into(),
-        })
-    }
-
-    #[test]
-    fn what_needs_streams_of_the_host_is_refused_by_name() {
-        for (interface, function) in [
-            ("container", "[method]container.write-data"),
-            ("types", "[method]outgoing-value.outgoing-value-write-body"),
-            (
-                "types",
-                "[static]incoming-value.incoming-value-consume-async",
-            ),
-        ] {
-            let interface = format!("wasi:blobstore/{interface}@0.2.0-draft");
-            let why = named(&interface, function).unwrap().unwrap_err();
-            let why = why.to_string();
-            let says = format!("`{function}` of `{interface}` needs streams of `wasi:io`");
-            assert!(why.starts_with(&says), "{why}");
-        }
-    }
 
     #[test]
     fn other_interfaces_and_versions_are_not_taken_for_it() {
@@ -349,23 +408,30 @@ mod tests {
             "wasi:blobstore/other@0.2.0-draft",
             "a:blobstore/blobstore@0.2.0-draft",
         ] {
-            assert!(named(interface, "get-container").is_none(), "{interface}");
+            assert!(!is_blobstore(interface), "{interface}");
         }
-        let known = named("wasi:blobstore/blobstore@0.2.0-draft", "get-container");
-        assert!(matches!(known, Some(Ok(Blobstore::GetContainer))));
+        assert!(is_blobstore("wasi:blobstore/container@0.2.0-draft"));
+    }
+
+    #[tokio::test]
+    async fn a_body_goes_to_the_first_who_takes_it() {
+        let body = Untaken::new(body_of("meow"));
+        let (untouched, taken, late) = (body.messages(), body.messages(), body.messages());
+        drop(untouched);
+        let taken: Vec<_> = taken.map(Result::unwrap).collect().await;
+        assert_eq!(taken, [&b"\x04meow"[..], b"\x00"]);
+        let late: Vec<_> = late.collect().await;
+        assert!(matches!(late[..], [Err(_)]));
     }
 
     #[test]
-    fn the_name_of_a_container_stands_for_its_number() {
-        let resources = Resources::default();
-        let container = resources.add(Resource::Container("pets".into())).unwrap();
-        let params = Payload::of(&(container, "cat", 1u64, 2u64));
+    fn the_results_can_be_carried() {
+        let results = results().unwrap();
+        assert_eq!(results.data.current.paths(), ["0.0", "0.1"]);
+        assert_eq!(results.data.old.paths(), ["0"]);
         assert_eq!(
-            on_container(&resources, &params).unwrap(),
-            b"\x04pets\x03cat\x01\x02"
+            (results.writing.data(), results.writing.paths().len()),
+            ("1", 1)
         );
-        let bucket = resources.add(Resource::Bucket("pets".into())).unwrap();
-        let why = on_container(&resources, &Payload::of(&(bucket, "cat"))).unwrap_err();
-        assert!(matches!(why, CallError::TypeMismatch(_)), "{why}");
     }
 }

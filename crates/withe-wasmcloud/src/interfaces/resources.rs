@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use withe_rpc::CallError;
 use withe_rpc::codec::Handle;
 
-use super::blobs::{Names, Value};
-
 /// The most that a link has open.
 const MOST: usize = 65_536;
 
@@ -16,12 +14,6 @@ const MOST: usize = 65_536;
 pub(crate) enum Resource {
     /// A bucket of `wasi:keyvalue/store`, by its name.
     Bucket(Arc<str>),
-    /// A container of `wasi:blobstore/container`, by its name.
-    Container(Arc<str>),
-    /// An object's data, as it comes.
-    Value(Arc<Value>),
-    /// The names of a container's objects, as they come.
-    Names(Arc<Names>),
 }
 
 /// What a link's importers have open, by the numbers that they know it by.

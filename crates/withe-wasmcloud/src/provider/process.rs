@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout_at;
 use withe_process::{ProcessState, Supervisor};
 use withe_provider::{
-    Call, CallError, Callee, FunctionName, Health, IncomingHandler, Link, LinkId, OutgoingHandler,
-    Payload, Peer, Provider, ProviderError,
+    BlobStore, Call, CallError, Callee, FunctionName, Health, IncomingHandler, Link, LinkId,
+    OutgoingHandler, Payload, Peer, Provider, ProviderError,
 };
 use withe_wit::{Function, InterfaceName};
 
@@ -228,6 +228,10 @@ impl Provider for V1Process {
 
     fn drop_resource(&self, link: LinkId, handle: u32) {
         self.target.drop_resource(link, handle);
+    }
+
+    fn blob_store(&self, link: LinkId) -> Option<Arc<dyn BlobStore>> {
+        self.target.blob_store(link)
     }
 
     fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {

@@ -158,7 +158,7 @@ fn problems_as_json_have_lines_and_columns() {
         },
         "related": [],
         "notes": [],
-        "help": "did you mean `withe:keyvalue`? the providers are `withe:http-server`, `withe:http-client`, `withe:keyvalue`, `withe:sql`, `withe:postgres`, `withe:messaging`, `withe:timer`"
+        "help": "did you mean `withe:keyvalue`? the providers are `withe:http-server`, `withe:http-client`, `withe:keyvalue`, `withe:blobstore`, `withe:sql`, `withe:postgres`, `withe:messaging`, `withe:timer`"
       }
     ]
     "#);

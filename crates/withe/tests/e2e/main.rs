@@ -3,6 +3,7 @@
 //! The components are those of `tests/guests`, built by `cargo xtask guests`.
 #![cfg(unix)]
 
+mod blobs;
 mod call;
 mod component;
 mod events;
