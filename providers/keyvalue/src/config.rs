@@ -1,4 +1,4 @@
-//! What can be set, with the keys of wasmCloud v1's Redis provider.
+//! What can be set, with the keys of wasmCloud v1's providers of Redis and NATS.
 
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
@@ -137,7 +137,11 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
     let mut s = Settings::new(config);
     let said = s.choice("backend", &BACKENDS);
     let path = s.text("path");
-    let url = s.text("url");
+    let cluster = s.text("cluster_uri");
+    let (url_key, url) = match s.text("url") {
+        Some(url) => ("url", Some(url)),
+        None => ("cluster_uri", cluster),
+    };
     let bucket = s.text("bucket");
     let number = "a number of attempts";
     let redis = RedisLimits {
@@ -146,14 +150,34 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         connect_timeout: s.millis("backend_connection_timeout_ms"),
         response_timeout: s.millis("backend_response_timeout_ms"),
     };
+    let (nats_bucket_key, nats_bucket) = match s.text("nats_bucket") {
+        Some(bucket) => ("nats_bucket", Some(bucket)),
+        // Where v1's key names the servers, its `bucket` is one of NATS.
+        None => ("bucket", bucket.filter(|_| cluster.is_some())),
+    };
     let nats = Nats {
-        bucket: s.text("nats_bucket").map(str::to_owned),
+        bucket: nats_bucket.map(str::to_owned),
         creds_file: s.text("nats_creds_file").map(str::to_owned),
-        tls_ca_file: s.text("nats_tls_ca_file").map(str::to_owned),
+        tls_ca_file: s
+            .text("nats_tls_ca_file")
+            .or(s.text("tls_ca_file"))
+            .map(str::to_owned),
         replicas: s.parse("nats_replicas", "a number from 1 to 5"),
     };
-    // v1 has them for how it shares connections, which are always shared by URL here.
-    s.ignore(&["disable_default_connection", "share_connections_by_url"]);
+    // v1 has them for how it shares connections, which are always shared by URL here, and for whether it makes buckets,
+    // which are always made.
+    s.ignore(&[
+        "disable_default_connection",
+        "share_connections_by_url",
+        "enable_bucket_auto_create",
+    ]);
+    if cluster.is_some() && url_key == "url" {
+        s.problem(
+            Some("cluster_uri"),
+            "`cluster_uri` says what `url` does",
+            Some("remove one of them".into()),
+        );
+    }
 
     if path == Some("") {
         s.bad_value("path", "the path of a file");
@@ -162,17 +186,18 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         s.bad_value("bucket", "a bucket's name");
     }
     if let Some(Err(expected)) = nats.bucket.as_deref().map(nats::check_bucket) {
-        s.bad_value("nats_bucket", expected);
+        s.bad_value(nats_bucket_key, expected);
     }
     if nats.replicas.is_some_and(|count| !(1..=5).contains(&count)) {
         s.bad_value("nats_replicas", "a number from 1 to 5");
     }
-    let is_of_nats = url.is_some_and(|url| NATS_SCHEMES.iter().any(|s| url.starts_with(s)));
+    let is_of_nats = url_key == "cluster_uri" && url.is_some()
+        || url.is_some_and(|url| NATS_SCHEMES.iter().any(|s| url.starts_with(s)));
     // The value may hold a password, so it is not repeated.
     if url.is_some_and(|url| url.starts_with("rediss:")) {
         let help = "reach it through a tunnel on this machine, with `redis://`";
         s.problem(
-            Some("url"),
+            Some(url_key),
             "`url` asks for TLS, which is not supported",
             Some(help.into()),
         );
@@ -180,8 +205,8 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         true => nats::check_url(url).err(),
         false => check_url(url).err(),
     }) {
-        let message = format!("`url` cannot be used, expected {expected}");
-        s.problem(Some("url"), message, None);
+        let message = format!("`{url_key}` cannot be used, expected {expected}");
+        s.problem(Some(url_key), message, None);
     }
     let (backend, why) = match (said, url, path) {
         (Some(backend), ..) => (Some(backend), "`backend` says"),
@@ -193,8 +218,8 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
     let of_url = if is_of_nats { "nats" } else { "redis" };
     for (key, given, its) in [
         ("path", path.is_some(), "redb"),
-        ("url", url.is_some(), of_url),
-        ("nats_bucket", nats.bucket.is_some(), "nats"),
+        (url_key, url.is_some(), of_url),
+        (nats_bucket_key, nats.bucket.is_some(), "nats"),
         ("nats_creds_file", nats.creds_file.is_some(), "nats"),
         ("nats_tls_ca_file", nats.tls_ca_file.is_some(), "nats"),
         ("nats_replicas", nats.replicas.is_some(), "nats"),
@@ -211,7 +236,7 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         backend,
         path: path.map(str::to_owned),
         url: url.map(str::to_owned),
-        bucket: bucket.map(str::to_owned),
+        bucket: bucket.filter(|_| cluster.is_none()).map(str::to_owned),
         redis,
         nats,
     };
@@ -240,6 +265,28 @@ mod tests {
             url: url.into(),
             ..Default::default()
         })
+    }
+
+    #[test]
+    fn keys_of_v1_name_servers_and_a_bucket_of_nats() {
+        let own = [("backend", "nats")];
+        let link = [
+            ("cluster_uri", "nats://h:4222"),
+            ("bucket", "WASMCLOUD"),
+            ("enable_bucket_auto_create", "true"),
+            ("tls_ca_file", "ca.pem"),
+        ];
+        let (config, problems) = read(&map(&own), &map(&link));
+        assert_eq!(problems, []);
+        let Backend::Nats(nats) = config.backend else {
+            panic!("{:?}", config.backend);
+        };
+        assert_eq!((&*nats.url, &*nats.bucket), ("nats://h:4222", "WASMCLOUD"));
+        assert_eq!(nats.tls_ca_file.as_deref(), Some("ca.pem"));
+        assert_eq!(config.bucket, DEFAULT_BUCKET);
+        let twice = [("cluster_uri", "nats://a"), ("url", "nats://b")];
+        let problems = check(ConfigRole::LinkTarget, &map(&twice));
+        assert_eq!(problems.len(), 1, "{problems:?}");
     }
 
     #[test]

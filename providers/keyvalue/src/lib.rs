@@ -42,11 +42,17 @@ pub const DESCRIPTOR: Descriptor = Descriptor {
     version: env!("CARGO_PKG_VERSION"),
     summary: "keeps keys and values in a file, in memory, in Redis or in NATS",
     wit: wit::WIT,
-    aliases: &[Alias {
-        image: "ghcr.io/wasmcloud/keyvalue-redis",
-        config: &[("backend", "redis")],
-    }],
-    paths: &["path", "nats_creds_file", "nats_tls_ca_file"],
+    aliases: &[
+        Alias {
+            image: "ghcr.io/wasmcloud/keyvalue-redis",
+            config: &[("backend", "redis")],
+        },
+        Alias {
+            image: "ghcr.io/wasmcloud/keyvalue-nats",
+            config: &[("backend", "nats")],
+        },
+    ],
+    paths: &["path", "nats_creds_file", "nats_tls_ca_file", "tls_ca_file"],
     check_config: config::check,
     create: |config| Arc::new(KeyValue::new(config)),
 };
