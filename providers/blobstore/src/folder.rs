@@ -201,7 +201,7 @@ impl FolderStore {
         let top = self.container(&id.container);
         let path = top.join(&id.object);
         let mut folders = path.ancestors().skip(1).take_while(|folder| *folder != top);
-        _ = folders.try_for_each(|folder| fs::remove_dir(folder));
+        _ = folders.try_for_each(fs::remove_dir);
     }
 
     /// Takes a folder out of sight, and removes it.
