@@ -43,14 +43,18 @@ pub fn describe(program: &Path, confined: Option<Confined>) -> Result<Descriptio
     Ok(description)
 }
 
-/// Runs `program --check`.
+/// Runs `program --check`, confined, if anything is given.
 ///
 /// # Errors
 ///
 /// If it does not say in time what is wrong with the configuration.
-pub(crate) fn check(program: &Path, question: &Question) -> Result<Vec<ConfigProblem>, AskError> {
+pub(crate) fn check(
+    program: &Path,
+    question: &Question,
+    confined: Option<Confined>,
+) -> Result<Vec<ConfigProblem>, AskError> {
     let question = serde_json::to_vec(question).map_err(AskError::Question)?;
-    ask(program, "--check", question, None)
+    ask(program, "--check", question, confined)
 }
 
 /// Runs `program` with an argument and `input`, and reads its answer.
@@ -93,7 +97,7 @@ mod tests {
             role: ConfigRole::Own,
             config: ConfigMap::from([("a".into(), "b".into())]),
         };
-        let checked = |text: &str| asked(text, |path| check(path, &question));
+        let checked = |text: &str| asked(text, |path| check(path, &question, None));
         let script = r#"said=$(cat); [ "$1$said" = '--check{"role":"own","config":{"a":"b"}}' ] || exit 1
             echo '[{"key":"a","message":"is b","help":null}]'"#;
         assert_eq!(checked(script).unwrap()[0].message, "is b");

@@ -1,7 +1,7 @@
 //! From a component's `image` to what it is: read, composed, or found among the providers.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component as PathPart, Path, PathBuf};
 use std::sync::Arc;
 
 use withe_linker::input::{
@@ -25,6 +25,8 @@ use crate::{program, wasmcloud};
 pub(super) struct Images<'a> {
     /// What relative paths are relative to.
     pub(super) folder: &'a Path,
+    /// Whether the application came from a registry, with its images.
+    pub(super) is_pulled: bool,
     /// The providers there are.
     pub(super) registry: &'a Registry,
     /// What was read elsewhere, if anything was.
@@ -112,6 +114,9 @@ impl Images<'_> {
             return self.resolved(&name, span, result);
         }
         let supplied = self.supplied.and_then(|all| all.components.get(&name));
+        if let Some(outside) = self.outside(&component.image.value) {
+            return self.resolved(&name, span, Err(Refusal::Outside(outside)));
+        }
         let resolved = match &component.image.value {
             Image::File(path)
                 if component.kind == ComponentKind::Provider
@@ -167,6 +172,25 @@ impl Images<'_> {
         match resolved {
             Some(result) => self.resolved(&name, span, result),
             None => Resolved::Part(LoadedPart::unavailable()),
+        }
+    }
+
+    /// The file of an image that is not one of those that came with the application, if it came from a registry: whoever
+    /// made it does not know the files of this machine, and has none of them read or run.
+    fn outside(&self, image: &Image) -> Option<String> {
+        if !self.is_pulled {
+            return None;
+        }
+        match image {
+            Image::File(path) => {
+                let path = joined(Path::new(""), path);
+                let mut parts = path.components();
+                let is_name = |part| matches!(part, Some(PathPart::Normal(_)));
+                let is_inside = is_name(parts.next()) && is_name(parts.next());
+                (!is_inside || parts.next().is_some()).then(|| path.display().to_string())
+            }
+            Image::Compose(parts) => parts.iter().find_map(|part| self.outside(&part.value)),
+            _ => None,
         }
     }
 
@@ -232,8 +256,10 @@ impl Images<'_> {
                     let source = V1Source::Archive(path, file.digest.clone());
                     return Ok(Resolved::V1(source));
                 }
+                // Whoever pushed it is not whoever runs this.
+                let confined = self.registry.confined();
                 let (world, program) =
-                    program::read(&path).map_err(|why| Refusal::Program { path, why })?;
+                    program::read(&path, confined).map_err(|why| Refusal::Program { path, why })?;
                 Ok(Resolved::program(world, program))
             }
         }
@@ -253,8 +279,10 @@ impl Images<'_> {
     fn program(&mut self, path: &str) -> Result<Resolved, Refusal> {
         let path = joined(self.folder, path);
         self.files.push(path.clone());
+        // Whoever names a program of this machine could as well start it.
+        let confined = self.registry.confined().filter(|_| self.is_pulled);
         let (world, program) =
-            program::read(&path).map_err(|why| Refusal::Program { path, why })?;
+            program::read(&path, confined).map_err(|why| Refusal::Program { path, why })?;
         Ok(Resolved::program(world, program))
     }
 

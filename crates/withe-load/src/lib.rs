@@ -242,6 +242,7 @@ impl Reading {
     ) {
         let mut images = Images {
             folder: self.images.as_deref().unwrap_or(&self.folder),
+            is_pulled: self.images.is_some(),
             registry,
             supplied,
             artifacts: Artifacts::default(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use withe_linker::input::{ConfigCheck, ConfigProblem, ProviderWorld};
+use withe_process::Confined;
 use withe_provider::process::{Description, Question};
 use withe_wit::{FromWitError, World};
 
@@ -48,17 +49,19 @@ pub(super) fn is_one(path: &Path) -> bool {
     path.is_file() && [b"\x7fELF".as_slice(), b"#!"].into_iter().any(begins)
 }
 
-/// Asks a program what provider it is.
+/// Asks a program what provider it is, confined, if anything is given.
 ///
 /// # Errors
 ///
 /// If it does not say so.
-pub(super) fn read(path: &Path) -> Result<(ProviderWorld, ProviderProgram), ProgramError> {
+pub(super) fn read(
+    path: &Path,
+    confined: Option<&Confined>,
+) -> Result<(ProviderWorld, ProviderProgram), ProgramError> {
     let digest = digest_of(path).map_err(ProgramError::File)?;
-    // Whoever reads the application has named the program, and could as well start it.
-    let description = describe(path, None)?;
+    let description = describe(path, confined.cloned())?;
     let check_config = if description.checks {
-        checked_by(path)
+        checked_by(path, confined)
     } else {
         ConfigCheck::none()
     };
@@ -106,8 +109,8 @@ fn as_described(
 }
 
 /// Has a program look at configuration. It is asked once for each: an application is linked again and again.
-fn checked_by(program: &Path) -> ConfigCheck {
-    let program = program.to_owned();
+fn checked_by(program: &Path, confined: Option<&Confined>) -> ConfigCheck {
+    let (program, confined) = (program.to_owned(), confined.cloned());
     let answers = Mutex::new(HashMap::new());
     ConfigCheck::new(move |role, config| {
         let question = Question {
@@ -119,7 +122,7 @@ fn checked_by(program: &Path) -> ConfigCheck {
         if let Some(answer) = answers.get(&question) {
             return Vec::clone(answer);
         }
-        match ask::check(&program, &question) {
+        match ask::check(&program, &question, confined.clone()) {
             Ok(answer) => {
                 answers.insert(question, answer.clone());
                 answer

@@ -20,6 +20,11 @@ pub(super) enum Refusal {
     /// The application is read from a lattice, which does not have the component.
     #[error("its bytes are not in the lattice")]
     NoBytes,
+    /// An application that was pulled names a file of this machine.
+    #[error(
+        "the application came from a registry, and `{0}` is none of the files that came with it"
+    )]
+    Outside(String),
     /// An archive of wasmCloud v1.
     #[error("`{}` cannot be read: {why}", path.display())]
     Archive {
@@ -91,7 +96,7 @@ impl Refusal {
     pub(super) fn code(&self) -> Code {
         match self {
             Self::Artifact(error) => error.code(),
-            Self::NoBytes => codes::NOT_WASM,
+            Self::NoBytes | Self::Outside(_) => codes::NOT_WASM,
             Self::Archive { .. } => codes::UNREADABLE,
             Self::Program { .. } | Self::Supplied(_) => codes::PROVIDER_PROGRAM,
             Self::OnLattice | Self::IsComponent | Self::IsProvider(_) => codes::WRONG_KIND,
@@ -113,6 +118,7 @@ impl Refusal {
             Self::Artifact(error) => return error.help(),
             Self::Archive { .. } | Self::Supplied(_) => return None,
             Self::NoBytes => "put the application again with `withe up`",
+            Self::Outside(_) => "whoever pushed it has to push it again, with `withe push`",
             Self::Program { .. } => "a provider's program calls `withe_provider::process::main`",
             Self::OnLattice | Self::IsProvider(_) => "write `type: capability`",
             Self::OtherApplication { .. } => "declare the component here with an `image`",

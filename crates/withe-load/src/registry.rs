@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use withe_linker::input::{ConfigCheck, ProviderWorld};
 use withe_oci::Images;
+use withe_process::Confined;
 use withe_provider::{Alias, Descriptor};
 use withe_wit::{FromWitError, World};
 
@@ -17,6 +18,8 @@ pub(super) const PROVIDER_WORLD: &str = "provider";
 pub struct Registry {
     entries: Vec<RegistryEntry>,
     remote: Option<RemoteImages>,
+    /// What confines a program that was pulled while it is asked what it is.
+    confined: Option<Confined>,
 }
 
 /// What pulls images that are in registries.
@@ -82,6 +85,7 @@ impl Registry {
         Ok(Self {
             entries,
             remote: None,
+            confined: None,
         })
     }
 
@@ -90,6 +94,17 @@ impl Registry {
     pub fn pulling(mut self, images: Arc<Images>, locks: Locks) -> Self {
         self.remote = Some(RemoteImages { images, locks });
         self
+    }
+
+    /// The same, with programs that were pulled confined when they are asked what they are.
+    #[must_use]
+    pub fn confining(mut self, confined: Option<Confined>) -> Self {
+        self.confined = confined;
+        self
+    }
+
+    pub(super) fn confined(&self) -> Option<&Confined> {
+        self.confined.as_ref()
     }
 
     /// What pulls images that are in registries, if anything does.

@@ -5,7 +5,7 @@
 //! Withe unpack it to the folder that it was. Nothing in an artefact depends on when or where it was made: the same
 //! bytes have the same digest, whoever pushes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -132,7 +132,9 @@ pub enum KindError {
     #[error("it is an application whose manifest is not UTF-8")]
     NotText,
     /// A file of an application has no name that can be used.
-    #[error("it is an application with a file that is called `{0}`, which leads out of its folder")]
+    #[error(
+        "it is an application with a file that is called `{0}`, which leads out of its folder or is there twice"
+    )]
     Path(String),
     /// It is larger than anything that is taken.
     #[error("it has {0}, which is more than is taken")]
@@ -432,9 +434,10 @@ impl Manifest {
             return Err(KindError::NoManifest);
         };
         let mut files = Vec::new();
+        let mut paths = BTreeSet::new();
         for layer in self.layers.iter().filter(|layer| !is_manifest(layer)) {
             let path = layer.annotations.get(TITLE).cloned().unwrap_or_default();
-            if !is_safe(&path) {
+            if !is_safe(&path) || !paths.insert(path.clone()) {
                 return Err(KindError::Path(path));
             }
             let Some(kind) = kind_of(&layer.media_type) else {

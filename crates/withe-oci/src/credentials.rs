@@ -24,8 +24,9 @@ const HELPER: AskLimits = AskLimits {
     time: Duration::from_secs(60),
     output: 64 << 10,
 };
-/// The variables that helpers are given: where their keychain is, and the screen where it asks.
-const PASSED: [&str; 9] = [
+/// The variables that helpers are given: where their keychain is, the screen where it asks, and what those of the clouds go
+/// by. Docker gives them all there are.
+const PASSED: [&str; 30] = [
     "HOME",
     "USER",
     "PATH",
@@ -33,8 +34,29 @@ const PASSED: [&str; 9] = [
     "WAYLAND_DISPLAY",
     "DBUS_SESSION_BUS_ADDRESS",
     "XDG_RUNTIME_DIR",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
     "GNUPGHOME",
+    "GPG_TTY",
     "PASSWORD_STORE_DIR",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "CLOUDSDK_CONFIG",
+    "AZURE_CONFIG_DIR",
 ];
 
 /// What proves who one is.

@@ -134,7 +134,7 @@ impl OciError {
     /// Whether the registry could not be asked, so that something that was kept may do instead.
     pub(crate) fn is_offline(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::TooLong { .. })
-            || matches!(self, Self::Status { status, .. } if *status >= 500)
+            || matches!(self, Self::Status { status, .. } if matches!(*status, 408 | 429 | 500..))
     }
 
     /// What to do about it, if there is something to suggest.

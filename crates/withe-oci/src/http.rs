@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(15);
 /// How long an answer may take to begin.
-const ANSWER: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER: Duration = Duration::from_secs(60);
 /// How long nothing may come of an answer that has begun.
 const STALLED: Duration = Duration::from_secs(30);
 /// The bytes a second that an upload is expected to make at least.
@@ -138,7 +138,13 @@ pub(crate) struct Call {
     pub(crate) url: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Whether it may be made again.
+    is_repeatable: bool,
 }
+
+/// The URL that has answered, after all redirects: an extension of the answer.
+#[derive(Clone, Debug)]
+pub(crate) struct AnsweredAt(pub(crate) String);
 
 impl Call {
     pub(crate) fn new(method: Method, url: String) -> Self {
@@ -147,6 +153,15 @@ impl Call {
             url,
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            is_repeatable: true,
+        }
+    }
+
+    /// The same, made no more than once.
+    pub(crate) fn once(self) -> Self {
+        Self {
+            is_repeatable: false,
+            ..self
         }
     }
 
@@ -213,6 +228,9 @@ impl Http {
         let mut attempts = Attempts::default();
         loop {
             let result = self.redirected(call).await;
+            if !call.is_repeatable {
+                return result;
+            }
             let pause = match &result {
                 Ok(answer) if is_passing(answer.status()) => attempts.pause(asked_pause(answer)),
                 Err(error) if error.is_passing() => attempts.pause(None),
@@ -233,10 +251,11 @@ impl Http {
     async fn redirected(&self, call: &Call) -> Result<Response<Incoming>, HttpError> {
         let mut call = call.clone();
         for _ in 0..=REDIRECTS {
-            let answer = self.once(&call).await?;
+            let mut answer = self.once(&call).await?;
             let leads_on = answer.status().is_redirection() && call.body.is_empty();
             let location = answer.headers().get(LOCATION).filter(|_| leads_on);
             let Some(location) = location else {
+                answer.extensions_mut().insert(AnsweredAt(call.url));
                 return Ok(answer);
             };
             let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
@@ -283,7 +302,7 @@ impl Attempts {
 }
 
 /// Whether a later answer may be another one.
-fn is_passing(status: StatusCode) -> bool {
+pub(crate) fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
@@ -324,8 +343,27 @@ pub(crate) fn join(base: &str, location: &str) -> Result<(String, bool), HttpErr
     if !is_allowed {
         return Err(refused());
     }
-    let is_same = to.authority() == Some(authority) && to_scheme == scheme;
+    let is_same = is_same_server(&base, &to);
     Ok((url, is_same))
+}
+
+/// Whether two URLs are of one server: the port may be said or not where it is the usual one.
+pub(crate) fn is_same_server(one: &Uri, other: &Uri) -> bool {
+    let server = |url: &Uri| {
+        let host = url.host()?.to_ascii_lowercase();
+        let usual = if url.scheme_str()? == "https" {
+            443
+        } else {
+            80
+        };
+        Some((
+            url.scheme_str()?.to_owned(),
+            host,
+            url.port_u16().unwrap_or(usual),
+        ))
+    };
+    let server_of_one = server(one);
+    server_of_one.is_some() && server_of_one == server(other)
 }
 
 /// Why a body cannot be had.
@@ -384,6 +422,17 @@ mod tests {
         for bad in ["http://a.example/y", "y", "file:///etc/passwd", ""] {
             assert!(join(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_port_that_is_said_makes_no_other_server() {
+        let is_same =
+            |one: &str, other: &str| is_same_server(&one.parse().unwrap(), &other.parse().unwrap());
+        assert!(is_same("https://A.example:443/x", "https://a.example/y"));
+        assert!(is_same("http://a.example/x", "http://a.example:80/"));
+        assert!(!is_same("https://a.example/", "http://a.example/"));
+        assert!(!is_same("https://a.example/", "https://a.example:8443/"));
+        assert!(!is_same("https://a.example/", "https://a.example.evil/"));
     }
 
     #[test]

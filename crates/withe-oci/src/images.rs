@@ -521,6 +521,14 @@ impl Pull<'_> {
     async fn blob(&self, layer: &Descriptor) -> Result<(Bytes, u64), OciError> {
         let digest = of_sha256(&layer.digest)?;
         if let Some(bytes) = self.images.cached(&digest, MOST_BLOB) {
+            // Sizes are added up before anything is read, so one that is not true would evade the limit.
+            if bytes.len() as u64 != layer.size {
+                return Err(OciError::Damaged {
+                    what: format!("the blob `{digest}`"),
+                    wanted: format!("{} bytes", layer.size),
+                    found: format!("{} bytes", bytes.len()),
+                });
+            }
             return Ok((bytes.into(), 0));
         }
         let repository = self.repository().await?;
@@ -556,9 +564,8 @@ fn write_program(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
 
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    let unfinished = PathBuf::from(unfinished);
+    // No file of an application is called so.
+    let unfinished = path.with_file_name(".unfinished");
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -18,7 +18,10 @@ use crate::challenge::{self, Challenge};
 use crate::credentials::{self, Credentials};
 use crate::digest_of;
 use crate::error::OciError;
-use crate::http::{Attempts, BodyError, Call, Http, HttpError, body, join};
+use crate::http::{
+    ANSWER, AnsweredAt, Attempts, BodyError, Call, Http, HttpError, body, is_passing,
+    is_same_server, join,
+};
 use crate::settings::Place;
 
 /// The most bytes of a manifest; registries take no more.
@@ -141,18 +144,45 @@ impl Repository {
     /// If the registry does not take it.
     pub(crate) async fn put_blob(&self, digest: &str, bytes: Bytes) -> Result<bool, OciError> {
         let what = format!("the upload of `{digest}`");
+        let putting = async {
+            let mut attempts = Attempts::default();
+            let mut is_new = false;
+            loop {
+                // An upload whose answer was lost may have been taken.
+                if self.has_blob(digest, &what).await? {
+                    return Ok(is_new);
+                }
+                is_new = true;
+                let error = match self.upload(digest, bytes.clone(), &what).await? {
+                    Upload::Done => return Ok(true),
+                    Upload::Broken(error) => error,
+                };
+                match attempts.pause(None) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return Err(error),
+                }
+            }
+        };
+        in_time(&what, putting).await
+    }
+
+    async fn has_blob(&self, digest: &str, what: &str) -> Result<bool, OciError> {
         let there = Call::new(Method::HEAD, self.url(&format!("blobs/{digest}")));
         let answer = self.call(&there).await?;
         match answer.status() {
-            StatusCode::OK => return Ok(false),
-            StatusCode::NOT_FOUND => {}
-            _ => return Err(self.refused(answer, &what).await),
+            StatusCode::OK => Ok(true),
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => Err(self.refused(answer, what).await),
         }
+    }
+
+    /// Uploads a blob. Nobody can go on with an upload of which a part may have come, so each attempt begins a new one.
+    async fn upload(&self, digest: &str, bytes: Bytes, what: &str) -> Result<Upload, OciError> {
         let begun = self
             .call(&Call::new(Method::POST, self.url("blobs/uploads/")))
             .await?;
         if begun.status() != StatusCode::ACCEPTED {
-            return Err(self.refused(begun, &what).await);
+            return Err(self.refused(begun, what).await);
         }
         let location = begun.headers().get(LOCATION).map(HeaderValue::to_str);
         let Some(Ok(location)) = location else {
@@ -167,11 +197,16 @@ impl Repository {
                 CONTENT_TYPE,
                 HeaderValue::from_static("application/octet-stream"),
             )
-            .body(bytes);
-        let answer = self.call(&put).await?;
-        match answer.status() {
-            StatusCode::CREATED => Ok(true),
-            _ => Err(self.refused(answer, &what).await),
+            .body(bytes)
+            .once();
+        match self.call(&put).await {
+            Ok(answer) if answer.status() == StatusCode::CREATED => Ok(Upload::Done),
+            Ok(answer) if is_passing(answer.status()) => {
+                Ok(Upload::Broken(self.refused(answer, what).await))
+            }
+            Ok(answer) => Err(self.refused(answer, what).await),
+            Err(error @ OciError::Unreachable { .. }) => Ok(Upload::Broken(error)),
+            Err(error) => Err(error),
         }
     }
 
@@ -189,14 +224,15 @@ impl Repository {
         let put = Call::new(Method::PUT, self.url(&format!("manifests/{name}")))
             .header(CONTENT_TYPE, HeaderValue::from_static(media_type))
             .body(bytes);
-        let answer = self.call(&put).await?;
-        match answer.status().is_success() {
-            true => Ok(()),
-            false => {
-                let what = format!("the manifest `{name}`");
-                Err(self.refused(answer, &what).await)
+        let what = format!("the manifest `{name}`");
+        let putting = async {
+            let answer = self.call(&put).await?;
+            match answer.status().is_success() {
+                true => Ok(()),
+                false => Err(self.refused(answer, &what).await),
             }
-        }
+        };
+        in_time(&what, putting).await
     }
 
     /// Reads something, again if its connection breaks.
@@ -229,20 +265,17 @@ impl Repository {
                 }
             }
         };
-        match timeout(MOST_TIME, reading).await {
-            Ok(result) => result,
-            Err(_) => Err(OciError::TooLong {
-                what: what.into(),
-                seconds: MOST_TIME.as_secs(),
-            }),
-        }
+        in_time(what, reading).await
     }
 
     /// Makes a request; says who one is if the registry asks.
     async fn call(&self, call: &Call) -> Result<Response<Incoming>, OciError> {
         let known = self.authorization();
         let answer = self.send(call, known.clone()).await?;
-        if answer.status() != StatusCode::UNAUTHORIZED {
+        // Another server that a redirect or an upload leads to could name its own server of tokens, and have the password.
+        let asked_by_registry = (answer.extensions().get::<AnsweredAt>())
+            .is_some_and(|AnsweredAt(url)| self.is_own(url));
+        if answer.status() != StatusCode::UNAUTHORIZED || !asked_by_registry {
             return Ok(answer);
         }
         let headers = answer.headers().get_all(WWW_AUTHENTICATE).iter();
@@ -269,6 +302,14 @@ impl Repository {
         Ok(answer)
     }
 
+    /// Whether a URL is one of this registry.
+    fn is_own(&self, url: &str) -> bool {
+        match (self.url("").parse(), url.parse()) {
+            (Ok(own), Ok(url)) => is_same_server(&own, &url),
+            _ => false,
+        }
+    }
+
     fn authorization(&self) -> Option<HeaderValue> {
         let known = self.authorization.lock();
         known.unwrap_or_else(PoisonError::into_inner).clone()
@@ -280,10 +321,9 @@ impl Repository {
         authorization: Option<HeaderValue>,
     ) -> Result<Response<Incoming>, OciError> {
         let mut call = call.clone();
-        let base = format!("{}://{}/", self.place.scheme, self.place.address);
         // An upload may go to another server, which is not to know who one is at this one.
         if let Some(authorization) = authorization
-            && call.url.starts_with(&base)
+            && self.is_own(&call.url)
         {
             call.headers.insert(AUTHORIZATION, authorization);
         }
@@ -378,8 +418,10 @@ impl Repository {
             Access::Push => "pull,push",
         };
         let own_scope = format!("repository:{}:{actions}", self.place.repository);
-        let scope = scope.unwrap_or(&own_scope);
-        let mut parameters = vec![("scope", scope)];
+        // A registry may ask for less than is needed next: the first request of a push only looks.
+        let mut parameters = vec![("scope", own_scope.as_str())];
+        let others = scope.filter(|scope| *scope != own_scope);
+        parameters.extend(others.map(|scope| ("scope", scope)));
         parameters.extend(service.map(|service| ("service", service)));
         let call = match credentials {
             Some(Credentials::IdentityToken(token)) => {
@@ -418,10 +460,11 @@ impl Repository {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Ok(None),
             _ => return Err(self.refused(answer, "a question for a token").await),
         }
-        let bytes = match body(answer, MOST_ANSWER, |_| {}).await {
-            Ok(bytes) => bytes,
-            Err(BodyError::Http(error)) => return Err(self.unreachable(error)),
-            Err(BodyError::TooLarge) => return Err(self.protocol("its token is too large")),
+        let bytes = match timeout(ANSWER, body(answer, MOST_ANSWER, |_| {})).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(BodyError::Http(error))) => return Err(self.unreachable(error)),
+            Ok(Err(BodyError::TooLarge)) => return Err(self.protocol("its token is too large")),
+            Err(_) => return Err(self.unreachable(HttpError::Silent(ANSWER))),
         };
         let token: TokenAnswer = serde_json::from_slice(&bytes)
             .map_err(|error| self.protocol(&format!("its token is none: {error}")))?;
@@ -480,9 +523,30 @@ impl Repository {
     }
 }
 
+/// What became of an upload.
+enum Upload {
+    Done,
+    /// Another attempt may have another outcome.
+    Broken(OciError),
+}
+
+/// The outcome of something that takes no longer than anything may.
+async fn in_time<T>(
+    what: &str,
+    work: impl Future<Output = Result<T, OciError>>,
+) -> Result<T, OciError> {
+    match timeout(MOST_TIME, work).await {
+        Ok(result) => result,
+        Err(_) => Err(OciError::TooLong {
+            what: what.into(),
+            seconds: MOST_TIME.as_secs(),
+        }),
+    }
+}
+
 /// What an answer says besides its status, as the end of a message.
 async fn said(answer: Response<Incoming>) -> String {
-    let Ok(bytes) = body(answer, MOST_ANSWER, |_| {}).await else {
+    let Ok(Ok(bytes)) = timeout(ANSWER, body(answer, MOST_ANSWER, |_| {})).await else {
         return String::new();
     };
     let text = match serde_json::from_slice::<Refusal>(&bytes) {

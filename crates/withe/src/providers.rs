@@ -1,9 +1,12 @@
 //! The providers that come with the command.
 
 use anyhow::Context as _;
+use withe_host::ConfineOptions;
 use withe_load::Registry;
 use withe_load::arguments::ProviderArgument;
 use withe_provider::Descriptor;
+
+use crate::running::this_command;
 
 const PROVIDERS: &[Descriptor] = &[
     withe_provider_http_server::DESCRIPTOR,
@@ -42,7 +45,16 @@ pub(crate) fn embedded() -> Vec<ProviderArgument> {
 ///
 /// If one of them is faulty.
 pub(crate) fn registry() -> anyhow::Result<Registry> {
-    Registry::new(PROVIDERS).context("a provider that comes with this command is faulty")
+    let registry = Registry::new(PROVIDERS);
+    let registry = registry.context("a provider that comes with this command is faulty")?;
+    let confine = ConfineOptions {
+        command: this_command(&["confine"])?,
+        read: Vec::new(),
+        write: Vec::new(),
+        memory: None,
+        required: false,
+    };
+    Ok(registry.confining(Some(confine.confined([]))))
 }
 
 #[cfg(test)]

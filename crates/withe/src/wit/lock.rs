@@ -178,6 +178,12 @@ impl WitLock {
             }
             packages.insert(name.clone(), package);
         }
+        let mut paths = BTreeMap::new();
+        for (name, package) in &packages {
+            if let Some(other) = paths.insert(&package.path, name) {
+                bail!("`{other}` and `{name}` would both be in `{}`", package.path);
+            }
+        }
         let gone: Vec<_> = before
             .iter()
             .filter(|(name, _)| !packages.contains_key(*name))
