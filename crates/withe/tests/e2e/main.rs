@@ -7,6 +7,7 @@ mod blobs;
 mod call;
 mod component;
 mod events;
+mod forms;
 mod gallery;
 mod grants;
 mod http;

@@ -1,24 +1,24 @@
-//! A whole answer, and how it is sent.
+//! A whole answer.
 
 use serde_json::{Value, json};
 
-use crate::wasi::http::types::{Fields, OutgoingBody, OutgoingResponse, ResponseOutparam};
-
-/// The most that one blocking write takes.
-const CHUNK: usize = 4096;
-
 /// A status, headers and a body.
 pub struct Reply {
-    status: u16,
-    headers: Vec<(&'static str, &'static str)>,
-    body: String,
+    pub status: u16,
+    pub headers: Vec<(&'static str, &'static str)>,
+    pub body: String,
 }
 
+/// The header of pages.
+pub const HTML: (&str, &str) = ("content-type", "text/html; charset=utf-8");
+
 impl Reply {
-    pub fn html(status: u16, body: String) -> Self {
+    /// A page.
+    #[allow(dead_code, reason = "the form of WASI 0.3 streams its pages")]
+    pub fn html(body: String) -> Self {
         Self {
-            status,
-            headers: vec![("content-type", "text/html; charset=utf-8")],
+            status: 200,
+            headers: vec![HTML],
             body,
         }
     }
@@ -36,32 +36,23 @@ impl Reply {
         Self::json(status, &json!({ "error": why }))
     }
 
-    pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.push((name, value));
-        self
+    /// To any other method.
+    pub fn only_get() -> Self {
+        let mut reply = Self::error(405, "only GET is served here");
+        reply.headers.push(("allow", "GET"));
+        reply
     }
 
-    pub fn send(self, out: ResponseOutparam) {
-        let headers = Fields::new();
-        for (name, value) in self.headers {
-            headers
-                .append(name, value.as_bytes())
-                .expect("the headers above are valid");
+    /// Whether nothing is served at a path, and nothing counted.
+    pub fn is_elsewhere(path: &str) -> bool {
+        path == "/favicon.ico" || path.starts_with("/api/")
+    }
+
+    /// To such a path.
+    pub fn elsewhere(path: &str) -> Self {
+        match path {
+            "/favicon.ico" => Self::error(404, "there is no icon"),
+            _ => Self::error(404, "the interface is `/api/visits`"),
         }
-        let response = OutgoingResponse::new(headers);
-        response
-            .set_status_code(self.status)
-            .expect("the statuses above are valid");
-        let body = response.body().expect("the body is taken once");
-        ResponseOutparam::set(out, Ok(response));
-        let stream = body.write().expect("the stream is taken once");
-        // A visitor who leaves early ends it; there is nobody left to tell.
-        _ = self
-            .body
-            .as_bytes()
-            .chunks(CHUNK)
-            .try_for_each(|chunk| stream.blocking_write_and_flush(chunk));
-        drop(stream);
-        _ = OutgoingBody::finish(body, None);
     }
 }
