@@ -338,8 +338,19 @@ fn check_values(s: &mut Settings<'_>, given: &Given) {
         let url = url.parse::<http::Uri>();
         url.is_ok_and(|url| matches!(url.scheme_str(), Some("http" | "https")))
     };
-    if endpoint.is_some_and(|url| !url.is_empty() && !is_url(url)) {
-        s.bad_value("endpoint", "`http://HOST[:PORT]` or `https://HOST[:PORT]`");
+    match endpoint {
+        // Endpoints are told in errors, and so would be who asks; nothing of this value is repeated.
+        Some(url) if url.contains('@') => {
+            s.problem(
+                Some("endpoint"),
+                "`endpoint` has a user or a password in it",
+                Some("remove it: who asks is told by other keys, such as `access_key_id`".into()),
+            );
+        }
+        Some(url) if !url.is_empty() && !is_url(url) => {
+            s.bad_value("endpoint", "`http://HOST[:PORT]` or `https://HOST[:PORT]`");
+        }
+        Some(_) | None => {}
     }
     for (one, other) in [
         ("access_key_id", "secret_access_key"),
@@ -467,6 +478,8 @@ mod tests {
             [("config_json", "{\"secret_access_key\": s3cret}")],
             [("config_b64", "s3cret!")],
             [("url", "http//u:s3cret@")],
+            [("endpoint", "https://u:s3cret@h:9000")],
+            [("endpoint", "u:s3cret@h:9000")],
         ] {
             let problems = messages(&config);
             assert!(

@@ -1,11 +1,12 @@
 //! Objects in the memory of this process, up to a limit.
 //!
 //! Bytes count from when they come, also those of objects that are not whole yet, so that no number of uploads at once
-//! takes more than the limit. An object that is replaced counts as long as somebody reads it.
+//! takes more than the limit. An object that is replaced counts as long as somebody reads it. Copies share their bytes,
+//! which count once, until the last of them is gone.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -38,17 +39,23 @@ struct Inner {
 
 struct Container {
     created_at: u64,
-    objects: BTreeMap<String, Arc<Object>>,
+    objects: BTreeMap<String, Object>,
     _taken: Taken,
 }
 
+/// What is known of an object under one name.
 struct Object {
     created_at: u64,
+    data: Arc<Data>,
+    /// Its name, and what it takes besides its bytes.
+    taken: Taken,
+}
+
+/// An object's bytes, which it shares with its copies and with whoever reads it.
+struct Data {
     size: u64,
     pieces: Vec<Bytes>,
     _taken: Taken,
-    /// Of which it is a copy: its bytes count there.
-    _of: Option<Arc<Object>>,
 }
 
 /// What may be taken of the memory.
@@ -137,13 +144,22 @@ impl MemoryStore {
             .ok_or_else(|| BlobError::no_container(name))
     }
 
-    fn object(&self, id: &ObjectId) -> Result<Arc<Object>, BlobError> {
-        let object = self.in_container(&id.container, |c| c.objects.get(&id.object).cloned())?;
+    /// When an object was made, and its bytes.
+    fn object(&self, id: &ObjectId) -> Result<(u64, Arc<Data>), BlobError> {
+        let object = self.in_container(&id.container, |container| {
+            let object = container.objects.get(&id.object)?;
+            Some((object.created_at, object.data.clone()))
+        })?;
         object.ok_or_else(|| BlobError::no_object(id))
     }
 
-    /// Keeps an object, and lets go of the one before.
-    fn put(&self, id: &ObjectId, object: Arc<Object>) -> Result<(), BlobError> {
+    /// Keeps an object that was made now, and lets go of the one before.
+    fn put(&self, id: &ObjectId, data: Arc<Data>, taken: Taken) -> Result<(), BlobError> {
+        let object = Object {
+            created_at: now(),
+            data,
+            taken,
+        };
         let before = self.in_container(&id.container, |container| {
             container.objects.insert(id.object.clone(), object)
         })?;
@@ -154,6 +170,14 @@ impl MemoryStore {
 
     fn taken(&self, name: &str) -> Result<Taken, BlobError> {
         Taken::new(&self.0.budget, name.len() + OVERHEAD)
+    }
+
+    /// The first names behind `last`, in their order: none if there are no more.
+    fn names(&self, container: &str, last: Bound<&str>) -> Result<Vec<String>, BlobError> {
+        self.in_container(container, |c| {
+            let behind = c.objects.range::<str, _>((last, Bound::Unbounded));
+            behind.take(NAMES).map(|(name, _)| name.clone()).collect()
+        })
     }
 }
 
@@ -222,11 +246,18 @@ impl BlobStore for MemoryStore {
         container: &str,
         _: CallContext,
     ) -> Result<ObjectNames, BlobError> {
-        // As they are now: names alone are few bytes beside what they name.
-        let names = self.in_container(container, |c| c.objects.keys().cloned().collect::<Vec<_>>());
-        let names = names?;
-        let some: Vec<_> = names.chunks(NAMES).map(|some| Ok(some.to_vec())).collect();
-        Ok(Box::pin(stream::iter(some)))
+        self.in_container(container, |_| ())?;
+        // Some at a time: listings that nobody reads on would else hold all names, which count nowhere.
+        let start = (self.clone(), container.to_owned(), None::<String>);
+        let some = stream::try_unfold(start, |(this, container, last)| async move {
+            let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let names = this.names(&container, after)?;
+            let Some(last) = names.last().cloned() else {
+                return Ok(None);
+            };
+            Ok(Some((names, (this, container, Some(last)))))
+        });
+        Ok(Box::pin(some))
     }
 
     async fn has_object(&self, id: &ObjectId, _: CallContext) -> Result<bool, BlobError> {
@@ -236,10 +267,10 @@ impl BlobStore for MemoryStore {
     }
 
     async fn object_info(&self, id: &ObjectId, _: CallContext) -> Result<ObjectInfo, BlobError> {
-        let object = self.object(id)?;
+        let (created_at, data) = self.object(id)?;
         Ok(ObjectInfo {
-            created_at: object.created_at,
-            size: object.size,
+            created_at,
+            size: data.size,
         })
     }
 
@@ -264,16 +295,8 @@ impl BlobStore for MemoryStore {
         to: &ObjectId,
         _: CallContext,
     ) -> Result<(), BlobError> {
-        let object = self.object(from)?;
-        // The bytes are the same, and count once.
-        let copy = Object {
-            created_at: now(),
-            size: object.size,
-            pieces: object.pieces.clone(),
-            _taken: self.taken(&to.object)?,
-            _of: Some(object),
-        };
-        self.put(to, Arc::new(copy))
+        let (_, data) = self.object(from)?;
+        self.put(to, data, self.taken(&to.object)?)
     }
 
     async fn move_object(
@@ -288,6 +311,11 @@ impl BlobStore for MemoryStore {
         }
         let source = containers.get_mut(&from.container);
         let source = source.ok_or_else(|| BlobError::no_container(&from.container))?;
+        let object = source.objects.get_mut(&from.object);
+        let object = object.ok_or_else(|| BlobError::no_object(from))?;
+        // The new name may be longer.
+        let more = to.object.len().saturating_sub(from.object.len());
+        object.taken.more(more)?;
         let object = source.objects.remove(&from.object);
         let object = object.ok_or_else(|| BlobError::no_object(from))?;
         let target = containers.get_mut(&to.container);
@@ -303,12 +331,12 @@ impl BlobStore for MemoryStore {
         range: Range<u64>,
         _: CallContext,
     ) -> Result<Blob, BlobError> {
-        let object = self.object(id)?;
-        let range = within(&range, object.size);
+        let (_, data) = self.object(id)?;
+        let range = within(&range, data.size);
         let size = range.end - range.start;
         Ok(Blob {
             size,
-            body: body(object, range),
+            body: body(data, range),
         })
     }
 
@@ -316,26 +344,25 @@ impl BlobStore for MemoryStore {
         self.in_container(&id.container, |_| ())?;
         let (this, id) = (self.clone(), id.clone());
         Ok(Box::pin(async move {
-            let mut taken = this.taken(&id.object)?;
+            let named = this.taken(&id.object)?;
+            let mut taken = Taken::new(&this.0.budget, 0)?;
             let (size, pieces) = collect(body, &mut taken).await?;
-            let object = Object {
-                created_at: now(),
+            let data = Data {
                 size,
                 pieces,
                 _taken: taken,
-                _of: None,
             };
-            this.put(&id, Arc::new(object))
+            this.put(&id, Arc::new(data), named)
         }))
     }
 }
 
 /// The bytes of an object in a range that it has, which stay as long as this is read.
-fn body(object: Arc<Object>, range: Range<u64>) -> Body {
-    let start = (object, 0, range);
-    let frames = stream::unfold(start, |(object, mut n, mut range)| async move {
+fn body(data: Arc<Data>, range: Range<u64>) -> Body {
+    let start = (data, 0, range);
+    let frames = stream::unfold(start, |(data, mut n, mut range)| async move {
         loop {
-            let piece = object.pieces.get(n)?;
+            let piece = data.pieces.get(n)?;
             n += 1;
             let length = piece.len() as u64;
             if range.start >= length {
@@ -349,7 +376,7 @@ fn body(object: Arc<Object>, range: Range<u64>) -> Body {
             // Both are within the piece.
             let part = piece.slice(range.start as usize..end as usize);
             range = 0..range.end - end;
-            return Some((Ok(Frame::data(part)), (object, n, range)));
+            return Some((Ok(Frame::data(part)), (data, n, range)));
         }
     });
     StreamBody::new(frames).boxed_unsync()
@@ -359,6 +386,7 @@ fn body(object: Arc<Object>, range: Range<u64>) -> Body {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use futures::StreamExt as _;
     use withe_provider::blobs::body_of;
 
     use super::*;
@@ -404,6 +432,77 @@ mod tests {
         assert_eq!(*store.0.budget.lock(), 0);
     }
 
+    /// Copies of copies hold on to the bytes alone, not to one another: whatever is let go of at the end is small.
+    #[tokio::test]
+    async fn copies_of_copies_are_no_chain() {
+        let store = MemoryStore::new(100_000);
+        store.create_container("pets", context()).await.unwrap();
+        write(&store, "a", 60_000).await.unwrap();
+        let before = *store.0.budget.lock();
+        let (a, b) = (id("a"), id("b"));
+        for _ in 0..100_000 {
+            store.copy_object(&a, &b, context()).await.unwrap();
+            store.copy_object(&b, &a, context()).await.unwrap();
+        }
+        let copy = OVERHEAD as u64 + 1;
+        assert_eq!(*store.0.budget.lock(), before + copy);
+        let gone = vec!["b".to_owned()];
+        store.delete_objects("pets", gone, context()).await.unwrap();
+        assert_eq!(*store.0.budget.lock(), before);
+        let gone = vec!["a".to_owned()];
+        store.delete_objects("pets", gone, context()).await.unwrap();
+        store.delete_container("pets", context()).await.unwrap();
+        assert_eq!(*store.0.budget.lock(), 0);
+    }
+
+    #[tokio::test]
+    async fn copies_and_longer_names_count() {
+        let store = MemoryStore::new(10_000);
+        store.create_container("pets", context()).await.unwrap();
+        write(&store, "a", 1).await.unwrap();
+        let before = *store.0.budget.lock();
+        let long = id(&"x".repeat(1000));
+        store.move_object(&id("a"), &long, context()).await.unwrap();
+        assert_eq!(*store.0.budget.lock(), before + 999);
+        let mut made = 0;
+        let full = loop {
+            let copy = id(&format!("copy-{made}"));
+            match store.copy_object(&long, &copy, context()).await {
+                Ok(()) => made += 1,
+                Err(full) => break full,
+            }
+        };
+        assert_eq!(full.kind, BlobErrorKind::Exhausted);
+        assert!((20..40).contains(&made), "{made}");
+        store.clear_container("pets", context()).await.unwrap();
+        store.delete_container("pets", context()).await.unwrap();
+        assert_eq!(*store.0.budget.lock(), 0);
+    }
+
+    #[tokio::test]
+    async fn names_are_listed_some_at_a_time() {
+        let store = MemoryStore::new(1 << 20);
+        store.create_container("pets", context()).await.unwrap();
+        for n in 0..2 * NAMES {
+            write(&store, &format!("{n:05}"), 1).await.unwrap();
+        }
+        let mut listed = store.list_objects("pets", context()).await.unwrap();
+        let first = listed.next().await.unwrap().unwrap();
+        assert_eq!(first.len(), NAMES);
+        // Where it is goes by names, whichever there are now.
+        let last = first[NAMES - 1].clone();
+        let gone = vec![last, "00300".to_owned()];
+        store.delete_objects("pets", gone, context()).await.unwrap();
+        let second = listed.next().await.unwrap().unwrap();
+        assert_eq!(second.len(), NAMES - 1);
+        assert_eq!(second[0], format!("{NAMES:05}"));
+        assert!(listed.next().await.is_none());
+        let mut listed = store.list_objects("pets", context()).await.unwrap();
+        store.delete_container("pets", context()).await.unwrap();
+        let gone = listed.next().await.unwrap().unwrap_err();
+        assert_eq!(gone, BlobError::no_container("pets"));
+    }
+
     #[tokio::test]
     async fn a_part_goes_over_pieces() {
         let store = MemoryStore::new(1 << 20);
@@ -415,7 +514,7 @@ mod tests {
         let body = StreamBody::new(stream::iter(chunks.collect::<Vec<_>>())).boxed_unsync();
         let written = store.write(&id("cat"), body, context()).await.unwrap();
         written.await.unwrap();
-        assert!(store.object(&id("cat")).unwrap().pieces.len() > 1);
+        assert!(store.object(&id("cat")).unwrap().1.pieces.len() > 1);
         for range in [
             0..0,
             0..1,

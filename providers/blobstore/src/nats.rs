@@ -288,6 +288,63 @@ impl NatsStore {
         Ok(())
     }
 
+    /// How many pieces of an object the server has: fewer than were written if the container was cleared meanwhile, or
+    /// if they went by their age.
+    async fn pieces(
+        &self,
+        stream: &Stream,
+        container: &str,
+        nuid: &str,
+    ) -> Result<usize, BlobError> {
+        let asked = stream.info_with_subjects(chunk_subject(container, nuid));
+        let mut found = self.within(asked).await?.map_err(|why| self.failed(why))?;
+        // One subject, or none if nothing is there.
+        match self.within(found.next()).await? {
+            Some(Ok((_, pieces))) => Ok(pieces),
+            Some(Err(why)) => Err(self.failed(why)),
+            None => Ok(0),
+        }
+    }
+
+    /// Whether the server still has all that was written of an object.
+    async fn is_whole(&self, upload: &Upload, meta: &Meta) -> Result<bool, BlobError> {
+        if meta.chunks == 0 {
+            return Ok(true);
+        }
+        let there = self.pieces(&upload.stream, &upload.id.container, &meta.nuid);
+        Ok(there.await? == meta.chunks)
+    }
+
+    /// Checks an object that was just put: a container that was cleared right before has lost its pieces.
+    async fn check_kept(&self, upload: &Upload, meta: &Meta) -> Result<(), BlobError> {
+        if self.is_whole(upload, meta).await? {
+            return Ok(());
+        }
+        match self.meta(&upload.stream, &upload.id).await? {
+            Some(now) if now.nuid == meta.nuid => {
+                self.delete(&upload.stream, &upload.id).await?;
+                Err(cleared(&upload.id))
+            }
+            // It was kept, and then replaced or removed.
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Why not all pieces of an object are there.
+    async fn damage(&self, stream: &Stream, id: &ObjectId, meta: &Meta, there: u64) -> BlobError {
+        match self.meta(stream, id).await {
+            Ok(Some(now)) if now.nuid == meta.nuid => {
+                let text = format!(
+                    "{id} is damaged: NATS has {there} of its {} pieces; write it again, or remove it",
+                    meta.chunks
+                );
+                BlobError::new(BlobErrorKind::Internal, text)
+            }
+            Ok(_) => replaced(id),
+            Err(why) => why,
+        }
+    }
+
     /// What reads the messages under a subject, in their order.
     async fn consumer(
         &self,
@@ -432,6 +489,18 @@ async fn options(
         options = options.add_root_certificates(path.into()).require_tls(true);
     }
     Ok(options)
+}
+
+fn cleared(id: &ObjectId) -> BlobError {
+    let text = format!(
+        "{id} is not written: the container was cleared meanwhile, or what was written went by its age"
+    );
+    BlobError::new(BlobErrorKind::Incomplete, text)
+}
+
+fn replaced(id: &ObjectId) -> BlobError {
+    let text = format!("{id} was replaced or removed while it was read");
+    BlobError::new(BlobErrorKind::NotFound, text)
 }
 
 /// Checks a container's name: NATS takes few.
@@ -643,8 +712,14 @@ impl BlobStore for NatsStore {
             return Ok(Blob { size, body });
         }
         let subject = chunk_subject(&id.container, &meta.nuid);
+        let consumer = self.consumer(&stream, subject).await?;
+        // A piece that is missing would have all behind it read at the wrong place.
+        let there = consumer.cached_info().num_pending;
+        if there != meta.chunks as u64 {
+            return Err(self.damage(&stream, id, &meta, there).await);
+        }
         let reading = Reading {
-            consumer: self.consumer(&stream, subject).await?,
+            consumer,
             store: self.clone(),
             id: id.clone(),
             ahead: Vec::new().into_iter(),
@@ -674,6 +749,9 @@ impl BlobStore for NatsStore {
             let store = upload.store.clone();
             let meta = store.upload(&upload, body).await?;
             let before = store.meta(&upload.stream, &upload.id).await?;
+            if !store.is_whole(&upload, &meta).await? {
+                return Err(cleared(&upload.id));
+            }
             // From here on nobody knows whether it is kept until the server answers.
             upload.is_kept = true;
             store.put_meta(&upload.id, &meta).await?;
@@ -681,7 +759,7 @@ impl BlobStore for NatsStore {
                 let container = &upload.id.container;
                 store.purge(&upload.stream, container, &before.nuid).await;
             }
-            Ok(())
+            store.check_kept(&upload, &meta).await
         }))
     }
 }
@@ -702,8 +780,7 @@ impl Reading {
             let Some(message) = self.ahead.next() else {
                 let messages = self.store.next(&self.consumer, AHEAD).await?;
                 if messages.is_empty() {
-                    let text = format!("{} was replaced or removed while it was read", self.id);
-                    return Err(BlobError::new(BlobErrorKind::NotFound, text));
+                    return Err(replaced(&self.id));
                 }
                 self.ahead = messages.into_iter();
                 continue;

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -12,7 +13,10 @@ use tokio::sync::mpsc;
 use withe_provider::blobs::body_of;
 use withe_provider::{BlobErrorKind, BlobStore, Body, HttpError, HttpErrorKind};
 
-use support::{Backend, context, id, names, pattern, pieces, read, write};
+use withe_testing::nats::NatsServer;
+use withe_testing::seaweedfs::{ACCESS_KEY, SECRET_KEY, SeaweedServer};
+
+use support::{Backend, context, id, linked, map, names, pattern, pieces, read, write};
 
 /// More than one part, message or piece of any backend.
 const LARGE: usize = 20_000_000;
@@ -341,4 +345,110 @@ async fn objects_are_whole() {
 #[tokio::test]
 async fn many_objects_are_listed() {
     with_all!(many);
+}
+
+/// Containers whose names a path could spell in another way.
+#[tokio::test]
+async fn names_are_taken_as_they_are() {
+    let server = Arc::new(SeaweedServer::start().unwrap());
+    let buckets = Backend::s3(&server, None).await;
+    let made = buckets.store.create_container("shared", context());
+    made.await.unwrap();
+    let odd = ["a#b", "a%23b", "100%", "100%25"];
+    for backend in [
+        Backend::memory().await,
+        Backend::folder().await,
+        Backend::s3(&server, Some("shared")).await,
+    ] {
+        eprintln!("{}", backend.name);
+        let store = &*backend.store;
+        for name in odd {
+            store.create_container(name, context()).await.unwrap();
+            write(store, &id(name, "cat"), name.as_bytes())
+                .await
+                .unwrap();
+        }
+        for name in ["a#b", "100%"] {
+            assert_eq!(names(store, name).await.unwrap(), ["cat"]);
+            store.clear_container(name, context()).await.unwrap();
+            assert_eq!(names(store, name).await.unwrap(), Vec::<String>::new());
+            store.delete_container(name, context()).await.unwrap();
+            assert!(!store.container_exists(name, context()).await.unwrap());
+        }
+        for name in ["a%23b", "100%25"] {
+            let kept = read(store, &id(name, "cat"), 0..99).await.unwrap();
+            assert_eq!(kept, name.as_bytes());
+        }
+    }
+}
+
+/// A bucket that has another name: an object stays that is moved, or copied, to where it is.
+#[tokio::test]
+async fn an_object_that_is_moved_onto_itself_stays() {
+    let server = SeaweedServer::start().unwrap();
+    let endpoint = server.endpoint();
+    let config = [
+        ("backend", "s3"),
+        ("endpoint", &*endpoint),
+        ("access_key_id", ACCESS_KEY),
+        ("secret_access_key", SECRET_KEY),
+        ("alias_animals", "pets"),
+    ];
+    let (_provider, store) = linked(map(&config)).await.unwrap();
+    let store = &*store;
+    store.create_container("pets", context()).await.unwrap();
+    let (cat, same) = (id("pets", "cat"), id("animals", "cat"));
+    write(store, &cat, b"meow").await.unwrap();
+    store.move_object(&cat, &same, context()).await.unwrap();
+    store.move_object(&same, &cat, context()).await.unwrap();
+    store.copy_object(&cat, &same, context()).await.unwrap();
+    assert_eq!(read(store, &cat, 0..9).await.unwrap(), b"meow");
+    let dog = id("animals", "dog");
+    store.move_object(&cat, &dog, context()).await.unwrap();
+    assert_eq!(names(store, "pets").await.unwrap(), ["dog"]);
+}
+
+/// A container on NATS that is cleared while an object is written to it: the object is not kept without its beginning.
+#[tokio::test]
+async fn nats_keeps_no_object_of_which_a_part_is_gone() {
+    let server = NatsServer::start().unwrap();
+    let (_provider, store) = linked(map(&[("url", &server.url())])).await.unwrap();
+    let store = &*store;
+    store.create_container("pets", context()).await.unwrap();
+    let cat = id("pets", "cat");
+    let (frames, mut rx) = mpsc::channel(1);
+    let body = stream::poll_fn(move |cx| rx.poll_recv(cx));
+    let body = Body::new(StreamBody::new(body));
+    let written = store.write(&cat, body, context()).await.unwrap();
+    let writing = tokio::spawn(written);
+    let bytes = pattern(4 << 20);
+    for piece in bytes.chunks(1 << 20) {
+        let frame = Ok::<_, HttpError>(Frame::data(Bytes::copy_from_slice(piece)));
+        frames.send(frame).await.unwrap();
+    }
+    // Most of it is there: it is taken one by one.
+    store.clear_container("pets", context()).await.unwrap();
+    let last = Ok::<_, HttpError>(Frame::data(Bytes::from_static(b"the end")));
+    frames.send(last).await.unwrap();
+    drop(frames);
+    let why = writing.await.unwrap().unwrap_err();
+    assert_eq!(why.kind, BlobErrorKind::Incomplete, "{why}");
+    assert!(why.message.contains("was cleared meanwhile"), "{why}");
+    assert!(!store.has_object(&cat, context()).await.unwrap());
+
+    // One that others damaged says so, in all of it and in parts.
+    write(store, &cat, &bytes).await.unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    let stream = jetstream.get_stream("OBJ_pets").await.unwrap();
+    stream.purge().filter("$O.pets.C.>").keep(9).await.unwrap();
+    for range in [0..u64::MAX, 5..9, 4_000_000..4_000_001] {
+        let why = read(store, &cat, range).await.unwrap_err();
+        assert!(
+            why.message.contains("is damaged: NATS has 9 of its 32"),
+            "{why}"
+        );
+    }
+    write(store, &cat, b"meow").await.unwrap();
+    assert_eq!(read(store, &cat, 1..3).await.unwrap(), b"eo");
 }

@@ -189,9 +189,44 @@ impl<S: BlobSession> BlobStore for BlobsOver<S> {
         let params = body::write(w, body).await;
         let written = self.stream(Function::Write, params, |_| Ok(()), context);
         let ((), body) = written.await?;
-        Ok(Box::pin(async move {
-            body.collect().await.map_err(BlobError::from)?;
-            Ok(())
-        }))
+        Ok(Box::pin(ended(body)))
+    }
+}
+
+/// Waits for the end of what answers a write, which says that the object is kept and has no bytes: whoever sends some
+/// is not listened to further, for they would be kept until it ends.
+async fn ended(mut body: Body) -> Result<(), BlobError> {
+    while let Some(frame) = body.frame().await {
+        let data = frame.map_err(BlobError::from)?.into_data();
+        if data.is_ok_and(|data| !data.is_empty()) {
+            let text = "what came over the link is no answer to a write: it has bytes; the object may or may not be kept";
+            return Err(BlobError::new(BlobErrorKind::Internal, text));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_answers_a_write_has_no_bytes() {
+        let body = |sent: Vec<&'static [u8]>| {
+            let frames = sent
+                .into_iter()
+                .map(|data| Ok(Frame::data(Bytes::from_static(data))));
+            StreamBody::new(stream::iter(frames.collect::<Vec<_>>())).boxed_unsync()
+        };
+        ended(body(vec![])).await.unwrap();
+        ended(body(vec![b"", b""])).await.unwrap();
+        let endless = stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(b"x"))));
+        let endless = StreamBody::new(endless).boxed_unsync();
+        let why = ended(endless).await.unwrap_err();
+        assert!(why.message.contains("no answer to a write"), "{why}");
     }
 }

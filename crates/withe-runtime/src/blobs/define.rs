@@ -251,12 +251,13 @@ fn container(linker: &mut LinkerInstance<'_, InstanceState>) -> Result<()> {
                     return Ok((Err(text),));
                 }
                 let id = container.object(name);
-                let read = asked.call(|store, context| {
+                let read = asked.keep(|store, context| {
                     Box::pin(async move { store.read(&id, start..end, context).await })
                 });
-                let value = read.await.map(|blob| IncomingValue {
+                let value = read.await.map(|(blob, under_way)| IncomingValue {
                     blob,
                     patience: container.link.patience(),
+                    under_way: Some(under_way),
                 });
                 Ok((given(&mut cx, value)?,))
             })
@@ -306,11 +307,12 @@ fn container(linker: &mut LinkerInstance<'_, InstanceState>) -> Result<()> {
             Box::new(async move {
                 let (container, asked) = Container::ask(&cx, &container, "list-objects")?;
                 let patience = container.link.patience();
-                let listed = asked.call(|store, context| {
+                let listed = asked.keep(|store, context| {
                     Box::pin(async move { store.list_objects(&container.name, context).await })
                 });
-                let names = listed.await;
-                let names = names.map(|names| StreamObjectNames::new(names, patience));
+                let names = listed.await.map(|(names, under_way)| {
+                    StreamObjectNames::new(names, patience, Some(under_way))
+                });
                 Ok((given(&mut cx, names)?,))
             })
         },

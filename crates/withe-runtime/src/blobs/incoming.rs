@@ -16,12 +16,15 @@ use withe_provider::{Blob, BlobError, BlobErrorKind, Body, ObjectNames};
 use withe_rpc::max_payload;
 
 use super::link::{Told, late};
+use crate::quota::CallUnderWay;
 
 /// The resource `incoming-value`.
 pub(super) struct IncomingValue {
     pub(super) blob: Blob,
     /// How long the next bytes may take.
     pub(super) patience: Duration,
+    /// The call that it came by, which counts until all of it was read; none in tests.
+    pub(super) under_way: Option<CallUnderWay>,
 }
 
 impl IncomingValue {
@@ -60,6 +63,7 @@ impl IncomingValue {
             ahead: Bytes::new(),
             left: self.blob.size,
             patience: self.patience,
+            under_way: self.under_way,
         }
     }
 }
@@ -73,13 +77,18 @@ pub(super) struct ValueReader {
     /// How many bytes are to come: a body that ends before is cut.
     left: u64,
     patience: Duration,
+    /// None once it has ended.
+    under_way: Option<CallUnderWay>,
 }
 
 impl ValueReader {
     /// Ready when there is something to read, or nothing more comes.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.ahead.is_empty() {
-            let Ok(body) = &mut self.body else { break };
+            let Ok(body) = &mut self.body else {
+                self.under_way = None;
+                break;
+            };
             match Pin::new(body).poll_frame(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(frame))) => {
@@ -137,27 +146,43 @@ pub(super) struct StreamObjectNames {
     /// What came and was not taken.
     ahead: VecDeque<String>,
     has_ended: bool,
+    /// Why the next call fails: the one before had names to return.
+    failed: Option<String>,
     /// How long the next names may take.
     patience: Duration,
+    /// The call that it came by, which counts until all names came; none in tests.
+    under_way: Option<CallUnderWay>,
 }
 
 impl StreamObjectNames {
-    pub(super) fn new(names: ObjectNames, patience: Duration) -> Self {
+    pub(super) fn new(
+        names: ObjectNames,
+        patience: Duration,
+        under_way: Option<CallUnderWay>,
+    ) -> Self {
         Self {
             names,
             ahead: VecDeque::new(),
             has_ended: false,
+            failed: None,
             patience,
+            under_way,
         }
     }
 
     /// The next name; `None` behind the last one.
     async fn peek(&mut self) -> Told<Option<&String>> {
+        if let Some(why) = self.failed.take() {
+            return Err(why);
+        }
         while self.ahead.is_empty() && !self.has_ended {
             match timeout(self.patience, self.names.next()).await {
                 Ok(Some(Ok(names))) => self.ahead.extend(names),
                 Ok(Some(Err(error))) => return Err(error.message),
-                Ok(None) => self.has_ended = true,
+                Ok(None) => {
+                    self.has_ended = true;
+                    self.under_way = None;
+                }
                 Err(_) => return Err(late("list-objects").message),
             }
         }
@@ -168,10 +193,16 @@ impl StreamObjectNames {
     pub(super) async fn read(&mut self, most: u64) -> Told<(Vec<String>, bool)> {
         let (mut names, mut bytes) = (Vec::new(), 0);
         while (names.len() as u64) < most {
-            match self.peek().await? {
-                None => return Ok((names, true)),
-                Some(name) if bytes + name.len() > max_payload() / 2 => break,
-                Some(name) => bytes += name.len() + size_of::<String>(),
+            match self.peek().await {
+                // Those that were taken would be lost.
+                Err(why) if !names.is_empty() => {
+                    self.failed = Some(why);
+                    break;
+                }
+                Err(why) => return Err(why),
+                Ok(None) => return Ok((names, true)),
+                Ok(Some(name)) if bytes + name.len() > max_payload() / 2 => break,
+                Ok(Some(name)) => bytes += name.len() + size_of::<String>(),
             }
             names.extend(self.ahead.pop_front());
         }
@@ -182,8 +213,14 @@ impl StreamObjectNames {
     pub(super) async fn skip(&mut self, most: u64) -> Told<(u64, bool)> {
         let mut skipped = 0;
         while skipped < most {
-            if self.peek().await?.is_none() {
-                return Ok((skipped, true));
+            match self.peek().await {
+                Err(why) if skipped > 0 => {
+                    self.failed = Some(why);
+                    break;
+                }
+                Err(why) => return Err(why),
+                Ok(None) => return Ok((skipped, true)),
+                Ok(Some(_)) => {}
             }
             self.ahead.pop_front();
             skipped += 1;
@@ -212,6 +249,7 @@ mod tests {
         IncomingValue {
             blob: Blob { size, body },
             patience: AGES,
+            under_way: None,
         }
     }
 
@@ -252,6 +290,7 @@ mod tests {
                 body: body.boxed_unsync(),
             },
             patience: AGES,
+            under_way: None,
         };
         assert!(
             value
@@ -260,7 +299,7 @@ mod tests {
                 .unwrap_err()
                 .contains("did not answer in time")
         );
-        let mut names = StreamObjectNames::new(stream::pending().boxed(), AGES);
+        let mut names = StreamObjectNames::new(stream::pending().boxed(), AGES, None);
         assert!(
             names
                 .read(1)
@@ -273,7 +312,8 @@ mod tests {
     #[tokio::test]
     async fn names_are_read_and_skipped_to_their_end() {
         let some = [vec!["a".to_owned(), "b".into()], vec![], vec!["c".into()]];
-        let listed = || StreamObjectNames::new(stream::iter(some.clone().map(Ok)).boxed(), AGES);
+        let listed =
+            || StreamObjectNames::new(stream::iter(some.clone().map(Ok)).boxed(), AGES, None);
         let mut names = listed();
         assert_eq!(names.read(0).await.unwrap(), (vec![], false));
         assert_eq!(names.skip(1).await.unwrap(), (1, false));
@@ -283,5 +323,21 @@ mod tests {
         );
         assert_eq!(names.read(2).await.unwrap(), (vec![], true));
         assert_eq!(listed().skip(9).await.unwrap(), (3, true));
+    }
+
+    #[tokio::test]
+    async fn names_that_were_taken_come_before_the_failure() {
+        let gone = || BlobError::new(BlobErrorKind::Unavailable, "the store went away");
+        let listed = || {
+            let some = [Ok(vec!["a".to_owned(), "b".into()]), Err(gone())];
+            StreamObjectNames::new(stream::iter(some).boxed(), AGES, None)
+        };
+        let mut names = listed();
+        let some = vec!["a".to_owned(), "b".into()];
+        assert_eq!(names.read(9).await.unwrap(), (some, false));
+        assert_eq!(names.read(9).await.unwrap_err(), gone().message);
+        let mut names = listed();
+        assert_eq!(names.skip(9).await.unwrap(), (2, false));
+        assert_eq!(names.skip(9).await.unwrap_err(), gone().message);
     }
 }

@@ -88,7 +88,8 @@ impl Asked {
         self.keep(call).await.map(|(value, _)| value)
     }
 
-    /// As [`call`](Self::call), and returns what says that it is under way.
+    /// As [`call`](Self::call), and returns what says that it is under way: what a call leaves open, such as a value
+    /// that is read or written, counts as long as it is.
     pub(super) async fn keep<T>(
         self,
         call: impl FnOnce(Arc<dyn BlobStore>, CallContext) -> BoxFuture<'static, Result<T, BlobError>>,

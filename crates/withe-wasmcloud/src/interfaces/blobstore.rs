@@ -5,7 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -170,10 +170,18 @@ impl Untaken {
         Self(Arc::new(Mutex::new(Some(body))))
     }
 
-    fn take(&self) -> Option<Body> {
+    fn lock(&self) -> MutexGuard<'_, Option<Body>> {
         // Nothing panics while the lock is held.
-        let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        body.take()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<Body> {
+        self.lock().take()
+    }
+
+    /// Whether nobody took it.
+    fn is_there(&self) -> bool {
+        self.lock().is_some()
     }
 
     /// What carries it.
@@ -357,7 +365,8 @@ impl BlobStore for V1Blobs {
                 return Err(crate::wire::client::closed(&self.prefix).into());
             }
             Ok(reply) => writing.read(reply, &self.wire)?.map_err(blobs::said)?,
-            Err(CallError::Unreachable(why)) => {
+            // Once it took some of the body, another would get none: what failed is told as it is.
+            Err(CallError::Unreachable(why)) if body.is_there() => {
                 // The version before answers when it has all of the data, and whoever writes it waits for this.
                 let (this, params) = (self.clone(), params());
                 return Ok(Box::pin(async move {
@@ -418,8 +427,10 @@ mod tests {
         let body = Untaken::new(body_of("meow"));
         let (untouched, taken, late) = (body.messages(), body.messages(), body.messages());
         drop(untouched);
+        assert!(body.is_there());
         let taken: Vec<_> = taken.map(Result::unwrap).collect().await;
         assert_eq!(taken, [&b"\x04meow"[..], b"\x00"]);
+        assert!(!body.is_there());
         let late: Vec<_> = late.collect().await;
         assert!(matches!(late[..], [Err(_)]));
     }

@@ -109,6 +109,18 @@ impl BucketError {
             _ => false,
         }
     }
+
+    /// Whether the bucket is there and is that of who asks. A conflict alone does not say so: on S3 a bucket may be
+    /// somebody else's, or just being removed.
+    fn is_there(&self) -> bool {
+        let codes = ["BucketAlreadyOwnedByYou", "ContainerAlreadyExists"];
+        match self {
+            Self::Refused { status, text, .. } => {
+                *status == StatusCode::CONFLICT && codes.iter().any(|code| text.contains(code))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Buckets of a cloud.
@@ -142,7 +154,7 @@ impl Buckets {
     }
 
     /// The bucket that a container is.
-    fn name<'a>(&'a self, container: &'a str) -> &'a str {
+    pub(crate) fn name<'a>(&'a self, container: &'a str) -> &'a str {
         self.aliases
             .get(container)
             .map_or(container, String::as_str)
@@ -241,9 +253,11 @@ impl Buckets {
 
     /// Makes a bucket; one that is there stays.
     pub(crate) async fn make(&self, container: &str) -> Result<(), BucketError> {
-        let there = [StatusCode::CONFLICT];
         let what = "making the bucket";
-        self.ask(Method::PUT, container, what, &there).await
+        match self.ask(Method::PUT, container, what, &[]).await {
+            Err(error) if error.is_there() => Ok(()),
+            made => made,
+        }
     }
 
     /// Removes a bucket that has no objects.
@@ -339,4 +353,25 @@ fn encoded(name: &str) -> String {
     const PLAIN: &percent_encoding::AsciiSet =
         &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
     utf8_percent_encode(name, PLAIN).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_bucket_of_ones_own_is_there() {
+        let refused = |status, text: &str| BucketError::Refused {
+            what: "making the bucket",
+            status,
+            text: text.into(),
+        };
+        let conflict = StatusCode::CONFLICT;
+        assert!(refused(conflict, "<Code>BucketAlreadyOwnedByYou</Code>").is_there());
+        assert!(refused(conflict, "<Code>ContainerAlreadyExists</Code>").is_there());
+        assert!(!refused(conflict, "<Code>BucketAlreadyExists</Code>").is_there());
+        assert!(!refused(conflict, "<Code>ContainerBeingDeleted</Code>").is_there());
+        assert!(!refused(conflict, "").is_there());
+        assert!(!refused(StatusCode::FORBIDDEN, "BucketAlreadyOwnedByYou").is_there());
+    }
 }

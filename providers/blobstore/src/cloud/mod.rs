@@ -98,21 +98,28 @@ impl fmt::Debug for CloudStore {
 /// A container: the store that has it, and the folder that it is there.
 struct Place {
     store: Arc<dyn ObjectStore>,
+    /// The bucket's own name, which may have others.
+    bucket: String,
     folder: Option<String>,
+}
+
+/// A path as it is written: `Path::from` would give some names another spelling, and so another place.
+fn path(name: &str) -> Result<Path, BlobError> {
+    let path = Path::parse(name);
+    path.map_err(|why| BlobError::new(BlobErrorKind::Invalid, why.to_string()))
 }
 
 impl Place {
     /// What stands before the names of its objects.
-    fn prefix(&self) -> Option<Path> {
-        self.folder.as_deref().map(Path::from)
+    fn prefix(&self) -> Result<Option<Path>, BlobError> {
+        self.folder.as_deref().map(path).transpose()
     }
 
     fn object(&self, name: &str) -> Result<Path, BlobError> {
-        let path = match &self.folder {
-            Some(folder) => Path::parse(format!("{folder}/{name}")),
-            None => Path::parse(name),
-        };
-        path.map_err(|why| BlobError::new(BlobErrorKind::Invalid, why.to_string()))
+        match &self.folder {
+            Some(folder) => path(&format!("{folder}/{name}")),
+            None => path(name),
+        }
     }
 
     /// The object's name in the container.
@@ -126,8 +133,8 @@ impl Place {
     }
 
     /// All of it, with what is the store's own.
-    fn listed(&self) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.store.list(self.prefix().as_ref())
+    fn listed(&self) -> Result<BoxStream<'static, object_store::Result<ObjectMeta>>, BlobError> {
+        Ok(self.store.list(self.prefix()?.as_ref()))
     }
 }
 
@@ -184,6 +191,7 @@ impl CloudStore {
         let store = self.0.buckets.store(bucket);
         Ok(Place {
             store: store.map_err(|why| self.failed(why))?,
+            bucket: self.0.buckets.name(bucket).to_owned(),
             folder,
         })
     }
@@ -199,7 +207,7 @@ impl CloudStore {
             }
         }
         // Objects that others put there make a container, too.
-        let first = place.listed().next().await;
+        let first = place.listed()?.next().await;
         match first {
             Some(Ok(_)) => Ok(Some(place)),
             None => Ok(place.folder.is_none().then_some(place)),
@@ -245,7 +253,7 @@ impl CloudStore {
     async fn clear(&self, place: &Place, stays: bool) -> Result<(), BlobError> {
         let mark = place.folder.is_some() && stays;
         let mark = mark.then(|| place.object(MARK)).transpose()?;
-        let paths = place.listed().map_ok(|meta| meta.location);
+        let paths = place.listed()?.map_ok(|meta| meta.location);
         let paths = paths.try_filter(move |path| std::future::ready(Some(path) != mark.as_ref()));
         self.remove(place, paths.boxed()).await
     }
@@ -323,7 +331,7 @@ impl BlobStore for CloudStore {
     ) -> Result<ObjectNames, BlobError> {
         let place = self.found(container).await?;
         let this = self.clone();
-        let some = place.listed().chunks(NAMES).map(move |some| {
+        let some = place.listed()?.chunks(NAMES).map(move |some| {
             let metas = some.into_iter().filter_map(|meta| match meta {
                 Ok(meta) => place.name(&meta.location).map(Ok),
                 Err(why) => Some(Err(this.failed(why))),
@@ -373,8 +381,12 @@ impl BlobStore for CloudStore {
             self.place(&from.container)?,
             self.found(&to.container).await?,
         );
-        if Arc::ptr_eq(&source.store, &target.store) {
+        if source.bucket == target.bucket {
             let (path, into) = (source.object(&from.object)?, target.object(&to.object)?);
+            if path == into {
+                // S3 refuses to copy an object onto itself.
+                return self.head(&source, from).await.map(drop);
+            }
             let copied = source.store.copy(&path, &into).await;
             return copied.map_err(|why| self.of_object(from, why));
         }
@@ -389,8 +401,12 @@ impl BlobStore for CloudStore {
         to: &ObjectId,
         context: CallContext,
     ) -> Result<(), BlobError> {
-        if from == to {
-            return self.object_info(from, context).await.map(drop);
+        let (source, target) = (self.place(&from.container)?, self.place(&to.container)?);
+        let is_one = source.bucket == target.bucket
+            && source.object(&from.object)? == target.object(&to.object)?;
+        if is_one {
+            // One object under two names of its bucket: removing it after the copy would lose it.
+            return self.head(&source, from).await.map(drop);
         }
         self.copy_object(from, to, context).await?;
         let gone = vec![from.object.clone()];
