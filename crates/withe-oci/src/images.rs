@@ -77,7 +77,8 @@ type Progress = Arc<dyn Fn(PullEvent) + Send + Sync>;
 pub struct Images {
     settings: Settings,
     progress: Progress,
-    cache: Option<Cache>,
+    /// Opened when something is looked up: a command that pulls nothing makes no folder.
+    cache: OnceLock<Option<Cache>>,
     tls: OnceLock<Result<ClientConfig, String>>,
     /// What tags led to: a reference stands for one thing for as long as this lives, whatever becomes of its tag.
     resolved: Mutex<HashMap<(String, Locking), Resolved>>,
@@ -149,16 +150,10 @@ pub struct Pushed {
 impl Images {
     /// What references stand for that are reached by `settings`. `progress` is told what goes on.
     pub fn new(settings: Settings, progress: impl Fn(PullEvent) + Send + Sync + 'static) -> Self {
-        let cache = settings.cache.as_deref().and_then(|folder| {
-            let opened = Cache::open(folder);
-            opened
-                .inspect_err(|error| tracing::warn!("nothing that is pulled is kept: {error}"))
-                .ok()
-        });
         Self {
             settings,
             progress: Arc::new(progress),
-            cache,
+            cache: OnceLock::new(),
             tls: OnceLock::new(),
             resolved: Mutex::default(),
             programs: Mutex::default(),
@@ -179,7 +174,7 @@ impl Images {
                 wanted.iter().map(failed).collect()
             }
         };
-        if let Some(cache) = &self.cache {
+        if let Some(cache) = self.cache() {
             cache.tidy();
         }
         results
@@ -406,12 +401,22 @@ impl Images {
         }
     }
 
+    fn cache(&self) -> Option<&Cache> {
+        let open = || {
+            let opened = Cache::open(self.settings.cache.as_deref()?);
+            opened
+                .inspect_err(|error| tracing::warn!("nothing that is pulled is kept: {error}"))
+                .ok()
+        };
+        self.cache.get_or_init(open).as_ref()
+    }
+
     fn cached(&self, digest: &str, most: u64) -> Option<Vec<u8>> {
-        self.cache.as_ref()?.get(digest, most)
+        self.cache()?.get(digest, most)
     }
 
     fn keep(&self, digest: &str, bytes: &[u8]) {
-        if let Some(cache) = &self.cache {
+        if let Some(cache) = self.cache() {
             cache.put(digest, bytes);
         }
     }
