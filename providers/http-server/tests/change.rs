@@ -138,8 +138,8 @@ async fn replacing_a_link_loses_no_request() {
             let done = done.clone();
             tokio::spawn(async move {
                 let mut stream = TcpStream::connect(address).await.unwrap();
-                let mut answers = 0;
-                while !done.load(Ordering::Relaxed) {
+                // At least one, however late this begins.
+                loop {
                     stream
                         .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
                         .await
@@ -151,9 +151,10 @@ async fn replacing_a_link_loses_no_request() {
                         .unwrap();
                     let text = std::str::from_utf8(&bytes[..n]).unwrap();
                     assert!(text.starts_with("HTTP/1.1 200"), "{text}");
-                    answers += 1;
+                    if done.load(Ordering::Relaxed) {
+                        return;
+                    }
                 }
-                answers
             })
         })
         .collect();
@@ -167,7 +168,7 @@ async fn replacing_a_link_loses_no_request() {
     }
     done.store(true, Ordering::Relaxed);
     for client in clients {
-        assert!(client.await.unwrap() > 0);
+        client.await.unwrap();
     }
     assert_eq!(support::address(&server, 1), address);
     server.shutdown(GRACE).await;

@@ -57,9 +57,10 @@ async fn no_request_is_refused_or_lost_while_providers_take_turns() {
         let done = done.clone();
         clients.push(tokio::spawn(async move {
             let path = PATHS[n % 2];
-            let (mut asked, mut newest) = (0_u32, 0_u32);
+            let mut newest = 0_u32;
             let mut kept = Client::connect(address).await;
-            while !done.load(Ordering::Relaxed) {
+            // At least one request, however late this begins.
+            loop {
                 let body = if n < 4 {
                     kept.send(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"))
                         .await;
@@ -76,9 +77,10 @@ async fn no_request_is_refused_or_lost_while_providers_take_turns() {
                 let version = body.parse().unwrap();
                 assert!(version >= newest, "{version} after {newest}");
                 newest = version;
-                asked += 1;
+                if done.load(Ordering::Relaxed) {
+                    return;
+                }
             }
-            asked
         }));
     }
 
@@ -101,7 +103,7 @@ async fn no_request_is_refused_or_lost_while_providers_take_turns() {
     }
     done.store(true, Ordering::Relaxed);
     for client in clients {
-        assert!(client.await.unwrap() > 0);
+        client.await.unwrap();
     }
     timeout(PATIENCE, server.shutdown(GRACE)).await.unwrap();
     assert!(tokio::net::TcpStream::connect(address).await.is_err());

@@ -109,6 +109,8 @@ fn it_serves_until_interrupted_and_ends_well() {
     stream.read_to_string(&mut answer).unwrap();
     // The component sets no response: the server has to answer for it.
     assert!(answer.starts_with("HTTP/1.1 5"), "{answer}");
+    // An application answers a moment before it is said to run, and until then an interrupt is one of its start.
+    wait_for(&up.err, "`shop` runs");
     up.interrupt();
     assert_eq!(up.exit_code(), Some(0));
 }
