@@ -242,7 +242,12 @@ impl World {
         // Whoever was cut off hears again, and is heard, within that time.
         sleep(Duration::from_secs(10)).await;
         for name in NAMES {
-            if self.rng.u8(..4) == 0 {
+            // What was lost is put again: `down` says of an application that nobody reports just now that there is none.
+            let is_there = desired::application(&*self.deployer, name)
+                .await
+                .unwrap()
+                .is_some();
+            if is_there && self.rng.u8(..4) == 0 {
                 let removed = desired::delete_application(&*self.deployer, name, None).await;
                 removed.unwrap();
                 self.desired.remove(name);
