@@ -31,6 +31,8 @@ const MOST_HOSTS: usize = 5;
 const STEPS: usize = 30;
 /// How long it may take until all is as it is desired, after the last fault.
 const RECOVERY: Duration = Duration::from_secs(300);
+/// How long it may take until all hosts have heard of each other: some leases.
+const HEARD: Duration = Duration::from_secs(30);
 /// How long nothing may change after that.
 const QUIET: Duration = Duration::from_secs(30);
 /// How often is looked whether all is as it is desired.
@@ -134,6 +136,9 @@ impl World {
         }
         self.mend(compiled).await;
         self.settles("after the faults").await;
+        // Whoever decides may hear some seconds later of a host that came or went, and share instances anew.
+        sleep(HEARD).await;
+        self.settles("after all was heard").await;
         self.stays_so().await;
         self.changes_without_a_gap().await;
         let wrong = self.wrong.all();
