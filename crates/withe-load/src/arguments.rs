@@ -295,7 +295,7 @@ fn file(path: &Path) -> Image {
     }
 }
 
-/// What a component is called by its file's path, or its reference.
+/// The name of a component: after its file's path, or its reference.
 fn name_in(path: &Path) -> String {
     let text = path.to_string_lossy();
     let reference = text.strip_prefix(REGISTRY).map(Reference::parse);

@@ -43,13 +43,13 @@ pub const IMAGE_NOT_FOUND: Code = Code("W0080");
 pub const REGISTRY_ACCESS: Code = Code("W0081");
 /// A registry cannot be asked.
 pub const REGISTRY_SILENT: Code = Code("W0082");
-/// What came from a registry is damaged, or too large.
+/// An image from a registry is damaged, or too large.
 pub const IMAGE_DAMAGED: Code = Code("W0083");
-/// What is in a registry does not run here.
+/// An image in a registry does not run here.
 pub const IMAGE_KIND: Code = Code("W0084");
 /// An image is not what was locked.
 pub const NOT_LOCKED: Code = Code("W0085");
-/// What was locked is used without its registry having been asked.
+/// A locked image is used without its registry having been asked.
 pub const LOCK_OFFLINE: Code = Code("W0086");
 /// An application with secret values is to be pushed.
 pub const SECRETS_PUSHED: Code = Code("W0087");
@@ -262,7 +262,7 @@ registry.",
         code: IMAGE_DAMAGED,
         title: "image is damaged",
         explanation: "\
-What the registry sent has another digest or another size than its manifest or the reference says, or more bytes than are taken (512
+The bytes that the registry sent have another digest or another size than its manifest or the reference says, or are more than are taken (512
 MiB a layer, 4 MiB a manifest). Nothing of it is used or kept. A proxy between may have cut it short, or somebody changed it: pull
 it from elsewhere, or push it again.",
     },

@@ -49,7 +49,7 @@ impl LoadError {
 /// Why there is no application to be had from a registry.
 #[derive(Debug, thiserror::Error)]
 pub enum PulledApplicationError {
-    /// It cannot be pulled.
+    /// The application cannot be pulled.
     #[error("`{reference}` cannot be pulled: {why}")]
     Pull {
         /// The reference.
@@ -58,7 +58,7 @@ pub enum PulledApplicationError {
         #[source]
         why: OciError,
     },
-    /// It is something else.
+    /// The reference is not one of an application.
     #[error("`{0}` is no application")]
     NoApplication(String),
     /// Whoever reads it gave nothing that pulls.

@@ -33,7 +33,7 @@ pub(super) struct Images<'a> {
     pub(super) supplied: Option<&'a Supplied>,
     /// The components that were read so far.
     pub(super) artifacts: Artifacts,
-    /// What was pulled from registries.
+    /// The images that were pulled from registries.
     pub(super) pulled: PulledImages,
     /// What was wrong so far.
     pub(super) diagnostics: &'a mut Diagnostics,
@@ -211,7 +211,7 @@ impl Images<'_> {
         as_component(component, self.artifacts.take(path, bytes.to_vec())?)
     }
 
-    /// What was pulled of a reference.
+    /// The file that was pulled of a reference.
     fn file(
         &self,
         component: &str,

@@ -189,7 +189,7 @@ struct Reading {
     source: SourceText,
     written: Option<String>,
     folder: PathBuf,
-    /// What the paths of images are relative to, if that is another folder.
+    /// The folder that the paths of images are relative to, if that is another one.
     images: Option<PathBuf>,
     /// The manifest, if it is a file that may have a lock beside it.
     lock: Option<PathBuf>,

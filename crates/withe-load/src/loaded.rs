@@ -40,7 +40,7 @@ pub struct Loaded {
     pub folder: PathBuf,
     /// The folder that the paths of images are relative to, if it is another one.
     pub(crate) images: Option<PathBuf>,
-    /// What was pulled from registries, by the reference.
+    /// The images that were pulled from registries, by the reference.
     pub(crate) pulled: HashMap<String, PulledFile>,
     /// What is declared; `None` if the manifest could not be understood at all.
     pub application: Option<Arc<Application>>,
@@ -182,7 +182,7 @@ impl Loaded {
             .map(|(component, part)| (component.name.as_str(), part))
     }
 
-    /// What was pulled from registries, by the reference.
+    /// The images that were pulled from registries, by the reference.
     pub fn pulled(&self) -> impl Iterator<Item = (&str, &PulledFile)> {
         let pulled = self.pulled.iter();
         pulled.map(|(reference, file)| (reference.as_str(), file))

@@ -14,7 +14,7 @@ use crate::codes;
 use crate::refusal::Refusal;
 use crate::registry::{Locks, RemoteImages};
 
-/// What was pulled, by the reference.
+/// The images that were pulled, by the reference.
 #[derive(Debug, Default)]
 pub(super) struct PulledImages {
     /// The manifest whose lock counts, if it is a file.
@@ -38,9 +38,9 @@ pub struct PulledFile {
 /// Why there is none.
 #[derive(Clone, Debug)]
 pub(super) enum PullRefusal {
-    /// It cannot be pulled.
+    /// The image cannot be pulled.
     Pull(String, Arc<OciError>),
-    /// It is a whole application.
+    /// The image is a whole application.
     WholeApplication(String),
 }
 
@@ -54,7 +54,7 @@ impl From<PullRefusal> for Refusal {
 }
 
 impl PulledImages {
-    /// Those of an application whose manifest is a file.
+    /// The images of an application whose manifest is a file.
     pub(super) fn of_manifest(manifest: Option<&Path>) -> Self {
         Self {
             manifest: manifest.map(Into::into),
@@ -62,7 +62,7 @@ impl PulledImages {
         }
     }
 
-    /// What was pulled of a reference; `None` if nobody tried.
+    /// The file that was pulled of a reference; `None` if nobody tried.
     pub(super) fn get(&self, reference: &str) -> Option<&Result<PulledFile, PullRefusal>> {
         self.files.get(reference)
     }

@@ -67,17 +67,17 @@ pub(super) enum Refusal {
         /// The way to mend it.
         help: String,
     },
-    /// It cannot be pulled.
+    /// The image cannot be pulled.
     #[error("`{reference}` cannot be pulled: {why}")]
     Pull {
         reference: String,
         #[source]
         why: Arc<OciError>,
     },
-    /// It was pulled, and is a whole application.
+    /// The image was pulled, and is a whole application.
     #[error("`{0}` is a whole application")]
     WholeApplication(String),
-    /// It was pulled, and is a provider's archive or program.
+    /// The image was pulled, and is a provider's archive or program.
     #[error("`{0}` is a provider")]
     PulledProvider(String),
     #[error("only components of this application can be composed")]

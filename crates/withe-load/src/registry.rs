@@ -18,25 +18,25 @@ pub(super) const PROVIDER_WORLD: &str = "provider";
 pub struct Registry {
     entries: Vec<RegistryEntry>,
     remote: Option<RemoteImages>,
-    /// What confines a program that was pulled while it is asked what it is.
+    /// The confinement of a program that was pulled while it is asked what it is.
     confined: Option<Confined>,
 }
 
-/// What pulls images that are in registries.
+/// The way to images that are in registries.
 #[derive(Clone, Debug)]
 pub(super) struct RemoteImages {
-    /// What pulls.
+    /// The client of registries.
     pub(super) images: Arc<Images>,
-    /// What the lock beside a manifest is for.
+    /// The use of the lock beside a manifest.
     pub(super) locks: Locks,
 }
 
-/// What the lock beside a manifest is for.
+/// The use of the lock beside a manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Locks {
     /// Nothing: it is about to be written.
     Ignored,
-    /// What has moved is told, and what cannot be asked for is used as it was locked.
+    /// A tag that has moved is told, and an image that cannot be asked for is used as it was locked.
     #[default]
     Told,
     /// Only what it has is used, as it has it.
@@ -107,7 +107,7 @@ impl Registry {
         self.confined.as_ref()
     }
 
-    /// What pulls images that are in registries, if anything does.
+    /// The way to images that are in registries, if there is one.
     pub(super) fn remote(&self) -> Option<&RemoteImages> {
         self.remote.as_ref()
     }

@@ -74,7 +74,7 @@ pub fn save(loaded: &Loaded, folder: &Path) -> Result<PathBuf, SaveError> {
             for component in application.iter().flat_map(|app| &app.components) {
                 saving.image(&component.image)?;
             }
-            // What is in a registry has no file's name.
+            // An image in a registry has no file's name.
             let name = source.path.file_name().filter(|_| loaded.images.is_none());
             let name = name.unwrap_or(MADE.as_ref());
             (name, loaded.manifest().into(), source.text.as_str().into())
@@ -93,7 +93,7 @@ pub fn save(loaded: &Loaded, folder: &Path) -> Result<PathBuf, SaveError> {
 struct Saving<'a> {
     /// What the manifest's paths are relative to.
     from: &'a Path,
-    /// What was pulled, by the reference.
+    /// The images that were pulled, by the reference.
     pulled: &'a HashMap<String, PulledFile>,
     images: PathBuf,
     /// The names of the copies, by the files.

@@ -4,12 +4,12 @@ use std::fmt;
 
 /// The registry that is meant where none is named, as container tools have it.
 const DEFAULT_REGISTRY: &str = "docker.io";
-/// What is meant there by a repository of one word.
+/// The folder there of a repository of one word.
 const DEFAULT_FOLDER: &str = "library";
 /// The tag that is meant where neither a tag nor a digest is given.
 const DEFAULT_TAG: &str = "latest";
 
-/// What a registry holds under a tag, or as a digest.
+/// The name of something in a registry: by a tag, or by a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reference {
     registry: Option<String>,
@@ -21,13 +21,13 @@ pub struct Reference {
 /// Why a text is no reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// What follows the `@` is no digest.
+    /// The text after the `@` is no digest.
     #[error("`{0}` is not a digest such as `sha256:…`")]
     Digest(String),
-    /// What precedes the first `/` is no address.
+    /// The text before the first `/` is no address.
     #[error("`{0}` is not the address of a registry")]
     Registry(String),
-    /// What follows the last `:` is no tag.
+    /// The text after the last `:` is no tag.
     #[error("`{0}` is not a tag")]
     Tag(String),
     /// The repository's name has capital letters.
@@ -38,7 +38,7 @@ pub enum ReferenceError {
         /// The reference without them.
         instead: String,
     },
-    /// It is something else.
+    /// The text is no reference for another reason.
     #[error("it is neither a path nor an OCI reference")]
     Other,
 }

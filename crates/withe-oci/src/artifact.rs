@@ -21,7 +21,7 @@ const INDEXES: [&str; 2] = [
 
 const COMPONENT_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 const COMPONENT: &str = "application/wasm";
-/// What older tools of wasmCloud give components.
+/// The media type that older tools of wasmCloud give components.
 const OLD_COMPONENT: &str = "application/vnd.module.wasm.content.layer.v1+wasm";
 const ARCHIVE_CONFIG: &str = "application/vnd.wasmcloud.provider.archive.config";
 const ARCHIVE: &str = "application/vnd.wasmcloud.provider.archive.layer.v1+par";
@@ -43,7 +43,7 @@ pub(crate) const MOST_BLOB: u64 = 512 << 20;
 /// The most bytes of all layers of one artefact.
 const MOST_BYTES: u64 = 2 << 30;
 
-/// What a file of an artefact is.
+/// The kind of a file of an artefact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FileKind {
@@ -56,7 +56,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// What the bytes of a file are, by how they begin; `None` if they are none of these.
+    /// The kind of these bytes, by how they begin; `None` if they are of none.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         if bytes.starts_with(b"\0asm") {
             Some(Self::Component)
@@ -78,7 +78,7 @@ impl FileKind {
     }
 }
 
-/// What was pulled.
+/// The content of an artefact that was pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A component or a provider.
@@ -104,7 +104,7 @@ pub enum Content {
 pub struct ApplicationFile {
     /// Its path from the manifest: `images/` and a name.
     pub path: String,
-    /// What it is.
+    /// The file's kind.
     pub kind: FileKind,
     /// Its bytes.
     pub bytes: Bytes,
@@ -119,10 +119,10 @@ pub enum KindError {
     /// There are several, for other platforms.
     #[error("it is a list of images for platforms, and none is for `wasm`")]
     NoPlatform,
-    /// It is an image for containers.
+    /// The artefact is an image for containers.
     #[error("it is an image for containers")]
     Containers,
-    /// It is something else.
+    /// The artefact is of another kind.
     #[error("it is neither a component nor a provider nor an application: its layers are {0}")]
     Other(String),
     /// An application lacks its manifest, or has two.
@@ -136,7 +136,7 @@ pub enum KindError {
         "it is an application with a file that is called `{0}`, which leads out of its folder or is there twice"
     )]
     Path(String),
-    /// It is larger than anything that is taken.
+    /// The artefact is larger than any that is taken.
     #[error("it has {0}, which is more than is taken")]
     TooLarge(String),
     /// The bytes are not what the layer says they are.
@@ -145,7 +145,7 @@ pub enum KindError {
 }
 
 impl KindError {
-    /// What to do about it, if there is something to suggest.
+    /// The remedy, if there is one to suggest.
     pub(crate) fn help(&self) -> Option<String> {
         let help = match self {
             Self::Containers | Self::NoPlatform | Self::Other(_) => {
@@ -184,7 +184,7 @@ pub(crate) struct Manifest {
     annotations: BTreeMap<String, String>,
 }
 
-/// What a manifest says of a blob.
+/// The entry of a blob in a manifest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {
@@ -358,7 +358,7 @@ impl Artifact {
     }
 }
 
-/// What is to be pulled of an artefact.
+/// The blobs of an artefact that are to be pulled.
 #[derive(Debug)]
 pub(crate) enum Described {
     /// Another manifest.
@@ -379,7 +379,7 @@ impl Manifest {
         serde_json::from_slice(bytes).map_err(KindError::Manifest)
     }
 
-    /// What is to be pulled.
+    /// The blobs that are to be pulled.
     ///
     /// # Errors
     ///

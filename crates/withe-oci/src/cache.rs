@@ -1,6 +1,6 @@
 //! Blobs that were pulled, by digest: a folder that any number of processes and versions of one user share.
 //!
-//! What is read is checked against its name, so that a damaged disk, or whoever could write there, changes nothing. The
+//! A blob that is read is checked against its name, so that a damaged disk, or whoever could write there, changes nothing. The
 //! folder is this user's alone besides ([`PrivateFolder`]).
 
 use std::io;

@@ -1,6 +1,6 @@
 //! How a registry asks who one is: the header `WWW-Authenticate`.
 
-/// What a registry wants to be told.
+/// The proof of who one is that a registry asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Challenge {
     /// A name and a password.

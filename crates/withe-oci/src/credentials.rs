@@ -17,9 +17,9 @@ use withe_process::{AskError, AskLimits, ProcessCommand, ProcessLog};
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 /// The name by which a helper says that it gives a token and no password.
 const TOKEN_USER: &str = "<token>";
-/// What helpers say that know nothing of a registry, in part.
+/// A part of the message of helpers that know nothing of a registry.
 const UNKNOWN: &str = "credentials not found";
-/// What a helper may take: a keychain may ask its user.
+/// The time and output that a helper may take: a keychain may ask its user.
 const HELPER: AskLimits = AskLimits {
     time: Duration::from_secs(60),
     output: 64 << 10,
@@ -59,7 +59,7 @@ const PASSED: [&str; 30] = [
     "AZURE_CONFIG_DIR",
 ];
 
-/// What proves who one is.
+/// The proof of who one is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// A name and a password.
@@ -91,7 +91,7 @@ pub enum CredentialsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -100,7 +100,7 @@ pub enum CredentialsError {
     Form {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         #[source]
         source: serde_json::Error,
     },
@@ -142,7 +142,7 @@ pub enum CredentialsError {
     Failed {
         /// The program.
         helper: String,
-        /// What it said.
+        /// The helper's message.
         said: String,
     },
     /// A helper's answer is none.

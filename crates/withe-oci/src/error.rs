@@ -23,7 +23,7 @@ pub enum OciError {
     NoCredentials {
         /// The registry.
         registry: String,
-        /// What it says.
+        /// The registry's message.
         said: String,
     },
     /// The registry does not let this user in.
@@ -33,7 +33,7 @@ pub enum OciError {
         registry: String,
         /// Where the credentials come from.
         from: String,
-        /// What it says.
+        /// The registry's message.
         said: String,
     },
     /// The user may not do that.
@@ -43,7 +43,7 @@ pub enum OciError {
         registry: String,
         /// The repository.
         repository: String,
-        /// What it says.
+        /// The registry's message.
         said: String,
     },
     /// There is no such thing.
@@ -51,9 +51,9 @@ pub enum OciError {
     NotFound {
         /// The registry.
         registry: String,
-        /// What was asked for.
+        /// The thing that was asked for.
         what: String,
-        /// What it says.
+        /// The registry's message.
         said: String,
     },
     /// The registry answers something else.
@@ -63,9 +63,9 @@ pub enum OciError {
         registry: String,
         /// The status of HTTP.
         status: u16,
-        /// What was asked for.
+        /// The thing that was asked for.
         what: String,
-        /// What it says.
+        /// The registry's message.
         said: String,
     },
     /// The registry does not keep to the protocol.
@@ -73,23 +73,23 @@ pub enum OciError {
     Protocol {
         /// The registry.
         registry: String,
-        /// What it does.
+        /// The breach of the protocol.
         why: String,
     },
-    /// What came is not what was asked for.
+    /// The bytes that came are not those that were asked for.
     #[error("{what} is damaged: it should be `{wanted}` and is `{found}`")]
     Damaged {
-        /// What it is.
+        /// The thing that came.
         what: String,
         /// The digest or size that it should have.
         wanted: String,
         /// The one that it has.
         found: String,
     },
-    /// It has too many bytes.
+    /// The thing has too many bytes.
     #[error("{what} has more than {most} bytes, which is the most that is taken")]
     TooLarge {
-        /// What it is.
+        /// The thing that came.
         what: String,
         /// The most bytes.
         most: u64,
@@ -97,7 +97,7 @@ pub enum OciError {
     /// A digest of another algorithm.
     #[error("`{0}` cannot be checked")]
     Algorithm(String),
-    /// It is nothing that runs here.
+    /// The artefact is nothing that runs here.
     #[error(transparent)]
     Kind(#[from] KindError),
     /// Who one is could not be found out.
@@ -109,21 +109,21 @@ pub enum OciError {
     /// Only what is locked may be used, and the tag leads elsewhere now.
     #[error("its tag has moved: `withe.lock` has `{locked}`, the registry has `{now}`")]
     Moved {
-        /// What it was when it was locked.
+        /// The digest when it was locked.
         locked: String,
-        /// What it is now.
+        /// The digest now.
         now: String,
     },
     /// There are no means to connect.
     #[error("no connection can be made: {0}")]
     Setup(#[source] io::Error),
-    /// It cannot be put where it could be run from.
+    /// The program cannot be put where it could be run from.
     #[error("it cannot be written: {0}")]
     Write(#[source] io::Error),
-    /// It took too long, with all attempts.
+    /// The transfer took too long, with all attempts.
     #[error("{what} took longer than {seconds} s")]
     TooLong {
-        /// What did.
+        /// The thing that was moved.
         what: String,
         /// The time.
         seconds: u64,
@@ -137,7 +137,7 @@ impl OciError {
             || matches!(self, Self::Status { status, .. } if matches!(*status, 408 | 429 | 500..))
     }
 
-    /// What to do about it, if there is something to suggest.
+    /// The remedy, if there is one to suggest.
     pub fn help(&self) -> Option<String> {
         Some(match self {
             Self::Unreachable { registry, source } if source.is_plain() => format!(

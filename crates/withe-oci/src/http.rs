@@ -62,7 +62,7 @@ pub enum HttpError {
     /// A redirect leads nowhere, or where it must not.
     #[error("it redirects to `{0}`, which is not followed")]
     Redirect(String),
-    /// It redirects for ever.
+    /// The server redirects for ever.
     #[error("it redirects more than {REDIRECTS} times")]
     Redirects,
 }
@@ -111,7 +111,7 @@ impl HttpError {
     }
 }
 
-/// What caused an error of a client, each cause said once. The error itself says only that the client has one.
+/// The causes of an error of a client, each said once. The error itself says only that the client has one.
 fn chain(error: &dyn Error) -> String {
     let mut text = String::new();
     let mut next = error.source();
@@ -295,7 +295,7 @@ impl Attempts {
             return None;
         }
         let pause = PAUSE * (1 << (self.0 - 1));
-        // Those who failed together do not come again together.
+        // Clients that failed together do not come again together.
         let spread = pause.mul_f64(fastrand::f64() / 2.0);
         Some(asked.unwrap_or(pause + spread).min(LONGEST_PAUSE))
     }
@@ -370,7 +370,7 @@ pub(crate) fn is_same_server(one: &Uri, other: &Uri) -> bool {
 #[derive(Debug)]
 pub(crate) enum BodyError {
     Http(HttpError),
-    /// It has more bytes than may be taken.
+    /// The body has more bytes than may be taken.
     TooLarge,
 }
 

@@ -1,4 +1,4 @@
-//! What references stand for: many at once, each from the cache or from its registry.
+//! The artefacts that references stand for: many at once, each from the cache or from its registry.
 //!
 //! Whoever reads an application waits for its images, as for its files, so these functions block. The requests themselves run beside
 //! each other in a runtime of their own, in a thread of its own: the caller may be in a runtime.
@@ -32,7 +32,7 @@ const AT_ONCE: usize = 4;
 /// Lists of manifests within lists that are followed.
 const NESTED: usize = 3;
 
-/// What is told of what goes on.
+/// An event of a pull or a push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PullEvent {
     /// A registry is asked for a reference.
@@ -70,17 +70,17 @@ pub enum PullEvent {
     },
 }
 
-/// What hears of it.
+/// The listener to events.
 type Progress = Arc<dyn Fn(PullEvent) + Send + Sync>;
 
-/// What references stand for.
+/// The artefacts that references stand for.
 pub struct Images {
     settings: Settings,
     progress: Progress,
     /// Opened when something is looked up: a command that pulls nothing makes no folder.
     cache: OnceLock<Option<Cache>>,
     tls: OnceLock<Result<ClientConfig, String>>,
-    /// What tags led to: a reference stands for one thing for as long as this lives, whatever becomes of its tag.
+    /// The digests that tags led to: a reference stands for one thing for as long as this lives, whatever becomes of its tag.
     resolved: Mutex<HashMap<(String, Locking), Resolved>>,
     /// Where programs are that were pulled.
     programs: Mutex<Option<TemporaryFolder>>,
@@ -94,17 +94,17 @@ impl fmt::Debug for Images {
     }
 }
 
-/// What a lock says of a reference.
+/// The entry of a lock for a reference.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Locking {
     /// Nothing.
     #[default]
     Unlocked,
-    /// It was this when it was locked. If its tag has moved, or nobody can be asked, that is told.
+    /// The reference had this digest when it was locked. If its tag has moved, or nobody can be asked, that is told.
     Known(String),
-    /// It has to be this.
+    /// The reference has to have this digest.
     Only(String),
-    /// It has to be locked, and is not.
+    /// The reference has to be locked, and is not.
     Missing,
 }
 
@@ -113,7 +113,7 @@ pub enum Locking {
 pub struct Wanted {
     /// What.
     pub reference: Reference,
-    /// What the lock says of it.
+    /// The lock's entry for it.
     pub locking: Locking,
 }
 
@@ -122,7 +122,7 @@ pub struct Wanted {
 pub struct Pulled {
     /// The digest of its manifest.
     pub digest: String,
-    /// What it is.
+    /// The content.
     pub content: Content,
     /// The digest that was locked, if the tag leads elsewhere now.
     pub moved_from: Option<String>,
@@ -130,7 +130,7 @@ pub struct Pulled {
     pub offline: Option<String>,
 }
 
-/// What a reference led to.
+/// The manifest that a reference led to.
 #[derive(Clone, Debug)]
 struct Resolved {
     digest: String,
@@ -148,7 +148,7 @@ pub struct Pushed {
 }
 
 impl Images {
-    /// What references stand for that are reached by `settings`. `progress` is told what goes on.
+    /// The artefacts of references that are reached by `settings`. `progress` is told what goes on.
     pub fn new(settings: Settings, progress: impl Fn(PullEvent) + Send + Sync + 'static) -> Self {
         Self {
             settings,
@@ -244,7 +244,7 @@ impl Images {
     ///
     /// If it cannot be written.
     pub fn program(&self, digest: &str, bytes: &[u8]) -> Result<PathBuf, OciError> {
-        // What a panicking holder left behind is still a folder.
+        // A folder that a panicking holder left behind is still one.
         let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
         let put = |programs: &mut Option<TemporaryFolder>| {
             let folder = match programs {
@@ -346,11 +346,11 @@ impl Images {
     }
 
     fn resolved(&self) -> MutexGuard<'_, HashMap<(String, Locking), Resolved>> {
-        // What a panicking holder left behind is still a map.
+        // A map that a panicking holder left behind is still one.
         self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a reference leads to, with its manifest.
+    /// The digest that a reference leads to, with its manifest.
     async fn resolve(
         &self,
         pull: &Pull<'_>,
@@ -364,7 +364,7 @@ impl Images {
             };
             (resolved, manifest)
         };
-        // What is pinned needs no lock.
+        // A reference with a digest needs no lock.
         if let Some(digest) = pull.reference.digest() {
             return pull.by_digest(digest).await.map(as_it_is);
         }
@@ -425,7 +425,7 @@ impl Images {
         (self.progress)(event);
     }
 
-    /// What makes requests. Each repository has its own: its connections end with the runtime that they were made in.
+    /// The client for requests. Each repository has its own: its connections end with the runtime that they were made in.
     fn http(&self) -> Result<Http, OciError> {
         let tls = self.tls.get_or_init(|| tls().map_err(|e| e.to_string()));
         match tls {
@@ -479,7 +479,7 @@ impl Pull<'_> {
         Ok((digest, manifest))
     }
 
-    /// What was described, and how many bytes of it came from the registry.
+    /// The content that was described, and how many bytes of it came from the registry.
     async fn content(&mut self, described: Described) -> Result<(Content, u64), OciError> {
         match described {
             Described::Manifest(_) => Err(KindError::NoPlatform.into()),

@@ -14,7 +14,7 @@ pub const NAME: &str = "withe.lock";
 /// The form of the file that is written and read.
 const VERSION: u32 = 1;
 
-/// What the file has.
+/// The file's form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LockFile {
@@ -23,7 +23,7 @@ pub struct LockFile {
     applications: BTreeMap<String, BTreeMap<String, Locked>>,
 }
 
-/// What a reference was resolved to.
+/// The digest that a reference was resolved to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Locked {
@@ -38,16 +38,16 @@ pub struct Locked {
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("`{}` cannot be read: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// It is not of the form.
+    /// The file is not of the form.
     #[error("`{}` is not understood: {source}", path.display())]
     Form {
         /// The file.
@@ -56,7 +56,7 @@ pub enum LockError {
         #[source]
         source: serde_json::Error,
     },
-    /// It is of another version.
+    /// The file is of another version.
     #[error("`{}` has version {version}, and this program knows version {VERSION}", path.display())]
     Version {
         /// The file.
@@ -64,12 +64,12 @@ pub enum LockError {
         /// The file's version.
         version: u32,
     },
-    /// It cannot be written.
+    /// The file cannot be written.
     #[error("`{}` cannot be written: {source}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
@@ -116,7 +116,7 @@ impl LockFile {
         }
     }
 
-    /// What a reference of a manifest was resolved to.
+    /// The digest that a reference of a manifest was resolved to.
     pub fn get(&self, manifest: &str, reference: &str) -> Option<&Locked> {
         self.applications.get(manifest)?.get(reference)
     }

@@ -33,13 +33,13 @@ const SAID: usize = 300;
 /// How long a blob may take to come or go, with all attempts.
 const MOST_TIME: Duration = Duration::from_secs(30 * 60);
 
-/// What manifests may be.
+/// The media types of manifests.
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json";
 
-/// What is to be done in a repository.
+/// The access to a repository that is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     Pull,
@@ -54,7 +54,7 @@ pub(crate) struct Repository {
     access: Access,
     /// The folder of Docker's configuration.
     docker: Option<PathBuf>,
-    /// What the registry is told of who one is, once it has asked.
+    /// The header that says who one is, once the registry has asked.
     authorization: Mutex<Option<HeaderValue>>,
 }
 
@@ -65,7 +65,7 @@ struct TokenAnswer {
     access_token: Option<String>,
 }
 
-/// What registries say that refuse something.
+/// The body of a refusal.
 #[derive(Deserialize)]
 struct Refusal {
     errors: Vec<RefusalEntry>,
@@ -296,7 +296,7 @@ impl Repository {
                 None => OciError::NoCredentials { registry, said },
             });
         }
-        // What a panicking holder left behind is still a header.
+        // A header that a panicking holder left behind is still one.
         let mut known = (self.authorization.lock()).unwrap_or_else(PoisonError::into_inner);
         *known = Some(authorization);
         Ok(answer)
@@ -331,7 +331,7 @@ impl Repository {
         answer.map_err(|error| self.unreachable(error))
     }
 
-    /// What answers a challenge, and where the credentials come from that it takes.
+    /// The header that answers a challenge, and where its credentials come from.
     async fn answer(
         &self,
         challenge: &Challenge,
@@ -523,7 +523,7 @@ impl Repository {
     }
 }
 
-/// What became of an upload.
+/// The outcome of an upload.
 enum Upload {
     Done,
     /// Another attempt may have another outcome.
@@ -544,7 +544,7 @@ async fn in_time<T>(
     }
 }
 
-/// What an answer says besides its status, as the end of a message.
+/// The message of an answer, as the end of one of our own.
 async fn said(answer: Response<Incoming>) -> String {
     let Ok(Ok(bytes)) = timeout(ANSWER, body(answer, MOST_ANSWER, |_| {})).await else {
         return String::new();

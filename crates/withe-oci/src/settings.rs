@@ -14,7 +14,7 @@ pub struct Settings {
     /// Registries that are asked without TLS. None is, unless it is named: also one on this machine's loopback interface
     /// is somebody's choice, and a password that is sent in the clear is sent because somebody said so.
     pub plain_http: Vec<String>,
-    /// What is asked in the place of registries when something is pulled.
+    /// The mirrors that are asked in the place of registries when something is pulled.
     pub mirrors: Vec<Mirror>,
     /// The folder where blobs are kept; `None`: nowhere.
     pub cache: Option<PathBuf>,
@@ -22,20 +22,20 @@ pub struct Settings {
     pub docker: Option<PathBuf>,
 }
 
-/// What is asked in the place of a registry.
+/// The mirror of a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
     registry: String,
     /// The address of the registry that is asked.
     address: String,
-    /// What precedes the names of repositories there, with a slash at its end; empty if nothing does.
+    /// The prefix of the names of repositories there, with a slash at its end; empty if there is none.
     prefix: String,
 }
 
 /// Why a setting makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// It has not the form `REGISTRY=OTHER`.
+    /// The text has not the form `REGISTRY=OTHER`.
     #[error("expected `REGISTRY=OTHER`, such as `docker.io=mirror.example:5000/hub`")]
     Form,
     /// A registry's address is none.

@@ -28,14 +28,14 @@ impl fmt::Display for ObjectId {
     }
 }
 
-/// What is known of a container.
+/// The facts about a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ContainerInfo {
     /// When it was made, in seconds since 1970; 0 if nobody knows.
     pub created_at: u64,
 }
 
-/// What is known of an object.
+/// The facts about an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ObjectInfo {
     /// When it was made, in seconds since 1970; 0 if nobody knows.
@@ -81,7 +81,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Removes all objects of a container.
     async fn clear_container(&self, name: &str, context: CallContext) -> Result<(), BlobError>;
 
-    /// What is known of a container.
+    /// The facts about a container.
     async fn container_info(
         &self,
         name: &str,
@@ -99,7 +99,7 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Whether there is such an object.
     async fn has_object(&self, id: &ObjectId, context: CallContext) -> Result<bool, BlobError>;
 
-    /// What is known of an object.
+    /// The facts about an object.
     async fn object_info(
         &self,
         id: &ObjectId,
@@ -155,7 +155,7 @@ pub trait BlobStore: Send + Sync + 'static {
 pub struct BlobError {
     /// The sort of failure.
     pub kind: BlobErrorKind,
-    /// What happened, for a person. Never holds a secret.
+    /// The message, for a person. Never holds a secret.
     pub message: String,
 }
 
@@ -189,19 +189,19 @@ impl BlobError {
         }
     }
 
-    /// That there is no such container.
+    /// The error that there is no such container.
     pub fn no_container(name: &str) -> Self {
         let text = format!("the container `{name}` does not exist");
         Self::new(BlobErrorKind::NotFound, text)
     }
 
-    /// That there is no such object.
+    /// The error that there is no such object.
     pub fn no_object(id: &ObjectId) -> Self {
         let text = format!("the object {id} does not exist");
         Self::new(BlobErrorKind::NotFound, text)
     }
 
-    /// That a body which was to be written broke off.
+    /// The error that a body which was to be written broke off.
     pub fn broke_off(why: &HttpError) -> Self {
         let text = format!("what was to be written broke off: {why}");
         Self::new(BlobErrorKind::Incomplete, text)
@@ -229,7 +229,7 @@ impl From<CallError> for BlobError {
     }
 }
 
-/// What came over a body that broke off.
+/// The error of a body that broke off.
 impl From<HttpError> for BlobError {
     fn from(error: HttpError) -> Self {
         let kind = KINDS.iter().find(|(_, http)| *http == error.kind);
@@ -238,7 +238,7 @@ impl From<HttpError> for BlobError {
     }
 }
 
-/// What breaks a body off that is read.
+/// The error that breaks off a body that is read.
 impl From<BlobError> for HttpError {
     fn from(error: BlobError) -> Self {
         let kind = KINDS.iter().find(|(kind, _)| *kind == error.kind);

@@ -351,7 +351,7 @@ pub(crate) struct InstanceState {
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     pub(crate) hooks: OutgoingHooks,
-    /// What it has written of values of which nobody knows yet where they go.
+    /// The bytes that it has written of values of which nobody knows yet where they go.
     pub(crate) early_bytes: EarlyBytes,
     pub(crate) limits: MemoryLimit,
     /// On whose account it lives, and behind how many others.

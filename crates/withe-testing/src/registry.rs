@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 5;
 /// Who is let in by a registry that asks, with the password.
 pub const USER: (&str, &str) = ("withe", "secret-pw");
 
-/// What a registry asks of whoever connects.
+/// The access that a registry gives.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RegistryOptions<'a> {
     /// The name and password of [`USER`].
@@ -69,7 +69,7 @@ impl RegistryServer {
 
     /// Kills the registry as a crash would. What it holds is there when it is started again.
     pub fn stop(&mut self) {
-        // It may have ended by itself.
+        // The server may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -78,7 +78,7 @@ impl RegistryServer {
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// The server does not start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.stop();
         self.child = spawn(&self.folder.path().join("config.yml"), self.folder.path())?;
@@ -180,7 +180,7 @@ fn spawn(config: &Path, folder: &Path) -> anyhow::Result<Child> {
         .arg("serve")
         .arg(config)
         .current_dir(folder)
-        // It would send traces where this says.
+        // The server would send traces where this says.
         .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

@@ -22,7 +22,7 @@ const START: Duration = Duration::from_secs(120);
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// What of the server listens, each with an option for its port and one for its port for gRPC.
+/// The parts of the server that listen, each with an option for its port and one for its port for gRPC.
 const PARTS: [&str; 4] = ["master", "volume", "filer", "s3"];
 
 /// A server that ends when it is dropped. Its data is gone then, and not before.
@@ -64,7 +64,7 @@ impl SeaweedServer {
     /// Kills the server as a crash would. What it had stored it has when it is started again.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.running.take() {
-            // It may have ended by itself.
+            // The server may have ended by itself.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -74,7 +74,7 @@ impl SeaweedServer {
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// The server does not start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.stop();
         self.run()
@@ -99,7 +99,7 @@ impl SeaweedServer {
             .arg(folder.join("data"))
             .arg("-s3.config")
             .arg(folder.join("s3.json"))
-            // What would listen at ports of its own.
+            // The parts that would listen at ports of their own.
             .args(["-s3.port.iceberg", "0", "-s3.port.lance", "0"])
             // Small volumes, as they are made in advance.
             .args(["-master.volumeSizeLimitMB", "64", "-volume.max", "100"]);

@@ -1,7 +1,7 @@
 //! WIT for components: the standard interfaces, those of providers, and those of parts of applications, put into a
 //! component's `wit/deps`.
 //!
-//! What is there follows from the requests alone: each is read to a tree of packages, these are made one, and what the requests
+//! The files follow from the requests alone: each is read to a tree of packages, these are made one, and what the requests
 //! name is printed with all that it uses. So it does not depend on the order of requests, and two that use one package share it.
 //! WASI 0.2 is one set of interfaces whose last number grows: all of it is printed with one version, the one that the tools of a
 //! language take.

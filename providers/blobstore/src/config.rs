@@ -1,4 +1,4 @@
-//! What can be set, with the keys of wasmCloud v1's providers.
+//! The settings, with the keys of wasmCloud v1's providers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,10 +19,10 @@ const DEFAULT_MEMORY: u64 = 256 << 20;
 /// Longest that a server may take to answer if nobody says.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
 const DEFAULT_REGION: &str = "us-east-1";
-/// What keys of v1 start with that give buckets other names.
+/// The prefix of those keys of v1 that give buckets other names.
 const ALIAS: &str = "alias_";
 
-/// What keeps a link's objects.
+/// The backend of a link's objects.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Backend {
     /// The memory of this process; how many bytes of it.
@@ -77,7 +77,7 @@ struct V1S3 {
     aliases: BTreeMap<String, String>,
 }
 
-/// What one map says: each key that is known, as it is used here.
+/// The settings of one map: each key that is known, as it is used here.
 #[derive(Default)]
 struct Given {
     /// One of [`BACKENDS`]; said, or implied by another key.
@@ -325,7 +325,7 @@ fn check_values(s: &mut Settings<'_>, given: &Given) {
     if !one_of("compression", &["true", "false"]) {
         s.bad_value("compression", "`true` or `false`");
     }
-    // It may hold a password, so it is not repeated.
+    // The value may hold a password, so it is not repeated.
     if let Some(Err(expected)) = given.values.get("url").map(|url| nats::check_url(url)) {
         s.problem(
             Some("url"),

@@ -32,7 +32,7 @@ use crate::store::{Store, seconds, within};
 
 /// Where objects are that are not whole, and what is being removed.
 const UPLOADS: &str = ".withe-uploads";
-/// What is there for so long, nobody writes any more.
+/// The age at which nobody writes a temporary file any more.
 const OLD: Duration = Duration::from_secs(24 * 3600);
 /// Bytes that are read at a time.
 const PIECE: usize = 128 << 10;
@@ -96,7 +96,7 @@ impl FolderStore {
             .unwrap_or_else(|why| Err(BlobError::new(BlobErrorKind::Internal, why.to_string())))
     }
 
-    /// What is known of a container that is there.
+    /// The facts about a container that is there.
     fn found_container(&self, name: &str) -> Result<Metadata, BlobError> {
         match fs::symlink_metadata(self.container(name)) {
             Ok(found) if found.is_dir() => Ok(found),
@@ -233,7 +233,7 @@ fn sweep(uploads: &Path) {
         if !matches!(age, Ok(Ok(age)) if age > OLD) {
             continue;
         }
-        // What cannot be removed stays, and is seen again by the next start.
+        // A file that cannot be removed stays, and is seen again by the next start.
         _ = match entry.file_type() {
             Ok(ty) if ty.is_dir() => fs::remove_dir_all(entry.path()),
             _ => fs::remove_file(entry.path()),
@@ -251,7 +251,7 @@ fn is_nowhere(why: &io::Error) -> bool {
     matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// What is said of a failure of the disk.
+/// The error of a failure of the disk.
 fn failed(what: &str, why: &io::Error) -> BlobError {
     let kind = match why.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
@@ -471,7 +471,7 @@ impl BlobStore for FolderStore {
         let asked = id.clone();
         let opened = self.blocking(move |this| {
             let (path, _) = this.found(&asked)?;
-            // It may have been replaced meanwhile: what was opened is what is read.
+            // The object may have been replaced meanwhile: the file that was opened is the one that is read.
             let opened = fs::File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
             opened.map_err(|why| match is_nowhere(&why) {
                 true => BlobError::no_object(&asked),
@@ -521,7 +521,7 @@ async fn fill(mut file: File, mut body: Body, object: &str) -> Result<(), BlobEr
     file.sync_all().await.map_err(not_written)
 }
 
-/// What is left of a file, as a body.
+/// The rest of a file, as a body.
 fn body(file: Take<File>, object: String) -> Body {
     let frames = stream::unfold(Some((file, object)), |state| async move {
         let (mut file, object) = state?;
@@ -551,7 +551,7 @@ impl Listing {
                 self.open.pop();
                 continue;
             };
-            // What is no text was not written by a component.
+            // A name that is no text was not written by a component.
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };

@@ -1,6 +1,6 @@
 //! The blobstore provider: `wasi:blobstore` from a folder, in memory, in NATS, and in S3, Azure and GCS.
 //!
-//! It is a link's target. The host has the interface's resources and streams; here are names, and bodies that stream
+//! The provider is a link's target. The host has the interface's resources and streams; here are names, and bodies that stream
 //! ([`withe_provider::BlobStore`]).
 //!
 //! * `provider`: links, and the stores that they share;
@@ -26,7 +26,7 @@ use withe_provider::{Alias, Descriptor, wit};
 
 pub use provider::Blobs;
 
-/// What is known of the provider without starting it.
+/// The description of the provider, which is known without starting it.
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "blobstore",
     version: env!("CARGO_PKG_VERSION"),

@@ -43,7 +43,7 @@ struct Container {
     _taken: Taken,
 }
 
-/// What is known of an object under one name.
+/// The entry of an object under one name.
 struct Object {
     created_at: u64,
     data: Arc<Data>,
@@ -58,7 +58,7 @@ struct Data {
     _taken: Taken,
 }
 
-/// What may be taken of the memory.
+/// The memory that may be taken.
 struct Budget {
     most: u64,
     taken: Mutex<u64>,
@@ -71,7 +71,7 @@ impl Budget {
     }
 }
 
-/// What something takes of it; given back with this.
+/// The memory that something takes; given back with this.
 struct Taken {
     budget: Arc<Budget>,
     bytes: u64,
@@ -189,7 +189,7 @@ async fn collect(mut body: Body, taken: &mut Taken) -> Result<(u64, Vec<Bytes>),
         let data = frame.into_data().unwrap_or_default();
         taken.more(data.len())?;
         size += data.len() as u64;
-        // What comes in small pieces would take more besides the bytes than they do.
+        // Small pieces would take more besides their bytes than these do.
         last.extend_from_slice(&data);
         if last.len() >= PIECE {
             pieces.push(last.split().freeze());

@@ -46,7 +46,7 @@ pub(crate) fn check_object(name: &str) -> Result<(), BlobError> {
     }
 }
 
-/// What is wrong with a word of a name.
+/// The fault of a word of a name.
 fn wrong(word: &str) -> Option<&'static str> {
     match word {
         "" => Some("is empty, or has an empty word at its start, its end, or between two `/`"),

@@ -145,7 +145,7 @@ struct Inner {
     context: Context,
     address: String,
     config: NatsConfig,
-    /// What removes uploads that ended in the middle; each ends by itself in bounded time.
+    /// The tasks that remove uploads that ended in the middle; each ends by itself in bounded time.
     cleaning: Mutex<JoinSet<()>>,
 }
 
@@ -227,7 +227,7 @@ impl NatsStore {
         found.ok_or_else(|| BlobError::no_container(container))
     }
 
-    /// What is known of an object, if it is there.
+    /// The facts about an object, if it is there.
     async fn meta(&self, stream: &Stream, id: &ObjectId) -> Result<Option<Meta>, BlobError> {
         let subject = meta_subject(id);
         let asked = stream.get_last_raw_message_by_subject(&subject);
@@ -325,7 +325,7 @@ impl NatsStore {
                 self.delete(&upload.stream, &upload.id).await?;
                 Err(cleared(&upload.id))
             }
-            // It was kept, and then replaced or removed.
+            // The object was kept, and then replaced or removed.
             Some(_) | None => Ok(()),
         }
     }
@@ -345,7 +345,7 @@ impl NatsStore {
         }
     }
 
-    /// What reads the messages under a subject, in their order.
+    /// A consumer of the messages under a subject, in their order.
     async fn consumer(
         &self,
         stream: &Stream,
@@ -770,7 +770,7 @@ struct Reading {
     consumer: Consumer<pull::Config>,
     id: ObjectId,
     ahead: std::vec::IntoIter<jetstream::Message>,
-    /// What is to come, counted from the next message.
+    /// The bytes that are to come, counted from the next message.
     range: Range<u64>,
 }
 

@@ -34,7 +34,7 @@ pub struct Blobs {
 /// Stores that are open, by what was asked for.
 #[derive(Default)]
 struct Opened {
-    /// What is in memory stays as long as the provider does: links come and go.
+    /// The store in memory stays as long as the provider does: links come and go.
     memory: HashMap<u64, Arc<dyn Store>>,
     others: Vec<(Backend, Weak<dyn Store>)>,
 }

@@ -1,4 +1,4 @@
-//! What every backend can do.
+//! The operations of every backend.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -21,7 +21,7 @@ pub(crate) fn seconds(time: Option<SystemTime>) -> u64 {
     since.as_ref().map_or(0, Duration::as_secs)
 }
 
-/// What of `range` there is of an object that has `size` bytes.
+/// The part of `range` that an object of `size` bytes has.
 pub(crate) fn within(range: &Range<u64>, size: u64) -> Range<u64> {
     let start = range.start.min(size);
     start..range.end.clamp(start, size)

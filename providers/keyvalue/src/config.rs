@@ -1,4 +1,4 @@
-//! What can be set, with the keys of wasmCloud v1's providers of Redis and NATS.
+//! The settings, with the keys of wasmCloud v1's providers of Redis and NATS.
 
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 

@@ -12,7 +12,7 @@ use withe_rpc::CallError;
 use super::running::{self, RunningProcess};
 use super::supervised::ProviderCore;
 
-/// What keeps objects for `link`, in whichever process runs when it is asked.
+/// The store of objects of `link`, in whichever process runs when one is asked for.
 pub(super) fn store(
     core: &Arc<ProviderCore>,
     process: watch::Receiver<ProcessState<RunningProcess>>,

@@ -184,7 +184,7 @@ pub(super) async fn wait(
 ) -> Result<Arc<Live<RunningProcess>>, CallError> {
     let is_known =
         |state: &ProcessState<_>| !matches!(state, ProcessState::Starting | ProcessState::Down(_));
-    // What it is when the time is over says why there is none.
+    // The state when the time is over says why there is none.
     _ = timeout_at(deadline.into(), process.wait_for(is_known)).await;
     Err(match &*process.borrow() {
         ProcessState::Running(live) => return Ok(live.clone()),

@@ -34,7 +34,7 @@ pub(super) fn host_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) ->
         .wires(link)
         .filter(|(import, _)| !import.interface_name().is_some_and(is_http));
     if resolved.parts.is_provider(link.source) {
-        // What a component keeps itself is resources of its own, in both directions.
+        // A component that keeps objects itself exchanges resources of its own, in both directions.
         return carried.find_map(|(import, _)| {
             asynchronous(resolved, import).or_else(|| handle(resolved, import))
         });

@@ -39,7 +39,7 @@ pub(super) fn of_body(body: Body) -> ObjectNames {
 struct Arriving {
     /// None once it has ended.
     body: Option<Body>,
-    /// What came, and is not a whole name yet.
+    /// The bytes that came, and are not a whole name yet.
     ahead: BytesMut,
 }
 

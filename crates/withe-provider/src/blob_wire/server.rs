@@ -38,7 +38,7 @@ impl ServedLink for BlobLink {
 struct BlobsServed {
     provider: Arc<dyn Provider>,
     link: LinkId,
-    /// What sends the rest of bodies. Each ends with its stream, at the latest; all end with the session.
+    /// The tasks that send the rest of bodies. Each ends with its stream, at the latest; all end with the session.
     pumps: Mutex<JoinSet<()>>,
 }
 
@@ -63,7 +63,7 @@ impl ServedSession for BlobsServed {
     }
 
     fn drop_handle(self: Arc<Self>, _: u32) -> BoxFuture<'static, ()> {
-        // It gives none out.
+        // The server gives no handles out.
         Box::pin(std::future::ready(()))
     }
 }

@@ -45,7 +45,7 @@ impl Function {
     ];
 }
 
-/// What links that carry objects ask for.
+/// The functions that links ask for which carry objects.
 pub fn functions() -> Vec<LinkFunction> {
     let function = |(_, name): &(Function, &str)| LinkFunction {
         interface: "withe:blobs/store".into(),

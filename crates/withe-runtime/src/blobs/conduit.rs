@@ -41,7 +41,7 @@ struct State {
     /// How many of those count as written early.
     early: usize,
     instance: EarlyBytes,
-    /// What takes the bytes, as a person knows it; none yet if the component has not said.
+    /// The taker of the bytes, as a person knows it; none yet if the component has not said.
     taker: Option<String>,
     /// How the component ended the value.
     end: Option<End>,
@@ -276,7 +276,7 @@ impl OutputStream for ValueStream {
     }
 
     fn flush(&mut self) -> StreamResult<()> {
-        // What was written is on its way. Whether the object is kept is known when the value is finished.
+        // The bytes are on their way. Whether the object is kept is known when the value is finished.
         self.conduit.lock().room().map(drop)
     }
 

@@ -1,4 +1,4 @@
-//! What is written of values before it is known where they go.
+//! The bytes that are written of values before anybody knows where they go.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -72,7 +72,7 @@ impl IncomingValue {
 pub(super) struct ValueReader {
     /// Once it has ended: why it is not whole.
     body: Result<Body, Option<BlobError>>,
-    /// What came and was not read.
+    /// The bytes that came and were not read.
     ahead: Bytes,
     /// How many bytes are to come: a body that ends before is cut.
     left: u64,
@@ -143,7 +143,7 @@ impl Pollable for ValueReader {
 /// The resource `stream-object-names`.
 pub(super) struct StreamObjectNames {
     names: ObjectNames,
-    /// What came and was not taken.
+    /// The names that came and were not taken.
     ahead: VecDeque<String>,
     has_ended: bool,
     /// Why the next call fails: the one before had names to return.
@@ -194,7 +194,7 @@ impl StreamObjectNames {
         let (mut names, mut bytes) = (Vec::new(), 0);
         while (names.len() as u64) < most {
             match self.peek().await {
-                // Those that were taken would be lost.
+                // The names that were taken would be lost.
                 Err(why) if !names.is_empty() => {
                     self.failed = Some(why);
                     break;

@@ -16,7 +16,7 @@ use crate::quota::CallUnderWay;
 use crate::spec::LinkTarget;
 use crate::trace::Hop;
 
-/// What a component is told: the interface's errors are texts.
+/// The result that a component is told: the interface's errors are texts.
 pub(super) type Told<T> = Result<T, String>;
 
 /// A call that is about to be made.
@@ -146,7 +146,7 @@ impl BlobLink {
     }
 }
 
-/// What is said of a call that took too long.
+/// The error of a call that took too long.
 pub(super) fn late(function: &str) -> BlobError {
     let text = format!(
         "the object store did not answer in time (`{function}`); what was to be changed may or may not be"

@@ -1,4 +1,4 @@
-//! What comes of a container beside the values of a call: an object's data, the names of objects, or that one was written.
+//! The streams of a container beside the values of a call: an object's data, the names of objects, or that one was written.
 //!
 //! `wrpc:blobstore@0.2.0` says at the end of each whether it is whole; `@0.1.0` only ends it.
 
@@ -95,7 +95,7 @@ pub(super) struct IncomingStream {
     status: Option<PipeReader>,
 }
 
-/// What a v1 store says of its own failures, which have no kinds there.
+/// The error of a v1 store, whose failures have no kinds.
 pub(super) fn said(why: String) -> BlobError {
     BlobError::new(BlobErrorKind::Internal, why)
 }
@@ -191,7 +191,7 @@ impl Writing {
 
     /// Where the data goes.
     pub(super) fn data(&self) -> &str {
-        // It has one stream.
+        // The answer has one stream.
         &self.0.params.paths[0]
     }
 

@@ -81,7 +81,7 @@ pub(crate) struct V1Blobs {
     pub(crate) wire: V1Wire,
     /// Who is called: `{lattice}.{id}`.
     pub(crate) prefix: Arc<str>,
-    /// What goes with each call.
+    /// The context of each call.
     pub(crate) headers: HeaderMap,
 }
 
@@ -142,7 +142,7 @@ impl V1Blobs {
     }
 }
 
-/// What is encoded of an object's id.
+/// The encoded form of an object's id.
 fn names(id: &ObjectId) -> (&str, &str) {
     (&id.container, &id.object)
 }
@@ -184,7 +184,7 @@ impl Untaken {
         self.lock().is_some()
     }
 
-    /// What carries it.
+    /// The connection that carries it.
     fn messages(&self) -> Messages {
         let body = self.clone();
         let begin = async move {

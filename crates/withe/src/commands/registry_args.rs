@@ -36,14 +36,14 @@ pub(crate) struct RegistryArgs {
         value_delimiter = ','
     )]
     mirror: Vec<Mirror>,
-    /// What pulls, once something is to be pulled: one for all that this command does, which is what keeps the files of
+    /// The client, once something is to be pulled: one for all that this command does, which is what keeps the files of
     /// programs for as long.
     #[arg(skip)]
     images: Arc<OnceLock<Arc<Images>>>,
 }
 
 impl RegistryArgs {
-    /// What pulls and pushes.
+    /// The client that pulls and pushes.
     pub(crate) fn images(&self) -> Arc<Images> {
         let make = || {
             let settings = Settings {
@@ -59,7 +59,7 @@ impl RegistryArgs {
     }
 }
 
-/// What goes on, as a line that changes, on a terminal only; and a line of all that came.
+/// The progress, as a line that changes, on a terminal only; and a line of all that came.
 struct Shown {
     bar: ProgressBar,
     /// The bytes that are awaited and those that came, by the reference.
@@ -83,7 +83,7 @@ impl Shown {
     }
 
     fn show(&self, event: PullEvent) {
-        // What a panicking holder left behind is still counts.
+        // Counts that a panicking holder left behind are still counts.
         let mut going = self.going.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             PullEvent::Asking { reference } => _ = going.entry(reference).or_default(),

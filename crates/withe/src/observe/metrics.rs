@@ -49,7 +49,7 @@ pub(crate) struct Endpoint {
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness(Arc<Mutex<&'static str>>);
 
-/// What `/readyz` says of a host that is ready.
+/// The answer of `/readyz` for a host that is ready.
 const READY: &str = "ready\n";
 const STARTING: &str = "starting\n";
 const LEAVING: &str = "leaving\n";
@@ -59,18 +59,18 @@ impl Readiness {
         Self(Arc::new(Mutex::new(STARTING)))
     }
 
-    /// It takes requests from now on.
+    /// The host takes requests from now on.
     pub(crate) fn ready(&self) {
         self.set(READY);
     }
 
-    /// It takes none any more: it ends what is under way.
+    /// The host takes no more requests, and ends those that are under way.
     pub(crate) fn leaving(&self) {
         self.set(LEAVING);
     }
 
     fn set(&self, now: &'static str) {
-        // What a panicking holder left behind is still a text.
+        // A text that a panicking holder left behind is still one.
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 

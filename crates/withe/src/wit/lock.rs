@@ -18,16 +18,16 @@ const DEPS: &str = "deps";
 /// The form of the file.
 const VERSION: u32 = 1;
 
-/// What the file has.
+/// The file's form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WitLock {
     version: u32,
     /// The version with which all of WASI 0.2 is there.
     pub(crate) wasi: Version,
-    /// What was requested.
+    /// The requests.
     pub(crate) requests: Vec<WitRequest>,
-    /// What is there, by the packages' names.
+    /// The packages that are there, by name.
     packages: BTreeMap<String, LockedPackage>,
 }
 
@@ -39,11 +39,11 @@ struct LockedPackage {
     digest: String,
 }
 
-/// What a folder has of a package, against the lock.
+/// The state of a package in a folder, against the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PackageState {
-    /// What the lock says.
+    /// The lock's digest.
     Same,
     /// Something else.
     Changed,
@@ -62,7 +62,7 @@ pub(crate) struct FoundPackage {
     pub(crate) state: PackageState,
 }
 
-/// What became of a package.
+/// The outcome for a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Written {
@@ -117,7 +117,7 @@ impl WitLock {
         Ok(Some(lock))
     }
 
-    /// What a folder has, against the lock.
+    /// The state of a folder, against the lock.
     pub(crate) fn found(&self, folder: &Path) -> Vec<FoundPackage> {
         let mut found: Vec<_> = (self.packages.iter())
             .map(|(name, package)| FoundPackage {

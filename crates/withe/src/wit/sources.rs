@@ -1,4 +1,4 @@
-//! What can be requested, and where it comes from: trees of packages, one for each source.
+//! The requests that can be made, and where their WIT comes from: trees of packages, one for each source.
 
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
@@ -52,7 +52,7 @@ pub(crate) fn is_path(text: &str) -> bool {
 /// Reads requests, each manifest once.
 pub(crate) struct Sources {
     registry: Registry,
-    /// What paths are relative to.
+    /// The folder that paths are relative to.
     folder: PathBuf,
     standard: Resolve,
     loaded: Vec<(PathBuf, Arc<Loaded>)>,
@@ -77,7 +77,7 @@ impl Sources {
         &self.standard
     }
 
-    /// What a request names.
+    /// The thing that a request names.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Sources {
         })
     }
 
-    /// What a first-party provider exports and imports.
+    /// The interfaces of a first-party provider.
     fn provider(&self, name: &str) -> anyhow::Result<Selected> {
         let Some(descriptor) = self.registry.get(name) else {
             let names: Vec<_> = self
@@ -148,7 +148,7 @@ impl Sources {
         of_provider(descriptor.wit.to_vec())
     }
 
-    /// What a part of an application exports.
+    /// The interfaces that a part of an application exports.
     fn part(&mut self, path: &Path, part: &str) -> anyhow::Result<Selected> {
         let known = self.loaded.iter().find(|(known, _)| known == path);
         let loaded = match known {
@@ -214,7 +214,7 @@ pub(crate) fn listed(resolve: &Resolve) -> impl Iterator<Item = (PackageId, &Pac
         .map(|(id, package)| (id, &package.name))
 }
 
-/// What comes with this command, as one tree.
+/// The packages that come with this command, as one tree.
 fn standard(registry: &Registry) -> anyhow::Result<Resolve> {
     let mut all = Resolve {
         all_features: true,
@@ -289,7 +289,7 @@ fn component(bytes: &[u8], name: &str) -> anyhow::Result<Selected> {
     })
 }
 
-/// What reads manifests and pulls their images.
+/// The registry that reads manifests and pulls their images.
 pub(crate) fn pulling(registry: Registry, images: Arc<withe_oci::Images>) -> Registry {
     registry.pulling(images, Locks::Told)
 }

@@ -1,4 +1,4 @@
-//! What both forms of this component answer with.
+//! The answers of both forms of this component.
 
 use std::time::SystemTime;
 
@@ -54,7 +54,7 @@ fn configured(key: &str) -> Result<Option<String>, Reply> {
     config::get(key).map_err(|e| Reply::error(500, &format!("configuration `{key}`: {e:?}")))
 }
 
-/// What is answered when a visit is not counted.
+/// The answer when a visit is not counted.
 pub fn refused(error: VisitError) -> Reply {
     match error {
         VisitError::BadPath(why) => Reply::error(400, &why),

@@ -83,7 +83,7 @@ pub(crate) enum BucketError {
     Refused {
         what: &'static str,
         status: StatusCode,
-        /// What the store says, if it says anything.
+        /// The store's message, if it has one.
         text: String,
     },
     #[error(
@@ -212,7 +212,7 @@ impl Buckets {
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(name)
             .with_region(&s3.region)
-            // What there is under an endpoint of one's own rarely has names for its buckets.
+            // A server under an endpoint of one's own rarely has names for its buckets.
             .with_virtual_hosted_style_request(false)
             .with_allow_http(true)
             .with_http_connector(self.sender.clone())

@@ -75,7 +75,7 @@ impl Sender {
 fn roots(ca_file: Option<&str>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     let Some(path) = ca_file else {
-        // Those that cannot be read are left out, as browsers do; with none, `https` fails and `http` works.
+        // Certificates that cannot be read are left out, as browsers do; with none, `https` fails and `http` works.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         return Ok(roots);
     };

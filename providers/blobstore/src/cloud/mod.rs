@@ -37,7 +37,7 @@ pub(crate) use self::http::TlsError;
 use crate::names::OWN;
 use crate::store::{Store, within};
 
-/// What says that a container is there, where it is a folder of a bucket.
+/// The mark that a container is there, where it is a folder of a bucket.
 const MARK: &str = ".withe-container";
 /// Bytes of a part of an object that is written in parts. S3 takes 10,000 parts.
 const PART: usize = 8 << 20;
@@ -85,7 +85,7 @@ struct Inner {
     buckets: Buckets,
     bucket: Option<String>,
     limit: Duration,
-    /// What gives up uploads that ended in the middle; each ends by itself in bounded time.
+    /// The tasks that give up uploads that ended in the middle; each ends by itself in bounded time.
     cleaning: Mutex<JoinSet<()>>,
 }
 
@@ -110,7 +110,7 @@ fn path(name: &str) -> Result<Path, BlobError> {
 }
 
 impl Place {
-    /// What stands before the names of its objects.
+    /// The prefix of the names of its objects.
     fn prefix(&self) -> Result<Option<Path>, BlobError> {
         self.folder.as_deref().map(path).transpose()
     }
@@ -149,7 +149,7 @@ impl CloudStore {
         let sender = spawn_blocking(move || Sender::new(ca_file.as_deref(), limit)).await??;
         let (cloud, aliases) = (config.cloud.clone(), config.aliases.clone());
         let buckets = Buckets::new(cloud, sender, limit, aliases);
-        // What is wrong with the configuration is wrong for any bucket.
+        // A fault of the configuration is one for any bucket.
         buckets.store(config.bucket.as_deref().unwrap_or("any"))?;
         Ok(Self(Arc::new(Inner {
             buckets,
