@@ -152,11 +152,15 @@ impl FolderStore {
             attempts += 1;
             self.found_container(&id.container)?;
             let (path, _) = self.look(id)?;
+            let container = self.container(&id.container);
             // Names have words, so there is a folder.
-            let folder = path.parent().unwrap_or(&self.root);
-            let named = fs::create_dir_all(folder).and_then(|()| fs::rename(from, &path));
+            let folder = path.parent().unwrap_or(&container);
+            let named = make_folders(&container, folder).and_then(|()| fs::rename(from, &path));
             match named {
-                Ok(()) => return sync(folder).map_err(|why| failed(&id.object, &why)),
+                Ok(()) => {
+                    let synced = sync_up_to(&container, folder);
+                    return synced.map_err(|why| failed(&id.object, &why));
+                }
                 // Whoever removes the last object of a folder removes the folder.
                 Err(why) if why.kind() == ErrorKind::NotFound && attempts < ATTEMPTS => {}
                 Err(why)
@@ -239,6 +243,29 @@ fn sweep(uploads: &Path) {
             _ => fs::remove_file(entry.path()),
         };
     }
+}
+
+/// Makes the folders below a container that a name needs, and not the container: somebody may have removed it meanwhile.
+fn make_folders(container: &Path, folder: &Path) -> io::Result<()> {
+    let below = folder.strip_prefix(container).unwrap_or(Path::new(""));
+    let mut path = container.to_owned();
+    for word in below {
+        path.push(word);
+        match fs::create_dir(&path) {
+            // A file there is found by whoever makes something in it.
+            Err(why) if why.kind() != ErrorKind::AlreadyExists => return Err(why),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Has the names of a folder reach the disk, and those of the folders above it up to the container: each may be new, also
+/// by another writer who has not come so far yet.
+fn sync_up_to(container: &Path, folder: &Path) -> io::Result<()> {
+    let folders = folder.ancestors();
+    let mut folders = folders.take_while(|folder| folder.starts_with(container));
+    folders.try_for_each(sync)
 }
 
 /// Has a folder's names reach the disk.
@@ -613,6 +640,22 @@ mod tests {
 
     fn uploads(store: &FolderStore) -> usize {
         fs::read_dir(store.root.join(UPLOADS)).unwrap().count()
+    }
+
+    #[test]
+    fn folders_of_a_name_do_not_bring_a_container_back() {
+        let root = tempfile::tempdir().unwrap();
+        let cats = root.path().join("cats");
+        let gone = make_folders(&cats, &cats.join("a/b")).unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::NotFound);
+        fs::create_dir(&cats).unwrap();
+        for _ in 0..2 {
+            make_folders(&cats, &cats.join("a/b")).unwrap();
+        }
+        make_folders(&cats, &cats).unwrap();
+        sync_up_to(&cats, &cats.join("a/b")).unwrap();
+        fs::write(cats.join("file"), "").unwrap();
+        assert!(make_folders(&cats, &cats.join("file/b")).is_err());
     }
 
     #[tokio::test]
