@@ -2,7 +2,10 @@
 
 use std::fmt::Debug;
 
-use wit_bindgen::{StreamReader, StreamResult, StreamWriter};
+use futures::future::join_all;
+use wit_bindgen::{
+    FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter, yield_async,
+};
 
 /// How often a writer writes to a reader that is about to go: more than any wire keeps.
 const MOST_WRITES: u32 = 1_000_000;
@@ -145,4 +148,112 @@ async fn read<T: Element>(
         notes.push(format!("the writer has gone: {result:?} {values:?}"));
     }
     notes
+}
+
+async fn yields(times: u32) {
+    for _ in 0..times {
+        yield_async().await;
+    }
+}
+
+/// Does the writing ends of futures. `waits` waits until the reader has done so many steps.
+async fn keep(
+    writers: Vec<FutureWriter<String>>,
+    promises: Vec<Promise>,
+    waits: impl AsyncFn(u32),
+) -> Vec<String> {
+    let waits = &waits;
+    let kept = (1..).zip(writers.into_iter().zip(promises));
+    let kept = kept.map(|(i, (writer, promise))| async move {
+        if promise.taken_back {
+            waits(i).await;
+        }
+        yields(promise.writes_after).await;
+        let written = writer.write(format!("promise {i}")).await;
+        match (promise.left, written) {
+            // A wire may have taken it before it knew that nobody reads.
+            (true, _) => format!("{i} is left"),
+            (false, Ok(())) => format!("{i} is kept"),
+            (false, Err(left)) => format!("{i} was not read: {}", left.value),
+        }
+    });
+    join_all(kept).await
+}
+
+/// Does the reading ends of futures. `did` tells how many steps are done.
+async fn claim(
+    readers: Vec<FutureReader<String>>,
+    promises: Vec<Promise>,
+    mut did: impl FnMut(u32),
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut claimed = Vec::new();
+    for (i, (reader, promise)) in (1..).zip(readers.into_iter().zip(promises)) {
+        if !promise.taken_back {
+            claimed.push((i, reader, promise));
+            continue;
+        }
+        let mut reading = Box::pin(reader.into_future());
+        let polled = futures::poll!(reading.as_mut());
+        let taken_back = match polled {
+            std::task::Poll::Ready(value) => Err(value),
+            std::task::Poll::Pending => match reading.as_mut().cancel() {
+                Ok(value) => Err(value),
+                Err(reader) => Ok(reader),
+            },
+        };
+        match taken_back {
+            Ok(reader) => claimed.push((i, reader, promise)),
+            Err(value) => notes.push(format!("{i} came too early: {value}")),
+        }
+        did(i);
+    }
+    let claimed = claimed.into_iter().map(|(i, reader, promise)| async move {
+        yields(promise.reads_after).await;
+        match promise.left {
+            true => format!("{i} is left"),
+            false => format!("{i}: {}", reader.await),
+        }
+    });
+    notes.extend(join_all(claimed).await);
+    notes
+}
+
+/// As many pairs of ends of futures.
+fn futures_for(promises: &[Promise]) -> (Vec<FutureWriter<String>>, Vec<FutureReader<String>>) {
+    let ends = promises.iter().map(|_| wit_future::new(|| "nothing".to_owned()));
+    ends.unzip()
+}
+
+/// Writes the futures in pieces of these sizes.
+async fn send(
+    mut writer: StreamWriter<FutureReader<String>>,
+    futures: Vec<FutureReader<String>>,
+    pieces: Vec<u32>,
+) {
+    let mut futures = futures.into_iter();
+    for piece in pieces {
+        let some = futures.by_ref().take(piece as usize).collect();
+        // Whoever does not take them misses them when they are claimed.
+        _ = writer.write_all(some).await;
+    }
+}
+
+/// Reads the futures in pieces of these sizes.
+async fn receive(
+    mut reader: StreamReader<FutureReader<String>>,
+    pieces: Vec<u32>,
+) -> Vec<FutureReader<String>> {
+    let mut futures = Vec::new();
+    for mut piece in pieces {
+        while piece > 0 {
+            let (_, some) = reader.read(Vec::with_capacity(piece as usize)).await;
+            if some.is_empty() {
+                return futures;
+            }
+            piece -= some.len() as u32;
+            futures.extend(some);
+        }
+    }
+    futures
 }

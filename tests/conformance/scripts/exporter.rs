@@ -3,8 +3,8 @@ wit_bindgen::generate!({ world: "exporter", path: "scripts" });
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use exports::case::scripts::api::{Ending, Guest, Step};
-use wit_bindgen::{spawn_local, yield_async};
+use exports::case::scripts::api::{Ending, Guest, Promise, Step};
+use wit_bindgen::spawn_local;
 
 include!("ends.rs");
 
@@ -52,15 +52,25 @@ fn writes<T: Element>(
     ending: Ending,
 ) -> StreamReader<T> {
     spawn_local(async move {
-        let waits = async |steps| {
-            while with(id, |known| known.did < steps) {
-                yield_async().await;
-            }
-        };
-        let notes = write(writer, steps, ending, waits).await;
+        let notes = write(writer, steps, ending, async |steps| waits(id, steps).await).await;
         with(id, |known| known.written = Some(notes));
     });
     reader
+}
+
+/// Waits until the importer has done so many steps.
+async fn waits(id: u32, steps: u32) {
+    while with(id, |known| known.did < steps) {
+        yield_async().await;
+    }
+}
+
+/// Keeps promises of which the importer has the readers.
+fn keeps(id: u32, writers: Vec<FutureWriter<String>>, promises: Vec<Promise>) {
+    spawn_local(async move {
+        let notes = keep(writers, promises, async |steps| waits(id, steps).await).await;
+        with(id, |known| known.written = Some(notes));
+    });
 }
 
 impl Guest for Exporter {
@@ -101,6 +111,44 @@ impl Guest for Exporter {
 
     async fn writes_texts(id: u32, steps: Vec<Step>, ending: Ending) -> StreamReader<String> {
         writes(id, wit_stream::new(), steps, ending)
+    }
+
+    async fn reads_future(id: u32, f: FutureReader<String>, promise: Promise) -> Vec<String> {
+        claim(vec![f], vec![promise], |done| {
+            with(id, |known| known.done = done)
+        })
+        .await
+    }
+
+    async fn writes_future(id: u32, promise: Promise) -> FutureReader<String> {
+        let (writer, reader) = wit_future::new(|| "nothing".to_owned());
+        keeps(id, vec![writer], vec![promise]);
+        reader
+    }
+
+    async fn reads_futures(
+        id: u32,
+        s: StreamReader<FutureReader<String>>,
+        promises: Vec<Promise>,
+        pieces: Vec<u32>,
+    ) -> Vec<String> {
+        let futures = receive(s, pieces).await;
+        claim(futures, promises, |done| {
+            with(id, |known| known.done = done)
+        })
+        .await
+    }
+
+    async fn writes_futures(
+        id: u32,
+        promises: Vec<Promise>,
+        pieces: Vec<u32>,
+    ) -> StreamReader<FutureReader<String>> {
+        let (writer, stream) = wit_stream::new();
+        let (writers, readers) = futures_for(&promises);
+        spawn_local(send(writer, readers, pieces));
+        keeps(id, writers, promises);
+        stream
     }
 
     async fn written(id: u32) -> Vec<String> {

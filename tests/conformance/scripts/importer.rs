@@ -1,9 +1,8 @@
 wit_bindgen::generate!({ world: "importer", path: "scripts" });
 
-use case::scripts::api::{self, Ending, Step};
+use case::scripts::api::{self, Ending, Promise, Step};
 use fastrand::Rng;
-use futures::future::{join, join_all};
-use wit_bindgen::yield_async;
+use futures::future::{join, join3};
 
 include!("ends.rs");
 
@@ -74,20 +73,11 @@ macro_rules! writes {
         } = $script;
         let (to, from) = wit_stream::new();
         let (last, steps) = (reader.len() as u32, reader);
-        let waits = async |steps| {
-            while api::done($id) < steps {
-                yield_async().await;
-            }
-        };
-        let writing = write(to, writer, ending, waits);
+        let writing = write(to, writer, ending, async |steps| waits($id, steps).await);
         let call = $reads($id, from, steps, ending);
         let reading = async {
             if let Ending::CallGoes = ending {
-                let done = Box::pin(async {
-                    while api::done($id) < last {
-                        yield_async().await;
-                    }
-                });
+                let done = Box::pin(waits($id, last));
                 let call = Box::pin(call);
                 // Whichever comes first, the call is dropped here.
                 drop(futures::future::select(call, done).await);
@@ -114,9 +104,70 @@ macro_rules! reads {
     }};
 }
 
-/// Runs one stream; a line of what both ends saw.
+fn promise(rng: &mut Rng) -> Promise {
+    let turns = |rng: &mut Rng| if rng.bool() { 0 } else { rng.u32(0..20) };
+    Promise {
+        writes_after: turns(rng),
+        reads_after: turns(rng),
+        taken_back: rng.u32(0..4) == 0,
+        left: rng.u32(0..6) == 0,
+    }
+}
+
+/// Waits until the exporter has done so many steps.
+async fn waits(id: u32, steps: u32) {
+    while api::done(id) < steps {
+        yield_async().await;
+    }
+}
+
+/// Runs a future, or several that come in a stream; what both ends saw.
+async fn promises(id: u32, kind: u32, mut rng: Rng) -> (Vec<String>, Vec<String>) {
+    if kind < 2 {
+        let promise = promise(&mut rng);
+        return match kind {
+            0 => {
+                let (writer, reader) = wit_future::new(|| "nothing".to_owned());
+                let waits = async |steps| waits(id, steps).await;
+                let kept = keep(vec![writer], vec![promise], waits);
+                join(kept, api::reads_future(id, reader, promise)).await
+            }
+            _ => {
+                let reader = api::writes_future(id, promise).await;
+                let did = |steps| api::did(id, steps);
+                let claimed = claim(vec![reader], vec![promise], did).await;
+                (api::written(id).await, claimed)
+            }
+        };
+    }
+    let count = rng.u32(1..12);
+    let promises: Vec<_> = (0..count).map(|_| promise(&mut rng)).collect();
+    let (written, read) = (pieces(&mut rng, count), pieces(&mut rng, count));
+    if kind == 2 {
+        let (to, from) = wit_stream::new();
+        let (writers, readers) = futures_for(&promises);
+        let sent = send(to, readers, written);
+        let kept = keep(writers, promises.clone(), async |steps| {
+            waits(id, steps).await
+        });
+        let claimed = api::reads_futures(id, from, promises, read);
+        let (_, kept, claimed) = join3(sent, kept, claimed).await;
+        (kept, claimed)
+    } else {
+        let stream = api::writes_futures(id, promises.clone(), written).await;
+        let readers = receive(stream, read).await;
+        let claimed = claim(readers, promises, |steps| api::did(id, steps)).await;
+        (api::written(id).await, claimed)
+    }
+}
+
+/// Runs one stream or future; a line of what both ends saw.
 async fn stream(id: u32, mut rng: Rng) -> String {
-    let kind = rng.u32(0..6);
+    let kind = rng.u32(0..10);
+    if let Some(kind) = kind.checked_sub(6) {
+        let (kept, claimed) = promises(id, kind, rng).await;
+        return format!("[{}] [{}]", kept.join("; "), claimed.join("; "));
+    }
     let script = Script::draw(&mut rng, kind < 3);
     let (written, read) = match kind {
         0 => writes!(api::reads_bytes, id, script),

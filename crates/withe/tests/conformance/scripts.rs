@@ -1,12 +1,12 @@
-//! Scripts for both ends of streams, drawn at random: what each end sees over a link of any binding is what it sees in the
+//! Scripts for both ends of streams and futures, drawn at random: what each end sees over a link of any binding is what it sees in the
 //! oracle.
 //!
 //! The components of `tests/conformance/scripts` draw scripts from seeds and carry them out: writes and reads of the same
-//! counts or of any, reads that are taken back, ends that go, calls that are dropped, in bytes, numbers and texts, up to
-//! three streams at a time. A script says nothing of how far a writer is ahead of its reader, which is for the binding to
+//! counts or of any, reads that are taken back, ends that go, calls that are dropped, in bytes, numbers and texts, futures
+//! by themselves and in streams, up to three at a time. A script says nothing of how far a writer is ahead of its reader, which is for the binding to
 //! choose: where it matters, the writer waits for the reader.
 //!
-//! `CONFORMANCE_SCRIPTS=N` tries N seeds in place of a thousand.
+//! `CONFORMANCE_SCRIPTS=N` tries N seeds in place of a thousand, and `CONFORMANCE_SCRIPTS=FIRST..END` those.
 
 use std::env;
 use std::path::Path;
@@ -31,8 +31,11 @@ fn check(binding: &str) {
         );
         path
     });
-    let seeds = env::var("CONFORMANCE_SCRIPTS").map_or(SEEDS, |text| text.parse().unwrap());
-    for first in (0..seeds).step_by(AT_A_TIME as usize) {
+    let seeds = env::var("CONFORMANCE_SCRIPTS").map_or(0..SEEDS, |text| {
+        let (first, end) = text.split_once("..").unwrap_or(("0", &text));
+        first.parse().unwrap()..end.parse().unwrap()
+    });
+    for first in seeds.step_by(AT_A_TIME as usize) {
         let args = [Val::U64(first), Val::U32(AT_A_TIME)];
         let expected = oracle::call(&importer, &exporter, "run", &args);
         assert_eq!(expected.lines().count(), AT_A_TIME as usize);
