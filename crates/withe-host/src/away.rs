@@ -17,9 +17,7 @@ use withe_wit::InterfaceName;
 
 use crate::blobs_over;
 use crate::parts::Parts;
-use crate::request::{
-    blobs_request, carries_blobs, http_request, is_provider, leaves_host, request,
-};
+use crate::request::{blobs_request, carries_blobs, http_request, is_provider, request};
 use crate::serve::ping_request;
 use crate::units::LinkEnd;
 
@@ -36,7 +34,7 @@ pub trait Away: Send + Sync {
 /// The links from components here to what runs on other hosts, by their places in the plan.
 pub(crate) fn ends(plan: &Plan, parts: &Parts, away: &dyn Away) -> HashMap<usize, LinkEnd> {
     let links = plan.links.iter().enumerate();
-    let leaving = links.filter(|(_, link)| leaves_host(link) && !is_provider(plan, &link.source));
+    let leaving = links.filter(|(_, link)| link.leaves_host && !is_provider(plan, &link.source));
     let end = |(place, link): (usize, &PlannedLink)| {
         if link.interfaces.iter().any(|i| sends_http(&i.interface)) {
             let route = away.route(http_request(plan, link), link)?;

@@ -4,7 +4,7 @@
 //! a plan with the ways to the others, and commits it when it may.
 
 pub use crate::away::Away;
-pub use crate::request::{is_elsewhere, leaves_host};
+pub use crate::request::is_elsewhere;
 pub use crate::run::{LinkKey, Prepared};
 pub use crate::serve::{Served, ping_request};
 pub use crate::units::LinkEnd;

@@ -18,7 +18,6 @@ use withe_rpc::{
 use crate::away::Away;
 use crate::error::HostError;
 use crate::options::{Broker, HostOptions};
-use crate::request::leaves_host;
 use crate::serve::Served;
 
 /// What the host serves to itself.
@@ -55,7 +54,7 @@ impl Loopback {
     ) -> Result<(), HostError> {
         let needs = |binding| {
             let mut links = plan.links.iter();
-            links.any(|link| leaves_host(link) && link.binding == binding)
+            links.any(|link| link.leaves_host && link.binding == binding)
         };
         if needs(Binding::Tcp) && self.tcp.is_none() {
             self.tcp = Some(self.listen(options).await.map_err(HostError::Listen)?);

@@ -1,7 +1,7 @@
 //! What an importer's process asks an exporter's for.
 
 use withe_linker::input::ComponentKind;
-use withe_linker::plan::{Binding, Plan, PlannedLink};
+use withe_linker::plan::{Plan, PlannedLink};
 use withe_provider::{blob_wire, http_wire};
 use withe_rpc::{LinkFunction, LinkRequest};
 use withe_runtime::DROP;
@@ -111,9 +111,4 @@ pub(crate) fn is_provider(plan: &Plan, name: &str) -> bool {
 pub fn is_elsewhere(plan: &Plan, name: &str) -> bool {
     let mut components = plan.components.iter();
     components.any(|c| c.name == name && c.elsewhere)
-}
-
-/// Whether calls over a link from this host leave it, be it to come back.
-pub fn leaves_host(link: &PlannedLink) -> bool {
-    !link.incoming && matches!(link.binding, Binding::Tcp | Binding::Nats)
 }

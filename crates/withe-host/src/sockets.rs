@@ -15,7 +15,7 @@ use withe_rpc::{Client, Limits, LinkRequest, Route};
 use crate::blobs_over;
 use crate::counts;
 use crate::parts::Parts;
-use crate::request::{blobs_request, carries_blobs, is_provider, leaves_host, request};
+use crate::request::{blobs_request, carries_blobs, is_provider, request};
 use crate::serve::ping_request;
 use crate::units::LinkEnd;
 
@@ -120,7 +120,7 @@ impl Sockets {
     fn socket(&self, plan: &Plan, link: &PlannedLink, from_worker: bool) -> Option<PathBuf> {
         if link.incoming {
             None
-        } else if is_provider(plan, &link.target) || leaves_host(link) {
+        } else if is_provider(plan, &link.target) || link.leaves_host {
             // The host's process has the providers and the ways to other hosts, and takes both as they are.
             from_worker.then(|| self.host())
         } else if link.binding == Binding::Unix {

@@ -545,10 +545,19 @@ pub struct Elsewhere {
 pub struct OtherHost {
     /// What messages call it.
     pub name: String,
-    /// Whether it can be reached directly, and not only by way of a broker.
-    pub direct: bool,
+    /// Whether it can be reached over TCP.
+    pub tcp: bool,
+    /// Whether it can be reached over a Unix socket: never if it is on another machine.
+    pub unix: bool,
     /// Whether it is on the same machine.
     pub same_machine: bool,
+}
+
+impl OtherHost {
+    /// Whether it can be reached directly, and not only by way of a broker.
+    pub fn is_direct(&self) -> bool {
+        self.tcp || self.unix
+    }
 }
 
 /// What links that say nothing get.

@@ -230,10 +230,10 @@ pub enum Binding {
     Local,
     /// A provider running in this host.
     Host,
-    /// Another process on this machine, called over a Unix socket: the worker of the target, or,
-    /// from a worker to a provider, the host.
+    /// Another process on this machine, called over a Unix socket: the worker of the target, from a worker to a
+    /// provider the host, or other hosts that run the target.
     Unix,
-    /// Hosts that are reached directly; this one calls itself, if the target runs on it.
+    /// Hosts that are reached over TCP; this one calls itself, if the target runs on it.
     Tcp,
     /// Hosts that are reached by way of NATS; this one calls itself, if the target runs on it.
     Nats,
@@ -261,6 +261,10 @@ pub struct PlannedLink {
     /// Whether its source runs on other hosts and not on this one, which at most serves it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub incoming: bool,
+    /// Whether calls from this host leave it over the link: to other hosts, or to come back over a wire that the link is
+    /// pinned to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaves_host: bool,
     /// How long a callee's instance lives.
     pub scope: Scope,
     /// A call's deadline in milliseconds.

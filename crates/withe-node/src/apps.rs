@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use withe_host::elsewhere::{is_elsewhere, leaves_host};
+use withe_host::elsewhere::is_elsewhere;
 use withe_host::{HostError, Parts, Running};
 use withe_linker::Diagnostics;
 use withe_linker::input::{ComponentKind, Placement};
@@ -465,7 +465,7 @@ fn hide(exposed: Vec<withe_wasmcloud::ServedComponent>) {
 fn calls_itself(plan: &Plan) -> bool {
     let mut links = plan.links.iter();
     links.any(|link| {
-        leaves_host(link) && link.binding == Binding::Tcp && !is_elsewhere(plan, &link.target)
+        link.leaves_host && link.binding == Binding::Tcp && !is_elsewhere(plan, &link.target)
     })
 }
 

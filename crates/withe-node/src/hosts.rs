@@ -12,7 +12,10 @@ pub(crate) type Hosts = BTreeMap<String, Arc<HostRecord>>;
 /// How a host is reached.
 #[derive(Clone, Copy)]
 pub(crate) struct Reach {
-    pub(crate) direct: bool,
+    /// Over TCP.
+    pub(crate) tcp: bool,
+    /// Over a Unix socket.
+    pub(crate) unix: bool,
     pub(crate) same_machine: bool,
 }
 

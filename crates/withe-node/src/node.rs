@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use withe_files::TemporaryFolder;
 use withe_host::{Broker, Host};
 use withe_lattice::transport::{NatsConnector, NatsListener};
 use withe_lattice::{LEASE, SharedLattice};
@@ -15,7 +16,8 @@ use withe_linker::input::{LinkDefaults, Surroundings};
 use withe_load::{Loaded, Registry};
 use withe_rpc::secure::SecureListener;
 use withe_rpc::tcp::TcpListener;
-use withe_rpc::{Identity, Limits};
+use withe_rpc::unix::UnixListener;
+use withe_rpc::{Identity, Limits, Members};
 
 use crate::address::{advertised, local_address, machine};
 use crate::clock::millis;
@@ -49,6 +51,8 @@ pub struct Node {
     stop_servers: CancellationToken,
     table: watch::Receiver<Arc<DesiredTable>>,
     address: Option<SocketAddr>,
+    /// With the socket for the other hosts of this machine. The folder goes after what listens there.
+    _beside: Option<TemporaryFolder>,
 }
 
 impl Node {
@@ -121,6 +125,23 @@ impl Node {
             let end = stop_servers.clone().cancelled_owned();
             servers.spawn(async move { withe_rpc::serve(listener, served, limits, end).await });
         }
+        let mut unix = None;
+        let mut beside = None;
+        if options.unix {
+            // The host is reached by other ways as well.
+            match listen_beside(&identity, peers.members()).await {
+                Ok((listener, path, folder)) => {
+                    unix = Some(path);
+                    beside = Some(folder);
+                    let (served, limits) = (Arc::new(applications.clone()), limits.clone());
+                    let end = stop_servers.clone().cancelled_owned();
+                    servers.spawn(
+                        async move { withe_rpc::serve(listener, served, limits, end).await },
+                    );
+                }
+                Err(e) => tracing::warn!("no socket for the other hosts of this machine: {e}"),
+            }
+        }
         if let Some(nats) = &nats {
             let listener = NatsListener::bind(nats.clone(), lattice.name(), &id).await?;
             let listener = SecureListener::new(listener, &identity, peers.members())
@@ -139,6 +160,7 @@ impl Node {
                 labels: options.labels,
                 fingerprint,
                 tcp,
+                unix,
                 nats: nats.is_some(),
                 started: millis() / 1_000,
                 signed_only: options.trust.is_some(),
@@ -195,6 +217,7 @@ impl Node {
             stop_servers,
             table: heard,
             address,
+            _beside: beside,
         })
     }
 
@@ -299,4 +322,23 @@ impl Node {
         // It fails if nobody can hear of it any more.
         drop(self.table.wait_for(|table| !runs_here(table)).await);
     }
+}
+
+/// Listens for the other hosts of this machine that are this user's, in a folder that only this user can enter.
+///
+/// Both sides prove that they are members, as they do over TCP: whatever else runs as this user, such as a provider's
+/// program, is none.
+async fn listen_beside(
+    identity: &Identity,
+    members: Members,
+) -> std::io::Result<(SecureListener<UnixListener>, String, TemporaryFolder)> {
+    let folder = TemporaryFolder::new()?;
+    let path = folder.path().join("host.sock");
+    let listener = UnixListener::bind(&path).await?;
+    let listener = SecureListener::new(listener, identity, members)?;
+    // Others are told of it in JSON.
+    let path = (path.into_os_string().into_string()).map_err(|_| {
+        std::io::Error::other("the path of the folder for temporary files is not UTF-8")
+    })?;
+    Ok((listener, path, folder))
 }

@@ -22,6 +22,8 @@ pub struct NodeOptions {
     /// The addresses (`host:port`, or `host` for the port that it listens on) at which the others reach it,
     /// where they are not those that it finds itself.
     pub advertise: Vec<String>,
+    /// Whether it listens at a Unix socket for the other hosts of its machine that are this user's.
+    pub unix: bool,
     /// The URL of the lattice's NATS server, for providers of wasmCloud v1, which connect themselves.
     pub url: Option<String>,
     /// Whether hosts, providers and tools of wasmCloud v1 on the lattice may call the components here.

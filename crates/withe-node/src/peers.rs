@@ -16,9 +16,10 @@ use withe_lattice::transport::NatsConnector;
 use withe_linker::plan::{Binding, PlannedLink};
 use withe_rpc::secure::SecureConnector;
 use withe_rpc::tcp::{TcpConnector, TcpListener};
+use withe_rpc::unix::UnixConnector;
 use withe_rpc::{
-    Client, Distance, Fingerprint, Identity, Limits, LinkRequest, Members, Proximity, Replica,
-    Route, RouteRules, Serve,
+    Client, Connect, Distance, Fingerprint, Identity, Limits, LinkRequest, Members, Proximity,
+    Replica, Route, RouteRules, Serve,
 };
 
 use crate::hosts::{Hosts, Names, Reach};
@@ -87,10 +88,25 @@ struct Peer {
     record: Arc<HostRecord>,
     /// When its lease ran out, if it did.
     gone: Option<Instant>,
-    /// Whether it can be reached directly, as was found last; not known until it was tried.
-    direct: Option<bool>,
-    tcp: Option<Arc<Client>>,
+    unix: Option<DirectWay>,
+    tcp: Option<DirectWay>,
     nats: Option<Arc<Client>>,
+}
+
+/// A way to a host that no broker is on.
+struct DirectWay {
+    client: Arc<Client>,
+    /// Whether it leads there, as was found last; not known until it was tried.
+    leads: Option<bool>,
+}
+
+impl DirectWay {
+    fn to(connector: impl Connect, limits: &Limits) -> Self {
+        Self {
+            client: Client::new(Arc::new(connector), limits.clone()),
+            leads: None,
+        }
+    }
 }
 
 /// A link that leaves this host.
@@ -104,8 +120,9 @@ struct Leaving {
 /// The ways that a link may take.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ways {
-    /// Directly, and to hosts that cannot be reached so by way of NATS.
+    /// Over a Unix socket, to hosts that cannot be reached so over TCP, and to the others by way of NATS.
     Cheapest,
+    Unix,
     Tcp,
     Nats,
 }
@@ -115,28 +132,32 @@ impl Ways {
         match link.binding {
             _ if link.by_host => Self::Cheapest,
             Binding::Nats => Self::Nats,
+            Binding::Unix => Self::Unix,
             _ => Self::Tcp,
         }
     }
 }
 
 impl Peer {
-    /// Whether it is known that it can be reached directly.
-    fn is_direct(&self) -> bool {
-        self.direct == Some(true)
-    }
-
     /// The cheapest of these ways to it, and whether that is by way of a broker.
     fn way(&self, ways: Ways) -> Option<(&Arc<Client>, bool)> {
-        let tcp = self.tcp.as_ref().map(|tcp| (tcp, false));
+        let unix = self.unix.as_ref().map(|way| (&way.client, false));
+        let tcp = self.tcp.as_ref().map(|way| (&way.client, false));
         let nats = self.nats.as_ref().map(|nats| (nats, true));
         match ways {
+            Ways::Unix => unix,
             Ways::Tcp => tcp,
             Ways::Nats => nats,
-            Ways::Cheapest if self.is_direct() => tcp,
+            Ways::Cheapest if leads(&self.unix) => unix,
+            Ways::Cheapest if leads(&self.tcp) => tcp,
             // Without NATS it can only be tried.
-            Ways::Cheapest => nats.or(tcp),
+            Ways::Cheapest => nats.or(tcp).or(unix),
         }
+    }
+
+    /// The ways that no broker is on.
+    fn direct(&mut self) -> impl Iterator<Item = &mut DirectWay> {
+        [&mut self.unix, &mut self.tcp].into_iter().flatten()
     }
 }
 
@@ -173,12 +194,21 @@ impl Peers {
                 continue;
             }
             let mut peer = self.peer(record.clone());
-            if *id == self.own.id && peer.tcp.is_none() {
-                peer.tcp.clone_from(&state.to_itself);
-            }
-            if let Some(client) = peer.tcp.as_ref().filter(|_| *id != self.own.id) {
-                let probing = probe(Arc::downgrade(self), id.clone(), client.clone());
-                state.tasks.spawn(probing);
+            if *id == self.own.id {
+                if let (None, Some(client)) = (&peer.tcp, &state.to_itself) {
+                    let client = client.clone();
+                    peer.tcp = Some(DirectWay {
+                        client,
+                        leads: None,
+                    });
+                }
+                // Nothing is between a host and itself.
+                peer.direct().for_each(|way| way.leads = Some(true));
+            } else {
+                for way in peer.direct() {
+                    let probing = probe(Arc::downgrade(self), id.clone(), way.client.clone());
+                    state.tasks.spawn(probing);
+                }
             }
             state.peers.insert(id.clone(), peer);
         }
@@ -231,7 +261,10 @@ impl Peers {
             std::future::pending(),
         ));
         if let Some(own) = state.peers.get_mut(&self.own.id) {
-            own.tcp = Some(client.clone());
+            own.tcp = Some(DirectWay {
+                client: client.clone(),
+                leads: Some(true),
+            });
         }
         state.to_itself = Some(client);
         self.update(&mut state);
@@ -245,8 +278,9 @@ impl Peers {
             loop {
                 let unknown = {
                     let state = self.lock();
-                    let mut peers = hosts.iter().filter_map(|id| state.peers.get(id));
-                    peers.any(|peer| peer.tcp.is_some() && peer.direct.is_none())
+                    let peers = hosts.iter().filter_map(|id| state.peers.get(id));
+                    let mut ways = peers.flat_map(|peer| [&peer.unix, &peer.tcp]).flatten();
+                    ways.any(|way| way.leads.is_none())
                 };
                 if !unknown || changes.changed().await.is_err() {
                     return;
@@ -258,7 +292,8 @@ impl Peers {
         let reach = |id: &String| {
             let peer = state.peers.get(id)?;
             let reach = Reach {
-                direct: peer.is_direct(),
+                tcp: leads(&peer.tcp),
+                unix: leads(&peer.unix),
                 same_machine: peer.record.machine == self.own.machine,
             };
             Some((id.clone(), reach))
@@ -271,7 +306,10 @@ impl Peers {
         let state = std::mem::take(&mut *self.lock());
         drop(state.tasks);
         let peers = state.peers.into_values();
-        let clients = peers.flat_map(|peer| [peer.tcp, peer.nats]).flatten();
+        let clients = peers.flat_map(|peer| {
+            let direct = [peer.unix, peer.tcp].into_iter().flatten();
+            direct.map(|way| way.client).chain(peer.nats)
+        });
         futures::future::join_all(clients.map(|client| async move { client.close().await })).await;
     }
 
@@ -288,7 +326,15 @@ impl Peers {
         let tcp = record.tcp.as_ref().zip(fingerprint);
         let tcp = tcp.and_then(|(tcp, fingerprint)| {
             let connector = TcpConnector::new(tcp.addresses.clone(), identity, fingerprint).ok()?;
-            Some(Client::new(Arc::new(connector), limits.clone()))
+            Some(DirectWay::to(connector, &limits))
+        });
+        // Links that are pinned to `unix` lead from a host to itself by its workers.
+        let is_beside = record.machine == self.own.machine && record.id != self.own.id;
+        let unix = record.unix.as_ref().filter(|_| is_beside);
+        let unix = unix.zip(fingerprint).and_then(|(socket, fingerprint)| {
+            let connector = UnixConnector::new(socket);
+            let connector = SecureConnector::new(connector, identity, fingerprint).ok()?;
+            Some(DirectWay::to(connector, &limits))
         });
         let nats = self.own.nats.as_ref().filter(|_| record.nats);
         let nats = nats.zip(fingerprint).and_then(|(nats, fingerprint)| {
@@ -297,10 +343,9 @@ impl Peers {
             Some(Client::new(Arc::new(connector), limits.clone()))
         });
         Peer {
-            // Nothing is between a host and itself.
-            direct: (record.id == self.own.id).then_some(true),
             record,
             gone: None,
+            unix,
             tcp,
             nats,
         }
@@ -366,29 +411,33 @@ impl Away for Peers {
     }
 }
 
-/// Finds out whether a host can be reached directly, and again and again whether it still can: a network breaks and
-/// is mended while the hosts at its ends go on. It ends with the host.
+/// Whether it is known that a way leads to its host.
+fn leads(way: &Option<DirectWay>) -> bool {
+    way.as_ref().is_some_and(|way| way.leads == Some(true))
+}
+
+/// Finds out whether a way leads to its host, and again and again whether it still does: a network breaks and is
+/// mended while the hosts at its ends go on. The task ends with the host.
 async fn probe(peers: Weak<Peers>, id: String, client: Arc<Client>) {
-    let mut is_direct = false;
+    let mut is_reached = false;
     loop {
         // Where nothing has failed since, there is nothing to find out, and no connection to be made.
-        let goes_on = is_direct && client.is_ready();
+        let goes_on = is_reached && client.is_ready();
         if !goes_on {
             let reached = timeout(PROBE, client.reach((Instant::now() + PROBE).into_std())).await;
-            is_direct = matches!(reached, Ok(Ok(())));
+            is_reached = matches!(reached, Ok(Ok(())));
         }
         let Some(peers) = peers.upgrade() else { return };
         {
             let mut state = peers.lock();
             let peer = state.peers.get_mut(&id);
-            let is_its = |peer: &&mut Peer| {
-                let own = peer.tcp.as_ref();
-                own.is_some_and(|own| Arc::ptr_eq(own, &client))
-            };
-            let Some(peer) = peer.filter(is_its) else {
+            let mut ways = peer.into_iter().flat_map(Peer::direct);
+            let Some(way) = ways.find(|way| Arc::ptr_eq(&way.client, &client)) else {
                 return;
             };
-            if peer.direct.replace(is_direct) != Some(is_direct) {
+            let before = way.leads.replace(is_reached);
+            drop(ways);
+            if before != Some(is_reached) {
                 peers.update(&mut state);
             }
         }

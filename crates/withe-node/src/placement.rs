@@ -78,7 +78,8 @@ impl Seen<'_> {
                 let record = self.hosts.get(id);
                 OtherHost {
                     name: record.map_or(id.clone(), |host| names.of_host(host)),
-                    direct: reach.as_ref().is_some_and(|reach| reach.direct),
+                    tcp: reach.is_some_and(|reach| reach.tcp),
+                    unix: reach.is_some_and(|reach| reach.unix),
                     same_machine: reach.is_some_and(|reach| reach.same_machine),
                 }
             };
@@ -111,8 +112,8 @@ pub struct Preview {
     pub hosts: Vec<(String, Arc<LinkOutcome>)>,
 }
 
-/// How an application would be linked on a lattice as it is now. Hosts that announce an address count as reached
-/// directly. `options` are those of the hosts, but for the placement. Nothing is changed.
+/// How an application would be linked on a lattice as it is now. Hosts count as reached by whatever
+/// they announce. `options` are those of the hosts, but for the placement. Nothing is changed.
 ///
 /// # Errors
 ///
@@ -155,9 +156,11 @@ pub async fn preview(
     let plan = |host: &HostRecord| {
         let reach = |id: &str| {
             let other = hosts.get(id)?;
+            let same_machine = other.machine == host.machine;
             Some(Reach {
-                direct: other.tcp.is_some(),
-                same_machine: other.machine == host.machine,
+                tcp: other.tcp.is_some(),
+                unix: same_machine && other.unix.is_some(),
+                same_machine,
             })
         };
         loaded.link(&LinkOptions {

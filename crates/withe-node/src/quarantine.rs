@@ -231,6 +231,7 @@ mod tests {
             labels: BTreeMap::new(),
             fingerprint: String::new(),
             tcp: None,
+            unix: None,
             nats: false,
             started: 0,
             signed_only: false,

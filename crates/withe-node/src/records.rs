@@ -174,6 +174,9 @@ pub struct HostRecord {
     /// Where it can be reached directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpRecord>,
+    /// The path of the socket at which the other hosts of its machine reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unix: Option<String>,
     /// Whether it can be reached by way of NATS.
     pub nats: bool,
     /// When it started, in seconds since 1970.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use withe_host::elsewhere::{Away as _, LinkEnd, Served, leaves_host, ping_request};
+use withe_host::elsewhere::{Away as _, LinkEnd, Served, ping_request};
 use withe_lattice::{Lattice, LatticeError, Requests};
 use withe_linker::plan::{Binding, PlannedLink};
 use withe_rpc::{CallContext, CallError, Payload};
@@ -139,7 +139,7 @@ async fn ping(this: &ThisHost, served: &Served, place: usize) -> Result<HostAnsw
     let route = match served.ends.get(&place) {
         Some(LinkEnd::Remote { ping, .. }) => Some(ping.clone()),
         // HTTP has a way of its own there.
-        _ if leaves_host(link) => this.peers.route(ping_request(&served.plan, link), link),
+        _ if link.leaves_host => this.peers.route(ping_request(&served.plan, link), link),
         _ => None,
     };
     let Some(route) = route else {

@@ -25,7 +25,7 @@ use crate::grants::check_grants;
 use crate::options::{HostOptions, Phase, Progress};
 use crate::parts::Parts;
 use crate::provider_source;
-use crate::request::{carries_http, http_request, leaves_host, request};
+use crate::request::{carries_http, http_request, request};
 use crate::serve::Served;
 use crate::units::{LinkEnd, units};
 use crate::workers::Workers;
@@ -258,7 +258,7 @@ impl Preparation<'_> {
         link: &PlannedLink,
         request: LinkRequest,
     ) -> Option<Arc<Route>> {
-        if leaves_host(link) {
+        if link.leaves_host {
             return self.away.route(request, link);
         }
         let workers = new.live.workers.as_mut()?;

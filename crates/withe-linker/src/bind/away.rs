@@ -4,7 +4,7 @@
 //! *incoming*: in the plan, so that the target is there to be called, and bound by nothing there.
 
 use crate::diagnostic::Diagnostics;
-use crate::input::{BindingChoice, Elsewhere, Locality, Scope};
+use crate::input::{BindingChoice, Elsewhere, Locality, OtherHost, Scope};
 use crate::place::Placed;
 use crate::plan::Binding;
 use crate::problems;
@@ -47,39 +47,42 @@ pub(super) fn bind(
     let parts = &resolved.parts;
     let target = parts.elsewhere(link.target)?;
     let runs = format!("`{}` runs on {}", parts.name(link.target), names(target));
-    let not_direct = target.hosts.iter().filter(|host| !host.direct);
-    let not_direct: Vec<&str> = not_direct.map(|host| host.name.as_str()).collect();
-    // What runs nowhere yet may come to run anywhere.
-    let is_direct = not_direct.len() < target.hosts.len() || target.hosts.is_empty();
-    let reached = |by: &str| match not_direct.as_slice() {
-        [] => String::new(),
-        [one] => format!("; `{one}` cannot be reached directly and is {by}"),
-        several => format!(
-            "; {} cannot be reached directly and are {by}",
-            list(several)
-        ),
+    let ways = Ways::of(target);
+    let pinned = |left_out: &[&str], over: &str| {
+        let pinned_by = format!("pinned by {}", settings.asked_by);
+        match left_out {
+            [] => pinned_by,
+            [one] => format!("{pinned_by}; `{one}` cannot be reached {over} and is not called"),
+            several => format!(
+                "{pinned_by}; {} cannot be reached {over} and are not called",
+                list(several)
+            ),
+        }
     };
-    let pinned_by = || format!("pinned by {}", settings.asked_by);
-    let refused = |reason: &str| problems::bindings::pinned(parts, link, settings.binding, reason);
+    let mut refused = |reason: &str| {
+        let pinned = problems::bindings::pinned(parts, link, settings.binding, reason);
+        out.push(pinned);
+    };
     let (binding, why) = match settings.binding {
-        BindingChoice::Auto if is_direct => {
-            (Binding::Tcp, runs.clone() + &reached("called over `nats`"))
+        BindingChoice::Auto => {
+            let binding = ways.cheapest();
+            (binding, runs.clone() + &ways.others(binding))
         }
-        BindingChoice::Auto => (
-            Binding::Nats,
-            format!("{runs}, which cannot be reached directly"),
-        ),
-        BindingChoice::Nats => (Binding::Nats, pinned_by()),
-        BindingChoice::Tcp if is_direct => (Binding::Tcp, pinned_by() + &reached("not called")),
-        BindingChoice::Tcp => {
-            out.push(refused(&format!(
-                "{runs}, which cannot be reached directly"
-            )));
-            return None;
+        BindingChoice::Nats => (Binding::Nats, pinned(&[], "over NATS")),
+        BindingChoice::Tcp | BindingChoice::Unix => {
+            let (binding, over) = match settings.binding {
+                BindingChoice::Unix => (Binding::Unix, "over a Unix socket"),
+                _ => (Binding::Tcp, "over TCP"),
+            };
+            let Some(left_out) = ways.not_over(binding) else {
+                refused(&format!("{runs}, which cannot be reached {over}"));
+                return None;
+            };
+            (binding, pinned(&left_out, over))
         }
-        BindingChoice::Fused | BindingChoice::Local | BindingChoice::Host | BindingChoice::Unix => {
+        BindingChoice::Fused | BindingChoice::Local | BindingChoice::Host => {
             let source = parts.name(link.source);
-            out.push(refused(&format!("{runs}, and `{source}` on this one")));
+            refused(&format!("{runs}, and `{source}` on this one"));
             return None;
         }
     };
@@ -101,15 +104,104 @@ pub(super) fn bind(
 pub(super) fn incoming(placed: &Placed<'_>, link: &ResolvedLink<'_>) -> Bound {
     let resolved = &placed.checked.resolved;
     let source = resolved.parts.elsewhere(link.source);
-    let is_direct = source.is_some_and(|source| source.hosts.iter().all(|host| host.direct));
     let hosts = source.map(names).unwrap_or_default();
     let why = format!("`{}` runs on {hosts}", resolved.parts.name(link.source));
-    let binding = if is_direct {
+    let all = |is_reached: fn(&OtherHost) -> bool| {
+        source.is_some_and(|source| source.hosts.iter().all(is_reached))
+    };
+    let binding = if all(|host| host.unix) && source.is_some_and(|source| !source.hosts.is_empty())
+    {
+        Binding::Unix
+    } else if all(OtherHost::is_direct) {
         Binding::Tcp
     } else {
         Binding::Nats
     };
     Bound::by(binding, why)
+}
+
+/// The hosts of a link's target, by the cheapest way to each.
+struct Ways<'a> {
+    target: &'a Elsewhere,
+    unix: Vec<&'a str>,
+    tcp: Vec<&'a str>,
+    nats: Vec<&'a str>,
+}
+
+impl<'a> Ways<'a> {
+    fn of(target: &'a Elsewhere) -> Self {
+        let (mut unix, mut tcp, mut nats) = (Vec::new(), Vec::new(), Vec::new());
+        for host in &target.hosts {
+            let names = match host {
+                _ if host.unix => &mut unix,
+                _ if host.tcp => &mut tcp,
+                _ => &mut nats,
+            };
+            names.push(host.name.as_str());
+        }
+        Self {
+            target,
+            unix,
+            tcp,
+            nats,
+        }
+    }
+
+    /// The binding that the link is said to have: that of the hosts which are farther away than others, as long as they
+    /// are reached directly.
+    fn cheapest(&self) -> Binding {
+        match (
+            self.unix.as_slice(),
+            self.tcp.as_slice(),
+            self.nats.as_slice(),
+        ) {
+            (_, [_, ..], _) => Binding::Tcp,
+            ([_, ..], [], _) => Binding::Unix,
+            ([], [], [_, ..]) => Binding::Nats,
+            // What runs nowhere yet may come to run anywhere.
+            ([], [], []) => Binding::Tcp,
+        }
+    }
+
+    /// How the hosts are called that are not called over `binding`, for the end of a sentence.
+    fn others(&self, binding: Binding) -> String {
+        let mut text = String::new();
+        let is_mixed = binding == Binding::Tcp;
+        match self.unix.as_slice() {
+            [one] if is_mixed => {
+                text += &format!("; `{one}` is on this machine and called over `unix`");
+            }
+            several @ [_, ..] if is_mixed => {
+                let names = list(several);
+                text += &format!("; {names} are on this machine and called over `unix`");
+            }
+            _ => {}
+        }
+        match self.nats.as_slice() {
+            [] => {}
+            _ if binding == Binding::Nats => text += ", which cannot be reached directly",
+            [one] => {
+                text += &format!("; `{one}` cannot be reached directly and is called over `nats`");
+            }
+            several => {
+                let names = list(several);
+                text += &format!("; {names} cannot be reached directly and are called over `nats`");
+            }
+        }
+        text
+    }
+
+    /// The hosts that `binding` does not reach; none at all if that would be all of them.
+    fn not_over(&self, binding: Binding) -> Option<Vec<&'a str>> {
+        let is_left_out = |host: &&OtherHost| match binding {
+            Binding::Unix => !host.unix,
+            _ => !host.tcp,
+        };
+        let hosts = self.target.hosts.iter();
+        let left_out: Vec<_> = hosts.filter(is_left_out).map(|host| &*host.name).collect();
+        let is_any_reached = left_out.len() < self.target.hosts.len();
+        (is_any_reached || self.target.hosts.is_empty()).then_some(left_out)
+    }
 }
 
 /// The hosts, for the middle of a sentence.
@@ -200,13 +292,14 @@ mod tests {
         })
     }
 
-    /// A part on these hosts, which can be reached directly or not.
+    /// A part on these hosts, which can be reached directly or not: siblings over Unix sockets.
     fn on(mut app: App, part: &str, hosts: &[(&str, bool)]) -> App {
         app.inputs.placement.surroundings = Surroundings::Lattice;
         let hosts = hosts.iter().map(|(name, direct)| OtherHost {
             name: (*name).into(),
-            direct: *direct,
-            same_machine: *name == "beside",
+            tcp: *direct && !name.starts_with("sibling"),
+            unix: *direct && name.starts_with("sibling"),
+            same_machine: *name == "beside" || name.starts_with("sibling"),
         });
         let elsewhere = Elsewhere {
             hosts: hosts.collect(),
@@ -262,6 +355,40 @@ mod tests {
         let by_host = |app: App| app.plan().links[1].by_host;
         assert!(by_host(cart(&[])));
         assert!(!by_host(cart(&["binding: tcp"])));
+    }
+
+    #[test]
+    fn hosts_of_this_machine_are_called_over_its_sockets() {
+        let cart = |settings: &[&str], hosts: &[(&str, bool)]| {
+            let app = on(app(settings, &[]), "cart", hosts);
+            let problems = app.problems();
+            if problems.is_empty() {
+                app.processes()
+            } else {
+                problems
+            }
+        };
+        let (one, two) = (("sibling-1", true), ("sibling-2", true));
+        let (east, west) = (("east", true), ("west", false));
+        let texts = [
+            cart(&[], &[one, two]),
+            cart(&[], &[one, two, east]),
+            cart(&[], &[one, east, west]),
+            cart(&[], &[one, west]),
+            cart(&["binding: unix"], &[one, two]),
+            cart(&["binding: unix"], &[one, east, west]),
+            cart(&["binding: tcp"], &[one, east]),
+            cart(&["binding: nats"], &[one]),
+            cart(&["binding: unix"], &[east]),
+            cart(&["binding: tcp"], &[one]),
+            cart(&["locality: machine"], &[one, east]),
+        ];
+        insta::assert_snapshot!(texts.join("\n"));
+        // The other side of such a link.
+        let shop = away(app(&[], &[]), &[]);
+        let shop = on(shop, "server", &[("sibling-1", true)]);
+        let shop = on(shop, "shop", &[("sibling-1", true)]);
+        insta::assert_snapshot!(shop.processes());
     }
 
     #[test]

@@ -154,6 +154,8 @@ fn planned_link(
         let refs = refs.filter(|_| resolved.parts.is_provider(end));
         fetched::planned(&resolved.parts.inputs.application, refs)
     };
+    let incoming = !resolved.parts.is_here(link.source);
+    let is_away = !resolved.parts.is_here(link.target);
     PlannedLink {
         source: resolved.parts.name(link.source).to_owned(),
         target: resolved.parts.name(link.target).to_owned(),
@@ -162,7 +164,9 @@ fn planned_link(
         binding: bound.binding,
         by_host: bound.by_host,
         why: bound.why.clone(),
-        incoming: !resolved.parts.is_here(link.source),
+        incoming,
+        leaves_host: !incoming
+            && (is_away || matches!(bound.binding, Binding::Tcp | Binding::Nats)),
         scope: settings.scope,
         timeout_ms: millis(settings.timeout.unwrap_or(DEFAULT_TIMEOUT)),
         timeout_given: settings.timeout.is_some(),

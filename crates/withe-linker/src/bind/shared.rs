@@ -108,14 +108,19 @@ fn homes(
     processes: &Processes,
 ) -> BTreeSet<Process> {
     let mut homes = BTreeSet::new();
+    // An instance on another host is that replica's, and so another one.
+    if !resolved.parts.is_here(target) {
+        return homes;
+    }
     for i in links {
+        let source = resolved.links[*i].source;
         match bound[*i].as_ref().map(|b| b.binding) {
-            Some(Binding::Local) => homes.extend(processes.of_part(resolved.links[*i].source)),
-            Some(Binding::Unix) => {
+            Some(Binding::Local) => homes.extend(processes.of_part(source)),
+            Some(Binding::Unix) if resolved.parts.is_here(source) => {
                 homes.insert(Process::Worker(target));
             }
-            // An instance on another host is that replica's, and so another one.
-            Some(Binding::Tcp | Binding::Nats) if resolved.parts.is_here(target) => {
+            // The host serves other hosts, and itself over a wire.
+            Some(Binding::Unix | Binding::Tcp | Binding::Nats) => {
                 homes.insert(Process::Host);
             }
             Some(_) | None => {}

@@ -201,6 +201,7 @@ impl World {
             labels: BTreeMap::new(),
             listen: None,
             advertise: Vec::new(),
+            unix: false,
             url: None,
             wasmcloud: false,
             programs: ProgramOptions::default(),

@@ -59,9 +59,13 @@ pub(crate) struct Args {
     /// Where to listen for other hosts.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:0")]
     listen: SocketAddr,
-    /// Do not listen: other hosts reach this one by way of NATS.
+    /// Do not listen at all: other hosts reach this one by way of NATS.
     #[arg(long, conflicts_with_all = ["listen", "advertise"])]
     no_listen: bool,
+    /// Do not listen at a Unix socket either, by which the other hosts of this machine that run as the same user reach
+    /// this one.
+    #[arg(long, env = "WITHE_NO_UNIX")]
+    no_unix: bool,
     /// The address at which other hosts reach this one, if it is not the one by which it reaches NATS.
     /// May be given several times.
     #[arg(long, value_name = "HOST[:PORT]")]
@@ -207,6 +211,7 @@ async fn join(
         // One that is alone is reached by nobody.
         listen: (!args.no_listen && lattice.nats().is_some()).then_some(args.listen),
         advertise: args.advertise.clone(),
+        unix: !args.no_listen && !args.no_unix && lattice.is_shared(),
         url: args.lattice.lattice.clone(),
         wasmcloud: args.wasmcloud,
         programs: ProgramOptions {

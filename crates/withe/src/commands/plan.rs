@@ -341,6 +341,7 @@ mod tests {
             by_host: false,
             why: "because it is so".into(),
             incoming: false,
+            leaves_host: false,
             scope: Scope::Caller,
             timeout_ms: 30_000,
             timeout_given: false,

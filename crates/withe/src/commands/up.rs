@@ -367,6 +367,7 @@ async fn serve(
         labels: Default::default(),
         listen: None,
         advertise: Vec::new(),
+        unix: false,
         url: None,
         wasmcloud: false,
         // The host may run the programs that the manifest names.

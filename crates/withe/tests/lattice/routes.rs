@@ -73,7 +73,7 @@ fn each_replica_is_reached_as_it_can_be() {
     // A pin to one way leaves out whom it does not reach, and says so.
     app.link = "binding: tcp";
     lattice.up(&app);
-    let left_out = "`c` cannot be reached directly and is not called";
+    let left_out = "`c` cannot be reached over TCP and is not called";
     is_bound(&lattice, "tcp", &["pinned by the manifest", left_out]);
     load.goes_on(50);
     app.link = "binding: nats";
@@ -119,6 +119,46 @@ fn calls_go_by_way_of_nats_while_the_direct_way_is_broken() {
     load.goes_on(100);
     let answers = load.stop();
     answers.report(fault, "a way between two hosts that is broken");
+    answers.none_failed_since(recovered);
+    answers.none_hung(DEADLINE);
+    answers.add_up(&lattice, &["visits"]);
+}
+
+#[test]
+fn hosts_of_one_machine_call_each_other_over_a_unix_socket() {
+    let mut lattice = Lattice::new();
+    lattice.set("WITHE_NO_UNIX", "false");
+    let [_a, _b] = lattice.hosts(["a", "b"]);
+    lattice.set("WITHE_NO_UNIX", "true");
+    // One that can be reached over TCP alone, as one on another machine.
+    let mut c = lattice.host("c");
+    let mut app = lattice.visits();
+    let address = lattice.up(&app);
+    let over_unix = "`b` is on this machine and called over `unix`";
+    is_bound(&lattice, "tcp", &["`b` and `c`", over_unix]);
+    assert_eq!(pinged(&lattice), "tcp");
+    let load = Load::start(&address, "/beside");
+    load.goes_on(200);
+    c.kill();
+    is_bound(&lattice, "unix", &["`visits` runs on `b`"]);
+    assert_eq!(pinged(&lattice), "unix");
+    let recovered = Instant::now();
+    load.goes_on(100);
+    // No broker is on that way.
+    lattice.nats.stop();
+    load.goes_on(100);
+    lattice.nats.restart().unwrap();
+    lattice.runs_on("visits", &["b"]);
+    app.visits = &["b"];
+    let pins = ["binding: tcp", "binding: unix", "binding: nats"];
+    for (pin, binding) in pins.into_iter().zip(["tcp", "unix", "nats"]) {
+        app.link = pin;
+        lattice.up(&app);
+        is_bound(&lattice, binding, &["pinned by the manifest"]);
+        assert_eq!(pinged(&lattice), binding);
+        load.goes_on(50);
+    }
+    let answers = load.stop();
     answers.none_failed_since(recovered);
     answers.none_hung(DEADLINE);
     answers.add_up(&lattice, &["visits"]);

@@ -29,7 +29,11 @@ impl Lattice {
 
     pub(crate) fn on(nats: NatsServer) -> Self {
         Self {
-            variables: vec![("WITHE_LATTICE", nats.url())],
+            // Hosts of one machine stand for several.
+            variables: vec![
+                ("WITHE_LATTICE", nats.url()),
+                ("WITHE_NO_UNIX", "true".into()),
+            ],
             nats,
             redis: RedisServer::start().unwrap(),
             folder: tempfile::tempdir().unwrap(),
