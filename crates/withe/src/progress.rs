@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -28,6 +28,8 @@ struct ProgressState {
     compiling: BTreeSet<String>,
     /// What was said to listen, so that a reload says only what is new.
     listening: BTreeSet<(String, String)>,
+    /// The lines that say so and are held back until all has started, if they are.
+    held_back: Option<Vec<String>>,
 }
 
 impl Reporter {
@@ -48,6 +50,22 @@ impl Reporter {
         }
     }
 
+    /// The same, but that nothing is said to listen before [`all_runs`](Self::all_runs): whoever reads an address may
+    /// take the application for started, and a start may still fail or be interrupted.
+    pub(crate) fn of_start(terminal: Terminal) -> Self {
+        let reporter = Self::new(terminal);
+        reporter.lock().held_back = Some(Vec::new());
+        reporter
+    }
+
+    /// Says where the application listens, from now on at once.
+    pub(crate) fn all_runs(&self) {
+        let held_back = self.lock().held_back.take();
+        for line in held_back.into_iter().flatten() {
+            self.print(&line);
+        }
+    }
+
     /// What the host calls with what goes on.
     pub(crate) fn callback(&self) -> Arc<dyn Fn(Progress) + Send + Sync> {
         let reporter = self.clone();
@@ -61,8 +79,7 @@ impl Reporter {
     }
 
     fn report(&self, progress: Progress) {
-        // What a panicking holder left behind is still a set of names.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         match progress {
             Progress::Compiling { component } => {
                 state.compiling.insert(component);
@@ -82,12 +99,25 @@ impl Reporter {
             Progress::Starting { provider } => self.message(format!("starting {provider}")),
             Progress::Listening { url, component } => {
                 let line = format!("{url} is served by `{component}`\n");
-                if state.listening.insert((url, component)) {
-                    // That nobody reads it does not stop the application.
-                    let _ = self.bar.suspend(|| self.terminal.print(&line));
+                if !state.listening.insert((url, component)) {
+                    return;
+                }
+                match &mut state.held_back {
+                    Some(lines) => lines.push(line),
+                    None => self.print(&line),
                 }
             }
         }
+    }
+
+    fn print(&self, line: &str) {
+        // That nobody reads it does not stop the application.
+        let _ = self.bar.suspend(|| self.terminal.print(line));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ProgressState> {
+        // What a panicking holder left behind is still a set of names.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn show(&self, state: &ProgressState) {

@@ -348,7 +348,7 @@ async fn serve(
     if let Some(watch) = &mut watch {
         watch.set(&application.loaded.files)?;
     }
-    let reporter = Reporter::new(*terminal);
+    let reporter = Reporter::of_start(*terminal);
     let embedded = Embedded::in_memory(&args.lattice.lattice_name)?;
     let embedded = embedded.with_max_blob(args.lattice.max_blob());
     let lattice: SharedLattice = Arc::new(embedded.clone());
@@ -410,6 +410,7 @@ async fn serve(
     };
     args.inputs.say_timings(&timings, terminal);
     readiness.into_iter().for_each(Readiness::ready);
+    reporter.all_runs();
     terminal.say(&format!("`{}` runs; Ctrl-C stops it\n", running.name()));
     loop {
         tokio::select! {
