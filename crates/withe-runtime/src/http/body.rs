@@ -1,7 +1,7 @@
 //! A response's body while the guest that writes it still runs.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use withe_provider::{HttpError, HttpErrorKind};
 use withe_rpc::CallError;
 
 use super::declared::DeclaredBody;
 use super::errors;
+use super::unread::{UNREAD, Unread, UnreadWatch};
 
 /// The guest's work on one request: ends when the guest is done.
 pub(super) type Guest = BoxFuture<'static, Result<(), CallError>>;
@@ -29,16 +29,14 @@ pub(super) struct Pace {
     pub(super) after: Duration,
 }
 
-/// How long a body may be left unread. Servers have limits of their own for slow readers, which are shorter; this is for
-/// whoever takes a response and forgets it, with the instance that writes it.
-const UNREAD: Duration = Duration::from_secs(10 * 60);
-
 /// Polls the guest together with the body it writes. Dropping it cancels the guest.
 pub(super) struct GuestBody {
-    answer: Arc<Mutex<RunningAnswer>>,
-    /// Gives the answer up when nobody reads it; ends with this.
-    _watch: JoinSet<()>,
+    answer: Arc<WatchedAnswer>,
+    /// Looks whether the answer is read as long as somebody has it.
+    _watch: Option<Arc<UnreadWatch>>,
 }
+
+struct WatchedAnswer(Mutex<RunningAnswer>);
 
 /// An answer as far as it has come, and the guest that writes it.
 struct RunningAnswer {
@@ -50,7 +48,9 @@ struct RunningAnswer {
     body_done: Option<oneshot::Sender<()>>,
     failure: Option<HttpError>,
     pace: Pace,
-    stalled: Pin<Box<Sleep>>,
+    /// When the last part came, and when the next is overdue, once there was one to wait for.
+    came: Instant,
+    stalled: Option<Pin<Box<Sleep>>>,
     /// When it was last polled.
     read: Instant,
 }
@@ -61,26 +61,29 @@ impl GuestBody {
         guest: Guest,
         body_done: Option<oneshot::Sender<()>>,
         pace: Pace,
+        watch: Arc<UnreadWatch>,
     ) -> Self {
-        let answer = Arc::new(Mutex::new(RunningAnswer {
+        let now = Instant::now();
+        let answer = WatchedAnswer::new(RunningAnswer {
             body: Some(body),
             guest: Some(guest),
             body_done,
             failure: None,
             pace,
-            stalled: Box::pin(sleep(pace.pause)),
-            read: Instant::now(),
-        }));
-        let mut watch = JoinSet::new();
-        watch.spawn(give_up_unread(Arc::downgrade(&answer)));
+            came: now,
+            stalled: None,
+            read: now,
+        });
+        watch.watch(Arc::<WatchedAnswer>::downgrade(&answer));
         Self {
             answer,
-            _watch: watch,
+            _watch: Some(watch),
         }
     }
 
     /// A body that fails at once.
     pub(super) fn failed(failure: HttpError) -> Self {
+        let now = Instant::now();
         let answer = RunningAnswer {
             body: None,
             guest: None,
@@ -90,50 +93,51 @@ impl GuestBody {
                 pause: Duration::ZERO,
                 after: Duration::ZERO,
             },
-            stalled: Box::pin(sleep(Duration::ZERO)),
-            read: Instant::now(),
+            came: now,
+            stalled: None,
+            read: now,
         };
         Self {
-            answer: Arc::new(Mutex::new(answer)),
-            _watch: JoinSet::new(),
+            answer: WatchedAnswer::new(answer),
+            _watch: None,
         }
     }
+}
 
-    fn answer(&self) -> MutexGuard<'_, RunningAnswer> {
-        lock(&self.answer)
+impl WatchedAnswer {
+    fn new(answer: RunningAnswer) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(answer)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, RunningAnswer> {
+        // A guest that panics under it is not polled again.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lock(answer: &Mutex<RunningAnswer>) -> MutexGuard<'_, RunningAnswer> {
-    // A guest that panics under it is not polled again.
-    answer.lock().unwrap_or_else(PoisonError::into_inner)
-}
+impl Unread for WatchedAnswer {
+    fn read(&self) -> Instant {
+        // Whoever has it locked reads it.
+        let answer = self.0.try_lock();
+        answer.map_or_else(|_| Instant::now(), |answer| answer.read)
+    }
 
-/// Waits until the answer has been left unread for too long, and drops it with its guest. Whoever drops the body ends the
-/// guest at once, so the answer is not held here.
-async fn give_up_unread(answer: Weak<Mutex<RunningAnswer>>) {
-    loop {
-        let Some(until) = answer.upgrade().map(|answer| lock(&answer).read + UNREAD) else {
-            return;
-        };
-        sleep_until(until).await;
-        let Some(answer) = answer.upgrade() else {
-            return;
-        };
-        let mut answer = lock(&answer);
+    fn give_up(&self) {
+        let mut answer = self.lock();
+        // It may have been read since.
         if answer.read + UNREAD > Instant::now() {
-            continue;
+            return;
         }
         let text = format!("nobody read the response for {UNREAD:?}");
         tracing::warn!("a component's answer is given up: {text}");
         (answer.body, answer.guest) = (None, None);
         answer.failure = Some(HttpError::new(HttpErrorKind::Deadline, text));
-        return;
     }
 }
 
 impl RunningAnswer {
-    /// Lets the guest finish what it does after its response.
+    /// Lets the guest finish what it does after its response, in a task of its own: the response is sent before this
+    /// thread takes the instance down.
     fn finish_guest(&mut self) {
         self.body = None;
         drop(self.body_done.take());
@@ -145,6 +149,15 @@ impl RunningAnswer {
             }));
         }
     }
+
+    /// Whether the next part is overdue.
+    fn is_stalled(&mut self, cx: &mut Context<'_>) -> bool {
+        let overdue = self.came + self.pace.pause;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(sleep_until(overdue)));
+        stalled.as_mut().poll(cx).is_ready()
+    }
 }
 
 impl Body for GuestBody {
@@ -155,7 +168,7 @@ impl Body for GuestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        let this = &mut *self.answer();
+        let this = &mut *self.answer.lock();
         this.read = Instant::now();
         if let Some(failure) = this.failure.take() {
             return Poll::Ready(Some(Err(failure)));
@@ -174,16 +187,15 @@ impl Body for GuestBody {
         };
         match Pin::new(body).poll_frame(cx) {
             Poll::Ready(Some(frame)) => {
-                this.stalled
-                    .as_mut()
-                    .reset(Instant::now() + this.pace.pause);
+                this.came = this.read;
+                this.stalled = None;
                 Poll::Ready(Some(frame))
             }
             Poll::Ready(None) => {
                 this.finish_guest();
                 Poll::Ready(None)
             }
-            Poll::Pending if this.guest.is_some() && this.stalled.as_mut().poll(cx).is_ready() => {
+            Poll::Pending if this.guest.is_some() && this.is_stalled(cx) => {
                 (this.body, this.guest) = (None, None);
                 let pause = this.pace.pause;
                 let text = format!("the component wrote nothing for {pause:?}");
@@ -195,12 +207,12 @@ impl Body for GuestBody {
 
     fn is_end_stream(&self) -> bool {
         // While the guest runs, the end has to be polled for: that is what lets it finish.
-        let answer = self.answer();
+        let answer = self.answer.lock();
         answer.body.is_none() && answer.guest.is_none() && answer.failure.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let answer = self.answer();
+        let answer = self.answer.lock();
         (answer.body.as_ref()).map_or_else(SizeHint::default, |body| body.size_hint())
     }
 }
@@ -237,7 +249,8 @@ mod tests {
         };
         let text = http_body_util::Full::from("x").map_err(|never| match never {});
         let body = DeclaredBody::new(text.boxed_unsync(), &HeaderMap::new());
-        let mut body = GuestBody::new(body, guest, None, pace);
+        let watch = Arc::new(UnreadWatch::default());
+        let mut body = GuestBody::new(body, guest, None, pace, watch);
         let begun = Instant::now();
         // One that is read now and then goes on.
         assert!(body.frame().await.unwrap().is_ok());

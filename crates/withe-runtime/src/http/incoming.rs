@@ -22,6 +22,7 @@ use super::body::{Guest, GuestBody, Pace};
 use super::declared::DeclaredBody;
 use super::errors;
 use super::export::HttpExport;
+use super::unread::UnreadWatch;
 use crate::core::{Graph, Instance, InstanceState, Unit};
 use crate::trace::{self, request_span};
 use crate::trap;
@@ -36,6 +37,7 @@ type Answer = Result<http::Response<WasiBody>, HttpError>;
 pub struct HttpEntry {
     graph: Arc<Graph>,
     unit: usize,
+    unread: Arc<UnreadWatch>,
 }
 
 impl HttpEntry {
@@ -46,6 +48,7 @@ impl HttpEntry {
         Some(Self {
             graph: graph.clone(),
             unit,
+            unread: Arc::default(),
         })
     }
 
@@ -178,7 +181,11 @@ struct Started {
 
 impl Started {
     /// Runs the guest until it has answered or is done.
-    async fn answer(mut self, pace: Pace) -> Result<http::Response<Body>, HttpError> {
+    async fn answer(
+        mut self,
+        pace: Pace,
+        unread: &Arc<UnreadWatch>,
+    ) -> Result<http::Response<Body>, HttpError> {
         let mut done = None;
         let answer = std::future::poll_fn(|cx| {
             if done.is_none()
@@ -211,8 +218,10 @@ impl Started {
             Some(Err(e)) => {
                 Ok(response.map(|_| GuestBody::failed(errors::from_call(e)).boxed_unsync()))
             }
-            None => Ok(response
-                .map(|body| GuestBody::new(body, self.guest, self.body_done, pace).boxed_unsync())),
+            None => Ok(response.map(|body| {
+                let (guest, done) = (self.guest, self.body_done);
+                GuestBody::new(body, guest, done, pace, unread.clone()).boxed_unsync()
+            })),
         }
     }
 }
@@ -246,7 +255,10 @@ impl IncomingHandler for HttpEntry {
             pause: unit.limits.time.unwrap_or(LONGEST_PAUSE),
             after: deadline.saturating_duration_since(now),
         };
-        let answered = async { self.start(request, context).await?.answer(pace).await };
+        let answered = async {
+            let started = self.start(request, context).await?;
+            started.answer(pace, &self.unread).await
+        };
         let answer = timeout_at(deadline.into(), answered)
             .await
             .unwrap_or_else(|_| Err(errors::from_call(CallError::Deadline)));

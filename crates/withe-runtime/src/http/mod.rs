@@ -11,6 +11,7 @@ pub(crate) mod export;
 pub(crate) mod hooks;
 mod incoming;
 mod outgoing;
+mod unread;
 
 pub use incoming::HttpEntry;
 pub(crate) use outgoing::{define_outgoing, is_outgoing};
