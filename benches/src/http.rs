@@ -1,126 +1,186 @@
-//! Requests a second and latency of a component behind `http-server`, beside `wasmtime serve`.
+//! Requests a second and latency of components behind `http-server`, beside `wasmtime serve`.
+//!
+//! Each component is served in two ways by both: with a fresh instance for each request, and with instances that serve
+//! several. `wasmtime serve` by itself reuses the instances of WASI 0.3 and not those of 0.2, and `withe up` none.
 //!
 //! The servers take turns, so that what else the machine does falls on all of them.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::load::{self, Load};
-use crate::servers::{self, App, Server, guest};
+use crate::servers::{self, App, Instances, Server, guest};
 use crate::{calls, median};
 
 const ROUNDS: usize = 5;
 const TIME: Duration = Duration::from_secs(2);
+/// How many requests an instance serves where it serves several.
+const REUSE: u32 = 1000;
+
+/// Where the rows are whose ratio is asked for.
+const WASMTIME_HELLO: usize = 0;
+const HELLO: usize = 1;
+const COMPOSED: usize = 7;
+const FUSED: usize = 9;
+const LOCAL: usize = 10;
+
+/// A server, and the row that it is compared with.
+struct Row {
+    name: &'static str,
+    path: &'static str,
+    server: Server,
+    floor: usize,
+}
 
 pub(crate) fn run() -> Result<()> {
     let cache = tempfile::tempdir()?;
     let composed = cache.path().join("composed.wasm");
     std::fs::write(&composed, calls::composed_by_wac("hello-calls", "ops")?)?;
-    let hello = App {
-        chain: vec![guest("hello")],
-        path: "/",
-        ..App::default()
-    };
-    let pair = App {
-        chain: vec![guest("hello-calls"), guest("ops")],
-        path: "/add",
-        ..App::default()
-    };
+    let mut rows = rows(cache.path(), &composed)?;
 
     println!(
         "HTTP: requests a second (p50, p99), medians of {ROUNDS} rounds of {} s",
         TIME.as_secs()
     );
-    let mut servers = vec![
-        (
-            "hello: wasmtime serve",
-            "/",
-            servers::wasmtime(&guest("hello"), "/")?,
-        ),
-        ("hello: withe", "/", hello.withe(cache.path())?),
-        (
-            "hello: withe, reuse 1000",
-            "/",
-            App {
-                reuse: Some(1000),
-                ..hello.clone()
-            }
-            .withe(cache.path())?,
-        ),
-        (
-            "pair: wasmtime serve, composed by wac",
-            "/add",
-            servers::wasmtime(&composed, "/add")?,
-        ),
-        (
-            "pair: withe, fused",
-            "/add",
-            App {
-                binding: Some("fused"),
-                ..pair.clone()
-            }
-            .withe(cache.path())?,
-        ),
-        (
-            "pair: withe, local",
-            "/add",
-            App {
-                binding: Some("local"),
-                ..pair
-            }
-            .withe(cache.path())?,
-        ),
-    ];
     for connections in [1, 50] {
-        let results = take_turns(&mut servers, connections)?;
+        let results = take_turns(&mut rows, connections)?;
         println!(
             "\n  {connections} connection{}",
             if connections == 1 { "" } else { "s" }
         );
-        let floor_of = |i: usize| {
-            if i < 3 {
-                results[0].per_second
-            } else {
-                results[3].per_second
-            }
-        };
-        for (i, ((name, _, _), load)) in servers.iter().zip(&results).enumerate() {
+        for (row, load) in rows.iter().zip(&results) {
             println!(
-                "  {name:<40} {:>8.0}/s  {:>6.2} ms {:>6.2} ms   {:.2}x",
+                "  {:<44} {:>8.0}/s  {:>6.2} ms {:>6.2} ms   {:.2}x",
+                row.name,
                 load.per_second,
                 load.p50.as_secs_f64() * 1e3,
                 load.p99.as_secs_f64() * 1e3,
-                load.per_second / floor_of(i)
+                load.per_second / results[row.floor].per_second
             );
         }
+        let over = |pair: usize, hello: usize| results[pair].per_second / results[hello].per_second;
         println!(
-            "  fused pair over unlinked hello: {:.2}",
-            results[4].per_second / results[1].per_second
+            "  fused pair over unlinked hello: {:.2}; composed by wac, with wasmtime serve: {:.2}",
+            over(FUSED, HELLO),
+            over(COMPOSED, WASMTIME_HELLO)
         );
         if connections == 1 {
             let micros = |i: usize| 1e6 / results[i].per_second;
             println!(
                 "  a fused second component costs {:.0} us, a local one {:.0} us a request",
-                micros(4) - micros(1),
-                micros(5) - micros(1)
+                micros(FUSED) - micros(HELLO),
+                micros(LOCAL) - micros(HELLO)
             );
         }
     }
     Ok(())
 }
 
-fn take_turns(servers: &mut [(&str, &str, Server)], connections: usize) -> Result<Vec<Load>> {
-    let mut all = vec![Vec::new(); servers.len()];
+/// All servers. Those that others are compared with come first.
+fn rows(cache: &Path, composed: &Path) -> Result<Vec<Row>> {
+    let wasmtime = servers::wasmtime;
+    let withe = |chain: &[PathBuf], path, binding, reuse| {
+        let app = App {
+            chain: chain.to_vec(),
+            binding,
+            reuse,
+            path,
+        };
+        app.withe(cache)
+    };
+    let hello = guest("hello");
+    let hello_p3 = guest("hello-p3");
+    let pair = [guest("hello-calls"), guest("ops")];
+    let row = |name, path, server, floor| Row {
+        name,
+        path,
+        server,
+        floor,
+    };
+    Ok(vec![
+        row(
+            "0.2 hello, fresh: wasmtime serve",
+            "/",
+            wasmtime(&hello, "/", Instances::Fresh)?,
+            0,
+        ),
+        row(
+            "0.2 hello, fresh: withe",
+            "/",
+            withe(&[hello.clone()], "/", None, None)?,
+            0,
+        ),
+        row(
+            "0.2 hello, reused: withe",
+            "/",
+            withe(&[hello], "/", None, Some(REUSE))?,
+            0,
+        ),
+        row(
+            "0.3 hello, fresh: wasmtime serve",
+            "/",
+            wasmtime(&hello_p3, "/", Instances::Fresh)?,
+            3,
+        ),
+        row(
+            "0.3 hello, fresh: withe",
+            "/",
+            withe(&[hello_p3.clone()], "/", None, None)?,
+            3,
+        ),
+        row(
+            "0.3 hello, reused: wasmtime serve",
+            "/",
+            wasmtime(&hello_p3, "/", Instances::Default)?,
+            5,
+        ),
+        row(
+            "0.3 hello, reused: withe",
+            "/",
+            withe(&[hello_p3], "/", None, Some(REUSE))?,
+            5,
+        ),
+        row(
+            "pair, fresh: wasmtime serve, composed by wac",
+            "/add",
+            wasmtime(composed, "/add", Instances::Fresh)?,
+            7,
+        ),
+        row(
+            "pair, reused: withe, fused",
+            "/add",
+            withe(&pair, "/add", Some("fused"), Some(REUSE))?,
+            7,
+        ),
+        row(
+            "pair, fresh: withe, fused",
+            "/add",
+            withe(&pair, "/add", Some("fused"), None)?,
+            7,
+        ),
+        row(
+            "pair, fresh: withe, local",
+            "/add",
+            withe(&pair, "/add", Some("local"), None)?,
+            7,
+        ),
+    ])
+}
+
+/// The medians of what each server does, in turns.
+fn take_turns(rows: &mut [Row], connections: usize) -> Result<Vec<Load>> {
+    let mut all = vec![Vec::new(); rows.len()];
     for round in 0..=ROUNDS {
-        for ((_, path, server), loads) in servers.iter().zip(&mut all) {
+        for (row, loads) in rows.iter_mut().zip(&mut all) {
             // The first round warms up.
             let time = if round == 0 {
                 Duration::from_millis(500)
             } else {
                 TIME
             };
-            let load = load::run(server.address, path, connections, time)?;
+            let load = load::run(row.server.address, row.path, connections, time)?;
             if round > 0 {
                 loads.push(load);
             }

@@ -121,14 +121,27 @@ impl App {
     }
 }
 
-/// Serves a component with `wasmtime serve` as it is by default.
-pub(crate) fn wasmtime(component: &Path, path: &str) -> Result<Server> {
+/// Which instances `wasmtime serve` has for requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Instances {
+    /// One for each.
+    Fresh,
+    /// For WASI 0.2 the same, for 0.3 one for 128 requests, of which it has 16 at a time.
+    Default,
+}
+
+/// Serves a component with `wasmtime serve`, each request by a fresh instance or as it does by default.
+pub(crate) fn wasmtime(component: &Path, path: &str, instances: Instances) -> Result<Server> {
     let address = free_address()?;
     let mut command = Command::new(binary("WITHE_BENCH_WASMTIME", "wasmtime")?);
     // `-S cli` only makes interfaces available that the guests import; it costs nothing.
     command
-        .args(["serve", "-S", "cli", "--addr", &address.to_string()])
-        .arg(component);
+        .args(["serve", "-S", "cli,p3", "-W", "component-model-async"])
+        .args(["--addr", &address.to_string()]);
+    if let Instances::Fresh = instances {
+        command.args(["--max-instance-reuse-count", "1"]);
+    }
+    command.arg(component);
     Server::start(command, address, path, None)
 }
 

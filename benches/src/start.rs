@@ -44,7 +44,7 @@ pub(crate) fn run() -> Result<()> {
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        let _server = servers::wasmtime(&guest("hello"), "/")?;
+        let _server = servers::wasmtime(&guest("hello"), "/", servers::Instances::Default)?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
     println!(
