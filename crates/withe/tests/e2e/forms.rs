@@ -1,9 +1,12 @@
 //! The example in the form of WASI 0.3, where visits stream from component to component to the client: what it answers is
 //! what the form of WASI 0.2 answers, over every binding.
 
+use withe_testing::nats::NatsServer;
+
 use crate::support::Folder;
 use crate::support::client::get;
 use crate::support::examples;
+use crate::support::process::Up;
 
 /// The requests, the last of which lists what was counted.
 const PATHS: [&str; 7] = [
@@ -20,9 +23,12 @@ const PATHS: [&str; 7] = [
 fn answers(manifest: &str, binding: &str) -> Vec<(u16, String)> {
     let folder = Folder::with(&examples::visits_of(manifest));
     let up = folder.up(&["--binding", binding]);
-    let address = up.address();
+    ask(&up.address())
+}
+
+fn ask(address: &str) -> Vec<(u16, String)> {
     let answer = |path: &&str| {
-        let answer = get(&address, path).unwrap();
+        let answer = get(address, path).unwrap();
         (answer.status, without_times(&answer.text()))
     };
     PATHS.iter().map(answer).collect()
@@ -41,9 +47,13 @@ fn without_times(text: &str) -> String {
 }
 
 fn forms_answer_alike(binding: &str) {
-    let expected = answers("visits.yaml", "fused");
     let found = answers("visits-p3.yaml", binding);
-    for ((expected, found), path) in expected.iter().zip(&found).zip(PATHS) {
+    are_as_in_the_other_form(&found, binding);
+}
+
+fn are_as_in_the_other_form(found: &[(u16, String)], binding: &str) {
+    let expected = answers("visits.yaml", "fused");
+    for ((expected, found), path) in expected.iter().zip(found).zip(PATHS) {
         assert_eq!(expected, found, "{path} over {binding}");
     }
     let (status, list) = found.last().unwrap();
@@ -68,4 +78,31 @@ fn both_forms_of_the_example_answer_alike_over_unix() {
 #[test]
 fn both_forms_of_the_example_answer_alike_over_tcp() {
     forms_answer_alike("tcp");
+}
+
+#[test]
+fn both_forms_of_the_example_answer_alike_over_nats() {
+    let nats = NatsServer::start().unwrap();
+    let folder = Folder::with(&examples::visits_of("visits-p3.yaml"));
+    let on_lattice = |args: &[&str]| {
+        let mut command = folder.command(args);
+        command.args(["--lattice", &nats.url()]);
+        command
+    };
+    // On a lattice a host lets nobody have files of its own unasked.
+    let data = folder.path("").canonicalize().unwrap();
+    let policy = format!("grants:\n  directories:\n    - host: {data:?}\n      writable: true\n");
+    folder.write("policy.yaml", &policy);
+    let host = ["host", "--listen", "127.0.0.1:0", "--policy", "policy.yaml"];
+    let host = Up::start(on_lattice(&host));
+    host.says(" is on the lattice ");
+    let up = Up::start(on_lattice(&["up", "app.yaml", "--binding", "nats"]));
+    let address = up.address();
+    let links = on_lattice(&["get", "links", "--json"]).output().unwrap();
+    let links: serde_json::Value = serde_json::from_slice(&links.stdout).unwrap();
+    let links = links.as_array().unwrap();
+    assert!(!links.is_empty() && links.iter().all(|link| link["binding"] == "nats"));
+    are_as_in_the_other_form(&ask(&address), "nats");
+    host.interrupt();
+    host.ended();
 }
