@@ -60,6 +60,13 @@ impl TemporaryFolder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Whether a path is one that such a folder may have, here or in another process: for those who are told of a file in
+    /// one, and would open another file in its place.
+    pub fn may_be(path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        path.is_absolute() && name.is_some_and(is_name)
+    }
 }
 
 impl Drop for TemporaryFolder {
@@ -130,6 +137,21 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    #[test]
+    fn paths_of_temporary_folders_are_told_from_others() {
+        let folder = TemporaryFolder::new().unwrap();
+        assert!(TemporaryFolder::may_be(folder.path()));
+        for other in [
+            "/run",
+            "/tmp/withe-12",
+            "withe-0123456789ab",
+            "/",
+            "/tmp/withe-0123456789ab/..",
+        ] {
+            assert!(!TemporaryFolder::may_be(Path::new(other)), "{other}");
+        }
+    }
 
     #[test]
     fn a_folder_that_is_being_made_is_not_swept_away() {

@@ -16,8 +16,7 @@ use withe_linker::input::{LinkDefaults, Surroundings};
 use withe_load::{Loaded, Registry};
 use withe_rpc::secure::SecureListener;
 use withe_rpc::tcp::TcpListener;
-use withe_rpc::unix::UnixListener;
-use withe_rpc::{Identity, Limits, Members};
+use withe_rpc::{Identity, Limits};
 
 use crate::address::{advertised, local_address, machine};
 use crate::clock::millis;
@@ -35,7 +34,7 @@ use crate::table::DesiredTable;
 use crate::tasks::{announce, hear, hear_hosts, run, tell};
 use crate::this_host::{HEARD, ThisHost};
 use crate::vouching::Vouching;
-use crate::{controller, requests, wasmcloud};
+use crate::{beside, controller, requests, wasmcloud};
 
 /// The most events that wait to be told.
 const EVENTS_WAITING: usize = 256;
@@ -129,7 +128,7 @@ impl Node {
         let mut beside = None;
         if options.unix {
             // The host is reached by other ways as well.
-            match listen_beside(&identity, peers.members()).await {
+            match beside::listen(&identity, peers.members()).await {
                 Ok((listener, path, folder)) => {
                     unix = Some(path);
                     beside = Some(folder);
@@ -322,23 +321,4 @@ impl Node {
         // It fails if nobody can hear of it any more.
         drop(self.table.wait_for(|table| !runs_here(table)).await);
     }
-}
-
-/// Listens for the other hosts of this machine that are this user's, in a folder that only this user can enter.
-///
-/// Both sides prove that they are members, as they do over TCP: whatever else runs as this user, such as a provider's
-/// program, is none.
-async fn listen_beside(
-    identity: &Identity,
-    members: Members,
-) -> std::io::Result<(SecureListener<UnixListener>, String, TemporaryFolder)> {
-    let folder = TemporaryFolder::new()?;
-    let path = folder.path().join("host.sock");
-    let listener = UnixListener::bind(&path).await?;
-    let listener = SecureListener::new(listener, identity, members)?;
-    // Others are told of it in JSON.
-    let path = (path.into_os_string().into_string()).map_err(|_| {
-        std::io::Error::other("the path of the folder for temporary files is not UTF-8")
-    })?;
-    Ok((listener, path, folder))
 }

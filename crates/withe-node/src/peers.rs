@@ -22,6 +22,7 @@ use withe_rpc::{
     Replica, Route, RouteRules, Serve,
 };
 
+use crate::beside;
 use crate::hosts::{Hosts, Names, Reach};
 use crate::records::HostRecord;
 
@@ -330,7 +331,8 @@ impl Peers {
         });
         // Links that are pinned to `unix` lead from a host to itself by its workers.
         let is_beside = record.machine == self.own.machine && record.id != self.own.id;
-        let unix = record.unix.as_ref().filter(|_| is_beside);
+        let is_socket = |path: &&String| is_beside && beside::is_of_host(path.as_ref());
+        let unix = record.unix.as_ref().filter(is_socket);
         let unix = unix.zip(fingerprint).and_then(|(socket, fingerprint)| {
             let connector = UnixConnector::new(socket);
             let connector = SecureConnector::new(connector, identity, fingerprint).ok()?;
