@@ -25,6 +25,8 @@ impl Server {
         manifest: Option<tempfile::TempDir>,
     ) -> Result<Self> {
         command
+            // Wasmtime would take one for each instance of WASI 0.3 that ends.
+            .env_remove("RUST_BACKTRACE")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
