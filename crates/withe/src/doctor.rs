@@ -3,6 +3,7 @@
 //! Each look is a function that says what it found ([`Finding`]); none changes anything, but for folders that a host would
 //! make as well. What is not there is a problem only where Withe itself needs it: a tool for one language is a note.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -83,6 +84,7 @@ impl Finding {
 /// Looks at all but the lattice.
 pub(crate) async fn look() -> Vec<Finding> {
     let mut found = vec![cache(), sockets(), open_files(), memory(), port()];
+    found.extend(backtraces(|name| std::env::var_os(name)));
     found.push(rust().await);
     found.push(
         tool(
@@ -121,6 +123,21 @@ pub(crate) fn lattice(connected: Result<(), &anyhow::Error>) -> Finding {
             "start a NATS server there, or correct `--lattice` (`WITHE_LATTICE`)",
         ),
     }
+}
+
+/// Whether backtraces are taken of errors that nobody sees: Wasmtime makes one for each instance of WASI 0.3 that ends. The
+/// standard library looks at these variables.
+fn backtraces(variable: impl Fn(&str) -> Option<OsString>) -> Option<Finding> {
+    let is_on = |value: OsString| value != "0";
+    let own = variable("RUST_LIB_BACKTRACE").map(is_on);
+    let all = variable("RUST_BACKTRACE").is_some_and(is_on);
+    own.unwrap_or(all).then(|| {
+        Finding::note(
+            "backtraces",
+            "are taken of all errors (`RUST_BACKTRACE`), which costs each request of WASI 0.3 about a quarter of its time",
+            "unset `RUST_BACKTRACE` where hosts run, or set `RUST_LIB_BACKTRACE=0`, which leaves those of panics",
+        )
+    })
 }
 
 /// The folder of compiled code.
@@ -269,6 +286,22 @@ async fn answer(program: &str, args: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn backtraces_of_errors_are_noted_where_the_standard_library_takes_them() {
+        let with = |set: &[(&str, &str)]| {
+            let value = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into());
+            backtraces(value).is_some()
+        };
+        assert!(!with(&[]));
+        assert!(!with(&[("RUST_BACKTRACE", "0")]));
+        assert!(with(&[("RUST_BACKTRACE", "1")]));
+        assert!(with(&[("RUST_LIB_BACKTRACE", "full")]));
+        assert!(!with(&[
+            ("RUST_BACKTRACE", "full"),
+            ("RUST_LIB_BACKTRACE", "0")
+        ]));
+    }
 
     #[tokio::test]
     async fn everything_is_looked_at_and_what_is_not_fine_says_what_mends_it() {
