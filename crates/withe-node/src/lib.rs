@@ -25,6 +25,7 @@
 mod address;
 mod admission;
 mod apps;
+mod claims;
 mod clock;
 mod controller;
 pub mod desired;

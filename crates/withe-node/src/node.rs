@@ -33,7 +33,7 @@ use crate::table::DesiredTable;
 use crate::tasks::{announce, hear, hear_hosts, run, tell};
 use crate::this_host::{HEARD, ThisHost};
 use crate::vouching::Vouching;
-use crate::{controller, requests, wasmcloud};
+use crate::{claims, controller, requests, wasmcloud};
 
 /// The most events that wait to be told.
 const EVENTS_WAITING: usize = 256;
@@ -94,6 +94,7 @@ impl Node {
             lattice: lattice.name().to_owned(),
             identity: identity.clone(),
             nats: connector,
+            claims: claims::of(&lattice),
         });
         let limits = Limits {
             grace: options.host.grace,
