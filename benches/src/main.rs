@@ -1,6 +1,6 @@
 //! Withe's benchmarks, each beside its floor, in one run. What counts is the ratios: machines are noisy.
 //!
-//! `cargo xtask bench [calls | wire | http | start | scale | hosts]` builds what they need and runs them.
+//! `cargo xtask bench [calls | wire | http | start | scale | hosts | providers]` builds what they need and runs them.
 //!
 //! * [`calls`]: what one call over a link costs, beside plain composition.
 //! * [`wire`]: calls and streams between processes, beside a bare socket.
@@ -8,6 +8,7 @@
 //! * [`start`]: from the command to the first answer, and memory at idle.
 //! * [`scale`]: what the size of an application costs, and how that grows.
 //! * [`placing`] (of `scale`): an application of any size over a lattice of twenty hosts, all in one process.
+//! * [`providers`]: what the providers do, beside the same done with the clients that they use.
 //! * [`hosts`]: an application on one host and on three, and how long faults and changes are felt.
 
 mod calls;
@@ -15,6 +16,7 @@ mod hosts;
 mod http;
 mod load;
 mod placing;
+mod providers;
 mod scale;
 mod servers;
 mod start;
@@ -22,7 +24,15 @@ mod wire;
 
 use anyhow::{Result, bail};
 
-const NAMES: [&str; 6] = ["calls", "wire", "http", "start", "scale", "hosts"];
+const NAMES: [&str; 7] = [
+    "calls",
+    "wire",
+    "http",
+    "start",
+    "scale",
+    "hosts",
+    "providers",
+];
 
 fn main() -> Result<()> {
     // The other end of the floor, in a process of its own.
@@ -62,6 +72,9 @@ fn main() -> Result<()> {
     }
     if wanted("hosts") {
         hosts::run()?;
+    }
+    if wanted("providers") {
+        providers::run()?;
     }
     Ok(())
 }

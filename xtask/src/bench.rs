@@ -30,7 +30,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let names: Vec<_> = names.map(String::as_str).collect();
     let wanted = |name| names.is_empty() || names.contains(&name);
     // The applications of `scale` are made by itself.
-    if names.iter().any(|name| *name != "scale") || names.is_empty() {
+    // `providers` needs none.
+    let needs_guests = |name: &&str| !["scale", "providers"].contains(name);
+    if names.iter().any(needs_guests) || names.is_empty() {
         guests::build_all().await?;
     }
     let mut variables = Vec::new();
@@ -40,6 +42,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     if wanted("hosts") {
         redis::ensure().await?;
         variables.push(("WITHE_BENCH_NATS", nats::ensure().await?));
+    }
+    if wanted("providers") {
+        redis::ensure().await?;
+        nats::ensure().await?;
     }
     ui::step("build the benchmarks");
     let packages = ["--package", "withe", "--package", "withe-benches"];

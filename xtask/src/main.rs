@@ -12,6 +12,7 @@ mod fuzz;
 mod guests;
 mod http;
 mod layers;
+mod mosquitto;
 mod nats;
 mod pip;
 mod platform;

@@ -4,8 +4,8 @@ use anyhow::Result;
 use tokio::process::Command;
 
 use crate::{
-    demo, deny, guests, nats, postgres, process, redis, registry, seaweedfs, tree, ui, wasm_target,
-    withe,
+    demo, deny, guests, mosquitto, nats, postgres, process, redis, registry, seaweedfs, tree, ui,
+    wasm_target, withe,
 };
 
 #[derive(clap::Args)]
@@ -21,6 +21,7 @@ pub(crate) struct Args {
 /// Something that they need is missing, or one fails.
 pub(crate) async fn run(args: Args) -> Result<()> {
     redis::ensure().await?;
+    mosquitto::ensure().await?;
     postgres::ensure().await?;
     registry::ensure().await?;
     nats::ensure().await?;

@@ -16,6 +16,7 @@ use withe_runtime::trace::{self, Tracer};
 use withe_wit::InterfaceName;
 
 use crate::blobs_over;
+use crate::claims::Claims;
 use crate::parts::Parts;
 use crate::request::{blobs_request, carries_blobs, http_request, is_provider, request};
 use crate::serve::ping_request;
@@ -29,6 +30,11 @@ const OUTGOING: Duration = Duration::from_secs(600);
 pub trait Away: Send + Sync {
     /// The way of a link; `None` if there is none at all.
     fn route(&self, request: LinkRequest, link: &PlannedLink) -> Option<Arc<Route>>;
+
+    /// What decides among hosts that run the same provider; `None` where there are no others.
+    fn claims(&self) -> Option<Arc<dyn Claims>> {
+        None
+    }
 }
 
 /// The links from components here to what runs on other hosts, by their places in the plan.

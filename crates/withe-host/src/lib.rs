@@ -19,6 +19,7 @@ mod assignment;
 mod away;
 mod blobs_over;
 mod build;
+mod claims;
 mod counts;
 pub mod elsewhere;
 mod error;
@@ -43,6 +44,7 @@ mod v1;
 pub mod worker;
 mod workers;
 
+pub use claims::{Claimed, Claims};
 pub use counts::Counts;
 pub use error::{HostError, ProviderFailure, WorkerFailure};
 pub use host::{Host, HostBuilder};

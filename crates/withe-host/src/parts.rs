@@ -8,7 +8,7 @@ use withe_linker::input::Part;
 use withe_linker::plan::PlannedLink;
 use withe_load::{Loaded, ProviderSource};
 use withe_provider::FunctionName;
-use withe_wit::{ExternItem, Function, InterfaceName, World};
+use withe_wit::{Extern, ExternItem, Function, Interface, InterfaceName, OPEN, World};
 
 /// The parts of a plan.
 #[derive(Default)]
@@ -92,6 +92,17 @@ impl Parts {
                         export: (Some(planned.export.clone()), f.name.clone()),
                         function: f,
                     }));
+                    if let Some(open) = self.opener(link, &planned.export, world, interface) {
+                        functions.push(LinkedFunction {
+                            key: (planned.import.clone(), OPEN.into()),
+                            name: FunctionName {
+                                interface: name,
+                                function: OPEN.into(),
+                            },
+                            export: (Some(planned.export.clone()), OPEN.into()),
+                            function: open,
+                        });
+                    }
                 }
                 Some(ExternItem::Function(f)) => functions.push(LinkedFunction {
                     key: (planned.import.clone(), planned.import.clone()),
@@ -106,6 +117,31 @@ impl Parts {
             }
         }
         functions
+    }
+
+    /// The function by which the resources of `interface`, which `world` imports over a link from the export `export`, are
+    /// opened, if an export of `world` is handed one and the world does not import the function itself: then the host
+    /// calls it.
+    fn opener(
+        &self,
+        link: &PlannedLink,
+        export: &str,
+        world: &World,
+        interface: &Interface,
+    ) -> Option<&Function> {
+        let of_interface = |f: &Function| {
+            let first = f.first_owned();
+            first.is_some_and(|first| first.interface == interface.name)
+        };
+        let mut exported = world.exports.iter().flat_map(Extern::functions);
+        let is_imported = interface.functions.iter().any(|f| f.name == OPEN);
+        if is_imported || !exported.any(of_interface) {
+            return None;
+        }
+        let provider = || self.provider_worlds.get(&link.target).map(|world| &**world);
+        let target = self.world(&link.target).or_else(provider)?;
+        let export = target.exports.iter().find(|e| e.name == export)?;
+        export.functions().iter().find(|f| f.name == OPEN)
     }
 
     /// The names that a link's functions have for its source, in their order.

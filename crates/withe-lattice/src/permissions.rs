@@ -30,6 +30,7 @@ impl NatsRights {
             all.clone(),
             ACCOUNT.to_owned(),
             entries(lattice, "deployments"),
+            entries(lattice, "once"),
             format!("$KV.{}.>", names::leases_bucket(lattice)),
             format!("$KV.{}.>", names::values_bucket(lattice)),
         ];
@@ -136,17 +137,19 @@ mod tests {
     #[test]
     fn nobody_may_put_what_others_put() {
         let of = |rights: NatsRights, subject: &str| rights.publish.iter().any(|s| s == subject);
-        let [apps, deployments, leases] = [
+        let [apps, deployments, once, leases] = [
             "$KV.withe_l.apps.>",
             "$KV.withe_l.deployments.>",
+            "$KV.withe_l.once.>",
             "$KV.withe-leases_l.>",
         ];
         for (rights, may) in [
-            (NatsRights::of_host("l"), [false, true, true]),
-            (NatsRights::of_deployer("l"), [true, false, false]),
-            (NatsRights::of_viewer("l"), [false, false, false]),
+            (NatsRights::of_host("l"), [false, true, true, true]),
+            (NatsRights::of_deployer("l"), [true, false, false, false]),
+            (NatsRights::of_viewer("l"), [false, false, false, false]),
         ] {
-            let found = [apps, deployments, leases].map(|subject| of(rights.clone(), subject));
+            let found =
+                [apps, deployments, once, leases].map(|subject| of(rights.clone(), subject));
             assert_eq!(found, may);
             assert!(rights.publish.iter().all(|subject| subject != ">"));
         }

@@ -14,6 +14,7 @@ use withe_lattice::{Expect, LEASE, LatticeError};
 use withe_linker::input::Surroundings;
 use withe_planner::{place, transition};
 
+use crate::claims;
 use crate::clock::millis;
 use crate::desired::{Desired, surroundings};
 use crate::events::Event;
@@ -122,6 +123,7 @@ impl Controller {
                     .lattice
                     .delete(&key(DEPLOYMENTS, name), expect)
                     .await?;
+                claims::forget(&*self.this.lattice, name).await?;
                 self.decided.remove(name);
             }
         }

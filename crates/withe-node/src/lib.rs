@@ -26,6 +26,7 @@ mod address;
 mod admission;
 mod apps;
 mod beside;
+mod claims;
 mod clock;
 mod controller;
 pub mod desired;

@@ -34,7 +34,7 @@ use crate::table::DesiredTable;
 use crate::tasks::{announce, hear, hear_hosts, run, tell};
 use crate::this_host::{HEARD, ThisHost};
 use crate::vouching::Vouching;
-use crate::{beside, controller, requests, wasmcloud};
+use crate::{beside, claims, controller, requests, wasmcloud};
 
 /// The most events that wait to be told.
 const EVENTS_WAITING: usize = 256;
@@ -97,6 +97,7 @@ impl Node {
             lattice: lattice.name().to_owned(),
             identity: identity.clone(),
             nats: connector,
+            claims: claims::of(&lattice),
         });
         let limits = Limits {
             grace: options.host.grace,

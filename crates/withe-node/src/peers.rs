@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+use withe_host::Claims;
 use withe_host::elsewhere::Away;
 use withe_lattice::transport::NatsConnector;
 use withe_linker::plan::{Binding, PlannedLink};
@@ -43,6 +44,8 @@ pub(crate) struct OwnHost {
     pub(crate) lattice: String,
     pub(crate) identity: Identity,
     pub(crate) nats: Option<NatsConnector>,
+    /// What decides among hosts that run the same provider.
+    pub(crate) claims: Option<Arc<dyn Claims>>,
 }
 
 /// The other hosts.
@@ -410,6 +413,10 @@ impl Away for Peers {
         route.set(self.replicas(&state.peers, &leaving));
         state.add(leaving);
         Some(route)
+    }
+
+    fn claims(&self) -> Option<Arc<dyn Claims>> {
+        self.own.claims.clone()
     }
 }
 

@@ -5,6 +5,7 @@
 //! | `apps.{name}` | entry | [`AppRecord`]: what is desired; `null` where somebody who signs has removed it |
 //! | `deployments.{name}` | entry | [`Deployment`]: on which hosts |
 //! | `hosts.{id}` | lease | [`HostRecord`]: what a host is and does |
+//! | `once.{application}.{digest}` | entry | up to which moment what is done once has been claimed, in milliseconds since 1970 |
 //! | `controller` | lease | the id of the host that writes deployments |
 
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub const APPS: &str = "apps";
 pub const DEPLOYMENTS: &str = "deployments";
 /// The prefix of hosts.
 pub const HOSTS: &str = "hosts";
+/// The prefix of what is claimed to be done once.
+pub const ONCE: &str = "once";
 /// The lease of the host that writes deployments.
 pub const CONTROLLER: &str = "controller";
 /// The prefix of the subjects of events.

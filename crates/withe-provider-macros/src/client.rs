@@ -3,7 +3,7 @@
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 use syn::Ident;
-use wit_parser::{Function, InterfaceId};
+use wit_parser::{Function, Handle, InterfaceId, Type, TypeDefKind};
 
 use crate::define::docs;
 use crate::interface::{function_name, param_name};
@@ -18,10 +18,9 @@ pub(crate) fn client(world: &World, id: InterfaceId) -> TokenStream {
     let mut methods = TokenStream::new();
     for (number, function) in interface.functions.values().enumerate() {
         let what = format!("`{}` of `{interface_name}`", function.name);
-        if let Some(resource) = World::signature(function)
-            .flat_map(|ty| world.resources(ty))
-            .next()
-        {
+        let opened = opened(world, function);
+        let carried = World::signature(function).skip(usize::from(opened));
+        if let Some(resource) = carried.flat_map(|ty| world.resources(ty)).next() {
             let resource = world.resolve.types[resource].name.as_deref();
             world.problems.add(format!(
                 "{what} has the resource `{}`, which is not generated: a provider passes no resources to a component \
@@ -42,7 +41,7 @@ pub(crate) fn client(world: &World, id: InterfaceId) -> TokenStream {
             implementor: None,
             what: &what,
         };
-        methods.extend(method(&place, function, number, &name));
+        methods.extend(method(&place, function, number, &name, opened));
         names.push(name);
     }
     let functions = interface.functions.keys();
@@ -66,13 +65,46 @@ pub(crate) fn client(world: &World, id: InterfaceId) -> TokenStream {
     }
 }
 
-fn method(place: &TypePlace, function: &Function, number: usize, name: &Ident) -> TokenStream {
+/// Whether a function's first parameter is a resource that the component's host opens: the provider gives its name.
+fn opened(world: &World, function: &Function) -> bool {
+    let Some(first) = function.params.first() else {
+        return false;
+    };
+    let Type::Id(id) = first.ty else {
+        return false;
+    };
+    // `own` is not written: the type is the handle, or the name of what it is a handle of.
+    let TypeDefKind::Handle(Handle::Own(resource)) = world.resolve.types[id].kind else {
+        return false;
+    };
+    let resource = world.origin(resource);
+    let Some(interface) = world.owner(resource).map(|id| world.interface(id)) else {
+        return false;
+    };
+    let Some(open) = interface.functions.get("open") else {
+        return false;
+    };
+    let by_name = matches!(&open.params[..], [name] if name.ty == Type::String);
+    let result = open.result.map(|ty| world.resources(ty));
+    by_name && result.is_some_and(|found| found == [resource])
+}
+
+fn method(
+    place: &TypePlace,
+    function: &Function,
+    number: usize,
+    name: &Ident,
+    opened: bool,
+) -> TokenStream {
     let world = place.world;
     let mut names: Vec<Ident> = Vec::new();
     let mut types = Vec::new();
-    for param in &function.params {
+    for (nth, param) in function.params.iter().enumerate() {
         names.push(param_name(world, function, param, &names));
-        types.push(place.ty(param.ty));
+        types.push(match opened && nth == 0 {
+            true => quote!(::std::string::String),
+            false => place.ty(param.ty),
+        });
     }
     let (result, read, taken) = match function.result {
         Some(ty) => {

@@ -195,6 +195,26 @@ mod tests {
     }
 
     #[test]
+    fn a_resource_that_is_opened_by_name_is_passed_by_name() {
+        let with = |open: &str| {
+            format!(
+                "interface store {{ resource bucket; {open} }} \
+                 interface watcher {{ use store.{{bucket}}; on-set: func(b: bucket, key: string); }}"
+            )
+        };
+        let open = "open: func(name: string) -> result<bucket, string>;";
+        let tokens = expanded(&with(open), "import watcher;").unwrap();
+        assert!(
+            tokens.contains("b : :: std :: string :: String"),
+            "{tokens}"
+        );
+        for other in ["", "open: func(number: u32) -> result<bucket, string>;"] {
+            let said = expanded(&with(other), "import watcher;").unwrap_err();
+            assert!(said[0].contains("has the resource `bucket`"), "{said:?}");
+        }
+    }
+
+    #[test]
     fn what_a_provider_cannot_call_is_said() {
         let wit = "interface i { resource r; f: func(r: borrow<r>); g: func() -> stream<u8>; of: func(); }";
         let said = expanded(wit, "import i;").unwrap_err();

@@ -51,7 +51,9 @@ use syn::{LitStr, Token, parse_macro_input};
 /// * For an interface that the world imports, a `Client` in its module: the provider calls it on components. A
 ///   client is made of a link's `Callee`. Each function takes a `CallContext`, which says until when, and returns
 ///   the result that WIT says inside one that can fail: how the component or the way to it failed. Interfaces of which
-///   others only use types have none, and neither has `wasi:http`, whose handlers take requests.
+///   others only use types have none, and neither has `wasi:http`, whose handlers take requests. A first parameter
+///   that is the `own` of a resource which its interface opens by name is that name, as for `wasi:keyvalue/watcher`: the
+///   component's host opens it.
 ///
 /// **Resources.** The provider chooses what a resource is: an associated type of the trait `Interface`. A
 /// parameter that is a `borrow` comes as a reference to it, an `own` as an `Arc`, which is no longer the

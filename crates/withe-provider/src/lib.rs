@@ -23,6 +23,9 @@ mod http_types;
 pub mod http_wire;
 mod line_budget;
 mod link;
+#[cfg(feature = "nats")]
+pub mod nats;
+mod once;
 pub mod process;
 pub mod resources;
 pub mod settings;
@@ -46,6 +49,7 @@ pub use http_types::{
 };
 pub use line_budget::LineBudget;
 pub use link::{Call, Endpoint, FunctionName, Health, Link, LinkId, Peer, ProviderError};
+pub use once::Once;
 pub use resources::{Borrow, Own, Resources};
 pub use settings::Settings;
 pub use sockets::{InheritedSockets, ListeningSocket};

@@ -148,6 +148,16 @@ impl<'a> Settings<'a> {
     }
 }
 
+/// The configuration of a link where it says something, and the provider's own elsewhere. Keys are compared without regard to
+/// case, as [`Settings`] does.
+pub fn merged(own: &ConfigMap, link: &ConfigMap) -> ConfigMap {
+    let said = |key: &String| link.keys().any(|other| other.eq_ignore_ascii_case(key));
+    let own = own.iter().filter(|(key, _)| !said(key));
+    let all = own.chain(link);
+    all.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
 /// What a provider says of a configuration that it cannot use, in one line.
 pub fn describe(problems: &[ConfigProblem]) -> String {
     let lines: Vec<_> = problems
@@ -254,6 +264,14 @@ mod tests {
             ]
         );
         assert!(describe(&problems[3..4]).ends_with("(did you mean `address`?)"));
+    }
+
+    #[test]
+    fn a_link_goes_before_its_provider_whatever_the_case() {
+        let own = config(&[("URL", "own"), ("Every", "own")]);
+        let link = config(&[("url", "link"), ("other", "link")]);
+        let expected = config(&[("url", "link"), ("other", "link"), ("Every", "own")]);
+        assert_eq!(merged(&own, &link), expected);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tokio::sync::{Mutex, mpsc};
 use wasmtime::AsContextMut as _;
-use wasmtime::component::Accessor;
+use wasmtime::component::{Accessor, AccessorTask};
 use withe_rpc::{CallContext, CallError, Payload};
 
 use crate::core::{Callee, CalleeSlot, Graph, Instance, InstanceState};
@@ -18,6 +18,7 @@ use crate::dispatch;
 use crate::exchange::receive;
 use crate::exports::ExportFn;
 use crate::instance::no_function;
+use crate::opened;
 use crate::quota::Nested;
 use crate::task::{InstanceTask, Job, Reply};
 
@@ -152,6 +153,21 @@ async fn run(mut instance: Box<Instance>, mut jobs: mpsc::Receiver<Job>) -> Call
                             params,
                             context,
                             reply,
+                        } if export.opener.is_some() => {
+                            let task = OpenedCall {
+                                exports: *exports,
+                                export,
+                                params,
+                                context,
+                                reply,
+                            };
+                            accessor.spawn(task)?;
+                        }
+                        Job::Call {
+                            export,
+                            params,
+                            context,
+                            reply,
                         } => start(accessor, exports, &export, params, context, reply)?,
                         Job::Drop { id, reply } => return Ok(Some((id, reply))),
                     }
@@ -173,6 +189,56 @@ async fn run(mut instance: Box<Instance>, mut jobs: mpsc::Receiver<Job>) -> Call
     }
 }
 
+/// A call begins beside others of its instance.
+fn begin(state: &mut InstanceState, context: CallContext) {
+    // The one that may take longest decides: the others have timers where they wait. What a call asks of
+    // others is put down to the one that began last, for nobody can tell whose it is.
+    let deadline = state.deadline.max(context.deadline);
+    state.begin(CallContext {
+        deadline,
+        ..context
+    });
+}
+
+/// A call whose first parameter is opened before it starts.
+struct OpenedCall {
+    exports: wasmtime::component::Instance,
+    export: ExportFn,
+    params: Payload,
+    context: CallContext,
+    reply: Reply,
+}
+
+impl AccessorTask<InstanceState> for OpenedCall {
+    async fn run(self, accessor: &Accessor<InstanceState>) -> wasmtime::Result<()> {
+        let Self {
+            exports,
+            export,
+            mut params,
+            context,
+            reply,
+        } = self;
+        accessor.with(|mut access| begin(access.data_mut(), context));
+        // A task has no opener that is not there: others are started at once.
+        let opener = export.opener.unwrap_or_default();
+        let opened = opened::open_concurrent(accessor, opener, &mut params).await;
+        let func = accessor.with(|access| exports.get_func(access, export.index));
+        match (opened, func) {
+            (Ok(params), Some(func)) => {
+                dispatch::spawn(export.results, accessor, func, params, reply)
+            }
+            (Ok(_), None) => {
+                reply.send(Err(no_function(&export)));
+                Ok(())
+            }
+            (Err(why), _) => {
+                reply.send(Err(why));
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Starts a call; it then runs as a task of its store.
 fn start(
     accessor: &Accessor<InstanceState>,
@@ -184,14 +250,7 @@ fn start(
 ) -> wasmtime::Result<()> {
     let prepared = accessor.with(|mut access| {
         let mut store = access.as_context_mut();
-        let state = store.data_mut();
-        // The one that may take longest decides: the others have timers where they wait. What a call asks of
-        // others is put down to the one that began last, for nobody can tell whose it is.
-        let deadline = state.deadline.max(context.deadline);
-        state.begin(CallContext {
-            deadline,
-            ..context
-        });
+        begin(store.data_mut(), context);
         let params = receive(&mut store, &mut params)?;
         let func = exports.get_func(store, export.index);
         Ok((func.ok_or_else(|| no_function(export))?, params))

@@ -7,7 +7,7 @@
 //! modules above, which know this one and not each other in circles: [`crate::instance`] makes and calls instances,
 //! [`crate::callee`] calls what is reached over a link, [`crate::link`] makes calls over links, [`crate::graph`] builds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -95,6 +95,8 @@ pub(crate) struct UnitCode {
     pub(crate) outgoing: Vec<usize>,
     /// The imports through which objects are kept, likewise.
     pub(crate) blobs: Vec<usize>,
+    /// By import, which of the stubs opens its resources by name, where others hand them to exports.
+    pub(crate) openers: HashMap<String, usize>,
     /// How many slots of the pool an instance needs.
     pub(crate) slots: u32,
 }

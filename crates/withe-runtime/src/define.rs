@@ -3,10 +3,11 @@
 //! Nothing that is defined knows which unit it is for ([`crate::stub`], [`crate::functions::host`]), so units that are
 //! made of equal components, and import the same of the host and over links, are one [`UnitCode`].
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmtime::component::{Linker, LinkerInstance, ResourceType};
-use withe_wit::InterfaceName;
+use withe_wit::{InterfaceName, OPEN};
 
 use crate::blobs;
 use crate::components::Compiled;
@@ -70,11 +71,16 @@ pub(crate) fn define(
         stubs: Vec::new(),
         outgoing: Vec::new(),
         blobs: Vec::new(),
+        openers: HashMap::new(),
     };
     for import in &compiled.imports {
         // Types and shared interfaces that only WASI's own functions mention may go unnamed.
         if let Some(index) = specs.iter().position(|spec| spec.name == import.name) {
             definer.import(import, index, &specs[index])?;
+            let mut exports = compiled.exports.all();
+            if exports.any(|(.., export)| export.first_of.as_deref() == Some(&*import.name)) {
+                definer.opener(import, index, &specs[index]);
+            }
         }
     }
     let pre = definer.linker.instantiate_pre(&compiled.component)?;
@@ -85,6 +91,7 @@ pub(crate) fn define(
         stubs: definer.stubs.into(),
         outgoing: definer.outgoing,
         blobs: definer.blobs,
+        openers: definer.openers,
         slots: compiled.slots,
     })
 }
@@ -117,6 +124,7 @@ struct Definer {
     stubs: Vec<Stub>,
     outgoing: Vec<usize>,
     blobs: Vec<usize>,
+    openers: HashMap<String, usize>,
 }
 
 impl Definer {
@@ -133,7 +141,7 @@ impl Definer {
         match &import.item {
             ImportItem::Other => Ok(()),
             ImportItem::Function(shape) if is_linked => {
-                let number = self.stub(index, spec, &import.name);
+                let number = self.stub(index, spec, &import.name, true);
                 stub::function(&mut self.linker.root(), &import.name, *shape, number)?;
                 Ok(())
             }
@@ -166,7 +174,7 @@ impl Definer {
                                     function: function.clone(),
                                 });
                             }
-                            let number = self.stub(index, spec, function);
+                            let number = self.stub(index, spec, function, true);
                             let mut linker = self.linker.instance(&spec.name)?;
                             stub::function(&mut linker, function, *shape, number)?;
                         }
@@ -194,6 +202,17 @@ impl Definer {
                 Ok(())
             }
         }
+    }
+
+    /// Notes what opens the resources of an import over links. The component need not import that function itself.
+    fn opener(&mut self, import: &Import, index: usize, spec: &ImportSpec) {
+        if !matches!(spec.source, ImportSource::Links(_)) {
+            return;
+        }
+        let mut stubs = self.stubs.iter();
+        let number = stubs.position(|stub| stub.import == index && &*stub.function == OPEN);
+        let number = number.unwrap_or_else(|| self.stub(index, spec, OPEN, false));
+        self.openers.insert(import.name.clone(), number);
     }
 
     /// Has all functions of an import trap that nothing provides.
@@ -235,7 +254,13 @@ impl Definer {
     }
 
     /// The number of a function that is called over links.
-    fn stub(&mut self, import: usize, spec: &ImportSpec, function: &str) -> usize {
+    fn stub(
+        &mut self,
+        import: usize,
+        spec: &ImportSpec,
+        function: &str,
+        is_imported: bool,
+    ) -> usize {
         let interface = spec.interface.as_deref();
         let name = interface.map_or_else(|| function.into(), |i| format!("{i}.{function}").into());
         let unversioned = interface.unwrap_or(function).split('@').next();
@@ -245,6 +270,7 @@ impl Definer {
             name,
             function: function.into(),
             interface: Arc::from(unversioned.unwrap_or_default()),
+            is_imported,
             error_arm: spec.rpc_errors.iter().any(|name| name == function),
         });
         self.stubs.len() - 1

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem};
-use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem, Type};
+use wasmtime::component::{Component, ComponentExportIndex, ResourceType};
 
 use crate::abi::Shape;
 
@@ -17,6 +17,11 @@ pub(crate) struct ExportFn {
     pub(crate) index: ComponentExportIndex,
     /// How many core values its result is, see [`Shape::results`].
     pub(crate) results: u8,
+    /// The import that its first parameter is a resource of, if that is handed over.
+    pub(crate) first_of: Option<Arc<str>>,
+    /// By which of the functions that the unit calls over links its first parameter is opened, if its caller gives the
+    /// name: see [`crate::opened`].
+    pub(crate) opener: Option<usize>,
 }
 
 /// A component's exported functions.
@@ -32,11 +37,12 @@ impl Exports {
     pub(crate) fn of(component: &Component) -> Self {
         let engine = component.engine();
         let mut exports = Self::default();
+        let resources = Imported::of(component);
         for (name, item) in component.component_type().exports(engine) {
             match item.ty {
                 ComponentItem::ComponentFunc(ty) => {
                     if let Some(index) = component.get_export_index(None, name) {
-                        let export = ExportFn::new(name.into(), index, &ty);
+                        let export = ExportFn::new(name.into(), index, &ty, &resources);
                         exports.world.insert(name.to_owned(), export);
                     }
                 }
@@ -47,7 +53,7 @@ impl Exports {
                     let functions = functions(&ty, component).filter_map(|(function, ty)| {
                         let index = component.get_export_index(Some(&instance), &function)?;
                         let full = format!("{name}.{function}").into();
-                        Some((function, ExportFn::new(full, index, &ty)))
+                        Some((function, ExportFn::new(full, index, &ty, &resources)))
                     });
                     exports
                         .interfaces
@@ -79,13 +85,53 @@ impl Exports {
 }
 
 impl ExportFn {
-    fn new(name: Arc<str>, index: ComponentExportIndex, ty: &ComponentFunc) -> Self {
+    fn new(
+        name: Arc<str>,
+        index: ComponentExportIndex,
+        ty: &ComponentFunc,
+        resources: &Imported,
+    ) -> Self {
+        let first_of = match ty.params().next() {
+            Some((_, Type::Own(resource))) => resources.import_of(&resource),
+            _ => None,
+        };
         Self {
             name,
             index,
+            first_of,
+            opener: None,
             // Counts above the canonical ABI's maximum are all alike, and that is 16.
             results: Shape::of(ty).results as u8,
         }
+    }
+}
+
+/// The resources that a component imports, with the imports that have them.
+struct Imported(Vec<(ResourceType, Arc<str>)>);
+
+impl Imported {
+    fn of(component: &Component) -> Self {
+        let engine = component.engine();
+        let mut resources = Vec::new();
+        for (name, item) in component.component_type().imports(engine) {
+            let ComponentItem::ComponentInstance(ty) = item.ty else {
+                continue;
+            };
+            let import: Arc<str> = name.into();
+            for (_, item) in ty.exports(engine) {
+                if let ComponentItem::Resource(resource) = item.ty {
+                    resources.push((resource, import.clone()));
+                }
+            }
+        }
+        Self(resources)
+    }
+
+    /// The first import that has the resource: others may use it.
+    fn import_of(&self, resource: &ResourceType) -> Option<Arc<str>> {
+        let mut all = self.0.iter();
+        let found = all.find(|(imported, _)| imported == resource);
+        found.map(|(_, import)| import.clone())
     }
 }
 

@@ -246,7 +246,12 @@ impl Linker<'_> {
                 let slot = slots.of(import.member, link);
                 Ok(LinkRoute::new(link.clone(), slot, via, counts.clone()))
             });
-            all_routes.push(routes.collect::<Result<_, LinkError>>()?);
+            // What is not imported, not every target has: then what it opens cannot be handed over.
+            let routes: Result<_, LinkError> = match stub.is_imported {
+                true => routes.collect(),
+                false => Ok(routes.filter_map(Result::ok).collect()),
+            };
+            all_routes.push(routes?);
         }
         let outgoing = code.outgoing.iter().map(|import| {
             let import = &spec.imports[*import];

@@ -16,6 +16,7 @@ use crate::dispatch;
 use crate::exchange::{give, receive};
 use crate::exports::ExportFn;
 use crate::limits::DeadlinePassed;
+use crate::opened;
 use crate::quota::{Nested, QuotaExceeded};
 use crate::trap;
 use crate::wasi::CommandLine;
@@ -82,7 +83,13 @@ impl Instance {
     ) -> Result<(), CallError> {
         self.store.data_mut().begin(context);
         let func = self.function(export)?;
-        let params = receive(&mut self.store.as_context_mut(), payload)?;
+        let params = match export.opener {
+            None => receive(&mut self.store.as_context_mut(), payload)?,
+            Some(opener) => {
+                let opening = opened::open(self.store.as_context_mut(), opener, payload);
+                Box::pin(opening).await?
+            }
+        };
         let results = match dispatch::call(export.results, &mut self.store, func, params).await {
             Ok(results) => results,
             Err(e) => return Err(self.failed(e)),

@@ -60,6 +60,7 @@ pub mod metrics;
 mod native_code;
 mod needs;
 mod observe;
+mod opened;
 mod permits;
 mod provider_calls;
 mod quota;

@@ -32,8 +32,13 @@ pub(crate) type Args = Values<HandleRef, 0>;
 /// come to a component over links are of one host type: within a component its own types keep them
 /// apart, and interfaces may share one (`wasi:keyvalue/atomics` uses the bucket of `store`).
 pub(crate) fn resource_type(member: usize) -> ResourceType {
+    ResourceType::host_dynamic(resource_number(member))
+}
+
+/// The number of that type.
+pub(crate) fn resource_number(member: usize) -> u32 {
     // Components number their members alone; a handle never crosses from one unit to another.
-    ResourceType::host_dynamic(member as u32)
+    member as u32
 }
 
 /// Calls the function that has this `number` among those that the unit imports over links.

@@ -56,6 +56,8 @@ pub(crate) struct Stub {
     pub(crate) interface: Arc<str>,
     /// Whether its result has the `error` of `wrpc:rpc/error` as its error.
     pub(crate) error_arm: bool,
+    /// Whether the component imports it, or only the host calls it for the component ([`crate::opened`]).
+    pub(crate) is_imported: bool,
 }
 
 /// One way that an imported function can take.

@@ -57,7 +57,7 @@ impl Graph {
                     .exports
                     .get(interface.as_deref(), function)
                     .cloned();
-                let served = |export| {
+                let served = |export: ExportFn| {
                     let application = self.unit(unit).application();
                     ServedFunction::Export(ServedExport {
                         export,
@@ -65,10 +65,22 @@ impl Graph {
                         hop: Hop::served(application, component, interface.as_deref(), function),
                     })
                 };
-                export.map(served).ok_or_else(|| {
+                let mut export = export.ok_or_else(|| {
                     let of = interface.as_deref().unwrap_or("its world");
                     CallError::Unlinked(format!("`{component}` exports no `{function}` in `{of}`"))
-                })
+                })?;
+                // A provider has no resources of the component, and gives a name.
+                if let (Callers::Provider(_), Some(import)) = (callers, &export.first_of) {
+                    let opener = self.unit(unit).code.openers.get(&**import);
+                    let opener = opener.ok_or_else(|| {
+                        CallError::Unlinked(format!(
+                            "`{component}` has no link for `{import}`, over which the resource would be opened that \
+                             `{function}` is given"
+                        ))
+                    })?;
+                    export.opener = Some(*opener);
+                }
+                Ok(served(export))
             })
             .collect::<Result<_, _>>()?;
         Ok(Arc::new(ServedUnit {

@@ -16,6 +16,7 @@
 pub mod check;
 pub mod digest;
 pub mod name;
+mod opened;
 mod read;
 pub mod sharing;
 mod text;
@@ -24,6 +25,7 @@ mod wasi;
 pub mod world;
 
 pub use name::{InterfaceName, NameError, NameFault};
+pub use opened::OPEN;
 pub use sharing::Interfaces;
 pub use text::{FromWitError, WitError};
 pub use ty::{Case, FuncKind, Function, ResourceRef, Type};

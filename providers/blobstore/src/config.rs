@@ -6,10 +6,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use withe_provider::nats::{NatsAccess, servers};
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::cloud::{Azure, Cloud, CloudConfig, Gcs, S3};
-use crate::nats::{self, NatsConfig};
+use crate::nats::NatsConfig;
 
 const BACKENDS: [&str; 6] = ["memory", "folder", "nats", "s3", "azure", "gcs"];
 /// Where the folder is if nobody says.
@@ -175,10 +176,13 @@ impl Given {
         let defaults = NatsConfig::default();
         let user = self.text("client_jwt").zip(self.text("client_seed"));
         NatsConfig {
-            url: self.text("url").unwrap_or(defaults.url),
-            creds_file: self.text("creds_file"),
-            tls_ca_file: self.text("tls_ca_file"),
-            user,
+            access: NatsAccess {
+                urls: self.text("url").unwrap_or(defaults.access.urls),
+                user,
+                credentials_file: self.text("creds_file"),
+                ca_file: self.text("tls_ca_file"),
+                ca: None,
+            },
             js_domain: self.text("js_domain"),
             replicas: self.parse("num_replicas").unwrap_or(defaults.replicas),
             in_memory: self
@@ -326,7 +330,7 @@ fn check_values(s: &mut Settings<'_>, given: &Given) {
         s.bad_value("compression", "`true` or `false`");
     }
     // The value may hold a password, so it is not repeated.
-    if let Some(Err(expected)) = given.values.get("url").map(|url| nats::check_url(url)) {
+    if let Some(Err(expected)) = given.values.get("url").map(|url| servers(url)) {
         s.problem(
             Some("url"),
             format!("`url` cannot be used, expected {expected}"),

@@ -20,7 +20,7 @@ use async_nats::jetstream::context::{GetStreamErrorKind, PublishAckFuture};
 use async_nats::jetstream::object_store::{self, ObjectInfo as Meta, ObjectOptions};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, StorageType, Stream};
 use async_nats::jetstream::{self, Context};
-use async_nats::{ConnectOptions, ServerAddr, datetime};
+use async_nats::{ConnectOptions, datetime};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::{Bytes, BytesMut};
@@ -30,6 +30,7 @@ use http_body_util::{BodyExt as _, StreamBody};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use withe_provider::nats::{NatsAccess, NatsConnectError};
 use withe_provider::{
     Blob, BlobError, BlobErrorKind, BlobStore, Body, CallContext, ContainerInfo, HttpError,
     ObjectId, ObjectInfo, ObjectNames, Written,
@@ -45,20 +46,13 @@ const AHEAD: usize = 8;
 const NAMES: usize = 256;
 /// How long the server keeps what reads for somebody who does not read on.
 const IDLE: Duration = Duration::from_secs(300);
-/// Longest wait before connecting again.
-const BACK_OFF: Duration = Duration::from_millis(500);
 /// The server's code for a stream that is not there.
 const NO_STREAM: u64 = 10059;
 
 /// Where NATS is, and how it keeps what is made there.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct NatsConfig {
-    /// May hold a password: never printed.
-    pub(crate) url: String,
-    pub(crate) creds_file: Option<String>,
-    pub(crate) tls_ca_file: Option<String>,
-    /// A user's token and seed: never printed.
-    pub(crate) user: Option<(String, String)>,
+    pub(crate) access: NatsAccess,
     pub(crate) js_domain: Option<String>,
     pub(crate) replicas: usize,
     pub(crate) in_memory: bool,
@@ -71,10 +65,10 @@ pub(crate) struct NatsConfig {
 impl Default for NatsConfig {
     fn default() -> Self {
         Self {
-            url: "nats://127.0.0.1:4222".into(),
-            creds_file: None,
-            tls_ca_file: None,
-            user: None,
+            access: NatsAccess {
+                urls: "nats://127.0.0.1:4222".into(),
+                ..NatsAccess::default()
+            },
             js_domain: None,
             replicas: 1,
             in_memory: false,
@@ -83,58 +77,6 @@ impl Default for NatsConfig {
             timeout: Duration::from_secs(10),
         }
     }
-}
-
-impl fmt::Debug for NatsConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsConfig").finish_non_exhaustive()
-    }
-}
-
-/// Checks a URL, or several with commas between them; `Err` says what is expected.
-pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
-    servers(url).map(drop)
-}
-
-fn servers(url: &str) -> Result<Vec<ServerAddr>, &'static str> {
-    let expected =
-        "`nats://[USER:PASSWORD@]HOST[:PORT]`, or `tls://…`, or several with commas between them";
-    let each = url.split(',').map(|url| {
-        let url = url.trim();
-        // v1 takes addresses without a scheme.
-        let is_one = match url.split_once("://") {
-            Some((scheme, _)) => matches!(scheme, "nats" | "tls"),
-            None => !url.contains('/'),
-        };
-        url.parse::<ServerAddr>()
-            .ok()
-            .filter(|server| is_one && !server.host().is_empty())
-            .ok_or(expected)
-    });
-    each.collect()
-}
-
-/// The server cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
-    #[error(
-        "cannot reach NATS at `{address}`: {why}; start it there (`nats-server -js`), or correct `url`"
-    )]
-    Unreachable {
-        address: String,
-        #[source]
-        why: async_nats::ConnectError,
-    },
-    #[error("cannot read `{path}`: {why}")]
-    File {
-        path: String,
-        #[source]
-        why: std::io::Error,
-    },
-    #[error("`client_seed` is no seed of a user: {0}")]
-    Seed(#[source] nkeys::error::Error),
-    #[error("`url` cannot be used, expected {0}")]
-    Url(&'static str),
 }
 
 /// The store. Cloned, it is the same one.
@@ -161,18 +103,13 @@ impl NatsStore {
     /// # Errors
     ///
     /// If the server cannot be reached, in words that say where and why.
-    pub(crate) async fn connect(config: &NatsConfig) -> Result<Self, ConnectError> {
-        let servers = servers(&config.url).map_err(ConnectError::Url)?;
-        let address: Vec<_> = (servers.iter())
-            .map(|s| format!("{}:{}", s.host(), s.port()))
-            .collect();
-        let address = address.join(",");
-        let options = options(config, &servers).await?;
-        let client = options.connect(servers).await;
-        let client = client.map_err(|why| ConnectError::Unreachable {
-            address: address.clone(),
-            why,
-        })?;
+    pub(crate) async fn connect(config: &NatsConfig) -> Result<Self, NatsConnectError> {
+        let options = ConnectOptions::new()
+            .name("withe blobstore")
+            .connection_timeout(config.timeout)
+            .request_timeout(Some(config.timeout));
+        let client = config.access.connect(options).await?;
+        let address = config.access.address();
         let mut context = match &config.js_domain {
             Some(domain) => jetstream::with_domain(client, domain),
             None => jetstream::new(client),
@@ -440,55 +377,6 @@ impl NatsStore {
             Some(Ok(_)) | None => Ok(()),
         }
     }
-}
-
-async fn options(
-    config: &NatsConfig,
-    servers: &[ServerAddr],
-) -> Result<ConnectOptions, ConnectError> {
-    let mut options = ConnectOptions::new()
-        .name("withe blobstore")
-        .connection_timeout(config.timeout)
-        .request_timeout(Some(config.timeout))
-        .max_reconnects(None)
-        .reconnect_delay_callback(|attempts| {
-            let step = Duration::from_millis(20);
-            step.saturating_mul(u32::try_from(attempts).unwrap_or(u32::MAX))
-                .min(BACK_OFF)
-        });
-    // The client does not take them from addresses that it is given as such.
-    let user = servers
-        .iter()
-        .find_map(|s| Some((s.username()?, s.password())));
-    match user {
-        Some((user, Some(password))) => {
-            options = options.user_and_password(user.to_owned(), password.to_owned());
-        }
-        Some((token, None)) => options = options.token(token.to_owned()),
-        None => {}
-    }
-    if let Some((jwt, seed)) = &config.user {
-        let key = Arc::new(nkeys::KeyPair::from_seed(seed).map_err(ConnectError::Seed)?);
-        options = options.jwt(jwt.clone(), move |nonce| {
-            let key = key.clone();
-            async move { key.sign(&nonce).map_err(async_nats::AuthError::new) }
-        });
-    }
-    let unreadable = |path: &str, why| ConnectError::File {
-        path: path.to_owned(),
-        why,
-    };
-    if let Some(path) = &config.creds_file {
-        let read = options.credentials_file(path).await;
-        options = read.map_err(|why| unreadable(path, why))?;
-    }
-    if let Some(path) = &config.tls_ca_file {
-        // The client says nothing of which file it cannot read.
-        let found = tokio::fs::metadata(path).await;
-        found.map_err(|why| unreadable(path, why))?;
-        options = options.add_root_certificates(path.into()).require_tls(true);
-    }
-    Ok(options)
 }
 
 fn cleared(id: &ObjectId) -> BlobError {

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout_at;
+use withe_provider::nats::NatsConnectError;
 use withe_provider::settings::describe;
 use withe_provider::{BlobStore, ConfigMap, Health, Link, LinkId, Peer, Provider, ProviderError};
 
@@ -16,7 +17,7 @@ use crate::config::{self, Backend};
 use crate::folder::{FolderError, FolderStore};
 use crate::memory::MemoryStore;
 use crate::names::Named;
-use crate::nats::{ConnectError, NatsStore};
+use crate::nats::NatsStore;
 use crate::store::Store;
 
 /// How long a health check may take.
@@ -45,7 +46,7 @@ enum OpenError {
     #[error(transparent)]
     Folder(#[from] FolderError),
     #[error(transparent)]
-    Nats(#[from] ConnectError),
+    Nats(#[from] NatsConnectError),
     #[error(transparent)]
     Cloud(#[from] cloud::OpenError),
     /// Opening it panicked.

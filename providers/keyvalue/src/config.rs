@@ -1,9 +1,13 @@
 //! The settings, with the keys of wasmCloud v1's providers of Redis and NATS.
 
+use std::time::Duration;
+
+use withe_provider::nats::NatsAccess;
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
+use crate::changes::WatchedKeys;
 use crate::nats::{self, NatsConfig};
-use crate::redis::{RedisConfig, check_url};
+use crate::redis::{Notifications, RedisConfig, check_url};
 use crate::store::DEFAULT_BUCKET;
 
 /// Where the file is if nobody says.
@@ -11,6 +15,11 @@ const DEFAULT_PATH: &str = "data/keyvalue.redb";
 const BACKENDS: [&str; 4] = ["redb", "memory", "redis", "nats"];
 /// What a URL of NATS starts with.
 const NATS_SCHEMES: [&str; 2] = ["nats:", "tls:"];
+
+/// How long a call that tells of a change may take if nobody says.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How many changes a component is told of at a time if nobody says.
+const AT_ONCE: usize = 10;
 
 /// What keeps a link's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +40,17 @@ pub(crate) struct Config {
     pub(crate) backend: Backend,
     /// The bucket that `default` and the empty identifier open.
     pub(crate) bucket: String,
+    pub(crate) watch: WatchConfig,
+}
+
+/// How the component of a link is told of changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WatchConfig {
+    pub(crate) keys: Vec<WatchedKeys>,
+    /// The longest that a call may take.
+    pub(crate) timeout: Duration,
+    /// How many calls are under way at a time.
+    pub(crate) at_once: usize,
 }
 
 /// What one map says.
@@ -43,6 +63,15 @@ struct Given {
     bucket: Option<String>,
     redis: RedisLimits,
     nats: Nats,
+    watch: WatchGiven,
+}
+
+/// What is for links to components that are told of changes.
+#[derive(Clone, Debug, Default)]
+struct WatchGiven {
+    keys: Option<Vec<WatchedKeys>>,
+    timeout: Option<Duration>,
+    at_once: Option<usize>,
 }
 
 /// What is for NATS alone.
@@ -57,24 +86,26 @@ struct Nats {
 #[derive(Clone, Debug, Default)]
 struct RedisLimits {
     retries: Option<usize>,
-    max_delay: Option<std::time::Duration>,
-    connect_timeout: Option<std::time::Duration>,
-    response_timeout: Option<std::time::Duration>,
+    max_delay: Option<Duration>,
+    connect_timeout: Option<Duration>,
+    response_timeout: Option<Duration>,
+    notifications: Option<Notifications>,
 }
 
 /// Finds what is wrong with a configuration.
 pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> {
-    match role {
-        ConfigRole::Own | ConfigRole::LinkTarget => read_given(config).1,
-        ConfigRole::LinkSource => Settings::new(config).finish(),
-    }
+    read_given(config, role).1
 }
 
-/// Reads a link's configuration; what it does not say, the provider's `own` does. What is wrong is
+/// Reads the configuration of a link in this role; what it does not say, the provider's `own` does. What is wrong is
 /// left at its default.
-pub(crate) fn read(own: &ConfigMap, link: &ConfigMap) -> (Config, Vec<ConfigProblem>) {
-    let (own, mut problems) = read_given(own);
-    let (link, link_problems) = read_given(link);
+pub(crate) fn read(
+    own: &ConfigMap,
+    link: &ConfigMap,
+    role: ConfigRole,
+) -> (Config, Vec<ConfigProblem>) {
+    let (own, mut problems) = read_given(own, ConfigRole::Own);
+    let (link, link_problems) = read_given(link, role);
     problems.extend(link_problems);
     let backend = match link.backend.or(own.backend) {
         Some("memory") => Backend::Memory,
@@ -99,18 +130,25 @@ pub(crate) fn read(own: &ConfigMap, link: &ConfigMap) -> (Config, Vec<ConfigProb
                     .response_timeout
                     .or(own_redis.response_timeout)
                     .unwrap_or(defaults.response_timeout),
+                notifications: link_redis
+                    .notifications
+                    .or(own_redis.notifications)
+                    .unwrap_or_default(),
             })
         }
         Some("nats") => {
             let limits = RedisConfig::default();
             Backend::Nats(NatsConfig {
-                url: link
-                    .url
-                    .or(own.url)
-                    .unwrap_or_else(|| "nats://127.0.0.1:4222".into()),
+                access: NatsAccess {
+                    urls: link
+                        .url
+                        .or(own.url)
+                        .unwrap_or_else(|| "nats://127.0.0.1:4222".into()),
+                    credentials_file: link.nats.creds_file.or(own.nats.creds_file),
+                    ca_file: link.nats.tls_ca_file.or(own.nats.tls_ca_file),
+                    ..NatsAccess::default()
+                },
                 bucket: (link.nats.bucket.or(own.nats.bucket)).unwrap_or_else(|| "keyvalue".into()),
-                creds_file: link.nats.creds_file.or(own.nats.creds_file),
-                tls_ca_file: link.nats.tls_ca_file.or(own.nats.tls_ca_file),
                 replicas: link.nats.replicas.or(own.nats.replicas).unwrap_or(1),
                 connect_timeout: (link.redis.connect_timeout)
                     .or(own.redis.connect_timeout)
@@ -130,10 +168,73 @@ pub(crate) fn read(own: &ConfigMap, link: &ConfigMap) -> (Config, Vec<ConfigProb
         .bucket
         .or(own.bucket)
         .unwrap_or_else(|| DEFAULT_BUCKET.into());
-    (Config { backend, bucket }, problems)
+    let watch = WatchConfig {
+        keys: (link.watch.keys.or(own.watch.keys)).unwrap_or_else(|| vec![WatchedKeys::all()]),
+        timeout: (link.watch.timeout.or(own.watch.timeout)).unwrap_or(TIMEOUT),
+        at_once: (link.watch.at_once.or(own.watch.at_once)).unwrap_or(AT_ONCE),
+    };
+    let config = Config {
+        backend,
+        bucket,
+        watch,
+    };
+    (config, problems)
 }
 
-fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
+/// What the component of a link is told of.
+fn watch_given(s: &mut Settings<'_>) -> WatchGiven {
+    let keys = s.text("watch").map(|text| {
+        let mut all = Vec::new();
+        for keys in text
+            .split(',')
+            .map(str::trim)
+            .filter(|keys| !keys.is_empty())
+        {
+            all.push(watched_keys(keys));
+        }
+        all
+    });
+    if keys.as_ref().is_some_and(Vec::is_empty) {
+        let expected = "keys with commas between them, such as `cart/*, SET@total, DEL@total`";
+        s.bad_value("watch", expected);
+    }
+    let at_once = "a number of changes from 1 to 1000";
+    let mut given = WatchGiven {
+        keys: keys.filter(|keys| !keys.is_empty()),
+        timeout: s.millis("timeout_ms"),
+        at_once: s.parse("max_concurrent", at_once),
+    };
+    if given.at_once.is_some_and(|n| !(1..=1000).contains(&n)) {
+        s.bad_value("max_concurrent", at_once);
+        given.at_once = None;
+    }
+    given
+}
+
+/// `KEY`, `SET@KEY` or `DEL@KEY`, as v1's provider has them, or what keys start with: `cart/*`.
+fn watched_keys(text: &str) -> WatchedKeys {
+    let of = |event: &str| {
+        let (start, key) = text.split_at_checked(event.len())?;
+        start.eq_ignore_ascii_case(event).then_some(key.trim())
+    };
+    let (name, set, deleted) = match (of("SET@"), of("DEL@")) {
+        (Some(key), _) => (key, true, false),
+        (_, Some(key)) => (key, false, true),
+        (None, None) => (text, true, true),
+    };
+    let (name, is_prefix) = match name.strip_suffix('*') {
+        Some(start) => (start, true),
+        None => (name, false),
+    };
+    WatchedKeys {
+        name: name.to_owned(),
+        is_prefix,
+        set,
+        deleted,
+    }
+}
+
+fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem>) {
     let mut s = Settings::new(config);
     let said = s.choice("backend", &BACKENDS);
     let path = s.text("path");
@@ -149,6 +250,21 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         max_delay: s.millis("backend_reconnect_max_delay_ms"),
         connect_timeout: s.millis("backend_connection_timeout_ms"),
         response_timeout: s.millis("backend_response_timeout_ms"),
+        notifications: match role {
+            // Only who watches needs them.
+            ConfigRole::LinkTarget => None,
+            ConfigRole::Own | ConfigRole::LinkSource => s
+                .choice("redis_notifications", &["check", "enable", "assume"])
+                .map(|choice| match choice {
+                    "enable" => Notifications::Enable,
+                    "assume" => Notifications::Assume,
+                    _ => Notifications::Check,
+                }),
+        },
+    };
+    let watch = match role {
+        ConfigRole::LinkTarget => WatchGiven::default(),
+        ConfigRole::Own | ConfigRole::LinkSource => watch_given(&mut s),
     };
     let (nats_bucket_key, nats_bucket) = match s.text("nats_bucket") {
         Some(bucket) => ("nats_bucket", Some(bucket)),
@@ -223,6 +339,11 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         ("nats_creds_file", nats.creds_file.is_some(), "nats"),
         ("nats_tls_ca_file", nats.tls_ca_file.is_some(), "nats"),
         ("nats_replicas", nats.replicas.is_some(), "nats"),
+        (
+            "redis_notifications",
+            redis.notifications.is_some(),
+            "redis",
+        ),
     ] {
         if let (true, Some(backend)) = (given, backend)
             && backend != its
@@ -239,6 +360,7 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         bucket: bucket.filter(|_| cluster.is_none()).map(str::to_owned),
         redis,
         nats,
+        watch,
     };
     (given, s.finish())
 }
@@ -255,7 +377,7 @@ mod tests {
     }
 
     fn backend(own: &[(&str, &str)], link: &[(&str, &str)]) -> Backend {
-        let (config, problems) = read(&map(own), &map(link));
+        let (config, problems) = read(&map(own), &map(link), ConfigRole::LinkTarget);
         assert_eq!(problems, []);
         config.backend
     }
@@ -276,13 +398,16 @@ mod tests {
             ("enable_bucket_auto_create", "true"),
             ("tls_ca_file", "ca.pem"),
         ];
-        let (config, problems) = read(&map(&own), &map(&link));
+        let (config, problems) = read(&map(&own), &map(&link), ConfigRole::LinkTarget);
         assert_eq!(problems, []);
         let Backend::Nats(nats) = config.backend else {
             panic!("{:?}", config.backend);
         };
-        assert_eq!((&*nats.url, &*nats.bucket), ("nats://h:4222", "WASMCLOUD"));
-        assert_eq!(nats.tls_ca_file.as_deref(), Some("ca.pem"));
+        assert_eq!(
+            (&*nats.access.urls, &*nats.bucket),
+            ("nats://h:4222", "WASMCLOUD")
+        );
+        assert_eq!(nats.access.ca_file.as_deref(), Some("ca.pem"));
         assert_eq!(config.bucket, DEFAULT_BUCKET);
         let twice = [("cluster_uri", "nats://a"), ("url", "nats://b")];
         let problems = check(ConfigRole::LinkTarget, &map(&twice));
@@ -432,5 +557,54 @@ mod tests {
             assert_eq!(problems.len(), 1);
             assert_eq!(problems[0].message, message);
         }
+    }
+
+    #[test]
+    fn what_is_watched_is_read_as_v1_has_it_and_more() {
+        let link = [
+            ("URL", "redis://h"),
+            ("WATCH", "SET@a, del@a,  cart/*, DEL@x@y,"),
+            ("max_concurrent", "1"),
+        ];
+        let own = [("redis_notifications", "enable")];
+        let (config, problems) = read(&map(&own), &map(&link), ConfigRole::LinkSource);
+        assert_eq!(problems, []);
+        let keys: Vec<_> = config
+            .watch
+            .keys
+            .iter()
+            .map(|keys| (keys.name.as_str(), keys.is_prefix, keys.set, keys.deleted))
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                ("a", false, true, false),
+                ("a", false, false, true),
+                ("cart/", true, true, true),
+                ("x@y", false, false, true),
+            ]
+        );
+        let Backend::Redis(redis) = config.backend else {
+            panic!("not Redis")
+        };
+        assert_eq!(redis.notifications, Notifications::Enable);
+        let (config, _) = read(&map(&[]), &map(&[]), ConfigRole::LinkSource);
+        assert_eq!(config.watch.keys, [WatchedKeys::all()]);
+    }
+
+    #[test]
+    fn only_links_to_components_that_are_told_say_what_is_watched() {
+        let watch = map(&[("watch", "a"), ("timeout_ms", "5")]);
+        assert_eq!(check(ConfigRole::LinkSource, &watch), []);
+        assert_eq!(check(ConfigRole::Own, &watch), []);
+        assert_eq!(check(ConfigRole::LinkTarget, &watch).len(), 2);
+        let wrong = map(&[
+            ("watch", " , "),
+            ("max_concurrent", "0"),
+            ("timeout_ms", "0"),
+            ("redis_notifications", "on"),
+            ("backend", "memory"),
+        ]);
+        assert_eq!(check(ConfigRole::LinkSource, &wrong).len(), 4);
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 use withe_database::{DatabaseError, DatabaseFile, OpenError};
 
+use crate::changes::{ChangedKeys, Watch, Watchers};
 use crate::store::{PAGE, Store, StoreError, add, cursor_after, key_before};
 
 /// Bucket and key; value.
@@ -40,6 +41,7 @@ pub(crate) struct FileStore {
     /// None once it is being closed.
     writes: Option<mpsc::Sender<Write>>,
     writer: Option<JoinHandle<()>>,
+    watchers: Arc<Watchers>,
 }
 
 struct Write {
@@ -109,11 +111,12 @@ impl FileStore {
             other => FileError::Open(other),
         })?);
         let (writes, queue) = mpsc::channel(QUEUE);
+        let watchers = Arc::new(Watchers::default());
         let writer = {
-            let database = database.clone();
+            let (database, watchers) = (database.clone(), watchers.clone());
             std::thread::Builder::new()
                 .name("keyvalue-writer".into())
-                .spawn(move || write_all(&database, queue))
+                .spawn(move || write_all(&database, queue, &watchers))
                 .map_err(FileError::Thread)?
         };
         let writes = Some(writes);
@@ -121,6 +124,7 @@ impl FileStore {
             database,
             writes,
             writer: Some(writer),
+            watchers,
         });
         open.insert(path, Arc::downgrade(&store));
         Ok(store)
@@ -201,7 +205,7 @@ fn make_tables(database: &Database) -> Result<(), redb::Error> {
 }
 
 /// Carries out writes until nobody can ask for more.
-fn write_all(database: &DatabaseFile, mut queue: mpsc::Receiver<Write>) {
+fn write_all(database: &DatabaseFile, mut queue: mpsc::Receiver<Write>, watchers: &Watchers) {
     let mut batch = Vec::with_capacity(BATCH);
     while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
         // A caller that has gone away was told nothing, or that time was over: the less of that is done after
@@ -215,8 +219,12 @@ fn write_all(database: &DatabaseFile, mut queue: mpsc::Receiver<Write>) {
             .map(|w| ((w.bucket, w.change), w.done))
             .unzip();
         // Callers that have gone away are not told.
-        match database.run(|database| commit(database, changes)) {
+        let mut changed = watchers.any().then(Vec::new);
+        match database.run(|database| commit(database, changes, changed.as_mut())) {
             Ok(outcomes) => {
+                for (bucket, key) in changed.iter().flatten() {
+                    watchers.tell(bucket, [key.as_str()]);
+                }
                 for (done, outcome) in callers.into_iter().zip(outcomes) {
                     let _ = done.send(outcome);
                 }
@@ -231,37 +239,48 @@ fn write_all(database: &DatabaseFile, mut queue: mpsc::Receiver<Write>) {
 }
 
 /// Carries out `changes` in order and syncs them to the disk. A change that does not apply fails
-/// alone; it has then changed nothing.
+/// alone; it has then changed nothing. What others were changed is added to `changed`.
 fn commit(
     database: &Database,
     changes: Vec<(String, Change)>,
+    mut changed: Option<&mut Vec<(String, String)>>,
 ) -> Result<Vec<Result<Outcome, StoreError>>, redb::Error> {
     let transaction = database.begin_write()?;
     let mut outcomes = Vec::with_capacity(changes.len());
     {
         let mut table = transaction.open_table(ENTRIES)?;
         for (bucket, change) in changes {
-            outcomes.push(apply(&mut table, &bucket, change)?);
+            let note = |key: &str| {
+                if let Some(changed) = &mut changed {
+                    changed.push((bucket.clone(), key.to_owned()));
+                }
+            };
+            outcomes.push(apply(&mut table, &bucket, change, note)?);
         }
     }
     transaction.commit()?;
     Ok(outcomes)
 }
 
+/// Carries out a change; `note` is told of each key that it has changed.
 fn apply(
     table: &mut Table<'_, (&str, &str), &[u8]>,
     bucket: &str,
     change: Change,
+    mut note: impl FnMut(&str),
 ) -> Result<Result<Outcome, StoreError>, redb::Error> {
     match change {
         Change::Set(pairs) => {
             for (key, value) in &pairs {
                 table.insert((bucket, key.as_str()), value.as_slice())?;
+                note(key);
             }
         }
         Change::Delete(keys) => {
             for key in &keys {
-                table.remove((bucket, key.as_str()))?;
+                if table.remove((bucket, key.as_str()))?.is_some() {
+                    note(key);
+                }
             }
         }
         Change::Increment { key, delta, least } => {
@@ -271,6 +290,7 @@ fn apply(
             };
             if let Ok(sum) = sum {
                 table.insert((bucket, key.as_str()), sum.to_string().as_bytes())?;
+                note(&key);
             }
             return Ok(sum.map(Outcome::Sum));
         }
@@ -285,6 +305,7 @@ fn apply(
             };
             if same {
                 table.insert((bucket, key.as_str()), value.as_slice())?;
+                note(&key);
             }
             return Ok(Ok(Outcome::Swapped(same)));
         }
@@ -375,6 +396,11 @@ impl Store for FileStore {
         }
     }
 
+    async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError> {
+        self.watchers.add(bucket, &changed);
+        Ok(Watch::of_writers())
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         let database = self.database.clone();
         let checked = spawn_blocking(move || database.check()).await;
@@ -442,7 +468,7 @@ mod tests {
         }
         outcomes.remove(0).close();
         drop(writes);
-        write_all(&database, queue);
+        write_all(&database, queue, &Watchers::default());
         assert!(matches!(
             outcomes.remove(0).blocking_recv(),
             Ok(Ok(Outcome::Done))

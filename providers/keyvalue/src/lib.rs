@@ -1,18 +1,23 @@
 //! The keyvalue provider: `wasi:keyvalue` over memory, a file, Redis, or NATS.
 //!
-//! It is a link's target. A call's way:
+//! It is the target of links from components that use it. A call's way:
 //!
 //! * [`provider`]: the link that the call came over;
 //! * [`wit`], which is generated: which function it is, its parameters and its result;
 //! * [`interface`]: what the function asks of the store;
 //! * [`store`]: what every backend can do, and [`memory`], [`file`], [`redis`], [`nats`], which do it.
 //!
+//! It is the source of links to components that are told of changes: [`changes`] has the keys that changed, and
+//! [`delivery`] tells of them.
+//!
 //! All backends behave alike, so that one line of a manifest can exchange them: a counter is a
 //! decimal number that `get` can read and fits in 64 bits with a sign, as Redis has it; many keys
 //! are set or removed at once or not at all.
 
+mod changes;
 mod config;
 mod cursors;
+mod delivery;
 mod file;
 mod interface;
 mod memory;

@@ -2,18 +2,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::changes::{ChangedKeys, Watch, Watchers};
 use crate::store::{PAGE, Store, StoreError, add, cursor_after, key_before};
 
 /// Buckets in memory. No operation waits while it holds the lock.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryStore(Mutex<HashMap<String, BTreeMap<String, Vec<u8>>>>);
+pub(crate) struct MemoryStore {
+    buckets: Mutex<HashMap<String, BTreeMap<String, Vec<u8>>>>,
+    watchers: Watchers,
+}
 
 impl MemoryStore {
     fn buckets(&self) -> MutexGuard<'_, HashMap<String, BTreeMap<String, Vec<u8>>>> {
         // Each operation leaves the maps whole even if a later one panics.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -40,19 +44,26 @@ impl Store for MemoryStore {
     }
 
     async fn set(&self, bucket: &str, pairs: Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
+        let changed: Vec<_> = match self.watchers.any() {
+            true => pairs.iter().map(|(key, _)| key.clone()).collect(),
+            false => Vec::new(),
+        };
         self.buckets()
             .entry(bucket.to_owned())
             .or_default()
             .extend(pairs);
+        self.watchers
+            .tell(bucket, changed.iter().map(String::as_str));
         Ok(())
     }
 
     async fn delete(&self, bucket: &str, keys: Vec<String>) -> Result<(), StoreError> {
-        if let Some(bucket) = self.buckets().get_mut(bucket) {
-            for key in &keys {
-                bucket.remove(key);
-            }
+        let mut gone = keys;
+        match self.buckets().get_mut(bucket) {
+            Some(bucket) => gone.retain(|key| bucket.remove(key).is_some()),
+            None => gone.clear(),
         }
+        self.watchers.tell(bucket, gone.iter().map(String::as_str));
         Ok(())
     }
 
@@ -63,10 +74,14 @@ impl Store for MemoryStore {
         delta: i64,
         least: i64,
     ) -> Result<i64, StoreError> {
-        let mut buckets = self.buckets();
-        let bucket = buckets.entry(bucket.to_owned()).or_default();
-        let sum = add(bucket.get(&key).map(Vec::as_slice), delta, least)?;
-        bucket.insert(key, sum.to_string().into_bytes());
+        let sum = {
+            let mut buckets = self.buckets();
+            let bucket = buckets.entry(bucket.to_owned()).or_default();
+            let sum = add(bucket.get(&key).map(Vec::as_slice), delta, least)?;
+            bucket.insert(key.clone(), sum.to_string().into_bytes());
+            sum
+        };
+        self.watchers.tell(bucket, [key.as_str()]);
         Ok(sum)
     }
 
@@ -77,11 +92,17 @@ impl Store for MemoryStore {
         expected: Option<Vec<u8>>,
         value: Vec<u8>,
     ) -> Result<bool, StoreError> {
-        let mut buckets = self.buckets();
-        let bucket = buckets.entry(bucket.to_owned()).or_default();
-        let same = bucket.get(&key) == expected.as_ref();
+        let same = {
+            let mut buckets = self.buckets();
+            let bucket = buckets.entry(bucket.to_owned()).or_default();
+            let same = bucket.get(&key) == expected.as_ref();
+            if same {
+                bucket.insert(key.clone(), value);
+            }
+            same
+        };
         if same {
-            bucket.insert(key, value);
+            self.watchers.tell(bucket, [key.as_str()]);
         }
         Ok(same)
     }
@@ -105,5 +126,10 @@ impl Store for MemoryStore {
         let page: Vec<_> = keys.by_ref().take(PAGE).cloned().collect();
         let next = keys.next().and(page.last()).map(|key| cursor_after(key));
         Ok((page, next))
+    }
+
+    async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError> {
+        self.watchers.add(bucket, &changed);
+        Ok(Watch::of_writers())
     }
 }

@@ -5,16 +5,19 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use futures::future::join_all;
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
+use tokio_util::task::TaskTracker;
 use withe_provider::settings::describe;
 use withe_provider::{
-    Call, CallError, ConfigMap, Functions, Health, Link, LinkId, Linked, Payload, Provider,
-    ProviderError,
+    Call, CallError, Callee, ConfigMap, ConfigRole, Functions, Health, Link, LinkId, Linked,
+    Payload, Peer, Provider, ProviderError,
 };
 
-use crate::config::{self, Backend};
+use crate::config::{self, Backend, Config};
+use crate::delivery::WatchedLink;
 use crate::file::{FileError, FileStore};
 use crate::interface::Opened;
 use crate::memory::MemoryStore;
@@ -26,6 +29,9 @@ use crate::wit;
 /// How long a health check may take.
 const HEALTH: Duration = Duration::from_secs(5);
 
+/// How long telling of what a replaced link was told may take.
+const REPLACED: Duration = Duration::from_secs(60);
+
 /// The provider.
 pub struct KeyValue {
     config: ConfigMap,
@@ -34,7 +40,16 @@ pub struct KeyValue {
     /// Read by every call, replaced when a link changes.
     links: ArcSwap<HashMap<LinkId, Arc<Linked<Opened>>>>,
     /// Held while links change.
-    changes: Mutex<Connections>,
+    changes: Mutex<Changing>,
+    /// Links to components that were replaced, until these were told what had changed.
+    ending: TaskTracker,
+}
+
+#[derive(Default)]
+struct Changing {
+    connections: Connections,
+    /// Links to components that are told of changes.
+    watched: HashMap<LinkId, WatchedLink>,
 }
 
 /// Connections to servers, by what was asked for.
@@ -53,7 +68,59 @@ impl KeyValue {
             memory: Arc::default(),
             links: ArcSwap::default(),
             changes: Mutex::default(),
+            ending: TaskTracker::new(),
         }
+    }
+
+    /// The configuration of a link in this role.
+    fn read(&self, link: &Link, role: ConfigRole) -> Result<Config, ProviderError> {
+        let (config, problems) = config::read(&self.config, &link.config, role);
+        match problems.is_empty() {
+            true => Ok(config),
+            false => Err(ProviderError(describe(&problems))),
+        }
+    }
+
+    /// A link from a component that uses the interfaces.
+    async fn put_importer(&self, link: &Link) -> Result<(), ProviderError> {
+        let config = self.read(link, ConfigRole::LinkTarget)?;
+        let functions = self.functions.of(link)?;
+        let mut changing = self.changes.lock().await;
+        let store = open(&config.backend, &self.memory, &mut changing.connections).await;
+        let store = store.map_err(|why| ProviderError(why.to_string()))?;
+        let mut links = HashMap::clone(&self.links.load());
+        let before = links.get(&link.id);
+        let cursors = before.map(|before| before.state.cursors.clone());
+        let mut linked = functions.with(Opened {
+            store,
+            default_bucket: config.bucket.into(),
+            cursors: cursors.unwrap_or_default(),
+        });
+        if let Some(before) = before {
+            linked.replace(before);
+        }
+        links.insert(link.id, Arc::new(linked));
+        release(self.links.swap(Arc::new(links))).await;
+        Ok(())
+    }
+
+    /// A link to a component that is told of changes.
+    async fn put_watched(&self, link: &Link, callee: &Callee) -> Result<(), ProviderError> {
+        let config = self.read(link, ConfigRole::LinkSource)?;
+        let mut changing = self.changes.lock().await;
+        let store = open(&config.backend, &self.memory, &mut changing.connections).await;
+        let store = store.map_err(|why| ProviderError(why.to_string()))?;
+        // Beside the one before, if there is one: nothing is missed.
+        let watched = WatchedLink::start(link, callee, store, config.bucket, config.watch).await;
+        let watched = watched.map_err(|why| ProviderError(why.to_string()))?;
+        if let Some(before) = changing.watched.insert(link.id, watched) {
+            self.ending.spawn(async move {
+                let store = before.store.clone();
+                before.stop(REPLACED).await;
+                release(store).await;
+            });
+        }
+        Ok(())
     }
 }
 
@@ -115,43 +182,34 @@ async fn release(links: impl Send + 'static) {
 #[async_trait::async_trait]
 impl Provider for KeyValue {
     async fn start(&self) -> Result<(), ProviderError> {
-        let (_, problems) = config::read(&self.config, &ConfigMap::new());
-        match problems.is_empty() {
-            true => Ok(()),
-            false => Err(ProviderError(describe(&problems))),
+        match config::check(ConfigRole::Own, &self.config) {
+            problems if problems.is_empty() => Ok(()),
+            problems => Err(ProviderError(describe(&problems))),
         }
     }
 
     async fn link_put(&self, link: Link) -> Result<(), ProviderError> {
-        let (config, problems) = config::read(&self.config, &link.config);
-        if !problems.is_empty() {
-            return Err(ProviderError(describe(&problems)));
+        match &link.peer {
+            Peer::Importer(_) => self.put_importer(&link).await,
+            Peer::Callee(callee) => self.put_watched(&link, callee).await,
+            Peer::Http(_) => Err(ProviderError(
+                "changes are told to `wasi:keyvalue/watcher`, and not to HTTP handlers".into(),
+            )),
         }
-        let functions = self.functions.of(&link)?;
-        let mut connections = self.changes.lock().await;
-        let store = open(&config.backend, &self.memory, &mut connections).await;
-        let store = store.map_err(|why| ProviderError(why.to_string()))?;
-        let mut links = HashMap::clone(&self.links.load());
-        let before = links.get(&link.id);
-        let cursors = before.map(|before| before.state.cursors.clone());
-        let mut linked = functions.with(Opened {
-            store,
-            default_bucket: config.bucket.into(),
-            cursors: cursors.unwrap_or_default(),
-        });
-        if let Some(before) = before {
-            linked.replace(before);
-        }
-        links.insert(link.id, Arc::new(linked));
-        release(self.links.swap(Arc::new(links))).await;
-        Ok(())
     }
 
-    async fn link_deleted(&self, id: LinkId, _grace: Duration) {
-        let _changing = self.changes.lock().await;
+    async fn link_deleted(&self, id: LinkId, grace: Duration) {
+        let mut changing = self.changes.lock().await;
+        let watched = changing.watched.remove(&id);
         let mut links = HashMap::clone(&self.links.load());
         links.remove(&id);
         release(self.links.swap(Arc::new(links))).await;
+        drop(changing);
+        if let Some(watched) = watched {
+            let store = watched.store.clone();
+            watched.stop(grace).await;
+            release(store).await;
+        }
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Payload, CallError> {
@@ -170,21 +228,30 @@ impl Provider for KeyValue {
 
     async fn health(&self) -> Health {
         let links = self.links.load_full();
+        let mut stores: Vec<_> = links.values().map(|l| l.state.store.clone()).collect();
+        let changing = self.changes.lock().await;
+        stores.extend(changing.watched.values().map(|link| link.store.clone()));
+        drop(changing);
         let deadline = Instant::now() + HEALTH;
-        for linked in links.values() {
-            match timeout_at(deadline.into(), linked.state.store.check()).await {
+        for store in &stores {
+            match timeout_at(deadline.into(), store.check()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(e)) => return Health::Unhealthy(e.to_string()),
-                Err(_) => {
-                    return Health::Unhealthy(format!("{:?} does not answer", linked.state.store));
-                }
+                Err(_) => return Health::Unhealthy(format!("{store:?} does not answer")),
             }
         }
         Health::Healthy
     }
 
-    async fn shutdown(&self, _grace: Duration) {
-        let _changing = self.changes.lock().await;
+    async fn shutdown(&self, grace: Duration) {
+        let mut changing = self.changes.lock().await;
+        let watched = std::mem::take(&mut changing.watched);
+        self.ending.close();
+        let stores: Vec<_> = watched.values().map(|link| link.store.clone()).collect();
+        let replaced = timeout(grace, self.ending.wait());
+        let current = join_all(watched.into_values().map(|link| link.stop(grace)));
+        _ = tokio::join!(replaced, current);
+        release(stores).await;
         release(self.links.swap(Arc::default())).await;
     }
 }

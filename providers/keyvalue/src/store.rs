@@ -1,6 +1,9 @@
 //! What every backend can do. The interfaces are built from these few operations.
 
 use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::changes::{ChangedKeys, Watch};
 
 /// The bucket that the identifiers `default` and the empty one open, unless `bucket` says another.
 pub(crate) const DEFAULT_BUCKET: &str = "default";
@@ -64,6 +67,10 @@ pub(crate) trait Store: Debug + Send + Sync {
         bucket: &str,
         cursor: Option<String>,
     ) -> Result<(Vec<String>, Option<String>), StoreError>;
+
+    /// Notes in `changed` which keys of `bucket` change from now on, whoever changes them as far as the store hears of it,
+    /// until the watch is dropped.
+    async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError>;
 
     /// Whether it can be reached now.
     async fn check(&self) -> Result<(), StoreError> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+use crate::mqtt_codes::refusal;
+
 /// A message.
 #[derive(Debug)]
 pub(crate) struct BrokerMessage {
@@ -72,7 +74,13 @@ pub(crate) enum BrokerError {
     TooLarge { len: usize, most: usize },
     #[error("the broker at {0} cannot be reached now")]
     Away(String),
-    #[error("the memory keeps no streams: `consumers` needs `backend: nats`")]
+    #[error(
+        "the connection to the broker at {0} was lost before it answered: what was published may be there or not"
+    )]
+    Lost(String),
+    #[error("the broker refuses it with the code {0:#x}: {text}", text = refusal(*.0))]
+    Refused(u8),
+    #[error("only NATS keeps streams: `consumers` needs `backend: nats`")]
     NoStreams,
     #[error("the broker: {0}")]
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),

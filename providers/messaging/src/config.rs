@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use withe_provider::nats::servers;
+use withe_provider::settings::merged;
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::broker::{KeptMessages, Subscription};
-use crate::nats::{DEFAULT_URL, NatsConfig, servers};
+use crate::mqtt::{self, MqttConfig, Qos};
+use crate::nats::{DEFAULT_URL, NatsConfig};
 use crate::subject::is_pattern;
 
-const BACKENDS: [&str; 2] = ["memory", "nats"];
+const BACKENDS: [&str; 3] = ["memory", "nats", "mqtt"];
 
 /// How long a message may take if nobody says.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -22,6 +25,7 @@ pub(crate) enum Backend {
     /// The memory of this process.
     Memory,
     Nats(Box<NatsConfig>),
+    Mqtt(Box<MqttConfig>),
 }
 
 /// A link's configuration, with the provider's own filled in.
@@ -63,11 +67,7 @@ pub(crate) fn read(
     link: &ConfigMap,
     role: ConfigRole,
 ) -> (Config, Vec<ConfigProblem>) {
-    let mut all = own.clone();
-    // Keys are compared as the settings compare them.
-    let said = |key: &String| link.keys().any(|other| other.eq_ignore_ascii_case(key));
-    all.retain(|key, _| !said(key));
-    all.extend(link.clone());
+    let all = merged(own, link);
     let (config, mut problems) = read_given(&all, ConfigRole::Own);
     let takes_nothing = config.subjects.is_empty() && config.consumers.is_empty();
     if role == ConfigRole::LinkSource && takes_nothing && problems.is_empty() {
@@ -83,23 +83,7 @@ pub(crate) fn read(
 fn read_given(config: &ConfigMap, role: ConfigRole) -> (Config, Vec<ConfigProblem>) {
     let mut s = Settings::new(config);
     let said = s.choice("backend", &BACKENDS);
-    let nats = nats(&mut s);
-    let backend = match (said, nats) {
-        (Some("memory"), None) | (None, None) => Backend::Memory,
-        (Some("memory"), Some(_)) => {
-            let message = "`backend` is `memory`, which has no servers and keys";
-            let help = "write `backend: nats`, or leave the keys of NATS out";
-            s.problem(Some("backend"), message, Some(help.into()));
-            Backend::Memory
-        }
-        (_, nats) => {
-            let mut nats = nats.unwrap_or_default();
-            if nats.urls.is_empty() {
-                nats.urls = DEFAULT_URL.into();
-            }
-            Backend::Nats(Box::new(nats))
-        }
-    };
+    let backend = backend(&mut s, said);
     let mut read = Config {
         backend,
         subjects: Vec::new(),
@@ -114,12 +98,82 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Config, Vec<ConfigProble
     (read, s.finish())
 }
 
-/// Where NATS is, if anything of that is said.
-fn nats(s: &mut Settings<'_>) -> Option<NatsConfig> {
+/// What carries the messages: what is said, or what the keys are of that are given.
+fn backend(s: &mut Settings<'_>, said: Option<&'static str>) -> Backend {
+    let nats = nats(s);
+    let mqtt = mqtt(s);
+    let ca = (s.text("tls_ca_file"), s.text("tls_ca"));
+    let has_ca = ca.0.is_some() || ca.1.is_some();
+    let of_nats = nats != NatsConfig::default();
+    let meant = match said {
+        Some(said) => said,
+        None if mqtt.is_some() => "mqtt",
+        // v1's provider, whose key it is, knows no other.
+        None if of_nats || has_ca => "nats",
+        None => "memory",
+    };
+    for (given, its, example) in [
+        (of_nats, "nats", "cluster_uris"),
+        (mqtt.is_some(), "mqtt", "mqtt_url"),
+        (has_ca && meant == "memory", "nats", "tls_ca_file"),
+    ] {
+        if given && meant != its {
+            let message = format!(
+                "the backend is `{meant}`, and there are keys of `{its}`, such as `{example}`"
+            );
+            let help = format!("write `backend: {its}`, or leave the keys of `{its}` out");
+            s.problem(Some("backend"), message, Some(help));
+        }
+    }
+    match meant {
+        "nats" => {
+            let mut nats = nats;
+            if nats.access.urls.is_empty() {
+                nats.access.urls = DEFAULT_URL.into();
+            }
+            nats.access.ca_file = ca.0.map(Into::into);
+            nats.access.ca = ca.1.map(Into::into);
+            Backend::Nats(Box::new(nats))
+        }
+        "mqtt" => {
+            let (url, qos) = mqtt.unwrap_or_default();
+            Backend::Mqtt(Box::new(MqttConfig {
+                url: url.unwrap_or_else(|| mqtt::DEFAULT_URL.into()),
+                qos: qos.unwrap_or_default(),
+                ca_file: ca.0.map(Into::into),
+                ca: ca.1.map(Into::into),
+            }))
+        }
+        _ => Backend::Memory,
+    }
+}
+
+/// Where the broker of MQTT is, and how messages are carried, if anything of that is said.
+fn mqtt(s: &mut Settings<'_>) -> Option<(Option<String>, Option<Qos>)> {
+    let url = s.text("mqtt_url").map(str::to_owned);
+    if let Some(Err(expected)) = url.as_deref().map(mqtt::check_url) {
+        // Not shown: it may hold a password.
+        s.problem(
+            Some("mqtt_url"),
+            format!("`mqtt_url` cannot be used, expected {expected}"),
+            None,
+        );
+    }
+    let qos = s
+        .choice("mqtt_qos", &["0", "1"])
+        .map(|choice| match choice {
+            "0" => Qos::AtMostOnce,
+            _ => Qos::AtLeastOnce,
+        });
+    (url.is_some() || qos.is_some()).then_some((url, qos))
+}
+
+/// Where NATS is, as far as that is said.
+fn nats(s: &mut Settings<'_>) -> NatsConfig {
     let mut nats = NatsConfig::default();
     if let Some(urls) = s.text("cluster_uris") {
         match servers(urls) {
-            Ok(_) => nats.urls = urls.into(),
+            Ok(_) => nats.access.urls = urls.into(),
             // Not shown: it may hold a password.
             Err(_) => s.problem(
                 Some("cluster_uris"),
@@ -128,7 +182,7 @@ fn nats(s: &mut Settings<'_>) -> Option<NatsConfig> {
             ),
         }
     }
-    nats.jwt = match (s.text("client_jwt"), s.text("client_seed")) {
+    nats.access.user = match (s.text("client_jwt"), s.text("client_seed")) {
         (Some(jwt), Some(seed)) => Some((jwt.into(), seed.into())),
         (None, None) => None,
         _ => {
@@ -137,13 +191,11 @@ fn nats(s: &mut Settings<'_>) -> Option<NatsConfig> {
             None
         }
     };
-    nats.credentials = s.text("credentials_file").map(Into::into);
-    nats.ca_file = s.text("tls_ca_file").map(Into::into);
-    nats.ca = s.text("tls_ca").map(Into::into);
+    nats.access.credentials_file = s.text("credentials_file").map(Into::into);
     nats.inbox_prefix = s.text("custom_inbox_prefix").map(Into::into);
     let seconds: Option<u64> = s.parse("ping_interval_sec", "a number of seconds");
     nats.ping_interval = seconds.filter(|n| *n > 0).map(Duration::from_secs);
-    (nats != NatsConfig::default()).then_some(nats)
+    nats
 }
 
 /// What the component takes.
@@ -177,8 +229,19 @@ fn taken(s: &mut Settings<'_>, config: &mut Config) {
             }
         }
     }
-    if !config.consumers.is_empty() && config.backend == Backend::Memory {
-        let message = "`consumers` are JetStream's, and the backend is the memory";
+    if matches!(config.backend, Backend::Mqtt(_)) {
+        for (pattern, group) in &config.subjects {
+            let group = group.as_deref().unwrap_or("own");
+            if !mqtt::is_plain(pattern) || !mqtt::is_group(group) {
+                let message =
+                    format!("`{pattern}` of `subscriptions` is nothing to subscribe to in MQTT");
+                let help = "subjects have no `+` and `#` there, and groups no `/` either: wildcards are `*` and `>`";
+                s.problem(Some("subscriptions"), message, Some(help.into()));
+            }
+        }
+    }
+    if !config.consumers.is_empty() && !matches!(config.backend, Backend::Nats(_)) {
+        let message = "`consumers` are JetStream's, and the backend is another than NATS";
         s.problem(
             Some("consumers"),
             message,
@@ -213,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_mean_nats_and_nothing_means_memory() {
+    fn servers_mean_nats_or_mqtt_and_nothing_means_memory() {
         let backend = |pairs| {
             read(&ConfigMap::new(), &map(pairs), ConfigRole::LinkTarget)
                 .0
@@ -221,9 +284,16 @@ mod tests {
         };
         assert_eq!(backend(&[]), Backend::Memory);
         let urls = |backend| match backend {
-            Backend::Nats(nats) => nats.urls,
+            Backend::Nats(nats) => nats.access.urls,
+            Backend::Mqtt(mqtt) => mqtt.url,
             Backend::Memory => "memory".into(),
         };
+        assert_eq!(urls(backend(&[("mqtt_url", "mqtts://b")])), "mqtts://b");
+        assert_eq!(
+            urls(backend(&[("backend", "mqtt"), ("tls_ca_file", "ca.pem")])),
+            mqtt::DEFAULT_URL
+        );
+        assert_eq!(urls(backend(&[("tls_ca_file", "ca.pem")])), DEFAULT_URL);
         assert_eq!(urls(backend(&[("backend", "nats")])), DEFAULT_URL);
         assert_eq!(
             urls(backend(&[("CLUSTER_URIS", "nats://a, nats://b")])),
@@ -275,8 +345,24 @@ mod tests {
         let messages = said(ConfigRole::LinkSource, &wrong);
         assert_eq!(messages.len(), 9, "{messages:#?}");
         assert!(!messages.iter().any(|message| message.contains("secret")));
-        let clash = [("backend", "memory"), ("cluster_uris", "nats://a")];
-        assert_eq!(said(ConfigRole::Own, &clash).len(), 1);
+        let clashes = [
+            [("backend", "memory"), ("cluster_uris", "nats://a")],
+            [("backend", "memory"), ("tls_ca_file", "ca.pem")],
+            [("backend", "nats"), ("mqtt_qos", "0")],
+            [("backend", "mqtt"), ("cluster_uris", "nats://a")],
+            [("backend", "mqtt"), ("mqtt_url", "http://me:secret@a")],
+            [("backend", "mqtt"), ("mqtt_qos", "2")],
+            [("mqtt_url", "mqtt://a"), ("subscriptions", "a.+")],
+            [
+                ("mqtt_url", "mqtt://a"),
+                ("consumers", r#"[{"stream": "S", "consumer": "C"}]"#),
+            ],
+        ];
+        for clash in clashes {
+            let messages = said(ConfigRole::Own, &clash);
+            assert_eq!(messages.len(), 1, "{clash:?} {messages:?}");
+            assert!(!messages[0].contains("secret"));
+        }
         // A component that sends subscribes to nothing.
         assert_eq!(
             said(ConfigRole::LinkTarget, &[("subscriptions", "a")]).len(),

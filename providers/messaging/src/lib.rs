@@ -1,10 +1,10 @@
-//! The messaging provider: `wasmcloud:messaging` in memory and over NATS.
+//! The messaging provider: `wasmcloud:messaging` in memory, over NATS and over MQTT.
 //!
 //! It is the target of links from components that send (`consumer`), and the source of links to components that take
 //! messages (`handler`).
 //!
 //! * [`config`]: what can be set;
-//! * [`broker`]: what every broker can do, and [`memory`] and [`nats`], which do it;
+//! * [`broker`]: what every broker can do, and [`memory`], [`nats`] and [`mqtt`], which do it;
 //! * [`subject`]: subjects, and the patterns that match them;
 //! * [`sender`]: what a component asks for that sends;
 //! * [`delivery`]: the task of a link whose component takes messages;
@@ -18,6 +18,8 @@ mod broker;
 mod config;
 mod delivery;
 mod memory;
+mod mqtt;
+mod mqtt_codes;
 mod nats;
 mod provider;
 mod sender;
@@ -38,7 +40,7 @@ mod wit {
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "messaging",
     version: env!("CARGO_PKG_VERSION"),
-    summary: "sends messages and hands them to components, in memory or over NATS",
+    summary: "sends messages and hands them to components, in memory, over NATS or over MQTT",
     wit: wit::WIT,
     aliases: &[
         Alias {

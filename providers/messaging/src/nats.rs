@@ -3,20 +3,17 @@
 //! Links with the same configuration share a connection. A connection that breaks is made again, with its
 //! subscriptions; what a component publishes meanwhile fails, for nobody would know when it is lost.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{PullConsumer, pull};
 use async_nats::jetstream::message::{AckKind, Acker};
-use async_nats::rustls::pki_types::pem::PemObject as _;
-use async_nats::rustls::pki_types::{CertificateDer, pem};
-use async_nats::{Client, ConnectOptions, Event, Request, RequestErrorKind, jetstream, rustls};
+use async_nats::{Client, ConnectOptions, Event, Request, RequestErrorKind, jetstream};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use tokio::time::{sleep, timeout};
+use withe_provider::nats::{NatsAccess, NatsConnectError};
 
 use crate::broker::{
     Broker, BrokerError, BrokerMessage, Deliveries, Delivery, KeptMessages, Receipt, Subscription,
@@ -38,19 +35,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A count of messages that is never reached.
 const NEVER: u64 = u64::MAX;
 
-/// Where NATS is, and as whom to connect.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+/// Where NATS is, as whom to connect, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct NatsConfig {
-    /// URLs, one or more with commas between them. They may hold passwords: never printed.
-    pub(crate) urls: String,
-    /// A user's JWT, and the seed of its key.
-    pub(crate) jwt: Option<(String, String)>,
-    /// A file with both.
-    pub(crate) credentials: Option<String>,
-    /// Certificates of the authorities to trust, as PEM: a file.
-    pub(crate) ca_file: Option<String>,
-    /// The same as text.
-    pub(crate) ca: Option<String>,
+    pub(crate) access: NatsAccess,
     pub(crate) inbox_prefix: Option<String>,
     pub(crate) ping_interval: Option<Duration>,
 }
@@ -58,68 +46,19 @@ pub(crate) struct NatsConfig {
 /// What stands for a server where nobody says one.
 pub(crate) const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 
-impl fmt::Debug for NatsConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsConfig")
-            .field("urls", &address(&self.urls))
-            .finish_non_exhaustive()
-    }
-}
-
-/// What of URLs can be shown: where the servers are.
-fn address(urls: &str) -> String {
-    let hosts = urls.split(',').map(|url| {
-        let url = url.trim();
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        host.to_owned()
-    });
-    hosts.collect::<Vec<_>>().join(", ")
-}
-
-/// The servers that URLs name.
-pub(crate) fn servers(urls: &str) -> Result<Vec<async_nats::ServerAddr>, std::io::Error> {
-    urls.split(',').map(|url| url.trim().parse()).collect()
-}
-
 /// A server cannot be reached.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot reach NATS at {address}: {why}; start it there (`nats-server`), or correct the link's `cluster_uris`"
-)]
-pub(crate) struct ConnectError {
-    address: String,
-    #[source]
-    why: NoConnection,
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-enum NoConnection {
+pub(crate) enum ConnectError {
     #[error(transparent)]
-    Url(std::io::Error),
-    #[error(transparent)]
-    Client(#[from] async_nats::ConnectError),
-    #[error("no answer in {} s", CONNECT.as_secs())]
-    Late,
-    #[error("`{path}` cannot be read: {why}")]
-    File {
-        path: String,
-        #[source]
-        why: std::io::Error,
-    },
-    #[error("the seed is no key: {0}")]
-    Seed(#[source] nkeys::error::Error),
-    #[error("the certificates are no PEM: {0}")]
-    Certificates(#[source] pem::Error),
-    #[error("the certificates cannot be used: {0}")]
-    Tls(#[from] rustls::Error),
+    Client(#[from] NatsConnectError),
+    #[error("cannot reach NATS at `{address}`: no answer in {} s", CONNECT.as_secs())]
+    Late { address: String },
 }
 
 /// A connection to NATS.
 pub(crate) struct NatsBroker {
     client: Client,
-    address: String,
+    access: NatsAccess,
 }
 
 impl NatsBroker {
@@ -129,15 +68,25 @@ impl NatsBroker {
     ///
     /// If the server cannot be reached, in words that say where it should be.
     pub(crate) async fn connect(config: &NatsConfig) -> Result<Self, ConnectError> {
-        let address = address(&config.urls);
-        let connecting = async {
-            let servers = servers(&config.urls).map_err(NoConnection::Url)?;
-            Ok(options(config).await?.connect(servers).await?)
-        };
-        let connected = timeout(CONNECT, connecting).await;
-        match connected.unwrap_or(Err(NoConnection::Late)) {
-            Ok(client) => Ok(Self { client, address }),
-            Err(why) => Err(ConnectError { address, why }),
+        let mut options = ConnectOptions::new()
+            .name("withe-messaging")
+            .subscription_capacity(WAITING)
+            .event_callback(report);
+        if let Some(prefix) = &config.inbox_prefix {
+            options = options.custom_inbox_prefix(prefix);
+        }
+        if let Some(interval) = config.ping_interval {
+            options = options.ping_interval(interval);
+        }
+        let access = config.access.clone();
+        match timeout(CONNECT, access.connect(options)).await {
+            Ok(client) => Ok(Self {
+                client: client?,
+                access,
+            }),
+            Err(_) => Err(ConnectError::Late {
+                address: access.address(),
+            }),
         }
     }
 
@@ -151,7 +100,7 @@ impl NatsBroker {
         }
         match self.client.connection_state() {
             State::Connected => Ok(()),
-            State::Pending | State::Disconnected => Err(BrokerError::Away(self.address.clone())),
+            State::Pending | State::Disconnected => Err(BrokerError::Away(self.access.address())),
         }
     }
 
@@ -177,64 +126,6 @@ impl NatsBroker {
         let messages = timeout(CONNECT, consumer).await.map_err(|_| late())??;
         Ok(KeptDeliveries(Some(messages)))
     }
-}
-
-async fn options(config: &NatsConfig) -> Result<ConnectOptions, NoConnection> {
-    // TLS may turn out to be wanted by the server; which implementation of it is used must be known then.
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Another thread may have said so meanwhile.
-        _ = rustls::crypto::ring::default_provider().install_default();
-    }
-    let mut options = ConnectOptions::new()
-        .name("withe-messaging")
-        .subscription_capacity(WAITING)
-        .event_callback(report);
-    if let Some((jwt, seed)) = &config.jwt {
-        let key = nkeys::KeyPair::from_seed(seed).map_err(NoConnection::Seed)?;
-        let key = Arc::new(key);
-        options = options.jwt(jwt.clone(), move |nonce| {
-            let key = key.clone();
-            async move { key.sign(&nonce).map_err(async_nats::AuthError::new) }
-        });
-    }
-    if let Some(path) = &config.credentials {
-        let text = read(path).await?;
-        let used = options.credentials(&text);
-        options = used.map_err(|why| NoConnection::File {
-            path: path.clone(),
-            why,
-        })?;
-    }
-    let ca = match (&config.ca, &config.ca_file) {
-        (Some(text), _) => Some(text.clone()),
-        (None, Some(path)) => Some(read(path).await?),
-        (None, None) => None,
-    };
-    if let Some(pem) = ca {
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-            roots.add(certificate.map_err(NoConnection::Certificates)?)?;
-        }
-        let tls = rustls::ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        options = options.tls_client_config(tls).require_tls(true);
-    }
-    if let Some(prefix) = &config.inbox_prefix {
-        options = options.custom_inbox_prefix(prefix);
-    }
-    if let Some(interval) = config.ping_interval {
-        options = options.ping_interval(interval);
-    }
-    Ok(options)
-}
-
-async fn read(path: &str) -> Result<String, NoConnection> {
-    let text = tokio::fs::read_to_string(path).await;
-    text.map_err(|why| NoConnection::File {
-        path: path.into(),
-        why,
-    })
 }
 
 async fn report(event: Event) {
@@ -310,12 +201,7 @@ impl Broker for NatsBroker {
     }
 
     fn trouble(&self) -> Option<String> {
-        match self.client.connection_state() {
-            State::Connected => None,
-            State::Pending | State::Disconnected => {
-                Some(format!("NATS at {} cannot be reached", self.address))
-            }
-        }
+        self.access.trouble(&self.client)
     }
 }
 
@@ -410,21 +296,5 @@ impl Receipt for JetStreamReceipt {
 
     fn refused(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(self.send(AckKind::Nak(None)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_are_not_shown() {
-        let urls = "nats://me:secret@a:4222, tls://token@b";
-        assert_eq!(address(urls), "a:4222, b");
-        let config = NatsConfig {
-            urls: urls.into(),
-            ..NatsConfig::default()
-        };
-        assert!(!format!("{config:?}").contains("secret"));
     }
 }

@@ -19,6 +19,7 @@ use crate::broker::Broker;
 use crate::config::{self, Backend, Config};
 use crate::delivery::{DeliveredLink, MessageHandler};
 use crate::memory::MemoryBroker;
+use crate::mqtt::{MqttBroker, MqttConfig};
 use crate::nats::{NatsBroker, NatsConfig};
 use crate::sender::Sender;
 use crate::wit;
@@ -45,6 +46,8 @@ struct Links {
     delivered: HashMap<LinkId, DeliveredLink>,
     /// Connections by what was asked for.
     connections: HashMap<NatsConfig, Weak<NatsBroker>>,
+    /// Those to brokers of MQTT.
+    mqtt: HashMap<MqttConfig, Weak<MqttBroker>>,
 }
 
 impl Messaging {
@@ -120,6 +123,17 @@ impl Links {
         let config = match backend {
             Backend::Memory => return Ok(MemoryBroker::of(application)),
             Backend::Nats(config) => config,
+            Backend::Mqtt(config) => {
+                self.mqtt.retain(|_, broker| broker.strong_count() > 0);
+                if let Some(broker) = self.mqtt.get(&**config).and_then(Weak::upgrade) {
+                    return Ok(broker);
+                }
+                let broker = MqttBroker::connect(config).await;
+                let broker = Arc::new(broker.map_err(|why| ProviderError(why.to_string()))?);
+                let weak = Arc::downgrade(&broker);
+                self.mqtt.insert((**config).clone(), weak);
+                return Ok(broker);
+            }
         };
         self.connections
             .retain(|_, broker| broker.strong_count() > 0);

@@ -1,4 +1,4 @@
-//! One table for both brokers: what components send, and what they are given.
+//! One table for all brokers: what components send, and what they are given.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,6 +10,8 @@ use withe_provider::{
     LinkId, Payload, Peer, Provider,
 };
 use withe_provider_messaging::Messaging;
+use withe_testing::certificates::Certificates;
+use withe_testing::mosquitto::{Mosquitto, MosquittoOptions};
 use withe_testing::nats::NatsServer;
 
 /// Long enough for anything that ends at all.
@@ -94,7 +96,7 @@ struct Rig {
     provider: Messaging,
     broker: Vec<(String, String)>,
     application: String,
-    _server: Option<Arc<NatsServer>>,
+    _server: Option<Arc<dyn std::any::Any + Send + Sync>>,
 }
 
 const PUBLISH: usize = 0;
@@ -112,6 +114,8 @@ impl Rig {
         vec![
             memory,
             Self::nats(&Arc::new(NatsServer::start().unwrap()), test),
+            Self::mqtt(&[], test),
+            Self::mqtt(&[("mqtt_qos", "0")], test),
         ]
     }
 
@@ -121,6 +125,21 @@ impl Rig {
             broker: vec![("cluster_uris".into(), server.url())],
             application: format!("brokers-{test}"),
             _server: Some(server.clone()),
+        }
+    }
+
+    /// One with a broker of MQTT, and these keys besides.
+    fn mqtt(keys: &[(&str, &str)], test: &str) -> Self {
+        let server = Mosquitto::start().unwrap();
+        let keys = keys.iter().map(|(k, v)| ((*k).into(), (*v).into()));
+        Self {
+            provider: Messaging::new(Default::default()),
+            broker: [("mqtt_url".into(), server.url())]
+                .into_iter()
+                .chain(keys)
+                .collect(),
+            application: format!("brokers-{test}"),
+            _server: Some(Arc::new(server)),
         }
     }
 
@@ -335,7 +354,11 @@ async fn a_link_that_changes_or_goes_loses_no_message() {
         rig.takes(2, "c", &config, &before).await;
         for n in 0..300 {
             match n {
-                100 => rig.takes(2, "c", &config, &after).await,
+                100 => {
+                    // Whoever only sends need not wait until something has come.
+                    before.given(1).await;
+                    rig.takes(2, "c", &config, &after).await;
+                }
                 // As when a part moves: the next link is made, and then this one goes.
                 200 => {
                     rig.takes(3, "c", &config, &after).await;
@@ -463,7 +486,7 @@ async fn a_server_that_is_away_is_said_and_comes_back() {
     let link = nobody.link(1, "sender", &[], Peer::Importer([].into()));
     let refused = nobody.provider.link_put(link).await.unwrap_err();
     assert!(
-        refused.0.starts_with("cannot reach NATS at 127.0.0.1:1:"),
+        refused.0.starts_with("cannot reach NATS at `127.0.0.1:1`:"),
         "{refused}"
     );
     assert!(!refused.0.contains("secret"), "{refused}");
@@ -489,5 +512,119 @@ async fn a_server_that_is_away_is_said_and_comes_back() {
     };
     timeout(LONG, again).await.unwrap();
     assert_eq!(rig.provider.health().await, Health::Healthy);
+    rig.provider.shutdown(LONG).await;
+}
+
+/// A rig whose links say so of their broker.
+fn with(broker: &[(&str, &str)]) -> Rig {
+    Rig {
+        provider: Messaging::new(Default::default()),
+        broker: broker
+            .iter()
+            .map(|(k, v)| ((*k).into(), (*v).into()))
+            .collect(),
+        application: "brokers-mqtt".into(),
+        _server: None,
+    }
+}
+
+/// Why a link to a component that sends is not made.
+async fn refused(rig: &Rig) -> String {
+    let link = rig.link(1, "sender", &[], Peer::Importer([].into()));
+    rig.provider.link_put(link).await.unwrap_err().0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_of_mqtt_that_was_away_is_said_and_comes_back() {
+    let said = refused(&with(&[("mqtt_url", "mqtt://me:secret@127.0.0.1:1")])).await;
+    assert!(
+        said.starts_with("cannot reach the MQTT broker at 127.0.0.1:1:"),
+        "{said}"
+    );
+    assert!(!said.contains("secret"), "{said}");
+
+    let mut broker = Mosquitto::start().unwrap();
+    let rig = with(&[("mqtt_url", &broker.url())]);
+    let component = Component::well();
+    rig.sends(1).await;
+    rig.takes(2, "c", &[("subscriptions", "a")], &component)
+        .await;
+    assert_eq!(rig.provider.health().await, Health::Healthy);
+    broker.stop();
+    let lost = async {
+        while rig.provider.health().await == Health::Healthy {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LONG, lost).await.unwrap();
+    let away = rig.publish(1, "a", "lost").await.unwrap_err();
+    assert!(away.contains("cannot be reached now"), "{away}");
+    broker.restart().unwrap();
+    let again = async {
+        while component.bodies().is_empty() {
+            _ = rig.publish(1, "a", "hello").await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, again).await.unwrap();
+    let asking = rig.request(1, "nobody", "x", 60_000).await.unwrap_err();
+    assert_eq!(asking, "nobody listens on `nobody`");
+    assert_eq!(rig.provider.health().await, Health::Healthy);
+    rig.provider.shutdown(LONG).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_of_mqtt_lets_in_who_has_the_password_and_is_known_by_its_certificate() {
+    let files = Certificates::new().unwrap();
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    let (certificate, key) = files.server();
+    let ca = read(files.ca());
+    let broker = Mosquitto::with(&MosquittoOptions {
+        user: Some(("me".into(), "s3cret:@/".into())),
+        tls: Some((read(certificate), read(key))),
+    })
+    .unwrap();
+    let url = broker.url();
+    let login = |password: &str| url.replace("://", &format!("://me:{password}@"));
+    let right = login("s3cret%3A%40%2F");
+    let rig = with(&[("mqtt_url", &right), ("tls_ca", &ca)]);
+    let component = Component::well();
+    rig.sends(1).await;
+    rig.takes(2, "c", &[("subscriptions", "a.>")], &component)
+        .await;
+    rig.publish(1, "a.b", "hello").await.unwrap();
+    assert_eq!(component.given(1).await, ["hello"]);
+    rig.provider.shutdown(LONG).await;
+
+    let wrong = login("wr0ng");
+    let said = refused(&with(&[("mqtt_url", &wrong), ("tls_ca", &ca)])).await;
+    assert!(said.contains("0x87") || said.contains("0x86"), "{said}");
+    assert!(!said.contains("wr0ng"), "{said}");
+    let said = refused(&with(&[("mqtt_url", &right)])).await;
+    assert!(
+        said.contains("TLS") || said.contains("certificate"),
+        "{said}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("ca.pem").display().to_string();
+    let said = refused(&with(&[("mqtt_url", &right), ("tls_ca_file", &missing)])).await;
+    assert!(said.contains("cannot be read"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_waits_here_waits_at_the_broker_of_mqtt() {
+    let broker = Mosquitto::start().unwrap();
+    let rig = with(&[("mqtt_url", &broker.url())]);
+    let component = Component::new(0, |_, _| Ok(Ok(())));
+    rig.sends(1).await;
+    let config = [("subscriptions", "a"), ("max_concurrent", "1")];
+    rig.takes(2, "c", &config, &component).await;
+    for n in 0..600 {
+        rig.publish(1, "a", &n.to_string()).await.unwrap();
+    }
+    component.may_answer.add_permits(10_000);
+    component.given(600).await;
+    let expected: Vec<_> = (0..600).map(|n| n.to_string()).collect();
+    assert_eq!(component.bodies(), expected);
     rig.provider.shutdown(LONG).await;
 }

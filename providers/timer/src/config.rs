@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use withe_provider::settings::merged;
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::schedule::{self, Schedule};
@@ -18,6 +19,8 @@ pub(crate) struct Config {
     pub(crate) timeout: Duration,
     /// Whether a job is called although its last call has not ended.
     pub(crate) overlap: bool,
+    /// Whether a time is called by one host of a lattice, or by each that has the link.
+    pub(crate) once: bool,
 }
 
 /// What is called, and when.
@@ -41,11 +44,7 @@ pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> 
 
 /// Reads a link's configuration; what it does not say, the provider's `own` does. What is wrong is left out.
 pub(crate) fn read(own: &ConfigMap, link: &ConfigMap) -> (Config, Vec<ConfigProblem>) {
-    let mut all = own.clone();
-    // Keys are compared as the settings compare them.
-    let said = |key: &String| link.keys().any(|other| other.eq_ignore_ascii_case(key));
-    all.retain(|key, _| !said(key));
-    all.extend(link.clone());
+    let all = merged(own, link);
     let (config, mut problems) = read_given(&all);
     if config.jobs.is_empty() && problems.is_empty() {
         problems.push(ConfigProblem {
@@ -103,6 +102,7 @@ fn read_given(config: &ConfigMap) -> (Config, Vec<ConfigProblem>) {
         jobs,
         timeout: s.millis("timeout_ms").unwrap_or(TIMEOUT),
         overlap: s.flag("overlap").unwrap_or(false),
+        once: s.choice("once", &["lattice", "host"]) != Some("host"),
     };
     // wasmCloud's provider locks each firing there.
     s.ignore(&["cluster_uri"]);

@@ -6,9 +6,9 @@
 //! * [`schedule`]: when a job is due next;
 //! * [`provider`]: links, and the task of each, which calls the component.
 //!
-//! **Once.** A job is called by each provider that has the link, so a timer runs on one host: with one replica, which
-//! is what a manifest means that says nothing else, a lattice moves it when its host fails. A distributed lock for each
-//! firing, as wasmCloud's provider takes in JetStream, was rejected: placement knows already who is to fire.
+//! **Once.** Several hosts may have the link: a timer that has replicas, or that was moved from a host which does not know
+//! yet. So each asks the lattice for the moment that a time is for, and calls if it is the first. That is asked before the
+//! call: a host that dies between the two has left the time out. Asking behind it would have it called twice.
 
 mod config;
 mod provider;

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use withe_provider::settings::describe;
-use withe_provider::{CallContext, ConfigMap, Link, LinkId, Peer, Provider, ProviderError};
+use withe_provider::{CallContext, ConfigMap, Link, LinkId, Once, Peer, Provider, ProviderError};
 
 use crate::config::{self, Config, Job};
 use crate::wit::wasmcloud::cron::scheduler::Client;
@@ -25,6 +25,9 @@ const REPLACED: Duration = Duration::from_secs(60);
 
 /// The most calls of a link at the same time, where calls may overlap.
 const CALLS: usize = 100;
+
+/// How long a lattice may take to say whose a time is.
+const CLAIM: Duration = Duration::from_secs(5);
 
 /// The provider.
 pub struct Timer {
@@ -52,13 +55,14 @@ impl Timer {
 }
 
 impl RunningLink {
-    fn start(link: &Link, config: Config, client: Client) -> Self {
+    fn start(link: &Link, config: Config, client: Client, once: Option<Once>) -> Self {
         let stop = CancellationToken::new();
         let jobs = Jobs {
             component: link.component.clone(),
             link: link.name.clone(),
             config,
             client,
+            once,
         };
         let task = tokio::spawn(Arc::new(jobs).run(stop.clone()));
         Self {
@@ -81,9 +85,9 @@ impl Provider for Timer {
         if !problems.is_empty() {
             return Err(ProviderError(describe(&problems)));
         }
-        let client = match &link.peer {
-            Peer::Callee(callee) => Client::of(callee),
-            Peer::Importer(_) | Peer::Http(_) => None,
+        let (client, once) = match &link.peer {
+            Peer::Callee(callee) => (Client::of(callee), Once::of(callee)),
+            Peer::Importer(_) | Peer::Http(_) => (None, None),
         };
         let client = client.ok_or_else(|| {
             let component = &link.component;
@@ -91,7 +95,7 @@ impl Provider for Timer {
                 "`{component}` exports no `wasmcloud:cron/scheduler`, which a timer calls"
             ))
         })?;
-        let running = RunningLink::start(&link, config, client);
+        let running = RunningLink::start(&link, config, client, once);
         let before = self.links.lock().await.insert(link.id, running);
         if let Some(before) = before {
             // Its calls go on beside the new link's times.
@@ -124,6 +128,8 @@ struct Jobs {
     link: String,
     config: Config,
     client: Client,
+    /// What decides whose a time is, on a lattice.
+    once: Option<Once>,
 }
 
 /// When a job is due, and whether it is being called.
@@ -202,10 +208,38 @@ impl Jobs {
         }
         let is_called = state.is_called.clone();
         is_called.store(true, Ordering::Release);
+        let moment = self.config.jobs[job].schedule.moment(state.due);
         calls.spawn(async move {
-            self.call(job).await;
+            if self.is_ours(job, moment).await {
+                self.call(job).await;
+            }
             is_called.store(false, Ordering::Release);
         });
+    }
+
+    /// Whether a job's time is called by this host.
+    async fn is_ours(&self, job: usize, moment: u64) -> bool {
+        let Some(once) = self.once.as_ref().filter(|_| self.config.once) else {
+            return true;
+        };
+        let Self {
+            component, link, ..
+        } = self;
+        let name = &self.config.jobs[job].name;
+        let deadline = Instant::now() + CLAIM;
+        // Two jobs may have one name.
+        match once.claim(&format!("{job} {name}"), moment, deadline).await {
+            Ok(is_ours) => is_ours,
+            Err(why) => {
+                tracing::warn!(
+                    component,
+                    link,
+                    job = name,
+                    "a time was left out: whose it is cannot be known: {why}"
+                );
+                false
+            }
+        }
     }
 
     async fn call(&self, job: usize) {
@@ -319,6 +353,95 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(component.called.lock().unwrap().len(), 1);
         component.may_answer.add_permits(1_000);
+        until(&component, 2).await;
+        timer.shutdown(Duration::from_secs(60)).await;
+    }
+
+    /// A component as two hosts have it, whose lattice gives each moment away once; an error if there is none.
+    struct Shared {
+        component: Arc<Component>,
+        claimed: StdMutex<Option<std::collections::HashMap<String, u64>>>,
+    }
+
+    impl CallTarget for Shared {
+        fn call(
+            &self,
+            function: usize,
+            params: Payload,
+            context: CallContext,
+        ) -> BoxFuture<'_, Result<Payload, CallError>> {
+            if function == 0 {
+                return self.component.call(0, params, context);
+            }
+            let (what, moment): (String, u64) = params.read().unwrap();
+            let mut claimed = self.claimed.lock().unwrap();
+            let answer = match &mut *claimed {
+                Some(claimed) => {
+                    let last = claimed.entry(what).or_default();
+                    let is_first = moment > *last;
+                    *last = moment.max(*last);
+                    Ok(Payload::of(&(is_first,)))
+                }
+                None => Err(CallError::Unreachable("there is none".into())),
+            };
+            Box::pin(std::future::ready(answer))
+        }
+    }
+
+    fn shared(target: &Arc<Shared>, config: &[(&str, &str)]) -> Link {
+        let functions = [
+            FunctionName {
+                interface: "wasmcloud:cron/scheduler@0.1.0".into(),
+                function: "invoke".into(),
+            },
+            Once::function(),
+        ];
+        Link {
+            peer: Peer::Callee(Callee::new(functions.into(), target.clone())),
+            ..link(&target.component, config)
+        }
+    }
+
+    #[tokio::test]
+    async fn of_two_hosts_one_calls_at_a_time() {
+        let component = component(100_000);
+        let target = Arc::new(Shared {
+            component: component.clone(),
+            claimed: StdMutex::new(Some(Default::default())),
+        });
+        let hosts = [Timer::new(ConfigMap::new()), Timer::new(ConfigMap::new())];
+        for host in &hosts {
+            let link = shared(&target, &[("cronjobs", "a=* * * * * *:a; a=* * * * * *:b")]);
+            host.link_put(link).await.unwrap();
+        }
+        until(&component, 6).await;
+        for host in &hosts {
+            host.shutdown(Duration::from_secs(60)).await;
+        }
+        let called = component.called.lock().unwrap();
+        // Of each job, as many calls as there were moments.
+        let claimed = target.claimed.lock().unwrap();
+        let claimed = claimed.as_ref().unwrap();
+        assert_eq!(claimed.len(), 2);
+        let of = |payload: &[u8]| called.iter().filter(|p| &***p == payload).count();
+        let seconds = (claimed["0 a"] / 1_000) as usize;
+        assert!(of(b"a") <= seconds && of(b"a").abs_diff(of(b"b")) <= 1);
+    }
+
+    #[tokio::test]
+    async fn a_time_whose_lattice_is_away_is_left_out_unless_each_host_calls() {
+        let component = component(100_000);
+        let target = Arc::new(Shared {
+            component: component.clone(),
+            claimed: StdMutex::new(None),
+        });
+        let timer = Timer::new(ConfigMap::new());
+        let link = shared(&target, &[("every", "10ms")]);
+        timer.link_put(link).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(component.called.lock().unwrap().len(), 0);
+        let link = shared(&target, &[("every", "10ms"), ("once", "host")]);
+        timer.link_put(link).await.unwrap();
         until(&component, 2).await;
         timer.shutdown(Duration::from_secs(60)).await;
     }

@@ -62,6 +62,21 @@ pub(crate) fn cron(text: &str) -> Result<Cron, CronLineError> {
 }
 
 impl Schedule {
+    /// The moment that a time is for, in milliseconds since 1970: the same on all hosts, whose links were made at
+    /// different times. Of an interval it is the beginning, counted from 1970.
+    pub(crate) fn moment(&self, due: Timestamp) -> u64 {
+        let millis = u64::try_from(due.as_millisecond()).unwrap_or(0);
+        match self {
+            Self::Every(interval) => {
+                let interval = u64::try_from(interval.as_millis())
+                    .unwrap_or(u64::MAX)
+                    .max(1);
+                millis - millis % interval
+            }
+            Self::Cron(..) => millis,
+        }
+    }
+
     /// When a job is due that was due at `last`, or whose link was made then. `None` if that is never.
     ///
     /// Times that have passed meanwhile, as the machine slept or the clock was set, are left out.
@@ -126,6 +141,17 @@ mod tests {
         assert_eq!(next("2026-01-01T01:00:03Z"), "2026-01-01T01:00:10Z");
         // The clock was set back.
         assert_eq!(next("2025-01-01T00:00:00Z"), "2025-01-01T00:00:10Z");
+    }
+
+    #[test]
+    fn a_time_is_for_one_moment_on_all_hosts() {
+        let every = Schedule::Every(Duration::from_secs(10));
+        let moment = |text| every.moment(at(text));
+        let first = moment("2026-01-01T00:00:03Z");
+        assert_eq!(first, moment("2026-01-01T00:00:09.9Z"));
+        assert_eq!(first + 10_000, moment("2026-01-01T00:00:13Z"));
+        let cron = Schedule::Cron(Box::new(cron("* * * * *").unwrap()), TimeZone::UTC);
+        assert_eq!(cron.moment(at("1970-01-01T00:01:00Z")), 60_000);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
+use withe_provider::CallTarget;
 use withe_rpc::{LinkRequest, Route};
 use withe_runtime::{CalledComponent, Callers, Engines, HttpEntry};
 
@@ -20,6 +21,7 @@ use super::providers::{HeldEnd, HeldLink, LinkKey, RunningProvider, with_paths};
 use super::switch::{SourceSwitch, SourceTarget};
 use crate::away::{self, Away};
 use crate::build::build;
+use crate::claims::WithClaims;
 use crate::error::{HostError, none_of};
 use crate::grants::check_grants;
 use crate::options::{HostOptions, Phase, Progress};
@@ -230,7 +232,7 @@ impl Preparation<'_> {
             return Ok(SourceTarget::Http(handler));
         }
         let functions = self.parts.functions(link);
-        let names: Arc<[_]> = functions.iter().map(|f| f.name.clone()).collect();
+        let mut names: Vec<_> = functions.iter().map(|f| f.name.clone()).collect();
         let interfaces: Vec<_> = functions.iter().map(|f| f.key.0.clone()).collect();
         let application = &self.plan.application;
         let asked = request(self.plan, self.parts, link);
@@ -248,7 +250,12 @@ impl Preparation<'_> {
                 CalledComponent::here(&graph, application, link, &interfaces, &served)
             }
         };
-        Ok(SourceTarget::Functions(names, Box::new(component)))
+        let mut component: Box<dyn CallTarget> = Box::new(component);
+        if let Some(claims) = self.away.claims() {
+            let with = WithClaims::add(&mut names, component, application, link, claims);
+            component = Box::new(with);
+        }
+        Ok(SourceTarget::Functions(names.into(), component))
     }
 
     /// The way of a link that starts at a provider here and leads to another process.

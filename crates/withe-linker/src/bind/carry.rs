@@ -36,7 +36,7 @@ pub(super) fn host_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) ->
     if resolved.parts.is_provider(link.source) {
         // A component that keeps objects itself exchanges resources of its own, in both directions.
         return carried.find_map(|(import, _)| {
-            asynchronous(resolved, import).or_else(|| handle(resolved, import))
+            asynchronous(resolved, import).or_else(|| handle(resolved, link, import))
         });
     }
     carried
@@ -47,15 +47,61 @@ pub(super) fn host_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) ->
 }
 
 /// Why a provider cannot call `import` of a component: each of its calls has an instance of its own, with which a
-/// resource would end.
-fn handle<'a>(resolved: &Resolved<'a>, import: &'a Extern) -> Option<String> {
-    let carried = resolved.parts.carried(import);
-    let (f, resource) = carried.handles.first()?;
-    Some(format!(
-        "{} passes the resource {}, which would end with the provider's call",
-        function(import, f),
-        whose(resource)
-    ))
+/// resource would end. Only one that comes first is opened by the component's host, if its interface opens it by name.
+fn handle<'a>(
+    resolved: &Resolved<'a>,
+    link: &ResolvedLink<'_>,
+    import: &'a Extern,
+) -> Option<String> {
+    if resolved.parts.carried(import).handles.is_empty() {
+        return None;
+    }
+    import.functions().iter().find_map(|f| {
+        let opened = f.first_owned().filter(|r| is_opened(resolved, link, r));
+        if let Some(resource) = opened
+            && !is_imported_over_link(resolved, link.target, resource)
+        {
+            return Some(format!(
+                "{} passes the resource {}, for which `{}` needs a link of its own, over which it is opened",
+                function(import, f),
+                whose(resource),
+                resolved.parts.name(link.target)
+            ));
+        }
+        let mut ends = None;
+        for ty in f.sent().skip(usize::from(opened.is_some())) {
+            ty.walk(&mut |ty| {
+                if let Type::Own(resource) | Type::Borrow(resource) = ty {
+                    ends.get_or_insert(resource);
+                }
+            });
+        }
+        ends.map(|resource| {
+            format!(
+                "{} passes the resource {}, which would end with the provider's call",
+                function(import, f),
+                whose(resource)
+            )
+        })
+    })
+}
+
+/// Whether the interface of a resource, as the provider at the link's source has it, opens it by name.
+fn is_opened(resolved: &Resolved<'_>, link: &ResolvedLink<'_>, resource: &ResourceRef) -> bool {
+    let world = resolved.parts.world(link.source);
+    world.is_some_and(|world| {
+        let imports = world.imports.iter();
+        let mut functions = imports
+            .filter(|import| is_own(import, resource))
+            .flat_map(Extern::functions);
+        functions.any(|f| f.opens(resource))
+    })
+}
+
+/// Whether `part` has the resource over a link.
+fn is_imported_over_link(resolved: &Resolved<'_>, part: PartId, resource: &ResourceRef) -> bool {
+    let mut links = resolved.links.iter();
+    links.any(|(_, link)| link.source == part && is_of_link(resolved, link, resource))
 }
 
 /// Why a component outside the host's process cannot call the provider: HTTP is carried within the
@@ -132,8 +178,8 @@ pub(super) fn fused_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -
         .or_else(|| shown(resolved, link))
 }
 
-/// Why the source cannot keep what the link carries to itself: another of its imports names a resource of
-/// it. A composition's import cannot name what is defined inside of the composition.
+/// Why the source cannot keep what the link carries to itself: another of its imports, or an export, names a resource of
+/// it. A composition's world cannot name what is defined inside of the composition.
 fn shown(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
     let has_resources =
         |import: &Extern| (import.interface()).is_some_and(|i| !i.resources.is_empty());
@@ -145,8 +191,9 @@ fn shown(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
     }
     let (world, _) = resolved.worlds(link)?;
     let others = world.imports.iter().enumerate();
-    let mut others = others.filter(|(i, _)| !link.wires.iter().any(|wire| wire.import == *i));
-    others.find_map(|(_, other)| {
+    let others = others.filter(|(i, _)| !link.wires.iter().any(|wire| wire.import == *i));
+    let mut named = others.map(|(_, other)| other).chain(&world.exports);
+    named.find_map(|other| {
         let carried = resolved.parts.carried(other);
         let mut named = carried.named.iter();
         let resource = named.find(|resource| is_of_link(resolved, link, resource))?;

@@ -204,6 +204,9 @@ mod tests {
             interface kv { get: func(); }
             interface flow { read: func() -> stream<u8>; }
             interface shelf { resource book; lend: func() -> book; }
+            interface store { resource bucket; open: func(name: string) -> result<bucket>; get: func(b: borrow<bucket>); }
+            interface watcher { use store.{bucket}; changed: func(b: bucket, key: string); }
+            interface taker { use store.{bucket}; take: func(key: string, b: bucket); }
         }
         package wasi:io@0.2.0 { interface streams { resource input-stream; resource output-stream; } }
         package wasi:blobstore@0.2.0-draft {
@@ -236,6 +239,10 @@ mod tests {
         world events { import a:b/x; import a:b/kv; import a:b/flow; import a:b/shelf; }
         world takes { export a:b/kv; export a:b/x; }
         world lends { export a:b/shelf; }
+        world keeps-and-tells { export a:b/store; import a:b/watcher; import a:b/taker; }
+        world store { export a:b/store; }
+        world watches { import a:b/store; export a:b/watcher; }
+        world takes-late { import a:b/store; export a:b/taker; }
     ";
 
     fn cart(settings: &[&str]) -> App {
@@ -330,6 +337,32 @@ mod tests {
             app("takes", &["for: a:b", "interfaces: kv"]).processes(),
             app("lends", &[]).problems(),
             app("flows", &[]).problems(),
+        ];
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn a_resource_that_comes_first_is_opened_over_the_components_own_link() {
+        let app = |target: &str, binding: &[&str]| {
+            App::new(WIT)
+                .provider("keeps-and-tells")
+                .link(target, binding)
+                .component(target)
+                .link("keeps-and-tells", &[])
+        };
+        // What is fused into it would keep the resource to itself.
+        let apart = App::new(WIT)
+            .provider("keeps-and-tells")
+            .link("watches", &[])
+            .component("watches")
+            .link("store", &[])
+            .component("store");
+        let texts = [
+            app("watches", &[]).processes(),
+            app("watches", &["binding: unix"]).processes(),
+            app("watches", &["binding: tcp"]).processes(),
+            apart.processes(),
+            app("takes-late", &[]).problems(),
         ];
         insta::assert_snapshot!(texts.join("\n"));
     }

@@ -5,6 +5,7 @@
 
 mod blobs;
 mod call;
+mod changes;
 mod component;
 mod events;
 mod forms;

@@ -15,3 +15,4 @@ mod relink;
 mod routes;
 mod seen;
 mod support;
+mod timer;

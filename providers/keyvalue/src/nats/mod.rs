@@ -6,10 +6,11 @@
 //! servers take whole or not at all since version 2.12.
 
 mod subject;
+mod watch;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::header::{HeaderMap, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE};
@@ -17,14 +18,16 @@ use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectOptions, RequestErrorKind, ServerAddr};
+use async_nats::{Client, ConnectOptions, RequestErrorKind};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
+use withe_provider::nats::{NatsAccess, NatsConnectError};
 
+use crate::changes::{ChangedKeys, Watch};
 use crate::store::{PAGE, Store, StoreError, add};
 use subject::{Found, Place, Subjects};
 
@@ -38,22 +41,17 @@ const BATCH: usize = 1000;
 const OVERHEAD: usize = 4096;
 /// How long the mark of a key that was removed stays, for those who watch.
 const MARK: &str = "1m";
-/// Longest wait before connecting again.
-const BACK_OFF: Duration = Duration::from_millis(500);
 /// The server's code for an entry that is not what was expected.
 const WRONG_LAST_SEQUENCE: u64 = 10071;
 /// The server's code for a stream that is not there.
 const NO_STREAM: u64 = 10059;
 
 /// Where NATS is and how long to wait for it.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NatsConfig {
-    /// May hold a password: never printed.
-    pub(crate) url: String,
+    pub(crate) access: NatsAccess,
     /// The bucket of NATS.
     pub(crate) bucket: String,
-    pub(crate) creds_file: Option<String>,
-    pub(crate) tls_ca_file: Option<String>,
     /// How many servers keep a bucket that is made.
     pub(crate) replicas: usize,
     /// Longest that connecting may take.
@@ -62,17 +60,9 @@ pub(crate) struct NatsConfig {
     pub(crate) response_timeout: Duration,
 }
 
-impl fmt::Debug for NatsConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsConfig")
-            .field("bucket", &self.bucket)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Checks a URL, or several with commas between them; `Err` says what is expected.
 pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
-    servers(url).map(drop)
+    withe_provider::nats::servers(url).map(drop)
 }
 
 /// Checks the name of a bucket of NATS; `Err` says what is expected.
@@ -84,54 +74,11 @@ pub(crate) fn check_bucket(name: &str) -> Result<(), &'static str> {
     }
 }
 
-fn servers(url: &str) -> Result<Vec<ServerAddr>, &'static str> {
-    let expected =
-        "`nats://[USER:PASSWORD@]HOST[:PORT]`, or `tls://…`, or several with commas between them";
-    let each = url.split(',').map(|url| {
-        let url = url.trim();
-        let is_one = url.starts_with("nats://") || url.starts_with("tls://");
-        url.parse::<ServerAddr>()
-            .ok()
-            .filter(|server| is_one && !server.host().is_empty())
-            .ok_or(expected)
-    });
-    each.collect()
-}
-
-/// What of a URL can be shown: where the servers are.
-fn address(servers: &[ServerAddr]) -> String {
-    let each: Vec<_> = servers
-        .iter()
-        .map(|s| format!("{}:{}", s.host(), s.port()))
-        .collect();
-    each.join(",")
-}
-
 /// A server cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    #[error(
-        "cannot reach NATS at `{address}`: {why}; start it there (`nats-server -js`), or correct the link's `url`"
-    )]
-    Unreachable {
-        address: String,
-        #[source]
-        why: async_nats::ConnectError,
-    },
-    #[error("cannot read `{path}` (`nats_creds_file`): {why}")]
-    Credentials {
-        path: String,
-        #[source]
-        why: std::io::Error,
-    },
-    #[error("cannot read `{path}` (`nats_tls_ca_file`): {why}")]
-    Certificates {
-        path: String,
-        #[source]
-        why: std::io::Error,
-    },
-    #[error("`url` cannot be used, expected {0}")]
-    Url(&'static str),
+    #[error(transparent)]
+    Client(#[from] NatsConnectError),
     #[error("NATS at `{address}` has no bucket `{bucket}` for this: {why}")]
     Bucket {
         address: String,
@@ -204,53 +151,12 @@ impl NatsStore {
     ///
     /// If the server cannot be reached or cannot keep the bucket, in words that say where and why.
     pub(crate) async fn connect(config: &NatsConfig) -> Result<Self, ConnectError> {
-        let servers = servers(&config.url).map_err(ConnectError::Url)?;
-        let address = address(&servers);
-        let mut options = ConnectOptions::new()
+        let options = ConnectOptions::new()
             .name("withe keyvalue")
             .connection_timeout(config.connect_timeout)
-            .request_timeout(Some(config.response_timeout))
-            .max_reconnects(None)
-            .reconnect_delay_callback(|attempts| {
-                let step = Duration::from_millis(20);
-                step.saturating_mul(u32::try_from(attempts).unwrap_or(u32::MAX))
-                    .min(BACK_OFF)
-            });
-        // The client does not take them from addresses that it is given as such.
-        let user = servers
-            .iter()
-            .find_map(|s| Some((s.username()?, s.password())));
-        match user {
-            Some((user, Some(password))) => {
-                options = options.user_and_password(user.to_owned(), password.to_owned());
-            }
-            Some((token, None)) => options = options.token(token.to_owned()),
-            None => {}
-        }
-        if let Some(path) = &config.creds_file {
-            let read = options.credentials_file(path).await;
-            options = read.map_err(|why| ConnectError::Credentials {
-                path: path.clone(),
-                why,
-            })?;
-        }
-        if let Some(path) = &config.tls_ca_file {
-            // The client says nothing of which file it cannot read.
-            tokio::fs::metadata(path)
-                .await
-                .map_err(|why| ConnectError::Certificates {
-                    path: path.clone(),
-                    why,
-                })?;
-            options = options
-                .add_root_certificates(PathBuf::from(path))
-                .require_tls(true);
-        }
-        let client = options.connect(servers).await;
-        let client = client.map_err(|why| ConnectError::Unreachable {
-            address: address.clone(),
-            why,
-        })?;
+            .request_timeout(Some(config.response_timeout));
+        let client = config.access.connect(options).await?;
+        let address = config.access.address();
         let mut context = jetstream::new(client.clone());
         context.set_timeout(config.response_timeout);
         let stream = bucket(&context, config).await;
@@ -595,12 +501,20 @@ impl Store for NatsStore {
 
     async fn delete(&self, bucket: &str, keys: Vec<String>) -> Result<(), StoreError> {
         let subjects = self.subjects(bucket);
-        let mut gone: Vec<_> = keys.iter().map(|key| subjects.place(key).subject).collect();
-        gone.sort_unstable();
-        gone.dedup();
+        // A batch writes a subject once.
+        let mut gone = indexmap::IndexMap::new();
+        for key in &keys {
+            let place = subjects.place(key);
+            // Whoever watches learns from it which key was removed.
+            let payload = match place.named_inside {
+                true => self.message(&place, key, &[])?,
+                false => Bytes::new(),
+            };
+            gone.insert(place.subject, payload);
+        }
         let messages = gone
             .into_iter()
-            .map(|subject| (subject, mark(), Bytes::new()));
+            .map(|(subject, payload)| (subject, mark(), payload));
         self.write_all(messages.collect()).await
     }
 
@@ -717,6 +631,10 @@ impl Store for NatsStore {
         }
     }
 
+    async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError> {
+        watch::watch(self, bucket, changed).await
+    }
+
     async fn check(&self) -> Result<(), StoreError> {
         let asked = self
             .context
@@ -729,18 +647,6 @@ impl Store for NatsStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_are_checked_and_no_password_shown() {
-        for url in ["nats://h", "tls://u:s3cret@h:1", "nats://a, nats://b:4223"] {
-            assert_eq!(check_url(url), Ok(()), "{url}");
-        }
-        for url in ["", "h", "http://h", "nats://", "nats://a,redis://b"] {
-            assert!(check_url(url).is_err(), "{url}");
-        }
-        let shown = address(&servers("nats://u:s3cret@h:7,nats://b").unwrap());
-        assert_eq!(shown, "h:7,b:4222");
-    }
 
     #[test]
     fn buckets_of_nats_have_simple_names() {

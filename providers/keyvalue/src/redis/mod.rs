@@ -4,7 +4,10 @@
 //! again behind the scenes; calls that come meanwhile wait for that, but not longer than the
 //! limits given here. A write whose answer is lost is not sent again: it may have been done.
 
+mod watch;
+
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis as client;
@@ -13,7 +16,10 @@ use client::{Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, Ser
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::timeout;
 
+use crate::changes::{ChangedKeys, Watch};
 use crate::store::{DEFAULT_BUCKET, PAGE, Store, StoreError};
+
+pub(crate) use watch::Notifications;
 
 /// Sets a key if it is still what it was. `ARGV[1]` says whether it was anything.
 const SWAP: &str = "local now = redis.call('GET', KEYS[1])
@@ -53,6 +59,8 @@ pub(crate) struct RedisConfig {
     pub(crate) connect_timeout: Duration,
     /// Longest that an answer may take.
     pub(crate) response_timeout: Duration,
+    /// What may be done so that the server tells of changes.
+    pub(crate) notifications: Notifications,
 }
 
 impl Default for RedisConfig {
@@ -63,6 +71,7 @@ impl Default for RedisConfig {
             max_delay: Duration::from_millis(300),
             connect_timeout: Duration::from_secs(3),
             response_timeout: Duration::from_secs(1),
+            notifications: Notifications::default(),
         }
     }
 }
@@ -113,10 +122,12 @@ enum NoConnection {
 
 /// A connection to Redis.
 pub(crate) struct RedisStore {
+    client: client::Client,
     connection: ConnectionManager,
     address: String,
     /// Longest that one command may take, connecting again included.
     limit: Duration,
+    notifications: Notifications,
 }
 
 impl RedisStore {
@@ -128,19 +139,21 @@ impl RedisStore {
     pub(crate) async fn connect(config: &RedisConfig) -> Result<Self, ConnectError> {
         let address = address(&config.url);
         match Self::connection(config).await {
-            Ok((connection, limit)) => Ok(Self {
+            Ok((client, connection, limit)) => Ok(Self {
+                client,
                 connection,
                 address,
                 limit,
+                notifications: config.notifications,
             }),
             Err(why) => Err(ConnectError { address, why }),
         }
     }
 
-    /// A connection, and the longest that one command over it may take.
+    /// A client, its connection, and the longest that one command over it may take.
     async fn connection(
         config: &RedisConfig,
-    ) -> Result<(ConnectionManager, Duration), NoConnection> {
+    ) -> Result<(client::Client, ConnectionManager, Duration), NoConnection> {
         let client = client::Client::open(config.url.as_str())?;
         let settings = ConnectionManagerConfig::new()
             .set_number_of_retries(config.retries)
@@ -150,9 +163,9 @@ impl RedisStore {
             .set_response_timeout(Some(config.response_timeout));
         let waits = config.max_delay * u32::try_from(config.retries).unwrap_or(u32::MAX);
         let limit = config.connect_timeout + waits + config.response_timeout;
-        let connecting = ConnectionManager::new_with_config(client, settings);
+        let connecting = ConnectionManager::new_with_config(client.clone(), settings);
         match timeout(limit, connecting).await {
-            Ok(connected) => Ok((connected?, limit)),
+            Ok(connected) => Ok((client, connected?, limit)),
             Err(_) => Err(NoConnection::Late(limit)),
         }
     }
@@ -413,6 +426,10 @@ impl Store for RedisStore {
         page.sort_unstable();
         page.dedup();
         Ok((page, (cursor != 0).then(|| format!("{SCAN}{cursor}"))))
+    }
+
+    async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError> {
+        watch::watch(self, bucket, changed).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -1,0 +1,422 @@
+//! What the providers' operations cost, each beside the same done with the client that the provider uses, in one process.
+//!
+//! A provider is called as a host calls it, with encoded values. What a component's call costs before that, `calls` says.
+//! Of the two sides that take turns, the median of a call is compared where one caller waits for each, and the rate
+//! where many do.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use http_body_util::BodyExt as _;
+use redb::ReadableDatabase as _;
+use tokio::task::{JoinSet, spawn_blocking};
+use withe_provider::blobs::body_of;
+use withe_provider::codec::{ByteList, Encode, Handle};
+use withe_provider::{
+    BlobError, Call, CallContext, ConfigMap, FunctionName, Link, LinkId, ObjectId, Payload, Peer,
+    Provider,
+};
+use withe_provider_blobstore::Blobs;
+use withe_provider_keyvalue::KeyValue;
+use withe_provider_messaging::Messaging;
+use withe_provider_sql::Sql;
+use withe_testing::nats::NatsServer;
+use withe_testing::redis::RedisServer;
+
+use crate::median;
+
+/// Callers at a time, where there are many.
+const CALLERS: usize = 64;
+const ROUNDS: usize = 5;
+/// The longest that a call may take.
+const LONG: Duration = Duration::from_secs(60);
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// One operation.
+type Operation = Arc<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
+pub(crate) fn run() -> Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(measure())
+}
+
+async fn measure() -> Result<()> {
+    println!("Providers: medians of {ROUNDS}, beside the client that each uses");
+    println!(
+        "  {:<26} {:>10} {:>10} {:>7} {:>12} {:>12} {:>7}",
+        "", "us", "native us", "", "1/s, many", "native 1/s", ""
+    );
+    let folder = tempfile::tempdir()?;
+    let redis = RedisServer::start()?;
+    let nats = NatsServer::start()?;
+    keys(folder.path(), &redis).await?;
+    objects(folder.path()).await?;
+    messages(&nats).await?;
+    rows(folder.path()).await
+}
+
+/// A provider with one link, and how its functions are called over that.
+struct Linked<P>(Arc<P>);
+
+impl<P: Provider> Linked<P> {
+    async fn new(provider: P, config: &[(&str, &str)], functions: &[(&str, &str)]) -> Result<Self> {
+        provider.start().await.map_err(|e| anyhow!(e.0))?;
+        let functions = functions.iter().map(|(interface, function)| FunctionName {
+            interface: (*interface).into(),
+            function: (*function).into(),
+        });
+        let link = Link {
+            id: LinkId(1),
+            name: "default".into(),
+            application: "bench".into(),
+            component: "bench".into(),
+            config: map(config),
+            peer: Peer::Importer(functions.collect()),
+        };
+        provider.link_put(link).await.map_err(|e| anyhow!(e.0))?;
+        Ok(Self(Arc::new(provider)))
+    }
+
+    async fn call(&self, function: usize, params: &impl Encode) -> Result<Payload> {
+        let call = Call {
+            link: LinkId(1),
+            function,
+            params: Payload::of(params),
+            deadline: Instant::now() + LONG,
+            caller: "bench",
+            trace: None,
+        };
+        Ok(self.0.call(call).await?)
+    }
+
+    async fn ends(self) {
+        self.0.shutdown(LONG).await;
+    }
+}
+
+impl<P> Clone for Linked<P> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+fn map(pairs: &[(&str, &str)]) -> ConfigMap {
+    let pairs = pairs.iter();
+    pairs.map(|(k, v)| ((*k).into(), (*v).into())).collect()
+}
+
+/// An operation of what `state` has.
+fn operation<S, F>(state: S, run: impl Fn(S) -> F + Send + Sync + 'static) -> Operation
+where
+    S: Clone + Send + Sync + 'static,
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    Arc::new(move || Box::pin(run(state.clone())))
+}
+
+/// Measures an operation of a provider beside its client's, each `count` times in a round.
+async fn row(name: &str, ours: Operation, native: Operation, count: usize) -> Result<()> {
+    let mut figures = [const { Vec::new() }; 4];
+    for round in 0..=ROUNDS {
+        let now = [
+            each(&ours, count).await?,
+            each(&native, count).await?,
+            many(&ours, count).await?,
+            many(&native, count).await?,
+        ];
+        // The first round warms up.
+        if round > 0 {
+            for (all, figure) in figures.iter_mut().zip(now) {
+                all.push(figure);
+            }
+        }
+    }
+    let [us, native_us, rate, native_rate] = figures.map(median);
+    println!(
+        "  {name:<26} {us:>10.1} {native_us:>10.1} {:>6.2}x {rate:>12.0} {native_rate:>12.0} {:>6.2}x",
+        us / native_us,
+        rate / native_rate
+    );
+    Ok(())
+}
+
+/// The median of one call, in microseconds.
+async fn each(operation: &Operation, count: usize) -> Result<f64> {
+    let mut times = Vec::with_capacity(count);
+    for _ in 0..count {
+        let began = Instant::now();
+        operation().await?;
+        times.push(began.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(median(times))
+}
+
+/// Calls a second, where many callers make them.
+async fn many(operation: &Operation, count: usize) -> Result<f64> {
+    let began = Instant::now();
+    let mut callers = JoinSet::new();
+    let of_each = count.div_ceil(CALLERS);
+    for _ in 0..CALLERS {
+        let operation = operation.clone();
+        callers.spawn(async move {
+            for _ in 0..of_each {
+                operation().await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = callers.join_next().await {
+        ended??;
+    }
+    Ok((of_each * CALLERS) as f64 / began.elapsed().as_secs_f64())
+}
+
+const STORE: &str = "wasi:keyvalue/store@0.2.0-draft";
+const TABLE: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("entries");
+
+/// Reading a value of 100 bytes.
+async fn keys(folder: &Path, redis: &RedisServer) -> Result<()> {
+    let value = vec![7_u8; 100];
+    let ours = async |config: &[(&str, &str)]| -> Result<(Linked<KeyValue>, Operation)> {
+        let functions = [
+            (STORE, "open"),
+            (STORE, "[method]bucket.set"),
+            (STORE, "[method]bucket.get"),
+        ];
+        let linked = Linked::new(KeyValue::new(ConfigMap::new()), config, &functions).await?;
+        let opened = linked.call(0, &("",)).await?;
+        let (bucket,): (Result<Handle, String>,) = opened.read()?;
+        let bucket = bucket.map_err(|e| anyhow!(e))?;
+        linked
+            .call(1, &(bucket, "k", ByteList(value.clone())))
+            .await?;
+        let get = operation(linked.clone(), move |linked| async move {
+            let got = linked.call(2, &(bucket, "k")).await?;
+            let (got,): (Result<Option<ByteList>, String>,) = got.read()?;
+            got.map_err(|e| anyhow!(e))?.context("the value is there")?;
+            Ok(())
+        });
+        Ok((linked, get))
+    };
+
+    let (linked, get) = ours(&[("backend", "memory")]).await?;
+    let all = Arc::new(Mutex::new(BTreeMap::from([(
+        "k".to_owned(),
+        value.clone(),
+    )])));
+    let native = operation(all, |all| async move {
+        let all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get("k").cloned().context("the value is there")?;
+        Ok(())
+    });
+    row("key-value get, memory", get, native, 50_000).await?;
+    linked.ends().await;
+
+    let path = folder.join("ours.redb");
+    let (linked, get) = ours(&[("path", &path.display().to_string())]).await?;
+    let database = redb::Database::create(folder.join("native.redb"))?;
+    let write = database.begin_write()?;
+    write.open_table(TABLE)?.insert("k", value.as_slice())?;
+    write.commit()?;
+    let native = operation(Arc::new(database), |database| async move {
+        let read = move || -> Result<()> {
+            let table = database.begin_read()?.open_table(TABLE)?;
+            let value = table.get("k")?.context("the value is there")?;
+            std::hint::black_box(value.value().to_vec());
+            Ok(())
+        };
+        // It may wait for the disk, so nobody does this in an async task.
+        spawn_blocking(read).await?
+    });
+    row("key-value get, redb", get, native, 5_000).await?;
+    linked.ends().await;
+
+    let (linked, get) = ours(&[("url", &redis.url())]).await?;
+    let client = redis::Client::open(redis.url())?;
+    let connection = redis::aio::ConnectionManager::new(client).await?;
+    let native = operation(connection, |mut connection| async move {
+        let mut get = redis::cmd("GET");
+        let value: Option<Vec<u8>> = get.arg("k").query_async(&mut connection).await?;
+        value.context("the value is there")?;
+        Ok(())
+    });
+    row("key-value get, Redis", get, native, 3_000).await?;
+    linked.ends().await;
+    Ok(())
+}
+
+fn of_blobs(error: BlobError) -> anyhow::Error {
+    anyhow!(error.message)
+}
+
+/// Writing and reading objects in a folder.
+async fn objects(folder: &Path) -> Result<()> {
+    let root = folder.join("objects");
+    std::fs::create_dir_all(&root)?;
+    let config = [("backend", "folder"), ("root", &root.display().to_string())];
+    let linked = Linked::new(Blobs::new(ConfigMap::new()), &config, &[]).await?;
+    let store = linked.0.blob_store(LinkId(1)).context("a store")?;
+    let context = || CallContext {
+        deadline: Instant::now() + LONG,
+        trace: None,
+    };
+    store
+        .create_container("c", context())
+        .await
+        .map_err(of_blobs)?;
+    let beside = folder.join("native");
+    std::fs::create_dir_all(&beside)?;
+    for (name, len, count) in [("1 KiB", KIB, 256), ("64 MiB", 64 * MIB, 4)] {
+        let bytes = bytes::Bytes::from(vec![7_u8; len]);
+        // Callers beside each other write objects of their own.
+        let number = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let next = move || number.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 8;
+        let put = operation(
+            (store.clone(), bytes.clone(), next.clone()),
+            move |(store, bytes, next)| async move {
+                let id = ObjectId {
+                    container: "c".into(),
+                    object: format!("o{}", next()),
+                };
+                let written = store.write(&id, body_of(bytes), context()).await;
+                written.map_err(of_blobs)?.await.map_err(of_blobs)?;
+                Ok(())
+            },
+        );
+        let native_put = operation(
+            (beside.clone(), bytes.clone(), next),
+            |(folder, bytes, next)| async move {
+                let n = next();
+                spawn_blocking(move || -> Result<()> {
+                    // Whole or not at all, and on the disk, as the provider has it.
+                    let new = tempfile::NamedTempFile::new_in(&folder)?;
+                    std::io::Write::write_all(&mut new.as_file(), &bytes)?;
+                    new.as_file().sync_all()?;
+                    new.persist(folder.join(format!("o{n}")))?;
+                    std::fs::File::open(&folder)?.sync_all()?;
+                    Ok(())
+                })
+                .await?
+            },
+        );
+        // Each is there before it is read.
+        for _ in 0..8 {
+            put().await?;
+            native_put().await?;
+        }
+        row(&format!("blob put, {name}"), put, native_put, count).await?;
+        let get = operation(store.clone(), move |store| async move {
+            let id = ObjectId {
+                container: "c".into(),
+                object: "o0".into(),
+            };
+            let read = store.read(&id, 0..u64::MAX, context()).await;
+            let mut body = read.map_err(of_blobs)?.body;
+            let mut found = 0;
+            while let Some(frame) = body.frame().await {
+                let data = frame.map_err(|e| anyhow!(e.to_string()))?.into_data();
+                found += data.map_or(0, |data| data.len());
+            }
+            anyhow::ensure!(found == len, "{found} bytes were read");
+            Ok(())
+        });
+        let native_get = operation(beside.clone(), move |folder| async move {
+            let bytes = tokio::fs::read(folder.join("o0")).await?;
+            anyhow::ensure!(bytes.len() == len);
+            Ok(())
+        });
+        row(&format!("blob get, {name}"), get, native_get, count).await?;
+    }
+    linked.ends().await;
+    Ok(())
+}
+
+const CONSUMER: &str = "wasmcloud:messaging/consumer@0.2.0";
+
+/// Publishing to NATS, and asking somebody there.
+async fn messages(server: &NatsServer) -> Result<()> {
+    let functions = [(CONSUMER, "publish"), (CONSUMER, "request")];
+    let config = [("cluster_uris", server.url())];
+    let config: Vec<_> = config.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let linked = Linked::new(Messaging::new(ConfigMap::new()), &config, &functions).await?;
+    let client = async_nats::connect(server.url()).await?;
+    let body = vec![7_u8; 100];
+    let publish = operation(
+        (linked.clone(), body.clone()),
+        |(linked, body)| async move {
+            let message = ("bench", ByteList(body), None::<String>);
+            let (published,): (Result<(), String>,) = linked.call(0, &(message,)).await?.read()?;
+            published.map_err(|e| anyhow!(e))
+        },
+    );
+    let native = operation(
+        (client.clone(), body.clone()),
+        |(client, body)| async move { Ok(client.publish("bench", body.into()).await?) },
+    );
+    row("publish, NATS", publish, native, 20_000).await?;
+
+    let answering = async_nats::connect(server.url()).await?;
+    let mut asked = answering.subscribe("ask").await?;
+    answering.flush().await?;
+    let answers = tokio::spawn(async move {
+        while let Some(message) = asked.next().await {
+            if let Some(reply) = message.reply {
+                // Whoever asked may have gone.
+                _ = answering.publish(reply, message.payload).await;
+            }
+        }
+    });
+    type Message = (String, ByteList, Option<String>);
+    let request = operation(
+        (linked.clone(), body.clone()),
+        |(linked, body)| async move {
+            let answer = linked.call(1, &("ask", ByteList(body), 10_000_u32)).await?;
+            let (answer,): (Result<Message, String>,) = answer.read()?;
+            answer.map(drop).map_err(|e| anyhow!(e))
+        },
+    );
+    let native = operation((client, body), |(client, body)| async move {
+        client.request("ask", body.into()).await?;
+        Ok(())
+    });
+    row("request and answer, NATS", request, native, 3_000).await?;
+    answers.abort();
+    linked.ends().await;
+    Ok(())
+}
+
+const QUERY: &str = "wasmcloud:postgres/query@0.1.1-draft";
+
+/// Asking SQLite for a row.
+async fn rows(folder: &Path) -> Result<()> {
+    let path = folder.join("ours.sqlite");
+    let config = [("path", path.display().to_string())];
+    let config: Vec<_> = config.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let linked = Linked::new(Sql::any(ConfigMap::new()), &config, &[(QUERY, "query")]).await?;
+    const TEXT: &str = "SELECT 42 AS answer";
+    let query = operation(linked.clone(), |linked| async move {
+        // No parameters: a list of nothing, whatever its elements are.
+        let rows = linked.call(0, &(TEXT, Vec::<u8>::new())).await?;
+        anyhow::ensure!(rows.bytes.first() == Some(&0), "the query failed");
+        Ok(())
+    });
+    let connection = rusqlite::Connection::open(folder.join("native.sqlite"))?;
+    let native = operation(Arc::new(Mutex::new(connection)), |connection| async move {
+        let ask = move || -> Result<()> {
+            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut statement = connection.prepare_cached(TEXT)?;
+            let answer: i64 = statement.query_row([], |row| row.get(0))?;
+            anyhow::ensure!(answer == 42);
+            Ok(())
+        };
+        spawn_blocking(ask).await?
+    });
+    row("one row, SQLite", query, native, 5_000).await?;
+    linked.ends().await;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! What is done once, though several hosts have the same link: the function that a host adds to the links of its
+//! providers ([`withe_provider::Once`]), and what decides it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::time::timeout_at;
+use withe_linker::plan::PlannedLink;
+use withe_provider::{BoxFuture, CallContext, CallError, CallTarget, FunctionName, Once, Payload};
+
+/// Decides among the hosts that run the same provider.
+#[async_trait]
+pub trait Claims: Send + Sync + 'static {
+    /// Whether nobody has claimed the moment `millis` of `claimed`, or a later one, before.
+    ///
+    /// # Errors
+    ///
+    /// Why that cannot be known.
+    async fn claim(&self, claimed: &Claimed, millis: u64) -> Result<bool, CallError>;
+}
+
+/// What is claimed: the same on all hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Claimed {
+    /// The application.
+    pub application: String,
+    /// The provider, the component and the link's name.
+    pub link: [String; 3],
+    /// What of the link, as the provider calls it.
+    pub what: String,
+}
+
+/// A component that a provider calls, with the host's own function behind those of the component.
+pub(crate) struct WithClaims {
+    component: Box<dyn CallTarget>,
+    /// The number of the host's function.
+    own: usize,
+    application: String,
+    link: [String; 3],
+    claims: Arc<dyn Claims>,
+}
+
+impl WithClaims {
+    /// Adds the function to `names`, those of `component`.
+    pub(crate) fn add(
+        names: &mut Vec<FunctionName>,
+        component: Box<dyn CallTarget>,
+        application: &str,
+        link: &PlannedLink,
+        claims: Arc<dyn Claims>,
+    ) -> Self {
+        let own = names.len();
+        names.push(Once::function());
+        Self {
+            component,
+            own,
+            application: application.to_owned(),
+            link: [&link.source, &link.target, &link.name].map(String::clone),
+            claims,
+        }
+    }
+
+    async fn claim(&self, params: Payload, context: CallContext) -> Result<Payload, CallError> {
+        let (what, millis) = params
+            .read::<(String, u64)>()
+            .map_err(|e| CallError::TypeMismatch(e.to_string()))?;
+        let claimed = Claimed {
+            application: self.application.clone(),
+            link: self.link.clone(),
+            what,
+        };
+        let claim = self.claims.claim(&claimed, millis);
+        let is_first = timeout_at(context.deadline.into(), claim).await;
+        let is_first = is_first.unwrap_or(Err(CallError::Deadline))?;
+        Ok(Payload::of(&(is_first,)))
+    }
+}
+
+impl CallTarget for WithClaims {
+    fn call(
+        &self,
+        function: usize,
+        params: Payload,
+        context: CallContext,
+    ) -> BoxFuture<'_, Result<Payload, CallError>> {
+        match function == self.own {
+            true => Box::pin(self.claim(params, context)),
+            false => self.component.call(function, params, context),
+        }
+    }
+}

@@ -1,0 +1,816 @@
+//! A session with a broker: who waits for what of it, and the task that keeps it.
+//!
+//! The task reads and writes beside each other and waits for nobody: whoever is slow has a queue with a bound, and the
+//! broker has no more under way to this client than fits. When the connection is lost, another is made, within the
+//! same session if the broker still has it; if not, everything is subscribed to again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use withe_provider::BackOff;
+
+use super::connect::{CONNECT, ConnectError, MqttConfig, NoConnection, Stream, Way};
+use super::packet::{self, Accepted, Incoming, PacketError, Publish, Qos};
+use super::topic::subject_of;
+use crate::broker::{BrokerError, BrokerMessage, Deliveries, Delivery};
+use crate::mqtt_codes::refusal;
+use crate::subject::matches;
+
+/// How many messages the broker may have under way to this client that are not acknowledged.
+const RECEIVED: u16 = 128;
+/// How many messages of a subscription wait here at most; those that the broker acknowledges are no more than [`RECEIVED`].
+const WAITING: usize = 4_096;
+/// How many bytes of those that nobody acknowledges wait at most.
+const WAITING_BYTES: usize = 64 << 20;
+/// How many messages may be under way to the broker.
+const SENT: usize = 1_024;
+/// Packets that wait to be written; more wait at who sends them.
+const OUT: usize = 64;
+/// The largest packet that is taken.
+const LARGEST_PACKET: u32 = 16 << 20;
+/// How long a connection may be silent.
+const KEEP_ALIVE: u16 = 30;
+/// How long the broker keeps the session while there is no connection.
+const KEPT: u32 = 60;
+/// How long what is to be written yet may take when the session ends.
+const LEAVING: Duration = Duration::from_secs(2);
+/// How long it is waited before connecting again.
+const AGAIN: BackOff = BackOff {
+    first: Duration::from_millis(50),
+    most: Duration::from_secs(2),
+};
+/// The number of the subscription to answers.
+const ANSWERS: u32 = 1;
+
+/// A session with a broker.
+pub(super) struct Session {
+    way: Way,
+    address: String,
+    /// This client's name, which no other has.
+    client: String,
+    state: Lock<State>,
+    /// Held while a subscription is made or ended.
+    subscribing: Mutex<()>,
+    end: CancellationToken,
+    /// How many messages were dropped that nobody acknowledges.
+    dropped: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    line: Option<Line>,
+    /// Counts the sessions that the broker began: what was to be acknowledged in one is nothing to the next.
+    number: u64,
+    last_id: u16,
+    /// Who waits for the broker's answer, by the number of what was sent.
+    asked: HashMap<u16, Asked>,
+    filters: HashMap<String, Filter>,
+    last_filter: u32,
+    last_member: u64,
+    inboxes: HashMap<String, oneshot::Sender<BrokerMessage>>,
+    last_inbox: u64,
+    /// The numbers of messages that wait here and are not acknowledged.
+    unacknowledged: HashSet<u16>,
+    /// Filters that ended while there was no connection.
+    ended: Vec<String>,
+}
+
+/// The way to the task that has the connection.
+#[derive(Clone)]
+struct Line {
+    packets: mpsc::Sender<Bytes>,
+    /// Acknowledgements: as many as the broker has messages under way.
+    acknowledged: mpsc::Sender<Bytes>,
+    /// How many messages may be under way to the broker.
+    permits: Arc<Semaphore>,
+    largest: usize,
+}
+
+struct Asked {
+    answer: Option<oneshot::Sender<u8>>,
+    /// What was asked, for the log where nobody waits.
+    what: Option<String>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// A subscription of the broker's, and those here that share it.
+struct Filter {
+    number: u32,
+    pattern: String,
+    qos: Qos,
+    members: Vec<Member>,
+    /// Whose turn it is.
+    turn: usize,
+}
+
+struct Member {
+    number: u64,
+    messages: mpsc::Sender<Came>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// A message that waits for its component.
+pub(super) struct Came {
+    message: BrokerMessage,
+    /// The session and the number that it is acknowledged by.
+    id: Option<(u64, u16)>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// A connection over which the broker let this client in.
+struct Connection {
+    stream: Box<dyn Stream>,
+    /// What was read behind the broker's answer.
+    read: BytesMut,
+    accepted: Accepted,
+}
+
+impl Session {
+    /// Connects, and keeps the session until it is told to end.
+    pub(super) async fn begin(config: &MqttConfig) -> Result<Arc<Self>, ConnectError> {
+        let way = Way::of(config).await?;
+        let session = Arc::new(Self {
+            address: way.place.address(),
+            way,
+            client: format!("withe-{:016x}", fastrand::u64(..)),
+            state: Lock::default(),
+            subscribing: Mutex::default(),
+            end: CancellationToken::new(),
+            dropped: AtomicUsize::new(0),
+        });
+        let first = session.enter(true).await.map_err(|why| ConnectError {
+            address: session.address.clone(),
+            why,
+        })?;
+        let (line, work) = session.line(&first.accepted);
+        session.state().line = Some(line);
+        tokio::spawn(session.clone().keep(first, work));
+        Ok(session)
+    }
+
+    /// Ends the session: what was sent is written, and then the broker forgets it.
+    pub(super) fn end(&self) {
+        self.end.cancel();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn away(&self) -> BrokerError {
+        BrokerError::Away(self.address.clone())
+    }
+
+    /// Why there is no connection, if there is none.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match self.state().line {
+            Some(_) => None,
+            None => Some(format!(
+                "the MQTT broker at {} cannot be reached",
+                self.address
+            )),
+        }
+    }
+
+    /// The largest packet that the broker takes.
+    pub(super) fn largest(&self) -> usize {
+        let state = self.state();
+        state.line.as_ref().map_or(usize::MAX, |line| line.largest)
+    }
+
+    /// Sends a packet that has no answer.
+    pub(super) async fn send(&self, packet: Bytes) -> Result<(), BrokerError> {
+        let line = self.state().line.clone().ok_or_else(|| self.away())?;
+        line.packets.send(packet).await.map_err(|_| self.away())
+    }
+
+    /// Sends the packet that `make` makes of its number; the broker's answer. Dropped while it waits, the number stays
+    /// taken until the answer is there.
+    pub(super) async fn ask(&self, make: impl FnOnce(u16) -> Bytes) -> Result<u8, BrokerError> {
+        let line = self.state().line.clone().ok_or_else(|| self.away())?;
+        let permit = line.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| self.away())?;
+        let (answer, answered) = oneshot::channel();
+        let id = self.state().ask(Asked {
+            answer: Some(answer),
+            what: None,
+            _permit: Some(permit),
+        });
+        let id = id.ok_or_else(|| self.away())?;
+        let sent = line.packets.send(make(id)).await;
+        if sent.is_err() {
+            self.state().asked.remove(&id);
+            return Err(self.away());
+        }
+        let lost = |_| BrokerError::Lost(self.address.clone());
+        answered.await.map_err(lost)
+    }
+
+    /// A topic on which one answer is waited for.
+    pub(super) fn inbox(self: &Arc<Self>) -> (Inbox, oneshot::Receiver<BrokerMessage>) {
+        let (answer, answered) = oneshot::channel();
+        let mut state = self.state();
+        state.last_inbox += 1;
+        let topic = format!("withe/inbox/{}/{}", self.client, state.last_inbox);
+        state.inboxes.insert(topic.clone(), answer);
+        (Inbox(topic, self.clone()), answered)
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(super) fn no_answer(&self, topic: &str) {
+        self.state().inboxes.remove(topic);
+    }
+
+    /// Subscribes to a pattern, whose filter this is.
+    pub(super) async fn subscribe(
+        self: &Arc<Self>,
+        filter: &str,
+        pattern: &str,
+        qos: Qos,
+    ) -> Result<MqttDeliveries, BrokerError> {
+        let _subscribing = self.subscribing.lock().await;
+        let (messages, came) = mpsc::channel(WAITING);
+        let (member, asks) = self.state().join(filter, pattern, qos, messages);
+        // Dropped, it is forgotten again.
+        let deliveries = MqttDeliveries {
+            session: self.clone(),
+            filter: filter.to_owned(),
+            member,
+            messages: came,
+        };
+        if let Some(number) = asks {
+            let asked = self.ask(|id| packet::subscribe(filter, number, qos, id));
+            match asked.await? {
+                0..0x80 => {}
+                code => return Err(BrokerError::Refused(code)),
+            }
+        }
+        Ok(deliveries)
+    }
+
+    /// Ends a member's share of a subscription, and the subscription with the last one. What was sent before still comes.
+    pub(super) async fn leave(&self, filter: &str, member: u64) -> Result<(), BrokerError> {
+        let _subscribing = self.subscribing.lock().await;
+        let is_last = (self.state().filters.get(filter))
+            .is_some_and(|filter| matches!(&filter.members[..], [only] if only.number == member));
+        let told = match is_last {
+            true => self
+                .ask(|id| packet::unsubscribe(filter, id))
+                .await
+                .map(drop),
+            false => Ok(()),
+        };
+        let mut state = self.state();
+        if state.part(filter, member) && told.is_err() {
+            state.ended.push(filter.to_owned());
+        }
+        told
+    }
+
+    /// The same without waiting for anybody.
+    pub(super) fn forget(&self, filter: &str, member: u64) {
+        let mut state = self.state();
+        if !state.part(filter, member) {
+            return;
+        }
+        let id = state.ask(Asked {
+            answer: None,
+            what: None,
+            _permit: None,
+        });
+        let line = state.line.clone();
+        let told = line.zip(id).is_some_and(|(line, id)| {
+            let packet = packet::unsubscribe(filter, id);
+            line.packets.try_send(packet).is_ok()
+        });
+        if !told {
+            state.ended.push(filter.to_owned());
+        }
+    }
+
+    /// A message's turn has come: the broker need not keep it any more.
+    pub(super) fn taken(&self, came: Came) -> BrokerMessage {
+        came.waiting
+            .fetch_sub(came.message.body.len(), Ordering::Relaxed);
+        if let Some((session, id)) = came.id {
+            let mut state = self.state();
+            if state.number == session {
+                state.unacknowledged.remove(&id);
+                state.acknowledge(id);
+            }
+        }
+        came.message
+    }
+}
+
+impl State {
+    /// A number for what is asked; `None` if all are taken.
+    fn ask(&mut self, asked: Asked) -> Option<u16> {
+        for _ in 0..u16::MAX {
+            // 0 is no number.
+            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+            if !self.asked.contains_key(&self.last_id) {
+                self.asked.insert(self.last_id, asked);
+                return Some(self.last_id);
+            }
+        }
+        None
+    }
+
+    /// Adds a member to those who share a filter; the number of the subscription, if it has to be made.
+    fn join(
+        &mut self,
+        filter: &str,
+        pattern: &str,
+        qos: Qos,
+        messages: mpsc::Sender<Came>,
+    ) -> (u64, Option<u32>) {
+        self.last_member += 1;
+        let member = Member {
+            number: self.last_member,
+            messages,
+            waiting: Arc::default(),
+        };
+        if let Some(filter) = self.filters.get_mut(filter) {
+            filter.members.push(member);
+            return (self.last_member, None);
+        }
+        // The first is that of answers. Numbers have 28 bits, and nobody makes so many links.
+        self.last_filter = (self.last_filter % 0x0fff_fff0).max(ANSWERS) + 1;
+        let made = Filter {
+            number: self.last_filter,
+            pattern: pattern.to_owned(),
+            qos,
+            members: vec![member],
+            turn: 0,
+        };
+        self.filters.insert(filter.to_owned(), made);
+        self.ended.retain(|ended| ended != filter);
+        (self.last_member, Some(self.last_filter))
+    }
+
+    /// Takes a member away; whether nobody shares the filter any more.
+    fn part(&mut self, filter: &str, member: u64) -> bool {
+        let Some(found) = self.filters.get_mut(filter) else {
+            return false;
+        };
+        found.members.retain(|other| other.number != member);
+        let is_last = found.members.is_empty();
+        if is_last {
+            self.filters.remove(filter);
+        }
+        is_last
+    }
+
+    fn acknowledge(&self, id: u16) {
+        if let Some(line) = &self.line {
+            // There is room for as many as the broker has under way; if not, it sends the message again.
+            _ = line.acknowledged.try_send(packet::published(id));
+        }
+    }
+}
+
+/// What the task of a connection takes from others.
+struct Work {
+    packets: mpsc::Receiver<Bytes>,
+    acknowledged: mpsc::Receiver<Bytes>,
+}
+
+/// How the task of a connection ends.
+enum End {
+    /// The session was told to end.
+    Told,
+    Lost(NoConnection),
+}
+
+impl Session {
+    /// Connects, and asks the broker to be let in.
+    async fn enter(&self, clean: bool) -> Result<Connection, NoConnection> {
+        let mut stream = self.way.connect().await?;
+        let hello = packet::connect(&packet::Connect {
+            client: &self.client,
+            user: self.way.place.user.as_deref(),
+            password: self.way.place.password.as_deref(),
+            clean,
+            keep_alive: KEEP_ALIVE,
+            session: KEPT,
+            receive_maximum: RECEIVED,
+            maximum_packet: LARGEST_PACKET,
+        });
+        let entering = async {
+            stream.write_all(&hello).await?;
+            stream.flush().await?;
+            let mut read = BytesMut::new();
+            loop {
+                if let Some(answer) = packet::read(&mut read, LARGEST_PACKET as usize)? {
+                    return Ok((answer, read));
+                }
+                if stream.read_buf(&mut read).await? == 0 {
+                    return Err(NoConnection::Closed);
+                }
+            }
+        };
+        let (answer, read) = timeout(CONNECT, entering)
+            .await
+            .unwrap_or(Err(NoConnection::Late))?;
+        let accepted = match answer {
+            Incoming::Accepted(accepted) => accepted,
+            Incoming::Disconnect { code } => return Err(NoConnection::Refused(code)),
+            _ => return Err(NoConnection::Packet(PacketError::Kind(0))),
+        };
+        match accepted {
+            Accepted { code: 1.., .. } => Err(NoConnection::Refused(accepted.code)),
+            Accepted {
+                lacks_qos: true, ..
+            } => Err(NoConnection::Lacks("QoS 1")),
+            Accepted {
+                lacks_subscription_ids: true,
+                ..
+            } => Err(NoConnection::Lacks("numbers of subscriptions")),
+            Accepted {
+                lacks_shared_subscriptions: true,
+                ..
+            } => Err(NoConnection::Lacks("shared subscriptions")),
+            accepted => Ok(Connection {
+                stream,
+                read,
+                accepted,
+            }),
+        }
+    }
+
+    fn line(&self, accepted: &Accepted) -> (Line, Work) {
+        let (packets, packets_out) = mpsc::channel(OUT);
+        let (acknowledged, acknowledged_out) = mpsc::channel(2 * usize::from(RECEIVED));
+        let most = accepted.receive_maximum.map_or(SENT, usize::from);
+        let line = Line {
+            packets,
+            acknowledged,
+            permits: Arc::new(Semaphore::new(most.clamp(1, SENT))),
+            largest: accepted
+                .maximum_packet
+                .map_or(usize::MAX, |most| most as usize),
+        };
+        let work = Work {
+            packets: packets_out,
+            acknowledged: acknowledged_out,
+        };
+        (line, work)
+    }
+
+    /// Keeps a connection, and makes it again whenever it is lost, until it is told to end.
+    async fn keep(self: Arc<Self>, first: Connection, work: Work) {
+        let (mut connection, mut work) = (first, work);
+        loop {
+            match self.drive(connection, work).await {
+                End::Told => return,
+                End::Lost(why) => tracing::warn!(
+                    "the connection to the MQTT broker at {} is lost, and is made again: {why}",
+                    self.address
+                ),
+            }
+            {
+                let mut state = self.state();
+                state.line = None;
+                // Whoever waits for an answer learns that there is none.
+                state.asked.clear();
+            }
+            let mut failures = 0;
+            connection = loop {
+                failures += 1;
+                tokio::select! {
+                    () = self.end.cancelled() => return,
+                    () = sleep(AGAIN.after(failures)) => {}
+                }
+                tokio::select! {
+                    () = self.end.cancelled() => return,
+                    entered = self.enter(false) => match entered {
+                        Ok(connection) => break connection,
+                        Err(why) => tracing::debug!("the MQTT broker at {}: {why}", self.address),
+                    }
+                }
+            };
+            tracing::info!("connected to the MQTT broker at {}", self.address);
+            let (line, taken) = self.line(&connection.accepted);
+            self.state().line = Some(line);
+            work = taken;
+        }
+    }
+
+    /// Reads and writes until the connection is lost, or it is told to end.
+    async fn drive(&self, connection: Connection, work: Work) -> End {
+        let Connection {
+            stream,
+            read,
+            accepted,
+        } = connection;
+        let first = self.resume(accepted.session_present);
+        let keep_alive = accepted
+            .keep_alive
+            .map_or(KEEP_ALIVE, |most| most.clamp(2, KEEP_ALIVE));
+        let keep_alive = Duration::from_secs(keep_alive.into());
+        let (reading, writing) = split(stream);
+        let mut writing = std::pin::pin!(write(writing, first, work, keep_alive));
+        let lost = tokio::select! {
+            why = self.read(reading, read, keep_alive) => why,
+            why = &mut writing => why,
+            () = self.end.cancelled() => {
+                self.state().line = None;
+                _ = timeout(LEAVING, writing).await;
+                return End::Told;
+            }
+        };
+        End::Lost(lost)
+    }
+
+    /// What is written first: in a session that the broker has no more, all subscriptions.
+    fn resume(&self, session_present: bool) -> Vec<Bytes> {
+        let mut state = self.state();
+        let ended = std::mem::take(&mut state.ended);
+        let mut packets = Vec::new();
+        let mut note = |state: &mut State, what: String, make: &dyn Fn(u16) -> Bytes| {
+            let asked = Asked {
+                answer: None,
+                what: Some(what),
+                _permit: None,
+            };
+            packets.extend(state.ask(asked).map(make));
+        };
+        if session_present {
+            for filter in ended {
+                note(&mut state, filter.clone(), &|id| {
+                    packet::unsubscribe(&filter, id)
+                });
+            }
+            return packets;
+        }
+        state.number += 1;
+        state.unacknowledged.clear();
+        let answers = format!("withe/inbox/{}/+", self.client);
+        note(&mut state, answers.clone(), &|id| {
+            packet::subscribe(&answers, ANSWERS, Qos::AtLeastOnce, id)
+        });
+        let filters: Vec<_> = state
+            .filters
+            .iter()
+            .map(|(name, filter)| (name.clone(), filter.number, filter.qos))
+            .collect();
+        for (name, number, qos) in filters {
+            note(&mut state, name.clone(), &|id| {
+                packet::subscribe(&name, number, qos, id)
+            });
+        }
+        packets
+    }
+
+    async fn read(
+        &self,
+        mut reading: ReadHalf<Box<dyn Stream>>,
+        mut buffer: BytesMut,
+        keep_alive: Duration,
+    ) -> NoConnection {
+        loop {
+            match packet::read(&mut buffer, LARGEST_PACKET as usize) {
+                Ok(Some(incoming)) => {
+                    if let Err(why) = self.take(incoming) {
+                        return why;
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(why) => return why.into(),
+            }
+            // Asked twice in this time whether it is there, the broker has answered.
+            match timeout(keep_alive, reading.read_buf(&mut buffer)).await {
+                Ok(Ok(0)) => return NoConnection::Closed,
+                Ok(Ok(_)) => {}
+                Ok(Err(why)) => return why.into(),
+                Err(_) => return NoConnection::Late,
+            }
+        }
+    }
+
+    fn take(&self, incoming: Incoming) -> Result<(), NoConnection> {
+        match incoming {
+            Incoming::Publish(publish) => self.deliver(publish),
+            Incoming::Published { id, code } | Incoming::Subscribed { id, code } => {
+                self.answered(id, code);
+            }
+            Incoming::Unsubscribed { id } => self.answered(id, 0),
+            Incoming::Pong => {}
+            Incoming::Disconnect { code } => return Err(NoConnection::Refused(code)),
+            Incoming::Accepted(_) => return Err(NoConnection::Packet(PacketError::Kind(0x20))),
+        }
+        Ok(())
+    }
+
+    fn answered(&self, id: u16, code: u8) {
+        let asked = self.state().asked.remove(&id);
+        let Some(Asked { answer, what, .. }) = asked else {
+            return;
+        };
+        if let Some(answer) = answer {
+            // Who asked may have gone.
+            _ = answer.send(code);
+        } else if let (Some(what), 0x80..) = (what, code) {
+            tracing::warn!(
+                "the MQTT broker at {} refuses a subscription to `{what}`: {}",
+                self.address,
+                refusal(code)
+            );
+        }
+    }
+
+    /// Hands a message to those it is for: one of each filter's members, whoever is next in turn.
+    fn deliver(&self, publish: Publish) {
+        let mut state = self.state();
+        let State {
+            filters,
+            unacknowledged,
+            number,
+            ..
+        } = &mut *state;
+        if publish.id.is_some_and(|id| unacknowledged.contains(&id)) {
+            // It came once more, and waits already.
+            return;
+        }
+        let subject = subject_of(&publish.topic);
+        let message = || BrokerMessage {
+            subject: subject.clone(),
+            body: publish.body.clone(),
+            reply_to: publish.response_topic.as_deref().map(subject_of),
+        };
+        // The first who takes it acknowledges it.
+        let mut id = publish.id.map(|id| (*number, id));
+        let wanted = filters.values_mut().filter(|filter| {
+            publish.subscriptions.contains(&filter.number) && matches(&filter.pattern, &subject)
+        });
+        for filter in wanted {
+            let came = |member: &Member, id| Came {
+                message: message(),
+                id,
+                waiting: member.waiting.clone(),
+            };
+            filter.turn = filter.turn.wrapping_add(1);
+            let count = filter.members.len();
+            let mut order = (0..count).map(|n| &filter.members[(filter.turn + n) % count]);
+            let bytes = publish.body.len();
+            let is_taken = order.any(|member| {
+                // There is always room for those that the broker keeps until they are acknowledged.
+                let has_room = publish.id.is_some()
+                    || member.messages.capacity() > usize::from(RECEIVED)
+                        && member.waiting.load(Ordering::Relaxed) + bytes <= WAITING_BYTES;
+                // Counted before it can be taken out.
+                member.waiting.fetch_add(bytes, Ordering::Relaxed);
+                let is_taken = has_room && member.messages.try_send(came(member, id)).is_ok();
+                if !is_taken {
+                    member.waiting.fetch_sub(bytes, Ordering::Relaxed);
+                }
+                is_taken
+            });
+            match is_taken {
+                true => {
+                    if let Some((_, id)) = id.take() {
+                        unacknowledged.insert(id);
+                    }
+                }
+                false => self.note_dropped(),
+            }
+        }
+        if publish.subscriptions.contains(&ANSWERS)
+            && let Some(answer) = state.inboxes.remove(&publish.topic)
+        {
+            // Who asked may have gone.
+            _ = answer.send(message());
+        }
+        if let Some((_, id)) = id {
+            state.acknowledge(id);
+        }
+    }
+
+    /// One more message was dropped; said of the first, and of so many.
+    fn note_dropped(&self) {
+        let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        if dropped.is_power_of_two() {
+            tracing::warn!(
+                "{dropped} messages of the MQTT broker at {} were dropped: more wait for their components than are kept",
+                self.address
+            );
+        }
+    }
+}
+
+/// What comes of a subscription.
+pub(super) struct MqttDeliveries {
+    session: Arc<Session>,
+    filter: String,
+    /// Its number among those who share the subscription here.
+    member: u64,
+    messages: mpsc::Receiver<Came>,
+}
+
+#[async_trait::async_trait]
+impl Deliveries for MqttDeliveries {
+    async fn next(&mut self) -> Option<Delivery> {
+        let came = self.messages.recv().await?;
+        let message = self.session.taken(came);
+        Some(Delivery {
+            message,
+            receipt: None,
+        })
+    }
+
+    async fn leave(&mut self) {
+        // It fails only if the connection is lost, and then nothing comes that was not acknowledged.
+        _ = timeout(CONNECT, self.session.leave(&self.filter, self.member)).await;
+        self.messages.close();
+    }
+}
+
+impl Drop for MqttDeliveries {
+    fn drop(&mut self) {
+        self.session.forget(&self.filter, self.member);
+        self.messages.close();
+        while let Ok(came) = self.messages.try_recv() {
+            drop(self.session.taken(came));
+        }
+    }
+}
+
+/// A topic on which one answer is waited for.
+pub(super) struct Inbox(pub(super) String, Arc<Session>);
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.1.no_answer(&self.0);
+    }
+}
+
+/// Writes what is sent, until nobody can send any more; then leaves.
+async fn write(
+    mut writing: WriteHalf<Box<dyn Stream>>,
+    first: Vec<Bytes>,
+    mut work: Work,
+    keep_alive: Duration,
+) -> NoConnection {
+    let written = async {
+        for packet in first {
+            put(&mut writing, &packet, keep_alive).await?;
+        }
+        let mut ping = Instant::now() + keep_alive / 3;
+        loop {
+            flush(&mut writing, keep_alive).await?;
+            let next = tokio::select! {
+                next = work.acknowledged.recv() => next,
+                next = work.packets.recv() => next,
+                () = sleep_until(ping) => {
+                    ping = Instant::now() + keep_alive / 3;
+                    Some(packet::ping())
+                }
+            };
+            let Some(packet) = next else { break };
+            put(&mut writing, &packet, keep_alive).await?;
+            // What waits besides goes in the same write.
+            while let Ok(packet) = work
+                .acknowledged
+                .try_recv()
+                .or_else(|_| work.packets.try_recv())
+            {
+                put(&mut writing, &packet, keep_alive).await?;
+            }
+        }
+        put(&mut writing, &packet::disconnect(), keep_alive).await?;
+        flush(&mut writing, keep_alive).await?;
+        writing.shutdown().await?;
+        Ok::<_, NoConnection>(())
+    };
+    match written.await {
+        Ok(()) => NoConnection::Closed,
+        Err(why) => why,
+    }
+}
+
+async fn put(
+    writing: &mut (impl AsyncWrite + Unpin),
+    packet: &[u8],
+    limit: Duration,
+) -> Result<(), NoConnection> {
+    let written = timeout(limit, writing.write_all(packet)).await;
+    Ok(written.map_err(|_| NoConnection::Late)??)
+}
+
+async fn flush(
+    writing: &mut (impl AsyncWrite + Unpin),
+    limit: Duration,
+) -> Result<(), NoConnection> {
+    let written = timeout(limit, writing.flush()).await;
+    Ok(written.map_err(|_| NoConnection::Late)??)
+}
