@@ -39,6 +39,8 @@ pub(crate) mod push;
 mod registry_args;
 mod secret_args;
 mod settle;
+pub(crate) mod top;
+pub(crate) mod ui;
 pub(crate) mod up;
 pub(crate) mod wit;
 pub(crate) mod worker;

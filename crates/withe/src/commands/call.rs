@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         let source = &application.loaded.source;
         terminal.say(&diagnostics::placed(terminal, source, found));
     }
-    let exporter = Exporter::new(&args.traces, &machine_name())?;
+    let exporter = Exporter::new(&args.traces, &machine_name(), None)?;
     let result = block_on(make(args, &call, &application, plan, &exporter, terminal));
     exporter.finish();
     result
