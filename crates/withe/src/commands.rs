@@ -39,6 +39,7 @@ pub(crate) mod push;
 mod registry_args;
 mod secret_args;
 mod settle;
+pub(crate) mod test;
 pub(crate) mod top;
 pub(crate) mod ui;
 pub(crate) mod up;

@@ -21,5 +21,6 @@ mod registry;
 mod secrets;
 mod sql;
 mod support;
+mod tests;
 #[cfg(target_os = "linux")]
 mod workers;
