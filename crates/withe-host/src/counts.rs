@@ -11,7 +11,7 @@ use withe_linker::plan::Plan;
 use withe_rpc::{
     CallContext, CallError, LinkFunction, LinkRequest, Payload, Route, ServedLink, ServedSession,
 };
-use withe_runtime::{Metrics, Snapshot, SnapshotError};
+use withe_runtime::{Figures, Metrics, Snapshot, SnapshotError};
 
 /// The longest that a worker may take to say what it has counted. What it would have said is then missing.
 const ANSWER: Duration = Duration::from_secs(2);
@@ -53,6 +53,11 @@ impl Counts {
             }
         }
         snapshot
+    }
+
+    /// All counts as they are now, by link and by component: at most `most` of each.
+    pub async fn figures(&self, most: usize) -> Figures {
+        self.snapshot().await.figures(most)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<Route>>> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use withe_linker::plan::Plan;
 use withe_runtime::{EngineOptions, Engines, Observer, ShareLimits};
 
+use crate::counts::Counts;
 use crate::error::HostError;
 use crate::options::{HostOptions, Progress};
 use crate::parts::Parts;
@@ -110,6 +111,11 @@ impl Host {
     /// How long work under way may take to finish when it is stopped or replaced.
     pub fn grace(&self) -> Duration {
         self.options.grace
+    }
+
+    /// Where what runs here is counted.
+    pub fn counts(&self) -> &Counts {
+        &self.options.counts
     }
 
     /// An application of which nothing runs yet.

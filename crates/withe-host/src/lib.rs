@@ -61,6 +61,7 @@ pub use withe_process::{Confinement, confine_and_become};
 pub use withe_runtime::compile_stdin;
 pub use withe_runtime::invoke::{FunctionPath, InvokeError, Val};
 pub use withe_runtime::{
-    GuestOutput, HOST_WIT, Observer, Printed, ShareLimits, StandardStream, Tracer,
-    available_memory, host_interfaces, wave,
+    ComponentFigures, DurationFigures, Figures, GuestOutput, HOST_WIT, LinkFigures, Observer,
+    Printed, ShareLimits, StandardStream, TraceGate, Tracer, available_memory, host_interfaces,
+    wave,
 };

@@ -35,6 +35,8 @@ pub struct Arguments {
     pub links: Vec<PathBuf>,
     /// Components that it is composed with before.
     pub plugs: Vec<PathBuf>,
+    /// What takes the place of whatever else exports some interfaces.
+    pub mocks: Vec<MockArgument>,
     /// Providers that are there, whether or not anything asks for them.
     pub providers: Vec<ProviderArgument>,
     /// Providers of which one is linked where something that it exports is imported and nothing else exports it.
@@ -56,6 +58,35 @@ pub struct ProviderArgument {
     pub name: String,
     /// Its configuration.
     pub config: ConfigMap,
+}
+
+/// What some imports lead to, whatever else exports them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MockArgument {
+    /// `namespace:package`, or one interface of it: `namespace:package/interface`.
+    pub name: String,
+    /// What takes their place.
+    pub with: MockWith,
+}
+
+/// What takes the place of something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MockWith {
+    /// A component, which may itself import what it takes the place of.
+    Component(PathBuf),
+    /// The embedded provider that exports it.
+    Embedded,
+}
+
+impl MockArgument {
+    /// Whether an import is meant, of whatever version.
+    pub fn is_meant(&self, import: &Extern) -> bool {
+        let Some(name) = import.interface_name() else {
+            return false;
+        };
+        let package = format!("{}:{}", name.namespace, name.package);
+        self.name == package || self.name == format!("{package}/{}", name.interface)
+    }
 }
 
 /// What starts a component that is not called: a server where it handles HTTP requests, else that it is a command.
@@ -89,6 +120,10 @@ pub(super) fn application(arguments: &Arguments) -> Application {
         let name = unique(name_of(&name_in(path)), &components);
         components.push(component(name, file(path)));
     }
+    for path in mock_files(arguments) {
+        let name = unique(name_of(&name_in(path)), &components);
+        components.push(component(name, file(path)));
+    }
     let first = &mut components[0];
     if !arguments.plugs.is_empty() {
         let parts = std::iter::once(root).chain(&arguments.plugs);
@@ -113,6 +148,68 @@ pub(super) fn application(arguments: &Arguments) -> Application {
     }
 }
 
+/// The components that mocks are, each once, in the order of their places behind the others.
+fn mock_files(arguments: &Arguments) -> Vec<&Path> {
+    let mut files: Vec<&Path> = Vec::new();
+    for mock in &arguments.mocks {
+        if let MockWith::Component(path) = &mock.with
+            && !files.contains(&path.as_path())
+        {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// Which of the parts are mocks, and of what.
+struct Mocks<'a> {
+    arguments: &'a Arguments,
+    files: Vec<&'a Path>,
+}
+
+impl<'a> Mocks<'a> {
+    fn of(arguments: &'a Arguments) -> Self {
+        Self {
+            arguments,
+            files: mock_files(arguments),
+        }
+    }
+
+    /// What `import` of the part at `source` is to lead to, if it is mocked there. A mock's own imports are not: it may pass on
+    /// what it is called with.
+    fn of_import(&self, source: usize, import: &Extern) -> Option<&'a MockArgument> {
+        let is_mock = self.is_mock(source);
+        let mut mocks = self.arguments.mocks.iter();
+        mocks.find(|mock| !is_mock && mock.is_meant(import))
+    }
+
+    /// The place of the first of the components that are mocks.
+    fn first(&self) -> usize {
+        1 + self.arguments.links.len()
+    }
+
+    fn is_mock(&self, place: usize) -> bool {
+        (self.first()..self.first() + self.files.len()).contains(&place)
+    }
+
+    /// Whether the part at `target` may be what `import` of the part at `source` leads to.
+    fn allow(
+        &self,
+        (source, import): (usize, &Extern),
+        target: usize,
+        application: &[Component],
+    ) -> bool {
+        match self.of_import(source, import).map(|mock| &mock.with) {
+            None => !self.is_mock(target),
+            Some(MockWith::Component(path)) => {
+                let place = self.files.iter().position(|file| file == path);
+                place.is_some_and(|place| self.first() + place == target)
+            }
+            Some(MockWith::Embedded) => application[target].kind == ComponentKind::Provider,
+        }
+    }
+}
+
 /// Adds the providers that were asked for, those that something imports which nothing else exports, and an HTTP server if
 /// the first component is to be started and handles requests; or makes it a command, if it is one. Returns which
 /// were not asked for.
@@ -127,6 +224,7 @@ pub(super) fn add_providers(
         add_provider(application, given);
     }
     let named = |name: &str| arguments.providers.iter().any(|given| given.name == name);
+    let mocks = Mocks::of(arguments);
     for embedded in arguments.embedded.iter().filter(|p| !named(&p.name)) {
         let exports = registry.worlds().find(|(name, _)| *name == embedded.name);
         let exports = exports.map_or(&[][..], |(_, world)| &world.exports);
@@ -134,9 +232,14 @@ pub(super) fn add_providers(
         let mut linked = false;
         for (place, part) in parts.iter().enumerate() {
             let imports = world(part).map_or(&[][..], |world| &world.imports);
-            let others = || parts[1..].iter().filter_map(world);
-            let is_missing =
-                |import: &&Extern| !others().any(|w| w.exports.iter().any(|e| offers(e, import)));
+            let is_missing = |import: &&Extern| {
+                if let Some(mock) = mocks.of_import(place, import) {
+                    return mock.with == MockWith::Embedded;
+                }
+                let others = (1..parts.len()).filter(|other| !mocks.is_mock(*other));
+                let mut others = others.filter_map(|other| world(&parts[other]));
+                !others.any(|w| w.exports.iter().any(|e| offers(e, import)))
+            };
             let interfaces: Vec<_> = (imports.iter())
                 .filter(of_provider)
                 .filter(is_missing)
@@ -207,31 +310,42 @@ fn named_config(name: &str, values: ConfigMap, secret: bool) -> Option<NamedConf
 }
 
 /// Links every component to every other one, but the first, that exports something it imports; where several
-/// export it, to those with the very version, if there are any. Providers that call components are linked to the
-/// first, if it exports what they call. What exactly the link carries, and whether it fits, is for the linker to say.
-pub(super) fn add_links(application: &mut Application, parts: &[LoadedPart]) {
+/// export it, to those with the very version, if there are any, and to what is its mock, if it has one. Providers that call
+/// components are linked to the first, if it exports what they call. What exactly the link carries, and whether it fits, is for the
+/// linker to say.
+pub(super) fn add_links(
+    application: &mut Application,
+    parts: &[LoadedPart],
+    arguments: &Arguments,
+) {
     let names: Vec<String> = application
         .components
         .iter()
         .map(|c| c.name.value.clone())
         .collect();
-    for (source, component) in application.components.iter_mut().enumerate() {
+    let mocks = Mocks::of(arguments);
+    for source in 0..application.components.len() {
         let Some(importer) = world(&parts[source]) else {
             continue;
         };
-        if component.kind == ComponentKind::Provider {
+        if application.components[source].kind == ComponentKind::Provider {
             let called = world(&parts[0]).is_some_and(|root| calls(importer, root));
-            component.links.extend(called.then(|| link(&names[0])));
+            let links = &mut application.components[source].links;
+            links.extend(called.then(|| link(&names[0])));
             continue;
         }
         let others = (1..parts.len()).filter(|target| *target != source);
         let others: Vec<_> = others
             .filter_map(|target| Some((target, world(&parts[target])?)))
             .collect();
-        let mut targets = BTreeSet::new();
+        let mut targets = BTreeMap::<usize, Vec<&Extern>>::new();
         for import in &importer.imports {
             let offering = |offers: &dyn Fn(&Extern) -> bool| -> Vec<usize> {
-                let exporters = others.iter().filter(|(_, w)| w.exports.iter().any(offers));
+                let exporters = others.iter().filter(|(target, w)| {
+                    let components = &application.components;
+                    w.exports.iter().any(offers)
+                        && mocks.allow((source, import), *target, components)
+                });
                 exporters.map(|(target, _)| *target).collect()
             };
             let exact = offering(&|export| {
@@ -241,11 +355,41 @@ pub(super) fn add_links(application: &mut Application, parts: &[LoadedPart]) {
                 true => offering(&|export| offers(export, import)),
                 false => exact,
             };
-            targets.extend(exporters);
+            for target in exporters {
+                targets.entry(target).or_default().push(import);
+            }
         }
-        let links = targets.into_iter().map(|target| link(&names[target]));
-        component.links.extend(links);
+        // What a link carries is inferred, unless something else is to have a part of what it would.
+        let has_mocks = (importer.imports.iter()).any(|i| mocks.of_import(source, i).is_some());
+        let links = targets.into_iter().flat_map(|(target, imports)| {
+            let named: Option<Vec<_>> = imports.iter().map(|i| i.interface_name()).collect();
+            match named {
+                Some(named) if has_mocks => links_of(&names[target], &named),
+                _ => vec![link(&names[target])],
+            }
+        });
+        let links: Vec<_> = links.collect();
+        application.components[source].links.extend(links);
     }
+}
+
+/// Links that carry these interfaces and no others, one for each package.
+fn links_of(target: &str, interfaces: &[&InterfaceName]) -> Vec<Link> {
+    let mut packages = BTreeMap::<_, BTreeSet<&str>>::new();
+    for name in interfaces {
+        let package = packages.entry((&name.namespace, &name.package));
+        package.or_default().insert(&name.interface);
+    }
+    let unplaced = |text: &str| Spanned::unplaced(text.to_owned());
+    let links = packages
+        .into_iter()
+        .map(|((namespace, package), names)| Link {
+            namespace: Some(unplaced(namespace)),
+            package: Some(unplaced(package)),
+            interfaces: Some(names.into_iter().map(unplaced).collect()),
+            ..link(target)
+        });
+    links.collect()
 }
 
 fn world(part: &LoadedPart) -> Option<&World> {

@@ -177,7 +177,7 @@ pub fn load_arguments(arguments: &Arguments, registry: &Registry) -> (Loaded, Ve
         let known = application.components.len();
         assumed = arguments::add_providers(&mut application, &reading.parts, arguments, registry);
         reading.read_on(&mut application, known, registry, None);
-        arguments::add_links(&mut application, &reading.parts);
+        arguments::add_links(&mut application, &reading.parts, arguments);
         reading.written = Some(withe_manifest::write(&application));
         reading.application = Some(application);
     }

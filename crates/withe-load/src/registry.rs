@@ -126,7 +126,7 @@ impl Registry {
     }
 
     /// Every provider's short name and world, in the order they were given.
-    pub(super) fn worlds(&self) -> impl Iterator<Item = (&'static str, &World)> {
+    pub fn worlds(&self) -> impl Iterator<Item = (&'static str, &World)> {
         self.entries
             .iter()
             .map(|e| (e.descriptor.name, &*e.world.world))

@@ -376,3 +376,82 @@ fn arguments_are_an_application_with_a_manifest() {
     assert!(first.plan.is_some(), "{:?}", first.diagnostics);
     assert_eq!(first.plan, second.plan, "{:?}", second.diagnostics);
 }
+
+#[test]
+fn mocks_take_the_place_of_what_else_exports_something() {
+    /// Passes on what it is called with, after its own.
+    const WRAPPING: &str = r#"(component
+        (import "shop:api/counter@1.0.0" (instance $inner (export "next" (func (result u32)))))
+        (alias export $inner "next" (func $next))
+        (instance $counter (export "next" (func $next)))
+        (export "shop:api/counter@1.0.0" (instance $counter)))"#;
+    const STORE: &str = r#"(component
+        (core module $m
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 0)
+            (func (export "get") (param i32 i32) (result i32) i32.const 0))
+        (core instance $i (instantiate $m))
+        (func $get (param "key" string) (result string)
+            (canon lift (core func $i "get") (memory $i "memory") (realloc (func $i "realloc"))))
+        (instance $store (export "get" (func $get)))
+        (export "wasi:keyvalue/store@0.2.0-draft" (instance $store)))"#;
+    const STORING: &str = r#"(component
+        (import "wasi:keyvalue/store@0.2.0-draft"
+            (instance $store (export "get" (func (param "key" string) (result string)))))
+        (import "shop:api/counter@1.0.0" (instance $counter (export "next" (func (result u32)))))
+        (core module $m (func (export "run")))
+        (core instance $i (instantiate $m))
+        (func (export "run") (canon lift (core func $i "run"))))"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for (name, text) in [
+        ("tests.wasm", STORING),
+        ("counter.wasm", COUNTER),
+        ("store.wasm", STORE),
+        ("wrapping.wasm", WRAPPING),
+    ] {
+        fs::write(path(name), wat::parse_str(text).unwrap()).unwrap();
+    }
+    let links = |mocks: &[(&str, Option<&str>)]| {
+        let mocks = mocks.iter().map(|(name, file)| arguments::MockArgument {
+            name: (*name).to_owned(),
+            with: match file {
+                Some(file) => arguments::MockWith::Component(path(file)),
+                None => arguments::MockWith::Embedded,
+            },
+        });
+        let arguments = Arguments {
+            component: path("tests.wasm"),
+            links: vec![path("counter.wasm"), path("store.wasm")],
+            mocks: mocks.collect(),
+            embedded: vec![arguments::ProviderArgument {
+                name: "keyvalue".into(),
+                ..arguments::ProviderArgument::default()
+            }],
+            ..Arguments::default()
+        };
+        let (loaded, _) = load_arguments(&arguments, &registry());
+        let linked = loaded.link(&LinkOptions {
+            called: vec!["tests".into()],
+            ..LinkOptions::default()
+        });
+        let plan = linked.plan.as_ref();
+        let plan = plan.unwrap_or_else(|| panic!("{:#?}", linked.diagnostics));
+        let links = plan.links.iter();
+        let mut links: Vec<_> = links
+            .map(|link| format!("{} {}", link.source, link.target))
+            .collect();
+        links.sort();
+        links
+    };
+    assert_eq!(links(&[]), ["tests counter", "tests store"]);
+    // One that is mocked in part goes on with the rest, and the mock may call what it takes the place of.
+    assert_eq!(
+        links(&[("shop:api/counter", Some("wrapping.wasm"))]),
+        ["tests store", "tests wrapping", "wrapping counter"]
+    );
+    assert_eq!(
+        links(&[("wasi:keyvalue", None)]),
+        ["tests counter", "tests keyvalue"]
+    );
+}

@@ -18,7 +18,8 @@
 //! * `vouching`: which records this host acts on, and how it signs its own.
 //! * [`program_list`]: the programs of providers that an operator lets a host run; [`programs`]: how it has them.
 //! * `wasmcloud`: what wasmCloud v1 has of this host: components here, and what its tools show.
-//! * [`events`]: what happens, told to whoever listens; [`requests`]: what may be asked of a host.
+//! * [`events`]: what happens, told to whoever listens; [`requests`]: what may be asked of a host; [`observation`]: what it
+//!   answers those who look at it; [`calls`]: calls that people make of what runs here.
 //! * `this_host`: what the tasks have in common; `tasks`: those that hear and tell; `node`: all of it, from joining
 //!   to leaving.
 
@@ -26,6 +27,7 @@ mod address;
 mod admission;
 mod apps;
 mod beside;
+pub mod calls;
 mod claims;
 mod clock;
 mod controller;
@@ -36,6 +38,7 @@ mod hosts;
 mod library;
 pub mod links;
 mod node;
+pub mod observation;
 mod options;
 mod peers;
 pub mod placement;

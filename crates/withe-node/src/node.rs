@@ -19,6 +19,7 @@ use withe_rpc::tcp::TcpListener;
 use withe_rpc::{Identity, Limits};
 
 use crate::address::{advertised, local_address, machine};
+use crate::calls::Calls;
 use crate::clock::millis;
 use crate::desired::{self, PutError};
 use crate::error::NodeError;
@@ -180,6 +181,7 @@ impl Node {
             key: options.key,
             seal_key: options.seal_key,
             library: Library::default(),
+            recent: options.recent,
             gone: Mutex::default(),
             wasmcloud,
             changed: watch::channel(1).0,
@@ -224,6 +226,11 @@ impl Node {
     /// Its id, which no other host has.
     pub fn id(&self) -> &str {
         &self.this.id
+    }
+
+    /// By which people call what runs here.
+    pub fn calls(&self) -> Calls {
+        Calls(self.this.applications.clone())
     }
 
     /// Where it listens for other hosts.

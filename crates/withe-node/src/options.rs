@@ -7,6 +7,7 @@ use std::sync::Arc;
 use withe_host::HostOptions;
 use withe_trust::{MemberKey, SealKey, TrustRoot};
 
+use crate::observation::Recent;
 use crate::policy::AdmissionPolicy;
 use crate::program_list::ProgramOptions;
 
@@ -38,6 +39,9 @@ pub struct NodeOptions {
     pub key: Option<Arc<MemberKey>>,
     /// The lattice's key for secret values, without which applications that have some do not run here.
     pub seal_key: Option<Arc<SealKey>>,
+    /// The last lines of its log and the last spans, for those on the lattice who look at it; `None` tells them what is
+    /// counted, and no more.
+    pub recent: Option<Recent>,
     /// How it runs applications.
     pub host: HostOptions,
 }

@@ -11,6 +11,8 @@ use withe_lattice::{Lattice, LatticeError, Requests};
 use withe_linker::plan::{Binding, PlannedLink};
 use withe_rpc::{CallContext, CallError, Payload};
 
+use crate::clock::millis;
+use crate::observation::{FIGURES, Observation, SeenUpTo};
 use crate::records::{HOSTS, key, write};
 use crate::this_host::ThisHost;
 
@@ -36,10 +38,15 @@ pub enum HostRequest {
         /// The link's name.
         name: String,
     },
+    /// What the host has counted, and what it has kept since somebody looked last.
+    Observe {
+        /// How far whoever asks has seen it.
+        seen: SeenUpTo,
+    },
 }
 
 /// Its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostAnswer {
     /// The target answered.
@@ -49,6 +56,8 @@ pub enum HostAnswer {
         /// How long it took, in nanoseconds; nothing if both ends are in one process.
         nanos: Option<u64>,
     },
+    /// What it has seen.
+    Observed(Box<Observation>),
     /// It did not, or the request could not be understood.
     Failed(String),
 }
@@ -129,6 +138,18 @@ async fn carry_out(this: &ThisHost, request: HostRequest) -> HostAnswer {
                 Ok(answer) => answer,
                 Err(error) => HostAnswer::Failed(error.to_string()),
             }
+        }
+        HostRequest::Observe { seen } => {
+            let figures = this.host.counts().figures(FIGURES).await;
+            let recent = this.recent.as_ref();
+            let (lines, spans, seen) = recent.map_or_else(Default::default, |r| r.since(seen));
+            HostAnswer::Observed(Box::new(Observation {
+                time: millis(),
+                figures,
+                lines,
+                spans,
+                seen,
+            }))
         }
     }
 }

@@ -15,6 +15,7 @@ use withe_trust::{Certificate, MemberKey, Role, SealKey};
 
 use crate::events::Event;
 use crate::library::Library;
+use crate::observation::Recent;
 use crate::peers::Peers;
 use crate::policy::AdmissionPolicy;
 use crate::programs::Programs;
@@ -49,6 +50,8 @@ pub(crate) struct ThisHost {
     /// With which the secret values of records are sealed, if this host has that key.
     pub(crate) seal_key: Option<Arc<SealKey>>,
     pub(crate) library: Library,
+    /// What those are told who look at this host, besides what is counted.
+    pub(crate) recent: Option<Recent>,
     /// The hosts that went without saying so.
     pub(crate) gone: Mutex<GoneHosts>,
     /// By which components here are reached from wasmCloud v1, if they are.

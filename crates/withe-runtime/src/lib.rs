@@ -84,9 +84,11 @@ pub use error::RuntimeError;
 pub use functions::{HOST_WIT, host_interfaces, is_per_component};
 pub use guest_output::{GuestOutput, Printed, StandardStream};
 pub use http::HttpEntry;
-pub use metrics::{Metrics, Snapshot, SnapshotError};
+pub use metrics::{
+    ComponentFigures, DurationFigures, Figures, LinkFigures, Metrics, Snapshot, SnapshotError,
+};
 pub use observe::Observer;
 pub use provider_calls::CalledComponent;
 pub use quota::{ShareLimits, available_memory};
 pub use serve::{Callers, DROP};
-pub use trace::Tracer;
+pub use trace::{TraceGate, Tracer};

@@ -25,12 +25,33 @@ use crate::metrics::labels::{LinkLabels, binding_name};
 
 /// Records spans, if there is somewhere for them to go. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Tracer(Option<Arc<BoxedTracer>>);
+pub struct Tracer(Option<Arc<Recorder>>);
+
+/// What records, and when.
+struct Recorder {
+    tracer: BoxedTracer,
+    gate: Option<Arc<dyn TraceGate>>,
+}
+
+/// Whether anybody wants spans now: where they are kept only while somebody looks, a call pays for them only then.
+pub trait TraceGate: Send + Sync {
+    /// Whether hops of traces are recorded that are under way.
+    fn is_open(&self) -> bool;
+    /// Whether a trace begins now that nobody else has begun. Asked once for each that could.
+    fn begins(&self) -> bool;
+}
 
 impl Tracer {
     /// Records what `tracer` samples.
     pub fn new(tracer: BoxedTracer) -> Self {
-        Self(Some(Arc::new(tracer)))
+        let gate = None;
+        Self(Some(Arc::new(Recorder { tracer, gate })))
+    }
+
+    /// Records what `tracer` samples while `gate` is open.
+    pub fn gated(tracer: BoxedTracer, gate: Arc<dyn TraceGate>) -> Self {
+        let gate = Some(gate);
+        Self(Some(Arc::new(Recorder { tracer, gate })))
     }
 
     /// Begins a hop of a call that is part of `parent`. Only a trace that is recorded is gone on with.
@@ -41,8 +62,8 @@ impl Tracer {
         hop: impl FnOnce() -> SpanBuilder,
     ) -> Span {
         match (&self.0, parent) {
-            (Some(tracer), Some(of)) if of.is_sampled() => {
-                Span::begin(tracer, parent, false, hop())
+            (Some(recorder), Some(of)) if of.is_sampled() && recorder.is_open() => {
+                Span::begin(&recorder.tracer, parent, false, hop())
             }
             _ => Span::passed(parent),
         }
@@ -51,11 +72,24 @@ impl Tracer {
     /// Begins a hop by which work enters. Where it is part of no trace, one begins.
     pub fn enter(&self, parent: Option<TraceContext>, hop: impl FnOnce() -> SpanBuilder) -> Span {
         match (&self.0, parent) {
-            (Some(tracer), _) if parent.is_none_or(|of| of.is_sampled()) => {
-                Span::begin(tracer, parent, true, hop())
+            (Some(recorder), None) if recorder.begins() => {
+                Span::begin(&recorder.tracer, parent, true, hop())
+            }
+            (Some(recorder), Some(of)) if of.is_sampled() && recorder.is_open() => {
+                Span::begin(&recorder.tracer, parent, true, hop())
             }
             _ => Span::passed(parent),
         }
+    }
+}
+
+impl Recorder {
+    fn is_open(&self) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.is_open())
+    }
+
+    fn begins(&self) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.begins())
     }
 }
 
@@ -418,6 +452,40 @@ mod tests {
             let attribute = KeyValue::new(key, value);
             assert!(inner.attributes.contains(&attribute), "{key} in {inner:#?}");
         }
+    }
+
+    /// Is open as long as it is said to be.
+    #[derive(Default)]
+    struct Switch(std::sync::atomic::AtomicBool);
+
+    impl TraceGate for Switch {
+        fn is_open(&self) -> bool {
+            self.0.load(std::sync::atomic::Ordering::Relaxed)
+        }
+
+        fn begins(&self) -> bool {
+            self.is_open()
+        }
+    }
+
+    #[test]
+    fn behind_a_closed_gate_a_context_passes_as_it_came() {
+        let kept = Kept::default();
+        let gate = Arc::new(Switch::default());
+        let provider = SdkTracerProvider::builder()
+            .with_simple_exporter(kept.clone())
+            .build();
+        let tracer = BoxedTracer::new(Box::new(provider.tracer("test")));
+        let tracer = Tracer::gated(tracer, gate.clone());
+        for context in [None, Some(parent(1))] {
+            assert_eq!(tracer.enter(context, never).context(), context);
+            assert_eq!(tracer.hop(context, never).context(), context);
+        }
+        gate.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        let outer = tracer.enter(None, || hop().span());
+        drop(tracer.hop(outer.context(), || hop().span()));
+        drop(outer);
+        assert_eq!(kept.take().len(), 2);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal as _, Write};
 use withe_host::{GuestOutput, Printed, StandardStream};
 
 use crate::logging::known_secrets;
+use crate::recent::{PrintedPieces, printed_line};
 
 /// Which of this process's streams components print to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +25,16 @@ pub(crate) fn guest_output(streams: GuestStreams, several: bool) -> GuestOutput 
     let is_terminal = io::stdout().is_terminal() || io::stderr().is_terminal();
     // Bytes as they come may have half a secret.
     if !several && !is_terminal && known_secrets().is_empty() {
+        let pieces = PrintedPieces::default();
         return GuestOutput::as_printed(move |printed| {
-            write(streams, printed.stream, printed.bytes)
+            pieces.push(&printed);
+            write(streams, printed.stream, printed.bytes);
         });
     }
-    GuestOutput::by_line(move |printed| write(streams, printed.stream, &line(&printed)))
+    GuestOutput::by_line(move |printed| {
+        printed_line(&printed);
+        write(streams, printed.stream, &line(&printed));
+    })
 }
 
 /// A line under the name of whoever printed it.

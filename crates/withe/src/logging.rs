@@ -5,9 +5,12 @@ use std::sync::LazyLock;
 
 use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use withe_host::KnownSecrets;
 
 use crate::cli::Global;
+use crate::recent::RecentLog;
 use crate::terminal::Terminal;
 
 /// The values that the log is not to have.
@@ -61,13 +64,16 @@ pub(crate) fn start(global: &Global, terminal: &Terminal) -> anyhow::Result<()> 
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         anyhow!("`WITHE_LOG` is `{filter}`, which is not a log filter: {error}")
     })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(terminal.color_err())
         .with_writer(|| MaskedError)
         // It reports a log line that cannot be written on standard error, which is what cannot be
         // written, and panics.
-        .log_internal_errors(false)
+        .log_internal_errors(false);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .with(RecentLog)
         .try_init()
         .map_err(|error| anyhow!("logging cannot start: {error}"))
 }

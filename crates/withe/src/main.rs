@@ -6,7 +6,8 @@
 //! * [`commands`]: one file for each subcommand.
 //! * [`descriptors`]: how many files it may have open.
 //! * [`guest_output`]: what components print.
-//! * [`observe`]: metrics and traces of what it runs.
+//! * [`observe`]: metrics and traces of what it runs; [`recent`]: the last of its log and its traces.
+//! * [`overview`]: what is on a lattice; [`watching`]: what its hosts do now, for [`ui`], a page, and [`top`], a screen.
 //! * [`render`]: results and diagnostics as text and as JSON.
 //! * [`privileges`]: what it gives up for itself and all that it starts.
 //! * [`terminal`]: where text goes, and whether it is coloured.
@@ -23,17 +24,23 @@ mod descriptors;
 mod doctor;
 mod graph;
 mod guest_output;
+mod http_listener;
 mod interrupt;
 mod logging;
 mod observe;
+mod overview;
 mod places;
 mod privileges;
 mod progress;
 mod providers;
+mod recent;
 mod render;
 mod running;
 mod terminal;
+mod top;
+mod ui;
 mod usage;
+mod watching;
 mod wit;
 
 use std::process::ExitCode;

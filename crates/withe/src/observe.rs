@@ -7,9 +7,15 @@ use std::net::SocketAddr;
 
 use withe_host::HostOptions;
 
+use tokio::net::TcpListener;
+use withe_lattice::SharedLattice;
+use withe_node::Node;
+
 use crate::terminal::Terminal;
 pub(crate) use metrics::{Endpoint, Readiness};
 pub(crate) use traces::{Exporter, TraceArgs};
+
+use crate::ui::{Page, Served, UiArgs};
 
 /// How what runs here can be watched.
 #[derive(Clone, Debug, clap::Args)]
@@ -21,6 +27,8 @@ pub(crate) struct ObserveArgs {
     pub(crate) metrics: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) traces: TraceArgs,
+    #[command(flatten)]
+    pub(crate) ui: UiArgs,
 }
 
 impl ObserveArgs {
@@ -40,5 +48,42 @@ impl ObserveArgs {
         let endpoint = Endpoint::start(address, options.counts.clone()).await?;
         terminal.say(&format!("metrics are at {}\n", endpoint.url()));
         Ok(Some(endpoint))
+    }
+
+    /// Takes the address of the page, if there is to be one.
+    ///
+    /// # Errors
+    ///
+    /// If nobody can listen there.
+    pub(crate) async fn listen_for_page(&self) -> anyhow::Result<Option<TcpListener>> {
+        match self.ui.ui {
+            Some(address) => Page::listen(address).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Serves the page of a host that has joined `lattice`, if there is to be one, and says where.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be served.
+    pub(crate) fn serve_page(
+        &self,
+        listener: Option<TcpListener>,
+        lattice: SharedLattice,
+        node: &Node,
+        terminal: &Terminal,
+    ) -> anyhow::Result<Option<Page>> {
+        let Some(listener) = listener else {
+            return Ok(None);
+        };
+        let served = Served {
+            lattice,
+            calls: self.ui.ui_allow_calls.then(|| node.calls()),
+            names: self.ui.ui_names.clone(),
+        };
+        let page = Page::serve(listener, served)?;
+        page.say(terminal);
+        Ok(Some(page))
     }
 }

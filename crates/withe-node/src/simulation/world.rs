@@ -209,6 +209,7 @@ impl World {
             trust: None,
             key: None,
             seal_key: None,
+            recent: None,
             host: HostOptions {
                 cache_dir: Some(compiled.to_owned()),
                 limits: HostLimits {

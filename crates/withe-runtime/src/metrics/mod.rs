@@ -10,6 +10,7 @@
 //! where it is.
 
 mod durations;
+mod figures;
 pub(crate) mod labels;
 mod snapshot;
 
@@ -23,6 +24,7 @@ use withe_rpc::{CallError, Route};
 
 use crate::quota::{Resource, ShareLevel};
 use durations::Durations;
+pub use figures::{ComponentFigures, DurationFigures, Figures, LinkFigures};
 pub(crate) use labels::LinkLabels;
 use snapshot::Family;
 pub use snapshot::{Snapshot, SnapshotError};

@@ -220,6 +220,12 @@ impl Snapshot {
         }
     }
 
+    /// All series: what each counts, its labels and its values.
+    pub(super) fn series(&self) -> impl Iterator<Item = (Family, &[String], &[u64])> {
+        let all = self.0.iter();
+        all.map(|((family, labels), values)| (*family, labels.as_slice(), values.as_slice()))
+    }
+
     /// Adds the counts of another process.
     pub fn merge(&mut self, other: Self) {
         for ((family, labels), values) in other.0 {

@@ -110,6 +110,25 @@ pub(super) fn load_application(
     Ok(Ok(application))
 }
 
+/// Links an application of which components are called from outside.
+pub(super) fn link_called(
+    loaded: Loaded,
+    defaults: LinkArgs,
+    surroundings: Surroundings,
+    called: Vec<String>,
+) -> LinkedApplication {
+    let options = LinkOptions {
+        host: withe_host::host_interfaces(),
+        called,
+        defaults: defaults.into(),
+        placement: Placement {
+            surroundings,
+            ..Placement::default()
+        },
+    };
+    LinkedApplication::new(loaded, options)
+}
+
 /// How an application is linked that was read.
 pub(super) struct LinkedHow {
     /// What links get that say nothing.

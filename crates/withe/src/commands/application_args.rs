@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::error::ErrorKind;
 use withe_linker::input::{DirectoryGrant, Grants, Spanned};
-use withe_load::arguments::{Arguments, Assumed, ProviderArgument, StartArguments};
+use withe_load::arguments::{Arguments, Assumed, MockArgument, ProviderArgument, StartArguments};
 use withe_load::{Loaded, Locks, Registry, load_arguments, load_pulled};
 use withe_oci::{Content, FileKind, Locking, Pulled, Reference, ReferenceError, Wanted};
 
@@ -41,6 +41,9 @@ pub(crate) struct ApplicationArgs {
     registries: RegistryArgs,
     #[command(flatten)]
     without: WithoutManifest,
+    /// What takes the place of other parts, for commands that have such an option.
+    #[arg(skip)]
+    pub(super) mocks: Vec<MockArgument>,
     /// Whether what is in a registry is a component, once that was asked.
     #[arg(skip)]
     is_component: Arc<OnceLock<bool>>,
@@ -230,6 +233,7 @@ impl ApplicationArgs {
         Ok(Arguments {
             component: self.file.clone(),
             links: given.link.clone(),
+            mocks: self.mocks.clone(),
             plugs: given.plug.clone(),
             providers: given.provider.clone(),
             embedded: providers::embedded(),

@@ -9,13 +9,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::error::ErrorKind;
 use withe_host::{Broker, FunctionPath, Host, Parts, wave};
-use withe_linker::input::{ComponentKind, Placement, Surroundings};
+use withe_linker::input::{ComponentKind, Surroundings};
 use withe_linker::plan::{Binding, Plan};
 use withe_linker::{Diagnostic, Diagnostics, Severity, TRAPPING};
-use withe_load::{LinkOptions, Loaded, ProviderSource, Registry};
+use withe_load::{Loaded, ProviderSource, Registry};
 use withe_wit::Type;
 
-use super::application::LinkedApplication;
+use super::application::{LinkedApplication, link_called};
 use super::application_args::{ApplicationArgs, Given, Start};
 use super::host::machine_name;
 use super::lattice_args::LatticeArgs;
@@ -95,11 +95,11 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         None => return Ok(Outcome::Problems),
     };
     if is_emitted {
-        return Ok(link(args, loaded, &component).emitted(terminal));
+        return Ok(linked(args, loaded, &component).emitted(terminal));
     }
     // Before anything takes time: a slip of the pen is said at once.
     let call = checked(&loaded, component, &args.call)?;
-    let application = link(args, loaded, &call.component);
+    let application = linked(args, loaded, &call.component);
     // Warnings and notes belong to `check`: here the result is wanted, or what is in its way.
     let Some(plan) = &application.linked.plan else {
         let found = &application.linked.diagnostics.0;
@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         let source = &application.loaded.source;
         terminal.say(&diagnostics::placed(terminal, source, found));
     }
-    let exporter = Exporter::new(&args.traces, &machine_name())?;
+    let exporter = Exporter::new(&args.traces, &machine_name(), None)?;
     let result = block_on(make(args, &call, &application, plan, &exporter, terminal));
     exporter.finish();
     result
@@ -242,20 +242,17 @@ async fn broker(args: &Args, loaded: &Loaded, plan: &Plan) -> anyhow::Result<Opt
 }
 
 /// Links what was read for a call of `component`.
-fn link(args: &Args, loaded: Loaded, component: &str) -> LinkedApplication {
-    let options = LinkOptions {
-        host: withe_host::host_interfaces(),
-        called: vec![component.to_owned()],
-        defaults: args.defaults.into(),
-        placement: Placement {
-            surroundings: match args.lattice.lattice {
-                Some(_) => Surroundings::Unknown,
-                None => Surroundings::Alone,
-            },
-            ..Placement::default()
-        },
+fn linked(args: &Args, loaded: Loaded, component: &str) -> LinkedApplication {
+    let surroundings = match args.lattice.lattice {
+        Some(_) => Surroundings::Unknown,
+        None => Surroundings::Alone,
     };
-    LinkedApplication::new(loaded, options)
+    link_called(
+        loaded,
+        args.defaults,
+        surroundings,
+        vec![component.to_owned()],
+    )
 }
 
 /// The application, the name of the component to call, and whether only the manifest was wanted, which is printed then;

@@ -19,7 +19,7 @@ const NAMES: [&str; 4] = ["app.yaml", "app.yml", "withe.yaml", "wadm.yaml"];
 const EXAMPLES: &str = "\
 Examples:
   withe dev                        the application in this folder
-  withe dev shop.yaml
+  withe dev shop.yaml --ui 7171    with a page that shows what it does
   withe dev shop -- --listen 127.0.0.1:9000";
 
 /// Build and run an application, and do so again whenever something changes.
@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// A manifest, a component, or a folder that has one manifest.
     #[arg(value_name = "APP|DIR", default_value = ".")]
     application: PathBuf,
+    /// Serve a page at this address, or at this port of this machine, that shows what runs.
+    #[arg(long, value_name = "ADDRESS")]
+    ui: Option<String>,
     /// Options of `withe up`.
     #[arg(last = true, value_name = "OPTIONS")]
     options: Vec<String>,
@@ -45,6 +48,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     };
     let command = up::Args::augment_args(clap::Command::new("withe dev").no_binary_name(true));
     let mut given = vec![file.into_os_string(), "--build".into(), "--watch".into()];
+    given.extend((args.ui.iter()).map(|address| format!("--ui={address}").into()));
     given.extend(args.options.iter().map(Into::into));
     let matches = command.try_get_matches_from(given);
     let up = matches.and_then(|matches| up::Args::from_arg_matches(&matches));

@@ -57,7 +57,21 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
 
 /// `12:00:00.000  east-1  shop: linked by plan 3 (4 links)`
 fn line(told: &Told) -> String {
-    let what = match &told.event {
+    let what = describe(&told.event);
+    let seconds = told.time / 1_000 % 86_400;
+    format!(
+        "{:02}:{:02}:{:02}.{:03}  {}  {what}\n",
+        seconds / 3_600,
+        seconds / 60 % 60,
+        seconds % 60,
+        told.time % 1_000,
+        told.host
+    )
+}
+
+/// What happened, for people.
+pub(crate) fn describe(event: &Event) -> String {
+    match event {
         Event::Joined => "joined the lattice".to_owned(),
         Event::Leaving => "leaves the lattice".to_owned(),
         Event::HostGone { name, id } => format!("host `{name}` ({id}) is gone"),
@@ -85,14 +99,5 @@ fn line(told: &Told) -> String {
             format!("`{application}`: the lattice has lost it; what runs of it goes on")
         }
         Event::Stopped { application } => format!("`{application}`: ended"),
-    };
-    let seconds = told.time / 1_000 % 86_400;
-    format!(
-        "{:02}:{:02}:{:02}.{:03}  {}  {what}\n",
-        seconds / 3_600,
-        seconds / 60 % 60,
-        seconds % 60,
-        told.time % 1_000,
-        told.host
-    )
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use withe_lattice::{Attached, Embedded, Nats, SharedLattice, embedded};
+use withe_node::observation::Recent;
 use withe_node::policy::AdmissionPolicy;
 use withe_node::program_list::{NamedProgram, ProgramOptions};
 use withe_node::{Node, NodeOptions};
@@ -23,9 +24,11 @@ use crate::interrupt::Interrupts;
 use crate::observe::{Endpoint, Exporter, ObserveArgs, Readiness};
 use crate::progress::Reporter;
 use crate::providers;
+use crate::recent;
 use crate::render::units::duration;
 use crate::running::{GRACE, block_on, host_options};
 use crate::terminal::Terminal;
+use crate::ui::Page;
 use crate::usage::Expected;
 
 const EXAMPLES: &str = "\
@@ -35,6 +38,7 @@ Examples:
   withe host --lattice nats://10.0.0.1:4222 --name east-1 --label zone=east --label disk=fast
   withe host --lattice tls://nats.example --nats-creds host.creds --advertise east-1.example
   withe host --lattice nats://10.0.0.1:4222 --program greeter=/usr/lib/withe/greeter
+  withe host --lattice nats://10.0.0.1:4222 --ui 7171   with a page that shows what the lattice does
   withe host --lattice nats://10.0.0.1:4222 --policy /etc/withe/policy.yaml
   withe host --lattice nats://10.0.0.1:4222 --trust root.pub --key east-1.key
 
@@ -108,6 +112,17 @@ pub(crate) struct Args {
     limits: LimitArgs,
     #[command(flatten)]
     observe: ObserveArgs,
+    /// Tell those on the lattice who look at this host (`withe ui`) what it has counted, and neither the last lines of its log nor
+    /// its last traces.
+    #[arg(long, help_heading = "Watching")]
+    no_recent: bool,
+}
+
+impl Args {
+    /// The last lines and spans, if others are told them.
+    fn recent(&self) -> Option<&'static Recent> {
+        (!self.no_recent).then(recent::keep)
+    }
 }
 
 fn label(text: &str) -> Result<(String, String), Expected> {
@@ -119,7 +134,7 @@ fn label(text: &str) -> Result<(String, String), Expected> {
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let name = args.name.clone().unwrap_or_else(machine_name);
-    let exporter = Exporter::new(&args.observe.traces, &name)?;
+    let exporter = Exporter::new(&args.observe.traces, &name, args.recent())?;
     let result = block_on(serve(args, name, &exporter, terminal));
     exporter.finish();
     result
@@ -158,6 +173,8 @@ async fn serve(
 
 /// A host that has joined, and by what commands on this machine and whoever watches it find it.
 struct Joined {
+    // It ends before what it shows.
+    _page: Option<Page>,
     node: Node,
     _socket: Option<embedded::Serving>,
     endpoint: Option<Endpoint>,
@@ -185,6 +202,7 @@ async fn join(
     exporter.observe(&mut host);
     // Before it has joined: it lives while it waits for its broker.
     let endpoint = args.observe.serve(&host, terminal).await?;
+    let page = args.observe.listen_for_page().await?;
     let (lattice, serving): (SharedLattice, _) =
         match args.lattice.named(Duration::from_secs(args.wait))? {
             Named::Nats(options) => (Arc::new(Nats::connect(*options).await?), None),
@@ -223,6 +241,7 @@ async fn join(
         trust,
         key,
         seal_key: args.seal.read()?,
+        recent: args.recent().cloned(),
         host,
     };
     let node = Node::join(lattice.clone(), providers::registry()?, options).await?;
@@ -235,7 +254,9 @@ async fn join(
         node.id(),
         lattice.name()
     ));
+    let page = (args.observe).serve_page(page, lattice.clone(), &node, terminal)?;
     Ok(Joined {
+        _page: page,
         node,
         _socket: serving,
         endpoint,

@@ -74,12 +74,13 @@ Examples:
   withe new prices --template library             one that others link to
   withe new shop --template application           several, with a manifest and a key-value store
   withe new hello --language python
+  withe new hello --language typescript
   withe new greeter --template provider --sdk ../withe";
 
 /// Make a folder with what a component, a provider or an application begins with.
 ///
 /// What is in it builds and has a test; its README says how it is built and run. Rust is built with `cargo build --release
-/// --target wasm32-wasip2`, Python with `componentize-py`. Nothing is fetched: what builds it does that.
+/// --target wasm32-wasip2`, Python with `componentize-py`, JavaScript and TypeScript with `componentize-js` from npm. Nothing is fetched: what builds it does that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -88,7 +89,7 @@ pub(crate) struct Args {
     /// What it is to be.
     #[arg(long, value_enum, default_value = "http")]
     template: Template,
-    /// What it is to be written in; in Python there is `http`.
+    /// What it is to be written in; in Python, JavaScript and TypeScript there is `http`.
     #[arg(long, value_enum, default_value = "rust")]
     language: Language,
     /// Where the folder is made; here if not given.
@@ -117,7 +118,9 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         return Err(usage("new", ErrorKind::ArgumentConflict, message));
     }
     if !args.template.is_in(args.language) {
-        let message = "in Python there is only `--template http`: leave out `--language`";
+        let language = args.language.name();
+        let message =
+            format!("in {language} there is only `--template http`: leave out `--language`");
         return Err(usage("new", ErrorKind::ArgumentConflict, message));
     }
     let names = Names::new(name, args.sdk.as_deref())?;

@@ -129,6 +129,10 @@ async fn ping(args: &Args) -> anyhow::Result<Vec<Pinged>> {
                 let (binding, nanos, failure) = match answer {
                     Ok(HostAnswer::Pong { binding, nanos }) => (binding, nanos, None),
                     Ok(HostAnswer::Failed(why)) => (link.binding, None, Some(why)),
+                    Ok(HostAnswer::Observed(_)) => {
+                        let why = "its answer is none to this question".to_owned();
+                        (link.binding, None, Some(why))
+                    }
                     Err(error) => (link.binding, None, Some(error.to_string())),
                 };
                 pinged.push(Pinged {

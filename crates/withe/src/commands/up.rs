@@ -40,6 +40,7 @@ use crate::interrupt::Interrupts;
 use crate::observe::{Endpoint, Exporter, ObserveArgs, Readiness};
 use crate::progress::Reporter;
 use crate::providers;
+use crate::recent;
 use crate::render::diagnostics;
 use crate::render::units::duration;
 use crate::running::{GRACE, block_on, host_options};
@@ -56,6 +57,7 @@ Examples:
   withe up hello.wasm --emit-manifest > hello.yaml    what that would be as a manifest
   withe up shop.yaml --build --watch                  build what changed, and reload it: `withe dev shop.yaml`
   withe up shop.yaml --watch                          reload when the manifest or a component changes
+  withe up shop.yaml --ui 7171                        with a page that shows what it does
   withe up shop.yaml --lattice nats://10.0.0.1:4222   run it on the hosts that meet there
   withe up shop.yaml --lattice nats://10.0.0.1:4222 --key ci.key
   WITHE_CACHE_DIR=/var/cache/withe withe up shop.yaml";
@@ -123,6 +125,10 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
             "what runs on a lattice is watched at its hosts: give `--metrics` to `withe host`";
         return Err(usage("up", ErrorKind::ArgumentConflict, message));
     }
+    if args.lattice.lattice.is_some() && args.observe.ui.ui.is_some() {
+        let message = "what runs on a lattice is seen by `withe ui --lattice …`, or give `--ui` to `withe host`";
+        return Err(usage("up", ErrorKind::ArgumentConflict, message));
+    }
     if args.lattice.lattice.is_some() && args.policy.is_given() {
         let message =
             "each host of a lattice has a policy of its own: give `--policy` to `withe host`";
@@ -163,7 +169,8 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     match args.lattice.lattice {
         Some(_) => block_on(deploy(args, &application, terminal)),
         None => {
-            let exporter = Exporter::new(&args.observe.traces, &machine_name())?;
+            let traces = &args.observe.traces;
+            let exporter = Exporter::new(traces, &machine_name(), Some(recent::keep()))?;
             let serving = serve(
                 args,
                 application,
@@ -361,6 +368,7 @@ async fn serve(
     args.secrets.apply(&mut host);
     exporter.observe(&mut host);
     let endpoint = args.observe.serve(&host, terminal).await?;
+    let page = args.observe.listen_for_page().await?;
     let readiness = endpoint.as_ref().map(Endpoint::readiness);
     let options = NodeOptions {
         name: machine_name(),
@@ -377,9 +385,11 @@ async fn serve(
         key: None,
         // Its records are in this process, and end with it.
         seal_key: None,
+        recent: Some(recent::keep().clone()),
         host,
     };
-    let node = Node::join(lattice, providers::registry()?, options).await?;
+    let node = Node::join(lattice.clone(), providers::registry()?, options).await?;
+    let _page = args.observe.serve_page(page, lattice, &node, terminal)?;
     let mut running = RunningApplication {
         node,
         application,

@@ -15,7 +15,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let exporter = Exporter::new(&args.traces, &args.service)?;
+    let exporter = Exporter::new(&args.traces, &args.service, None)?;
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
     let served = withe_host::worker::run(input, output, exporter.tracer(), known_secrets());
     let result = block_on(async { Ok(served.await?) });

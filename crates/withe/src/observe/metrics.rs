@@ -4,7 +4,6 @@
 //! broker or with an application is none of that: what is linked goes on, and a host that nobody sends anything to any more
 //! would serve less.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,27 +12,18 @@ use anyhow::Context as _;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_TYPE;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 use withe_host::Counts;
 
-/// The most connections at a time; others wait.
-const CONNECTIONS: usize = 16;
+use crate::http_listener::{self, ConnectionLimits};
 
-/// The longest that a connection lasts: whoever asks now and then connects again.
-const CONNECTION: Duration = Duration::from_secs(300);
-
-/// How long a request's head may take.
-const HEAD: Duration = Duration::from_secs(10);
-
-/// How long to wait when no connection can be taken, such as for want of file descriptors.
-const AGAIN: Duration = Duration::from_millis(100);
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 16,
+    // Whoever asks now and then connects again.
+    lasts: Duration::from_secs(300),
+};
 
 /// What Prometheus calls its text.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -94,7 +84,10 @@ impl Endpoint {
         let address = listener.local_addr().with_context(failed)?;
         let mut server = JoinSet::new();
         let readiness = Readiness::starting();
-        server.spawn(serve(listener, counts, readiness.clone()));
+        let told = readiness.clone();
+        server.spawn(http_listener::serve(listener, LIMITS, move |request| {
+            answer(request, counts.clone(), told.clone())
+        }));
         Ok(Self {
             address,
             readiness,
@@ -113,48 +106,11 @@ impl Endpoint {
     }
 }
 
-async fn serve(listener: TcpListener, counts: Counts, readiness: Readiness) {
-    let free = Arc::new(Semaphore::new(CONNECTIONS));
-    // They end with this.
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        // Nobody closes it.
-        let Ok(permit) = free.clone().acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let (counts, readiness) = (counts.clone(), readiness.clone());
-                connections.spawn(async move {
-                    _ = timeout(CONNECTION, connection(stream, counts, readiness)).await;
-                    drop(permit);
-                });
-            }
-            Err(error) => {
-                tracing::debug!("a connection for metrics was not taken: {error}");
-                sleep(AGAIN).await;
-            }
-        }
-    }
-}
-
-async fn connection(stream: TcpStream, counts: Counts, readiness: Readiness) {
-    let service = service_fn(|request| answer(request, &counts, &readiness));
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = served.await {
-        tracing::debug!("a connection for metrics ended: {error}");
-    }
-}
-
 async fn answer(
     request: Request<Incoming>,
-    counts: &Counts,
-    readiness: &Readiness,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+    counts: Counts,
+    readiness: Readiness,
+) -> Response<Full<Bytes>> {
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, content_type, text) = match request.uri().path() {
         _ if !is_get => (
@@ -183,5 +139,5 @@ async fn answer(
     *response.status_mut() = status;
     let content_type = hyper::header::HeaderValue::from_static(content_type);
     response.headers_mut().insert(CONTENT_TYPE, content_type);
-    Ok(response)
+    response
 }

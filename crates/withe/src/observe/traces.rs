@@ -3,7 +3,11 @@
 //! They are queued, at most [`QUEUE`] of them, and sent in batches by a thread of their own; what comes while
 //! the queue is full is lost, and nothing waits for a collector but the end of the command, and that not for
 //! long.
+//!
+//! A host also keeps the last spans for those who look at it ([`crate::recent`]). Without `--otlp` they are recorded only while
+//! somebody does.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,7 +22,9 @@ use opentelemetry_sdk::trace::{
     SpanExporter as ExportSpans,
 };
 use withe_host::{HostOptions, Tracer};
+use withe_node::observation::Recent;
 
+use crate::recent::RecentSpans;
 use crate::usage::Expected;
 
 /// The most spans that wait to be sent.
@@ -82,20 +88,35 @@ impl TraceArgs {
 /// What sends traces.
 pub(crate) struct Exporter {
     provider: Option<SdkTracerProvider>,
+    /// Where the last spans are kept, if they are kept and nothing is sent.
+    gate: Option<Recent>,
     /// The arguments by which another process does the same.
     args: Vec<String>,
 }
 
 impl Exporter {
-    /// Makes it, as `args` say: `service` is whose traces they are. Nothing is sent yet.
+    /// Makes it, as `args` say: `service` is whose traces they are. Nothing is sent yet. `recent` keeps the last spans.
     ///
     /// # Errors
     ///
     /// If the URL is not one that can be sent to.
-    pub(crate) fn new(args: &TraceArgs, service: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        args: &TraceArgs,
+        service: &str,
+        recent: Option<&Recent>,
+    ) -> anyhow::Result<Self> {
+        let recent = recent.cloned();
         let Some(url) = args.url() else {
+            let spans = recent.clone().map(RecentSpans);
+            let provider = spans.map(|spans| {
+                SdkTracerProvider::builder()
+                    .with_span_processor(spans)
+                    .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
+                    .build()
+            });
             return Ok(Self {
-                provider: None,
+                provider,
+                gate: recent,
                 args: Vec::new(),
             });
         };
@@ -120,8 +141,11 @@ impl Exporter {
             .with_batch_config(batches)
             .build();
         let root = Sampler::TraceIdRatioBased(args.trace_ratio);
-        let provider = SdkTracerProvider::builder()
-            .with_span_processor(processor)
+        let mut provider = SdkTracerProvider::builder().with_span_processor(processor);
+        if let Some(recent) = recent {
+            provider = provider.with_span_processor(RecentSpans(recent));
+        }
+        let provider = provider
             .with_sampler(Sampler::ParentBased(Box::new(root)))
             .with_resource(
                 Resource::builder()
@@ -131,15 +155,20 @@ impl Exporter {
             .build();
         Ok(Self {
             provider: Some(provider),
+            gate: None,
             args: args.to_args(service),
         })
     }
 
     /// What records spans for it.
     pub(crate) fn tracer(&self) -> Tracer {
-        match &self.provider {
-            Some(provider) => Tracer::new(BoxedTracer::new(Box::new(provider.tracer("withe")))),
-            None => Tracer::default(),
+        let Some(provider) = &self.provider else {
+            return Tracer::default();
+        };
+        let tracer = BoxedTracer::new(Box::new(provider.tracer("withe")));
+        match &self.gate {
+            Some(gate) => Tracer::gated(tracer, Arc::new(gate.clone())),
+            None => Tracer::new(tracer),
         }
     }
 

@@ -33,6 +33,46 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// A number in few characters: `0`, `0.4`, `12`, `3.4k`, `1.2M`.
+pub(crate) fn short_number(number: f64) -> String {
+    if number <= 0.0 {
+        return "0".to_owned();
+    }
+    if number < 0.05 {
+        return "<0.1".to_owned();
+    }
+    let (size, unit) = match number {
+        n if n < 999.5 => (1.0, ""),
+        n if n < 999_500.0 => (1e3, "k"),
+        n if n < 999_500_000.0 => (1e6, "M"),
+        _ => (1e9, "G"),
+    };
+    let scaled = number / size;
+    match scaled < 9.95 {
+        true => {
+            let text = format!("{scaled:.1}");
+            format!("{}{unit}", text.strip_suffix(".0").unwrap_or(&text))
+        }
+        false => format!("{scaled:.0}{unit}"),
+    }
+}
+
+/// A duration in nanoseconds in few characters: `850 ns`, `12 µs`, `3.4 ms`, `2.5 s`.
+pub(crate) fn nanos(nanos: u64) -> String {
+    // Exact up to 2^53 nanoseconds, and shown to one decimal.
+    let (size, unit) = match nanos {
+        n if n < 1_000 => (1.0, "ns"),
+        n if n < 999_500 => (1e3, "µs"),
+        n if n < 999_500_000 => (1e6, "ms"),
+        _ => (1e9, "s"),
+    };
+    let scaled = nanos as f64 / size;
+    match scaled < 9.95 && size > 1.0 {
+        true => format!("{scaled:.1} {unit}"),
+        false => format!("{scaled:.0} {unit}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +86,27 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(999)), "999 ms");
         assert_eq!(duration(Duration::from_secs(30)), "30 s");
         assert_eq!(duration(Duration::from_millis(1500)), "1.5 s");
+        for (number, text) in [
+            (0.0, "0"),
+            (0.01, "<0.1"),
+            (0.42, "0.4"),
+            (3.0, "3"),
+            (37.4, "37"),
+            (999.7, "1k"),
+            (12_345.0, "12k"),
+            (4_200_000.0, "4.2M"),
+        ] {
+            assert_eq!(short_number(number), text);
+        }
+        for (number, text) in [
+            (0, "0 ns"),
+            (850, "850 ns"),
+            (1_200, "1.2 µs"),
+            (340_000, "340 µs"),
+            (2_500_000, "2.5 ms"),
+            (30_000_000_000, "30 s"),
+        ] {
+            assert_eq!(nanos(number), text);
+        }
     }
 }

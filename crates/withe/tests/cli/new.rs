@@ -100,6 +100,35 @@ fn python_passes_its_test_and_is_built_where_that_can_be() {
     assert!(shown.starts_with("exit code: 2\n"), "{shown}");
 }
 
+/// What builds them is fetched by npm, which tests do not: they are built where `componentize-js` and `tsc` are installed.
+#[test]
+fn javascript_passes_its_test_and_is_built_where_that_can_be() {
+    let sandbox = Sandbox::new();
+    let is_there = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
+    for (name, language, tools) in [
+        ("js-service", "javascript", &["componentize-js"][..]),
+        ("ts-service", "typescript", &["componentize-js", "tsc"]),
+    ] {
+        let shown = sandbox.run(&["new", name, "--language", language]);
+        assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+        if language == "javascript" && is_there("node") {
+            let tested = Command::new("node")
+                .arg("--test")
+                .current_dir(sandbox.path(name))
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&tested.stdout);
+            assert!(tested.status.success(), "{said}");
+        }
+        if !is_there("npm") || !tools.iter().all(|tool| is_there(tool)) {
+            eprintln!("skipped: {language} is not built without npm and {tools:?}");
+            continue;
+        }
+        let shown = sandbox.run(&["build", &format!("{name}/app.yaml")]);
+        assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+    }
+}
+
 #[test]
 fn a_provider_is_made() {
     let sandbox = Sandbox::new();

@@ -34,6 +34,37 @@ pub(super) enum Language {
     Rust,
     /// Built by `componentize-py`.
     Python,
+    /// Built by `componentize-js`.
+    #[value(alias = "js")]
+    Javascript,
+    /// Built by `tsc` and `componentize-js`.
+    #[value(alias = "ts")]
+    Typescript,
+}
+
+/// The version of WASI 0.2 that the packages here have.
+const WASI: &str = "0.2.12";
+/// The one that componentize-js exports, whatever a world says.
+const WASI_OF_JAVASCRIPT: &str = "0.2.10";
+
+impl Language {
+    /// As people call it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "Rust",
+            Self::Python => "Python",
+            Self::Javascript => "JavaScript",
+            Self::Typescript => "TypeScript",
+        }
+    }
+
+    /// A package of WASI in the version that its tools take. What is stable is the same in both.
+    fn wasi(self, package: &str) -> String {
+        match self {
+            Self::Rust | Self::Python => package.to_owned(),
+            Self::Javascript | Self::Typescript => package.replace(WASI, WASI_OF_JAVASCRIPT),
+        }
+    }
 }
 
 /// One file.
@@ -66,7 +97,7 @@ impl Template {
     pub(super) fn is_in(self, language: Language) -> bool {
         match language {
             Language::Rust => true,
-            Language::Python => self == Self::Http,
+            Language::Python | Language::Javascript | Language::Typescript => self == Self::Http,
         }
     }
 
@@ -84,6 +115,31 @@ impl Template {
                 file("greeting.py", text!("http-python/greeting.py")),
                 file("test_greeting.py", text!("http-python/test_greeting.py")),
                 file("wit/world.wit", text!("http/wit/world.wit")),
+            ],
+            Self::Http if language == Language::Javascript => vec![
+                file("README.md", text!("http-javascript/README.md")),
+                file("app.js", text!("http-javascript/app.js")),
+                file("app.yaml", text!("http-javascript/app.yaml")),
+                file("greeting.js", text!("http-javascript/greeting.js")),
+                file(
+                    "greeting.test.js",
+                    text!("http-javascript/greeting.test.js"),
+                ),
+                file("package.json", text!("http-javascript/package.json")),
+                file("wit/world.wit", text!("http-javascript/world.wit")),
+            ],
+            Self::Http if language == Language::Typescript => vec![
+                file("README.md", text!("http-typescript/README.md")),
+                file("app.yaml", text!("http-typescript/app.yaml")),
+                file("package.json", text!("http-typescript/package.json")),
+                file("src/app.ts", text!("http-typescript/src/app.ts")),
+                file("src/greeting.ts", text!("http-typescript/src/greeting.ts")),
+                file(
+                    "test/greeting.test.js",
+                    text!("http-typescript/test/greeting.test.js"),
+                ),
+                file("tsconfig.json", text!("http-typescript/tsconfig.json")),
+                file("wit/world.wit", text!("http-javascript/world.wit")),
             ],
             Self::Http => vec![
                 file("Cargo.toml", text!("http/Cargo.toml.txt")),
@@ -130,11 +186,16 @@ impl Template {
         files.push(match language {
             Language::Rust => file(".gitignore", text!("gitignore.txt")),
             Language::Python => file(".gitignore", text!("gitignore-python.txt")),
+            Language::Javascript | Language::Typescript => {
+                file(".gitignore", text!("gitignore-javascript.txt"))
+            }
         });
         if matches!(self, Self::Http | Self::Composed | Self::Application) {
-            files.push(file("wit/deps/wasi-clocks.wit", wit::WASI_CLOCKS_0_2));
-            files.push(file("wit/deps/wasi-http.wit", &stable(wit::WASI_HTTP_0_2)));
-            files.push(file("wit/deps/wasi-io.wit", wit::WASI_IO_0_2));
+            let of = |package: &str| language.wasi(&stable(package));
+            let clocks = of(wit::WASI_CLOCKS_0_2);
+            files.push(file("wit/deps/wasi-clocks.wit", &clocks));
+            files.push(file("wit/deps/wasi-http.wit", &of(wit::WASI_HTTP_0_2)));
+            files.push(file("wit/deps/wasi-io.wit", &of(wit::WASI_IO_0_2)));
         }
         if self == Self::Application {
             files.push(file("wit/deps/wasi-keyvalue.wit", keyvalue()?));
@@ -233,6 +294,20 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wasi_has_one_version_in_all_files() {
+        for language in [Language::Rust, Language::Javascript, Language::Typescript] {
+            let wanted = language.wasi(WASI);
+            let files = Template::Http.files(language).unwrap();
+            for file in files.iter().filter(|file| file.path.ends_with(".wit")) {
+                let versions = file.text.lines().filter(|line| line.contains("@0.2."));
+                for line in versions.filter(|line| !line.contains("since")) {
+                    assert!(line.contains(&wanted), "{language:?} {}: {line}", file.path);
+                }
+            }
+        }
+    }
 
     #[test]
     fn nothing_is_left_to_be_filled_in() {

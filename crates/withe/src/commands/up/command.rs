@@ -62,7 +62,7 @@ pub(super) fn run(
         );
         return Err(usage("up", ErrorKind::ArgumentConflict, message));
     }
-    let exporter = Exporter::new(&args.observe.traces, &machine_name())?;
+    let exporter = Exporter::new(&args.observe.traces, &machine_name(), None)?;
     let result = block_on(run_to_end(
         args,
         application,

@@ -1,0 +1,338 @@
+//! What a host tells those who look at it: what it has counted, the last lines of its log, and the last spans.
+//!
+//! Nothing of it is sent while nobody asks. Whoever looks asks now and then, and says how far it has seen: a host keeps no state of
+//! those who look, and one that looks no more costs nothing. Lines are kept always, for what has gone wrong is what one wants to
+//! read then; spans only while somebody looks, for each costs a call more than all else that is counted. Subscribing to a subject
+//! on which hosts publish was the other way, and would have had them send while nobody listens.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use withe_host::{Figures, TraceGate};
+
+/// The most lines that are kept.
+const LINES: usize = 1_000;
+/// The most spans that are kept.
+const SPANS: usize = 4_000;
+/// The most bytes of a line or of a span's text that are kept: as much as people read.
+const TEXT: usize = 2_048;
+/// The most bytes of lines, and of spans, in one answer: a NATS server takes messages of 1 MiB.
+const ANSWER: usize = 128 << 10;
+/// The most links, and components, in one answer.
+pub(crate) const FIGURES: usize = 600;
+/// So long after somebody has looked, spans are kept.
+const WATCHED: Duration = Duration::from_secs(10);
+/// The most traces that begin in a second because somebody looks.
+const TRACES: u32 = 20;
+
+/// How far somebody has seen what a host keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenUpTo {
+    /// The number of the next line.
+    #[serde(default)]
+    pub line: u64,
+    /// The number of the next span.
+    #[serde(default)]
+    pub span: u64,
+}
+
+/// What a host has seen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// When, in milliseconds since 1970, by the host's clock.
+    pub time: u64,
+    /// What it has counted since it started.
+    pub figures: Figures,
+    /// Lines of its log, and of what its components print, that were not seen before.
+    #[serde(default)]
+    pub lines: Vec<LogLine>,
+    /// Spans that were not seen before.
+    #[serde(default)]
+    pub spans: Vec<SpanRecord>,
+    /// How far that goes.
+    pub seen: SeenUpTo,
+}
+
+/// A line of a host's log, or one that a component has printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When, in milliseconds since 1970.
+    pub time: u64,
+    /// `error`, `warn`, `info`, `debug` or `trace`; `out` for what is printed.
+    pub level: String,
+    /// The application that it is about, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// The part that has said it; `None` for the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+    /// What it says.
+    pub text: String,
+}
+
+/// A hop of a trace, which has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpanRecord {
+    /// The trace's id, in hexadecimal.
+    pub trace: String,
+    /// Its own id.
+    pub id: String,
+    /// The id of the hop that has caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// What it is, for people.
+    pub name: String,
+    /// `server`, `client` or `internal`.
+    pub kind: String,
+    /// When it began, in microseconds since 1970, by the clock of its host.
+    pub start: u64,
+    /// How long it took, in nanoseconds.
+    pub nanos: u64,
+    /// How it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Its attributes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// The last lines and spans of a host. Clones are one.
+#[derive(Clone, Default)]
+pub struct Recent(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    kept: Mutex<Kept>,
+    /// Whether somebody has looked of late. It is read by every request that comes in.
+    watched: AtomicBool,
+}
+
+#[derive(Default)]
+struct Kept {
+    lines: Numbered<LogLine>,
+    spans: Numbered<SpanRecord>,
+    /// When somebody looked last.
+    looked: Option<Instant>,
+    /// The second in which traces were begun, and how many.
+    begun: Option<(Instant, u32)>,
+}
+
+/// The last of many, each with a number.
+struct Numbered<T> {
+    all: VecDeque<T>,
+    /// The number of the next one.
+    next: u64,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self {
+            all: VecDeque::new(),
+            next: 0,
+        }
+    }
+}
+
+impl<T: Clone> Numbered<T> {
+    fn push(&mut self, one: T, most: usize) {
+        if self.all.len() >= most {
+            self.all.pop_front();
+        }
+        self.all.push_back(one);
+        self.next += 1;
+    }
+
+    /// Those from number `from` on, the oldest first, of at most so many bytes; and the number behind the last of them. Whoever
+    /// has seen nothing gets the newest.
+    fn since(&self, from: u64, bytes: impl Fn(&T) -> usize) -> (Vec<T>, u64) {
+        let first = self.next - self.all.len() as u64;
+        // A number that was never given out is of somebody who saw another host.
+        let from = if from > self.next { 0 } else { from };
+        let mut left = ANSWER;
+        let mut fits = |one: &T| match left.checked_sub(bytes(one)) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        };
+        if from == 0 {
+            let newest = self.all.iter().rev().take_while(|one| fits(one));
+            let mut newest: Vec<T> = newest.cloned().collect();
+            newest.reverse();
+            return (newest, self.next);
+        }
+        let skipped = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
+        let new = self.all.iter().skip(skipped).take_while(|one| fits(one));
+        let new: Vec<T> = new.cloned().collect();
+        let next = from.max(first) + new.len() as u64;
+        (new, next)
+    }
+}
+
+impl Recent {
+    /// Keeps a line.
+    pub fn line(&self, mut line: LogLine) {
+        cut(&mut line.text);
+        self.lock().lines.push(line, LINES);
+    }
+
+    /// Keeps a span.
+    pub fn span(&self, mut span: SpanRecord) {
+        cut(&mut span.name);
+        span.error.iter_mut().for_each(cut);
+        span.attributes.values_mut().for_each(cut);
+        self.lock().spans.push(span, SPANS);
+    }
+
+    /// What was not seen yet; from now on spans are kept for some time.
+    pub(crate) fn since(&self, seen: SeenUpTo) -> (Vec<LogLine>, Vec<SpanRecord>, SeenUpTo) {
+        let mut kept = self.lock();
+        kept.looked = Some(Instant::now());
+        self.0.watched.store(true, Ordering::Relaxed);
+        let (lines, line) = kept.lines.since(seen.line, LogLine::bytes);
+        let (spans, span) = kept.spans.since(seen.span, SpanRecord::bytes);
+        (lines, spans, SeenUpTo { line, span })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        // What a panicking holder left behind is still some lines.
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TraceGate for Recent {
+    fn is_open(&self) -> bool {
+        self.0.watched.load(Ordering::Relaxed)
+    }
+
+    fn begins(&self) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        let now = Instant::now();
+        let mut kept = self.lock();
+        if kept.looked.is_none_or(|looked| now - looked > WATCHED) {
+            self.0.watched.store(false, Ordering::Relaxed);
+            return false;
+        }
+        match &mut kept.begun {
+            Some((second, begun)) if now - *second < Duration::from_secs(1) => {
+                *begun += 1;
+                *begun <= TRACES
+            }
+            begun => {
+                *begun = Some((now, 1));
+                true
+            }
+        }
+    }
+}
+
+/// Cuts what is longer than anybody reads.
+fn cut(text: &mut String) {
+    if text.len() > TEXT {
+        text.truncate(text.floor_char_boundary(TEXT));
+        text.push('…');
+    }
+}
+
+/// About what a record needs besides its texts.
+const AROUND: usize = 100;
+
+impl LogLine {
+    fn bytes(&self) -> usize {
+        // A control character is six bytes in JSON.
+        let names = self.application.as_ref().map_or(0, String::len)
+            + self.part.as_ref().map_or(0, String::len);
+        let escaped = self
+            .text
+            .bytes()
+            .filter(|b| *b < 0x20 || *b == b'"' || *b == b'\\');
+        AROUND + names + self.text.len() + 5 * escaped.count()
+    }
+}
+
+impl SpanRecord {
+    fn bytes(&self) -> usize {
+        let attributes = self.attributes.iter();
+        let attributes: usize = attributes.map(|(k, v)| k.len() + v.len() + 8).sum();
+        2 * AROUND + self.name.len() + self.error.as_ref().map_or(0, String::len) + attributes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: impl Into<String>) -> LogLine {
+        LogLine {
+            text: text.into(),
+            ..LogLine::default()
+        }
+    }
+
+    fn texts(lines: &[LogLine]) -> Vec<&str> {
+        lines.iter().map(|line| line.text.as_str()).collect()
+    }
+
+    #[test]
+    fn whoever_looks_again_gets_what_is_new() {
+        let recent = Recent::default();
+        recent.line(line("a"));
+        recent.line(line("b"));
+        let (lines, _, seen) = recent.since(SeenUpTo::default());
+        assert_eq!(texts(&lines), ["a", "b"]);
+        recent.line(line("c"));
+        let (lines, _, seen) = recent.since(seen);
+        assert_eq!(texts(&lines), ["c"]);
+        assert!(recent.since(seen).0.is_empty());
+        // Who saw another host, under whose numbers this one's mean nothing.
+        let other = SeenUpTo { line: 99, span: 99 };
+        assert_eq!(recent.since(other).0.len(), 3);
+    }
+
+    #[test]
+    fn what_is_kept_and_what_is_told_is_bounded() {
+        let recent = Recent::default();
+        for n in 0..LINES + 5 {
+            recent.line(line(format!("{n}")));
+        }
+        let first = SeenUpTo { line: 1, span: 0 };
+        let (lines, _, seen) = recent.since(first);
+        assert_eq!((lines.len(), lines[0].text.as_str()), (LINES, "5"));
+        assert_eq!(seen.line, LINES as u64 + 5);
+
+        for _ in 0..LINES {
+            recent.line(line("ü".repeat(TEXT)));
+        }
+        let mut seen = seen;
+        let mut heard = 0;
+        loop {
+            let (lines, _, next) = recent.since(seen);
+            if lines.is_empty() {
+                break;
+            }
+            assert!(lines.iter().map(LogLine::bytes).sum::<usize>() <= ANSWER);
+            assert!(lines.iter().all(|line| line.text.len() <= TEXT + "…".len()));
+            heard += lines.len();
+            seen = next;
+        }
+        assert_eq!(heard, LINES);
+    }
+
+    #[test]
+    fn traces_begin_while_somebody_looks_and_not_all() {
+        let recent = Recent::default();
+        assert!(!recent.is_open() && !recent.begins());
+        recent.since(SeenUpTo::default());
+        let begun = (0..1_000).filter(|_| recent.begins()).count();
+        // A second may have passed.
+        assert!((TRACES as usize..=100).contains(&begun), "{begun}");
+        recent.lock().looked = Instant::now().checked_sub(2 * WATCHED);
+        assert!(!recent.begins() && !recent.is_open());
+    }
+}

@@ -1,0 +1,199 @@
+//! Who is answered: a browser that was given the page's address, and no other site that it has open.
+//!
+//! Another site can have a browser ask this server, by a name of its own that leads here (DNS rebinding); then the `Host` is that
+//! name. So only addresses, `localhost` and names that were given are answered; no site has an address as its name. What calls
+//! something must besides come from the page itself, and have the secret of its address, for other users of the machine can ask
+//! without a browser.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::IpAddr;
+
+use anyhow::Context as _;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
+
+/// The header with the secret of the page's address.
+const TOKEN: HeaderName = HeaderName::from_static("x-withe-token");
+
+/// How many random bytes that has.
+const TOKEN_BYTES: usize = 16;
+
+/// Who is answered.
+pub(super) struct Guard {
+    names: Vec<String>,
+    token: Option<String>,
+}
+
+/// Why somebody is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    #[error(
+        "this page is reached by an address, by `localhost`, or by a name given with `--ui-name`"
+    )]
+    Host,
+    #[error(
+        "calls are not allowed here: `--ui-allow-calls` of `withe up` and `withe host` allows them"
+    )]
+    NotAllowed,
+    #[error("calls are made by the page itself")]
+    Origin,
+    #[error("a call is JSON: its `content-type` must be `application/json`")]
+    NoJson,
+    #[error("calls need the secret of the address that was printed: open the page by all of that")]
+    Token,
+}
+
+impl Guard {
+    pub(super) fn new(names: Vec<String>, token: Option<String>) -> Self {
+        let names = names.iter().map(|name| name.to_ascii_lowercase());
+        Self {
+            names: names.collect(),
+            token,
+        }
+    }
+
+    /// Whether calls are allowed.
+    pub(super) fn allows_calls(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Checks by which name the server is asked.
+    ///
+    /// # Errors
+    ///
+    /// If it is not one of its own.
+    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = hosts.next().and_then(|host| host.to_str().ok());
+        let name = host.map(|host| name_of(host).to_ascii_lowercase());
+        let is_own = name.is_some_and(|name| {
+            let address = name.trim_start_matches('[').trim_end_matches(']');
+            name == "localhost" || address.parse::<IpAddr>().is_ok() || self.names.contains(&name)
+        });
+        match is_own && hosts.next().is_none() {
+            true => Ok(()),
+            false => Err(Refused::Host),
+        }
+    }
+
+    /// Checks who wants to call something.
+    ///
+    /// # Errors
+    ///
+    /// If that is not the page, or not allowed.
+    pub(super) fn check_call(&self, headers: &HeaderMap) -> Result<(), Refused> {
+        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let token = self.token.as_deref().ok_or(Refused::NotAllowed)?;
+        // A browser says it with each; what is no browser needs the secret.
+        if let Some(origin) = text(&ORIGIN) {
+            let own = text(&HOST).map(|host| format!("http://{host}"));
+            if own.as_deref() != Some(origin) {
+                return Err(Refused::Origin);
+            }
+        }
+        let kind = text(&CONTENT_TYPE).and_then(|kind| kind.split(';').next());
+        if kind.map(str::trim) != Some("application/json") {
+            return Err(Refused::NoJson);
+        }
+        match text(&TOKEN).is_some_and(|given| is_same(given, token)) {
+            true => Ok(()),
+            false => Err(Refused::Token),
+        }
+    }
+}
+
+/// A host without its port.
+fn name_of(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+/// Whether two texts are the same, in a time that does not tell how far they are.
+fn is_same(a: &str, b: &str) -> bool {
+    let differences = a
+        .bytes()
+        .zip(b.bytes())
+        .fold(0, |all, (a, b)| all | (a ^ b));
+    a.len() == b.len() && differences == 0
+}
+
+/// A new secret.
+///
+/// # Errors
+///
+/// If the system gives no random numbers.
+pub(super) fn token() -> anyhow::Result<String> {
+    let mut bytes = [0; TOKEN_BYTES];
+    File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .context("no random numbers for the page's secret")?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(given: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in given {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn names_of_others_are_refused() {
+        let guard = Guard::new(vec!["Build.example".into()], None);
+        for host in [
+            "localhost",
+            "localhost:7171",
+            "127.0.0.1:7171",
+            "[::1]:7171",
+            "10.0.0.7",
+            "build.example:80",
+        ] {
+            assert_eq!(guard.check(&headers(&[("host", host)])), Ok(()), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:7171",
+            "localhost.evil.example",
+            "",
+        ] {
+            let refused = guard.check(&headers(&[("host", host)]));
+            assert_eq!(refused, Err(Refused::Host), "{host}");
+        }
+        assert!(guard.check(&headers(&[])).is_err());
+        let two = [("host", "localhost"), ("host", "evil.example")];
+        assert!(guard.check(&headers(&two)).is_err());
+    }
+
+    #[test]
+    fn calls_are_made_by_the_page_with_its_secret() {
+        let token = token().unwrap();
+        assert_eq!(token.len(), 2 * TOKEN_BYTES);
+        let guard = Guard::new(Vec::new(), Some(token.clone()));
+        let good = [
+            ("host", "localhost:7171"),
+            ("origin", "http://localhost:7171"),
+            ("content-type", "application/json; charset=utf-8"),
+            ("x-withe-token", &token),
+        ];
+        assert_eq!(guard.check_call(&headers(&good)), Ok(()));
+        let with = |place: usize, value| {
+            let mut changed = good;
+            changed[place].1 = value;
+            guard.check_call(&headers(&changed))
+        };
+        assert_eq!(with(1, "http://evil.example"), Err(Refused::Origin));
+        assert_eq!(with(1, "null"), Err(Refused::Origin));
+        assert_eq!(with(2, "text/plain"), Err(Refused::NoJson));
+        assert_eq!(with(3, "0123"), Err(Refused::Token));
+        assert_eq!(guard.check_call(&headers(&good[..3])), Err(Refused::Token));
+        let closed = Guard::new(Vec::new(), None);
+        assert_eq!(closed.check_call(&headers(&good)), Err(Refused::NotAllowed));
+    }
+}
