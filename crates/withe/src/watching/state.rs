@@ -214,6 +214,7 @@ mod tests {
             labels: BTreeMap::new(),
             fingerprint: String::new(),
             tcp: None,
+            unix: None,
             nats: false,
             started: 1,
             signed_only: false,
