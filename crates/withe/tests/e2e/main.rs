@@ -22,5 +22,6 @@ mod registry;
 mod secrets;
 mod sql;
 mod support;
+mod v1;
 #[cfg(target_os = "linux")]
 mod workers;
