@@ -51,7 +51,7 @@ fn link(target: &str, package: &str, interfaces: &str, end: &str, config: &str) 
         config => format!(
             "
               config:
-                - name: config-of-{target}
+                - name: {package}-of-{target}
                   properties:
                     {config}"
         ),
@@ -231,6 +231,51 @@ fn what_v1s_applications_ask_for_is_there_or_said() {
                 ),
             ]),
             says: &[],
+        },
+        Case {
+            name: "changes of keys, as v1's example has them",
+            spec: spec(&[
+                component("watcher", "kv-watcher", ""),
+                provider(
+                    "kvredis",
+                    "keyvalue-redis:0.30.0",
+                    "",
+                    &link("watcher", "wasi:keyvalue", "watcher", "source", redis),
+                ),
+            ]),
+            says: &[
+                "`watcher` imports `wasi:keyvalue/store@0.2.0-draft`, and nothing provides it",
+                "help: `kvredis` exports what is missing: link to it from `watcher`",
+            ],
+        },
+        Case {
+            name: "a key that no provider has, and a configuration that is nowhere",
+            spec: spec(&[
+                component(
+                    "counter",
+                    "kv-edit",
+                    &link(
+                        "kvredis",
+                        "wasi:keyvalue",
+                        "store",
+                        "target",
+                        "adress: redis://a",
+                    ),
+                ),
+                provider(
+                    "kvredis",
+                    "keyvalue-redis:0.30.0",
+                    "
+        config:
+          - name: default-redis",
+                    "",
+                ),
+                http("counter"),
+            ]),
+            says: &[
+                "unknown key `adress`",
+                "the configuration `default-redis` is not defined in this manifest",
+            ],
         },
     ];
     for Case { name, spec, says } in cases {
