@@ -14,7 +14,7 @@ use withe_linker::plan::{Binding, Plan, PlannedWorker};
 use withe_wit::World;
 
 use crate::options::{HostLimits, HostOptions, WorkerCommand};
-use crate::parts::{ComponentPart, Parts};
+use crate::parts::{ComponentPart, Openers, Parts};
 
 /// The longest head of an assignment.
 const MOST_HEAD: u64 = 64 << 20;
@@ -44,6 +44,8 @@ pub(crate) struct Assignment {
     pub(crate) limits: HostLimits,
     /// The components in it, and how many bytes each has.
     pub(crate) components: Vec<(String, u64)>,
+    /// The functions that open what they are handed ([`Parts::openers`]).
+    pub(crate) openers: Openers,
 }
 
 impl Assignment {
@@ -60,8 +62,10 @@ impl Assignment {
             let part = parts.components.get(*name)?;
             Some(((*name).to_owned(), part.bytes.len() as u64))
         });
+        let plan = part_of(plan, worker, &names);
         Self {
-            plan: part_of(plan, worker, &names),
+            openers: parts.openers(&plan.links),
+            plan,
             component: worker.component.clone(),
             folder: parts.folder.clone(),
             sockets: sockets.to_owned(),
@@ -111,6 +115,7 @@ impl Assignment {
         let parts = Parts {
             folder: assignment.folder.clone(),
             components,
+            openers: assignment.openers.clone(),
             ..Parts::default()
         };
         Ok((assignment, parts))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use withe_linker::input::Part;
-use withe_linker::plan::PlannedLink;
+use withe_linker::plan::{PlannedInterface, PlannedLink};
 use withe_load::{Loaded, ProviderSource};
 use withe_provider::FunctionName;
 use withe_wit::{Extern, ExternItem, Function, Interface, InterfaceName, OPEN, World};
@@ -19,7 +19,13 @@ pub struct Parts {
     pub(crate) providers: HashMap<String, ProviderSource>,
     /// The worlds of the providers: what they import, they call on components.
     pub(crate) provider_worlds: HashMap<String, Arc<World>>,
+    /// In a worker, which has no worlds of others: the digests of the functions that open what its components are handed,
+    /// by link and import.
+    pub(crate) openers: Openers,
 }
+
+/// Digests of functions that open resources: the link's source, target and name, the import, and the digest.
+pub(crate) type Openers = Vec<([String; 3], String, u64)>;
 
 /// One component.
 pub(crate) struct ComponentPart {
@@ -90,9 +96,9 @@ impl Parts {
                             function: f.name.clone(),
                         },
                         export: (Some(planned.export.clone()), f.name.clone()),
-                        function: f,
+                        ty: FunctionType::Known(f),
                     }));
-                    if let Some(open) = self.opener(link, &planned.export, world, interface) {
+                    if let Some(open) = self.opener(link, planned, world, interface) {
                         functions.push(LinkedFunction {
                             key: (planned.import.clone(), OPEN.into()),
                             name: FunctionName {
@@ -100,7 +106,7 @@ impl Parts {
                                 function: OPEN.into(),
                             },
                             export: (Some(planned.export.clone()), OPEN.into()),
-                            function: open,
+                            ty: open,
                         });
                     }
                 }
@@ -111,7 +117,7 @@ impl Parts {
                         function: planned.export.clone(),
                     },
                     export: (None, planned.export.clone()),
-                    function: f,
+                    ty: FunctionType::Known(f),
                 }),
                 _ => {}
             }
@@ -125,10 +131,10 @@ impl Parts {
     fn opener(
         &self,
         link: &PlannedLink,
-        export: &str,
+        planned: &PlannedInterface,
         world: &World,
         interface: &Interface,
-    ) -> Option<&Function> {
+    ) -> Option<FunctionType<'_>> {
         let of_interface = |f: &Function| {
             let first = f.first_owned();
             first.is_some_and(|first| first.interface == interface.name)
@@ -138,10 +144,49 @@ impl Parts {
         if is_imported || !exported.any(of_interface) {
             return None;
         }
+        let key = ends(link);
+        let mut told = self.openers.iter();
+        let told = told.find(|(link, import, _)| *link == key && *import == planned.import);
+        if let Some((.., digest)) = told {
+            return Some(FunctionType::Digest(*digest));
+        }
         let provider = || self.provider_worlds.get(&link.target).map(|world| &**world);
         let target = self.world(&link.target).or_else(provider)?;
-        let export = target.exports.iter().find(|e| e.name == export)?;
-        export.functions().iter().find(|f| f.name == OPEN)
+        let export = target.exports.iter().find(|e| e.name == planned.export)?;
+        let open = export.functions().iter().find(|f| f.name == OPEN);
+        open.map(FunctionType::Known)
+    }
+
+    /// The interfaces that a link joins though their names differ.
+    pub(crate) fn pairs(&self, link: &PlannedLink) -> Vec<(InterfaceName, InterfaceName)> {
+        let world = self.world(&link.source);
+        let names = link.interfaces.iter().filter_map(|planned| {
+            let import = world?.imports.iter().find(|i| i.name == planned.import)?;
+            let (a, b) = (import.interface_name()?, planned.export.parse().ok()?);
+            (!a.same_interface(&b)).then(|| (a.clone(), b))
+        });
+        names.collect()
+    }
+
+    /// What a worker is told of the functions that open what is handed to the components of these links.
+    pub(crate) fn openers(&self, links: &[PlannedLink]) -> Openers {
+        let mut openers = Vec::new();
+        for link in links {
+            let Some(world) = self.world(&link.source) else {
+                continue;
+            };
+            let pairs = self.pairs(link);
+            for planned in &link.interfaces {
+                let import = world.imports.iter().find(|i| i.name == planned.import);
+                let interface = import.and_then(Extern::interface);
+                let open = interface.and_then(|i| self.opener(link, planned, world, i));
+                if let Some(open) = open {
+                    let digest = open.digest(&pairs);
+                    openers.push((ends(link), planned.import.clone(), digest));
+                }
+            }
+        }
+        openers
     }
 
     /// The names that a link's functions have for its source, in their order.
@@ -149,6 +194,11 @@ impl Parts {
         let functions = self.functions(link).into_iter();
         functions.map(|function| function.name).collect()
     }
+}
+
+/// What a link is known by.
+fn ends(link: &PlannedLink) -> [String; 3] {
+    [&link.source, &link.target, &link.name].map(String::clone)
 }
 
 /// One function of a link.
@@ -161,5 +211,23 @@ pub(crate) struct LinkedFunction<'a> {
     /// Under which interface, if any, and name the target exports it.
     pub(crate) export: (Option<String>, String),
     /// Its type, as the source has it.
-    pub(crate) function: &'a Function,
+    pub(crate) ty: FunctionType<'a>,
+}
+
+/// The type of a function of a link.
+pub(crate) enum FunctionType<'a> {
+    Known(&'a Function),
+    /// Of one that the source does not import itself, its digest for the link.
+    Digest(u64),
+}
+
+impl FunctionType<'_> {
+    /// Its digest over a link that joins these pairs of interfaces.
+    pub(crate) fn digest(&self, pairs: &[(InterfaceName, InterfaceName)]) -> u64 {
+        match self {
+            Self::Known(function) if pairs.is_empty() => function.digest(),
+            Self::Known(function) => function.digest_paired(pairs),
+            Self::Digest(digest) => *digest,
+        }
+    }
 }

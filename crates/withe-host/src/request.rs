@@ -12,12 +12,9 @@ use crate::parts::{LinkedFunction, Parts};
 /// What the importer's process asks the exporter's for.
 pub(crate) fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkRequest {
     let to_provider = is_provider(plan, &link.target);
-    let pairs = pairs(parts, link);
+    let pairs = parts.pairs(link);
     let function = |f: LinkedFunction<'_>| {
-        let digest = match pairs.is_empty() {
-            true => f.function.digest(),
-            false => f.function.digest_paired(&pairs),
-        };
+        let digest = f.ty.digest(&pairs);
         if to_provider {
             return LinkFunction {
                 interface: f.name.interface,
@@ -40,17 +37,6 @@ pub(crate) fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkReq
         });
     }
     with_functions(plan, link, functions)
-}
-
-/// The interfaces that a link joins though their names differ.
-fn pairs(parts: &Parts, link: &PlannedLink) -> Vec<(InterfaceName, InterfaceName)> {
-    let world = parts.world(&link.source);
-    let names = link.interfaces.iter().filter_map(|planned| {
-        let import = world?.imports.iter().find(|i| i.name == planned.import)?;
-        let (a, b) = (import.interface_name()?, planned.export.parse().ok()?);
-        (!a.same_interface(&b)).then(|| (a.clone(), b))
-    });
-    names.collect()
 }
 
 /// Whether a link from a provider leads to an HTTP handler: then the provider sends it requests.

@@ -168,23 +168,33 @@ impl ChangedKeys {
 /// Those who watch what this process writes.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
-    /// By bucket.
-    all: Mutex<Vec<(String, Weak<ChangedKeys>)>>,
+    all: Mutex<Vec<Weak<Watcher>>>,
     /// Whether there ever was one: writing asks for no lock before.
     any: AtomicBool,
 }
 
+/// One of them, and the bucket that it watches.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    bucket: String,
+    changed: Arc<ChangedKeys>,
+}
+
 impl Watchers {
-    fn all(&self) -> MutexGuard<'_, Vec<(String, Weak<ChangedKeys>)>> {
+    fn all(&self) -> MutexGuard<'_, Vec<Weak<Watcher>>> {
         // Nothing panics while it is held.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells of what changes in `bucket`, as long as `changed` is kept.
-    pub(crate) fn add(&self, bucket: &str, changed: &Arc<ChangedKeys>) {
-        self.all()
-            .push((bucket.to_owned(), Arc::downgrade(changed)));
+    /// Notes in `changed` what changes in `bucket`, until the watch is dropped.
+    pub(crate) fn add(&self, bucket: &str, changed: &Arc<ChangedKeys>) -> Watch {
+        let watcher = Arc::new(Watcher {
+            bucket: bucket.to_owned(),
+            changed: changed.clone(),
+        });
+        self.all().push(Arc::downgrade(&watcher));
         self.any.store(true, Ordering::Release);
+        Watch::Writers(watcher)
     }
 
     /// Whether anybody may watch.
@@ -198,11 +208,11 @@ impl Watchers {
             return;
         }
         let mut all = self.all();
-        all.retain(|(_, watcher)| watcher.strong_count() > 0);
+        all.retain(|watcher| watcher.strong_count() > 0);
         let watchers: Vec<_> = all
             .iter()
-            .filter(|(of, _)| of == bucket)
-            .filter_map(|(_, watcher)| watcher.upgrade())
+            .filter_map(Weak::upgrade)
+            .filter(|watcher| watcher.bucket == bucket)
             .collect();
         drop(all);
         if watchers.is_empty() {
@@ -210,29 +220,25 @@ impl Watchers {
         }
         for key in keys {
             for watcher in &watchers {
-                watcher.note(key);
+                watcher.changed.note(key);
             }
         }
     }
 }
 
-/// What tells of changes, until it is dropped.
+/// What notes changes, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Watch(
-    /// The task that hears of them, where others than this process make them.
-    #[expect(dead_code, reason = "it is kept for its end")]
-    Option<AbortOnDropHandle<()>>,
-);
+pub(crate) enum Watch {
+    /// Whoever makes them.
+    Writers(#[expect(dead_code, reason = "it is kept for its end")] Arc<Watcher>),
+    /// A task that hears of them, where others than this process make them.
+    Task(#[expect(dead_code, reason = "it is kept for its end")] AbortOnDropHandle<()>),
+}
 
 impl Watch {
-    /// Changes are noted by who makes them.
-    pub(crate) fn of_writers() -> Self {
-        Self(None)
-    }
-
     /// Changes are noted by a task.
     pub(crate) fn by(task: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(Some(AbortOnDropHandle::new(tokio::spawn(task))))
+        Self::Task(AbortOnDropHandle::new(tokio::spawn(task)))
     }
 }
 
@@ -296,13 +302,13 @@ mod tests {
         let watchers = Watchers::default();
         watchers.tell("b", ["k"]);
         let changed = Arc::new(ChangedKeys::new(vec![WatchedKeys::all()]));
-        watchers.add("b", &changed);
+        let watch = watchers.add("b", &changed);
         watchers.tell("other", ["k"]);
         assert!(changed.is_empty());
         watchers.tell("b", ["k"]);
         assert_eq!(changed.take(|_| false).as_deref(), Some("k"));
-        drop(changed);
+        drop(watch);
         watchers.tell("b", ["k"]);
-        assert!(watchers.all().is_empty());
+        assert!(changed.is_empty() && watchers.all().is_empty());
     }
 }

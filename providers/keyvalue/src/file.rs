@@ -397,8 +397,7 @@ impl Store for FileStore {
     }
 
     async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError> {
-        self.watchers.add(bucket, &changed);
-        Ok(Watch::of_writers())
+        Ok(self.watchers.add(bucket, &changed))
     }
 
     async fn check(&self) -> Result<(), StoreError> {

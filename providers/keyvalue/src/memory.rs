@@ -129,7 +129,6 @@ impl Store for MemoryStore {
     }
 
     async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError> {
-        self.watchers.add(bucket, &changed);
-        Ok(Watch::of_writers())
+        Ok(self.watchers.add(bucket, &changed))
     }
 }

@@ -23,5 +23,6 @@ mod secrets;
 mod sql;
 mod support;
 mod tests;
+mod v1;
 #[cfg(target_os = "linux")]
 mod workers;
