@@ -392,7 +392,7 @@ fn mocks_take_the_place_of_what_else_exports_something() {
             (func (export "get") (param i32 i32) (result i32) i32.const 0))
         (core instance $i (instantiate $m))
         (func $get (param "key" string) (result string)
-            (canon lift (core func $i "get") (memory $i "memory") (realloc (func $i "realloc"))))
+            (canon lift (core func $i "get") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
         (instance $store (export "get" (func $get)))
         (export "wasi:keyvalue/store@0.2.0-draft" (instance $store)))"#;
     const STORING: &str = r#"(component

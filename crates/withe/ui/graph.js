@@ -7,7 +7,7 @@ import { layout, path } from "./layout.js";
 
 const FEW = 60;
 const SIZES = {
-  roomy: { boxWidth: 184, boxHeight: 48, columnGap: 130, rowGap: 22 },
+  roomy: { boxWidth: 184, boxHeight: 48, columnGap: 146, rowGap: 26 },
   dense: { boxWidth: 150, boxHeight: 26, columnGap: 90, rowGap: 8 },
 };
 const BETWEEN = 44;
@@ -141,8 +141,9 @@ export class GraphView {
       const texts = [];
       if (figures?.calls) texts.push(rate(figures.rate));
       if (figures?.p50 && figures.rate > 0) texts.push(duration(figures.p50));
-      if (failing) texts.push(`${share(figures.error_rate, figures.rate)} fail`);
-      if (edge.text) edge.text.say(texts.join(" · ") || edge.link.bindings);
+      const fails = failing ? `${share(figures.error_rate, figures.rate)} fail` : "";
+      if (edge.text) edge.text.say(texts.join(" · ") || edge.link.bindings, fails);
+      texts.push(fails);
       edge.element.setAttribute("aria-label", `link from ${edge.link.source} to ${edge.link.target}, ${edge.link.bindings}, ${texts.join(", ")}`);
     }
   }
@@ -225,18 +226,24 @@ export class GraphView {
   }
 }
 
-/** A text in the middle of a line, which it interrupts. */
+/** A text in the middle of a line, which it interrupts, and one below it. */
 function label(x, y) {
-  const back = svg("rect", { class: "back", y: y - 8, height: 16, rx: 4 });
-  const text = svg("text", { x, y: y + 4 });
+  const line = (down) => {
+    const back = svg("rect", { class: "back", y: y + down - 8, height: 16, rx: 4 });
+    const text = svg("text", { x, y: y + down + 4 });
+    return { back, text };
+  };
+  const lines = [line(0), line(17)];
   return {
-    element: svg("g", {}, back, text),
-    say(words) {
-      if (text.textContent === words) return;
-      text.textContent = words;
-      const width = text.getComputedTextLength() || words.length * 6;
-      back.setAttribute("width", width + 8);
-      back.setAttribute("x", x - width / 2 - 4);
+    element: svg("g", {}, lines.map(({ back, text }) => [back, text])),
+    say(...words) {
+      lines.forEach(({ back, text }, i) => {
+        if (text.textContent === words[i]) return;
+        text.textContent = words[i];
+        const width = words[i] ? (text.getComputedTextLength() || words[i].length * 6) + 8 : 0;
+        back.setAttribute("width", width);
+        back.setAttribute("x", x - width / 2);
+      });
     },
   };
 }

@@ -42,7 +42,7 @@ const TESTS: &str = r#"(component
         (func (export "spins") (loop (br 0))))
     (core instance $i (instantiate $m (with "prices" (instance (export "get" (func $get))))))
     (func $price (result (result (error string)))
-        (canon lift (core func $i "price") (memory $i "memory")))
+        (canon lift (core func $i "price") (memory (core memory $i "memory"))))
     (func $fresh (canon lift (core func $i "fresh")))
     (func $traps (canon lift (core func $i "traps")))
     (func $spins (canon lift (core func $i "spins")))

@@ -51,6 +51,21 @@ fn an_application_spread_over_three_hosts_is_one_application() {
     assert_eq!(pongs[0]["binding"], "tcp");
     assert!(pongs[0]["nanos"].as_u64().unwrap() > 0, "{pongs}");
 
+    // What is called is counted where it is called from, and told by all hosts.
+    let figures = lattice.json(&["top"]);
+    assert!(
+        figures["hosts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|host| host["silent"].is_null())
+    );
+    let mut rates = figures["rates"]["links"].as_array().unwrap().iter();
+    let called = rates.find(|rates| rates["source"] == "front" && rates["target"] == "visits");
+    let called = called.unwrap_or_else(|| panic!("{figures:#}"));
+    assert!(called["calls"].as_u64() >= Some(10), "{called:#}");
+    assert_eq!(called["by"][0]["binding"], "tcp", "{called:#}");
+
     // Each as text for people, too.
     for what in ["hosts", "components", "providers", "links", "apps"] {
         let text = lattice.run(&["get", what]);

@@ -95,6 +95,8 @@ fn calls_and_requests_are_counted_and_so_is_how_they_fail() {
         assert_eq!(value(&text, "withe_units", &[]), Some(2.0), "{text}");
         assert!(value(&text, "withe_instances", &[]).is_some(), "{text}");
 
+        // Requests are answered from a moment before that.
+        up.says("`app` runs");
         for path in ["/livez", "/healthz"] {
             assert_eq!(get(&metrics_at, path).unwrap().text(), "ok\n");
         }
