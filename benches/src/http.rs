@@ -90,8 +90,8 @@ fn rows(cache: &Path, composed: &Path) -> Result<Vec<Row>> {
         };
         app.withe(cache)
     };
-    let hello = guest("hello");
-    let hello_p3 = guest("hello-p3");
+    let hello = [guest("hello")];
+    let hello_p3 = [guest("hello-p3")];
     let pair = [guest("hello-calls"), guest("ops")];
     let row = |name, path, server, floor| Row {
         name,
@@ -103,43 +103,43 @@ fn rows(cache: &Path, composed: &Path) -> Result<Vec<Row>> {
         row(
             "0.2 hello, fresh: wasmtime serve",
             "/",
-            wasmtime(&hello, "/", Instances::Fresh)?,
+            wasmtime(&hello[0], "/", Instances::Fresh)?,
             0,
         ),
         row(
             "0.2 hello, fresh: withe",
             "/",
-            withe(&[hello.clone()], "/", None, None)?,
+            withe(&hello, "/", None, None)?,
             0,
         ),
         row(
             "0.2 hello, reused: withe",
             "/",
-            withe(&[hello], "/", None, Some(REUSE))?,
+            withe(&hello, "/", None, Some(REUSE))?,
             0,
         ),
         row(
             "0.3 hello, fresh: wasmtime serve",
             "/",
-            wasmtime(&hello_p3, "/", Instances::Fresh)?,
+            wasmtime(&hello_p3[0], "/", Instances::Fresh)?,
             3,
         ),
         row(
             "0.3 hello, fresh: withe",
             "/",
-            withe(&[hello_p3.clone()], "/", None, None)?,
+            withe(&hello_p3, "/", None, None)?,
             3,
         ),
         row(
             "0.3 hello, reused: wasmtime serve",
             "/",
-            wasmtime(&hello_p3, "/", Instances::Default)?,
+            wasmtime(&hello_p3[0], "/", Instances::Default)?,
             5,
         ),
         row(
             "0.3 hello, reused: withe",
             "/",
-            withe(&[hello_p3], "/", None, Some(REUSE))?,
+            withe(&hello_p3, "/", None, Some(REUSE))?,
             5,
         ),
         row(
