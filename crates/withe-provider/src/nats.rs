@@ -50,7 +50,7 @@ impl fmt::Debug for NatsAccess {
 pub enum NatsConnectError {
     /// Nobody answers, or whoever does lets nobody in.
     #[error(
-        "cannot reach NATS at `{address}`: {why}; start it there (`nats-server`), or correct its URL"
+        "cannot reach NATS at `{address}`: {why}; start it there (`nats-server -js`), or correct its URL"
     )]
     Unreachable {
         /// Where it should be.
