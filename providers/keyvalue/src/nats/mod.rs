@@ -29,7 +29,7 @@ use withe_provider::nats::{NatsAccess, NatsConnectError};
 
 use crate::changes::{ChangedKeys, Watch};
 use crate::store::{PAGE, Store, StoreError, add};
-use subject::{Found, Place, Subjects};
+use subject::{Found, Place, Subjects, inside};
 
 /// What cursors of this store start with.
 const FROM: &str = "from:";
@@ -449,14 +449,6 @@ fn mark() -> HeaderMap {
     headers
 }
 
-/// The key in an entry, and its value.
-fn inside(payload: &Bytes) -> Option<(String, Bytes)> {
-    let (count, rest) = payload.split_first_chunk::<4>()?;
-    let count = u32::from_be_bytes(*count) as usize;
-    let key = std::str::from_utf8(rest.get(..count)?).ok()?;
-    Some((key.to_owned(), payload.slice(4 + count..)))
-}
-
 impl fmt::Debug for NatsStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("NatsStore").field(&self.address).finish()
@@ -632,7 +624,17 @@ impl Store for NatsStore {
     }
 
     async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError> {
-        watch::watch(self, bucket, changed).await
+        let info = timeout(self.limit, self.stream.get_info()).await;
+        let info = info.map_err(|_| self.failed(self.no_answer()))?;
+        let listener = watch::Listener {
+            stream: self.stream.clone(),
+            subjects: self.subjects(bucket),
+            address: self.address.clone(),
+            limit: self.limit,
+            changed,
+            last: info.map_err(|e| self.failed(e))?.state.last_sequence,
+        };
+        listener.watch().await.map_err(|e| self.failed(e))
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@
 //! * a key of another bucket is `=B.`, the bucket and `.K.`, and the key, both written so;
 //! * what would be too long has its digest in place of its name, behind `H`. The name is in the entry then.
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::store::DEFAULT_BUCKET;
@@ -148,6 +149,14 @@ fn read(text: &str) -> Option<String> {
 
 fn digest(name: &str) -> String {
     hex::encode(Sha256::digest(name))
+}
+
+/// The key in an entry, and its value.
+pub(super) fn inside(payload: &Bytes) -> Option<(String, Bytes)> {
+    let (count, rest) = payload.split_first_chunk::<4>()?;
+    let count = u32::from_be_bytes(*count) as usize;
+    let key = std::str::from_utf8(rest.get(..count)?).ok()?;
+    Some((key.to_owned(), payload.slice(4 + count..)))
 }
 
 #[cfg(test)]

@@ -13,10 +13,8 @@ use futures::StreamExt as _;
 use tokio::time::{sleep, timeout};
 use withe_provider::BackOff;
 
-use super::subject::{Found, Subjects};
-use super::{NatsStore, inside};
+use super::subject::{Found, Subjects, inside};
 use crate::changes::{ChangedKeys, Watch};
-use crate::store::StoreError;
 
 /// How long it is waited before a consumer is made again that the client gave up.
 const AGAIN: BackOff = BackOff {
@@ -25,41 +23,27 @@ const AGAIN: BackOff = BackOff {
 };
 
 /// Hears of the changes of a bucket.
-struct Listener {
-    stream: Stream,
-    subjects: Subjects,
-    address: String,
+pub(super) struct Listener {
+    pub(super) stream: Stream,
+    pub(super) subjects: Subjects,
+    pub(super) address: String,
     /// The longest that one request may take.
-    limit: Duration,
-    changed: Arc<ChangedKeys>,
+    pub(super) limit: Duration,
+    pub(super) changed: Arc<ChangedKeys>,
     /// The number of the last message that came, or was there.
-    last: u64,
+    pub(super) last: u64,
 }
 
 /// Why nothing is heard of changes.
-type NotHeard = Box<dyn std::error::Error + Send + Sync>;
-
-/// Watches `bucket`.
-pub(super) async fn watch(
-    store: &NatsStore,
-    bucket: &str,
-    changed: Arc<ChangedKeys>,
-) -> Result<Watch, StoreError> {
-    let info = timeout(store.limit, store.stream.get_info()).await;
-    let info = info.map_err(|_| store.failed(store.no_answer()))?;
-    let listener = Listener {
-        stream: store.stream.clone(),
-        subjects: store.subjects(bucket),
-        address: store.address.clone(),
-        limit: store.limit,
-        changed,
-        last: info.map_err(|e| store.failed(e))?.state.last_sequence,
-    };
-    let messages = listener.messages().await.map_err(|e| store.failed(e))?;
-    Ok(Watch::by(listener.listen(messages)))
-}
+pub(super) type NotHeard = Box<dyn std::error::Error + Send + Sync>;
 
 impl Listener {
+    /// Watches the bucket.
+    pub(super) async fn watch(self) -> Result<Watch, NotHeard> {
+        let messages = self.messages().await?;
+        Ok(Watch::by(self.listen(messages)))
+    }
+
     /// What is written behind the last message that came.
     async fn messages(&self) -> Result<pull::Ordered, NotHeard> {
         let config = pull::OrderedConfig {

@@ -4,8 +4,10 @@
 //! again behind the scenes; calls that come meanwhile wait for that, but not longer than the
 //! limits given here. A write whose answer is lost is not sent again: it may have been done.
 
+mod keyspace;
 mod watch;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +15,12 @@ use std::time::Duration;
 use ::redis as client;
 use client::aio::{ConnectionManager, ConnectionManagerConfig};
 use client::{Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ServerErrorKind};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::time::timeout;
 
 use crate::changes::{ChangedKeys, Watch};
-use crate::store::{DEFAULT_BUCKET, PAGE, Store, StoreError};
+use crate::store::{PAGE, Store, StoreError};
+
+use keyspace::Keyspace;
 
 pub(crate) use watch::Notifications;
 
@@ -39,10 +42,9 @@ end
 return sum";
 /// What this store's cursors start with.
 const SCAN: &str = "scan:";
-/// What keys of Redis start with that are not as components name them.
-const RESERVED: &str = "withe:";
-/// Keys of the default bucket that start with [`RESERVED`] themselves.
-const ESCAPED: &str = "withe:default:";
+/// What `notify-keyspace-events` needs: the keyspace, what all keys have in common, strings, and what expires or is
+/// evicted. `A` has all but the first.
+const NEEDED: &str = "Kg$xe";
 /// Shortest wait before connecting again.
 const BACK_OFF: Duration = Duration::from_millis(20);
 
@@ -198,6 +200,45 @@ impl RedisStore {
         }
     }
 
+    /// Sees to it that the server tells of changes.
+    async fn allow(&self) -> Result<(), StoreError> {
+        const SETTING: &str = "notify-keyspace-events";
+        if self.notifications == Notifications::Assume {
+            return Ok(());
+        }
+        let at = &self.address;
+        let mut ask = client::cmd("CONFIG");
+        ask.arg("GET").arg(SETTING);
+        let settings: HashMap<String, String> = self.read(&ask).await.map_err(|why| {
+            StoreError::Failed(format!(
+                "it cannot be seen whether Redis at `{at}` tells of changes: {why}. If its `{SETTING}` is set to `{NEEDED}`, \
+                 write `redis_notifications: assume`"
+            ))
+        })?;
+        let now = settings.get(SETTING).map_or("", String::as_str);
+        let missing: String = NEEDED
+            .chars()
+            .filter(|flag| !now.contains(*flag) && (*flag == 'K' || !now.contains('A')))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if self.notifications == Notifications::Check {
+            return Err(StoreError::Failed(format!(
+                "Redis at `{at}` does not tell of changes: its `{SETTING}` is `{now}`, without `{missing}`. Set it (`redis-cli \
+                 config set {SETTING} '{now}{missing}'`), or let the link do so: `redis_notifications: enable`"
+            )));
+        }
+        let mut set = client::cmd("CONFIG");
+        set.arg("SET").arg(SETTING).arg(format!("{now}{missing}"));
+        let set: Result<(), _> = self.once(&set).await;
+        set.map_err(|why| {
+            StoreError::Failed(format!(
+                "Redis at `{at}` cannot be told to tell of changes: {why}"
+            ))
+        })
+    }
+
     fn no_answer(&self) -> String {
         let limit = self.limit.as_millis();
         format!("Redis at `{}` did not answer in {limit} ms", self.address)
@@ -231,72 +272,6 @@ impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("RedisStore").field(&self.address).finish()
     }
-}
-
-/// What a colon is written as in a bucket's name, which a colon ends.
-const IN_NAME: &AsciiSet = &CONTROLS.add(b':').add(b'%');
-
-/// Where a bucket's keys are in Redis, which has none: no two buckets have a key of Redis in common.
-enum Keyspace {
-    /// The default bucket's keys are the keys of Redis, so that what v1's provider has written, which knows no
-    /// buckets, is found there. Those that start with [`RESERVED`] are kept apart.
-    Default,
-    /// Another bucket's keys start with `withe:bucket:NAME:`.
-    Named { prefix: String },
-}
-
-impl Keyspace {
-    fn of(bucket: &str) -> Self {
-        if bucket == DEFAULT_BUCKET {
-            return Self::Default;
-        }
-        let name = utf8_percent_encode(bucket, IN_NAME);
-        Self::Named {
-            prefix: format!("{RESERVED}bucket:{name}:"),
-        }
-    }
-
-    /// The key of Redis that `key` of the bucket is.
-    fn key(&self, key: &str) -> String {
-        match self {
-            Self::Default if key.starts_with(RESERVED) => format!("{ESCAPED}{key}"),
-            Self::Default => key.to_owned(),
-            Self::Named { prefix } => format!("{prefix}{key}"),
-        }
-    }
-
-    /// The key of the bucket that a key of Redis is, if it is one.
-    fn key_of(&self, found: String) -> Option<String> {
-        match self {
-            Self::Default if !found.starts_with(RESERVED) => Some(found),
-            Self::Default => found
-                .strip_prefix(ESCAPED)
-                .filter(|key| key.starts_with(RESERVED))
-                .map(str::to_owned),
-            Self::Named { prefix } => found.strip_prefix(prefix.as_str()).map(str::to_owned),
-        }
-    }
-
-    /// A pattern that matches all keys of the bucket, if not only those.
-    fn pattern(&self) -> String {
-        starting_with(match self {
-            Self::Default => "",
-            Self::Named { prefix } => prefix,
-        })
-    }
-}
-
-/// A pattern that matches what starts with `prefix`.
-fn starting_with(prefix: &str) -> String {
-    let mut pattern = String::with_capacity(prefix.len() + 1);
-    for c in prefix.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('*');
-    pattern
 }
 
 #[async_trait::async_trait]
@@ -429,7 +404,9 @@ impl Store for RedisStore {
     }
 
     async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError> {
-        watch::watch(self, bucket, changed).await
+        self.allow().await?;
+        let (client, address) = (self.client.clone(), self.address.clone());
+        watch::watch(client, address, self.limit, bucket, changed).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
@@ -450,41 +427,5 @@ mod tests {
             ..Default::default()
         };
         assert!(!format!("{config:?}").contains("s3cret"));
-    }
-
-    #[test]
-    fn no_two_buckets_share_a_key() {
-        let cases = [
-            ("default", "k", "k"),
-            ("default", "a:b", "a:b"),
-            (
-                "default",
-                "withe:bucket:a:b",
-                "withe:default:withe:bucket:a:b",
-            ),
-            (
-                "default",
-                "withe:default:withe:x",
-                "withe:default:withe:default:withe:x",
-            ),
-            ("default", "withe", "withe"),
-            ("a", "b:c", "withe:bucket:a:b:c"),
-            ("a:b", "c", "withe:bucket:a%3Ab:c"),
-            ("a%3Ab", "c", "withe:bucket:a%253Ab:c"),
-            ("withe:", "", "withe:bucket:withe%3A:"),
-        ];
-        for (bucket, key, redis) in cases {
-            assert_eq!(Keyspace::of(bucket).key(key), redis);
-            for (other, ..) in cases {
-                let found = Keyspace::of(other).key_of(redis.to_owned());
-                let want = (other == bucket).then(|| key.to_owned());
-                assert_eq!(found, want, "{redis} in {other}");
-            }
-        }
-        // Somebody else's, which no key of the interface is.
-        for foreign in ["withe:", "withe:default:x", "withe:other"] {
-            assert_eq!(Keyspace::of("default").key_of(foreign.to_owned()), None);
-        }
-        assert_eq!(starting_with("a*[b]?\\:"), "a\\*\\[b\\]\\?\\\\:*");
     }
 }

@@ -4,7 +4,6 @@
 //! The setting is the server's, and costs all its users a little: a link changes it only where its configuration says so.
 //! What changes while the connection is lost, Redis tells nobody.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,13 +14,10 @@ use futures::StreamExt as _;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use withe_provider::BackOff;
 
-use super::{Keyspace, RESERVED, RedisStore, starting_with};
+use super::keyspace::{Keyspace, RESERVED, starting_with};
 use crate::changes::{ChangedKeys, Watch, WatchedKeys};
 use crate::store::StoreError;
 
-/// What `notify-keyspace-events` needs: the keyspace, what all keys have in common, strings, and what expires or is
-/// evicted. `A` has all but the first.
-const NEEDED: &str = "Kg$xe";
 /// The events that change the value of a string, or are one's end or beginning.
 const EVENTS: [&str; 16] = [
     "set",
@@ -89,15 +85,16 @@ enum NotHeard {
     Late(Duration),
 }
 
-/// Watches `bucket`, as far as `changed` wants to know.
+/// Watches `bucket`, as far as `changed` wants to know; connecting and an answer may take `limit`.
 pub(super) async fn watch(
-    store: &RedisStore,
+    client: Client,
+    address: String,
+    limit: Duration,
     bucket: &str,
     changed: Arc<ChangedKeys>,
 ) -> Result<Watch, StoreError> {
-    allow(store).await?;
     let keyspace = Keyspace::of(bucket);
-    let database = store.client.get_connection_info().redis_settings().db();
+    let database = client.get_connection_info().redis_settings().db();
     let channel = format!("__keyspace@{database}__:");
     let subjects = changed
         .watched()
@@ -105,19 +102,19 @@ pub(super) async fn watch(
         .map(|keys| channels(&channel, &keyspace, keys))
         .collect();
     let listener = Listener {
-        client: store.client.clone(),
-        address: store.address.clone(),
+        client,
+        address,
         keyspace,
         channel,
         subjects,
-        limit: store.limit,
+        limit,
         changed,
     };
     let connection = listener.connect().await;
     let connection = connection.map_err(|why| {
         StoreError::Failed(format!(
             "Redis at `{}` tells nothing of changes: {why}",
-            store.address
+            listener.address
         ))
     })?;
     Ok(Watch::by(listener.listen(connection)))
@@ -134,45 +131,6 @@ fn channels(channel: &str, keyspace: &Keyspace, keys: &WatchedKeys) -> Channels 
         _ => keyspace.key(&keys.name),
     };
     Channels::Matching(starting_with(&format!("{channel}{start}")))
-}
-
-/// Sees to it that the server tells of changes.
-async fn allow(store: &RedisStore) -> Result<(), StoreError> {
-    const SETTING: &str = "notify-keyspace-events";
-    if store.notifications == Notifications::Assume {
-        return Ok(());
-    }
-    let at = &store.address;
-    let mut ask = client::cmd("CONFIG");
-    ask.arg("GET").arg(SETTING);
-    let settings: HashMap<String, String> = store.read(&ask).await.map_err(|why| {
-        StoreError::Failed(format!(
-            "it cannot be seen whether Redis at `{at}` tells of changes: {why}. If its `{SETTING}` is set to `{NEEDED}`, \
-             write `redis_notifications: assume`"
-        ))
-    })?;
-    let now = settings.get(SETTING).map_or("", String::as_str);
-    let missing: String = NEEDED
-        .chars()
-        .filter(|flag| !now.contains(*flag) && (*flag == 'K' || !now.contains('A')))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    if store.notifications == Notifications::Check {
-        return Err(StoreError::Failed(format!(
-            "Redis at `{at}` does not tell of changes: its `{SETTING}` is `{now}`, without `{missing}`. Set it (`redis-cli \
-             config set {SETTING} '{now}{missing}'`), or let the link do so: `redis_notifications: enable`"
-        )));
-    }
-    let mut set = client::cmd("CONFIG");
-    set.arg("SET").arg(SETTING).arg(format!("{now}{missing}"));
-    let set: Result<(), _> = store.once(&set).await;
-    set.map_err(|why| {
-        StoreError::Failed(format!(
-            "Redis at `{at}` cannot be told to tell of changes: {why}"
-        ))
-    })
 }
 
 impl Listener {
