@@ -85,7 +85,7 @@ pub(crate) enum Command {
     Check(commands::check::Args),
     Plan(commands::plan::Args),
     Graph(commands::graph::Args),
-    Up(commands::up::Args),
+    Up(Box<commands::up::Args>),
     Dev(commands::dev::Args),
     Down(commands::down::Args),
     Push(commands::push::Args),
