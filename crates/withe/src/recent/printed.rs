@@ -33,9 +33,12 @@ fn line(component: &str, stream: StandardStream, bytes: &[u8]) -> LogLine {
     }
 }
 
+/// The beginnings of lines, by the component that prints them, and whether to its standard output.
+type BegunLines = HashMap<(String, bool), Vec<u8>>;
+
 /// Makes lines of what comes byte by byte.
 #[derive(Clone, Default)]
-pub(crate) struct PrintedPieces(Arc<Mutex<HashMap<(String, bool), Vec<u8>>>>);
+pub(crate) struct PrintedPieces(Arc<Mutex<BegunLines>>);
 
 impl PrintedPieces {
     /// Keeps the lines that a piece ends.
