@@ -65,6 +65,8 @@ struct Waiting {
     order: VecDeque<String>,
     keys: HashSet<String>,
     bytes: usize,
+    /// Whether the watch has ended: nothing more is taken, and what waits is told yet.
+    is_closed: bool,
 }
 
 impl ChangedKeys {
@@ -123,7 +125,7 @@ impl ChangedKeys {
             return true;
         }
         let mut waiting = self.waiting();
-        if waiting.keys.contains(key) {
+        if waiting.is_closed || waiting.keys.contains(key) {
             return true;
         }
         if waiting.order.len() >= MOST_KEYS || waiting.bytes + key.len() > MOST_BYTES {
@@ -147,6 +149,15 @@ impl ChangedKeys {
         drop(waiting);
         self.room.notify_one();
         Some(key)
+    }
+
+    /// Takes no more changes: the watch has ended, and who tells of what waits is to come to an end.
+    fn close(&self) {
+        self.waiting().is_closed = true;
+    }
+
+    fn is_closed(&self) -> bool {
+        self.waiting().is_closed
     }
 
     /// Whether nothing waits.
@@ -180,11 +191,15 @@ impl Watchers {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells of what changes in `bucket`, as long as `changed` is kept.
-    pub(crate) fn add(&self, bucket: &str, changed: &Arc<ChangedKeys>) {
+    /// Tells of what changes in `bucket`, until the watch is dropped.
+    pub(crate) fn add(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Watch {
         self.all()
-            .push((bucket.to_owned(), Arc::downgrade(changed)));
+            .push((bucket.to_owned(), Arc::downgrade(&changed)));
         self.any.store(true, Ordering::Release);
+        Watch {
+            changed,
+            _task: None,
+        }
     }
 
     /// Whether anybody may watch.
@@ -198,7 +213,11 @@ impl Watchers {
             return;
         }
         let mut all = self.all();
-        all.retain(|(_, watcher)| watcher.strong_count() > 0);
+        all.retain(|(_, watcher)| {
+            watcher
+                .upgrade()
+                .is_some_and(|watcher| !watcher.is_closed())
+        });
         let watchers: Vec<_> = all
             .iter()
             .filter(|(of, _)| of == bucket)
@@ -216,23 +235,31 @@ impl Watchers {
     }
 }
 
-/// What tells of changes, until it is dropped.
+/// What tells of changes, until it is dropped. From then on no change is noted, whoever makes it: the keys are kept until
+/// those that wait were told, and would have no end where somebody goes on writing.
 #[derive(Debug)]
-pub(crate) struct Watch(
-    /// The task that hears of them, where others than this process make them.
-    #[expect(dead_code, reason = "it is kept for its end")]
-    Option<AbortOnDropHandle<()>>,
-);
+pub(crate) struct Watch {
+    changed: Arc<ChangedKeys>,
+    /// The task that hears of them, where others than this process make them. Kept for its end.
+    _task: Option<AbortOnDropHandle<()>>,
+}
 
 impl Watch {
-    /// Changes are noted by who makes them.
-    pub(crate) fn of_writers() -> Self {
-        Self(None)
-    }
-
     /// Changes are noted by a task.
-    pub(crate) fn by(task: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self(Some(AbortOnDropHandle::new(tokio::spawn(task))))
+    pub(crate) fn by(
+        changed: Arc<ChangedKeys>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        Self {
+            changed,
+            _task: Some(AbortOnDropHandle::new(tokio::spawn(task))),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.changed.close();
     }
 }
 
@@ -292,17 +319,22 @@ mod tests {
     }
 
     #[test]
-    fn watchers_hear_of_their_bucket_as_long_as_they_are_kept() {
+    fn watchers_hear_of_their_bucket_until_their_watch_ends() {
         let watchers = Watchers::default();
         watchers.tell("b", ["k"]);
         let changed = Arc::new(ChangedKeys::new(vec![WatchedKeys::all()]));
-        watchers.add("b", &changed);
+        let watch = watchers.add("b", changed.clone());
         watchers.tell("other", ["k"]);
         assert!(changed.is_empty());
         watchers.tell("b", ["k"]);
         assert_eq!(changed.take(|_| false).as_deref(), Some("k"));
-        drop(changed);
+        watchers.tell("b", ["waits"]);
+        // Who tells of what waits keeps the keys, and is to come to an end.
+        drop(watch);
         watchers.tell("b", ["k"]);
+        changed.note("k");
+        assert_eq!(changed.take(|_| false).as_deref(), Some("waits"));
+        assert!(changed.is_empty() && changed.take_lost() == 0);
         assert!(watchers.all().is_empty());
     }
 }

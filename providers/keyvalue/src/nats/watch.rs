@@ -52,11 +52,11 @@ pub(super) async fn watch(
         subjects: store.subjects(bucket),
         address: store.address.clone(),
         limit: store.limit,
-        changed,
+        changed: changed.clone(),
         last: info.map_err(|e| store.failed(e))?.state.last_sequence,
     };
     let messages = listener.messages().await.map_err(|e| store.failed(e))?;
-    Ok(Watch::by(listener.listen(messages)))
+    Ok(Watch::by(changed, listener.listen(messages)))
 }
 
 impl Listener {
@@ -101,12 +101,15 @@ impl Listener {
                         messages = again;
                         break;
                     }
-                    Err(why) => {
-                        tracing::debug!(
-                            "NATS at `{}` tells nothing of changes: {why}",
-                            self.address
-                        );
-                    }
+                    // The first failure may be that of a server which is on its way back, and is no more than said.
+                    Err(why) if failures == 1 => tracing::warn!(
+                        "NATS at `{}` tells nothing of changes, which is tried again: {why}",
+                        self.address
+                    ),
+                    Err(why) => tracing::debug!(
+                        "NATS at `{}` tells nothing of changes: {why}",
+                        self.address
+                    ),
                 }
             }
         }

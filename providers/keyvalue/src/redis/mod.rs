@@ -120,7 +120,8 @@ enum NoConnection {
     Late(Duration),
 }
 
-/// A connection to Redis.
+/// A connection to Redis. Its copies share it.
+#[derive(Clone)]
 pub(crate) struct RedisStore {
     client: client::Client,
     connection: ConnectionManager,
@@ -128,6 +129,8 @@ pub(crate) struct RedisStore {
     /// Longest that one command may take, connecting again included.
     limit: Duration,
     notifications: Notifications,
+    /// Watches that hear nothing.
+    unheard: watch::Unheard,
 }
 
 impl RedisStore {
@@ -145,6 +148,7 @@ impl RedisStore {
                 address,
                 limit,
                 notifications: config.notifications,
+                unheard: watch::Unheard::default(),
             }),
             Err(why) => Err(ConnectError { address, why }),
         }
@@ -433,7 +437,11 @@ impl Store for RedisStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.read(&client::cmd("PING")).await
+        let () = self.read(&client::cmd("PING")).await?;
+        match self.unheard.reason() {
+            Some(why) => Err(StoreError::Failed(why)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,15 +2,16 @@
 //!
 //! Redis says which key changed, on a channel of the key's name, if its setting `notify-keyspace-events` asks for that.
 //! The setting is the server's, and costs all its users a little: a link changes it only where its configuration says so.
-//! What changes while the connection is lost, Redis tells nobody.
+//! A server that was started again, or another that took its place, may not have it: so the setting is looked at whenever a
+//! connection is made. What changes while the connection is lost, Redis tells nobody.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::redis as client;
 use client::aio::{PubSub, PubSubStream};
-use client::{Client, RedisError, Value};
+use client::{RedisError, Value};
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use withe_provider::BackOff;
@@ -23,9 +24,11 @@ use crate::store::StoreError;
 /// evicted. `A` has all but the first.
 const NEEDED: &str = "Kg$xe";
 /// The events that change the value of a string, or are one's end or beginning.
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 18] = [
     "set",
     "setrange",
+    "setbit",
+    "pfadd",
     "append",
     "incrby",
     "incrbyfloat",
@@ -61,17 +64,73 @@ pub(crate) enum Notifications {
     Assume,
 }
 
+/// Why watches of a store hear nothing now, for its health: by their numbers.
+#[derive(Clone, Default)]
+pub(super) struct Unheard(Arc<Mutex<UnheardWatches>>);
+
+#[derive(Default)]
+struct UnheardWatches {
+    last: u64,
+    reasons: BTreeMap<u64, String>,
+}
+
+impl Unheard {
+    fn with<T>(&self, f: impl FnOnce(&mut UnheardWatches) -> T) -> T {
+        // Nothing panics while it is held.
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why one of the watches hears nothing, if one does not.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.with(|watches| watches.reasons.values().next().cloned())
+    }
+
+    /// A place for one more watch.
+    fn place(&self) -> UnheardPlace {
+        let number = self.with(|watches| {
+            watches.last += 1;
+            watches.last
+        });
+        UnheardPlace {
+            unheard: self.clone(),
+            number,
+        }
+    }
+}
+
+/// Where a watch says why it hears nothing, for as long as it is there.
+struct UnheardPlace {
+    unheard: Unheard,
+    number: u64,
+}
+
+impl UnheardPlace {
+    fn say(&self, why: String) {
+        self.unheard
+            .with(|watches| watches.reasons.insert(self.number, why));
+    }
+
+    fn clear(&self) {
+        self.unheard
+            .with(|watches| watches.reasons.remove(&self.number));
+    }
+}
+
+impl Drop for UnheardPlace {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 /// Hears of the changes of a bucket.
 struct Listener {
-    client: Client,
-    address: String,
+    store: RedisStore,
     keyspace: Keyspace,
     /// What channels start with.
     channel: String,
     subjects: Vec<Channels>,
-    /// The longest that connecting and an answer may take.
-    limit: Duration,
     changed: Arc<ChangedKeys>,
+    unheard: UnheardPlace,
 }
 
 /// What is subscribed to.
@@ -87,6 +146,9 @@ enum NotHeard {
     Client(#[from] RedisError),
     #[error("no answer in {} ms", .0.as_millis())]
     Late(Duration),
+    /// Its setting is not as it must be, or cannot be seen or changed.
+    #[error(transparent)]
+    Setting(#[from] StoreError),
 }
 
 /// Watches `bucket`, as far as `changed` wants to know.
@@ -95,7 +157,6 @@ pub(super) async fn watch(
     bucket: &str,
     changed: Arc<ChangedKeys>,
 ) -> Result<Watch, StoreError> {
-    allow(store).await?;
     let keyspace = Keyspace::of(bucket);
     let database = store.client.get_connection_info().redis_settings().db();
     let channel = format!("__keyspace@{database}__:");
@@ -105,22 +166,24 @@ pub(super) async fn watch(
         .map(|keys| channels(&channel, &keyspace, keys))
         .collect();
     let listener = Listener {
-        client: store.client.clone(),
-        address: store.address.clone(),
+        store: store.clone(),
         keyspace,
         channel,
         subjects,
-        limit: store.limit,
-        changed,
+        changed: changed.clone(),
+        unheard: store.unheard.place(),
     };
-    let connection = listener.connect().await;
-    let connection = connection.map_err(|why| {
-        StoreError::Failed(format!(
-            "Redis at `{}` tells nothing of changes: {why}",
-            store.address
-        ))
-    })?;
-    Ok(Watch::by(listener.listen(connection)))
+    let connection = match listener.connect().await {
+        Ok(connection) => connection,
+        Err(NotHeard::Setting(why)) => return Err(why),
+        Err(why) => {
+            let at = &store.address;
+            return Err(StoreError::Failed(format!(
+                "Redis at `{at}` tells nothing of changes: {why}"
+            )));
+        }
+    };
+    Ok(Watch::by(changed, listener.listen(connection)))
 }
 
 /// The channels of watched keys, and perhaps of others.
@@ -176,10 +239,12 @@ async fn allow(store: &RedisStore) -> Result<(), StoreError> {
 }
 
 impl Listener {
-    /// A connection that hears of all changes from here on.
+    /// A connection that hears of all changes from here on, to a server that tells of them.
     async fn connect(&self) -> Result<PubSub, NotHeard> {
+        allow(&self.store).await?;
+        let limit = self.store.limit;
         let connecting = async {
-            let mut connection = self.client.get_async_pubsub().await?;
+            let mut connection = self.store.client.get_async_pubsub().await?;
             for channels in &self.subjects {
                 match channels {
                     Channels::One(name) => connection.subscribe(name).await?,
@@ -188,19 +253,19 @@ impl Listener {
             }
             Ok(connection)
         };
-        let connected = timeout(self.limit, connecting).await;
-        connected.unwrap_or(Err(NotHeard::Late(self.limit)))
+        let connected = timeout(limit, connecting).await;
+        connected.unwrap_or(Err(NotHeard::Late(limit)))
     }
 
     /// Notes what changes, and connects again whenever the connection is lost.
     async fn listen(self, first: PubSub) {
         let mut connection = first;
+        let at = &self.store.address;
         loop {
             self.hear(connection).await;
             tracing::warn!(
-                "the connection to Redis at `{}` is lost on which it tells of changes: those that are made until it is \
-                 there again are not told",
-                self.address
+                "the connection to Redis at `{at}` is lost on which it tells of changes: those that are made until it is \
+                 there again are not told"
             );
             let mut failures = 0;
             connection = loop {
@@ -209,13 +274,20 @@ impl Listener {
                 match self.connect().await {
                     Ok(connection) => break connection,
                     Err(why) => {
-                        tracing::debug!(
-                            "Redis at `{}` tells nothing of changes: {why}",
-                            self.address
-                        );
+                        match failures {
+                            1 => tracing::warn!(
+                                "Redis at `{at}` tells nothing of changes, which is tried again: {why}"
+                            ),
+                            _ => {
+                                tracing::debug!("Redis at `{at}` tells nothing of changes: {why}")
+                            }
+                        }
+                        self.unheard.say(why.to_string());
                     }
                 }
             };
+            self.unheard.clear();
+            tracing::info!("Redis at `{at}` tells of changes again");
         }
     }
 
@@ -238,7 +310,7 @@ impl Listener {
                 }
                 () = sleep_until(ping) => {
                     // A connection whose other end is gone without a word looks like one on which nothing comes.
-                    match timeout(self.limit, asks.ping::<Value>()).await {
+                    match timeout(self.store.limit, asks.ping::<Value>()).await {
                         Ok(Ok(_)) => ping = Instant::now() + PING,
                         Ok(Err(_)) | Err(_) => return,
                     }
