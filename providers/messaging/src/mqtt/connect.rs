@@ -49,6 +49,11 @@ pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
         .ok_or("`mqtt://[USER:PASSWORD@]HOST[:PORT]`, or `mqtts://…` for TLS")
 }
 
+/// Whether a URL asks for TLS.
+pub(crate) fn is_tls(url: &str) -> bool {
+    Place::of(url).is_some_and(|place| place.tls)
+}
+
 /// What a URL says.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Place {

@@ -27,7 +27,7 @@ use tokio::time::timeout;
 
 use crate::broker::{Broker, BrokerError, BrokerMessage, Deliveries, KeptMessages, Subscription};
 
-pub(crate) use connect::{ConnectError, DEFAULT_URL, MqttConfig, check_url};
+pub(crate) use connect::{ConnectError, DEFAULT_URL, MqttConfig, check_url, is_tls};
 pub(crate) use packet::Qos;
 pub(crate) use topic::{is_group, is_plain};
 
