@@ -138,8 +138,8 @@ pub(super) enum NoConnection {
     Url,
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    #[error("no answer in {} s", CONNECT.as_secs())]
-    Late,
+    #[error("no answer in {} s", .0.as_secs())]
+    Late(Duration),
     #[error("`{path}` cannot be read: {why}")]
     File {
         path: String,
@@ -205,7 +205,7 @@ impl Way {
             Ok(Box::new(tls.connect(name, stream).await?) as Box<dyn Stream>)
         };
         let connected = timeout(CONNECT, connecting).await;
-        connected.unwrap_or(Err(NoConnection::Late))
+        connected.unwrap_or(Err(NoConnection::Late(CONNECT)))
     }
 }
 
