@@ -570,6 +570,16 @@ async fn a_broker_of_mqtt_that_was_away_is_said_and_comes_back() {
     let asking = rig.request(1, "nobody", "x", 60_000).await.unwrap_err();
     assert_eq!(asking, "nobody listens on `nobody`");
     assert_eq!(rig.provider.health().await, Health::Healthy);
+    // A link that goes does not wait for a broker that does not come back.
+    broker.stop();
+    let lost = async {
+        while rig.provider.health().await == Health::Healthy {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LONG, lost).await.unwrap();
+    let gone = rig.provider.link_deleted(LinkId(2), 10 * LONG);
+    timeout(LONG, gone).await.unwrap();
     rig.provider.shutdown(LONG).await;
 }
 
