@@ -65,6 +65,8 @@ struct Waiting {
     order: VecDeque<String>,
     keys: HashSet<String>,
     bytes: usize,
+    /// Whether the watch has ended: nothing more is taken, and what waits is told yet.
+    is_closed: bool,
 }
 
 impl ChangedKeys {
@@ -123,7 +125,7 @@ impl ChangedKeys {
             return true;
         }
         let mut waiting = self.waiting();
-        if waiting.keys.contains(key) {
+        if waiting.is_closed || waiting.keys.contains(key) {
             return true;
         }
         if waiting.order.len() >= MOST_KEYS || waiting.bytes + key.len() > MOST_BYTES {
@@ -149,6 +151,15 @@ impl ChangedKeys {
         Some(key)
     }
 
+    /// Takes no more changes: the watch has ended, and who tells of what waits is to come to an end.
+    fn close(&self) {
+        self.waiting().is_closed = true;
+    }
+
+    fn is_closed(&self) -> bool {
+        self.waiting().is_closed
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting().order.is_empty()
@@ -168,33 +179,27 @@ impl ChangedKeys {
 /// Those who watch what this process writes.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
-    all: Mutex<Vec<Weak<Watcher>>>,
+    /// By bucket.
+    all: Mutex<Vec<(String, Weak<ChangedKeys>)>>,
     /// Whether there ever was one: writing asks for no lock before.
     any: AtomicBool,
 }
 
-/// One of them, and the bucket that it watches.
-#[derive(Debug)]
-pub(crate) struct Watcher {
-    bucket: String,
-    changed: Arc<ChangedKeys>,
-}
-
 impl Watchers {
-    fn all(&self) -> MutexGuard<'_, Vec<Weak<Watcher>>> {
+    fn all(&self) -> MutexGuard<'_, Vec<(String, Weak<ChangedKeys>)>> {
         // Nothing panics while it is held.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes in `changed` what changes in `bucket`, until the watch is dropped.
-    pub(crate) fn add(&self, bucket: &str, changed: &Arc<ChangedKeys>) -> Watch {
-        let watcher = Arc::new(Watcher {
-            bucket: bucket.to_owned(),
-            changed: changed.clone(),
-        });
-        self.all().push(Arc::downgrade(&watcher));
+    /// Tells of what changes in `bucket`, until the watch is dropped.
+    pub(crate) fn add(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Watch {
+        self.all()
+            .push((bucket.to_owned(), Arc::downgrade(&changed)));
         self.any.store(true, Ordering::Release);
-        Watch::Writers(watcher)
+        Watch {
+            changed,
+            _task: None,
+        }
     }
 
     /// Whether anybody may watch.
@@ -208,11 +213,15 @@ impl Watchers {
             return;
         }
         let mut all = self.all();
-        all.retain(|watcher| watcher.strong_count() > 0);
+        all.retain(|(_, watcher)| {
+            watcher
+                .upgrade()
+                .is_some_and(|watcher| !watcher.is_closed())
+        });
         let watchers: Vec<_> = all
             .iter()
-            .filter_map(Weak::upgrade)
-            .filter(|watcher| watcher.bucket == bucket)
+            .filter(|(of, _)| of == bucket)
+            .filter_map(|(_, watcher)| watcher.upgrade())
             .collect();
         drop(all);
         if watchers.is_empty() {
@@ -220,25 +229,37 @@ impl Watchers {
         }
         for key in keys {
             for watcher in &watchers {
-                watcher.changed.note(key);
+                watcher.note(key);
             }
         }
     }
 }
 
-/// What notes changes, until it is dropped.
+/// What tells of changes, until it is dropped. From then on no change is noted, whoever makes it: the keys are kept until
+/// those that wait were told, and would have no end where somebody goes on writing.
 #[derive(Debug)]
-pub(crate) enum Watch {
-    /// Whoever makes them.
-    Writers(#[expect(dead_code, reason = "it is kept for its end")] Arc<Watcher>),
-    /// A task that hears of them, where others than this process make them.
-    Task(#[expect(dead_code, reason = "it is kept for its end")] AbortOnDropHandle<()>),
+pub(crate) struct Watch {
+    changed: Arc<ChangedKeys>,
+    /// The task that hears of them, where others than this process make them. Kept for its end.
+    _task: Option<AbortOnDropHandle<()>>,
 }
 
 impl Watch {
     /// Changes are noted by a task.
-    pub(crate) fn by(task: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self::Task(AbortOnDropHandle::new(tokio::spawn(task)))
+    pub(crate) fn by(
+        changed: Arc<ChangedKeys>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        Self {
+            changed,
+            _task: Some(AbortOnDropHandle::new(tokio::spawn(task))),
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.changed.close();
     }
 }
 
@@ -298,17 +319,22 @@ mod tests {
     }
 
     #[test]
-    fn watchers_hear_of_their_bucket_as_long_as_they_are_kept() {
+    fn watchers_hear_of_their_bucket_until_their_watch_ends() {
         let watchers = Watchers::default();
         watchers.tell("b", ["k"]);
         let changed = Arc::new(ChangedKeys::new(vec![WatchedKeys::all()]));
-        let watch = watchers.add("b", &changed);
+        let watch = watchers.add("b", changed.clone());
         watchers.tell("other", ["k"]);
         assert!(changed.is_empty());
         watchers.tell("b", ["k"]);
         assert_eq!(changed.take(|_| false).as_deref(), Some("k"));
+        watchers.tell("b", ["waits"]);
+        // Who tells of what waits keeps the keys, and is to come to an end.
         drop(watch);
         watchers.tell("b", ["k"]);
-        assert!(changed.is_empty() && watchers.all().is_empty());
+        changed.note("k");
+        assert_eq!(changed.take(|_| false).as_deref(), Some("waits"));
+        assert!(changed.is_empty() && changed.take_lost() == 0);
+        assert!(watchers.all().is_empty());
     }
 }

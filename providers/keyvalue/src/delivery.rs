@@ -149,6 +149,8 @@ impl Teller {
                 busy.insert(call.id(), key);
             }
             self.say_lost();
+            // Without a watch no key is added, and with no call under way none is busy: if there is no call now, all keys
+            // were taken. So there always is one below that is waited for.
             if watch.is_none() && calls.is_empty() && self.changed.is_empty() {
                 return;
             }

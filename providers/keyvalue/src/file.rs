@@ -218,11 +218,12 @@ fn write_all(database: &DatabaseFile, mut queue: mpsc::Receiver<Write>, watchers
             .drain(..)
             .map(|w| ((w.bucket, w.change), w.done))
             .unzip();
+        // Also where nobody watches: somebody may begin to before the changes are in the file.
+        let mut changed = Vec::new();
         // Callers that have gone away are not told.
-        let mut changed = watchers.any().then(Vec::new);
-        match database.run(|database| commit(database, changes, changed.as_mut())) {
+        match database.run(|database| commit(database, changes, &mut changed)) {
             Ok(outcomes) => {
-                for (bucket, key) in changed.iter().flatten() {
+                for (bucket, key) in &changed {
                     watchers.tell(bucket, [key.as_str()]);
                 }
                 for (done, outcome) in callers.into_iter().zip(outcomes) {
@@ -243,18 +244,14 @@ fn write_all(database: &DatabaseFile, mut queue: mpsc::Receiver<Write>, watchers
 fn commit(
     database: &Database,
     changes: Vec<(String, Change)>,
-    mut changed: Option<&mut Vec<(String, String)>>,
+    changed: &mut Vec<(String, String)>,
 ) -> Result<Vec<Result<Outcome, StoreError>>, redb::Error> {
     let transaction = database.begin_write()?;
     let mut outcomes = Vec::with_capacity(changes.len());
     {
         let mut table = transaction.open_table(ENTRIES)?;
         for (bucket, change) in changes {
-            let note = |key: &str| {
-                if let Some(changed) = &mut changed {
-                    changed.push((bucket.clone(), key.to_owned()));
-                }
-            };
+            let note = |key: &str| changed.push((bucket.clone(), key.to_owned()));
             outcomes.push(apply(&mut table, &bucket, change, note)?);
         }
     }
@@ -397,7 +394,7 @@ impl Store for FileStore {
     }
 
     async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError> {
-        Ok(self.watchers.add(bucket, &changed))
+        Ok(self.watchers.add(bucket, changed))
     }
 
     async fn check(&self) -> Result<(), StoreError> {

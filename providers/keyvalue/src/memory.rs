@@ -44,14 +44,16 @@ impl Store for MemoryStore {
     }
 
     async fn set(&self, bucket: &str, pairs: Vec<(String, Vec<u8>)>) -> Result<(), StoreError> {
-        let changed: Vec<_> = match self.watchers.any() {
-            true => pairs.iter().map(|(key, _)| key.clone()).collect(),
-            false => Vec::new(),
+        let changed: Vec<_> = {
+            let mut buckets = self.buckets();
+            // Asked under the lock: whoever watches first between this and the write would miss it.
+            let changed = match self.watchers.any() {
+                true => pairs.iter().map(|(key, _)| key.clone()).collect(),
+                false => Vec::new(),
+            };
+            buckets.entry(bucket.to_owned()).or_default().extend(pairs);
+            changed
         };
-        self.buckets()
-            .entry(bucket.to_owned())
-            .or_default()
-            .extend(pairs);
         self.watchers
             .tell(bucket, changed.iter().map(String::as_str));
         Ok(())
@@ -129,6 +131,7 @@ impl Store for MemoryStore {
     }
 
     async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError> {
-        Ok(self.watchers.add(bucket, &changed))
+        let _no_write_is_half_done = self.buckets();
+        Ok(self.watchers.add(bucket, changed))
     }
 }

@@ -278,12 +278,16 @@ async fn a_link_that_changes_misses_nothing_and_one_that_goes_tells_what_it_know
         let b = c.open("").await;
         for n in 0..60 {
             if n == 30 {
+                // What servers tell is under way for a moment, and whoever is replaced hears no more of it.
+                before.told("29", Some("v")).await;
                 after.linked(&c.provider, 2, ONE, backend).await;
             }
             c.set(b, &n.to_string(), "v").await.unwrap();
         }
         after.told("59", Some("v")).await;
         c.provider.link_deleted(LinkId(2), LONG).await;
+        // The one that was replaced tells the rest beside it.
+        before.until(|told| told.len() >= 30).await;
         let mut all: Vec<u32> = [&before, &after]
             .iter()
             .flat_map(|watcher| watcher.told.lock().unwrap().clone())
@@ -339,10 +343,8 @@ async fn a_server_that_was_away_tells_again_when_it_is_back() {
         c.set(b, "before", "v").await.unwrap();
         watcher.told("before", Some("v")).await;
         if is_redis {
+            // It has forgotten what was set, and is told once more.
             redis.restart().unwrap();
-            // It has forgotten what was set.
-            let provider = KeyValue::new(config(&[]));
-            Watcher::new(0).linked(&provider, 1, ONE, &pairs).await;
         } else {
             nats.restart().unwrap();
         }
@@ -360,6 +362,38 @@ async fn a_server_that_was_away_tells_again_when_it_is_back() {
         assert_eq!(c.provider.health().await, Health::Healthy);
         c.provider.shutdown(LONG).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_has_forgotten_what_was_set_by_others_is_said() {
+    let mut redis = RedisServer::start().unwrap();
+    let url = redis.url();
+    let setter = KeyValue::new(config(&[]));
+    let enabling = [("url", url.as_str()), ("redis_notifications", "enable")];
+    Watcher::new(0).linked(&setter, 1, ONE, &enabling).await;
+    setter.shutdown(LONG).await;
+    let provider = KeyValue::new(config(&[]));
+    let watcher = Watcher::new(1_000);
+    let plain = [("url", url.as_str())];
+    watcher.linked(&provider, 2, ONE, &plain).await;
+    assert_eq!(provider.health().await, Health::Healthy);
+    redis.restart().unwrap();
+    let health = async |is: fn(&Health) -> bool| {
+        let waiting = async {
+            while !is(&provider.health().await) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let waited = timeout(LONG, waiting).await;
+        assert!(waited.is_ok(), "{:?}", provider.health().await);
+    };
+    health(|health| matches!(health, Health::Unhealthy(why) if why.contains("does not tell of changes"))).await;
+    // Set by somebody, it is found out.
+    let setter = KeyValue::new(config(&[]));
+    Watcher::new(0).linked(&setter, 1, ONE, &enabling).await;
+    setter.shutdown(LONG).await;
+    health(|health| *health == Health::Healthy).await;
+    provider.shutdown(LONG).await;
 }
 
 #[tokio::test]

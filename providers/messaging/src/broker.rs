@@ -72,6 +72,10 @@ pub(crate) enum BrokerError {
     Full(String),
     #[error("the message has {len} bytes, and the broker takes at most {most}")]
     TooLarge { len: usize, most: usize },
+    #[error(
+        "the message has {len} bytes with its subject and where its answer is waited for, and the broker takes at most {most}"
+    )]
+    PacketTooLarge { len: usize, most: usize },
     #[error("the broker at {0} cannot be reached now")]
     Away(String),
     #[error(

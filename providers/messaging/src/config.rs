@@ -57,7 +57,7 @@ impl Config {
 /// Finds what is wrong with a configuration.
 pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> {
     // A link may leave to the provider what it does not say, and the provider to its links.
-    read_given(config, role).1
+    read_given(config, role, false).1
 }
 
 /// Reads the configuration of a link in this role; what it does not say, the provider's `own` does. What is wrong is
@@ -68,7 +68,7 @@ pub(crate) fn read(
     role: ConfigRole,
 ) -> (Config, Vec<ConfigProblem>) {
     let all = merged(own, link);
-    let (config, mut problems) = read_given(&all, ConfigRole::Own);
+    let (config, mut problems) = read_given(&all, ConfigRole::Own, true);
     let takes_nothing = config.subjects.is_empty() && config.consumers.is_empty();
     if role == ConfigRole::LinkSource && takes_nothing && problems.is_empty() {
         problems.push(ConfigProblem {
@@ -80,10 +80,11 @@ pub(crate) fn read(
     (config, problems)
 }
 
-fn read_given(config: &ConfigMap, role: ConfigRole) -> (Config, Vec<ConfigProblem>) {
+/// Reads what is given, which may be all that there is.
+fn read_given(config: &ConfigMap, role: ConfigRole, is_all: bool) -> (Config, Vec<ConfigProblem>) {
     let mut s = Settings::new(config);
     let said = s.choice("backend", &BACKENDS);
-    let backend = backend(&mut s, said);
+    let backend = backend(&mut s, said, is_all);
     let mut read = Config {
         backend,
         subjects: Vec::new(),
@@ -99,7 +100,7 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Config, Vec<ConfigProble
 }
 
 /// What carries the messages: what is said, or what the keys are of that are given.
-fn backend(s: &mut Settings<'_>, said: Option<&'static str>) -> Backend {
+fn backend(s: &mut Settings<'_>, said: Option<&'static str>, is_all: bool) -> Backend {
     let nats = nats(s);
     let mqtt = mqtt(s);
     let ca = (s.text("tls_ca_file"), s.text("tls_ca"));
@@ -137,6 +138,19 @@ fn backend(s: &mut Settings<'_>, said: Option<&'static str>) -> Backend {
         }
         "mqtt" => {
             let (url, qos) = mqtt.unwrap_or_default();
+            // Somebody who trusts an authority does not mean to speak to anybody in the clear. The link may say the URL.
+            let is_clear = match &url {
+                Some(url) => mqtt::check_url(url).is_ok() && !mqtt::is_tls(url),
+                None => is_all,
+            };
+            if has_ca && is_clear {
+                let key = ca.0.map_or("tls_ca", |_| "tls_ca_file");
+                let message = format!(
+                    "there is `{key}`, and without TLS the broker is not asked for a certificate"
+                );
+                let help = format!("write `mqtt_url: mqtts://HOST`, or leave `{key}` out");
+                s.problem(Some(key), message, Some(help));
+            }
             Backend::Mqtt(Box::new(MqttConfig {
                 url: url.unwrap_or_else(|| mqtt::DEFAULT_URL.into()),
                 qos: qos.unwrap_or_default(),
@@ -290,7 +304,7 @@ mod tests {
         };
         assert_eq!(urls(backend(&[("mqtt_url", "mqtts://b")])), "mqtts://b");
         assert_eq!(
-            urls(backend(&[("backend", "mqtt"), ("tls_ca_file", "ca.pem")])),
+            urls(backend(&[("backend", "mqtt"), ("mqtt_qos", "0")])),
             mqtt::DEFAULT_URL
         );
         assert_eq!(urls(backend(&[("tls_ca_file", "ca.pem")])), DEFAULT_URL);
@@ -353,6 +367,8 @@ mod tests {
             [("backend", "mqtt"), ("mqtt_url", "http://me:secret@a")],
             [("backend", "mqtt"), ("mqtt_qos", "2")],
             [("mqtt_url", "mqtt://a"), ("subscriptions", "a.+")],
+            [("mqtt_url", "mqtt://a"), ("tls_ca_file", "ca.pem")],
+            [("mqtt_url", "mqtt://a"), ("tls_ca", "PEM")],
             [
                 ("mqtt_url", "mqtt://a"),
                 ("consumers", r#"[{"stream": "S", "consumer": "C"}]"#),
@@ -363,6 +379,14 @@ mod tests {
             assert_eq!(messages.len(), 1, "{clash:?} {messages:?}");
             assert!(!messages[0].contains("secret"));
         }
+        // The provider's own may be without the URL that its links say.
+        let own = [("backend", "mqtt"), ("tls_ca", "PEM")];
+        assert_eq!(said(ConfigRole::Own, &own).len(), 0);
+        let (_, problems) = read(&map(&own), &ConfigMap::new(), ConfigRole::LinkTarget);
+        assert!(problems[0].message.contains("without TLS"), "{problems:?}");
+        let url = map(&[("mqtt_url", "mqtts://a")]);
+        let (_, problems) = read(&map(&own), &url, ConfigRole::LinkTarget);
+        assert_eq!(problems, []);
         // A component that sends subscribes to nothing.
         assert_eq!(
             said(ConfigRole::LinkTarget, &[("subscriptions", "a")]).len(),

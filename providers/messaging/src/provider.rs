@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::future::join_all;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use withe_provider::settings::describe;
 use withe_provider::{
@@ -38,6 +38,8 @@ pub struct Messaging {
     changes: Mutex<Links>,
     /// Links that were replaced, until what they were given was handled.
     ending: TaskTracker,
+    /// The tasks that have connections to brokers of MQTT, until they have left these.
+    sessions: TaskTracker,
 }
 
 #[derive(Default)]
@@ -59,6 +61,7 @@ impl Messaging {
             senders: ArcSwap::default(),
             changes: Mutex::default(),
             ending: TaskTracker::new(),
+            sessions: TaskTracker::new(),
         }
     }
 
@@ -76,7 +79,9 @@ impl Messaging {
         let config = self.read(link, ConfigRole::LinkTarget)?;
         let functions = self.functions.of(link)?;
         let mut links = self.changes.lock().await;
-        let broker = links.broker(&config.backend, &link.application).await?;
+        let broker = links
+            .broker(&config.backend, &link.application, &self.sessions)
+            .await?;
         self.change(|senders| {
             senders.insert(link.id, Arc::new(functions.with(Sender(broker))));
         });
@@ -95,7 +100,9 @@ impl Messaging {
         let group = group(application, component);
         let subscriptions = config.subscriptions(&group);
         let mut links = self.changes.lock().await;
-        let broker = links.broker(&config.backend, application).await?;
+        let broker = links
+            .broker(&config.backend, application, &self.sessions)
+            .await?;
         let handler = MessageHandler::new(link, client, broker, config.timeout, config.at_once);
         // Beside the one before, if there is one: nothing is missed, and a group gives each message to one of them.
         let started = DeliveredLink::start(handler, &subscriptions).await;
@@ -119,6 +126,7 @@ impl Links {
         &mut self,
         backend: &Backend,
         application: &str,
+        sessions: &TaskTracker,
     ) -> Result<Arc<dyn Broker>, ProviderError> {
         let config = match backend {
             Backend::Memory => return Ok(MemoryBroker::of(application)),
@@ -128,7 +136,7 @@ impl Links {
                 if let Some(broker) = self.mqtt.get(&**config).and_then(Weak::upgrade) {
                     return Ok(broker);
                 }
-                let broker = MqttBroker::connect(config).await;
+                let broker = MqttBroker::connect(config, sessions).await;
                 let broker = Arc::new(broker.map_err(|why| ProviderError(why.to_string()))?);
                 let weak = Arc::downgrade(&broker);
                 self.mqtt.insert((**config).clone(), weak);
@@ -205,11 +213,19 @@ impl Provider for Messaging {
     }
 
     async fn shutdown(&self, grace: Duration) {
+        let end = Instant::now() + grace;
         let delivered = std::mem::take(&mut self.changes.lock().await.delivered);
         self.ending.close();
         let replaced = timeout(grace, self.ending.wait());
         let current = join_all(delivered.into_values().map(|link| link.stop(grace)));
         _ = tokio::join!(replaced, current);
         self.change(HashMap::clear);
+        // No link has a connection any more: what was sent is written, and brokers are told that nobody comes back.
+        self.sessions.close();
+        if timeout_at(end, self.sessions.wait()).await.is_err() {
+            tracing::warn!(
+                "connections to brokers of MQTT were not ended in time: the last messages may not have been sent"
+            );
+        }
     }
 }

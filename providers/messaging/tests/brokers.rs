@@ -570,6 +570,16 @@ async fn a_broker_of_mqtt_that_was_away_is_said_and_comes_back() {
     let asking = rig.request(1, "nobody", "x", 60_000).await.unwrap_err();
     assert_eq!(asking, "nobody listens on `nobody`");
     assert_eq!(rig.provider.health().await, Health::Healthy);
+    // A link that goes does not wait for a broker that does not come back.
+    broker.stop();
+    let lost = async {
+        while rig.provider.health().await == Health::Healthy {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LONG, lost).await.unwrap();
+    let gone = rig.provider.link_deleted(LinkId(2), 10 * LONG);
+    timeout(LONG, gone).await.unwrap();
     rig.provider.shutdown(LONG).await;
 }
 
@@ -627,4 +637,72 @@ async fn more_than_waits_here_waits_at_the_broker_of_mqtt() {
     let expected: Vec<_> = (0..600).map(|n| n.to_string()).collect();
     assert_eq!(component.bodies(), expected);
     rig.provider.shutdown(LONG).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_at_the_broker_of_mqtt_comes_though_the_subscription_ends() {
+    let broker = Mosquitto::start().unwrap();
+    let url = [("mqtt_url", &broker.url()[..])];
+    // Of two hosts, whose sessions are two.
+    let (leaves, stays) = (with(&url), with(&url));
+    let slow = Component::new(0, |_, _| Ok(Ok(())));
+    let other = Component::well();
+    let config = [("subscriptions", "a")];
+    stays.sends(1).await;
+    leaves.takes(2, "c", &config, &slow).await;
+    // More than are handled, and wait here: the others wait at the broker, for this session alone.
+    for n in 0..600 {
+        stays.publish(1, "a", &n.to_string()).await.unwrap();
+    }
+    stays.takes(2, "c", &config, &other).await;
+    let ending = leaves.provider.link_deleted(LinkId(2), LONG);
+    let answering = async {
+        // As soon as the link has ended, all comes to the other.
+        for n in 600.. {
+            stays.publish(1, "a", &n.to_string()).await.unwrap();
+            if !other.bodies().is_empty() {
+                slow.may_answer.add_permits(10_000);
+                return n + 1;
+            }
+        }
+        unreachable!("the numbers have no end")
+    };
+    let ((), sent) = tokio::join!(ending, answering);
+    let all = async {
+        while slow.bodies().len() + other.bodies().len() < sent {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    _ = timeout(LONG, all).await;
+    let mut came: Vec<usize> = [slow.bodies(), other.bodies()]
+        .concat()
+        .iter()
+        .map(|n| n.parse().unwrap())
+        .collect();
+    came.sort_unstable();
+    assert_eq!(came, (0..sent).collect::<Vec<_>>());
+    assert!(slow.bodies().len() >= 600);
+    leaves.provider.shutdown(LONG).await;
+    stays.provider.shutdown(LONG).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_without_an_answer_is_written_before_shutdown_is_over() {
+    let broker = Mosquitto::start().unwrap();
+    let url = broker.url();
+    let (sends, takes) = (
+        with(&[("mqtt_url", &url), ("mqtt_qos", "0")]),
+        with(&[("mqtt_url", &url)]),
+    );
+    let component = Component::well();
+    sends.sends(1).await;
+    takes
+        .takes(2, "c", &[("subscriptions", "a")], &component)
+        .await;
+    for n in 0..500 {
+        sends.publish(1, "a", &n.to_string()).await.unwrap();
+    }
+    sends.provider.shutdown(LONG).await;
+    component.given(500).await;
+    takes.provider.shutdown(LONG).await;
 }

@@ -360,7 +360,20 @@ mod tests {
     /// A component as two hosts have it, whose lattice gives each moment away once; an error if there is none.
     struct Shared {
         component: Arc<Component>,
-        claimed: StdMutex<Option<std::collections::HashMap<String, u64>>>,
+        /// Of each job, the last moment that was given away, and how many were.
+        claimed: StdMutex<Option<HashMap<String, (u64, usize)>>>,
+        /// A permit for each time that the lattice was asked.
+        asked: Semaphore,
+    }
+
+    impl Shared {
+        fn new(component: &Arc<Component>, has_lattice: bool) -> Arc<Self> {
+            Arc::new(Self {
+                component: component.clone(),
+                claimed: StdMutex::new(has_lattice.then(HashMap::new)),
+                asked: Semaphore::new(0),
+            })
+        }
     }
 
     impl CallTarget for Shared {
@@ -374,12 +387,14 @@ mod tests {
                 return self.component.call(0, params, context);
             }
             let (what, moment): (String, u64) = params.read().unwrap();
+            self.asked.add_permits(1);
             let mut claimed = self.claimed.lock().unwrap();
             let answer = match &mut *claimed {
                 Some(claimed) => {
-                    let last = claimed.entry(what).or_default();
+                    let (last, given) = claimed.entry(what).or_default();
                     let is_first = moment > *last;
                     *last = moment.max(*last);
+                    *given += usize::from(is_first);
                     Ok(Payload::of(&(is_first,)))
                 }
                 None => Err(CallError::Unreachable("there is none".into())),
@@ -405,10 +420,7 @@ mod tests {
     #[tokio::test]
     async fn of_two_hosts_one_calls_at_a_time() {
         let component = component(100_000);
-        let target = Arc::new(Shared {
-            component: component.clone(),
-            claimed: StdMutex::new(Some(Default::default())),
-        });
+        let target = Shared::new(&component, true);
         let hosts = [Timer::new(ConfigMap::new()), Timer::new(ConfigMap::new())];
         for host in &hosts {
             let link = shared(&target, &[("cronjobs", "a=* * * * * *:a; a=* * * * * *:b")]);
@@ -419,26 +431,25 @@ mod tests {
             host.shutdown(Duration::from_secs(60)).await;
         }
         let called = component.called.lock().unwrap();
-        // Of each job, as many calls as there were moments.
+        // Of each job, as many calls as moments were given away.
         let claimed = target.claimed.lock().unwrap();
         let claimed = claimed.as_ref().unwrap();
         assert_eq!(claimed.len(), 2);
         let of = |payload: &[u8]| called.iter().filter(|p| &***p == payload).count();
-        let seconds = (claimed["0 a"] / 1_000) as usize;
-        assert!(of(b"a") <= seconds && of(b"a").abs_diff(of(b"b")) <= 1);
+        assert_eq!(of(b"a"), claimed["0 a"].1);
+        assert_eq!(of(b"b"), claimed["1 a"].1);
     }
 
     #[tokio::test]
     async fn a_time_whose_lattice_is_away_is_left_out_unless_each_host_calls() {
         let component = component(100_000);
-        let target = Arc::new(Shared {
-            component: component.clone(),
-            claimed: StdMutex::new(None),
-        });
+        let target = Shared::new(&component, false);
         let timer = Timer::new(ConfigMap::new());
         let link = shared(&target, &[("every", "10ms")]);
         timer.link_put(link).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Asked for the second time, it has done with the first.
+        let twice = timeout(Duration::from_secs(60), target.asked.acquire_many(2)).await;
+        twice.unwrap().unwrap().forget();
         assert_eq!(component.called.lock().unwrap().len(), 0);
         let link = shared(&target, &[("every", "10ms"), ("once", "host")]);
         timer.link_put(link).await.unwrap();

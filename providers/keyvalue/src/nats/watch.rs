@@ -41,7 +41,7 @@ impl Listener {
     /// Watches the bucket.
     pub(super) async fn watch(self) -> Result<Watch, NotHeard> {
         let messages = self.messages().await?;
-        Ok(Watch::by(self.listen(messages)))
+        Ok(Watch::by(self.changed.clone(), self.listen(messages)))
     }
 
     /// What is written behind the last message that came.
@@ -85,12 +85,15 @@ impl Listener {
                         messages = again;
                         break;
                     }
-                    Err(why) => {
-                        tracing::debug!(
-                            "NATS at `{}` tells nothing of changes: {why}",
-                            self.address
-                        );
-                    }
+                    // The first failure may be that of a server which is on its way back, and is no more than said.
+                    Err(why) if failures == 1 => tracing::warn!(
+                        "NATS at `{}` tells nothing of changes, which is tried again: {why}",
+                        self.address
+                    ),
+                    Err(why) => tracing::debug!(
+                        "NATS at `{}` tells nothing of changes: {why}",
+                        self.address
+                    ),
                 }
             }
         }

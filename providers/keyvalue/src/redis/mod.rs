@@ -5,24 +5,19 @@
 //! limits given here. A write whose answer is lost is not sent again: it may have been done.
 
 mod keyspace;
+mod server;
+mod unheard;
 mod watch;
 
-use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::redis as client;
-use client::aio::{ConnectionManager, ConnectionManagerConfig};
-use client::{Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ServerErrorKind};
-use tokio::time::timeout;
 
+use self::keyspace::Keyspace;
 use crate::changes::{ChangedKeys, Watch};
 use crate::store::{PAGE, Store, StoreError};
 
-use keyspace::Keyspace;
-
-pub(crate) use watch::Notifications;
+pub(crate) use self::server::{ConnectError, Notifications, RedisConfig, RedisStore, check_url};
 
 /// Sets a key if it is still what it was. `ARGV[1]` says whether it was anything.
 const SWAP: &str = "local now = redis.call('GET', KEYS[1])
@@ -42,238 +37,6 @@ end
 return sum";
 /// What this store's cursors start with.
 const SCAN: &str = "scan:";
-/// What `notify-keyspace-events` needs: the keyspace, what all keys have in common, strings, and what expires or is
-/// evicted. `A` has all but the first.
-const NEEDED: &str = "Kg$xe";
-/// Shortest wait before connecting again.
-const BACK_OFF: Duration = Duration::from_millis(20);
-
-/// Where Redis is and how long to wait for it, with v1's defaults.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct RedisConfig {
-    /// May hold a password: never printed.
-    pub(crate) url: String,
-    /// Attempts to connect again before calls fail.
-    pub(crate) retries: usize,
-    /// Longest wait between two attempts.
-    pub(crate) max_delay: Duration,
-    /// Longest that connecting may take.
-    pub(crate) connect_timeout: Duration,
-    /// Longest that an answer may take.
-    pub(crate) response_timeout: Duration,
-    /// What may be done so that the server tells of changes.
-    pub(crate) notifications: Notifications,
-}
-
-impl Default for RedisConfig {
-    fn default() -> Self {
-        Self {
-            url: "redis://127.0.0.1:6379/".into(),
-            retries: 3,
-            max_delay: Duration::from_millis(300),
-            connect_timeout: Duration::from_secs(3),
-            response_timeout: Duration::from_secs(1),
-            notifications: Notifications::default(),
-        }
-    }
-}
-
-impl fmt::Debug for RedisConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisConfig")
-            .field("url", &address(&self.url))
-            .finish_non_exhaustive()
-    }
-}
-
-/// Checks a URL; `Err` says what is expected.
-pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
-    match url.into_connection_info() {
-        Ok(_) => Ok(()),
-        Err(_) => Err("`redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`"),
-    }
-}
-
-/// What of a URL can be shown: where the server is.
-fn address(url: &str) -> String {
-    match url.into_connection_info() {
-        Ok(info) => info.addr().to_string(),
-        Err(_) => "an address that cannot be read".into(),
-    }
-}
-
-/// A server cannot be reached.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot reach Redis at `{address}`: {why}; start it there (`redis-server`), or correct the link's `url`"
-)]
-pub(crate) struct ConnectError {
-    address: String,
-    #[source]
-    why: NoConnection,
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-enum NoConnection {
-    #[error(transparent)]
-    Client(#[from] RedisError),
-    #[error("no answer in {} ms", .0.as_millis())]
-    Late(Duration),
-}
-
-/// A connection to Redis.
-pub(crate) struct RedisStore {
-    client: client::Client,
-    connection: ConnectionManager,
-    address: String,
-    /// Longest that one command may take, connecting again included.
-    limit: Duration,
-    notifications: Notifications,
-}
-
-impl RedisStore {
-    /// Connects.
-    ///
-    /// # Errors
-    ///
-    /// If the server cannot be reached, in words that say where it should be.
-    pub(crate) async fn connect(config: &RedisConfig) -> Result<Self, ConnectError> {
-        let address = address(&config.url);
-        match Self::connection(config).await {
-            Ok((client, connection, limit)) => Ok(Self {
-                client,
-                connection,
-                address,
-                limit,
-                notifications: config.notifications,
-            }),
-            Err(why) => Err(ConnectError { address, why }),
-        }
-    }
-
-    /// A client, its connection, and the longest that one command over it may take.
-    async fn connection(
-        config: &RedisConfig,
-    ) -> Result<(client::Client, ConnectionManager, Duration), NoConnection> {
-        let client = client::Client::open(config.url.as_str())?;
-        let settings = ConnectionManagerConfig::new()
-            .set_number_of_retries(config.retries)
-            .set_min_delay(BACK_OFF.min(config.max_delay))
-            .set_max_delay(config.max_delay)
-            .set_connection_timeout(Some(config.connect_timeout))
-            .set_response_timeout(Some(config.response_timeout));
-        let waits = config.max_delay * u32::try_from(config.retries).unwrap_or(u32::MAX);
-        let limit = config.connect_timeout + waits + config.response_timeout;
-        let connecting = ConnectionManager::new_with_config(client.clone(), settings);
-        match timeout(limit, connecting).await {
-            Ok(connected) => Ok((client, connected?, limit)),
-            Err(_) => Err(NoConnection::Late(limit)),
-        }
-    }
-
-    /// Sends a command that may have an effect, at most once.
-    async fn once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let mut connection = self.connection.clone();
-        match timeout(self.limit, command.query_async(&mut connection)).await {
-            // Who was never connected to has done nothing.
-            Ok(Err(e)) if e.is_io_error() && !e.is_connection_refusal() => {
-                Err(StoreError::Lost(self.describe(&e)))
-            }
-            Ok(answer) => answer.map_err(|e| self.error(&e)),
-            Err(_) => Err(StoreError::Lost(self.no_answer())),
-        }
-    }
-
-    /// Sends a command that only reads; again, if the connection turns out to be broken.
-    async fn read<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let reading = async {
-            let mut connection = self.connection.clone();
-            match command.query_async(&mut connection).await {
-                Err(e) if e.is_connection_dropped() => command.query_async(&mut connection).await,
-                answer => answer,
-            }
-        };
-        match timeout(self.limit, reading).await {
-            Ok(answer) => answer.map_err(|e| self.error(&e)),
-            Err(_) => Err(StoreError::Failed(self.no_answer())),
-        }
-    }
-
-    /// Sees to it that the server tells of changes.
-    async fn allow(&self) -> Result<(), StoreError> {
-        const SETTING: &str = "notify-keyspace-events";
-        if self.notifications == Notifications::Assume {
-            return Ok(());
-        }
-        let at = &self.address;
-        let mut ask = client::cmd("CONFIG");
-        ask.arg("GET").arg(SETTING);
-        let settings: HashMap<String, String> = self.read(&ask).await.map_err(|why| {
-            StoreError::Failed(format!(
-                "it cannot be seen whether Redis at `{at}` tells of changes: {why}. If its `{SETTING}` is set to `{NEEDED}`, \
-                 write `redis_notifications: assume`"
-            ))
-        })?;
-        let now = settings.get(SETTING).map_or("", String::as_str);
-        let missing: String = NEEDED
-            .chars()
-            .filter(|flag| !now.contains(*flag) && (*flag == 'K' || !now.contains('A')))
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        if self.notifications == Notifications::Check {
-            return Err(StoreError::Failed(format!(
-                "Redis at `{at}` does not tell of changes: its `{SETTING}` is `{now}`, without `{missing}`. Set it (`redis-cli \
-                 config set {SETTING} '{now}{missing}'`), or let the link do so: `redis_notifications: enable`"
-            )));
-        }
-        let mut set = client::cmd("CONFIG");
-        set.arg("SET").arg(SETTING).arg(format!("{now}{missing}"));
-        let set: Result<(), _> = self.once(&set).await;
-        set.map_err(|why| {
-            StoreError::Failed(format!(
-                "Redis at `{at}` cannot be told to tell of changes: {why}"
-            ))
-        })
-    }
-
-    fn no_answer(&self) -> String {
-        let limit = self.limit.as_millis();
-        format!("Redis at `{}` did not answer in {limit} ms", self.address)
-    }
-
-    fn describe(&self, error: &RedisError) -> String {
-        let at = &self.address;
-        match error.is_io_error() {
-            true => format!("Redis at `{at}` cannot be reached: {error}"),
-            false => format!("Redis at `{at}` refused: {error}"),
-        }
-    }
-
-    fn error(&self, error: &RedisError) -> StoreError {
-        let refused = ErrorKind::Server(ServerErrorKind::ResponseError);
-        if let (kind, Some(detail)) = (error.kind(), error.detail())
-            && kind == refused
-        {
-            if detail.contains("overflow") {
-                return StoreError::Overflow;
-            }
-            if detail.contains("not an integer") {
-                return StoreError::NotANumber;
-            }
-        }
-        StoreError::Failed(self.describe(error))
-    }
-}
-
-impl fmt::Debug for RedisStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RedisStore").field(&self.address).finish()
-    }
-}
-
 #[async_trait::async_trait]
 impl Store for RedisStore {
     async fn get(
@@ -404,28 +167,14 @@ impl Store for RedisStore {
     }
 
     async fn watch(&self, bucket: &str, changed: Arc<ChangedKeys>) -> Result<Watch, StoreError> {
-        self.allow().await?;
-        let (client, address) = (self.client.clone(), self.address.clone());
-        watch::watch(client, address, self.limit, bucket, changed).await
+        watch::watch(self, bucket, changed).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.read(&client::cmd("PING")).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_are_never_printed() {
-        let url = "redis://user:s3cret@db.example:7000/2";
-        assert_eq!(address(url), "db.example:7000");
-        let config = RedisConfig {
-            url: url.into(),
-            ..Default::default()
-        };
-        assert!(!format!("{config:?}").contains("s3cret"));
+        let () = self.read(&client::cmd("PING")).await?;
+        match self.unheard.reason() {
+            Some(why) => Err(StoreError::Failed(why)),
+            None => Ok(()),
+        }
     }
 }

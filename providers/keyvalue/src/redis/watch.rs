@@ -2,26 +2,35 @@
 //!
 //! Redis says which key changed, on a channel of the key's name, if its setting `notify-keyspace-events` asks for that.
 //! The setting is the server's, and costs all its users a little: a link changes it only where its configuration says so.
-//! What changes while the connection is lost, Redis tells nobody.
+//! A server that was started again, or another that took its place, may not have it: so the setting is looked at whenever a
+//! connection is made. What changes while the connection is lost, Redis tells nobody.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis as client;
 use client::aio::{PubSub, PubSubStream};
-use client::{Client, RedisError, Value};
+use client::{RedisError, Value};
 use futures::StreamExt as _;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use withe_provider::BackOff;
 
 use super::keyspace::{Keyspace, RESERVED, starting_with};
+use super::server::{Notifications, RedisStore};
+use super::unheard::UnheardPlace;
 use crate::changes::{ChangedKeys, Watch, WatchedKeys};
 use crate::store::StoreError;
 
+/// What `notify-keyspace-events` needs: the keyspace, what all keys have in common, strings, and what expires or is
+/// evicted. `A` has all but the first.
+const NEEDED: &str = "Kg$xe";
 /// The events that change the value of a string, or are one's end or beginning.
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 18] = [
     "set",
     "setrange",
+    "setbit",
+    "pfadd",
     "append",
     "incrby",
     "incrbyfloat",
@@ -45,29 +54,15 @@ const AGAIN: BackOff = BackOff {
     most: Duration::from_secs(5),
 };
 
-/// What a link may do about the server's `notify-keyspace-events`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Notifications {
-    /// Look whether it is set as it must be.
-    #[default]
-    Check,
-    /// Set it, if it is not.
-    Enable,
-    /// Take it for set: the server does not say.
-    Assume,
-}
-
 /// Hears of the changes of a bucket.
 struct Listener {
-    client: Client,
-    address: String,
+    store: RedisStore,
     keyspace: Keyspace,
     /// What channels start with.
     channel: String,
     subjects: Vec<Channels>,
-    /// The longest that connecting and an answer may take.
-    limit: Duration,
     changed: Arc<ChangedKeys>,
+    unheard: UnheardPlace,
 }
 
 /// What is subscribed to.
@@ -83,18 +78,19 @@ enum NotHeard {
     Client(#[from] RedisError),
     #[error("no answer in {} ms", .0.as_millis())]
     Late(Duration),
+    /// Its setting is not as it must be, or cannot be seen or changed.
+    #[error(transparent)]
+    Setting(#[from] StoreError),
 }
 
-/// Watches `bucket`, as far as `changed` wants to know; connecting and an answer may take `limit`.
+/// Watches `bucket`, as far as `changed` wants to know.
 pub(super) async fn watch(
-    client: Client,
-    address: String,
-    limit: Duration,
+    store: &RedisStore,
     bucket: &str,
     changed: Arc<ChangedKeys>,
 ) -> Result<Watch, StoreError> {
     let keyspace = Keyspace::of(bucket);
-    let database = client.get_connection_info().redis_settings().db();
+    let database = store.client.get_connection_info().redis_settings().db();
     let channel = format!("__keyspace@{database}__:");
     let subjects = changed
         .watched()
@@ -102,22 +98,24 @@ pub(super) async fn watch(
         .map(|keys| channels(&channel, &keyspace, keys))
         .collect();
     let listener = Listener {
-        client,
-        address,
+        store: store.clone(),
         keyspace,
         channel,
         subjects,
-        limit,
-        changed,
+        changed: changed.clone(),
+        unheard: store.unheard.place(),
     };
-    let connection = listener.connect().await;
-    let connection = connection.map_err(|why| {
-        StoreError::Failed(format!(
-            "Redis at `{}` tells nothing of changes: {why}",
-            listener.address
-        ))
-    })?;
-    Ok(Watch::by(listener.listen(connection)))
+    let connection = match listener.connect().await {
+        Ok(connection) => connection,
+        Err(NotHeard::Setting(why)) => return Err(why),
+        Err(why) => {
+            let at = &store.address;
+            return Err(StoreError::Failed(format!(
+                "Redis at `{at}` tells nothing of changes: {why}"
+            )));
+        }
+    };
+    Ok(Watch::by(changed, listener.listen(connection)))
 }
 
 /// The channels of watched keys, and perhaps of others.
@@ -133,11 +131,52 @@ fn channels(channel: &str, keyspace: &Keyspace, keys: &WatchedKeys) -> Channels 
     Channels::Matching(starting_with(&format!("{channel}{start}")))
 }
 
+/// Sees to it that the server tells of changes.
+async fn allow(store: &RedisStore) -> Result<(), StoreError> {
+    const SETTING: &str = "notify-keyspace-events";
+    if store.notifications == Notifications::Assume {
+        return Ok(());
+    }
+    let at = &store.address;
+    let mut ask = client::cmd("CONFIG");
+    ask.arg("GET").arg(SETTING);
+    let settings: HashMap<String, String> = store.read(&ask).await.map_err(|why| {
+        StoreError::Failed(format!(
+            "it cannot be seen whether Redis at `{at}` tells of changes: {why}. If its `{SETTING}` is set to `{NEEDED}`, \
+             write `redis_notifications: assume`"
+        ))
+    })?;
+    let now = settings.get(SETTING).map_or("", String::as_str);
+    let missing: String = NEEDED
+        .chars()
+        .filter(|flag| !now.contains(*flag) && (*flag == 'K' || !now.contains('A')))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if store.notifications == Notifications::Check {
+        return Err(StoreError::Failed(format!(
+            "Redis at `{at}` does not tell of changes: its `{SETTING}` is `{now}`, without `{missing}`. Set it (`redis-cli \
+             config set {SETTING} '{now}{missing}'`), or let the link do so: `redis_notifications: enable`"
+        )));
+    }
+    let mut set = client::cmd("CONFIG");
+    set.arg("SET").arg(SETTING).arg(format!("{now}{missing}"));
+    let set: Result<(), _> = store.once(&set).await;
+    set.map_err(|why| {
+        StoreError::Failed(format!(
+            "Redis at `{at}` cannot be told to tell of changes: {why}"
+        ))
+    })
+}
+
 impl Listener {
-    /// A connection that hears of all changes from here on.
+    /// A connection that hears of all changes from here on, to a server that tells of them.
     async fn connect(&self) -> Result<PubSub, NotHeard> {
+        allow(&self.store).await?;
+        let limit = self.store.limit;
         let connecting = async {
-            let mut connection = self.client.get_async_pubsub().await?;
+            let mut connection = self.store.client.get_async_pubsub().await?;
             for channels in &self.subjects {
                 match channels {
                     Channels::One(name) => connection.subscribe(name).await?,
@@ -146,19 +185,19 @@ impl Listener {
             }
             Ok(connection)
         };
-        let connected = timeout(self.limit, connecting).await;
-        connected.unwrap_or(Err(NotHeard::Late(self.limit)))
+        let connected = timeout(limit, connecting).await;
+        connected.unwrap_or(Err(NotHeard::Late(limit)))
     }
 
     /// Notes what changes, and connects again whenever the connection is lost.
     async fn listen(self, first: PubSub) {
         let mut connection = first;
+        let at = &self.store.address;
         loop {
             self.hear(connection).await;
             tracing::warn!(
-                "the connection to Redis at `{}` is lost on which it tells of changes: those that are made until it is \
-                 there again are not told",
-                self.address
+                "the connection to Redis at `{at}` is lost on which it tells of changes: those that are made until it is \
+                 there again are not told"
             );
             let mut failures = 0;
             connection = loop {
@@ -167,13 +206,20 @@ impl Listener {
                 match self.connect().await {
                     Ok(connection) => break connection,
                     Err(why) => {
-                        tracing::debug!(
-                            "Redis at `{}` tells nothing of changes: {why}",
-                            self.address
-                        );
+                        match failures {
+                            1 => tracing::warn!(
+                                "Redis at `{at}` tells nothing of changes, which is tried again: {why}"
+                            ),
+                            _ => {
+                                tracing::debug!("Redis at `{at}` tells nothing of changes: {why}")
+                            }
+                        }
+                        self.unheard.say(why.to_string());
                     }
                 }
             };
+            self.unheard.clear();
+            tracing::info!("Redis at `{at}` tells of changes again");
         }
     }
 
@@ -196,7 +242,7 @@ impl Listener {
                 }
                 () = sleep_until(ping) => {
                     // A connection whose other end is gone without a word looks like one on which nothing comes.
-                    match timeout(self.limit, asks.ping::<Value>()).await {
+                    match timeout(self.store.limit, asks.ping::<Value>()).await {
                         Ok(Ok(_)) => ping = Instant::now() + PING,
                         Ok(Err(_)) | Err(_) => return,
                     }

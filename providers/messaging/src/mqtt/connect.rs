@@ -49,6 +49,11 @@ pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
         .ok_or("`mqtt://[USER:PASSWORD@]HOST[:PORT]`, or `mqtts://…` for TLS")
 }
 
+/// Whether a URL asks for TLS.
+pub(crate) fn is_tls(url: &str) -> bool {
+    Place::of(url).is_some_and(|place| place.tls)
+}
+
 /// What a URL says.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -133,8 +138,8 @@ pub(super) enum NoConnection {
     Url,
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    #[error("no answer in {} s", CONNECT.as_secs())]
-    Late,
+    #[error("no answer in {} s", .0.as_secs())]
+    Late(Duration),
     #[error("`{path}` cannot be read: {why}")]
     File {
         path: String,
@@ -200,7 +205,7 @@ impl Way {
             Ok(Box::new(tls.connect(name, stream).await?) as Box<dyn Stream>)
         };
         let connected = timeout(CONNECT, connecting).await;
-        connected.unwrap_or(Err(NoConnection::Late))
+        connected.unwrap_or(Err(NoConnection::Late(CONNECT)))
     }
 }
 

@@ -11,7 +11,8 @@
 //! TLS is of crates that are not maintained any more.
 //!
 //! **QoS 1.** A message that is published is with the broker when publishing returns. One that comes is acknowledged when
-//! its component's turn has come, so what waits here is bounded by what the broker has under way. A connection that is
+//! its component's turn has come, so what waits here is bounded by what the broker has under way. Where a subscription
+//! ends, the broker has messages of it yet that nobody else is given: they are taken before it is forgotten. A connection that is
 //! lost is made again within the same session: what the broker had sent and was not acknowledged comes once more.
 
 mod connect;
@@ -24,10 +25,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use crate::broker::{Broker, BrokerError, BrokerMessage, Deliveries, KeptMessages, Subscription};
 
-pub(crate) use connect::{ConnectError, DEFAULT_URL, MqttConfig, check_url};
+pub(crate) use connect::{ConnectError, DEFAULT_URL, MqttConfig, check_url, is_tls};
 pub(crate) use packet::Qos;
 pub(crate) use topic::{is_group, is_plain};
 
@@ -48,14 +50,17 @@ pub(crate) struct MqttBroker {
 }
 
 impl MqttBroker {
-    /// Connects.
+    /// Connects. One of `tasks` has the connection, and ends when it has left.
     ///
     /// # Errors
     ///
     /// If the broker cannot be reached, in words that say where it should be.
-    pub(crate) async fn connect(config: &MqttConfig) -> Result<Self, ConnectError> {
+    pub(crate) async fn connect(
+        config: &MqttConfig,
+        tasks: &TaskTracker,
+    ) -> Result<Self, ConnectError> {
         Ok(Self {
-            session: Session::begin(config).await?,
+            session: Session::begin(config, tasks).await?,
             qos: config.qos,
         })
     }
@@ -72,14 +77,17 @@ impl MqttBroker {
         let Some(topic) = topic_of(&subject) else {
             return Err(BrokerError::Subject(subject));
         };
-        let most = LARGEST.min(
-            self.session
-                .largest()
-                .saturating_sub(OVERHEAD + topic.len()),
+        let len = body.len();
+        if len > LARGEST {
+            return Err(BrokerError::TooLarge { len, most: LARGEST });
+        }
+        // A broker that is sent more than it takes closes the connection, which others use, too.
+        let (len, most) = (
+            len + packet::overhead(&topic, reply),
+            self.session.largest(),
         );
-        if body.len() > most {
-            let len = body.len();
-            return Err(BrokerError::TooLarge { len, most });
+        if len > most {
+            return Err(BrokerError::PacketTooLarge { len, most });
         }
         if qos == Qos::AtMostOnce {
             let packet = packet::publish(&topic, body, reply, None);
@@ -96,9 +104,6 @@ impl MqttBroker {
         }
     }
 }
-
-/// What of a message's packet is neither its topic nor its body.
-const OVERHEAD: usize = 1024;
 
 #[async_trait::async_trait]
 impl Broker for MqttBroker {

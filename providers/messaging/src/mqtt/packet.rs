@@ -124,19 +124,15 @@ fn packet_of(first: u8, mut fields: Fields) -> Result<Incoming, PacketError> {
                 code: fields.byte()?,
                 ..Accepted::default()
             };
-            for property in fields.properties()? {
-                match property {
-                    Property::KeepAlive(seconds) => accepted.keep_alive = Some(seconds),
-                    Property::ReceiveMaximum(most) => accepted.receive_maximum = Some(most),
-                    Property::MaximumPacket(most) => accepted.maximum_packet = Some(most),
-                    Property::MaximumQos(most) => accepted.lacks_qos = most == 0,
-                    Property::SubscriptionIds(are) => accepted.lacks_subscription_ids = !are,
-                    Property::SharedSubscriptions(are) => {
-                        accepted.lacks_shared_subscriptions = !are
-                    }
-                    _ => {}
-                }
-            }
+            fields.properties(|property| match property {
+                Property::KeepAlive(seconds) => accepted.keep_alive = Some(seconds),
+                Property::ReceiveMaximum(most) => accepted.receive_maximum = Some(most),
+                Property::MaximumPacket(most) => accepted.maximum_packet = Some(most),
+                Property::MaximumQos(most) => accepted.lacks_qos = most == 0,
+                Property::SubscriptionIds(are) => accepted.lacks_subscription_ids = !are,
+                Property::SharedSubscriptions(are) => accepted.lacks_shared_subscriptions = !are,
+                _ => {}
+            })?;
             Incoming::Accepted(accepted)
         }
         3 => {
@@ -152,13 +148,11 @@ fn packet_of(first: u8, mut fields: Fields) -> Result<Incoming, PacketError> {
                 id,
                 ..Publish::default()
             };
-            for property in fields.properties()? {
-                match property {
-                    Property::ResponseTopic(topic) => publish.response_topic = Some(topic),
-                    Property::Subscription(id) => publish.subscriptions.push(id),
-                    _ => {}
-                }
-            }
+            fields.properties(|property| match property {
+                Property::ResponseTopic(topic) => publish.response_topic = Some(topic),
+                Property::Subscription(id) => publish.subscriptions.push(id),
+                _ => {}
+            })?;
             publish.body = fields.0;
             Incoming::Publish(publish)
         }
@@ -168,7 +162,7 @@ fn packet_of(first: u8, mut fields: Fields) -> Result<Incoming, PacketError> {
         },
         9 | 11 => {
             let id = fields.short()?;
-            fields.properties()?;
+            fields.properties(|_| {})?;
             match kind {
                 // One filter is subscribed to at a time.
                 9 => Incoming::Subscribed {
@@ -251,14 +245,14 @@ impl Fields {
         String::from_utf8(self.bytes()?.into()).map_err(|_| PacketError::Text)
     }
 
-    fn properties(&mut self) -> Result<Vec<Property>, PacketError> {
+    /// Shows all properties to `each`. They are not kept: a packet may have very many that are of no use.
+    fn properties(&mut self, mut each: impl FnMut(Property)) -> Result<(), PacketError> {
         let length = self.variable()?;
         let mut part = Self(self.part(length as usize)?);
-        let mut properties = Vec::new();
         while !part.0.is_empty() {
-            properties.push(part.property()?);
+            each(part.property()?);
         }
-        Ok(properties)
+        Ok(())
     }
 
     fn property(&mut self) -> Result<Property, PacketError> {
@@ -352,6 +346,13 @@ pub(super) fn publish(topic: &str, body: &[u8], reply: Option<&str>, id: Option<
     put_properties(&mut all, &properties);
     all.put_slice(body);
     packet(0x30 | u8::from(id.is_some()) << 1, &all)
+}
+
+/// How many bytes of a packet that publishes are not the message's body, at most.
+pub(super) fn overhead(topic: &str, reply: Option<&str>) -> usize {
+    // The header, the topic's length, the number, and the length of the properties.
+    const FIELDS: usize = 5 + 2 + 2 + 4;
+    FIELDS + topic.len() + reply.map_or(0, |reply| 3 + reply.len())
 }
 
 /// Says that a message has come.
@@ -479,6 +480,20 @@ mod tests {
         let read = read(&mut written, 1 << 20);
         assert_eq!(read, Ok(Some(Incoming::Publish(message))));
         assert!(written.is_empty());
+    }
+
+    #[test]
+    fn what_of_a_packet_is_no_body_is_known_before_it_is_made() {
+        let long = "t".repeat(usize::from(u16::MAX));
+        for topic in ["a", &long] {
+            for reply in [None, Some("r"), Some(&long[..])] {
+                for body in [0, 1 << 20] {
+                    let packet = publish(topic, &vec![0; body], reply, Some(9)).len();
+                    let most = overhead(topic, reply) + body;
+                    assert!(packet <= most && most < packet + 8, "{packet} of {most}");
+                }
+            }
+        }
     }
 
     #[test]

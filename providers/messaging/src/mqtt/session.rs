@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, Wri
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use withe_provider::BackOff;
 
 use super::connect::{CONNECT, ConnectError, MqttConfig, NoConnection, Stream, Way};
@@ -27,14 +28,15 @@ use crate::subject::matches;
 const RECEIVED: u16 = 128;
 /// How many messages of a subscription wait here at most; those that the broker acknowledges are no more than [`RECEIVED`].
 const WAITING: usize = 4_096;
-/// How many bytes of those that nobody acknowledges wait at most.
+/// How many bytes of those that nobody acknowledges wait at most. The others are no more than [`RECEIVED`] packets.
 const WAITING_BYTES: usize = 64 << 20;
 /// How many messages may be under way to the broker.
 const SENT: usize = 1_024;
 /// Packets that wait to be written; more wait at who sends them.
 const OUT: usize = 64;
-/// The largest packet that is taken.
-const LARGEST_PACKET: u32 = 16 << 20;
+/// The largest packet that is taken: the broker is told so, and sends none that is larger. A message has two topics at most
+/// besides its body, and properties that are of no use here.
+const LARGEST_PACKET: u32 = super::LARGEST as u32 + (3 << 16);
 /// How long a connection may be silent.
 const KEEP_ALIVE: u16 = 30;
 /// How long the broker keeps the session while there is no connection.
@@ -46,6 +48,8 @@ const AGAIN: BackOff = BackOff {
     first: Duration::from_millis(50),
     most: Duration::from_secs(2),
 };
+/// How often at most it is waited for a broker that is away and has messages of a subscription yet which has ended.
+const AWAY: u32 = 8;
 /// The number of the subscription to answers.
 const ANSWERS: u32 = 1;
 
@@ -78,8 +82,12 @@ struct State {
     last_inbox: u64,
     /// The numbers of messages that wait here and are not acknowledged.
     unacknowledged: HashSet<u16>,
-    /// Filters that ended while there was no connection.
+    /// How many messages came that have a number.
+    came: u64,
+    /// Filters that have ended, and of which the broker may not know: there was no connection, or no room for a packet.
     ended: Vec<String>,
+    /// Filters that the broker sends nothing new of: what waits there of before still comes.
+    leaving: Vec<Filter>,
 }
 
 /// The way to the task that has the connection.
@@ -97,7 +105,21 @@ struct Asked {
     answer: Option<oneshot::Sender<u8>>,
     /// What was asked, for the log where nobody waits.
     what: Option<String>,
+    /// A filter that ends by it, and of which the broker is told again if the connection is lost.
+    ends: Option<String>,
     _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Asked {
+    /// The end of a filter, for which nobody waits.
+    fn end_of(filter: &str) -> Self {
+        Self {
+            answer: None,
+            what: None,
+            ends: Some(filter.to_owned()),
+            _permit: None,
+        }
+    }
 }
 
 /// A subscription of the broker's, and those here that share it.
@@ -133,8 +155,11 @@ struct Connection {
 }
 
 impl Session {
-    /// Connects, and keeps the session until it is told to end.
-    pub(super) async fn begin(config: &MqttConfig) -> Result<Arc<Self>, ConnectError> {
+    /// Connects, and keeps the session until it is told to end: by one of `tasks`, whose owner waits for them.
+    pub(super) async fn begin(
+        config: &MqttConfig,
+        tasks: &TaskTracker,
+    ) -> Result<Arc<Self>, ConnectError> {
         let way = Way::of(config).await?;
         let session = Arc::new(Self {
             address: way.place.address(),
@@ -151,7 +176,7 @@ impl Session {
         })?;
         let (line, work) = session.line(&first.accepted);
         session.state().line = Some(line);
-        tokio::spawn(session.clone().keep(first, work));
+        tasks.spawn(session.clone().keep(first, work));
         Ok(session)
     }
 
@@ -192,24 +217,28 @@ impl Session {
         line.packets.send(packet).await.map_err(|_| self.away())
     }
 
-    /// Sends the packet that `make` makes of its number; the broker's answer. Dropped while it waits, the number stays
-    /// taken until the answer is there.
+    /// Sends the packet that `make` makes of its number; the broker's answer. Dropped before the packet is on its way, it
+    /// has taken no number; after that, the number stays taken until the answer is there.
     pub(super) async fn ask(&self, make: impl FnOnce(u16) -> Bytes) -> Result<u8, BrokerError> {
         let line = self.state().line.clone().ok_or_else(|| self.away())?;
         let permit = line.permits.clone().acquire_owned().await;
         let permit = permit.map_err(|_| self.away())?;
+        let place = line.packets.reserve().await.map_err(|_| self.away())?;
         let (answer, answered) = oneshot::channel();
-        let id = self.state().ask(Asked {
-            answer: Some(answer),
-            what: None,
-            _permit: Some(permit),
-        });
-        let id = id.ok_or_else(|| self.away())?;
-        let sent = line.packets.send(make(id)).await;
-        if sent.is_err() {
-            self.state().asked.remove(&id);
-            return Err(self.away());
-        }
+        let id = {
+            let mut state = self.state();
+            // Nobody answers over a connection that was lost meanwhile.
+            let is_there =
+                (state.line.as_ref()).is_some_and(|now| now.packets.same_channel(&line.packets));
+            let asked = Asked {
+                answer: Some(answer),
+                what: None,
+                ends: None,
+                _permit: Some(permit),
+            };
+            is_there.then(|| state.ask(asked)).flatten()
+        };
+        place.send(make(id.ok_or_else(|| self.away())?));
         let lost = |_| BrokerError::Lost(self.address.clone());
         answered.await.map_err(lost)
     }
@@ -245,6 +274,7 @@ impl Session {
             filter: filter.to_owned(),
             member,
             messages: came,
+            left: None,
         };
         if let Some(number) = asks {
             let asked = self.ask(|id| packet::subscribe(filter, number, qos, id));
@@ -256,43 +286,104 @@ impl Session {
         Ok(deliveries)
     }
 
-    /// Ends a member's share of a subscription, and the subscription with the last one. What was sent before still comes.
-    pub(super) async fn leave(&self, filter: &str, member: u64) -> Result<(), BrokerError> {
+    /// Ends a member's share of a subscription, and the subscription with the last one. The broker's session, if what it
+    /// has of the subscription yet still comes: then the member has to [`part`](Self::forget) when that has come.
+    async fn leave(&self, filter: &str, member: u64) -> Option<u64> {
         let _subscribing = self.subscribing.lock().await;
-        let is_last = (self.state().filters.get(filter))
-            .is_some_and(|filter| matches!(&filter.members[..], [only] if only.number == member));
-        let told = match is_last {
-            true => self
-                .ask(|id| packet::unsubscribe(filter, id))
-                .await
-                .map(drop),
-            false => Ok(()),
+        let is_last = {
+            let mut state = self.state();
+            let found = state.filters.get(filter);
+            let is_last = found.is_some_and(|filter| filter.is_only(member));
+            if !is_last {
+                state.part(filter, member);
+            }
+            is_last
         };
+        if !is_last {
+            return None;
+        }
+        let told = self.ask(|id| packet::unsubscribe(filter, id)).await;
         let mut state = self.state();
-        if state.part(filter, member) && told.is_err() {
+        let left = state.filters.remove(filter)?;
+        if told.is_err() {
             state.ended.push(filter.to_owned());
         }
-        told
+        let waits = left.qos == Qos::AtLeastOnce;
+        if waits {
+            state.leaving.push(left);
+        }
+        waits.then_some(state.number)
     }
 
-    /// The same without waiting for anybody.
-    pub(super) fn forget(&self, filter: &str, member: u64) {
+    /// Whether nothing more can come of a filter that was left in this session.
+    ///
+    /// The broker sends what it has as long as it has fewer messages under way than it may. So it has nothing more if it
+    /// has room after all that came was acknowledged: what it sent by then is here when it answers. What it has under way
+    /// then is no more than what was not acknowledged before it was asked, and what came until it has answered.
+    async fn is_quiet(&self, filter: &str, session: u64) -> Result<bool, BrokerError> {
+        let (waiting, before) = {
+            let state = self.state();
+            if state.number != session {
+                return Ok(true);
+            }
+            if state.line.is_none() {
+                return Err(self.away());
+            }
+            if state.ended.iter().any(|ended| ended == filter) {
+                return Ok(false);
+            }
+            (state.unacknowledged.len(), state.came)
+        };
+        // Any question does whose answer comes behind all else. Nobody has subscribed to this.
+        let nothing = format!("withe/inbox/{}/none", self.client);
+        self.ask(|id| packet::unsubscribe(&nothing, id)).await?;
+        let state = self.state();
+        let came = usize::try_from(state.came - before).unwrap_or(usize::MAX);
+        Ok(state.number != session || waiting.saturating_add(came) < usize::from(RECEIVED))
+    }
+
+    /// Ends a member's share without waiting for anybody.
+    fn forget(&self, filter: &str, member: u64) {
         let mut state = self.state();
+        state.leaving.retain(|left| !left.is_only(member));
         if !state.part(filter, member) {
             return;
         }
-        let id = state.ask(Asked {
-            answer: None,
-            what: None,
-            _permit: None,
-        });
-        let line = state.line.clone();
-        let told = line.zip(id).is_some_and(|(line, id)| {
-            let packet = packet::unsubscribe(filter, id);
-            line.packets.try_send(packet).is_ok()
-        });
-        if !told {
-            state.ended.push(filter.to_owned());
+        let place = state.line.clone();
+        let place = place
+            .as_ref()
+            .and_then(|line| line.packets.try_reserve().ok());
+        match place.and_then(|place| Some((place, state.ask(Asked::end_of(filter))?))) {
+            Some((place, id)) => place.send(packet::unsubscribe(filter, id)),
+            // Whoever writes does so when there is room.
+            None => state.ended.push(filter.to_owned()),
+        }
+    }
+
+    /// What tells the broker of filters that have ended.
+    fn endings(&self) -> Vec<Bytes> {
+        let mut state = self.state();
+        let mut packets = Vec::new();
+        while let Some(filter) = state.ended.pop() {
+            let Some(id) = state.ask(Asked::end_of(&filter)) else {
+                state.ended.push(filter);
+                break;
+            };
+            packets.push(packet::unsubscribe(&filter, id));
+        }
+        packets
+    }
+
+    /// The connection is lost.
+    fn lost(&self) {
+        let mut state = self.state();
+        state.line = None;
+        // Whoever waits for an answer learns that there is none.
+        let asked = std::mem::take(&mut state.asked);
+        for filter in asked.into_values().filter_map(|asked| asked.ends) {
+            if !state.filters.contains_key(&filter) {
+                state.ended.push(filter);
+            }
         }
     }
 
@@ -308,6 +399,13 @@ impl Session {
             }
         }
         came.message
+    }
+}
+
+impl Filter {
+    /// Whether nobody else shares it.
+    fn is_only(&self, member: u64) -> bool {
+        matches!(&self.members[..], [only] if only.number == member)
     }
 }
 
@@ -382,6 +480,34 @@ impl State {
 struct Work {
     packets: mpsc::Receiver<Bytes>,
     acknowledged: mpsc::Receiver<Bytes>,
+    /// The first of `packets`, which acknowledgements overtake that were there before it.
+    held: Option<Bytes>,
+}
+
+impl Work {
+    /// The next packet, if one is there.
+    fn ready(&mut self) -> Option<Bytes> {
+        if self.held.is_none() {
+            self.held = self.packets.try_recv().ok();
+        }
+        // Looked for last: who asks the broker something counts on that it was told before what is acknowledged.
+        let acknowledged = self.acknowledged.try_recv().ok();
+        acknowledged.or_else(|| self.held.take())
+    }
+
+    /// The next packet; `None` when nobody can send any more.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(packet) = self.ready() {
+                return Some(packet);
+            }
+            tokio::select! {
+                Some(packet) = self.acknowledged.recv() => return Some(packet),
+                Some(packet) = self.packets.recv() => self.held = Some(packet),
+                else => return None,
+            }
+        }
+    }
 }
 
 /// How the task of a connection ends.
@@ -420,7 +546,7 @@ impl Session {
         };
         let (answer, read) = timeout(CONNECT, entering)
             .await
-            .unwrap_or(Err(NoConnection::Late))?;
+            .unwrap_or(Err(NoConnection::Late(CONNECT)))?;
         let accepted = match answer {
             Incoming::Accepted(accepted) => accepted,
             Incoming::Disconnect { code } => return Err(NoConnection::Refused(code)),
@@ -462,12 +588,18 @@ impl Session {
         let work = Work {
             packets: packets_out,
             acknowledged: acknowledged_out,
+            held: None,
         };
         (line, work)
     }
 
     /// Keeps a connection, and makes it again whenever it is lost, until it is told to end.
     async fn keep(self: Arc<Self>, first: Connection, work: Work) {
+        self.keep_connected(first, work).await;
+        self.lost();
+    }
+
+    async fn keep_connected(&self, first: Connection, work: Work) {
         let (mut connection, mut work) = (first, work);
         loop {
             match self.drive(connection, work).await {
@@ -477,12 +609,7 @@ impl Session {
                     self.address
                 ),
             }
-            {
-                let mut state = self.state();
-                state.line = None;
-                // Whoever waits for an answer learns that there is none.
-                state.asked.clear();
-            }
+            self.lost();
             let mut failures = 0;
             connection = loop {
                 failures += 1;
@@ -518,7 +645,7 @@ impl Session {
             .map_or(KEEP_ALIVE, |most| most.clamp(2, KEEP_ALIVE));
         let keep_alive = Duration::from_secs(keep_alive.into());
         let (reading, writing) = split(stream);
-        let mut writing = std::pin::pin!(write(writing, first, work, keep_alive));
+        let mut writing = std::pin::pin!(self.write(writing, first, work, keep_alive));
         let lost = tokio::select! {
             why = self.read(reading, read, keep_alive) => why,
             why = &mut writing => why,
@@ -533,25 +660,21 @@ impl Session {
 
     /// What is written first: in a session that the broker has no more, all subscriptions.
     fn resume(&self, session_present: bool) -> Vec<Bytes> {
+        if session_present {
+            return self.endings();
+        }
         let mut state = self.state();
-        let ended = std::mem::take(&mut state.ended);
+        state.ended.clear();
         let mut packets = Vec::new();
         let mut note = |state: &mut State, what: String, make: &dyn Fn(u16) -> Bytes| {
             let asked = Asked {
                 answer: None,
                 what: Some(what),
+                ends: None,
                 _permit: None,
             };
             packets.extend(state.ask(asked).map(make));
         };
-        if session_present {
-            for filter in ended {
-                note(&mut state, filter.clone(), &|id| {
-                    packet::unsubscribe(&filter, id)
-                });
-            }
-            return packets;
-        }
         state.number += 1;
         state.unacknowledged.clear();
         let answers = format!("withe/inbox/{}/+", self.client);
@@ -593,7 +716,7 @@ impl Session {
                 Ok(Ok(0)) => return NoConnection::Closed,
                 Ok(Ok(_)) => {}
                 Ok(Err(why)) => return why.into(),
-                Err(_) => return NoConnection::Late,
+                Err(_) => return NoConnection::Late(keep_alive),
             }
         }
     }
@@ -634,10 +757,13 @@ impl Session {
         let mut state = self.state();
         let State {
             filters,
+            leaving,
             unacknowledged,
+            came: all,
             number,
             ..
         } = &mut *state;
+        *all += u64::from(publish.id.is_some());
         if publish.id.is_some_and(|id| unacknowledged.contains(&id)) {
             // It came once more, and waits already.
             return;
@@ -650,10 +776,12 @@ impl Session {
         };
         // The first who takes it acknowledges it.
         let mut id = publish.id.map(|id| (*number, id));
-        let wanted = filters.values_mut().filter(|filter| {
+        let mut is_wanted = false;
+        let all = filters.values_mut().chain(leaving);
+        for filter in all.filter(|filter| {
             publish.subscriptions.contains(&filter.number) && matches(&filter.pattern, &subject)
-        });
-        for filter in wanted {
+        }) {
+            is_wanted = true;
             let came = |member: &Member, id| Came {
                 message: message(),
                 id,
@@ -664,8 +792,8 @@ impl Session {
             let mut order = (0..count).map(|n| &filter.members[(filter.turn + n) % count]);
             let bytes = publish.body.len();
             let is_taken = order.any(|member| {
-                // There is always room for those that the broker keeps until they are acknowledged.
-                let has_room = publish.id.is_some()
+                // There is always room for those that the broker keeps until they are acknowledged: the first copy.
+                let has_room = id.is_some()
                     || member.messages.capacity() > usize::from(RECEIVED)
                         && member.waiting.load(Ordering::Relaxed) + bytes <= WAITING_BYTES;
                 // Counted before it can be taken out.
@@ -685,11 +813,13 @@ impl Session {
                 false => self.note_dropped(),
             }
         }
-        if publish.subscriptions.contains(&ANSWERS)
-            && let Some(answer) = state.inboxes.remove(&publish.topic)
-        {
+        if publish.subscriptions.contains(&ANSWERS) {
             // Who asked may have gone.
-            _ = answer.send(message());
+            if let Some(answer) = state.inboxes.remove(&publish.topic) {
+                _ = answer.send(message());
+            }
+        } else if !is_wanted {
+            self.note_dropped();
         }
         if let Some((_, id)) = id {
             state.acknowledge(id);
@@ -701,7 +831,8 @@ impl Session {
         let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
         if dropped.is_power_of_two() {
             tracing::warn!(
-                "{dropped} messages of the MQTT broker at {} were dropped: more wait for their components than are kept",
+                "{dropped} messages of the MQTT broker at {} were dropped: more wait for their components than are kept, or \
+                 their links have ended",
                 self.address
             );
         }
@@ -715,12 +846,46 @@ pub(super) struct MqttDeliveries {
     /// Its number among those who share the subscription here.
     member: u64,
     messages: mpsc::Receiver<Came>,
+    /// The broker's session in which the subscription was left, while what it has of it still comes.
+    left: Option<u64>,
+}
+
+impl MqttDeliveries {
+    /// What comes yet of a subscription that was left.
+    async fn rest(&mut self, session: u64) -> Option<Came> {
+        let (mut attempts, mut failures) = (0_u32, 0_u32);
+        loop {
+            let is_quiet = tokio::select! {
+                biased;
+                came = self.messages.recv() => return came,
+                is_quiet = self.session.is_quiet(&self.filter, session) => is_quiet,
+            };
+            attempts += 1;
+            match is_quiet {
+                Ok(false) => {}
+                Err(_) if failures < AWAY => failures += 1,
+                // Nothing more can come, or the broker is away and nobody waits for it as long as it keeps the session.
+                Ok(true) | Err(_) => {
+                    self.session.forget(&self.filter, self.member);
+                    self.messages.close();
+                    return self.messages.recv().await;
+                }
+            }
+            tokio::select! {
+                came = self.messages.recv() => return came,
+                () = sleep(AGAIN.after(attempts)) => {}
+            }
+        }
+    }
 }
 
 #[async_trait::async_trait]
 impl Deliveries for MqttDeliveries {
     async fn next(&mut self) -> Option<Delivery> {
-        let came = self.messages.recv().await?;
+        let came = match self.left {
+            Some(session) => self.rest(session).await?,
+            None => self.messages.recv().await?,
+        };
         let message = self.session.taken(came);
         Some(Delivery {
             message,
@@ -729,9 +894,11 @@ impl Deliveries for MqttDeliveries {
     }
 
     async fn leave(&mut self) {
-        // It fails only if the connection is lost, and then nothing comes that was not acknowledged.
-        _ = timeout(CONNECT, self.session.leave(&self.filter, self.member)).await;
-        self.messages.close();
+        let left = timeout(CONNECT, self.session.leave(&self.filter, self.member)).await;
+        self.left = left.unwrap_or_default();
+        if self.left.is_none() {
+            self.messages.close();
+        }
     }
 }
 
@@ -741,6 +908,7 @@ impl Drop for MqttDeliveries {
         self.messages.close();
         while let Ok(came) = self.messages.try_recv() {
             drop(self.session.taken(came));
+            self.session.note_dropped();
         }
     }
 }
@@ -754,47 +922,57 @@ impl Drop for Inbox {
     }
 }
 
-/// Writes what is sent, until nobody can send any more; then leaves.
-async fn write(
-    mut writing: WriteHalf<Box<dyn Stream>>,
-    first: Vec<Bytes>,
-    mut work: Work,
-    keep_alive: Duration,
-) -> NoConnection {
-    let written = async {
-        for packet in first {
-            put(&mut writing, &packet, keep_alive).await?;
-        }
-        let mut ping = Instant::now() + keep_alive / 3;
-        loop {
-            flush(&mut writing, keep_alive).await?;
-            let next = tokio::select! {
-                next = work.acknowledged.recv() => next,
-                next = work.packets.recv() => next,
-                () = sleep_until(ping) => {
-                    ping = Instant::now() + keep_alive / 3;
-                    Some(packet::ping())
-                }
-            };
-            let Some(packet) = next else { break };
-            put(&mut writing, &packet, keep_alive).await?;
-            // What waits besides goes in the same write.
-            while let Ok(packet) = work
-                .acknowledged
-                .try_recv()
-                .or_else(|_| work.packets.try_recv())
-            {
+impl Session {
+    /// Writes what is sent, until nobody can send any more; then leaves.
+    async fn write(
+        &self,
+        mut writing: WriteHalf<Box<dyn Stream>>,
+        first: Vec<Bytes>,
+        mut work: Work,
+        keep_alive: Duration,
+    ) -> NoConnection {
+        let written = async {
+            for packet in first {
                 put(&mut writing, &packet, keep_alive).await?;
             }
+            let mut ping = Instant::now() + keep_alive / 3;
+            loop {
+                for packet in self.endings() {
+                    put(&mut writing, &packet, keep_alive).await?;
+                }
+                flush(&mut writing, keep_alive).await?;
+                // Asked first whether it is time: there may always be something to write, and a broker that acknowledges
+                // nothing of that answers to nothing else.
+                let next = tokio::select! {
+                    biased;
+                    () = sleep_until(ping) => {
+                        ping = Instant::now() + keep_alive / 3;
+                        Some(packet::ping())
+                    }
+                    next = work.next() => next,
+                };
+                let Some(packet) = next else { break };
+                put(&mut writing, &packet, keep_alive).await?;
+                // What waits besides goes in the same write, so much of it as fits between two looks at the clock.
+                for _ in 0..OUT {
+                    let Some(packet) = work.ready() else {
+                        break;
+                    };
+                    put(&mut writing, &packet, keep_alive).await?;
+                    if Instant::now() >= ping {
+                        break;
+                    }
+                }
+            }
+            put(&mut writing, &packet::disconnect(), keep_alive).await?;
+            flush(&mut writing, keep_alive).await?;
+            writing.shutdown().await?;
+            Ok::<_, NoConnection>(())
+        };
+        match written.await {
+            Ok(()) => NoConnection::Closed,
+            Err(why) => why,
         }
-        put(&mut writing, &packet::disconnect(), keep_alive).await?;
-        flush(&mut writing, keep_alive).await?;
-        writing.shutdown().await?;
-        Ok::<_, NoConnection>(())
-    };
-    match written.await {
-        Ok(()) => NoConnection::Closed,
-        Err(why) => why,
     }
 }
 
@@ -804,7 +982,7 @@ async fn put(
     limit: Duration,
 ) -> Result<(), NoConnection> {
     let written = timeout(limit, writing.write_all(packet)).await;
-    Ok(written.map_err(|_| NoConnection::Late)??)
+    Ok(written.map_err(|_| NoConnection::Late(limit))??)
 }
 
 async fn flush(
@@ -812,5 +990,134 @@ async fn flush(
     limit: Duration,
 ) -> Result<(), NoConnection> {
     let written = timeout(limit, writing.flush()).await;
-    Ok(written.map_err(|_| NoConnection::Late)??)
+    Ok(written.map_err(|_| NoConnection::Late(limit))??)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const PING: u8 = 0xc0;
+    const SUBSCRIBE: u8 = 0x82;
+    const UNSUBSCRIBE: u8 = 0xa2;
+    const PUBLISH: u8 = 0x30;
+
+    /// Takes the next packet out of `read`, and says what its first byte is.
+    fn next(read: &mut BytesMut) -> Option<u8> {
+        let (mut length, mut at) = (0, 1);
+        loop {
+            let byte = *read.get(at)?;
+            length |= usize::from(byte & 0x7f) << (7 * (at - 1));
+            at += 1;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let is_whole = read.len() >= at + length;
+        is_whole.then(|| read.split_to(at + length)[0])
+    }
+
+    /// Lets a client in that is to say something every two seconds, and answers nothing else.
+    async fn listen(mut stream: TcpStream, kinds: &mpsc::UnboundedSender<u8>) {
+        let mut read = BytesMut::new();
+        loop {
+            while let Some(kind) = next(&mut read) {
+                let answer: &[u8] = match kind {
+                    0x10 => &[0x20, 6, 0, 0, 3, 0x13, 0, 2],
+                    PING => &[0xd0, 0],
+                    _ => &[],
+                };
+                if stream.write_all(answer).await.is_err() {
+                    return;
+                }
+                if kind != PUBLISH {
+                    // The test may be over.
+                    _ = kinds.send(kind);
+                }
+            }
+            if !matches!(stream.read_buf(&mut read).await, Ok(1..)) {
+                return;
+            }
+        }
+    }
+
+    /// A session with such a broker, and the first bytes of what comes there besides messages.
+    async fn session() -> (Arc<Session>, mpsc::UnboundedReceiver<u8>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("mqtt://{}", listener.local_addr().unwrap());
+        let (kinds, came) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                listen(stream, &kinds).await;
+            }
+        });
+        let config = MqttConfig {
+            url,
+            qos: Qos::AtLeastOnce,
+            ca_file: None,
+            ca: None,
+        };
+        let session = Session::begin(&config, &TaskTracker::new()).await.unwrap();
+        (session, came)
+    }
+
+    async fn until(kinds: &mut mpsc::UnboundedReceiver<u8>, kind: u8) {
+        let came = async { while kinds.recv().await.unwrap() != kind {} };
+        timeout(Duration::from_secs(60), came).await.unwrap();
+    }
+
+    /// Leaves no room for a packet, as long as nothing is waited for.
+    fn fill(session: &Session) -> Line {
+        let line = session.state().line.clone().unwrap();
+        while line.packets.try_send(packet::ping()).is_ok() {}
+        line
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_given_up_before_it_was_sent_takes_nothing() {
+        let (session, _came) = session().await;
+        let line = fill(&session);
+        let before = session.state().asked.len();
+        let mut asking = Box::pin(session.ask(|id| packet::unsubscribe("f", id)));
+        let polled = std::future::poll_fn(|cx| Poll::Ready(asking.as_mut().poll(cx))).await;
+        assert!(polled.is_pending());
+        drop(asking);
+        assert_eq!(session.state().asked.len(), before);
+        assert_eq!(line.permits.available_permits(), SENT);
+    }
+
+    #[tokio::test]
+    async fn the_broker_is_told_of_an_end_for_which_there_was_no_room() {
+        let (session, mut came) = session().await;
+        // What was before the session began is nothing to it.
+        until(&mut came, SUBSCRIBE).await;
+        let (messages, _messages) = mpsc::channel(1);
+        let (member, _) = session.state().join("f", "f", Qos::AtLeastOnce, messages);
+        fill(&session);
+        session.forget("f", member);
+        assert_eq!(session.state().ended, ["f"]);
+        until(&mut came, UNSUBSCRIBE).await;
+        assert!(session.state().ended.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_always_has_something_to_write_says_that_it_is_there() {
+        let (session, mut came) = session().await;
+        let message = packet::publish("t", b"body", None, None);
+        let flood = async {
+            while !session.end.is_cancelled() {
+                // While the connection is lost, it fails at once.
+                _ = session.send(message.clone()).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = flood => {}
+            () = until(&mut came, PING) => {}
+        }
+    }
 }
