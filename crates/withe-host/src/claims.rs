@@ -1,12 +1,17 @@
 //! What is done once, though several hosts have the same link: the function that a host adds to the links of its
 //! providers ([`withe_provider::Once`]), and what decides it.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use tokio::time::timeout_at;
 use withe_linker::plan::PlannedLink;
 use withe_provider::{BoxFuture, CallContext, CallError, CallTarget, FunctionName, Once, Payload};
+
+/// The most things of a link that are claimed: each has an entry in the lattice.
+const MOST: usize = 4_096;
 
 /// Decides among the hosts that run the same provider.
 #[async_trait]
@@ -38,6 +43,24 @@ pub(crate) struct WithClaims {
     application: String,
     link: [String; 3],
     claims: Arc<dyn Claims>,
+    known: Known,
+}
+
+/// The things of a link that were claimed, by their hashes.
+#[derive(Default)]
+struct Known {
+    hasher: RandomState,
+    hashes: Mutex<HashSet<u64>>,
+}
+
+impl Known {
+    /// Whether `what` was claimed before, or may be besides.
+    fn has_room_for(&self, what: &str) -> bool {
+        // Nothing panics while it is held.
+        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        let hash = self.hasher.hash_one(what);
+        hashes.contains(&hash) || hashes.len() < MOST && hashes.insert(hash)
+    }
 }
 
 impl WithClaims {
@@ -57,6 +80,7 @@ impl WithClaims {
             application: application.to_owned(),
             link: [&link.source, &link.target, &link.name].map(String::clone),
             claims,
+            known: Known::default(),
         }
     }
 
@@ -64,6 +88,11 @@ impl WithClaims {
         let (what, millis) = params
             .read::<(String, u64)>()
             .map_err(|e| CallError::TypeMismatch(e.to_string()))?;
+        if !self.known.has_room_for(&what) {
+            return Err(CallError::Exhausted(format!(
+                "a provider claims more than {MOST} things of one link"
+            )));
+        }
         let claimed = Claimed {
             application: self.application.clone(),
             link: self.link.clone(),
@@ -87,5 +116,19 @@ impl CallTarget for WithClaims {
             true => Box::pin(self.claim(params, context)),
             false => self.component.call(function, params, context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_claims_so_many_things_and_each_again_and_again() {
+        let known = Known::default();
+        for _ in 0..2 {
+            assert!((0..MOST).all(|n| known.has_room_for(&n.to_string())));
+        }
+        assert!(!known.has_room_for("one more"));
     }
 }

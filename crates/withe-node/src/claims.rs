@@ -14,10 +14,13 @@ use withe_lattice::{Entry, Expect, Lattice, LatticeError, SharedLattice};
 use withe_provider::CallError;
 
 use crate::clock::millis;
-use crate::records::{ONCE, key};
+use crate::records::{ONCE, key, name_of};
 
 /// A moment that is so far ahead of this host's clock was claimed by one whose clock was wrong: nobody waits for it.
 const AHEAD: u64 = 10 * 60 * 1000;
+
+/// How far the clocks of hosts may be apart before that is worth a word.
+const AGREE: u64 = 10 * 1000;
 
 /// How often an entry is read that others change meanwhile.
 const ATTEMPTS: usize = 10;
@@ -41,10 +44,24 @@ impl Claims for LatticeClaims {
             let expect = now
                 .as_ref()
                 .map_or(Expect::Absent, |now| Expect::Revision(now.revision));
-            if now.as_ref().and_then(last).is_some_and(|last| {
-                moment <= last && last <= millis().max(moment).saturating_add(AHEAD)
-            }) {
-                return Ok(false);
+            let clock = millis();
+            let last = now.as_ref().and_then(last);
+            match verdict(moment, last, clock) {
+                Verdict::Free => {}
+                Verdict::Gone => return Ok(false),
+                Verdict::Ahead(by) => {
+                    tracing::warn!(
+                        application = claimed.application,
+                        "a time of the timer is left out: the lattice has it as past, by {by} ms more than this host's \
+                         clock says. Clocks of hosts have to agree"
+                    );
+                    return Ok(false);
+                }
+                Verdict::Forged(by) => tracing::warn!(
+                    application = claimed.application,
+                    "a host whose clock is {by} ms ahead of this one's has claimed times of a timer, which may be called \
+                     twice. Clocks of hosts have to agree"
+                ),
             }
             let value = Bytes::from(moment.to_string());
             match self.0.put(&key, value, expect).await {
@@ -56,6 +73,33 @@ impl Claims for LatticeClaims {
         Err(CallError::Exhausted(
             "others change the lattice's entry all the time".into(),
         ))
+    }
+}
+
+/// What becomes of a moment.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nobody has claimed it.
+    Free,
+    /// It was claimed, or a later one that has come.
+    Gone,
+    /// One was claimed that will come in so many milliseconds by this host's clock: one of the clocks is wrong, or was.
+    Ahead(u64),
+    /// The same, and that far ahead that nobody waits for it: the moment is free.
+    Forged(u64),
+}
+
+/// What becomes of `moment`, if `last` was claimed last and it is `clock` now.
+fn verdict(moment: u64, last: Option<u64>, clock: u64) -> Verdict {
+    // Where a moment is due, this host's clock is there.
+    let clock = clock.max(moment);
+    match last {
+        Some(last) if moment <= last => match last.saturating_sub(clock) {
+            by if by > AHEAD => Verdict::Forged(by),
+            by if by > AGREE => Verdict::Ahead(by),
+            _ => Verdict::Gone,
+        },
+        Some(_) | None => Verdict::Free,
     }
 }
 
@@ -76,14 +120,55 @@ fn failed(why: LatticeError) -> CallError {
     CallError::Unreachable(format!("the lattice: {why}"))
 }
 
-/// Forgets what was claimed for an application.
+/// Forgets what was claimed for applications that are not there.
 ///
 /// # Errors
 ///
 /// The lattice.
-pub(crate) async fn forget(lattice: &dyn Lattice, application: &str) -> Result<(), LatticeError> {
-    for entry in lattice.list(&key(ONCE, application)).await? {
-        lattice.delete(&entry.key, Expect::Any).await?;
+pub(crate) async fn forget_unless(
+    lattice: &dyn Lattice,
+    is_there: impl Fn(&str) -> bool,
+) -> Result<(), LatticeError> {
+    for entry in lattice.list(ONCE).await? {
+        if !is_there(&application(&entry.key)) {
+            lattice.delete(&entry.key, Expect::Any).await?;
+        }
     }
     Ok(())
+}
+
+/// The application of an entry.
+fn application(entry: &str) -> String {
+    let (of_application, _) = entry.rsplit_once('.').unwrap_or((entry, ""));
+    name_of(ONCE, of_application)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_says_whose_it_is() {
+        for name in ["app", "an app.2", "once"] {
+            let claimed = Claimed {
+                application: name.into(),
+                link: ["timer", "c", "default"].map(String::from),
+                what: "0 job".into(),
+            };
+            assert_eq!(application(&entry(&claimed)), name);
+        }
+    }
+
+    #[test]
+    fn a_moment_is_claimed_once_and_a_clock_that_is_wrong_does_not_keep_others_for_ever() {
+        let now = 1_000_000_000;
+        assert_eq!(verdict(now, None, now), Verdict::Free);
+        assert_eq!(verdict(now, Some(now - 1), now), Verdict::Free);
+        assert_eq!(verdict(now, Some(now), now), Verdict::Gone);
+        assert_eq!(verdict(now - 5_000, Some(now), now), Verdict::Gone);
+        assert_eq!(verdict(now, Some(now + AGREE), now), Verdict::Gone);
+        assert_eq!(verdict(now, Some(now + AHEAD), now), Verdict::Ahead(AHEAD));
+        let far = AHEAD + 1;
+        assert_eq!(verdict(now, Some(now + far), now), Verdict::Forged(far));
+    }
 }

@@ -29,6 +29,9 @@ use crate::this_host::ThisHost;
 /// How long what changes is waited for to come to rest.
 const REST: Duration = Duration::from_millis(20);
 
+/// How often it is looked for what was claimed for applications that are gone.
+const SWEEP: Duration = Duration::from_secs(60);
+
 /// Tries to become the controller, and is it as long as the lease can be renewed.
 pub(crate) async fn run(
     this: Arc<ThisHost>,
@@ -42,6 +45,7 @@ pub(crate) async fn run(
     let mut controller = Controller {
         this: this.clone(),
         decided: BTreeMap::new(),
+        swept: Instant::now(),
     };
     loop {
         tokio::select! {
@@ -73,6 +77,7 @@ pub(crate) async fn run(
         if let Err(error) = controller.decide(&table, &hosts).await {
             tracing::warn!("the lattice does not take what was decided: {error}");
         }
+        controller.sweep(&table).await;
     }
     if lease.is_some_and(|lease| Instant::now() < lease.until) {
         // Another one need not wait until it runs out; if this fails, it does.
@@ -107,9 +112,32 @@ struct Controller {
     this: Arc<ThisHost>,
     /// What was written last, and the revision of its entry. It may not have come back yet.
     decided: BTreeMap<String, (Deployment, u64)>,
+    /// When it was looked last for what was claimed for applications that are gone.
+    swept: Instant,
 }
 
 impl Controller {
+    /// Forgets now and then what was claimed for applications that are gone. Not when they go: their hosts claim until they
+    /// have heard of it.
+    async fn sweep(&mut self, table: &DesiredTable) {
+        if !table.synced || self.swept.elapsed() < SWEEP {
+            return;
+        }
+        self.swept = Instant::now();
+        let is_there = |name: &str| {
+            self.decided.contains_key(name)
+                || table.deployments.contains_key(name)
+                || table.desired.contains_key(name)
+                || table.lost_deployments.contains_key(name)
+                || table.lost_desired.contains_key(name)
+        };
+        if let Err(error) = claims::forget_unless(&*self.this.lattice, is_there).await {
+            tracing::warn!(
+                "the lattice keeps what was claimed for applications that are gone, which is tried again: {error}"
+            );
+        }
+    }
+
     async fn decide(&mut self, table: &DesiredTable, hosts: &Hosts) -> Result<(), LatticeError> {
         // Before anything is known of the hosts nothing can be said.
         if !table.synced || !hosts.contains_key(&self.this.id) {
@@ -123,7 +151,6 @@ impl Controller {
                     .lattice
                     .delete(&key(DEPLOYMENTS, name), expect)
                     .await?;
-                claims::forget(&*self.this.lattice, name).await?;
                 self.decided.remove(name);
             }
         }
