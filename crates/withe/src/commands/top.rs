@@ -16,7 +16,7 @@ use crate::top::console::Console;
 use crate::top::figures::{Figures, Sort};
 use crate::top::screen::{Next, Screen, keys};
 use crate::watching::rates::Rates;
-use crate::watching::{LatticeState, Watcher};
+use crate::watching::{LatticeState, Wants, Watcher};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     }
     block_on(async {
         let lattice = args.lattice.connect().await?;
-        let watcher = Watcher::new(lattice);
+        let watcher = Watcher::new(lattice, Wants::Figures, Duration::from_secs(args.every));
         match prints {
             true => once(args, watcher, terminal).await,
             false => follow(args, watcher, terminal).await,

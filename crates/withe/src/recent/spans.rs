@@ -6,7 +6,6 @@ use opentelemetry::Context;
 use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
-use withe_host::TraceGate as _;
 use withe_node::observation::{Recent, SpanRecord};
 
 use crate::logging::known_secrets;

@@ -20,7 +20,7 @@ use crate::commands::events::describe;
 use crate::watching::rates::Rates;
 use crate::watching::traces::{TraceSummary, Traces};
 use crate::watching::watcher::LineOn;
-use crate::watching::{LatticeState, Watcher};
+use crate::watching::{LatticeState, Wants, Watcher};
 
 /// How often hosts are asked while somebody looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -153,7 +153,7 @@ impl Hub {
 
     /// Looks, while anybody else does.
     async fn look(self, lattice: SharedLattice) {
-        let mut watcher = Watcher::new(lattice);
+        let mut watcher = Watcher::new(lattice, Wants::All, EVERY);
         let mut lookers = self.0.lookers.subscribe();
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
