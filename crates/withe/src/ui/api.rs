@@ -21,6 +21,7 @@ use withe_node::calls::{CallableFunction, Calls};
 use super::assets;
 use super::guard::Guard;
 use super::hub::{Following, Hub};
+use crate::logging::known_secrets;
 
 /// The most pages that follow at a time.
 const PAGES: usize = 24;
@@ -321,9 +322,15 @@ impl Api {
         let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         match result {
             Ok(result) => Ok(json(&Called { result, nanos })),
-            Err(why) => Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, why)),
+            Err(why) => Err(uncalled(&why.to_string())),
         }
     }
+}
+
+/// A call that failed. What it says may have a component's secrets in it.
+fn uncalled(why: &str) -> Failure {
+    let why = known_secrets().mask(why);
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, why)
 }
 
 /// A page that follows.
@@ -426,6 +433,15 @@ fn json(value: &impl Serialize) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logging::know_secret;
+
+    #[test]
+    fn a_failed_call_tells_no_secret() {
+        know_secret("a failed call", "the-secret-of-a-call");
+        let failure = uncalled("status 401 for `the-secret-of-a-call`");
+        assert!(!failure.why.contains("the-secret"), "{failure:?}");
+        assert!(failure.why.contains("status 401"), "{failure:?}");
+    }
 
     #[test]
     fn queries_are_decoded() {
