@@ -338,7 +338,7 @@ pub(super) mod tests {
         let mut looks = hub.0.looks.subscribe();
         tokio::select! {
             () = looking => unreachable!("it ends with the hub"),
-            looked = looks.wait_for(|looks| looks.ended > 1) => _ = looked.unwrap(),
+            looked = looks.wait_for(|looks| looks.ended > 1) => drop(looked.unwrap()),
         }
         assert_eq!(hub.memory().state.lattice, "test");
         assert!(hub.memory().is_seen);
