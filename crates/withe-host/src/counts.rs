@@ -15,6 +15,8 @@ use withe_runtime::{Figures, Metrics, Snapshot, SnapshotError};
 
 /// The longest that a worker may take to say what it has counted. What it would have said is then missing.
 const ANSWER: Duration = Duration::from_secs(2);
+/// The same where somebody looks at the host, who waits for all of its answer.
+pub const LOOKED_AT: Duration = Duration::from_secs(1);
 
 /// The interface of the one function of links that ask for counts.
 const COUNTS: &str = "withe:counts";
@@ -44,9 +46,13 @@ impl Counts {
 
     /// All counts as they are now. A worker that does not answer is left out.
     pub async fn snapshot(&self) -> Snapshot {
+        self.within(ANSWER).await
+    }
+
+    async fn within(&self, time: Duration) -> Snapshot {
         let mut snapshot = self.own.snapshot();
         let workers: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
-        for counts in join_all(workers.iter().map(ask)).await {
+        for counts in join_all(workers.iter().map(|worker| ask(worker, time))).await {
             match counts {
                 Ok(counts) => snapshot.merge(counts),
                 Err(why) => tracing::debug!("what a worker has counted is not known: {why}"),
@@ -55,9 +61,9 @@ impl Counts {
         snapshot
     }
 
-    /// All counts as they are now, by link and by component: at most `most` of each.
+    /// All counts as they are now, by link and by component: at most `most` of each. They are there within about [`LOOKED_AT`].
     pub async fn figures(&self, most: usize) -> Figures {
-        self.snapshot().await.figures(most)
+        self.within(LOOKED_AT).await.figures(most)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Weak<Route>>> {
@@ -75,9 +81,9 @@ enum UnknownCounts {
     Unreadable(#[from] SnapshotError),
 }
 
-async fn ask(route: &Arc<Route>) -> Result<Snapshot, UnknownCounts> {
+async fn ask(route: &Arc<Route>, within: Duration) -> Result<Snapshot, UnknownCounts> {
     let context = CallContext {
-        deadline: Instant::now() + ANSWER,
+        deadline: Instant::now() + within,
         trace: None,
     };
     let answer = route.session().call(0, Payload::default(), context).await;

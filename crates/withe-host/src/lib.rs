@@ -45,7 +45,7 @@ pub mod worker;
 mod workers;
 
 pub use claims::{Claimed, Claims};
-pub use counts::Counts;
+pub use counts::{Counts, LOOKED_AT};
 pub use error::{HostError, ProviderFailure, WorkerFailure};
 pub use host::{Host, HostBuilder};
 pub use http_service::HttpService;

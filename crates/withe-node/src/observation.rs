@@ -6,7 +6,7 @@
 //! on which hosts publish was the other way, and would have had them send while nobody listens.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub(crate) const FIGURES: usize = 600;
 const WATCHED: Duration = Duration::from_secs(10);
 /// The most traces that begin in a second because somebody looks.
 const TRACES: u32 = 20;
+/// The most traces in a second that others have begun, and that are recorded because somebody looks: those of several hosts.
+const JOINED: usize = 100;
 
 /// How far somebody has seen what a host keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,21 +105,32 @@ pub struct SpanRecord {
 #[derive(Clone, Default)]
 pub struct Recent(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     kept: Mutex<Kept>,
-    /// Whether somebody has looked of late. It is read by every request that comes in.
-    watched: AtomicBool,
+    made: Instant,
+    /// How many milliseconds after it was made spans are kept no more, because nobody has looked; 0 if that is over. Every
+    /// request that comes in reads it.
+    watched_until: AtomicU64,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            kept: Mutex::default(),
+            made: Instant::now(),
+            watched_until: AtomicU64::new(0),
+        }
+    }
 }
 
 #[derive(Default)]
 struct Kept {
     lines: Numbered<LogLine>,
     spans: Numbered<SpanRecord>,
-    /// When somebody looked last.
-    looked: Option<Instant>,
     /// The second in which traces were begun, and how many.
     begun: Option<(Instant, u32)>,
+    /// The second in which traces of others came, and which.
+    joined: Option<(Instant, Vec<[u8; 16]>)>,
 }
 
 /// The last of many, each with a number.
@@ -190,12 +203,40 @@ impl Recent {
 
     /// What was not seen yet; from now on spans are kept for some time.
     pub(crate) fn since(&self, seen: SeenUpTo) -> (Vec<LogLine>, Vec<SpanRecord>, SeenUpTo) {
-        let mut kept = self.lock();
-        kept.looked = Some(Instant::now());
-        self.0.watched.store(true, Ordering::Relaxed);
+        self.watched_at(Instant::now());
+        let kept = self.lock();
         let (lines, line) = kept.lines.since(seen.line, LogLine::bytes);
         let (spans, span) = kept.spans.since(seen.span, SpanRecord::bytes);
         (lines, spans, SeenUpTo { line, span })
+    }
+
+    /// Whether somebody has looked of late.
+    pub fn is_open(&self) -> bool {
+        // Asking for the time costs more than this.
+        self.0.watched_until.load(Ordering::Relaxed) != 0 && self.is_open_at(Instant::now())
+    }
+
+    fn is_open_at(&self, now: Instant) -> bool {
+        let watched_until = &self.0.watched_until;
+        let until = watched_until.load(Ordering::Relaxed);
+        let is_open = self.millis_at(now) < until;
+        if !is_open {
+            // So that nobody asks for the time again. Somebody may have looked meanwhile.
+            let (order, failed) = (Ordering::Relaxed, Ordering::Relaxed);
+            _ = watched_until.compare_exchange(until, 0, order, failed);
+        }
+        is_open
+    }
+
+    /// Somebody looks.
+    fn watched_at(&self, now: Instant) {
+        let until = self.millis_at(now + WATCHED);
+        self.0.watched_until.store(until, Ordering::Relaxed);
+    }
+
+    fn millis_at(&self, time: Instant) -> u64 {
+        let since = time.saturating_duration_since(self.0.made);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -205,8 +246,25 @@ impl Recent {
 }
 
 impl TraceGate for Recent {
-    fn is_open(&self) -> bool {
-        self.0.watched.load(Ordering::Relaxed)
+    fn records(&self, trace_id: [u8; 16]) -> bool {
+        if !self.is_open() {
+            return false;
+        }
+        let now = Instant::now();
+        match &mut self.lock().joined {
+            Some((second, joined)) if now - *second < Duration::from_secs(1) => {
+                let is_known = joined.contains(&trace_id);
+                if !is_known && joined.len() < JOINED {
+                    joined.push(trace_id);
+                    return true;
+                }
+                is_known
+            }
+            joined => {
+                *joined = Some((now, vec![trace_id]));
+                true
+            }
+        }
     }
 
     fn begins(&self) -> bool {
@@ -214,12 +272,7 @@ impl TraceGate for Recent {
             return false;
         }
         let now = Instant::now();
-        let mut kept = self.lock();
-        if kept.looked.is_none_or(|looked| now - looked > WATCHED) {
-            self.0.watched.store(false, Ordering::Relaxed);
-            return false;
-        }
-        match &mut kept.begun {
+        match &mut self.lock().begun {
             Some((second, begun)) if now - *second < Duration::from_secs(1) => {
                 *begun += 1;
                 *begun <= TRACES
@@ -332,7 +385,35 @@ mod tests {
         let begun = (0..1_000).filter(|_| recent.begins()).count();
         // A second may have passed.
         assert!((TRACES as usize..=100).contains(&begun), "{begun}");
-        recent.lock().looked = Instant::now().checked_sub(2 * WATCHED);
-        assert!(!recent.begins() && !recent.is_open());
+    }
+
+    #[test]
+    fn nobody_need_ask_for_spans_to_be_kept_no_more() {
+        let recent = Recent::default();
+        let now = Instant::now();
+        recent.watched_at(now);
+        assert!(recent.is_open_at(now) && recent.is_open_at(now + WATCHED / 2));
+        assert!(!recent.is_open_at(now + WATCHED));
+        assert!(!recent.is_open_at(now + 100 * WATCHED));
+        // Whoever looks again has it go on.
+        recent.watched_at(now + 3 * WATCHED);
+        assert!(recent.is_open_at(now + 3 * WATCHED));
+    }
+
+    #[test]
+    fn of_traces_of_others_not_all_are_recorded() {
+        let recent = Recent::default();
+        let id = |n: u64| -> [u8; 16] { u128::from(n).to_le_bytes() };
+        assert!(!recent.records(id(0)));
+        recent.since(SeenUpTo::default());
+        let recorded: Vec<_> = (0..2_000).filter(|n| recent.records(id(*n))).collect();
+        // A second may have passed.
+        assert!(
+            (JOINED..=10 * JOINED).contains(&recorded.len()),
+            "{recorded:?}"
+        );
+        // All hops of one that is recorded are.
+        recent.lock().joined = None;
+        assert!((0..2_000).all(|_| recent.records(id(7))));
     }
 }

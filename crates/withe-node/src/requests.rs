@@ -38,10 +38,11 @@ pub enum HostRequest {
         /// The link's name.
         name: String,
     },
-    /// What the host has counted, and what it has kept since somebody looked last.
+    /// What the host has counted; and what it has kept since somebody looked last, of which it then keeps more.
     Observe {
-        /// How far whoever asks has seen it.
-        seen: SeenUpTo,
+        /// How far whoever asks has seen what is kept; `None` for whoever wants the counts alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<SeenUpTo>,
     },
 }
 
@@ -141,8 +142,9 @@ async fn carry_out(this: &ThisHost, request: HostRequest) -> HostAnswer {
         }
         HostRequest::Observe { seen } => {
             let figures = this.host.counts().figures(FIGURES).await;
-            let recent = this.recent.as_ref();
-            let (lines, spans, seen) = recent.map_or_else(Default::default, |r| r.since(seen));
+            let kept = this.recent.as_ref().zip(seen);
+            let kept = kept.map(|(recent, seen)| recent.since(seen));
+            let (lines, spans, seen) = kept.unwrap_or_default();
             HostAnswer::Observed(Box::new(Observation {
                 time: millis(),
                 figures,

@@ -35,8 +35,8 @@ struct Recorder {
 
 /// Whether anybody wants spans now: where they are kept only while somebody looks, a call pays for them only then.
 pub trait TraceGate: Send + Sync {
-    /// Whether hops of traces are recorded that are under way.
-    fn is_open(&self) -> bool;
+    /// Whether hops are recorded of this trace, which is under way. Asked for each of them.
+    fn records(&self, trace_id: [u8; 16]) -> bool;
     /// Whether a trace begins now that nobody else has begun. Asked once for each that could.
     fn begins(&self) -> bool;
 }
@@ -62,7 +62,7 @@ impl Tracer {
         hop: impl FnOnce() -> SpanBuilder,
     ) -> Span {
         match (&self.0, parent) {
-            (Some(recorder), Some(of)) if of.is_sampled() && recorder.is_open() => {
+            (Some(recorder), Some(of)) if of.is_sampled() && recorder.records(of) => {
                 Span::begin(&recorder.tracer, parent, false, hop())
             }
             _ => Span::passed(parent),
@@ -75,7 +75,7 @@ impl Tracer {
             (Some(recorder), None) if recorder.begins() => {
                 Span::begin(&recorder.tracer, parent, true, hop())
             }
-            (Some(recorder), Some(of)) if of.is_sampled() && recorder.is_open() => {
+            (Some(recorder), Some(of)) if of.is_sampled() && recorder.records(of) => {
                 Span::begin(&recorder.tracer, parent, true, hop())
             }
             _ => Span::passed(parent),
@@ -84,8 +84,9 @@ impl Tracer {
 }
 
 impl Recorder {
-    fn is_open(&self) -> bool {
-        self.gate.as_ref().is_none_or(|gate| gate.is_open())
+    fn records(&self, of: TraceContext) -> bool {
+        let gate = self.gate.as_ref();
+        gate.is_none_or(|gate| gate.records(of.trace_id))
     }
 
     fn begins(&self) -> bool {
@@ -459,12 +460,12 @@ mod tests {
     struct Switch(std::sync::atomic::AtomicBool);
 
     impl TraceGate for Switch {
-        fn is_open(&self) -> bool {
-            self.0.load(std::sync::atomic::Ordering::Relaxed)
+        fn records(&self, _: [u8; 16]) -> bool {
+            self.begins()
         }
 
         fn begins(&self) -> bool {
-            self.is_open()
+            self.0.load(std::sync::atomic::Ordering::Relaxed)
         }
     }
 

@@ -23,6 +23,20 @@ pub(crate) fn known_secrets() -> &'static KnownSecrets {
     &SECRETS
 }
 
+/// From now on this value is known as a secret; `of` is of one test alone.
+#[cfg(test)]
+pub(crate) fn know_secret(of: &str, value: &str) {
+    let plan = serde_json::json!({
+        "application": of,
+        "components": [{
+            "name": "c", "id": "c", "kind": "component", "digest": "", "entry": true, "concurrency": false,
+            "config": {"key": value}, "secret_keys": ["key"], "host_imports": [],
+        }],
+        "links": [],
+    });
+    known_secrets().know(&serde_json::from_value(plan).expect("it is a plan"));
+}
+
 /// Standard error, without secret values. A line of the log is written at once.
 struct MaskedError;
 

@@ -10,4 +10,4 @@ pub(crate) mod traces;
 pub(crate) mod watcher;
 
 pub(crate) use state::LatticeState;
-pub(crate) use watcher::Watcher;
+pub(crate) use watcher::{Wants, Watcher};

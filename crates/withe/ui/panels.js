@@ -152,13 +152,17 @@ export class LogView {
     if (!this.shown) this.list.replaceChildren();
     else for (const [line, item] of this.shown) if (!kept.has(line)) item.remove();
     const shown = new Map();
+    let before = null;
     for (const line of lines) {
       const item = this.shown?.get(line) ?? el("li", { class: line.level },
         el("time", {}, time(line.time)),
         el("span", { class: "who" }, [line.part ?? "host", hosts && `@${line.host}`].filter(Boolean).join(" ")),
         el("span", { class: "text" }, line.text));
       shown.set(line, item);
-      if (!item.isConnected) this.list.append(item);
+      // Lines that are found again stand between others.
+      const next = before ? before.nextSibling : this.list.firstChild;
+      if (next !== item) this.list.insertBefore(item, next);
+      before = item;
     }
     this.shown = shown;
     this.none.hidden = lines.length > 0;
@@ -302,20 +306,26 @@ export class CallView {
   async loadFunctions() {
     const part = this.parts.get(this.component.value);
     if (!part) return;
-    this.found = [];
+    const asked = {};
+    this.asked = asked;
+    let found = [];
+    let failed = "";
     try {
-      this.found = await this.functions(part.application, part.name);
-      say(this.wit, this.found.length ? "" : "It exports no functions.");
+      found = await this.functions(part.application, part.name);
     } catch (error) {
-      say(this.wit, error.message);
+      failed = error.message;
     }
+    // Another component was chosen meanwhile.
+    if (this.asked !== asked) return;
+    this.found = found;
+    say(this.wit, failed || (found.length ? "" : "It exports no functions."));
     this.function.replaceChildren(...this.found.map((f, i) => el("option", { value: i }, f.interface ? `${f.interface}#${f.name}` : f.name)));
     this.button.disabled = this.found.length === 0;
     this.ask();
   }
 
   ask() {
-    const chosen = this.found[this.function.value];
+    const chosen = this.found?.[this.function.value];
     this.fields.replaceChildren();
     if (!chosen) return;
     say(this.wit, chosen.wit);

@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::error::ErrorKind;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use withe_host::{GuestOutput, Host, HostError, HostOptions, InvokeError, Parts, Running};
 use withe_linker::input::{ComponentKind, Surroundings};
 use withe_linker::plan::Plan;
@@ -53,6 +54,9 @@ Examples:
 
 /// The most lines of a test that are kept.
 const LINES: usize = 1_000;
+
+/// How long what runs may take to end when the command is interrupted.
+const ENDS: Duration = Duration::from_secs(10);
 
 /// The most instances that one test has at a time.
 const INSTANCES: u32 = 100;
@@ -277,11 +281,13 @@ async fn run_all(
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores, usize::from).clamp(1, count.max(1));
+    let (stop, stopped) = watch::channel(false);
     let bench = Bench {
         plan: Arc::new(plan.clone()),
         parts: Arc::new(Parts::of(&application.loaded)),
         limit: Duration::from_secs(args.timeout.into()),
         queue: Arc::new(Mutex::new(wanted.into())),
+        stopped,
     };
     let (told, mut ended) = mpsc::channel(16);
     let work = async {
@@ -298,12 +304,15 @@ async fn run_all(
                 workers.spawn(bench.clone().work_shared(running.clone(), told.clone()));
             }
             drop(told);
-            let outcomes = outcomes(args, &mut ended, terminal).await?;
-            while workers.join_next().await.is_some() {}
+            let outcomes = outcomes(args, &mut ended, terminal).await;
+            // Where they could not be printed, nobody takes the others.
+            ended.close();
+            let joined = all_of(workers).await;
             if let Some(running) = Arc::into_inner(running) {
                 running.shutdown().await;
             }
-            return Ok(outcomes);
+            joined?;
+            return outcomes;
         }
         for place in 0..jobs {
             let worker = Worker::new(options.clone())?;
@@ -315,17 +324,55 @@ async fn run_all(
             workers.spawn(bench.clone().work(worker, told.clone()));
         }
         drop(told);
-        let outcomes = outcomes(args, &mut ended, terminal).await?;
-        while workers.join_next().await.is_some() {}
-        Ok(outcomes)
+        let outcomes = outcomes(args, &mut ended, terminal).await;
+        // Where they could not be printed, nobody takes the others.
+        ended.close();
+        all_of(workers).await?;
+        outcomes
     };
+    let mut work = std::pin::pin!(work);
     let result: anyhow::Result<Option<Vec<TestOutcome>>> = tokio::select! {
-        result = work => result.map(Some),
-        () = interrupts.next() => Ok(None),
+        result = &mut work => result.map(Some),
+        () = interrupts.next() => {
+            // Nobody need be there: it may still be starting.
+            _ = stop.send(true);
+            tokio::select! {
+                // What runs ends as it would behind its test. What became of tests is of no interest now.
+                _ = timeout(ENDS, work) => {}
+                () = interrupts.next() => {}
+            }
+            Ok(None)
+        }
     };
     reporter.finish();
-    let outcomes = result?;
-    Ok(outcomes.map(|outcomes| TestReport::new(outcomes, filtered, began.elapsed())))
+    let Some(outcomes) = result? else {
+        return Ok(None);
+    };
+    complete(outcomes.len(), count)?;
+    Ok(Some(TestReport::new(outcomes, filtered, began.elapsed())))
+}
+
+/// Waits until all workers have ended.
+///
+/// # Errors
+///
+/// If one has ended other than by having nothing left to do.
+async fn all_of(mut workers: JoinSet<()>) -> anyhow::Result<()> {
+    let mut failed = None;
+    while let Some(joined) = workers.join_next().await {
+        failed = failed.or(joined.err());
+    }
+    failed.map_or(Ok(()), |error| {
+        Err(error).context("what runs the tests has failed, which is an error of withe")
+    })
+}
+
+/// Checks that each test has come to something: a report of some of them is none.
+fn complete(outcomes: usize, count: usize) -> anyhow::Result<()> {
+    if outcomes != count {
+        bail!("{outcomes} of {count} tests have come to something, which is an error of withe");
+    }
+    Ok(())
 }
 
 /// Waits for all outcomes, and says each as it comes.
@@ -352,6 +399,8 @@ struct Bench {
     limit: Duration,
     /// The tests that nobody has begun.
     queue: Arc<Mutex<VecDeque<FoundTest>>>,
+    /// Whether the command is to end.
+    stopped: watch::Receiver<bool>,
 }
 
 /// A host on which one test runs at a time, so that what is printed is its own.
@@ -386,6 +435,9 @@ impl Bench {
     }
 
     fn next(&self) -> Option<FoundTest> {
+        if *self.stopped.borrow() {
+            return None;
+        }
         lock(&self.queue).pop_front()
     }
 
@@ -429,9 +481,14 @@ impl Bench {
     /// Calls a test: how it failed, if it did, and how long it took.
     async fn call(&self, running: &Running, test: &FoundTest) -> (Option<String>, Duration) {
         let began = Instant::now();
-        let called = running
-            .call(&test.component, &test.path, "()", self.limit)
-            .await;
+        let mut stopped = self.stopped.clone();
+        let called = tokio::select! {
+            called = running.call(&test.component, &test.path, "()", self.limit) => called,
+            // The sender is there as long as anybody waits for tests.
+            _ = stopped.wait_for(|stopped| *stopped) => {
+                return (Some("it was interrupted".to_owned()), began.elapsed());
+            }
+        };
         let failure = match called {
             Ok(result) if result.starts_with("err") => Some(format!("it returned {result}")),
             Ok(_) => None,
@@ -462,4 +519,23 @@ fn outcome(
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     // What a panicking holder left behind is still a list.
     of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_report_of_some_of_the_tests_is_an_error() {
+        let mut workers = JoinSet::new();
+        workers.spawn(async {});
+        assert!(all_of(workers).await.is_ok());
+        let mut workers = JoinSet::new();
+        workers.spawn(async {});
+        workers.spawn(std::future::pending()).abort();
+        assert!(all_of(workers).await.is_err());
+        assert!(complete(3, 3).is_ok());
+        let error = complete(2, 3).unwrap_err().to_string();
+        assert!(error.contains("2 of 3"), "{error}");
+    }
 }

@@ -1,11 +1,15 @@
 //! `withe top`: what a lattice does, on a terminal.
 
+use std::io;
 use std::time::Duration;
 
 use anyhow::bail;
 use serde::Serialize;
-use tokio::io::AsyncReadExt as _;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::io::{AsyncReadExt as _, Stdin};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use withe_lattice::LatticeError;
 
 use super::lattice_args::LatticeArgs;
 use crate::Outcome;
@@ -14,9 +18,10 @@ use crate::running::block_on;
 use crate::terminal::Terminal;
 use crate::top::console::Console;
 use crate::top::figures::{Figures, Sort};
-use crate::top::screen::{Next, Screen, keys};
+use crate::top::screen::{Key, Next, Screen, Typed};
 use crate::watching::rates::Rates;
-use crate::watching::{LatticeState, Watcher};
+use crate::watching::watcher::Looked;
+use crate::watching::{LatticeState, Wants, Watcher};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,12 +30,16 @@ Examples:
   withe top --once                              the same as text, once
   withe top --json | jq '.rates.links[] | select(.error_rate > 0)'";
 
+/// How long the rest of a key's sequence may take, which over a slow line comes in pieces.
+const SEQUENCE: Duration = Duration::from_millis(100);
+
 /// How long figures are counted that are printed once.
 const ONCE: Duration = Duration::from_secs(1);
 
 /// Show how often and how fast links are called, what fails, and what parts have, until `q`.
 ///
-/// The figures are those of `withe ui`: of the last five seconds, of all hosts. Keys: 1, 2 and 3 show links, parts and hosts; r,
+/// The figures are those of `withe ui`: of the last five seconds, or of the time between two looks if that is longer, of all hosts.
+/// Looking has hosts record nothing. Keys: 1, 2 and 3 show links, parts and hosts; r,
 /// e, l and n sort by rate, errors, latency and name; q, Esc and Ctrl-C end. Without a terminal there is `--once`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -71,7 +80,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     }
     block_on(async {
         let lattice = args.lattice.connect().await?;
-        let watcher = Watcher::new(lattice);
+        let watcher = Watcher::new(lattice, Wants::Figures, Duration::from_secs(args.every));
         match prints {
             true => once(args, watcher, terminal).await,
             false => follow(args, watcher, terminal).await,
@@ -80,13 +89,8 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
 }
 
 impl Args {
-    /// Takes a look.
-    ///
-    /// # Errors
-    ///
-    /// If the lattice cannot be read.
-    async fn look(&self, watcher: &mut Watcher, figures: &mut Figures) -> anyhow::Result<()> {
-        let looked = watcher.look().await?;
+    /// Takes what was seen into the figures.
+    fn take(&self, looked: Looked, figures: &mut Figures) {
         if let Some(state) = looked.state {
             figures.state = state;
         }
@@ -94,16 +98,15 @@ impl Args {
         if let Some(application) = &self.app {
             figures.retain(application);
         }
-        Ok(())
     }
 }
 
 /// Prints the figures of one second.
 async fn once(args: &Args, mut watcher: Watcher, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let mut figures = Figures::default();
-    args.look(&mut watcher, &mut figures).await?;
+    args.take(watcher.look().await?, &mut figures);
     sleep(ONCE).await;
-    args.look(&mut watcher, &mut figures).await?;
+    args.take(watcher.look().await?, &mut figures);
     if args.json {
         let Figures { state, rates } = &figures;
         terminal.print_json(&Printed { state, rates })?;
@@ -123,29 +126,35 @@ async fn follow(args: &Args, mut watcher: Watcher, terminal: &Terminal) -> anyho
     let mut interrupts = Interrupts::new()?;
     let mut figures = Figures::default();
     // What is wrong from the beginning is said where it can be read.
-    args.look(&mut watcher, &mut figures).await?;
+    args.take(watcher.look().await?, &mut figures);
     let mut screen = Screen::new(args.sort);
     let mut trouble = None;
     let console = Console::begin()?;
-    let mut ticks = interval(Duration::from_secs(args.every));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Keys are taken while it is looked. The task ends with this function.
+    let (told, mut looks) = mpsc::channel(1);
+    let mut looking = JoinSet::new();
+    looking.spawn(look_each(Duration::from_secs(args.every), watcher, told));
     let mut resized = Resized::new()?;
     let mut input = tokio::io::stdin();
     let mut bytes = [0; 64];
+    let mut typed = Typed::default();
     loop {
         let size = console.size();
         console.draw(&screen.frame(&figures, trouble.as_deref(), size, terminal.color_err()))?;
         tokio::select! {
-            _ = ticks.tick() => {
-                let looked = args.look(&mut watcher, &mut figures).await;
-                trouble = looked.err().map(|error| error.to_string());
-            }
-            read = input.read(&mut bytes) => {
-                let read = read?;
-                if read == 0 {
-                    return Ok(Outcome::Done);
+            looked = looks.recv() => match looked {
+                Some(Ok(looked)) => {
+                    trouble = None;
+                    args.take(looked, &mut figures);
                 }
-                for key in keys(&bytes[..read]) {
+                Some(Err(error)) => trouble = Some(error.to_string()),
+                None => bail!("looking at the lattice has ended by itself: this is an error of withe"),
+            },
+            read = next_keys(&mut input, &mut bytes, &mut typed) => {
+                let Some(keys) = read? else {
+                    return Ok(Outcome::Done);
+                };
+                for key in keys {
                     if screen.key(key, size.1) == Next::End {
                         return Ok(Outcome::Done);
                     }
@@ -155,6 +164,38 @@ async fn follow(args: &Args, mut watcher: Watcher, terminal: &Terminal) -> anyho
             () = interrupts.next() => return Ok(Outcome::Done),
         }
     }
+}
+
+/// Looks again and again, until nobody wants to know.
+async fn look_each(
+    every: Duration,
+    mut watcher: Watcher,
+    told: mpsc::Sender<Result<Looked, LatticeError>>,
+) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if told.send(watcher.look().await).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The next keys; `None` if the terminal is gone. Nothing is lost when it is dropped while it waits.
+async fn next_keys(
+    input: &mut Stdin,
+    bytes: &mut [u8],
+    typed: &mut Typed,
+) -> io::Result<Option<Vec<Key>>> {
+    let read = match typed.is_within() {
+        false => input.read(bytes).await?,
+        true => match timeout(SEQUENCE, input.read(bytes)).await {
+            Ok(read) => read?,
+            Err(_) => return Ok(Some(typed.rest())),
+        },
+    };
+    Ok((read > 0).then(|| typed.keys(&bytes[..read])))
 }
 
 /// Waits until the terminal has another size.

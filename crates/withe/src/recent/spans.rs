@@ -6,7 +6,6 @@ use opentelemetry::Context;
 use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
-use withe_host::TraceGate as _;
 use withe_node::observation::{Recent, SpanRecord};
 
 use crate::logging::known_secrets;
@@ -46,10 +45,8 @@ fn record(span: &SpanData) -> SpanRecord {
         .attributes
         .iter()
         .map(|attribute| {
-            (
-                attribute.key.to_string(),
-                attribute.value.as_str().into_owned(),
-            )
+            let value = known_secrets().mask(&attribute.value.as_str()).into_owned();
+            (attribute.key.to_string(), value)
         })
         .collect();
     let error = match &span.status {
@@ -68,7 +65,7 @@ fn record(span: &SpanData) -> SpanRecord {
         trace: span.span_context.trace_id().to_string(),
         id: span.span_context.span_id().to_string(),
         parent: (span.parent_span_id != SpanId::INVALID).then(|| span.parent_span_id.to_string()),
-        name: span.name.to_string(),
+        name: known_secrets().mask(&span.name).into_owned(),
         kind: match span.span_kind {
             SpanKind::Server | SpanKind::Consumer => "server",
             SpanKind::Client | SpanKind::Producer => "client",
@@ -91,6 +88,7 @@ mod tests {
     use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
 
     use super::*;
+    use crate::logging::know_secret;
 
     /// Keeps the spans that have ended.
     #[derive(Clone, Debug, Default)]
@@ -103,19 +101,44 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_span_is_kept_with_what_people_ask_for() {
+    /// The record of a span.
+    fn recorded(
+        name: &'static str,
+        fill: impl FnOnce(&mut opentelemetry_sdk::trace::Span),
+    ) -> SpanRecord {
         let ended = Ended::default();
         let provider = SdkTracerProvider::builder()
             .with_simple_exporter(ended.clone())
             .build();
-        let tracer = provider.tracer("test");
-        let mut span = tracer.start("cart → prices get");
-        span.set_attribute(KeyValue::new("withe.source", "cart"));
-        span.set_attribute(KeyValue::new("http.response.status_code", 503));
-        span.set_status(Status::error(""));
+        let mut span = provider.tracer("test").start(name);
+        fill(&mut span);
         drop(span);
-        let record = record(&ended.0.lock().unwrap()[0]);
+        record(&ended.0.lock().unwrap()[0])
+    }
+
+    #[test]
+    fn no_text_of_a_span_has_a_secret() {
+        know_secret("spans", "a-token-in-a-path");
+        for status in ["", "refused a-token-in-a-path"] {
+            let record = recorded("GET /a-token-in-a-path", |span| {
+                for key in ["url.path", "server.address", "error.type"] {
+                    span.set_attribute(KeyValue::new(key, "/bota-token-in-a-path/send"));
+                }
+                span.set_status(Status::error(status));
+            });
+            let text = format!("{record:?}");
+            assert!(!text.contains("a-token-in-a-path"), "{text}");
+            assert!(record.error.is_some() && record.attributes["url.path"].starts_with("/bot"));
+        }
+    }
+
+    #[test]
+    fn a_span_is_kept_with_what_people_ask_for() {
+        let record = recorded("cart → prices get", |span| {
+            span.set_attribute(KeyValue::new("withe.source", "cart"));
+            span.set_attribute(KeyValue::new("http.response.status_code", 503));
+            span.set_status(Status::error(""));
+        });
         assert_eq!((record.trace.len(), record.id.len()), (32, 16));
         assert_eq!(record.parent, None);
         assert_eq!(record.error.as_deref(), Some("status 503"));

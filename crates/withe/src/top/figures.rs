@@ -214,6 +214,16 @@ fn figures(rates: &CallRates) -> [String; 6] {
     ]
 }
 
+/// A text of the lattice without what a terminal would take for a command, or by which it would turn other text around.
+pub(crate) fn printable(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| match c.is_control() || turns(c) {
+        true => '\u{fffd}',
+        false => c,
+    };
+    text.chars().map(shown).collect()
+}
+
 /// A share: `2%`.
 fn percent(of: f64, all: f64) -> String {
     let percent = 100.0 * of / all.max(of).max(f64::MIN_POSITIVE);
@@ -247,8 +257,12 @@ impl Figured {
             .iter()
             .map(|name| name.chars().count())
             .collect();
-        for row in &self.rows {
-            for (widest, cell) in widths.iter_mut().zip(&row.cells) {
+        let rows = self.rows.iter();
+        let rows: Vec<Vec<String>> = rows
+            .map(|row| row.cells.iter().map(|cell| printable(cell)).collect())
+            .collect();
+        for row in &rows {
+            for (widest, cell) in widths.iter_mut().zip(row) {
                 *widest = (*widest).max(cell.chars().count());
             }
         }
@@ -264,10 +278,9 @@ impl Figured {
             text
         };
         let header = line(&self.header);
-        let rows = self.rows.iter().map(|row| {
-            let cells: Vec<_> = row.cells.iter().map(String::as_str).collect();
-            line(&cells)
-        });
+        let rows = rows
+            .iter()
+            .map(|row| line(&row.iter().map(String::as_str).collect::<Vec<_>>()));
         (header, rows.collect())
     }
 

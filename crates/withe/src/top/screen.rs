@@ -1,6 +1,6 @@
 //! One frame, and what keys change of it.
 
-use super::figures::{Figured, Figures, Sort};
+use super::figures::{Figured, Figures, Sort, printable};
 
 /// What is shown below the first lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,10 +102,10 @@ impl Screen {
             false => text.to_owned(),
         };
         let cut = |text: &str| -> String { text.chars().take(width).collect() };
-        let mut lines = vec![painted(BOLD, &cut(&figures.summary()))];
+        let mut lines = vec![painted(BOLD, &cut(&printable(&figures.summary())))];
         if let Some(trouble) = trouble {
             let text = format!("the lattice cannot be read: {trouble}");
-            lines.push(painted(RED, &cut(&text)));
+            lines.push(painted(RED, &cut(&printable(&text))));
         }
         lines.push(painted(DIM, &cut(HELP)));
         lines.push(String::new());
@@ -128,8 +128,53 @@ impl Screen {
     }
 }
 
+/// What a terminal has sent, of which the last may be the beginning of a key's sequence.
+#[derive(Debug, Default)]
+pub(crate) struct Typed(Vec<u8>);
+
+impl Typed {
+    /// Whether a sequence has begun, of which more may come.
+    pub(crate) fn is_within(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// The keys in these bytes and in what was kept of those before.
+    pub(crate) fn keys(&mut self, bytes: &[u8]) -> Vec<Key> {
+        self.0.extend_from_slice(bytes);
+        let end = self.0.len() - begun(&self.0);
+        let whole: Vec<u8> = self.0.drain(..end).collect();
+        keys(&whole)
+    }
+
+    /// The keys in what was kept, of which no more has come.
+    pub(crate) fn rest(&mut self) -> Vec<Key> {
+        keys(&std::mem::take(&mut self.0))
+    }
+}
+
+/// The longest sequence of a key that is waited for.
+const SEQUENCE: usize = 16;
+
+/// How many bytes at the end are the beginning of a sequence.
+fn begun(bytes: &[u8]) -> usize {
+    let Some(at) = bytes.iter().rposition(|byte| *byte == 0x1b) else {
+        return 0;
+    };
+    let is_begun = match &bytes[at + 1..] {
+        [] | [b'[' | b'O'] => true,
+        // Numbers, and then a letter or `~`.
+        [b'[', rest @ ..] => rest.iter().all(|b| b.is_ascii_digit() || *b == b';'),
+        _ => false,
+    };
+    let length = bytes.len() - at;
+    match is_begun && length < SEQUENCE {
+        true => length,
+        false => 0,
+    }
+}
+
 /// The keys in bytes that a terminal has sent.
-pub(crate) fn keys(bytes: &[u8]) -> Vec<Key> {
+fn keys(bytes: &[u8]) -> Vec<Key> {
     let mut keys = Vec::new();
     let mut rest = bytes;
     while let [first, after @ ..] = rest {
@@ -192,6 +237,39 @@ mod tests {
         screen.key(Key::Down, 24);
         assert!(text(&mut screen).contains("mail"));
         assert_eq!(screen.key(Key::Char('q'), 24), Next::End);
+    }
+
+    #[test]
+    fn a_sequence_may_come_in_pieces() {
+        let mut typed = Typed::default();
+        assert_eq!(typed.keys(b"j\x1b"), [Key::Char('j')]);
+        assert!(typed.is_within());
+        assert!(typed.keys(b"[").is_empty());
+        assert_eq!(typed.keys(b"B"), [Key::Down]);
+        assert!(typed.keys(b"\x1b[6").is_empty());
+        assert_eq!(typed.keys(b"~\x1b[A"), [Key::PageDown, Key::Up]);
+        assert!(!typed.is_within());
+        // The key alone, behind which nothing comes.
+        assert!(typed.keys(b"\x1b").is_empty());
+        assert_eq!(typed.rest(), [Key::Char('q')]);
+        assert!(!typed.is_within());
+        // What is no key is not kept for ever.
+        assert_eq!(typed.keys(b"\x1b[1234567890123456"), [Key::Other]);
+    }
+
+    #[test]
+    fn what_others_say_does_not_reach_the_terminal_as_it_is() {
+        let mut figures = shop();
+        figures.state.hosts[0].name = "e\x1b]0;x\x07\u{9b}2J\u{202e}t".into();
+        let mut screen = Screen::default();
+        screen.key(Key::Char('3'), 24);
+        let lines = screen.frame(&figures, Some("gone\r\x1b[2J"), (200, 24), false);
+        let text = lines.join("");
+        assert!(!text.contains(char::is_control), "{text:?}");
+        assert!(
+            !text.contains('\u{202e}') && text.contains("gone"),
+            "{text:?}"
+        );
     }
 
     #[test]

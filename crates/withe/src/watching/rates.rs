@@ -3,13 +3,14 @@
 //! It is taken over some seconds, for over one alone a link that is called now and then would blink.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
 
 use serde::Serialize;
 use withe_host::{ComponentFigures, DurationFigures, Figures, LinkFigures};
 
 use super::state::LatticeState;
 
-/// Over how many milliseconds rates are taken.
+/// Over how many milliseconds rates are taken, where it is looked that often.
 const WINDOW: u64 = 5_000;
 
 /// What happens on the hosts.
@@ -123,8 +124,11 @@ pub(crate) struct PartRates {
 }
 
 /// What hosts have counted of late.
-#[derive(Default)]
-pub(crate) struct Samples(HashMap<String, OfHost>);
+pub(crate) struct Samples {
+    hosts: HashMap<String, OfHost>,
+    /// Over how many milliseconds rates are taken.
+    window: u64,
+}
 
 struct OfHost {
     name: String,
@@ -132,21 +136,41 @@ struct OfHost {
 }
 
 impl Samples {
+    /// None yet. It is looked each `every`: rates are taken over that, if it is longer than over what they are taken else.
+    pub(crate) fn every(every: Duration) -> Self {
+        let every = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            hosts: HashMap::new(),
+            window: WINDOW.max(every),
+        }
+    }
+
+    /// Whether rates are of two times on each host.
+    pub(crate) fn are_compared(&self) -> bool {
+        self.hosts.values().all(|host| host.samples.len() > 1)
+    }
+
     /// Takes what a host has counted at a time.
     pub(crate) fn add(&mut self, id: &str, name: &str, time: u64, figures: Figures) {
-        let host = self.0.entry(id.to_owned()).or_insert_with(|| OfHost {
+        let window = self.window;
+        let host = self.hosts.entry(id.to_owned()).or_insert_with(|| OfHost {
             name: name.to_owned(),
             samples: VecDeque::new(),
         });
-        // Its clock was set back: what was before cannot be compared.
-        if host.samples.back().is_some_and(|(last, _)| *last >= time) {
+        // Its clock was set back, or nobody has looked for long: what was before is not compared.
+        let is_of_late = |last: u64| last < time && time - last <= window.saturating_mul(2);
+        if host
+            .samples
+            .back()
+            .is_some_and(|(last, _)| !is_of_late(*last))
+        {
             host.samples.clear();
         }
         host.samples.push_back((time, figures));
         while host
             .samples
             .get(1)
-            .is_some_and(|(second, _)| time - second >= WINDOW)
+            .is_some_and(|(second, _)| time - second >= window)
         {
             host.samples.pop_front();
         }
@@ -154,7 +178,7 @@ impl Samples {
 
     /// Forgets the hosts that are gone.
     pub(crate) fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
-        self.0.retain(|id, _| is_there(id));
+        self.hosts.retain(|id, _| is_there(id));
     }
 
     /// What happens now.
@@ -162,7 +186,7 @@ impl Samples {
         let mut links = BTreeMap::<_, (Sum, Vec<LinkRatesOn>)>::new();
         let mut parts = BTreeMap::<_, (u64, u64, Sum)>::new();
         let mut left_out = 0;
-        let mut hosts: Vec<_> = self.0.values().collect();
+        let mut hosts: Vec<_> = self.hosts.values().collect();
         hosts.sort_by(|a, b| a.name.cmp(&b.name));
         for host in hosts {
             let Some((time, now)) = host.samples.back() else {
@@ -369,9 +393,13 @@ mod tests {
         }
     }
 
+    fn samples() -> Samples {
+        Samples::every(Duration::from_secs(1))
+    }
+
     #[test]
     fn rates_are_those_of_the_last_seconds_of_all_hosts() {
-        let mut samples = Samples::default();
+        let mut samples = samples();
         samples.add("A", "east", 1_000, figures(100, 0));
         // From one time alone nothing follows.
         let link = &samples.rates().links[0];
@@ -382,7 +410,7 @@ mod tests {
             samples.add("A", "east", 1_000 + 1_000 * second, figures(calls, second));
             samples.add("B", "west", 7_000 + 1_000 * second, figures(calls, 0));
         }
-        assert!(samples.0["A"].samples.len() <= 7);
+        assert!(samples.hosts["A"].samples.len() <= 7);
         let rates = samples.rates();
         let [link] = rates.links.as_slice() else {
             panic!("{rates:#?}")
@@ -401,7 +429,7 @@ mod tests {
 
     #[test]
     fn links_of_requests_have_what_is_counted_of_requests() {
-        let mut samples = Samples::default();
+        let mut samples = samples();
         let component = ComponentFigures {
             application: "shop".into(),
             component: "cart".into(),
@@ -434,8 +462,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_counted_before_a_pause_is_not_compared() {
+        let mut samples = samples();
+        assert!(samples.are_compared());
+        samples.add("A", "east", 1_000, figures(100, 0));
+        assert!(!samples.are_compared());
+        samples.add("A", "east", 2_000, figures(110, 0));
+        assert!(samples.are_compared());
+        assert_eq!(samples.rates().links[0].sum.rate, 10.0);
+        // Ten minutes later.
+        samples.add("A", "east", 602_000, figures(6_110, 0));
+        assert!(!samples.are_compared());
+        assert_eq!(samples.rates().links[0].sum.rate, 0.0);
+        samples.add("A", "east", 603_000, figures(6_115, 0));
+        assert_eq!(samples.rates().links[0].sum.rate, 5.0);
+        // Whoever looks once a minute has the rates of a minute.
+        let mut samples = Samples::every(Duration::from_secs(60));
+        samples.add("A", "east", 1_000, figures(100, 0));
+        samples.add("A", "east", 62_000, figures(161, 0));
+        assert_eq!(samples.rates().links[0].sum.rate, 1.0);
+    }
+
+    #[test]
     fn a_clock_that_was_set_back_is_no_rate() {
-        let mut samples = Samples::default();
+        let mut samples = samples();
         samples.add("A", "east", 9_000, figures(100, 0));
         samples.add("A", "east", 2_000, figures(200, 0));
         assert_eq!(samples.rates().links[0].sum.rate, 0.0);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::time::timeout;
+use withe_host::LOOKED_AT;
 use withe_lattice::{LatticeError, SharedLattice};
 use withe_node::desired;
 use withe_node::observation::{LogLine, Observation, SeenUpTo};
@@ -21,8 +22,8 @@ use crate::overview::Overview;
 const HOSTS_EVERY: Duration = Duration::from_secs(2);
 /// How often it is looked what is desired, where no host has changed.
 const DESIRED_EVERY: Duration = Duration::from_secs(10);
-/// How long a host may take to answer.
-const ANSWER: Duration = Duration::from_secs(2);
+/// How long a host may take to answer: clearly longer than it waits for its workers.
+const ANSWER: Duration = LOOKED_AT.saturating_add(Duration::from_secs(2));
 /// How long a host is not asked again that does not know the question.
 const OLDER: Duration = Duration::from_secs(60);
 /// The most hosts that are asked at a time.
@@ -42,6 +43,8 @@ pub(crate) struct Looked {
     pub(crate) state: Option<LatticeState>,
     /// What happens.
     pub(crate) rates: Rates,
+    /// Whether rates are of two looks at each host.
+    pub(crate) is_compared: bool,
     /// Lines that are new, by their time.
     pub(crate) lines: Vec<LineOn>,
     /// Spans that are new.
@@ -56,9 +59,19 @@ pub(crate) struct Watcher {
     desired_read: Option<Instant>,
     state: LatticeState,
     samples: Samples,
+    wants: Wants,
     seen: HashMap<String, SeenUpTo>,
     /// Hosts that do not answer: why, and when they are asked again.
     silent: HashMap<String, (String, Instant)>,
+}
+
+/// What is wanted of hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// What they count, and nothing that they would have to record.
+    Figures,
+    /// Also the last lines and spans. Hosts record spans for those who ask for them.
+    All,
 }
 
 /// What came of asking a host.
@@ -76,14 +89,16 @@ struct Silence {
 }
 
 impl Watcher {
-    pub(crate) fn new(lattice: SharedLattice) -> Self {
+    /// One that looks each `every`.
+    pub(crate) fn new(lattice: SharedLattice, wants: Wants, every: Duration) -> Self {
         Self {
             lattice,
             hosts: Vec::new(),
             hosts_read: None,
             desired_read: None,
             state: LatticeState::default(),
-            samples: Samples::default(),
+            samples: Samples::every(every),
+            wants,
             seen: HashMap::new(),
             silent: HashMap::new(),
         }
@@ -106,7 +121,10 @@ impl Watcher {
             again.is_none_or(|again| again <= now)
         });
         let asked = asked.map(|host| {
-            let seen = self.seen.get(&host.id).copied().unwrap_or_default();
+            let seen = match self.wants {
+                Wants::Figures => None,
+                Wants::All => Some(self.seen.get(&host.id).copied().unwrap_or_default()),
+            };
             self.ask(host.id.clone(), host.name.clone(), seen)
         });
         // Borrowed by the futures, and collected before anything is changed.
@@ -160,6 +178,7 @@ impl Watcher {
         Ok(Looked {
             state: is_new.then(|| self.state.clone()),
             rates,
+            is_compared: self.samples.are_compared(),
             lines,
             spans,
         })
@@ -182,7 +201,12 @@ impl Watcher {
         Ok(Some(found))
     }
 
-    fn ask(&self, id: String, name: String, seen: SeenUpTo) -> impl Future<Output = Asked> + use<> {
+    fn ask(
+        &self,
+        id: String,
+        name: String,
+        seen: Option<SeenUpTo>,
+    ) -> impl Future<Output = Asked> + use<> {
         let lattice = self.lattice.clone();
         async move {
             let request = HostRequest::Observe { seen };

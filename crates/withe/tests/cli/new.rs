@@ -120,6 +120,14 @@ fn javascript_passes_its_test_and_is_built_where_that_can_be() {
             let said = String::from_utf8_lossy(&tested.stdout);
             assert!(tested.status.success(), "{said}");
         }
+        if language == "typescript" {
+            // Node takes a folder for a module since version 22.
+            let package = std::fs::read_to_string(sandbox.path(name).join("package.json")).unwrap();
+            let package: serde_json::Value = serde_json::from_str(&package).unwrap();
+            let script = package["scripts"]["test"].as_str().unwrap();
+            let (_, tests) = script.split_once("node --test ").unwrap();
+            assert!(sandbox.path(name).join(tests).is_file(), "{script}");
+        }
         if !is_there("npm") || !tools.iter().all(|tool| is_there(tool)) {
             eprintln!("skipped: {language} is not built without npm and {tools:?}");
             continue;

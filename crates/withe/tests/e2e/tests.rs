@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::support::process::Up;
 use crate::support::{Folder, guest};
 
 /// What a price is.
@@ -78,9 +79,17 @@ fn json(folder: &Folder, options: &[&str]) -> (Option<i32>, Value) {
 #[test]
 fn tests_pass_fail_trap_and_take_too_long() {
     let folder = shop();
-    let (code, report) = json(&folder, &["--timeout=1"]);
+    // One that never ends is run alone: the others have no limit that a slow machine could reach.
+    let (code, spun) = json(&folder, &["--filter=spins", "--timeout=1"]);
+    assert_eq!((code, &spun["failed"]), (Some(1), &1.into()), "{spun:#}");
+    let (code, report) = json(
+        &folder,
+        &["--filter=test-fresh", "--filter=tests#", "--timeout=300"],
+    );
     assert_eq!(code, Some(1), "{report:#}");
-    let tests = report["tests"].as_array().unwrap();
+    let mut tests = spun["tests"].as_array().unwrap().clone();
+    tests.extend(report["tests"].as_array().unwrap().iter().cloned());
+    tests.sort_by_key(|test| test["name"].as_str().map(str::to_owned));
     let found = tests.iter().map(|test| {
         let failure = test["failure"].as_str().unwrap_or_default();
         (test["name"].as_str().unwrap(), failure)
@@ -106,7 +115,7 @@ fn tests_pass_fail_trap_and_take_too_long() {
     }
     assert_eq!(
         (&report["passed"], &report["failed"]),
-        (&3.into(), &2.into())
+        (&3.into(), &1.into())
     );
 
     let ended = folder.run(&[
@@ -132,6 +141,31 @@ fn tests_pass_fail_trap_and_take_too_long() {
         "--filter=price",
     ]);
     assert_eq!(listed.printed(), "tests#price");
+}
+
+#[test]
+fn an_interrupted_test_is_no_success() {
+    let folder = shop();
+    for options in [&[][..], &["--shared"]] {
+        let arguments = [
+            "test",
+            "tests.wasm",
+            "--link=seven.wasm",
+            "--filter=fresh",
+            "--filter=spins",
+            "--timeout=300",
+            "-j3",
+        ];
+        let up = Up::start(folder.command(&[&arguments, options].concat()));
+        up.prints("running 3 tests");
+        // The others run beside the one that never ends.
+        up.prints("fresh");
+        up.interrupt();
+        let ended = up.ended();
+        assert_eq!(ended.code, Some(1), "{ended:#?}");
+        assert!(ended.stderr.contains("interrupted"), "{ended:#?}");
+        assert!(!ended.stdout.contains("test result"), "{ended:#?}");
+    }
 }
 
 #[test]

@@ -61,10 +61,10 @@ fn top_draws_on_a_terminal_and_leaves_it_as_it_was() {
                 Err(_) => panic!("no {wanted:?} in {text:?}"),
             }
         }
-        // What came behind it is for the next.
+        // What is behind it may be what is waited for next.
         let end = text.find(wanted).unwrap() + wanted.len();
-        let rest = text.split_off(end);
-        std::mem::replace(&mut text, rest)
+        let behind = text.split_off(end);
+        std::mem::replace(&mut text, behind)
     };
     until("\u{1b}[?1049h");
     let frame = until("hello → ops");
@@ -75,9 +75,11 @@ fn top_draws_on_a_terminal_and_leaves_it_as_it_was() {
     let left = until("\u{1b}[?1049l");
     assert!(left.contains("\u{1b}[?25h"), "{left:?}");
     // As it was: it shows what is typed, and gives whole lines.
-    let modes = until("the end");
-    for mode in ["icanon", "echo", "isig"] {
-        assert!(modes.split_whitespace().any(|word| word == mode), "{modes}");
+    let mut modes = until("isig");
+    modes += &until("echok");
+    let words: Vec<_> = modes.split([' ', '\n', '\r', ';']).collect();
+    for mode in ["isig", "icanon", "echo"] {
+        assert!(words.contains(&mode), "{mode}: {words:?}");
     }
     drop(keys);
     assert!(child.wait().unwrap().success());
