@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use withe_host::{GuestOutput, Printed, StandardStream};
 
-use crate::logging::known_secrets;
+use crate::known_secrets::known_secrets;
 use crate::recent::{PrintedPieces, printed_line};
 
 /// Which of this process's streams components print to.

@@ -1,41 +1,16 @@
 //! Logs, on standard error.
 
 use std::io::{self, Write};
-use std::sync::LazyLock;
 
 use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use withe_host::KnownSecrets;
 
 use crate::cli::Global;
+use crate::known_secrets::known_secrets;
 use crate::recent::RecentLog;
 use crate::terminal::Terminal;
-
-/// The values that the log is not to have.
-///
-/// There is one log in a process, which is begun before anything is known of what will run.
-static SECRETS: LazyLock<KnownSecrets> = LazyLock::new(KnownSecrets::default);
-
-/// Where the values are made known that the log is not to have.
-pub(crate) fn known_secrets() -> &'static KnownSecrets {
-    &SECRETS
-}
-
-/// From now on this value is known as a secret; `of` is of one test alone.
-#[cfg(test)]
-pub(crate) fn know_secret(of: &str, value: &str) {
-    let plan = serde_json::json!({
-        "application": of,
-        "components": [{
-            "name": "c", "id": "c", "kind": "component", "digest": "", "entry": true, "concurrency": false,
-            "config": {"key": value}, "secret_keys": ["key"], "host_imports": [],
-        }],
-        "links": [],
-    });
-    known_secrets().know(&serde_json::from_value(plan).expect("it is a plan"));
-}
 
 /// Standard error, without secret values. A line of the log is written at once.
 struct MaskedError;
@@ -43,11 +18,11 @@ struct MaskedError;
 impl Write for MaskedError {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut error = io::stderr().lock();
-        match SECRETS.is_empty() {
+        match known_secrets().is_empty() {
             true => error.write_all(line)?,
             false => {
                 let text = String::from_utf8_lossy(line);
-                error.write_all(SECRETS.mask(&text).as_bytes())?;
+                error.write_all(known_secrets().mask(&text).as_bytes())?;
             }
         }
         Ok(line.len())

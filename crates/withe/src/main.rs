@@ -26,6 +26,7 @@ mod graph;
 mod guest_output;
 mod http_listener;
 mod interrupt;
+mod known_secrets;
 mod logging;
 mod observe;
 mod overview;

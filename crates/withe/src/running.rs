@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tokio::runtime::Runtime;
 use withe_host::{HostOptions, WorkerCommand};
 
-use crate::logging::known_secrets;
+use crate::known_secrets::known_secrets;
 use crate::places;
 use crate::progress::Reporter;
 

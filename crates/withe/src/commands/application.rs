@@ -12,7 +12,7 @@ use super::input_args::{InputArgs, Timings};
 use super::link_args::LinkArgs;
 use crate::Outcome;
 use crate::guest_output::{GuestStreams, guest_output};
-use crate::logging::known_secrets;
+use crate::known_secrets::known_secrets;
 use crate::providers;
 use crate::render::diagnostics;
 use crate::terminal::Terminal;

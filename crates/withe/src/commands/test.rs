@@ -34,7 +34,7 @@ use super::secret_args::SecretArgs;
 use crate::Outcome;
 use crate::guest_output::GuestStreams;
 use crate::interrupt::Interrupts;
-use crate::logging::known_secrets;
+use crate::known_secrets::known_secrets;
 use crate::progress::Reporter;
 use crate::providers;
 use crate::render::diagnostics;

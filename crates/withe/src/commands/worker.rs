@@ -1,7 +1,7 @@
 //! `withe worker`: a process that serves a component to the host that started it.
 
 use crate::Outcome;
-use crate::logging::known_secrets;
+use crate::known_secrets::known_secrets;
 use crate::observe::{Exporter, TraceArgs};
 use crate::running::block_on;
 

@@ -8,8 +8,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use withe_node::observation::LogLine;
 
-use super::{kept, now};
-use crate::logging::known_secrets;
+use super::kept::{kept, now};
+use crate::known_secrets::known_secrets;
 
 /// Keeps what is logged.
 pub(crate) struct RecentLog;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use withe_host::{Printed, StandardStream};
 use withe_node::observation::LogLine;
 
-use super::{kept, now};
-use crate::logging::known_secrets;
+use super::kept::{kept, now};
+use crate::known_secrets::known_secrets;
 
 /// A line longer than this is kept in pieces.
 const LONGEST: usize = 16 << 10;

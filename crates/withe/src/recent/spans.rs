@@ -8,7 +8,7 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use withe_node::observation::{Recent, SpanRecord};
 
-use crate::logging::known_secrets;
+use crate::known_secrets::known_secrets;
 
 /// Keeps spans while somebody looks.
 #[derive(Clone)]
@@ -88,7 +88,7 @@ mod tests {
     use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
 
     use super::*;
-    use crate::logging::know_secret;
+    use crate::known_secrets::know_secret;
 
     /// Keeps the spans that have ended.
     #[derive(Clone, Debug, Default)]

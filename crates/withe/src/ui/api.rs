@@ -21,7 +21,7 @@ use withe_node::calls::{CallableFunction, Calls};
 use super::assets;
 use super::guard::Guard;
 use super::hub::{Following, Hub, Looker, Looks};
-use crate::logging::known_secrets;
+use crate::known_secrets::known_secrets;
 
 /// The most pages that follow at a time.
 const PAGES: usize = 24;
@@ -451,7 +451,7 @@ fn json(value: &impl Serialize) -> Answer {
 mod tests {
     use super::super::hub;
     use super::*;
-    use crate::logging::know_secret;
+    use crate::known_secrets::know_secret;
 
     #[test]
     fn a_failed_call_tells_no_secret() {

@@ -33,11 +33,10 @@ pub(crate) use connect::{ConnectError, DEFAULT_URL, MqttConfig, check_url, is_tl
 pub(crate) use packet::Qos;
 pub(crate) use topic::{is_group, is_plain};
 
+use packet::LARGEST_MESSAGE;
 use session::Session;
 use topic::{filter_of, topic_of};
 
-/// The largest message, as NATS has it unless it is told otherwise.
-const LARGEST: usize = 1 << 20;
 /// How long the broker may take to answer what is not bounded by a caller.
 const ANSWER: Duration = Duration::from_secs(10);
 /// The answer of a broker that nobody subscribes to the topic.
@@ -78,8 +77,11 @@ impl MqttBroker {
             return Err(BrokerError::Subject(subject));
         };
         let len = body.len();
-        if len > LARGEST {
-            return Err(BrokerError::TooLarge { len, most: LARGEST });
+        if len > LARGEST_MESSAGE {
+            return Err(BrokerError::TooLarge {
+                len,
+                most: LARGEST_MESSAGE,
+            });
         }
         // A broker that is sent more than it takes closes the connection, which others use, too.
         let (len, most) = (

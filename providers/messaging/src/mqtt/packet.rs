@@ -5,6 +5,9 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
+/// The largest message, as NATS has it unless it is told otherwise.
+pub(super) const LARGEST_MESSAGE: usize = 1 << 20;
+
 /// The version of the protocol.
 const VERSION: u8 = 5;
 
