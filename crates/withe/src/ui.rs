@@ -6,7 +6,7 @@
 //! * [`assets`]: the page itself, which is in this program.
 //!
 //! The page shows what whoever serves it may read, and changes nothing. Calling exports has to be allowed, and goes to the host that
-//! serves the page; its address then has a secret, for everybody on this machine can connect to it.
+//! serves the page. Its address has a secret, for everybody on this machine can connect to it, and logs are not for everybody.
 //!
 //! The page is three hand-written modules without a framework: what builds one is a second tool chain, and a program that is one
 //! file has nowhere to put a thousand of others. The browser is told what is new by server-sent events, which need no library at
@@ -46,11 +46,11 @@ pub(crate) struct UiArgs {
     /// which nobody else can connect to; 0 is a free one.
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) ui: Option<SocketAddr>,
-    /// Let whoever has the page's address call what this host's components export.
+    /// Let whoever has the page's address, with its secret, call what this host's components export.
     #[arg(long, requires = "ui")]
     pub(crate) ui_allow_calls: bool,
     /// A name by which browsers reach the page, besides `localhost` and addresses. May be given several times.
-    #[arg(long = "ui-name", value_name = "NAME", requires = "ui")]
+    #[arg(long = "ui-name", value_name = "NAME", requires = "ui", value_parser = name)]
     pub(crate) ui_names: Vec<String>,
 }
 
@@ -62,6 +62,17 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, Expected> {
     let text = text.replacen("localhost:", "127.0.0.1:", 1);
     text.parse()
         .map_err(|_| Expected("a port, or an address such as `127.0.0.1:7171`"))
+}
+
+/// A name of the page, which has no port: the page is found by it at any.
+pub(crate) fn name(text: &str) -> Result<String, Expected> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    match !text.is_empty() && text.chars().all(is_of_name) {
+        true => Ok(text.to_owned()),
+        false => Err(Expected(
+            "a name without a port or a scheme, such as `build.example`",
+        )),
+    }
 }
 
 /// What a page is served of.
@@ -76,7 +87,8 @@ pub(crate) struct Served {
 /// A page that is served. It ends when this is dropped.
 pub(crate) struct Page {
     address: SocketAddr,
-    token: Option<String>,
+    token: String,
+    calls: bool,
     _server: JoinSet<()>,
 }
 
@@ -98,8 +110,9 @@ impl Page {
     /// If the system gives no random numbers.
     pub(crate) fn serve(listener: TcpListener, served: Served) -> anyhow::Result<Self> {
         let address = listener.local_addr().context("no address to listen at")?;
-        let token = served.calls.is_some().then(guard::token).transpose()?;
-        let guard = Guard::new(served.names, token.clone());
+        let token = guard::token()?;
+        let calls = served.calls.is_some();
+        let guard = Guard::new(served.names, token.clone(), calls);
         let mut server = JoinSet::new();
         let hub = Hub::start(served.lattice, &mut server);
         let api = Arc::new(Api::new(hub, guard, served.calls));
@@ -110,6 +123,7 @@ impl Page {
         Ok(Self {
             address,
             token,
+            calls,
             _server: server,
         })
     }
@@ -117,22 +131,58 @@ impl Page {
     /// Says where it is.
     pub(crate) fn say(&self, terminal: &Terminal) {
         let mut address = self.address;
+        if let Some(warning) = warning(address, self.calls) {
+            terminal.say(&warning);
+        }
         if address.ip().is_unspecified() {
             address.set_ip(IpAddr::from(Ipv4Addr::LOCALHOST));
-            terminal.say(&format!(
-                "everybody who reaches port {} of this machine can see the page\n",
-                address.port()
-            ));
         }
-        let secret = self.token.as_deref().map(|token| format!("#token={token}"));
-        let secret = secret.unwrap_or_default();
-        terminal.say(&format!("the page is at http://{address}/{secret}\n"));
+        let token = &self.token;
+        terminal.say(&format!("the page is at http://{address}/#token={token}\n"));
     }
+}
+
+/// What whoever serves the page to other machines has to know.
+fn warning(address: SocketAddr, calls: bool) -> Option<String> {
+    if address.ip().to_canonical().is_loopback() {
+        return None;
+    }
+    let may = match calls {
+        true => "see the page and call what components export",
+        false => "see the page",
+    };
+    Some(format!(
+        "the page at {address} is served to other machines without TLS: whoever can read that traffic learns the secret of its \
+         address, and can {may}. Serve it on this machine alone, behind a proxy with TLS or `ssh -L`, where the network is not \
+         trusted\n"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_serves_other_machines_is_warned() {
+        let of = |text: &str, calls| warning(address(text).unwrap(), calls);
+        for local in ["7171", "127.0.0.2:80", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
+            assert_eq!(of(local, true), None, "{local}");
+        }
+        for open in ["0.0.0.0:80", "[::]:80", "10.0.0.7:80", "[fe80::1]:80"] {
+            assert!(of(open, false).unwrap().contains(open), "{open}");
+            assert!(of(open, true).unwrap().contains("call"), "{open}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_no_port() {
+        for good in ["build.example", "Build", "a-b_c.example"] {
+            assert_eq!(name(good).unwrap(), good);
+        }
+        for bad in ["", "build.example:80", "http://build.example", "a b", "a/b"] {
+            assert!(name(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_port_alone_is_of_this_machine() {

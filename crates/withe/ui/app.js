@@ -20,15 +20,19 @@ const model = {
 let lattice = { hosts: [], applications: [], parts: [], links: [] };
 let numbered = 0;
 
-// The secret of the address is for calls alone, and is not to stand in the window's history.
-const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) {
+/** Takes the secret out of the address, where it is not to stand in the window's history. Whether there was one. */
+function takeSecret() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!given) return false;
   sessionStorage.setItem("withe-token", given);
   history.replaceState(null, "", "#/graph");
+  return true;
 }
 
-async function ask(path, options) {
-  const response = await fetch(path, options);
+const secret = () => sessionStorage.getItem("withe-token") ?? "";
+
+async function ask(path, { headers, ...options } = {}) {
+  const response = await fetch(path, { ...options, headers: { ...headers, "x-withe-token": secret() } });
   const answer = await response.json();
   if (!response.ok) throw new Error(answer.error ?? response.statusText);
   return answer;
@@ -48,7 +52,7 @@ const views = {
     functions: (application, component) => ask(`/api/functions?${query({ application, component })}`),
     call: (wanted) => ask("/api/call", {
       method: "POST",
-      headers: { "content-type": "application/json", "x-withe-token": sessionStorage.getItem("withe-token") ?? "" },
+      headers: { "content-type": "application/json" },
       body: JSON.stringify(wanted),
     }),
   }),
@@ -121,8 +125,10 @@ function shown() {
 }
 
 function route() {
+  // The link to the content is one within the page, and no view.
+  if (view && location.hash && !location.hash.startsWith("#/")) return;
   const name = location.hash.replace(/^#\//, "");
-  view = views[name] && (name !== "call" || model.calls) ? name : "graph";
+  view = Object.hasOwn(views, name) && (name !== "call" || model.calls) ? name : "graph";
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#/${view}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -152,6 +158,8 @@ const told = {
       link.key = linkKey(link);
       link.bindings = [...new Set(link.on.map((on) => on.binding))].join(", ");
     }
+    const there = new Set(state.links.map((link) => link.key));
+    for (const key of model.history.keys()) if (!there.has(key)) model.history.delete(key);
     say(by("lattice"), state.lattice === "default" ? "" : state.lattice);
     const chooser = by("application");
     const names = [...new Set([...state.applications, ...state.parts].map((one) => one.application ?? one.name))].sort();
@@ -177,13 +185,17 @@ const told = {
     model.events = [...model.events, ...events].slice(-EVENTS);
   },
   trouble(why) {
-    by("trouble").hidden = !why;
-    say(by("trouble"), why ? `The lattice cannot be read: ${why}` : "");
+    trouble(why ? `The lattice cannot be read: ${why}` : "");
   },
   anew() {
     forget();
   },
 };
+
+function trouble(text) {
+  by("trouble").hidden = !text;
+  say(by("trouble"), text);
+}
 
 /** What will be told again from its beginning. */
 function forget() {
@@ -201,22 +213,67 @@ setInterval(() => {
   }
 }, 1000);
 
+let source;
+let again;
+
+/**
+ * Follows what happens, while anybody sees the page: a browser has six connections to a server for all of its tabs, and hosts
+ * record traces for whoever follows.
+ */
 function live() {
-  const source = new EventSource("/api/live");
-  source.addEventListener("open", () => {
+  clearTimeout(again);
+  if (source || document.hidden) return;
+  const opened = new EventSource(`/api/live?${query({ token: secret() })}`);
+  source = opened;
+  opened.addEventListener("open", () => {
     forget();
+    trouble("");
     status("live", "live");
   });
   // The browser asks again by itself, but for an answer that is an error.
-  source.addEventListener("error", () => {
+  opened.addEventListener("error", () => {
     status("gone: trying again", "gone");
-    if (source.readyState === EventSource.CLOSED) setTimeout(live, 3000);
+    if (opened.readyState !== EventSource.CLOSED || source !== opened) return;
+    source = undefined;
+    again = setTimeout(live, 3000);
+    refusal();
   });
   for (const [name, take] of Object.entries(told)) {
-    source.addEventListener(name, (event) => {
+    opened.addEventListener(name, (event) => {
       take(JSON.parse(event.data));
       draw();
     });
+  }
+}
+
+function rest() {
+  clearTimeout(again);
+  source?.close();
+  source = undefined;
+  status("not followed while nobody sees it", "connecting");
+}
+
+/** Says why the server does not let this page follow: an `EventSource` does not tell. */
+async function refusal() {
+  const stop = new AbortController();
+  try {
+    const response = await fetch(`/api/live?${query({ token: secret() })}`, { signal: stop.signal });
+    if (!response.ok) trouble((await response.json()).error ?? response.statusText);
+  } catch {
+    // It is gone, which is said already.
+  }
+  stop.abort();
+}
+
+/** What the server allows. */
+async function about() {
+  try {
+    const { calls } = await ask("/api/about");
+    model.calls = calls;
+    document.querySelector('nav a[href="#/call"]').hidden = !calls;
+    if (calls && location.hash === "#/call") route();
+  } catch {
+    // Whoever cannot be asked is said to be gone.
   }
 }
 
@@ -235,16 +292,22 @@ document.addEventListener("keydown", (event) => {
     by("find").focus();
   }
 });
-document.addEventListener("visibilitychange", draw);
-addEventListener("hashchange", route);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) rest();
+  else live();
+  draw();
+});
+addEventListener("hashchange", () => {
+  // The whole address, given to a page that was open without its secret.
+  if (takeSecret()) {
+    rest();
+    live();
+    about();
+  }
+  route();
+});
 
+takeSecret();
 route();
 live();
-try {
-  const about = await ask("/api/about");
-  model.calls = about.calls;
-  document.querySelector('nav a[href="#/call"]').hidden = !about.calls;
-  if (about.calls && location.hash === "#/call") route();
-} catch {
-  // Whoever cannot be asked is said to be gone.
-}
+about();

@@ -8,14 +8,15 @@ use crate::Outcome;
 use crate::interrupt::Interrupts;
 use crate::running::block_on;
 use crate::terminal::Terminal;
-use crate::ui::{Page, Served, address};
+use crate::ui::{Page, Served, address, name};
 
 const EXAMPLES: &str = "\
 Examples:
   withe ui                                       of the host that runs on this machine
   withe ui --lattice nats://10.0.0.1:4222
   withe ui --listen 0                            on a free port
-  curl -s http://127.0.0.1:7171/api/rates | jq '.links[] | {source, target, rate, p99}'";
+  curl -s 'http://127.0.0.1:7171/api/rates?token=SECRET' | jq '.links[] | {source, target, rate, p99}'
+                                                 SECRET is in the address that is printed";
 
 /// Where the page is, if that is not taken.
 const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7171);
@@ -25,7 +26,7 @@ const USUAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHO
 /// The page shows the hosts, the applications, their parts and links, with how often and how fast each link is called and what
 /// fails, how it is bound and why; the last lines of the log by part; the last traces; and what happens. It is read-only: whoever
 /// runs an application has `--ui` of `withe up`, `withe dev` and `withe host` for a page that can also call exports. Hosts are
-/// asked only while somebody looks.
+/// asked only while somebody looks. The address that is printed has a secret, without which nobody else on this machine sees the page.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -33,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
     /// A name by which browsers reach the page, besides `localhost` and addresses. May be given several times.
-    #[arg(long = "ui-name", value_name = "NAME")]
+    #[arg(long = "ui-name", value_name = "NAME", value_parser = name)]
     names: Vec<String>,
     #[command(flatten)]
     lattice: LatticeArgs,

@@ -20,7 +20,7 @@ use withe_node::calls::{CallableFunction, Calls};
 
 use super::assets;
 use super::guard::Guard;
-use super::hub::{Following, Hub};
+use super::hub::{Following, Hub, Looker, Looks};
 use crate::logging::known_secrets;
 
 /// The most pages that follow at a time.
@@ -182,6 +182,13 @@ impl Api {
         let refused = |why| Failure::new(StatusCode::FORBIDDEN, why);
         self.guard.check(request.headers()).map_err(refused)?;
         let (method, path) = (request.method(), request.uri().path());
+        let query = Query::of(request.uri().query().unwrap_or_default());
+        let asset = assets::find(path);
+        if asset.is_none() {
+            let secret = query.get("token");
+            let checked = self.guard.check_secret(request.headers(), secret);
+            checked.map_err(refused)?;
+        }
         if path == "/api/call" {
             if method != Method::POST {
                 return Err(Failure::new(
@@ -195,13 +202,12 @@ impl Api {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, "only GET"));
         }
-        if let Some(asset) = assets::find(path) {
+        if let Some(asset) = asset {
             return Ok(with_type(
                 Bytes::from_static(asset.bytes.as_bytes()),
                 asset.content_type,
             ));
         }
-        let query = Query::of(request.uri().query().unwrap_or_default());
         let trace = path.strip_prefix("/api/traces/");
         Ok(match path {
             "/api/about" => json(&About {
@@ -211,19 +217,15 @@ impl Api {
             "/api/live" => self.live()?,
             "/api/functions" => json(&self.functions(&query)?),
             "/api/lattice" => {
-                let _looker = self.hub.fresh().await;
-                let memory = self.hub.memory();
-                if let Some(why) = &memory.trouble {
-                    return Err(Failure::new(StatusCode::BAD_GATEWAY, why));
-                }
-                json(&memory.state)
+                let _looker = self.fresh(Looks::One).await?;
+                json(&self.hub.memory().state)
             }
             "/api/rates" => {
-                let _looker = self.hub.fresh().await;
+                let _looker = self.fresh(Looks::ToCompare).await?;
                 json(&self.hub.memory().rates)
             }
             "/api/lines" => {
-                let _looker = self.hub.fresh().await;
+                let _looker = self.fresh(Looks::One).await?;
                 let memory = self.hub.memory();
                 let (application, part) = (query.get("application"), query.get("part"));
                 let is_wanted = |given: &Option<String>, wanted: Option<&str>| {
@@ -236,7 +238,7 @@ impl Api {
             }
             "/api/events" => json(&self.hub.memory().events),
             "/api/traces" => {
-                let _looker = self.hub.fresh().await;
+                let _looker = self.fresh(Looks::One).await?;
                 json(&self.hub.memory().traces.summaries())
             }
             _ => {
@@ -250,6 +252,20 @@ impl Api {
         })
     }
 
+    /// Has what there is looked at now.
+    async fn fresh(&self, looks: Looks) -> Result<Looker, Failure> {
+        let looker = self.hub.fresh(looks).await;
+        let memory = self.hub.memory();
+        if let Some(why) = &memory.trouble {
+            return Err(Failure::new(StatusCode::BAD_GATEWAY, why));
+        }
+        if !memory.is_seen {
+            let why = "the lattice does not answer";
+            return Err(Failure::new(StatusCode::GATEWAY_TIMEOUT, why));
+        }
+        Ok(looker)
+    }
+
     /// What happens, as it happens.
     fn live(&self) -> Result<Answer, Failure> {
         let permit = self.pages.clone().try_acquire_owned();
@@ -257,10 +273,11 @@ impl Api {
             let why = format!("{PAGES} pages follow already: close some");
             Failure::new(StatusCode::SERVICE_UNAVAILABLE, why)
         })?;
+        let (following, all) = self.hub.follow();
         let follower = Follower {
-            following: self.hub.follow(),
+            following,
             hub: self.hub.clone(),
-            ready: self.hub.all().into(),
+            ready: all.into(),
             until: Instant::now() + FOLLOWS,
             _permit: permit,
         };
@@ -354,7 +371,7 @@ impl Follower {
             Ok(Ok(message)) => Some(message),
             Ok(Err(RecvError::Lagged(_))) => {
                 // In the place of what it missed: all anew.
-                self.ready = self.hub.all().into();
+                self.ready = self.hub.anew(&mut self.following).into();
                 Some(Bytes::from_static(b"event: anew\ndata: {}\n\n"))
             }
             Ok(Err(RecvError::Closed)) => None,
@@ -432,6 +449,7 @@ fn json(value: &impl Serialize) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::hub;
     use super::*;
     use crate::logging::know_secret;
 
@@ -441,6 +459,51 @@ mod tests {
         let failure = uncalled("status 401 for `the-secret-of-a-call`");
         assert!(!failure.why.contains("the-secret"), "{failure:?}");
         assert!(failure.why.contains("status 401"), "{failure:?}");
+    }
+
+    /// The numbers of the next events that a page is told, without those that were told before all was told anew.
+    async fn numbers(follower: &mut Follower, count: usize) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        while numbers.len() < count {
+            let message = follower.next().await.unwrap();
+            let text = std::str::from_utf8(&message).unwrap();
+            if text.starts_with("event: anew\n") {
+                numbers.clear();
+            } else if let Some(json) = text.strip_prefix("event: events\ndata: ") {
+                let events: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
+                numbers.extend(events.iter().map(|event| event["time"].as_u64().unwrap()));
+            }
+        }
+        numbers
+    }
+
+    #[tokio::test]
+    async fn a_page_is_told_each_event_once() {
+        let (hub, _tasks) = hub::tests::quiet();
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        hub::tests::event(&hub, 0);
+        let (following, all) = hub.follow();
+        let mut follower = Follower {
+            following,
+            hub: hub.clone(),
+            ready: all.into(),
+            until: Instant::now() + FOLLOWS,
+            _permit: permit,
+        };
+        // Told while what there was is still being told.
+        hub::tests::event(&hub, 1);
+        assert_eq!(numbers(&mut follower, 2).await, [0, 1]);
+        // More than wait for a page: what it missed, and what waits still, are in what is told anew.
+        let many = 150;
+        for n in 2..many {
+            hub::tests::event(&hub, n);
+        }
+        let wanted: Vec<_> = (0..many).collect();
+        let first = follower.next().await.unwrap();
+        assert!(first.starts_with(b"event: anew\n"));
+        assert_eq!(numbers(&mut follower, wanted.len()).await, wanted);
+        hub::tests::event(&hub, many);
+        assert_eq!(numbers(&mut follower, 1).await, [many]);
     }
 
     #[test]

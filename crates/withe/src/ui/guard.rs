@@ -1,9 +1,13 @@
 //! Who is answered: a browser that was given the page's address, and no other site that it has open.
 //!
+//! Other users of the machine can ask this server, and logs and traces are not theirs to read. So all but the page's files, which
+//! everybody has who has the program, needs the secret of the address: in a header, or in the query where a browser sends no
+//! headers (server-sent events). A cookie was rejected, for a browser sends those of an address to all of its ports, and so to the
+//! servers of other users.
+//!
 //! Another site can have a browser ask this server, by a name of its own that leads here (DNS rebinding); then the `Host` is that
 //! name. So only addresses, `localhost` and names that were given are answered; no site has an address as its name. What calls
-//! something must besides come from the page itself, and have the secret of its address, for other users of the machine can ask
-//! without a browser.
+//! something must besides come from the page itself.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -21,7 +25,8 @@ const TOKEN_BYTES: usize = 16;
 /// Who is answered.
 pub(super) struct Guard {
     names: Vec<String>,
-    token: Option<String>,
+    token: String,
+    calls: bool,
 }
 
 /// Why somebody is not answered.
@@ -39,22 +44,46 @@ pub(super) enum Refused {
     Origin,
     #[error("a call is JSON: its `content-type` must be `application/json`")]
     NoJson,
-    #[error("calls need the secret of the address that was printed: open the page by all of that")]
+    #[error(
+        "this needs the secret of the address that was printed when the page began to be served: open the page by all of that \
+         address, or send what is behind `#token=` in the header `x-withe-token` or as `?token=`"
+    )]
     Token,
 }
 
 impl Guard {
-    pub(super) fn new(names: Vec<String>, token: Option<String>) -> Self {
+    pub(super) fn new(names: Vec<String>, token: String, calls: bool) -> Self {
         let names = names.iter().map(|name| name.to_ascii_lowercase());
         Self {
             names: names.collect(),
             token,
+            calls,
         }
     }
 
     /// Whether calls are allowed.
     pub(super) fn allows_calls(&self) -> bool {
-        self.token.is_some()
+        self.calls
+    }
+
+    /// Checks that whoever asks knows the secret: from a header, or else from the query, of which `query` is `token`.
+    ///
+    /// # Errors
+    ///
+    /// If it is another one, or none.
+    pub(super) fn check_secret(
+        &self,
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Result<(), Refused> {
+        let header = headers.get(&TOKEN).and_then(|value| value.to_str().ok());
+        match header
+            .or(query)
+            .is_some_and(|given| is_same(given, &self.token))
+        {
+            true => Ok(()),
+            false => Err(Refused::Token),
+        }
     }
 
     /// Checks by which name the server is asked.
@@ -76,28 +105,28 @@ impl Guard {
         }
     }
 
-    /// Checks who wants to call something.
+    /// Checks who wants to call something, and has the secret.
     ///
     /// # Errors
     ///
     /// If that is not the page, or not allowed.
     pub(super) fn check_call(&self, headers: &HeaderMap) -> Result<(), Refused> {
         let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let token = self.token.as_deref().ok_or(Refused::NotAllowed)?;
-        // A browser says it with each; what is no browser needs the secret.
+        if !self.calls {
+            return Err(Refused::NotAllowed);
+        }
+        // A browser says it with each; a proxy may have taken TLS off.
         if let Some(origin) = text(&ORIGIN) {
-            let own = text(&HOST).map(|host| format!("http://{host}"));
-            if own.as_deref() != Some(origin) {
+            let by = ["http://", "https://"];
+            let from = by.iter().find_map(|scheme| origin.strip_prefix(scheme));
+            if from.is_none() || from != text(&HOST) {
                 return Err(Refused::Origin);
             }
         }
         let kind = text(&CONTENT_TYPE).and_then(|kind| kind.split(';').next());
-        if kind.map(str::trim) != Some("application/json") {
-            return Err(Refused::NoJson);
-        }
-        match text(&TOKEN).is_some_and(|given| is_same(given, token)) {
+        match kind.map(str::trim) == Some("application/json") {
             true => Ok(()),
-            false => Err(Refused::Token),
+            false => Err(Refused::NoJson),
         }
     }
 }
@@ -146,7 +175,7 @@ mod tests {
 
     #[test]
     fn names_of_others_are_refused() {
-        let guard = Guard::new(vec!["Build.example".into()], None);
+        let guard = Guard::new(vec!["Build.example".into()], String::new(), false);
         for host in [
             "localhost",
             "localhost:7171",
@@ -172,15 +201,33 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_made_by_the_page_with_its_secret() {
+    fn all_is_for_those_who_know_the_secret() {
         let token = token().unwrap();
         assert_eq!(token.len(), 2 * TOKEN_BYTES);
-        let guard = Guard::new(Vec::new(), Some(token.clone()));
+        let guard = Guard::new(Vec::new(), token.clone(), false);
+        let header = |token: &str| headers(&[("x-withe-token", token)]);
+        assert_eq!(guard.check_secret(&header(&token), None), Ok(()));
+        assert_eq!(guard.check_secret(&headers(&[]), Some(&token)), Ok(()));
+        for (given, query) in [
+            (headers(&[]), None),
+            (headers(&[]), Some("")),
+            (headers(&[]), Some("0123")),
+            (header(""), None),
+            (header(&token[1..]), None),
+            (header("0123"), Some(token.as_str())),
+        ] {
+            let refused = guard.check_secret(&given, query);
+            assert_eq!(refused, Err(Refused::Token), "{given:?} {query:?}");
+        }
+    }
+
+    #[test]
+    fn calls_are_made_by_the_page() {
+        let guard = Guard::new(Vec::new(), "0123".into(), true);
         let good = [
             ("host", "localhost:7171"),
             ("origin", "http://localhost:7171"),
             ("content-type", "application/json; charset=utf-8"),
-            ("x-withe-token", &token),
         ];
         assert_eq!(guard.check_call(&headers(&good)), Ok(()));
         let with = |place: usize, value| {
@@ -190,10 +237,12 @@ mod tests {
         };
         assert_eq!(with(1, "http://evil.example"), Err(Refused::Origin));
         assert_eq!(with(1, "null"), Err(Refused::Origin));
+        assert_eq!(with(1, "localhost:7171"), Err(Refused::Origin));
+        assert_eq!(with(1, "https://evil.example"), Err(Refused::Origin));
+        // Behind a proxy with TLS.
+        assert_eq!(with(1, "https://localhost:7171"), Ok(()));
         assert_eq!(with(2, "text/plain"), Err(Refused::NoJson));
-        assert_eq!(with(3, "0123"), Err(Refused::Token));
-        assert_eq!(guard.check_call(&headers(&good[..3])), Err(Refused::Token));
-        let closed = Guard::new(Vec::new(), None);
+        let closed = Guard::new(Vec::new(), "0123".into(), false);
         assert_eq!(closed.check_call(&headers(&good)), Err(Refused::NotAllowed));
     }
 }

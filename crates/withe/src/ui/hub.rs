@@ -18,8 +18,8 @@ use withe_node::records::EVENTS;
 
 use crate::commands::events::describe;
 use crate::watching::rates::Rates;
-use crate::watching::traces::{TraceSummary, Traces};
-use crate::watching::watcher::LineOn;
+use crate::watching::traces::{SpanOn, TraceSummary, Traces};
+use crate::watching::watcher::{LineOn, Looked as Seen};
 use crate::watching::{LatticeState, Wants, Watcher};
 
 /// How often hosts are asked while somebody looks.
@@ -33,7 +33,7 @@ const EVENTS_KEPT: usize = 200;
 /// How long to wait before events are asked for again that could not be had.
 const AGAIN: Duration = Duration::from_secs(5);
 /// The longest that somebody waits for a first look.
-const FIRST: Duration = Duration::from_secs(5);
+const FIRST: Duration = Duration::from_secs(10);
 
 /// What pages are told. Clones share it.
 #[derive(Clone)]
@@ -45,12 +45,31 @@ struct Shared {
     /// How many look.
     lookers: watch::Sender<usize>,
     /// How often it was looked.
-    looks: watch::Sender<u64>,
+    looks: watch::Sender<Looked>,
+}
+
+/// How many looks were begun, and how many are over.
+#[derive(Clone, Copy, Debug, Default)]
+struct Looked {
+    begun: u64,
+    ended: u64,
+}
+
+/// How often it has to be looked for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Looks {
+    One,
+    /// Twice, unless there are figures of late to compare those with that are there now.
+    ToCompare,
 }
 
 /// The last of what was seen.
 #[derive(Default)]
 pub(super) struct Memory {
+    /// Whether the lattice could ever be looked at.
+    pub(super) is_seen: bool,
+    /// Whether rates are of two looks.
+    is_compared: bool,
     pub(super) state: LatticeState,
     pub(super) rates: Rates,
     pub(super) lines: VecDeque<LineOn>,
@@ -90,7 +109,7 @@ impl Hub {
             memory: Mutex::default(),
             told: broadcast::channel(WAITING).0,
             lookers: watch::channel(0).0,
-            looks: watch::channel(0).0,
+            looks: watch::channel(Looked::default()).0,
         }));
         tasks.spawn(hub.clone().look(lattice.clone()));
         tasks.spawn(hub.clone().hear(lattice));
@@ -103,40 +122,46 @@ impl Hub {
         Looker(self.clone())
     }
 
-    /// What there is now, seen after this was asked for.
-    pub(super) async fn fresh(&self) -> Looker {
+    /// What there is now, looked at after this was asked for.
+    pub(super) async fn fresh(&self, wanted: Looks) -> Looker {
         let looker = self.looker();
-        let mut looks = self.0.looks.subscribe();
-        let before = *looks.borrow_and_update();
-        let looked = looks.wait_for(|looks| *looks > before);
         // What cannot be looked at soon is as it was seen last.
-        _ = timeout(FIRST, looked).await;
+        _ = timeout(FIRST, async {
+            self.look_ends().await;
+            if wanted == Looks::ToCompare && !self.memory().is_compared {
+                self.look_ends().await;
+            }
+        })
+        .await;
         looker
     }
 
-    /// Follows what happens.
-    pub(super) fn follow(&self) -> Following {
-        Following {
+    /// Waits until a look is over that begins after now.
+    async fn look_ends(&self) {
+        let mut looks = self.0.looks.subscribe();
+        let begun = looks.borrow_and_update().begun;
+        // The sender is in `self`.
+        _ = looks.wait_for(|looks| looks.ended > begun).await;
+    }
+
+    /// Follows what happens from now on, and what there is until now.
+    pub(super) fn follow(&self) -> (Following, Vec<Bytes>) {
+        let memory = self.memory();
+        let following = Following {
             told: self.0.told.subscribe(),
             _looker: self.looker(),
-        }
+        };
+        (following, memory.all())
     }
 
-    /// All that is known, as it is told.
-    pub(super) fn all(&self) -> Vec<Bytes> {
+    /// What there is until now, in the place of all that was not heard yet.
+    pub(super) fn anew(&self, following: &mut Following) -> Vec<Bytes> {
         let memory = self.memory();
-        let mut all = vec![
-            message("lattice", &memory.state),
-            message("rates", &memory.rates),
-            message("lines", &memory.lines),
-            message("events", &memory.events),
-            message("traces", &memory.traces.summaries()),
-        ];
-        all.extend((memory.trouble.iter()).map(|trouble| message("trouble", trouble)));
-        all.into_iter().flatten().collect()
+        following.told = self.0.told.subscribe();
+        memory.all()
     }
 
-    /// The last of what was seen.
+    /// The last of what was seen. Whoever changes it tells that before others see it, so that each hears all, and all once.
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         // What a panicking holder left behind is still some of it.
         self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
@@ -160,61 +185,48 @@ impl Hub {
         // The sender is in `self`.
         while lookers.wait_for(|lookers| *lookers > 0).await.is_ok() {
             ticks.tick().await;
+            self.0.looks.send_modify(|looks| looks.begun += 1);
             match watcher.look().await {
-                Ok(looked) => {
-                    let trouble = self.memory().trouble.take();
-                    if trouble.is_some() {
-                        self.tell("trouble", &None::<String>);
-                    }
-                    if let Some(state) = looked.state {
-                        self.tell("lattice", &state);
-                        self.memory().state = state;
-                    }
-                    if looked.rates != self.memory().rates {
-                        self.tell("rates", &looked.rates);
-                        self.memory().rates = looked.rates;
-                    }
-                    self.keep_lines(looked.lines);
-                    if !looked.spans.is_empty() {
-                        let changed = self.keep_spans(looked.spans);
-                        self.tell("traces", &changed);
-                    }
-                }
+                Ok(looked) => self.keep(looked),
                 Err(error) => {
                     let why = Some(error.to_string());
-                    if self.memory().trouble != why {
+                    let mut memory = self.memory();
+                    if memory.trouble != why {
                         self.tell("trouble", &why);
-                        self.memory().trouble = why;
+                        memory.trouble = why;
                     }
                 }
             }
-            self.0.looks.send_modify(|looks| *looks += 1);
+            self.0.looks.send_modify(|looks| looks.ended += 1);
         }
     }
 
-    fn keep_lines(&self, lines: Vec<LineOn>) {
-        if lines.is_empty() {
-            return;
-        }
-        self.tell("lines", &lines);
+    /// Keeps what was seen, and tells what is new of it.
+    fn keep(&self, seen: Seen) {
         let mut memory = self.memory();
-        memory.lines.extend(lines);
-        let more = memory.lines.len().saturating_sub(LINES);
-        memory.lines.drain(..more);
-    }
-
-    /// Keeps spans; the traces that they are of.
-    fn keep_spans(&self, spans: Vec<crate::watching::traces::SpanOn>) -> Vec<TraceSummary> {
-        let mut memory = self.memory();
-        let mut ids = Vec::new();
-        for one in spans {
-            if !ids.contains(&one.span.trace) {
-                ids.push(one.span.trace.clone());
-            }
-            memory.traces.add(one);
+        memory.is_seen = true;
+        memory.is_compared = seen.is_compared;
+        if memory.trouble.take().is_some() {
+            self.tell("trouble", &None::<String>);
         }
-        let changed = ids.iter().filter_map(|id| memory.traces.summary(id));
-        changed.collect()
+        if let Some(state) = seen.state {
+            self.tell("lattice", &state);
+            memory.state = state;
+        }
+        if seen.rates != memory.rates {
+            self.tell("rates", &seen.rates);
+            memory.rates = seen.rates;
+        }
+        if !seen.lines.is_empty() {
+            self.tell("lines", &seen.lines);
+            memory.lines.extend(seen.lines);
+            let more = memory.lines.len().saturating_sub(LINES);
+            memory.lines.drain(..more);
+        }
+        if !seen.spans.is_empty() {
+            let changed = memory.add(seen.spans);
+            self.tell("traces", &changed);
+        }
     }
 
     /// Hears what hosts tell, which is told once, whoever looks.
@@ -238,12 +250,40 @@ impl Hub {
     fn keep_event(&self, told: Told) {
         let text = describe(&told.event);
         let event = EventLine { told, text };
-        self.tell("events", &[&event]);
         let mut memory = self.memory();
+        self.tell("events", &[&event]);
         if memory.events.len() >= EVENTS_KEPT {
             memory.events.pop_front();
         }
         memory.events.push_back(event);
+    }
+}
+
+impl Memory {
+    /// All that is known, as it is told.
+    fn all(&self) -> Vec<Bytes> {
+        let mut all = vec![
+            message("lattice", &self.state),
+            message("rates", &self.rates),
+            message("lines", &self.lines),
+            message("events", &self.events),
+            message("traces", &self.traces.summaries()),
+        ];
+        all.extend((self.trouble.iter()).map(|trouble| message("trouble", trouble)));
+        all.into_iter().flatten().collect()
+    }
+
+    /// Keeps spans; the traces that they are of.
+    fn add(&mut self, spans: Vec<SpanOn>) -> Vec<TraceSummary> {
+        let mut ids = Vec::new();
+        for one in spans {
+            if !ids.contains(&one.span.trace) {
+                ids.push(one.span.trace.clone());
+            }
+            self.traces.add(one);
+        }
+        let changed = ids.iter().filter_map(|id| self.traces.summary(id));
+        changed.collect()
     }
 }
 
@@ -255,7 +295,7 @@ fn message(name: &str, value: &impl Serialize) -> Option<Bytes> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use withe_lattice::Embedded;
@@ -269,28 +309,64 @@ mod tests {
         (Hub::start(lattice, &mut tasks), tasks)
     }
 
+    /// One that looks at nothing and hears nothing by itself.
+    pub(crate) fn quiet() -> (Hub, JoinSet<()>) {
+        let (hub, mut tasks) = hub();
+        tasks.abort_all();
+        (hub, tasks)
+    }
+
+    /// Something happens.
+    pub(crate) fn event(hub: &Hub, time: u64) {
+        hub.keep_event(Told {
+            time,
+            host: "east\nwest".into(),
+            host_id: "A".into(),
+            event: Event::Joined,
+        });
+    }
+
     #[tokio::test]
     async fn the_lattice_is_looked_at_while_somebody_looks() {
-        let (hub, _tasks) = hub();
+        let (hub, _tasks) = quiet();
+        let lattice: SharedLattice = Arc::new(Embedded::in_memory("test").unwrap());
+        let mut looking = std::pin::pin!(hub.clone().look(lattice));
+        // It waits for somebody who looks, and for no time: else the first look would have begun.
+        assert!(futures::poll!(looking.as_mut()).is_pending());
+        assert_eq!(hub.0.looks.borrow().begun, 0);
+        let looker = hub.looker();
         let mut looks = hub.0.looks.subscribe();
-        assert!(timeout(2 * EVERY, looks.changed()).await.is_err());
-        drop(hub.fresh().await);
-        assert!(*hub.0.looks.borrow() > 0);
+        tokio::select! {
+            () = looking => unreachable!("it ends with the hub"),
+            looked = looks.wait_for(|looks| looks.ended > 1) => drop(looked.unwrap()),
+        }
         assert_eq!(hub.memory().state.lattice, "test");
+        assert!(hub.memory().is_seen);
+        drop(looker);
         assert_eq!(*hub.0.lookers.borrow(), 0);
     }
 
     #[tokio::test]
+    async fn whoever_asks_waits_for_a_look_that_begins_then() {
+        let (hub, _tasks) = quiet();
+        // One is under way.
+        hub.0.looks.send_modify(|looks| looks.begun += 1);
+        let mut waiting = std::pin::pin!(hub.look_ends());
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        hub.0.looks.send_modify(|looks| looks.ended += 1);
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        hub.0.looks.send_modify(|looks| looks.begun += 1);
+        assert!(futures::poll!(waiting.as_mut()).is_pending());
+        hub.0.looks.send_modify(|looks| looks.ended += 1);
+        assert!(futures::poll!(waiting.as_mut()).is_ready());
+    }
+
+    #[tokio::test]
     async fn a_page_that_does_not_keep_up_costs_a_queue() {
-        let (hub, _tasks) = hub();
-        let mut following = hub.follow();
+        let (hub, _tasks) = quiet();
+        let (mut following, _) = hub.follow();
         for n in 0..WAITING as u64 + 10 {
-            hub.keep_event(Told {
-                time: n,
-                host: "east\nwest".into(),
-                host_id: "A".into(),
-                event: Event::Joined,
-            });
+            event(&hub, n);
         }
         let missed = following.told.recv().await;
         assert!(matches!(
@@ -305,7 +381,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(hub.memory().events.len(), WAITING + 10);
-        let all = hub.all();
+        let all = hub.anew(&mut following);
         assert!(
             all.iter()
                 .any(|message| message.starts_with(b"event: lattice\n"))

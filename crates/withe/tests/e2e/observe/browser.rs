@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::page::{page, shop};
+use super::page::{Page, shop};
 use crate::support::LONG;
 use crate::support::client::get;
 
@@ -168,10 +168,10 @@ fn the_page_works_in_a_browser() {
     };
     let folder = shop();
     let up = folder.up(&["--ui=127.0.0.1:0", "--ui-allow-calls"]);
-    let (page, secret) = page(&up);
+    let page = Page::of(&up);
     let address = up.address();
     up.says("`app` runs");
-    let url = format!("http://{page}/#token={}", secret.unwrap());
+    let url = format!("http://{}/#token={}", page.address, page.secret);
     browser.send("Page.navigate", json!({"url": url}));
     browser.until("document.querySelector('#status')?.dataset.status === 'live'");
     browser.until("document.querySelectorAll('.node').length === 3 && document.querySelectorAll('.edge').length === 2");
@@ -196,6 +196,25 @@ fn the_page_works_in_a_browser() {
     browser.until("document.querySelector('.chip.good')?.innerText === 'runs'");
     browser.value("location.hash = '#/log'");
     browser.until("document.querySelectorAll('.log li').length > 0");
+    // Lines that were not found stand where they stood when they are shown again.
+    get(&address, "/shout").unwrap();
+    browser.until("document.querySelector('.log li.out') !== null");
+    let find = "(text) => { const find = document.getElementById('find'); find.value = text; find.dispatchEvent(new Event('input')); }";
+    let texts = "[...document.querySelectorAll('.log li .text')].map((line) => line.textContent)";
+    browser.value(&format!("globalThis.before = {texts}; 0"));
+    browser.value(&format!(
+        "({find})(document.querySelector('.log li.out .text').textContent)"
+    ));
+    browser.until(&format!("{texts}.length < before.length"));
+    browser.value(&format!("({find})('')"));
+    browser.until(&format!(
+        "{texts}.slice(0, before.length).join() === before.join()"
+    ));
+    // What is no view shows none: the link to the content, and what all objects have.
+    browser.value("location.hash = '#view'");
+    browser.until("document.querySelector('nav [aria-current]').hash === '#/log'");
+    browser.value("location.hash = '#/constructor'");
+    browser.until("document.querySelector('nav [aria-current]').hash === '#/graph'");
     browser.value("location.hash = '#/events'");
     browser.until("document.querySelector('main') !== null");
     browser.value("location.hash = '#/traces'");
