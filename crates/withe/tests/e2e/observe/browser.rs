@@ -218,8 +218,10 @@ fn the_page_works_in_a_browser() {
     browser.value("location.hash = '#/events'");
     browser.until("document.querySelector('main') !== null");
     browser.value("location.hash = '#/traces'");
-    browser.until("document.querySelectorAll('tbody tr').length > 0");
-    browser.value("document.querySelector('tbody tr').click()");
+    // The newest comes first, and not every request leads to a call.
+    let of_two = "[...document.querySelectorAll('tbody tr')].find((row) => [...row.cells].some((cell) => cell.innerText === '2'))";
+    browser.until(&format!("{of_two} !== undefined"));
+    browser.value(&format!("{of_two}.click()"));
     browser.until("document.querySelectorAll('.spans li').length === 2");
 
     // A function is called by its form.
