@@ -74,7 +74,8 @@ impl Lattice {
         let mut command = self.command()?;
         command.args(["host", "--name", zone, "--label", &format!("zone={zone}")]);
         match DIRECT.contains(&zone) {
-            true => command.args(["--listen", "127.0.0.1:0"]),
+            // Each stands for a machine.
+            true => command.args(["--listen", "127.0.0.1:0", "--no-unix"]),
             false => command.arg("--no-listen"),
         };
         let host = Process::start(&mut command, self.folder.path(), zone)?;

@@ -124,6 +124,8 @@ impl Lattice {
         };
         self.prepare(&mut command);
         command.args(["host", "--name", &name, "--label", &format!("zone={zone}")]);
+        // Each stands for a machine.
+        command.arg("--no-unix");
         // Applications that come over a lattice may use no file of a host that does not say so.
         command.arg("--policy").arg(self.folder.path().join(POLICY));
         if self.network.is_none() {
