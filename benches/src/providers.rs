@@ -1,4 +1,4 @@
-//! What the providers' operations cost, each beside the same done with the client that the provider uses, in one process.
+//! Costs of the providers' operations, each beside the same done with the client that the provider uses, in one process.
 //!
 //! A provider is called as a host calls it, with encoded values. What a component's call costs before that, `calls` says.
 //! Of the two sides that take turns, the median of a call is compared where one caller waits for each, and the rate
@@ -230,7 +230,7 @@ async fn keys(folder: &Path, redis: &RedisServer) -> Result<()> {
             std::hint::black_box(value.value().to_vec());
             Ok(())
         };
-        // It may wait for the disk, so nobody does this in an async task.
+        // The work may wait for the disk, so nobody does it in an async task.
         spawn_blocking(read).await?
     });
     row("key-value get, redb", get, native, 5_000).await?;

@@ -14,7 +14,7 @@ const DEBIAN: &str = "/usr/sbin/mosquitto";
 ///
 /// # Errors
 ///
-/// It is not there and cannot be installed.
+/// The server is not there and cannot be installed.
 pub(crate) async fn ensure() -> Result<()> {
     if is_there() {
         return Ok(());

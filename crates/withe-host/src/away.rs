@@ -31,7 +31,7 @@ pub trait Away: Send + Sync {
     /// The way of a link; `None` if there is none at all.
     fn route(&self, request: LinkRequest, link: &PlannedLink) -> Option<Arc<Route>>;
 
-    /// What decides among hosts that run the same provider; `None` where there are no others.
+    /// Decides among hosts that run the same provider; `None` where there are no others.
     fn claims(&self) -> Option<Arc<dyn Claims>> {
         None
     }

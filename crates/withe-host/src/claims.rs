@@ -1,4 +1,4 @@
-//! What is done once, though several hosts have the same link: the function that a host adds to the links of its
+//! Work that is done once, though several hosts have the same link: the function that a host adds to the links of its
 //! providers ([`withe_provider::Once`]), and what decides it.
 
 use std::collections::HashSet;
@@ -24,14 +24,14 @@ pub trait Claims: Send + Sync + 'static {
     async fn claim(&self, claimed: &Claimed, millis: u64) -> Result<bool, CallError>;
 }
 
-/// What is claimed: the same on all hosts.
+/// The name of the claimed work: the same on all hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Claimed {
     /// The application.
     pub application: String,
     /// The provider, the component and the link's name.
     pub link: [String; 3],
-    /// What of the link, as the provider calls it.
+    /// The name of the link's work, as the provider calls it.
     pub what: String,
 }
 

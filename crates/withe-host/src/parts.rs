@@ -168,7 +168,7 @@ impl Parts {
         names.collect()
     }
 
-    /// What a worker is told of the functions that open what is handed to the components of these links.
+    /// Tells a worker of the functions that open resources which are handed to the components of these links.
     pub(crate) fn openers(&self, links: &[PlannedLink]) -> Openers {
         let mut openers = Vec::new();
         for link in links {
@@ -196,7 +196,7 @@ impl Parts {
     }
 }
 
-/// What a link is known by.
+/// The key of a link.
 fn ends(link: &PlannedLink) -> [String; 3] {
     [&link.source, &link.target, &link.name].map(String::clone)
 }

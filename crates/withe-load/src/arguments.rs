@@ -35,7 +35,7 @@ pub struct Arguments {
     pub links: Vec<PathBuf>,
     /// Components that it is composed with before.
     pub plugs: Vec<PathBuf>,
-    /// What takes the place of whatever else exports some interfaces.
+    /// The mocks, each in the place of whatever else exports some interfaces.
     pub mocks: Vec<MockArgument>,
     /// Providers that are there, whether or not anything asks for them.
     pub providers: Vec<ProviderArgument>,
@@ -60,16 +60,16 @@ pub struct ProviderArgument {
     pub config: ConfigMap,
 }
 
-/// What some imports lead to, whatever else exports them.
+/// A mock: the target of some imports, whatever else exports them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MockArgument {
     /// `namespace:package`, or one interface of it: `namespace:package/interface`.
     pub name: String,
-    /// What takes their place.
+    /// The part that takes their place.
     pub with: MockWith,
 }
 
-/// What takes the place of something.
+/// The kind of part that a mock is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MockWith {
     /// A component, which may itself import what it takes the place of.
@@ -175,7 +175,7 @@ impl<'a> Mocks<'a> {
         }
     }
 
-    /// What `import` of the part at `source` is to lead to, if it is mocked there. A mock's own imports are not: it may pass on
+    /// The mock that `import` of the part at `source` leads to, if there is one. A mock's own imports are not: it may pass on
     /// what it is called with.
     fn of_import(&self, source: usize, import: &Extern) -> Option<&'a MockArgument> {
         let is_mock = self.is_mock(source);
@@ -359,7 +359,7 @@ pub(super) fn add_links(
                 targets.entry(target).or_default().push(import);
             }
         }
-        // What a link carries is inferred, unless something else is to have a part of what it would.
+        // A link's interfaces are inferred, unless a mock is to have some of them.
         let has_mocks = (importer.imports.iter()).any(|i| mocks.of_import(source, i).is_some());
         let links = targets.into_iter().flat_map(|(target, imports)| {
             let named: Option<Vec<_>> = imports.iter().map(|i| i.interface_name()).collect();

@@ -1,4 +1,4 @@
-//! What is done once on a lattice, though several hosts would do it: an entry for each such thing, which says up to which
+//! Work that is done once on a lattice, though several hosts would do it: an entry for each such thing, which says up to which
 //! moment it was claimed.
 //!
 //! Who changes the entry from an earlier moment to a later one has it, by its revision; a host whose clock is behind finds
@@ -28,7 +28,7 @@ const ATTEMPTS: usize = 10;
 /// Claims by entries of a lattice.
 struct LatticeClaims(SharedLattice);
 
-/// What decides on a lattice; `None` if it has but one host.
+/// Decides for a lattice; `None` if the lattice has but one host.
 pub(crate) fn of(lattice: &SharedLattice) -> Option<Arc<dyn Claims>> {
     lattice
         .is_shared()
@@ -76,12 +76,12 @@ impl Claims for LatticeClaims {
     }
 }
 
-/// What becomes of a moment.
+/// The verdict on a moment.
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     /// Nobody has claimed it.
     Free,
-    /// It was claimed, or a later one that has come.
+    /// The moment was claimed, or a later one that has come.
     Gone,
     /// One was claimed that will come in so many milliseconds by this host's clock: one of the clocks is wrong, or was.
     Ahead(u64),
@@ -89,7 +89,7 @@ enum Verdict {
     Forged(u64),
 }
 
-/// What becomes of `moment`, if `last` was claimed last and it is `clock` now.
+/// The verdict on `moment`, if `last` was claimed last and the clock says `clock`.
 fn verdict(moment: u64, last: Option<u64>, clock: u64) -> Verdict {
     // Where a moment is due, this host's clock is there.
     let clock = clock.max(moment);

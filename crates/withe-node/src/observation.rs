@@ -1,4 +1,4 @@
-//! What a host tells those who look at it: what it has counted, the last lines of its log, and the last spans.
+//! The answer of a host to those who look at it: what it has counted, the last lines of its log, and the last spans.
 //!
 //! Nothing of it is sent while nobody asks. Whoever looks asks now and then, and says how far it has seen: a host keeps no state of
 //! those who look, and one that looks no more costs nothing. Lines are kept always, for what has gone wrong is what one wants to
@@ -41,12 +41,12 @@ pub struct SeenUpTo {
     pub span: u64,
 }
 
-/// What a host has seen.
+/// The counts, lines and spans of a host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     /// When, in milliseconds since 1970, by the host's clock.
     pub time: u64,
-    /// What it has counted since it started.
+    /// The counts since the host started.
     pub figures: Figures,
     /// Lines of its log, and of what its components print, that were not seen before.
     #[serde(default)]
@@ -71,7 +71,7 @@ pub struct LogLine {
     /// The part that has said it; `None` for the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
-    /// What it says.
+    /// The text.
     pub text: String,
 }
 
@@ -85,7 +85,7 @@ pub struct SpanRecord {
     /// The id of the hop that has caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
-    /// What it is, for people.
+    /// The name, for people.
     pub name: String,
     /// `server`, `client` or `internal`.
     pub kind: String,
@@ -158,7 +158,7 @@ impl<T: Clone> Numbered<T> {
         self.next += 1;
     }
 
-    /// Those from number `from` on, the oldest first, of at most so many bytes; and the number behind the last of them. Whoever
+    /// The entries from number `from` on, the oldest first, of at most so many bytes; and the number behind the last of them. Whoever
     /// has seen nothing gets the newest.
     fn since(&self, from: u64, bytes: impl Fn(&T) -> usize) -> (Vec<T>, u64) {
         let first = self.next - self.all.len() as u64;
@@ -201,7 +201,7 @@ impl Recent {
         self.lock().spans.push(span, SPANS);
     }
 
-    /// What was not seen yet; from now on spans are kept for some time.
+    /// Gives the lines and spans that were not seen yet; from now on spans are kept for some time.
     pub(crate) fn since(&self, seen: SeenUpTo) -> (Vec<LogLine>, Vec<SpanRecord>, SeenUpTo) {
         self.watched_at(Instant::now());
         let kept = self.lock();
@@ -240,7 +240,7 @@ impl Recent {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        // What a panicking holder left behind is still some lines.
+        // A panicking holder still leaves some lines behind.
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

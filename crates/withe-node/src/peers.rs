@@ -44,7 +44,7 @@ pub(crate) struct OwnHost {
     pub(crate) lattice: String,
     pub(crate) identity: Identity,
     pub(crate) nats: Option<NatsConnector>,
-    /// What decides among hosts that run the same provider.
+    /// Decides among hosts that run the same provider.
     pub(crate) claims: Option<Arc<dyn Claims>>,
 }
 

@@ -38,7 +38,7 @@ pub enum HostRequest {
         /// The link's name.
         name: String,
     },
-    /// What the host has counted; and what it has kept since somebody looked last, of which it then keeps more.
+    /// Asks for the host's counts, and for the lines and spans since somebody looked last, of which the host then keeps more.
     Observe {
         /// How far whoever asks has seen what is kept; `None` for whoever wants the counts alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,7 +57,7 @@ pub enum HostAnswer {
         /// How long it took, in nanoseconds; nothing if both ends are in one process.
         nanos: Option<u64>,
     },
-    /// What it has seen.
+    /// The host's counts, lines and spans.
     Observed(Box<Observation>),
     /// It did not, or the request could not be understood.
     Failed(String),

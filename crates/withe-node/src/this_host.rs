@@ -50,7 +50,7 @@ pub(crate) struct ThisHost {
     /// With which the secret values of records are sealed, if this host has that key.
     pub(crate) seal_key: Option<Arc<SealKey>>,
     pub(crate) library: Library,
-    /// What those are told who look at this host, besides what is counted.
+    /// Lines and spans for those who look at this host, besides the counts.
     pub(crate) recent: Option<Recent>,
     /// The hosts that went without saying so.
     pub(crate) gone: Mutex<GoneHosts>,

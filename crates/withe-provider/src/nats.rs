@@ -1,6 +1,6 @@
 //! Connections to NATS, for providers that keep or send something there.
 //!
-//! What a provider makes of its configuration is a [`NatsAccess`]: where the servers are, and as whom to connect. It adds
+//! A provider makes a [`NatsAccess`] of its configuration: where the servers are, and as whom to connect. The provider adds
 //! that to the options that are the provider's own, such as its name and its timeouts. Nothing of it is ever printed
 //! but where the servers are.
 
@@ -106,7 +106,7 @@ pub fn servers(urls: &str) -> Result<Vec<ServerAddr>, &'static str> {
 }
 
 impl NatsAccess {
-    /// What can be shown of the URLs: where the servers are.
+    /// The part of the URLs that can be shown: where the servers are.
     pub fn address(&self) -> String {
         let hosts = self.urls.split(',').map(|url| {
             let url = url.trim();
@@ -183,7 +183,7 @@ impl NatsAccess {
         })
     }
 
-    /// What a provider's health says of a client that is connected to these servers: why it cannot do its work now, if it
+    /// The health of a client that is connected to these servers: why it cannot do its work now, if it
     /// cannot.
     pub fn trouble(&self, client: &Client) -> Option<String> {
         match client.connection_state() {

@@ -20,7 +20,7 @@ const CLAIM: &str = "claim";
 pub struct Once(CalledInterface);
 
 impl Once {
-    /// What decides among the hosts that have a link; `None` if there are no others.
+    /// Decides among the hosts that have a link; `None` if there are no others.
     pub fn of(callee: &Callee) -> Option<Self> {
         callee.interface(INTERFACE, &[CLAIM]).map(Self)
     }

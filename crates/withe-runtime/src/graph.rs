@@ -246,7 +246,7 @@ impl Linker<'_> {
                 let slot = slots.of(import.member, link);
                 Ok(LinkRoute::new(link.clone(), slot, via, counts.clone()))
             });
-            // What is not imported, not every target has: then what it opens cannot be handed over.
+            // Not every target has an import that is missing here: a resource that it opens cannot be handed over then.
             let routes: Result<_, LinkError> = match stub.is_imported {
                 true => routes.collect(),
                 false => Ok(routes.filter_map(Result::ok).collect()),

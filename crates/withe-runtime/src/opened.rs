@@ -18,7 +18,7 @@ use crate::trap;
 /// Parameters whose first is a name that has not been opened yet.
 struct Named {
     name: String,
-    /// What is behind it.
+    /// The bytes of the other parameters.
     rest: Vec<u8>,
 }
 
@@ -94,7 +94,7 @@ impl Named {
         opened: Args,
     ) -> Result<Params, CallError> {
         let stub = &links.stubs[opener];
-        // What an error says is in a type that only the interface knows.
+        // The interface alone knows the type that says what an error means.
         let ([handle], Some(0)) = (&opened.handles[..], opened.bytes.first()) else {
             return Err(CallError::Unreachable(format!(
                 "`{}` does not open `{}`, which the call is about",

@@ -27,7 +27,7 @@ use crate::metrics::labels::{LinkLabels, binding_name};
 #[derive(Clone, Default)]
 pub struct Tracer(Option<Arc<Recorder>>);
 
-/// What records, and when.
+/// Records spans, and says when.
 struct Recorder {
     tracer: BoxedTracer,
     gate: Option<Arc<dyn TraceGate>>,

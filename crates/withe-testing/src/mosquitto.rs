@@ -27,7 +27,7 @@ pub struct Mosquitto {
     tls: bool,
 }
 
-/// What a broker asks of its clients.
+/// The demands of a broker on its clients.
 #[derive(Clone, Debug, Default)]
 pub struct MosquittoOptions {
     /// The user and password that it lets in; anybody if there is none.
@@ -78,7 +78,7 @@ impl Mosquitto {
 
     /// Kills the broker as a crash would. All that it had is gone.
     pub fn stop(&mut self) {
-        // It may have ended by itself.
+        // The server may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -87,7 +87,7 @@ impl Mosquitto {
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// The server does not start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.stop();
         self.child = spawn(&self.folder)?;

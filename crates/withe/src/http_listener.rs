@@ -21,7 +21,7 @@ const HEAD: Duration = Duration::from_secs(10);
 /// How long to wait when no connection can be taken, such as for want of file descriptors.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// What a server's connections are bounded by.
+/// The bounds of a server's connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
     /// The most at a time; others wait.

@@ -1,4 +1,4 @@
-//! What is on a lattice: hosts, applications, their parts and links, as `withe get`, `withe ui` and `withe top` show them.
+//! A lattice as a whole: hosts, applications, their parts and links, as `withe get`, `withe ui` and `withe top` show them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use withe_node::records::{Deployment, HostRecord};
 const LOST: &str = "the lattice has lost it, and what runs of it goes on; put it again with `withe up`, or end it with \
                     `withe down`";
 
-/// What was found.
+/// The hosts, applications, parts and links that were found.
 pub(crate) struct Overview {
     pub(crate) hosts: Vec<HostRecord>,
     pub(crate) apps: Vec<Desired>,

@@ -111,12 +111,12 @@ impl Reporter {
     }
 
     fn print(&self, line: &str) {
-        // That nobody reads it does not stop the application.
+        // A reader who is gone does not stop the application.
         let _ = self.bar.suspend(|| self.terminal.print(line));
     }
 
     fn lock(&self) -> MutexGuard<'_, ProgressState> {
-        // What a panicking holder left behind is still a set of names.
+        // A panicking holder still leaves a set of names behind.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

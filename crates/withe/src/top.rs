@@ -1,4 +1,4 @@
-//! What `withe top` shows: the figures of a lattice on a terminal.
+//! The views of `withe top`: the figures of a lattice on a terminal.
 //!
 //! * [`figures`]: tables of links, parts and hosts, sorted.
 //! * [`screen`]: one frame of them, as large as the terminal, and what keys change of it.

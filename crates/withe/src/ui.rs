@@ -75,7 +75,7 @@ pub(crate) fn name(text: &str) -> Result<String, Expected> {
     }
 }
 
-/// What a page is served of.
+/// The state and the rights that a page is served with.
 pub(crate) struct Served {
     pub(crate) lattice: SharedLattice,
     /// By which exports are called, where that is allowed.
@@ -142,7 +142,7 @@ impl Page {
     }
 }
 
-/// What whoever serves the page to other machines has to know.
+/// A warning to whoever serves the page to other machines.
 fn warning(address: SocketAddr, calls: bool) -> Option<String> {
     if address.ip().to_canonical().is_loopback() {
         return None;

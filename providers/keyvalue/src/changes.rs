@@ -1,6 +1,6 @@
 //! The keys that have changed, for those who watch them.
 //!
-//! What is kept of a change is the key alone; what it is now is read when the component is told. So all backends mean the
+//! The key alone is kept of a change; its value is read when the component is told. So all backends mean the
 //! same by a change, what waits is bounded by keys and not by values, and changes that come faster than a component takes
 //! them are told as one. Queues of changes were rejected: Redis says that a key changed and not to what, so a queue could
 //! hold no more there, and a value in it is old by the time that it is told.
@@ -80,7 +80,7 @@ impl ChangedKeys {
         }
     }
 
-    /// What is watched.
+    /// The keys that are watched.
     pub(crate) fn watched(&self) -> &[WatchedKeys] {
         &self.watched
     }
@@ -176,7 +176,7 @@ impl ChangedKeys {
     }
 }
 
-/// Those who watch what this process writes.
+/// The watchers of what this process writes.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
     /// By bucket.
@@ -235,7 +235,7 @@ impl Watchers {
     }
 }
 
-/// What tells of changes, until it is dropped. From then on no change is noted, whoever makes it: the keys are kept until
+/// A source of changes, until it is dropped. From then on no change is noted, whoever makes it: the keys are kept until
 /// those that wait were told, and would have no end where somebody goes on writing.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -287,7 +287,7 @@ mod tests {
         }
         let free = |_: &str| false;
         assert_eq!(changed.take(|key| key == "b/1").as_deref(), Some("a"));
-        // It has changed again since.
+        // The key has changed again since.
         changed.note("a");
         let rest: Vec<_> = std::iter::from_fn(|| changed.take(free)).collect();
         assert_eq!(rest, ["b/1", "b/2", "a"]);

@@ -66,7 +66,7 @@ struct Given {
     watch: WatchGiven,
 }
 
-/// What is for links to components that are told of changes.
+/// The keys for links to components that are told of changes.
 #[derive(Clone, Debug, Default)]
 struct WatchGiven {
     keys: Option<Vec<WatchedKeys>>,
@@ -181,7 +181,7 @@ pub(crate) fn read(
     (config, problems)
 }
 
-/// What the component of a link is told of.
+/// The changes that the component of a link is told of.
 fn watch_given(s: &mut Settings<'_>) -> WatchGiven {
     let keys = s.text("watch").map(|text| {
         let mut all = Vec::new();

@@ -39,7 +39,7 @@ enum Client {
 }
 
 impl Client {
-    /// That of a component, the second draft's if it has both.
+    /// The interface of a component, the second draft's if it has both.
     fn of(callee: &Callee) -> Option<Self> {
         let second = draft2::watcher::Client::of(callee).map(Self::Second);
         second.or_else(|| draft::watcher::Client::of(callee).map(Self::First))
@@ -61,7 +61,7 @@ impl Client {
     }
 }
 
-/// What tells a component.
+/// The task that tells a component.
 struct Teller {
     store: Arc<dyn Store>,
     bucket: String,
@@ -210,7 +210,7 @@ impl Teller {
         }
     }
 
-    /// What a key is now; `None` if that could not be read before the link ended.
+    /// The value of a key now; `None` if it could not be read before the link ended.
     async fn value(&self, key: &str) -> Option<Option<Vec<u8>>> {
         let mut failures = 0;
         loop {

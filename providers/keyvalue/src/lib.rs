@@ -1,13 +1,13 @@
 //! The keyvalue provider: `wasi:keyvalue` over memory, a file, Redis, or NATS.
 //!
-//! It is the target of links from components that use it. A call's way:
+//! The provider is the target of links from components that use it. A call's way:
 //!
 //! * [`provider`]: the link that the call came over;
 //! * [`wit`], which is generated: which function it is, its parameters and its result;
 //! * [`interface`]: what the function asks of the store;
 //! * [`store`]: what every backend can do, and [`memory`], [`file`], [`redis`], [`nats`], which do it.
 //!
-//! It is the source of links to components that are told of changes: [`changes`] has the keys that changed, and
+//! The provider is the source of links to components that are told of changes: [`changes`] has the keys that changed, and
 //! [`delivery`] tells of them.
 //!
 //! All backends behave alike, so that one line of a manifest can exchange them: a counter is a

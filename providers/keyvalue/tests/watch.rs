@@ -25,7 +25,7 @@ const ON_SET: usize = 0;
 /// Bucket and key, and the value unless the key is gone.
 type Told = (String, String, Option<String>);
 
-/// What is told of changes. Each call takes a permit.
+/// A component that is told of changes. Each call takes a permit.
 struct Watcher {
     told: Mutex<Vec<Told>>,
     news: Notify,
@@ -98,7 +98,7 @@ impl Watcher {
         }
     }
 
-    /// What it was told last of each key, when that is `enough`.
+    /// The last value that was told of each key, when that is `enough`.
     async fn until(&self, enough: impl Fn(&[Told]) -> bool) -> Vec<Told> {
         let waiting = async {
             loop {
@@ -209,7 +209,7 @@ async fn a_component_is_told_of_what_it_watches_and_no_more() {
         c.set(a, "p/2", "v").await.unwrap();
         let (bucket, ..) = other.told("p/2", Some("v")).await;
         assert_eq!(bucket, "another");
-        // What comes last: all that came before it was told.
+        // The key that comes last: all that came before it was told.
         c.set(b, "p/end", "v").await.unwrap();
         some.told("p/end", Some("v")).await;
         some.told("d", None).await;
@@ -278,7 +278,7 @@ async fn a_link_that_changes_misses_nothing_and_one_that_goes_tells_what_it_know
         let b = c.open("").await;
         for n in 0..60 {
             if n == 30 {
-                // What servers tell is under way for a moment, and whoever is replaced hears no more of it.
+                // News of servers is under way for a moment, and whoever is replaced hears no more of it.
                 before.told("29", Some("v")).await;
                 after.linked(&c.provider, 2, ONE, backend).await;
             }
@@ -343,7 +343,7 @@ async fn a_server_that_was_away_tells_again_when_it_is_back() {
         c.set(b, "before", "v").await.unwrap();
         watcher.told("before", Some("v")).await;
         if is_redis {
-            // It has forgotten what was set, and is told once more.
+            // The server has forgotten what was set, and is told once more.
             redis.restart().unwrap();
         } else {
             nats.restart().unwrap();

@@ -99,7 +99,7 @@ fn read_given(config: &ConfigMap, role: ConfigRole, is_all: bool) -> (Config, Ve
     (read, s.finish())
 }
 
-/// What carries the messages: what is said, or what the keys are of that are given.
+/// The backend of the messages: the one that is said, or the one whose keys are given.
 fn backend(s: &mut Settings<'_>, said: Option<&'static str>, is_all: bool) -> Backend {
     let nats = nats(s);
     let mqtt = mqtt(s);

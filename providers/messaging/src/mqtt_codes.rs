@@ -1,6 +1,6 @@
 //! The codes by which brokers of MQTT 5 refuse, in words.
 
-/// What a code of MQTT says.
+/// The meaning of a code of MQTT.
 pub(crate) fn refusal(code: u8) -> &'static str {
     match code {
         0x80 => "it gives no reason",

@@ -48,7 +48,7 @@ struct Links {
     delivered: HashMap<LinkId, DeliveredLink>,
     /// Connections by what was asked for.
     connections: HashMap<NatsConfig, Weak<NatsBroker>>,
-    /// Those to brokers of MQTT.
+    /// The connections to brokers of MQTT.
     mqtt: HashMap<MqttConfig, Weak<MqttBroker>>,
 }
 

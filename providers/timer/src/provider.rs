@@ -128,7 +128,7 @@ struct Jobs {
     link: String,
     config: Config,
     client: Client,
-    /// What decides whose a time is, on a lattice.
+    /// Decides whose a time is, on a lattice.
     once: Option<Once>,
 }
 

@@ -158,7 +158,7 @@ impl<'a> Ways<'a> {
             (_, [_, ..], _) => Binding::Tcp,
             ([_, ..], [], _) => Binding::Unix,
             ([], [], [_, ..]) => Binding::Nats,
-            // What runs nowhere yet may come to run anywhere.
+            // A part that runs nowhere yet may come to run anywhere.
             ([], [], []) => Binding::Tcp,
         }
     }

@@ -350,7 +350,7 @@ mod tests {
                 .component(target)
                 .link("keeps-and-tells", &[])
         };
-        // What is fused into it would keep the resource to itself.
+        // A component that is fused into it would keep the resource to itself.
         let apart = App::new(WIT)
             .provider("keeps-and-tells")
             .link("watches", &[])

@@ -249,7 +249,7 @@ impl World {
         // Whoever was cut off hears again, and is heard, within that time.
         sleep(Duration::from_secs(10)).await;
         for name in NAMES {
-            // What was lost is put again: `down` says of an application that nobody reports just now that there is none.
+            // An application that was lost is put again: `down` says of one that nobody reports just now that there is none.
             let is_there = desired::application(&*self.deployer, name)
                 .await
                 .unwrap()

@@ -124,7 +124,7 @@ impl Unread for WatchedAnswer {
 
     fn give_up(&self) {
         let mut answer = self.lock();
-        // It may have been read since.
+        // Somebody may have read the response since.
         if answer.read + UNREAD > Instant::now() {
             return;
         }

@@ -22,7 +22,7 @@ pub struct Figures {
     pub left_out: usize,
 }
 
-/// What is counted of one interface of a link.
+/// Counts of one interface of a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkFigures {
     /// The application.
@@ -50,7 +50,7 @@ pub struct LinkFigures {
     pub took: DurationFigures,
 }
 
-/// What is counted of a component.
+/// Counts of a component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComponentFigures {
     /// The application.
@@ -102,7 +102,7 @@ impl DurationFigures {
         self.nanos = self.nanos.saturating_add(other.nanos);
     }
 
-    /// Those that came since `earlier`.
+    /// The counts since `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let of = |(place, count): (&u8, &u64)| {
@@ -135,7 +135,7 @@ impl DurationFigures {
                     .and_then(|place| BOUNDS.get(place))
                     .copied()
                     .unwrap_or_default();
-                // What is above all buckets has no end.
+                // The last bucket has no end.
                 let high = BOUNDS.get(place).copied().unwrap_or(low);
                 let part = (wanted - before) / in_bucket;
                 return Some(low + ((high.saturating_sub(low)) as f64 * part) as u64);
@@ -293,7 +293,7 @@ mod tests {
         assert!((1_000..=2_500).contains(&median), "{median}");
         let high = took.quantile(0.99).unwrap();
         assert!((10_000..=25_000).contains(&high), "{high}");
-        // What is above all buckets is at least as long as the last of them.
+        // A time above all buckets is at least as long as the last of them.
         counts[BOUNDS.len()] = 1_000;
         let took = DurationFigures::of(&counts);
         assert_eq!(took.quantile(0.99), Some(BOUNDS[BOUNDS.len() - 1]));

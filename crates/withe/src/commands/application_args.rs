@@ -41,7 +41,7 @@ pub(crate) struct ApplicationArgs {
     registries: RegistryArgs,
     #[command(flatten)]
     without: WithoutManifest,
-    /// What takes the place of other parts, for commands that have such an option.
+    /// The mocks of other parts, for commands that have such an option.
     #[arg(skip)]
     pub(super) mocks: Vec<MockArgument>,
     /// Whether what is in a registry is a component, once that was asked.

@@ -69,7 +69,7 @@ fn line(told: &Told) -> String {
     )
 }
 
-/// What happened, for people.
+/// An event, for people.
 pub(crate) fn describe(event: &Event) -> String {
     match event {
         Event::Joined => "joined the lattice".to_owned(),

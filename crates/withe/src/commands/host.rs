@@ -173,7 +173,7 @@ async fn serve(
 
 /// A host that has joined, and by what commands on this machine and whoever watches it find it.
 struct Joined {
-    // It ends before what it shows.
+    // The page ends before the host that it shows.
     _page: Option<Page>,
     node: Node,
     _socket: Option<embedded::Serving>,

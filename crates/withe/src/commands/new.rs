@@ -89,7 +89,7 @@ pub(crate) struct Args {
     /// What it is to be.
     #[arg(long, value_enum, default_value = "http")]
     template: Template,
-    /// What it is to be written in; in Python, JavaScript and TypeScript there is `http`.
+    /// The language to write it in; in Python, JavaScript and TypeScript there is `http`.
     #[arg(long, value_enum, default_value = "rust")]
     language: Language,
     /// Where the folder is made; here if not given.

@@ -317,7 +317,7 @@ async fn run_all(
         for place in 0..jobs {
             let worker = Worker::new(options.clone())?;
             if place == 0 {
-                // What is wrong with all of it is said once, and what has to be compiled is compiled once.
+                // A fault of all tests is said once, and their common parts are compiled once.
                 bench.start(&worker.host).await?.shutdown().await;
                 reporter.finish();
             }
@@ -337,7 +337,7 @@ async fn run_all(
             // Nobody need be there: it may still be starting.
             _ = stop.send(true);
             tokio::select! {
-                // What runs ends as it would behind its test. What became of tests is of no interest now.
+                // A running application ends as it would behind its test. The outcomes are of no interest now.
                 _ = timeout(ENDS, work) => {}
                 () = interrupts.next() => {}
             }
@@ -391,7 +391,7 @@ async fn outcomes(
     Ok(outcomes)
 }
 
-/// What all tests have in common. Clones share it.
+/// The state that all tests have in common. Clones share it.
 #[derive(Clone)]
 struct Bench {
     plan: Arc<Plan>,
@@ -517,7 +517,7 @@ fn outcome(
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What a panicking holder left behind is still a list.
+    // A panicking holder still leaves a list behind.
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -63,7 +63,7 @@ pub(crate) struct Args {
     lattice: LatticeArgs,
 }
 
-/// What `--json` prints.
+/// The document that `--json` prints.
 #[derive(Serialize)]
 struct Printed<'a> {
     #[serde(flatten)]
@@ -125,7 +125,7 @@ async fn once(args: &Args, mut watcher: Watcher, terminal: &Terminal) -> anyhow:
 async fn follow(args: &Args, mut watcher: Watcher, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let mut interrupts = Interrupts::new()?;
     let mut figures = Figures::default();
-    // What is wrong from the beginning is said where it can be read.
+    // A fault from the beginning is said where it can be read.
     args.take(watcher.look().await?, &mut figures);
     let mut screen = Screen::new(args.sort);
     let mut trouble = None;

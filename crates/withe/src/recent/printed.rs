@@ -1,4 +1,4 @@
-//! What components print, line by line.
+//! Lines that components print.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,7 +51,7 @@ impl PrintedPieces {
     }
 
     fn lines(&self, printed: &Printed<'_>) -> Vec<LogLine> {
-        // What a panicking holder left behind is still the beginning of a line.
+        // A panicking holder still leaves the beginning of a line behind.
         let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (
             printed.component.to_owned(),

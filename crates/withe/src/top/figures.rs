@@ -4,7 +4,7 @@ use crate::render::units::{bytes, nanos, short_number};
 use crate::watching::LatticeState;
 use crate::watching::rates::{CallRates, Rates};
 
-/// What is shown.
+/// The view that is shown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) state: LatticeState,
@@ -17,9 +17,9 @@ pub(crate) enum Sort {
     /// The most calls, requests or parts first.
     #[default]
     Rate,
-    /// What fails most first.
+    /// By failures, the most first.
     Errors,
-    /// What takes longest first, by the 99th percentile.
+    /// By the 99th percentile, the longest first.
     Latency,
     /// By name.
     Name,

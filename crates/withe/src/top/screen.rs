@@ -2,7 +2,7 @@
 
 use super::figures::{Figured, Figures, Sort, printable};
 
-/// What is shown below the first lines.
+/// The view below the first lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Section {
     #[default]
@@ -11,7 +11,7 @@ enum Section {
     Hosts,
 }
 
-/// What keys change.
+/// The state that keys change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Screen {
     section: Section,
@@ -32,7 +32,7 @@ pub(crate) enum Key {
     Other,
 }
 
-/// What follows from a key.
+/// The consequence of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Draw,
@@ -128,7 +128,7 @@ impl Screen {
     }
 }
 
-/// What a terminal has sent, of which the last may be the beginning of a key's sequence.
+/// The bytes that a terminal has sent, of which the last may be the beginning of a key's sequence.
 #[derive(Debug, Default)]
 pub(crate) struct Typed(Vec<u8>);
 
@@ -253,7 +253,7 @@ mod tests {
         assert!(typed.keys(b"\x1b").is_empty());
         assert_eq!(typed.rest(), [Key::Char('q')]);
         assert!(!typed.is_within());
-        // What is no key is not kept for ever.
+        // Bytes that are no key are not kept for ever.
         assert_eq!(typed.keys(b"\x1b[1234567890123456"), [Key::Other]);
     }
 

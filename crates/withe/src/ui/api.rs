@@ -38,11 +38,11 @@ const CALLS: usize = 4;
 /// How long a call may take.
 const CALL_TIME: Duration = Duration::from_secs(30);
 
-/// What a page may load, and from where: this server alone, and nothing that is written into the page itself.
+/// The sources that a page may load from: this server alone, and nothing that is written into the page itself.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What all answers have.
+/// The headers of all answers.
 const HEADERS: [(HeaderName, &str); 6] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -134,7 +134,7 @@ struct WantedCall {
     arguments: String,
 }
 
-/// What came of it.
+/// The outcome of the call.
 #[derive(Serialize)]
 struct Called {
     /// The result in WAVE; empty if there is none.
@@ -266,7 +266,7 @@ impl Api {
         Ok(looker)
     }
 
-    /// What happens, as it happens.
+    /// Sends events as they happen.
     fn live(&self) -> Result<Answer, Failure> {
         let permit = self.pages.clone().try_acquire_owned();
         let permit = permit.map_err(|_| {
@@ -354,7 +354,7 @@ fn uncalled(why: &str) -> Failure {
 struct Follower {
     following: Following,
     hub: Hub,
-    /// What it is told first.
+    /// The messages that a page is sent first.
     ready: std::collections::VecDeque<Bytes>,
     until: Instant,
     _permit: OwnedSemaphorePermit,

@@ -35,7 +35,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// The longest that somebody waits for a first look.
 const FIRST: Duration = Duration::from_secs(10);
 
-/// What pages are told. Clones share it.
+/// The messages to pages. Clones share it.
 #[derive(Clone)]
 pub(super) struct Hub(Arc<Shared>);
 
@@ -96,7 +96,7 @@ impl Drop for Looker {
     }
 }
 
-/// What a page follows.
+/// The messages that a page follows.
 pub(super) struct Following {
     pub(super) told: broadcast::Receiver<Bytes>,
     pub(super) _looker: Looker,
@@ -122,10 +122,10 @@ impl Hub {
         Looker(self.clone())
     }
 
-    /// What there is now, looked at after this was asked for.
+    /// The lattice now, looked at after this was asked for.
     pub(super) async fn fresh(&self, wanted: Looks) -> Looker {
         let looker = self.looker();
-        // What cannot be looked at soon is as it was seen last.
+        // A lattice that cannot be looked at soon is as it was seen last.
         _ = timeout(FIRST, async {
             self.look_ends().await;
             if wanted == Looks::ToCompare && !self.memory().is_compared {
@@ -154,7 +154,7 @@ impl Hub {
         (following, memory.all())
     }
 
-    /// What there is until now, in the place of all that was not heard yet.
+    /// The state until now, in the place of all that was not heard yet.
     pub(super) fn anew(&self, following: &mut Following) -> Vec<Bytes> {
         let memory = self.memory();
         following.told = self.0.told.subscribe();
@@ -163,7 +163,7 @@ impl Hub {
 
     /// The last of what was seen. Whoever changes it tells that before others see it, so that each hears all, and all once.
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
-        // What a panicking holder left behind is still some of it.
+        // A panicking holder still leaves some of it behind.
         self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -235,7 +235,7 @@ impl Hub {
             match lattice.subscribe(EVENTS).await {
                 Ok(mut messages) => {
                     while let Some(message) = messages.recv().await {
-                        // What newer hosts tell, this program may not know.
+                        // Newer hosts may tell events that this program does not know.
                         if let Ok(told) = serde_json::from_slice::<Told>(&message.payload) {
                             self.keep_event(told);
                         }
@@ -331,7 +331,7 @@ pub(super) mod tests {
         let (hub, _tasks) = quiet();
         let lattice: SharedLattice = Arc::new(Embedded::in_memory("test").unwrap());
         let mut looking = std::pin::pin!(hub.clone().look(lattice));
-        // It waits for somebody who looks, and for no time: else the first look would have begun.
+        // Looking waits for somebody who looks, and for no time: else the first look would have begun.
         assert!(futures::poll!(looking.as_mut()).is_pending());
         assert_eq!(hub.0.looks.borrow().begun, 0);
         let looker = hub.looker();

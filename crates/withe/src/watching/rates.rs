@@ -1,6 +1,6 @@
 //! How often things happen in a second, and how long they take: the difference of what was counted at two times.
 //!
-//! It is taken over some seconds, for over one alone a link that is called now and then would blink.
+//! Rates are taken over some seconds, for over one alone a link that is called now and then would blink.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::state::LatticeState;
 /// Over how many milliseconds rates are taken, where it is looked that often.
 const WINDOW: u64 = 5_000;
 
-/// What happens on the hosts.
+/// Rates of the hosts' links and parts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Rates {
     /// Links that were ever called, those of all hosts added up.
@@ -65,7 +65,7 @@ fn is_http_handler(interface: &str) -> bool {
     matches!(name, "wasi:http/incoming-handler" | "wasi:http/handler")
 }
 
-/// What happens over a link.
+/// Rates of a link.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct LinkRates {
     pub(crate) application: String,
@@ -78,7 +78,7 @@ pub(crate) struct LinkRates {
     pub(crate) by: Vec<LinkRatesOn>,
 }
 
-/// What happens over one interface of a link from one host.
+/// Rates of one interface of a link from one host.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct LinkRatesOn {
     pub(crate) host: String,
@@ -93,24 +93,24 @@ pub(crate) struct LinkRatesOn {
 pub(crate) struct CallRates {
     /// Calls since the hosts have the link.
     pub(crate) calls: u64,
-    /// Those of them that failed.
+    /// The failed ones among them.
     pub(crate) errors: u64,
-    /// Those that failed, by their kind.
+    /// The failed ones, by their kind.
     pub(crate) kinds: BTreeMap<String, u64>,
     /// Calls in a second.
     pub(crate) rate: f64,
     /// Calls in a second that failed.
     pub(crate) error_rate: f64,
-    /// What half of the calls did not exceed, in nanoseconds; of all if there were none of late.
+    /// The time that half of the calls did not exceed, in nanoseconds; of all if there were none of late.
     pub(crate) p50: Option<u64>,
-    /// What 99 of 100 did not exceed.
+    /// The time that 99 of 100 did not exceed.
     pub(crate) p99: Option<u64>,
     /// Bytes in a second there, and back.
     pub(crate) sent_rate: f64,
     pub(crate) received_rate: f64,
 }
 
-/// What a part does.
+/// Rates of a part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct PartRates {
     pub(crate) application: String,
@@ -123,7 +123,7 @@ pub(crate) struct PartRates {
     pub(crate) requests: CallRates,
 }
 
-/// What hosts have counted of late.
+/// The counts of hosts of late.
 pub(crate) struct Samples {
     hosts: HashMap<String, OfHost>,
     /// Over how many milliseconds rates are taken.
@@ -181,7 +181,7 @@ impl Samples {
         self.hosts.retain(|id, _| is_there(id));
     }
 
-    /// What happens now.
+    /// The rates now.
     pub(crate) fn rates(&self) -> Rates {
         let mut links = BTreeMap::<_, (Sum, Vec<LinkRatesOn>)>::new();
         let mut parts = BTreeMap::<_, (u64, u64, Sum)>::new();
@@ -253,7 +253,7 @@ impl Samples {
     }
 }
 
-/// What a link's interface is known by on a host.
+/// The key of a link's interface on a host.
 fn link_key(link: &LinkFigures) -> [&str; 6] {
     [
         &link.application,
@@ -265,7 +265,7 @@ fn link_key(link: &LinkFigures) -> [&str; 6] {
     ]
 }
 
-/// What is added up, before it is rates.
+/// Sums, before they are rates.
 #[derive(Default)]
 struct Sum {
     calls: u64,

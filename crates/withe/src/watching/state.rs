@@ -1,4 +1,4 @@
-//! What is on a lattice, as those show it who watch: the hosts, the applications, their parts and their links, each once.
+//! The state of a lattice, as those show it who watch: the hosts, the applications, their parts and their links, each once.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::commands::plan::binding_name;
 use crate::overview::Overview;
 
-/// What is on a lattice.
+/// The state of a lattice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct LatticeState {
     /// The lattice's name.

@@ -37,11 +37,11 @@ pub(crate) struct LineOn {
     pub(crate) line: LogLine,
 }
 
-/// What was seen.
+/// The result of a look.
 pub(crate) struct Looked {
-    /// What is there, if that is not as it was.
+    /// The state, if it is not as it was.
     pub(crate) state: Option<LatticeState>,
-    /// What happens.
+    /// The rates.
     pub(crate) rates: Rates,
     /// Whether rates are of two looks at each host.
     pub(crate) is_compared: bool,
@@ -65,16 +65,16 @@ pub(crate) struct Watcher {
     silent: HashMap<String, (String, Instant)>,
 }
 
-/// What is wanted of hosts.
+/// The question to hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wants {
-    /// What they count, and nothing that they would have to record.
+    /// The counts alone, and nothing that hosts would have to record.
     Figures,
     /// Also the last lines and spans. Hosts record spans for those who ask for them.
     All,
 }
 
-/// What came of asking a host.
+/// The outcome of asking a host.
 struct Asked {
     id: String,
     name: String,
@@ -184,7 +184,7 @@ impl Watcher {
         })
     }
 
-    /// What is there, if it has to be looked at again.
+    /// The state, if it has to be looked at again.
     async fn overview(&mut self) -> Result<Option<Overview>, LatticeError> {
         let is_due = |read: Option<Instant>, every| read.is_none_or(|read| read.elapsed() >= every);
         if !is_due(self.hosts_read, HOSTS_EVERY) {

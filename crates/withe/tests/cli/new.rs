@@ -100,7 +100,7 @@ fn python_passes_its_test_and_is_built_where_that_can_be() {
     assert!(shown.starts_with("exit code: 2\n"), "{shown}");
 }
 
-/// What builds them is fetched by npm, which tests do not: they are built where `componentize-js` and `tsc` are installed.
+/// Tests do not fetch the tools from npm: the templates are built where `componentize-js` and `tsc` are installed.
 #[test]
 fn javascript_passes_its_test_and_is_built_where_that_can_be() {
     let sandbox = Sandbox::new();

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::process::Up;
 use crate::support::{Folder, guest};
 
-/// What a price is.
+/// A component with this price.
 fn prices(price: u32) -> String {
     format!(
         r#"(component

@@ -51,7 +51,7 @@ fn an_application_spread_over_three_hosts_is_one_application() {
     assert_eq!(pongs[0]["binding"], "tcp");
     assert!(pongs[0]["nanos"].as_u64().unwrap() > 0, "{pongs}");
 
-    // What is called is counted where it is called from, and told by all hosts.
+    // Calls are counted where they are made from, and told by all hosts.
     let figures = lattice.json(&["top"]);
     assert!(
         figures["hosts"]

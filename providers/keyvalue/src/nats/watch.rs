@@ -44,14 +44,14 @@ impl Listener {
         Ok(Watch::by(self.changed.clone(), self.listen(messages)))
     }
 
-    /// What is written behind the last message that came.
+    /// The messages that are written behind the last one that came.
     async fn messages(&self) -> Result<pull::Ordered, NotHeard> {
         let config = pull::OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence {
                 start_sequence: self.last + 1,
             },
             filter_subject: self.subjects.filter(),
-            // What a key is now is read when the component is told.
+            // A key's value is read when the component is told.
             headers_only: true,
             ..Default::default()
         };

@@ -4,12 +4,12 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::store::DEFAULT_BUCKET;
 
-/// What keys of Redis start with that are not as components name them.
+/// The beginning of Redis's keys that are not as components name them.
 pub(super) const RESERVED: &str = "withe:";
 /// Keys of the default bucket that start with [`RESERVED`] themselves.
 const ESCAPED: &str = "withe:default:";
 
-/// What a colon is written as in a bucket's name, which a colon ends.
+/// The characters that are escaped in a bucket's name, which a colon ends.
 const IN_NAME: &AsciiSet = &CONTROLS.add(b':').add(b'%');
 
 /// Where a bucket's keys are in Redis, which has none: no two buckets have a key of Redis in common.

@@ -35,7 +35,7 @@ if string.sub(sum, 1, 1) == '-' then
   return redis.error_reply('ERR increment would overflow')
 end
 return sum";
-/// What this store's cursors start with.
+/// The beginning of this store's cursors.
 const SCAN: &str = "scan:";
 #[async_trait::async_trait]
 impl Store for RedisStore {

@@ -14,7 +14,7 @@ use crate::store::StoreError;
 /// Shortest wait before connecting again.
 const BACK_OFF: Duration = Duration::from_millis(20);
 
-/// What a link may do about the server's `notify-keyspace-events`.
+/// The right of a link over the server's `notify-keyspace-events`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Notifications {
     /// Look whether it is set as it must be.
@@ -39,7 +39,7 @@ pub(crate) struct RedisConfig {
     pub(crate) connect_timeout: Duration,
     /// Longest that an answer may take.
     pub(crate) response_timeout: Duration,
-    /// What may be done so that the server tells of changes.
+    /// The right to have the server tell of changes.
     pub(crate) notifications: Notifications,
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
     }
 }
 
-/// What of a URL can be shown: where the server is.
+/// The part of a URL that can be shown: where the server is.
 fn address(url: &str) -> String {
     match url.into_connection_info() {
         Ok(info) => info.addr().to_string(),

@@ -1,4 +1,4 @@
-//! What watches say of themselves when they hear nothing.
+//! Reasons of watches that hear nothing.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -22,7 +22,7 @@ use super::unheard::UnheardPlace;
 use crate::changes::{ChangedKeys, Watch, WatchedKeys};
 use crate::store::StoreError;
 
-/// What `notify-keyspace-events` needs: the keyspace, what all keys have in common, strings, and what expires or is
+/// The flags that `notify-keyspace-events` needs: the keyspace, what all keys have in common, strings, and what expires or is
 /// evicted. `A` has all but the first.
 const NEEDED: &str = "Kg$xe";
 /// The events that change the value of a string, or are one's end or beginning.
@@ -58,14 +58,14 @@ const AGAIN: BackOff = BackOff {
 struct Listener {
     store: RedisStore,
     keyspace: Keyspace,
-    /// What channels start with.
+    /// The beginning of channels.
     channel: String,
     subjects: Vec<Channels>,
     changed: Arc<ChangedKeys>,
     unheard: UnheardPlace,
 }
 
-/// What is subscribed to.
+/// The channels that are subscribed to.
 enum Channels {
     One(String),
     Matching(String),

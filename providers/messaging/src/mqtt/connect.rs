@@ -17,7 +17,7 @@ use crate::mqtt_codes::refusal;
 
 /// How long connecting may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
-/// What stands for a broker where nobody says one.
+/// The broker where nobody names one.
 pub(crate) const DEFAULT_URL: &str = "mqtt://127.0.0.1:1883";
 
 /// Where the broker is, and as whom to connect.
@@ -54,7 +54,7 @@ pub(crate) fn is_tls(url: &str) -> bool {
     Place::of(url).is_some_and(|place| place.tls)
 }
 
-/// What a URL says.
+/// The parts of a URL.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Place {
     tls: bool,
@@ -111,7 +111,7 @@ impl Place {
         })
     }
 
-    /// What can be shown.
+    /// The part of the URL that can be shown.
     pub(super) fn address(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
@@ -174,7 +174,7 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// What a configuration says of it.
+    /// The way that a configuration names.
     pub(super) async fn of(config: &MqttConfig) -> Result<Self, ConnectError> {
         let place = Place::of(&config.url);
         let address = || place.as_ref().map_or_else(String::new, Place::address);
@@ -229,7 +229,7 @@ async fn tls(config: &MqttConfig) -> Result<TlsConnector, NoConnection> {
             }
         }
         None => {
-            // Those that cannot be read, or are none, are the system's to mend; the others do.
+            // Certificates that cannot be read, or are none, are the system's to mend; the others do.
             let system = rustls_native_certs::load_native_certs();
             roots.add_parsable_certificates(system.certs);
         }

@@ -1,6 +1,6 @@
 //! Packets of MQTT 5, as far as a client needs them that publishes and subscribes with QoS 0 and 1.
 //!
-//! What comes is not trusted: a packet has a bound before it is read, and each of its fields is looked for in what is
+//! Packets that come are not trusted: each has a bound before it is read, and each of its fields is looked for in what is
 //! left of it.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
@@ -38,7 +38,7 @@ pub(crate) enum PacketError {
     Kind(u8),
 }
 
-/// What a broker sends.
+/// A packet that a broker sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
     Accepted(Accepted),
@@ -82,7 +82,7 @@ pub(super) struct Publish {
 ///
 /// # Errors
 ///
-/// It is none.
+/// The bytes are no packet.
 pub(super) fn read(buffer: &mut BytesMut, most: usize) -> Result<Option<Incoming>, PacketError> {
     let Some((head, length)) = frame(buffer)? else {
         return Ok(None);
@@ -183,7 +183,7 @@ fn packet_of(first: u8, mut fields: Fields) -> Result<Incoming, PacketError> {
     })
 }
 
-/// What of a packet's properties is used.
+/// The properties of a packet that are used.
 enum Property {
     ResponseTopic(String),
     Subscription(u32),
@@ -196,7 +196,7 @@ enum Property {
     Other,
 }
 
-/// What is left of a packet.
+/// The rest of a packet.
 struct Fields(Bytes);
 
 impl Fields {
@@ -295,7 +295,7 @@ impl Fields {
     }
 }
 
-/// What a client says of itself.
+/// The greeting of a client.
 pub(super) struct Connect<'a> {
     pub(super) client: &'a str,
     pub(super) user: Option<&'a str>,
@@ -372,7 +372,7 @@ pub(super) fn subscribe(filter: &str, number: u32, qos: Qos, id: u16) -> Bytes {
     put_variable(&mut properties, number);
     put_properties(&mut body, &properties);
     put_text(&mut body, filter);
-    // What the broker kept of before does not come.
+    // Messages that the broker kept of before do not come.
     const NOTHING_KEPT: u8 = 2 << 4;
     body.put_u8(NOTHING_KEPT | u8::from(qos == Qos::AtLeastOnce));
     packet(0x82, &body)

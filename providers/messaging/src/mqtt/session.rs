@@ -103,7 +103,7 @@ struct Line {
 
 struct Asked {
     answer: Option<oneshot::Sender<u8>>,
-    /// What was asked, for the log where nobody waits.
+    /// The request, for the log where nobody waits.
     what: Option<String>,
     /// A filter that ends by it, and of which the broker is told again if the connection is lost.
     ends: Option<String>,
@@ -149,7 +149,7 @@ pub(super) struct Came {
 /// A connection over which the broker let this client in.
 struct Connection {
     stream: Box<dyn Stream>,
-    /// What was read behind the broker's answer.
+    /// The bytes that were read behind the broker's answer.
     read: BytesMut,
     accepted: Accepted,
 }
@@ -360,7 +360,7 @@ impl Session {
         }
     }
 
-    /// What tells the broker of filters that have ended.
+    /// The packets that tell the broker of filters that have ended.
     fn endings(&self) -> Vec<Bytes> {
         let mut state = self.state();
         let mut packets = Vec::new();
@@ -476,7 +476,7 @@ impl State {
     }
 }
 
-/// What the task of a connection takes from others.
+/// The work that the task of a connection takes from others.
 struct Work {
     packets: mpsc::Receiver<Bytes>,
     acknowledged: mpsc::Receiver<Bytes>,
@@ -658,7 +658,7 @@ impl Session {
         End::Lost(lost)
     }
 
-    /// What is written first: in a session that the broker has no more, all subscriptions.
+    /// The packets that are written first: in a session that the broker has no more, all subscriptions.
     fn resume(&self, session_present: bool) -> Vec<Bytes> {
         if session_present {
             return self.endings();
@@ -765,7 +765,7 @@ impl Session {
         } = &mut *state;
         *all += u64::from(publish.id.is_some());
         if publish.id.is_some_and(|id| unacknowledged.contains(&id)) {
-            // It came once more, and waits already.
+            // The message came once more, and waits already.
             return;
         }
         let subject = subject_of(&publish.topic);
@@ -839,7 +839,7 @@ impl Session {
     }
 }
 
-/// What comes of a subscription.
+/// The messages of a subscription.
 pub(super) struct MqttDeliveries {
     session: Arc<Session>,
     filter: String,
@@ -851,7 +851,7 @@ pub(super) struct MqttDeliveries {
 }
 
 impl MqttDeliveries {
-    /// What comes yet of a subscription that was left.
+    /// The next message that comes yet of a subscription that was left.
     async fn rest(&mut self, session: u64) -> Option<Came> {
         let (mut attempts, mut failures) = (0_u32, 0_u32);
         loop {
@@ -953,7 +953,7 @@ impl Session {
                 };
                 let Some(packet) = next else { break };
                 put(&mut writing, &packet, keep_alive).await?;
-                // What waits besides goes in the same write, so much of it as fits between two looks at the clock.
+                // Packets that wait besides go in the same write, so many of them as fit between two looks at the clock.
                 for _ in 0..OUT {
                     let Some(packet) = work.ready() else {
                         break;

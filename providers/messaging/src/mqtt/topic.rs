@@ -16,7 +16,7 @@ fn exchanged(text: &str) -> String {
 
 /// The topic of a subject; `None` if MQTT has none.
 pub(super) fn topic_of(subject: &str) -> Option<String> {
-    // Those that begin with `$` are the broker's own.
+    // Topics that begin with `$` are the broker's own.
     let is_topic = is_subject(subject) && is_plain(subject) && !subject.starts_with('$');
     is_topic.then(|| exchanged(subject))
 }

@@ -1,7 +1,7 @@
 //! Hears of changes, and notes them in the bucket that it is given: the key `seen/KEY` has what KEY was set to last, or
 //! `(gone)`, and a key `trap` makes it trap.
 //!
-//! It opens no bucket itself, so it imports no function for that.
+//! The component opens no bucket itself, so it imports no function for that.
 
 wit_bindgen::generate!({ world: "kv-watcher", path: "../wit", generate_all });
 

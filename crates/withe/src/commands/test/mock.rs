@@ -9,7 +9,7 @@ use withe_load::arguments::{MockArgument, MockWith};
 use crate::providers;
 use crate::usage::Expected;
 
-/// What takes the place of something without being a component: a provider that keeps nothing.
+/// A mock that is no component: a provider that keeps nothing.
 const MEMORY: &str = "memory";
 
 /// Reads the option.

@@ -1,4 +1,4 @@
-//! What came of tests: as text, as JSON, and as JUnit's XML, which servers of continuous integration read.
+//! Outcomes of tests: as text, as JSON, and as JUnit's XML, which servers of continuous integration read.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::render::units::nanos;
 
-/// What came of a test.
+/// The outcome of a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct TestOutcome {
     pub(super) component: String,
@@ -18,11 +18,11 @@ pub(super) struct TestOutcome {
     /// How it failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) failure: Option<String>,
-    /// What components printed meanwhile.
+    /// The lines that components printed meanwhile.
     pub(super) output: Vec<String>,
 }
 
-/// What came of all.
+/// The outcomes of all tests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct TestReport {
     pub(super) passed: usize,

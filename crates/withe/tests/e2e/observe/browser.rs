@@ -23,7 +23,7 @@ struct Browser {
     messages: Receiver<Value>,
     session: Value,
     last: u64,
-    /// What the page has logged, or thrown.
+    /// Messages that the page has logged, or thrown.
     said: Vec<String>,
     _profile: tempfile::TempDir,
 }
@@ -210,7 +210,7 @@ fn the_page_works_in_a_browser() {
     browser.until(&format!(
         "{texts}.slice(0, before.length).join() === before.join()"
     ));
-    // What is no view shows none: the link to the content, and what all objects have.
+    // An address that names no view shows none: the link to the content, and names that all objects have.
     browser.value("location.hash = '#view'");
     browser.until("document.querySelector('nav [aria-current]').hash === '#/log'");
     browser.value("location.hash = '#/constructor'");
@@ -242,7 +242,7 @@ fn the_page_works_in_a_browser() {
     browser.value("document.querySelector('form button.primary').click()");
     browser.until("document.querySelectorAll('form pre')[1].innerText === '3'");
 
-    // It is usable on a telephone: nothing but tables and the graph is wider than the window.
+    // The page is usable on a telephone: nothing but tables and the graph is wider than the window.
     browser.send(
         "Emulation.setDeviceMetricsOverride",
         json!({"width": 400, "height": 700, "deviceScaleFactor": 1, "mobile": true}),

@@ -1,4 +1,4 @@
-//! What is seen of an application that runs: metrics, the traces that reach a collector, and the page.
+//! Signs of an application that runs: metrics, the traces that reach a collector, and the page.
 
 #[cfg(target_os = "linux")]
 mod browser;

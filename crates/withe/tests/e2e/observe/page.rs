@@ -144,7 +144,7 @@ fn the_api_shows_what_an_application_does() {
     assert_eq!(ops["kinds"], json!({"trap": 1}), "{rates:#}");
     assert_eq!(ops["by"][0]["interface"], "t:bench/ops", "{rates:#}");
     assert!(ops["p50"].as_u64() <= ops["p99"].as_u64(), "{rates:#}");
-    // What comes is traced while somebody looks, which on a slow machine may be too long ago.
+    // Requests are traced while somebody looks, which on a slow machine may be too long ago.
     let look_and_get = |path: &str| {
         page.json("/api/lattice");
         get(&address, path).unwrap();

@@ -61,7 +61,7 @@ fn top_draws_on_a_terminal_and_leaves_it_as_it_was() {
                 Err(_) => panic!("no {wanted:?} in {text:?}"),
             }
         }
-        // What is behind it may be what is waited for next.
+        // The text behind it may be what is waited for next.
         let end = text.find(wanted).unwrap() + wanted.len();
         let behind = text.split_off(end);
         std::mem::replace(&mut text, behind)

@@ -96,7 +96,7 @@ async fn a_question_that_is_given_up_before_it_was_sent_takes_nothing() {
 #[tokio::test]
 async fn the_broker_is_told_of_an_end_for_which_there_was_no_room() {
     let (session, mut came) = session().await;
-    // What was before the session began is nothing to it.
+    // Messages from before the session began are nothing to it.
     until(&mut came, SUBSCRIBE).await;
     let (messages, _messages) = mpsc::channel(1);
     let (member, _) = session.state().join("f", "f", Qos::AtLeastOnce, messages);
