@@ -3,7 +3,9 @@
 //! * [`packet`]: what goes over the wire;
 //! * [`topic`]: topics for subjects, and back;
 //! * [`connect`]: where the broker is, and the way there;
-//! * [`session`]: who waits for what of a connection, and its task, which makes it again;
+//! * [`state`]: who waits for what of a session;
+//! * [`session`]: the task of its connection, which makes it again, and what others ask of it;
+//! * [`work`]: the packets that the task writes;
 //! * [`MqttBroker`]: what components ask for.
 //!
 //! The crate `rumqttc` was rejected. Its publishing says nothing of whether the broker has a message, so nobody could be
@@ -18,7 +20,9 @@
 mod connect;
 mod packet;
 mod session;
+mod state;
 mod topic;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,14 +4,13 @@
 //! broker has no more under way to this client than fits. When the connection is lost, another is made, within the
 //! same session if the broker still has it; if not, everything is subscribed to again.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf, split};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,7 +18,9 @@ use withe_provider::BackOff;
 
 use super::connect::{CONNECT, ConnectError, MqttConfig, NoConnection, Stream, Way};
 use super::packet::{self, Accepted, Incoming, PacketError, Publish, Qos};
+use super::state::{ANSWERS, Asked, Came, Line, Member, MqttState};
 use super::topic::subject_of;
+use super::work::{Work, flush, put};
 use crate::broker::{BrokerError, BrokerMessage, Deliveries, Delivery};
 use crate::mqtt_codes::refusal;
 use crate::subject::matches;
@@ -50,100 +51,18 @@ const AGAIN: BackOff = BackOff {
 };
 /// How often at most it is waited for a broker that is away and has messages of a subscription yet which has ended.
 const AWAY: u32 = 8;
-/// The number of the subscription to answers.
-const ANSWERS: u32 = 1;
-
 /// A session with a broker.
 pub(super) struct Session {
     way: Way,
     address: String,
     /// This client's name, which no other has.
     client: String,
-    state: Lock<State>,
+    state: Lock<MqttState>,
     /// Held while a subscription is made or ended.
     subscribing: Mutex<()>,
     end: CancellationToken,
     /// How many messages were dropped that nobody acknowledges.
     dropped: AtomicUsize,
-}
-
-#[derive(Default)]
-struct State {
-    line: Option<Line>,
-    /// Counts the sessions that the broker began: what was to be acknowledged in one is nothing to the next.
-    number: u64,
-    last_id: u16,
-    /// Who waits for the broker's answer, by the number of what was sent.
-    asked: HashMap<u16, Asked>,
-    filters: HashMap<String, Filter>,
-    last_filter: u32,
-    last_member: u64,
-    inboxes: HashMap<String, oneshot::Sender<BrokerMessage>>,
-    last_inbox: u64,
-    /// The numbers of messages that wait here and are not acknowledged.
-    unacknowledged: HashSet<u16>,
-    /// How many messages came that have a number.
-    came: u64,
-    /// Filters that have ended, and of which the broker may not know: there was no connection, or no room for a packet.
-    ended: Vec<String>,
-    /// Filters that the broker sends nothing new of: what waits there of before still comes.
-    leaving: Vec<Filter>,
-}
-
-/// The way to the task that has the connection.
-#[derive(Clone)]
-struct Line {
-    packets: mpsc::Sender<Bytes>,
-    /// Acknowledgements: as many as the broker has messages under way.
-    acknowledged: mpsc::Sender<Bytes>,
-    /// How many messages may be under way to the broker.
-    permits: Arc<Semaphore>,
-    largest: usize,
-}
-
-struct Asked {
-    answer: Option<oneshot::Sender<u8>>,
-    /// The request, for the log where nobody waits.
-    what: Option<String>,
-    /// A filter that ends by it, and of which the broker is told again if the connection is lost.
-    ends: Option<String>,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Asked {
-    /// The end of a filter, for which nobody waits.
-    fn end_of(filter: &str) -> Self {
-        Self {
-            answer: None,
-            what: None,
-            ends: Some(filter.to_owned()),
-            _permit: None,
-        }
-    }
-}
-
-/// A subscription of the broker's, and those here that share it.
-struct Filter {
-    number: u32,
-    pattern: String,
-    qos: Qos,
-    members: Vec<Member>,
-    /// Whose turn it is.
-    turn: usize,
-}
-
-struct Member {
-    number: u64,
-    messages: mpsc::Sender<Came>,
-    waiting: Arc<AtomicUsize>,
-}
-
-/// A message that waits for its component.
-pub(super) struct Came {
-    message: BrokerMessage,
-    /// The session and the number that it is acknowledged by.
-    id: Option<(u64, u16)>,
-    waiting: Arc<AtomicUsize>,
 }
 
 /// A connection over which the broker let this client in.
@@ -185,7 +104,7 @@ impl Session {
         self.end.cancel();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MqttState> {
         // Nothing panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -402,114 +321,6 @@ impl Session {
     }
 }
 
-impl Filter {
-    /// Whether nobody else shares it.
-    fn is_only(&self, member: u64) -> bool {
-        matches!(&self.members[..], [only] if only.number == member)
-    }
-}
-
-impl State {
-    /// A number for what is asked; `None` if all are taken.
-    fn ask(&mut self, asked: Asked) -> Option<u16> {
-        for _ in 0..u16::MAX {
-            // 0 is no number.
-            self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if !self.asked.contains_key(&self.last_id) {
-                self.asked.insert(self.last_id, asked);
-                return Some(self.last_id);
-            }
-        }
-        None
-    }
-
-    /// Adds a member to those who share a filter; the number of the subscription, if it has to be made.
-    fn join(
-        &mut self,
-        filter: &str,
-        pattern: &str,
-        qos: Qos,
-        messages: mpsc::Sender<Came>,
-    ) -> (u64, Option<u32>) {
-        self.last_member += 1;
-        let member = Member {
-            number: self.last_member,
-            messages,
-            waiting: Arc::default(),
-        };
-        if let Some(filter) = self.filters.get_mut(filter) {
-            filter.members.push(member);
-            return (self.last_member, None);
-        }
-        // The first is that of answers. Numbers have 28 bits, and nobody makes so many links.
-        self.last_filter = (self.last_filter % 0x0fff_fff0).max(ANSWERS) + 1;
-        let made = Filter {
-            number: self.last_filter,
-            pattern: pattern.to_owned(),
-            qos,
-            members: vec![member],
-            turn: 0,
-        };
-        self.filters.insert(filter.to_owned(), made);
-        self.ended.retain(|ended| ended != filter);
-        (self.last_member, Some(self.last_filter))
-    }
-
-    /// Takes a member away; whether nobody shares the filter any more.
-    fn part(&mut self, filter: &str, member: u64) -> bool {
-        let Some(found) = self.filters.get_mut(filter) else {
-            return false;
-        };
-        found.members.retain(|other| other.number != member);
-        let is_last = found.members.is_empty();
-        if is_last {
-            self.filters.remove(filter);
-        }
-        is_last
-    }
-
-    fn acknowledge(&self, id: u16) {
-        if let Some(line) = &self.line {
-            // There is room for as many as the broker has under way; if not, it sends the message again.
-            _ = line.acknowledged.try_send(packet::published(id));
-        }
-    }
-}
-
-/// The work that the task of a connection takes from others.
-struct Work {
-    packets: mpsc::Receiver<Bytes>,
-    acknowledged: mpsc::Receiver<Bytes>,
-    /// The first of `packets`, which acknowledgements overtake that were there before it.
-    held: Option<Bytes>,
-}
-
-impl Work {
-    /// The next packet, if one is there.
-    fn ready(&mut self) -> Option<Bytes> {
-        if self.held.is_none() {
-            self.held = self.packets.try_recv().ok();
-        }
-        // Looked for last: who asks the broker something counts on that it was told before what is acknowledged.
-        let acknowledged = self.acknowledged.try_recv().ok();
-        acknowledged.or_else(|| self.held.take())
-    }
-
-    /// The next packet; `None` when nobody can send any more.
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(packet) = self.ready() {
-                return Some(packet);
-            }
-            tokio::select! {
-                Some(packet) = self.acknowledged.recv() => return Some(packet),
-                Some(packet) = self.packets.recv() => self.held = Some(packet),
-                else => return None,
-            }
-        }
-    }
-}
-
 /// How the task of a connection ends.
 enum End {
     /// The session was told to end.
@@ -666,7 +477,7 @@ impl Session {
         let mut state = self.state();
         state.ended.clear();
         let mut packets = Vec::new();
-        let mut note = |state: &mut State, what: String, make: &dyn Fn(u16) -> Bytes| {
+        let mut note = |state: &mut MqttState, what: String, make: &dyn Fn(u16) -> Bytes| {
             let asked = Asked {
                 answer: None,
                 what: Some(what),
@@ -755,7 +566,7 @@ impl Session {
     /// Hands a message to those it is for: one of each filter's members, whoever is next in turn.
     fn deliver(&self, publish: Publish) {
         let mut state = self.state();
-        let State {
+        let MqttState {
             filters,
             leaving,
             unacknowledged,
@@ -974,23 +785,6 @@ impl Session {
             Err(why) => why,
         }
     }
-}
-
-async fn put(
-    writing: &mut (impl AsyncWrite + Unpin),
-    packet: &[u8],
-    limit: Duration,
-) -> Result<(), NoConnection> {
-    let written = timeout(limit, writing.write_all(packet)).await;
-    Ok(written.map_err(|_| NoConnection::Late(limit))??)
-}
-
-async fn flush(
-    writing: &mut (impl AsyncWrite + Unpin),
-    limit: Duration,
-) -> Result<(), NoConnection> {
-    let written = timeout(limit, writing.flush()).await;
-    Ok(written.map_err(|_| NoConnection::Late(limit))??)
 }
 
 #[cfg(test)]
