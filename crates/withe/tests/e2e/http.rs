@@ -1,6 +1,6 @@
 //! Requests over HTTP to an application that `withe up` runs.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -111,7 +111,13 @@ fn a_body_that_pauses_for_too_long_is_broken_off() {
     exchange.send(b"a").unwrap();
     assert_eq!(exchange.status().unwrap(), 200);
     assert_eq!(exchange.receive(1).unwrap(), b"a");
-    assert!(exchange.part().is_err(), "it goes on");
+    // The component may hear of it before its own pause is noticed, and end its answer; either way nothing is left open.
+    let ended = exchange.part();
+    let goes_on = match &ended {
+        Ok(part) => part.is_some(),
+        Err(why) => matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    };
+    assert!(!goes_on, "it goes on: {ended:?}");
 }
 
 #[test]
