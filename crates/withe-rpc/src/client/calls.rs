@@ -240,7 +240,7 @@ impl Connection {
             ..head.clone()
         };
         let Core { out, streams, .. } = &self.core;
-        let (sent, alone) = streams.send(place.id, payload.streams, |refs| {
+        let (sent, alone) = streams.send(place.id, payload.streams, out, |refs| {
             let (id, alone) = {
                 let mut state = self.lock();
                 let call = SentCall {

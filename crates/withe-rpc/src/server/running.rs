@@ -202,7 +202,7 @@ impl Connection {
         } else {
             Bytes::from(payload.bytes)
         };
-        streams.send(session_id, payload.streams, |refs| {
+        streams.send(session_id, payload.streams, out, |refs| {
             // With the streams locked, so that the end of the session, which ends its streams, comes
             // either before or after.
             session.give(&payload.handles, limits.handles)?;

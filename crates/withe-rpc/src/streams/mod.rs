@@ -91,10 +91,7 @@ impl Streams {
                 incoming: Table::new(limits.streams),
                 ended: None,
             }),
-            ready: Arc::new(Ready {
-                slots: Mutex::default(),
-                signal,
-            }),
+            ready: Arc::new(Ready::new(signal)),
             open: AtomicUsize::new(0),
             budget,
             limits: limits.clone(),
@@ -130,7 +127,7 @@ impl Streams {
     }
 
     /// Gives numbers to the streams of a payload and has `push` append the frame that carries them, so
-    /// that nothing about them can be appended before.
+    /// that nothing about them can be appended before. The streams whose readers have gone are closed first.
     ///
     /// # Errors
     ///
@@ -140,8 +137,12 @@ impl Streams {
         &self,
         session: u32,
         readers: Vec<PipeReader>,
+        out: &Outbox,
         push: impl FnOnce(&[StreamRef]) -> Result<T, E>,
     ) -> Result<T, E> {
+        if self.ready.incoming() > 0 {
+            self.serve_all_incoming(&mut self.lock(), out);
+        }
         if readers.is_empty() {
             return push(&[]);
         }
@@ -264,13 +265,16 @@ impl Streams {
 
     /// Serves one stream that is ready; says whether there was one.
     pub(crate) fn serve_one(&self, out: &Outbox, handles: &dyn Handles) -> bool {
-        let Some(slot) = self.ready.lock().pop_front() else {
+        if self.open() == 0 {
             return false;
-        };
+        }
         let mut state = self.lock();
-        match slot {
-            StreamSlot::Outgoing(index) => self.serve_outgoing(&mut state, index, out, handles),
-            StreamSlot::Incoming(index) => self.serve_incoming(&mut state, index, out),
+        match self.ready.next() {
+            Some(StreamSlot::Outgoing(index)) => {
+                self.serve_outgoing(&mut state, index, out, handles);
+            }
+            Some(StreamSlot::Incoming(index)) => self.serve_incoming(&mut state, index, out),
+            None => return false,
         }
         true
     }
@@ -397,7 +401,7 @@ impl Streams {
             self.forget_outgoing(&mut state, index);
         }
         drop(state);
-        self.ready.lock().clear();
+        self.ready.clear();
     }
 }
 

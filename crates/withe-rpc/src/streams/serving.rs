@@ -99,5 +99,17 @@ impl Streams {
         if let Some(entry) = state.incoming.get_mut(index) {
             entry.grant(self.side.other().id(index), out);
         }
+        self.ready.served();
+    }
+
+    /// Serves the other side's streams that wait for it now: asks for what is wanted of them, and closes those whose
+    /// readers have gone.
+    pub(super) fn serve_all_incoming(&self, state: &mut StreamsState, out: &Outbox) {
+        for _ in 0..self.ready.incoming() {
+            let Some(index) = self.ready.next_incoming() else {
+                return;
+            };
+            self.serve_incoming(state, index, out);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::target::{ECHO, HANG, MAKE, TRAP, USE};
+use super::target::{ECHO, HANG, MAKE, NOTE, TRAP, USE};
 use super::{Pair, Raw, call_body, context, over_each_transport, payload, until, within_ages};
 use crate::frame::{Kind, Parting, flag};
 use crate::{
@@ -15,6 +15,7 @@ over_each_transport! {
     every_kind_crosses_with_all_its_elements,
     nothing_is_asked_of_a_writer_beyond_what_is_read,
     ends_reach_the_other_side,
+    a_reader_that_is_dropped_is_closed_before_the_next_call_and_answer,
     streams_in_streams,
     resources_go_through_streams,
     streams_end_with_their_session,
@@ -205,6 +206,18 @@ async fn ends_reach_the_other_side(pair: Pair) {
         pair.connection().counts() == [1, 1, 0, 0, 0]
     })
     .await;
+}
+
+async fn a_reader_that_is_dropped_is_closed_before_the_next_call_and_answer(pair: Pair) {
+    let session = pair.link().session();
+    for kind in [StreamKind::Future, StreamKind::Bytes] {
+        let (writer, reader) = pipe(kind, 0);
+        drop(echoed(&session, reader).await);
+        assert!(!writer.is_closed());
+        // The target hears of it before the call, drops the stream that it reads, and says so before it answers.
+        session.call(NOTE, payload([1]), context()).await.unwrap();
+        assert!(writer.is_closed());
+    }
 }
 
 async fn streams_in_streams(pair: Pair) {
