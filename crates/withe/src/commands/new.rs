@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use clap::ValueEnum as _;
 use clap::error::ErrorKind;
 use withe_wit::name::is_kebab;
 
@@ -73,6 +74,8 @@ Examples:
   withe new hello                                 a component that answers HTTP requests
   withe new prices --template library             one that others link to
   withe new shop --template application           several, with a manifest and a key-value store
+  withe new shop --template application --language javascript
+                                                  the same in two languages, the other is Rust
   withe new hello --language python
   withe new hello --language typescript
   withe new greeter --template provider --sdk ../withe";
@@ -89,7 +92,7 @@ pub(crate) struct Args {
     /// What it is to be.
     #[arg(long, value_enum, default_value = "http")]
     template: Template,
-    /// The language to write it in; in Python, JavaScript and TypeScript there is `http`.
+    /// The language to write it in; in Python and JavaScript there are `http` and `application`, whose other part is in Rust, in TypeScript there is `http`.
     #[arg(long, value_enum, default_value = "rust")]
     language: Language,
     /// Where the folder is made; here if not given.
@@ -119,8 +122,15 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     }
     if !args.template.is_in(args.language) {
         let language = args.language.name();
-        let message =
-            format!("in {language} there is only `--template http`: leave out `--language`");
+        let templates = Template::value_variants().iter();
+        let there: Vec<_> = templates
+            .filter(|template| template.is_in(args.language))
+            .filter_map(|template| Some(template.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        let message = format!(
+            "in {language} there is only `--template {}`: choose from there, or leave out `--language`",
+            there.join("` and `--template ")
+        );
         return Err(usage("new", ErrorKind::ArgumentConflict, message));
     }
     let names = Names::new(name, args.sdk.as_deref())?;

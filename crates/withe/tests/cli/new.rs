@@ -64,31 +64,48 @@ fn what_is_made_builds_and_passes_its_test() {
     made(&sandbox, "new-shop", "application");
 }
 
-/// What builds it is not everywhere.
+/// Makes it in a language.
+fn new(sandbox: &Sandbox, name: &str, template: &str, language: &str) {
+    let shown = sandbox.run(&["new", name, "--template", template, "--language", language]);
+    assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+}
+
+/// Builds all parts of an application that was made: those in Rust where and as [`cargo`] does.
+fn build(sandbox: &Sandbox, name: &str) {
+    let shown = sandbox.run(&["build", &format!("{name}/app.yaml")]);
+    assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+}
+
+fn is_there(tool: &str) -> bool {
+    Command::new(tool).arg("--version").output().is_ok()
+}
+
+/// The tools that build it are not on every machine.
 #[test]
 fn python_passes_its_test_and_is_built_where_that_can_be() {
     let sandbox = Sandbox::new();
-    let shown = sandbox.run(&["new", "py-service", "--language", "python"]);
-    assert!(shown.starts_with("exit code: 0\n"), "{shown}");
-    let python = Command::new("python3")
-        .args(["-m", "unittest"])
-        .current_dir(sandbox.path("py-service"))
-        .output();
-    if let Ok(tested) = python {
-        assert!(
-            tested.status.success(),
-            "{}",
-            String::from_utf8_lossy(&tested.stderr)
-        );
+    for (name, template, tested) in [
+        ("py-service", "http", "py-service"),
+        ("py-shop", "application", "py-shop/front"),
+    ] {
+        new(&sandbox, name, template, "python");
+        let python = Command::new("python3")
+            .args(["-m", "unittest"])
+            .current_dir(sandbox.path(tested))
+            .output();
+        if let Ok(tested) = python {
+            assert!(
+                tested.status.success(),
+                "{}",
+                String::from_utf8_lossy(&tested.stderr)
+            );
+        }
+        if is_there("componentize-py") {
+            build(&sandbox, name);
+        }
     }
-    if Command::new("componentize-py")
-        .arg("--version")
-        .output()
-        .is_ok()
-    {
-        let shown = sandbox.run(&["build", "py-service/app.yaml"]);
-        assert!(shown.starts_with("exit code: 0\n"), "{shown}");
-    }
+    // The other part of the application.
+    cargo(&sandbox.path("py-shop"), &["test"]);
     let shown = sandbox.run(&[
         "new",
         "other",
@@ -104,17 +121,34 @@ fn python_passes_its_test_and_is_built_where_that_can_be() {
 #[test]
 fn javascript_passes_its_test_and_is_built_where_that_can_be() {
     let sandbox = Sandbox::new();
-    let is_there = |tool: &str| Command::new(tool).arg("--version").output().is_ok();
-    for (name, language, tools) in [
-        ("js-service", "javascript", &["componentize-js"][..]),
-        ("ts-service", "typescript", &["componentize-js", "tsc"]),
+    for (name, template, language, tested, tools) in [
+        (
+            "js-service",
+            "http",
+            "javascript",
+            "js-service",
+            &["componentize-js"][..],
+        ),
+        (
+            "js-shop",
+            "application",
+            "javascript",
+            "js-shop/front",
+            &["componentize-js"],
+        ),
+        (
+            "ts-service",
+            "http",
+            "typescript",
+            "ts-service",
+            &["componentize-js", "tsc"],
+        ),
     ] {
-        let shown = sandbox.run(&["new", name, "--language", language]);
-        assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+        new(&sandbox, name, template, language);
         if language == "javascript" && is_there("node") {
             let tested = Command::new("node")
                 .arg("--test")
-                .current_dir(sandbox.path(name))
+                .current_dir(sandbox.path(tested))
                 .output()
                 .unwrap();
             let said = String::from_utf8_lossy(&tested.stdout);
@@ -132,8 +166,7 @@ fn javascript_passes_its_test_and_is_built_where_that_can_be() {
             eprintln!("skipped: {language} is not built without npm and {tools:?}");
             continue;
         }
-        let shown = sandbox.run(&["build", &format!("{name}/app.yaml")]);
-        assert!(shown.starts_with("exit code: 0\n"), "{shown}");
+        build(&sandbox, name);
     }
 }
 
@@ -170,6 +203,10 @@ fn what_cannot_be_made_says_why() {
         (&["new", "loop"], "a word of Rust's own"),
         (&["new", "taken"], "is there already"),
         (&["new", "a", "--sdk", "."], "leave out `--sdk`"),
+        (
+            &["new", "a", "--template", "application", "--language", "ts"],
+            "in TypeScript there is only `--template http`",
+        ),
         (
             &["new", "a", "--template", "provider", "--sdk", "."],
             "has no `crates/withe-provider`",

@@ -97,7 +97,10 @@ impl Template {
     pub(super) fn is_in(self, language: Language) -> bool {
         match language {
             Language::Rust => true,
-            Language::Python | Language::Javascript | Language::Typescript => self == Self::Http,
+            Language::Python | Language::Javascript => {
+                matches!(self, Self::Http | Self::Application)
+            }
+            Language::Typescript => self == Self::Http,
         }
     }
 
@@ -154,7 +157,7 @@ impl Template {
                 file("wit/world.wit", text!("library/wit/world.wit")),
             ],
             Self::Composed => vec![
-                workspace(["front", "page"]),
+                workspace(&["front", "page"]),
                 file("README.md", text!("composed/README.md")),
                 file("app.yaml", text!("composed/app.yaml")),
                 member("front/Cargo.toml", "front"),
@@ -169,27 +172,74 @@ impl Template {
                 file("src/main.rs", text!("provider/src/main.rs")),
                 file("wit/provider.wit", text!("provider/wit/provider.wit")),
             ],
-            Self::Application => vec![
-                workspace(["counter", "front"]),
-                file("README.md", text!("application/README.md")),
-                file("app.yaml", text!("application/app.yaml")),
-                member("counter/Cargo.toml", "counter"),
-                file(
-                    "counter/src/lib.rs",
-                    text!("application/counter/src/lib.rs"),
-                ),
-                member("front/Cargo.toml", "front"),
-                file("front/src/lib.rs", text!("application/front/src/lib.rs")),
-                file("wit/world.wit", text!("application/wit/world.wit")),
-            ],
-        };
-        files.push(match language {
-            Language::Rust => file(".gitignore", text!("gitignore.txt")),
-            Language::Python => file(".gitignore", text!("gitignore-python.txt")),
-            Language::Javascript | Language::Typescript => {
-                file(".gitignore", text!("gitignore-javascript.txt"))
+            Self::Application => {
+                let mut files = match language {
+                    Language::Python => vec![
+                        workspace(&["counter"]),
+                        file("README.md", text!("application-python/README.md")),
+                        file("app.yaml", text!("application-python/app.yaml")),
+                        file("front/app.py", text!("application-python/app.py")),
+                        file("front/said.py", text!("application-python/said.py")),
+                        file(
+                            "front/test_said.py",
+                            text!("application-python/test_said.py"),
+                        ),
+                    ],
+                    Language::Javascript => vec![
+                        workspace(&["counter"]),
+                        file("README.md", text!("application-javascript/README.md")),
+                        file("app.yaml", text!("application-javascript/app.yaml")),
+                        file("front/app.js", text!("application-javascript/app.js")),
+                        file(
+                            "front/package.json",
+                            text!("application-javascript/package.json"),
+                        ),
+                        file("front/said.js", text!("application-javascript/said.js")),
+                        file(
+                            "front/said.test.js",
+                            text!("application-javascript/said.test.js"),
+                        ),
+                    ],
+                    // There is none in TypeScript.
+                    Language::Rust | Language::Typescript => vec![
+                        workspace(&["counter", "front"]),
+                        file("README.md", text!("application/README.md")),
+                        file("app.yaml", text!("application/app.yaml")),
+                        member("front/Cargo.toml", "front"),
+                        file("front/src/lib.rs", text!("application/front/src/lib.rs")),
+                    ],
+                };
+                files.extend([
+                    member("counter/Cargo.toml", "counter"),
+                    file(
+                        "counter/src/lib.rs",
+                        text!("application/counter/src/lib.rs"),
+                    ),
+                    file(
+                        "wit/world.wit",
+                        &language.wasi(text!("application/wit/world.wit")),
+                    ),
+                ]);
+                files
             }
-        });
+        };
+        let ignored = match language {
+            Language::Rust => text!("gitignore.txt").to_owned(),
+            // The application has a part in Rust as well.
+            Language::Python if self == Self::Application => {
+                text!("gitignore.txt").to_owned() + text!("gitignore-python.txt")
+            }
+            Language::Javascript if self == Self::Application => {
+                let ignored =
+                    text!("gitignore-javascript.txt").replace("/node_modules", "node_modules");
+                text!("gitignore.txt").to_owned() + &ignored
+            }
+            Language::Python => text!("gitignore-python.txt").to_owned(),
+            Language::Javascript | Language::Typescript => {
+                text!("gitignore-javascript.txt").to_owned()
+            }
+        };
+        files.push(file(".gitignore", &ignored));
         if matches!(self, Self::Http | Self::Composed | Self::Application) {
             let of = |package: &str| language.wasi(&stable(package));
             let clocks = of(wit::WASI_CLOCKS_0_2);
@@ -234,8 +284,9 @@ fn file(path: &'static str, text: &str) -> TemplateFile {
     }
 }
 
-fn workspace(members: [&str; 2]) -> TemplateFile {
-    let members = members.map(|name| format!("\"{name}\"")).join(", ");
+fn workspace(members: &[&str]) -> TemplateFile {
+    let members: Vec<_> = (members.iter()).map(|name| format!("\"{name}\"")).collect();
+    let members = members.join(", ");
     TemplateFile {
         path: "Cargo.toml",
         text: text!("workspace.txt").replace("{{members}}", &members),
@@ -297,13 +348,20 @@ mod tests {
 
     #[test]
     fn wasi_has_one_version_in_all_files() {
-        for language in [Language::Rust, Language::Javascript, Language::Typescript] {
+        let all = Template::value_variants().iter();
+        let all = all.flat_map(|t| Language::value_variants().iter().map(move |l| (t, *l)));
+        for (template, language) in all.filter(|(template, language)| template.is_in(*language)) {
             let wanted = language.wasi(WASI);
-            let files = Template::Http.files(language).unwrap();
+            let files = template.files(language).unwrap();
             for file in files.iter().filter(|file| file.path.ends_with(".wit")) {
                 let versions = file.text.lines().filter(|line| line.contains("@0.2."));
                 for line in versions.filter(|line| !line.contains("since")) {
-                    assert!(line.contains(&wanted), "{language:?} {}: {line}", file.path);
+                    let is_draft = line.contains("@0.2.0-draft");
+                    assert!(
+                        is_draft || line.contains(&wanted),
+                        "{template:?} {language:?} {}: {line}",
+                        file.path
+                    );
                 }
             }
         }
