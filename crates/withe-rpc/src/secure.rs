@@ -232,7 +232,7 @@ impl<C: Connect> Connect for SecureConnector<C> {
     }
 }
 
-/// Who the other side is, if it speaks this protocol.
+/// The fingerprint of the peer, if the peer speaks this protocol.
 fn peer(session: &CommonState) -> io::Result<Fingerprint> {
     if session.alpn_protocol() != Some(tls::ALPN) {
         return Err(io::Error::other(

@@ -375,7 +375,7 @@ async fn replicas_are_replaced_while_calls_run() {
         pairs[0].target.gate.add_permits(1);
     });
     assert_eq!(result.unwrap().bytes, [1]);
-    // What was there of the session ends with its last call, though the session goes on.
+    // The session on the old replica ends with its last call, though the route's session goes on.
     until("the session ends", || pairs[0].target.sessions() == 0).await;
     // One that is kept keeps its session.
     route.set(vec![a, b]);
