@@ -193,7 +193,8 @@ impl Programs {
     }
 }
 
-/// Whether a program that may run is the provider that the lattice says it is. It is asked as it will run: confined.
+/// Whether a program that may run is the provider that the lattice says it is. The program runs as it will later:
+/// confined.
 fn is_as_described(
     path: &Path,
     record: &ProgramRecord,
@@ -222,8 +223,8 @@ pub(crate) fn file_name(record: &ProgramRecord) -> String {
     )
 }
 
-/// Enough of a digest to tell programs apart, as the name of a folder. What comes from the lattice may be anything,
-/// such as a path.
+/// Enough of a digest to tell programs apart, as the name of a folder. The digest comes from the lattice and may hold
+/// anything, such as a path.
 fn short(record: &ProgramRecord) -> String {
     let digits = record.digest.rsplit(':').next().unwrap_or_default();
     let digits = digits.chars().filter(char::is_ascii_hexdigit);

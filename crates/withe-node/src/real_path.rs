@@ -25,7 +25,7 @@ fn resolve(path: &Path, links: usize) -> PathBuf {
         let Some(above) = at.parent() else {
             break PathBuf::from("/");
         };
-        // Whoever makes a file where a link leads to nothing makes the file that the link names.
+        // Creating a file through a dangling link creates the file that the link names.
         if let Ok(target) = at.read_link() {
             if links == 0 {
                 return PathBuf::from("/");

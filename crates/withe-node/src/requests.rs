@@ -1,4 +1,4 @@
-//! What may be asked of a host over the lattice.
+//! Requests to a host over the lattice.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -59,7 +59,7 @@ pub enum HostAnswer {
     },
     /// The host's counts, lines and spans.
     Observed(Box<Observation>),
-    /// It did not, or the request could not be understood.
+    /// The host failed to do so, or did not understand the request.
     Failed(String),
 }
 

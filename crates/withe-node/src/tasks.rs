@@ -68,7 +68,7 @@ pub(crate) async fn hear_hosts(this: Arc<ThisHost>, mut watch: Watch, stop: Canc
                 if let Some(record) = heard(&this, &entry) {
                     let record = Arc::new(record);
                     let before = hosts.insert(record.id.clone(), record.clone());
-                    // It was only renewed.
+                    // The lease was only renewed.
                     if synced && before.as_ref() == Some(&record) {
                         continue;
                     }

@@ -150,7 +150,7 @@ impl Vouching {
     pub(crate) fn is_news(&self, key: &str, why: &str) -> bool {
         let mut state = self.lock();
         if state.told.len() >= MOST_TOLD {
-            // Whoever makes up so many keys is heard of again.
+            // Forgetting bounds the memory; so many made-up keys may well be reported again.
             state.told.clear();
         }
         let before = state.told.insert(key.to_owned(), why.to_owned());
