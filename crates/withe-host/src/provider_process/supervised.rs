@@ -35,13 +35,13 @@ const NUMBERS: u32 = 1 << 26;
 /// A process that can be called, until it ends.
 pub(super) type LiveProcess = Arc<Live<RunningProcess>>;
 
-/// What outlives a provider's processes.
+/// The state that outlives a provider's processes.
 pub(super) struct ProviderCore {
     pub(super) name: String,
     pub(super) handlers: Handlers,
     /// Held while links are made.
     wanted: tokio::sync::Mutex<Wanted>,
-    /// What the process last said of itself.
+    /// The state that the process last reported.
     state: Mutex<ProviderState>,
 }
 
@@ -140,7 +140,7 @@ impl ProviderCore {
     }
 }
 
-/// What is kept running.
+/// The process that the supervisor keeps running.
 pub(super) struct ProviderProcess {
     pub(super) core: Arc<ProviderCore>,
     pub(super) command: ProcessCommand,
@@ -224,7 +224,7 @@ impl Supervised for ProviderProcess {
     }
 
     async fn ended(&self, running: &RunningProcess) {
-        // What waits for it fails.
+        // Calls that wait for the process fail.
         running.close().await;
     }
 }
