@@ -1,9 +1,9 @@
 //! Whether a blob is what it is said to be, told while it comes.
 //!
-//! Whoever may write the lattice's buckets can keep anything under a digest, and say anything of it. So a reader
-//! must not keep what it has not counted, and must stop at the first byte too many. [`BlobCheck`] is handed every
-//! chunk as it comes; it knows no store. Checking a whole blob at its end was rejected: by then all of it is in
-//! memory, however much came.
+//! Every member that may write the lattice's buckets can keep anything under a digest, and claim anything of it.
+//! So a reader must not keep what it has not counted, and must stop at the first byte too many. [`BlobCheck`] is
+//! handed every chunk as it comes; it knows no store. Checking a whole blob at its end was rejected: by then all
+//! of it is in memory, however much came.
 
 use std::sync::Arc;
 

@@ -113,7 +113,7 @@ pub enum Refused {
         /// The server's URLs.
         at: String,
     },
-    /// Who we are cannot be told to the server.
+    /// The nkey or credentials file cannot be used.
     #[error("`{at}`: the nkey or credentials cannot be used: {why}")]
     Credentials {
         /// The server's URLs.

@@ -20,7 +20,7 @@ use crate::{Change, Entry, Request};
 /// How many elements are asked for ahead.
 const AHEAD: usize = 16;
 
-/// Who is told.
+/// A reader that an attached process follows for.
 pub(super) enum Follower {
     Watch {
         feed: Feed<Changes>,

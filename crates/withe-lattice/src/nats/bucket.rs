@@ -143,7 +143,7 @@ impl Bucket {
                 Err(why) => why,
             };
             reads += 1;
-            // Whoever replaces a value removes its pieces.
+            // A writer that replaces a value removes its pieces.
             match self.kept(&kept.key).await? {
                 None => return Ok(None),
                 Some(now) if now.revision > kept.revision && reads < READS => kept = now,

@@ -27,7 +27,7 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// The header of an answer that is none, and says why.
 const REASON: &str = "Withe-Reason";
-/// Whoever served it let go of it.
+/// The server of the request dropped it.
 const DROPPED: &str = "dropped";
 
 /// Fails if a message would be too large for the server.
@@ -171,7 +171,7 @@ pub(super) async fn answer(
             () = served.closed() => break,
         }
     }
-    // Those under way are answered, if whoever had them still has.
+    // Requests under way are answered, if their handlers still hold them.
     while answering.join_next().await.is_some() {}
 }
 

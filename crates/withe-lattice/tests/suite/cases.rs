@@ -520,7 +520,7 @@ pub(crate) async fn nobody_serves_what_nobody_serves(f: Fixture) {
     let requests = f.b.serve("x").await.unwrap();
     drop(requests);
     let gone = async {
-        // It may be on its way to be known.
+        // The news may still be on its way.
         while !nobody(LEASE).await {}
     };
     timeout(SOON, gone).await.unwrap();
@@ -545,7 +545,7 @@ pub(crate) async fn requests_end_in_time(f: Fixture) {
     let limit = Duration::from_millis(200);
     let late = f.a.request("x", "".into(), limit).await;
     is_late(late);
-    // It was asked all the same, and an answer that comes too late does no harm.
+    // The server got the request all the same, and an answer that comes too late does no harm.
     let request = timeout(SOON, requests.recv()).await.unwrap().unwrap();
     _ = request.answer.send("late".into());
 }
