@@ -175,8 +175,8 @@ async fn run(mut instance: Box<Instance>, mut jobs: mpsc::Receiver<Job>) -> Call
                 Ok(None)
             })
             .await;
-        // A destructor needs the store for itself. What runs in it stands still meanwhile, and then
-        // goes on.
+        // A destructor needs the store for itself. Calls that run in the store stand still meanwhile, and then go
+        // on.
         let (id, reply) = match ended {
             Ok(Ok(Some(dropped))) => dropped,
             Ok(Ok(None)) => return CallError::Unreachable("the callee was stopped".into()),
@@ -191,8 +191,8 @@ async fn run(mut instance: Box<Instance>, mut jobs: mpsc::Receiver<Job>) -> Call
 
 /// A call begins beside others of its instance.
 fn begin(state: &mut InstanceState, context: CallContext) {
-    // The one that may take longest decides: the others have timers where they wait. What a call asks of
-    // others is put down to the one that began last, for nobody can tell whose it is.
+    // The one that may take longest decides: the others have timers where they wait. Requests to others are put
+    // down to the call that began last, for nobody can tell whose they are.
     let deadline = state.deadline.max(context.deadline);
     state.begin(CallContext {
         deadline,

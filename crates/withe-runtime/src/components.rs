@@ -33,7 +33,7 @@ impl Components {
     ///
     /// # Errors
     ///
-    /// What Wasmtime says is wrong with them.
+    /// Returns Wasmtime's error when the bytes do not compile.
     pub(crate) fn compile(
         &mut self,
         engines: &Engines,

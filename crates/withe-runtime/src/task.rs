@@ -18,7 +18,7 @@ pub(crate) struct InstanceTask {
     task: AbortHandle,
 }
 
-/// What an instance's task is asked to do.
+/// A job for an instance's task.
 pub(crate) enum Job {
     Call {
         export: ExportFn,
@@ -56,7 +56,7 @@ pub(crate) struct Outcome {
 
 impl Drop for Outcome {
     fn drop(&mut self) {
-        // It may have come, and nobody looked.
+        // The result may have arrived unread.
         self.reply.close();
         if let Ok(Ok(unwanted)) = self.reply.try_recv() {
             give_back(&self.jobs, unwanted);

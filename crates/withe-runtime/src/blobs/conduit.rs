@@ -1,9 +1,9 @@
 //! The bytes of a value that is being written, from the component's `output-stream` to the provider's body.
 //!
-//! A component may write before it says what the value is to become (`container.write-data`), or after, or both. What
-//! it writes before has to be kept, in memory, and is bounded for all values of an instance together ([`MOST`]);
-//! beyond that the stream fails, for nobody would ever make room. From `write-data` on no more than [`ROOM`] bytes are
-//! on their way, and the component waits while the provider does.
+//! A component may write before it says what the value is to become (`container.write-data`), or after, or both. Bytes
+//! written before have to be kept in memory, and are bounded for all values of an instance together ([`MOST`]); beyond
+//! that the stream fails, for nobody would ever make room. From `write-data` on no more than [`ROOM`] bytes are on
+//! their way, and the component waits while the provider does.
 //!
 //! A value is complete when the component finishes it, and broken off if it is dropped before.
 
