@@ -1,4 +1,4 @@
-//! What components print, on the streams of this process.
+//! Prints components' output on the streams of this process.
 //!
 //! One component that prints to a file or a pipe prints what it prints, byte by byte. On a terminal, and where several
 //! components run, each line bears the name of the component that printed it, and has nothing in it by which it could pass
@@ -14,7 +14,7 @@ use crate::recent::{PrintedPieces, printed_line};
 /// Which of this process's streams components print to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GuestStreams {
-    /// Those that they mean.
+    /// The streams that they write to.
     Own,
     /// Standard error all, for standard output has a result.
     Error,

@@ -84,7 +84,7 @@ pub(crate) struct Served {
     pub(crate) names: Vec<String>,
 }
 
-/// A page that is served. It ends when this is dropped.
+/// A page that is served. The page ends when this is dropped.
 pub(crate) struct Page {
     address: SocketAddr,
     token: String,

@@ -78,7 +78,7 @@ pub(crate) struct Args {
     traces: TraceArgs,
 }
 
-/// What is called: a function that was found, or, of a component that could not be read, what was written.
+/// The function to call: as found, or, for a component that could not be read, as written.
 struct CheckedCall {
     component: String,
     path: FunctionPath,

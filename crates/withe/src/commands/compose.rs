@@ -158,7 +158,7 @@ fn from_wac(args: &Args, terminal: &Terminal) -> anyhow::Result<Option<Vec<u8>>>
     }
 }
 
-/// What is wrong with a WAC document, as a diagnostic in it.
+/// The error in a WAC document, as a diagnostic in it.
 fn problem(error: DocumentError) -> Diagnostic {
     let mut problem = Diagnostic::error(COMPOSE_FAILED, error.message);
     let mut labels = error.places.into_iter().map(|place| Label {

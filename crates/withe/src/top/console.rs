@@ -8,7 +8,7 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 const BEGIN: &str = "\x1b[?1049h\x1b[?25l\x1b[2J";
 const END: &str = "\x1b[?25h\x1b[?1049l";
 
-/// A terminal on which frames are drawn. What was there is there again when this is dropped, also by a panic.
+/// A terminal on which frames are drawn. Dropping this, also by a panic, restores the screen.
 pub(crate) struct Console {
     before: Termios,
 }

@@ -89,7 +89,8 @@ impl Screen {
         self.scrolled = 0;
     }
 
-    /// The lines of a frame, at most as many and as wide as the terminal has room for. What was scrolled too far is scrolled back.
+    /// The lines of a frame, at most as many and as wide as the terminal has room for. A position that is scrolled too
+    /// far is scrolled back.
     pub(crate) fn frame(
         &mut self,
         figures: &Figures,

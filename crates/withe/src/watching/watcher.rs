@@ -108,7 +108,7 @@ impl Watcher {
     ///
     /// # Errors
     ///
-    /// If the lattice cannot be read. That a host does not answer is part of what is seen.
+    /// If the lattice cannot be read. A host that does not answer is part of the result.
     pub(crate) async fn look(&mut self) -> Result<Looked, LatticeError> {
         let mut state = match self.overview().await? {
             Some(found) => LatticeState::of(self.lattice.name(), &found),

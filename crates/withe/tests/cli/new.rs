@@ -16,7 +16,7 @@ fn cargo(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO"));
     command.args(args).arg("--offline").current_dir(folder);
     command.env("CARGO_TARGET_DIR", target);
-    // Those of the cargo that runs this test.
+    // The cargo that runs this test has set these.
     for variable in [
         "RUSTFLAGS",
         "CARGO_ENCODED_RUSTFLAGS",
@@ -64,7 +64,7 @@ fn what_is_made_builds_and_passes_its_test() {
     made(&sandbox, "new-shop", "application");
 }
 
-/// What builds it is not everywhere.
+/// The build tool is not everywhere.
 #[test]
 fn python_passes_its_test_and_is_built_where_that_can_be() {
     let sandbox = Sandbox::new();

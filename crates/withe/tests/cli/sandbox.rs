@@ -65,7 +65,7 @@ impl Sandbox {
             .args(args)
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
-        // What one test compiles is of no use to another, nor to whoever runs the tests.
+        // The code that one test compiles is of no use to another, nor to the person who runs the tests.
         command.env("WITHE_CACHE_DIR", "");
         for variable in ["WITHE_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
             command.env_remove(variable);
