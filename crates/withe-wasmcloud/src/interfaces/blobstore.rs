@@ -79,7 +79,7 @@ fn results() -> Result<&'static Results, CallError> {
 #[derive(Clone, Debug)]
 pub(crate) struct V1Blobs {
     pub(crate) wire: V1Wire,
-    /// Who is called: `{lattice}.{id}`.
+    /// The callee: `{lattice}.{id}`.
     pub(crate) prefix: Arc<str>,
     /// The context of each call.
     pub(crate) headers: HeaderMap,
@@ -147,7 +147,7 @@ fn names(id: &ObjectId) -> (&str, &str) {
     (&id.container, &id.object)
 }
 
-/// What `current` returns, or, if nobody serves that, what `old` does.
+/// The result of `current`, or, if nobody serves that, the result of `old`.
 async fn current_or_old<T>(
     current: impl Future<Output = Result<T, CallError>>,
     old: impl Future<Output = Result<T, CallError>>,

@@ -24,7 +24,7 @@ use crate::wire::mailbox::ChannelReader;
 /// Elements that are asked for at a time of what is sent: bytes, and others.
 const WANT: (usize, usize) = (64 << 10, 256);
 
-/// What a stream's or future's type is made of.
+/// The kind and the element type of a stream or future.
 fn parts(ty: &Type) -> Option<(StreamKind, Option<&Type>)> {
     Some(match ty {
         Type::Stream(None) => (StreamKind::Units, None),
@@ -60,7 +60,7 @@ impl Leaving {
         }
     }
 
-    /// What is sent for them.
+    /// The messages to send for them.
     ///
     /// # Errors
     ///
@@ -289,7 +289,7 @@ async fn pump(
     }
 }
 
-/// What has come of a stream and was not passed on.
+/// The part of a stream that has arrived and was not passed on.
 struct Elements {
     kind: StreamKind,
     element: Option<Type>,
