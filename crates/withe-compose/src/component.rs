@@ -180,7 +180,7 @@ impl Component {
     }
 }
 
-/// What types are made of.
+/// The types within types.
 impl Component {
     /// The types that an item's type mentions itself.
     pub(crate) fn types_in(&self, ty: &ComponentEntityType, found: &mut Vec<ComponentAnyTypeId>) {

@@ -382,7 +382,7 @@ fn whatever_is_used() {
     result.unwrap_or_else(|e| panic!("{e}"));
 }
 
-/// What is fused agrees on its types, also on those that no call passes.
+/// Fused components agree on their types, also on those that no call passes.
 #[test]
 fn a_type_that_is_made_of_another_links_resource_keeps_a_link_from_being_fused() {
     let package = "package ex:t@1.0.0 {
