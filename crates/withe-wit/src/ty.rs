@@ -107,7 +107,7 @@ pub struct ResourceRef {
     pub name: String,
 }
 
-/// What sort of function it is.
+/// The sort of the function.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FuncKind {
     /// A plain function.
@@ -142,7 +142,7 @@ impl Function {
     }
 
     /// Whether its result has the `error` of wRPC's `wrpc:rpc/error` as its error: by that it is told how
-    /// a call failed on its way, where others trap. It is never itself sent.
+    /// a call failed on its way, where others trap. The error itself is never sent.
     pub fn has_rpc_error(&self) -> bool {
         let Some(Type::Result(_, Some(error))) = &self.result else {
             return false;
