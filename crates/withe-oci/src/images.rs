@@ -1,7 +1,7 @@
 //! The artefacts that references stand for: many at once, each from the cache or from its registry.
 //!
-//! Whoever reads an application waits for its images, as for its files, so these functions block. The requests themselves run beside
-//! each other in a runtime of their own, in a thread of its own: the caller may be in a runtime.
+//! Reading an application waits for its images, as for its files, so these functions block. The requests themselves run
+//! beside each other in a runtime of their own, in a thread of its own: the caller may be in a runtime.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -111,7 +111,7 @@ pub enum Locking {
 /// Something that is to be pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// What.
+    /// The artefact's reference.
     pub reference: Reference,
     /// The lock's entry for it.
     pub locking: Locking,
@@ -237,8 +237,7 @@ impl Images {
         })
     }
 
-    /// The path of a program, or of an archive of one, which is put there. It is there until this is
-    /// dropped.
+    /// The path of a program, or of an archive of one, which is put there. The file is there until this is dropped.
     ///
     /// # Errors
     ///
@@ -261,7 +260,7 @@ impl Images {
         put(&mut programs).map_err(OciError::Write)
     }
 
-    /// The folder that has the files of an application, by their paths. It is there until this is dropped.
+    /// The folder that has the files of an application, by their paths. The folder is there until this is dropped.
     ///
     /// # Errors
     ///
