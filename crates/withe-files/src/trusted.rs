@@ -25,7 +25,7 @@ pub enum FolderError {
     Owner {
         /// The folder, or the link.
         path: PathBuf,
-        /// Who owns it.
+        /// The owner's id.
         owner: u32,
     },
     /// Others may write to the folder, or to one above it.
