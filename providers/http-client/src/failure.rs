@@ -1,4 +1,4 @@
-//! What went wrong, in the interface's words.
+//! Failures, in the interface's words.
 
 use std::error::Error;
 use std::io;

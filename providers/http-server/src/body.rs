@@ -148,7 +148,7 @@ enum Source {
     /// Of the provider's own.
     Own(Full<Bytes>),
     Component(Arc<Watched>),
-    /// The component's, sent in full. What the component still does is waited for elsewhere.
+    /// The component's, sent in full. Another task waits for the component to finish.
     Sent,
 }
 
@@ -241,7 +241,7 @@ impl Taken {
 
 impl Transfer for Watched {
     fn check(&self, now: Instant) {
-        // Whoever has it is asking for more.
+        // The holder of the lock is asking for more.
         let Ok(mut taken) = self.0.try_lock() else {
             return;
         };

@@ -102,7 +102,7 @@ async fn serve_to_end(stream: TcpStream, of: Of) {
     }
 }
 
-/// What a connection is of, and what it keeps to.
+/// The owners and limits of a connection.
 struct Of {
     front: Arc<Front>,
     place: Arc<CrowdPlace>,

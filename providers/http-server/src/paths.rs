@@ -208,7 +208,7 @@ mod tests {
             assert_eq!(found.as_deref(), Ok(normal), "{path}");
             let kept = settle(AmbiguousPaths::Keep, path);
             assert_eq!(kept.as_deref(), Ok(path));
-            // Whoever normalises what comes out finds nothing to do, unless it decodes what was encoded twice.
+            // A program that normalises the result finds nothing to do, unless it decodes what was encoded twice.
             assert_eq!(ambiguity(normal.split('?').next().unwrap()), None, "{path}");
         }
     }

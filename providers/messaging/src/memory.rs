@@ -24,7 +24,7 @@ const QUEUED_BYTES: usize = 64 << 20;
 /// The largest message, as NATS has it unless it is told otherwise.
 const LARGEST: usize = 1 << 20;
 
-/// What the subjects begin with on which answers are waited for.
+/// The prefix of the subjects on which answers are waited for.
 const INBOX: &str = "_INBOX";
 
 /// The brokers of the applications of this process. They are kept by the links that use them.
@@ -135,7 +135,7 @@ impl MemoryBroker {
         }
         for members in groups.values() {
             found += 1;
-            // Whoever is next in turn and has room.
+            // The next member in turn that has room takes it.
             let order = (0..members.len()).map(|i| members[(turn + i) % members.len()]);
             is_full |= !order.into_iter().any(|subscriber| subscriber.take(message));
         }

@@ -1,4 +1,4 @@
-//! What every database can do, and how it fails. The interfaces are built from these few operations.
+//! The operations of every database, and their failures. The interfaces are built from these few operations.
 
 use std::fmt::Debug;
 use std::time::Instant;
@@ -120,9 +120,9 @@ pub(crate) enum SqlError {
     Lost(String),
 }
 
-/// What is known of a statement that was broken off.
+/// The effect of a statement that was broken off.
 pub(crate) const NOTHING_DONE: &str = "nothing of it was done";
-/// What is known of a statement that was broken off where nobody can tell.
+/// The effect of a statement that was broken off where nobody can tell.
 pub(crate) const UNKNOWN: &str = "it may or may not have been done";
 
 impl SqlError {
@@ -149,7 +149,7 @@ pub(crate) struct Rows {
     limits: Limits,
 }
 
-/// What a value costs besides its own bytes.
+/// The cost of a value besides its own bytes.
 const OVERHEAD: u64 = 16;
 
 impl Rows {
@@ -199,7 +199,7 @@ pub(crate) fn is_empty(sql: &str) -> bool {
     code(sql).is_empty()
 }
 
-/// What comes behind the spaces, comments and parentheses that a statement begins with.
+/// The rest of a statement behind the spaces, comments and parentheses that it begins with.
 fn code(sql: &str) -> &str {
     let mut rest = sql;
     loop {

@@ -21,7 +21,7 @@ const LAST: Duration = Duration::from_millis(10);
 /// Prepared statements that a link remembers. When there are more, the oldest is forgotten.
 const STATEMENTS: usize = 1024;
 
-/// What the provider has of a link.
+/// The provider's end of a link.
 pub(crate) struct Opened {
     pub(crate) database: Arc<dyn Database>,
     pub(crate) limits: Limits,
