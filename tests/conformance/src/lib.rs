@@ -1,11 +1,11 @@
-//! What the guests of all cases share.
+//! Helpers that the guests of all cases share.
 
 pub mod gate;
 pub mod journal;
 
 use std::fmt::{Debug, Display};
 
-/// What an importer did and saw, a line each. Its text is what a case expects.
+/// The actions and observations of an importer, a line each. Its text is what a case expects.
 #[derive(Default)]
 pub struct Transcript(String);
 

@@ -24,8 +24,8 @@ fn written(ids: std::ops::Range<u32>) -> StreamReader<Thing> {
     reader
 }
 
-/// What has been noted when nothing is left to do; the order in which two components do things at
-/// once is theirs to choose.
+/// The notes once nothing is left to do; the order in which two components do things at once is theirs
+/// to choose.
 async fn journal() -> Vec<String> {
     let mut journal = Vec::new();
     for _ in 0..100 {
