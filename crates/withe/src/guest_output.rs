@@ -37,7 +37,7 @@ pub(crate) fn guest_output(streams: GuestStreams, several: bool) -> GuestOutput 
     })
 }
 
-/// A line under the name of whoever printed it.
+/// A line under the name of the component that printed it.
 fn line(printed: &Printed<'_>) -> Vec<u8> {
     let text = String::from_utf8_lossy(printed.bytes);
     let text = known_secrets().mask(&text);
@@ -45,7 +45,7 @@ fn line(printed: &Printed<'_>) -> Vec<u8> {
 }
 
 fn write(streams: GuestStreams, stream: StandardStream, bytes: &[u8]) {
-    // If it cannot be written, there is nobody to be told: whoever read it is gone.
+    // If it cannot be written, there is nobody to be told: the reader is gone.
     let _ = match (streams, stream) {
         (GuestStreams::Own, StandardStream::Output) => written(io::stdout().lock(), bytes),
         _ => written(io::stderr().lock(), bytes),

@@ -50,7 +50,7 @@ impl Reporter {
         }
     }
 
-    /// The same, but that nothing is said to listen before [`all_runs`](Self::all_runs): whoever reads an address may
+    /// The same, but that nothing is said to listen before [`all_runs`](Self::all_runs): the reader of an address may
     /// take the application for started, and a start may still fail or be interrupted.
     pub(crate) fn of_start(terminal: Terminal) -> Self {
         let reporter = Self::new(terminal);

@@ -135,6 +135,6 @@ pub(super) struct LinkedHow {
     pub(super) defaults: LinkArgs,
     /// Where it will run.
     pub(super) surroundings: Surroundings,
-    /// Where it is noted how long that takes.
+    /// Records how long that takes.
     pub(super) timings: Timings,
 }

@@ -330,7 +330,7 @@ fn provider(text: &str) -> Result<ProviderArgument, Expected> {
     let entries = entries.map(|entry| entry.split_once(':').filter(|(key, _)| !key.is_empty()));
     let config = entries.map(|entry| entry.map(|(key, value)| (key.to_owned(), value.to_owned())));
     let config = config.collect::<Option<_>>().ok_or(FORM)?;
-    // Manifests have `withe:NAME`, and whoever knows them may write that.
+    // Manifests have `withe:NAME`, so this form is accepted, too.
     let name = name.strip_prefix("withe:").unwrap_or(name).to_owned();
     Ok(ProviderArgument { name, config })
 }

@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         terminal.say(&diagnostics::report(terminal, source, &errors, consequence));
         return Ok(Outcome::Problems);
     };
-    // But that some calls will trap is for whoever makes one.
+    // Warnings that some calls will trap concern the caller, so they are shown.
     let trapping = |found: &&Diagnostic| found.code == TRAPPING;
     for found in application.linked.diagnostics.0.iter().filter(trapping) {
         let source = &application.loaded.source;

@@ -101,7 +101,7 @@ impl KeyArgs {
 }
 
 impl TrustArgs {
-    /// Whom the host trusts, and its own key.
+    /// The key that the host trusts, and its own.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use withe_lattice::Lattice;
 use withe_node::desired;
 
-/// How often it is looked at.
+/// The interval between looks.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The state of an application when all its hosts have taken it up.

@@ -1,4 +1,4 @@
-//! `--metrics`: an HTTP server for Prometheus, and for whoever wants to know whether the host lives and is ready.
+//! `--metrics`: an HTTP server for Prometheus, and for probes of whether the host lives and is ready.
 //!
 //! A host is ready from when it has joined its lattice, or runs its application, until it is told to end. A fault of
 //! its broker or of an application changes nothing in that: what is linked goes on, and a host that nobody sends

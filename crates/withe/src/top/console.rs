@@ -27,7 +27,8 @@ impl Console {
     pub(crate) fn begin() -> io::Result<Self> {
         let before = rustix::termios::tcgetattr(io::stdin())?;
         let mut modes = before.clone();
-        // Keys come one by one, are not shown, and are no signals: whoever ends or stops it leaves this screen first.
+        // Keys come one by one, are not shown, and are no signals: this screen is left before the process ends or
+        // stops.
         modes
             .local_modes
             .remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);

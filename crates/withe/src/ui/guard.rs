@@ -67,7 +67,7 @@ impl Guard {
         self.calls
     }
 
-    /// Checks that whoever asks knows the secret: from a header, or else from the query, of which `query` is `token`.
+    /// Checks that the request knows the secret: from a header, or else from the query, of which `query` is `token`.
     ///
     /// # Errors
     ///

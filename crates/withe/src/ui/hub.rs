@@ -231,7 +231,7 @@ impl Hub {
         }
     }
 
-    /// Hears what hosts tell, which is told once, whoever looks.
+    /// Hears the hosts' events, and tells each once, however many pages there are.
     async fn hear(self, lattice: SharedLattice) {
         loop {
             match lattice.subscribe(EVENTS).await {
@@ -262,7 +262,7 @@ impl Hub {
 }
 
 impl Memory {
-    /// All that is known, as it is told.
+    /// The whole state, as messages.
     fn all(&self) -> Vec<Bytes> {
         let mut all = vec![
             message("lattice", &self.state),

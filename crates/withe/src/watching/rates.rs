@@ -10,7 +10,7 @@ use withe_host::{ComponentFigures, DurationFigures, Figures, LinkFigures};
 
 use super::state::LatticeState;
 
-/// Over how many milliseconds rates are taken, where it is looked that often.
+/// The window of rates, in milliseconds, if samples come that often.
 const WINDOW: u64 = 5_000;
 
 /// Rates of the hosts' links and parts.
@@ -136,7 +136,7 @@ struct OfHost {
 }
 
 impl Samples {
-    /// None yet. Samples come each `every`: rates are taken over that, if it is longer than the usual window.
+    /// No samples yet. Samples come each `every`: rates are taken over that, if it is longer than the usual window.
     pub(crate) fn every(every: Duration) -> Self {
         let every = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
         Self {

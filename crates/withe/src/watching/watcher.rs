@@ -18,9 +18,9 @@ use super::state::LatticeState;
 use super::traces::SpanOn;
 use crate::overview::Overview;
 
-/// How often it is looked whether hosts have come, gone, or run something else.
+/// The interval between checks of whether hosts have come, gone, or run something else.
 const HOSTS_EVERY: Duration = Duration::from_secs(2);
-/// How often it is looked what is desired, where no host has changed.
+/// The interval between checks of what is desired, where no host has changed.
 const DESIRED_EVERY: Duration = Duration::from_secs(10);
 /// How long a host may take to answer: clearly longer than it waits for its workers.
 const ANSWER: Duration = LOOKED_AT.saturating_add(Duration::from_secs(2));

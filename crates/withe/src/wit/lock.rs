@@ -1,4 +1,4 @@
-//! `wit.lock`, in the folder of a component's WIT: what was requested, and what came of it.
+//! `wit.lock`, in the folder of a component's WIT: the requests, and their results.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -73,8 +73,7 @@ impl Sandbox {
         command
     }
 
-    /// Runs the command and shows what came of it. Digests are left out: they change with the tool
-    /// that makes the fixtures.
+    /// Runs the command and shows its outcome. Digests are left out: they change with the tool that makes the fixtures.
     pub(crate) fn run(&self, args: &[&str]) -> String {
         let output = self.command(args).output().unwrap();
         let mut shown = format!("exit code: {}\n", output.status.code().unwrap());

@@ -65,8 +65,8 @@ impl Case {
         path.is_file().then(|| parts(&path))
     }
 
-    /// The calls and their results over a binding. Where it is known not to do as it should, that is
-    /// in a folder of its name.
+    /// The calls and their results over a binding. Known deviations are in a folder of the binding's
+    /// name.
     pub(crate) fn calls_over(&self, binding: &str) -> Vec<Call> {
         let folder = self.expected.join(sort(binding));
         let mut wrong = match folder.is_dir() {
@@ -181,8 +181,8 @@ fn parts(path: &Path) -> Vec<String> {
 }
 
 impl Call {
-    /// How what came of the call, which is the text that it returned or all that was said of its trap,
-    /// differs from what is expected; `None` if it does not.
+    /// How the outcome of the call, which is the text that it returned or the message of its trap,
+    /// differs from the expected one; `None` if it does not.
     pub(crate) fn difference(&self, found: &Result<String, String>) -> Option<String> {
         let what = match (&self.expected, found) {
             (Expected::Text(expected), Ok(found)) if expected == found => return None,

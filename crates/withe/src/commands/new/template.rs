@@ -260,7 +260,7 @@ pub(super) struct Names {
 impl Names {
     /// # Errors
     ///
-    /// If there is no SDK where it is said to be.
+    /// Returns an error if there is no SDK in that folder.
     pub(super) fn new(name: &str, sdk: Option<&Path>) -> anyhow::Result<Self> {
         let sdk = match sdk {
             None => format!("git = {REPOSITORY:?}"),

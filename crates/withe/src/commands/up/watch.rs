@@ -26,7 +26,7 @@ pub(super) struct Watch {
     /// The folders watched with all below them.
     trees: BTreeSet<PathBuf>,
     names: Arc<Mutex<BTreeSet<OsString>>>,
-    /// The same, for whoever is told of changes.
+    /// The same, for the callback of changes.
     below: Arc<Mutex<BTreeSet<PathBuf>>>,
     changes: mpsc::Receiver<()>,
 }
