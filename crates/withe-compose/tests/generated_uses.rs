@@ -308,8 +308,8 @@ fn whatever_is_used() {
         max_global_rejects: 4000,
         ..ProptestConfig::with_cases(400)
     };
-    // The same ones each time: a case that nobody has seen is for a person to look into, and not for whoever changes
-    // something else that day.
+    // The same ones each time: a case that nobody has seen is for a person to look into, and must not stop an
+    // unrelated change.
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let choices = prop::collection::vec(any::<u8>(), 20..160);
