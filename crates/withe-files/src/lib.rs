@@ -10,9 +10,9 @@
 //!   start ([`sweep`]).
 //! * [`read_private`] and [`read_trusted`]: a file that an operator names, such as a key.
 //!
-//! Checking alone does not help where a folder must be shared; what is read from one that could be is authenticated by
-//! whoever reads it. Opening everything by handles relative to a checked folder (`openat2`) was left: within a folder
-//! that passes, nobody else can exchange anything between the check and the use.
+//! Checking alone does not help where a folder must be shared; the reader authenticates files from one that could be.
+//! Opening everything by handles relative to a checked folder (`openat2`) was left: within a folder that passes,
+//! nobody else can exchange anything between the check and the use.
 //!
 //! Unix only, as sockets and processes of providers are.
 

@@ -89,7 +89,8 @@ fn sweep_in(folder: &Path) -> usize {
     let mut swept = 0;
     for entry in entries.flatten() {
         let is_named = entry.file_name().to_str().is_some_and(is_name);
-        // Held until it is gone: whoever is just making it would lock it as soon as it is free, and lose it.
+        // The lock is held until the folder is gone: a process that is just making it would lock it as soon as it is
+        // free, and lose it.
         if is_named && let Ok(Some(_lock)) = left(&entry.path()) {
             swept += usize::from(fs::remove_dir_all(entry.path()).is_ok());
         }
