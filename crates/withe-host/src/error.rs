@@ -38,7 +38,7 @@ pub enum HostError {
     /// A secret cannot be had.
     #[error("the secret `{secret}` of `{part}` cannot be had: {why}")]
     Secret {
-        /// Whose.
+        /// The secret's owner.
         part: String,
         /// Its name.
         secret: String,

@@ -57,7 +57,7 @@ pub struct HostOptions {
     /// Takes what components print, which goes into the log otherwise. The output of components in processes of their
     /// own always goes into the log.
     pub output: Option<GuestOutput>,
-    /// Told the secret values of all that it runs, for whoever writes its log.
+    /// Gets the secret values of all that the host runs, for the writer of its log.
     pub secrets: KnownSecrets,
 }
 

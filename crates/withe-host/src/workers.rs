@@ -34,7 +34,7 @@ pub(crate) struct Workers {
     /// Their places by when they end: those that call others end before these.
     stages: Vec<Vec<usize>>,
     server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-    /// The ways to what they have counted, which are known to whoever wants that as long as they are here.
+    /// The routes to the workers' counts, known to observers as long as they are here.
     counts: Vec<Arc<Route>>,
     /// Removed with its sockets when all have ended.
     _folder: TemporaryFolder,

@@ -26,7 +26,7 @@ pub(super) const HEALTH: HealthChecks = HealthChecks {
 };
 /// How long a process may take to say how it is.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// How long to wait before it is asked again where the answer was lost.
+/// The wait before a request is repeated whose answer was lost.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How many resources a process may number before it reaches the numbers of the next: so many that the
 /// numbers of 64 processes do not meet.
@@ -148,7 +148,7 @@ pub(super) struct ProviderProcess {
     pub(super) grace: Duration,
     /// The folder of its sockets, which only its user can enter. Removed when the last process has ended.
     pub(super) folder: Arc<TemporaryFolder>,
-    /// Whose place the first process takes.
+    /// The provider whose place the first process takes.
     pub(super) predecessor: Option<Arc<Predecessor>>,
 }
 

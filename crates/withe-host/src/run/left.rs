@@ -17,7 +17,7 @@ use super::providers::{HeldLink, RunningProvider};
 use crate::serve::Served;
 use crate::workers::Workers;
 
-/// How often it is looked whether anybody needs a graph.
+/// The interval between checks of whether anybody needs a graph.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The leftovers of a plan.
