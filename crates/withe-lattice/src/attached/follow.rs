@@ -123,7 +123,7 @@ async fn begin_again(link: &AttachedLink, what: &Follow) -> PipeReader {
 ///
 /// # Errors
 ///
-/// The connection was lost, or what came is not to be understood.
+/// Returns an error if the connection was lost, or the chunk cannot be understood.
 pub(super) async fn next(stream: &mut PipeReader) -> Result<Option<Told>, CallError> {
     let chunk = poll_fn(|cx| stream.poll_chunk(cx, AHEAD)).await;
     // Each was sent as one.

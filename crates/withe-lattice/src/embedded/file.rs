@@ -58,7 +58,7 @@ impl File {
         Ok((file, stored))
     }
 
-    /// Whose it is, which is this lattice's if it is new.
+    /// The name of the lattice that owns the file: this one, if the file is new.
     fn claim(&self, lattice: &str) -> Result<String, DatabaseError> {
         self.database.run(|database| {
             let writing = database.begin_write()?;

@@ -21,8 +21,8 @@ const WAITING: usize = 64;
 /// Requests of one subject that are being answered at a time. More wait in the client's queue.
 const ANSWERING: usize = 256;
 
-/// How long whoever serves a request may take. Nobody waits so long, but one who forgets it must not keep
-/// others from being served.
+/// The longest that a server may take over a request. Nobody waits so long, but one who forgets it must
+/// not keep others from being served.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// The header of an answer that is none, and says why.

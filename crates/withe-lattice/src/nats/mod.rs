@@ -41,7 +41,7 @@ use crate::{
     BlobError, Entry, Expect, Lattice, LatticeError, Messages, Requests, Watch, digest, keys, names,
 };
 
-/// How long after a failure it is seen to the buckets again.
+/// The wait after a failure before the buckets are checked again.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// How often a blob is read again that was replaced while it was read.

@@ -35,7 +35,7 @@ pub struct Options {
     pub timeout: Duration,
     /// The most bytes of a blob. A larger one is neither put nor fetched.
     pub max_blob: usize,
-    /// How often it is looked for what is left of large values that nobody has any more.
+    /// The interval between searches for pieces of large values that nobody has any more.
     pub sweep: Duration,
     /// How long leases live: the same for all members, who otherwise believe each other to be gone.
     pub lease: Duration,

@@ -152,7 +152,7 @@ impl Connection {
     }
 }
 
-/// Takes a connection out of where it is known.
+/// Removes a connection from its table.
 pub(super) type Forget = Box<dyn Fn() + Send + Sync>;
 
 /// The halves of a connection. The connection ends, and is forgotten, when both halves are gone.

@@ -1,9 +1,9 @@
 //! The counts of both ends of a connection: plain data, without I/O.
 //!
 //! NATS delivers a message once or not at all, and in order. So messages are numbered, and one that is missing
-//! is the end of the connection: what comes after it is never taken for what was lost. How much may be under
-//! way is bounded by a window, which the reader opens as it takes what came. A message counts for more than its
-//! bytes, so that the window bounds many small ones too.
+//! is the end of the connection: what comes after it is never taken for what was lost. A window bounds the
+//! bytes under way; the reader opens it as it takes them. A message counts for more than its bytes, so that the
+//! window bounds many small ones too.
 
 use std::collections::VecDeque;
 
@@ -57,7 +57,8 @@ struct IncomingFlow {
     next: u64,
     /// Chunks that arrived and were not read, each with its cost.
     queue: VecDeque<(Bytes, u64)>,
-    /// The costs of all that came, of what of it was read, and of what of that the other side knows of.
+    /// The costs of all messages that arrived, of those read, and of those that the other side knows to be
+    /// read.
     came: u64,
     read: u64,
     told: u64,
@@ -147,7 +148,7 @@ impl Flow {
         Ok(())
     }
 
-    /// Fills the buffer with what came; says whether there was something.
+    /// Fills the buffer with bytes that arrived; says whether there were any.
     pub(super) fn read(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let before = buffer.filled().len();
         while let Some((bytes, cost)) = self.incoming.queue.front_mut() {

@@ -8,9 +8,9 @@
 //! where it fits, so a small call is one message there and one back. The connection survives a loss of the connection
 //! to NATS if no message was lost with it.
 //!
-//! **Trust.** None is had in what comes: whoever may publish on a lattice's subjects can open a connection, and whoever
-//! may subscribe reads it. Hosts have TLS in it ([`withe_rpc::secure`]). Ids of connections are random, so that no
-//! member ends those of others by chance.
+//! **Trust.** Messages are not trusted: every client that may publish on a lattice's subjects can open a connection,
+//! and every client that may subscribe reads it. Hosts have TLS in it ([`withe_rpc::secure`]). Ids of connections are
+//! random, so that no member ends those of others by chance.
 
 mod connection;
 mod flow;
@@ -36,7 +36,7 @@ use crate::{LatticeError, keys, names};
 /// How long a host may take to accept a connection.
 const ACCEPT: Duration = Duration::from_secs(5);
 
-/// Connections that wait to be taken by whoever accepts them.
+/// Connections that wait to be accepted.
 const BACKLOG: usize = 128;
 
 /// Accepts the connections to a host. Dropped, it takes no more; those that there are go on until

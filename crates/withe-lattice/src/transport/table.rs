@@ -20,7 +20,7 @@ use super::message::{Message, VERSION};
 /// The most connections that hosts may have to one.
 const CONNECTIONS: usize = 4_096;
 
-/// How often it is seen to whether the connection to NATS was made anew.
+/// The interval between checks of whether the connection to NATS was made anew.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The broker says that a peer is gone when something is sent to it; this is how often something is.

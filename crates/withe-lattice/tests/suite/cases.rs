@@ -190,7 +190,7 @@ pub(crate) async fn values_of_any_size_are_kept(f: Fixture) {
     assert_eq!(next(&mut watch).await, "synced");
     let mut expect = Expect::Absent;
     for value in large_values() {
-        // Whose writer may be another each time.
+        // Each write may come from another member.
         for member in [&f.a, &f.b] {
             is_conflict(
                 member
@@ -492,7 +492,7 @@ pub(crate) async fn a_slow_listener_loses_the_oldest(f: Fixture) {
     assert!(got.len() < MESSAGES as usize, "some are lost");
 }
 
-/// Serves `subject` with what it is asked and `name`.
+/// Serves `subject`: answers each request with its text and `name`.
 async fn echo(lattice: &SharedLattice, subject: &str, name: &'static str) {
     let mut requests = lattice.serve(subject).await.unwrap();
     tokio::spawn(async move {
