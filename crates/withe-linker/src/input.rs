@@ -355,9 +355,9 @@ pub struct Scaling {
 /// Which scaler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScalerKind {
-    /// So many in all.
+    /// A number of instances in all.
     Spread,
-    /// So many on each matching host.
+    /// A number of instances on each matching host.
     Daemon,
 }
 
