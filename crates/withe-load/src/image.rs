@@ -175,8 +175,8 @@ impl Images<'_> {
         }
     }
 
-    /// The file of an image that is not one of those that came with the application, if it came from a registry: whoever
-    /// made it does not know the files of this machine, and has none of them read or run.
+    /// The file of an image that is not one of those that came with the application, if it came from a registry: its
+    /// maker does not know the files of this machine, and has none of them read or run.
     fn outside(&self, image: &Image) -> Option<String> {
         if !self.is_pulled {
             return None;

@@ -1,8 +1,8 @@
 //! An application that was read.
 //!
 //! Reading and linking are apart: an application is read once, and linked for each placement of its parts that
-//! somebody asks about. The last answer is kept, so that whoever checks an application and whoever then runs it
-//! with the same placement link it once between them.
+//! somebody asks about. The last answer is kept, so that checking an application and then running it with the same
+//! placement links it once.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub struct Loaded {
     /// Every file that was read, or looked for: when one of them changes, the application may.
     pub files: Vec<PathBuf>,
     pub(crate) by_name: HashMap<String, usize>,
-    /// How the application was linked last, and what came of it.
+    /// The options of the last linking, and its outcome.
     pub(crate) linked: Mutex<Option<(LinkOptions, Arc<LinkOutcome>)>>,
 }
 

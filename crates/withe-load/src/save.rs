@@ -40,7 +40,7 @@ pub struct SaveError {
 }
 
 /// Saves the manifest of an application that was read, and every file that its images are, to `folder`; returns the
-/// manifest's copy. A file that cannot be read is left out, as it was for whoever read the application.
+/// manifest's copy. A file that cannot be read is left out, as it was when the application was read.
 ///
 /// # Errors
 ///
