@@ -14,7 +14,7 @@
 //!
 //! [`mask`] finds the secret values in a text, and makes the text without them.
 //!
-//! References to registries ([`reference`]) are read here, for manifests and for whoever pulls.
+//! References to registries ([`reference`]) are read here, for manifests and for pulling.
 //!
 //! The admission policies of hosts ([`policy`]) are read the same way.
 //!
