@@ -29,7 +29,7 @@ use crate::this_host::ThisHost;
 /// How long what changes is waited for to come to rest.
 const REST: Duration = Duration::from_millis(20);
 
-/// How often it is looked for what was claimed for applications that are gone.
+/// The interval between searches for claims of applications that are gone.
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// Tries to become the controller, and is it as long as the lease can be renewed.

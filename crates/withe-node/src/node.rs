@@ -238,9 +238,9 @@ impl Node {
         self.address
     }
 
-    /// Puts an application that was read and linked without errors in the lattice, as
-    /// [`desired::put_application`] does; returns its revision. This host does not read it again, and runs the programs
-    /// of its providers, which whoever runs this host has named by it.
+    /// Puts an application that was read and linked without errors in the lattice, as [`desired::put_application`]
+    /// does; returns its revision. This host does not read it again, and runs the programs of its providers, which its
+    /// operator has named with the application.
     ///
     /// # Errors
     ///

@@ -34,7 +34,7 @@ const PROBE: Duration = Duration::from_secs(2);
 /// How often that is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// So many routes are not worth looking through for those that nobody has any more.
+/// Fewer routes are not worth searching for those that nobody has any more.
 const FEW_ROUTES: usize = 64;
 
 /// The identity of this host among the others.
@@ -275,7 +275,7 @@ impl Peers {
         Ok(())
     }
 
-    /// How each of these hosts is reached; it is found out first, if need be.
+    /// How each of these hosts is reached; hosts not tried yet are probed first.
     pub(crate) async fn reach(&self, hosts: &BTreeSet<String>) -> BTreeMap<String, Reach> {
         let mut changes = self.hosts.subscribe();
         let known = async {
@@ -420,7 +420,7 @@ impl Away for Peers {
     }
 }
 
-/// Whether it is known that a way leads to its host.
+/// Whether a way was found to lead to its host.
 fn leads(way: &Option<DirectWay>) -> bool {
     way.as_ref().is_some_and(|way| way.leads == Some(true))
 }

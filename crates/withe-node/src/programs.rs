@@ -29,7 +29,7 @@ pub(crate) struct Programs {
     put_here: Mutex<BTreeMap<String, Vec<(PathBuf, String)>>>,
     /// Where those are that the lattice gives, for as long as the host runs; `None` if it takes none.
     folder: Option<TemporaryFolder>,
-    /// How a program is confined when it is asked what provider it is.
+    /// The confinement of a program that describes itself.
     confined: Option<Confined>,
 }
 
@@ -109,7 +109,7 @@ impl Programs {
         })
     }
 
-    /// Lets the programs of an application run that whoever runs this host puts from it, and no others that were put as
+    /// Lets the programs of an application run that the operator puts from this host, and no others that were put as
     /// this application's.
     pub(crate) fn allow(&self, application: &str, programs: Vec<(&str, SuppliedProgram)>) {
         let programs = programs.into_iter().map(|(_, p)| (p.path, p.digest));

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-/// As many links to nothing are followed in one path as Linux follows in all.
+/// The most links to nothing followed in one path, as many as Linux follows in all.
 const MOST_LINKS: usize = 40;
 
 /// Where a path leads on this machine, free of links and of `..`.

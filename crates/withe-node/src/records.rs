@@ -262,7 +262,7 @@ impl HostRecord {
     }
 }
 
-/// An entry's value as a record, whoever signed it, if it is signed; `None`, and a line in the log, for what is none.
+/// An entry's value as a record, signed or not; `None`, and a line in the log, for a value that is no record.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Option<T> {
     match serde_json::from_slice(withe_trust::payload(&entry.value)) {
         Ok(record) => Some(record),

@@ -40,7 +40,7 @@ pub enum HostRequest {
     },
     /// Asks for the host's counts, and for the lines and spans since somebody looked last, of which the host then keeps more.
     Observe {
-        /// How far whoever asks has seen what is kept; `None` for whoever wants the counts alone.
+        /// How far the observer has seen; `None` for one that wants the counts alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seen: Option<SeenUpTo>,
     },
@@ -172,7 +172,7 @@ async fn ping(this: &ThisHost, served: &Served, place: usize) -> Result<HostAnsw
         });
     };
     let session = route.session();
-    // For all together: whoever asks waits no longer.
+    // The deadline is for all together: the caller waits no longer.
     let context = CallContext {
         deadline: Instant::now() + LONGEST,
         trace: None,

@@ -66,7 +66,7 @@ impl Wanted {
 }
 
 impl DesiredTable {
-    /// Takes note of a change of an application, by this deployer if it is known which.
+    /// Takes note of a change of an application, by this deployer if one is known.
     pub(crate) fn application(&mut self, change: Change, deployer: Option<String>) {
         match change {
             Change::Put(entry) => {

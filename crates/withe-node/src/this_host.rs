@@ -92,7 +92,7 @@ impl ThisHost {
         });
     }
 
-    /// Whose a change is, where that is looked at. One that nobody who may has made is reported.
+    /// The signer of a change, if signatures are checked. One that nobody who may has made is reported.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Hosts, a deployer, and whoever breaks things, for one seed.
+//! The hosts, the deployer and the faults of one seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
