@@ -1,7 +1,7 @@
 //! Blobs that were pulled, by digest: a folder that any number of processes and versions of one user share.
 //!
-//! A blob that is read is checked against its name, so that a damaged disk, or whoever could write there, changes nothing. The
-//! folder is this user's alone besides ([`PrivateFolder`]).
+//! A blob that is read is checked against its name, so that a damaged disk, or a user who could write there, changes
+//! nothing. The folder is this user's alone besides ([`PrivateFolder`]).
 
 use std::io;
 use std::path::Path;

@@ -180,7 +180,7 @@ impl Call {
 #[derive(Clone, Debug)]
 pub(crate) struct Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
-/// Whom TLS believes: the system's certificates; where there are none, those of Mozilla's. Blocks: it reads files.
+/// The authorities that TLS trusts: the system's; where there are none, Mozilla's. Blocks: it reads files.
 ///
 /// # Errors
 ///

@@ -40,14 +40,14 @@ pub enum PullEvent {
         /// The reference.
         reference: String,
     },
-    /// So many more bytes are to come of a reference.
+    /// More bytes of a reference are to come.
     Awaited {
         /// The reference.
         reference: String,
         /// The bytes.
         bytes: u64,
     },
-    /// So many bytes came.
+    /// Bytes of a reference arrived.
     Came {
         /// The reference.
         reference: String,
@@ -160,7 +160,7 @@ impl Images {
         }
     }
 
-    /// Pulls all that is wanted, and says of each what came of it. Blocks.
+    /// Pulls all references, and returns the result of each. Blocks.
     pub fn pull(&self, wanted: &[Wanted]) -> Vec<Result<Pulled, OciError>> {
         let pulling = || async {
             let each = wanted.iter().map(|wanted| self.pull_one(wanted));
