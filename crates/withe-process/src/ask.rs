@@ -17,7 +17,7 @@ use crate::group::BlockingChild;
 const SAID: usize = 500;
 /// How much of that is kept, in bytes; the rest is read and forgotten.
 const KEPT: u64 = 64 << 10;
-/// How often it is looked whether a program has ended that has closed its streams.
+/// The interval between checks of whether a program has ended that has closed its streams.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Bounds on a program that is asked.
@@ -40,7 +40,7 @@ pub struct RunOutput {
     pub said: Vec<u8>,
 }
 
-/// Why a program does not answer what it is asked.
+/// Why a program does not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// The system does not start it.

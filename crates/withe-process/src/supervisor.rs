@@ -77,7 +77,7 @@ pub struct SupervisorOptions {
 /// When a process is asked for its health, and given up.
 #[derive(Clone, Copy, Debug)]
 pub struct HealthChecks {
-    /// How often it is asked, from when it is ready.
+    /// The interval between checks, from when the process is ready.
     pub every: Duration,
     /// How long it may take to answer.
     pub answer: Duration,
@@ -348,7 +348,7 @@ impl<S: Supervised> Work<S> {
         }
     }
 
-    /// Ends the process: it finishes what it does when it is told to.
+    /// Asks the process to finish its work and end; kills it after the grace.
     async fn end(&self, process: &mut Process, ready: &S::Ready) {
         let grace = self.order.grace.get().copied().unwrap_or_default();
         let ending = async {
