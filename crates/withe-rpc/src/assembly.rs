@@ -24,7 +24,7 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// Adds what came with one frame. Memory grows with what came, never by what is still to come.
+    /// Adds the part in one frame. Memory grows with the bytes that arrived, never by those still to come.
     ///
     /// # Errors
     ///

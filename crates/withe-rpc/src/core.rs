@@ -254,7 +254,7 @@ impl Watch {
         let limits = &core.limits;
         let since = std::mem::replace(&mut self.looked, Instant::now()).elapsed();
         if since > 3 * self.every {
-            // This process was stopped, or its machine: what came meanwhile is still to be read.
+            // This process was stopped, or its machine: frames from meanwhile are still to be read.
             core.heard();
             self.taken = Instant::now();
             return None;
@@ -325,7 +325,7 @@ async fn fill(inbox: &mut Inbox) -> Result<bool, Violation> {
         .map_err(|e| Violation::protocol(describe(&e)))
 }
 
-/// Why reading failed, for whoever has to be told.
+/// Why reading failed, in words.
 pub(crate) fn describe(e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::UnexpectedEof => "it ended in the middle of a frame".into(),

@@ -1,7 +1,7 @@
 //! The identity of one side of a connection: a key, and a certificate that the key itself has signed.
 //!
-//! Nobody vouches for a certificate, so nothing in it matters but the key. Whom to trust is said
-//! elsewhere, by [`Fingerprint`].
+//! Nobody vouches for a certificate, so nothing in it matters but the key. [`Fingerprint`] says whom to
+//! trust.
 
 use std::fmt;
 use std::str::FromStr;

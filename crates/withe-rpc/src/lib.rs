@@ -63,7 +63,7 @@ pub use transport::{BoxFuture, Connect, Duplex, KeepAlive, Listener};
 /// The data that goes with a call besides its parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct CallContext {
-    /// When whoever calls gives up.
+    /// When the caller gives up.
     pub deadline: Instant,
     /// The trace that the call is part of.
     pub trace: Option<TraceContext>,

@@ -183,7 +183,7 @@ impl Outbox {
             .append_payload(envelope, head, handles, streams, bytes)
     }
 
-    /// Appends a frame of a payload that is cut by whoever calls; `bytes` fit into it.
+    /// Appends a frame of a payload that the caller cuts; `bytes` fit into it.
     pub(crate) fn push_whole(
         &self,
         envelope: &Envelope,
@@ -367,7 +367,7 @@ impl Outbox {
         self.signal.raise();
     }
 
-    /// Writes what is left and ends this direction. To be bounded by whoever calls.
+    /// Writes what is left and ends this direction. The caller bounds the wait.
     pub(crate) async fn shut_down(&self) {
         std::future::poll_fn(|cx| {
             let mut io = match self.io.try_lock() {

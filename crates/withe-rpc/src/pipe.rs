@@ -1,4 +1,4 @@
-//! One stream or future of a call, between whoever writes it and whoever reads it.
+//! One stream or future of a call, between its writer and its reader.
 //!
 //! A pipe moves chunks of encoded elements from one writer to one reader. The reader says how much it
 //! wants, and the writer is asked for no more: with a capacity of 0 nothing is written before it is

@@ -28,7 +28,7 @@ use crate::members::Members;
 /// The protocol and version that both sides announce above TLS.
 pub(crate) const ALPN: &[u8] = b"withe/1";
 
-/// Connects as `identity` to whoever has the fingerprint `expected`.
+/// Connects as `identity` to the peer with the fingerprint `expected`.
 pub(crate) fn client(identity: &Identity, expected: Fingerprint) -> Result<ClientConfig, Error> {
     let provider = Arc::new(default_provider());
     let verifier = Verifier::new(Trusted::One(expected), &provider);
@@ -68,7 +68,7 @@ pub(crate) fn server_name() -> ServerName<'static> {
     ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into())
 }
 
-/// Whom one side accepts.
+/// The peers that one side accepts.
 enum Trusted {
     One(Fingerprint),
     Members(Members),

@@ -133,7 +133,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Drops what came for nobody.
+    /// Drops a payload that nobody waits for.
     fn waste(&self, place: &PlacedSession, payload: Payload) {
         let moved = payload.handles.iter().filter(|h| h.own);
         let ids: Vec<u32> = moved.map(|h| h.id).collect();

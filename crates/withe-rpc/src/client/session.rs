@@ -1,4 +1,4 @@
-//! Links and sessions, as whoever calls has them: they outlive connections.
+//! Links and sessions on the caller's side: they outlive connections.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;

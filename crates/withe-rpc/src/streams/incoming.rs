@@ -147,7 +147,7 @@ impl Incoming {
         self.close(id, out);
     }
 
-    /// Takes what came.
+    /// Takes a part that arrived.
     pub(super) fn take(
         &mut self,
         id: u32,

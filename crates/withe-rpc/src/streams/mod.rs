@@ -61,7 +61,7 @@ pub(crate) struct Streams {
     ready: Arc<Ready>,
     /// How many there are, of both directions.
     open: AtomicUsize,
-    /// For what came and nobody has read yet.
+    /// For bytes that arrived and nobody has read yet.
     budget: Arc<Budget>,
     limits: Limits,
 }

@@ -170,7 +170,7 @@ impl Outgoing {
                         "a chunk of a stream has more than {MAX_REFS} handles or streams"
                     )));
                 }
-                // As many handles and streams as there may be leave this much room.
+                // Room for bytes beside the most handles and streams a frame may carry.
                 let room = if refs == 0 { MAX_BYTES } else { 8 << 10 };
                 let bytes = stash.bytes.split_to(stash.bytes.len().min(room));
                 let count = if stash.begun { 0 } else { stash.count };

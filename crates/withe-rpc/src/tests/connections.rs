@@ -22,7 +22,7 @@ over_each_transport! {
     draining_lets_calls_end_and_takes_no_new_ones,
 }
 
-/// Connects to whoever `Answer` makes of the other end.
+/// Connects to the peer that the function makes of the other end.
 struct Stranger(fn(tokio::io::DuplexStream));
 
 impl fmt::Display for Stranger {

@@ -254,7 +254,7 @@ async fn a_replica_that_cannot_be_reached_is_avoided_and_tried_again_later() {
         note(&route.session(), n).await.unwrap();
     }
     assert_eq!((noted(&off), noted(&on)), (0, 50));
-    // So many calls would have tried it, had they not been told of the first.
+    // Most of the calls learned of the first failure and did not try.
     assert!(
         (1..20).contains(&switch.attempts()),
         "{}",
@@ -280,7 +280,7 @@ async fn a_replica_that_takes_long_to_reach_is_not_waited_for() {
         replica("fast", &fast.client),
     ]);
     note(&route.session(), 1).await.unwrap();
-    // Now it is known.
+    // From now on the slow replica is known.
     for n in 0..20 {
         note(&route.session(), n).await.unwrap();
     }

@@ -134,7 +134,7 @@ impl RouteEntry {
         *self.refusals() = Refusals::default();
     }
 
-    /// Whether it is likely that calls get through. After it has refused, whoever asks first when it is time to
+    /// Whether it is likely that calls get through. After it has refused, the first caller when it is time to
     /// try again is told so, and others are not until that has ended.
     pub(super) fn is_ready(&self) -> bool {
         if !self.client().is_ready() {
