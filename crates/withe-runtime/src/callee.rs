@@ -1,9 +1,8 @@
 //! The instance that one caller reaches over a link, or that all callers share.
 //!
-//! On the engine without concurrency an instance is called by whoever has its lock, within the caller's
-//! own task. With concurrency, calls of one instance run at the same time and go on after their return
-//! as long as they stream, so the instance has a task of its own that takes calls one after the other,
-//! and drives them all.
+//! On the engine without concurrency the holder of its lock calls an instance, within the caller's own task. With
+//! concurrency, calls of one instance run at the same time and go on after their return as long as they stream, so
+//! the instance has a task of its own that takes calls one after the other, and drives them all.
 
 use std::sync::Arc;
 use std::time::Instant;

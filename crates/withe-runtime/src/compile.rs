@@ -184,8 +184,8 @@ impl CompileProcess {
     }
 }
 
-/// All that the process does: compiles what it is told on `input`, and prints the code. Returns the status with which it is
-/// to end, having said on standard error why it failed.
+/// The whole work of the process: compiles the component on `input`, and prints the code. Returns the status with which
+/// it is to end, having said on standard error why it failed.
 pub fn compile_stdin(mut input: impl Read, mut output: impl Write) -> i32 {
     match compile(&mut input, &mut output) {
         Ok(()) => 0,

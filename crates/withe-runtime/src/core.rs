@@ -447,8 +447,7 @@ impl InstanceState {
         self.streaming.insert(Streaming::default()).clone()
     }
 
-    /// Whether the instance goes on after its call: whoever is at the other end of what it streams
-    /// watches that it does.
+    /// Whether the instance goes on after its call: the other ends of its streams watch that it does.
     pub(crate) fn is_streaming(&self) -> bool {
         self.streaming.as_ref().is_some_and(Streaming::has_begun) || self.streams.any()
     }

@@ -55,7 +55,7 @@ fn bound(binding: Option<Binding>) -> String {
     })
 }
 
-/// The text of a callee's failure, as the callee gave it: whoever the failure reaches says that the callee trapped, or that a
+/// The text of a callee's failure, as the callee gave it: the caller's message says that the callee trapped, or that a
 /// limit was met.
 fn cause_text(cause: &CallError) -> String {
     match cause {

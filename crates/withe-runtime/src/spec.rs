@@ -92,7 +92,7 @@ pub struct Directory {
 pub struct ImportSpec {
     /// Its name in the unit's bytes.
     pub name: String,
-    /// Whose it is: an index into [`UnitSpec::members`] (of a shared one: 0).
+    /// The importing member: an index into [`UnitSpec::members`] (of a shared one: 0).
     pub member: usize,
     /// The name under which that member itself imports it: an interface, a label or a function.
     pub original: String,

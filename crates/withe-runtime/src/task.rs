@@ -1,4 +1,4 @@
-//! The way to an instance that has a task of its own: jobs go there, and what came of them comes back.
+//! The way to an instance that has a task of its own: jobs go there, and their outcomes come back.
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::WeakSender;
@@ -32,8 +32,8 @@ pub(crate) enum Job {
     },
 }
 
-/// Where the outcome of a job goes. If nobody waits for it any more, the resources in it are dropped,
-/// as whoever waited would have dropped them.
+/// Where the outcome of a job goes. If nobody waits for it any more, the resources in it are dropped, as
+/// the waiting caller would have dropped them.
 pub(crate) struct Reply {
     to: oneshot::Sender<Result<Payload, CallError>>,
     jobs: WeakSender<Job>,

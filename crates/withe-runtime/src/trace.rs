@@ -4,8 +4,8 @@
 //! its callee's. A fused call has none. The W3C context of the hop is passed on; an instance has that of its
 //! caller in its store, as it has its deadline, so that nested calls are part of the same trace.
 //!
-//! Where nothing is recorded, because there is no exporter or whoever began the trace did not want it
-//! recorded, a hop is one branch, and the context passes as it came.
+//! Where nothing is recorded, because there is no exporter or the trace's origin did not want it recorded, a hop
+//! is one branch, and the context passes as it came.
 
 use std::sync::Arc;
 
@@ -295,13 +295,13 @@ pub(crate) fn request_span<T>(
 /// The header that has a trace context.
 const TRACEPARENT: &str = "traceparent";
 
-/// The trace that a request is part of: as whoever carried it here said, or its header.
+/// The trace that a request is part of: the one its carrier set, or its header's.
 pub fn of_request<T>(request: &http::Request<T>) -> Option<TraceContext> {
     let carried = request.extensions().get().copied();
     carried.or_else(|| TraceContext::parse(request.headers().get(TRACEPARENT)?.to_str().ok()?))
 }
 
-/// Makes a request part of a trace, for whoever carries it and in its header.
+/// Makes a request part of a trace, for its carrier and in its header.
 pub fn put_request<T>(request: &mut http::Request<T>, trace: Option<TraceContext>) {
     let Some(trace) = trace else { return };
     request.extensions_mut().insert(trace);
@@ -454,7 +454,7 @@ mod tests {
         }
     }
 
-    /// Is open as long as it is said to be.
+    /// Is open as long as it is set.
     #[derive(Default)]
     struct Switch(std::sync::atomic::AtomicBool);
 

@@ -178,7 +178,7 @@ impl State {
         Some(bytes)
     }
 
-    /// So many of the bytes that were written early are there no more.
+    /// Forgets this many of the bytes that were written early.
     fn forget_early(&mut self, bytes: usize) {
         let bytes = bytes.min(self.early);
         self.early -= bytes;
@@ -237,7 +237,7 @@ impl http_body::Body for ValueBody {
 /// A value's bytes as the component writes them.
 pub(super) struct ValueStream {
     pub(super) conduit: Arc<Conduit>,
-    /// How long whoever takes them may take none.
+    /// How long the reader may take none of them.
     pub(super) patience: Patience,
 }
 
@@ -255,7 +255,7 @@ impl Patience {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until it is known where the value goes, nothing is waited for.
+    /// Before the value's destination is known, nothing is waited for.
     fn get(&self) -> Duration {
         self.lock().unwrap_or_default()
     }

@@ -50,7 +50,7 @@ struct Registered {
 /// are.
 struct ByLabels<T> {
     all: BTreeMap<Vec<String>, Weak<T>>,
-    /// With so many it is looked what is gone.
+    /// The number of entries at which unheld ones are looked for.
     look_at: usize,
 }
 
@@ -293,7 +293,7 @@ impl LinkCounts {
     fn took(&self, took: Duration, weight: u64) {
         self.durations.add(took, weight);
         let is_long = took > LONG;
-        // Mostly it is what it was, and whoever else counts here has it at hand.
+        // The flag rarely changes; writing it would cost others that count here their cached copy.
         if self.is_long.load(Ordering::Relaxed) != is_long {
             self.is_long.store(is_long, Ordering::Relaxed);
         }
@@ -320,7 +320,7 @@ impl LinkCounts {
     }
 }
 
-/// So many calls over a link are all timed.
+/// The number of calls over a link up to which all are timed.
 const ALL_TIMED: u64 = 1024;
 
 /// Of those behind them one in so many is, as long as they take no longer than [`LONG`].

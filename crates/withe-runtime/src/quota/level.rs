@@ -62,7 +62,7 @@ impl Resource {
     }
 }
 
-/// Whose level it is.
+/// The owner of a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LevelScope {
     Component,
