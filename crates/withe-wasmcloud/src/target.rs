@@ -29,7 +29,7 @@ use crate::wire::names;
 /// How long a v1 HTTP client may take to the response's head when the component does not say.
 const FIRST_BYTE: Duration = Duration::from_secs(30);
 
-/// Whom a [`V1Target`] stands for.
+/// The component or provider that a [`V1Target`] stands for.
 #[derive(Clone, Debug)]
 pub struct TargetConfig {
     /// The connection.

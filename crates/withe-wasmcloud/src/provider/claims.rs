@@ -50,7 +50,7 @@ pub enum ClaimsError {
     /// The signature is not that of their issuer.
     #[error("they are not signed by their issuer `{issuer}`")]
     Signature {
-        /// Whom they name.
+        /// The issuer that they name.
         issuer: String,
     },
     /// They are not valid any more.

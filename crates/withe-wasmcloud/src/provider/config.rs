@@ -45,7 +45,7 @@ pub struct ProcessConfig {
 pub struct Supervision {
     /// How long it may take until it answers its first health check.
     pub start: Duration,
-    /// How often it is asked whether it is healthy.
+    /// The interval between health checks.
     pub every: Duration,
     /// How long it may take to answer.
     pub answer: Duration,

@@ -1,4 +1,4 @@
-//! A v1 provider's process, as it is kept running: what it is told when it starts, and how it is seen to be well.
+//! The supervised process of a v1 provider: the data it starts with, and its health checks.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

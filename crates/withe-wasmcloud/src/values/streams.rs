@@ -230,7 +230,7 @@ impl Visit for Arriving {
     }
 }
 
-/// Moves what comes to whoever reads it, as far as it is wanted.
+/// Moves elements to their reader, as far as it wants them.
 async fn pump(
     mut elements: Elements,
     mut channel: ChannelReader,
@@ -372,7 +372,8 @@ mod tests {
         }
     }
 
-    /// Feeds `bytes` in pieces of `size`, and returns what came out, and whether it ended.
+    /// Feeds `bytes` in pieces of `size`, and returns the count and bytes of the elements, and whether the
+    /// stream ended.
     fn feed(mut elements: Elements, bytes: &[u8], size: usize) -> (usize, Vec<u8>, bool) {
         let (mut count, mut out) = (0, Vec::new());
         let mut pieces = bytes.chunks(size);
