@@ -5,7 +5,7 @@
 //! under two labels, into one, and asserts what valid components can break. Every import and
 //! export here has exactly the type that it has in the binary.
 //!
-//! Function bodies are not validated: whoever compiles the component does that.
+//! Function bodies are not validated: the compiler of the component does that.
 
 use std::collections::HashMap;
 use std::sync::Arc;
