@@ -20,7 +20,7 @@ pub(crate) struct Config {
     pub(crate) roots: Roots,
 }
 
-/// Whose certificates are believed.
+/// The authorities whose certificates are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Roots {
     /// The authorities that the system believes.

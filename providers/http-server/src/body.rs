@@ -186,7 +186,7 @@ struct Taken {
     body: Option<Box<FromComponent>>,
     /// For the client, to take what there is.
     waited: Waited,
-    /// Why it was given up, to be told when it is asked for.
+    /// Why it was given up, for the next poll.
     given_up: Option<HttpError>,
 }
 
@@ -261,7 +261,7 @@ impl ToClient {
     /// A component's body, which is among the `transfers` of its connection.
     pub(crate) fn component(body: FromComponent, transfers: &Transfers) -> Self {
         let mut waited = Waited::default();
-        // Until it is asked for the first time.
+        // The wait lasts until the first poll.
         waited.begin();
         let body = Arc::new(Watched(Mutex::new(Taken {
             body: Some(Box::new(body)),

@@ -206,7 +206,7 @@ pub(crate) fn read_link(config: &ConfigMap, own: &OwnConfig) -> (LinkConfig, Vec
     (link, problems)
 }
 
-/// How many connections and requests there may be; what an address may have is a quarter unless it is said.
+/// How many connections and requests there may be; an address gets a quarter unless configured.
 fn crowd(s: &mut Settings<'_>) -> CrowdLimits {
     let mut number = |key: &'static str, default: usize| match s.parse(key, POSITIVE) {
         Some(0) => {

@@ -86,7 +86,7 @@ pub(crate) struct Claim {
 }
 
 impl Listeners {
-    /// None yet, but the sockets of a predecessor in another process.
+    /// No listeners yet, but the sockets of a predecessor in another process.
     pub(crate) fn inheriting(inherited: Arc<InheritedSockets>) -> Self {
         Self {
             inherited: Some(inherited),

@@ -18,7 +18,7 @@ use crate::routes::RouteTable;
 pub(crate) struct Front {
     /// The address as requests that do not name a host would.
     pub(crate) authority: Authority,
-    /// Whose turn it is. Replaced while there are connections.
+    /// The provider whose turn it is. Replaced while there are connections.
     pub(crate) serving: ArcSwap<ServingProvider>,
 }
 

@@ -2,8 +2,8 @@
 //! RFC 9113, 8.3.1).
 //!
 //! hyper reads the request line as a URI and leaves the rest to its user. The rules are here, away from routes and
-//! components, because whoever gets them wrong lets a request be for one host to one program and for another to the
-//! next.
+//! components, because a program that gets them wrong lets a request be for one host to one program and for another
+//! to the next.
 
 use http::header::{HOST, HeaderName};
 use http::uri::{Authority, PathAndQuery, Scheme};

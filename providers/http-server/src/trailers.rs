@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The value that the placeholder has as a trailer.
 const VALUE: &str = "1";
 
-/// Whether whoever sent a request over HTTP/1.1 wants trailers (RFC 9110, 10.1.4).
+/// Whether the client of a request over HTTP/1.1 wants trailers (RFC 9110, 10.1.4).
 pub(crate) fn are_wanted(version: Version, fields: &HeaderMap) -> bool {
     let members = fields.get_all(TE).iter().filter_map(|v| v.to_str().ok());
     version == Version::HTTP_11

@@ -42,7 +42,7 @@ async fn what_is_no_request_is_refused() {
     let (_server, address) = serve(echo(), &[]).await;
     let close = "connection: close\r\n";
     let cases = [
-        // Whose it is.
+        // The host of a request.
         ("GET / HTTP/1.1", "host: a\r\nhost: b\r\n", "", 400),
         ("GET / HTTP/1.1", "host: a\r\nhost: a\r\n", "", 400),
         ("GET / HTTP/1.1", "", "", 400),

@@ -1,6 +1,6 @@
 //! The memory of this process, one broker for each application.
 //!
-//! Messages go to whoever subscribes on this host, and are gone if nobody does. A subscriber that does not keep up makes
+//! Messages go to subscribers on this host, and are gone if there are none. A subscriber that does not keep up makes
 //! publishing fail: NATS would drop the message and say nothing.
 
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ static BROKERS: LazyLock<Mutex<HashMap<String, Weak<MemoryBroker>>>> =
 pub(crate) struct MemoryBroker {
     subscribers: Mutex<Vec<Subscriber>>,
     inboxes: AtomicU64,
-    /// Whose turn it is in groups.
+    /// The next turn in groups.
     turn: AtomicUsize,
 }
 
@@ -64,7 +64,7 @@ impl Deliveries for MemoryDeliveries {
 
 struct Subscriber {
     pattern: String,
-    /// None for whoever waits for an answer.
+    /// None for a caller that waits for an answer.
     group: Option<String>,
     queue: mpsc::Sender<BrokerMessage>,
     /// How many bytes wait in the queue.

@@ -50,7 +50,7 @@ pub(crate) struct Limits {
     pub(crate) bytes: u64,
 }
 
-/// Whose fault a failure is.
+/// The party at fault in a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The parameters do not fit.
@@ -126,7 +126,7 @@ pub(crate) const NOTHING_DONE: &str = "nothing of it was done";
 pub(crate) const UNKNOWN: &str = "it may or may not have been done";
 
 impl SqlError {
-    /// Whose fault it is.
+    /// The party at fault.
     pub(crate) fn fault(&self) -> Fault {
         match self {
             Self::Parameter { .. } | Self::Count { .. } => Fault::Params,

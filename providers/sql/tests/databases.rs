@@ -379,7 +379,7 @@ async fn batches(c: Component) {
     assert_eq!(code(failed), ("other", "23505".into()));
     let count = async || c.value("SELECT count(*) FROM t", vec![]).await;
     assert_eq!(count().await, PgValue::Int8(1));
-    // Where it says so itself, what came before stays.
+    // Where the batch commits a transaction itself, the rows of that stay.
     let failed = c
         .try_batch("BEGIN; INSERT INTO t VALUES (2); COMMIT; INSERT INTO t VALUES (3); INSERT INTO t VALUES (1)")
         .await;

@@ -1,7 +1,7 @@
 //! A session with a broker: who waits for what of it, and the task that keeps it.
 //!
-//! The task reads and writes beside each other and waits for nobody: whoever is slow has a queue with a bound, and the
-//! broker has no more under way to this client than fits. When the connection is lost, another is made, within the
+//! The task reads and writes beside each other and waits for nobody: a slow subscriber has a queue with a bound, and
+//! the broker has no more under way to this client than fits. When the connection is lost, another is made, within the
 //! same session if the broker still has it; if not, everything is subscribed to again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -237,8 +237,9 @@ impl Session {
     /// Whether nothing more can come of a filter that was left in this session.
     ///
     /// The broker sends what it has as long as it has fewer messages under way than it may. So it has nothing more if
-    /// it has room after all that came was acknowledged: what it sent by then is here when it answers. Messages under
-    /// way at that time are no more than those unacknowledged before the question and those that came until the answer.
+    /// it has room after all messages that arrived were acknowledged: those it sent by then are here when it answers.
+    /// Messages under way at that time are no more than those unacknowledged before the question and those that came
+    /// until the answer.
     async fn is_quiet(&self, filter: &str, session: u64) -> Result<bool, BrokerError> {
         let (waiting, before) = {
             let state = self.state();
@@ -563,7 +564,7 @@ impl Session {
         }
     }
 
-    /// Hands a message to those it is for: one of each filter's members, whoever is next in turn.
+    /// Hands a message to those it is for: one of each filter's members, the next in turn.
     fn deliver(&self, publish: Publish) {
         let mut state = self.state();
         let MqttState {

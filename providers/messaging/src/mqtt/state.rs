@@ -76,7 +76,7 @@ pub(super) struct Filter {
     pub(super) pattern: String,
     pub(super) qos: Qos,
     pub(super) members: Vec<Member>,
-    /// Whose turn it is.
+    /// The next turn among its members.
     pub(super) turn: usize,
 }
 

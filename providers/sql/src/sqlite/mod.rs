@@ -25,7 +25,7 @@ use crate::wit::wasmcloud::postgres::types::{PgValue, ResultRow};
 
 /// Calls that wait for the thread. More wait before they are in its queue.
 const QUEUE: usize = 64;
-/// Steps of SQLite's machine after which it is looked whether somebody still waits.
+/// Steps of SQLite's machine after which it checks whether somebody still waits.
 const STEPS: i32 = 1000;
 /// The most bytes of a value, and of a statement: as many go through one call over a wire.
 const LARGEST: i32 = 64 << 20;
