@@ -219,7 +219,7 @@ async fn claim(
     notes
 }
 
-/// As many pairs of ends of futures.
+/// A pair of ends of a future for each promise.
 fn futures_for(promises: &[Promise]) -> (Vec<FutureWriter<String>>, Vec<FutureReader<String>>) {
     let ends = promises.iter().map(|_| wit_future::new(|| "nothing".to_owned()));
     ends.unzip()

@@ -10,7 +10,7 @@ use std::fmt::{Debug, Display};
 pub struct Transcript(String);
 
 impl Transcript {
-    /// Notes what came of something.
+    /// Notes the outcome of something.
     pub fn note(&mut self, what: impl Display, outcome: impl Debug) {
         self.line(format_args!("{what}: {outcome:?}"));
     }

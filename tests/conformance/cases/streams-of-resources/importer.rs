@@ -8,7 +8,7 @@ use wit_bindgen::{StreamReader, spawn_local, yield_async};
 struct Importer;
 export!(Importer);
 
-/// As many may be on their way.
+/// The most elements that may be on their way.
 const FEW: u32 = 20;
 
 /// A stream of things of these numbers, one by one; what nobody reads is dropped here.
