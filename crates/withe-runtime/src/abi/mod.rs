@@ -16,7 +16,7 @@
 //! Wasmtime keeps these traits open for `bindgen!` and says that implementing them is at one's own risk;
 //! they are not covered by its stability promise. Their demands, and why these hold here:
 //!
-//! * *`Lower` is a sequence of `ValRaw` of the right length.* [`Values`] is `[ValRaw; N]`. For host
+//! * *`Lower` is a sequence of `ValRaw` of the right length.* Ours is `[ValRaw; N]`. For host
 //!   functions `N` is the function's exact flat count, taken from the component's own type when the link is
 //!   made ([`crate::dispatch`]); if they do not fit in registers Wasmtime goes by way of memory and never
 //!   looks at `N`. For calls into a guest `N` is [`MAX_FLAT`] for parameters (unused slots are zeroed;
