@@ -1,4 +1,4 @@
-//! What one call over a link costs: fused and local, beside the same pair composed with wac.
+//! The cost of one call over a link: fused and local, beside the same pair composed with wac.
 //!
 //! The importer loops, so that what is measured is the call and not the way into the importer. All
 //! three run on the same engine in turns. `local` is also put beside the best that a host can do by

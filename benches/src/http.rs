@@ -78,7 +78,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// All servers. Those that others are compared with come first.
+/// All servers. The servers that others are compared with come first.
 fn rows(cache: &Path, composed: &Path) -> Result<Vec<Row>> {
     let wasmtime = servers::wasmtime;
     let withe = |chain: &[PathBuf], path, binding, reuse| {

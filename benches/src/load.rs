@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 load generator: so many connections, each with one request at a time.
 //!
-//! It runs on one thread and does as little as it can for a request, as it takes its time from the
-//! same processors as the server.
+//! The generator runs on one thread and does as little as it can for a request, as it takes its
+//! time from the same processors as the server.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// What a run gave.
+/// The results of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
     pub(crate) per_second: f64,

@@ -1,4 +1,4 @@
-//! Withe's benchmarks, each beside its floor, in one run. What counts is the ratios: machines are noisy.
+//! Withe's benchmarks, each beside its floor, in one run. The ratios count: machines are noisy.
 //!
 //! `cargo xtask bench [calls | wire | http | start | scale | hosts | providers]` builds what they need and runs them.
 //!

@@ -1,8 +1,8 @@
 //! Costs of the providers' operations, each beside the same done with the client that the provider uses, in one process.
 //!
-//! A provider is called as a host calls it, with encoded values. What a component's call costs before that, `calls` says.
-//! Of the two sides that take turns, the median of a call is compared where one caller waits for each, and the rate
-//! where many do.
+//! A provider is called as a host calls it, with encoded values. `calls` measures the part of a component's call before
+//! that. Of the two sides that take turns, the median of a call is compared where one caller waits for each, and the
+//! rate where many do.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -366,7 +366,7 @@ async fn messages(server: &NatsServer) -> Result<()> {
     let answers = tokio::spawn(async move {
         while let Some(message) = asked.next().await {
             if let Some(reply) = message.reply {
-                // Whoever asked may have gone.
+                // The caller may have gone.
                 _ = answering.publish(reply, message.payload).await;
             }
         }

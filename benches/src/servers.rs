@@ -73,7 +73,7 @@ pub(crate) struct App {
     pub(crate) binding: Option<&'static str>,
     /// How many requests an instance may serve.
     pub(crate) reuse: Option<u32>,
-    /// What to ask for.
+    /// The path to ask for.
     pub(crate) path: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! What calls and streams between processes cost, beside a bare Unix socket that echoes as many bytes.
+//! The cost of calls and streams between processes, beside a bare Unix socket that echoes as many bytes.
 //!
 //! The caller is a component in this process, its target one in a worker, started as `withe up` starts it.
 //! The floor is a process that sends back whatever it reads, over one connection a caller.
@@ -28,7 +28,7 @@ const CALLERS: u32 = 64;
 /// Bytes of a small call's frame with two small numbers in it, and about those of its answer.
 const SMALL: usize = 32;
 const MIB: usize = 1 << 20;
-/// What the floor's stream is written in.
+/// The size of the pieces of the floor's stream.
 const PIECE: usize = 64 << 10;
 const ROUNDS: usize = 7;
 /// The longest that anything here may take.
@@ -282,14 +282,14 @@ impl Floor {
             anyhow::Ok(())
         };
         tokio::try_join!(writing, reading)?;
-        // It came back as well: half of it is one way.
+        // The bytes came back as well: half of the time is one way.
         Ok(start.elapsed() / 2)
     }
 }
 
 impl Drop for Floor {
     fn drop(&mut self) {
-        // It may have ended.
+        // The process may have ended.
         _ = self.child.kill();
         _ = self.child.wait();
     }

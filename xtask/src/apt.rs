@@ -14,7 +14,7 @@ pub(crate) fn can_install() -> bool {
 ///
 /// # Errors
 ///
-/// It cannot be installed.
+/// Returns an error if the package cannot be installed.
 pub(crate) async fn install(package: &str) -> Result<()> {
     ui::step(format!("install {package}"));
     process::run(

@@ -10,7 +10,8 @@ use crate::{guests, nats, process, redis, tree, ui, withe};
 /// The floor of the HTTP benchmarks: `wasmtime serve` of the release that Withe embeds.
 const WASMTIME: &str = "48.0.8";
 
-/// What `serve` needs of the command's features; what it does by default does not depend on the others.
+/// The features of the command that `serve` needs; what it does by default does not depend on the
+/// others.
 const FEATURES: &str = "serve,run,cranelift,pooling-allocator,parallel-compilation,component-model,component-model-async,gc-null";
 
 #[derive(clap::Args)]

@@ -4,7 +4,7 @@
 //! cargo-deny knows all that. Compiling it takes longer than it may, so it is fetched as a built program. Writing its
 //! checks anew over `cargo metadata` was rejected: expressions of licences and graphs of features are more than they
 //! look. Advisories are in a git repository, which not every machine reaches, and a machine without network can fetch
-//! nothing at all. Neither is a fault of what is tested, so it is said and passed over.
+//! nothing at all. Neither is a fault of what is tested, so it is reported and passed over.
 
 use std::path::{Path, PathBuf};
 

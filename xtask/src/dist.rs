@@ -1,8 +1,9 @@
 //! `cargo xtask dist`: the program as it is given away, and its symbols apart.
 //!
-//! The tables of lines are five sixths of a program that has them, and only whoever debugs it needs them. They go to a file of
-//! their own, which debuggers find by the link in the program (`.gnu_debuglink`) or by its build id. Cargo's
-//! `split-debuginfo` was the other way: on Linux it leaves the tables of lines, which are most of it, in the program.
+//! The tables of lines are five sixths of a program that has them, and only a person who debugs it needs them. They go
+//! to a file of their own, which debuggers find by the link in the program (`.gnu_debuglink`) or by its build id.
+//! Cargo's `split-debuginfo` was the other way: on Linux it leaves the tables of lines, which are most of it, in the
+//! program.
 
 use std::fs;
 use std::path::{Path, PathBuf};

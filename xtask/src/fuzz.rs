@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::{platform, process, tree, ui};
 
-/// What is fuzzed, and where inputs to begin with are besides `fuzz/seeds`.
+/// The fuzz targets, and where inputs to begin with are besides `fuzz/seeds`.
 const TARGETS: [(&str, &[&str]); 11] = [
     ("frames", &[]),
     ("codec", &[]),
@@ -94,7 +94,7 @@ async fn fuzz(
     seconds: u64,
 ) -> Result<()> {
     ui::step(format!("fuzz {name} for {seconds} s"));
-    // What is found interesting is kept for the next time, outside the tree.
+    // Interesting inputs are kept for the next time, outside the tree.
     let corpus = built.join("corpus").join(name);
     let findings = built.join("findings").join(name);
     for folder in [&corpus, &findings] {

@@ -157,7 +157,7 @@ fn ends_of_cases(workspace: &Path) -> Result<Vec<Component>> {
     Ok(components)
 }
 
-/// What cargo names the library or example of this name.
+/// The file name that cargo gives the library or example of this name.
 fn compiled_name(name: &str) -> String {
     format!("{}.wasm", name.replace('-', "_"))
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// What we call ourselves: something that must not get into a page as it is.
+/// The name of this client: something that must not get into a page as it is.
 pub(crate) const USER_AGENT: &str = "<xtask>";
 
 /// The longest a request may take.
@@ -40,7 +40,7 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// It is not JSON.
+    /// Returns an error if the body is not JSON.
     pub(crate) fn json(&self) -> Result<Value> {
         serde_json::from_str(&self.body).with_context(|| format!("this is not JSON: {}", self.body))
     }

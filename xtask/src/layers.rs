@@ -182,7 +182,7 @@ struct Walk<'a, 'u> {
     uses: &'u BTreeMap<&'a Module, BTreeSet<&'a Module>>,
     /// From where it began to where it is.
     way: Vec<&'a Module>,
-    /// What has been left again: what is used from there has been looked at.
+    /// Modules left again: the modules that they use have been visited.
     done: BTreeSet<&'a Module>,
     found: Vec<String>,
 }

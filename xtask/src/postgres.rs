@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{apt, process};
 
-/// What makes a server's folder. The server is beside it.
+/// The program that makes a server's folder. The server is beside it.
 const PROGRAM: &str = "initdb";
 /// Where Debian has the programs of each version. `withe-testing` looks there too.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -15,7 +15,7 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 ///
 /// # Errors
 ///
-/// It is not there and cannot be installed.
+/// Returns an error if the server is missing and cannot be installed.
 pub(crate) async fn ensure() -> Result<()> {
     if is_there() {
         return Ok(());

@@ -27,7 +27,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(45 * 60);
 ///
 /// # Errors
 ///
-/// It cannot be started, fails, or takes longer than `deadline` and is killed.
+/// Returns an error if the program cannot be started, fails, or takes longer than `deadline` and is killed.
 pub(crate) async fn run(what: &str, command: &mut Command, deadline: Duration) -> Result<()> {
     let status = Running::start(what, command)?.wait(deadline).await?;
     expect_success(what, status)
@@ -92,7 +92,7 @@ pub(crate) fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> 
 ///
 /// # Errors
 ///
-/// Those of the work; having been interrupted.
+/// Returns the work's errors, or one if it was interrupted.
 pub(crate) async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         result = work => result,
@@ -129,11 +129,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a program. It reads nothing from the terminal.
+    /// Starts a program. The program reads nothing from the terminal.
     ///
     /// # Errors
     ///
-    /// It cannot be started.
+    /// Returns an error if the program cannot be started.
     pub(crate) fn start(what: &str, command: &mut Command) -> Result<Self> {
         let program = command.as_std().get_program().to_owned();
         let child = command
@@ -153,7 +153,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// It takes longer than `deadline`; it is killed then.
+    /// Returns an error if the program takes longer than `deadline`; it is killed then.
     pub(crate) async fn wait(mut self, deadline: Duration) -> Result<ExitStatus> {
         match timeout(deadline, self.child.wait()).await {
             Ok(status) => {
@@ -197,7 +197,7 @@ impl Running {
     /// Asks it to end, as Ctrl-C does; nothing happens if it has ended.
     pub(crate) fn interrupt(&self) {
         if let Some(group) = self.group {
-            // It may end this very moment, which is what is wanted.
+            // The program may end this very moment, as wanted.
             _ = kill_process_group(group, Signal::INT);
         }
     }
@@ -206,7 +206,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(group) = self.group {
-            // It may end this very moment, which is what is wanted.
+            // The program may end this very moment, as wanted.
             _ = kill_process_group(group, Signal::KILL);
         }
     }

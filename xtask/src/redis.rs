@@ -10,7 +10,7 @@ const SERVER: &str = "redis-server";
 ///
 /// # Errors
 ///
-/// It is not there and cannot be installed.
+/// Returns an error if the server is missing and cannot be installed.
 pub(crate) async fn ensure() -> Result<()> {
     if process::exists(SERVER) {
         return Ok(());

@@ -1,6 +1,6 @@
 //! `cargo xtask sbom`: what the `withe` command is made of, as a CycloneDX 1.5 document.
 //!
-//! Whoever runs a release has to be able to look up which crates are in it. cargo knows them, and `Cargo.lock` has the
+//! Users of a release have to be able to look up which crates are in it. cargo knows them, and `Cargo.lock` has the
 //! digests of their bytes. The document says nothing else, no time and no drawn number, so that anybody who makes it
 //! from the same commit for the same platform has the same bytes. A tool that makes such documents was rejected: it
 //! would have to be built or fetched, and a release would depend on it.

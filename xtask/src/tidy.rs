@@ -11,7 +11,7 @@ use crate::{layers, tree, ui};
 /// More than this in one file, and a second idea has moved in.
 const MAX_LINES: usize = 1000;
 
-/// What must not be left in the code; written in two parts, for this is code too.
+/// Leftovers that must not stay in the code; written in two parts, for this is code too.
 const LEFTOVERS: [&str; 3] = [
     concat!("to", "do!("),
     concat!("unimple", "mented!("),

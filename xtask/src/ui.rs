@@ -1,4 +1,4 @@
-//! What a person sees: headings for steps, and errors. Colours only on a terminal.
+//! Prints for a person: headings for steps, and errors. Colours only on a terminal.
 
 use std::fmt::Display;
 use std::io::{IsTerminal, stderr};

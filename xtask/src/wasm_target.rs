@@ -7,14 +7,14 @@ use tokio::process::Command;
 
 use crate::{process, tree, ui};
 
-/// What components are compiled for.
+/// The target that components are compiled for.
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
 /// Adds the target to the toolchain unless it is there.
 ///
 /// # Errors
 ///
-/// It is not there and cannot be added.
+/// Returns an error if the target is missing and cannot be added.
 pub(crate) async fn ensure() -> Result<()> {
     let mut rustc = Command::new("rustc");
     rustc

@@ -11,7 +11,7 @@ use crate::{process, tree, ui};
 ///
 /// # Errors
 ///
-/// It does not compile.
+/// Returns an error if the command does not compile.
 pub(crate) async fn build(release: bool) -> Result<PathBuf> {
     build_with(if release { "release" } else { "dev" }).await
 }
@@ -20,7 +20,7 @@ pub(crate) async fn build(release: bool) -> Result<PathBuf> {
 ///
 /// # Errors
 ///
-/// It does not compile.
+/// Returns an error if the command does not compile.
 pub(crate) async fn build_with(profile: &str) -> Result<PathBuf> {
     ui::step("build withe");
     let mut cargo = process::cargo(["build", "--package", "withe", "--bin", "withe"]);

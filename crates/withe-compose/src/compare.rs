@@ -19,9 +19,9 @@ use crate::linkage::Linkage;
 pub struct Difference {
     /// The way to it: `get`, parameter `key`, field `id`.
     pub path: Vec<String>,
-    /// What the importer expects there.
+    /// The type that the importer expects there.
     pub expected: String,
-    /// What the exporter has there.
+    /// The type that the exporter has there.
     pub found: String,
 }
 
@@ -335,7 +335,7 @@ fn same_names<'a>(
     }
 }
 
-/// What kind of thing it is, for messages.
+/// The kind of a type, for messages.
 pub(crate) fn entity(ty: &ComponentEntityType) -> &'static str {
     match ty {
         ComponentEntityType::Module(_) => "a core module",

@@ -25,8 +25,8 @@ pub enum ReadError {
 
 /// A validated component.
 ///
-/// Its type structure is checked; the bodies of its functions are not, for whoever compiles the
-/// composition checks those anyway and they are nearly all of a component's bytes.
+/// Its type structure is checked; the bodies of its functions are not: the compiler of the
+/// composition checks those anyway, and they are nearly all of a component's bytes.
 pub(crate) struct Component {
     pub(crate) types: Types,
     /// Imports in the order of the binary.
@@ -180,7 +180,7 @@ impl Component {
     }
 }
 
-/// What types are made of.
+/// The types within types.
 impl Component {
     /// The types that an item's type mentions itself.
     pub(crate) fn types_in(&self, ty: &ComponentEntityType, found: &mut Vec<ComponentAnyTypeId>) {

@@ -1,5 +1,5 @@
 //! Decides a composition: which wire or slot each import is given, in which order parts are instantiated and
-//! slots imported. What is decided, `linkage` holds and answers for.
+//! slots imported. `linkage` holds the decisions and answers questions about them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -189,7 +189,7 @@ impl Encoder<'_> {
 
     fn instance_items(&mut self, index: usize, slot: &Slot) -> Result<(), LinkError> {
         let link = self.link;
-        // What has been written, and for a type its index.
+        // The items written so far, with the index of each that is a type.
         let mut written: HashMap<&str, Option<u32>> = HashMap::new();
         for member in &slot.members {
             let item = &link.parts[member.part].component.imports[member.import];

@@ -1,4 +1,4 @@
-//! What can be wrong with parts that are put together.
+//! Errors of parts that are put together.
 
 use std::fmt;
 
@@ -22,11 +22,11 @@ pub enum LinkError {
     Mismatch {
         /// The component that imports.
         importer: String,
-        /// What it imports.
+        /// The import.
         import: String,
         /// The component that exports.
         exporter: String,
-        /// What it exports.
+        /// The export.
         export: String,
         /// Where the two first differ.
         difference: Box<Difference>,
@@ -36,7 +36,7 @@ pub enum LinkError {
         "`{first}` and `{second}` import `{import}` and have to share it, but disagree: {difference}"
     )]
     Disagreement {
-        /// What both import.
+        /// The import that both have.
         import: String,
         /// The component whose type is the expected one.
         first: String,
@@ -86,7 +86,7 @@ pub enum LinkError {
         part: String,
         /// Its import or export.
         extern_name: String,
-        /// What it is.
+        /// The kind of item.
         what: String,
     },
     /// The composition is not valid. The parts were, so this is a limit of composing.

@@ -47,7 +47,7 @@ pub struct FuseWire {
     pub export: String,
 }
 
-/// What to fuse.
+/// The components to fuse, and their links.
 #[derive(Clone, Debug)]
 pub struct FuseRequest {
     /// The components. The first is the root: its exports become the composition's.
@@ -94,7 +94,7 @@ pub enum FuseError {
     Read {
         /// The component's name.
         name: String,
-        /// What is wrong with its bytes.
+        /// The problem with its bytes.
         source: ReadError,
     },
     /// A label is not in kebab-case.

@@ -13,7 +13,7 @@ use crate::component::{Component, Home};
 /// A component taking part in a composition.
 #[derive(Clone, Copy)]
 pub(crate) struct Part<'a> {
-    /// What messages call it.
+    /// The part's name in messages.
     pub(crate) name: &'a str,
     pub(crate) component: &'a Component,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Slot {
     pub(crate) implements: Option<String>,
     /// Whether imports of other parts may join.
     pub(crate) shared: bool,
-    /// The imports that it serves; never empty. Those that it serves whole come first.
+    /// The imports that it serves; never empty. Imports that it serves whole come first.
     pub(crate) members: Vec<Member>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct Member {
     pub(crate) types: Option<BTreeSet<String>>,
 }
 
-/// What a resource type really is, however it is called by those who handle it.
+/// The origin of a resource type, under whatever name its users know it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
     /// The resource of this name of an imported instance, or (`None`) an imported resource.
@@ -113,7 +113,7 @@ impl<'a> Linkage<'a> {
         false
     }
 
-    /// What the resource that a part calls `resource` really is.
+    /// The origin of the resource that a part calls `resource`.
     pub(crate) fn origin(&self, part: usize, resource: ResourceId) -> Origin {
         let component = self.parts[part].component;
         if let Some(Home { import, name }) = component.resources.get(&resource) {

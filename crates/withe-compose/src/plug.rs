@@ -35,7 +35,7 @@ pub enum PlugProblem {
     Read {
         /// The component's name.
         name: String,
-        /// What is wrong with its bytes.
+        /// The problem with its bytes.
         source: ReadError,
     },
     /// A plug satisfies no import.
@@ -43,9 +43,9 @@ pub enum PlugProblem {
     Useless {
         /// The plug's name.
         plug: String,
-        /// What it exports.
+        /// The plug's exports.
         exports: Vec<String>,
-        /// What the socket, and the plugs that it uses, import and no other plug satisfies.
+        /// The imports of the socket, and of the plugs that it uses, that no other plug satisfies.
         wanted: Vec<String>,
     },
     /// Several plugs satisfy one import.
@@ -53,7 +53,7 @@ pub enum PlugProblem {
     Ambiguous {
         /// The component that imports.
         importer: String,
-        /// What it imports.
+        /// The import.
         import: String,
         /// The plugs.
         plugs: Vec<String>,
@@ -127,7 +127,7 @@ pub fn plug(socket: (&str, &[u8]), plugs: &[(String, Vec<u8>)]) -> Result<Vec<u8
             }),
         }
     }
-    // What a component that cannot be read exports is not known: nothing more can be said.
+    // The exports of a component that cannot be read are unknown: nothing more can be said.
     if !problems.is_empty() {
         return Err(PlugError { problems });
     }

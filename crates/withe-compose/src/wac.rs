@@ -1,8 +1,8 @@
 //! WAC documents: composition as its author spells it out.
 //!
-//! The language is `wac-parser`'s, and so is the composing. That code takes some of what it reads for
-//! granted: it is given validated components only, and should it panic all the same, that becomes
-//! an error here, since a document must not be able to take down the program that reads it.
+//! The language is `wac-parser`'s, and so is the composing. The parser takes some of its input for
+//! granted: it is given validated components only, and should it panic all the same, that becomes an
+//! error here, since a document must not be able to take down the program that reads it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -42,7 +42,7 @@ pub enum WacError {
     Read {
         /// Its name.
         name: String,
-        /// What is wrong with its bytes.
+        /// The problem with its bytes.
         source: ReadError,
     },
     /// The document is beyond what the composer can do; this is a fault of the composer.
@@ -50,21 +50,21 @@ pub enum WacError {
     Internal {
         /// The document's path.
         path: String,
-        /// What it failed with.
+        /// The composer's failure.
         message: String,
     },
 }
 
-/// What is wrong with a document, and where.
+/// The problem with a document, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentError {
     /// The document's path, as given.
     pub path: String,
-    /// What is wrong; reasons behind it, if any, follow after colons.
+    /// The problem; reasons behind it, if any, follow after colons.
     pub message: String,
     /// The places that it is about, the main one first; may be empty.
     pub places: Vec<DocumentPlace>,
-    /// What to do about it.
+    /// The remedy.
     pub help: Option<String>,
 }
 
@@ -79,7 +79,7 @@ pub struct DocumentPlace {
     pub line: usize,
     /// The column of `start` in characters, counted from 1.
     pub column: usize,
-    /// What is to be said about it.
+    /// The text about it.
     pub label: Option<String>,
 }
 

@@ -308,8 +308,8 @@ fn whatever_is_used() {
         max_global_rejects: 4000,
         ..ProptestConfig::with_cases(400)
     };
-    // The same ones each time: a case that nobody has seen is for a person to look into, and not for whoever changes
-    // something else that day.
+    // The same ones each time: a case that nobody has seen is for a person to look into, and must not stop an
+    // unrelated change.
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let choices = prop::collection::vec(any::<u8>(), 20..160);
@@ -382,7 +382,7 @@ fn whatever_is_used() {
     result.unwrap_or_else(|e| panic!("{e}"));
 }
 
-/// What is fused agrees on its types, also on those that no call passes.
+/// Fused components agree on their types, also on those that no call passes.
 #[test]
 fn a_type_that_is_made_of_another_links_resource_keeps_a_link_from_being_fused() {
     let package = "package ex:t@1.0.0 {

@@ -77,7 +77,7 @@ fn compose(importer: &[u8], exporter: &[u8]) {
     let wires = ["types", "visits"].map(|name| wire(0, &format!("app:visits/{name}@1.0.0"), 1));
     for wires in [vec![], wires.to_vec()] {
         if let Ok(fused) = try_fuse(parts(), wires) {
-            // Mutation can damage a function's body, which is for whoever compiles it to find.
+            // Mutation can damage a function's body, which the compiler finds.
             assert!(fused.bytes.starts_with(b"\0asm"));
         }
     }

@@ -43,7 +43,7 @@ package ex:t@1.0.0 {
     interface street { use window.{offer as bargain}; use counter.{item}; pass: func(i: borrow<item>) -> bargain; }
 }";
 
-/// What the root exports, what it is given, and the ways in which that may be shown.
+/// The root's exports, the exports it is given, and the ways in which that may be shown.
 const CASES: &[(&str, &str, &str)] = &[
     (
         "an interface uses a record, the enum in it is not used",

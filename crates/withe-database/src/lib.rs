@@ -5,8 +5,8 @@
 //! what it reads: damage in a file makes it panic. [`DatabaseFile`] is between redb and those who keep things in a file:
 //!
 //! * When an operation fails for the file's sake, the file is closed, and opened again by those who need it next, after
-//!   waits that grow. What was committed is there; the operation that failed is not repeated, as nobody knows whether
-//!   it was done.
+//!   waits that grow. Committed data are there; the operation that failed is not repeated, as nobody knows whether it
+//!   was done.
 //! * Damage is found when a file is opened ([`Builder::set_check_integrity_on_open`]), and is an error, also where redb
 //!   panics.
 //! * A file is made only where there is none. An empty one has lost what was in it.

@@ -88,7 +88,7 @@ impl Opener {
         _ = fs::remove_file(&unfinished);
         File::create_new(&unfinished).map_err(io)?;
         let made = self.open_at(&unfinished).and_then(|database| {
-            // Whoever made one meanwhile keeps it.
+            // Another process that made one meanwhile keeps it.
             fs::hard_link(&unfinished, &self.path).map_err(io)?;
             Ok(database)
         });

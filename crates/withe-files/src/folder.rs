@@ -81,12 +81,12 @@ impl PrivateFolder {
         Ok(bytes)
     }
 
-    /// Writes a file that only this user can read, in the place of the one that was there. It is there whole or not
-    /// at all.
+    /// Writes a file that only this user can read, in the place of the one that was there. The file is there whole or
+    /// not at all.
     ///
     /// # Errors
     ///
-    /// If it cannot be written, such as on a full disk. What was there before is there still.
+    /// If it cannot be written, such as on a full disk. The old file is there still.
     pub fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
         let unfinished = self.unfinished(parts)?;
         let renamed = fs::rename(&unfinished, self.0.join(name));
@@ -119,8 +119,8 @@ impl PrivateFolder {
     }
 
     /// Removes files until no more are left than that: those first that were not written or [touched](Self::touch) for
-    /// longest, of those whose names `is_entry` knows. What was left half written goes, too. Another process may do the
-    /// same; then more go.
+    /// longest, of those whose names `is_entry` knows. Half-written files go, too. Another process may do the same;
+    /// then more go.
     pub fn remove_oldest(
         &self,
         is_entry: impl Fn(&str) -> bool,

@@ -18,7 +18,7 @@ const PREFIX: &str = "withe-";
 /// Names that are tried before giving up.
 const TRIES: usize = 100;
 
-/// A folder with a new name that only this user can enter. It goes when this is dropped.
+/// A folder with a new name that only this user can enter. The folder goes when this is dropped.
 #[derive(Debug)]
 pub struct TemporaryFolder {
     path: PathBuf,
@@ -76,8 +76,8 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// Removes the temporary folders that processes of this user left when they were killed, and says how many. Those of
-/// processes that live stay.
+/// Removes the temporary folders that processes of this user left when they were killed, and says how many. Folders of
+/// live processes stay.
 pub fn sweep() -> usize {
     sweep_in(&std::env::temp_dir())
 }
@@ -89,7 +89,8 @@ fn sweep_in(folder: &Path) -> usize {
     let mut swept = 0;
     for entry in entries.flatten() {
         let is_named = entry.file_name().to_str().is_some_and(is_name);
-        // Held until it is gone: whoever is just making it would lock it as soon as it is free, and lose it.
+        // The lock is held until the folder is gone: a process that is just making it would lock it as soon as it is
+        // free, and lose it.
         if is_named && let Ok(Some(_lock)) = left(&entry.path()) {
             swept += usize::from(fs::remove_dir_all(entry.path()).is_ok());
         }

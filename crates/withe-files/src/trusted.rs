@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::process::{getegid, geteuid};
 
-/// As many links as Linux follows in one path.
+/// The most links followed in one path, as in Linux.
 const MOST_LINKS: usize = 40;
 
 /// Bits of a mode: the group may write, others may write, names may be removed by their owners only.
@@ -25,7 +25,7 @@ pub enum FolderError {
     Owner {
         /// The folder, or the link.
         path: PathBuf,
-        /// Who owns it.
+        /// The owner's id.
         owner: u32,
     },
     /// Others may write to the folder, or to one above it.
@@ -113,7 +113,7 @@ fn follow(
     check(&at, &look(&at)?)?;
     let mut left = names(&absolute);
     let mut links = 0;
-    // So many names at the end belong to the path itself, and not to a link on the way.
+    // The number of names at the end that belong to the path itself, and not to a link on the way.
     let mut own = left.len();
     while let Some(name) = left.pop_front() {
         own = own.min(left.len());

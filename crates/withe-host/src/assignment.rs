@@ -1,8 +1,8 @@
-//! What a worker is told: its part of the plan, and the components in it.
+//! The assignment of a worker: its part of the plan, and the components in it.
 //!
-//! An application with many workers has many components in none of them. What is sent, read and kept by all workers
-//! together must not grow with the one times the other, so each is told of what it has to do only: of its units, of what
-//! is fused into them, and of the links that begin or end there.
+//! An application with many workers has many components in none of them. The bytes that all workers together send, read
+//! and keep must not grow with workers times components, so each worker gets its own part only: its units, the
+//! components fused into them, and the links that begin or end there.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -21,14 +21,14 @@ const MOST_HEAD: u64 = 64 << 20;
 /// The largest component.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// What a worker is to do. The bytes of its components follow it.
+/// The task of a worker. The bytes of its components follow it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Assignment {
-    /// What [`part_of`] leaves of it.
+    /// The part of the plan that [`part_of`] keeps.
     pub(crate) plan: Plan,
     /// The component that it serves.
     pub(crate) component: String,
-    /// What relative paths in the plan are relative to.
+    /// The base of relative paths in the plan.
     pub(crate) folder: PathBuf,
     /// The folder of the application's sockets.
     pub(crate) sockets: PathBuf,
@@ -49,7 +49,7 @@ pub(crate) struct Assignment {
 }
 
 impl Assignment {
-    /// That of a worker of `plan`.
+    /// The assignment of a worker of `plan`.
     pub(crate) fn new(
         plan: &Plan,
         worker: &PlannedWorker,
@@ -78,7 +78,7 @@ impl Assignment {
         }
     }
 
-    /// What comes first of it: all but the bytes of its components.
+    /// The head of the message: all but the bytes of the components.
     ///
     /// # Errors
     ///
@@ -138,8 +138,8 @@ fn components_of<'a>(plan: &'a Plan, worker: &'a PlannedWorker) -> BTreeSet<&'a 
     components
 }
 
-/// What a worker that has these components needs of the plan: the links that begin in them or end at its units, and
-/// the parts at both ends. All workers stay, by whose order their sockets are named.
+/// The part of the plan that a worker with these components needs: the links that begin in them or end at its units,
+/// and the parts at both ends. All workers stay, by whose order their sockets are named.
 fn part_of(plan: &Plan, worker: &PlannedWorker, components: &BTreeSet<&str>) -> Plan {
     let units: BTreeSet<&String> = worker.units.iter().collect();
     let links = plan.links.iter().filter(|link| {
@@ -251,7 +251,7 @@ mod tests {
         }
     }
 
-    /// What the worker at a place makes of what it is sent, and how many bytes those are.
+    /// The assignment that the worker at a place receives, and the number of bytes sent.
     async fn received(plan: &Plan, index: usize) -> (Assignment, Parts, usize) {
         let parts = parts();
         let worker = &plan.workers[index];

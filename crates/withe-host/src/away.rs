@@ -68,8 +68,8 @@ pub(crate) fn ends(plan: &Plan, parts: &Parts, away: &dyn Away) -> HashMap<usize
     leaving.filter_map(end).collect()
 }
 
-/// What a provider here calls of a component that it reaches by `route`. Whoever has it has the plan's `graph`, by
-/// which it is known whether what the plan made is needed.
+/// The handler by which a provider here calls a component that it reaches by `route`. Holders of the handler hold
+/// the plan's `graph`, which tells whether the plan's parts are still needed.
 pub(crate) fn handler(
     plan: &Plan,
     link: &PlannedLink,

@@ -1,7 +1,7 @@
-//! What is counted on a host: in its own process, and in those that serve components for it.
+//! The counts of a host: of its own process, and of those that serve components for it.
 //!
-//! A worker counts what its components call. It is asked for that, over its socket, whenever somebody wants to
-//! know: nothing is sent while nobody does.
+//! A worker counts what its components call. The host asks for its counts over the worker's socket when somebody wants
+//! to know: workers send nothing unasked.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use withe_rpc::{
 };
 use withe_runtime::{Figures, Metrics, Snapshot, SnapshotError};
 
-/// The longest that a worker may take to say what it has counted. What it would have said is then missing.
+/// The longest that a worker may take to say what it has counted. Counts of a worker that takes longer are missing.
 const ANSWER: Duration = Duration::from_secs(2);
 /// The same where somebody looks at the host, who waits for all of its answer.
 pub const LOOKED_AT: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ const COUNTS: &str = "withe:counts";
 /// Raised when what is answered changes.
 const VERSION: u64 = 3;
 
-/// What is counted on a host. Cheap to clone; clones are one.
+/// The counts of a host. Cheap to clone; clones are one.
 #[derive(Clone, Default)]
 pub struct Counts {
     own: Metrics,
@@ -32,7 +32,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// What is counted in this process.
+    /// The counts of this process.
     pub(crate) fn own(&self) -> &Metrics {
         &self.own
     }

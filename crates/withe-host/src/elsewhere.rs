@@ -1,4 +1,4 @@
-//! What a member of a lattice needs of the host that it runs: plans of which other hosts carry out a part.
+//! Plans of which other hosts carry out a part, for a host that is a member of a lattice.
 //!
 //! A host alone replaces one plan by another in one step ([`crate::Running::replace`]). A member prepares its part of
 //! a plan with the ways to the others, and commits it when it may.

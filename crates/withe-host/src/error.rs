@@ -38,7 +38,7 @@ pub enum HostError {
     /// A secret cannot be had.
     #[error("the secret `{secret}` of `{part}` cannot be had: {why}")]
     Secret {
-        /// Whose.
+        /// The secret's owner.
         part: String,
         /// Its name.
         secret: String,
@@ -67,9 +67,9 @@ pub enum HostError {
         component: String,
         /// The directory on this machine.
         host: PathBuf,
-        /// What the component sees it as.
+        /// The directory's path in the component.
         guest: String,
-        /// What the operating system says.
+        /// The operating system's reason.
         #[source]
         why: io::Error,
     },
@@ -96,7 +96,7 @@ pub enum HostError {
     Provider {
         /// Its name.
         provider: String,
-        /// What it was asked to do.
+        /// The action that was asked of it.
         what: String,
         /// Why it could not.
         #[source]
@@ -120,7 +120,7 @@ pub enum HostError {
     /// Somebody wanted the application to end before it ran.
     #[error("the application was stopped before it ran")]
     Cancelled,
-    /// What carries links failed.
+    /// The lattice that carries links failed.
     #[error(transparent)]
     Lattice(#[from] LatticeError),
     /// The runtime failed.
@@ -143,7 +143,7 @@ pub enum WorkerFailure {
     /// There is no folder for the sockets of the application's processes.
     #[error("cannot be started: no folder for its socket: {0}")]
     Folder(#[source] io::Error),
-    /// What the host serves to it cannot be served.
+    /// The socket that the host serves to the worker cannot be made.
     #[error("cannot be started: the host's socket cannot be made: {0}")]
     Socket(#[source] io::Error),
 }

@@ -20,7 +20,8 @@ pub struct Host {
     options: HostOptions,
 }
 
-/// How a host is made that a program has within it. What nobody says is as [`HostOptions::default`] has it.
+/// How a host is made that a program has within it. Options that are not set are as in
+/// [`HostOptions::default`].
 #[derive(Clone, Default)]
 pub struct HostBuilder {
     options: HostOptions,

@@ -1,4 +1,4 @@
-//! The secret values of all that a host runs, for whoever writes its log.
+//! The secret values of all that a host runs, for the writer of its log.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

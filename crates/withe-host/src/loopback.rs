@@ -20,7 +20,7 @@ use crate::error::HostError;
 use crate::options::{Broker, HostOptions};
 use crate::serve::Served;
 
-/// What the host serves to itself.
+/// The clients and servers by which the host calls itself.
 #[derive(Default)]
 pub(crate) struct Loopback {
     tcp: Option<Arc<Client>>,

@@ -46,7 +46,7 @@ pub struct HostOptions {
     pub pass_environment: Vec<String>,
     /// The part of the machine that processes of providers may reach; `None` does not confine them.
     pub confine: Option<ConfineOptions>,
-    /// What carries links that are bound by `nats`, for a host that is on no lattice.
+    /// The broker for links that are bound by `nats`, for a host that is on no lattice.
     pub broker: Option<Broker>,
     /// Where what runs is counted.
     pub counts: Counts,
@@ -54,10 +54,10 @@ pub struct HostOptions {
     pub tracer: Tracer,
     /// Where the secrets are that applications ask for.
     pub secret_backends: SecretBackends,
-    /// Takes what components print, which goes into the log otherwise. What components print that run in processes of their
-    /// own is always in the log.
+    /// Takes what components print, which goes into the log otherwise. The output of components in processes of their
+    /// own always goes into the log.
     pub output: Option<GuestOutput>,
-    /// Told the secret values of all that it runs, for whoever writes its log.
+    /// Gets the secret values of all that the host runs, for the writer of its log.
     pub secrets: KnownSecrets,
 }
 
@@ -195,7 +195,7 @@ pub struct Broker {
     pub client: async_nats::Client,
     /// The name of the lattice whose subjects are used.
     pub lattice: String,
-    /// Where providers of wasmCloud v1 connect, which are processes of their own. It may hold a password.
+    /// Where providers of wasmCloud v1 connect, which are processes of their own. The URL may hold a password.
     pub url: String,
     /// The id by which they know this host.
     pub host: String,
@@ -209,11 +209,11 @@ pub enum Phase {
     Compile,
     /// All that the plan needs is made: providers, links, processes, and what is compiled.
     Prepare,
-    /// What was prepared takes the place of what ran.
+    /// The prepared plan takes the place of the running one.
     Commit,
 }
 
-/// What goes on while an application starts.
+/// The progress of an application's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Progress {
@@ -222,7 +222,7 @@ pub enum Progress {
         /// Its name.
         component: String,
     },
-    /// It is compiled.
+    /// A component was compiled.
     Compiled {
         /// Its name.
         component: String,

@@ -13,7 +13,7 @@ use withe_wit::{Extern, ExternItem, Function, Interface, InterfaceName, OPEN, Wo
 /// The parts of a plan.
 #[derive(Default)]
 pub struct Parts {
-    /// What relative paths in the plan are relative to: an absolute path.
+    /// The base of relative paths in the plan: an absolute path.
     pub(crate) folder: PathBuf,
     pub(crate) components: HashMap<String, ComponentPart>,
     pub(crate) providers: HashMap<String, ProviderSource>,
@@ -34,7 +34,7 @@ pub(crate) struct ComponentPart {
 }
 
 impl Parts {
-    /// Those of an application that was read here.
+    /// The parts of an application that was read here.
     pub fn of(loaded: &Loaded) -> Self {
         let folder = match loaded.folder.as_os_str().is_empty() {
             true => Path::new("."),
@@ -81,7 +81,7 @@ impl Parts {
             match import.map(|i| &i.item) {
                 Some(ExternItem::Interface(interface)) => {
                     let name = interface.name.as_ref();
-                    // Whoever serves an interface under another name knows it by that name.
+                    // An exporter that serves the interface under another name knows it by that name.
                     let name = match (name, planned.export.parse::<InterfaceName>()) {
                         (Some(name), Ok(export)) if !name.same_interface(&export) => {
                             planned.export.clone()

@@ -54,8 +54,8 @@ pub(crate) async fn create(
     Ok(Arc::new(provider))
 }
 
-/// How the process of a provider is confined. It may change what is in the folders of the files that its configuration, or
-/// that of one of its links, names: a file that is not there yet is made there.
+/// How the process of a provider is confined. The process may change the folders of the files that its configuration,
+/// or that of one of its links, names: a missing file is made there.
 pub(crate) fn confined(
     source: &ProviderSource,
     plan: &Plan,

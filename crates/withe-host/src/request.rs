@@ -1,4 +1,4 @@
-//! What an importer's process asks an exporter's for.
+//! The request for a link that an importer's process sends to an exporter's.
 
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Plan, PlannedLink};
@@ -9,7 +9,7 @@ use withe_wit::InterfaceName;
 
 use crate::parts::{LinkedFunction, Parts};
 
-/// What the importer's process asks the exporter's for.
+/// The request that the importer's process sends to the exporter's.
 pub(crate) fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkRequest {
     let to_provider = is_provider(plan, &link.target);
     let pairs = parts.pairs(link);

@@ -15,7 +15,7 @@ use withe_provider::Descriptor;
 
 use crate::parts::Parts;
 
-/// What stands for the manifest's file in messages, where it is a text.
+/// The name in messages of a manifest that is a text, not a file.
 const TEXT: &str = "manifest";
 
 /// An application that was read and linked without errors.
@@ -79,7 +79,7 @@ fn names(names: &[String]) -> String {
 /// All that is wrong with an application.
 #[derive(Debug, thiserror::Error)]
 pub struct Problems {
-    /// What the diagnostics point into.
+    /// The text that the diagnostics point into.
     pub source_text: SourceText,
     /// The problems, in reading order, among notes and warnings.
     pub diagnostics: Diagnostics,
@@ -153,7 +153,7 @@ impl Runnable {
         &self.plan
     }
 
-    /// What was read of it.
+    /// The application as it was read.
     pub fn loaded(&self) -> &Arc<Loaded> {
         &self.loaded
     }
@@ -172,7 +172,7 @@ impl RunnableBuilder {
     fn new(source: ManifestSource) -> Self {
         Self {
             source,
-            // Whoever calls this is a program of this machine, and its manifests are its own.
+            // The caller is a program of this machine, and its manifests are its own.
             supplied: Supplied {
                 runs_programs: true,
                 ..Supplied::default()
@@ -207,7 +207,7 @@ impl RunnableBuilder {
         self
     }
 
-    /// What links get that say nothing: their binding, their scope, their timeout.
+    /// The defaults of links that say nothing: binding, scope and timeout.
     #[must_use]
     pub fn link_defaults(mut self, defaults: LinkDefaults) -> Self {
         self.options.defaults = defaults;

@@ -101,7 +101,7 @@ impl SecretBackends {
             }
             SecretBackend::Environment(prefix) => {
                 let name = prefix.replace(APPLICATION, application) + &secret.key;
-                // What the system would panic at is no name.
+                // `var_os` may panic at anything else.
                 let is_name = !name.is_empty() && !name.contains(['=', '\0']);
                 let value = is_name.then(|| std::env::var_os(&name)).flatten();
                 let value = value.ok_or(SecretError::NoVariable(name))?;

@@ -1,4 +1,4 @@
-//! What a process serves to others: units, providers, and ways to what runs on other hosts.
+//! Serves units, providers, and ways to parts on other hosts to other processes.
 
 mod ping;
 mod provider;
@@ -18,7 +18,7 @@ use crate::parts::Parts;
 use crate::request::is_provider;
 use crate::units::LinkEnd;
 
-/// What one process serves.
+/// The parts that one process serves.
 pub struct Served {
     /// Of which it carries out a part.
     pub plan: Arc<Plan>,

@@ -37,12 +37,12 @@ impl Sockets {
         }
     }
 
-    /// That of the host's process.
+    /// The socket of the host's process.
     pub(crate) fn host(&self) -> PathBuf {
         self.folder.join("host.sock")
     }
 
-    /// That of the worker at this place in the plan.
+    /// The socket of the worker at this place in the plan.
     pub(crate) fn worker(&self, index: usize) -> PathBuf {
         self.folder.join(format!("{index}.sock"))
     }

@@ -130,7 +130,7 @@ fn link_spec(
             let functions: Arc<[_]> = functions.collect();
             LinkTarget::Remote {
                 route: route.clone(),
-                // It is asked for behind them (`serve::request`).
+                // The request lists `drop` behind the functions (`serve::request`).
                 drop: to_unit.then_some(functions.len()),
                 functions,
             }
@@ -288,7 +288,7 @@ impl<'a> Maker<'a> {
             .collect()
     }
 
-    /// What satisfies `importer`'s import `original`.
+    /// The import spec for `importer`'s import `original`.
     fn import(&self, name: String, member: usize, importer: &str, original: String) -> ImportSpec {
         let links: Vec<_> = self
             .links_of(importer)

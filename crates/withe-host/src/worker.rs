@@ -2,8 +2,8 @@
 //!
 //! The host's process starts it and writes an [`Assignment`] to its standard input, which it then keeps
 //! open. One byte more asks the worker to finish what it does and end; so does the input's end, by which
-//! the worker knows that the host is gone, and then it removes what the host has left. What the worker
-//! has to say goes to standard output, one [`Said`] a line; standard error is the log's.
+//! the worker knows that the host is gone, and then it removes what the host has left. The worker reports
+//! on standard output, one [`Said`] a line; standard error is the log's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,21 +28,21 @@ use crate::units::units;
 /// Why a worker could not do what it was to do.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// What it is to do cannot be read.
+    /// The assignment cannot be read.
     #[error("its assignment cannot be read: {0}")]
     Assignment(#[source] std::io::Error),
     /// The plan has no worker of that component.
     #[error("the plan has no worker of `{0}`")]
     NoWorker(String),
-    /// It cannot be called.
+    /// The worker's socket cannot be made.
     #[error("its socket cannot be made: {0}")]
     Socket(#[source] std::io::Error),
-    /// What is in it cannot be run.
+    /// The assignment cannot be carried out.
     #[error(transparent)]
     Host(#[from] HostError),
 }
 
-/// What a worker says.
+/// A report of a worker.
 type Event = Said<Progress>;
 
 /// Runs a worker: reads its assignment from `input`, serves until another byte comes or `input` ends, and
@@ -51,7 +51,7 @@ type Event = Said<Progress>;
 ///
 /// # Errors
 ///
-/// If the assignment cannot be read or carried out. It is said on `output` as well.
+/// If the assignment cannot be read or carried out. The error is reported on `output` as well.
 pub async fn run(
     mut input: impl AsyncRead + Unpin + Send,
     output: impl AsyncWrite + Unpin + Send + 'static,
@@ -65,7 +65,7 @@ pub async fn run(
         _ = events.send(Event::Failed(error.to_string()));
     }
     drop(events);
-    // It ends with the channel, or when nobody listens.
+    // The task ends with the channel, or when nobody listens.
     _ = saying.await;
     result
 }

@@ -34,7 +34,7 @@ pub(crate) struct Workers {
     /// Their places by when they end: those that call others end before these.
     stages: Vec<Vec<usize>>,
     server: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
-    /// The ways to what they have counted, which are known to whoever wants that as long as they are here.
+    /// The routes to the workers' counts, known to observers as long as they are here.
     counts: Vec<Arc<Route>>,
     /// Removed with its sockets when all have ended.
     _folder: TemporaryFolder,
@@ -46,7 +46,7 @@ struct Worker {
 }
 
 /// The workers of `plan`, by their places in it, so that each comes after those that call it, directly or through
-/// others. Those that call each other in a circle come together.
+/// others. Workers that call each other in a circle come together.
 fn stages(plan: &Plan) -> Vec<Vec<usize>> {
     let called: Vec<BTreeSet<&str>> = (plan.workers.iter())
         .map(|worker| called_from(plan, &worker.component))
@@ -65,7 +65,7 @@ fn stages(plan: &Plan) -> Vec<Vec<usize>> {
     stages
 }
 
-/// What a component calls, directly or through others.
+/// The components that a component calls, directly or through others.
 fn called_from<'a>(plan: &'a Plan, component: &'a str) -> BTreeSet<&'a str> {
     let mut called = BTreeSet::new();
     let mut callers = vec![component];
@@ -279,7 +279,7 @@ mod tests {
     #[test]
     fn workers_end_after_those_that_call_them() {
         assert_eq!(staged(&["a"], &[]), [["a"]]);
-        // What is between two workers may be in either.
+        // A component between two workers may be in either.
         let chain = [("a", "x"), ("x", "b"), ("b", "c"), ("d", "c")];
         let stages = staged(&["c", "b", "a", "d"], &chain);
         assert_eq!(stages, [vec!["a", "d"], vec!["b"], vec!["c"]]);

@@ -15,7 +15,7 @@ use withe_rpc::{LinkRequest, Route};
 
 const LONG: Duration = Duration::from_secs(30);
 
-/// What providers were asked to do: the test's name, the provider's, and what.
+/// The requests to providers: the test's name, the provider's, and the request.
 static ASKED: Mutex<Vec<[String; 3]>> = Mutex::new(Vec::new());
 
 /// A provider that says what it is asked, and starts as its configuration says.
@@ -75,7 +75,7 @@ impl Provider for Probe {
     }
 }
 
-/// What was asked of the provider `name` in a test so far.
+/// The requests to the provider `name` in a test so far.
 fn asked(test: &str, name: &str) -> Vec<String> {
     let all = ASKED.lock().unwrap();
     let own = all.iter().filter(|[t, n, _]| t == test && n == name);

@@ -1,4 +1,4 @@
-//! What calls cost over the `nats` transport, beside bare requests of the same bytes through the same server, in
+//! Measures calls over the `nats` transport, beside bare requests of the same bytes through the same server, in
 //! one run:
 //!
 //! ```text
@@ -38,7 +38,7 @@ const ROUNDS: usize = 5;
 const CALLERS: usize = 64;
 const CALLS: usize = 1_000;
 
-/// What is called: gives back what it gets.
+/// The target of the measured calls: returns its parameters.
 struct Echo;
 
 impl Serve for Echo {

@@ -11,9 +11,9 @@ use crate::{Change, Entry, Message};
 /// those that the watch has told of.
 #[derive(Default)]
 pub(crate) struct Changes {
-    /// What the reader believes to be there.
+    /// The keys that the reader believes to exist.
     told: HashSet<String>,
-    /// What to tell, in order.
+    /// The steps to tell, in order.
     steps: BTreeMap<u64, Step>,
     next_step: u64,
     /// For each key among the steps, where it is there.

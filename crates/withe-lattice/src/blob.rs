@@ -1,9 +1,9 @@
-//! Whether a blob is what it is said to be, told while it comes.
+//! Checks, while a blob arrives, that it is the one expected.
 //!
-//! Whoever may write the lattice's buckets can keep anything under a digest, and say anything of it. So a reader
-//! must not keep what it has not counted, and must stop at the first byte too many. [`BlobCheck`] is handed every
-//! chunk as it comes; it knows no store. Checking a whole blob at its end was rejected: by then all of it is in
-//! memory, however much came.
+//! Every member that may write the lattice's buckets can keep anything under a digest, and claim anything of it.
+//! So a reader must not keep what it has not counted, and must stop at the first byte too many. [`BlobCheck`] is
+//! handed every chunk as it comes; it knows no store. Checking a whole blob at its end was rejected: by then all
+//! of it is in memory, however much came.
 
 use std::sync::Arc;
 
@@ -46,13 +46,13 @@ pub enum BlobError {
     /// The blob goes on where it should end.
     #[error("it goes on after the {said} bytes that it is said to have; put it again")]
     Longer {
-        /// How many it is said to have.
+        /// The size in its record.
         said: u64,
     },
     /// The blob ends too early.
     #[error("it is said to have {said} bytes, and has {found}; put it again")]
     Shorter {
-        /// How many it is said to have.
+        /// The size in its record.
         said: u64,
         /// How many it has.
         found: u64,
@@ -92,7 +92,7 @@ pub(crate) fn check_size(size: u64, most: usize) -> Result<(), BlobError> {
 pub(crate) struct BlobCheck<'a> {
     /// The digest that it is kept under.
     digest: &'a str,
-    /// How many bytes it is said to have.
+    /// The size in its record.
     said: u64,
     /// The digest that its record has, as NATS writes it.
     recorded: Option<&'a str>,
@@ -126,7 +126,7 @@ impl<'a> BlobCheck<'a> {
         Ok(())
     }
 
-    /// Says whether all that came is the blob.
+    /// Checks that the bytes that arrived are the whole blob.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use crate::error::Invalid;
 ///
 /// # Errors
 ///
-/// It is another.
+/// Returns [`Invalid`] when the blob has another digest.
 pub(crate) fn check(digest: &str, blob: &[u8]) -> Result<(), Invalid> {
     if !is_computable(digest) {
         return Ok(());

@@ -1,9 +1,9 @@
 //! Why something on the lattice failed.
 //!
 //! Each kind of failure says what is behind it as a type of its own. An error of a library (NATS, the file, a
-//! socket) is a [`Cause`], which keeps the library's error: whoever has to act on one can look at it. All of them
-//! show what is behind them in their own text, for that text alone ends up in logs and in what hosts report. So
-//! [`Error::source`] has nothing to add, and who prints it too repeats nothing.
+//! socket) is a [`Cause`], which keeps the library's error: a caller that has to act on one can look at it. All
+//! of them show what is behind them in their own text, for that text alone ends up in logs and in what hosts
+//! report. So [`Error::source`] has nothing to add, and who prints it too repeats nothing.
 
 use std::error::Error;
 use std::fmt;
@@ -113,7 +113,7 @@ pub enum Refused {
         /// The server's URLs.
         at: String,
     },
-    /// Who we are cannot be told to the server.
+    /// The nkey or credentials file cannot be used.
     #[error("`{at}`: the nkey or credentials cannot be used: {why}")]
     Credentials {
         /// The server's URLs.
@@ -214,7 +214,7 @@ pub enum Invalid {
     /// URLs with different users.
     #[error("the URLs `{0}` name different users: one must do for all of them")]
     Users(String),
-    /// A user, password or token in a URL. Not even what is wrong with it is said.
+    /// A user, password or token in a URL. The message does not even say what is wrong with it.
     #[error("the user in the URL is not percent-encoded")]
     User,
     /// A file of an option that cannot be read.
@@ -250,9 +250,9 @@ pub enum StorageError {
     OtherLattice {
         /// The file.
         path: PathBuf,
-        /// Whose it is.
+        /// The lattice that owns the file.
         found: String,
-        /// Whose it was to be.
+        /// The lattice that opened the file.
         wanted: String,
     },
     /// The socket cannot be made.

@@ -1,19 +1,19 @@
 //! From those to whom things happen to one reader who may be slow.
 //!
-//! What is told is kept in a [`Backlog`], which knows how to stay bounded (by putting changes of one key
-//! together, or by forgetting the oldest); a task moves it to a channel as the reader takes it. The
-//! task ends when the reader goes, or when the [`Feed`] does and all is told.
+//! A [`Backlog`] keeps the events and stays bounded by merging changes of one key or forgetting the
+//! oldest; a task moves them to a channel as the reader takes them. The task ends when the reader goes,
+//! or when the [`Feed`] does and all is told.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, mpsc};
 
-/// What is ready for the reader beyond the backlog, where nothing can be put together any more.
+/// Items ready for the reader beyond the backlog, where nothing can be merged any more.
 const READY: usize = 16;
 
-/// What is still to be told.
+/// The events still to be told.
 pub(crate) trait Backlog: Send + 'static {
-    /// What the reader gets.
+    /// An item for the reader.
     type Item: Send + 'static;
 
     /// Takes what is to be told next.

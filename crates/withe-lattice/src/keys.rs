@@ -1,4 +1,4 @@
-//! What keys, subjects and prefixes may be, and which key has which prefix.
+//! The rules for keys, subjects and prefixes, and which key has which prefix.
 
 use crate::MAX_VALUE;
 use crate::error::Invalid;
@@ -13,7 +13,7 @@ const MAX_NAME: usize = 64;
 ///
 /// # Errors
 ///
-/// It is not made of words.
+/// Returns [`Invalid`] when the key does not consist of words.
 pub(crate) fn check(key: &str) -> Result<(), Invalid> {
     if key.len() > MAX_KEY {
         return Err(Invalid::LongKey {
@@ -43,7 +43,7 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<(), Invalid> {
 ///
 /// # Errors
 ///
-/// It is too large.
+/// Returns [`Invalid`] when the value is too large.
 pub(crate) fn check_value(key: &str, value: &[u8]) -> Result<(), Invalid> {
     if value.len() <= MAX_VALUE {
         return Ok(());
@@ -59,7 +59,7 @@ pub(crate) fn check_value(key: &str, value: &[u8]) -> Result<(), Invalid> {
 ///
 /// # Errors
 ///
-/// It is not one word that a bucket's name can hold.
+/// Returns [`Invalid`] when the name is not one word that a bucket's name can hold.
 pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), Invalid> {
     if is_word(name) && name.len() <= MAX_NAME && !name.contains('=') {
         return Ok(());

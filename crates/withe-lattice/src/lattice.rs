@@ -71,8 +71,8 @@ pub trait Lattice: Send + Sync + 'static {
     /// what its digest says.
     async fn put_blob(&self, digest: &str, blob: Bytes) -> Result<(), LatticeError>;
 
-    /// The blob that is kept under `digest`. How large it is said to be is looked at before anything of it is
-    /// fetched, and no more of it is kept than that.
+    /// The blob that is kept under `digest`. The recorded size is checked before anything is fetched, and no more bytes
+    /// than that are kept.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ pub trait Lattice: Send + Sync + 'static {
     /// Listens to all subjects with this prefix.
     async fn subscribe(&self, prefix: &str) -> Result<Messages, LatticeError>;
 
-    /// Asks whoever serves `subject`, and waits for the answer.
+    /// Sends a request to a server of `subject`, and waits for the answer.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! The lattice: where hosts meet.
 //!
-//! A lattice keeps a small ordered store of keys and values that can be watched, leases (entries that are
-//! gone when whoever put them is), blobs, and messages between hosts. It knows nothing of applications:
-//! what the keys mean is for those who use it.
+//! A lattice keeps a small ordered store of keys and values that can be watched, leases (entries that last as
+//! long as their owner), blobs, and messages between hosts. The lattice knows nothing of applications: its
+//! users give the keys their meaning.
 //!
 //! * [`embedded`]: one machine, without a server. Other processes of the machine are [`Attached`] to it.
 //! * [`nats`]: any number of machines, on a NATS server with JetStream. [`names`] has all that it uses there.

@@ -11,8 +11,8 @@
 //!
 //! wasmCloud v1 uses, for the same lattice, the buckets and subjects that the functions in [`v1`] name.
 
-// What the bucket is for comes before the lattice's name, and with a `-` where another lattice's entries
-// would have a `_`: so no name of a lattice makes its buckets another's.
+// A bucket's purpose comes before the lattice's name, and has a `-` where another lattice's entries would have a `_`:
+// so no name of a lattice makes its buckets another's.
 
 /// The key-value bucket of entries.
 pub fn entries_bucket(lattice: &str) -> String {
@@ -34,22 +34,22 @@ pub fn blobs_bucket(lattice: &str) -> String {
     format!("withe-blobs_{lattice}")
 }
 
-/// What a message to `subject` is published to.
+/// The subject on which messages to `subject` are published.
 pub fn message(lattice: &str, subject: &str) -> String {
     format!("{}{subject}", message_prefix(lattice))
 }
 
-/// What precedes the subject of a message.
+/// The prefix of the subject of a message.
 pub fn message_prefix(lattice: &str) -> String {
     format!("withe.{lattice}.message.")
 }
 
-/// What a request to `subject` is published to.
+/// The subject on which requests to `subject` are published.
 pub fn request(lattice: &str, subject: &str) -> String {
     format!("withe.{lattice}.request.{subject}")
 }
 
-/// What reaches a host: the frames of those who call it, by connection.
+/// The subject on which a host receives the frames of its callers, by connection.
 pub fn calls(lattice: &str, host: &str) -> String {
     format!("withe.{lattice}.calls.{host}")
 }
@@ -87,7 +87,7 @@ pub mod v1 {
         format!("wasmbus.rpc.{lattice}.{provider}")
     }
 
-    /// What calls of a function of a component or provider are published to.
+    /// The subject on which calls of a function of a component or provider are published.
     pub fn invocation(lattice: &str, target: &str, instance: &str, function: &str) -> String {
         format!("{lattice}.{target}.wrpc.0.0.1.{instance}.{function}")
     }

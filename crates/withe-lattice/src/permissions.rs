@@ -34,7 +34,7 @@ impl NatsRights {
             format!("$KV.{}.>", names::leases_bucket(lattice)),
             format!("$KV.{}.>", names::values_bucket(lattice)),
         ];
-        // Answers to whoever asks.
+        // A host answers all roles.
         publish.extend([HOST, DEPLOYER, VIEWER].map(|role| answers(lattice, role)));
         for stream in streams(lattice) {
             publish.extend(looking(&stream));
@@ -105,8 +105,8 @@ fn streams(lattice: &str) -> [String; 4] {
     ]
 }
 
-/// The subjects that are published to by whoever looks at a stream. A consumer can be made and asked for, and one of
-/// somebody else's cannot be removed.
+/// The subjects to which a reader of a stream publishes. A consumer can be made and asked for, and one of somebody
+/// else's cannot be removed.
 fn looking(stream: &str) -> Vec<String> {
     vec![
         api("STREAM", "INFO", stream),

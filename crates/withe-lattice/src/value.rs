@@ -37,7 +37,7 @@ pub enum ValueError {
     /// More than a value may have.
     #[error("it is said to have {size} bytes, and {most} are the most", most = MAX_VALUE)]
     Large {
-        /// How many bytes it is said to have.
+        /// The size in the entry.
         size: u64,
     },
     /// A piece is not there.

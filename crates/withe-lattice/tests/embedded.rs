@@ -1,4 +1,4 @@
-//! What only an embedded lattice can be asked: what outlives the process, and who shares it.
+//! Tests of an embedded lattice alone: which data outlives the process, and who shares it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -177,7 +177,7 @@ async fn the_socket_is_for_its_owner() {
     assert!(second.to_string().contains("is served by another process"));
     drop(serving);
     until(|| !socket.exists()).await;
-    // What is left of one that was killed is replaced.
+    // A socket left by a killed process is replaced.
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let (_lattice, _serving) = served(&socket).await;
     Attached::connect(&socket).await.unwrap();
@@ -246,7 +246,7 @@ async fn what_is_under_way_fails_with_the_process() {
     let mut requests = lattice.serve("s").await.unwrap();
     let asking = attached.request("s", "".into(), AGES);
     let losing = async {
-        // It is asked, and not answered.
+        // The server gets the request, and does not answer.
         let request = requests.recv().await;
         drop(serving);
         request
@@ -297,7 +297,7 @@ async fn what_is_read_no_more_ends_on_the_other_side() {
     timeout(AGES, gone).await.unwrap();
 }
 
-/// What serves nothing but the protocol, to whoever is of another version.
+/// A server of another version, which serves nothing but the protocol.
 struct Another;
 
 impl Serve for Another {
@@ -306,7 +306,7 @@ impl Serve for Another {
     }
 }
 
-/// What an attached process asks for: two functions of this version.
+/// The link that an attached process asks for: two functions of this version.
 fn request(version: u64) -> LinkRequest {
     let function = |name: &str| LinkFunction {
         interface: "withe:lattice".into(),
@@ -348,7 +348,7 @@ async fn a_peer_that_talks_nonsense_harms_nobody() {
     for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 64], &[255; 64]] {
         let mut stream = UnixStream::connect(&socket).await.unwrap();
         stream.write_all(nonsense).await.unwrap();
-        // It is let go.
+        // The server hangs up.
         let mut rest = Vec::new();
         let ended = stream.read_to_end(&mut rest);
         _ = timeout(AGES, ended).await.expect("the connection ends");

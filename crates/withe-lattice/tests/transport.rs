@@ -150,7 +150,7 @@ async fn a_slow_reader_stops_its_writer_and_no_other() {
     let [(_reader, mut writer), (mut far_reader, _far_writer)] = pair.connect().await;
     let mut written = 0;
     let piece = pattern(10_000);
-    // It stops by itself: then nothing moves however long one waits.
+    // The writer stops by itself: then nothing moves however long one waits.
     while let Ok(n) = timeout(Duration::from_millis(300), writer.write(&piece)).await {
         written += n.unwrap();
         assert!(written < 2 << 20, "the window bounds it");
@@ -282,7 +282,7 @@ async fn a_restart_of_the_server_never_corrupts_a_stream() {
     let [quiet, far_quiet] = pair.connect().await;
     let echoing = tokio::spawn(async move {
         let (mut far_reader, mut far_writer) = far;
-        // It ends with the connection.
+        // The echo ends with the connection.
         tokio::io::copy(&mut far_reader, &mut far_writer).await
     });
     let writing = tokio::spawn(async move {

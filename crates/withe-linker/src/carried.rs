@@ -1,4 +1,4 @@
-//! What calls of an interface carry: the types that decide which bindings can carry it.
+//! The types that calls of an interface carry, which decide the bindings that can carry it.
 //!
 //! Thousands of links may be of one interface, so its types are walked once, and what was found is kept.
 
@@ -11,8 +11,7 @@ use withe_wit::{Extern, ExternItem, Function, ResourceRef, Type};
 
 use crate::work;
 
-/// What calls of the functions of one import or export carry that not every binding can: the first function that does,
-/// and what.
+/// The types in one import or export that not every binding can carry: the first function with each, and the type.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Carried<'a> {
     /// Handles to resources, each resource once, in the order of the functions.
@@ -81,12 +80,12 @@ impl<'a> Carried<'a> {
     }
 }
 
-/// What was found so far, by where that is in memory which it was found in.
+/// The results so far, by the address of the item examined.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Walked<'a>(RefCell<HashMap<*const (), Rc<Carried<'a>>>>);
 
 impl<'a> Walked<'a> {
-    /// What calls of `item` carry.
+    /// The types that calls of `item` carry.
     pub(crate) fn carried(&self, item: &'a Extern) -> Rc<Carried<'a>> {
         // Nothing moves while it is borrowed for so long.
         let mut walked = self.0.borrow_mut();

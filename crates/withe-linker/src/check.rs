@@ -1,4 +1,4 @@
-//! Second pass: types and configuration. What passes it can be bound.
+//! Second pass: types and configuration. Links that pass it can be bound.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -113,7 +113,7 @@ fn check_host_imports<'a>(resolved: &Resolved<'a>, out: &mut Diagnostics) {
     }
 }
 
-/// What was found to differ, by import and export: many links may be of one pair, which is compared once.
+/// The mismatches found, by import and export: many links may be of one pair, which is compared once.
 #[derive(Default)]
 struct Compared<'a> {
     /// By where the two are: nothing moves while it is borrowed for so long.
@@ -233,7 +233,7 @@ fn ask(
     let Some(check) = resolved
         .parts
         .config_check(part)
-        // Whoever has not got the values cannot know what is wrong with them.
+        // A caller without the values cannot know what is wrong with them.
         .filter(|_| merged.complete && !merged.is_masked())
     else {
         return;

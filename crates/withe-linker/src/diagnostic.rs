@@ -8,7 +8,7 @@ use crate::input::Span;
 pub enum Severity {
     /// Nothing can start.
     Error,
-    /// It will run; the person should know.
+    /// The application will run; the person should know.
     Warning,
     /// For information: something was understood in a particular way.
     Note,
@@ -19,14 +19,14 @@ pub enum Severity {
 #[serde(transparent)]
 pub struct Code(pub &'static str);
 
-/// What a code means: `withe explain CODE` and `docs/diagnostics.md` are made from these.
+/// The meaning of a code: `withe explain CODE` and `docs/diagnostics.md` are made from these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeInfo {
     /// The code.
     pub code: Code,
     /// Its name: a few words.
     pub title: &'static str,
-    /// What it means, why it is so, and how to mend it, in Markdown.
+    /// The meaning, the cause and the remedy, in Markdown.
     pub explanation: &'static str,
 }
 
@@ -35,7 +35,7 @@ pub struct CodeInfo {
 pub struct Label {
     /// Byte range in the manifest's text.
     pub span: Span,
-    /// What to say there; may be empty.
+    /// The text shown there; may be empty.
     pub text: String,
 }
 
@@ -46,7 +46,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// The stable code.
     pub code: Code,
-    /// What is wrong: one line, lower case, no full stop, names in backticks.
+    /// The problem: one line, lower case, no full stop, names in backticks.
     pub message: String,
     /// Where, if it has a place in the manifest.
     pub primary: Option<Label>,
@@ -54,7 +54,7 @@ pub struct Diagnostic {
     pub related: Vec<Label>,
     /// Facts that explain it: expected and found, the WIT of both sides.
     pub notes: Vec<String>,
-    /// What to do, in lines that can be pasted where possible.
+    /// The remedy, in lines that can be pasted where possible.
     pub help: Option<String>,
 }
 

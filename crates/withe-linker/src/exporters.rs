@@ -1,4 +1,4 @@
-//! Who exports what, for messages about imports that nothing satisfies: thousands of them may be missing, and
+//! Finds exporters, for messages about imports that nothing satisfies: thousands of them may be missing, and
 //! thousands of parts there to look through.
 
 use std::cell::RefCell;
@@ -19,7 +19,7 @@ pub(crate) struct Exporters<'a> {
     interfaces: HashMap<[&'a str; 3], BTreeMap<Option<&'a Version>, Vec<Export<'a>>>>,
     /// By the name of a function, or of an interface that has none of its own.
     others: HashMap<&'a str, Vec<Export<'a>>>,
-    /// What imports were asked for so far, and who exports it.
+    /// The exporters found so far, by the imports asked for.
     found: RefCell<HashMap<Vec<Asked<'a>>, Rc<[PartIx]>>>,
 }
 

@@ -1,4 +1,4 @@
-//! What the host itself gives every component.
+//! The interfaces that the host itself gives every component.
 //!
 //! The host is one more exporter, so its interfaces are found by name and version and their types are
 //! compared like any others. One thing is its own: tools still emit drafts of WASI, whose names satisfy
@@ -37,7 +37,7 @@ impl HostImport<'_> {
 }
 
 impl<'a> HostExports<'a> {
-    /// Those of a world that imports what the host gives.
+    /// The exports of a world that imports the host's interfaces.
     pub(crate) fn new(world: &'a World) -> Self {
         let mut by_path: HashMap<_, Vec<_>> = HashMap::new();
         for export in &world.imports {
@@ -48,7 +48,8 @@ impl<'a> HostExports<'a> {
         Self { by_path }
     }
 
-    /// What satisfies `import`. Their types may differ, but for a draft that is served as another version.
+    /// The host's export that satisfies `import`. Their types may differ, but for a draft that is served
+    /// as another version.
     pub(crate) fn find(&self, import: &Extern) -> Option<&'a Extern> {
         let name = import.interface_name()?;
         let versions = self.versions(name);

@@ -1,5 +1,4 @@
-//! What the linker is given: the application as its manifest declares it, and what each part
-//! turned out to be.
+//! The inputs of the linker: the application as its manifest declares it, and each part as it was read.
 //!
 //! The manifest crate makes an [`Application`] from text; the command line makes one from
 //! arguments. Names are as written; nothing is resolved yet.
@@ -97,7 +96,7 @@ pub struct Component {
     pub scaling: Option<Scaling>,
     /// Limits of each instance.
     pub limits: Limits,
-    /// What of the machine it may reach.
+    /// The machine's resources that it may reach.
     pub grants: Grants,
     /// `properties.reuse`: how many calls an instance may serve before it is discarded; `None`
     /// (the default) gives every call from outside a fresh instance.
@@ -121,7 +120,7 @@ pub struct Build {
     pub inputs: Vec<Spanned<String>>,
 }
 
-/// What becomes of imports that nothing provides (`properties.on-missing`).
+/// The treatment of imports that nothing provides (`properties.on-missing`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnMissing {
@@ -170,8 +169,8 @@ pub enum Image {
         /// The component's name in it.
         component: String,
     },
-    /// It could not be understood; a diagnostic says why. The part is [`Part::Unavailable`], so
-    /// that the rest of the application can still be checked.
+    /// The image could not be understood; a diagnostic says why. The part is [`Part::Unavailable`], so that the rest of
+    /// the application can still be checked.
     Invalid,
 }
 
@@ -279,7 +278,7 @@ pub struct NamePair {
     pub export: Spanned<String>,
 }
 
-/// What `binding:` may say.
+/// The values of `binding:`.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
@@ -356,9 +355,9 @@ pub struct Scaling {
 /// Which scaler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScalerKind {
-    /// So many in all.
+    /// A number of instances in all.
     Spread,
-    /// So many on each matching host.
+    /// A number of instances on each matching host.
     Daemon,
 }
 
@@ -382,7 +381,7 @@ pub struct Limits {
     pub time: Option<Spanned<Duration>>,
 }
 
-/// What of the machine a component may reach (`properties.grants`); nothing by default.
+/// The machine's resources that a component may reach (`properties.grants`); nothing by default.
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
     /// Directories: `{host: PATH, guest: PATH, read_only: bool}`.
@@ -404,7 +403,7 @@ pub struct DirectoryGrant {
     pub read_only: bool,
 }
 
-/// What a part turned out to be once its bytes were read.
+/// A part as its bytes have it.
 #[derive(Clone, Debug)]
 pub enum Part {
     /// A component: its world, and the digest of its bytes (`sha256:…`).
@@ -416,11 +415,11 @@ pub enum Part {
     },
     /// A provider running in this host.
     Provider(ProviderWorld),
-    /// It could not be read; a diagnostic says why. Links to and from it are not checked further.
+    /// The part could not be read; a diagnostic says why. Links to and from it are not checked further.
     Unavailable,
 }
 
-/// What a provider offers and needs, and what it says of its configuration.
+/// The exports and imports of a provider, and the check of its configuration.
 #[derive(Clone, Debug)]
 pub struct ProviderWorld {
     /// The provider's short name, such as `http-server`.
@@ -448,7 +447,7 @@ impl ConfigCheck {
         Self(Arc::new(check))
     }
 
-    /// That of a provider that does not say what it takes before it is started.
+    /// The check of a provider that does not describe its configuration before it is started.
     pub fn none() -> Self {
         Self::new(|_, _| Vec::new())
     }
@@ -482,9 +481,9 @@ pub enum ConfigRole {
 pub struct ConfigProblem {
     /// The key it is about; `None` if one is missing or several clash.
     pub key: Option<String>,
-    /// What is wrong: one line, lower case.
+    /// The problem: one line, lower case.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub help: Option<String>,
 }
 
@@ -493,9 +492,9 @@ pub struct ConfigProblem {
 pub struct Inputs {
     /// The application as declared.
     pub application: Arc<Application>,
-    /// What each of `application.components` is, in the same order.
+    /// The parts of `application.components`, in the same order.
     pub parts: Vec<Part>,
-    /// What the host itself gives every component, as the imports of a world: each interface
+    /// The interfaces that the host itself gives every component, as the imports of a world: each interface
     /// (`wasi:cli/environment@0.2.12` …) complete, in the newest version that the host has.
     pub host: Arc<World>,
     /// Component exports that something outside the application calls (`withe call`): names of
@@ -510,7 +509,7 @@ pub struct Inputs {
 /// Where parts run, as the host that is linked for sees it. By default all of them run on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
-    /// What others there are.
+    /// The other hosts, in kind.
     pub surroundings: Surroundings,
     /// The parts that do not run on this host, by name, and how those that do are reached.
     pub elsewhere: BTreeMap<String, Elsewhere>,
@@ -521,10 +520,10 @@ pub struct Placement {
     pub instances: BTreeMap<String, u32>,
 }
 
-/// What others there are besides the host that is linked for.
+/// The kind of other hosts besides the one that is linked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Surroundings {
-    /// It is not known: the application is checked, not run.
+    /// The surroundings are unknown: the application is checked, not run.
     #[default]
     Unknown,
     /// None: the host is alone on its machine.
@@ -543,7 +542,7 @@ pub struct Elsewhere {
 /// Another host, as the one that is linked for sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherHost {
-    /// What messages call it.
+    /// The host's name in messages.
     pub name: String,
     /// Whether it can be reached over TCP.
     pub tcp: bool,
@@ -560,14 +559,14 @@ impl OtherHost {
     }
 }
 
-/// What links that say nothing get.
+/// The defaults of links that say nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkDefaults {
     /// `auto` unless given.
     pub binding: Option<BindingChoice>,
     /// `caller` unless given.
     pub scope: Option<Scope>,
-    /// What becomes of imports that nothing provides, of components that do not say; `error` unless given.
+    /// The treatment of imports that nothing provides, for components that do not say; `error` unless given.
     pub missing: Option<OnMissing>,
     /// Whether components stay apart that could be fused and need not be: where they are worked at, one that changed is
     /// then compiled alone.

@@ -48,11 +48,11 @@ pub use problems::CODES;
 use input::{Inputs, Part};
 use plan::Plan;
 
-/// What came of linking an application.
+/// The outcome of linking an application.
 #[derive(Clone, Debug)]
 pub struct LinkOutcome {
-    /// The plan; `None` if there are errors, or a part could not be read (of which whoever read it
-    /// has told).
+    /// The plan; `None` if there are errors, or a part could not be read (which its reader has
+    /// reported).
     pub plan: Option<Plan>,
     /// All problems, in the order of their places in the manifest.
     pub diagnostics: Diagnostics,

@@ -17,7 +17,7 @@ use crate::work;
 
 pub(crate) use crate::ix::PartIx as PartId;
 
-/// What the linker was given, with names turned into numbers.
+/// The linker's inputs, with names turned into numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) inputs: &'a Inputs,
@@ -26,7 +26,7 @@ pub(crate) struct Parts<'a> {
     elsewhere: PerPart<Option<&'a Elsewhere>>,
     walked: Walked<'a>,
     exporters: OnceCell<Exporters<'a>>,
-    /// What misspelt names of parts and exports were meant to be.
+    /// Finds the names that misspelt parts and exports were meant to be.
     pub(crate) suggestions: Suggestions,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// What it imports and exports; `None` if its bytes could not be read.
+    /// The part's imports and exports; `None` if its bytes could not be read.
     pub(crate) fn world(&self, id: PartId) -> Option<&'a World> {
         work::note(1);
         match self.inputs.parts.get(id.0)? {
@@ -107,7 +107,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// What it turned out to be, or what the manifest says if its bytes could not be read.
+    /// The kind of the part: as read, or as the manifest says if its bytes could not be read.
     pub(crate) fn kind(&self, id: PartId) -> ComponentKind {
         work::note(1);
         match self.inputs.parts.get(id.0) {
@@ -131,7 +131,7 @@ impl<'a> Parts<'a> {
         self.elsewhere(id).is_none()
     }
 
-    /// What calls of an import or export carry.
+    /// The types that calls of an import or export carry.
     pub(crate) fn carried(&self, item: &'a Extern) -> Rc<Carried<'a>> {
         self.walked.carried(item)
     }
@@ -149,7 +149,7 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Who exports what.
+    /// The index of the parts by their exports.
     pub(crate) fn exporters(&self) -> &Exporters<'a> {
         self.exporters.get_or_init(|| {
             let worlds = self
@@ -164,16 +164,16 @@ impl<'a> Parts<'a> {
         self.host.find(import).is_some()
     }
 
-    /// What a part has of a world's interfaces, leaving out those that only name types and those
-    /// that the host provides: what is left takes links.
+    /// The interfaces of a world that take links: without those that only name types and those that the host
+    /// provides.
     pub(crate) fn linkable<'w>(&self, items: &'w [Extern]) -> impl Iterator<Item = &'w Extern> {
         items
             .iter()
             .filter(|item| !item.is_types_only() && !self.is_from_host(item))
     }
 
-    /// What is called from outside of the application, and so is instantiated on its own: what whoever links it says,
-    /// and commands.
+    /// The parts called from outside of the application, and so instantiated on their own: those that the linker's
+    /// caller names, and commands.
     pub(crate) fn called(&self) -> impl Iterator<Item = PartId> {
         let named = self.inputs.called.iter();
         let named = named.filter_map(|name| self.find(name));
@@ -181,7 +181,7 @@ impl<'a> Parts<'a> {
         named.chain(commands)
     }
 
-    /// What becomes of a part's imports that nothing provides.
+    /// The treatment of a part's imports that nothing provides.
     pub(crate) fn on_missing(&self, id: PartId) -> OnMissing {
         let own = self.declared(id).on_missing.as_ref().map(|own| own.value);
         own.or(self.inputs.defaults.missing).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! The link plan: plain, serialisable, diffable data. Nothing in it depends on who made it or when.
-//! It can be read back from what it is written as: that is how a worker process is given it.
+//! The link plan: plain, serialisable, diffable data. Nothing in it depends on who made it or when. Worker processes
+//! get the plan as written and read it back.
 
 use serde::{Deserialize, Serialize};
 
@@ -162,7 +162,7 @@ pub struct PlannedComponent {
     /// How many calls an instance may serve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<u32>,
-    /// What of the machine it may reach.
+    /// The machine's resources that it may reach.
     #[serde(default, skip_serializing_if = "PlannedGrants::is_empty")]
     pub grants: PlannedGrants,
     /// Imports that the host satisfies, by the name the component imports them under.
@@ -175,7 +175,7 @@ pub struct PlannedComponent {
 /// A secret, and where its value is fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedSecret {
-    /// What the part calls it.
+    /// The part's own name for it.
     pub name: String,
     /// The policy that says where it is.
     pub policy: String,
@@ -191,7 +191,7 @@ pub struct PlannedSecret {
     pub version: Option<String>,
 }
 
-/// What of the machine a component may reach.
+/// The machine's resources that a component may reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedGrants {
     /// Directories.
@@ -248,7 +248,7 @@ pub struct PlannedLink {
     pub target: String,
     /// The link's name.
     pub name: String,
-    /// What it connects, in the order of the importer's imports.
+    /// The interfaces it connects, in the order of the importer's imports.
     pub interfaces: Vec<PlannedInterface>,
     /// How.
     pub binding: Binding,

@@ -33,7 +33,7 @@ pub(crate) struct ResolvedLink<'a> {
     pub(crate) name: &'a str,
     /// The traits that declare it; never empty.
     pub(crate) traits: Vec<&'a Link>,
-    /// What it connects, in the order of the source's imports; never empty.
+    /// The wires it connects, in the order of the source's imports; never empty.
     pub(crate) wires: Vec<Wire>,
     /// Whether the source chooses among links by name while it runs (`set-link-name`), and this is
     /// one of those it can choose.

@@ -1,5 +1,5 @@
-//! What a link names in `interfaces`, as far as can be read from the link alone. Which imports that is for,
-//! `resolve` decides; what is wrong with it, `problems` says.
+//! The entries of a link's `interfaces`, as far as the link alone tells. `resolve` finds their imports, and
+//! `problems` reports what is wrong with them.
 
 use semver::Version;
 use withe_wit::{Extern, InterfaceName};
@@ -45,7 +45,7 @@ impl Selector<'_> {
             })
     }
 
-    /// What it selects, as far as it says: `wasi:keyvalue/store`.
+    /// The selected interface, as far as the entry says: `wasi:keyvalue/store`.
     pub(crate) fn describe(&self) -> String {
         let path = match (self.namespace, self.package) {
             (Some(namespace), Some(package)) => format!("{namespace}:{package}/"),
@@ -61,7 +61,7 @@ pub(crate) struct BadSelector<'a> {
     pub(crate) why: &'static str,
 }
 
-/// What `link` names; `None` if that is left to inference.
+/// The entries that `link` names; `None` leaves them to inference.
 ///
 /// # Errors
 ///

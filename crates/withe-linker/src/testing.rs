@@ -119,7 +119,7 @@ impl App {
         self.part(name, ComponentKind::Component, part)
     }
 
-    /// A provider with the world of the same name. It knows the configuration key `url` only.
+    /// A provider with the world of the same name. The provider knows the configuration key `url` only.
     pub(crate) fn provider(self, name: &str) -> Self {
         self.provider_of(name, name)
     }
@@ -355,7 +355,7 @@ impl App {
         host
     }
 
-    /// What the host provides: the imports of the world `host` of `wit`.
+    /// Sets the interfaces that the host provides: the imports of the world `host` of `wit`.
     pub(crate) fn host_wit(mut self, wit: &str) -> Self {
         let wit = format!("package test:host;\n{wit}");
         let world = World::from_wit(&[&wit], "host").unwrap_or_else(|e| panic!("{e}"));

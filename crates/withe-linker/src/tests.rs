@@ -1,4 +1,4 @@
-//! What holds of the linker as a whole.
+//! Properties of the linker as a whole.
 
 mod growth;
 mod host;

@@ -5,7 +5,7 @@
 //! runs and what is shown cannot differ. Making the text first and reading it back was the other way: then messages would
 //! point into a text that nobody wrote, and name fields where options are meant.
 //!
-//! What is linked follows from what the files import and export, so it is decided when they have been read:
+//! Links follow from the imports and exports in the files, so they are made after those have been read:
 //! [`application`], then [`add_providers`], then [`add_links`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,9 +45,9 @@ pub struct Arguments {
     pub config: ConfigMap,
     /// The keys of that whose values are secret.
     pub secret_keys: SecretKeys,
-    /// What of the machine the component may reach.
+    /// The machine's resources that the component may reach.
     pub grants: Grants,
-    /// What starts it; `None` if it is called from outside.
+    /// The part that starts it; `None` if it is called from outside.
     pub start: Option<StartArguments>,
 }
 
@@ -89,7 +89,7 @@ impl MockArgument {
     }
 }
 
-/// What starts a component that is not called: a server where it handles HTTP requests, else that it is a command.
+/// The start of a component that is not called: a server where it handles HTTP requests, else that it is a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StartArguments {
     /// The address where HTTP is served.
@@ -111,7 +111,7 @@ pub struct Assumed {
     pub interfaces: Vec<String>,
 }
 
-/// The application that runs what `arguments` name. It has no providers and no links yet: which ones it
+/// The application that runs what `arguments` name. The application has no providers and no links yet: which ones it
 /// needs shows once the files are read, see [`add_providers`] and [`add_links`].
 pub(super) fn application(arguments: &Arguments) -> Application {
     let root = &arguments.component;
@@ -309,10 +309,10 @@ fn named_config(name: &str, values: ConfigMap, secret: bool) -> Option<NamedConf
     })
 }
 
-/// Links every component to every other one, but the first, that exports something it imports; where several
-/// export it, to those with the very version, if there are any, and to what is its mock, if it has one. Providers that call
-/// components are linked to the first, if it exports what they call. What exactly the link carries, and whether it fits, is for the
-/// linker to say.
+/// Links every component to every other one, but the first, that exports something it imports; where several export it,
+/// to those with the very version, if there are any, and to what is its mock, if it has one. Providers that call
+/// components are linked to the first, if it exports what they call. The linker decides what exactly the link carries,
+/// and whether it fits.
 pub(super) fn add_links(
     application: &mut Application,
     parts: &[LoadedPart],

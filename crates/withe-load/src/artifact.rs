@@ -27,18 +27,18 @@ pub struct Artifact {
 /// Why a file is not a component that can be used.
 #[derive(Debug)]
 pub enum ArtifactError {
-    /// It could not be read.
+    /// The file could not be read.
     File(FileError),
-    /// It was read, and is something else.
+    /// The file was read, and is something else.
     Kind {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The kind of the file.
         found: Found,
     },
 }
 
-/// What a file is that is not a readable component.
+/// The kind of a file that is not a readable component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Nothing: no bytes.
@@ -150,7 +150,7 @@ impl ArtifactError {
         }
     }
 
-    /// What to do about it, if there is something to suggest.
+    /// The remedy, if there is something to suggest.
     pub fn help(&self) -> Option<String> {
         let (path, found) = match self {
             Self::File(error) => return error.help(),
@@ -190,7 +190,7 @@ impl ArtifactError {
         })
     }
 
-    /// It as a diagnostic without a place.
+    /// The error as a diagnostic without a place.
     pub fn diagnostic(&self) -> Diagnostic {
         let mut diagnostic = Diagnostic::error(self.code(), self.to_string());
         diagnostic.help = self.help();
@@ -238,7 +238,7 @@ impl std::error::Error for ArtifactError {
     }
 }
 
-/// What bytes are that are no WebAssembly binary, by how they begin.
+/// The kind of bytes that are no WebAssembly binary, by how they begin.
 fn what_else(bytes: &[u8]) -> Found {
     const EXECUTABLE: [&[u8]; 7] = [
         b"\x7fELF",

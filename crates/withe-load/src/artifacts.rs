@@ -22,8 +22,8 @@ pub(super) struct Artifacts {
 }
 
 impl Artifacts {
-    /// Reads components that will be asked for, on all processors. What is wrong with one is found again when it
-    /// is asked for.
+    /// Reads components that will be asked for, on all processors. An error in one shows again when it is asked
+    /// for.
     pub(super) fn read_ahead(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
         let mut known = HashSet::new();
         let paths: Vec<PathBuf> = (paths.into_iter())

@@ -8,7 +8,7 @@ use withe_process::{AskLimits, Confined, ProcessCommand};
 use withe_provider::ConfigProblem;
 use withe_provider::process::{Description, PROTOCOL, Question};
 
-/// What an answer may take.
+/// Bounds on an answer.
 const LIMITS: AskLimits = AskLimits {
     time: Duration::from_secs(5),
     output: 16 << 20,
@@ -17,15 +17,15 @@ const LIMITS: AskLimits = AskLimits {
 /// Why a program does not answer what it is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// It does not answer.
+    /// The program does not answer.
     #[error(transparent)]
     Ask(#[from] withe_process::AskError),
-    /// It is of another version.
+    /// The program speaks another version.
     #[error(
         "it speaks version {0} of the provider protocol, and this host speaks version {PROTOCOL}"
     )]
     Protocol(u32),
-    /// What it is asked about cannot be written as JSON.
+    /// The configuration it is asked about cannot be written as JSON.
     #[error("the configuration cannot be sent to it: {0}")]
     Question(#[source] serde_json::Error),
 }
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// What comes of asking a script with this text.
+    /// The outcome of asking a script with this text.
     fn asked<A>(text: &str, ask: impl Fn(&Path) -> Result<A, AskError>) -> Result<A, AskError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("provider");

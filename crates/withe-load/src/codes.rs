@@ -54,7 +54,7 @@ pub const LOCK_OFFLINE: Code = Code("W0086");
 /// An application with secret values is to be pushed.
 pub const SECRETS_PUSHED: Code = Code("W0087");
 
-/// What the codes of this module mean.
+/// The meanings of this module's codes.
 pub const CODES: &[CodeInfo] = &[
     CodeInfo {
         code: NOT_FOUND,

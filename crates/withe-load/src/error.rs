@@ -61,7 +61,7 @@ pub enum PulledApplicationError {
     /// The reference is not one of an application.
     #[error("`{0}` is no application")]
     NoApplication(String),
-    /// Whoever reads it gave nothing that pulls.
+    /// The reader was given nothing that pulls.
     #[error("`{0}` is in a registry, and nothing is pulled here")]
     NothingPulls(String),
 }

@@ -21,20 +21,20 @@ pub enum FileError {
         /// The first folder on the way that is missing, if the file's own folder is.
         missing_folder: Option<PathBuf>,
     },
-    /// It is a folder.
+    /// The path is a folder.
     Folder {
         /// The folder.
         path: PathBuf,
         /// `.wasm` files in it, by name.
         components: Vec<PathBuf>,
     },
-    /// It is a pipe, a socket or a device: reading it might never end.
+    /// The path is a pipe, a socket or a device: reading it might never end.
     Special(PathBuf),
     /// The operating system refuses.
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's reason.
         source: io::Error,
     },
 }
@@ -84,7 +84,7 @@ impl FileError {
         }
     }
 
-    /// What to do about it, if there is something to suggest.
+    /// The remedy, if there is something to suggest.
     pub fn help(&self) -> Option<String> {
         match self {
             Self::NotFound { similar, .. } if !similar.is_empty() => {

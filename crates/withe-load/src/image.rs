@@ -23,25 +23,25 @@ use crate::{program, wasmcloud};
 
 /// Reads the images of one application.
 pub(super) struct Images<'a> {
-    /// What relative paths are relative to.
+    /// The base of relative paths.
     pub(super) folder: &'a Path,
     /// Whether the application came from a registry, with its images.
     pub(super) is_pulled: bool,
     /// The providers there are.
     pub(super) registry: &'a Registry,
-    /// What was read elsewhere, if anything was.
+    /// The parts that were read elsewhere, if there are any.
     pub(super) supplied: Option<&'a Supplied>,
     /// The components that were read so far.
     pub(super) artifacts: Artifacts,
     /// The images that were pulled from registries.
     pub(super) pulled: PulledImages,
-    /// What was wrong so far.
+    /// The problems so far.
     pub(super) diagnostics: &'a mut Diagnostics,
     /// Every file that was read, or would have been had it been there.
     pub(super) files: &'a mut Vec<PathBuf>,
 }
 
-/// What an image turned out to be.
+/// An image as it was read.
 pub(super) enum Resolved {
     /// All that is to be known of it.
     Part(LoadedPart),
@@ -166,7 +166,7 @@ impl Images<'_> {
                 name: name.clone(),
                 component: component.clone(),
             })),
-            // Whoever made it `Invalid` has said why.
+            // The manifest's reader made it `Invalid` and has said why.
             Image::Invalid => None,
         };
         match resolved {
@@ -175,8 +175,8 @@ impl Images<'_> {
         }
     }
 
-    /// The file of an image that is not one of those that came with the application, if it came from a registry: whoever
-    /// made it does not know the files of this machine, and has none of them read or run.
+    /// The file of an image that is not one of those that came with the application, if it came from a registry: its
+    /// maker does not know the files of this machine, and has none of them read or run.
     fn outside(&self, image: &Image) -> Option<String> {
         if !self.is_pulled {
             return None;
@@ -194,7 +194,7 @@ impl Images<'_> {
         }
     }
 
-    /// What came of an image; a refusal is reported.
+    /// The part that an image resolves to; a refusal is reported.
     fn resolved(
         &mut self,
         name: &str,
@@ -205,7 +205,7 @@ impl Images<'_> {
         resolved.unwrap_or_else(|| Resolved::Part(LoadedPart::unavailable()))
     }
 
-    /// What was read elsewhere and is given here.
+    /// A component that was read elsewhere and is given here.
     fn supplied(&mut self, component: &Component, bytes: &[u8]) -> Result<Resolved, Refusal> {
         let path = Path::new(&component.name.value);
         as_component(component, self.artifacts.take(path, bytes.to_vec())?)
@@ -256,7 +256,7 @@ impl Images<'_> {
                     let source = V1Source::Archive(path, file.digest.clone());
                     return Ok(Resolved::V1(source));
                 }
-                // Whoever pushed it is not whoever runs this.
+                // The person who pushed it is not the one who runs this.
                 let confined = self.registry.confined();
                 let (world, program) =
                     program::read(&path, confined).map_err(|why| Refusal::Program { path, why })?;
@@ -279,7 +279,7 @@ impl Images<'_> {
     fn program(&mut self, path: &str) -> Result<Resolved, Refusal> {
         let path = joined(self.folder, path);
         self.files.push(path.clone());
-        // Whoever names a program of this machine could as well start it.
+        // The person who names a program of this machine could as well start it.
         let confined = self.registry.confined().filter(|_| self.is_pulled);
         let (world, program) =
             program::read(&path, confined).map_err(|why| Refusal::Program { path, why })?;

@@ -251,7 +251,7 @@ impl Reading {
             files: &mut self.files,
         };
         images.read_ahead(&application.components[first..]);
-        // What a part of wasmCloud v1 offers is known when all others are.
+        // The exports of a part of wasmCloud v1 are known when all other parts are.
         let mut of_wasmcloud = Vec::new();
         for (place, component) in application.components.iter_mut().enumerate().skip(first) {
             self.parts.push(match images.resolve(component) {

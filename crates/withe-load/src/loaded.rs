@@ -1,8 +1,8 @@
 //! An application that was read.
 //!
 //! Reading and linking are apart: an application is read once, and linked for each placement of its parts that
-//! somebody asks about. The last answer is kept, so that whoever checks an application and whoever then runs it
-//! with the same placement link it once between them.
+//! somebody asks about. The last answer is kept, so that checking an application and then running it with the same
+//! placement links it once.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub struct SourceText {
 /// An application that was read.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What diagnostics point into.
+    /// The text that diagnostics point into.
     pub source: SourceText,
     /// The manifest's text, where it is not its source's: it has secret values, or was made from arguments.
     pub(crate) written: Option<String>,
@@ -42,25 +42,25 @@ pub struct Loaded {
     pub(crate) images: Option<PathBuf>,
     /// The images that were pulled from registries, by the reference.
     pub(crate) pulled: HashMap<String, PulledFile>,
-    /// What is declared; `None` if the manifest could not be understood at all.
+    /// The declared application; `None` if the manifest could not be understood at all.
     pub application: Option<Arc<Application>>,
-    /// What each of the application's components turned out to be, in the same order.
+    /// The application's components as they were read, in the same order.
     pub parts: Vec<LoadedPart>,
     /// Everything that is wrong with, or worth knowing of, the manifest and the files.
     pub diagnostics: Diagnostics,
     /// Every file that was read, or looked for: when one of them changes, the application may.
     pub files: Vec<PathBuf>,
     pub(crate) by_name: HashMap<String, usize>,
-    /// How the application was linked last, and what came of it.
+    /// The options of the last linking, and its outcome.
     pub(crate) linked: Mutex<Option<(LinkOptions, Arc<LinkOutcome>)>>,
 }
 
-/// What one part of an application turned out to be.
+/// One part of an application as it was read.
 #[derive(Clone, Debug)]
 pub struct LoadedPart {
-    /// What the linker is told of it.
+    /// The linker's view of it.
     pub input: Part,
-    /// What runs of it.
+    /// The source that runs.
     pub source: PartSource,
 }
 
@@ -75,7 +75,7 @@ pub struct ReadComponent<'a> {
     pub bytes: &'a Arc<[u8]>,
 }
 
-/// What runs of a part.
+/// The source of a part that runs.
 #[derive(Clone, Debug)]
 pub enum PartSource {
     /// The bytes of a component.
@@ -86,7 +86,7 @@ pub enum PartSource {
     Unavailable,
 }
 
-/// What a provider is, and how it is to run.
+/// A provider, and how it is to run.
 #[derive(Clone, Debug)]
 pub enum ProviderSource {
     /// One that comes with the host, and runs in it.
@@ -230,7 +230,7 @@ impl Loaded {
         let mut plan = None;
         if let Some(linked) = linked {
             diagnostics.extend(linked.diagnostics.0);
-            // What is wrong with the manifest or an image is not for the linker to know.
+            // The linker does not know the problems of the manifest and the images.
             plan = linked.plan.filter(|_| !diagnostics.has_errors());
         }
         diagnostics.sort();

@@ -1,4 +1,4 @@
-//! What reading and linking are told besides the files.
+//! Options for reading and linking, besides the files.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -15,13 +15,13 @@ pub struct LinkOptions {
     pub host: Arc<World>,
     /// Components, by name, that something outside the application calls.
     pub called: Vec<String>,
-    /// What links that say nothing get.
+    /// The defaults of links that say nothing.
     pub defaults: LinkDefaults,
     /// Which of the parts run here.
     pub placement: Placement,
 }
 
-/// What of an application was read elsewhere: with it no component's file is read.
+/// The parts of an application that were read elsewhere: with them no component's file is read.
 #[derive(Clone, Debug, Default)]
 pub struct Supplied {
     /// The bytes of components, by the component's name.
@@ -40,6 +40,6 @@ pub struct SuppliedProgram {
     pub path: PathBuf,
     /// The digest of its bytes.
     pub digest: String,
-    /// What it says of itself; `None` for an archive of wasmCloud v1.
+    /// The program's own description; `None` for an archive of wasmCloud v1.
     pub description: Option<Description>,
 }

@@ -23,7 +23,7 @@ pub struct ProviderProgram {
     pub path: PathBuf,
     /// The digest of the file's bytes: with others it is another provider.
     pub digest: String,
-    /// What it says of itself.
+    /// The program's own description.
     pub description: Description,
 }
 
@@ -81,7 +81,7 @@ pub(super) fn supplied(
         program.path.clone(),
         program.digest.clone(),
         description.clone(),
-        // Whoever supplied it has asked it.
+        // The supplier has already had the program check it.
         ConfigCheck::none(),
     )
 }
@@ -108,7 +108,8 @@ fn as_described(
     Ok((world, program))
 }
 
-/// Has a program look at configuration. It is asked once for each: an application is linked again and again.
+/// Has a program look at configuration. The program is asked once for each: an application is linked again
+/// and again.
 fn checked_by(program: &Path, confined: Option<&Confined>) -> ConfigCheck {
     let (program, confined) = (program.to_owned(), confined.cloned());
     let answers = Mutex::new(HashMap::new());

@@ -73,7 +73,7 @@ impl PulledImages {
         files.filter_map(|(reference, file)| Some((reference, file.ok()?)))
     }
 
-    /// Pulls all of `references`. What was locked and is something else now is reported.
+    /// Pulls all of `references`. A locked reference that leads to something else now is reported.
     pub(super) fn pull(
         &mut self,
         remote: &RemoteImages,
@@ -99,7 +99,7 @@ impl PulledImages {
             {
                 continue;
             }
-            // Whoever read the manifest has read the reference.
+            // A faulty reference was reported when the manifest was read.
             let Ok(parsed) = Reference::parse(&reference.value) else {
                 continue;
             };

@@ -55,7 +55,7 @@ struct RegistryEntry {
 pub struct RegistryError {
     /// The provider.
     pub provider: &'static str,
-    /// What is wrong with its WIT.
+    /// The problem with its WIT.
     #[source]
     pub why: FromWitError,
 }
@@ -63,9 +63,9 @@ pub struct RegistryError {
 /// A provider that an image stands for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known<'a> {
-    /// What makes it.
+    /// The descriptor that makes it.
     pub(super) descriptor: Descriptor,
-    /// What it offers and needs.
+    /// The provider's exports and imports.
     pub(super) world: &'a ProviderWorld,
     /// Configuration that the image's name implies.
     pub(super) config: &'static [(&'static str, &'static str)],

@@ -34,13 +34,13 @@ const DIGITS: usize = 8;
 pub struct SaveError {
     /// The file or folder.
     pub path: PathBuf,
-    /// What the operating system says.
+    /// The operating system's reason.
     #[source]
     pub why: io::Error,
 }
 
 /// Saves the manifest of an application that was read, and every file that its images are, to `folder`; returns the
-/// manifest's copy. A file that cannot be read is left out, as it was for whoever read the application.
+/// manifest's copy. A file that cannot be read is left out, as it was when the application was read.
 ///
 /// # Errors
 ///
@@ -57,7 +57,7 @@ pub fn save(loaded: &Loaded, folder: &Path) -> Result<PathBuf, SaveError> {
     };
     let source = &loaded.source;
     let (name, written, shown) = match &loaded.application {
-        // It was made from arguments: its source is a component, and nothing in it has a place to be edited at.
+        // An application made from arguments has a component as its source, and no place to be edited at.
         Some(application) if source.text.is_empty() => {
             let mut copy = Application::clone(application);
             for component in &mut copy.components {
@@ -91,14 +91,14 @@ pub fn save(loaded: &Loaded, folder: &Path) -> Result<PathBuf, SaveError> {
 }
 
 struct Saving<'a> {
-    /// What the manifest's paths are relative to.
+    /// The base of the manifest's paths.
     from: &'a Path,
     /// The images that were pulled, by the reference.
     pulled: &'a HashMap<String, PulledFile>,
     images: PathBuf,
     /// The names of the copies, by the files.
     saved: HashMap<PathBuf, String>,
-    /// What the manifest says instead, and where.
+    /// The replacements in the manifest's text, with their places.
     edits: Vec<(Span, String)>,
 }
 

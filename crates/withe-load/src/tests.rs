@@ -364,7 +364,7 @@ fn arguments_are_an_application_with_a_manifest() {
     );
     assert_eq!(assumed.config, memory.into());
 
-    // What is written is read as the same: both have one plan.
+    // The written manifest reads back as the same application: both have one plan.
     let written = folder.path().join("app.yaml");
     fs::write(&written, loaded.manifest()).unwrap();
     let options = LinkOptions {

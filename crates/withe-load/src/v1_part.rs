@@ -1,5 +1,5 @@
-//! What a part of wasmCloud v1 is once it was read, beside the components and providers of `loaded`. How it is
-//! found and what it exports, `wasmcloud` says.
+//! A part of wasmCloud v1 as it was read, beside the components and providers of `loaded`. `wasmcloud` finds
+//! it and its exports.
 
 use std::path::PathBuf;
 
@@ -20,6 +20,6 @@ pub enum V1Source {
 pub struct V1Part {
     /// Where it comes from.
     pub source: V1Source,
-    /// What components may call of it, with their types.
+    /// The functions of it that components may call, with their types.
     pub functions: Vec<(FunctionName, Function)>,
 }

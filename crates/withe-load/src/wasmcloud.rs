@@ -1,7 +1,7 @@
 //! Parts of wasmCloud v1: provider archives, and whatever has an id on the lattice.
 //!
-//! v1 does not say what a provider exports and imports. What the other ends of its links have says it: of their
-//! imports and exports the ones that the links name, which v1's manifests always do.
+//! v1 does not say what a provider exports and imports. The other ends of its links say it: of their imports and
+//! exports the ones that the links name, which v1's manifests always do.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -64,7 +64,7 @@ pub(super) fn resolve(
     }
 }
 
-/// What the links to and from `name` name, as their other ends have it.
+/// The interfaces that the links to and from `name` name, as their other ends have them.
 fn world(application: &Application, parts: &[LoadedPart], name: &str) -> World {
     let mut world = World::default();
     for (component, part) in application.components.iter().zip(parts) {

@@ -11,7 +11,7 @@ use crate::fields::{Fields, text};
 use crate::node::{Node, shorten};
 use crate::{codes, image, shapes, traits, values};
 
-/// What `type` may say.
+/// The values of `type`.
 pub(crate) const KINDS: [(&str, ComponentKind); 3] = [
     ("component", ComponentKind::Component),
     ("capability", ComponentKind::Provider),
@@ -21,12 +21,12 @@ pub(crate) const KINDS: [(&str, ComponentKind); 3] = [
 /// The field that makes a component a command.
 const COMMAND: &str = "command";
 
-/// What `on-missing` may say.
+/// The values of `on-missing`.
 pub(crate) const ON_MISSING: [(&str, OnMissing); 2] =
     [("error", OnMissing::Error), ("trap", OnMissing::Trap)];
 
-/// Reads a component or provider. What has a name is returned however wrong the rest is, so that
-/// links to it are not reported as dangling.
+/// Reads a component or provider. A part that has a name is returned however wrong the rest is, so
+/// that links to it are not reported as dangling.
 pub(crate) fn read(out: &mut Diagnostics, node: &Node) -> Option<Component> {
     let fields = Fields::of(out, &shapes::COMPONENT, node)?;
     let name = fields.required_text(out, "name");

@@ -166,7 +166,7 @@ fn kind(root: &Node) -> Option<&str> {
     root.get("kind").and_then(Node::text)
 }
 
-/// What to say of kinds that people are likely to come with.
+/// The message for kinds that people are likely to come with.
 fn about_kind(kind: &str) -> Option<(&'static str, &'static str)> {
     match kind {
         "WorkloadDeployment" | "Workload" | "WorkloadReplicaSet" => Some((

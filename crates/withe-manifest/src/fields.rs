@@ -342,8 +342,8 @@ fn report_unknown(out: &mut Diagnostics, shape: &'static Shape, entry: &MapEntry
     out.push(diagnostic);
 }
 
-/// What an unknown field was probably meant to be: a field of this map misspelled, or a field of
-/// another one in the wrong place.
+/// The likely meaning of an unknown field: a field of this map misspelled, or a field of another
+/// one in the wrong place.
 fn guess(shape: &'static Shape, key: &str) -> String {
     let elsewhere: Vec<&str> = (shape.siblings)()
         .iter()

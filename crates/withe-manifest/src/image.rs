@@ -1,4 +1,4 @@
-//! What an image string means: a file, a first-party provider, or an OCI reference.
+//! The meaning of an image string: a file, a first-party provider, or an OCI reference.
 //!
 //! This says only what was written. Which OCI references stand for first-party providers, and
 //! whether a file is there, is the loader's business.

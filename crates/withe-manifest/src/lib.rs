@@ -14,7 +14,7 @@
 //!
 //! [`mask`] finds the secret values in a text, and makes the text without them.
 //!
-//! References to registries ([`reference`]) are read here, for manifests and for whoever pulls.
+//! References to registries ([`reference`]) are read here, for manifests and for pulling.
 //!
 //! The admission policies of hosts ([`policy`]) are read the same way.
 //!
@@ -61,10 +61,10 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     values::duration(text).ok()
 }
 
-/// What a manifest's text was understood to say.
+/// The result of parsing a manifest's text.
 #[derive(Clone, Debug)]
 pub struct Parsed {
-    /// The application, where anything useful could be understood. It may only be run if
+    /// The application, where anything useful could be understood. An application may only be run if
     /// `diagnostics` has no errors; with errors it is still good for finding more of them.
     pub application: Option<Application>,
     /// Everything wrong with the manifest, or worth knowing about it, in the order of the text.

@@ -74,7 +74,7 @@ pub(crate) fn read(out: &mut Diagnostics, owner: Option<&str>, node: &Node) -> O
     })
 }
 
-/// What one end of a link is given.
+/// The configuration and secrets of one end of a link.
 #[derive(Default)]
 struct End {
     config: Vec<NamedConfig>,
@@ -87,7 +87,7 @@ struct TraitTarget {
 }
 
 fn read_target(out: &mut Diagnostics, link: &Fields<'_>) -> Option<TraitTarget> {
-    // It is read whatever else is there, so that its own problems show.
+    // The older field is read in any case, so that its own problems show.
     let older = read_configs(out, link, "target_config");
     let node = link.require(out, "target")?;
     let is_older = link.get("target_config").is_some();
@@ -188,7 +188,7 @@ fn report_unused(
     );
 }
 
-/// What of the target's exports a link is for.
+/// The target's exports that a link is for.
 #[derive(Default)]
 struct Selection {
     namespace: Option<Spanned<String>>,
@@ -270,7 +270,7 @@ fn read_interfaces(out: &mut Diagnostics, fields: &Fields<'_>) -> Option<Interfa
         check_interface(out, &found.value, item.span);
         interfaces.push(found);
     }
-    // What cannot be read was reported, and is not to be inferred.
+    // An unreadable entry was reported, and is not to be inferred.
     let named = !interfaces.is_empty() || pairs.is_empty();
     Some((named.then_some(interfaces), pairs))
 }

@@ -17,7 +17,7 @@ pub(crate) const MAX_DEPTH: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) root: Node,
-    /// What is wrong with it as YAML or JSON though it could be read: a key twice, an unknown tag.
+    /// Faults as YAML or JSON that leave it readable: a key twice, an unknown tag.
     pub(crate) problems: Diagnostics,
 }
 
@@ -36,8 +36,8 @@ pub(crate) enum Value {
     Map(Vec<MapEntry>),
 }
 
-/// What a scalar's text means by YAML's core schema. The text is kept as written, because most
-/// of a manifest's scalars are text whatever they look like (`port: 8080`).
+/// The meaning of a scalar's text by YAML's core schema. The text is kept as written, because most of a
+/// manifest's scalars are text whatever they look like (`port: 8080`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scalar {
     Null,
@@ -100,7 +100,7 @@ impl Node {
         }
     }
 
-    /// What it is, for "found …".
+    /// The kind of node, for "found …".
     pub(crate) fn describe(&self) -> String {
         match &self.value {
             Value::Scalar(Scalar::Null, _) => "nothing".into(),
@@ -217,7 +217,7 @@ impl Entries {
     }
 }
 
-/// What a plain YAML scalar means by the core schema (YAML 1.2.2, 10.3.2).
+/// The kind of a plain YAML scalar by the core schema (YAML 1.2.2, 10.3.2).
 pub(crate) fn plain_kind(text: &str) -> Scalar {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Scalar::Null,

@@ -1,12 +1,12 @@
 //! Every map of the manifest and the fields it may have: the one list that the reader, the
 //! suggestions and the JSON schema share.
 
-/// What is known of one kind of map.
+/// The description of one kind of map.
 #[derive(Debug)]
 pub(crate) struct Shape {
     /// Its name in the JSON schema.
     pub(crate) name: &'static str,
-    /// What messages call it: "in …".
+    /// Its name in messages: "in …".
     pub(crate) what: &'static str,
     /// The fields that are read.
     pub(crate) fields: &'static [&'static str],
@@ -24,7 +24,7 @@ pub(crate) struct Misplaced {
     pub(crate) field: &'static str,
     /// Why it cannot be here.
     pub(crate) why: &'static str,
-    /// What to write.
+    /// The text to write instead.
     pub(crate) help: &'static str,
 }
 

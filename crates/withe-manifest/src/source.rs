@@ -9,8 +9,8 @@ use withe_linker::Diagnostic;
 use crate::node::Document;
 use crate::{json, yaml};
 
-/// All documents of `text`. The error is a syntax error: nothing can be read. (It is boxed only to
-/// keep the result small.)
+/// All documents of `text`. The error is a syntax error: nothing can be read. (The box only keeps
+/// the result small.)
 pub(crate) fn read(text: &str) -> Result<Vec<Document>, Box<Diagnostic>> {
     if !looks_like_json(text) {
         return yaml::read(text);

@@ -1,4 +1,4 @@
-//! What is wrong with YAML that cannot be read, in words for people.
+//! Describes YAML that cannot be read, in words for people.
 
 use withe_linker::Diagnostic;
 
@@ -30,7 +30,7 @@ pub(crate) fn error(text: &str, at: usize, info: &str) -> Diagnostic {
     }
 }
 
-/// What all complaints about tabs have in common.
+/// The word that all complaints about tabs have in common.
 const TAB: &str = "tab";
 
 /// The first tab that indents a line, from the line of byte `at` on: a text may go on over many lines, and the

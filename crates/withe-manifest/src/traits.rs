@@ -12,7 +12,7 @@ use crate::{codes, link, shapes, suggest};
 /// The types a trait can have.
 pub(crate) const TYPES: [&str; 3] = ["spreadscaler", "daemonscaler", "link"];
 
-/// What the traits come to.
+/// The result of reading the traits.
 #[derive(Debug, Default)]
 pub(crate) struct Traits {
     pub(crate) links: Vec<Link>,

@@ -1,5 +1,5 @@
-//! What can only be told from the whole manifest: names used twice, links that clash, secrets
-//! without a policy. The rules are those of wasmCloud's `wadm`.
+//! Checks that need the whole manifest: names used twice, links that clash, secrets without a policy. The
+//! rules are those of wasmCloud's `wadm`.
 //!
 //! Whether a link's target exists is not asked here: the linker asks it, because it also knows
 //! what the command line adds.

@@ -5,9 +5,9 @@ use std::time::Duration;
 /// Why a text is not a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unreadable {
-    /// What is wrong with it.
+    /// The problem with it.
     pub(crate) why: String,
-    /// What to write.
+    /// The text to write instead.
     pub(crate) help: String,
 }
 

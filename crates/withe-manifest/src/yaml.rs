@@ -177,7 +177,7 @@ impl<'t> Builder<'t> {
         Ok(())
     }
 
-    /// What an alias stands for, with the alias' place.
+    /// The node that an alias stands for, with the alias' place.
     fn alias(&mut self, id: usize, span: Span) -> Result<Node, Box<Diagnostic>> {
         let Some(node) = self.anchors.get(&id) else {
             // The parser knows every anchor that has begun, so this one has not ended.
@@ -278,7 +278,7 @@ impl OpenCollection {
             }
         };
         // The parser sees a block collection end where the next thing begins, which may be many
-        // comments later. What an alias merged in may lie anywhere before.
+        // comments later. Nodes that an alias merged in may lie anywhere before.
         let end = match last {
             Some(last) if !self.flow => last.clamp(self.span.end, end.max(self.span.end)),
             _ => end,

@@ -1,4 +1,4 @@
-//! What manifests are understood to say, and where.
+//! Checks the values read from manifests, and their places.
 
 mod render;
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// What tells this machine from others as long as it is up.
+/// An id that tells this machine from others as long as it is up.
 pub(crate) fn machine() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
     let id = id.or_else(|_| std::fs::read_to_string("/etc/machine-id"));

@@ -1,7 +1,7 @@
 //! The request that an application makes of this host, and whether the host's policy accepts it.
 //!
 //! The request is made of the plan, for that is what runs: whatever a manifest says elsewhere, and by whatever name it
-//! asks for a provider, the plan has what came of it. Where paths lead is looked up here, so that neither `..` nor links
+//! asks for a provider, the plan has the result. Where paths lead is looked up here, so that neither `..` nor links
 //! lead out of a directory that is accepted.
 
 use std::collections::BTreeMap;

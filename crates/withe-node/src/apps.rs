@@ -180,7 +180,7 @@ impl Application {
             );
             return true;
         }
-        // It says where the parts of another revision run; its own comes soon.
+        // This deployment places the parts of another revision; the one for this revision comes soon.
         if deployment.revision != desired.revision {
             return true;
         }
@@ -329,7 +329,7 @@ impl Application {
         for (provider, program) in &mut supplied.programs {
             if let Some(record) = desired.record.programs.get(provider) {
                 let place = this.programs.place(record).await;
-                // Whoever starts it says why there is none.
+                // Starting the provider reports why its program is missing.
                 program.path = place.unwrap_or_default();
             }
         }
@@ -456,7 +456,7 @@ impl Application {
 /// Lets calls of wasmCloud v1 under way finish on what was replaced.
 fn hide(exposed: Vec<withe_wasmcloud::ServedComponent>) {
     for one in exposed {
-        // It ends by itself within that time.
+        // The component stops by itself within that time.
         tokio::spawn(one.stop(HIDING));
     }
 }

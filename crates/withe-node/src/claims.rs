@@ -1,9 +1,9 @@
 //! Work that is done once on a lattice, though several hosts would do it: an entry for each such thing, which says up to which
 //! moment it was claimed.
 //!
-//! Who changes the entry from an earlier moment to a later one has it, by its revision; a host whose clock is behind finds
-//! that its moment is gone. One entry that is replaced was preferred to one for each moment: these would have to go again, and a lease
-//! is gone before the clocks of all hosts have passed its moment.
+//! A host claims the work by moving the entry from an earlier moment to a later one, guarded by its revision; a host
+//! whose clock is behind finds its moment already claimed. One entry that is replaced was preferred to one for each
+//! moment: these would have to go again, and a lease is gone before the clocks of all hosts have passed its moment.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Deciding where the parts of all applications run. Every host can; the one that holds the lease does.
 //!
-//! It looks at what is desired and what hosts report, and writes what follows from that, again and again:
-//! whoever takes over has all it needs in the lattice.
+//! The controller compares the desired applications with the hosts' reports and writes what follows, again and again:
+//! its successor finds all it needs in the lattice.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::this_host::ThisHost;
 /// How long what changes is waited for to come to rest.
 const REST: Duration = Duration::from_millis(20);
 
-/// How often it is looked for what was claimed for applications that are gone.
+/// The interval between searches for claims of applications that are gone.
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// Tries to become the controller, and is it as long as the lease can be renewed.
@@ -110,7 +110,8 @@ async fn hold(this: &ThisHost, lease: Option<HeldLease>) -> Option<HeldLease> {
 
 struct Controller {
     this: Arc<ThisHost>,
-    /// What was written last, and the revision of its entry. It may not have come back yet.
+    /// The deployments written last, with the revisions of their entries. They may not have come back through the watch
+    /// yet.
     decided: BTreeMap<String, (Deployment, u64)>,
     /// When it was looked last for what was claimed for applications that are gone.
     swept: Instant,
@@ -223,7 +224,7 @@ impl Controller {
                     });
                     self.decided.insert(name.clone(), (next, revision));
                 }
-                // What is there is on its way here; then it is decided again.
+                // The newer entry is on its way here; the watch then triggers another decision.
                 Err(LatticeError::Conflict { .. }) => drop(self.decided.remove(name)),
                 Err(error) => return Err(error),
             }
@@ -250,7 +251,7 @@ fn number(revision: u64, highest: Option<u64>) -> u64 {
     highest.map_or(revision, |highest| revision.max(highest.saturating_add(1)))
 }
 
-/// What follows for one application; its number is for the caller to say.
+/// The deployment that follows for one application; the caller sets its number.
 fn deployment(
     desired: &Desired,
     library: &Library,
@@ -281,7 +282,7 @@ fn deployment(
     unplaced.extend(placed.unplaced.iter().map(ToString::to_string));
     unplaced.extend(held_back);
     let mut hosts_of = transition(before, &placed.assignment, &alive, is_ready);
-    // What nobody takes over does not keep a host that leaves.
+    // A part that no host takes over does not keep a host that leaves.
     for (part, of) in &mut hosts_of {
         if placed.assignment.get(part).is_none_or(BTreeMap::is_empty) {
             of.retain(|id, _| hosts.get(id).is_some_and(|host| !host.leaving));

@@ -1,4 +1,4 @@
-//! What is desired of a lattice: applications, put and changed by whoever may.
+//! The desired applications of a lattice, put and changed by anyone who may.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -30,7 +30,7 @@ const MOST_TRIES: u32 = 100;
 /// An application in the lattice.
 #[derive(Clone, Debug)]
 pub struct Desired {
-    /// What is desired.
+    /// The application as it is desired.
     pub record: AppRecord,
     /// The entry's revision.
     pub revision: u64,
@@ -39,7 +39,7 @@ pub struct Desired {
     declared: OnceLock<Arc<Declared>>,
 }
 
-/// What an application in the lattice declares, with all changes of its links.
+/// The declarations of an application in the lattice, with all changes of its links.
 #[derive(Debug)]
 pub(crate) struct Declared {
     /// The application, as far as its manifest can be understood.
@@ -59,7 +59,7 @@ pub enum PutError {
     Program {
         /// Its file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's reason.
         #[source]
         why: io::Error,
     },
@@ -107,16 +107,15 @@ pub enum FetchError {
     Change(#[from] ChangeError),
 }
 
-/// Puts an application that was linked without errors in the lattice, in the place of one of the same name;
-/// returns its revision. Changes of the links of that one are forgotten. `defaults` are what links get that say
-/// nothing.
+/// Puts an application that was linked without errors in the lattice, in the place of one of the same name; returns its
+/// revision. Changes of the links of that one are forgotten. `defaults` apply to links that say nothing.
 ///
 /// The programs of its providers are put there, too. The record is signed by `key`, if there is one, and its secret values
 /// are sealed by `seal_key`.
 ///
 /// # Errors
 ///
-/// Those of the lattice, or if a program cannot be read, or secret values cannot be sealed.
+/// Returns the lattice's errors, and one if a program cannot be read or secret values cannot be sealed.
 pub async fn put_application(
     lattice: &dyn Lattice,
     loaded: &Loaded,
@@ -131,7 +130,7 @@ pub async fn put_application(
 /// An application that is to be put in a lattice.
 pub(crate) struct Put {
     pub(crate) record: AppRecord,
-    /// What the record names by digests.
+    /// The bytes that the record names by digests.
     blobs: BTreeMap<String, Bytes>,
 }
 
@@ -227,9 +226,10 @@ impl Put {
         if let Some(before) = before {
             forget(lattice, &before).await?;
         }
-        // Whoever replaced or removed another application may not have seen yet that this one has the same bytes.
+        // Another deployer that replaced or removed an application may not have seen yet that this one shares its
+        // bytes.
         put_blobs(lattice, &blobs).await?;
-        // Whoever replaced this one meanwhile may have forgotten its bytes before they were put again.
+        // A deployer that replaced this application meanwhile may have removed its bytes before they were put again.
         let now = application(lattice, &record.name).await?;
         if now.is_none_or(|now| now.revision > revision && now.record != record) {
             forget(lattice, &record).await?;
@@ -494,7 +494,7 @@ pub async fn put_changed(
     Ok(put.await?)
 }
 
-/// What there is around the hosts of a lattice.
+/// The surroundings of the hosts of a lattice.
 pub fn surroundings(lattice: &dyn Lattice) -> Surroundings {
     match lattice.is_shared() {
         true => Surroundings::Lattice,
@@ -502,12 +502,12 @@ pub fn surroundings(lattice: &dyn Lattice) -> Surroundings {
     }
 }
 
-/// The bytes of an application's components, and what its programs are said to be. Those in `known`, by digest, are not
-/// asked for. The programs have the paths that they were put from, which say nothing of this machine.
+/// The bytes of an application's components, and what its programs are said to be. Components in `known`, by digest,
+/// are not fetched. The programs have the paths that they were put from, which say nothing of this machine.
 ///
 /// # Errors
 ///
-/// Those of the lattice, or if some are not there.
+/// Returns the lattice's errors, and one if some bytes are missing.
 pub async fn fetch(
     lattice: &dyn Lattice,
     record: &AppRecord,
@@ -577,7 +577,7 @@ pub fn load(
 }
 
 impl AppRecord {
-    /// What its links get that say nothing.
+    /// The defaults of links that say nothing.
     pub fn defaults(&self) -> LinkDefaults {
         LinkDefaults {
             binding: self.binding,
@@ -615,7 +615,7 @@ impl Desired {
         is_same && self.record == other.record
     }
 
-    /// What it declares: as it was read here, or else parsed, once.
+    /// The record's declarations: read on this host, or else parsed once.
     pub(crate) fn declared(&self, library: &Library) -> Arc<Declared> {
         let declared = || match library.find(&self.record) {
             Some(loaded) => Declared {

@@ -11,7 +11,7 @@ use crate::programs::ProgramsError;
 /// Why a host does not join a lattice.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// It cannot run anything.
+    /// The host cannot run anything.
     #[error(transparent)]
     Host(#[from] HostError),
     /// The lattice failed.
@@ -28,7 +28,7 @@ pub enum NodeError {
     /// The host cannot have the programs that it is to run.
     #[error(transparent)]
     Programs(#[from] ProgramsError),
-    /// It has no identity.
+    /// The host has no identity.
     #[error("cannot make an identity for this host: {0}")]
     Identity(IdentityError),
     /// The host cannot show its identity to hosts that call over NATS.

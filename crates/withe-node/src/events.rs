@@ -1,4 +1,4 @@
-//! What happens on a lattice, for people and programs that follow it (`withe events`).
+//! Events on a lattice, for people and programs that follow it (`withe events`).
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub struct Told {
     pub host: String,
     /// The host's id.
     pub host_id: String,
-    /// What.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
@@ -39,7 +39,7 @@ pub enum Event {
         application: String,
         /// The deployment's number.
         number: u64,
-        /// What no host may run, and why.
+        /// The parts that no host may run, and why.
         unplaced: Vec<String>,
     },
     /// The host has linked its parts of an application; new calls take these links.

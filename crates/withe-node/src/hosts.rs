@@ -1,5 +1,5 @@
-//! The hosts of the lattice as they are spoken of here: by id, by name, and by the way to them. Who knows them is
-//! `peers`, and what runs on them `placement`.
+//! The hosts of the lattice as they are spoken of here: by id, by name, and by the way to them. `peers` keeps
+//! track of them, and `placement` of the parts that run on them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(crate) struct Reach {
     pub(crate) same_machine: bool,
 }
 
-/// What hosts are called in messages: by their names, and by their ids too where two share one.
+/// The names of hosts in messages, with their ids where two share a name.
 pub(crate) struct Names<'a>(BTreeMap<&'a str, usize>);
 
 impl<'a> Names<'a> {

@@ -18,8 +18,8 @@
 //! * `vouching`: which records this host acts on, and how it signs its own.
 //! * [`program_list`]: the programs of providers that an operator lets a host run; [`programs`]: how it has them.
 //! * `wasmcloud`: what wasmCloud v1 has of this host: components here, and what its tools show.
-//! * [`events`]: what happens, told to whoever listens; [`requests`]: what may be asked of a host; [`observation`]: what it
-//!   answers those who look at it; [`calls`]: calls that people make of what runs here.
+//! * [`events`]: events for listeners; [`requests`]: requests to a host; [`observation`]: its answers to observers;
+//!   [`calls`]: calls that people make of what runs here.
 //! * `this_host`: what the tasks have in common; `tasks`: those that hear and tell; `node`: all of it, from joining
 //!   to leaving.
 

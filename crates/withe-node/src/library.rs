@@ -1,7 +1,7 @@
 //! The applications that were read on this host.
 //!
-//! Whoever deploys from here has read the application, the controller needs what it declares, and the host runs it:
-//! all three share one reading of it. Records say which: two that are equal are of the same bytes.
+//! Deploying reads the application, the controller needs its declarations, and the host runs it: all three share
+//! one reading. Records say which: two that are equal are of the same bytes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ impl Library {
         self.lock().insert(read.record.name.clone(), read);
     }
 
-    /// What was read of `record`, if it was.
+    /// The application read for `record`, if there is one.
     pub(crate) fn find(&self, record: &AppRecord) -> Option<Arc<Loaded>> {
         let all = self.lock();
         let read = all.get(&record.name)?;

@@ -83,7 +83,7 @@ pub enum ChangeError {
     NoPart {
         /// The application.
         application: String,
-        /// What was named.
+        /// The part that was named.
         part: String,
         /// The parts that there are.
         known: String,
@@ -101,8 +101,8 @@ pub enum ChangeError {
 }
 
 impl LinkChange {
-    /// Makes the change as one of those that were checked when they were made. What it removes may not have been
-    /// there before one that is no longer kept.
+    /// Makes the change as one of those that were checked when they were made. A link that it removes may already be
+    /// gone, if an earlier change is no longer kept.
     ///
     /// # Errors
     ///
@@ -199,7 +199,7 @@ impl LinkId {
 }
 
 impl LinkDeclaration {
-    /// What says which links it takes the place of.
+    /// The fields that decide which links this one replaces.
     fn place(&self) -> impl PartialEq + '_ {
         (
             (&self.source, &self.target, &self.name),

@@ -238,9 +238,9 @@ impl Node {
         self.address
     }
 
-    /// Puts an application that was read and linked without errors in the lattice, as
-    /// [`desired::put_application`] does; returns its revision. This host does not read it again, and runs the programs
-    /// of its providers, which whoever runs this host has named by it.
+    /// Puts an application that was read and linked without errors in the lattice, as [`desired::put_application`]
+    /// does; returns its revision. This host does not read it again, and runs the programs of its providers, which its
+    /// operator has named with the application.
     ///
     /// # Errors
     ///
@@ -277,7 +277,7 @@ impl Node {
                 }
             };
             changed.borrow_and_update();
-            // What was reported before may be a failure of what was desired before.
+            // An earlier report may be of a failure of the previous revision.
             if let (Some(number), Some(app)) = (number, self.this.reported(application))
                 && app.number >= number
                 && (app.revision >= revision || app.failure.is_some())
@@ -300,7 +300,7 @@ impl Node {
         if timeout(this.host.grace(), self.taken_over()).await.is_err() {
             tracing::warn!("no other host took over all that runs here in time");
         }
-        // It must not be announced again once it is taken back.
+        // The host must not be announced again once its record is deleted.
         self.stop_announcing.cancel();
         while self.announcing.join_next().await.is_some() {}
         let own = key(HOSTS, &this.id);
@@ -308,7 +308,7 @@ impl Node {
         if matches!(timeout(LEASE, gone).await, Ok(Ok(()))) {
             this.settle_for(HEARD).await;
         }
-        // What calls from outside ends before what it calls.
+        // Sources of calls end before the parts they call.
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
         self.stop_servers.cancel();
@@ -326,7 +326,7 @@ impl Node {
             let mut parts = (table.deployments.values()).flat_map(|(d, _)| d.hosts.values());
             parts.any(|hosts| hosts.contains_key(&this.id))
         };
-        // It fails if nobody can hear of it any more.
+        // The wait fails only when the table's sender has gone.
         drop(self.table.wait_for(|table| !runs_here(table)).await);
     }
 }

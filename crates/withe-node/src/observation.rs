@@ -1,9 +1,10 @@
 //! The answer of a host to those who look at it: what it has counted, the last lines of its log, and the last spans.
 //!
-//! Nothing of it is sent while nobody asks. Whoever looks asks now and then, and says how far it has seen: a host keeps no state of
-//! those who look, and one that looks no more costs nothing. Lines are kept always, for what has gone wrong is what one wants to
-//! read then; spans only while somebody looks, for each costs a call more than all else that is counted. Subscribing to a subject
-//! on which hosts publish was the other way, and would have had them send while nobody listens.
+//! Nothing of it is sent while nobody asks. An observer asks now and then, and says how far it has seen: a host keeps
+//! no state of its observers, and one that stops asking costs nothing. Lines are kept always, for what has gone wrong
+//! is what one wants to read then; spans only while somebody looks, for each costs a call more than all else that is
+//! counted. Subscribing to a subject on which hosts publish was the other way, and would have had them send while
+//! nobody listens.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -158,8 +159,8 @@ impl<T: Clone> Numbered<T> {
         self.next += 1;
     }
 
-    /// The entries from number `from` on, the oldest first, of at most so many bytes; and the number behind the last of them. Whoever
-    /// has seen nothing gets the newest.
+    /// The entries from number `from` on, the oldest first, of at most so many bytes; and the number behind the last of
+    /// them. An observer that has seen nothing gets the newest.
     fn since(&self, from: u64, bytes: impl Fn(&T) -> usize) -> (Vec<T>, u64) {
         let first = self.next - self.all.len() as u64;
         // A number that was never given out is of somebody who saw another host.
@@ -343,7 +344,7 @@ mod tests {
         let (lines, _, seen) = recent.since(seen);
         assert_eq!(texts(&lines), ["c"]);
         assert!(recent.since(seen).0.is_empty());
-        // Who saw another host, under whose numbers this one's mean nothing.
+        // An observer of another host comes with numbers that mean nothing here.
         let other = SeenUpTo { line: 99, span: 99 };
         assert_eq!(recent.since(other).0.len(), 3);
     }
@@ -395,7 +396,7 @@ mod tests {
         assert!(recent.is_open_at(now) && recent.is_open_at(now + WATCHED / 2));
         assert!(!recent.is_open_at(now + WATCHED));
         assert!(!recent.is_open_at(now + 100 * WATCHED));
-        // Whoever looks again has it go on.
+        // Asking again reopens the watch.
         recent.watched_at(now + 3 * WATCHED);
         assert!(recent.is_open_at(now + 3 * WATCHED));
     }

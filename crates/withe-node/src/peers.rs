@@ -34,10 +34,10 @@ const PROBE: Duration = Duration::from_secs(2);
 /// How often that is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// So many routes are not worth looking through for those that nobody has any more.
+/// Fewer routes are not worth searching for those that nobody has any more.
 const FEW_ROUTES: usize = 64;
 
-/// Who this host is among the others.
+/// The identity of this host among the others.
 pub(crate) struct OwnHost {
     pub(crate) id: String,
     pub(crate) machine: String,
@@ -51,7 +51,7 @@ pub(crate) struct OwnHost {
 /// The other hosts.
 pub(crate) struct Peers {
     own: OwnHost,
-    /// Who may connect here.
+    /// The identities that may connect here.
     members: Members,
     state: Mutex<PeerState>,
     /// Changes with what is known of the hosts, and of the ways to them.
@@ -88,7 +88,7 @@ impl PeerState {
 
 /// One other host.
 struct Peer {
-    /// What it told last.
+    /// The record that the host announced last.
     record: Arc<HostRecord>,
     /// When its lease ran out, if it did.
     gone: Option<Instant>,
@@ -175,7 +175,7 @@ impl Peers {
         })
     }
 
-    /// Who may connect.
+    /// The identities that may connect.
     pub(crate) fn members(&self) -> Members {
         self.members.clone()
     }
@@ -257,7 +257,7 @@ impl Peers {
         if is_reached(&state) {
             return Ok(());
         }
-        // It ends with all other ways to hosts.
+        // The server ends with all other ways to hosts.
         state.tasks.spawn(withe_rpc::serve(
             listener,
             served,
@@ -275,7 +275,7 @@ impl Peers {
         Ok(())
     }
 
-    /// How each of these hosts is reached; it is found out first, if need be.
+    /// How each of these hosts is reached; hosts not tried yet are probed first.
     pub(crate) async fn reach(&self, hosts: &BTreeSet<String>) -> BTreeMap<String, Reach> {
         let mut changes = self.hosts.subscribe();
         let known = async {
@@ -324,7 +324,7 @@ impl Peers {
             answer: Duration::from_secs(4),
             ..Limits::default()
         };
-        // Who has no fingerprint cannot be told from others, and is not called.
+        // A host without a fingerprint cannot be told from others, and is not called.
         let fingerprint: Option<Fingerprint> = record.fingerprint.parse().ok();
         let identity = &self.own.identity;
         let tcp = record.tcp.as_ref().zip(fingerprint);
@@ -420,7 +420,7 @@ impl Away for Peers {
     }
 }
 
-/// Whether it is known that a way leads to its host.
+/// Whether a way was found to lead to its host.
 fn leads(way: &Option<DirectWay>) -> bool {
     way.as_ref().is_some_and(|way| way.leads == Some(true))
 }
@@ -451,7 +451,7 @@ async fn probe(peers: Weak<Peers>, id: String, client: Arc<Client>) {
             }
         }
         if !goes_on {
-            // Those who wait for it look again.
+            // Callers that wait for a way look again.
             peers.hosts.send_modify(|_| {});
         }
         drop(peers);

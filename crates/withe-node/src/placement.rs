@@ -16,7 +16,7 @@ use crate::desired;
 use crate::hosts::{Hosts, Names, Reach};
 use crate::records::HostRecord;
 
-/// What there is for parts to run on.
+/// The hosts and placements that a plan is made from.
 pub(crate) struct Seen<'a> {
     pub(crate) surroundings: Surroundings,
     pub(crate) hosts: &'a Hosts,
@@ -46,8 +46,8 @@ impl Seen<'_> {
             .collect()
     }
 
-    /// What the linker is told for the host `own`. `reach` says how another host is reached; one that is not known
-    /// is not reached directly.
+    /// The placement that the linker gets for the host `own`. `reach` says how another host is reached; one that
+    /// is not known is not reached directly.
     pub(crate) fn placement(
         &self,
         application: &Application,
@@ -105,7 +105,7 @@ impl Seen<'_> {
 /// How an application would be linked on the hosts of a lattice.
 #[derive(Debug)]
 pub struct Preview {
-    /// What no host may run, and why.
+    /// The parts that no host may run, and why.
     pub unplaced: Vec<String>,
     /// How each host that would run a part of it would link it, by the host's name: with its id where two share
     /// one.
@@ -180,7 +180,7 @@ pub async fn preview(
     })
 }
 
-/// What an application asks of the hosts that there are in these surroundings.
+/// The demands of an application on its hosts, in these surroundings.
 pub(crate) fn wish(application: &Application, surroundings: Surroundings) -> Wish {
     let mut wish = Wish::of(application);
     if surroundings == Surroundings::Alone {

@@ -1,8 +1,8 @@
 //! The programs of providers that a host's operator lets it run.
 //!
 //! A program runs outside of any sandbox, so the host decides which may run, and the lattice does not. A record of the
-//! lattice names a program by the digest of its bytes, and finds a file of this list or nothing. The path in a record is
-//! looked at by nobody: whoever may write to the lattice knows as well as anybody where a machine has `/bin/sh`.
+//! lattice names a program by the digest of its bytes, and finds a file of this list or nothing. The path in a record
+//! is ignored: every client that may write to the lattice knows as well as anybody where a machine has `/bin/sh`.
 
 use std::fs::{self, Metadata};
 use std::io;

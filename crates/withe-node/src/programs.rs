@@ -29,7 +29,7 @@ pub(crate) struct Programs {
     put_here: Mutex<BTreeMap<String, Vec<(PathBuf, String)>>>,
     /// Where those are that the lattice gives, for as long as the host runs; `None` if it takes none.
     folder: Option<TemporaryFolder>,
-    /// How a program is confined when it is asked what provider it is.
+    /// The confinement of a program that describes itself.
     confined: Option<Confined>,
 }
 
@@ -109,7 +109,7 @@ impl Programs {
         })
     }
 
-    /// Lets the programs of an application run that whoever runs this host puts from it, and no others that were put as
+    /// Lets the programs of an application run that the operator puts from this host, and no others that were put as
     /// this application's.
     pub(crate) fn allow(&self, application: &str, programs: Vec<(&str, SuppliedProgram)>) {
         let programs = programs.into_iter().map(|(_, p)| (p.path, p.digest));
@@ -193,7 +193,8 @@ impl Programs {
     }
 }
 
-/// Whether a program that may run is the provider that the lattice says it is. It is asked as it will run: confined.
+/// Whether a program that may run is the provider that the lattice says it is. The program runs as it will later:
+/// confined.
 fn is_as_described(
     path: &Path,
     record: &ProgramRecord,
@@ -222,8 +223,8 @@ pub(crate) fn file_name(record: &ProgramRecord) -> String {
     )
 }
 
-/// Enough of a digest to tell programs apart, as the name of a folder. What comes from the lattice may be anything,
-/// such as a path.
+/// Enough of a digest to tell programs apart, as the name of a folder. The digest comes from the lattice and may hold
+/// anything, such as a path.
 fn short(record: &ProgramRecord) -> String {
     let digits = record.digest.rsplit(':').next().unwrap_or_default();
     let digits = digits.chars().filter(char::is_ascii_hexdigit);

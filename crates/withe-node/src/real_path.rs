@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-/// As many links to nothing are followed in one path as Linux follows in all.
+/// The most links to nothing followed in one path, as many as Linux follows in all.
 const MOST_LINKS: usize = 40;
 
 /// Where a path leads on this machine, free of links and of `..`.
@@ -25,7 +25,7 @@ fn resolve(path: &Path, links: usize) -> PathBuf {
         let Some(above) = at.parent() else {
             break PathBuf::from("/");
         };
-        // Whoever makes a file where a link leads to nothing makes the file that the link names.
+        // Creating a file through a dangling link creates the file that the link names.
         if let Ok(target) = at.read_link() {
             if links == 0 {
                 return PathBuf::from("/");

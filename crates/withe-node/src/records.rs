@@ -1,4 +1,4 @@
-//! What hosts and applications are in the lattice: entries as JSON, and their keys.
+//! The records of hosts and applications in the lattice: entries as JSON, and their keys.
 //!
 //! | key | kind | what |
 //! |---|---|---|
@@ -32,8 +32,7 @@ pub const CONTROLLER: &str = "controller";
 /// The prefix of the subjects of events.
 pub const EVENTS: &str = "events";
 
-/// The key of `name` under `prefix`. What may not be in a key is written as `=` and two hexadecimal
-/// digits.
+/// The key of `name` under `prefix`. Bytes that a key may not have are written as `=` and two hexadecimal digits.
 pub fn key(prefix: &str, name: &str) -> String {
     let mut key = format!("{prefix}.");
     for byte in name.bytes() {
@@ -61,7 +60,7 @@ pub(crate) fn name_of(prefix: &str, key: &str) -> String {
                 bytes.push(byte);
                 rest = &after[2..];
             }
-            // It was made by nobody here; whatever it is, it is the name of nothing else.
+            // No host here made this key; its text is the name of nothing else.
             _ => return text.to_owned(),
         }
     }
@@ -78,8 +77,8 @@ pub struct AppRecord {
     pub manifest: String,
     /// The manifest's file, as it was named: for messages.
     pub file: String,
-    /// What relative paths in its configuration and grants are relative to: a folder that is the same on
-    /// every host that needs it.
+    /// The base of relative paths in its configuration and grants: a folder that is the same on every host that needs
+    /// it.
     pub folder: String,
     /// The digest of the bytes of each component that has any.
     pub images: BTreeMap<String, String>,
@@ -92,7 +91,7 @@ pub struct AppRecord {
     /// How long the callees of links live that say nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
-    /// What becomes of imports that nothing provides, of components that do not say.
+    /// The treatment of imports that nothing provides, for components that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<OnMissing>,
     /// Whether components stay apart that could be fused and need not be.
@@ -115,7 +114,7 @@ pub struct ProgramRecord {
     pub size: u64,
     /// The path that it was put from, for messages. Hosts look at no file for it.
     pub path: String,
-    /// What it says of itself; `None` for an archive of wasmCloud v1.
+    /// The program's own description; `None` for an archive of wasmCloud v1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Description>,
 }
@@ -129,7 +128,7 @@ pub struct Deployment {
     pub revision: u64,
     /// The hosts of each part.
     pub hosts: Assignment,
-    /// What no host may run, and why.
+    /// The parts that no host may run, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unplaced: Vec<String>,
     /// The parts that seem to have killed hosts.
@@ -201,7 +200,7 @@ pub struct TcpRecord {
     pub addresses: Vec<String>,
 }
 
-/// What a host runs of an application.
+/// The state of an application on one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunningApp {
     /// The number of the deployment that it follows.
@@ -247,7 +246,7 @@ pub struct RunningLink {
     pub target: String,
     /// The link's name.
     pub name: String,
-    /// What it connects.
+    /// The interfaces that the link connects.
     pub interfaces: Vec<String>,
     /// How it is bound there.
     pub binding: Binding,
@@ -263,7 +262,7 @@ impl HostRecord {
     }
 }
 
-/// An entry's value as a record, whoever signed it, if it is signed; `None`, and a line in the log, for what is none.
+/// An entry's value as a record, signed or not; `None`, and a line in the log, for a value that is no record.
 pub(crate) fn read<T: serde::de::DeserializeOwned>(entry: &Entry) -> Option<T> {
     match serde_json::from_slice(withe_trust::payload(&entry.value)) {
         Ok(record) => Some(record),

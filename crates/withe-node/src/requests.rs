@@ -1,4 +1,4 @@
-//! What may be asked of a host over the lattice.
+//! Requests to a host over the lattice.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ pub enum HostRequest {
     },
     /// Asks for the host's counts, and for the lines and spans since somebody looked last, of which the host then keeps more.
     Observe {
-        /// How far whoever asks has seen what is kept; `None` for whoever wants the counts alone.
+        /// How far the observer has seen; `None` for one that wants the counts alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seen: Option<SeenUpTo>,
     },
@@ -59,7 +59,7 @@ pub enum HostAnswer {
     },
     /// The host's counts, lines and spans.
     Observed(Box<Observation>),
-    /// It did not, or the request could not be understood.
+    /// The host failed to do so, or did not understand the request.
     Failed(String),
 }
 
@@ -172,7 +172,7 @@ async fn ping(this: &ThisHost, served: &Served, place: usize) -> Result<HostAnsw
         });
     };
     let session = route.session();
-    // For all together: whoever asks waits no longer.
+    // The deadline is for all together: the caller waits no longer.
     let context = CallContext {
         deadline: Instant::now() + LONGEST,
         trace: None,

@@ -73,7 +73,7 @@ pub enum SealedError {
     /// The key does not open them.
     #[error("its secret values cannot be had: {0}")]
     Unseal(#[from] UnsealError),
-    /// Whoever sealed them has written something else.
+    /// The sealed text does not hold the values of this record.
     #[error("its secret values cannot be had: what is sealed is not of this record")]
     Content,
     /// They cannot be looked at.

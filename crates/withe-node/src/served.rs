@@ -1,4 +1,4 @@
-//! What a host serves to the others of its lattice: the parts of its applications, as they are now.
+//! Serves the parts of this host's applications, as they are now, to the other hosts of its lattice.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -12,11 +12,10 @@ use withe_rpc::{CallContext, CallError, LinkRequest, Payload, Serve, ServedLink,
 #[derive(Clone, Default)]
 pub(crate) struct Applications(Arc<ArcSwap<HashMap<String, Arc<Current>>>>);
 
-/// What is served of an application.
+/// The served parts of one application.
 struct Current {
     served: Arc<Served>,
-    /// What served the links last that there are no more: on other hosts there may be instances that began when
-    /// there were.
+    /// The last server of each link that no longer exists: other hosts may have instances that began when it did.
     former: BTreeMap<LinkKey, Arc<Served>>,
 }
 
@@ -38,7 +37,7 @@ impl Applications {
         }
     }
 
-    /// What runs of an application.
+    /// The running part of an application.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Served>> {
         let all = self.0.load();
         all.get(name).map(|current| current.served.clone())
@@ -98,7 +97,7 @@ impl Serve for Applications {
             made: Mutex::default(),
             request,
         };
-        // What is not there now may be there when it is called; what does not fit is said at once.
+        // A target that is missing now may be there at the call; a type mismatch is reported at once.
         match link.now() {
             Err(why @ CallError::TypeMismatch(_)) => Err(why),
             _ => Ok(Arc::new(link)),
@@ -114,7 +113,8 @@ struct LiveLink {
     made: Mutex<Option<Made>>,
 }
 
-/// The link, and what it was made of. It does not keep that: a link that nobody uses is not asked for again.
+/// The link, and what it was made of. The weak reference keeps no plan alive: a link that nobody uses is not
+/// asked for again.
 struct Made {
     of: Weak<Current>,
     link: Arc<dyn ServedLink>,

@@ -1,4 +1,4 @@
-//! What is desired and decided on the lattice, as it was heard last.
+//! The desired applications and deployments of the lattice, as heard last.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) struct ForgedNumber {
     revision: u64,
 }
 
-/// What is desired and decided, by the application's name.
+/// The desired applications and deployments, by the application's name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DesiredTable {
     pub(crate) desired: BTreeMap<String, Arc<Desired>>,
@@ -66,7 +66,7 @@ impl Wanted {
 }
 
 impl DesiredTable {
-    /// Takes note of a change of an application, by this deployer if it is known which.
+    /// Takes note of a change of an application, by this deployer if one is known.
     pub(crate) fn application(&mut self, change: Change, deployer: Option<String>) {
         match change {
             Change::Put(entry) => {

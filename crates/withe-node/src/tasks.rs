@@ -68,7 +68,7 @@ pub(crate) async fn hear_hosts(this: Arc<ThisHost>, mut watch: Watch, stop: Canc
                 if let Some(record) = heard(&this, &entry) {
                     let record = Arc::new(record);
                     let before = hosts.insert(record.id.clone(), record.clone());
-                    // It was only renewed.
+                    // The lease was only renewed.
                     if synced && before.as_ref() == Some(&record) {
                         continue;
                     }
@@ -151,7 +151,7 @@ pub(crate) async fn hear(
                     }
                     Change::Put(_) | Change::Lost { .. } | Change::Synced => true,
                 };
-                // The deployment of an application that is gone is removed by whoever decides.
+                // The controller removes the deployment of an application that is gone.
                 if is_wanted && this.vouched(&change, Role::Host).is_err() {
                     table.send_modify(|table| Arc::make_mut(table).unvouched_deployment(&change));
                     continue;
@@ -209,7 +209,7 @@ pub(crate) async fn run(
     while tasks.join_next().await.is_some() {}
 }
 
-/// Tells events to whoever listens.
+/// Publishes events to listeners.
 pub(crate) async fn tell(
     this: Arc<ThisHost>,
     mut events: mpsc::Receiver<Event>,

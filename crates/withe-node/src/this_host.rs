@@ -1,5 +1,5 @@
-//! What the tasks of a host on a lattice have in common: what the host is, what it tells of itself, and the ways to
-//! all else.
+//! The state that the tasks of a host on a lattice share: the host's identity, its record, and the ways to other
+//! hosts.
 
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,13 +27,13 @@ use crate::vouching::{Unvouched, Vouching};
 /// How long others may take to hear of what this host tells.
 pub(crate) const HEARD: Duration = Duration::from_millis(250);
 
-/// Who has signed something, if that is looked at.
+/// The signer of an entry, if signatures are checked.
 pub(crate) type Signer = Option<Certificate>;
 
 /// A change is to be ignored, and was reported.
 pub(crate) struct IgnoredChange;
 
-/// What the tasks of a node have in common.
+/// The state that the tasks of a node share.
 pub(crate) struct ThisHost {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -56,7 +56,7 @@ pub(crate) struct ThisHost {
     pub(crate) gone: Mutex<GoneHosts>,
     /// By which components here are reached from wasmCloud v1, if they are.
     pub(crate) wasmcloud: Option<withe_wasmcloud::V1Wire>,
-    /// What this host tells of itself.
+    /// The record that this host announces.
     pub(crate) record: Mutex<HostRecord>,
     /// Changes with the record.
     pub(crate) changed: watch::Sender<u64>,
@@ -92,7 +92,7 @@ impl ThisHost {
         });
     }
 
-    /// Whose a change is, where that is looked at. One that nobody who may has made is reported.
+    /// The signer of a change, if signatures are checked. One that nobody who may has made is reported.
     ///
     /// # Errors
     ///

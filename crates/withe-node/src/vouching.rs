@@ -1,9 +1,10 @@
 //! Which records of the lattice this host acts on, where it was told whom to trust.
 //!
-//! A record counts if somebody who may has signed it for its place, and it is no older than the one that counted before:
-//! whoever can write to the lattice can also put back what was there. A host that has just started has seen nothing
-//! before, so it takes the record that it finds. Keeping what was seen on disk was left: a host without a disk of its own
-//! would still start with nothing, and nobody could remove an application from a host that has seen a wrong clock.
+//! A record counts if somebody who may has signed it for its place, and it is no older than the one that counted
+//! before: a client that can write to the lattice can also put back an old record. A host that has just started has
+//! seen nothing before, so it takes the record that it finds. Keeping what was seen on disk was left: a host without a
+//! disk of its own would still start with nothing, and nobody could remove an application from a host that has seen a
+//! wrong clock.
 //!
 //! A record that does not count is as if it had not been put: what was known before stands.
 
@@ -17,7 +18,7 @@ use withe_trust::{
 
 use crate::clock::millis;
 
-/// The most keys of which it is known what was reported.
+/// The most keys whose reported faults are remembered.
 const MOST_TOLD: usize = 1024;
 
 /// Which records this host acts on.
@@ -86,8 +87,8 @@ impl Vouching {
         self.check_if(entry, role, || Ok(()))
     }
 
-    /// As [`check`](Self::check), for an entry that counts only if `is_sound` says so, which is asked once it is known that
-    /// somebody who may has signed the entry.
+    /// As [`check`](Self::check), for an entry that counts only if `is_sound` says so; `is_sound` is asked after the
+    /// signature was found good.
     ///
     /// # Errors
     ///
@@ -150,7 +151,7 @@ impl Vouching {
     pub(crate) fn is_news(&self, key: &str, why: &str) -> bool {
         let mut state = self.lock();
         if state.told.len() >= MOST_TOLD {
-            // Whoever makes up so many keys is heard of again.
+            // Forgetting bounds the memory; so many made-up keys may well be reported again.
             state.told.clear();
         }
         let before = state.told.insert(key.to_owned(), why.to_owned());
@@ -163,7 +164,7 @@ impl Vouching {
             return record.to_vec();
         };
         let mut state = self.lock();
-        // The clocks of hosts differ, and whoever had decided before may have had a faster one.
+        // The clocks of hosts differ, and the controller before may have had a faster one.
         let before = state.newest.get(key).map_or(0, |newest| newest.serial);
         let serial = millis().max(before.saturating_add(1));
         let newest = Newest {

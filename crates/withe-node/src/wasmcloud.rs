@@ -1,5 +1,5 @@
-//! What wasmCloud v1 on the same lattice has of this host: its components, reached by their ids, and what v1's
-//! tools show of it.
+//! Exposes this host to wasmCloud v1 on the same lattice: its components, reached by their ids, and the state
+//! that v1's tools show.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ pub(crate) async fn expose(
     exposed
 }
 
-/// What v1 can call of a component; nothing if it exports nothing that v1 can.
+/// The exports of a component that v1 can call; `None` if there are none.
 fn exports(served: &Served, component: &str) -> Option<Exports> {
     let graph = served.graph.as_ref()?;
     let world = served.parts.world(component)?;
@@ -154,7 +154,7 @@ impl Inquiry for ThisHost {
         let known: BTreeMap<_, _> = apps()
             .flat_map(|(app, running)| running.parts.iter().map(move |p| ((app, &p.name), &p.id)))
             .collect();
-        // What nobody runs, such as what only v1 has, has the id that it would have.
+        // A part that nobody runs, such as one that only v1 has, has the id that it would have.
         let id = |app: &String, name: &String| match known.get(&(app, name)) {
             Some(id) => (*id).clone(),
             None => Ids::default().of(app, name),

@@ -1,9 +1,9 @@
 //! The forms of artefacts: what is made to be pushed, and how what was pulled is recognised.
 //!
-//! A component has the form that other tools of Wasm give it (the CNCF's Wasm OCI artifact layout), a provider's archive that of wasmCloud v1. An
-//! application is its manifest and all its parts, each a layer with its path as its title, so that tools which know nothing of
-//! Withe unpack it to the folder that it was. Nothing in an artefact depends on when or where it was made: the same
-//! bytes have the same digest, whoever pushes them.
+//! A component has the form that other tools of Wasm give it (the CNCF's Wasm OCI artifact layout), a provider's
+//! archive that of wasmCloud v1. An application is its manifest and all its parts, each a layer with its path as its
+//! title, so that tools which know nothing of Withe unpack it to the folder that it was. Nothing in an artefact depends
+//! on when, where or by whom it was made: the same bytes have the same digest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -363,7 +363,7 @@ impl Artifact {
 pub(crate) enum Described {
     /// Another manifest.
     Manifest(String),
-    /// One layer, which is that if it is known.
+    /// One layer, of this kind if it is known.
     File(Option<FileKind>, Descriptor),
     /// An application's manifest, and its files with their paths.
     Application(Descriptor, Vec<(String, FileKind, Descriptor)>),
@@ -491,7 +491,7 @@ fn is_safe(path: &str) -> bool {
     })
 }
 
-/// When artefacts were made, for whoever wants to know: a fixed moment, or the one that a build says.
+/// The creation time of artefacts: a fixed moment, or the one that a build says.
 fn created() -> String {
     let seconds = std::env::var("SOURCE_DATE_EPOCH").ok();
     let seconds = seconds.and_then(|text| text.trim().parse().ok());

@@ -1,7 +1,7 @@
 //! Blobs that were pulled, by digest: a folder that any number of processes and versions of one user share.
 //!
-//! A blob that is read is checked against its name, so that a damaged disk, or whoever could write there, changes nothing. The
-//! folder is this user's alone besides ([`PrivateFolder`]).
+//! A blob that is read is checked against its name, so that a damaged disk, or a user who could write there, changes
+//! nothing. The folder is this user's alone besides ([`PrivateFolder`]).
 
 use std::io;
 use std::path::Path;
@@ -10,7 +10,7 @@ use withe_files::{FolderError, PrivateFolder};
 
 use crate::digest_of;
 
-/// The most that is kept, in bytes and in entries. What was not used for longest goes.
+/// The most that is kept, in bytes and in entries. The least recently used goes first.
 const MOST_BYTES: u64 = 4 << 30;
 const MOST_ENTRIES: usize = 16_384;
 
@@ -53,7 +53,7 @@ impl Cache {
         Some(bytes)
     }
 
-    /// Keeps a blob. That it cannot be kept is said, and stops nothing.
+    /// Keeps a blob. A failure to keep it is logged, and stops nothing.
     pub(crate) fn put(&self, digest: &str, bytes: &[u8]) {
         let Some(name) = name(digest) else { return };
         if let Err(error) = self.0.write(name, &[bytes]) {

@@ -1,7 +1,8 @@
-//! Who one is at a registry: what `docker login` left, and the helpers that Docker's configuration names.
+//! Credentials for registries: those that `docker login` left, and those of the helpers that Docker's configuration
+//! names.
 //!
-//! Docker's file is what other tools of containers and of Wasm read as well, so whoever has logged in with one of them is
-//! logged in here. The crate `docker_credential` reads it, too, and waits for a helper for ever; so it is read here.
+//! Other tools of containers and of Wasm read Docker's file as well, so a login with one of them counts here. The crate
+//! `docker_credential` reads it, too, and waits for a helper for ever; so it is read here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -193,7 +194,7 @@ struct Answer {
 ///
 /// # Errors
 ///
-/// If the configuration or a helper that it names is faulty. That there is none is no error.
+/// If the configuration or a helper that it names is faulty. A missing configuration is no error.
 pub fn find(
     folder: &Path,
     registry: &str,

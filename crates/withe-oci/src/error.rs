@@ -100,7 +100,7 @@ pub enum OciError {
     /// The artefact is nothing that runs here.
     #[error(transparent)]
     Kind(#[from] KindError),
-    /// Who one is could not be found out.
+    /// The credentials could not be found out.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
     /// Only what is locked may be used, and the lock does not have it.

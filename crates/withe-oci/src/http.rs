@@ -1,7 +1,7 @@
 //! Requests to registries: each with a deadline, made again where that may help, and redirected where they are told to.
 //!
-//! A redirect leads to the storage behind a registry. What proves who one is does not go along to another server, and no
-//! redirect leads from TLS to none.
+//! A redirect leads to the storage behind a registry. Credentials do not go along to another server, and no redirect
+//! leads from TLS to none.
 
 use std::error::Error;
 use std::io;
@@ -180,7 +180,7 @@ impl Call {
 #[derive(Clone, Debug)]
 pub(crate) struct Http(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
-/// Whom TLS believes: the system's certificates; where there are none, those of Mozilla's. Blocks: it reads files.
+/// The authorities that TLS trusts: the system's; where there are none, Mozilla's. Blocks: it reads files.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The artefacts that references stand for: many at once, each from the cache or from its registry.
 //!
-//! Whoever reads an application waits for its images, as for its files, so these functions block. The requests themselves run beside
-//! each other in a runtime of their own, in a thread of its own: the caller may be in a runtime.
+//! Reading an application waits for its images, as for its files, so these functions block. The requests themselves run
+//! beside each other in a runtime of their own, in a thread of its own: the caller may be in a runtime.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -40,14 +40,14 @@ pub enum PullEvent {
         /// The reference.
         reference: String,
     },
-    /// So many more bytes are to come of a reference.
+    /// More bytes of a reference are to come.
     Awaited {
         /// The reference.
         reference: String,
         /// The bytes.
         bytes: u64,
     },
-    /// So many bytes came.
+    /// Bytes of a reference arrived.
     Came {
         /// The reference.
         reference: String,
@@ -111,7 +111,7 @@ pub enum Locking {
 /// Something that is to be pulled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// What.
+    /// The artefact's reference.
     pub reference: Reference,
     /// The lock's entry for it.
     pub locking: Locking,
@@ -160,7 +160,7 @@ impl Images {
         }
     }
 
-    /// Pulls all that is wanted, and says of each what came of it. Blocks.
+    /// Pulls all references, and returns the result of each. Blocks.
     pub fn pull(&self, wanted: &[Wanted]) -> Vec<Result<Pulled, OciError>> {
         let pulling = || async {
             let each = wanted.iter().map(|wanted| self.pull_one(wanted));
@@ -237,8 +237,7 @@ impl Images {
         })
     }
 
-    /// The path of a program, or of an archive of one, which is put there. It is there until this is
-    /// dropped.
+    /// The path of a program, or of an archive of one, which is put there. The file is there until this is dropped.
     ///
     /// # Errors
     ///
@@ -261,7 +260,7 @@ impl Images {
         put(&mut programs).map_err(OciError::Write)
     }
 
-    /// The folder that has the files of an application, by their paths. It is there until this is dropped.
+    /// The folder that has the files of an application, by their paths. The folder is there until this is dropped.
     ///
     /// # Errors
     ///

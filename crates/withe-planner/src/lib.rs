@@ -8,7 +8,7 @@
 //! * A component without such a scaler runs wherever those run that call it: there its links are cheapest.
 //! * A provider without one, and a component that all its callers share, run on one host: what they hold
 //!   is in one place.
-//! * What runs somewhere stays there as long as it may.
+//! * A part stays where it runs as long as it may.
 
 mod assignment;
 mod neighbours;

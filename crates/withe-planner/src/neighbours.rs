@@ -1,4 +1,4 @@
-//! Who calls whom among the parts, found without a search.
+//! The callers and callees among the parts, found without a search.
 
 use crate::Wish;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::Assignment;
 
-/// What comes next on the way from `current` to `wanted`: a part keeps those of its hosts that it is to
+/// The next assignment on the way from `current` to `wanted`: a part keeps those of its hosts that it is to
 /// leave until it is `ready` (part, host) on all that it is to have. Hosts that are not `alive` are left at
 /// once.
 pub fn transition(

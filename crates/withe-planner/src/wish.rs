@@ -6,7 +6,7 @@ use withe_linker::input::{
     Application, Component, ComponentKind, Link, ScalerKind, Scaling, Scope,
 };
 
-/// What an application asks of its hosts.
+/// The demands of an application on its hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
     /// Its parts, in the manifest's order.
@@ -15,7 +15,7 @@ pub struct Wish {
     pub links: Vec<(usize, usize)>,
 }
 
-/// What one part asks.
+/// The demands of one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartWish {
     /// Its name.
@@ -49,7 +49,7 @@ pub struct Spread {
 }
 
 impl Wish {
-    /// That of an application, by what it declares.
+    /// The wish of an application, by its declarations.
     pub fn of(application: &Application) -> Self {
         let mut by_name = HashMap::new();
         for (place, part) in application.components.iter().enumerate() {

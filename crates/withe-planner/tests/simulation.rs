@@ -2,12 +2,12 @@
 //! fall asleep and are cut off.
 //!
 //! The store, the leases and the hosts are models; where parts run is decided by the planner itself, by the rules of a
-//! controller: whoever holds the lease decides by what it has seen, and writes over the entry that it knows. Time is a
+//! controller: the lease's holder decides by what it has seen, and writes over the entry that it knows. Time is a
 //! counter, chance a seed, so that a run that fails fails again: `WITHE_SIMULATION_SEED=N`.
 //!
 //! The invariants:
 //!
-//! * Numbers of deployments only grow, whoever writes them, and however long it has slept before.
+//! * Numbers of deployments only grow, whichever host writes them, and however long it has slept before.
 //! * A part that is known to run somewhere is left nowhere before another host is known to run it.
 //! * With the faults over, every part comes to run where the planner wants it and nowhere else, and nothing
 //!   changes any more.

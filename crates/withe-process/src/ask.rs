@@ -17,10 +17,10 @@ use crate::group::BlockingChild;
 const SAID: usize = 500;
 /// How much of that is kept, in bytes; the rest is read and forgotten.
 const KEPT: u64 = 64 << 10;
-/// How often it is looked whether a program has ended that has closed its streams.
+/// The interval between checks of whether a program has ended that has closed its streams.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What a program that is asked may take.
+/// Bounds on a program that is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct AskLimits {
     /// The time until it has ended.
@@ -29,7 +29,7 @@ pub struct AskLimits {
     pub output: u64,
 }
 
-/// What a program that has ended left.
+/// The result of a program that has ended.
 #[derive(Clone, Debug)]
 pub struct RunOutput {
     /// How it ended.
@@ -40,7 +40,7 @@ pub struct RunOutput {
     pub said: Vec<u8>,
 }
 
-/// Why a program does not answer what it is asked.
+/// Why a program does not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// The system does not start it.
@@ -52,7 +52,7 @@ pub enum AskError {
         #[source]
         source: io::Error,
     },
-    /// It did not end in time, and was killed.
+    /// The program did not end in time, and was killed.
     #[error("`{question}` did not end within {limit:?}")]
     Late {
         /// The arguments by which it was asked.
@@ -77,7 +77,7 @@ pub enum AskError {
         #[source]
         source: io::Error,
     },
-    /// It failed.
+    /// The program failed.
     #[error(
         "`{question}` ended with {status}, and what it printed is no answer: it failed{}",
         quoted(said)
@@ -87,10 +87,10 @@ pub enum AskError {
         question: String,
         /// How it ended.
         status: ExitStatus,
-        /// What it wrote to standard error, shortened.
+        /// Its standard error, shortened.
         said: String,
     },
-    /// It printed something that is not understood.
+    /// The program printed something that is not understood.
     #[error(
         "`{question}` ended with {status}, and what it printed is no answer: {source}{}",
         quoted(said)
@@ -103,12 +103,12 @@ pub enum AskError {
         /// Why it is none.
         #[source]
         source: serde_json::Error,
-        /// What it wrote to standard error, shortened.
+        /// Its standard error, shortened.
         said: String,
     },
 }
 
-/// What a program said besides, as the end of a message.
+/// A program's standard error, as the end of a message.
 fn quoted(said: &str) -> String {
     match said {
         "" => String::new(),
@@ -170,7 +170,7 @@ pub fn run(
     let over = Instant::now() + limits.time;
     let (stdin, stdout, stderr) = child.streams();
     if let Some(mut stdin) = stdin {
-        // It need not read what it does not want to know. The thread ends with the process.
+        // The program need not read all of its input. The thread ends with the process.
         thread::spawn(move || _ = stdin.write_all(&input));
     }
     let printed = stdout.map(|out| read(out, limits.output.saturating_add(1), false));
@@ -212,7 +212,7 @@ pub fn run(
 
 fn spawn(command: &ProcessCommand) -> io::Result<BlockingChild> {
     let mut spawning = command.build();
-    // What it says besides is part of the message if it does not answer.
+    // Its standard error is part of the message if it does not answer.
     spawning.stderr(Stdio::piped());
     let (mut tries, pause) = BUSY;
     loop {
@@ -235,7 +235,7 @@ fn read(
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What was read before it broke off is as good as it gets.
+        // The bytes read before the stream broke off are as good as it gets.
         _ = (&mut stream).take(most).read_to_end(&mut bytes);
         if on_to_its_end {
             _ = io::copy(&mut stream, &mut io::sink());

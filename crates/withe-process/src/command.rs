@@ -43,7 +43,7 @@ const PASSED: [&str; 21] = [
 /// The beginning of the names of such variables.
 const PASSED_PREFIX: &str = "LC_";
 
-/// What is started.
+/// The command that starts a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessCommand {
     program: PathBuf,
@@ -170,7 +170,7 @@ impl ProcessCommand {
         self.ready_within
     }
 
-    /// What the system is asked for.
+    /// The command for the system.
     pub(crate) fn build(&self) -> Command {
         let mut command = match &self.confined {
             None => {

@@ -1,9 +1,9 @@
 //! Processes that reach no more of the machine than they need.
 //!
-//! Whoever starts a process cannot confine it: between `fork` and `exec` only code that is not safe can run, and what
-//! confines a process cannot be undone. So the process confines itself. A program in between is started, which takes
-//! away from itself what the one that was meant is not to have, and becomes that: the process, its standard streams and
-//! its number stay the same. `withe confine` is that program, and calls [`confine_and_become`].
+//! A parent cannot confine its child: between `fork` and `exec` only code that is not safe can run, and a confinement
+//! cannot be undone. So the process confines itself. A program in between is started, which takes away from itself what
+//! the one that was meant is not to have, and becomes that: the process, its standard streams and its number stay the
+//! same. `withe confine` is that program, and calls [`confine_and_become`].
 //!
 //! * **Files** (Landlock, from Linux 5.13): read below the folders that programs are installed in, and in what is named;
 //!   written only where that is named. Files of the user, and the memory and environment of other processes, are out of

@@ -21,75 +21,75 @@ pub enum ProcessError {
         #[source]
         source: io::Error,
     },
-    /// What it is to know cannot be written to its standard input.
+    /// Its instructions cannot be written to its standard input.
     #[error("cannot be told what it is to do: {0}")]
     Input(#[source] io::Error),
-    /// It ended before it was ready.
+    /// The process ended before it was ready.
     #[error("exited ({status}) before it was ready{last}")]
     EndedEarly {
         /// How.
         status: ExitStatus,
-        /// What it wrote last.
+        /// The last lines it wrote.
         last: LastLines,
     },
-    /// It was not ready in time, and was killed.
+    /// The process was not ready in time, and was killed.
     #[error("was not ready within {limit:?}: `{}`{last}", program.display())]
     NotReady {
         /// The program.
         program: PathBuf,
         /// The time.
         limit: Duration,
-        /// What it wrote last.
+        /// The last lines it wrote.
         last: LastLines,
     },
-    /// It said something else than that it is ready.
+    /// The process said something else than that it is ready.
     #[error("did not say that it is ready, but {said:?}; is `{}` the right program?", program.display())]
     Unexpected {
         /// The program.
         program: PathBuf,
-        /// What it said, shortened.
+        /// Its message, shortened.
         said: String,
         /// Why that cannot be understood.
         #[source]
         source: serde_json::Error,
     },
-    /// It said that it cannot do what it is to do.
+    /// The process said that it cannot do what it is to do.
     #[error("failed: {0}")]
     Failed(String),
-    /// It started, but what was to be done with it before it counts as ready could not be done.
+    /// The process started, but a step before it counts as ready failed.
     #[error(transparent)]
     Refused(Box<dyn Error + Send + Sync>),
-    /// It ended by itself, or somebody killed it.
+    /// The process ended by itself, or somebody killed it.
     #[error("exited ({status})")]
     Exited {
         /// How.
         status: ExitStatus,
-        /// What it wrote last.
+        /// The last lines it wrote.
         last: LastLines,
     },
     /// Nothing is known of it any more.
     #[error("was lost ({0})")]
     Lost(#[source] io::Error),
-    /// It said too often that it cannot do its work, and was killed.
+    /// The process said too often that it cannot do its work, and was killed.
     #[error("was killed, as it failed {times} times in a row: {why}")]
     Unwell {
         /// How often.
         times: u32,
-        /// What it said last.
+        /// The reason it gave last.
         #[source]
         why: Unhealthy,
-        /// What it wrote last.
+        /// The last lines it wrote.
         last: LastLines,
     },
-    /// It did not say whether it can do its work, and was killed.
+    /// The process did not say whether it can do its work, and was killed.
     #[error("was killed, as it did not answer for {limit:?}")]
     Silent {
         /// For how long.
         limit: Duration,
-        /// What it wrote last.
+        /// The last lines it wrote.
         last: LastLines,
     },
-    /// It was told to end.
+    /// The process was told to end.
     #[error("was stopped")]
     Stopped,
 }

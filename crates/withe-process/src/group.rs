@@ -68,7 +68,7 @@ impl AsyncChild {
 
     /// Kills it and what it has started.
     pub(crate) fn kill(&self) {
-        // It has no number once it has been waited for.
+        // A process has no number once it has been waited for.
         if let Some(id) = self.0.id() {
             kill_group(id);
         }

@@ -10,7 +10,7 @@
 //! * [`Process`]: one process, from its start to its end, with what it says ([`Said`]) and what it logs.
 //! * [`Supervisor`]: keeps what is [`Supervised`] running, and reports its [`ProcessState`].
 //! * [`Restarts`]: the waits between one start and the next.
-//! * [`ask`]: one question to a program, and its answer. It blocks, as linking does, which asks.
+//! * [`ask`]: one question to a program, and its answer. Asking blocks, as linking does, which asks.
 
 mod ask;
 mod command;

@@ -1,4 +1,4 @@
-//! What a process writes, in the host's log: line by line, under its name.
+//! Writes a process's output into the host's log: line by line, under its name.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -19,7 +19,7 @@ use crate::{LastLines, ProcessCommand, ProcessError, ProcessLog, log};
 
 /// How long what ends at once may take.
 const AT_ONCE: Duration = Duration::from_secs(5);
-/// How long what a process wrote at its end may take to be read. Whoever it has started may hold the stream open.
+/// How long what a process wrote at its end may take to be read. A child of the process may hold the stream open.
 const LAST_LINES: Duration = Duration::from_secs(1);
 /// How often a process is probed until it answers.
 const PROBE: Duration = Duration::from_millis(50);
@@ -28,15 +28,15 @@ const LONGEST: usize = 1 << 20;
 /// How much is repeated of what it should not have said, in characters.
 const REPEATED: usize = 200;
 
-/// What a process says while it starts: a line of JSON on its standard output.
+/// A report of a process while it starts: a line of JSON on its standard output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Said<P> {
-    /// What goes on.
+    /// The progress of its start.
     Progress(P),
-    /// It can be called.
+    /// The process can be called.
     Ready,
-    /// It cannot do what it is to do: a sentence for a person.
+    /// The process cannot do what it is to do: a sentence for a person.
     Failed(String),
 }
 
@@ -47,7 +47,8 @@ pub struct Process {
     limit: Duration,
     ready_by: Instant,
     input: Option<ChildStdin>,
-    /// What it says. Kept also when nothing more is read: a process that writes there anyway must not be hurt by it.
+    /// Its standard output. Kept also when nothing more is read: a process that writes there anyway must not be hurt
+    /// by it.
     output: Option<BufReader<ChildStdout>>,
     log: JoinSet<()>,
     last: LastLines,
@@ -106,7 +107,7 @@ impl Process {
         })
     }
 
-    /// What it wrote last, where its log is read.
+    /// The last lines it wrote, where its log is read.
     pub fn last_lines(&self) -> &LastLines {
         &self.last
     }
@@ -167,7 +168,7 @@ impl Process {
                     source,
                 })
             }
-            // It says nothing more, so it has ended or is about to.
+            // The process closed its output, so it has ended or is about to.
             Ok(None) => Err(match timeout_at(self.ready_by, self.ended()).await {
                 Ok(error) => early(error),
                 Err(_) => self.late(),

@@ -16,7 +16,8 @@ pub struct Restarts {
 }
 
 impl Restarts {
-    /// Waits as `back_off` says. What ran for `steady` before it ended is started again as if it had never ended.
+    /// Waits as `back_off` says. A process that ran for `steady` before it ended is started again as if it had never
+    /// ended.
     pub fn new(back_off: BackOff, steady: Duration) -> Self {
         Self {
             back_off,

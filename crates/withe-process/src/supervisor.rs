@@ -17,9 +17,9 @@ use crate::{Process, ProcessCommand, ProcessError, Restarts, Unhealthy};
 /// How much longer than its grace a process may take to end before it is killed.
 pub const STOP: Duration = Duration::from_secs(5);
 
-/// What is kept running: what is particular to one kind of process.
+/// The particulars of one kind of process that is kept running.
 pub trait Supervised: Send + Sync + 'static {
-    /// What can be done with a process that is ready.
+    /// The handle of a process that is ready.
     type Ready: Send + Sync + 'static;
 
     /// The subject of a sentence about the process: "provider `a`".
@@ -49,7 +49,7 @@ pub trait Supervised: Send + Sync + 'static {
         future::ready(Ok(()))
     }
 
-    /// Asks the process to end within `grace`. It is waited for afterwards.
+    /// Asks the process to end within `grace`. The supervisor waits for it afterwards.
     fn ask_to_end(
         &self,
         process: &mut Process,
@@ -77,7 +77,7 @@ pub struct SupervisorOptions {
 /// When a process is asked for its health, and given up.
 #[derive(Clone, Copy, Debug)]
 pub struct HealthChecks {
-    /// How often it is asked, from when it is ready.
+    /// The interval between checks, from when the process is ready.
     pub every: Duration,
     /// How long it may take to answer.
     pub answer: Duration,
@@ -87,18 +87,18 @@ pub struct HealthChecks {
     pub silences: u32,
 }
 
-/// What a process is doing.
+/// The state of a process.
 #[derive(Debug)]
 pub enum ProcessState<R> {
     /// The first is not ready yet.
     Starting,
-    /// It can be called.
+    /// The process can be called.
     Running(Arc<Live<R>>),
     /// None runs, since the last one ended or the next one did not get ready. There will be another.
     Down(Arc<ProcessError>),
     /// The first did not get ready, and there will be no other.
     Failed(Arc<ProcessError>),
-    /// It was stopped.
+    /// The process was stopped.
     Stopped,
 }
 
@@ -110,7 +110,7 @@ pub struct Live<R> {
 }
 
 impl<R> Live<R> {
-    /// What can be done with it.
+    /// The handle of the process.
     pub fn ready(&self) -> &R {
         &self.ready
     }
@@ -158,7 +158,7 @@ impl<S: Supervised> Supervisor<S> {
         }
     }
 
-    /// What the process is doing.
+    /// The state of the process.
     pub fn state(&self) -> watch::Receiver<ProcessState<S::Ready>> {
         self.state.clone()
     }
@@ -182,7 +182,7 @@ impl<S: Supervised> Supervisor<S> {
     pub async fn ended(&mut self) {
         // One that has finished must not be asked again.
         if !self.task.is_finished() {
-            // It ends in no other way; a panic is in the log.
+            // The task ends in no other way; a panic is in the log.
             _ = (&mut self.task).await;
         }
     }
@@ -217,7 +217,7 @@ pub async fn ready<R>(
     }
 }
 
-/// The state as the task reports it. Whoever watches it learns the end of the task, whatever that is.
+/// The state as the task reports it. Watchers learn the end of the task, whatever it is.
 struct StateSender<R>(watch::Sender<ProcessState<R>>);
 
 impl<R> StateSender<R> {
@@ -238,7 +238,7 @@ impl<R> Drop for StateSender<R> {
     }
 }
 
-/// What the task does.
+/// The work of the task.
 struct Work<S: Supervised> {
     supervised: Arc<S>,
     subject: String,
@@ -348,7 +348,7 @@ impl<S: Supervised> Work<S> {
         }
     }
 
-    /// Ends the process: it finishes what it does when it is told to.
+    /// Asks the process to finish its work and end; kills it after the grace.
     async fn end(&self, process: &mut Process, ready: &S::Ready) {
         let grace = self.order.grace.get().copied().unwrap_or_default();
         let ending = async {
@@ -366,7 +366,7 @@ impl<S: Supervised> Work<S> {
 struct Sickness {
     times: u32,
     limit: Duration,
-    /// What it says; `None` if it does not say anything.
+    /// The reason it gives; `None` if it does not answer.
     why: Option<Unhealthy>,
 }
 

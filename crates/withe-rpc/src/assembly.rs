@@ -4,26 +4,27 @@ use crate::budget::Budget;
 use crate::inbox::GLIMPSE;
 use crate::{CallError, HandleRef, Limits, Payload, PipeReader};
 
-/// What a handle takes up, in bytes.
+/// The size of a handle, in bytes.
 const HANDLE: usize = size_of::<HandleRef>();
 
 impl Payload {
-    /// What it counts against a budget, in bytes. Its streams count for themselves.
+    /// The bytes that the payload counts against a budget. Its streams count for themselves.
     pub(crate) fn cost(&self) -> usize {
         self.bytes.len() + HANDLE * self.handles.len()
     }
 }
 
-/// What came of a payload so far. Its bytes count against a [`Budget`] until it is [taken](Partial::take).
+/// The part of a payload that has arrived so far. Its bytes count against a [`Budget`] until it is
+/// [taken](Partial::take).
 #[derive(Debug, Default)]
 pub(crate) struct Partial {
     payload: Payload,
-    /// What it has taken from the budget.
+    /// Bytes taken from the budget.
     charged: usize,
 }
 
 impl Partial {
-    /// Adds what came with one frame. Memory grows with what came, never by what is still to come.
+    /// Adds the part in one frame. Memory grows with the bytes that arrived, never by those still to come.
     ///
     /// # Errors
     ///
@@ -102,7 +103,7 @@ impl Partial {
         self.payload.bytes = bytes;
     }
 
-    /// What came.
+    /// Returns the payload and gives its bytes back to the budget.
     pub(crate) fn take(self, budget: &Budget) -> Payload {
         budget.give_back(self.charged);
         self.payload

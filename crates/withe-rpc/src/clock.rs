@@ -1,6 +1,6 @@
 //! The time that everything here goes by.
 //!
-//! Deadlines are [`Instant`]s of the standard library, for whoever calls need not know Tokio; waiting is Tokio's. Were
+//! Deadlines are [`Instant`]s of the standard library, so that callers need not know Tokio; waiting is Tokio's. Were
 //! the two clocks read apart, tests that let Tokio's time run ahead would compare instants of different clocks, so the
 //! time is Tokio's everywhere. Outside tests both are the same.
 

@@ -53,7 +53,7 @@ impl Writer {
         self.bytes.len()
     }
 
-    /// What was written.
+    /// The payload of all values written.
     pub fn finish(self) -> Payload {
         Payload {
             bytes: self.bytes,

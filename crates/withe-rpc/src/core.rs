@@ -1,5 +1,5 @@
-//! What both sides of a connection do alike: begin, write, serve streams, watch that the other side is
-//! there, and end.
+//! The half of a connection that client and server share: begin, write, serve streams, watch that the
+//! peer is alive, and end.
 
 use std::io;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ const TURNS: usize = 64;
 /// Why the other side cannot be talked to.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BeginError {
-    /// What it did.
+    /// The peer broke the protocol.
     #[error(transparent)]
     Violation(#[from] Violation),
-    /// It did nothing in this time.
+    /// The peer sent nothing in this time.
     #[error("the other side did not say who it is within {} s", .0.as_secs_f32())]
     Silent(Duration),
 }
@@ -43,7 +43,7 @@ pub(crate) struct Core {
     /// Answers that the other side has not taken.
     pub(crate) answers: Arc<Budget>,
     pub(crate) limits: Limits,
-    /// What the other side takes.
+    /// The limits that the peer announced.
     pub(crate) accepts: Accepts,
     side: Side,
     signal: Arc<Signal>,
@@ -132,7 +132,7 @@ impl Core {
     ///
     /// # Errors
     ///
-    /// What was wrong with it.
+    /// Returns the [`Violation`] when the frame breaks the protocol.
     pub(crate) fn on_frame<'a>(
         &self,
         header: &frame::Header,
@@ -147,7 +147,7 @@ impl Core {
                 }
                 out.push_empty(Kind::Pong, id);
             }
-            // That something came is all there is to know.
+            // Any frame proves that the peer is alive; these say nothing else.
             Frame::Pong | Frame::Unknown => {}
             Frame::Credit(n) => self.streams.on_credit(id, n)?,
             Frame::Close => self.streams.on_close(id, out)?,
@@ -209,7 +209,7 @@ impl Core {
         part(&self.out, parting, text).await;
     }
 
-    /// What calls and streams that are under way are told when the connection has ended.
+    /// The error for calls and streams under way when the connection ends.
     pub(crate) fn lost(&self, endpoint: &str, why: &str) -> CallError {
         CallError::Unreachable(format!("the connection to {endpoint} was lost: {why}"))
     }
@@ -254,7 +254,7 @@ impl Watch {
         let limits = &core.limits;
         let since = std::mem::replace(&mut self.looked, Instant::now()).elapsed();
         if since > 3 * self.every {
-            // This process was stopped, or its machine: what came meanwhile is still to be read.
+            // This process was stopped, or its machine: frames from meanwhile are still to be read.
             core.heard();
             self.taken = Instant::now();
             return None;
@@ -325,7 +325,7 @@ async fn fill(inbox: &mut Inbox) -> Result<bool, Violation> {
         .map_err(|e| Violation::protocol(describe(&e)))
 }
 
-/// Why reading failed, for whoever has to be told.
+/// Why reading failed, in words.
 pub(crate) fn describe(e: &io::Error) -> String {
     match e.kind() {
         io::ErrorKind::UnexpectedEof => "it ended in the middle of a frame".into(),

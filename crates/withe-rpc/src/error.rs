@@ -13,7 +13,7 @@ pub enum CallError {
     Unreachable(String),
     /// Nothing is linked there.
     Unlinked(String),
-    /// What came does not have the type that was agreed.
+    /// A value that arrived does not have the agreed type.
     TypeMismatch(String),
     /// A limit was met: queue, instances, memory.
     Exhausted(String),

@@ -33,7 +33,7 @@ pub(crate) mod flag {
 
 macro_rules! kinds {
     ($($name:ident = $code:literal),* $(,)?) => {
-        /// What a frame is.
+        /// The kind of a frame.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Kind {
             $($name = $code,)*
@@ -72,7 +72,7 @@ pub(crate) struct Header {
 
 impl Header {
     pub(crate) fn read(b: &[u8; HEADER]) -> Self {
-        // What is reserved (bytes 6 and 7) is not looked at.
+        // Bytes 6 and 7 are reserved and ignored.
         Self {
             len: u32::from_le_bytes([b[0], b[1], b[2], b[3]]),
             kind: b[4],
@@ -123,7 +123,7 @@ pub(crate) struct StreamRef {
     pub(crate) id: u32,
 }
 
-/// What one frame has of a payload.
+/// The part of a payload in one frame.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part<'a> {
     pub(crate) handles: Vec<HandleRef>,
@@ -144,7 +144,7 @@ pub(crate) fn put_refs(out: &mut Vec<u8>, handles: &[HandleRef], streams: &[Stre
     }
 }
 
-/// What a call is, besides its parameters.
+/// The fields of a call besides its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallHead {
     pub(crate) link: u32,
@@ -184,7 +184,7 @@ pub(crate) enum Failure {
     Error(CallError),
     /// The caller took it back.
     Cancelled,
-    /// It was not begun, for the server takes no new calls here.
+    /// The server takes no new calls here, so the call was not begun.
     Draining,
 }
 
@@ -228,7 +228,8 @@ impl Failure {
 /// Why a side ends the connection, or is about to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Parting {
-    /// It is done. A server has answered all that it has read, so a call without an answer was not begun.
+    /// The side that says goodbye is done. A server has answered all that it has read, so a call without
+    /// an answer was not begun.
     Done,
     /// The server takes no new calls; those under way go on.
     Draining,
@@ -267,7 +268,7 @@ impl Parting {
     }
 }
 
-/// What the other side did that ends the connection.
+/// A breach of the protocol by the peer, which ends the connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct Violation {
@@ -339,7 +340,7 @@ impl<'a> Frame<'a> {
     fn read_body(kind: Kind, flags: u8, body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::from_bytes(body);
         let r = &mut r;
-        // What follows the fields of a frame is of a later version.
+        // Bytes after the known fields belong to a later version.
         Ok(match kind {
             Kind::Hello => Self::Hello,
             Kind::Goodbye => Self::Goodbye(Parting::from_code(r.byte()?), text(r)?),

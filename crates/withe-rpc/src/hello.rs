@@ -3,14 +3,14 @@
 use crate::frame::{self, Header, Kind, Violation, array};
 use crate::{DecodeError, Limits, Reader};
 
-/// What every connection begins with, in both directions. The line ends show a transport that
+/// The first bytes of every connection, in both directions. The line ends show a transport that
 /// changes text.
 const MAGIC: [u8; 8] = *b"WITHE\r\n\0";
 
 /// The versions of the protocol that this code has.
 const VERSIONS: std::ops::RangeInclusive<u16> = 1..=1;
 
-/// What the other side takes.
+/// The limits that a side announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Accepts {
     pub(crate) payload: u64,
@@ -57,7 +57,7 @@ pub(crate) fn read(header: &Header, body: &[u8]) -> Result<Accepts, Violation> {
             ),
         });
     }
-    // What follows is of a later version.
+    // Bytes after the known fields belong to a later version.
     accepts(&mut r).map_err(truncated)
 }
 

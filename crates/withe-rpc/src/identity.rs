@@ -1,7 +1,7 @@
-//! Who a side of a connection is: a key, and a certificate that nobody but the key itself has signed.
+//! The identity of one side of a connection: a key, and a certificate that the key itself has signed.
 //!
-//! Nobody vouches for a certificate, so nothing in it matters but the key. Whom to trust is said
-//! elsewhere, by [`Fingerprint`].
+//! Nobody vouches for a certificate, so nothing in it matters but the key. [`Fingerprint`] says whom to
+//! trust.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 
-/// The name in every certificate. It tells nobody from another.
+/// The name in every certificate. The name identifies nobody.
 const NAME: &str = "withe";
 
 /// Why there is no identity.
@@ -85,7 +85,7 @@ impl Identity {
         &self.pem
     }
 
-    /// What others know it by.
+    /// The fingerprint by which peers know this identity.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }

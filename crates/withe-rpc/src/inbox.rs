@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::frame::{HEADER, Header, Kind, MAX_BODY, Violation};
 
-/// What has to be missing of a frame for it to be worth reading to its place.
+/// How many bytes of a frame have to be missing for reading them directly to their place to pay.
 const WORTH: usize = 8 << 10;
 
 /// How much is read behind a frame that is read to its place: enough to see whether the next is of the
@@ -21,7 +21,7 @@ const CAPACITY: usize = 2 * (HEADER + MAX_BODY);
 pub(crate) struct Inbox {
     reader: Box<dyn AsyncRead + Send + Unpin>,
     buffer: Box<[u8]>,
-    /// What was read and not taken yet.
+    /// Bytes from `start` to `end` were read and not taken yet.
     start: usize,
     end: usize,
     diverted: Option<Diverted>,

@@ -1,5 +1,4 @@
-//! What crosses a link: the value codec, how a call fails, and the protocol that carries calls between
-//! two processes.
+//! The parts of a link between processes: the value codec, how a call fails, and the protocol that carries calls.
 //!
 //! * [`codec`]: the component model's value encoding, as wRPC uses it on the wire.
 //! * [`pipe`]: a stream or future of a call, between its two ends.
@@ -61,10 +60,10 @@ pub use server::{Serve, ServedLink, ServedSession, serve};
 pub use trace::TraceContext;
 pub use transport::{BoxFuture, Connect, Duplex, KeepAlive, Listener};
 
-/// What goes with a call besides its parameters.
+/// The data that goes with a call besides its parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct CallContext {
-    /// When whoever calls gives up.
+    /// When the caller gives up.
     pub deadline: Instant,
     /// The trace that the call is part of.
     pub trace: Option<TraceContext>,

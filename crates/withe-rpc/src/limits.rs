@@ -1,4 +1,4 @@
-//! What a connection may take up.
+//! Bounds on the resources that a connection may use.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -11,9 +11,9 @@ pub const PAYLOAD_VARIABLE: &str = "WITHE_MAX_PAYLOAD";
 /// How much one call may carry unless [`PAYLOAD_VARIABLE`] says otherwise.
 const PAYLOAD: usize = 64 << 20;
 
-/// Bounds on what one connection, or one peer, may take up. What would exceed one fails with
-/// [`CallError::Exhausted`](crate::CallError::Exhausted) where that can be said of one call, link or
-/// stream; else the connection ends.
+/// Bounds on what one connection, or one peer, may take up. Exceeding one fails with
+/// [`CallError::Exhausted`](crate::CallError::Exhausted) where one call, link or stream can be blamed; else the
+/// connection ends.
 ///
 /// Each side says in its first frame what it takes, and keeps to what the other side said.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! What a link is asked for with.
+//! The request for a link.
 
 use crate::codec::{put_counted, put_unsigned};
 use crate::frame::{self, Kind, MAX_BODY, array, flag};

@@ -1,4 +1,4 @@
-//! Who may connect: the identities that belong to a lattice, as they come and go.
+//! The peers that may connect: the identities that belong to a lattice, as they come and go.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -76,7 +76,7 @@ impl Members {
     }
 }
 
-/// That the other side of a connection is a member.
+/// The membership of a connection's peer.
 #[derive(Debug)]
 pub(crate) struct Membership {
     fingerprint: Fingerprint,
@@ -85,7 +85,7 @@ pub(crate) struct Membership {
 
 #[derive(Debug)]
 enum Ends {
-    /// It has not ended; who is told when it does.
+    /// The membership lasts; the waker is woken when it ends.
     Not(Option<Waker>),
     Ended,
 }

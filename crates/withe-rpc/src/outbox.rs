@@ -1,9 +1,8 @@
 //! Writes frames: those of many calls with one write, and large payloads a chunk at a time.
 //!
-//! Whoever has a frame appends it to the queue. Written it is by whoever asks for it first: a call that
-//! is alone does so itself, at once; where many are under way each only wakes the connection's driver, which
-//! comes to run when all of them have appended theirs. Two locks keep the two apart: appending never waits for
-//! a write.
+//! A sender appends its frame to the queue. The first to ask for a write does it: a call that is alone does so
+//! itself, at once; where many are under way each only wakes the connection's driver, which comes to run when
+//! all of them have appended theirs. Two locks keep the two apart: appending never waits for a write.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -22,7 +21,7 @@ use crate::frame::{self, Kind, MAX_BODY, MAX_REFS, StreamRef, flag};
 /// Up to here, bytes are copied behind the frame's head; larger ones are written from where they are.
 pub(crate) const COPY: usize = 4 << 10;
 
-/// How much of large payloads is taken for one round of writing. What comes meanwhile goes out behind it.
+/// How much of large payloads is taken for one round of writing. Frames appended meanwhile go out behind it.
 const ROUND: usize = 256 << 10;
 
 /// How much may wait to be written before streams are not served: so much that the transport is kept
@@ -106,7 +105,7 @@ impl Piece {
     }
 }
 
-/// What is left of a payload.
+/// The rest of a payload that does not fit one frame.
 struct Bulk {
     /// The call that it is of.
     id: u32,
@@ -120,7 +119,7 @@ struct Io {
     offset: usize,
 }
 
-/// What a frame with a payload is about.
+/// The header fields of a frame with a payload.
 pub(crate) struct Envelope {
     pub(crate) kind: Kind,
     /// Besides [`flag::MORE`].
@@ -158,7 +157,7 @@ impl Outbox {
 
     /// Appends what `write` writes.
     pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        // Whoever outlives a connection may still have something to say to it.
+        // A sender that outlives the connection may still append.
         if self.failed().is_none() {
             self.queue().append(write);
         }
@@ -184,7 +183,7 @@ impl Outbox {
             .append_payload(envelope, head, handles, streams, bytes)
     }
 
-    /// Appends a frame of a payload that is cut by whoever calls; `bytes` fit into it.
+    /// Appends a frame of a payload that the caller cuts; `bytes` fit into it.
     pub(crate) fn push_whole(
         &self,
         envelope: &Envelope,
@@ -226,8 +225,8 @@ impl Outbox {
         self.len() < self.bound
     }
 
-    /// Waits until no more than the bound waits to be written. It ends when the connection does, or when
-    /// whoever waits is dropped.
+    /// Waits until no more than the bound waits to be written. The wait ends when the connection does, or when
+    /// the waiting future is dropped.
     pub(crate) async fn room(&self) {
         loop {
             let notified = self.room.notified();
@@ -251,14 +250,13 @@ impl Outbox {
         self.signal.raise();
     }
 
-    /// Writes as much as the transport takes. What it does not take now, the driver writes when it
-    /// does.
+    /// Writes as much as the transport takes. The driver writes the rest when the transport takes more.
     pub(crate) fn flush(&self) {
         loop {
             let mut io = match self.io.try_lock() {
                 Ok(io) => io,
                 Err(TryLockError::Poisoned(e)) => e.into_inner(),
-                // Whoever holds it looks at the queue again afterwards.
+                // The holder of the lock looks at the queue again afterwards.
                 Err(TryLockError::WouldBlock) => return,
             };
             let result = self.write(&mut io);
@@ -275,7 +273,7 @@ impl Outbox {
     /// Writes until nothing is left.
     fn write(&self, io: &mut Io) -> Poll<io::Result<()>> {
         if self.failed().is_some() {
-            // What was appended since is dropped with the connection.
+            // Frames appended after the failure are dropped with the connection.
             return Poll::Pending;
         }
         let mut cx = Context::from_waker(&self.waker);
@@ -359,7 +357,7 @@ impl Outbox {
         // The first reason is the one that counts.
         _ = self.failed.set(why);
         {
-            // Whoever holds it is in the middle of a write, which does not wait.
+            // The holder of the lock is in the middle of a write, which does not block.
             let mut io = self.io.lock().unwrap_or_else(PoisonError::into_inner);
             io.pieces.clear();
             io.writer = Box::new(tokio::io::sink());
@@ -369,7 +367,7 @@ impl Outbox {
         self.signal.raise();
     }
 
-    /// Writes what is left and ends this direction. To be bounded by whoever calls.
+    /// Writes what is left and ends this direction. The caller bounds the wait.
     pub(crate) async fn shut_down(&self) {
         std::future::poll_fn(|cx| {
             let mut io = match self.io.try_lock() {
@@ -385,7 +383,7 @@ impl Outbox {
                 // Readiness is told to the driver, so this asks for it itself.
                 std::task::ready!(self.write_for(&mut io, cx));
             }
-            // It ends either way.
+            // The stream ends whether or not the shutdown succeeds.
             Pin::new(&mut io.writer).poll_shutdown(cx).map(drop)
         })
         .await;

@@ -1,4 +1,4 @@
-//! One stream or future of a call, between whoever writes it and whoever reads it.
+//! One stream or future of a call, between its writer and its reader.
 //!
 //! A pipe moves chunks of encoded elements from one writer to one reader. The reader says how much it
 //! wants, and the writer is asked for no more: with a capacity of 0 nothing is written before it is
@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use crate::budget::Budget;
 use crate::{CallError, Payload};
 
-/// What a stream or future is made of, as far as moving it goes.
+/// The element kind of a stream or future, as far as moving it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StreamKind {
     /// `stream<u8>`: a chunk is as many bytes as it has elements.
@@ -124,7 +124,7 @@ struct PipeState {
     queue: VecDeque<Chunk>,
     /// Elements in the queue.
     queued: usize,
-    /// What they count against the budget.
+    /// Bytes that the queue counts against the budget.
     charged: usize,
     /// Elements that the reader waits for.
     wanted: usize,
@@ -138,7 +138,7 @@ struct PipeState {
 }
 
 impl Pipe {
-    /// Counts a chunk against the budget, and returns by how much. It was counted while it came, so it fits.
+    /// Counts a chunk against the budget, and returns by how much. The chunk was counted while it arrived, so it fits.
     fn charge(&self, chunk: &Chunk) -> usize {
         match &self.budget {
             Some(budget) if budget.take(chunk.payload.cost()).is_ok() => chunk.payload.cost(),
@@ -172,7 +172,7 @@ pub struct PipeWriter {
 }
 
 impl PipeWriter {
-    /// What the pipe carries.
+    /// The kind of elements that the pipe carries.
     pub fn kind(&self) -> StreamKind {
         self.shared.kind
     }
@@ -278,7 +278,7 @@ pub struct PipeReader {
 }
 
 impl PipeReader {
-    /// What the pipe carries.
+    /// The kind of elements that the pipe carries.
     pub fn kind(&self) -> StreamKind {
         self.shared.kind
     }

@@ -1,9 +1,9 @@
 //! TLS 1.3 over a stream of bytes, whatever carries it: each side knows the other by its
 //! [fingerprint](crate::Fingerprint).
 //!
-//! `tcp` has it below the protocol because machines are between the sides, and `nats` because a broker is: whoever may
-//! publish and subscribe there could otherwise call as a host, be called as one, and read what hosts say. Signing each
-//! message was rejected: it would tell who speaks, and leave what is said to be read and repeated.
+//! `tcp` has it below the protocol because machines are between the sides, and `nats` because a broker is: a client
+//! that may publish and subscribe there could otherwise call as a host, be called as one, and read what hosts say.
+//! Signing each message was rejected: it would tell who speaks, and leave what is said to be read and repeated.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -28,7 +28,7 @@ use crate::transport::{BoxFuture, Connect, Duplex, Listener};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Handshakes under way at a time. When one more begins, the oldest is given up: those of members take milliseconds,
-/// while whoever says nothing would keep a place for as long as a handshake may take.
+/// while a silent peer would keep a place for as long as a handshake may take.
 const HANDSHAKES: usize = if cfg!(test) { 8 } else { 512 };
 
 /// How long a client that was refused is listened to, and how much of it.
@@ -232,7 +232,7 @@ impl<C: Connect> Connect for SecureConnector<C> {
     }
 }
 
-/// Who the other side is, if it speaks this protocol.
+/// The fingerprint of the peer, if the peer speaks this protocol.
 fn peer(session: &CommonState) -> io::Result<Fingerprint> {
     if session.alpn_protocol() != Some(tls::ALPN) {
         return Err(io::Error::other(

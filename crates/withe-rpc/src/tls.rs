@@ -2,8 +2,8 @@
 //! fingerprints alone.
 //!
 //! There is no authority that signs certificates: a lattice already knows its hosts, so each announces the
-//! fingerprint of its own there. What a certificate says of names and dates is not looked at; that
-//! the other side has its key is proven by the handshake's signature, which is always verified.
+//! fingerprint of its own there. Names and dates in a certificate are ignored; the handshake's signature,
+//! which is always verified, proves that the peer has its key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use rustls::{
 use crate::identity::{Fingerprint, Identity};
 use crate::members::Members;
 
-/// What both sides say that they speak above TLS: the protocol, and its version.
+/// The protocol and version that both sides announce above TLS.
 pub(crate) const ALPN: &[u8] = b"withe/1";
 
-/// Connects as `identity` to whoever has the fingerprint `expected`.
+/// Connects as `identity` to the peer with the fingerprint `expected`.
 pub(crate) fn client(identity: &Identity, expected: Fingerprint) -> Result<ClientConfig, Error> {
     let provider = Arc::new(default_provider());
     let verifier = Verifier::new(Trusted::One(expected), &provider);
@@ -63,12 +63,12 @@ fn resolver(identity: &Identity) -> Arc<SingleCertAndKey> {
     Arc::new(SingleCertAndKey::from(identity.certified.clone()))
 }
 
-/// The name that the client asks for. It is not sent, and not looked at.
+/// The name that the client asks for. The name is neither sent nor checked.
 pub(crate) fn server_name() -> ServerName<'static> {
     ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into())
 }
 
-/// Whom one side accepts.
+/// The peers that one side accepts.
 enum Trusted {
     One(Fingerprint),
     Members(Members),

@@ -32,7 +32,7 @@ impl TraceContext {
         (is_known && is_valid).then_some(context)
     }
 
-    /// Whether whoever began the trace wants it recorded.
+    /// Whether the trace's origin wants it recorded.
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }

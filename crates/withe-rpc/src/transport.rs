@@ -1,4 +1,4 @@
-//! What the protocol asks of a transport: that it opens a stream of bytes in both directions.
+//! The transport that the protocol needs: one that opens a stream of bytes in both directions.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -18,8 +18,8 @@ pub struct Duplex {
     pub(crate) keep_alive: Option<KeepAlive>,
 }
 
-/// How closely a connection is watched whose transport does not tell when the other side has gone. It
-/// holds where [`Limits`](crate::Limits) are longer.
+/// How closely a connection is watched whose transport does not tell when the other side has gone. The
+/// keep-alive applies where [`Limits`](crate::Limits) are longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
     /// How long nothing may have come before the client asks.
@@ -72,9 +72,10 @@ impl Duplex {
     }
 }
 
-/// Opens streams to one endpoint. It is displayed as the endpoint's name.
+/// Opens streams to one endpoint. The `Display` text is the endpoint's name.
 pub trait Connect: Display + Send + Sync + 'static {
-    /// Opens a stream. It is called again when that one has ended, and dropped when it takes too long.
+    /// Opens a stream. The client calls this again when the stream has ended, and drops the future
+    /// when opening takes too long.
     fn connect(&self) -> BoxFuture<'_, io::Result<Duplex>>;
 }
 

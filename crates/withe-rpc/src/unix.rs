@@ -112,7 +112,7 @@ impl Drop for UnixListener {
         let is_ours = fs::symlink_metadata(&self.path)
             .is_ok_and(|meta| (meta.dev(), meta.ino()) == self.file);
         if is_ours {
-            // What is left is replaced by the next server.
+            // The next server replaces a leftover socket.
             _ = fs::remove_file(&self.path);
         }
     }

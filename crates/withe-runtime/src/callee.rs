@@ -1,9 +1,8 @@
 //! The instance that one caller reaches over a link, or that all callers share.
 //!
-//! On the engine without concurrency an instance is called by whoever has its lock, within the caller's
-//! own task. With concurrency, calls of one instance run at the same time and go on after their return
-//! as long as they stream, so the instance has a task of its own that takes calls one after the other,
-//! and drives them all.
+//! On the engine without concurrency the holder of its lock calls an instance, within the caller's own task. With
+//! concurrency, calls of one instance run at the same time and go on after their return as long as they stream, so
+//! the instance has a task of its own that takes calls one after the other, and drives them all.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -175,8 +174,8 @@ async fn run(mut instance: Box<Instance>, mut jobs: mpsc::Receiver<Job>) -> Call
                 Ok(None)
             })
             .await;
-        // A destructor needs the store for itself. What runs in it stands still meanwhile, and then
-        // goes on.
+        // A destructor needs the store for itself. Calls that run in the store stand still meanwhile, and then go
+        // on.
         let (id, reply) = match ended {
             Ok(Ok(Some(dropped))) => dropped,
             Ok(Ok(None)) => return CallError::Unreachable("the callee was stopped".into()),
@@ -191,8 +190,8 @@ async fn run(mut instance: Box<Instance>, mut jobs: mpsc::Receiver<Job>) -> Call
 
 /// A call begins beside others of its instance.
 fn begin(state: &mut InstanceState, context: CallContext) {
-    // The one that may take longest decides: the others have timers where they wait. What a call asks of
-    // others is put down to the one that began last, for nobody can tell whose it is.
+    // The one that may take longest decides: the others have timers where they wait. Requests to others are put
+    // down to the call that began last, for nobody can tell whose they are.
     let deadline = state.deadline.max(context.deadline);
     state.begin(CallContext {
         deadline,

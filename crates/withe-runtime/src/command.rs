@@ -1,9 +1,9 @@
 //! Running a component as a command: `wasi:cli/run`, called once, with the standard streams of this process.
 //!
-//! A command is a call like any other, but for three things. It has arguments and the streams of the process, from the
-//! first line of its code on, so its instance is made for it. It has no deadline: whoever started it
-//! waits for it, and may stop it. And it ends with a code, by what `run` returns or by `wasi:cli/exit`, which Wasmtime
-//! makes an error of.
+//! A command is a call like any other, but for three things. A command has arguments and the streams of the process,
+//! from the first line of its code on, so its instance is made for it. The call has no deadline: the person who
+//! started it waits for it, and may stop it. And it ends with a code, by what `run` returns or by `wasi:cli/exit`,
+//! which Wasmtime makes an error of.
 
 use std::io::Write as _;
 use std::sync::Arc;

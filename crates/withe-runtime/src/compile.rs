@@ -1,9 +1,9 @@
 //! Compiling in a process of its own, which may take so much memory and time and no more.
 //!
-//! A compiler reads whatever a component is made of, and what it needs for that is not bounded by the component's size: 3 MB
-//! took 1.7 GB. Within the host, that memory is the host's, and so is the end when there is none. A process of this program
-//! can be given limits, and when it ends the component is refused and everything else goes on. It takes some 30 ms more
-//! than compiling here, once for each component that is not found compiled.
+//! A compiler reads whatever a component is made of, and what it needs for that is not bounded by the component's size:
+//! 3 MB took 1.7 GB. Within the host, that memory is the host's, and so is the end when there is none. A process of
+//! this program can be given limits, and when it ends the component is refused and everything else goes on. A process
+//! costs some 30 ms more than compiling here, once for each component that is not found compiled.
 //!
 //! Rejected: counting allocations of the compiling thread. Wasmtime compiles on many threads, and a refused allocation ends
 //! the process.
@@ -184,8 +184,8 @@ impl CompileProcess {
     }
 }
 
-/// All that the process does: compiles what it is told on `input`, and prints the code. Returns the status with which it is
-/// to end, having said on standard error why it failed.
+/// The whole work of the process: compiles the component on `input`, and prints the code. Returns the status with which
+/// it is to end, having said on standard error why it failed.
 pub fn compile_stdin(mut input: impl Read, mut output: impl Write) -> i32 {
     match compile(&mut input, &mut output) {
         Ok(()) => 0,

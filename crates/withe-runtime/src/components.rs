@@ -33,7 +33,7 @@ impl Components {
     ///
     /// # Errors
     ///
-    /// What Wasmtime says is wrong with them.
+    /// Returns Wasmtime's error when the bytes do not compile.
     pub(crate) fn compile(
         &mut self,
         engines: &Engines,
@@ -68,7 +68,7 @@ fn slots(component: &Component) -> u32 {
 /// looked at; so neither hashing nor comparing them reads all of them often.
 struct Bytes(Arc<[u8]>);
 
-/// So many places of the bytes are hashed, and so many bytes at each.
+/// The number of places of the bytes that are hashed, and the bytes at each.
 const SAMPLES: usize = 16;
 const SAMPLE: usize = 64;
 

@@ -84,7 +84,7 @@ impl Graph {
     }
 }
 
-/// What units of equal components share: code, types, and what their imports are defined as.
+/// The parts that units of equal components share: code, types, and the definitions of their imports.
 pub(crate) struct UnitCode {
     pub(crate) pre: InstancePre<InstanceState>,
     pub(crate) exports: Arc<Exports>,
@@ -135,7 +135,7 @@ enum SharedCallee {
     Left(Weak<Callee>),
 }
 
-/// What a unit is made of.
+/// The parts of a unit.
 pub(crate) struct UnitParts {
     pub(crate) name: String,
     pub(crate) code: Arc<UnitCode>,
@@ -273,7 +273,8 @@ impl Unit {
             SharedCallee::None => Weak::new(),
             SharedCallee::Left(_) => return,
         };
-        // It is dropped behind the lock: it may be the last that keeps the callee, and so this.
+        // Dropping the callee outside the lock matters: this may be its last holder, and the callee the last holder of
+        // `self`.
         let kept = std::mem::replace(&mut *shared, SharedCallee::Left(left));
         drop(shared);
         drop(kept);
@@ -319,10 +320,10 @@ pub(crate) struct Callee {
 
 /// The instance of a callee, if there is one.
 pub(crate) enum CalleeSlot {
-    /// It is out of its slot while it is called. If it fails, or the call is cancelled, it is dropped:
-    /// it may be in the middle of anything.
+    /// The instance is out of its slot while it is called. If it fails, or the call is cancelled, it is dropped: it may
+    /// be in the middle of anything.
     Single(Mutex<Option<Box<Instance>>>),
-    /// It has a task of its own.
+    /// The instance has a task of its own.
     Concurrent(Mutex<Option<InstanceTask>>),
 }
 
@@ -333,7 +334,7 @@ pub(crate) struct Holding {
     pub(crate) held: Lock<BTreeSet<u32>>,
 }
 
-/// What a store holds: everything that belongs to one instance of a unit.
+/// The data of a store: everything that belongs to one instance of a unit.
 pub(crate) struct InstanceState {
     pub(crate) graph: Arc<Graph>,
     /// Which of the graph's units this is an instance of.
@@ -364,20 +365,20 @@ pub(crate) struct InstanceState {
     pub(crate) linked: LinkedHandles,
     /// Streams and futures that lead out of it and into it.
     pub(crate) streams: Streams,
-    /// What it wrote last to its standard error.
+    /// The last lines of its standard error.
     pub(crate) last_words: LastWords,
-    /// What it has as a command of this process, if it is one.
+    /// Its arguments and streams as a command of this process, if it is one.
     pub(crate) command: Option<Arc<CommandLine>>,
-    /// What calls over the unit's links reach, by the links' slots, made at the first call.
+    /// The ends of calls over the unit's links, by the links' slots, made at the first call.
     reached: Vec<Option<Reached>>,
-    /// What `wasmcloud:bus/lattice` chose.
+    /// The link names chosen through `wasmcloud:bus/lattice`.
     pub(crate) lattice: LatticeNames,
 }
 
 /// Why a slot never holds another kind of target.
 const ONE_TARGET: &str = "a slot belongs to one link, which has one target";
 
-/// What calls over a link reach, for one instance that calls.
+/// The end of calls over a link, for one calling instance.
 enum Reached {
     /// Its own callee, in this process.
     Callee(Arc<Callee>),
@@ -420,7 +421,7 @@ impl InstanceState {
         self.graph.unit(self.unit)
     }
 
-    /// Who the unit's member is.
+    /// The identity of the unit's member.
     pub(crate) fn identity(&self, member: usize) -> &Arc<Identity> {
         &self.of().members[member].identity
     }
@@ -446,8 +447,7 @@ impl InstanceState {
         self.streaming.insert(Streaming::default()).clone()
     }
 
-    /// Whether the instance goes on after its call: whoever is at the other end of what it streams
-    /// watches that it does.
+    /// Whether the instance goes on after its call: the other ends of its streams watch that it does.
     pub(crate) fn is_streaming(&self) -> bool {
         self.streaming.as_ref().is_some_and(Streaming::has_begun) || self.streams.any()
     }
@@ -465,7 +465,7 @@ impl InstanceState {
         }
     }
 
-    /// What is held of the shared instance of `unit` over the link that has `slot`.
+    /// The instance's holding of the shared instance of `unit`, over the link that has `slot`.
     pub(crate) fn holding(&mut self, slot: usize, unit: usize) -> Arc<Holding> {
         let graph = &self.graph;
         let made = || {

@@ -22,7 +22,7 @@ use crate::links::Stub;
 use crate::spec::{ImportSource, ImportSpec};
 use crate::stub;
 
-/// What Wasmtime itself defines, for each engine: made once for all units of a graph.
+/// The definitions that Wasmtime itself supplies, for each engine: made once for all units of a graph.
 pub(crate) struct Wasi {
     plain: Linker<InstanceState>,
     concurrent: Linker<InstanceState>,

@@ -8,7 +8,7 @@ pub enum RuntimeError {
     /// The engine could not be made.
     #[error("the WebAssembly engine cannot start: {cause:#}")]
     Engine {
-        /// What Wasmtime says.
+        /// Wasmtime's error.
         cause: wasmtime::Error,
     },
     /// The folder for compiled components cannot be used.
@@ -28,7 +28,7 @@ pub enum RuntimeError {
     Compile {
         /// Its name.
         component: String,
-        /// What Wasmtime says.
+        /// Wasmtime's error.
         cause: wasmtime::Error,
     },
     /// The thread that compiles and links ended before it was done.
@@ -39,7 +39,7 @@ pub enum RuntimeError {
     Link {
         /// Its name.
         component: String,
-        /// What does not fit.
+        /// The import that does not fit.
         cause: LinkError,
     },
     /// An instance of a composition needs more instances of one component than may run at a time.
@@ -59,7 +59,7 @@ pub enum RuntimeError {
     },
 }
 
-/// What of a unit's imports does not fit what satisfies it. The linker has checked all of it before, by the
+/// An import of a unit that its source does not satisfy. The linker has checked all of it before, by the
 /// worlds that it read: each of these says that a plan is not for these components.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -90,7 +90,7 @@ pub enum LinkError {
     /// A link to a provider or another process is not about this function.
     #[error("`{function}` of `{import}` is not part of the link to `{target}`")]
     NotLinked {
-        /// What is linked to.
+        /// The target of the link.
         target: String,
         /// The import.
         import: String,

@@ -1,5 +1,5 @@
-//! What a component exports and imports, as plain data: read from its compiled type once, for all units that are made
-//! of it.
+//! The exports and imports of a component, as plain data: read from its compiled type once, for all units that are
+//! made of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    /// Those of `component`.
+    /// The exports of `component`.
     pub(crate) fn of(component: &Component) -> Self {
         let engine = component.engine();
         let mut exports = Self::default();
@@ -152,7 +152,7 @@ pub(crate) struct Import {
     pub(crate) item: ImportItem,
 }
 
-/// What is imported.
+/// An imported item.
 pub(crate) enum ImportItem {
     Function(Shape),
     Interface {

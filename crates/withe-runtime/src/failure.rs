@@ -11,7 +11,7 @@ use withe_rpc::CallError;
 use crate::metrics::labels::binding_name;
 use crate::spec::LinkSpec;
 
-/// What stands before each link.
+/// The text before each link.
 const OVER: &str = "; over ";
 
 /// How many links are named at each end of a long chain.
@@ -55,7 +55,7 @@ fn bound(binding: Option<Binding>) -> String {
     })
 }
 
-/// The text of a callee's failure, as the callee gave it: whoever the failure reaches says that the callee trapped, or that a
+/// The text of a callee's failure, as the callee gave it: the caller's message says that the callee trapped, or that a
 /// limit was met.
 fn cause_text(cause: &CallError) -> String {
     match cause {
@@ -92,7 +92,7 @@ fn over(text: String, link: &str) -> String {
     parts.join(OVER)
 }
 
-/// What stands behind the number of links that are not named.
+/// The text after the number of links that are not named.
 const MORE: &str = " more links";
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use wasmtime::component::{Type, Val};
 pub(crate) struct Misfit {
     /// From the value inwards: fields, cases, places.
     path: Vec<String>,
-    /// What is wrong there.
+    /// The difference found there.
     what: String,
 }
 

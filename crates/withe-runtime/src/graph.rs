@@ -18,7 +18,7 @@ use crate::metrics::LinkCounts;
 use crate::needs::Needs;
 use crate::spec::{ImportSource, ImportSpec, LinkSpec, LinkTarget, UnitSpec};
 
-/// What happens while a graph is built.
+/// An event while a graph is built.
 #[derive(Clone, Debug)]
 pub enum BuildEvent<'a> {
     /// Compiling begins.
@@ -150,7 +150,7 @@ struct Linker<'a> {
     codes: HashMap<CodeKey, Arc<UnitCode>>,
 }
 
-/// What units have in common that are one [`UnitCode`].
+/// The properties by which units share one [`UnitCode`].
 #[derive(PartialEq, Eq, Hash)]
 struct CodeKey {
     /// The component, which is kept as long as the graph is built.
@@ -158,7 +158,7 @@ struct CodeKey {
     imports: Vec<ImportKey>,
 }
 
-/// What of an import's definition depends on the unit.
+/// The part of an import's definition that depends on the unit.
 #[derive(PartialEq, Eq, Hash)]
 struct ImportKey {
     name: String,

@@ -60,7 +60,7 @@ pub(crate) fn passed_on<'t>(
     is_within_share(account, who, text.len()).then_some(text)
 }
 
-/// Whether so many bytes of `who` are within its share. That some are not is logged.
+/// Whether so many bytes of `who` are within its share. Output beyond the share is itself reported in the log.
 fn is_within_share(account: &Account, who: &Identity, length: usize) -> bool {
     let Identity {
         application,

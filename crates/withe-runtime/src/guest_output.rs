@@ -1,7 +1,8 @@
 //! Where what components print goes, where it does not go into the log.
 //!
-//! A host of many logs it: its log is one stream of events, in which each line says whose it is. Whoever runs one
-//! application on a terminal wants what the components wrote. The host says which by handing over a function, or none.
+//! A host of many logs it: its log is one stream of events, in which each line says whose it is. A person who runs one
+//! application on a terminal wants the components' bare output. The host says which by handing over a function, or
+//! none.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ pub struct Printed<'a> {
     pub component: &'a str,
     /// Where it was printed.
     pub stream: StandardStream,
-    /// What was printed: a line without its end, whose control characters are escaped; or else bytes as they came.
+    /// The output: a line without its end, whose control characters are escaped; or else bytes as they came.
     pub bytes: &'a [u8],
 }
 

@@ -1,4 +1,4 @@
-//! What one caller holds of a callee that it shares with others.
+//! The resources that one caller holds of a callee that it shares with others.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;

@@ -65,7 +65,7 @@ pub enum InvokeError {
     Handles {
         /// The function.
         function: String,
-        /// What it has.
+        /// The kind of value that ends with the instance.
         kind: &'static str,
     },
     /// The call failed.
@@ -347,7 +347,7 @@ fn find_export<'a>(unit: &'a Unit, path: &FunctionPath) -> Result<&'a ExportFn, 
     }
 }
 
-/// What of a value of this type would belong to an instance.
+/// The kind of the first part of this type that would belong to an instance.
 fn handle(ty: &Type) -> Option<&'static str> {
     match ty {
         Type::Own(_) | Type::Borrow(_) => Some("resource"),

@@ -1,4 +1,5 @@
-//! What an instance wrote last to its standard error: when it traps, that mostly says why.
+//! Remembers the last lines of an instance's standard error: when the instance traps, they mostly
+//! say why.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ impl LastWords {
     /// A line was written.
     pub(crate) fn line(&self, line: &str) {
         let line = line.trim();
-        // What the panic handler of Rust says in each case helps nobody here.
+        // Rust's panic handler prints this hint every time; here it helps nobody.
         if line.is_empty() || line.starts_with("note: run with `RUST_BACKTRACE") {
             return;
         }
@@ -33,7 +34,7 @@ impl LastWords {
         lines.clear();
     }
 
-    /// What was written, as one line; `None` if nothing was.
+    /// The lines as one; `None` if nothing was written.
     pub(crate) fn text(&self) -> Option<String> {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();

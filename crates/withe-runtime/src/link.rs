@@ -261,8 +261,8 @@ impl<'a> LinkCall<'a> {
         LinkFailure::unlinked(importer, &self.stub.name, cause)
     }
 
-    /// Makes the call: `payload` holds the parameters, and then the results. What is not the call of an
-    /// instance of this process is boxed: it would make the future of every call as large as the largest.
+    /// Makes the call: `payload` holds the parameters, and then the results. Only calls of instances in this
+    /// process are not boxed: the other futures would make that of every call as large as the largest.
     async fn run(
         &self,
         prepared: &Prepared,
@@ -360,7 +360,7 @@ struct Prepared {
     target: CallEnd,
 }
 
-/// What a call reaches, as its caller's store has it.
+/// The end of a call, as its caller's store has it.
 enum CallEnd {
     Provider,
     Unit(Arc<Graph>, UnitCallee),
@@ -504,7 +504,7 @@ async fn drop_remote(
             let function = "dropping a resource";
             Err(LinkFailure::new(&link, function, cause).into())
         }
-        // What else may go wrong has taken the resource with it.
+        // Any other failure has taken the resource with it.
         Ok(_) | Err(_) => Ok(()),
     }
 }

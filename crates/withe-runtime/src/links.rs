@@ -20,7 +20,7 @@ pub(crate) struct UnitLinks {
     pub(crate) stubs: Arc<[Stub]>,
     /// The ways that each of them can take: mostly one; several are chosen among by link name.
     pub(crate) routes: Vec<Box<[LinkRoute]>>,
-    /// Who the unit's members are.
+    /// The identities of the unit's members.
     pub(crate) members: Vec<Arc<Identity>>,
     /// The imports through which requests are sent, by the numbers of their stubs.
     pub(crate) outgoing: Vec<OutgoingImport>,
@@ -33,7 +33,7 @@ pub(crate) struct UnitLinks {
     pub(crate) tracer: Tracer,
 }
 
-/// What the number is that a resource's handle is made of.
+/// The source of the number that a resource's handle is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Numbering {
     /// The target's: there is one link, which has this slot.
@@ -42,7 +42,7 @@ pub(crate) enum Numbering {
     Store,
 }
 
-/// What an imported function is, whatever it is linked to.
+/// An imported function, whatever it is linked to.
 pub(crate) struct Stub {
     /// Its import's index in [`crate::spec::UnitSpec::imports`].
     pub(crate) import: usize,
@@ -68,7 +68,7 @@ pub(crate) struct LinkRoute {
     pub(crate) via: Via,
     /// Where its calls are counted.
     pub(crate) counts: Arc<LinkCounts>,
-    /// What its spans are, made with the first of them.
+    /// The hop of its spans, made with the first of them.
     hop: OnceLock<Box<Hop>>,
 }
 
@@ -99,7 +99,7 @@ impl LinkRoute {
         }
     }
 
-    /// What spans of calls over it are, which `importer` makes of `stub`.
+    /// The hop of spans for calls over it, which `importer` makes of `stub`.
     pub(crate) fn hop(&self, importer: &Identity, stub: &Stub) -> &Hop {
         self.hop.get_or_init(|| {
             let labels = labels(importer, &self.link, &stub.interface);
@@ -144,7 +144,7 @@ pub(crate) struct BlobLink {
     pub(crate) tracer: Tracer,
 }
 
-/// What counts and spans of a link are known by; `interface` has no version.
+/// The labels of a link's counts and spans; `interface` has no version.
 pub(crate) fn labels<'a>(
     importer: &'a Identity,
     link: &'a LinkSpec,

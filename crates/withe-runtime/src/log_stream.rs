@@ -1,4 +1,5 @@
-//! What a component prints: line by line into the host's log under the component's name, or to whoever takes it.
+//! Passes on a component's output: line by line into the host's log under the component's name, or to a function
+//! that takes it.
 
 use std::io;
 use std::pin::Pin;
@@ -26,9 +27,9 @@ pub(crate) struct LogStream {
     identity: Arc<Identity>,
     /// On which its lines count.
     account: Arc<Account>,
-    /// What an instance's standard error remembers; `None` for standard output.
+    /// The last words of an instance's standard error; `None` for standard output.
     last_words: Option<LastWords>,
-    /// Who takes it, if it does not go into the log.
+    /// The function that takes the output, if it does not go into the log.
     output: Option<GuestOutput>,
 }
 
@@ -122,7 +123,7 @@ impl Lines {
             words.line(text);
         }
         match output {
-            // It has the bytes already.
+            // The function has the bytes already.
             Some(output) if !output.is_by_line() => {}
             Some(output) => {
                 if let Some(text) = guest_log::passed_on(account, identity, text) {

@@ -26,9 +26,10 @@ impl<'a> TrustedCode<'a> {
         reason = "Wasmtime has no other way to load code, as it cannot tell who made it"
     )]
     pub(crate) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
-        // SAFETY: the bytes must come from Wasmtime's compiler. Entries of the cache are written from there only, and these
-        // carry the code that needs the key that only this user can read. What a process of this program prints comes
-        // over a pipe that it alone has. Code of other versions and settings is refused by Wasmtime itself.
+        // SAFETY: the bytes must come from Wasmtime's compiler. Entries of the cache are written from there only, and
+        // these carry the code that needs the key that only this user can read. Code from a process of this program
+        // comes over a pipe that this process alone has. Code of other versions and settings is refused by Wasmtime
+        // itself.
         unsafe { Component::deserialize(engine, self.0) }
     }
 }

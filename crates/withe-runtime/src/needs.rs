@@ -1,4 +1,4 @@
-//! What an instance of a unit needs before it may run, and turns for those that wait.
+//! The permits that an instance of a unit needs before it may run, and turns for those that wait.
 //!
 //! An instance of a unit is one of each component in it, and of one that is in it twice, two. If it took its
 //! permits one by one as they come, two units with the same components in opposite orders could each hold what
@@ -16,7 +16,7 @@ use crate::error::RuntimeError;
 use crate::permits::InstanceLimit;
 use crate::spec::Member;
 
-/// What an instance of a unit needs before it may run.
+/// The permits that an instance of a unit needs before it may run.
 pub(crate) struct Needs(Vec<Need>);
 
 struct Need {
@@ -26,7 +26,7 @@ struct Need {
 }
 
 impl Needs {
-    /// What one instance of `unit`, made of `members`, needs.
+    /// The needs of one instance of `unit`, made of `members`.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ mod tests {
         tokio::pin!(first, second);
         assert!(futures::poll!(&mut first).is_pending());
         assert!(futures::poll!(&mut second).is_pending());
-        // Whoever took the first one that became free would have it now.
+        // An instance that took permits one by one would have this one now.
         drop(held_b);
         assert!(futures::poll!(&mut second).is_pending());
         assert!(futures::poll!(&mut first).is_pending());

@@ -3,7 +3,7 @@
 use crate::metrics::Metrics;
 use crate::trace::Tracer;
 
-/// What all that one process runs is counted and traced by. Cheap to clone; clones are one.
+/// Counts and traces all that one process runs. Cheap to clone; clones are one.
 #[derive(Clone, Default)]
 pub struct Observer {
     /// Counts calls, requests and instances.

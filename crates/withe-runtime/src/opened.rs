@@ -1,9 +1,9 @@
 //! Resources that a provider hands to a component by name.
 //!
-//! A provider calls from outside, so a resource that it made would be none of the component's. It sends a name in the
-//! resource's place, and the resource is opened here: by the function `open` of the interface that the component
-//! imports the resource from, over the component's own link, in the instance that is called. So the component can use
-//! what it is given, and drops it as any other, wherever it and the provider run.
+//! A provider calls from outside, so a resource that it made would be none of the component's. The provider sends a
+//! name in the resource's place, and the resource is opened here: by the function `open` of the interface that the
+//! component imports the resource from, over the component's own link, in the instance that is called. So the
+//! component can use what it is given, and drops it as any other, wherever it and the provider run.
 
 use wasmtime::component::{Accessor, ResourceDynamic};
 use wasmtime::{AsContextMut as _, StoreContextMut};

@@ -19,7 +19,7 @@ use crate::trace::Hop;
 /// parameter, a resource of the unit, and fails if the destructor does. No function of WIT can have it.
 pub const DROP: &str = "[drop]";
 
-/// Who calls a unit that is served, and how its link shares instances.
+/// The callers of a served unit, and how its link shares instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Callers {
     /// Instances of components: each has a session.
@@ -92,7 +92,7 @@ impl Graph {
     }
 }
 
-/// What a function of a link is.
+/// A function of a link.
 enum ServedFunction {
     Export(ServedExport),
     /// See [`DROP`].
@@ -103,12 +103,12 @@ struct ServedExport {
     export: ExportFn,
     /// Whether it took long when it was called last.
     is_long: AtomicBool,
-    /// What spans of its calls are.
+    /// The hop of its calls' spans.
     hop: Hop,
 }
 
-/// What takes longer than this is called in a task of its own the next time. A call is begun where its frame
-/// was read, which is cheapest for short ones; but while it computes there, those behind it wait.
+/// A call that takes longer runs in a task of its own the next time. A call is begun where its frame was read,
+/// which is cheapest for short ones; but while it computes there, those behind it wait.
 const LONG: Duration = Duration::from_micros(100);
 
 /// A link that ends at a unit.
@@ -194,7 +194,7 @@ impl UnitSession {
     ) -> Result<Payload, CallError> {
         let mut task = JoinSet::new();
         task.spawn(async move {
-            // It was this when the task was started, and never changes.
+            // The function was an export when the task was started, and never changes.
             if let Some(ServedFunction::Export(served)) = self.functions.get(function) {
                 self.export(served, &mut payload, context).await?;
             }

@@ -1,6 +1,6 @@
 //! The settings of the engines: what they compile and how, and the pool that instances come from.
 //!
-//! Whoever compiles needs them as well as whoever runs, since code for other settings is refused.
+//! Compiling needs them as well as running, since code for other settings is refused.
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 

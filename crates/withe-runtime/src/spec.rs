@@ -1,4 +1,4 @@
-//! What the host asks for: plain data, made from a link plan.
+//! The specification of what the host runs: plain data, made from a link plan.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,20 +28,20 @@ pub struct UnitSpec {
     pub fused: Vec<FusedLink>,
     /// Bounds of one instance.
     pub limits: UnitLimits,
-    /// What of the machine it may reach.
+    /// The machine's resources that it may reach.
     pub grants: UnitGrants,
 }
 
 /// One component in a unit.
 #[derive(Clone)]
 pub struct Member {
-    /// Who it is.
+    /// The component's identity.
     pub identity: Arc<Identity>,
     /// How many of it may run at a time, in whatever units; `None` for no bound of its own.
     pub instances: Option<Arc<InstanceLimit>>,
 }
 
-/// Who a component is: never merged with another's, also in a composition.
+/// The identity of a component: never merged with another's, also in a composition.
 #[derive(Debug)]
 pub struct Identity {
     /// The application's name.
@@ -67,7 +67,7 @@ pub struct UnitLimits {
     pub reuse: u32,
 }
 
-/// What of the machine a unit may reach.
+/// The machine's resources that a unit may reach.
 #[derive(Clone, Debug, Default)]
 pub struct UnitGrants {
     /// Directories.
@@ -92,7 +92,7 @@ pub struct Directory {
 pub struct ImportSpec {
     /// Its name in the unit's bytes.
     pub name: String,
-    /// Whose it is: an index into [`UnitSpec::members`] (of a shared one: 0).
+    /// The importing member: an index into [`UnitSpec::members`] (of a shared one: 0).
     pub member: usize,
     /// The name under which that member itself imports it: an interface, a label or a function.
     pub original: String,
@@ -101,11 +101,11 @@ pub struct ImportSpec {
     /// Its functions that return `result<_, error>` with the `error` of `wrpc:rpc/error`: a call over a
     /// link that fails is such an error for them, not a trap.
     pub rpc_errors: Vec<String>,
-    /// What satisfies it.
+    /// The source that satisfies it.
     pub source: ImportSource,
 }
 
-/// What satisfies an import.
+/// The source that satisfies an import.
 #[derive(Clone)]
 pub enum ImportSource {
     /// Nothing: its functions trap.
@@ -136,7 +136,7 @@ pub struct LinkSpec {
     pub timeout_given: bool,
     /// For each import (as the importer names it) the export that satisfies it.
     pub exports: Vec<(String, String)>,
-    /// What it leads to.
+    /// The target of the link.
     pub target: LinkTarget,
 }
 
@@ -168,7 +168,7 @@ impl FusedLink {
     }
 }
 
-/// What a link leads to.
+/// The target of a link.
 #[derive(Clone)]
 pub enum LinkTarget {
     /// A unit of the same graph: an index into its units.

@@ -1,6 +1,6 @@
-//! What an import over a link is defined as: a function of the right shape that has a number, and calls what the
-//! unit of its instance has under that number ([`UnitLinks`]). So one definition is right for all units that are made
-//! of equal components, whatever they are linked to.
+//! Defines an import over a link: a function of the right shape that has a number, and calls the target that its
+//! instance's unit has under that number ([`UnitLinks`]). So one definition is right for all units that are made of
+//! equal components, whatever they are linked to.
 
 use std::sync::Arc;
 
@@ -27,8 +27,8 @@ pub(crate) fn function(
     })
 }
 
-/// `P` is exact where the parameters are flat; `R` is exact where the result is (0 or 1 values).
-/// What is not flat goes by way of memory, where neither is looked at.
+/// `P` is exact where the parameters are flat; `R` is exact where the result is (0 or 1 values). Other values go by
+/// way of memory, where `P` and `R` are ignored.
 fn define_exact<const P: usize, const R: usize>(
     linker: &mut LinkerInstance<'_, InstanceState>,
     name: &str,

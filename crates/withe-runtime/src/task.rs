@@ -1,4 +1,4 @@
-//! The way to an instance that has a task of its own: jobs go there, and what came of them comes back.
+//! The way to an instance that has a task of its own: jobs go there, and their outcomes come back.
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::WeakSender;
@@ -18,7 +18,7 @@ pub(crate) struct InstanceTask {
     task: AbortHandle,
 }
 
-/// What an instance's task is asked to do.
+/// A job for an instance's task.
 pub(crate) enum Job {
     Call {
         export: ExportFn,
@@ -32,8 +32,8 @@ pub(crate) enum Job {
     },
 }
 
-/// Where the outcome of a job goes. If nobody waits for it any more, the resources in it are dropped,
-/// as whoever waited would have dropped them.
+/// Where the outcome of a job goes. If nobody waits for it any more, the resources in it are dropped, as
+/// the waiting caller would have dropped them.
 pub(crate) struct Reply {
     to: oneshot::Sender<Result<Payload, CallError>>,
     jobs: WeakSender<Job>,
@@ -56,7 +56,7 @@ pub(crate) struct Outcome {
 
 impl Drop for Outcome {
     fn drop(&mut self) {
-        // It may have come, and nobody looked.
+        // The result may have arrived unread.
         self.reply.close();
         if let Ok(Ok(unwanted)) = self.reply.try_recv() {
             give_back(&self.jobs, unwanted);

@@ -1,12 +1,11 @@
 //! Traces: one span for each hop that a call takes.
 //!
-//! A hop is where a call goes from one instance to another: over a link on its caller's side, into this
-//! process on its callee's. A fused call has none. What is passed on is the W3C context of the hop; an instance
-//! has that of its caller in its store, as it has its deadline, so that nested calls are part of the same
-//! trace.
+//! A hop is where a call goes from one instance to another: over a link on its caller's side, into this process on
+//! its callee's. A fused call has none. The W3C context of the hop is passed on; an instance has that of its
+//! caller in its store, as it has its deadline, so that nested calls are part of the same trace.
 //!
-//! Where nothing is recorded, because there is no exporter or whoever began the trace did not want it
-//! recorded, a hop is one branch, and the context passes as it came.
+//! Where nothing is recorded, because there is no exporter or the trace's origin did not want it recorded, a hop
+//! is one branch, and the context passes as it came.
 
 use std::sync::Arc;
 
@@ -94,7 +93,7 @@ impl Recorder {
     }
 }
 
-/// A hop under way. It ends when this is dropped.
+/// A hop under way. The hop ends when this is dropped.
 pub struct Span {
     context: Option<TraceContext>,
     recorded: Option<Box<BoxedSpan>>,
@@ -130,7 +129,7 @@ impl Span {
         }
     }
 
-    /// What goes on with the call.
+    /// The context that goes on with the call.
     pub fn context(&self) -> Option<TraceContext> {
         self.context
     }
@@ -170,7 +169,7 @@ impl Span {
     }
 }
 
-/// What is the same of all spans of one sort: it is made once.
+/// The constant parts of all spans of one sort, made once.
 pub struct Hop {
     name: String,
     kind: SpanKind,
@@ -296,13 +295,13 @@ pub(crate) fn request_span<T>(
 /// The header that has a trace context.
 const TRACEPARENT: &str = "traceparent";
 
-/// The trace that a request is part of: as whoever carried it here said, or its header.
+/// The trace that a request is part of: the one its carrier set, or its header's.
 pub fn of_request<T>(request: &http::Request<T>) -> Option<TraceContext> {
     let carried = request.extensions().get().copied();
     carried.or_else(|| TraceContext::parse(request.headers().get(TRACEPARENT)?.to_str().ok()?))
 }
 
-/// Makes a request part of a trace, for whoever carries it and in its header.
+/// Makes a request part of a trace, for its carrier and in its header.
 pub fn put_request<T>(request: &mut http::Request<T>, trace: Option<TraceContext>) {
     let Some(trace) = trace else { return };
     request.extensions_mut().insert(trace);
@@ -410,7 +409,7 @@ mod tests {
         assert_eq!(tracer.hop(None, never).context(), None);
         assert!(kept.take().is_empty());
 
-        // What is told on says that it is not recorded, so that nobody decides again.
+        // The context passed on says that it is not recorded, so that nobody decides again.
         let span = kept.tracer(0.0).enter(None, || hop().span());
         assert!(!span.is_recorded());
         assert!(!span.context().unwrap().is_sampled());
@@ -455,7 +454,7 @@ mod tests {
         }
     }
 
-    /// Is open as long as it is said to be.
+    /// Is open as long as it is set.
     #[derive(Default)]
     struct Switch(std::sync::atomic::AtomicBool);
 
@@ -505,7 +504,7 @@ mod tests {
         request.extensions_mut().clear();
         assert_eq!(of_request(&request), Some(parent(1)));
 
-        // Whoever carried it knows better.
+        // The carrier of the request knows better than its header.
         request.extensions_mut().insert(parent(0));
         assert_eq!(of_request(&request), Some(parent(0)));
     }

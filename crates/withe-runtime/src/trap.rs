@@ -1,4 +1,4 @@
-//! What went wrong in a guest, for people: which component, which function, why.
+//! Describes a guest's failure for people: which component, which function, why.
 
 use wasmtime::component::__internal::wasmtime_environ;
 use wasmtime::{FrameInfo, Trap, WasmBacktrace};
@@ -44,7 +44,7 @@ pub(crate) fn to_call_error(state: &InstanceState, error: wasmtime::Error) -> Ca
     }
 }
 
-/// What happened, in one line: cause, place, the guest's own words, and what of its surroundings explains it.
+/// The failure in one line: cause, place, the guest's own words, and the surroundings that explain it.
 fn describe(state: &InstanceState, error: &wasmtime::Error) -> String {
     let unit = state.of();
     let cause = match error.downcast_ref::<Trap>() {

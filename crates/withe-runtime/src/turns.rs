@@ -215,7 +215,7 @@ impl TurnLines {
             let next = self.lines[waits].1.pop_front()?;
             // Guests that have gone are passed over.
             if !next.is_closed() {
-                // Also if nobody is left in it: whoever has the permit now waits there next.
+                // The line moves even if nobody is left in it: the permit's present holder waits there next.
                 let line = self.lines.remove(waits)?;
                 self.lines.push_back(line);
                 return Some(next);

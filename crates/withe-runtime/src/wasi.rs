@@ -10,7 +10,7 @@ use crate::log_stream::LogStream;
 use crate::quota::Account;
 use crate::spec::{Identity, UnitGrants};
 
-/// What an instance has that runs as a command of this process: its arguments, and, for that it is one, the
+/// The command line of an instance that runs as a command of this process: its arguments, and with them the
 /// standard streams of the process.
 #[derive(Debug)]
 pub(crate) struct CommandLine {

@@ -1,9 +1,8 @@
 //! Calling an export with values written as text (WAVE), for the command line.
 //!
-//! What is written can be looked at before anything is compiled ([`check`]), with the types that were read from the
-//! component; the call itself takes the text again, with Wasmtime's. Both ways go through one parser with one set of
-//! messages (`arguments`). Who calls from a script has JSON (`json`), which is turned to WAVE's text before the call, and back
-//! behind it.
+//! The text can be checked before anything is compiled ([`check`]), with the types that were read from the component;
+//! the call itself takes the text again, with Wasmtime's. Both ways go through one parser with one set of messages
+//! (`arguments`). Scripts write JSON (`json`), which is turned to WAVE's text before the call, and back behind it.
 
 mod arguments;
 mod json;
@@ -73,7 +72,7 @@ pub fn check(args: &str, function: &Function) -> Result<String, InvokeError> {
         return Err(refused);
     };
     let params: Vec<_> = ty.params().collect();
-    // What is both is meant as WAVE: `(1, "a")`.
+    // Text that is valid in both counts as WAVE: `(1, "a")`.
     if given.len() != params.len() {
         return Err(refused);
     }

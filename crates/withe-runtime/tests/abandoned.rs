@@ -130,7 +130,7 @@ async fn what_a_shared_callee_returns_to_nobody_is_dropped() {
     drop(going);
     returns(&link, DROPPED, 2).await;
 
-    // What a caller has got is its own.
+    // A resource that the caller has received is its own.
     let kept = new().await.unwrap();
     assert_eq!(kept.handles.len(), 1);
     returns(&link, MADE, 3).await;

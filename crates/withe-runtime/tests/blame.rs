@@ -1,4 +1,4 @@
-//! Whose fault it is, where a value that crosses between fused components is not what it has to be.
+//! Finds the component at fault when a value that crosses between fused components is wrong.
 
 mod common;
 

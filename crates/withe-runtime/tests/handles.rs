@@ -94,7 +94,7 @@ const USER: &str = r#"
   (func (export "strange") (result u32) (canon lift (core func $main "strange"))))
 "#;
 
-/// What a provider was asked: over which link, which function, with which numbers.
+/// A request to a provider: the link, the function, the numbers of the handles.
 type Asked = (u64, &'static str, Vec<u32>);
 
 /// Numbers buckets from `first`, as a process does that was started again; the same over each link.

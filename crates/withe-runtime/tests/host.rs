@@ -1,4 +1,4 @@
-//! What the host says that it gives components is what they find.
+//! Components find the interfaces that the host claims to give them.
 //!
 //! A component is made that imports every function and resource, which Wasmtime then checks one by one.
 
@@ -81,7 +81,7 @@ fn every_function_and_type_is_there() {
     }
 }
 
-/// What is not there is noticed: else the test above would say nothing.
+/// A missing function is noticed: else the test above would prove nothing.
 #[test]
 fn what_is_not_there_is_noticed() {
     let more = OWN.replacen("get-all: func()", "get-none: func()", 1);

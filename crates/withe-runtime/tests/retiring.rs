@@ -154,7 +154,7 @@ async fn what_is_kept_for_later_goes_when_the_graph_retires() {
     assert_eq!(call(&graph, "caller", "run").await.unwrap(), "34");
     let weak = Arc::downgrade(&graph);
     graph.retire();
-    // Whoever still calls the old graph gets an answer, of a new instance, and keeps nothing either.
+    // A caller that still calls the old graph gets an answer, of a new instance, and keeps nothing either.
     assert_eq!(call(&graph, "caller", "run").await.unwrap(), "12");
     drop(graph);
     goes(&weak).await;

@@ -18,7 +18,7 @@ const ATTEMPTS: usize = 5;
 /// Where Debian has it, which is not on everybody's path.
 const DEBIAN: &str = "/usr/sbin/mosquitto";
 
-/// A broker that ends when it is dropped. What it kept is gone then.
+/// A broker that ends when it is dropped. Its messages are gone then.
 #[derive(Debug)]
 pub struct Mosquitto {
     child: Child,

@@ -61,10 +61,10 @@ impl NatsServer {
         Ok(server)
     }
 
-    /// Kills the server as a crash would. What it had stored it has when it is started again.
+    /// Kills the server as a crash would. The stored data are there when it is started again.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.running.take() {
-            // It may have ended by itself.
+            // The server may have ended by itself.
             _ = child.kill();
             _ = child.wait();
         }
@@ -74,7 +74,7 @@ impl NatsServer {
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// Returns an error if the server does not start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.stop();
         self.run()
@@ -84,7 +84,7 @@ impl NatsServer {
     ///
     /// # Errors
     ///
-    /// That cannot be removed.
+    /// Returns an error if the store cannot be removed.
     pub fn lose_everything(&mut self) -> anyhow::Result<()> {
         self.stop();
         match fs::remove_dir_all(self.folder.path().join("store")) {
@@ -126,7 +126,7 @@ impl NatsServer {
             .stderr(log)
             .spawn()
             .context("cannot run `nats-server`")?;
-        // It says where it listens in a file of this name, once it does.
+        // The server writes its port to a file of this name, once it listens.
         let ports = folder.join(format!("nats-server_{}.ports", child.id()));
         // From here on the server ends with this value, also when it does not answer.
         let child = self.running.insert(child);
@@ -181,7 +181,7 @@ impl Drop for NatsServer {
 
 /// The port in the file of a server that listens.
 fn read_port(file: &Path) -> Option<u16> {
-    // It may be half written.
+    // The file may be half written.
     let ports: serde_json::Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
     let url = ports["nats"][0].as_str()?;
     url.rsplit_once(':')?.1.parse().ok()

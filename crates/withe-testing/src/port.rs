@@ -1,9 +1,10 @@
 //! Ports of the loopback interface for programs that cannot say which one they took.
 //!
 //! A port that was free a moment ago may be anybody's the next: another test's server, or the near end of any
-//! connection. So the port stays bound, by a socket that does not listen: nobody is given it, whoever connects to it
-//! is refused, and a server that is told of it, and sets `SO_REUSEADDR` as servers do, can listen there, stop, and
-//! listen again. Only Linux has it so; elsewhere the port is let go again, and only most likely still free.
+//! connection. So the port stays bound, by a socket that does not listen: nobody is given it, clients that connect
+//! to it are refused, and a server that is told of it, and sets `SO_REUSEADDR` as servers do, can listen there,
+//! stop, and listen again. Only Linux has it so; elsewhere the port is let go again, and only most likely still
+//! free.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

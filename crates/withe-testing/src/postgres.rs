@@ -83,7 +83,7 @@ impl PostgresServer {
         let give_up = Instant::now() + STOP;
         while matches!(self.child.try_wait(), Ok(None)) {
             if Instant::now() > give_up {
-                // It may have ended by itself.
+                // The server may have ended by itself.
                 let _ = self.child.kill();
                 let _ = self.child.wait();
             }
@@ -117,7 +117,7 @@ impl PostgresServer {
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// Returns an error if the server does not start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.stop();
         self.child = spawn(
@@ -179,7 +179,7 @@ impl PostgresServer {
         Ok(())
     }
 
-    /// What the server wrote to its log.
+    /// The server's log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -187,7 +187,7 @@ impl PostgresServer {
     fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(id) = id {
-            // It may have ended by itself.
+            // The server may have ended by itself.
             let _ = kill_process(id, signal);
         }
     }

@@ -54,7 +54,7 @@ impl RedisServer {
 
     /// Kills the server as a crash would. All that it had is gone.
     pub fn stop(&mut self) {
-        // It has nothing to save, and may have ended by itself.
+        // The server has nothing to save, and may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -63,7 +63,7 @@ impl RedisServer {
     ///
     /// # Errors
     ///
-    /// It does not start.
+    /// Returns an error if the server does not start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.stop();
         self.child = spawn(&self.port, &self.folder)?;

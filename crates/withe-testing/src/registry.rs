@@ -17,7 +17,7 @@ use crate::port::ReservedPort;
 const START: Duration = Duration::from_secs(120);
 /// How often to try where a port cannot be held, when another program takes the one that was just free.
 const ATTEMPTS: usize = 5;
-/// Who is let in by a registry that asks, with the password.
+/// The user and the password that a registry that asks lets in.
 pub const USER: (&str, &str) = ("withe", "secret-pw");
 
 /// The access that a registry gives.
@@ -29,7 +29,7 @@ pub struct RegistryOptions<'a> {
     pub tls: Option<&'a Certificates>,
 }
 
-/// A registry that ends when it is dropped. What it holds is gone then.
+/// A registry that ends when it is dropped. Its contents are gone then.
 #[derive(Debug)]
 pub struct RegistryServer {
     child: Child,
@@ -67,7 +67,7 @@ impl RegistryServer {
         Ok(server)
     }
 
-    /// Kills the registry as a crash would. What it holds is there when it is started again.
+    /// Kills the registry as a crash would. Its contents are there when it is started again.
     pub fn stop(&mut self) {
         // The server may have ended by itself.
         let _ = self.child.kill();

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::port::ReservedPort;
 
-/// Who may do everything there.
+/// The key of a user who may do everything there.
 pub const ACCESS_KEY: &str = "tester";
 /// Their secret.
 pub const SECRET_KEY: &str = "testers3cret";
@@ -61,7 +61,7 @@ impl SeaweedServer {
         Ok(server)
     }
 
-    /// Kills the server as a crash would. What it had stored it has when it is started again.
+    /// Kills the server as a crash would. The stored data are there when it is started again.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.running.take() {
             // The server may have ended by itself.

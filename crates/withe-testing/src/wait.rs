@@ -15,7 +15,7 @@ const OFTEN: Duration = Duration::from_millis(10);
 ///
 /// # Panics
 ///
-/// It does not come within [`PATIENCE`].
+/// Panics when `coming` takes longer than [`PATIENCE`].
 pub async fn within<T>(what: &str, coming: impl Future<Output = T>) -> T {
     let came = timeout(PATIENCE, coming).await;
     came.unwrap_or_else(|_| panic!("{PATIENCE:?} were not enough for {what}"))
@@ -25,7 +25,7 @@ pub async fn within<T>(what: &str, coming: impl Future<Output = T>) -> T {
 ///
 /// # Panics
 ///
-/// It does not find it within [`PATIENCE`].
+/// Panics when `look` does not find it within [`PATIENCE`].
 pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let looking = async {
         loop {

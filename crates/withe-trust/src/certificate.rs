@@ -34,7 +34,7 @@ pub struct UnknownRole;
 pub struct Certificate {
     /// The use that the key is for.
     pub role: Role,
-    /// Whose the key is, for people and policies.
+    /// The key's owner, for people and policies.
     pub name: String,
     /// The key.
     pub key: PublicKey,

@@ -1,8 +1,8 @@
-//! Who may put what in a lattice.
+//! Decides which records of a lattice count, by who signed them.
 //!
-//! Whoever can write to a lattice's buckets can write anything there. So a record that hosts act on is signed, and the
-//! signer's key is certified by the key of the lattice, for a role: deployers put applications, hosts put deployments and
-//! their leases, viewers put nothing.
+//! Every client that can write to a lattice's buckets can write anything there. So a record that hosts act on is
+//! signed, and the signer's key is certified by the key of the lattice, for a role: deployers put applications, hosts
+//! put deployments and their leases, viewers put nothing.
 //!
 //! ```text
 //! RootKey ── certifies ──► Certificate: role, name, key, expiry ──► MemberKey ── seals ──► a record's bytes

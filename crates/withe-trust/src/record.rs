@@ -6,9 +6,9 @@
 //! the record
 //! ```
 //!
-//! The record's own bytes are what is signed, so that nothing is parsed before it is known to be somebody's, and a reader
-//! that checks nothing skips two lines. A JSON object around the record was rejected: its text would have to be escaped,
-//! and read before it could be checked.
+//! The record's own bytes are signed, so that nothing is parsed before its signer is known, and a reader that checks
+//! nothing skips two lines. A JSON object around the record was rejected: its text would have to be escaped, and read
+//! before it could be checked.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ pub struct RecordPlace<'a> {
 /// A record with a signature that nobody has checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedRecord<'a> {
-    /// Whose the key is that signed it.
+    /// The certificate of the key that signed it.
     pub certificate: Certificate,
     /// Greater than that of each older record of the same place.
     pub serial: u64,
@@ -72,7 +72,7 @@ pub fn is_signed(bytes: &[u8]) -> bool {
     bytes.starts_with(FIRST_LINE)
 }
 
-/// The record in bytes that may be signed, whoever signed it.
+/// The record in bytes that may be signed, by any signer.
 pub fn payload(bytes: &[u8]) -> &[u8] {
     split(bytes).map_or(bytes, |(_, payload)| payload)
 }

@@ -9,12 +9,12 @@ use crate::wire::V1Wire;
 use crate::wire::client::{Reply, Request, closed};
 use crate::wire::connection::OutgoingValues;
 
-/// Who is called, by whom, and until when.
+/// The callee, the headers and the deadline of a call.
 pub(crate) struct Caller<'a> {
     pub(crate) wire: &'a V1Wire,
-    /// Who is called: `{lattice}.{id}`.
+    /// The callee: `{lattice}.{id}`.
     pub(crate) prefix: &'a str,
-    /// What goes with the call.
+    /// The headers of the call.
     pub(crate) headers: HeaderMap,
     pub(crate) deadline: Instant,
 }

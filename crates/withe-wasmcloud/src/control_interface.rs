@@ -1,8 +1,8 @@
-//! What v1's tools ask: `wash get hosts`, `wash get inventory` and `wash get links` show this host.
+//! Answers v1's tools: `wash get hosts`, `wash get inventory` and `wash get links` show this host.
 //!
-//! What would change something is refused, if it is addressed to this host. Requests that v1's hosts share
-//! among them (`link.put`, `config.put`) are theirs, and so is silence, by which a host declines an auction. No
-//! heartbeat is told: `wadm` would take this for a host that it can place components on.
+//! A request that would change something is refused, if it is addressed to this host. Requests that v1's hosts
+//! share among them (`link.put`, `config.put`) are theirs, and so is silence, by which a host declines an
+//! auction. No heartbeat is told: `wadm` would take this for a host that it can place components on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::wire::names;
 /// How long v1's own state may take to read. v1's tools wait for 2 s.
 const READ: Duration = Duration::from_secs(1);
 
-/// What a tool is told that wants to change something here.
+/// The answer to a tool that wants to change something here.
 const REFUSED: &str = "this is a host of Withe, whose applications are put with `withe up`";
 
 /// A host as v1's tools see it.
@@ -49,7 +49,7 @@ pub struct HostState {
 pub struct PartState {
     /// Its id on the lattice.
     pub id: String,
-    /// What runs.
+    /// The image that runs.
     pub image_ref: String,
     /// Its name.
     pub name: String,
@@ -103,7 +103,7 @@ impl LinkState {
     }
 }
 
-/// What is asked of a host.
+/// The state that a host reports to v1's tools.
 pub trait Inquiry: Send + Sync {
     /// The host itself.
     fn host(&self) -> HostState;
@@ -111,7 +111,7 @@ pub trait Inquiry: Send + Sync {
     fn links(&self) -> BTreeSet<LinkState>;
 }
 
-/// What v1's tools ask, as it comes.
+/// The requests of v1's tools.
 pub struct ControlInterface {
     client: Client,
     lattice: String,

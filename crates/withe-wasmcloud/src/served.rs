@@ -17,7 +17,7 @@ use crate::wire::connection::OutgoingValues;
 use crate::wire::names;
 use crate::wire::server::{Endpoint, Handler, Invocation, ServedFunctions};
 
-/// What of a component is reachable.
+/// The reachable exports of a component.
 pub struct Exports {
     /// Functions that v1 calls by their own names, in the order in which `link` numbers them.
     pub functions: Vec<(FunctionName, Function)>,
@@ -113,7 +113,7 @@ impl Handler for Verbatim {
         Box::pin(async move {
             let result = session.clone().call(function, params?, context).await?;
             let mut values = signature.result.lower(result)?;
-            // What the instance streams it streams as long as its session lasts.
+            // The instance's streams last as long as its session.
             for (_, messages) in &mut values.streams {
                 let session = session.clone();
                 let inner = std::mem::replace(messages, Box::pin(futures::stream::empty()));

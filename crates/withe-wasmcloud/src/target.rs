@@ -29,14 +29,14 @@ use crate::wire::names;
 /// How long a v1 HTTP client may take to the response's head when the component does not say.
 const FIRST_BYTE: Duration = Duration::from_secs(30);
 
-/// Whom a [`V1Target`] stands for.
+/// The component or provider that a [`V1Target`] stands for.
 #[derive(Clone, Debug)]
 pub struct TargetConfig {
     /// The connection.
     pub wire: V1Wire,
     /// The lattice.
     pub lattice: String,
-    /// The id of the component or provider on it. Whoever runs it does not matter.
+    /// The id of the component or provider on it. The host that runs it does not matter.
     pub id: String,
     /// The ids by which it knows those who call.
     pub ids: Ids,
@@ -46,7 +46,7 @@ pub struct TargetConfig {
 pub struct V1Target {
     config: TargetConfig,
     prefix: Arc<str>,
-    /// What is known of the functions that importers may ask for.
+    /// The signatures of the functions that importers may ask for.
     functions: HashMap<(String, String), Result<Signature, CannotCarry>>,
     links: Mutex<HashMap<LinkId, Arc<V1Link>>>,
 }
@@ -55,7 +55,7 @@ pub struct V1Target {
 struct V1Link {
     routes: Vec<FunctionRoute>,
     resources: Arc<Resources>,
-    /// What goes with each call.
+    /// The headers of each call.
     headers: HeaderMap,
 }
 
@@ -142,7 +142,7 @@ impl V1Target {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who calls over a link.
+    /// The caller for calls over a link.
     fn caller(&self, linked: &V1Link, context: CallContext) -> Caller<'_> {
         let mut headers = linked.headers.clone();
         trace::put(&mut headers, context.trace);

@@ -282,7 +282,7 @@ async fn a_caller_that_missed_that_it_is_accepted_is_told_again_before_it_gets_r
     let peer = accepted(&mut messages, &inbox).await;
     assert_eq!(missed, peer);
     end_params(&client, &peer).await;
-    // It may have been told once more meanwhile.
+    // The caller may have been told once more meanwhile.
     let result = loop {
         let next = next(&mut messages, &inbox).await;
         if !next.1 {
@@ -358,7 +358,7 @@ async fn a_callee_that_misses_what_comes_first_gets_all_of_a_stream() {
         let reply = invocation.reply.unwrap();
         let accept = client.publish_with_reply(reply.clone(), inbox.clone(), Bytes::new());
         accept.await.unwrap();
-        // What v1's transport loses, when it is late, is each of the first with a probability of one half.
+        // When v1's transport is late, it loses each of the first messages with a probability of one half.
         for _ in 0..10 {
             message(&mut params, "what may be lost").await;
         }

@@ -22,9 +22,9 @@ use crate::world::Interface;
 pub struct Mismatch {
     /// Where: `item.price`, or `func increment, parameter by`.
     pub path: String,
-    /// What the importer expects there.
+    /// The type that the importer expects there.
     pub expected: String,
-    /// What the exporter has there.
+    /// The type that the exporter has there.
     pub found: String,
     /// Whether the export lacks a function, resource or type altogether.
     pub missing: bool,
@@ -128,7 +128,7 @@ impl<'a> Check<'a> {
         for (name, ty) in &import.types {
             match export.types.iter().find(|(n, _)| n == name) {
                 Some((_, found)) => self.declared(name, ty, found),
-                // It may define a resource that the importer knows from elsewhere.
+                // The export may define a resource that the importer knows from elsewhere.
                 None if matches!(ty, Type::Own(_)) && export.resources.contains(name) => {}
                 None => self.missing(
                     format!("type {name}"),

@@ -1,9 +1,9 @@
 //! A digest of a function's type: one number by which the two ends of a connection make sure that
 //! they mean the same values by the same bytes.
 //!
-//! It is the 64-bit FNV-1a hash of a text, so any language can compute it in a few lines. FNV is not
-//! proof against forgery, and need not be: whoever could forge a type could send other values
-//! just as well. It guards against mistakes.
+//! The digest is the 64-bit FNV-1a hash of a text, so any language can compute it in a few lines. FNV is not proof
+//! against forgery, and need not be: a peer that could forge a type could send other values just as well. The digest
+//! guards against mistakes.
 //!
 //! The text has no spaces:
 //!

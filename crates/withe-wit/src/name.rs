@@ -24,7 +24,7 @@ pub struct InterfaceName {
 pub struct NameError {
     /// The text as it was given.
     pub text: String,
-    /// What is wrong with it.
+    /// The fault in it.
     #[source]
     pub why: NameFault,
 }

@@ -5,7 +5,7 @@
 //! under two labels, into one, and asserts what valid components can break. Every import and
 //! export here has exactly the type that it has in the binary.
 //!
-//! Function bodies are not validated: whoever compiles the component does that.
+//! Function bodies are not validated: the compiler of the component does that.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -191,7 +191,7 @@ pub(crate) struct Reader<'a> {
     resources: HashMap<ResourceId, ResourceRef>,
     /// The names under which types were imported or exported.
     names: HashMap<ComponentDefinedTypeId, String>,
-    /// What was converted already: types that share parts in the binary share them here.
+    /// The types converted already: types that share parts in the binary share them here.
     converted: HashMap<ComponentDefinedTypeId, Type>,
 }
 
@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
         Ok(world)
     }
 
-    /// What of an import or export is of a kind that no link can carry. Modules and components that
+    /// The items of an import or export that are of a kind that no link can carry. Modules and components that
     /// are exported are nothing that must be linked, and are left out of a world.
     fn unsupported(&self, is_import: bool, name: &str, item: &ComponentItem) -> Vec<Unsupported> {
         let found = |item: Option<&str>, what| Unsupported {
@@ -444,8 +444,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What an item of a world or of an interface is, where it is neither a function nor a value type nor a
-/// resource (nor, in a world, an instance).
+/// The kind of an item of a world or of an interface that is neither a function nor a value type nor a resource
+/// (nor, in a world, an instance).
 fn unknown_kind(ty: &ComponentEntityType) -> Option<&'static str> {
     match ty {
         ComponentEntityType::Func(_)

@@ -1,7 +1,7 @@
 //! One copy of what many components have alike.
 //!
 //! An interface that thousands of components import is the same in all of them, and in each as large as its
-//! types. Whoever reads many components keeps it once, and whoever compares two of them sees that they are one
+//! types. A reader of many components keeps it once, and a comparison of two of them sees that they are one
 //! without going through them.
 
 use std::collections::HashSet;

@@ -107,7 +107,7 @@ pub struct ResourceRef {
     pub name: String,
 }
 
-/// What sort of function it is.
+/// The sort of the function.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FuncKind {
     /// A plain function.
@@ -141,8 +141,8 @@ impl Function {
         self.params.iter().map(|(_, ty)| ty).chain(&self.result)
     }
 
-    /// Whether its result has the `error` of wRPC's `wrpc:rpc/error` as its error: by that it is told how
-    /// a call failed on its way, where others trap. It is never itself sent.
+    /// Whether its result has the `error` of wRPC's `wrpc:rpc/error` as its error: such a function
+    /// returns a failure of the call itself, where others trap. The error itself is never sent.
     pub fn has_rpc_error(&self) -> bool {
         let Some(Type::Result(_, Some(error))) = &self.result else {
             return false;

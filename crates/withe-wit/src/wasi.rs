@@ -1,7 +1,7 @@
-//! What WASI says of a component that exports one of its interfaces: that it is a command, or handles HTTP requests.
+//! Recognises components that export an interface of WASI which makes them commands or handlers of HTTP requests.
 //!
-//! Both releases that a host has are meant, 0.2 and 0.3, and their drafts: which exact one a component has is for
-//! whoever runs it.
+//! Both releases that a host has are meant, 0.2 and 0.3, and their drafts: the runtime finds out which exact one a
+//! component has.
 
 use semver::Version;
 

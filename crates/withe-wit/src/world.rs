@@ -9,9 +9,9 @@ use crate::ty::{Function, Type};
 /// Imports and exports, in the order of the binary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
-    /// What it needs.
+    /// Its imports.
     pub imports: Vec<Extern>,
-    /// What it offers.
+    /// Its exports.
     pub exports: Vec<Extern>,
     /// Whether code inside uses the component model's async ABI, whatever the types say.
     pub async_abi: bool,
@@ -43,7 +43,7 @@ pub struct Extern {
     /// The name in the binary: an interface name (`wasi:keyvalue/store@0.2.0`), a label (`cache`),
     /// or a function's name (`run`).
     pub name: String,
-    /// What it is.
+    /// The item imported or exported.
     pub item: ExternItem,
 }
 
@@ -87,7 +87,7 @@ impl Extern {
     }
 }
 
-/// What an import or export is.
+/// The item of an import or export.
 // Worlds have few functions of their own, and interfaces are what there are many of.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ pub struct Unsupported {
     pub name: String,
     /// The item in it, if it is an interface.
     pub item: Option<String>,
-    /// What that is, with its article: `a core module`.
+    /// The kind of item, with its article: `a core module`.
     pub what: &'static str,
 }
 

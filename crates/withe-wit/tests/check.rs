@@ -1,4 +1,4 @@
-//! What the type check says about each difference.
+//! Checks the type check's report on each difference.
 
 use withe_wit::{Interface, World, check};
 

@@ -2,7 +2,7 @@
 //!
 //! * [`steps`]: which commands these are; [`inputs`]: what they are made from, and whether that has changed.
 //!
-//! All steps that have to run do so at once, as many as there are processors. What they write is shown if they fail,
+//! All steps that have to run do so at once, as many as there are processors. Their output is shown if they fail,
 //! and with `--verbose`.
 
 pub(crate) mod inputs;
@@ -26,7 +26,7 @@ use steps::BuildStep;
 /// The most of what a command writes that is kept to be shown: the end of it.
 const MOST_TEXT: usize = 256 << 10;
 
-/// What came of building.
+/// The outcome of building.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Built {
     /// Steps that have run, and succeeded.

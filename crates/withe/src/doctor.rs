@@ -1,7 +1,7 @@
-//! What of this machine may get in the way, and the command that mends it.
+//! The state of this machine that may get in the way, and the command that mends it.
 //!
-//! Each look is a function that says what it found ([`Finding`]); none changes anything, but for folders that a host would
-//! make as well. What is not there is a problem only where Withe itself needs it: a tool for one language is a note.
+//! Each look is a function that says what it found ([`Finding`]); none changes anything, but for folders that a host
+//! would make as well. A missing tool is a problem only where Withe itself needs it: a tool for one language is a note.
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
@@ -40,15 +40,15 @@ pub(crate) enum Level {
     Problem,
 }
 
-/// What was found of one thing.
+/// The finding about one thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
     /// The thing.
     pub(crate) what: &'static str,
     pub(crate) level: Level,
-    /// What was found, in one line.
+    /// The state of the thing, in one line.
     pub(crate) found: String,
-    /// What mends it: a command, or a sentence.
+    /// The remedy: a command, or a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mend: Option<String>,
 }
@@ -113,7 +113,7 @@ pub(crate) async fn look() -> Vec<Finding> {
     found
 }
 
-/// What became of connecting to a lattice.
+/// The finding about connecting to a lattice.
 pub(crate) fn lattice(connected: Result<(), &anyhow::Error>) -> Finding {
     match connected {
         Ok(()) => Finding::fine("lattice", "can be reached"),
@@ -217,7 +217,7 @@ fn memory() -> Finding {
     Finding::fine(WHAT, format!("{mib} MiB"))
 }
 
-/// What the machine has left.
+/// The memory that the machine has left.
 fn left() -> Option<u64> {
     let all = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = all

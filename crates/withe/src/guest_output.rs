@@ -1,4 +1,4 @@
-//! What components print, on the streams of this process.
+//! Prints components' output on the streams of this process.
 //!
 //! One component that prints to a file or a pipe prints what it prints, byte by byte. On a terminal, and where several
 //! components run, each line bears the name of the component that printed it, and has nothing in it by which it could pass
@@ -14,7 +14,7 @@ use crate::recent::{PrintedPieces, printed_line};
 /// Which of this process's streams components print to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GuestStreams {
-    /// Those that they mean.
+    /// The streams that they write to.
     Own,
     /// Standard error all, for standard output has a result.
     Error,
@@ -37,7 +37,7 @@ pub(crate) fn guest_output(streams: GuestStreams, several: bool) -> GuestOutput 
     })
 }
 
-/// A line under the name of whoever printed it.
+/// A line under the name of the component that printed it.
 fn line(printed: &Printed<'_>) -> Vec<u8> {
     let text = String::from_utf8_lossy(printed.bytes);
     let text = known_secrets().mask(&text);
@@ -45,7 +45,7 @@ fn line(printed: &Printed<'_>) -> Vec<u8> {
 }
 
 fn write(streams: GuestStreams, stream: StandardStream, bytes: &[u8]) {
-    // If it cannot be written, there is nobody to be told: whoever read it is gone.
+    // If it cannot be written, there is nobody to be told: the reader is gone.
     let _ = match (streams, stream) {
         (GuestStreams::Own, StandardStream::Output) => written(io::stdout().lock(), bytes),
         _ => written(io::stderr().lock(), bytes),

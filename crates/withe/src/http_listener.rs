@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct ConnectionLimits {
     /// The most at a time; others wait.
     pub(crate) connections: usize,
-    /// The longest that one lasts: whoever goes on asking connects again.
+    /// The longest that one lasts: a client that goes on asking connects again.
     pub(crate) lasts: Duration,
 }
 

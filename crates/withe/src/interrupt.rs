@@ -5,7 +5,7 @@ use std::io;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Waits for whoever wants this process to end. From when it is made, the signals no longer end the
+/// Waits for a signal to end this process. From when it is made, the signals no longer end the
 /// process by themselves.
 #[derive(Debug)]
 pub(crate) struct Interrupts {

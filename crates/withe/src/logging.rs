@@ -56,8 +56,8 @@ pub(crate) fn start(global: &Global, terminal: &Terminal) -> anyhow::Result<()> 
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(terminal.color_err())
         .with_writer(|| MaskedError)
-        // It reports a log line that cannot be written on standard error, which is what cannot be
-        // written, and panics.
+        // The layer would report a line that it cannot write to standard error on standard error,
+        // and panic.
         .log_internal_errors(false);
     tracing_subscriber::registry()
         .with(filter)

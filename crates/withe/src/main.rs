@@ -1,4 +1,4 @@
-//! The `withe` command: arguments and rendering. What it does is in the crates behind it.
+//! The `withe` command: arguments and rendering. The crates behind it do the work.
 //!
 //! * [`build`]: parts of applications built by their manifest's commands.
 //! * [`cli`]: the arguments that all subcommands share, and the list of subcommands; [`usage`]: what these say of
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     descriptors::raise_limit();
     let terminal = Terminal::new(cli.global.color, cli.global.all_problems);
     let log = match &cli.command {
-        // It has a log of its own, which its host reads.
+        // The provider's process has a log of its own, which its host reads.
         cli::Command::Provider(args) if args.is_process() => Ok(()),
         // The process becomes another program, and must have one thread until then.
         cli::Command::Confine(_) => Ok(()),

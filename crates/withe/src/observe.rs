@@ -1,4 +1,4 @@
-//! What is seen from outside of what this command runs: metrics to be fetched, traces that are sent.
+//! Shows what this command runs to the outside: metrics to be fetched, traces that are sent.
 
 mod metrics;
 mod traces;

@@ -24,8 +24,8 @@ pub(crate) fn cache_dir() -> Option<PathBuf> {
     user.map(|folder| folder.join("withe"))
 }
 
-/// Where the key is by which compiled components are known to be this user's: not beside them, so that whoever can
-/// write there, or restores them from elsewhere, cannot make any.
+/// Where the key is by which compiled components are known to be this user's: not beside them, so that a user who
+/// can write there, or restores them from elsewhere, cannot make any.
 pub(crate) fn key_dir() -> Option<PathBuf> {
     let variable = |name| {
         let folder = std::env::var_os(name).map(PathBuf::from);

@@ -3,7 +3,7 @@
 //! Processes of providers and workers inherit all of this. Setting it in each child between `fork` and `exec` would need
 //! code that is not safe; a program in between would be one more to be found on every machine.
 
-/// Gives up what no process of Withe needs. What the system does not take away stays, as on other systems.
+/// Gives up what no process of Withe needs. Privileges that the system does not let it drop stay, as on other systems.
 pub(crate) fn drop_unneeded() {
     // Secrets are in memory, and core dumps are files.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Core);

@@ -1,4 +1,4 @@
-//! What goes on while an application starts: a line that changes, on a terminal only.
+//! The progress of an application's start: a line that changes, on a terminal only.
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
@@ -26,7 +26,7 @@ pub(crate) struct Reporter {
 struct ProgressState {
     /// Components that are being compiled.
     compiling: BTreeSet<String>,
-    /// What was said to listen, so that a reload says only what is new.
+    /// The listeners that were announced, so that a reload announces only new ones.
     listening: BTreeSet<(String, String)>,
     /// The lines that say so and are held back until all has started, if they are.
     held_back: Option<Vec<String>>,
@@ -50,7 +50,7 @@ impl Reporter {
         }
     }
 
-    /// The same, but that nothing is said to listen before [`all_runs`](Self::all_runs): whoever reads an address may
+    /// The same, but that nothing is said to listen before [`all_runs`](Self::all_runs): the reader of an address may
     /// take the application for started, and a start may still fail or be interrupted.
     pub(crate) fn of_start(terminal: Terminal) -> Self {
         let reporter = Self::new(terminal);
@@ -66,7 +66,7 @@ impl Reporter {
         }
     }
 
-    /// What the host calls with what goes on.
+    /// The function that the host calls with its progress.
     pub(crate) fn callback(&self) -> Arc<dyn Fn(Progress) + Send + Sync> {
         let reporter = self.clone();
         Arc::new(move |progress| reporter.report(progress))

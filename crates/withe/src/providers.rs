@@ -19,7 +19,8 @@ const PROVIDERS: &[Descriptor] = &[
     withe_provider_timer::DESCRIPTOR,
 ];
 
-/// Those that serve a component without being told anything, and the configuration with which they keep nothing.
+/// The providers that serve a component without being told anything, and the configuration with which they keep
+/// nothing.
 const EMBEDDED: &[(&str, &[(&str, &str)])] = &[
     ("http-client", &[]),
     ("keyvalue", &[("backend", "memory")]),

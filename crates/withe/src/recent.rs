@@ -1,8 +1,8 @@
 //! The last lines of this process's log, of what its components print, and its last spans: for those who look at the host
 //! (`withe ui`, here or elsewhere on the lattice).
 //!
-//! There is one log in a process, which is begun before it is known what will run; so there is one of these, which keeps nothing
-//! until a command says that a host runs here.
+//! There is one log in a process, which begins before the command knows what will run; so there is one of these, which
+//! keeps nothing until a command says that a host runs here.
 
 mod kept;
 mod log;

@@ -22,7 +22,7 @@ const LEFT_BEHIND: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 ///
-/// Those of `future`, or if the runtime cannot start.
+/// Returns the errors of `future`, or one if the runtime cannot start.
 pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = Runtime::new().context("no threads to run on")?;
     let result = runtime.block_on(future);

@@ -69,7 +69,7 @@ impl Terminal {
     ///
     /// # Errors
     ///
-    /// If it cannot be written. That nobody reads on (`withe plan app.yaml | head`) is no error.
+    /// If it cannot be written. A reader that has gone (`withe plan app.yaml | head`) is no error.
     pub(crate) fn print(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -5,8 +5,9 @@
 //! * [`guard`]: who is answered.
 //! * [`assets`]: the page itself, which is in this program.
 //!
-//! The page shows what whoever serves it may read, and changes nothing. Calling exports has to be allowed, and goes to the host that
-//! serves the page. Its address has a secret, for everybody on this machine can connect to it, and logs are not for everybody.
+//! The page shows what the process that serves it may read, and changes nothing. Calling exports has to be allowed, and
+//! goes to the host that serves the page. Its address has a secret, for everybody on this machine can connect to it,
+//! and logs are not for everybody.
 //!
 //! The page is three hand-written modules without a framework: what builds one is a second tool chain, and a program that is one
 //! file has nowhere to put a thousand of others. The browser is told what is new by server-sent events, which need no library at
@@ -84,7 +85,7 @@ pub(crate) struct Served {
     pub(crate) names: Vec<String>,
 }
 
-/// A page that is served. It ends when this is dropped.
+/// A page that is served. The page ends when this is dropped.
 pub(crate) struct Page {
     address: SocketAddr,
     token: String,
@@ -142,7 +143,7 @@ impl Page {
     }
 }
 
-/// A warning to whoever serves the page to other machines.
+/// A warning to a person who serves the page to other machines.
 fn warning(address: SocketAddr, calls: bool) -> Option<String> {
     if address.ip().to_canonical().is_loopback() {
         return None;

@@ -1,4 +1,4 @@
-//! What commands say of a command line that has the right form and makes no sense. Only `cli`, which knows all
+//! Errors about a command line that has the right form and makes no sense. Only `cli`, which knows all
 //! commands, can show how the right one is used.
 
 use std::fmt::{self, Display};

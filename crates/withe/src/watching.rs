@@ -1,8 +1,9 @@
-//! The work of a lattice's hosts now, for whoever shows it: `withe ui` and `withe top`.
+//! The work of a lattice's hosts now, for `withe ui` and `withe top`.
 //!
-//! Whoever watches is one that asks: the lattice what is desired and runs there, whenever that changes, and each host, once a
-//! second, what it has counted and what was said since. A host says how often something has happened; how often it happens in a
-//! second is computed here ([`rates`]), so that hosts keep nothing for those who look. Nobody is asked while nobody looks.
+//! A watcher asks: the lattice what is desired and runs there, whenever that changes, and each host, once a second,
+//! what it has counted and what was said since. A host says how often something has happened; how often it happens in a
+//! second is computed here ([`rates`]), so that hosts keep nothing for those who look. Nobody is asked while nobody
+//! looks.
 
 pub(crate) mod rates;
 pub(crate) mod state;

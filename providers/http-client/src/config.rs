@@ -1,4 +1,4 @@
-//! What can be set, with the keys of wasmCloud v1's client.
+//! The settings, with the keys of wasmCloud v1's client.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ pub(crate) struct Config {
     pub(crate) roots: Roots,
 }
 
-/// Whose certificates are believed.
+/// The authorities whose certificates are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Roots {
-    /// Those that the system believes.
+    /// The authorities that the system believes.
     pub(crate) native: bool,
     /// Mozilla's, as they were when this program was built.
     pub(crate) webpki: bool,
-    /// Those in this PEM file.
+    /// The authorities in this PEM file.
     pub(crate) file: Option<String>,
 }
 
@@ -50,8 +50,8 @@ pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> 
     }
 }
 
-/// Reads a link's configuration; what it does not say, the provider's `own` does. What is wrong is
-/// left at its default.
+/// Reads a link's configuration; what it does not say, the provider's `own` does. A faulty setting
+/// stays at its default.
 pub(crate) fn read(own: &ConfigMap, link: &ConfigMap) -> (Config, Vec<ConfigProblem>) {
     let (own, mut problems) = read_given(own);
     let (link, link_problems) = read_given(link);

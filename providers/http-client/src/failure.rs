@@ -1,4 +1,4 @@
-//! What went wrong, in the interface's words.
+//! Failures, in the interface's words.
 
 use std::error::Error;
 use std::io;
@@ -19,7 +19,7 @@ pub(crate) fn classify(destination: &str, error: &(dyn Error + 'static)) -> Http
         }
         kind = kind_of(error).or(kind);
         innermost = error;
-        // An `io::Error` that wraps another error passes over it when it is asked for its source.
+        // `source` of an `io::Error` skips the error that it wraps.
         let wrapped = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);

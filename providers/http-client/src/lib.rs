@@ -1,7 +1,7 @@
 //! The http-client provider: sends HTTP requests for the components that are linked to it.
 //!
-//! It is a link's target. Each link has an allow-list, limits and connections of its own: what one
-//! component has opened, another never uses.
+//! The provider is a link's target. Each link has an allow-list, limits and connections of its own:
+//! what one component has opened, another never uses.
 //!
 //! * [`provider`]: links, and a request's way;
 //! * [`allow`]: where a link may send to;
@@ -24,7 +24,7 @@ use withe_provider::{Alias, Descriptor, wit};
 
 pub use provider::HttpClient;
 
-/// What is known of the provider without starting it.
+/// The provider's description, available without starting it.
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "http-client",
     version: env!("CARGO_PKG_VERSION"),

@@ -132,10 +132,10 @@ impl ClientLink {
         options: RequestOptions,
     ) -> Result<Response<Body>, HttpError> {
         let destination = self.check(&request)?;
-        // Whoever is connected to is also who is asked: both come from the URI.
+        // The URI names the server to connect to, so it names the host that is asked, too.
         let fields = request.headers_mut();
         fields.remove(HOST);
-        // What a component says of connections is of none that there is here.
+        // The component's fields about connections are of none that there is here.
         remove_connection_fields(fields);
         // Trailers are kept, and some servers send them to those only who say so. `TE` is of the connection (RFC
         // 9110, 10.1.4); hyper knows that HTTP/2 has no `Connection`.
@@ -145,7 +145,7 @@ impl ClientLink {
             request.headers_mut().remove(CONTENT_LENGTH);
             request = request.map(|body| Body::new(WithTrailers(body)));
         }
-        // What a new connection turns out to speak decides, not what the component received.
+        // The protocol of the new connection decides, not the version that the component received.
         *request.version_mut() = Version::HTTP_11;
 
         let limit =
@@ -185,7 +185,7 @@ impl ClientLink {
         if request.method() == Method::CONNECT {
             return Err(invalid("CONNECT cannot be sent"));
         }
-        // What stands before an `@` can be a password.
+        // The text before an `@` can be a password.
         let host = authority.as_str().rsplit('@').next().unwrap_or_default();
         if !self.config.allow.allows(uri) {
             let message = format!(

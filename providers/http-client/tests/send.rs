@@ -383,7 +383,7 @@ async fn every_wait_has_a_limit() {
         HttpErrorKind::ResponseTimeout
     );
 
-    // What the link says holds for components that ask for nothing, or for more.
+    // The link's limits hold for components that ask for nothing, or for more.
     let client = linked(&[
         ("first_byte_timeout_ms", "50"),
         ("connect_timeout_ms", "50"),

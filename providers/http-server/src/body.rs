@@ -148,7 +148,7 @@ enum Source {
     /// Of the provider's own.
     Own(Full<Bytes>),
     Component(Arc<Watched>),
-    /// The component's, sent in full. What the component still does is waited for elsewhere.
+    /// The component's, sent in full. Another task waits for the component to finish.
     Sent,
 }
 
@@ -186,7 +186,7 @@ struct Taken {
     body: Option<Box<FromComponent>>,
     /// For the client, to take what there is.
     waited: Waited,
-    /// Why it was given up, to be told when it is asked for.
+    /// Why it was given up, for the next poll.
     given_up: Option<HttpError>,
 }
 
@@ -241,7 +241,7 @@ impl Taken {
 
 impl Transfer for Watched {
     fn check(&self, now: Instant) {
-        // Whoever has it is asking for more.
+        // The holder of the lock is asking for more.
         let Ok(mut taken) = self.0.try_lock() else {
             return;
         };
@@ -261,7 +261,7 @@ impl ToClient {
     /// A component's body, which is among the `transfers` of its connection.
     pub(crate) fn component(body: FromComponent, transfers: &Transfers) -> Self {
         let mut waited = Waited::default();
-        // Until it is asked for the first time.
+        // The wait lasts until the first poll.
         waited.begin();
         let body = Arc::new(Watched(Mutex::new(Taken {
             body: Some(Box::new(body)),

@@ -1,4 +1,4 @@
-//! What can be set, read from flat maps with wasmCloud v1's keys.
+//! The settings, read from flat maps with wasmCloud v1's keys.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -64,7 +64,7 @@ pub(crate) struct OwnConfig {
     pub(crate) crowd: CrowdLimits,
     /// How long a client may take over a request's head, and leave a connection idle.
     pub(crate) head_timeout: Duration,
-    /// What links get that do not say otherwise.
+    /// The settings of links that do not say otherwise.
     serving: ServingConfig,
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> 
     }
 }
 
-/// Reads the provider's own configuration. What is wrong is left at its default.
+/// Reads the provider's own configuration. A faulty setting stays at its default.
 pub(crate) fn read_own(config: &ConfigMap) -> (OwnConfig, Vec<ConfigProblem>) {
     let (config, mut problems) = expand(config);
     let mut s = Settings::new(&config);
@@ -142,7 +142,7 @@ pub(crate) fn read_own(config: &ConfigMap) -> (OwnConfig, Vec<ConfigProblem>) {
     )
 }
 
-/// Reads a link's configuration. What is wrong is left at its default.
+/// Reads a link's configuration. A faulty setting stays at its default.
 pub(crate) fn read_link(config: &ConfigMap, own: &OwnConfig) -> (LinkConfig, Vec<ConfigProblem>) {
     let (config, mut problems) = expand(config);
     let mut s = Settings::new(&config);
@@ -206,7 +206,7 @@ pub(crate) fn read_link(config: &ConfigMap, own: &OwnConfig) -> (LinkConfig, Vec
     (link, problems)
 }
 
-/// How many connections and requests there may be; what an address may have is a quarter unless it is said.
+/// How many connections and requests there may be; an address gets a quarter unless configured.
 fn crowd(s: &mut Settings<'_>) -> CrowdLimits {
     let mut number = |key: &'static str, default: usize| match s.parse(key, POSITIVE) {
         Some(0) => {
@@ -336,7 +336,7 @@ fn cors(s: &mut Settings<'_>) -> Option<Cors> {
             }
         }
     }
-    // What is no header value was reported above as no method or header.
+    // A faulty header value was reported above as no method or header.
     let joined = |list: Option<Vec<String>>, default: &'static str| {
         list.filter(|list| !list.is_empty())
             .and_then(|list| HeaderValue::try_from(list.join(",")).ok())
@@ -394,8 +394,8 @@ impl ServingConfig {
     }
 }
 
-/// Unpacks `config_b64` and `config_json`, whose keys are the same as the map's own. What the map
-/// itself says wins.
+/// Unpacks `config_b64` and `config_json`, whose keys are the same as the map's own. The map's own keys
+/// win.
 fn expand(config: &ConfigMap) -> (ConfigMap, Vec<ConfigProblem>) {
     let mut out = ConfigMap::new();
     let mut problems = Vec::new();

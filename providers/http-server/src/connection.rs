@@ -37,7 +37,7 @@ const HEAD_SIZE: usize = 64 * 1024;
 /// How long a connection that was just accepted is kept for its first request when it is told to stop: it may be on its
 /// way, and a connection that is closed without an answer loses it.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
-/// How often it is looked whether clients are too slow.
+/// The interval between checks of whether clients are too slow.
 const SWEEP: Duration = Duration::from_secs(1);
 /// The most requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 250;
@@ -102,7 +102,7 @@ async fn serve_to_end(stream: TcpStream, of: Of) {
     }
 }
 
-/// What a connection is of, and what it keeps to.
+/// The owners and limits of a connection.
 struct Of {
     front: Arc<Front>,
     place: Arc<CrowdPlace>,
@@ -190,8 +190,8 @@ fn service(
     })
 }
 
-/// Runs `connection` to its end, which comes sooner once it is told to stop. While anything is under way it is looked
-/// now and then whether the client is too slow.
+/// Runs `connection` to its end, which comes sooner once it is told to stop. While anything is under way it checks now
+/// and then whether the client is too slow.
 async fn drive<C: Future>(connection: C, finish: impl Fn(Pin<&mut C>), of: &Of) -> C::Output {
     let mut connection = pin!(connection);
     let mut stopped = pin!(of.stop.wait());

@@ -427,7 +427,7 @@ mod tests {
             listeners: 2,
             most: 1600,
         };
-        // 1200 are for connections, 900 of them for whoever comes first.
+        // 1200 are for connections, 900 of them for the first to come.
         assert!(descriptors(899).leave_room_for(899));
         assert!(!descriptors(900).leave_room_for(899));
         assert!(descriptors(1199).leave_room_for(300));

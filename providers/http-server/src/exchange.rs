@@ -83,7 +83,7 @@ pub(crate) fn begin(
         if let Some(token) = route.work.begin() {
             break (route, token);
         }
-        // The link has ended since the table was read. What takes its place is in the table that is there now.
+        // The link has ended since the table was read. Its replacement is in the table that is there now.
         let same = ended.replace(route.clone());
         if same.is_some_and(|same| Arc::ptr_eq(&same, &route)) {
             return Err(refuse(

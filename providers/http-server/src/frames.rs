@@ -5,7 +5,7 @@
 /// The kinds of frames that are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameKind {
-    /// With so many bytes that can be content.
+    /// Data, with the number of bytes that can be content.
     Data(u32),
     Headers,
     ResetStream,

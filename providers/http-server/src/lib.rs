@@ -1,8 +1,8 @@
 //! The http-server provider: listens for HTTP and hands each request to the component that it is
 //! linked to.
 //!
-//! It is a link's source. Links that ask for the same address share a listener, which tells them
-//! apart by host and path. What a request meets, in order:
+//! The provider is a link's source. Links that ask for the same address share a listener, which tells them apart by
+//! host and path. The modules in the order in which a request meets them:
 //!
 //! * [`listener`]: the socket, the accept loop and its limit, draining;
 //! * [`connection`]: TLS and hyper, one task a connection; [`flood`]: HTTP/2 that is of no use, by its [`frames`];
@@ -46,7 +46,7 @@ use withe_provider::{Alias, Descriptor, wit};
 
 pub use provider::HttpServer;
 
-/// What is known of the provider without starting it.
+/// The provider's description, available without starting it.
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "http-server",
     version: env!("CARGO_PKG_VERSION"),

@@ -57,7 +57,7 @@ impl Work {
     /// waits for its requests any more.
     pub(crate) fn begin(&self) -> Option<TaskTrackerToken> {
         let token = self.requests.token();
-        // Looked at after the request was counted: whoever ends the link closes first, and counts then.
+        // The check comes after the request was counted: the end of the link closes first, and counts then.
         (!self.requests.is_closed()).then_some(token)
     }
 }

@@ -64,7 +64,7 @@ pub(crate) struct Listener {
     pub(crate) bound: SocketAddr,
     /// With `bound` as its authority, and the first of the line.
     front: Arc<Front>,
-    /// Those that serve and are going to, in order. Empty when the listener is closed.
+    /// The providers that serve and are going to, in order. Empty when the listener is closed.
     line: Mutex<VecDeque<Arc<ServingProvider>>>,
     /// Wakes the task when another one serves.
     changed: Notify,
@@ -86,7 +86,7 @@ pub(crate) struct Claim {
 }
 
 impl Listeners {
-    /// None yet, but the sockets of a predecessor in another process.
+    /// No listeners yet, but the sockets of a predecessor in another process.
     pub(crate) fn inheriting(inherited: Arc<InheritedSockets>) -> Self {
         Self {
             inherited: Some(inherited),
@@ -154,8 +154,7 @@ impl Claim {
         self.serving.table.store(Arc::new(table));
     }
 
-    /// Speaks TLS on connections that come. Those that are there stay as they are, unless they are another
-    /// thing than what is served now.
+    /// Speaks TLS on new connections. Open connections stay as they are, unless the change is from TLS to none or back.
     pub(crate) fn speak(&self, tls: Option<Arc<ServerConfig>>) {
         let line = self.listener.line();
         let is_tls = tls.is_some();

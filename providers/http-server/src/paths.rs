@@ -1,6 +1,6 @@
 //! Paths that two programs can read as two paths.
 //!
-//! Routes are compared with a path as it was sent, and whoever stands in front of the server or behind it may first
+//! Routes are compared with a path as it was sent, and a program in front of the server or behind it may first
 //! resolve `..`, put slashes together or decode them: then what is let through to one path arrives at another. So
 //! either such a path is made one that all read alike, or its request is refused, before any route is looked for.
 //! Only resolving what RFC 3986 (5.2.4) resolves was rejected: the other half of the world decodes first.
@@ -208,7 +208,7 @@ mod tests {
             assert_eq!(found.as_deref(), Ok(normal), "{path}");
             let kept = settle(AmbiguousPaths::Keep, path);
             assert_eq!(kept.as_deref(), Ok(path));
-            // Whoever normalises what comes out finds nothing to do, unless it decodes what was encoded twice.
+            // A program that normalises the result finds nothing to do, unless it decodes what was encoded twice.
             assert_eq!(ambiguity(normal.split('?').next().unwrap()), None, "{path}");
         }
     }

@@ -1,5 +1,5 @@
-//! What is served at an address, and by whom just now. Connections and requests read it; who serves next, the
-//! `listener` decides.
+//! The routes served at an address, and the provider that serves them just now. Connections and requests read
+//! them; the `listener` decides who serves next.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::link::HttpRoute;
 use crate::paths::AmbiguousPaths;
 use crate::routes::RouteTable;
 
-/// What connections know of the listener that accepted them.
+/// The listener's state for the connections that it accepted.
 pub(crate) struct Front {
     /// The address as requests that do not name a host would.
     pub(crate) authority: Authority,
-    /// Whose turn it is. Replaced while there are connections.
+    /// The provider whose turn it is. Replaced while there are connections.
     pub(crate) serving: ArcSwap<ServingProvider>,
 }
 
-/// What one provider serves at a listener.
+/// The routes and settings of one provider at a listener.
 pub(crate) struct ServingProvider {
     /// The header that names the host.
     pub(crate) host_header: HeaderName,

@@ -1,9 +1,9 @@
-//! What a request is for: its target URI, from its request line and its `Host` (RFC 9112, 3.2 and 3.3; RFC 9110,
-//! 4.2 and 7; RFC 9113, 8.3.1).
+//! The target URI of a request, from its request line and its `Host` (RFC 9112, 3.2 and 3.3; RFC 9110, 4.2 and 7;
+//! RFC 9113, 8.3.1).
 //!
 //! hyper reads the request line as a URI and leaves the rest to its user. The rules are here, away from routes and
-//! components, because whoever gets them wrong lets a request be for one host to one program and for another to the
-//! next.
+//! components, because a program that gets them wrong lets a request be for one host to one program and for another
+//! to the next.
 
 use http::header::{HOST, HeaderName};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -29,7 +29,7 @@ pub(crate) struct Unclear {
 #[derive(Default)]
 pub(crate) struct LastHost(Option<(HeaderValue, Authority)>);
 
-/// What is known of the connection that a request came over.
+/// The facts about the connection that a request came over.
 pub(crate) struct Inbound<'a> {
     /// Whether it is TLS.
     pub(crate) scheme: &'a Scheme,
@@ -42,7 +42,7 @@ impl RequestTarget {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// Returns the fault in the request line or in `Host`.
     pub(crate) fn read(
         method: &Method,
         version: Version,

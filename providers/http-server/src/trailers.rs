@@ -27,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The value that the placeholder has as a trailer.
 const VALUE: &str = "1";
 
-/// Whether whoever sent a request over HTTP/1.1 wants trailers (RFC 9110, 10.1.4).
+/// Whether the client of a request over HTTP/1.1 wants trailers (RFC 9110, 10.1.4).
 pub(crate) fn are_wanted(version: Version, fields: &HeaderMap) -> bool {
     let members = fields.get_all(TE).iter().filter_map(|v| v.to_str().ok());
     version == Version::HTTP_11
@@ -39,7 +39,7 @@ pub(crate) fn are_wanted(version: Version, fields: &HeaderMap) -> bool {
 #[derive(Debug)]
 pub(crate) struct Trailers {
     placeholder: HeaderName,
-    /// What is to be found in the stream next, in the order of the responses.
+    /// The texts to find in the stream next, in the order of the responses.
     edits: Mutex<VecDeque<Edit>>,
     /// Whether there is any: most of what is written is not looked at.
     any: AtomicBool,
@@ -53,7 +53,7 @@ struct Edit {
 }
 
 impl Trailers {
-    /// Those of a new connection.
+    /// The trailers of a new connection.
     pub(crate) fn new() -> Arc<Self> {
         // Keys from the system's random numbers, so that no component can write it into a body.
         let random = || RandomState::new().hash_one(0);
@@ -79,7 +79,8 @@ impl Trailers {
         self.edit(text, Bytes::new());
     }
 
-    /// What hyper is to send for the trailers of a response that [`allow`](Self::allow) was called for.
+    /// The stand-in that hyper is to send for the trailers of a response that [`allow`](Self::allow) was called
+    /// for.
     pub(crate) fn stand_in(&self, trailers: &HeaderMap) -> HeaderMap {
         let mut lines = BytesMut::new();
         for (name, value) in trailers {

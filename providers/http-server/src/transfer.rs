@@ -4,8 +4,8 @@
 //! its body does. Nobody asks for the body meanwhile: HTTP/2 waits for the client to open its window, HTTP/1.1 for the
 //! socket. So a body cannot look at a clock of its own, and the connection does ([`Transfers::sweep`]).
 //!
-//! Only the time counts in which the client is waited for. It may be as long as all that was transferred takes at the
-//! least rate, and a budget beyond that: so a large download may take hours, and a stream of events be silent.
+//! Only the time counts in which the client is waited for. The limit is the time that all transferred bytes take at
+//! the least rate, and a budget beyond that: so a large download may take hours, and a stream of events be silent.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;

@@ -230,7 +230,7 @@ async fn floods_of_frames_end_the_connection() {
         "endless headers",
     ] {
         let (mut from, mut to) = tokio::io::split(secure.connect().await);
-        // Whoever reads nothing would be cut for that.
+        // A client that reads nothing would be cut for that.
         let reading = tokio::spawn(async move {
             let mut bytes = vec![0; 16 << 10];
             while matches!(from.read(&mut bytes).await, Ok(1..)) {}

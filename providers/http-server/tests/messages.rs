@@ -42,7 +42,7 @@ async fn what_is_no_request_is_refused() {
     let (_server, address) = serve(echo(), &[]).await;
     let close = "connection: close\r\n";
     let cases = [
-        // Whose it is.
+        // The host of a request.
         ("GET / HTTP/1.1", "host: a\r\nhost: b\r\n", "", 400),
         ("GET / HTTP/1.1", "host: a\r\nhost: a\r\n", "", 400),
         ("GET / HTTP/1.1", "", "", 400),
@@ -208,7 +208,8 @@ async fn a_path_is_read_in_one_way() {
 #[tokio::test]
 async fn two_lengths_end_the_connection() {
     let (_server, address) = serve(echo(), &[]).await;
-    // What a program in front that goes by the length would take for a part of the body is no request here.
+    // A program in front that goes by the length would take the rest for a part of the body; it is no request
+    // here.
     let fields = "host: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n";
     let next = "GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n";
     let both = format!("POST / HTTP/1.1\r\n{fields}\r\n0\r\n\r\n{next}");
@@ -352,7 +353,7 @@ async fn statuses_without_content_have_none() {
     let (_server, address) = serve(answers, &[]).await;
     let mut client = Client::connect(address).await;
     for (method, status) in [("GET", 204), ("GET", 205), ("GET", 304), ("HEAD", 200)] {
-        // What is not to be there would come before the second response.
+        // A body that must not be there would come before the second response.
         let request = format!("{method} /{status} HTTP/1.1\r\nhost: a\r\n\r\n");
         client.send(&request).await;
         let first = client.until("\r\n\r\n").await;
@@ -421,7 +422,7 @@ async fn a_length_that_is_not_kept_is_never_taken_for_one() {
                     let text = client.until("\r\n\r\n").await;
                     assert!(text.starts_with("HTTP/1.1 500"), "{what}: {text}");
                 }
-                // Part of it may have been sent. What is behind it must not look like a response.
+                // Part of it may have been sent. The bytes behind it must not look like a response.
                 false => {
                     let text = client.rest().await;
                     assert!(text.matches("HTTP/1.1").count() <= 1, "{what}: {text}");
@@ -562,7 +563,7 @@ async fn trailers_go_to_those_who_want_them() {
             }
         }
     }
-    // Whoever did not ask gets none, and no trace of any.
+    // A client that did not ask gets none, and no trace of any.
     for fields in ["", "te: gzip\r\n"] {
         let request = format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}connection: close\r\n\r\n");
         let reply = raw(address, &request).await;

@@ -1,4 +1,4 @@
-//! What a client sees: routing, policy, errors, streams, TLS.
+//! Tests the client's view: routing, policy, errors, streams, TLS.
 
 mod support;
 

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use withe_provider::{Body, ConfigMap, Peer, Provider as _};
 use withe_provider_http_server::HttpServer;
 
-/// Slow are those of whom one waits for more than a moment.
+/// Settings by which a client is slow once it is waited for longer than a moment.
 const IMPATIENT: [(&str, &str); 2] = [
     ("min_bytes_per_second", "1000000000"),
     ("slow_budget_ms", "50"),

@@ -1,4 +1,4 @@
-//! What every broker can do.
+//! The operations of every broker.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub(crate) trait Receipt: Send + Sync {
     fn refused(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
-/// What a component subscribes to.
+/// The source of messages that a component subscribes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Subscription {
     /// The messages that come to a subject from now on. Each goes to one of a group.
@@ -90,13 +90,13 @@ pub(crate) enum BrokerError {
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What comes of a subscription. It goes on over a loss of the connection.
+/// The messages of a subscription. The subscription goes on over a loss of the connection.
 #[async_trait::async_trait]
 pub(crate) trait Deliveries: Send {
     /// The next message; `None` when no more can come. Dropped while it waits, it has taken none.
     async fn next(&mut self) -> Option<Delivery>;
 
-    /// Has the broker send nothing more. What it has sent already still comes.
+    /// Has the broker send nothing more. Messages sent already still come.
     async fn leave(&mut self);
 }
 
@@ -114,7 +114,7 @@ pub(crate) trait Broker: Send + Sync {
         timeout: Duration,
     ) -> Result<BrokerMessage, BrokerError>;
 
-    /// What comes from now on.
+    /// Subscribes to the messages that come from now on.
     async fn subscribe(
         &self,
         subscription: &Subscription,

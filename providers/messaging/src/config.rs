@@ -1,4 +1,4 @@
-//! What can be set, with the keys of wasmCloud v1's NATS provider.
+//! The settings, with the keys of wasmCloud v1's NATS provider.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How many messages a component handles at a time if nobody says.
 const AT_ONCE: usize = 100;
 
-/// What carries a link's messages.
+/// The backend that carries a link's messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     /// The memory of this process.
@@ -32,7 +32,7 @@ pub(crate) enum Backend {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
     pub(crate) backend: Backend,
-    /// What the component takes: patterns, each with the group that it names, and consumers.
+    /// The component's subscriptions: patterns, each with the group that it names, and consumers.
     pub(crate) subjects: Vec<(String, Option<String>)>,
     pub(crate) consumers: Vec<KeptMessages>,
     pub(crate) timeout: Duration,
@@ -60,8 +60,8 @@ pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> 
     read_given(config, role, false).1
 }
 
-/// Reads the configuration of a link in this role; what it does not say, the provider's `own` does. What is wrong is
-/// left at its default.
+/// Reads the configuration of a link in this role; what it does not say, the provider's `own` does. A faulty setting
+/// stays at its default.
 pub(crate) fn read(
     own: &ConfigMap,
     link: &ConfigMap,
@@ -212,7 +212,7 @@ fn nats(s: &mut Settings<'_>) -> NatsConfig {
     nats
 }
 
-/// What the component takes.
+/// Reads the component's subscriptions.
 fn taken(s: &mut Settings<'_>, config: &mut Config) {
     let subscriptions = s.text("subscriptions").unwrap_or_default();
     for text in subscriptions

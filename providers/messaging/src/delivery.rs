@@ -59,7 +59,7 @@ impl MessageHandler {
         }
     }
 
-    /// Hands over what comes, until it is told to stop, no more can come, and all that came was handled.
+    /// Hands over messages, until it is told to stop, no more can come, and all were handled.
     async fn run(self: Arc<Self>, mut deliveries: Box<dyn Deliveries>) {
         let mut handled = JoinSet::new();
         loop {
@@ -137,8 +137,8 @@ impl MessageHandler {
 }
 
 impl MessageHandler {
-    /// Gives a message that certainly was not handled back to the broker, if that is because its link ends: a change that
-    /// was not carried out has taken its share of the messages, and whoever is linked as before is to have them.
+    /// Gives a message that certainly was not handled back to the broker, if that is because its link ends: a change
+    /// that was not carried out has taken its share of the messages, which the remaining links are to have.
     async fn passes_on(&self, message: BrokerMessage) -> bool {
         if timeout(ENDING, self.stop.cancelled()).await.is_err() {
             return false;
@@ -173,7 +173,7 @@ impl DeliveredLink {
         })
     }
 
-    /// Takes nothing new, and waits until all that came was handled, at most `grace`.
+    /// Takes nothing new, and waits until all messages taken were handled, at most `grace`.
     pub(crate) async fn stop(mut self, grace: Duration) {
         self.stop.cancel();
         let ended = async { while self.tasks.join_next().await.is_some() {} };

@@ -1,7 +1,7 @@
 //! The messaging provider: `wasmcloud:messaging` in memory, over NATS and over MQTT.
 //!
-//! It is the target of links from components that send (`consumer`), and the source of links to components that take
-//! messages (`handler`).
+//! The provider is the target of links from components that send (`consumer`), and the source of links to components
+//! that take messages (`handler`).
 //!
 //! * [`config`]: what can be set;
 //! * [`broker`]: what every broker can do, and [`memory`], [`nats`] and [`mqtt`], which do it;
@@ -10,9 +10,9 @@
 //! * [`delivery`]: the task of a link whose component takes messages;
 //! * [`provider`]: links come and go, connections are shared between them.
 //!
-//! **Who gets a message.** All replicas of a component are one subscriber, whichever host they and the provider run on:
-//! each subscription has a queue group, named after the application and the component unless the configuration names
-//! one. Without groups a component would handle a message as often as there are hosts.
+//! **Recipients of a message.** All replicas of a component are one subscriber, whichever host they and the provider
+//! run on: each subscription has a queue group, named after the application and the component unless the configuration
+//! names one. Without groups a component would handle a message as often as there are hosts.
 
 mod broker;
 mod config;
@@ -36,7 +36,7 @@ mod wit {
     withe_provider::generate!("wit/wasmcloud-messaging-0.2.0", "wit");
 }
 
-/// What is known of the provider without starting it.
+/// The provider's description, available without starting it.
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "messaging",
     version: env!("CARGO_PKG_VERSION"),

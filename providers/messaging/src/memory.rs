@@ -1,6 +1,6 @@
 //! The memory of this process, one broker for each application.
 //!
-//! Messages go to whoever subscribes on this host, and are gone if nobody does. A subscriber that does not keep up makes
+//! Messages go to subscribers on this host, and are gone if there are none. A subscriber that does not keep up makes
 //! publishing fail: NATS would drop the message and say nothing.
 
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ const QUEUED_BYTES: usize = 64 << 20;
 /// The largest message, as NATS has it unless it is told otherwise.
 const LARGEST: usize = 1 << 20;
 
-/// What the subjects begin with on which answers are waited for.
+/// The prefix of the subjects on which answers are waited for.
 const INBOX: &str = "_INBOX";
 
 /// The brokers of the applications of this process. They are kept by the links that use them.
@@ -36,7 +36,7 @@ static BROKERS: LazyLock<Mutex<HashMap<String, Weak<MemoryBroker>>>> =
 pub(crate) struct MemoryBroker {
     subscribers: Mutex<Vec<Subscriber>>,
     inboxes: AtomicU64,
-    /// Whose turn it is in groups.
+    /// The next turn in groups.
     turn: AtomicUsize,
 }
 
@@ -64,7 +64,7 @@ impl Deliveries for MemoryDeliveries {
 
 struct Subscriber {
     pattern: String,
-    /// None for whoever waits for an answer.
+    /// None for a caller that waits for an answer.
     group: Option<String>,
     queue: mpsc::Sender<BrokerMessage>,
     /// How many bytes wait in the queue.
@@ -135,7 +135,7 @@ impl MemoryBroker {
         }
         for members in groups.values() {
             found += 1;
-            // Whoever is next in turn and has room.
+            // The next member in turn that has room takes it.
             let order = (0..members.len()).map(|i| members[(turn + i) % members.len()]);
             is_full |= !order.into_iter().any(|subscriber| subscriber.take(message));
         }

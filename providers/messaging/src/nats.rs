@@ -43,7 +43,7 @@ pub(crate) struct NatsConfig {
     pub(crate) ping_interval: Option<Duration>,
 }
 
-/// What stands for a server where nobody says one.
+/// The server's URL where nobody gives one.
 pub(crate) const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 
 /// A server cannot be reached.
@@ -220,7 +220,7 @@ async fn settle(client: &Client) {
     _ = client.send_request(client.new_inbox(), request).await;
 }
 
-/// What comes to a subject.
+/// The messages of a subject.
 struct SubjectDeliveries {
     client: Client,
     subscriber: async_nats::Subscriber,
@@ -246,7 +246,7 @@ impl Deliveries for SubjectDeliveries {
     }
 }
 
-/// What a consumer of JetStream has.
+/// The messages of a consumer of JetStream.
 struct KeptDeliveries(Option<pull::Stream>);
 
 #[async_trait::async_trait]
@@ -274,7 +274,7 @@ impl Deliveries for KeptDeliveries {
     }
 
     async fn leave(&mut self) {
-        // What was sent and not handled comes again, to whoever asks.
+        // Messages sent and not handled come again, to any member that asks.
         self.0 = None;
     }
 }

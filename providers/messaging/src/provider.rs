@@ -44,7 +44,7 @@ pub struct Messaging {
 
 #[derive(Default)]
 struct Links {
-    /// Whose components take messages.
+    /// The links whose components take messages.
     delivered: HashMap<LinkId, DeliveredLink>,
     /// Connections by what was asked for.
     connections: HashMap<NatsConfig, Weak<NatsBroker>>,

@@ -1,4 +1,4 @@
-//! What a component asks for that sends.
+//! Serves the requests of components that send.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::wit::wasmcloud::messaging::types::BrokerMessage as WitMessage;
 /// How long before its caller stops waiting a call gives up, so that the caller learns why.
 const MARGIN: Duration = Duration::from_millis(20);
 
-/// What the provider has of a link from a component that sends.
+/// The provider's end of a link from a component that sends.
 pub(crate) struct Sender(pub(crate) Arc<dyn Broker>);
 
 impl Interface for Sender {

@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(60);
 /// A message as the interface has it: subject, body, where an answer is waited for.
 type Message = (String, Vec<u8>, Option<String>);
 
-/// What a component answers to a message, which is the so-and-so-many-th.
+/// A component's answer to a message, with the message's number.
 type Answer = fn(&Message, usize) -> Result<Result<(), String>, CallError>;
 
 /// A component: notes the messages it is given, and answers what it is told to.
@@ -355,7 +355,7 @@ async fn a_link_that_changes_or_goes_loses_no_message() {
         for n in 0..300 {
             match n {
                 100 => {
-                    // Whoever only sends need not wait until something has come.
+                    // Sending alone need not wait until a message has come.
                     before.given(1).await;
                     rig.takes(2, "c", &config, &after).await;
                 }
@@ -503,7 +503,7 @@ async fn a_server_that_is_away_is_said_and_comes_back() {
         .await;
     assert_eq!(rig.provider.health().await, Health::Healthy);
     server.restart().unwrap();
-    // What is published while the server is away fails; then the subscription is there as before.
+    // Publishing fails while the server is away; then the subscription is there as before.
     let again = async {
         while component.bodies().is_empty() {
             _ = rig.publish(1, "a", "hello").await;

@@ -1,4 +1,4 @@
-//! What can be set, with the keys of wasmCloud v1's PostgreSQL provider.
+//! The settings, with the keys of wasmCloud v1's PostgreSQL provider.
 
 use std::fmt;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(crate) enum Choice {
     Postgres,
 }
 
-/// What keeps a link's data.
+/// The backend that keeps a link's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     /// The memory of this process.
@@ -83,7 +83,7 @@ impl fmt::Debug for PostgresConfig {
     }
 }
 
-/// What one map says.
+/// The settings of one map.
 #[derive(Default)]
 struct Given {
     /// One of [`BACKENDS`]; said, or implied by another key.
@@ -111,8 +111,8 @@ pub(crate) fn check(choice: Choice, role: ConfigRole, config: &ConfigMap) -> Vec
     }
 }
 
-/// Reads a link's configuration; what it does not say, the provider's `own` does. What is wrong is left at its
-/// default.
+/// Reads a link's configuration; what it does not say, the provider's `own` does. A faulty setting stays at
+/// its default.
 pub(crate) fn read(
     choice: Choice,
     own: &ConfigMap,

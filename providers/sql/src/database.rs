@@ -1,4 +1,4 @@
-//! What every database can do, and how it fails. The interfaces are built from these few operations.
+//! The operations of every database, and their failures. The interfaces are built from these few operations.
 
 use std::fmt::Debug;
 use std::time::Instant;
@@ -50,7 +50,7 @@ pub(crate) struct Limits {
     pub(crate) bytes: u64,
 }
 
-/// Whose fault a failure is.
+/// The party at fault in a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The parameters do not fit.
@@ -120,13 +120,13 @@ pub(crate) enum SqlError {
     Lost(String),
 }
 
-/// What is known of a statement that was broken off.
+/// The effect of a statement that was broken off.
 pub(crate) const NOTHING_DONE: &str = "nothing of it was done";
-/// What is known of a statement that was broken off where nobody can tell.
+/// The effect of a statement that was broken off where nobody can tell.
 pub(crate) const UNKNOWN: &str = "it may or may not have been done";
 
 impl SqlError {
-    /// Whose fault it is.
+    /// The party at fault.
     pub(crate) fn fault(&self) -> Fault {
         match self {
             Self::Parameter { .. } | Self::Count { .. } => Fault::Params,
@@ -149,7 +149,7 @@ pub(crate) struct Rows {
     limits: Limits,
 }
 
-/// What a value costs besides its own bytes.
+/// The cost of a value besides its own bytes.
 const OVERHEAD: u64 = 16;
 
 impl Rows {
@@ -199,7 +199,7 @@ pub(crate) fn is_empty(sql: &str) -> bool {
     code(sql).is_empty()
 }
 
-/// What comes behind the spaces, comments and parentheses that a statement begins with.
+/// The rest of a statement behind the spaces, comments and parentheses that it begins with.
 fn code(sql: &str) -> &str {
     let mut rest = sql;
     loop {

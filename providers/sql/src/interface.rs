@@ -14,14 +14,14 @@ use crate::wit::wasmcloud::postgres::types::{
     PgValue, PreparedStatementExecError, QueryError, ResultRow, StatementPrepareError,
 };
 
-/// How long before its caller stops waiting a database has to be done, so that it can say what came of it.
+/// How long before its caller stops waiting a database has to be done, so that it can report the outcome.
 const MARGIN: Duration = Duration::from_millis(40);
 /// How long before that a call gives up on a database that does not say.
 const LAST: Duration = Duration::from_millis(10);
 /// Prepared statements that a link remembers. When there are more, the oldest is forgotten.
 const STATEMENTS: usize = 1024;
 
-/// What the provider has of a link.
+/// The provider's end of a link.
 pub(crate) struct Opened {
     pub(crate) database: Arc<dyn Database>,
     pub(crate) limits: Limits,
@@ -55,7 +55,7 @@ impl From<SqlError> for PreparedStatementExecError {
     }
 }
 
-/// Waits for what a database does until a deadline, as long as the caller can be told what came of it.
+/// Waits for a database's work until a deadline, as long as the caller can be told the outcome.
 async fn done<T, E, F>(cx: &Context<'_>, doing: impl FnOnce(Instant) -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, SqlError>>,

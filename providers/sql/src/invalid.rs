@@ -1,4 +1,4 @@
-//! What is wrong with a value.
+//! Faults of values.
 
 /// A parameter that is no value of its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

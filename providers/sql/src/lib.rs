@@ -10,8 +10,8 @@
 //!
 //! The interface's types are PostgreSQL's. Values go to both databases in the text that PostgreSQL writes them in
 //! ([`literal`]): there is such a text for each of the types, and the server knows best what a parameter is to be. The
-//! binary forms were the other way; then a number of the wrong width, or a text for a date, would be refused. What comes
-//! back is read from PostgreSQL's binary forms ([`postgres`]), or after the types of SQLite's columns ([`sqlite`]).
+//! binary forms were the other way; then a number of the wrong width, or a text for a date, would be refused. Results
+//! are read from PostgreSQL's binary forms ([`postgres`]), or after the types of SQLite's columns ([`sqlite`]).
 
 mod calendar;
 mod config;
@@ -37,7 +37,7 @@ mod wit {
     withe_provider::generate!("wit/wasmcloud-postgres-0.1.1-draft", "wit");
 }
 
-/// What is known of `withe:sql` without starting it.
+/// The description of `withe:sql`, available without starting it.
 pub const SQL: Descriptor = Descriptor {
     name: "sql",
     version: env!("CARGO_PKG_VERSION"),
@@ -49,7 +49,7 @@ pub const SQL: Descriptor = Descriptor {
     create: |config| Arc::new(Sql::any(config)),
 };
 
-/// What is known of `withe:postgres` without starting it.
+/// The description of `withe:postgres`, available without starting it.
 pub const POSTGRES: Descriptor = Descriptor {
     name: "postgres",
     version: env!("CARGO_PKG_VERSION"),

@@ -122,7 +122,7 @@ impl Databases {
 
 /// Lets go of links. The last one of a file waits for its thread, so not in an async task.
 async fn release(links: impl Send + 'static) {
-    // It cannot fail: nothing here panics, and it is not cancelled.
+    // The task cannot fail: nothing here panics, and it is not cancelled.
     let _ = spawn_blocking(move || drop(links)).await;
 }
 
@@ -205,7 +205,7 @@ impl Provider for Sql {
     async fn shutdown(&self, grace: Duration) {
         let deadline = Instant::now() + grace;
         self.calls.close();
-        // What is not done by then is broken off with the databases.
+        // Calls that are not done by then are broken off with the databases.
         let _ = timeout(grace, self.calls.wait()).await;
         let mut databases = self.databases.lock().await;
         let links = self.links.swap(Arc::default());

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Config;
 
-/// What a URL looks like.
+/// The form of a URL.
 pub(crate) const EXPECTED_URL: &str =
     "`postgres://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?sslmode=require]`";
 /// A URL is no URL of a server.
@@ -14,7 +14,7 @@ pub(crate) fn check_url(url: &str) -> Result<(), NoUrl> {
     parse_url(url).map(drop)
 }
 
-/// What a URL says.
+/// The configuration that a URL holds.
 pub(crate) fn parse_url(url: &str) -> Result<Config, NoUrl> {
     let is_url = ["postgres://", "postgresql://"]
         .iter()

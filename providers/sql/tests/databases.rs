@@ -277,7 +277,7 @@ async fn parameters(c: Component) {
         .try_query("SELECT a FROM t WHERE $1 = ''", vec![text("\0")])
         .await;
     assert_eq!(code(zero).0, "params");
-    // What looks like SQL is none.
+    // Text that looks like SQL is only text.
     let tricky = text("'); DROP TABLE t; --");
     c.batch("CREATE TABLE s (v TEXT)").await;
     c.query("INSERT INTO s VALUES ($1)", vec![tricky.clone()])
@@ -340,7 +340,7 @@ async fn mistakes(c: Component) {
     );
     let error = code(c.try_batch("SELECT $1").await);
     assert_eq!(error, ("query", "42P02".into()));
-    // Whoever made a mistake can go on.
+    // A call that made a mistake does not stop the next.
     assert!(c.query("SELECT a FROM t", vec![]).await.is_empty());
 }
 
@@ -379,13 +379,13 @@ async fn batches(c: Component) {
     assert_eq!(code(failed), ("other", "23505".into()));
     let count = async || c.value("SELECT count(*) FROM t", vec![]).await;
     assert_eq!(count().await, PgValue::Int8(1));
-    // Where it says so itself, what came before stays.
+    // Where the batch commits a transaction itself, the rows of that stay.
     let failed = c
         .try_batch("BEGIN; INSERT INTO t VALUES (2); COMMIT; INSERT INTO t VALUES (3); INSERT INTO t VALUES (1)")
         .await;
     assert_eq!(code(failed).1, "23505");
     assert_eq!(count().await, PgValue::Int8(2));
-    // What came before BEGIN belongs to it.
+    // Statements before BEGIN belong to it.
     c.batch("INSERT INTO t VALUES (4); BEGIN; INSERT INTO t VALUES (5); ROLLBACK; INSERT INTO t VALUES (6)").await;
     let rows = c.query("SELECT a FROM t ORDER BY a", vec![]).await.concat();
     assert_eq!(rows, [1, 2, 6].map(PgValue::Int4));

@@ -1,4 +1,5 @@
-//! What is PostgreSQL's own: all of its types, servers that go away, and connections that must not be mixed up.
+//! Tests of PostgreSQL alone: all of its types, servers that go away, and connections that must not be mixed
+//! up.
 
 mod support;
 
@@ -293,10 +294,10 @@ async fn every_type_goes_both_ways() {
     no_values(&c).await;
 }
 
-/// What the interface has no value for.
+/// Types that the interface has no value for.
 async fn no_values(c: &Component) {
     c.batch("CREATE TABLE done (a int)").await;
-    // It is known before the statement runs.
+    // The refusal comes before the statement runs.
     let error = said(
         c.try_query(
             "INSERT INTO done VALUES (1) RETURNING int4range(1, 2) AS r",

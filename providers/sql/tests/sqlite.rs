@@ -1,4 +1,4 @@
-//! What is SQLite's own: files, what components may not do, and statements that nobody waits for.
+//! Tests of SQLite alone: files, what components may not do, and statements that nobody waits for.
 
 mod support;
 
@@ -171,7 +171,7 @@ async fn components_reach_no_other_files() {
         }
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    // What does no harm is allowed.
+    // Harmless statements are allowed.
     c.batch("CREATE TABLE t (a INTEGER)").await;
     c.batch("VACUUM").await;
     for sql in [

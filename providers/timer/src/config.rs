@@ -1,4 +1,4 @@
-//! What can be set, with the keys of wasmCloud's cron provider.
+//! The settings, with the keys of wasmCloud's cron provider.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::schedule::{self, Schedule};
 /// How long a call may take if nobody says.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a link asks for.
+/// The settings of a link.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
     pub(crate) jobs: Vec<Job>,
@@ -23,7 +23,7 @@ pub(crate) struct Config {
     pub(crate) once: bool,
 }
 
-/// What is called, and when.
+/// The call to make, and its schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Job {
     /// For logs.
@@ -42,7 +42,7 @@ pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> 
     }
 }
 
-/// Reads a link's configuration; what it does not say, the provider's `own` does. What is wrong is left out.
+/// Reads a link's configuration; what it does not say, the provider's `own` does. A faulty job is left out.
 pub(crate) fn read(own: &ConfigMap, link: &ConfigMap) -> (Config, Vec<ConfigProblem>) {
     let all = merged(own, link);
     let (config, mut problems) = read_given(&all);
@@ -109,7 +109,7 @@ fn read_given(config: &ConfigMap) -> (Config, Vec<ConfigProblem>) {
     (config, s.finish())
 }
 
-/// What a cron line is made of.
+/// The parts of a cron line.
 const FIELDS: &str = "write minute, hour, day of the month, month and day of the week, with the second before them if need be";
 
 fn zone(s: &mut Settings<'_>) -> TimeZone {

@@ -28,10 +28,10 @@ impl PartialEq for Schedule {
     }
 }
 
-/// The shortest interval. What is due more often than a component can answer is no schedule.
+/// The shortest interval. A job that is due more often than a component can answer has no schedule.
 const SHORTEST: Duration = Duration::from_millis(10);
 
-/// The longest interval: a year. Whoever wants less often has a cron line.
+/// The longest interval: a year. A job that is due less often has a cron line.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3_600);
 
 /// An interval: `500ms`, `10s`, `1h 30m`.

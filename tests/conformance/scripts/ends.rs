@@ -1,4 +1,4 @@
-// What both ends of a script do: each includes this, for the types of its own bindings.
+// The actions of both ends of a script: each includes this file, for the types of its own bindings.
 
 use std::fmt::Debug;
 
@@ -39,7 +39,7 @@ fn elements<T: Element>(from: u32, count: u32) -> Vec<T> {
     (from..from + count).map(T::of).collect()
 }
 
-/// What is told of elements that should be those from `from` on.
+/// The note about elements that should be those from `from` on.
 fn told<T: Element>(values: &[T], from: u32) -> String {
     let are_right = (from..)
         .map(T::of)
@@ -219,7 +219,7 @@ async fn claim(
     notes
 }
 
-/// As many pairs of ends of futures.
+/// A pair of ends of a future for each promise.
 fn futures_for(promises: &[Promise]) -> (Vec<FutureWriter<String>>, Vec<FutureReader<String>>) {
     let ends = promises.iter().map(|_| wit_future::new(|| "nothing".to_owned()));
     ends.unzip()
@@ -234,7 +234,7 @@ async fn send(
     let mut futures = futures.into_iter();
     for piece in pieces {
         let some = futures.by_ref().take(piece as usize).collect();
-        // Whoever does not take them misses them when they are claimed.
+        // A reader that does not take them misses them when they are claimed.
         _ = writer.write_all(some).await;
     }
 }

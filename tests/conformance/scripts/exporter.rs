@@ -11,13 +11,13 @@ include!("ends.rs");
 struct Exporter;
 export!(Exporter);
 
-/// What is known of one stream.
+/// The exporter's knowledge of one stream.
 #[derive(Default)]
 struct Known {
     /// The steps that this end has done, and the other.
     done: u32,
     did: u32,
-    /// What the writer saw, once it has ended.
+    /// The writer's notes, once it has ended.
     written: Option<Vec<String>>,
 }
 

@@ -1,4 +1,4 @@
-//! What an exporter notes while it is called, for the importer to ask for.
+//! Notes that an exporter takes while it is called, for the importer to ask for.
 
 use std::cell::RefCell;
 
@@ -19,7 +19,7 @@ pub fn add(line: String) {
     LINES.with_borrow_mut(|lines| lines.push(line));
 }
 
-/// What was noted since this was last called.
+/// The notes since this was last called.
 pub fn take() -> Vec<String> {
     LINES.take()
 }

@@ -1,16 +1,16 @@
-//! What the guests of all cases share.
+//! Helpers that the guests of all cases share.
 
 pub mod gate;
 pub mod journal;
 
 use std::fmt::{Debug, Display};
 
-/// What an importer did and saw, a line each. Its text is what a case expects.
+/// The actions and observations of an importer, a line each. Its text is what a case expects.
 #[derive(Default)]
 pub struct Transcript(String);
 
 impl Transcript {
-    /// Notes what came of something.
+    /// Notes the outcome of something.
     pub fn note(&mut self, what: impl Display, outcome: impl Debug) {
         self.line(format_args!("{what}: {outcome:?}"));
     }

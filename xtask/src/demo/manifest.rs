@@ -12,7 +12,7 @@ use crate::tree;
 /// The port that the manifest says.
 pub(super) const PORT: u16 = 8080;
 
-/// What is replaced.
+/// The replacements in a manifest.
 pub(super) struct Changes<'a> {
     /// Where it listens.
     pub(super) address: SocketAddr,

@@ -54,7 +54,7 @@ pub(crate) struct ProcessProvider {
     command: ProcessCommand,
     config: ConfigMap,
     grace: Duration,
-    /// What the process is doing, once it was started.
+    /// The state of the process, once it was started.
     process: OnceLock<watch::Receiver<ProcessState<RunningProcess>>>,
     /// From `start` to `shutdown`.
     started: Mutex<Option<Started>>,
@@ -62,7 +62,7 @@ pub(crate) struct ProcessProvider {
     predecessor: Mutex<Option<Arc<Predecessor>>>,
 }
 
-/// What runs. Dropped, it ends at once.
+/// The tasks and files of a started provider. Dropped, it ends at once.
 struct Started {
     /// Of the sockets.
     folder: Arc<TemporaryFolder>,
@@ -107,7 +107,7 @@ impl ProcessProvider {
         &self.core.name
     }
 
-    /// What serves the components that the provider calls, and starts its process.
+    /// Serves the components that the provider calls, and starts its process.
     async fn begin(&self) -> std::io::Result<Started> {
         // Short, as a socket's path may have no more than about 100 bytes.
         let folder = Arc::new(TemporaryFolder::new()?);
@@ -164,7 +164,7 @@ impl ProcessProvider {
         running::unreachable(self.name(), what)
     }
 
-    /// What to say of a call that failed because the process, or the way to it, was lost.
+    /// The error of a call that failed because the process, or the way to it, was lost.
     async fn lost(&self, live: &LiveProcess, why: String, deadline: Instant) -> CallError {
         let deadline = deadline.min(Instant::now() + NEWS);
         if let Some(mut process) = self.process.get().cloned() {
@@ -295,7 +295,7 @@ impl Provider for ProcessProvider {
     }
 
     fn drop_resource(&self, link: LinkId, handle: u32) {
-        // Those of a process that has ended went with it.
+        // The resources of a process that has ended went with it.
         if let Some(link) = self.now().and_then(|live| live.ready().link(link)) {
             link.calls.drop_handle(handle);
         }

@@ -92,7 +92,7 @@ impl RunningProcess {
     ///
     /// # Errors
     ///
-    /// What the provider says is wrong, or why it cannot be asked.
+    /// Returns the provider's failure, or the reason why it cannot be asked.
     pub(super) async fn ask(
         &self,
         request: &Request,
@@ -126,7 +126,7 @@ impl RunningProcess {
     ) -> Result<ProviderState, NotDone> {
         let state = self.ask(&Request::LinkPut(put.clone()), deadline).await?;
         let functions = functions(&put.peer);
-        // What components hold of a link stays as long as its functions do.
+        // Handles that components hold through a link stay as long as its functions do.
         if self
             .link(put.link)
             .is_none_or(|known| known.functions != functions)
@@ -166,7 +166,7 @@ impl RunningProcess {
         });
     }
 
-    /// It has ended: what waits for it fails.
+    /// The process has ended: calls that wait for it fail.
     pub(super) async fn close(&self) {
         self.client.close().await;
     }

@@ -26,7 +26,7 @@ pub(super) const HEALTH: HealthChecks = HealthChecks {
 };
 /// How long a process may take to say how it is.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// How long to wait before it is asked again where the answer was lost.
+/// The wait before a request is repeated whose answer was lost.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How many resources a process may number before it reaches the numbers of the next: so many that the
 /// numbers of 64 processes do not meet.
@@ -35,13 +35,13 @@ const NUMBERS: u32 = 1 << 26;
 /// A process that can be called, until it ends.
 pub(super) type LiveProcess = Arc<Live<RunningProcess>>;
 
-/// What outlives a provider's processes.
+/// The state that outlives a provider's processes.
 pub(super) struct ProviderCore {
     pub(super) name: String,
     pub(super) handlers: Handlers,
     /// Held while links are made.
     wanted: tokio::sync::Mutex<Wanted>,
-    /// What the process last said of itself.
+    /// The state that the process last reported.
     state: Mutex<ProviderState>,
 }
 
@@ -140,7 +140,7 @@ impl ProviderCore {
     }
 }
 
-/// What is kept running.
+/// The process that the supervisor keeps running.
 pub(super) struct ProviderProcess {
     pub(super) core: Arc<ProviderCore>,
     pub(super) command: ProcessCommand,
@@ -148,7 +148,7 @@ pub(super) struct ProviderProcess {
     pub(super) grace: Duration,
     /// The folder of its sockets, which only its user can enter. Removed when the last process has ended.
     pub(super) folder: Arc<TemporaryFolder>,
-    /// Whose place the first process takes.
+    /// The provider whose place the first process takes.
     pub(super) predecessor: Option<Arc<Predecessor>>,
 }
 
@@ -224,7 +224,7 @@ impl Supervised for ProviderProcess {
     }
 
     async fn ended(&self, running: &RunningProcess) {
-        // What waits for it fails.
+        // Calls that wait for the process fail.
         running.close().await;
     }
 }

@@ -1,5 +1,5 @@
-//! What a plan leaves behind when another takes its place. Instances that began under it go on, and call what it
-//! linked them to: that ends when nobody can need it any more.
+//! The leftovers of a plan that another replaces. Instances that began under it go on, and call what it linked
+//! them to: that ends when nobody can need it any more.
 //!
 //! Replacing a plan, giving one up that was prepared, and shutting down end things here, and nowhere else, in the
 //! order of calls: sources of requests, then the graph's instances, then workers (each after those that call it),
@@ -17,10 +17,10 @@ use super::providers::{HeldLink, RunningProvider};
 use crate::serve::Served;
 use crate::workers::Workers;
 
-/// How often it is looked whether anybody needs a graph.
+/// The interval between checks of whether anybody needs a graph.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What is left.
+/// The leftovers of a plan.
 pub(crate) struct Left {
     pub(crate) links: Vec<HeldLink>,
     pub(crate) providers: Vec<Arc<RunningProvider>>,

@@ -1,4 +1,4 @@
-//! What runs of one plan.
+//! The running parts of one plan.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Live {
         self.targets.values().chain(self.sources.values())
     }
 
-    /// What of it does not go on in `next`.
+    /// The parts that do not go on in `next`.
     pub(crate) fn without(self, next: &Self) -> Left {
         let kept: HashSet<_> = next.links().map(|link| link.id).collect();
         let links = self.targets.into_values().chain(self.sources.into_values());
@@ -50,7 +50,7 @@ impl Live {
     }
 
     /// The link that starts at a provider and goes on as `key`: the same one, or one with another target that
-    /// `wanted` no longer has. It keeps its address, and loses no request.
+    /// `wanted` no longer has. The link keeps its address, and loses no request.
     pub(crate) fn source_of(&self, key: &LinkKey, wanted: &HashSet<LinkKey>) -> Option<&HeldLink> {
         self.sources.get(key).or_else(|| {
             let mut sources = self.sources.iter();

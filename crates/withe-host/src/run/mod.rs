@@ -47,11 +47,11 @@ pub struct Running {
     engines: Engines,
     options: HostOptions,
     live: Live,
-    /// What this host calls of itself over a wire, if it is on no lattice.
+    /// The connections by which this host calls itself over a wire, if it is on no lattice.
     loopback: Loopback,
     /// The HTTP handlers that were asked for, by the names of their components.
     services: Mutex<HashMap<String, Arc<CurrentHandler>>>,
-    /// What plans that were replaced have left behind, which others may still need.
+    /// The leftovers of replaced plans, which others may still need.
     retiring: JoinSet<()>,
     /// The instances of the plan before this one.
     before: Weak<Graph>,
@@ -110,7 +110,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// As [`Running::replace`], or if it is cancelled. What runs is not touched.
+    /// As [`Running::replace`], or if it is cancelled. The running plan is not touched.
     pub async fn prepare(
         &self,
         plan: &Plan,
@@ -179,7 +179,7 @@ impl Running {
         left::unused(&self.before, tokio::time::Instant::now() + limit).await;
     }
 
-    /// What other hosts may call of it.
+    /// The parts that other hosts may call.
     pub fn served(&self) -> Option<Arc<Served>> {
         self.live.served.clone()
     }
@@ -210,8 +210,8 @@ impl Running {
         wave::call(graph, component, function, args, Instant::now() + timeout).await
     }
 
-    /// Calls an export of `component` with a value for each parameter; returns its result, if it has one. Whoever
-    /// knows the function's type when they write their program has [`call_typed`](Self::call_typed).
+    /// Calls an export of `component` with a value for each parameter; returns its result, if it has one. Programs that
+    /// know the function's type at compile time use [`call_typed`](Self::call_typed).
     ///
     /// # Errors
     ///
@@ -321,7 +321,7 @@ impl Running {
         self.retiring.join_all().await;
     }
 
-    /// That of those who wait for requests to be answered, and not for instances that somebody keeps.
+    /// The patience that waits for requests to be answered, but not for instances that somebody keeps.
     fn at_once(&self) -> Patience {
         let hurry = CancellationToken::new();
         hurry.cancel();

@@ -37,7 +37,7 @@ use crate::workers::Workers;
 pub struct Prepared {
     /// All that will run, with what goes on of what runs.
     pub(crate) live: Live,
-    /// What the links that start at providers lead to when the plan is committed.
+    /// The targets of the links that start at providers once the plan is committed.
     pub(crate) leads: Vec<(LinkKey, SourceTarget)>,
     /// The links that were made or changed, and start at providers.
     pub(crate) announced: Vec<LinkKey>,
@@ -47,7 +47,7 @@ pub struct Prepared {
     stopped: Vec<Arc<RunningProvider>>,
 }
 
-/// What a plan is prepared with.
+/// The inputs for preparing a plan.
 pub(crate) struct Preparation<'a> {
     pub(crate) engines: &'a Engines,
     pub(crate) options: &'a HostOptions,
@@ -55,7 +55,7 @@ pub(crate) struct Preparation<'a> {
     pub(crate) parts: &'a Arc<Parts>,
     /// The ways to what runs elsewhere.
     pub(crate) away: &'a dyn Away,
-    /// What runs now.
+    /// The plan that runs now.
     pub(crate) now: &'a Live,
 }
 
@@ -81,7 +81,7 @@ impl Preparation<'_> {
         let began = Instant::now();
         let graph = build(self.engines, specs, self.options.progress.clone()).await?;
         self.options.took(Phase::Compile, began);
-        // Whoever comes over the wire is to reach the provider itself.
+        // Calls over the wire are to reach the provider itself.
         ends.extend(own);
         new.live.served = Some(Arc::new(Served {
             plan: Arc::new(plan.clone()),

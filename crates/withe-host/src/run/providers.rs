@@ -37,7 +37,7 @@ pub struct LinkKey {
 }
 
 impl LinkKey {
-    /// That of a planned link.
+    /// The key of a planned link.
     pub fn of(link: &PlannedLink) -> Self {
         Self {
             source: link.source.clone(),
@@ -51,7 +51,7 @@ impl LinkKey {
 pub(crate) struct RunningProvider {
     pub(crate) name: String,
     source: ProviderSource,
-    /// What relative paths in its configuration are relative to.
+    /// The base of relative paths in its configuration.
     folder: PathBuf,
     config: ConfigMap,
     provider: Arc<dyn Provider>,

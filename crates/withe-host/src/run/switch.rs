@@ -24,7 +24,7 @@ pub(crate) struct Switch<T: ?Sized> {
     turned: watch::Sender<()>,
 }
 
-/// What a switch leads to.
+/// The target of a switch.
 enum SwitchTarget<T: ?Sized> {
     /// Nothing yet: the plan is being prepared.
     Closed,

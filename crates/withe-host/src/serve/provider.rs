@@ -64,7 +64,7 @@ struct ProviderEnd {
 struct Function {
     /// The provider's number of it.
     number: usize,
-    /// What spans of its calls are.
+    /// The hop of its calls' spans.
     hop: Hop,
 }
 

@@ -20,7 +20,7 @@ use crate::{Change, Entry, Request};
 /// How many elements are asked for ahead.
 const AHEAD: usize = 16;
 
-/// Who is told.
+/// A reader that an attached process follows for.
 pub(super) enum Follower {
     Watch {
         feed: Feed<Changes>,
@@ -123,7 +123,7 @@ async fn begin_again(link: &AttachedLink, what: &Follow) -> PipeReader {
 ///
 /// # Errors
 ///
-/// The connection was lost, or what came is not to be understood.
+/// Returns an error if the connection was lost, or the chunk cannot be understood.
 pub(super) async fn next(stream: &mut PipeReader) -> Result<Option<Told>, CallError> {
     let chunk = poll_fn(|cx| stream.poll_chunk(cx, AHEAD)).await;
     // Each was sent as one.

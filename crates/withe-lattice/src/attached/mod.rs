@@ -55,7 +55,7 @@ impl Attached {
     /// [`LatticeError::Unreachable`] if nobody serves there, [`LatticeError::Refused`] if it is another version.
     pub async fn connect(socket: impl AsRef<Path>) -> Result<Self, LatticeError> {
         let socket = socket.as_ref();
-        // The client would wait for somebody to come, and whoever attaches is to know that nobody is there.
+        // The client would wait for a server to come, and a process that attaches is to know that there is none.
         probe(socket).await?;
         let client = Client::new(Arc::new(UnixConnector::new(socket)), protocol::limits());
         let link = Arc::new(AttachedLink {

@@ -90,8 +90,8 @@ impl ServedLink for Door {
 /// A process that is attached.
 struct Attachment {
     lattice: SharedLattice,
-    /// Who waits for replies to requests, by numbers that are drawn: an answer to one that a process was asked
-    /// over an earlier connection is never taken for another's.
+    /// The callers that wait for replies to requests, by random numbers: a reply to a request from an earlier
+    /// connection never matches another's.
     asked: Mutex<HashMap<u64, oneshot::Sender<Bytes>>>,
     /// The tasks behind its streams. The protocol bounds how many streams there are.
     followed: Mutex<JoinSet<()>>,
@@ -151,7 +151,7 @@ impl Attachment {
             Ask::Reply(number, answer) => {
                 let waiting = self.asked().remove(&number);
                 if let (Some(waiting), Some(answer)) = (waiting, answer) {
-                    // Who asked may have gone.
+                    // The caller may have gone.
                     _ = waiting.send(answer);
                 }
                 Done::Nothing

@@ -1,4 +1,4 @@
-//! What of an embedded lattice outlives the process: entries and blobs, in a `redb` file.
+//! The part of an embedded lattice that outlives the process: entries and blobs, in a `redb` file.
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ pub(super) struct File {
     database: DatabaseFile,
 }
 
-/// What was in the file.
+/// The contents of the file.
 pub(super) struct Stored {
     pub(super) entries: Vec<Entry>,
     /// Greater than or equal to every revision there was.
@@ -39,7 +39,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// It cannot be opened or read, is another process's, or another lattice's.
+    /// Returns an error when the file cannot be opened or read, or belongs to another process or
+    /// lattice.
     pub(super) fn open(path: &Path, lattice: &str) -> Result<(Self, Stored), StorageError> {
         let database = DatabaseFile::open(path, CACHE, make_tables);
         let database = database.map_err(|e| StorageError::Open(Cause::new(e)))?;
@@ -57,7 +58,7 @@ impl File {
         Ok((file, stored))
     }
 
-    /// Whose it is, which is this lattice's if it is new.
+    /// The name of the lattice that owns the file: this one, if the file is new.
     fn claim(&self, lattice: &str) -> Result<String, DatabaseError> {
         self.database.run(|database| {
             let writing = database.begin_write()?;

@@ -1,4 +1,4 @@
-//! Who listens to messages and who serves requests.
+//! The listeners for messages and the servers of requests.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::feed::Feed;
 use crate::keys::has_prefix;
 use crate::{LatticeError, Message, Messages, Request, Requests};
 
-/// Requests that may wait for one who serves them. Who asks beyond that waits with them.
+/// Requests that may wait for one who serves them. A caller beyond that waits with them.
 const WAITING: usize = 64;
 
 #[derive(Default)]
@@ -70,7 +70,7 @@ impl Meeting {
 ///
 /// # Errors
 ///
-/// It is gone, does not answer, or not in time.
+/// Returns an error when the server is gone, does not answer, or is late.
 pub(super) async fn ask(
     server: mpsc::Sender<Request>,
     subject: &str,
@@ -83,7 +83,7 @@ pub(super) async fn ask(
         if server.send(request).await.is_err() {
             return Err(LatticeError::NobodyServes(subject.into()));
         }
-        // It may be at work on it and never say so: that is no different from being late.
+        // A server that drops the request unanswered counts as one that is late.
         answered
             .await
             .map_err(|_| LatticeError::Timeout(subject.into()))

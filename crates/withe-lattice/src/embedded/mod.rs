@@ -115,7 +115,7 @@ impl Embedded {
         }
     }
 
-    /// Does what may do I/O, to its end even if whoever waits for it goes away.
+    /// Does work that may do I/O, to its end even if the caller goes away.
     async fn on_disk<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, LatticeError> + Send + 'static,

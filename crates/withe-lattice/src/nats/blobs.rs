@@ -1,9 +1,10 @@
 //! Blobs, in an object store.
 //!
-//! Whoever may write the bucket can put garbage in the place of a blob, or a record that lies about it. So the
-//! record is judged before anything is fetched, and chunks are counted and hashed as they come
-//! ([`BlobCheck`]). The library's own reader was rejected: it follows a record's link into any other
-//! bucket, takes whatever comes until there is no more, and waits for chunks that are gone. It still writes.
+//! Every member that may write the bucket can replace a blob with garbage, or its record with one that lies.
+//! So the record is judged before anything is fetched, and chunks are counted and hashed as they come
+//! ([`BlobCheck`]). The library's own reader was rejected: it follows a record's link into any other bucket,
+//! takes whatever comes until there is no more, and waits for chunks that are gone. Only writing uses the
+//! library.
 
 use std::sync::Arc;
 

@@ -31,7 +31,7 @@ const OPERATION: &str = "KV-Operation";
 /// How often an entry is read again whose pieces went because it was replaced.
 const READS: usize = 8;
 
-/// Of how many keys it is known what was put.
+/// The number of keys whose last put is remembered.
 const OWN: usize = 10_000;
 
 pub(super) struct Bucket {
@@ -143,7 +143,7 @@ impl Bucket {
                 Err(why) => why,
             };
             reads += 1;
-            // Whoever replaces a value removes its pieces.
+            // A writer that replaces a value removes its pieces.
             match self.kept(&kept.key).await? {
                 None => return Ok(None),
                 Some(now) if now.revision > kept.revision && reads < READS => kept = now,

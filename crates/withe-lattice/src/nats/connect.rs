@@ -24,10 +24,10 @@ const PAUSES: BackOff = BackOff {
 /// How often the server is asked whether it is there. A server that is not is noticed after three times this.
 const PING: Duration = Duration::from_secs(3);
 
-/// What happens to the connection, for all who go by it.
+/// The events of the connection, for all its users.
 pub(super) struct Signals {
     state: watch::Sender<Connectivity>,
-    /// What the server refused last, and how often it did.
+    /// The server's last refusal, and the number of refusals.
     refused: Mutex<(u64, String)>,
 }
 

@@ -21,13 +21,13 @@ const WAITING: usize = 64;
 /// Requests of one subject that are being answered at a time. More wait in the client's queue.
 const ANSWERING: usize = 256;
 
-/// How long whoever serves a request may take. Nobody waits so long, but one who forgets it must not keep
-/// others from being served.
+/// The longest that a server may take over a request. Nobody waits so long, but one who forgets it must
+/// not keep others from being served.
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// The header of an answer that is none, and says why.
 const REASON: &str = "Withe-Reason";
-/// Whoever served it let go of it.
+/// The server of the request dropped it.
 const DROPPED: &str = "dropped";
 
 /// Fails if a message would be too large for the server.
@@ -171,7 +171,7 @@ pub(super) async fn answer(
             () = served.closed() => break,
         }
     }
-    // Those under way are answered, if whoever had them still has.
+    // Requests under way are answered, if their handlers still hold them.
     while answering.join_next().await.is_some() {}
 }
 

@@ -1,8 +1,8 @@
 //! The lattice on NATS: any number of machines.
 //!
-//! Messages and requests are core NATS; entries, leases and blobs are in JetStream. Whoever may use the
-//! lattice's buckets and subjects ([`names`]) is a member of it: that is decided by
-//! NATS's own authorisation, and by nothing else.
+//! Messages and requests are core NATS; entries, leases and blobs are in JetStream. Every client that may
+//! use the lattice's buckets and subjects ([`names`]) is a member of the lattice: NATS's own authorisation
+//! decides this, and nothing else.
 
 mod blobs;
 mod bucket;
@@ -41,7 +41,7 @@ use crate::{
     BlobError, Entry, Expect, Lattice, LatticeError, Messages, Requests, Watch, digest, keys, names,
 };
 
-/// How long after a failure it is seen to the buckets again.
+/// The wait after a failure before the buckets are checked again.
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// How often a blob is read again that was replaced while it was read.
@@ -253,7 +253,7 @@ async fn within<T>(
     let (refusals, _) = signals.refusals();
     let done = timeout(limit, async {
         let mut connection = signals.subscribe();
-        // What is sent while there is none would be kept, and done at some time when nobody expects it.
+        // Commands sent while there is no connection would be kept, and done later when nobody expects it.
         let up = connection.wait_for(|connection| connection.is_up).await;
         up.map_err(|_| Unreachable::Closed)?;
         work.await
@@ -346,7 +346,7 @@ impl Lattice for Nats {
                 Err(why) => why,
             };
             reads += 1;
-            // Whoever replaces a blob removes its chunks.
+            // A writer that replaces a blob removes its chunks.
             let now = self.blob_record(digest).await?;
             let is_same = match (&record, &now) {
                 (Some(Ok(before)), Some(Ok(now))) => before == now,

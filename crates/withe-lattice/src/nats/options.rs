@@ -22,9 +22,9 @@ pub struct Options {
     pub urls: Urls,
     /// The lattice's name.
     pub lattice: String,
-    /// Who we are.
+    /// The identity that this client presents to the server.
     pub auth: Auth,
-    /// What is asked of TLS, if the server wants it or the URL says so.
+    /// The demands on TLS, if the server wants it or the URL says so.
     pub tls: Tls,
     /// The beginning of the subjects on which this member gets answers; `_INBOX` without. One that other members may not
     /// subscribe to keeps answers from them: [`names::inbox`](crate::names::inbox).
@@ -35,7 +35,7 @@ pub struct Options {
     pub timeout: Duration,
     /// The most bytes of a blob. A larger one is neither put nor fetched.
     pub max_blob: usize,
-    /// How often it is looked for what is left of large values that nobody has any more.
+    /// The interval between searches for pieces of large values that nobody has any more.
     pub sweep: Duration,
     /// How long leases live: the same for all members, who otherwise believe each other to be gone.
     pub lease: Duration,
@@ -45,7 +45,7 @@ pub struct Options {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Urls(String);
 
-/// Who we are. What is secret is never shown.
+/// The identity that this client presents to the server. Secrets are never shown.
 #[derive(Clone, Debug, Default)]
 pub enum Auth {
     /// Nobody, or who the URLs say.
@@ -68,7 +68,7 @@ pub enum Auth {
     Token(Secret),
 }
 
-/// What is asked of TLS. Without any of it the system's certificates decide whether a server is trusted.
+/// The demands on TLS. Without any of it the system's certificates decide whether a server is trusted.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
     /// The certificates (PEM) of who may have signed the server's.

@@ -1,9 +1,9 @@
 //! The pieces of values that do not fit into an entry, in a bucket of their own.
 //!
-//! Each value that is put has pieces of its own, under a drawn id: so whoever replaces or removes an entry may
-//! remove what it named. Pieces under the digest of what they hold were rejected, for two entries would share them,
-//! and removing those of the one would race with putting the other; so was the object store, which keeps a mark
-//! of each object for ever.
+//! Each value that is put has pieces of its own, under a drawn id: so a writer that replaces or removes an entry
+//! may remove the pieces that it named. Pieces under the digest of what they hold were rejected, for two entries
+//! would share them, and removing those of the one would race with putting the other; so was the object store,
+//! which keeps a mark of each object for ever.
 //!
 //! Members that ended in between, and leases that ran out, leave pieces behind that nobody names. Every member
 //! [sweeps](PieceStore::sweep) them up now and then.

@@ -22,7 +22,7 @@ const PAUSES: BackOff = BackOff {
     first: Duration::from_millis(50),
     most: Duration::from_secs(2),
 };
-/// What stands for never.
+/// A duration that stands for never.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A watch: a task that tells a feed what happens in a bucket.
@@ -42,12 +42,12 @@ pub(super) struct Watching {
     pub(super) values: Values,
 }
 
-/// What is known of the values of a watch.
+/// The values that a watch knows.
 #[derive(Default)]
 pub(super) struct Values {
     /// Values in pieces, by key: those of a lease that is renewed are the same, and are not asked for again.
     large: HashMap<String, (Pieces, Bytes)>,
-    /// The revision that was read in the place of one whose pieces had gone. What comes up to it is older.
+    /// The revision that was read in the place of one whose pieces had gone. Any revision up to this one is older.
     ahead: HashMap<String, u64>,
     /// The keys whose values could not be read when the watch began.
     unread: Vec<String>,
@@ -90,7 +90,7 @@ impl Leases {
 
 /// Why a watch does not go on as it did.
 enum Stopped {
-    /// It has to begin again.
+    /// The watch has to begin again.
     Again,
     /// Nobody reads.
     Unread,
@@ -156,7 +156,7 @@ impl Watching {
         // Entries that cannot be read were not removed.
         removed.retain(|key| !self.values.unread.contains(key));
         let Some(leases) = &mut self.leases else {
-            // Whoever reads goes on with what it had of those that cannot be read. Removing an entry leaves a mark in its
+            // The reader keeps its old values of entries that cannot be read. Removing an entry leaves a mark in its
             // place for ever: without one a server has lost what it had, and says nothing of what is wanted.
             let unread = &self.values.unread;
             self.feed
@@ -271,7 +271,7 @@ impl Watching {
                     self.feed.tell(|changes| changes.gone(&key));
                 }
                 Ok(Some(_)) => kept.push(key),
-                // Who renews it cannot be heard.
+                // The lease's owner may renew it unheard.
                 Err(_) => leases.postpone(vec![key], leases.lease),
             }
         }

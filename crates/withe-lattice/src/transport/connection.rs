@@ -24,7 +24,7 @@ pub(super) struct Connection {
 #[derive(Clone, Debug)]
 pub(super) struct Subjects {
     pub(super) to: Subject,
-    /// What the other end sends to, and where the broker tells that it is not there.
+    /// The subject to which the other end sends, and on which the broker reports that the other end is gone.
     pub(super) from: Subject,
 }
 
@@ -65,7 +65,7 @@ impl Subjects {
     pub(super) fn try_send(&self, client: &Client, message: &Message) -> bool {
         let (to, from) = (self.to.clone(), self.from.clone());
         let sending = client.publish_with_reply(to, from, message.to_bytes());
-        // It must not seem to have to wait only because the task has done much already.
+        // A task that has used up its budget must not make the send seem to wait.
         let sent = tokio::task::coop::unconstrained(sending).now_or_never();
         matches!(sent, Some(Ok(())))
     }
@@ -112,7 +112,7 @@ impl Connection {
                 state.failed = Some((io::ErrorKind::ConnectionReset, text));
                 Ok(())
             }
-            // It was greeted, or has greeted, before.
+            // A repeated greeting changes nothing.
             Message::Hello { .. } | Message::Accept { .. } => Ok(()),
         };
         if let Err(broken) = taken {
@@ -152,10 +152,10 @@ impl Connection {
     }
 }
 
-/// Takes a connection out of where it is known.
+/// Removes a connection from its table.
 pub(super) type Forget = Box<dyn Fn() + Send + Sync>;
 
-/// The halves of a connection. It ends when both are gone, and is forgotten then.
+/// The halves of a connection. The connection ends, and is forgotten, when both halves are gone.
 pub(super) fn halves(
     connection: Arc<Connection>,
     client: Client,
@@ -173,7 +173,7 @@ pub(super) fn halves(
     (reader, Writer { ends, client })
 }
 
-/// What the halves share.
+/// The state that the halves share.
 struct Ends {
     connection: Arc<Connection>,
     client: Client,
@@ -224,7 +224,7 @@ impl AsyncRead for Reader {
     ) -> Poll<io::Result<()>> {
         let is_done = {
             let mut state = self.ends.connection.state();
-            // What came before a failure is read before it is told.
+            // Bytes that arrived before a failure are read before the failure is returned.
             let is_done = state.flow.read(buffer) || state.flow.is_at_end();
             if !is_done {
                 state.check()?;

@@ -1,9 +1,9 @@
-//! What both ends of a connection count: plain data, without I/O.
+//! The counts of both ends of a connection: plain data, without I/O.
 //!
 //! NATS delivers a message once or not at all, and in order. So messages are numbered, and one that is missing
-//! is the end of the connection: what comes after it is never taken for what was lost. How much may be under
-//! way is bounded by a window, which the reader opens as it takes what came. A message counts for more than its
-//! bytes, so that the window bounds many small ones too.
+//! is the end of the connection: what comes after it is never taken for what was lost. A window bounds the
+//! bytes under way; the reader opens it as it takes them. A message counts for more than its bytes, so that the
+//! window bounds many small ones too.
 
 use std::collections::VecDeque;
 
@@ -12,28 +12,28 @@ use tokio::io::ReadBuf;
 
 use super::message::At;
 
-/// What each side may have under way to the other, in [costs](cost): what both, and the broker between
-/// them, have to hold for a reader who does not read.
+/// The most that each side may have under way to the other, in [costs](cost): both, and the broker between
+/// them, have to hold so much for a reader that does not read.
 pub(super) const WINDOW: u64 = 1 << 20;
 
 /// The most bytes of a stream in a message. Others' messages go between those of a large payload.
 pub(super) const LARGEST: usize = 128 << 10;
 
-/// What a message costs besides its bytes: about what it takes to hold it.
+/// The cost of a message besides its bytes: about the memory to hold it.
 const OVERHEAD: u64 = 256;
 
 /// With less room than this, a writer waits for more: it is on its way.
 const WORTH: u64 = 4 << 10;
 
-/// What is smaller than this is copied when it waits to be read.
+/// Smaller chunks are copied when they wait to be read.
 const COPY: usize = 16 << 10;
 
-/// What a message with so many bytes of the stream counts for in a window.
+/// The cost in a window of a message with so many bytes of the stream.
 pub(super) fn cost(bytes: usize) -> u64 {
     OVERHEAD + bytes as u64
 }
 
-/// What is wrong with a message that came. The connection has failed.
+/// The fault of a message that arrived. The connection has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Broken {
     #[error("a message was lost on its way")]
@@ -55,9 +55,10 @@ pub(super) struct Flow {
 struct IncomingFlow {
     /// The number of the next message.
     next: u64,
-    /// What came and was not read, each with its cost.
+    /// Chunks that arrived and were not read, each with its cost.
     queue: VecDeque<(Bytes, u64)>,
-    /// The costs of all that came, of what of it was read, and of what of that the other side knows of.
+    /// The costs of all messages that arrived, of those read, and of those that the other side knows to be
+    /// read.
     came: u64,
     read: u64,
     told: u64,
@@ -93,7 +94,7 @@ impl Flow {
     ///
     /// # Errors
     ///
-    /// It is not the next, or must not come.
+    /// Returns [`Broken`] when the message is not the next, or must not come.
     pub(super) fn data(&mut self, at: At, bytes: Bytes) -> Result<(), Broken> {
         self.numbered(at)?;
         let incoming = &mut self.incoming;
@@ -135,7 +136,7 @@ impl Flow {
     ///
     /// # Errors
     ///
-    /// It is not.
+    /// Returns [`Broken::Lost`] when the other side is elsewhere.
     pub(super) fn at(&mut self, at: At) -> Result<(), Broken> {
         if at.sequence != self.incoming.next {
             return Err(Broken::Lost);
@@ -147,7 +148,7 @@ impl Flow {
         Ok(())
     }
 
-    /// Fills the buffer with what came; says whether there was something.
+    /// Fills the buffer with bytes that arrived; says whether there were any.
     pub(super) fn read(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let before = buffer.filled().len();
         while let Some((bytes, cost)) = self.incoming.queue.front_mut() {
@@ -184,7 +185,8 @@ impl Flow {
         usize::try_from(room).unwrap_or(LARGEST).min(LARGEST)
     }
 
-    /// Where we are, for a message with so many bytes of the stream. It must be sent, and in this order.
+    /// Where we are, for a message with so many bytes of the stream. The message must be sent, and in this
+    /// order.
     pub(super) fn send(&mut self, bytes: usize) -> At {
         let at = self.here();
         self.was_told(at);

@@ -44,7 +44,7 @@ pub(super) enum Message {
 pub(super) struct At {
     /// The number of this message, or of the next if this has none.
     pub(super) sequence: u64,
-    /// How much of what came the reader has taken; see [`cost`](super::flow::cost).
+    /// How much the reader has taken; see [`cost`](super::flow::cost).
     pub(super) acknowledged: u64,
 }
 

@@ -4,13 +4,13 @@
 //! connects has a subscription for all the connections it opens. Each message names the other's subject as the
 //! one to answer to, so that the broker says at once when nobody is there.
 //!
-//! A connection is a reliable stream of bytes in each direction, or it ends: see `flow`. What was written with
-//! one write is one message where it fits, so a small call is one message there and one back. It goes on
-//! over a loss of the connection to NATS if no message was lost with that.
+//! A connection is a reliable stream of bytes in each direction, or it ends: see `flow`. One write becomes one message
+//! where it fits, so a small call is one message there and one back. The connection survives a loss of the connection
+//! to NATS if no message was lost with it.
 //!
-//! **Trust.** None is had in what comes: whoever may publish on a lattice's subjects can open a connection, and whoever
-//! may subscribe reads it. Hosts have TLS in it ([`withe_rpc::secure`]). Ids of connections are random, so that no
-//! member ends those of others by chance.
+//! **Trust.** Messages are not trusted: every client that may publish on a lattice's subjects can open a connection,
+//! and every client that may subscribe reads it. Hosts have TLS in it ([`withe_rpc::secure`]). Ids of connections are
+//! random, so that no member ends those of others by chance.
 
 mod connection;
 mod flow;
@@ -36,7 +36,7 @@ use crate::{LatticeError, keys, names};
 /// How long a host may take to accept a connection.
 const ACCEPT: Duration = Duration::from_secs(5);
 
-/// Connections that wait to be taken by whoever accepts them.
+/// Connections that wait to be accepted.
 const BACKLOG: usize = 128;
 
 /// Accepts the connections to a host. Dropped, it takes no more; those that there are go on until
@@ -99,7 +99,7 @@ struct OutgoingConnections {
 }
 
 struct Inbox {
-    /// What the subjects of all connections begin with.
+    /// The prefix of the subjects of all connections.
     prefix: String,
     table: Arc<ConnectionTable>,
 }
@@ -167,7 +167,7 @@ impl NatsConnector {
     }
 }
 
-/// That a connection is asked for; taken back when nobody waits for it any more.
+/// A connection that is being opened; taken back when nobody waits for it any more.
 struct Opening<'a> {
     id: &'a str,
     subjects: &'a Subjects,

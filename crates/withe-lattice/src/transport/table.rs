@@ -20,7 +20,7 @@ use super::message::{Message, VERSION};
 /// The most connections that hosts may have to one.
 const CONNECTIONS: usize = 4_096;
 
-/// How often it is seen to whether the connection to NATS was made anew.
+/// The interval between checks of whether the connection to NATS was made anew.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The broker says that a peer is gone when something is sent to it; this is how often something is.
@@ -31,8 +31,8 @@ const KEEP_ALIVE: KeepAlive = KeepAlive {
 
 /// The connections of one side, by their ids.
 ///
-/// It is kept by who listens or connects, and by every connection. With the last of them the task ends that
-/// passes messages on.
+/// The listener or connector keeps the table, and so does every connection. With the last of them the task
+/// ends that passes messages on.
 pub(super) struct ConnectionTable {
     client: Client,
     entries: Mutex<HashMap<String, TableEntry>>,
@@ -40,7 +40,7 @@ pub(super) struct ConnectionTable {
 }
 
 enum TableEntry {
-    /// It is asked for.
+    /// The connection is asked for and not yet accepted.
     Opening(Subjects, oneshot::Sender<io::Result<Arc<Connection>>>),
     Open(Arc<Connection>),
 }
@@ -115,11 +115,11 @@ impl ConnectionTable {
         };
         let outcome = outcome.map(|window| {
             let connection = Arc::new(Connection::new(subjects, window));
-            // What follows may be here before who asked is awake.
+            // The first messages may arrive before the caller of `connect` wakes.
             entries.insert(id, TableEntry::Open(connection.clone()));
             connection
         });
-        // Who asked may have gone; then it takes itself out of the table.
+        // The caller may have gone; then it takes itself out of the table.
         _ = asked.send(outcome);
     }
 

@@ -1,4 +1,4 @@
-//! Who may join, and that nothing secret is said about it.
+//! Checks who may join, and that no secret is shown.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use withe_testing::nats::NatsServer;
 use crate::credentials::Credentials;
 use crate::options;
 
-/// What must never be shown.
+/// A secret that must never be shown.
 const SECRET: &str = "hush-hush";
 
 fn password(password: &str) -> Auth {
@@ -94,7 +94,7 @@ async fn nkeys() {
     let refused = with(&server, Auth::Nkey(other.seed().unwrap().into()));
     let error = why_not(refused).await.to_string();
     assert!(!error.contains(&other.seed().unwrap()), "{error}");
-    // What is no seed is not shown either.
+    // Text that is no seed is not shown either.
     is_refused(with(&server, Auth::Nkey(SECRET.into()))).await;
 }
 

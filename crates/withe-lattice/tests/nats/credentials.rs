@@ -1,17 +1,17 @@
-//! What an operator would make with `nsc`: an operator, its accounts and a user, as JWTs.
+//! The files that an operator would make with `nsc`: an operator, its accounts and a user, as JWTs.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
-/// Who may join a server that trusts an operator.
+/// The credentials for a server that trusts an operator.
 pub(crate) struct Credentials {
     /// The server's configuration.
     pub(crate) configuration: String,
     /// The text of a `.creds` file of a user it lets in.
     pub(crate) file: String,
-    /// What must never be shown.
+    /// The seed, which must never be shown.
     pub(crate) seed: String,
 }
 

@@ -1,4 +1,4 @@
-//! What survives which loss.
+//! Checks which data survives which loss.
 
 use std::time::Duration;
 
@@ -128,7 +128,7 @@ async fn a_server_that_lost_everything_is_told() {
     assert_eq!(next(&mut watch).await, "a=1");
     lattice.delete("a", Expect::Any).await.unwrap();
     assert_eq!(next(&mut watch).await, "-a");
-    // It is made anew, also for what nobody watches.
+    // Buckets are made anew, also those that nobody watches.
     put(&lattice, "c", "3").await;
     assert_eq!(next(&mut watch).await, "c=3");
     again(async || lattice.put_lease("l", "4".into(), Expect::Any).await).await;
@@ -171,7 +171,7 @@ async fn no_lease_runs_out_while_nobody_can_be_heard() {
             told.len() == 1 && told[0].starts_with("renewed="),
             "{told:?}"
         );
-        // It gets the time to be renewed once more.
+        // The lease gets the time to be renewed once more.
         while next(&mut watch).await != "-left" {}
         assert!(healed.elapsed() >= LEASE);
     };

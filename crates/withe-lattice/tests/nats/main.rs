@@ -1,4 +1,4 @@
-//! What only a lattice on NATS can be asked: who may join, and what survives which loss.
+//! Tests of a lattice on NATS alone: who may join, and which data survives which loss.
 
 mod auth;
 mod blobs;

@@ -89,7 +89,7 @@ async fn lattices_share_nothing() {
     assert_eq!(theirs.list("").await.unwrap(), []);
     assert_eq!(theirs.leases("").await.unwrap(), []);
     assert_eq!(theirs.blob("b").await.unwrap(), None);
-    // What comes first is their own.
+    // The first entry that they see is their own.
     theirs.put("own", "1".into(), Expect::Any).await.unwrap();
     theirs
         .put_lease("own", "2".into(), Expect::Any)

@@ -1,4 +1,4 @@
-//! What becomes of the pieces of values that are too large for a message.
+//! Checks the pieces of values that are too large for a message.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -190,7 +190,7 @@ pub(crate) async fn values_of_any_size_are_kept(f: Fixture) {
     assert_eq!(next(&mut watch).await, "synced");
     let mut expect = Expect::Absent;
     for value in large_values() {
-        // Whose writer may be another each time.
+        // Each write may come from another member.
         for member in [&f.a, &f.b] {
             is_conflict(
                 member
@@ -492,7 +492,7 @@ pub(crate) async fn a_slow_listener_loses_the_oldest(f: Fixture) {
     assert!(got.len() < MESSAGES as usize, "some are lost");
 }
 
-/// Serves `subject` with what it is asked and `name`.
+/// Serves `subject`: answers each request with its text and `name`.
 async fn echo(lattice: &SharedLattice, subject: &str, name: &'static str) {
     let mut requests = lattice.serve(subject).await.unwrap();
     tokio::spawn(async move {
@@ -520,7 +520,7 @@ pub(crate) async fn nobody_serves_what_nobody_serves(f: Fixture) {
     let requests = f.b.serve("x").await.unwrap();
     drop(requests);
     let gone = async {
-        // It may be on its way to be known.
+        // The news may still be on its way.
         while !nobody(LEASE).await {}
     };
     timeout(SOON, gone).await.unwrap();
@@ -545,7 +545,7 @@ pub(crate) async fn requests_end_in_time(f: Fixture) {
     let limit = Duration::from_millis(200);
     let late = f.a.request("x", "".into(), limit).await;
     is_late(late);
-    // It was asked all the same, and an answer that comes too late does no harm.
+    // The server got the request all the same, and an answer that comes too late does no harm.
     let request = timeout(SOON, requests.recv()).await.unwrap().unwrap();
     _ = request.answer.send("late".into());
 }

@@ -16,7 +16,7 @@ pub(crate) const LEASE: Duration = Duration::from_millis(1500);
 pub(crate) struct Fixture {
     pub(crate) a: SharedLattice,
     pub(crate) b: SharedLattice,
-    /// What the lattice needs to be there.
+    /// The resources that the lattice depends on.
     _kept: Box<dyn Any + Send>,
 }
 

@@ -1,4 +1,4 @@
-//! What every lattice does, over every kind of lattice.
+//! Checks the contract of every lattice, over every kind of lattice.
 
 mod cases;
 mod fixture;

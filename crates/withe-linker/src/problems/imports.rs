@@ -95,7 +95,7 @@ pub(crate) fn unresolved<'a>(
 /// How many exporters of other versions are named.
 const NEAR: usize = 8;
 
-/// What comes near: another version of the interface, or a name like it.
+/// The near misses: another version of the interface, or a similar name.
 fn near_misses(
     parts: &Parts<'_>,
     source: PartId,
@@ -128,7 +128,7 @@ fn near_misses(
     notes
 }
 
-/// What the host has of an interface, and why it does not do.
+/// The host's version of an interface, and why it does not satisfy the import.
 fn host_version(import: &Extern, wanted: &InterfaceName, export: &Extern) -> String {
     let offered = interface_text(export);
     if !is_near(import, export) {
@@ -168,7 +168,7 @@ fn similar(parts: &Parts<'_>, source: PartId, wanted: &InterfaceName) -> Option<
     ))
 }
 
-/// What to do about it, in lines to paste.
+/// The remedy, in lines to paste.
 fn help(
     parts: &Parts<'_>,
     source: PartId,

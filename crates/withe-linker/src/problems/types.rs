@@ -85,13 +85,13 @@ pub(crate) fn host_mismatches(
     (reports(&names, mismatches).into_iter().map(finish)).collect()
 }
 
-/// What a report calls the two sides.
+/// The names of the two sides in a report.
 struct Names<'n> {
     importer: &'n str,
     exporter: &'n str,
     import: String,
     export: String,
-    /// What the export has.
+    /// The export's functions.
     functions: &'n [Function],
 }
 

@@ -1,4 +1,4 @@
-//! What to write where no binding can carry a link.
+//! Suggests lines to write where no binding can carry a link.
 
 use withe_wit::{Extern, InterfaceName, ResourceRef, Type};
 
@@ -9,7 +9,7 @@ use crate::problems::written::{scope_name, selector};
 use crate::resolved::ResolvedLink;
 use crate::wording::list;
 
-/// What to do instead of `link`, if that is known: let one link carry what belongs together, leave out what
+/// The remedy in place of `link`, if one is known: let one link carry what belongs together, leave out what
 /// keeps it from being fused, or compose the two when the application is built.
 pub(super) fn way_out(parts: &Parts<'_>, link: &ResolvedLink<'_>) -> Option<String> {
     one_link(parts, link)

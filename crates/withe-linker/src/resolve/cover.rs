@@ -79,7 +79,7 @@ pub(super) fn cover<'a>(
 }
 
 impl FromHost<'_> {
-    /// That of a component of which nothing is known.
+    /// The value for a component that could not be read.
     pub(super) fn nothing() -> Self {
         Self {
             satisfied: Vec::new(),
@@ -88,11 +88,11 @@ impl FromHost<'_> {
     }
 }
 
-/// What the host gives a component.
+/// The imports of a component that the host takes care of.
 pub(super) struct FromHost<'a> {
     /// The imports that it satisfies.
     pub(super) satisfied: Vec<HostImport<'a>>,
-    /// Those that it makes trap.
+    /// The imports that it makes trap.
     pub(super) missing: Vec<&'a Extern>,
 }
 

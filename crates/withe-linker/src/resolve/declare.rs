@@ -24,13 +24,13 @@ pub(super) struct Trait<'a> {
     pub(super) slot: NameSlot<'a>,
     /// The interfaces it names; `None` leaves that to inference.
     pub(super) selectors: Option<Vec<Selector<'a>>>,
-    /// What it was found to connect.
+    /// The imports and exports it was found to connect.
     pub(super) wires: Vec<Wire>,
     /// Whether a problem with it was reported: more would only repeat that.
     pub(super) faulty: bool,
 }
 
-/// What a link's name means to its source.
+/// The meaning of a link's name to its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum NameSlot<'a> {
     /// No name: imports that have none either.

@@ -95,7 +95,7 @@ fn infer_default(
     declared: &mut Declared<'_>,
     out: &mut Diagnostics,
 ) {
-    // What links with interfaces or with an import's name take is frozen from here on.
+    // The imports of links with interfaces or an import's name are settled from here on.
     let open: Vec<bool> = (0..world.imports.len())
         .map(|import| {
             let mut takers = declared
@@ -199,8 +199,9 @@ fn in_package(link: &Link, import: &Extern) -> bool {
     name.is_some_and(|n| n.namespace == namespace.value && n.package == package.value)
 }
 
-/// What a link without a name can take: an interface under its own name before one under a label,
-/// and of labels only a single one. The second list holds the groups of labels that are too many.
+/// The wires that a link without a name can take: an interface under its own name before one under
+/// a label, and of labels only a single one. The second list holds the groups of labels that are
+/// too many.
 fn without_labels(world: &World, wires: Vec<Wire>) -> (Vec<Wire>, Vec<Vec<Wire>>) {
     let mut clear = Vec::new();
     let mut labelled: BTreeMap<String, Vec<Wire>> = BTreeMap::new();

@@ -55,7 +55,7 @@ pub(super) fn resolve<'a>(
     links
 }
 
-/// What the provider can call of what is exported and selected.
+/// The wires of the provider's imports to the exports that are selected.
 fn exported(
     parts: &Parts<'_>,
     world: &World,

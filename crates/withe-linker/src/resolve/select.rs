@@ -72,7 +72,7 @@ pub(super) fn select(
         out.push(problems::selection::nothing_imported(
             parts, source, link.link, &unmatched,
         ));
-        // What the target could satisfy is what the misnamed interfaces were meant to be.
+        // The misnamed interfaces were meant to be the imports that the target could satisfy.
         for (excused, import) in excused.iter_mut().zip(&world.imports) {
             *excused |= find_export(import, link.exports).is_some();
         }
@@ -154,7 +154,7 @@ enum Matching {
     /// No import is of this name.
     Nothing,
     Imports(Vec<usize>),
-    /// It is imported under several labels only, and the link does not say which.
+    /// The interface is imported under several labels only, and the link does not say which.
     Labels(Vec<usize>),
 }
 
@@ -174,7 +174,7 @@ fn matching(
         .filter(|i| !named.contains(&(slot, *i)));
     let chosen = match (exact.is_empty(), free.collect::<Vec<_>>()) {
         (false, _) => exact,
-        // That another link names all of them is a conflict, unless this one names another version.
+        // If another link names all of them, both conflict, unless this one names another version.
         (true, free) if free.is_empty() && selector.version.is_none() => fitting,
         (true, free) => free,
     };

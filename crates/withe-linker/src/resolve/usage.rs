@@ -15,12 +15,12 @@ pub(super) fn check(parts: &Parts<'_>, out: &mut Diagnostics) {
             .links
             .iter()
             .filter_map(|link| parts.find(&link.target));
-        // What only calls itself is not called.
+        // A part that only calls itself is not called.
         targets
             .filter(|target| *target != source)
             .for_each(|target| called[target.0] = true);
     }
-    // Whoever names a component on a command line to look at it knows what calls it.
+    // A person who names a component on a command line to look at it knows what calls it.
     if !parts.has_manifest()
         && let Some(first) = called.first_mut()
     {

@@ -1,4 +1,4 @@
-//! What the host gives components is checked as links are.
+//! The host's interfaces are checked as links are.
 
 use crate::testing::App;
 

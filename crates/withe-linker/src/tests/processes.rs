@@ -1,4 +1,4 @@
-//! What holds of the processes of any plan.
+//! Properties of the processes of any plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 

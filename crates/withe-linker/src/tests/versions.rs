@@ -29,7 +29,7 @@ fn app(importer: &str, links: &[(&str, &[&str])]) -> App {
     targets.into_iter().fold(app, App::component)
 }
 
-/// What is linked, `import target` a line, or else the problems' codes.
+/// The links, `import target` a line, or else the problems' codes.
 fn outcome(app: &App) -> Vec<String> {
     if let Some(plan) = app.link_all().plan {
         let links = plan.links.iter().flat_map(|link| {

@@ -29,7 +29,7 @@ pub(crate) enum RefusedThing {
     /// A deployer of this name.
     #[error("applications of the deployer `{0}` are not accepted")]
     Deployer(String),
-    /// Whoever has put it.
+    /// An unknown deployer.
     #[error(
         "applications are not accepted of whoever it is that has put it; start the host with `--trust` so that it \
          knows"
@@ -268,8 +268,8 @@ fn refusal<T>(thing: RefusedThing, key: &'static str, rule: &PolicyRule<T>) -> P
     }
 }
 
-/// The amount that is asked for and the most that there may be, if more is asked for. Whoever asks for nothing has what the host's options
-/// give.
+/// The amount that is asked for and the most that there may be, if more is asked for. A part that asks for nothing gets
+/// the amount from the host's options.
 fn beyond<T: PartialOrd + Copy>(asked: Option<T>, rule: &PolicyRule<Option<T>>) -> Option<(T, T)> {
     asked
         .zip(rule.accepted)
@@ -525,7 +525,7 @@ limits:
         ];
         let refused = RefusedByPolicy(policy.refusals(&of("shop", parts.clone())));
         insta::assert_snapshot!(refused.to_string().replace("; ", ";\n"));
-        // Whoever runs the host has named the manifest, and with it the programs, too.
+        // The operator has named the manifest, and with it the programs, too.
         parts.remove(2);
         let own = AdmissionPolicy::of_operator();
         assert_eq!(own.refusals(&of("shop", parts)), []);

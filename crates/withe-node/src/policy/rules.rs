@@ -71,7 +71,7 @@ pub(crate) struct AcceptedDirectory {
 }
 
 impl AdmissionPolicy {
-    /// A policy for applications of whoever runs the host: all that a manifest says.
+    /// A policy for applications of the host's operator: all that a manifest says.
     pub fn of_operator() -> Self {
         let root = AcceptedDirectory {
             path: "/".into(),

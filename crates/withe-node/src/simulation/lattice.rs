@@ -19,13 +19,13 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// The longest way to the lattice or back, in milliseconds: most are far shorter.
 const LONGEST_WAY: u64 = 400;
 
-/// What keeps the lattice's data, and can lose it.
+/// The store of the lattice's data, which can lose them.
 pub(super) struct Store {
     kept: watch::Sender<Generation>,
     rng: Mutex<Rng>,
 }
 
-/// What is kept between two losses.
+/// The data kept between two losses.
 #[derive(Clone)]
 pub(super) struct Generation {
     pub(super) number: u64,
@@ -58,7 +58,7 @@ impl Store {
             .send_modify(|kept| *kept = Generation::new(kept.number + 1));
     }
 
-    /// What is kept now, and after each loss.
+    /// The current generation, and each one after a loss.
     pub(super) fn kept(&self) -> watch::Receiver<Generation> {
         self.kept.subscribe()
     }
@@ -139,7 +139,8 @@ struct Carrier {
     connected: watch::Receiver<bool>,
     prefix: String,
     kind: Kind,
-    /// What was told and is there; and until when it is, for a lease that was not seen since the connection was lost.
+    /// The keys there that the reader knows of, with the end of each lease that was not seen since the connection was
+    /// lost.
     known: BTreeMap<String, Option<Instant>>,
     sender: mpsc::Sender<Change>,
 }

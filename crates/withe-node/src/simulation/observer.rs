@@ -8,7 +8,7 @@ use withe_lattice::{Change, Lattice as _, Watch};
 use super::lattice::{Generation, Store};
 use crate::records::{DEPLOYMENTS, Deployment, HOSTS, HostRecord, read};
 
-/// What was found wrong so far.
+/// The violations found so far.
 #[derive(Clone, Default)]
 pub(super) struct Wrong(Arc<Mutex<Vec<String>>>);
 
@@ -43,7 +43,8 @@ pub(super) async fn observe(store: Arc<Store>, wrong: Wrong) {
 }
 
 async fn observe_generation(generation: &Generation, wrong: &Wrong) {
-    // Whoever has older numbers counts on from them, and revisions say nothing about these any more.
+    // After a loss hosts count on from older numbers, and revisions say nothing about these any
+    // more.
     if generation.number > 0 {
         return std::future::pending().await;
     }

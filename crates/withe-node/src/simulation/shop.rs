@@ -30,7 +30,7 @@ const CART: &str = r#"(component
 pub(super) enum Spread {
     /// Where nothing is said.
     Unsaid,
-    /// With so many instances in all.
+    /// A number of instances in all.
     Instances(u32),
     /// On every host.
     Every,

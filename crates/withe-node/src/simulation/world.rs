@@ -1,4 +1,4 @@
-//! Hosts, a deployer, and whoever breaks things, for one seed.
+//! The hosts, the deployer and the faults of one seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
@@ -79,7 +79,7 @@ pub(super) struct World {
     ever: u32,
     /// Versions of applications that there ever were.
     versions: u32,
-    /// What is desired, as far as the deployer knows, with the revision that it has in the lattice.
+    /// The desired applications, as far as the deployer knows, with their revisions in the lattice.
     desired: BTreeMap<&'static str, (Shop, u64)>,
     /// Hosts that are on their way out, and may take their time.
     leaving: JoinSet<()>,
@@ -136,7 +136,7 @@ impl World {
         }
         self.mend(compiled).await;
         self.settles("after the faults").await;
-        // Whoever decides may hear some seconds later of a host that came or went, and share instances anew.
+        // The controller may hear some seconds later of a host that came or went, and share instances anew.
         sleep(HEARD).await;
         self.settles("after all was heard").await;
         self.stays_so().await;
@@ -166,7 +166,7 @@ impl World {
             9 | 10 => self.cut(true),
             11..=16 => {
                 let name = NAMES[self.rng.usize(..NAMES.len())];
-                // Whoever is cut off may not know what became of it.
+                // A deployer that is cut off may not know whether the put took place.
                 _ = self.put(name).await;
             }
             17 => {
@@ -246,7 +246,7 @@ impl World {
         if self.hosts.is_empty() {
             self.joins(compiled).await;
         }
-        // Whoever was cut off hears again, and is heard, within that time.
+        // Hosts that were cut off hear again, and are heard, within that time.
         sleep(Duration::from_secs(10)).await;
         for name in NAMES {
             // An application that was lost is put again: `down` says of one that nobody reports just now that there is none.
@@ -352,7 +352,7 @@ impl World {
         all
     }
 
-    /// What is not as it is desired.
+    /// The first difference from the desired state.
     async fn differs(&self) -> Option<String> {
         let lattice = self.store.kept().borrow().lattice.clone();
         let hosts = desired::hosts(&lattice).await.unwrap();

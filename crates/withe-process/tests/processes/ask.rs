@@ -11,7 +11,7 @@ const LIMITS: AskLimits = AskLimits {
     output: 100,
 };
 
-/// What comes of asking a script.
+/// The outcome of asking a script.
 fn asked(script: &str, limits: AskLimits) -> Result<Vec<u32>, AskError> {
     let command = ProcessCommand::new("/bin/sh").args(["-c", script]);
     ask(&command, b"[1,2]".into(), limits)
@@ -20,7 +20,7 @@ fn asked(script: &str, limits: AskLimits) -> Result<Vec<u32>, AskError> {
 #[test]
 fn a_program_reads_its_input_and_answers() {
     assert_eq!(asked("cat", LIMITS).unwrap(), [1, 2]);
-    // It need not read it.
+    // The program need not read its input.
     assert_eq!(asked("echo '[3]'; echo said >&2", LIMITS).unwrap(), [3]);
     let input = vec![b' '; 1 << 20];
     let command = ProcessCommand::new("/bin/sh").args(["-c", "echo []"]);
@@ -70,7 +70,7 @@ fn an_answer_without_an_end_is_refused() {
         matches!(error, AskError::TooLong { limit: 100, .. }),
         "{error}"
     );
-    // What it says besides is not its answer.
+    // Its standard error is not its answer.
     let script = "i=0; while [ $i -lt 20000 ]; do echo 1111111111 >&2; i=$((i+1)); done; echo []";
     assert!(asked(script, LIMITS).unwrap().is_empty());
 }

@@ -173,7 +173,8 @@ async fn a_process_has_no_variable_that_it_is_not_passed() {
     assert!(said_ready(command(script)).await.is_err());
 }
 
-/// A script that is supervised. It is given the number of its run, and the path of a folder of its own.
+/// A script that is supervised. The script gets the number of its run, and the path of a folder of its
+/// own.
 struct Script {
     text: String,
     folder: TempDir,

@@ -4,7 +4,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{CHUNK, LARGE, SMALL_FRAME};
 
-/// What a server does.
+/// How a bare server answers a frame.
 #[derive(Clone, Copy)]
 pub(crate) enum Bare {
     /// Answers a small call's frame.

@@ -1,4 +1,4 @@
-//! What the protocol costs over each transport, beside what the transport costs by itself, in one run:
+//! Measures the protocol's cost over each transport beside the cost of the transport alone, in one run:
 //!
 //! ```text
 //! cargo run --release -p withe-rpc --example floor
@@ -50,7 +50,7 @@ trait Transport {
     fn client(&self) -> Arc<Client>;
 }
 
-/// What is called.
+/// The target of the measured calls.
 struct Echo;
 
 impl Serve for Echo {

@@ -61,7 +61,7 @@ impl Transport for Sockets {
 
 impl Drop for Sockets {
     fn drop(&mut self) {
-        // What is left of it is in a folder for such things.
+        // Leftover files lie in the folder for temporary files.
         _ = std::fs::remove_dir_all(&self.0);
     }
 }

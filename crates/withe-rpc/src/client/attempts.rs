@@ -16,7 +16,7 @@ const AWAY: u32 = 10;
 /// How long a connection has to last for what went before to be forgotten.
 const STEADY: Duration = Duration::from_secs(1);
 
-/// What was tried, and has failed since it last succeeded.
+/// Counts the failed attempts since the last success.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempts {
     failures: u32,
@@ -48,12 +48,12 @@ impl Attempts {
         self.avoided = true;
     }
 
-    /// One has succeeded. That it has for long is seen later.
+    /// One has succeeded. Whether the success lasts shows only in [`lost`](Self::lost).
     pub(super) fn succeeded(&mut self) {
         self.avoided = false;
     }
 
-    /// What had succeeded came to its end.
+    /// A connection that had succeeded has ended.
     pub(super) fn lost(&mut self, lasted: Duration) {
         if lasted >= STEADY {
             self.failures = 0;
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(pauses(&attempts), (ms(20), Some(ms(200))));
         attempts.succeeded();
         attempts.lost(STEADY);
-        // Whoever has no other tries again at once.
+        // A caller that has no other replica tries again at once.
         assert_eq!(pauses(&attempts), (ms(0), Some(ms(100))));
     }
 }

@@ -36,14 +36,14 @@ pub(super) struct NoResult {
 /// Whether a call was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begun {
-    /// Certainly not. It may be made again.
+    /// Certainly not. The call may be made again.
     No,
     /// Nothing is linked there, or the target cannot be asked. If no call of the session was begun
     /// before, it may be made elsewhere.
     Refused,
-    /// It may have been.
+    /// The call may have begun.
     Perhaps,
-    /// It was answered, or failed here.
+    /// The call was answered, or failed on this side.
     Over,
 }
 
@@ -76,11 +76,11 @@ impl SentCall {
         }
     }
 
-    /// Whoever waits is told this; if anybody does, it has to be woken.
+    /// Stores the result for the caller; returns the waker of a caller that waits for it.
     pub(super) fn answer(&mut self, result: Result<Payload, Failure>) -> Option<Waker> {
         match std::mem::replace(&mut self.stage, Stage::Answered(result)) {
             Stage::Waiting(waker) => waker,
-            // It was told before, or nobody is there.
+            // The caller already has its result, or has gone.
             stage => {
                 self.stage = stage;
                 None

@@ -37,7 +37,8 @@ impl Drop for Abandon<'_> {
 }
 
 impl ConnectionState {
-    /// What came of a call's results, if there is more to come and somebody waits for it.
+    /// The part of a call's results that has arrived, if more is to come and the caller waits for
+    /// it.
     fn coming(&mut self, id: u32) -> Option<&mut Partial> {
         let call = self.calls.get_mut(id)?;
         match call.stage {
@@ -78,7 +79,7 @@ impl Connection {
                 match partial.add(&core.budget, &core.limits, part.handles, streams, bytes) {
                     Ok(()) => Payload::default(),
                     Err(why) => {
-                        // What is still to come of it is dropped as it comes.
+                        // The rest of the payload is dropped as it arrives.
                         let mut wasted = std::mem::take(partial).take(&core.budget);
                         wasted.handles.extend(handles);
                         waker = call.answer(Err(Failure::Error(why)));
@@ -132,7 +133,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Drops what came for nobody.
+    /// Drops a payload that nobody waits for.
     fn waste(&self, place: &PlacedSession, payload: Payload) {
         let moved = payload.handles.iter().filter(|h| h.own);
         let ids: Vec<u32> = moved.map(|h| h.id).collect();
@@ -196,7 +197,7 @@ impl Connection {
             id: Some(sent.id),
         };
         let answer = std::future::poll_fn(|cx| self.poll_answer(sent.id, cx)).await;
-        // It was answered, so there is nothing to take back.
+        // An answered call needs no cancellation.
         abandon.id = None;
         answer.map_err(|failure| match failure {
             Failure::Error(why) if self.ended.get() == Some(&why) => {
@@ -286,7 +287,7 @@ impl Connection {
     fn poll_answer(&self, id: u32, cx: &mut Context<'_>) -> Poll<Result<Payload, Failure>> {
         let mut state = self.lock();
         let Some(call) = state.calls.get_mut(id) else {
-            // It is there until this takes it.
+            // The entry stays until this function removes it.
             return Poll::Ready(Err(Failure::Cancelled));
         };
         match &mut call.stage {

@@ -19,7 +19,7 @@ use crate::{CallError, HandleRef};
 /// A connection.
 pub(crate) struct Connection {
     pub(super) core: Core,
-    /// What it goes to.
+    /// The name of the server's endpoint.
     pub(super) endpoint: String,
     state: Mutex<ConnectionState>,
     /// Whether calls can be made; not if it has ended, or the server takes no new ones.

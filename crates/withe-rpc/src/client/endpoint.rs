@@ -1,4 +1,4 @@
-//! What calls one endpoint: keeps a connection to it, and makes it again when it is lost.
+//! The client of one endpoint: keeps a connection to it and reconnects when the connection is lost.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,8 +22,9 @@ const CLOSING: Duration = Duration::from_secs(2);
 
 /// Calls what one endpoint serves.
 ///
-/// It connects when the first call is made, and again when the connection is lost. It owns the tasks that its
-/// connections take: they end with [`Client::close`], or when it is dropped with all links and sessions.
+/// The client connects on the first call, and again when the connection is lost. Its connections run in tasks
+/// that the client owns: they end with [`Client::close`], or when the client is dropped with all its links
+/// and sessions.
 pub struct Client {
     connect: Arc<dyn Connect>,
     /// The endpoint's name.
@@ -61,7 +62,7 @@ struct ClientState {
 }
 
 impl ClientState {
-    /// Lets go of a connection that takes no new calls. It goes on without us, for those that it has.
+    /// Lets go of a connection that takes no new calls. The connection goes on for the calls already on it.
     fn settle(&mut self) {
         if let Some((connection, made)) = self.current.take_if(|(c, _)| !c.takes_calls()) {
             self.attempts.lost(clock::since(made));
@@ -70,8 +71,8 @@ impl ClientState {
     }
 }
 
-/// What those wait for who need a connection. They are woken in the order in which they came, so that
-/// the first calls of an instance reach the callee in their order.
+/// An attempt to connect, which callers without a connection wait for. They are woken in the order in which
+/// they came, so that the first calls of an instance reach the callee in their order.
 #[derive(Default)]
 struct Connecting {
     attempted: Notify,
@@ -239,8 +240,8 @@ impl Client {
         }
     }
 
-    /// Over when a connection was made. That is done in a task, and not by one of those who wait: a
-    /// component that waits for one call cannot go on with another, which may be the one that connects.
+    /// Over when a connection was made. A task connects, not one of the waiting callers: a component that
+    /// waits for one call cannot go on with another, which may be the one that connects.
     fn connecting(self: &Arc<Self>) -> Arc<Connecting> {
         let mut state = self.lock();
         let under_way = state.connecting.as_ref();

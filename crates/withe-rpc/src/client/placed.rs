@@ -9,7 +9,7 @@ use crate::HandleRef;
 #[derive(Debug)]
 pub(super) struct PlacedLink {
     pub(super) id: u32,
-    /// That the server has refused it.
+    /// Whether the server refused the link.
     pub(super) refused: AtomicBool,
 }
 

@@ -1,4 +1,4 @@
-//! Links and sessions, as whoever calls has them: they outlive connections.
+//! Links and sessions on the caller's side: they outlive connections.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -22,7 +22,7 @@ pub struct RemoteLink {
 }
 
 impl Client {
-    /// A link to what is served there. It is asked for with the first call.
+    /// A link to what is served there. The first call sends the request for the link.
     pub fn link(self: &Arc<Self>, request: LinkRequest) -> Arc<RemoteLink> {
         RemoteLink::new(self.clone(), request)
     }
@@ -42,7 +42,7 @@ impl RemoteLink {
         &self.client
     }
 
-    /// What it is asked for with.
+    /// The request that asks the server for the link.
     pub(super) fn request(&self) -> &LinkRequest {
         &self.request
     }
@@ -85,8 +85,8 @@ impl Drop for RemoteLink {
     }
 }
 
-/// What one instance of a caller has with its callee over a link. Dropped, it ends: calls are
-/// cancelled, streams end, resources that it holds are dropped.
+/// The session between one instance of a caller and its callee over a link. Dropped, it ends: calls are cancelled,
+/// streams end, resources that it holds are dropped.
 pub struct Session {
     link: Arc<RemoteLink>,
     placed: Mutex<Places>,
@@ -233,7 +233,7 @@ impl Session {
                 connection.why_not()
             )));
         }
-        // It begins anew; what is under way where it was goes on.
+        // The session begins anew on another connection; calls and streams under way finish on the old one.
         placed.former.retain(|(former, _)| !former.has_ended());
         let former = placed.current.take();
         placed.former.extend(former);

@@ -44,7 +44,7 @@ impl Connection {
         };
         let session_id = head.session;
         let Some(entry) = state.sessions.get_mut(session_id) else {
-            // It was there, and only the reader, which this is, takes it away.
+            // The session exists: only this reader removes sessions.
             return Ok(());
         };
         let at_once = !more && entry.waiting.is_empty();
@@ -87,7 +87,7 @@ impl Connection {
             session: session_id,
             stage,
         };
-        // That the number is free was seen when the call was admitted.
+        // The call's number was checked to be free when the call was admitted.
         _ = state.calls.insert(id, call);
         drop(state);
         if let Some(payload) = payload {

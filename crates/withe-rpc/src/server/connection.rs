@@ -148,7 +148,7 @@ impl Connection {
             self.core.out.flush();
             self.reap();
             if !self.core.out.has_room() {
-                // Who does not take answers does not get to ask for more of them.
+                // A peer that does not take answers does not get to ask for more of them.
                 self.core.out.room().await;
             }
             if let Some(until) = draining {
@@ -283,7 +283,7 @@ impl Connection {
                 });
             }),
         }
-        // That the number is free was seen above; one beyond the limit was refused.
+        // The link's number was checked above; one beyond the limit was refused.
         _ = self
             .lock()
             .links
@@ -308,7 +308,7 @@ impl Connection {
         }
     }
 
-    /// Drops resources of a session. What does not end at once, a task goes on with.
+    /// Drops resources of a session. A task finishes the drops that do not end at once.
     pub(super) fn begin_release(&self, (session, ids): (Arc<Session>, Vec<u32>)) {
         if ids.is_empty() {
             return;

@@ -6,7 +6,7 @@ use crate::guard::Panicked;
 use crate::transport::BoxFuture;
 use crate::{CallContext, CallError, LinkRequest, Payload};
 
-/// What is served: the targets of links.
+/// Serves links: a target for each.
 pub trait Serve: Send + Sync + 'static {
     /// Makes a link. Called in the order in which links are asked for on a connection, and not to take
     /// long: it keeps other calls of the connection waiting.
@@ -45,7 +45,7 @@ pub trait ServedSession: Send + Sync {
     fn drop_handle(self: Arc<Self>, id: u32) -> BoxFuture<'static, ()>;
 }
 
-/// What to say of a target that panicked, whichever it was.
+/// The error of a call whose target panicked.
 pub(super) fn panicked(panicked: Panicked) -> CallError {
     CallError::Trap(format!("the target {panicked}"))
 }

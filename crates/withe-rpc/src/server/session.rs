@@ -18,7 +18,7 @@ pub(super) struct Session {
 
 #[derive(Default)]
 struct SessionState {
-    /// What was given out and did not come back.
+    /// Resources given out to the caller and not yet returned.
     given: HashMap<u32, Given>,
     /// How many were ever given out.
     count: u64,
@@ -227,7 +227,7 @@ impl SessionState {
             match self.given.remove(&handle.id) {
                 Some(given) if given.lent == 0 && !given.dropped => taken.push((handle.id, given)),
                 other => {
-                    // It is lent, or was never given out.
+                    // The resource is lent, or was never given out.
                     taken.extend(other.map(|given| (handle.id, given)));
                     wrong = Some(handle.id);
                     break;

@@ -1,4 +1,4 @@
-//! What a connection has going on, on the side that is called.
+//! The links, sessions and calls of a connection, on the server's side.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl ServerState {
         }
     }
 
-    /// What came of a call's parameters, if there is more to come.
+    /// The part of a call's parameters that has arrived, if more is to come.
     pub(super) fn coming(&mut self, id: u32) -> Option<&mut Partial> {
         match &mut self.calls.get_mut(id)?.stage {
             Stage::Coming {
@@ -56,7 +56,7 @@ pub(super) struct LinkEntry {
 
 pub(super) struct SessionEntry {
     pub(super) session: Arc<Session>,
-    /// What has come and cannot be begun, for the first of it is a call that has not come in full.
+    /// Steps that wait because the first of them is a call that has not arrived in full.
     pub(super) waiting: VecDeque<Step>,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{CallError, HandleRef};
 
-/// What becomes of the resource handles in stream elements. Called with the streams locked.
+/// Moves the resource handles in stream elements. Called with the streams locked.
 pub(crate) trait Handles: Send + Sync {
     /// Elements with these handles came.
     fn came(&self, session: u32, handles: &[HandleRef]) -> Result<(), CallError>;

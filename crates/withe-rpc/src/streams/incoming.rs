@@ -35,14 +35,14 @@ pub(super) struct Incoming {
     /// Elements that were asked for and have not come. An element that comes in a chunk with others is
     /// not split off, so there may come more than that.
     granted: i64,
-    /// What came of a chunk, and how many elements that has.
+    /// The part of a chunk that has arrived, and the number of its elements.
     partial: Option<(usize, Partial)>,
     ended: bool,
     closed: bool,
     waker: (Arc<StreamWaker>, Waker),
 }
 
-/// What one DATA frame has.
+/// The contents of one DATA frame.
 pub(super) struct Came<'a> {
     pub(super) flags: u8,
     pub(super) count: usize,
@@ -147,7 +147,7 @@ impl Incoming {
         self.close(id, out);
     }
 
-    /// Takes what came.
+    /// Takes a part that arrived.
     pub(super) fn take(
         &mut self,
         id: u32,
@@ -176,7 +176,7 @@ impl Incoming {
             }
         };
         if failure.is_some() || self.writer.is_none() {
-            // Whoever's fault it is, nobody will see the chunk.
+            // Whichever side is at fault, nobody will see the chunk.
             let mut lost = partial.take(budget).handles;
             if failure.is_some() {
                 lost.extend(taken);

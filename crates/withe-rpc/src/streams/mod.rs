@@ -1,9 +1,8 @@
 //! The streams and futures of a connection.
 //!
-//! Each has one side that writes and one that reads. The writing side took the readable end of a pipe out
-//! of a payload ([`outgoing`]); the reading side made a pipe for it, and put the readable end into the
-//! payload that it passed on ([`incoming`]). What is wanted at that end becomes credit for the writing
-//! side.
+//! Each has one side that writes and one that reads. The writing side took the readable end of a pipe out of
+//! a payload ([`outgoing`]); the reading side made a pipe for it, and put the readable end into the payload
+//! that it passed on ([`incoming`]). Demand at that end becomes credit for the writing side.
 //!
 //! No stream has a task. Pipes wake a [waker](ready) of ours, which notes the stream as ready and raises the
 //! connection's signal; the connection's driver then serves what is ready, as long as there is room
@@ -62,7 +61,7 @@ pub(crate) struct Streams {
     ready: Arc<Ready>,
     /// How many there are, of both directions.
     open: AtomicUsize,
-    /// For what came and nobody has read yet.
+    /// For bytes that arrived and nobody has read yet.
     budget: Arc<Budget>,
     limits: Limits,
 }
@@ -131,8 +130,8 @@ impl Streams {
     ///
     /// # Errors
     ///
-    /// That the other side takes no more streams, that the connection has ended, or `push`'s. The streams are
-    /// dropped then.
+    /// Returns an error when the peer takes no more streams, when the connection has ended, or when `push`
+    /// fails. The streams are dropped then.
     pub(crate) fn send<T, E: From<CallError>>(
         &self,
         session: u32,
@@ -255,7 +254,7 @@ impl Streams {
                     Violation::exhausted("the streams of the connection hold too much unread")
                 })?;
             entry.grant(stream.id, out);
-            // That the number is free was just seen.
+            // The stream's number was just checked to be free.
             _ = state.incoming.insert(index, entry);
             self.open.fetch_add(1, Ordering::AcqRel);
             readers.push(reader);
@@ -409,7 +408,7 @@ fn unknown(kind: Kind, id: u32) -> Violation {
     Violation::protocol(format!("a frame of kind {kind:?} names no stream: {id}"))
 }
 
-/// What the end of a stream is told of a failure.
+/// The error that the end of a failed stream gets.
 fn error(why: Failure) -> CallError {
     match why {
         Failure::Error(e) => e,

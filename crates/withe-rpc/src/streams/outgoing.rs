@@ -26,7 +26,7 @@ pub(super) struct Outgoing {
     pub(super) reader: Option<PipeReader>,
     /// Elements that may be sent; below zero if a chunk had more than were asked for.
     pub(super) credit: i64,
-    /// What was read, and did not go out yet.
+    /// Elements read and not sent yet.
     stash: Option<Stash>,
     pub(super) ended: bool,
     closed: bool,
@@ -104,7 +104,7 @@ impl Outgoing {
         self.end(id, Err(why), out);
     }
 
-    /// Reads what there is, up to the credit. What cannot be sent is kept.
+    /// Reads what there is, up to the credit. Elements that cannot be sent are kept.
     pub(super) fn fill(&mut self) -> Poll<Option<Result<(), CallError>>> {
         if self.stash.is_some() {
             return Poll::Ready(Some(Ok(())));
@@ -130,7 +130,7 @@ impl Outgoing {
     }
 }
 
-/// What goes out with one frame.
+/// The contents of one frame to send.
 pub(super) struct Cut {
     pub(super) flags: u8,
     pub(super) count: u32,
@@ -170,7 +170,7 @@ impl Outgoing {
                         "a chunk of a stream has more than {MAX_REFS} handles or streams"
                     )));
                 }
-                // As many handles and streams as there may be leave this much room.
+                // Room for bytes beside the most handles and streams a frame may carry.
                 let room = if refs == 0 { MAX_BYTES } else { 8 << 10 };
                 let bytes = stash.bytes.split_to(stash.bytes.len().min(room));
                 let count = if stash.begun { 0 } else { stash.count };

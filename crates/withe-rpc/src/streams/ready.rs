@@ -1,6 +1,6 @@
 //! The streams that their pipes have woken.
 //!
-//! Those that the other side writes have a queue of their own, for what is said of them has an order: a reader that is
+//! Streams that the peer writes have a queue of their own, because messages about them are ordered: a reader that is
 //! dropped before a call is made, or answered, is closed before it. Two components in one store see that so, too.
 
 use std::collections::VecDeque;
@@ -20,8 +20,8 @@ pub(super) enum StreamSlot {
 /// The streams that their pipes have woken.
 pub(super) struct Ready {
     queues: Mutex<Queues>,
-    /// How many of the other side's streams were woken and not served. Whoever serves them counts down with the
-    /// streams still locked, so that nobody finds none while one is about to be served.
+    /// How many of the other side's streams were woken and not served. The driver counts down with the streams still
+    /// locked, so that nobody finds none while one is about to be served.
     incoming: AtomicUsize,
     signal: Arc<Signal>,
 }

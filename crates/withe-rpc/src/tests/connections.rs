@@ -22,7 +22,7 @@ over_each_transport! {
     draining_lets_calls_end_and_takes_no_new_ones,
 }
 
-/// Connects to whoever `Answer` makes of the other end.
+/// Connects to the peer that the function makes of the other end.
 struct Stranger(fn(tokio::io::DuplexStream));
 
 impl fmt::Display for Stranger {
@@ -42,7 +42,7 @@ impl Connect for Stranger {
 async fn failure_of(connect: impl Connect) -> String {
     let client = Client::new(Arc::new(connect), Limits::default());
     let session = client.link(request()).session();
-    // It is tried again until then, and the last failure is told. Each takes a moment.
+    // The session retries until its deadline and reports the last failure. Each takes a moment.
     let call = session.call(NOTE, Payload::default(), within(Duration::from_millis(500)));
     match call.await {
         Err(CallError::Unreachable(text)) => text,
@@ -108,7 +108,7 @@ async fn a_connection_that_was_lost_is_made_again() {
     until("the loss is noticed", || pair.target.sessions() == 0).await;
     session.call(NOTE, payload([2]), context()).await.unwrap();
     assert!(!Arc::ptr_eq(&before, &pair.connection()));
-    // What was held is gone, and no other instance can have it.
+    // The resources it held are gone, and no other instance can have them.
     let e = holding.call(NOTE, payload([3]), context()).await;
     let Err(CallError::Unreachable(text)) = e else {
         panic!("{e:?}")
@@ -162,7 +162,7 @@ async fn a_silent_server_is_given_up() {
                 let mut out = Vec::new();
                 crate::hello::put(&mut out, &Limits::default());
                 _ = stream.write_all(&out).await;
-                // It reads all, and says nothing more.
+                // The server reads everything and stays silent.
                 _ = stream.read_to_end(&mut Vec::new()).await;
             });
         })),

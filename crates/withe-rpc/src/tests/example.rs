@@ -27,7 +27,7 @@ fn documented(heading: &str) -> Vec<u8> {
         .collect()
 }
 
-/// What is written by what `push` appends.
+/// The bytes written for the frames that `push` appends.
 async fn written(push: impl FnOnce(&Outbox)) -> Vec<u8> {
     let (ours, mut theirs) = tokio::io::duplex(10_000);
     let out = Outbox::new(Box::new(ours), Arc::new(Signal::default()), 10_000);

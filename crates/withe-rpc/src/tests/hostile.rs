@@ -332,7 +332,7 @@ async fn who_takes_no_answers_is_not_asked_for_more_memory() {
         }
     };
     let flooded = tokio::time::timeout(std::time::Duration::from_millis(300), flood).await;
-    // It was stopped: by a server that does not read, or that hung up.
+    // The server stopped the flood: it stopped reading, or it hung up.
     assert!(flooded.is_err() || raw.goodbye().await.0 == Parting::Exhausted);
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn payload(bytes: impl Into<Vec<u8>>) -> Payload {
     }
 }
 
-/// What the tests link to; its functions are those of [`target`].
+/// The link that the tests ask for; its functions are those of [`target`].
 pub(crate) fn request() -> LinkRequest {
     LinkRequest {
         lattice: "default".into(),

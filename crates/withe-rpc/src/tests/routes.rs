@@ -254,7 +254,7 @@ async fn a_replica_that_cannot_be_reached_is_avoided_and_tried_again_later() {
         note(&route.session(), n).await.unwrap();
     }
     assert_eq!((noted(&off), noted(&on)), (0, 50));
-    // So many calls would have tried it, had they not been told of the first.
+    // Most of the calls learned of the first failure and did not try.
     assert!(
         (1..20).contains(&switch.attempts()),
         "{}",
@@ -280,7 +280,7 @@ async fn a_replica_that_takes_long_to_reach_is_not_waited_for() {
         replica("fast", &fast.client),
     ]);
     note(&route.session(), 1).await.unwrap();
-    // Now it is known.
+    // From now on the slow replica is known.
     for n in 0..20 {
         note(&route.session(), n).await.unwrap();
     }
@@ -375,7 +375,7 @@ async fn replicas_are_replaced_while_calls_run() {
         pairs[0].target.gate.add_permits(1);
     });
     assert_eq!(result.unwrap().bytes, [1]);
-    // What was there of the session ends with its last call, though the session goes on.
+    // The session on the old replica ends with its last call, though the route's session goes on.
     until("the session ends", || pairs[0].target.sessions() == 0).await;
     // One that is kept keeps its session.
     route.set(vec![a, b]);

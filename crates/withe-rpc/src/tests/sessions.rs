@@ -160,7 +160,7 @@ async fn a_call_that_is_cancelled_before_it_came_in_full_lets_the_next_begin() {
     raw.write(Kind::Cancel, 0, 1, &[]).await;
     assert_eq!(raw.failure(1).await, Failure::Cancelled);
     raw.frame().await.unwrap();
-    // What it would have moved is dropped.
+    // The resource that the call would have moved is dropped.
     assert_eq!(raw.target.noted()[1..], ["drop 1", "call 2"]);
 }
 
@@ -200,7 +200,7 @@ async fn what_a_cancelled_call_returns_is_dropped(pair: Pair) {
             _ = &mut call => panic!("it waits"),
             () = until("the call runs", || pair.target.running() == 1) => {}
         }
-        // It returns at the same time as it is cancelled.
+        // The call returns at the same time as it is cancelled.
         pair.target.gate.add_permits(1);
     }
     until("the call has gone", || {

@@ -265,14 +265,14 @@ async fn resources_go_through_streams(pair: Pair) {
     let chunk = next(&mut back).await.unwrap().unwrap();
     assert_eq!(chunk.payload.handles, [ours]);
     assert!(next(&mut back).await.is_none());
-    // It is held again.
+    // The caller holds the resource again.
     let params = Payload {
         handles: chunk.payload.handles,
         ..Payload::default()
     };
     session.call(USE, params, context()).await.unwrap();
     assert!(pair.target.has_noted("own 1"));
-    // Those that are not held, or that are lent, are not passed on.
+    // Handles that are lent or not held are not passed on.
     for wrong in [
         ours,
         HandleRef { id: 7, own: true },

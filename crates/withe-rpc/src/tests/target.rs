@@ -1,4 +1,4 @@
-//! What the tests call.
+//! The target that the tests call.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ pub(crate) const FUNCTIONS: usize = 10;
 
 /// The server's side of all tests.
 pub(crate) struct Target {
-    /// What happened, in order.
+    /// The events, in order.
     pub(crate) log: Mutex<Vec<String>>,
     /// Sessions that there are.
     pub(crate) sessions: AtomicUsize,

@@ -208,7 +208,7 @@ async fn what_is_not_tls_is_refused_and_others_are_served() {
     let long = vec![0xff; 1 << 20];
     for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"WITHE\r\n\0", b"", &long] {
         let mut stream = TcpStream::connect(host.addr).await.unwrap();
-        // It may hang up before all was written.
+        // The server may hang up before all was written.
         _ = stream.write_all(garbage).await;
         _ = stream.shutdown().await;
         _ = stream.read_to_end(&mut Vec::new()).await;
@@ -261,7 +261,8 @@ async fn a_host_that_starts_again_is_found_again() {
     host.tasks.shutdown().await;
     let (addr, members) = (host.addr.to_string(), host.members.clone());
     let host = Host::start_at(&addr, host.identity.clone(), members).await;
-    // It may be lost only now, and then whether it took place is not known; the next is made anew.
+    // The call may be lost only now, when nobody knows whether it took place; the next is made
+    // anew.
     _ = session.call(NOTE, payload([2]), context()).await;
     session.call(NOTE, payload([3]), context()).await.unwrap();
     assert!(host.target.has_noted("call 3"));
@@ -322,7 +323,7 @@ async fn a_host_that_vanished_is_noticed() {
     let (addr, cut, _line) = line(host.addr).await;
     let limits = Limits {
         keep_alive: Duration::from_millis(50),
-        // What answers also does on a busy machine.
+        // Long enough for a live host to answer on a busy machine.
         answer: Duration::from_secs(3),
         ..Limits::default()
     };

@@ -1,4 +1,5 @@
-//! Values by way of Wasmtime's `Val`: slow, and right. What this crate does itself is held to it.
+//! Values by way of Wasmtime's `Val`: slow, and right. Tests hold this crate's own code to the same
+//! results.
 
 use wasmtime::component::{ResourceAny, Type, Val};
 use wasmtime::{Result, bail, format_err};

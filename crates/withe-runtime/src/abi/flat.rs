@@ -5,7 +5,7 @@ use wasmtime::component::types::{ComponentFunc, Type};
 /// The most flat parameters that are passed as core values (`MAX_FLAT_PARAMS` of the canonical ABI).
 pub(crate) const MAX_FLAT: usize = 16;
 
-/// What a call needs to know of a function's type.
+/// The facts about a function's type that a call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// Flat values of the parameters; more than [`MAX_FLAT`] go by way of memory.

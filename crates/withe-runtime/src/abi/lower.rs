@@ -227,8 +227,8 @@ impl<'a, 'b, 'c, T: 'static, H: GuestHandle> Lowerer<'a, 'b, 'c, T, H> {
         Ok(())
     }
 
-    /// Lowers a value into memory. That it is in bounds was checked for the whole list or tuple it is
-    /// part of.
+    /// Lowers a value into memory. The bounds were checked for the whole list or tuple that the value
+    /// is part of.
     fn store(&mut self, ty: InterfaceType, at: usize) -> Result<()> {
         match ty {
             InterfaceType::Bool => *self.cx.get(at) = [u8::from(self.input.bool()?)],

@@ -13,14 +13,14 @@
 //!
 //! # Safety
 //!
-//! Wasmtime keeps these traits open for `bindgen!` and says that implementing them is at one's own
-//! risk; they are not covered by its stability promise. What they demand, and why it holds here:
+//! Wasmtime keeps these traits open for `bindgen!` and says that implementing them is at one's own risk;
+//! they are not covered by its stability promise. Their demands, and why these hold here:
 //!
-//! * *`Lower` is a sequence of `ValRaw` of the right length.* It is `[ValRaw; N]`. For host functions
-//!   `N` is the function's exact flat count, taken from the component's own type when the link is
-//!   made ([`crate::dispatch`]); if they do not fit in registers Wasmtime goes by way of memory and
-//!   never looks at `N`. For calls into a guest `N` is [`MAX_FLAT`] for parameters (unused slots are
-//!   zeroed; Wasmtime passes a slice of at least that length and the callee reads only its own).
+//! * *`Lower` is a sequence of `ValRaw` of the right length.* Ours is `[ValRaw; N]`. For host
+//!   functions `N` is the function's exact flat count, taken from the component's own type when the link is
+//!   made ([`crate::dispatch`]); if they do not fit in registers Wasmtime goes by way of memory and never
+//!   looks at `N`. For calls into a guest `N` is [`MAX_FLAT`] for parameters (unused slots are zeroed;
+//!   Wasmtime passes a slice of at least that length and the callee reads only its own).
 //! * *Everything the callee reads is initialised.* [`lower`] fills the flat slots of the type it walks
 //!   and the rest is zeroed.
 //! * *Size and alignment are right.* They are declared as 0 and 1 and never relied on: the only use

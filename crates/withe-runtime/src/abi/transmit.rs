@@ -18,9 +18,9 @@ use super::values::{Elements, Item, offset};
 use super::{lift, lower};
 
 thread_local! {
-    /// What the read under way has lifted so far. Wasmtime lifts elements one by one, and gives each no
-    /// more than where the first one lies, as [`Item`] has no size of its own; no other read can come
-    /// between, as all happens within one call of [`read`].
+    /// The values that the read under way has lifted so far. Wasmtime lifts elements one by one, and gives each no
+    /// more than where the first one lies, as [`Item`] has no size of its own; no other read can come between, as
+    /// all happens within one call of [`read`].
     static LIFTED: Cell<Option<Run>> = const { Cell::new(None) };
 }
 

@@ -38,7 +38,7 @@ impl<H, const N: usize> Values<H, N> {
     }
 }
 
-/// What a resource handle is on this side of a link.
+/// A resource handle on this side of a link.
 pub(crate) trait GuestHandle: Copy + Send + Sync + 'static {
     /// Takes the guest's handle `index` of the resource table that `ty` names.
     fn lift(cx: &mut LiftContext<'_>, ty: InterfaceType, index: u32) -> Result<Self>;

@@ -1,9 +1,9 @@
 //! The bytes of a value that is being written, from the component's `output-stream` to the provider's body.
 //!
-//! A component may write before it says what the value is to become (`container.write-data`), or after, or both. What
-//! it writes before has to be kept, in memory, and is bounded for all values of an instance together ([`MOST`]);
-//! beyond that the stream fails, for nobody would ever make room. From `write-data` on no more than [`ROOM`] bytes are
-//! on their way, and the component waits while the provider does.
+//! A component may write before it says what the value is to become (`container.write-data`), or after, or both. Bytes
+//! written before have to be kept in memory, and are bounded for all values of an instance together ([`MOST`]); beyond
+//! that the stream fails, for nobody would ever make room. From `write-data` on no more than [`ROOM`] bytes are on
+//! their way, and the component waits while the provider does.
 //!
 //! A value is complete when the component finishes it, and broken off if it is dropped before.
 
@@ -178,7 +178,7 @@ impl State {
         Some(bytes)
     }
 
-    /// So many of the bytes that were written early are there no more.
+    /// Forgets this many of the bytes that were written early.
     fn forget_early(&mut self, bytes: usize) {
         let bytes = bytes.min(self.early);
         self.early -= bytes;
@@ -237,7 +237,7 @@ impl http_body::Body for ValueBody {
 /// A value's bytes as the component writes them.
 pub(super) struct ValueStream {
     pub(super) conduit: Arc<Conduit>,
-    /// How long whoever takes them may take none.
+    /// How long the reader may take none of them.
     pub(super) patience: Patience,
 }
 
@@ -255,7 +255,7 @@ impl Patience {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Until it is known where the value goes, nothing is waited for.
+    /// Before the value's destination is known, nothing is waited for.
     fn get(&self) -> Duration {
         self.lock().unwrap_or_default()
     }

@@ -111,7 +111,7 @@ impl ValueReader {
 #[async_trait::async_trait]
 impl InputStream for ValueReader {
     fn read(&mut self, size: usize) -> StreamResult<Bytes> {
-        // Whoever waits will ask again with a waker of its own.
+        // A waiting reader will ask again with a waker of its own.
         _ = self.poll_ahead(&mut Context::from_waker(Waker::noop()));
         if !self.ahead.is_empty() {
             let now = size.min(self.ahead.len());

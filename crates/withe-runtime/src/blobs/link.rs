@@ -80,7 +80,7 @@ impl Asked {
         })
     }
 
-    /// Makes the call. It counts as under way until `call` has ended.
+    /// Makes the call. The call counts as under way until `call` has ended.
     pub(super) async fn call<T>(
         self,
         call: impl FnOnce(Arc<dyn BlobStore>, CallContext) -> BoxFuture<'static, Result<T, BlobError>>,
@@ -126,7 +126,7 @@ impl Asked {
 }
 
 impl BlobLink {
-    /// Whoever keeps the objects.
+    /// The provider's store of objects.
     fn store(&self) -> Result<Arc<dyn BlobStore>, BlobError> {
         let store = match &self.spec.target {
             LinkTarget::Provider { provider, link, .. } => provider.blob_store(*link),

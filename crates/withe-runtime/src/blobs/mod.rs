@@ -5,7 +5,7 @@
 //! provider is asked for what they stand for ([`withe_provider::BlobStore`]): names, and bytes that stream.
 //!
 //! * `link`: a call over a link: its deadline, its count, its span.
-//! * `early`: what is written before it is known where it goes;
+//! * `early`: bytes written before their destination is known;
 //! * `conduit`: the bytes of a value that is being written, between the component and the provider.
 //! * `incoming`: the bytes of a value that is read, and names that are listed.
 //! * `define`: the functions.

@@ -1,6 +1,6 @@
 //! Compiled code that is kept between starts.
 //!
-//! Compiled code is native code, so whoever writes an entry decides what the host executes. Wasmtime's own cache runs
+//! Compiled code is native code, so the writer of an entry decides what the host executes. Wasmtime's own cache runs
 //! what it finds and unpacks it without a bound, and offers no place to look at an entry before. Here an entry begins
 //! with a code by a key of this user ([`key`]), over its name and its bytes; nothing of it is used before that is
 //! checked. The folder is this user's alone, too ([`PrivateFolder`]): each of the two holds without the other.

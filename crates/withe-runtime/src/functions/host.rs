@@ -8,9 +8,9 @@ use withe_wit::InterfaceName;
 use super::{cli, config, lattice, logging, rpc, secrets, wasi};
 use crate::core::InstanceState;
 
-/// Defines the import `import` of a unit's `member`, which is the interface `name` with these functions. What they
-/// say of the member is what the instance's own unit says of it. `is_wasmtimes` says that Wasmtime has defined the
-/// import, or that it has types alone.
+/// Defines the import `import` of a unit's `member`, which is the interface `name` with these functions. Facts
+/// about the member come from the instance's own unit. `is_wasmtimes` says that Wasmtime has defined the import, or
+/// that it has types alone.
 pub(crate) fn define(
     linker: &mut Linker<InstanceState>,
     import: &str,

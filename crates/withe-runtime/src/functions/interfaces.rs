@@ -1,9 +1,9 @@
 //! The interfaces that the host itself gives every component, with all their functions and types.
 //!
 //! The linker compares a component's imports with them, so they have to be what a component finds when it is
-//! instantiated. `wasmtime-wasi` does not offer the WIT that it was generated from, and what is unstable in it
-//! is not there without being asked for; so the signatures stand in `wit/` of this crate, and `tests/host.rs`
-//! links a component that imports all of them. What a newer Wasmtime has beyond that is to be added by hand.
+//! instantiated. `wasmtime-wasi` does not offer the WIT that it was generated from, and what is unstable in it is
+//! not there without being asked for; so the signatures stand in `wit/` of this crate, and `tests/host.rs` links a
+//! component that imports all of them. Additions of a newer Wasmtime are to be added by hand.
 //!
 //! Reading them takes a few milliseconds, once a process and only when something is linked.
 
@@ -30,8 +30,8 @@ static WORLD: LazyLock<Arc<World>> = LazyLock::new(|| {
     Arc::new(world)
 });
 
-/// What the host itself gives every component, as the imports of a world: each interface complete, in the
-/// newest version that the host has.
+/// The interfaces that the host itself gives every component, as the imports of a world: each interface complete, in
+/// the newest version that the host has.
 pub fn host_interfaces() -> Arc<World> {
     WORLD.clone()
 }

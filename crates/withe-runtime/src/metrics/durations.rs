@@ -39,7 +39,7 @@ impl Durations {
     /// Adds one that stands for `weight` of them.
     pub(super) fn add(&self, took: Duration, weight: u64) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        // Those that are called most take least.
+        // A linear search does: the most frequent calls are the shortest, in the first buckets.
         let bucket = BOUNDS.iter().position(|bound| nanos <= *bound);
         self.buckets[bucket.unwrap_or(BOUNDS.len())].fetch_add(weight, Ordering::Relaxed);
         let all = nanos.saturating_mul(weight);

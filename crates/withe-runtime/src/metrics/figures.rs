@@ -1,4 +1,4 @@
-//! Counts as plain data, for those who show them: whoever looks at a host (`withe ui`, `withe top`) gets these.
+//! Counts as plain data, for observers of a host (`withe ui`, `withe top`).
 //!
 //! They are what Prometheus gets, by link and by component in the place of by series, so that a reader needs no parser of its
 //! text and no histogram of its own. All but gauges only grow; a rate is the difference of two, over the time between them.

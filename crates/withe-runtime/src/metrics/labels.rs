@@ -1,4 +1,4 @@
-//! What counts and spans of a link are known by.
+//! The labels of a link's counts and spans.
 
 use withe_linker::plan::Binding;
 

@@ -1,4 +1,4 @@
-//! What is counted of calls, requests and instances.
+//! Counts calls, requests and instances.
 //!
 //! When a graph is built it gets counts for each of its links and units, and from then on a call only adds to the
 //! atomics there: it locks, looks up and allocates nothing. Even so, looking at the clock is much beside a call that takes
@@ -6,7 +6,7 @@
 //! have the same link, one of which takes over from the other, have the same counts, so that counters never go back;
 //! with the last such graph the counts go, and their series with them.
 //!
-//! A fused link has no boundary at which anything could be counted. It is listed, so that nobody has to wonder
+//! A fused link has no boundary at which anything could be counted. The link is listed, so that nobody has to wonder
 //! where it is.
 
 mod durations;
@@ -33,27 +33,28 @@ pub use snapshot::{Snapshot, SnapshotError};
 #[derive(Clone, Default)]
 pub struct Metrics(Arc<Mutex<Registered>>);
 
-/// What is counted, by its labels.
+/// The counts in use, by their labels.
 #[derive(Default)]
 struct Registered {
     links: ByLabels<LinkCounts>,
     fused: ByLabels<Listed>,
     units: ByLabels<UnitCounts>,
-    /// Those of links that lead to other processes.
+    /// The routes of links that lead to other processes.
     routes: ByLabels<Route>,
     /// The shares, at each level.
     levels: ByLabels<ShareLevel>,
 }
 
-/// What others have, by its labels. What is gone is forgotten now and then, so that there is never more than twice
-/// what there was at once, and so that what is registered costs the same however much there is.
+/// Weak references to counts that others hold, by their labels. Entries that nobody holds are removed now and then, so
+/// that there are never more than twice as many as were held at once, and registering costs the same however many there
+/// are.
 struct ByLabels<T> {
     all: BTreeMap<Vec<String>, Weak<T>>,
-    /// With so many it is looked what is gone.
+    /// The number of entries at which unheld ones are looked for.
     look_at: usize,
 }
 
-/// What is gone is not looked for among fewer than these.
+/// Unheld entries are not looked for among fewer than these.
 const FEW: usize = 16;
 
 impl<T> Default for ByLabels<T> {
@@ -74,7 +75,7 @@ impl<T> ByLabels<T> {
         self.all.insert(labels, Arc::downgrade(value));
     }
 
-    /// What has these labels, made if nobody has it.
+    /// The value with these labels, made if nobody holds it.
     fn get(&mut self, labels: Vec<String>) -> Arc<T>
     where
         T: Default,
@@ -87,7 +88,7 @@ impl<T> ByLabels<T> {
         value
     }
 
-    /// What somebody has.
+    /// The values that somebody holds.
     fn live(&self) -> impl Iterator<Item = (&[String], Arc<T>)> {
         let all = self.all.iter();
         all.filter_map(|(labels, value)| Some((labels.as_slice(), value.upgrade()?)))
@@ -95,7 +96,7 @@ impl<T> ByLabels<T> {
 }
 
 impl Metrics {
-    /// What is counted of a link that is not fused.
+    /// The counts of a link that is not fused.
     pub(crate) fn link(&self, labels: &LinkLabels<'_>) -> Arc<LinkCounts> {
         self.lock().links.get(labels.values())
     }
@@ -103,7 +104,7 @@ impl Metrics {
     /// Counts the replicas of a link that leads to another process, for as long as the route is kept.
     pub(crate) fn route(&self, labels: &LinkLabels<'_>, route: &Arc<Route>) {
         let mut labels = labels.values();
-        // It is the same for all interfaces, and for others if it is bound anew.
+        // The route is the same for all interfaces, and for all bindings of the link.
         labels.truncate(4);
         self.lock().routes.put(labels, route);
     }
@@ -113,7 +114,7 @@ impl Metrics {
         self.lock().fused.get(labels.values())
     }
 
-    /// What is counted of a unit.
+    /// The counts of a unit.
     pub(crate) fn unit(&self, application: &str, component: &str) -> Arc<UnitCounts> {
         let labels = vec![application.to_owned(), component.to_owned()];
         self.lock().units.get(labels)
@@ -172,7 +173,7 @@ impl Metrics {
 #[derive(Default)]
 pub(crate) struct Listed;
 
-/// What is counted of a link.
+/// The counts of a link.
 #[derive(Default)]
 pub(crate) struct LinkCounts {
     calls: AtomicU64,
@@ -292,7 +293,7 @@ impl LinkCounts {
     fn took(&self, took: Duration, weight: u64) {
         self.durations.add(took, weight);
         let is_long = took > LONG;
-        // Mostly it is what it was, and whoever else counts here has it at hand.
+        // The flag rarely changes; writing it would cost others that count here their cached copy.
         if self.is_long.load(Ordering::Relaxed) != is_long {
             self.is_long.store(is_long, Ordering::Relaxed);
         }
@@ -319,7 +320,7 @@ impl LinkCounts {
     }
 }
 
-/// So many calls over a link are all timed.
+/// The number of calls over a link up to which all are timed.
 const ALL_TIMED: u64 = 1024;
 
 /// Of those behind them one in so many is, as long as they take no longer than [`LONG`].
@@ -364,7 +365,7 @@ impl Drop for CountedCall<'_> {
     }
 }
 
-/// What is counted of a unit.
+/// The counts of a unit.
 #[derive(Default)]
 pub(crate) struct UnitCounts {
     instances: AtomicU64,
@@ -372,7 +373,7 @@ pub(crate) struct UnitCounts {
     durations: Durations,
 }
 
-/// What the label `status` of requests may be.
+/// The values of the label `status` of requests.
 const STATUSES: [&str; 6] = ["failed", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl UnitCounts {
@@ -418,8 +419,8 @@ impl Drop for LiveInstance {
     }
 }
 
-/// A request that waits for its answer. It is counted when this is dropped: as one that got none, unless it
-/// was answered before.
+/// A request that waits for its answer. Dropping this counts the request: as one without an answer, unless it was
+/// answered before.
 pub(crate) struct CountedRequest<'a> {
     counts: &'a UnitCounts,
     began: Instant,

@@ -10,7 +10,7 @@ use withe_rpc::{DecodeError, Payload};
 
 use super::durations::BOUNDS;
 
-/// What is counted.
+/// A family of counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Family {
     LinkInfo,
@@ -43,7 +43,7 @@ enum Kind {
     Seconds,
 }
 
-/// What a family is called, how it is read, what its labels are and what it means.
+/// A family's name, kind, labels and meaning.
 type Description = (&'static str, Kind, &'static [&'static str], &'static str);
 
 const LINK: &[&str] = &[
@@ -242,7 +242,7 @@ impl Snapshot {
         Payload::of(&(entries,))
     }
 
-    /// What another process has written.
+    /// Reads the snapshot that another process has written.
     ///
     /// # Errors
     ///

@@ -307,8 +307,7 @@ impl Drop for Taken {
         }
         let account = &self.account;
         account.give(Resource::Instances, self.slots.into());
-        // Whoever comes to wait looks at the slots after it is counted as one that waits, so one of the two sees the
-        // other.
+        // A new waiter counts itself first and looks at the slots afterwards, so one of the two sees the other.
         if account.is_waited_for() {
             account.host.grant();
         }

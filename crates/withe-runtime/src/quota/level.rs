@@ -62,7 +62,7 @@ impl Resource {
     }
 }
 
-/// Whose level it is.
+/// The owner of a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LevelScope {
     Component,
@@ -111,7 +111,7 @@ impl ShareLevel {
     }
 
     pub(crate) fn used(&self, resource: Resource) -> u64 {
-        // Whoever waits and whoever gives back look at each other's counts (`super::queue`).
+        // A waiter and a releaser look at each other's counts (`super::queue`).
         self.used[resource as usize].load(Ordering::SeqCst)
     }
 

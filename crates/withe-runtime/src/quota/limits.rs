@@ -40,7 +40,7 @@ impl Default for ShareLimits {
 }
 
 impl ShareLimits {
-    /// So many percent of `all`: at least 1, so that what is small is not forbidden.
+    /// A percentage of `all`: at least 1, so that what is small is not forbidden.
     pub(crate) fn part(all: u64, percent: u8) -> u64 {
         let part = u128::from(all) * u128::from(percent.min(100)) / 100;
         // Not more than `all`.

@@ -1,8 +1,8 @@
 //! How much components log: so many bytes in a second, for a component, its application and the host.
 //!
-//! A line that is beyond one of the limits is dropped, and counted. What is left out is told: once when it begins, and
-//! with its number before the next line that is logged. A guest never waits for its log, and has no way to learn that
-//! nobody reads it.
+//! A line that is beyond one of the limits is dropped, and counted. Dropped lines are reported: once when dropping
+//! begins, and with their number before the next line that is logged. A guest never waits for its log, and has no way
+//! to learn that nobody reads it.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};

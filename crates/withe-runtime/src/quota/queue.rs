@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-/// Whose turn comes first among those of one owner.
+/// The order of turns among those of one owner.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Turn {
     /// A nested call's: its caller holds something meanwhile.
@@ -57,7 +57,7 @@ pub(super) struct Granted<O, T> {
 /// The next thing to do when something became free.
 pub(super) struct Step<O, T> {
     pub(super) granted: Option<Granted<O, T>>,
-    /// So many wait for what other owners have, and were not known to.
+    /// The number of waiters newly found to wait for what other owners have.
     pub(super) newly_short: usize,
 }
 
@@ -94,7 +94,7 @@ impl<O, T> Queue<O, T> {
         Some(waiter.is_short)
     }
 
-    /// Gives something to whoever should have it next. `take` fails with whether others have what is missing.
+    /// Gives something to the waiter that should have it next. `take` fails with whether others have what is missing.
     pub(super) fn next(
         &mut self,
         has: impl Fn(&O) -> u64,
@@ -145,7 +145,7 @@ impl<O, T> Queue<O, T> {
         owners.position(|(of, _)| Arc::ptr_eq(of, owner))
     }
 
-    /// Forgets an owner of whom nobody waits.
+    /// Forgets an owner without waiters.
     fn tidy(&mut self, i: usize) {
         if self.owners[i].1.is_empty() {
             self.owners.swap_remove(i);

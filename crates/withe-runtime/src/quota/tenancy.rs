@@ -140,7 +140,7 @@ impl Nested {
             let soon = deadline.min(Instant::now() + NESTED_WAIT);
             let more = account.slots(missing, Turn::Nested, soon).await;
             match more {
-                // Another call of the tenancy may be faster, so it is looked again.
+                // Another call of the tenancy may be faster, so the loop checks again.
                 Ok(more) => tenancy.slots().held.add(more),
                 Err(refused) => {
                     account.learn(tenancy.slots().used + weight);

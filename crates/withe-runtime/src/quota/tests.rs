@@ -206,7 +206,7 @@ fn an_account_is_one_for_all_who_have_it_and_goes_with_them() {
     assert_eq!(host.level.used(Resource::Calls), 0);
 }
 
-/// Keeps nothing, and has another come when it is asked to drop it.
+/// Keeps nothing, and lets another come when asked to drop it.
 struct Reentrant(std::sync::Arc<HostQuota>);
 
 impl KeepsIdle for Reentrant {

@@ -19,7 +19,7 @@ const SHOWN: usize = 12;
 /// WAVE's own words: a case, flag or field of such a name is written with a `%`.
 const WORDS: [&str; 8] = ["true", "false", "some", "none", "ok", "err", "inf", "nan"];
 
-/// What stands for the function's name in the text that WAVE parses.
+/// The name that stands for the function in the text that WAVE parses.
 const CALL: &str = "call";
 
 /// The arguments `args`, such as `(1, "a")`, of a function: Wasmtime's values, or WAVE's own where nothing is compiled yet.
@@ -62,7 +62,7 @@ pub(super) fn parse<V: WasmValue + 'static, F: WasmFunc<Type = V::Type> + Clone>
     Ok(params)
 }
 
-/// That `args` are not what a function takes, and what is wrong with them.
+/// The error for `args` that are not what a function takes, with what is wrong.
 pub(super) fn wrong<F: WasmFunc + Clone>(
     args: &str,
     function: &str,
@@ -75,7 +75,7 @@ pub(super) fn wrong<F: WasmFunc + Clone>(
     ))
 }
 
-/// What a person wrote at a range of the text, unless that is nothing or all of the arguments.
+/// The person's own text at a range, unless that is nothing or all of the arguments.
 fn written(text: &str, range: Range<usize>) -> Option<&str> {
     let at = text.get(range)?.trim();
     let is_all = at.len() >= text.len() - CALL.len();

@@ -1,10 +1,10 @@
 //! Values of the component model as JSON, both ways.
 //!
-//! Records are objects, lists and tuples arrays, flags arrays of their names, enums their names. A variant's case is its name, or,
-//! with a payload, an object of one member: `{"circle": 2.5}`; a `result` is such a variant of `ok` and `err`. What an
-//! option holds is itself, and nothing is `null`. An option within an option would be lost by that: its inner one is
-//! `{"some": …}` or `"none"`. A whole number that JSON's readers may round (beyond 53 bits) is a number all the same, as
-//! JSON itself has no bound; other numbers that it has none of (`nan`, `inf`) are texts.
+//! Records are objects, lists and tuples arrays, flags arrays of their names, enums their names. A variant's case is
+//! its name, or, with a payload, an object of one member: `{"circle": 2.5}`; a `result` is such a variant of `ok` and
+//! `err`. An option's value stands for itself, and an absent one is `null`. An option within an option would be lost by
+//! that: its inner one is `{"some": …}` or `"none"`. A whole number that JSON's readers may round (beyond 53 bits) is a
+//! number all the same, as JSON itself has no bound; other numbers that it has none of (`nan`, `inf`) are texts.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -39,7 +39,7 @@ pub(super) fn function(function: &Function) -> Result<Option<FuncType>, InvokeEr
     Ok(FuncType::new(params, result).ok())
 }
 
-/// What belongs to an instance.
+/// The kind of value that belongs to an instance.
 fn handle(ty: &Type) -> Option<&'static str> {
     match ty {
         Type::Own(_) | Type::Borrow(_) => Some("resource"),

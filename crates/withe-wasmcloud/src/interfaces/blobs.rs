@@ -59,7 +59,7 @@ impl Streamed {
         &self.0.result.paths
     }
 
-    /// What comes, or why nothing does.
+    /// Reads the stream, or the reason why none comes.
     ///
     /// # Errors
     ///

@@ -79,7 +79,7 @@ fn results() -> Result<&'static Results, CallError> {
 #[derive(Clone, Debug)]
 pub(crate) struct V1Blobs {
     pub(crate) wire: V1Wire,
-    /// Who is called: `{lattice}.{id}`.
+    /// The callee: `{lattice}.{id}`.
     pub(crate) prefix: Arc<str>,
     /// The context of each call.
     pub(crate) headers: HeaderMap,
@@ -147,7 +147,7 @@ fn names(id: &ObjectId) -> (&str, &str) {
     (&id.container, &id.object)
 }
 
-/// What `current` returns, or, if nobody serves that, what `old` does.
+/// The result of `current`, or, if nobody serves that, the result of `old`.
 async fn current_or_old<T>(
     current: impl Future<Output = Result<T, CallError>>,
     old: impl Future<Output = Result<T, CallError>>,
@@ -161,7 +161,7 @@ async fn current_or_old<T>(
     }
 }
 
-/// A body that goes to whoever takes it: the version that is called first may be served by nobody.
+/// A body that goes to the version that takes it: nobody may serve the one called first.
 #[derive(Clone)]
 struct Untaken(Arc<Mutex<Option<Body>>>);
 
@@ -367,7 +367,8 @@ impl BlobStore for V1Blobs {
             Ok(reply) => writing.read(reply, &self.wire)?.map_err(blobs::said)?,
             // Once it took some of the body, another would get none: what failed is told as it is.
             Err(CallError::Unreachable(why)) if body.is_there() => {
-                // The version before answers when it has all of the data, and whoever writes it waits for this.
+                // The older version answers when it has all of the data, and the writer of the data waits for
+                // this.
                 let (this, params) = (self.clone(), params());
                 return Ok(Box::pin(async move {
                     let reply = this

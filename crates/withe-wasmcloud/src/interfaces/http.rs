@@ -44,7 +44,7 @@ fn with_body(bytes: Vec<u8>, body: Body) -> OutgoingValues {
     }
 }
 
-/// Sends a request to whoever serves `outgoing-handler` at `prefix`.
+/// Sends a request to the server of `outgoing-handler` at `prefix`.
 pub(crate) async fn send(
     wire: &V1Wire,
     prefix: &str,

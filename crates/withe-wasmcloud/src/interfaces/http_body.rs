@@ -22,7 +22,7 @@ use crate::wire::mailbox::ChannelReader;
 /// The most bytes that trailers may take.
 const MOST_TRAILERS: usize = 256 << 10;
 
-/// What carries `body` and its trailers.
+/// The messages that carry `body` and its trailers.
 pub(super) fn leaving(body: Body) -> (Messages, Messages) {
     let (found, trailers) = oneshot::channel();
     let chunks = stream::unfold(Some((body, found)), |state| async move {
@@ -86,7 +86,7 @@ pub(super) fn arriving(body: ChannelReader, trailers: ChannelReader) -> Body {
 /// A body that comes over the wire.
 struct Arriving {
     state: BodyState,
-    /// What came and was not passed on.
+    /// Bytes that arrived and were not passed on.
     buffer: Bytes,
     /// Bytes of the current chunk that are still to come.
     left: usize,

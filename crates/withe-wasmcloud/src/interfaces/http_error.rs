@@ -34,7 +34,7 @@ pub(super) fn encode(error: &HttpError, w: &mut Writer) {
     w.unsigned(u64::from(case));
 }
 
-/// Reads a case. What goes with it is left unread but for `internal-error`'s text: nothing follows it.
+/// Reads a case. Its payload is left unread but for `internal-error`'s text: nothing follows it.
 ///
 /// # Errors
 ///
@@ -109,7 +109,7 @@ const NAMES: [&str; CASES] = [
     "internal-error",
 ];
 
-/// What a call that failed on its way is to whoever sent the request.
+/// The error that the sender of a request gets for a call that failed on its way.
 pub(super) fn of_call(why: CallError) -> HttpError {
     let kind = match why {
         CallError::Deadline => HttpErrorKind::Deadline,

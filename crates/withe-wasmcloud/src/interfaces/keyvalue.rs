@@ -10,7 +10,7 @@ use withe_rpc::{CallError, Payload, Reader};
 use super::resources::{Resource, Resources, unknown};
 use crate::values::mismatch;
 
-/// What a function of `wasi:keyvalue@0.2.0-draft` is on the wire.
+/// A function of `wasi:keyvalue@0.2.0-draft` as it is on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyValue {
     /// `store.open`: stays here.
@@ -25,7 +25,7 @@ pub(crate) enum KeyValue {
 }
 
 impl KeyValue {
-    /// What the function of that name is, if it is one of them.
+    /// The function of that name, if it is one of them.
     pub(crate) fn named(name: &FunctionName) -> Option<Self> {
         let interface = name.interface.strip_prefix("wasi:keyvalue/")?;
         let function = match (interface, name.function.as_str()) {

@@ -9,14 +9,14 @@ use withe_rpc::codec::Handle;
 /// The most that a link has open.
 const MOST: usize = 65_536;
 
-/// What a component holds.
+/// A resource that a component holds.
 #[derive(Clone, Debug)]
 pub(crate) enum Resource {
     /// A bucket of `wasi:keyvalue/store`, by its name.
     Bucket(Arc<str>),
 }
 
-/// What a link's importers have open, by the numbers that they know it by.
+/// The resources that a link's importers have open, by the numbers that they know them by.
 #[derive(Debug, Default)]
 pub(crate) struct Resources {
     open: Mutex<OpenResources>,
@@ -50,7 +50,7 @@ impl Resources {
         Ok(Handle(number))
     }
 
-    /// What a component means by a number.
+    /// The resource that a component means by a number.
     pub(crate) fn get(&self, number: u32) -> Option<Resource> {
         self.lock().held.get(&number).cloned()
     }
@@ -66,7 +66,7 @@ impl Resources {
     }
 }
 
-/// What a call fails with that names a resource which is not of its link, or not of that kind.
+/// The error of a call that names a resource which is not of its link, or not of that kind.
 pub(super) fn unknown(what: &str) -> CallError {
     CallError::TypeMismatch(format!("no such {what} is open"))
 }

@@ -1,7 +1,8 @@
 //! Provider archives (`.par`, `.par.gz`): a tar file with signed claims and an executable for each platform.
 //!
-//! Nothing is written to the disk before the claims are read and found to be signed, wherever in the archive they are: an
-//! archive is read to its claims first, and then again from its beginning. Those that wasmCloud makes begin with them.
+//! Nothing is written to the disk before the claims are read and found to be signed, wherever in the archive they are:
+//! an archive is read to its claims first, and then again from its beginning. Archives that wasmCloud makes begin with
+//! their claims.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -26,11 +27,11 @@ const MOST_FILES: usize = 1_000;
 /// The file that has the provider's world.
 const WORLD: &str = "world.wasm";
 
-/// A provider that can be started. What was extracted for it is removed when this is dropped.
+/// A provider that can be started. The extracted files are removed when this is dropped.
 #[derive(Debug)]
 pub struct Executable {
     pub(super) path: PathBuf,
-    /// What the archive says of itself; none of an executable that was not in an archive.
+    /// The archive's claims; none of an executable that was not in an archive.
     pub claims: Option<Claims>,
     /// The provider's world, as a WIT package in binary form, if the archive has it.
     pub world: Option<Vec<u8>>,
@@ -40,7 +41,7 @@ pub struct Executable {
 /// Why a file is no provider that can be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// It cannot be read, or what is in it cannot be written.
+    /// The archive cannot be read, or its contents cannot be written.
     #[error("`{path}` cannot be read as a provider archive: {source}")]
     Io {
         /// The file.
@@ -49,7 +50,7 @@ pub enum ArchiveError {
         #[source]
         source: io::Error,
     },
-    /// It is neither an archive nor an executable.
+    /// The file is neither an archive nor an executable.
     #[error("`{0}` is neither a provider archive (`.par`, `.par.gz`) nor an executable")]
     Unknown(PathBuf),
     /// The archive has nothing for this platform.
@@ -59,7 +60,7 @@ pub enum ArchiveError {
         path: PathBuf,
         /// This platform.
         target: String,
-        /// What there is.
+        /// The platforms there are.
         found: String,
     },
     /// The archive is not what its maker signed, or larger than it may be.

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
 use serde::Deserialize;
 
-/// What an archive says of itself.
+/// The claims of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
     /// The provider's public key, which is its id unless it is given another.
@@ -18,7 +18,7 @@ pub struct Claims {
     pub issuer: String,
     /// Its name, for people.
     pub name: Option<String>,
-    /// Who makes it.
+    /// The provider's maker.
     pub vendor: String,
     /// Its revision.
     pub revision: Option<i32>,
@@ -50,7 +50,7 @@ pub enum ClaimsError {
     /// The signature is not that of their issuer.
     #[error("they are not signed by their issuer `{issuer}`")]
     Signature {
-        /// Whom they name.
+        /// The issuer that they name.
         issuer: String,
     },
     /// They are not valid any more.
@@ -95,7 +95,7 @@ impl Claims {
     ///
     /// # Errors
     ///
-    /// What is wrong with them.
+    /// Returns [`ClaimsError`] when the claims are malformed, wrongly signed or not valid now.
     pub(super) fn read(jwt: &str) -> Result<Self, ClaimsError> {
         let jwt = jwt.trim();
         let (signed, signature) = jwt.rsplit_once('.').ok_or(ClaimsError::NotJwt)?;

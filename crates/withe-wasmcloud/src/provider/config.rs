@@ -9,7 +9,7 @@ use withe_rpc::BackOff;
 use super::archive::Executable;
 use crate::{Ids, V1Wire};
 
-/// What a provider's process is run with.
+/// The configuration of a provider's process.
 pub struct ProcessConfig {
     /// The host's connection to the lattice.
     pub wire: V1Wire,
@@ -30,7 +30,7 @@ pub struct ProcessConfig {
     pub user_seed: String,
     /// The provider's own configuration.
     pub config: ConfigMap,
-    /// What is run.
+    /// The executable.
     pub executable: Executable,
     /// The part of the machine that it may reach, if it is confined.
     pub confined: Option<Confined>,
@@ -45,7 +45,7 @@ pub struct ProcessConfig {
 pub struct Supervision {
     /// How long it may take until it answers its first health check.
     pub start: Duration,
-    /// How often it is asked whether it is healthy.
+    /// The interval between health checks.
     pub every: Duration,
     /// How long it may take to answer.
     pub answer: Duration,

@@ -1,4 +1,4 @@
-//! What a v1 provider is told and asked while it runs.
+//! The messages and requests to a v1 provider while it runs.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ impl Control {
         }
     }
 
-    /// Tells it of a link. It does not say whether it took it.
+    /// Tells it of a link. The provider does not say whether it took the link.
     pub(super) async fn put_link(&self, link: &LinkDefinition) -> Result<(), TellError> {
         self.tell("linkdefs.put", link).await
     }

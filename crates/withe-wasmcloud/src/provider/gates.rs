@@ -16,7 +16,7 @@ pub(super) struct Gates {
 
 struct Gate {
     component: Arc<str>,
-    /// Calls hold it shared; whoever changes a link holds it alone.
+    /// Calls hold it shared; a change of the link holds it alone.
     open: Arc<RwLock<()>>,
 }
 

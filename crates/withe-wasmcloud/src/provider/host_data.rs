@@ -1,4 +1,4 @@
-//! What a v1 provider is started with: one line of JSON in base64 on its standard input.
+//! The host data that a v1 provider starts with: one line of JSON in base64 on its standard input.
 
 use std::collections::BTreeMap;
 

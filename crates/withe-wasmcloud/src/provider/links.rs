@@ -23,14 +23,14 @@ const NOTICE: Duration = Duration::from_secs(2);
 /// How many answers to something else show that it has.
 const ANSWERS: usize = 3;
 
-/// How long calls under way may hold up the change of a link. Those that take longer see it.
+/// How long calls under way may hold up the change of a link. Calls that take longer see the change.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 
 /// The links of one provider.
 pub(super) struct Links {
     control: Control,
     gates: Gates,
-    /// Held while the process is told something, so that it is told things in order. That takes a few times
+    /// Held while the process is told something, so that it is told things in order. Telling takes a few times
     /// [`NOTICE`] at most.
     known: Mutex<Known>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Links {
 #[derive(Default)]
 struct Known {
     wanted: Wanted,
-    /// What the process that runs knows of; nothing if none listens.
+    /// The links that the running process knows; `None` if none listens.
     told: Option<Vec<LinkDefinition>>,
 }
 
@@ -68,7 +68,7 @@ impl Links {
         self.tell(&mut known).await
     }
 
-    /// Removes a link. What another number has, too, stays.
+    /// Removes a link. A link that another number also has stays.
     ///
     /// # Errors
     ///
@@ -81,13 +81,13 @@ impl Links {
         told
     }
 
-    /// Waits until the link is not being changed. It is not as long as what this returns is held, or only if
-    /// that is for long.
+    /// Waits until the link is not being changed. While the returned guard is held, a change waits, though not for
+    /// long.
     pub(super) async fn pass(&self, link: LinkId) -> Option<OwnedRwLockReadGuard<()>> {
         self.gates.pass(link).await
     }
 
-    /// What a process is started with.
+    /// The links that a process starts with.
     pub(super) async fn all(&self) -> Vec<LinkDefinition> {
         self.known.lock().await.wanted.all()
     }
@@ -125,7 +125,7 @@ impl Links {
         }
         let replaces = !change.gone.is_empty() && !change.new.is_empty();
         if replaces {
-            // It would pass over a link that it still has.
+            // The provider would ignore a link that it believes it still has.
             self.noticed().await;
         }
         for link in &change.new {
@@ -150,11 +150,11 @@ impl Links {
     async fn noticed(&self) {
         let answers = async {
             for _ in 0..ANSWERS {
-                // What it says of itself is the supervisor's business.
+                // The supervisor judges the provider's health, not this function.
                 _ = self.control.health(NOTICE).await;
             }
         };
-        // It is told in any case, and one that does not answer will be seen not to.
+        // The provider is told in any case; the supervisor notices one that does not answer.
         _ = timeout(NOTICE, answers).await;
     }
 }
@@ -173,7 +173,7 @@ impl Wanted {
         self.0.retain(|(known, _)| *known != link);
     }
 
-    /// What v1 has for all of them. Of several that are the same link there, it is the last.
+    /// The links that v1 has for all of them. Of several that are the same link there, it is the last.
     fn all(&self) -> Vec<LinkDefinition> {
         let mut seen = BTreeSet::new();
         let newest_first = self.0.iter().rev().flat_map(|(_, links)| links.iter());
@@ -184,7 +184,7 @@ impl Wanted {
     }
 }
 
-/// What a process is told.
+/// The change to tell a process of.
 #[derive(Debug, Default, PartialEq)]
 struct Change {
     gone: Vec<LinkDefinition>,
@@ -218,7 +218,7 @@ impl Change {
 }
 
 impl LinkDefinition {
-    /// What a provider knows a link by when it ends: its source, target and name.
+    /// The key by which a provider ends a link: its source, target and name.
     fn ends(&self) -> (&str, &str, &str) {
         (&self.source_id, &self.target, &self.name)
     }
@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    /// What is told when `change` is made of `links`.
+    /// The change that is told when `change` is made to `links`.
     fn told(links: &mut Wanted, change: impl FnOnce(&mut Wanted)) -> Change {
         let before = links.all();
         change(links);

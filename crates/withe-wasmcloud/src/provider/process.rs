@@ -32,7 +32,7 @@ pub struct V1Process {
     target: V1Target,
     /// Components that it calls, by link.
     sources: Mutex<HashMap<LinkId, ServedFunctions>>,
-    /// What the process is doing, once it was started.
+    /// The state of the process, once it was started.
     state: OnceLock<watch::Receiver<ProcessState<()>>>,
     /// From `start` to `shutdown`.
     supervisor: Mutex<Option<Supervisor<V1Core>>>,
@@ -262,7 +262,7 @@ impl Provider for V1Process {
     }
 }
 
-/// That a provider of v1 cannot call a component's functions through Withe.
+/// The error for a provider of v1 that would call a component's functions through Withe.
 fn no_functions(callee: &Callee) -> ProviderError {
     let function = callee.functions().first();
     let interface = function.map_or("", |function| &function.interface);

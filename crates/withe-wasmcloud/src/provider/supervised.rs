@@ -1,4 +1,4 @@
-//! A v1 provider's process, as it is kept running: what it is told when it starts, and how it is seen to be well.
+//! The supervised process of a v1 provider: the data it starts with, and its health checks.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use super::control::{Control, TellError};
 use super::host_data;
 use super::links::Links;
 
-/// What the supervisor and the provider's face to the host share.
+/// The state that the supervisor shares with the provider's face to the host.
 pub(super) struct V1Core {
     pub(super) config: ProcessConfig,
     control: Control,
     pub(super) links: Links,
-    /// What the process last said of itself.
+    /// The health that the process last reported.
     health: Mutex<Health>,
 }
 
@@ -35,7 +35,7 @@ impl V1Core {
         }
     }
 
-    /// What the process last said of itself.
+    /// The health that the process last reported.
     pub(super) fn health(&self) -> Health {
         // Nothing panics while the lock is held.
         let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +65,7 @@ impl Supervised for V1Core {
     }
 
     async fn bring_up(&self, _run: u32, process: &mut Process) -> Result<(), ProcessError> {
-        // What was told to one that did not get ready is known to none.
+        // Links told to a process that did not get ready are known to none.
         self.links.ended().await;
         let links = self.links.all().await;
         // The last part of an inbox is unique.

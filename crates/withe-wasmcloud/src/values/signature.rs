@@ -1,4 +1,4 @@
-//! What is known of a function when a link is made: whether v1 can carry it, and where its streams stand.
+//! The facts about a function when a link is made: whether v1 can carry it, and where its streams stand.
 
 use bytes::Bytes;
 use withe_rpc::{CallError, DecodeError, Payload, Reader};
@@ -45,7 +45,7 @@ pub enum Uncarried {
 ///
 /// # Errors
 ///
-/// What about it v1 cannot carry.
+/// Returns [`CannotCarry`], with the part of the type that v1 cannot carry.
 pub fn can_carry(function: &Function) -> Result<(), CannotCarry> {
     Signature::new(function).map(|_| ())
 }
@@ -62,7 +62,7 @@ impl Signature {
     ///
     /// # Errors
     ///
-    /// What about it v1 cannot carry.
+    /// Returns [`CannotCarry`], with the part of the type that v1 cannot carry.
     pub(crate) fn new(function: &Function) -> Result<Self, CannotCarry> {
         let params = function.params.len();
         let types: Vec<_> = function.sent().cloned().collect();
@@ -168,7 +168,7 @@ impl Shape {
     }
 }
 
-/// What values that are not of their types fail with.
+/// The error for values that are not of their types.
 pub(crate) fn mismatch(e: DecodeError) -> CallError {
     CallError::TypeMismatch(format!("values of a wasmCloud v1 call: {e}"))
 }

@@ -24,7 +24,7 @@ use crate::wire::mailbox::ChannelReader;
 /// Elements that are asked for at a time of what is sent: bytes, and others.
 const WANT: (usize, usize) = (64 << 10, 256);
 
-/// What a stream's or future's type is made of.
+/// The kind and the element type of a stream or future.
 fn parts(ty: &Type) -> Option<(StreamKind, Option<&Type>)> {
     Some(match ty {
         Type::Stream(None) => (StreamKind::Units, None),
@@ -60,7 +60,7 @@ impl Leaving {
         }
     }
 
-    /// What is sent for them.
+    /// The messages to send for them.
     ///
     /// # Errors
     ///
@@ -230,7 +230,7 @@ impl Visit for Arriving {
     }
 }
 
-/// Moves what comes to whoever reads it, as far as it is wanted.
+/// Moves elements to their reader, as far as it wants them.
 async fn pump(
     mut elements: Elements,
     mut channel: ChannelReader,
@@ -289,7 +289,7 @@ async fn pump(
     }
 }
 
-/// What has come of a stream and was not passed on.
+/// The part of a stream that has arrived and was not passed on.
 struct Elements {
     kind: StreamKind,
     element: Option<Type>,
@@ -372,7 +372,8 @@ mod tests {
         }
     }
 
-    /// Feeds `bytes` in pieces of `size`, and returns what came out, and whether it ended.
+    /// Feeds `bytes` in pieces of `size`, and returns the count and bytes of the elements, and whether the
+    /// stream ended.
     fn feed(mut elements: Elements, bytes: &[u8], size: usize) -> (usize, Vec<u8>, bool) {
         let (mut count, mut out) = (0, Vec::new());
         let mut pieces = bytes.chunks(size);

@@ -84,8 +84,8 @@ fn min_bytes(ty: &Type) -> usize {
     }
 }
 
-/// What is to be done with a stream or future: it is met with the reader before its own bytes, which it
-/// reads, and writes what shall stand there instead.
+/// A visitor of streams and futures: called with the reader before a stream's own bytes, which it
+/// reads, and writes the bytes that shall stand there instead.
 pub(super) trait Visit {
     /// Takes over the stream or future of type `ty` at `path`.
     ///
@@ -155,7 +155,7 @@ impl Walk<'_, '_> {
             }
             Type::Record(record) => self.fields(record.body.iter().map(|(_, ty)| ty)),
             Type::Tuple(types) => self.fields(types.iter()),
-            // What is inside of these is at their own position.
+            // Values inside these are at the same position.
             Type::Option(some) => {
                 let is_some = self.r.bool()?;
                 self.w.byte(u8::from(is_some));

@@ -14,7 +14,7 @@ use super::{REMINDER, names};
 
 /// One invocation.
 pub(crate) struct Request<'a> {
-    /// Who is called: `{lattice}.{id}`.
+    /// The callee: `{lattice}.{id}`.
     pub(crate) prefix: &'a str,
     /// The interface as it stands on the wire; empty for a function of the world itself.
     pub(crate) instance: &'a str,
@@ -26,7 +26,7 @@ pub(crate) struct Request<'a> {
     pub(crate) deadline: Instant,
 }
 
-/// What comes back.
+/// The callee's reply.
 #[derive(Debug)]
 pub(crate) struct Reply {
     /// Empty if the callee closed the call without a result, or has none.
@@ -35,7 +35,7 @@ pub(crate) struct Reply {
     pub(crate) streams: Vec<ChannelReader>,
 }
 
-/// What a call fails with whose callee closed it without a result: v1's only way to say that it failed.
+/// The error of a call whose callee closed it without a result: v1's only way to say that it failed.
 pub(crate) fn closed(prefix: &str) -> CallError {
     CallError::Trap(format!(
         "`{prefix}` closed the call without a result; wasmCloud v1 does not carry why, so see its log"

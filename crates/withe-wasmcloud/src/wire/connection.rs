@@ -51,7 +51,7 @@ pub struct V1Wire {
 #[derive(Debug)]
 struct Inner {
     client: async_nats::Client,
-    /// What all inboxes of this connection begin with, with the dot.
+    /// The prefix of all inboxes of this connection, with the dot.
     inbox: String,
     mailbox: Arc<Mailbox>,
     limits: Limits,

@@ -1,4 +1,4 @@
-//! What v1's wire may take up.
+//! Bounds on the resources that v1's wire may use.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
-//! What comes for the invocations of a connection.
+//! Sorts the messages for the invocations of a connection.
 //!
-//! A connection has one wildcard subscription; each invocation is a number behind its prefix. What comes is
-//! put where the invocation's number and the rest of the subject say, and waits there to be taken. Only
+//! A connection has one wildcard subscription; each invocation is a number behind its prefix. Each message
+//! is put where the invocation's number and the rest of the subject say, and waits there to be taken. Only
 //! paths that the function's type has are kept: v1 also ends some that carry nothing.
 
 use std::collections::{HashMap, VecDeque};
@@ -18,7 +18,7 @@ use withe_rpc::CallError;
 
 use super::limits::Limits;
 
-/// What a message that waits takes up besides its bytes.
+/// The cost of a waiting message besides its bytes.
 const OVERHEAD: usize = 64;
 
 /// The invocations of a connection for which something may come.
@@ -41,9 +41,9 @@ struct OpenExchanges {
 /// Which side of an invocation this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MailboxSide {
-    /// It invokes, and gets results.
+    /// The side that invokes, and gets results.
     Client,
-    /// It is invoked, and gets parameters.
+    /// The side that is invoked, and gets parameters.
     Server,
 }
 
@@ -172,7 +172,7 @@ struct ExchangeState {
     channels: Vec<Channel>,
 }
 
-/// What comes at one path.
+/// The messages at one path.
 #[derive(Debug)]
 struct Channel {
     path: String,
@@ -419,7 +419,7 @@ impl Drop for ChannelReader {
     }
 }
 
-/// What a stream that is silent for too long fails with.
+/// The error of a stream that is silent for too long.
 pub(crate) fn silent(idle: Duration) -> CallError {
     CallError::Unreachable(format!(
         "nothing came over a stream for {} s",
@@ -473,7 +473,7 @@ mod tests {
             |rest: String, payload| mailbox.deliver(2, message(&format!("x.{rest}"), payload));
         send(format!("{}.results.0.0", a.id), b"stream");
         send(format!("{}.results", a.id), b"values");
-        // What a type does not have, the other side's names, and what is no invocation.
+        // Paths that the type lacks, the other side's names, and subjects of no invocation.
         send(format!("{}.results.0", a.id), b"");
         send(format!("{}.params", a.id), b"no");
         send(format!("{}.resultsx", a.id), b"no");

@@ -20,8 +20,8 @@ use super::{REMINDER, names};
 
 /// How long results are kept from a caller of which nothing has come since its call was accepted.
 ///
-/// Callers that v1's Rust crates make end their parameters as soon as they are accepted. Those of the Go library
-/// end them only in its later versions, and earlier ones get their results that much later.
+/// Callers that v1's Rust crates make end their parameters as soon as they are accepted. Callers that the Go library
+/// makes end them only in its later versions, and earlier ones get their results that much later.
 const UNHEARD: Duration = Duration::from_secs(1);
 
 /// How long a successor and what it replaces serve together, at most.
@@ -43,7 +43,7 @@ pub(crate) struct Endpoint {
     pub(crate) handler: Arc<dyn Handler>,
 }
 
-/// What is done when a function is invoked.
+/// The handler of a function's invocations.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// Whether `bytes` are all the parameters. If not, more is waited for.
     fn is_complete(&self, bytes: &[u8]) -> bool;
@@ -115,7 +115,7 @@ impl ServedFunctions {
     /// Takes no new calls, and returns when those under way have ended, at the latest after `grace`.
     pub(crate) async fn stop(mut self, grace: Duration) {
         if let Some(stop) = self.stop.take() {
-            // It is gone if the task has ended, and then there is nothing to stop.
+            // The receiver is gone if the task has ended, and then there is nothing to stop.
             _ = stop.send(grace);
         }
         // The task has its own bound, which is below this.
@@ -171,7 +171,7 @@ async fn run(
     };
     let all = async {
         leave(&wire, &mut invocations).await;
-        // What the broker sent before it knew is still served here.
+        // Invocations that the broker sent before it heard of the end are still served here.
         while let Some((endpoint, message)) = invocations.next().await {
             calls.spawn(serve_one(wire.clone(), endpoint, message, limit, false));
         }
@@ -316,9 +316,9 @@ impl ServedInvocation {
 ///
 /// v1's caller listens for acceptance and results in one step, but not before it calls: it passes both the step and
 /// what comes from the broker to one task, which takes them in random order when it is late (the `select!` of
-/// `wrpc_transport_nats::Client::new`, up to 0.29), and throws away what it does not know yet. Such a caller waits
-/// for the acceptance before anything else, for ever. It passes over one that it has had already. As soon as it has
-/// one it ends its parameters, so that something comes from it.
+/// `wrpc_transport_nats::Client::new`, up to 0.29), and throws away what it does not know yet. Such a caller waits for
+/// the acceptance before anything else, for ever. A second acceptance does no harm: the caller ignores it. As soon as
+/// it has one it ends its parameters, so that something comes from it.
 async fn accept_until_heard<A>(exchange: &Exchange, accept: impl Fn() -> A)
 where
     A: Future<Output = Result<(), CallError>>,
@@ -328,7 +328,7 @@ where
         tracing::debug!(
             "nothing has come of a wasmCloud v1 caller, which is told again that it is accepted"
         );
-        // It fails only if the connection is closed, and then the results cannot be sent either.
+        // Accepting fails only if the connection is closed, and then the results cannot be sent either.
         if accept().await.is_err() {
             return;
         }

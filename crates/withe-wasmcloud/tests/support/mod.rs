@@ -1,4 +1,4 @@
-//! What the tests of this crate have in common.
+//! Helpers that the tests of this crate share.
 #![allow(
     dead_code,
     unused_imports,
@@ -92,11 +92,11 @@ pub fn importer(id: u64, link: &str, functions: &[FunctionName]) -> Link {
     }
 }
 
-/// What a served function does.
+/// The behaviour of a served function.
 pub enum Answer {
-    /// It returns at once.
+    /// The function returns at once.
     Now(Result<Payload, CallError>),
-    /// It returns never.
+    /// The function never returns.
     Never,
 }
 

@@ -1,8 +1,8 @@
-//! What a build is made from, and whether that has changed since it was made last.
+//! The inputs of a build, and whether they have changed since the last one.
 //!
-//! A fingerprint is over the names, sizes and times of files, and not over their contents: it is taken each time, also of
-//! large trees, and a build that runs once too often costs what the build tool takes to find that nothing is to be done.
-//! It is taken before the command runs, so that what is changed meanwhile is built the next time.
+//! A fingerprint is over the names, sizes and times of files, and not over their contents: it is taken each time, also
+//! of large trees, and a build that runs once too often costs what the build tool takes to find that nothing is to be
+//! done. The fingerprint is taken before the command runs, so that a file changed meanwhile is built the next time.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -29,7 +29,7 @@ pub(crate) fn is_made(path: &Path) -> bool {
     parts.any(|part| MADE.iter().any(|made| part == OsStr::new(made)))
 }
 
-/// What a step is made from now; `None` if that cannot be told.
+/// The fingerprint of a step's inputs now; `None` if it cannot be told.
 pub(super) fn fingerprint(step: &BuildStep) -> Option<String> {
     let mut files = BTreeSet::new();
     for input in &step.inputs {
@@ -46,8 +46,8 @@ fn states(files: &BTreeSet<PathBuf>) -> String {
     files.iter().map(state).collect()
 }
 
-/// What is kept of a step that was made from what `fingerprint` says. A file that somebody else puts in an artifact's place is not
-/// what was built.
+/// The record of a step built from the inputs with this `fingerprint`. A file that somebody else puts in an artifact's
+/// place is not what was built.
 fn record(step: &BuildStep, fingerprint: &str) -> String {
     format!("{fingerprint}\n{}", states(&step.artifacts))
 }
@@ -84,7 +84,7 @@ pub(super) fn is_current(step: &BuildStep, fingerprint: &str) -> bool {
     are_there && kept.is_ok_and(|kept| kept == record(step, fingerprint))
 }
 
-/// Keeps what a step was made from. What cannot be kept is built again.
+/// Keeps what a step was made from. A step whose record cannot be kept is built again.
 pub(super) fn keep(step: &BuildStep, fingerprint: &str) {
     let path = kept(step);
     let written = path.parent().map_or(Ok(()), fs::create_dir_all);

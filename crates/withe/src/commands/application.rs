@@ -43,7 +43,7 @@ impl LinkedApplication {
         }
     }
 
-    /// What follows from its manifest having been printed: what is wrong with it is said.
+    /// The outcome once the manifest has been printed: reports its problems.
     pub(super) fn emitted(&self, terminal: &Terminal) -> Outcome {
         terminal.say(&self.report(terminal, Some("the manifest has them, too")));
         match self.linked.diagnostics.has_errors() {
@@ -69,8 +69,8 @@ impl LinkedApplication {
     }
 }
 
-/// Reads an application and links it. `Err` has the outcome where nothing more is to be done: there is nothing to read, or
-/// its manifest was wanted. What is wrong has been said then. What was read is kept as `inputs` say.
+/// Reads an application and links it. `Err` has the outcome where nothing more is to be done: there is nothing to read,
+/// or its manifest was wanted. The problems have been reported then. The files read are kept as `inputs` say.
 pub(super) fn load_application(
     subcommand: &str,
     given: &ApplicationArgs,
@@ -131,10 +131,10 @@ pub(super) fn link_called(
 
 /// How an application is linked that was read.
 pub(super) struct LinkedHow {
-    /// What links get that say nothing.
+    /// The defaults of links that say nothing.
     pub(super) defaults: LinkArgs,
     /// Where it will run.
     pub(super) surroundings: Surroundings,
-    /// Where it is noted how long that takes.
+    /// Records how long that takes.
     pub(super) timings: Timings,
 }

@@ -92,7 +92,7 @@ struct WithoutManifest {
 /// How what was given is started.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Start<'a> {
-    /// It is not: somebody calls it.
+    /// Nothing starts the application: somebody calls it.
     Called,
     /// A component that handles requests is served there, another one is a command with these arguments.
     Started {
@@ -109,7 +109,7 @@ impl Start<'_> {
     };
 }
 
-/// What came of the arguments.
+/// The outcome of reading the arguments.
 pub(super) enum Given {
     /// An application.
     Read(Loaded),
@@ -125,7 +125,7 @@ impl ApplicationArgs {
         let Some(Ok(reference)) = self.reference() else {
             return is_component(&self.file);
         };
-        // What cannot be pulled is found again, and said, when it is read.
+        // A component that cannot be pulled fails again, with a report, when it is read.
         let pull = || {
             let wanted = Wanted {
                 reference,
@@ -184,7 +184,7 @@ impl ApplicationArgs {
                 terminal.print(loaded.manifest())?;
                 return Ok(Given::Emitted(loaded));
             }
-            // What a panicking holder left behind is still a set of lines.
+            // A holder that panicked still leaves a set of lines behind.
             let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
             for line in assumed.iter().map(linked) {
                 if said.insert(line.clone()) {
@@ -330,7 +330,7 @@ fn provider(text: &str) -> Result<ProviderArgument, Expected> {
     let entries = entries.map(|entry| entry.split_once(':').filter(|(key, _)| !key.is_empty()));
     let config = entries.map(|entry| entry.map(|(key, value)| (key.to_owned(), value.to_owned())));
     let config = config.collect::<Option<_>>().ok_or(FORM)?;
-    // Manifests have `withe:NAME`, and whoever knows them may write that.
+    // Manifests have `withe:NAME`, so this form is accepted, too.
     let name = name.strip_prefix("withe:").unwrap_or(name).to_owned();
     Ok(ProviderArgument { name, config })
 }

@@ -78,7 +78,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     if failed > 0 {
         return Ok(Outcome::Problems);
     }
-    // What was built is read anew.
+    // The new artifacts are read anew.
     let Some(application) = load(args, terminal)? else {
         return Ok(Outcome::Problems);
     };

@@ -78,7 +78,7 @@ pub(crate) struct Args {
     traces: TraceArgs,
 }
 
-/// What is called: a function that was found, or, of a component that could not be read, what was written.
+/// The function to call: as found, or, for a component that could not be read, as written.
 struct CheckedCall {
     component: String,
     path: FunctionPath,
@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         terminal.say(&diagnostics::report(terminal, source, &errors, consequence));
         return Ok(Outcome::Problems);
     };
-    // But that some calls will trap is for whoever makes one.
+    // Warnings that some calls will trap concern the caller, so they are shown.
     let trapping = |found: &&Diagnostic| found.code == TRAPPING;
     for found in application.linked.diagnostics.0.iter().filter(trapping) {
         let source = &application.loaded.source;

@@ -158,7 +158,7 @@ fn from_wac(args: &Args, terminal: &Terminal) -> anyhow::Result<Option<Vec<u8>>>
     }
 }
 
-/// What is wrong with a WAC document, as a diagnostic in it.
+/// The error in a WAC document, as a diagnostic in it.
 fn problem(error: DocumentError) -> Diagnostic {
     let mut problem = Diagnostic::error(COMPOSE_FAILED, error.message);
     let mut labels = error.places.into_iter().map(|place| Label {
@@ -186,8 +186,8 @@ fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Writes a file of its own beside `path` and gives it its name once it is whole: whoever reads
-/// `path` sees the old component or the new one.
+/// Writes a file of its own beside `path` and gives it its name once it is whole: readers of `path`
+/// see the old component or the new one.
 fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path
         .parent()

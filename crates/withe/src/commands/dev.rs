@@ -1,7 +1,7 @@
 //! `withe dev`: builds and runs an application while it is worked at.
 //!
-//! It is `withe up --build --watch` under a shorter name, which also finds the manifest: nothing of it is another way to run
-//! an application.
+//! The command is `withe up --build --watch` under a shorter name, which also finds the manifest: it has no way of its
+//! own to run an application.
 
 use std::fs;
 use std::path::{Path, PathBuf};

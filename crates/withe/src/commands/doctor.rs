@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     })
 }
 
-/// What was found, for people: a table, and below it what mends what is not fine.
+/// The findings, for people: a table, and below it the remedies.
 fn render(found: &[Finding]) -> String {
     let name = |level| match level {
         Level::Fine => "fine",

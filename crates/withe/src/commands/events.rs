@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
             let Some(message) = message else {
                 anyhow::bail!("the lattice was closed");
             };
-            // What newer hosts tell, an older command may not know.
+            // An older command may not know the events of newer hosts.
             let Ok(told) = serde_json::from_slice::<Told>(&message.payload) else {
                 continue;
             };

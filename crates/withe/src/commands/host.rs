@@ -171,7 +171,7 @@ async fn serve(
     }
 }
 
-/// A host that has joined, and by what commands on this machine and whoever watches it find it.
+/// A host that has joined, with the means by which commands on this machine and observers find it.
 struct Joined {
     // The page ends before the host that it shows.
     _page: Option<Page>,

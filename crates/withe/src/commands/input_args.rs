@@ -50,7 +50,7 @@ impl Timings {
     }
 
     fn add(&self, phase: &'static str, took: Duration) {
-        // What a panicking holder left behind is still a list.
+        // A holder that panicked still leaves a list behind.
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.push((phase, took));
     }

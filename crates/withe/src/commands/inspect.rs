@@ -38,7 +38,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What is shown.
+/// The report to show.
 #[derive(Serialize)]
 struct Report {
     file: String,

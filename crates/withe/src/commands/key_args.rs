@@ -79,8 +79,8 @@ impl KeyArgs {
         path.map(|path| key(path, Role::Deployer)).transpose()
     }
 
-    /// Says so if the hosts of a lattice will ignore what is put there without a key. Who has put what they say of
-    /// themselves is not known here, so that this is no reason to stop.
+    /// Says so if the hosts of a lattice will ignore what is put there without a key. Nobody knows here who signed the
+    /// hosts' own records, so this is no reason to stop.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl KeyArgs {
 }
 
 impl TrustArgs {
-    /// Whom the host trusts, and its own key.
+    /// The key that the host trusts, and its own.
     ///
     /// # Errors
     ///

@@ -84,7 +84,7 @@ pub(crate) struct LatticeArgs {
     max_blob: u64,
 }
 
-/// What `--lattice` names.
+/// The lattice that `--lattice` names.
 pub(crate) enum Named {
     /// Nothing.
     Nothing,
@@ -95,7 +95,7 @@ pub(crate) enum Named {
 }
 
 impl LatticeArgs {
-    /// What was named. `wait` is how long to wait for a server that does not answer yet.
+    /// The lattice that was named. `wait` is how long to wait for a server that does not answer yet.
     pub(crate) fn named(&self, wait: Duration) -> anyhow::Result<Named> {
         let Some(url) = &self.lattice else {
             return Ok(Named::Nothing);

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
             return Ok(Outcome::Problems);
         }
     };
-    // What else is wrong, such as a component that is not built yet, is for `withe check`.
+    // Other problems, such as a component that is not built yet, are for `withe check`.
     let mut found = loaded.diagnostics.clone();
     let of_images = codes::IMAGE_NOT_FOUND.0..=codes::NOT_LOCKED.0;
     let is_understood = loaded.application.is_some();
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let mut lock = LockFile::read(&path)?;
     let before = lock.of(&name).cloned().unwrap_or_default();
     let locked: BTreeMap<_, _> = (loaded.pulled())
-        // What names a digest can lead to nothing else.
+        // A reference with a digest can lead to nothing else.
         .filter(|(text, _)| Reference::parse(text).is_ok_and(|r| r.digest().is_none()))
         .map(|(reference, file)| {
             let locked = Locked {

@@ -119,7 +119,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What is wrong, as a text that is said.
+/// An error that displays as its text.
 struct Said(String);
 
 fn component(

@@ -59,7 +59,7 @@ impl RegistryArgs {
     }
 }
 
-/// The progress, as a line that changes, on a terminal only; and a line of all that came.
+/// The progress, as a line that changes, on a terminal only; and a line of all the bytes that arrived.
 struct Shown {
     bar: ProgressBar,
     /// The bytes that are awaited and those that came, by the reference.

@@ -7,10 +7,10 @@ use tokio::time::{Instant, sleep};
 use withe_lattice::Lattice;
 use withe_node::desired;
 
-/// How often it is looked at.
+/// The interval between looks.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What runs of an application when all its hosts have taken it up.
+/// The state of an application when all its hosts have taken it up.
 pub(crate) struct Settled {
     /// The names of the hosts.
     pub(crate) hosts: Vec<String>,

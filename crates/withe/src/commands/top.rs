@@ -130,7 +130,7 @@ async fn follow(args: &Args, mut watcher: Watcher, terminal: &Terminal) -> anyho
     let mut screen = Screen::new(args.sort);
     let mut trouble = None;
     let console = Console::begin()?;
-    // Keys are taken while it is looked. The task ends with this function.
+    // Keys are taken while a look is under way. The task ends with this function.
     let (told, mut looks) = mpsc::channel(1);
     let mut looking = JoinSet::new();
     looking.spawn(look_each(Duration::from_secs(args.every), watcher, told));

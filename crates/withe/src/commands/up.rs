@@ -134,7 +134,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
             "each host of a lattice has a policy of its own: give `--policy` to `withe host`";
         return Err(usage("up", ErrorKind::ArgumentConflict, message));
     }
-    // Whoever starts the host has named the application, so that all of it may run unless a file says otherwise.
+    // The person who starts the host has named the application, so that all of it may run unless a file says otherwise.
     let Some(policy) = args.policy.read(AdmissionPolicy::of_operator(), terminal)? else {
         return Ok(Outcome::Problems);
     };
@@ -232,7 +232,7 @@ fn load(
         arguments: &args.arguments,
     };
     let how = LinkedHow {
-        // What changes is compiled alone.
+        // A changed component is compiled alone.
         defaults: args.defaults.apart(args.watch),
         surroundings,
         timings,
@@ -452,7 +452,7 @@ async fn serve_socket(lattice: Embedded, name: &str) -> anyhow::Result<embedded:
     Ok(embedded::serve(lattice, socket(name)?).await?)
 }
 
-/// What runs, and what it was made from.
+/// The running application, and its sources.
 struct RunningApplication {
     node: Node,
     application: LinkedApplication,
@@ -493,7 +493,7 @@ impl RunningApplication {
     /// said, and what runs goes on.
     async fn reload(&mut self, args: &Args, terminal: &Terminal) -> anyhow::Result<()> {
         let surroundings = Surroundings::Alone;
-        // What the host says goes to these.
+        // The host reports its phases to these.
         let timings = self.application.timings.clone();
         let changed = load(args, &self.address, surroundings, timings, terminal)?;
         let Ok(changed) = changed else {

@@ -165,7 +165,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     }
 }
 
-/// What words of a command line ask for. Paths become relative to `folder`.
+/// The requests in the words of a command line. Paths become relative to `folder`.
 fn requests(what: &[String], folder: &Path) -> anyhow::Result<Vec<WitRequest>> {
     let mut requests = Vec::new();
     let mut words = what.iter().peekable();
@@ -236,7 +236,7 @@ fn add(args: &AddArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let named = named.filter_map(|request| Wanted::parse(&request.from).ok());
     let named = named.filter_map(|wanted| wanted.wasi().cloned()).min();
     let mut lock = lock.unwrap_or_else(|| WitLock::new(NEWEST));
-    // Whoever names a version of WASI means it for all of it: two of them would be two sets of types.
+    // A version of WASI that was named applies to all of it: two would be two sets of types.
     if let Some(wasi) = args.version.given().or(named) {
         lock.wasi = wasi;
     }
@@ -363,7 +363,7 @@ fn show(args: &ShowArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let wasi = args.version.given().or(named).unwrap_or(NEWEST);
     let texts = packages::texts(vec![sources.read(&request)?], &wasi)?;
     let texts: Vec<_> = texts.into_values().collect();
-    // What somebody asked for with what it uses, one after the other.
+    // The package that was asked for and those it uses, one after the other.
     terminal.print(&texts.join("\n"))?;
     Ok(Outcome::Done)
 }

@@ -5,7 +5,7 @@
 
 use super::view::GraphView;
 
-/// What stands in a column.
+/// An entry of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// A part, by its place.

@@ -183,7 +183,7 @@ fn draw_edge(
         "<g>{}<path class=\"link{wrong}\" d=\"{path}\" marker-end=\"url(#arrow)\"/>",
         title(problem)
     );
-    // What is wrong is said whole where one points at it; its code stands there for those who print the picture.
+    // Pointing at the link shows the whole problem; its code stands there for those who print the picture.
     let code = problem
         .and_then(|why| why.split(':').next())
         .map(str::to_owned);
@@ -201,7 +201,7 @@ fn draw_edge(
     text.push_str("</g>\n");
 }
 
-/// What is shown of a problem when one points at it.
+/// The text of a problem, shown when one points at it.
 fn title(problem: Option<&str>) -> String {
     problem.map_or(String::new(), |why| {
         format!("<title>{}</title>", escaped(why))

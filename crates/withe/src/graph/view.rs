@@ -21,7 +21,7 @@ pub(crate) struct GraphView {
 pub(crate) struct GraphNode {
     pub(crate) name: String,
     pub(crate) is_provider: bool,
-    /// What is wrong with it, if anything is.
+    /// Its problem, if it has one.
     pub(crate) problem: Option<String>,
 }
 
@@ -30,14 +30,14 @@ pub(crate) struct GraphNode {
 pub(crate) struct GraphEdge {
     pub(crate) source: usize,
     pub(crate) target: usize,
-    /// What it carries, and how: one line each.
+    /// The interfaces and how they are carried: one line each.
     pub(crate) label: Vec<String>,
-    /// What is wrong with it, if anything is.
+    /// Its problem, if it has one.
     pub(crate) problem: Option<String>,
 }
 
 impl GraphView {
-    /// That of a plan, with the warnings that there are.
+    /// The view of a plan, with the warnings that there are.
     pub(crate) fn of_plan(plan: &Plan, application: &Application, found: &Diagnostics) -> Self {
         let declared = Self::of_application(application, found);
         let nodes = plan.components.iter().map(|component| GraphNode {
@@ -72,7 +72,7 @@ impl GraphView {
         graph
     }
 
-    /// What is declared, with what is wrong.
+    /// The view of the declarations, with their problems.
     pub(crate) fn of_application(application: &Application, found: &Diagnostics) -> Self {
         let components = &application.components;
         // A problem within a link is the link's, and not also its component's.
@@ -148,7 +148,7 @@ fn take(found: &mut Vec<&Diagnostic>, places: &[Option<Span>]) -> Option<String>
     Some(format!("{}: {}", worst.code.0, worst.message))
 }
 
-/// What a link carries, and how.
+/// The interfaces that a link carries, and how.
 fn label(link: &PlannedLink) -> Vec<String> {
     let mut lines: Vec<_> = link
         .interfaces

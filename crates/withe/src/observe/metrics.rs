@@ -1,8 +1,8 @@
-//! `--metrics`: an HTTP server for Prometheus, and for whoever wants to know whether the host lives and is ready.
+//! `--metrics`: an HTTP server for Prometheus, and for probes of whether the host lives and is ready.
 //!
-//! A host is ready from when it has joined its lattice, or runs its application, until it is told to end. What is wrong with its
-//! broker or with an application is none of that: what is linked goes on, and a host that nobody sends anything to any more
-//! would serve less.
+//! A host is ready from when it has joined its lattice, or runs its application, until it is told to end. A fault of
+//! its broker or of an application changes nothing in that: what is linked goes on, and a host that nobody sends
+//! anything to any more would serve less.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,14 +21,14 @@ use crate::http_listener::{self, ConnectionLimits};
 
 const LIMITS: ConnectionLimits = ConnectionLimits {
     connections: 16,
-    // Whoever asks now and then connects again.
+    // A client that asks now and then connects again.
     lasts: Duration::from_secs(300),
 };
 
-/// What Prometheus calls its text.
+/// The content type of Prometheus's text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A server of metrics. It ends when this is dropped.
+/// A server of metrics. The server ends when this is dropped.
 pub(crate) struct Endpoint {
     address: SocketAddr,
     readiness: Readiness,

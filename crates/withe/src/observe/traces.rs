@@ -66,8 +66,8 @@ fn ratio(text: &str) -> Result<f64, Expected> {
 }
 
 impl TraceArgs {
-    /// The arguments by which another process of this host sends its traces to the same place. It is a part
-    /// of the same service.
+    /// The arguments by which another process of this host sends its traces to the same place. The process is a part of
+    /// the same service.
     fn to_args(&self, service: &str) -> Vec<String> {
         let Some(url) = self.url() else {
             return Vec::new();
@@ -85,7 +85,7 @@ impl TraceArgs {
     }
 }
 
-/// What sends traces.
+/// The exporter of traces.
 pub(crate) struct Exporter {
     provider: Option<SdkTracerProvider>,
     /// Where the last spans are kept, if they are kept and nothing is sent.
@@ -160,7 +160,7 @@ impl Exporter {
         })
     }
 
-    /// What records spans for it.
+    /// The tracer that records spans for it.
     pub(crate) fn tracer(&self) -> Tracer {
         let Some(provider) = &self.provider else {
             return Tracer::default();

@@ -60,7 +60,7 @@ pub(crate) fn report(
     text
 }
 
-/// That there are so many more problems of a kind than were shown.
+/// A line for the problems of a kind that are not shown.
 fn left_out((severity, code): (Severity, Code), more: usize) -> Group<'static> {
     let is_it = |info: &&&CodeInfo| info.code == code;
     let title = catalogue::all()

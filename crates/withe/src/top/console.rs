@@ -8,7 +8,7 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 const BEGIN: &str = "\x1b[?1049h\x1b[?25l\x1b[2J";
 const END: &str = "\x1b[?25h\x1b[?1049l";
 
-/// A terminal on which frames are drawn. What was there is there again when this is dropped, also by a panic.
+/// A terminal on which frames are drawn. Dropping this, also by a panic, restores the screen.
 pub(crate) struct Console {
     before: Termios,
 }
@@ -27,7 +27,8 @@ impl Console {
     pub(crate) fn begin() -> io::Result<Self> {
         let before = rustix::termios::tcgetattr(io::stdin())?;
         let mut modes = before.clone();
-        // Keys come one by one, are not shown, and are no signals: whoever ends or stops it leaves this screen first.
+        // Keys come one by one, are not shown, and are no signals: this screen is left before the process ends or
+        // stops.
         modes
             .local_modes
             .remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);

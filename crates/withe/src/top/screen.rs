@@ -89,7 +89,8 @@ impl Screen {
         self.scrolled = 0;
     }
 
-    /// The lines of a frame, at most as many and as wide as the terminal has room for. What was scrolled too far is scrolled back.
+    /// The lines of a frame, at most as many and as wide as the terminal has room for. A position that is scrolled too
+    /// far is scrolled back.
     pub(crate) fn frame(
         &mut self,
         figures: &Figures,
@@ -184,7 +185,7 @@ fn keys(bytes: &[u8]) -> Vec<Key> {
             (0x1b, [b'[' | b'O', b'H', ..]) => (Key::Home, 3),
             (0x1b, [b'[', b'5', b'~', ..]) => (Key::PageUp, 4),
             (0x1b, [b'[', b'6', b'~', ..]) => (Key::PageDown, 4),
-            // Another sequence: all that came with it.
+            // Another sequence: all bytes that came with it.
             (0x1b, [b'[' | b'O', ..]) => (Key::Other, rest.len()),
             // The key alone ends, as in other programs.
             (0x1b, []) => (Key::Char('q'), 1),

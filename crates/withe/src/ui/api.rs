@@ -344,7 +344,7 @@ impl Api {
     }
 }
 
-/// A call that failed. What it says may have a component's secrets in it.
+/// A call that failed. The reason may have a component's secrets in it.
 fn uncalled(why: &str) -> Failure {
     let why = known_secrets().mask(why);
     Failure::new(StatusCode::UNPROCESSABLE_ENTITY, why)

@@ -1,13 +1,14 @@
-//! Who is answered: a browser that was given the page's address, and no other site that it has open.
+//! Decides which requests are answered: those of a browser that was given the page's address, and not those of another
+//! site that it has open.
 //!
 //! Other users of the machine can ask this server, and logs and traces are not theirs to read. So all but the page's files, which
 //! everybody has who has the program, needs the secret of the address: in a header, or in the query where a browser sends no
 //! headers (server-sent events). A cookie was rejected, for a browser sends those of an address to all of its ports, and so to the
 //! servers of other users.
 //!
-//! Another site can have a browser ask this server, by a name of its own that leads here (DNS rebinding); then the `Host` is that
-//! name. So only addresses, `localhost` and names that were given are answered; no site has an address as its name. What calls
-//! something must besides come from the page itself.
+//! Another site can have a browser ask this server, by a name of its own that leads here (DNS rebinding); then the
+//! `Host` is that name. So only addresses, `localhost` and names that were given are answered; no site has an address
+//! as its name. Requests that call something must besides come from the page itself.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -22,7 +23,7 @@ const TOKEN: HeaderName = HeaderName::from_static("x-withe-token");
 /// How many random bytes that has.
 const TOKEN_BYTES: usize = 16;
 
-/// Who is answered.
+/// The rules for requests that are answered.
 pub(super) struct Guard {
     names: Vec<String>,
     token: String,
@@ -66,7 +67,7 @@ impl Guard {
         self.calls
     }
 
-    /// Checks that whoever asks knows the secret: from a header, or else from the query, of which `query` is `token`.
+    /// Checks that the request knows the secret: from a header, or else from the query, of which `query` is `token`.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 //! Looks at the lattice while anybody looks at the page, keeps the last of what it saw, and tells it to all pages.
 //!
-//! However many pages there are, hosts are asked once a second, and not at all while there is none. What is told is made once and
-//! shared; each page has a queue of bounded length, and one that does not keep up is told all anew in the place of what it missed.
+//! However many pages there are, hosts are asked once a second, and not at all while there is none. Each message is
+//! made once and shared; each page has a queue of bounded length, and one that does not keep up is told all anew in the
+//! place of what it missed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -161,7 +162,8 @@ impl Hub {
         memory.all()
     }
 
-    /// The last of what was seen. Whoever changes it tells that before others see it, so that each hears all, and all once.
+    /// The last of what was seen. A caller that changes it tells the pages before it lets go of the lock, so that each
+    /// hears all, and all once.
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         // A panicking holder still leaves some of it behind.
         self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
@@ -229,7 +231,7 @@ impl Hub {
         }
     }
 
-    /// Hears what hosts tell, which is told once, whoever looks.
+    /// Hears the hosts' events, and tells each once, however many pages there are.
     async fn hear(self, lattice: SharedLattice) {
         loop {
             match lattice.subscribe(EVENTS).await {
@@ -260,7 +262,7 @@ impl Hub {
 }
 
 impl Memory {
-    /// All that is known, as it is told.
+    /// The whole state, as messages.
     fn all(&self) -> Vec<Bytes> {
         let mut all = vec![
             message("lattice", &self.state),

@@ -10,7 +10,7 @@ use withe_host::{ComponentFigures, DurationFigures, Figures, LinkFigures};
 
 use super::state::LatticeState;
 
-/// Over how many milliseconds rates are taken, where it is looked that often.
+/// The window of rates, in milliseconds, if samples come that often.
 const WINDOW: u64 = 5_000;
 
 /// Rates of the hosts' links and parts.
@@ -119,7 +119,7 @@ pub(crate) struct PartRates {
     pub(crate) instances: u64,
     /// Their memory, in bytes.
     pub(crate) memory: u64,
-    /// HTTP requests into it. Those that were not answered, and those answered by 5xx, are its errors.
+    /// HTTP requests into it. Requests without an answer, and those answered by 5xx, are its errors.
     pub(crate) requests: CallRates,
 }
 
@@ -136,7 +136,7 @@ struct OfHost {
 }
 
 impl Samples {
-    /// None yet. It is looked each `every`: rates are taken over that, if it is longer than over what they are taken else.
+    /// No samples yet. Samples come each `every`: rates are taken over that, if it is longer than the usual window.
     pub(crate) fn every(every: Duration) -> Self {
         let every = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -476,7 +476,7 @@ mod tests {
         assert_eq!(samples.rates().links[0].sum.rate, 0.0);
         samples.add("A", "east", 603_000, figures(6_115, 0));
         assert_eq!(samples.rates().links[0].sum.rate, 5.0);
-        // Whoever looks once a minute has the rates of a minute.
+        // A watcher that looks once a minute has the rates of a minute.
         let mut samples = Samples::every(Duration::from_secs(60));
         samples.add("A", "east", 1_000, figures(100, 0));
         samples.add("A", "east", 62_000, figures(161, 0));

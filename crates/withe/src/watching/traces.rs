@@ -135,7 +135,7 @@ mod tests {
         traces.add(span("t", "c", Some("b"), 30, "west"));
         assert_eq!(traces.summary("t").unwrap().name, "span c");
         traces.add(span("t", "b", Some("a"), 20, "east"));
-        // Its parent is that of whoever began the trace, and tells nothing.
+        // Its parent is the span of the trace's origin, and tells nothing.
         let summary = traces.summary("t").unwrap();
         assert_eq!((summary.name.as_str(), summary.start), ("span b", 20));
         assert_eq!((summary.nanos, summary.spans), (15_000, 2));

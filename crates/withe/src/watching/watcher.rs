@@ -18,9 +18,9 @@ use super::state::LatticeState;
 use super::traces::SpanOn;
 use crate::overview::Overview;
 
-/// How often it is looked whether hosts have come, gone, or run something else.
+/// The interval between checks of whether hosts have come, gone, or run something else.
 const HOSTS_EVERY: Duration = Duration::from_secs(2);
-/// How often it is looked what is desired, where no host has changed.
+/// The interval between checks of what is desired, where no host has changed.
 const DESIRED_EVERY: Duration = Duration::from_secs(10);
 /// How long a host may take to answer: clearly longer than it waits for its workers.
 const ANSWER: Duration = LOOKED_AT.saturating_add(Duration::from_secs(2));
@@ -108,7 +108,7 @@ impl Watcher {
     ///
     /// # Errors
     ///
-    /// If the lattice cannot be read. That a host does not answer is part of what is seen.
+    /// If the lattice cannot be read. A host that does not answer is part of the result.
     pub(crate) async fn look(&mut self) -> Result<Looked, LatticeError> {
         let mut state = match self.overview().await? {
             Some(found) => LatticeState::of(self.lattice.name(), &found),

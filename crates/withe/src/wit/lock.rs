@@ -1,4 +1,4 @@
-//! `wit.lock`, in the folder of a component's WIT: what was requested, and what came of it.
+//! `wit.lock`, in the folder of a component's WIT: the requests, and their results.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -146,8 +146,8 @@ impl WitLock {
         found
     }
 
-    /// Has a folder have these packages, in the place of those that the lock has, and writes the lock. What somebody else
-    /// wrote is replaced only with `force`.
+    /// Has a folder have these packages, in the place of those that the lock has, and writes the lock. A file that
+    /// somebody else wrote is replaced only with `force`.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What comes of requests.
+//! Tests the packages that requests lead to.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -84,7 +84,7 @@ fn hosts_and_deployers_whose_clocks_are_an_hour_apart_work_together() {
     let far: Vec<_> = links.filter(|link| link["source"] == "front").collect();
     assert!(far.iter().all(|link| link["binding"] == "tcp"), "{far:?}");
     load.stop().none_failed();
-    // Whoever decided, its clock was ahead: what another decides counts all the same.
+    // The controller's clock was ahead; another's decisions count all the same.
     hosts.remove(0).kill();
     lattice.runs_on("visits", &["c"]);
     hosts.push(host(&lattice, &library, "b", BEHIND));

@@ -73,7 +73,7 @@ fn a_controller_that_is_killed_during_a_deploy_is_replaced_and_the_deploy_goes_o
             "measured: controller `{name}` killed, decided: {is_decided}: {:?} answers after {took:?}",
             next.greeting
         );
-        // The deployer sees it through, whoever decides.
+        // The deployer sees it through, whichever host is the controller.
         up.says(" runs on ");
         assert_ne!(chaos.controller(), controller);
         assert!(chaos.number() > number);

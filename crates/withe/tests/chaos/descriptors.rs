@@ -100,7 +100,7 @@ fn whoever_holds_a_connection_is_answered_when_there_are_no_descriptors_left() {
             _ = stream.write_all(b"GET / HTTP/1.1\r\n");
             assert_eq!(kept.ask().unwrap(), 200);
         }
-        // Who comes now is served, too: those who do nothing make room.
+        // A new client is served, too: idle connections make room.
         assert_eq!(get(&address, "/").unwrap().status, 200);
         drop(flood);
         eventually("all works again", || {

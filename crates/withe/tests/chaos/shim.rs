@@ -1,4 +1,4 @@
-//! What stands between the command and the system, and makes that fail: libraries, and limits of a shell.
+//! Stands between the command and the system, and makes the system fail: libraries, and limits of a shell.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

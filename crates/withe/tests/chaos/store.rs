@@ -67,7 +67,7 @@ fn what_runs_goes_on_when_the_server_has_lost_everything() {
     let load = Load::start(&address, "/lost");
     load.goes_on(50);
     replace_server(&mut lattice, &mut hosts, 1, &load);
-    // Whoever decides looks at least once.
+    // The controller looks at least once.
     sleep(LEASE + Duration::from_secs(1));
     load.goes_on(50);
     assert_eq!(lattice.address(), address);
@@ -137,7 +137,7 @@ fn signed_applications_go_on_and_are_put_again() {
     lattice.runs();
     replace_server(&mut lattice, &mut hosts, 2, &load);
     load.stop().none_failed();
-    // Who has no key ends nothing, on an empty server either.
+    // A deployer without a key ends nothing, on an empty server either.
     lattice.run(&["down", "visits"]).printed();
     sleep(Duration::from_secs(1));
     assert!(get(&address, "/page").is_ok());

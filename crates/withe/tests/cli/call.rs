@@ -263,7 +263,8 @@ fn arguments_that_are_not_what_the_function_takes() {
     }
 }
 
-/// What is called may export what is linked to it needs: nothing leads back there.
+/// The called component may export an interface that a component linked to it needs: nothing leads back
+/// there.
 #[test]
 fn what_the_called_component_exports_itself() {
     let back = r#"(component
@@ -304,7 +305,7 @@ fn what_the_called_component_exports_itself() {
     ");
 }
 
-/// What else is wrong with the application is for `check` to say.
+/// Other problems of the application are for `check` to say.
 #[test]
 fn only_errors_are_shown() {
     let sandbox = linked().manifest(

@@ -198,7 +198,7 @@ fn the_deployment_probes_what_the_host_serves() {
             );
         }
     }
-    // What selects pods has to be what they are labelled with.
+    // Selectors have to match the pods' labels.
     let labels = &pod["metadata"]["labels"];
     for selector in [
         &documents[0]["spec"]["selector"]["matchLabels"],

@@ -1,4 +1,4 @@
-//! What a component imports from the host, checked and run.
+//! Imports of components from the host, checked and run.
 
 use crate::sandbox::Sandbox;
 

@@ -1,4 +1,4 @@
-//! What all subcommands share, and the small ones.
+//! Tests the options that all subcommands share, and the small subcommands.
 
 use std::io::Read as _;
 use std::process::Stdio;

@@ -16,7 +16,7 @@ fn cargo(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO"));
     command.args(args).arg("--offline").current_dir(folder);
     command.env("CARGO_TARGET_DIR", target);
-    // Those of the cargo that runs this test.
+    // The cargo that runs this test has set these.
     for variable in [
         "RUSTFLAGS",
         "CARGO_ENCODED_RUSTFLAGS",

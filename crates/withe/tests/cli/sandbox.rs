@@ -65,7 +65,7 @@ impl Sandbox {
             .args(args)
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
-        // What one test compiles is of no use to another, nor to whoever runs the tests.
+        // The code that one test compiles is of no use to another, nor to the person who runs the tests.
         command.env("WITHE_CACHE_DIR", "");
         for variable in ["WITHE_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
             command.env_remove(variable);
@@ -73,8 +73,7 @@ impl Sandbox {
         command
     }
 
-    /// Runs the command and shows what came of it. Digests are left out: they change with the tool
-    /// that makes the fixtures.
+    /// Runs the command and shows its outcome. Digests are left out: they change with the tool that makes the fixtures.
     pub(crate) fn run(&self, args: &[&str]) -> String {
         let output = self.command(args).output().unwrap();
         let mut shown = format!("exit code: {}\n", output.status.code().unwrap());

@@ -34,7 +34,7 @@ fn packages_are_added_with_all_that_they_use_in_the_version_of_a_language() {
     let http = fs::read_to_string(sandbox.path("wit/deps/wasi-http-0.2.10/package.wit")).unwrap();
     assert!(http.starts_with("package wasi:http@0.2.10;"), "{http}");
 
-    // What was asked for before stays, in the version that it had.
+    // Packages asked for before stay, in the version that they had.
     let added = sandbox.run(&["wit", "add", "withe:messaging"]);
     assert!(added.contains("wasi:http@0.2.10: as before"), "{added}");
     assert!(

@@ -12,11 +12,11 @@ pub(crate) struct Case {
     expected: PathBuf,
     /// The component that is called.
     pub(crate) importer: PathBuf,
-    /// What it is linked to.
+    /// The component that it is linked to.
     pub(crate) exporter: PathBuf,
     /// Imports, and the exports under other names that serve them.
     pub(crate) pairs: Vec<(String, String)>,
-    /// What all should do.
+    /// The calls and their results, the same for all bindings.
     pub(crate) calls: Vec<Call>,
     /// Holds what was assembled from text, for as long as the case is there.
     _assembled: TempDir,
@@ -29,12 +29,12 @@ pub(crate) struct Call {
     pub(crate) expected: Expected,
 }
 
-/// What is to come of a call.
+/// The expected result of a call.
 #[derive(Clone)]
 pub(crate) enum Expected {
-    /// It returns this text.
+    /// The call returns this text.
     Text(String),
-    /// It traps, and what is said of that has all of these parts, each in one of its wordings.
+    /// The call traps, and its message has all of these parts, each in one of its wordings.
     Trap(Vec<String>),
 }
 
@@ -59,13 +59,14 @@ impl Case {
         case
     }
 
-    /// What is said when a link of this binding is refused, if it is to be.
+    /// The message when a link of this binding is refused, if it is to be.
     pub(crate) fn refused(&self, binding: &str) -> Option<Vec<String>> {
         let path = self.expected.join(format!("{}.refused", sort(binding)));
         path.is_file().then(|| parts(&path))
     }
 
-    /// What a binding does. Where it is known not to do as it should, that is in a folder of its name.
+    /// The calls and their results over a binding. Known deviations are in a folder of the binding's
+    /// name.
     pub(crate) fn calls_over(&self, binding: &str) -> Vec<Call> {
         let folder = self.expected.join(sort(binding));
         let mut wrong = match folder.is_dir() {
@@ -84,7 +85,7 @@ impl Case {
     }
 }
 
-/// What is known of all bindings of a sort alike: those that go over a wire carry the same frames.
+/// The sort of a binding, whose bindings behave alike: those over a wire carry the same frames.
 fn sort(binding: &str) -> &str {
     match binding {
         "unix" | "tcp" | "nats" => "wire",
@@ -171,7 +172,7 @@ fn calls(expected: &Path) -> Vec<Call> {
     calls
 }
 
-/// What is to be said: a line each. An empty file would demand nothing.
+/// The parts of a message: a line each. An empty file would demand nothing.
 fn parts(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     let parts: Vec<String> = text.lines().map(String::from).collect();
@@ -180,8 +181,8 @@ fn parts(path: &Path) -> Vec<String> {
 }
 
 impl Call {
-    /// How what came of the call, which is the text that it returned or all that was said of its trap,
-    /// differs from what is expected; `None` if it does not.
+    /// How the outcome of the call, which is the text that it returned or the message of its trap,
+    /// differs from the expected one; `None` if it does not.
     pub(crate) fn difference(&self, found: &Result<String, String>) -> Option<String> {
         let what = match (&self.expected, found) {
             (Expected::Text(expected), Ok(found)) if expected == found => return None,

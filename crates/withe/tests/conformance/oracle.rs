@@ -1,4 +1,4 @@
-//! What a case is measured by: its pair composed with `wac`, and run by plain Wasmtime with nothing but
+//! The oracle for a case: its pair composed with `wac`, and run by plain Wasmtime with nothing but
 //! WASI.
 
 use std::path::Path;
@@ -51,7 +51,7 @@ fn engine() -> Engine {
     Engine::new(&config).unwrap()
 }
 
-/// What a function of a pair returns for these arguments: a text.
+/// The result of a pair's function for these arguments: a text.
 pub(crate) fn call(importer: &Path, exporter: &Path, function: &str, args: &[Val]) -> String {
     let engine = engine();
     let component = Component::new(&engine, plugged(importer, exporter)).unwrap();

@@ -60,7 +60,7 @@ fn a_command_of_wasi_0_3() {
     );
 }
 
-/// What it is given on the command line it is given by the manifest that is printed for that, too.
+/// The manifest printed for a command line gives the component the same as the command line does.
 #[test]
 fn a_command_and_its_manifest_do_the_same() {
     let folder = Folder::new();
@@ -113,8 +113,8 @@ fn a_handler_is_served_and_linked_to_what_it_imports() {
 
 #[test]
 fn another_port_is_used_if_the_usual_one_is_taken() {
-    // Held by this test. Whoever else has it now, such as another run of the tests, may let it go before the command
-    // looks; one who keeps it for long does not.
+    // Held by this test. Another owner, such as another run of the tests, may let it go before the command looks;
+    // one who keeps it for long does not.
     let until = Instant::now() + LONG;
     let _taken = loop {
         match TcpListener::bind("127.0.0.1:8080") {
@@ -170,7 +170,7 @@ fn arguments_and_results_are_json_too() {
     wrong.failed(&["expected a string in quotes, found null"]);
 }
 
-/// It imports what it does not need for that.
+/// The component imports more than it needs for that.
 #[test]
 fn what_a_component_prints_is_what_it_prints() {
     let folder = Folder::new();

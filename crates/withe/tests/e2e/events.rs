@@ -77,7 +77,7 @@ fn works(rig: &Rig, address: &str) {
     assert_eq!(answer, (200, "LOUDER".to_owned()));
     let nobody = post(address, "/request/nobody", "x").unwrap();
     assert_eq!(nobody, (500, "nobody listens on `nobody`".to_owned()));
-    // What a component refuses is said, and takes nothing else with it.
+    // A message that a component refuses is reported, and takes nothing else with it.
     post(address, "/publish/orders.bad", "refuse").unwrap();
     let said = rig.up.says("a message was refused");
     assert!(

@@ -7,7 +7,7 @@ use crate::support::client::get;
 use crate::support::examples::gallery;
 use crate::support::rig::{Rig, eventually};
 
-/// What `GET` of a path answers.
+/// The answer to `GET` of a path.
 fn text(address: &str, path: &str) -> String {
     let response = get(address, path).unwrap();
     assert_eq!(response.status, 200, "{}", response.text());

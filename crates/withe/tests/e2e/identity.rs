@@ -31,7 +31,7 @@ fn two(binding: &str) -> String {
     ])
 }
 
-/// What they report when `a` and `b` were the last in their stores.
+/// The components' report when `a` and `b` were the last in their stores.
 fn report(a: &str, b: &str) -> String {
     let lines = [
         ("a", "alice", a),

@@ -1,4 +1,4 @@
-//! What commonly goes wrong when an application is started: one clear message, and an end.
+//! Common mistakes when an application is started: one clear message, and an end.
 
 use std::net::TcpListener;
 

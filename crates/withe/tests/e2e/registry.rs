@@ -101,7 +101,7 @@ fn a_component_comes_back_as_it_was_pushed() {
     let bytes = fs::read(guest("hello")).unwrap();
     assert_eq!(fs::read(shop.folder.path("hello.wasm")).unwrap(), bytes);
 
-    // What is there is not replaced unasked.
+    // An existing file is not replaced unasked.
     fs::write(shop.folder.path("hello.wasm"), "mine").unwrap();
     let refused = shop.run(&["pull", &pinned]);
     refused.failed(&["hello.wasm", "--force"]);
@@ -122,7 +122,7 @@ fn an_application_has_images_by_tag_and_by_digest_and_needs_no_registry_for_the_
     shop.serves(&["app.yaml"], "");
     shop.serve(&pinned);
     shop.registry.stop();
-    // What was pulled for the tag has the same digest.
+    // The content pulled for the tag has the same digest.
     shop.serves(&["app.yaml"], "");
 
     shop.serve(&shop.reference("hello:1"));
@@ -159,7 +159,7 @@ fn a_tag_that_moved_is_told_and_refused_where_only_what_is_locked_may_run() {
     assert_eq!(told.code, Some(0), "{told:?}");
     assert!(told.stderr.contains("warning[W0085]"), "{told:?}");
 
-    // What was locked is in the cache, so the registry need not be there.
+    // The locked content is in the cache, so the registry need not be there.
     shop.registry.stop();
     shop.serves(&["app.yaml", "--locked"], "");
     shop.registry.restart().unwrap();
@@ -305,7 +305,7 @@ fn a_whole_application_is_one_artefact() {
     let pinned = shop.run(&["push", &shop.reference("shop:1"), "app.yaml"]);
     let pinned = pinned.printed().to_owned();
 
-    // What it is made of is in it.
+    // The artefact holds all parts of the application.
     fs::remove_dir_all(shop.folder.path("cache")).unwrap();
     fs::remove_file(shop.folder.path("app.yaml")).unwrap();
     let reference = format!("oci://{}", shop.reference("shop:1"));

@@ -158,7 +158,7 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// Those of all flat values of a type: `$s0`, `$s1` and so on.
+    /// The locals of all flat values of a type: `$s0`, `$s1` and so on.
     pub(crate) fn all(ty: &Ty) -> Vec<Self> {
         let local = |(i, core)| Self {
             name: format!("$s{i}"),
@@ -213,8 +213,8 @@ impl Move {
     /// Instructions that move a value of type `ty` between `locals` and where the local `address`
     /// points to.
     ///
-    /// A case of a variant may use fewer locals than others. What is in the rest is left as it was:
-    /// nobody may look at it.
+    /// A case of a variant may use fewer locals than others. The others keep their old values:
+    /// nobody may look at them.
     pub(crate) fn wat(self, ty: &Ty, address: &str, locals: &[Local]) -> String {
         let mut out = String::new();
         let place = Place { address, offset: 0 };

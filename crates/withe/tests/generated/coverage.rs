@@ -1,4 +1,4 @@
-//! What of the component model has been tried.
+//! Records which parts of the component model have been tried.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::ty::{Scalar, Ty};
 #[derive(Default)]
 pub(crate) struct Coverage(BTreeSet<String>);
 
-/// What there is besides scalars and encodings.
+/// The shapes besides scalars and encodings.
 const SHAPES: &[&str] = &[
     "string",
     "list",

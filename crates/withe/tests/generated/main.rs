@@ -1,12 +1,12 @@
 //! Values of random types cross every binding, and come back as they were.
 //!
-//! For random types a pair of components is written (see [`pair`]). It is called over a link of each
-//! binding, and in the oracle, which is the same pair composed with `wac` and run by plain Wasmtime.
-//! All must return the values that were given.
+//! For random types a pair of components is written (see [`pair`]). The pair is called over a link of
+//! each binding, and in the oracle, which is the same pair composed with `wac` and run by plain
+//! Wasmtime. All must return the values that were given.
 //!
 //! The pairs are the same every time. `GENERATED_SEED`, a number, makes others, and `GENERATED_CASES`
-//! says how many. What fails is made smaller before it is shown; its components are kept in the target
-//! folder.
+//! says how many. A failing case is made smaller before it is shown; its components are kept in the
+//! target folder.
 #![cfg(unix)]
 
 mod abi;

@@ -69,7 +69,7 @@ pub(crate) fn importer(tuple: &Ty, has_streams: bool) -> String {
     let locals = Local::all(tuple);
     let Layout { size, align } = abi::layout(tuple);
     let core = flat(tuple);
-    // What `pass` takes and gives, and how it is called for what is at `$from`, the result going to `$to`.
+    // The type of `pass`, and the code that calls it for the value at `$from`, the result going to `$to`.
     let (signature, call) = if locals.len() == 1 {
         let call = format!(
             "{} (local.set $s0 (call $pass (local.get $s0))) {}",

@@ -1,4 +1,4 @@
-//! What the bindings are measured by: a pair composed with `wac`, and run by plain Wasmtime.
+//! The oracle for the bindings: a pair composed with `wac`, and run by plain Wasmtime.
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -50,7 +50,7 @@ impl Oracle {
     }
 }
 
-/// What `wac plug IMPORTER --plug EXPORTER` makes.
+/// The component that `wac plug IMPORTER --plug EXPORTER` makes.
 fn composed(pair: &Pair) -> anyhow::Result<Vec<u8>> {
     let mut graph = CompositionGraph::new();
     let mut register = |name, bytes: &[u8]| {

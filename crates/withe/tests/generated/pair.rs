@@ -5,8 +5,8 @@
 //! returns what it reads from a stream, and its `emit` writes what it is given into another. The importer gives the list that its `run` is called with to `echo`, each of the elements to `pass`, and
 //! all of them to `collect` and `emit`; it returns a list of each.
 //!
-//! What a component does is the same for all types but for the moves between memory and flat values,
-//! which [`abi`](crate::abi) writes.
+//! The code of a component is the same for all types but for the moves between memory and flat values, which
+//! [`abi`](crate::abi) writes.
 
 use std::fs;
 use std::path::Path;
@@ -17,10 +17,10 @@ use wit_parser::Resolve;
 use crate::modules;
 use crate::ty::{Declarations, Ty};
 
-/// What `run` is called as from outside.
+/// The name under which `run` is called from outside.
 pub(crate) const RUN: &str = "t:t/runner#run";
 
-/// What a pair is made from.
+/// The specification of a pair.
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
     /// The types of the parameters of `pass`; lists are of tuples of them.

@@ -1,4 +1,4 @@
-//! Those parts of the core modules that write and read streams.
+//! Generates the parts of the core modules that write and read streams.
 //!
 //! Either side may take or give fewer values than the other offers or wants, so both go on until all are
 //! there. The writer drops its end then, and the reader waits for that.
@@ -6,18 +6,18 @@
 use crate::abi::{self, Layout};
 use crate::ty::Ty;
 
-/// What reading and writing return when they have to wait.
+/// The result of reading and writing that have to wait.
 const BLOCKED: i32 = -1;
 /// The end of a stream, beside how many values came before it.
 const DROPPED: i32 = 1;
 /// The state of a call that has returned.
 const RETURNED: i32 = 2;
-/// What a function that goes on after it returned says when it is done.
+/// The code by which a function that goes on after it returned says that it is done.
 const EXIT: i32 = 0;
-/// What it says, beside a set of waitables, to be called when there is an event.
+/// The code, beside a set of waitables, that asks to be called when there is an event.
 const WAIT: i32 = 2;
 
-/// What the exporter imports.
+/// The exporter's imports.
 pub(crate) fn exporter_imports() -> String {
     stream_imports("[export]t:t/pairs", "emit", "collect")
         + r#"
@@ -76,7 +76,7 @@ pub(crate) fn exporter(tuple: &Ty) -> String {
     )
 }
 
-/// What the importer imports.
+/// The importer's imports.
 pub(crate) fn importer_imports() -> String {
     stream_imports("t:t/pairs", "collect", "emit")
         + r#"
@@ -133,7 +133,7 @@ pub(crate) fn importer(tuple: &Ty) -> String {
     )
 }
 
-/// What is done with the streams that the function `writes` is about, and those of the function `reads`.
+/// Imports for the streams of the function `writes`, and those of the function `reads`.
 fn stream_imports(module: &str, writes: &str, reads: &str) -> String {
     format!(
         r#"

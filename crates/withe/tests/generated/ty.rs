@@ -118,7 +118,7 @@ fn containing(inner: BoxedStrategy<Ty>) -> BoxedStrategy<Ty> {
     .boxed()
 }
 
-/// What maps may be keyed by.
+/// The types of keys in maps.
 fn key() -> BoxedStrategy<Ty> {
     let is_key = |scalar: &Scalar| !matches!(scalar, Scalar::F32 | Scalar::F64);
     let scalars: Vec<_> = Scalar::ALL.into_iter().filter(is_key).collect();
@@ -164,7 +164,7 @@ pub(crate) struct Declarations {
 }
 
 impl Declarations {
-    /// What a type is called in WIT, once it is declared.
+    /// The name of a type in WIT, once it is declared.
     pub(crate) fn name(&mut self, ty: &Ty) -> String {
         match ty {
             Ty::Scalar(scalar) => scalar.wit().into(),

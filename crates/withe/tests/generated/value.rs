@@ -70,7 +70,7 @@ fn nested(ty: &Ty, lists: usize) -> BoxedStrategy<Val> {
     }
 }
 
-/// What a case carries.
+/// The payload of a case.
 fn payload(ty: Option<&Ty>, lists: usize) -> BoxedStrategy<Option<Box<Val>>> {
     match ty {
         Some(ty) => nested(ty, lists)

@@ -60,7 +60,7 @@ fn compiled_code_that_was_changed_is_reported_and_made_anew() {
         assert_eq!(ended.printed(), "none");
         assert!(!ended.stderr.contains("made anew"), "{at}: {ended:#?}");
     }
-    // Whoever brings a whole cache from elsewhere has another key.
+    // A whole cache from elsewhere meets another key.
     fs::remove_dir_all(folder.path("state")).unwrap();
     let ended = call(&folder);
     assert!(ended.stderr.contains("made anew"), "{ended:#?}");
@@ -92,7 +92,7 @@ fn a_folder_for_compiled_code_that_others_can_change_is_not_used() {
     fs::create_dir(folder.path(CACHE)).unwrap();
     set_mode(folder.path(CACHE), 0o777);
     call(&folder).failed(&["others may write to", "chmod go-w"]);
-    // Whoever could only read it has nothing changed, and can no longer.
+    // Users who could only read it have changed nothing, and can read no longer.
     set_mode(folder.path(CACHE), 0o755);
     assert_eq!(call(&folder).printed(), "none");
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

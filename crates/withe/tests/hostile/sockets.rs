@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::support::process::{Up, run};
 use crate::support::{Folder, TEMPORARY};
 
-/// A user who is neither root nor whoever runs the tests.
+/// A user who is neither root nor the one who runs the tests.
 const OTHER: u32 = 54_321;
 
 fn set_mode(path: &Path, mode: u32) {

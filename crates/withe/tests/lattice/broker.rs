@@ -9,7 +9,7 @@ use crate::support::eventually;
 use crate::support::lattice::Lattice;
 use crate::support::load::Load;
 
-/// What all hosts tell of themselves: who they are, and what they run.
+/// The ids of all hosts, and what they run.
 fn membership(lattice: &Lattice) -> Vec<(String, String)> {
     let hosts = lattice.json(&["get", "hosts"]);
     let hosts = hosts.as_array().unwrap().iter();
@@ -59,7 +59,7 @@ fn an_outage_longer_than_a_lease_tears_nothing_down() {
     eventually("all hosts are back", || {
         (membership(&lattice) == before).then_some(())
     });
-    // Whoever decides looks at least once more.
+    // The controller looks at least once more.
     thread::sleep(LEASE);
     assert_eq!(membership(&lattice), before);
     for host in &hosts {

@@ -36,7 +36,7 @@ fn what_a_killed_replica_did_the_other_does() {
     answers.none_failed_since(recovered);
     answers.none_hung(DEADLINE);
     answers.add_up(&lattice, &["visits"]);
-    // The reason is for whoever runs the host.
+    // The reason is for the host's operator.
     if answers.failed().next().is_some() {
         let log = a.log();
         assert!(log.contains("request failed: ") && log.contains("over link `front` -> `visits`"));

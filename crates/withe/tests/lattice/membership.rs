@@ -1,4 +1,4 @@
-//! Who belongs to a lattice, and what it takes from whom.
+//! Tests the members of a lattice, and what it takes from whom.
 
 use withe_lattice::nats::Options;
 use withe_lattice::{Expect, Lattice as _, Nats};

@@ -60,7 +60,7 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        // The interfaces go with it. What cannot be removed was not made.
+        // The interfaces go with it. An interface that cannot be removed was not made.
         let _ = ip(&["link", "del", &self.interface]);
         let _ = ip(&["netns", "del", &self.namespace]);
     }

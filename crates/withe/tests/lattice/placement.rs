@@ -5,8 +5,8 @@ use crate::support::eventually;
 use crate::support::lattice::Lattice;
 use crate::support::load::{Load, visit};
 
-/// Puts an application until what is said of it has each of `texts`. It is said only after a while, on a busy machine
-/// after a long one.
+/// Puts an application until what is said of it has each of `texts`. The message comes only after a while, on a busy
+/// machine after a long one.
 fn is_refused(lattice: &Lattice, app: &Visits, texts: &[&str]) {
     eventually(&format!("`up` says {texts:?}"), || {
         let up = lattice.try_up(app, &["--wait", "3"]);

@@ -203,7 +203,7 @@ fn a_pin_leads_from_a_host_to_itself_whatever_is_at_its_ends() {
             assert_eq!(link["binding"], binding, "{link}");
             let (source, target) = (link["source"].as_str(), link["target"].as_str());
             let name = format!("{}/{}", source.unwrap(), target.unwrap());
-            // What leads from a worker to the host itself is no way of the host's.
+            // A link from a worker to the host itself uses no way of the host's.
             if name != "visits/store" || binding != "unix" {
                 let pongs = lattice.json(&["ping", &name]);
                 assert_eq!(pongs[0]["binding"], binding, "{pongs}");

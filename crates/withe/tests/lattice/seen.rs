@@ -1,4 +1,4 @@
-//! What runs where, as the commands show it.
+//! The running parts and their places, as the commands show them.
 
 use crate::support::lattice::Lattice;
 use crate::support::load::visit;

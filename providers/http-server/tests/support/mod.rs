@@ -183,7 +183,7 @@ pub(crate) fn address(server: &HttpServer, id: u64) -> SocketAddr {
     uri.authority().unwrap().as_str().parse().unwrap()
 }
 
-/// What came back: status, and all of it as text.
+/// The reply: its status, and all of it as text.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,

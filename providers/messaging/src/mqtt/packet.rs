@@ -16,12 +16,12 @@ const VERSION: u8 = 5;
 pub(crate) enum Qos {
     /// At most once: nobody says that they came.
     AtMostOnce,
-    /// At least once: whoever was sent one says so.
+    /// At least once: the receiver acknowledges a message.
     #[default]
     AtLeastOnce,
 }
 
-/// Why what came is no packet.
+/// Why bytes are no packet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PacketError {
     #[error("a packet of {0} bytes, which is too large")]

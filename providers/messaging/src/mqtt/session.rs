@@ -1,7 +1,7 @@
 //! A session with a broker: who waits for what of it, and the task that keeps it.
 //!
-//! The task reads and writes beside each other and waits for nobody: whoever is slow has a queue with a bound, and the
-//! broker has no more under way to this client than fits. When the connection is lost, another is made, within the
+//! The task reads and writes beside each other and waits for nobody: a slow subscriber has a queue with a bound, and
+//! the broker has no more under way to this client than fits. When the connection is lost, another is made, within the
 //! same session if the broker still has it; if not, everything is subscribed to again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -236,9 +236,10 @@ impl Session {
 
     /// Whether nothing more can come of a filter that was left in this session.
     ///
-    /// The broker sends what it has as long as it has fewer messages under way than it may. So it has nothing more if it
-    /// has room after all that came was acknowledged: what it sent by then is here when it answers. What it has under way
-    /// then is no more than what was not acknowledged before it was asked, and what came until it has answered.
+    /// The broker sends what it has as long as it has fewer messages under way than it may. So it has nothing more if
+    /// it has room after all messages that arrived were acknowledged: those it sent by then are here when it answers.
+    /// Messages under way at that time are no more than those unacknowledged before the question and those that came
+    /// until the answer.
     async fn is_quiet(&self, filter: &str, session: u64) -> Result<bool, BrokerError> {
         let (waiting, before) = {
             let state = self.state();
@@ -274,7 +275,7 @@ impl Session {
             .and_then(|line| line.packets.try_reserve().ok());
         match place.and_then(|place| Some((place, state.ask(Asked::end_of(filter))?))) {
             Some((place, id)) => place.send(packet::unsubscribe(filter, id)),
-            // Whoever writes does so when there is room.
+            // The writer sends it when there is room.
             None => state.ended.push(filter.to_owned()),
         }
     }
@@ -297,7 +298,7 @@ impl Session {
     fn lost(&self) {
         let mut state = self.state();
         state.line = None;
-        // Whoever waits for an answer learns that there is none.
+        // Callers that wait for an answer learn that there is none.
         let asked = std::mem::take(&mut state.asked);
         for filter in asked.into_values().filter_map(|asked| asked.ends) {
             if !state.filters.contains_key(&filter) {
@@ -552,7 +553,7 @@ impl Session {
             return;
         };
         if let Some(answer) = answer {
-            // Who asked may have gone.
+            // The caller may have gone.
             _ = answer.send(code);
         } else if let (Some(what), 0x80..) = (what, code) {
             tracing::warn!(
@@ -563,7 +564,7 @@ impl Session {
         }
     }
 
-    /// Hands a message to those it is for: one of each filter's members, whoever is next in turn.
+    /// Hands a message to those it is for: one of each filter's members, the next in turn.
     fn deliver(&self, publish: Publish) {
         let mut state = self.state();
         let MqttState {
@@ -625,7 +626,7 @@ impl Session {
             }
         }
         if publish.subscriptions.contains(&ANSWERS) {
-            // Who asked may have gone.
+            // The caller may have gone.
             if let Some(answer) = state.inboxes.remove(&publish.topic) {
                 _ = answer.send(message());
             }

@@ -1,4 +1,4 @@
-//! Who waits for what of a session: requests for the broker's answers, links for messages.
+//! The waiting sides of a session: requests wait for the broker's answers, links for messages.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) struct MqttState {
     /// Counts the sessions that the broker began: what was to be acknowledged in one is nothing to the next.
     pub(super) number: u64,
     last_id: u16,
-    /// Who waits for the broker's answer, by the number of what was sent.
+    /// The callers that wait for the broker's answer, by the number of the packet sent.
     pub(super) asked: HashMap<u16, Asked>,
     pub(super) filters: HashMap<String, Filter>,
     last_filter: u32,
@@ -76,7 +76,7 @@ pub(super) struct Filter {
     pub(super) pattern: String,
     pub(super) qos: Qos,
     pub(super) members: Vec<Member>,
-    /// Whose turn it is.
+    /// The next turn among its members.
     pub(super) turn: usize,
 }
 

@@ -193,7 +193,7 @@ impl Connections {
     }
 }
 
-/// What the client needs to know.
+/// The client's configuration.
 fn client_config(config: &PostgresConfig) -> Result<Config, ConnectError> {
     let (mut client, says_tls) = match &config.server {
         Server::Url(url) => {

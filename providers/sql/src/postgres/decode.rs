@@ -1,9 +1,9 @@
 //! PostgreSQL's binary forms, as values of the interface.
 //!
-//! The forms are those that the server's functions for sending types write. What a type is read as is known before a
-//! statement runs ([`reader`]), so that a statement whose rows could not be returned is refused, and not run for nothing.
-//! Bytes come from a server that is not trusted to be one: reading never panics, and never allocates by a count before
-//! the bytes are there.
+//! The forms are those that the server's functions for sending types write. The reader of each type is known before a
+//! statement runs ([`reader`]), so that a statement whose rows could not be returned is refused, and not run for
+//! nothing. Bytes come from a server that is not trusted to be one: reading never panics, and never allocates by a
+//! count before the bytes are there.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -35,7 +35,7 @@ pub(super) enum DecodeError {
     Range,
 }
 
-/// What reading needs to know besides the bytes.
+/// The facts that reading needs besides the bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     /// Digits of an amount of money behind its point.
@@ -134,7 +134,7 @@ readers! {
     PG_LSN, PG_LSN_ARRAY: PgLsn, PgLsnArray = |b, _| b.u64();
 }
 
-/// What reads values of a type; none if the interface has no value for it.
+/// The reader of a type's values; none if the interface has no value for it.
 pub(super) fn reader(ty: &Type) -> Option<Reader> {
     let found = of_builtin(ty).or(match *ty {
         Type::VOID => Some(|_, _| Ok(PgValue::Null)),

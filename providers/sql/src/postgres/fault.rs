@@ -1,4 +1,4 @@
-//! What PostgreSQL and its client say of a failure, in this provider's terms.
+//! Failures of PostgreSQL and its client, in this provider's terms.
 
 use std::error::Error as _;
 
@@ -6,12 +6,12 @@ use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
 use crate::database::{Fault, SqlError};
 
-/// What came of a statement whose connection failed.
+/// Whether a statement whose connection failed was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begun {
     /// The statement was not sent.
     No,
-    /// It was sent.
+    /// The statement was sent.
     Perhaps,
 }
 

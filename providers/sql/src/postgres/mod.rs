@@ -41,7 +41,7 @@ const CLEANING: Duration = Duration::from_secs(5);
 /// A pool of connections to one server.
 pub(crate) struct Postgres {
     connections: Connections,
-    /// What stops statements that nobody waits for.
+    /// The tasks that stop statements that nobody waits for.
     stopping: TaskTracker,
     runtime: Handle,
 }
@@ -106,7 +106,7 @@ impl Postgres {
         Ran::Done(result)
     }
 
-    /// What is said when no connection held.
+    /// The error when no connection held.
     fn broken(&self) -> SqlError {
         let at = &self.connections.address;
         SqlError::NotBegun(format!(
@@ -154,7 +154,7 @@ impl Postgres {
         }
     }
 
-    /// What reading the rows of a statement needs to know.
+    /// The facts that reading the rows of a statement needs.
     async fn reading(
         &self,
         client: &ClientWrapper,
@@ -311,12 +311,12 @@ impl Database for Postgres {
 
     async fn close(&self, deadline: Instant) {
         self.stopping.close();
-        // What takes longer ends by its own limit.
+        // Tasks that take longer end by their own limit.
         let _ = timeout_at(deadline.into(), self.stopping.wait()).await;
     }
 }
 
-/// What reads each column of a statement's rows.
+/// The reader of each column of a statement's rows.
 fn readers(statement: &Statement) -> Result<Vec<Reader>, SqlError> {
     let columns = statement.columns().iter();
     let readers = columns.map(|column| {
@@ -328,19 +328,19 @@ fn readers(statement: &Statement) -> Result<Vec<Reader>, SqlError> {
     readers.collect()
 }
 
-/// What became of something that was to be run over a connection.
+/// The outcome of work that was to run over a connection.
 enum Ran<T> {
     Done(Result<T, SqlError>),
     /// Nothing was done: the connection was broken.
     Broken,
 }
 
-/// What became of a connection that was to be cleaned.
+/// The outcome of cleaning a connection.
 enum Cleaned {
     Yes,
-    /// It is clean, but a transaction had been left open.
+    /// The connection is clean, but a transaction had been left open.
     OfTransaction,
-    /// It is of no use any more.
+    /// The connection is of no use any more.
     No,
 }
 
@@ -402,7 +402,7 @@ impl Drop for Lease<'_> {
             let _ = timeout(CLEANING, token.cancel_query(tls)).await;
             drop(client);
         };
-        // It ends by its own limit; `close` waits for it.
+        // The task ends by its own limit; `close` waits for it.
         drop((self.postgres.stopping).spawn_on(stop, &self.postgres.runtime));
     }
 }

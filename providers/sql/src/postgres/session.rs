@@ -1,4 +1,4 @@
-//! What a call leaves in its connection, which the next call must not find.
+//! The state that a call leaves in its connection, which the next call must not find.
 //!
 //! Calls take whichever connection is free, so a setting, a temporary table or an open transaction of one would appear in
 //! another at random. Cleaning a connection after every call costs a round trip; the statements that applications run
@@ -13,7 +13,7 @@ const CLEAN: [&str; 8] = [
 /// Functions that such statements can change a session with.
 const FUNCTIONS: [&str; 3] = ["set_config", "advisory_lock", "dblink"];
 
-/// What forgets all that a session has, but the statements that are prepared: the client has some of its own.
+/// Clears all that a session has, but the statements that are prepared: the client has some of its own.
 pub(super) const FORGET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
      SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 /// Words of statements that prepare others, or forget those that are prepared.

@@ -1,8 +1,8 @@
 //! SQLite's values, as values of the interface.
 //!
-//! SQLite has five kinds of values, and a column holds any of them. What its declared type says is what PostgreSQL would
-//! return for a column of that type, so a statement that both understand returns the same from both. A value that is none
-//! of its column's type comes as what it is: a number of 64 bits, text, or bytes.
+//! SQLite has five kinds of values, and a column holds any of them. A column's declared type decides: values come as
+//! PostgreSQL would return them for a column of that type, so a statement that both understand returns the same from
+//! both. A value that is none of its column's type comes as what it is: a number of 64 bits, text, or bytes.
 
 use rusqlite::types::ValueRef;
 
@@ -10,7 +10,7 @@ use crate::calendar::{parse_date, parse_time, parse_timestamp, parse_utc};
 use crate::number::{is_numeric, parts_32, parts_64};
 use crate::wit::wasmcloud::postgres::types::PgValue;
 
-/// What a column's type says.
+/// The type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sort {
     /// Nothing: an expression, or a type that is not known.
@@ -69,7 +69,7 @@ impl Sort {
             ValueRef::Null => PgValue::Null,
             ValueRef::Integer(number) => self.integer(number),
             ValueRef::Real(number) => match self {
-                // What comes in with 32 bits goes out with as many.
+                // A number that comes in with 32 bits goes out with as many.
                 Self::Float4 => PgValue::Float4(parts_32(number as f32)),
                 Self::Numeric => PgValue::Numeric(number.to_string()),
                 _ => PgValue::Float8(parts_64(number)),

@@ -1,8 +1,8 @@
 //! SQLite: a file, or memory.
 //!
 //! A database has one connection, and a thread that uses it: SQLite writes one thing at a time anyway, and its calls
-//! block. Callers wait in a queue. What a caller waits for no longer is interrupted where it is, and SQLite takes back
-//! what it did of that statement, so a call that fails has changed nothing.
+//! block. Callers wait in a queue. A statement whose caller has stopped waiting is interrupted where it is, and SQLite
+//! takes back what it did, so a call that fails has changed nothing.
 
 mod column;
 mod run;
@@ -25,7 +25,7 @@ use crate::wit::wasmcloud::postgres::types::{PgValue, ResultRow};
 
 /// Calls that wait for the thread. More wait before they are in its queue.
 const QUEUE: usize = 64;
-/// Steps of SQLite's machine after which it is looked whether somebody still waits.
+/// Steps of SQLite's machine after which it checks whether somebody still waits.
 const STEPS: i32 = 1000;
 /// The most bytes of a value, and of a statement: as many go through one call over a wire.
 const LARGEST: i32 = 64 << 20;
@@ -96,7 +96,7 @@ pub(crate) struct Sqlite {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a caller asks of the thread, which answers it.
+/// A caller's request to the thread, which answers it.
 type Job = Box<dyn FnOnce(&mut Session) + Send>;
 
 /// A call for which somebody waits.
@@ -127,7 +127,7 @@ impl Sqlite {
             let connection = Connection::open_with_flags(path, flags)?;
             // Others may have it open; what they do takes moments.
             connection.busy_timeout(std::time::Duration::from_secs(5))?;
-            // What was answered is on the disk; readers of other processes do not stop writers.
+            // A write that was answered is on the disk; readers of other processes do not stop writers.
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             Ok(connection)
@@ -206,7 +206,7 @@ impl Sqlite {
         };
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |session| {
-            // Who is gone does not hear it.
+            // A caller that has gone does not hear it.
             let _ = answer.send(session.run(call, what));
         });
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
@@ -222,7 +222,7 @@ impl Sqlite {
 /// The thread's connection.
 struct Session {
     connection: Connection,
-    /// What it works for, as SQLite asks while it works.
+    /// The call that the thread works for, as SQLite asks while it works.
     current: Arc<Mutex<Option<Waiting>>>,
 }
 
@@ -252,7 +252,8 @@ impl Session {
     }
 }
 
-/// What components may not do: reach other files, change how the database is kept, or go on when nobody waits.
+/// Denies components what they may not do: reach other files, change how the database is kept, or go on when nobody
+/// waits.
 fn confine(
     connection: &mut Connection,
     current: Arc<Mutex<Option<Waiting>>>,
@@ -302,7 +303,7 @@ impl Drop for Sqlite {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
-            // It panics nowhere, and if it did, its database is closed all the same.
+            // The thread panics nowhere, and if it did, its database is closed all the same.
             let _ = thread.join();
         }
     }
@@ -350,6 +351,6 @@ impl Database for Sqlite {
     }
 
     async fn close(&self, _: Instant) {
-        // What nobody waits for is interrupted by itself.
+        // Statements that nobody waits for are interrupted by themselves.
     }
 }

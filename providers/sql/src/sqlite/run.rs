@@ -93,7 +93,7 @@ pub(super) fn batch(connection: &Connection, sql: &str) -> Result<(), SqlError> 
         let word = first_word(&statement.expanded_sql().unwrap_or_default());
         match word.as_str() {
             "BEGIN" if implicit => {
-                // What came before belongs to that transaction.
+                // The statements before it belong to that transaction.
                 implicit = false;
                 continue;
             }

@@ -11,10 +11,10 @@ use wit_bindgen::{spawn_local, yield_async};
 struct Importer;
 export!(Importer);
 
-/// As many as are offered.
+/// The number of elements offered.
 const N: u32 = 1000;
 
-/// As many may be on their way.
+/// The most elements that may be on their way.
 const FEW: u32 = 16;
 
 async fn settle() {

@@ -21,7 +21,7 @@ impl Guest for Importer {
         t.note("both", join(api::first("a".into()), second).await);
         t.note("journal", api::journal());
 
-        // Whoever comes when the gate is open does not wait.
+        // A call that comes when the gate is open does not wait.
         t.note("third", api::first("c".into()).await);
 
         let numbers = join_all((0..100).map(|_| api::meet(100))).await;

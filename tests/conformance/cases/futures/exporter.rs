@@ -31,7 +31,7 @@ fn later(text: String, turns: u32) -> FutureReader<String> {
         for _ in 0..turns {
             yield_async().await;
         }
-        // Who reads it may have lost interest.
+        // The reader may have gone.
         _ = writer.write(text).await;
     });
     reader

@@ -19,7 +19,7 @@ fn written<T: wit_future::FuturePayload>(
         for _ in 0..turns {
             yield_async().await;
         }
-        // Who reads it may have lost interest.
+        // The reader may have gone.
         _ = writer.write(value).await;
     });
     reader
@@ -29,7 +29,7 @@ fn text(text: &str, turns: u32) -> FutureReader<String> {
     written(text.to_owned(), turns, String::new)
 }
 
-/// What has been noted when nothing is left to do.
+/// The notes once nothing is left to do.
 async fn journal() -> Vec<String> {
     let mut journal = Vec::new();
     for _ in 0..100 {
@@ -78,7 +78,7 @@ impl Guest for Importer {
 
         t.note("answer", api::answer("yes".into()).await.await);
         t.note("journal", journal().await);
-        // What is never written is written when its writer is dropped.
+        // A dropped writer writes the default.
         let (writer, reader) = wit_future::new(|| "default".to_owned());
         drop::<wit_bindgen::FutureWriter<String>>(writer);
         t.note("default", api::repeat(reader, 1).await);

@@ -10,7 +10,7 @@ use wit_bindgen::{StreamReader, StreamResult, spawn_local, yield_async};
 struct Importer;
 export!(Importer);
 
-/// What has been noted when nothing is left to do.
+/// The notes once nothing is left to do.
 async fn journal() -> Vec<String> {
     let mut journal = Vec::new();
     for _ in 0..100 {

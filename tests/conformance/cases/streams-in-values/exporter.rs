@@ -23,7 +23,7 @@ fn written<T: wit_stream::StreamPayload>(values: Vec<T>) -> StreamReader<T> {
 fn later(text: String) -> FutureReader<String> {
     let (writer, reader) = wit_future::new(String::new);
     spawn_local(async move {
-        // Who reads it may have lost interest.
+        // The reader may have gone.
         _ = writer.write(text).await;
     });
     reader

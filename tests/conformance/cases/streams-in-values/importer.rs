@@ -21,7 +21,7 @@ fn later<T: wit_future::FuturePayload>(value: T, default: fn() -> T) -> FutureRe
     let (writer, reader) = wit_future::new(default);
     spawn_local(async move {
         yield_async().await;
-        // Who reads it may have lost interest.
+        // The reader may have gone.
         _ = writer.write(value).await;
     });
     reader
@@ -73,7 +73,8 @@ impl Guest for Importer {
         });
         t.note("sums", api::sums(reader).await);
 
-        // What comes back is read and written here: Wasmtime allows that of numbers only.
+        // The stream that comes back is read and written here: Wasmtime allows that of numbers
+        // only.
         let passed = api::pass(written(vec![1, 2, 3])).await;
         t.note("passed through", passed.collect().await);
         let passed = api::pass(api::pass(written(vec![4, 5])).await).await;

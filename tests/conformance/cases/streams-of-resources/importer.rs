@@ -8,7 +8,7 @@ use wit_bindgen::{StreamReader, spawn_local, yield_async};
 struct Importer;
 export!(Importer);
 
-/// As many may be on their way.
+/// The most elements that may be on their way.
 const FEW: u32 = 20;
 
 /// A stream of things of these numbers, one by one; what nobody reads is dropped here.
@@ -24,8 +24,8 @@ fn written(ids: std::ops::Range<u32>) -> StreamReader<Thing> {
     reader
 }
 
-/// What has been noted when nothing is left to do; the order in which two components do things at
-/// once is theirs to choose.
+/// The notes once nothing is left to do; the order in which two components do things at once is theirs
+/// to choose.
 async fn journal() -> Vec<String> {
     let mut journal = Vec::new();
     for _ in 0..100 {

@@ -167,7 +167,7 @@ struct Visits {
     visitors: JoinSet<Seen>,
 }
 
-/// What a visitor has seen: the numbers of its visits, and how many failed.
+/// The pages that a visitor has seen: the numbers of its visits, and how many failed.
 #[derive(Default)]
 struct Seen {
     numbers: Vec<u64>,

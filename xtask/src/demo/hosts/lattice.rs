@@ -209,7 +209,7 @@ impl Lattice {
         command.env("WITHE_LATTICE", &self.url);
     }
 
-    /// What `withe get` says, as JSON.
+    /// The output of `withe get`, as JSON.
     pub(super) async fn get(&self, what: &str) -> Result<Value> {
         let mut get = self.withe(&["get", what, "--json"]);
         let text = process::output("ask the lattice", &mut get, process::SHORT).await?;

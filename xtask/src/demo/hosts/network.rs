@@ -36,7 +36,7 @@ pub(super) enum NetworkPlace {
 
 /// The namespaces. They go when this is dropped.
 pub(super) struct Network {
-    /// What all names start with.
+    /// The prefix of all names.
     name: String,
     /// The first three numbers of all addresses.
     prefix: [u8; 3],
@@ -48,7 +48,7 @@ impl Network {
     ///
     /// # Errors
     ///
-    /// That is not allowed here, or `ip` is missing.
+    /// Returns an error if that is not allowed here, or `ip` is missing.
     pub(super) async fn lay(hosts: u8) -> Result<Self> {
         if !process::exists(IP) {
             bail!("there is no `{IP}` on the path; it is in the package `iproute2`");
@@ -148,8 +148,8 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // What cannot be removed was not made. The other end of this machine's interface goes with it, and
-        // those in a namespace go with that.
+        // An interface that cannot be removed was not made. The other end of this machine's interface goes
+        // with it, and those in a namespace go with that.
         remove(&["link", "del", &self.name]);
         for number in 1..=self.hosts {
             remove(&["netns", "del", &self.namespace(NetworkPlace::Host(number))]);
@@ -159,7 +159,7 @@ impl Drop for Network {
 }
 
 async fn ip(arguments: &[&str]) -> Result<()> {
-    // What it says is wanted only if it fails.
+    // The output of `ip` is wanted only if it fails.
     let mut said: File = tempfile::tempfile().context("cannot make a temporary file")?;
     let mut command = Command::new(IP);
     command.args(arguments).stderr(said.try_clone()?);

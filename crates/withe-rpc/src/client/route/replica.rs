@@ -14,9 +14,9 @@ use crate::transport::BoxFuture;
 /// One of those that a route may lead to.
 #[derive(Clone)]
 pub struct Replica {
-    /// What tells it from others of the target.
+    /// Identifies the replica among those of the target.
     pub id: String,
-    /// What messages call it.
+    /// The replica's name in messages.
     pub name: String,
     /// The process that it runs in. Where several routes lead to one process they are to share the client,
     /// which knows how many calls are in flight there, and whether it can be reached.
@@ -134,7 +134,7 @@ impl RouteEntry {
         *self.refusals() = Refusals::default();
     }
 
-    /// Whether it is likely that calls get through. After it has refused, whoever asks first when it is time to
+    /// Whether it is likely that calls get through. After it has refused, the first caller when it is time to
     /// try again is told so, and others are not until that has ended.
     pub(super) fn is_ready(&self) -> bool {
         if !self.client().is_ready() {

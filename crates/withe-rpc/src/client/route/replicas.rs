@@ -14,7 +14,7 @@ use crate::client::session::RemoteLink;
 use crate::transport::BoxFuture;
 use crate::{CallError, LinkRequest};
 
-/// What a route may do.
+/// How a route may retry calls.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RouteRules {
     /// A call of which it is not known whether it took place is made again, if its parameters hold neither
@@ -35,7 +35,7 @@ pub struct Route {
 type Replicas = Vec<Arc<RouteEntry>>;
 
 impl Route {
-    /// A route that asks each replica for the link `request`. It has none yet.
+    /// A route that asks each replica for the link `request`. The route begins without replicas.
     pub fn new(request: LinkRequest, rules: RouteRules) -> Arc<Self> {
         Arc::new(Self {
             request,
@@ -151,7 +151,7 @@ impl Route {
         let again = entries.into_iter().filter_map(|entry| entry.again());
         let mut changes: Vec<BoxFuture<'_, ()>> = again.collect();
         changes.push(Box::pin(async move {
-            // It fails only if the route has gone, and that is here.
+            // The wait fails only if the route has gone, and `self` keeps the route.
             _ = replicas.changed().await;
         }));
         let one = poll_fn(|cx| {

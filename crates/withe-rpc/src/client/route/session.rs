@@ -14,16 +14,16 @@ use crate::{CallContext, CallError, Payload};
 /// How long connecting to a replica may take where there are others.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a target is waited for that no replica serves, though all could be asked. It may be on its way: a host
-/// that begins to serve it, or stops, is heard of by others a moment later.
+/// How long a target is waited for that no replica serves, though all could be asked. The target may be moving: the
+/// news that a host begins or stops to serve it arrives a moment later.
 const MOVING: Duration = Duration::from_secs(5);
 
 /// How often a call is made again that may have taken place: should it be what ends processes, it does not
 /// end all of them.
 const REPEATS: usize = 2;
 
-/// What one instance of a caller has with its callee over a route. Dropped, it ends: calls are
-/// cancelled, streams end, resources that it holds are dropped.
+/// The session between one instance of a caller and its callee over a route. Dropped, it ends: calls are cancelled,
+/// streams end, resources that it holds are dropped.
 ///
 /// Its first call chooses a replica, and it stays there for as long as that takes calls, or it holds
 /// resources there. A call that certainly was not begun is made on another replica; one of which that is
@@ -41,7 +41,7 @@ struct Places {
     former: Vec<Arc<ReplicaSession>>,
 }
 
-/// A session on a replica. It ends with the last call, and the last stream, that is under way there.
+/// A session on a replica. The session ends with the last call and the last stream under way there.
 struct ReplicaSession {
     replica: Arc<RouteEntry>,
     session: Session,
@@ -175,7 +175,7 @@ impl RouteSession {
             } else if !place.replica.is_removed() || place.session.holds() {
                 return Some(place);
             } else {
-                // It is about to go. But while there is no other it may as well be used.
+                // The replica is about to go. But while there is no other it may as well be used.
                 let Some(replica) = self.route.choose() else {
                     return Some(place);
                 };

@@ -1,4 +1,4 @@
-//! Servers, callers and whoever breaks things, for one seed.
+//! The servers, the callers and the faults of one seed.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;

@@ -1,7 +1,7 @@
 //! Which of a component's functions a person means.
 //!
-//! A function has a long name (`shop:api/cart@1.0.0#total`), of which mostly the end says enough. What is written is
-//! compared with all that the component exports, as it was read; the whole name goes before the one without a
+//! A function has a long name (`shop:api/cart@1.0.0#total`), of which mostly the end says enough. The written name
+//! is compared with all that the component exports, as it was read; the whole name goes before the one without a
 //! version, and that before an end of it. Of several that are meant alike none is called.
 
 use std::fmt;

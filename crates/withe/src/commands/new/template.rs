@@ -1,7 +1,7 @@
-//! What `withe new` writes: files that are embedded in this program, and packages of WIT that its providers have.
+//! The files that `withe new` writes: embedded in this program, with packages of WIT that its providers have.
 //!
-//! A template is text with a few names to be filled in, and nothing else: no conditions, no hooks. What
-//! differs between templates is a file of its own.
+//! A template is text with a few names to be filled in, and nothing else: no conditions, no hooks. Each difference
+//! between templates is a file of its own.
 
 use std::path::{Path, absolute};
 
@@ -12,7 +12,7 @@ use withe_provider::wit;
 /// Where the SDK is that a provider is built with.
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
-/// What can be made.
+/// The kinds of folder that can be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Template {
     /// A component that answers HTTP requests.
@@ -27,7 +27,7 @@ pub(super) enum Template {
     Application,
 }
 
-/// What it is written in.
+/// The language of the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Language {
     /// Built by cargo.
@@ -58,7 +58,7 @@ impl Language {
         }
     }
 
-    /// A package of WASI in the version that its tools take. What is stable is the same in both.
+    /// A package of WASI in the version that its tools take. The stable part is the same in both.
     fn wasi(self, package: &str) -> String {
         match self {
             Self::Rust | Self::Python => package.to_owned(),
@@ -82,7 +82,7 @@ macro_rules! text {
 }
 
 impl Template {
-    /// What it makes.
+    /// A description of the folder it makes.
     pub(super) fn what(self) -> &'static str {
         match self {
             Self::Http => "a component that answers HTTP requests",
@@ -262,8 +262,8 @@ fn keyvalue() -> anyhow::Result<&'static str> {
     found.context("the keyvalue provider has no `wasi:keyvalue@0.2.0-draft`")
 }
 
-/// The functions of `wasi:http` that WASI calls unstable, and that no host has. What imports all of an interface, as Python
-/// does, could be linked nowhere with them.
+/// The functions of `wasi:http` that WASI calls unstable, and that no host has. A component that imports all of an
+/// interface, as Python does, could be linked nowhere with them.
 const UNSTABLE: [&str; 1] = ["send-informational:"];
 
 /// A package without its unstable functions.
@@ -311,7 +311,7 @@ pub(super) struct Names {
 impl Names {
     /// # Errors
     ///
-    /// If there is no SDK where it is said to be.
+    /// Returns an error if there is no SDK in that folder.
     pub(super) fn new(name: &str, sdk: Option<&Path>) -> anyhow::Result<Self> {
         let sdk = match sdk {
             None => format!("git = {REPOSITORY:?}"),

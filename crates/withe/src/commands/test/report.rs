@@ -136,7 +136,7 @@ pub(super) fn in_nanos(took: Duration) -> u64 {
     u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// A text as XML has it. What XML can have in no way is left out.
+/// A text as XML has it. Characters that XML cannot hold are left out.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

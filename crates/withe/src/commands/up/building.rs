@@ -12,7 +12,7 @@ use crate::build::steps::{BuildStep, steps};
 use crate::interrupt::Interrupts;
 use crate::terminal::Terminal;
 
-/// The steps by which the application is built. What is wrong with its manifest is for whoever reads it to run it.
+/// The steps by which the application is built. Problems in its manifest are reported by the load that runs it.
 fn steps_of(args: &Args) -> Vec<BuildStep> {
     let file = &args.application.file;
     if args.application.is_component() {
@@ -24,7 +24,7 @@ fn steps_of(args: &Args) -> Vec<BuildStep> {
     parsed.map_or_else(Vec::new, |application| steps(&application, folder))
 }
 
-/// What it is made from, if it is built here.
+/// The inputs of its builds, if it is built here.
 pub(super) fn inputs(args: &Args) -> BTreeSet<PathBuf> {
     match args.build {
         true => steps_of(args)

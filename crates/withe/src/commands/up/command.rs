@@ -1,6 +1,6 @@
 //! A command: an application that runs to its end, in this process and with its standard streams.
 //!
-//! It is started as `withe call` starts one: on no lattice, for nobody is to find it.
+//! The command starts as in `withe call`: on no lattice, for nobody is to find it.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::running::{block_on, host_options};
 use crate::terminal::Terminal;
 use crate::usage::usage;
 
-/// What shells make of a command that Ctrl-C ended.
+/// The exit code that shells give a command that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
 /// The component that is a command, and its arguments.

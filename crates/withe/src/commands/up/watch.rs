@@ -23,10 +23,10 @@ const AT_MOST: Duration = Duration::from_secs(3);
 pub(super) struct Watch {
     watcher: RecommendedWatcher,
     folders: BTreeSet<PathBuf>,
-    /// What is watched with all below it.
+    /// The folders watched with all below them.
     trees: BTreeSet<PathBuf>,
     names: Arc<Mutex<BTreeSet<OsString>>>,
-    /// The same, for whoever is told of changes.
+    /// The same, for the callback of changes.
     below: Arc<Mutex<BTreeSet<PathBuf>>>,
     changes: mpsc::Receiver<()>,
 }
@@ -87,8 +87,8 @@ impl Watch {
         Ok(())
     }
 
-    /// Watches folders with all that is below them, and single files, besides those of [`set`](Self::set); and no longer
-    /// what was watched so before. What is not there is not watched.
+    /// Watches folders with all that is below them, and single files, besides those of [`set`](Self::set); and no
+    /// longer what was watched so before. Paths that do not exist are not watched.
     ///
     /// # Errors
     ///

@@ -28,7 +28,7 @@ pub(super) const INTERNAL: u64 = 1;
 pub(super) const SERVER: u64 = 2;
 pub(super) const CLIENT: u64 = 3;
 
-/// A collector on a free port. It ends with the process.
+/// A collector on a free port. The collector ends with the process.
 pub(super) struct Collector {
     port: u16,
     spans: Receiver<Span>,

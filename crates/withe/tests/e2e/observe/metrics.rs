@@ -1,4 +1,4 @@
-//! What `--metrics` serves.
+//! Tests the metrics that `--metrics` serves.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -91,7 +91,7 @@ fn calls_and_requests_are_counted_and_so_is_how_they_fail() {
         };
         assert_eq!(requests("2xx"), Some(2.0), "{text}");
         assert_eq!(requests("failed"), Some(1.0), "{text}");
-        // Those of another process as well.
+        // Units of another process are counted as well.
         assert_eq!(value(&text, "withe_units", &[]), Some(2.0), "{text}");
         assert!(value(&text, "withe_instances", &[]).is_some(), "{text}");
 
@@ -127,7 +127,7 @@ fn links_that_are_gone_are_counted_no_more_and_those_that_stay_go_on() {
     let metrics_at = address_of_metrics(&up);
     let [hello, other] = up.addresses(["hello", "other"]);
     up.says("`app` runs");
-    // What was under way may hold for a moment what it was bound to.
+    // Calls under way may hold old links for a moment.
     let until = |what: &str, is_so: &dyn Fn(&str) -> bool| {
         let deadline = Instant::now() + LONG;
         loop {

@@ -111,7 +111,7 @@ fn a_trace_goes_through_all_processes_of_an_application() {
         "{spans:#?}"
     );
 
-    // What is no context is passed over.
+    // A header that is no context is passed over.
     get(&address, "/", "00-no-context");
     let spans = collector.spans(8);
     is_chain(&spans, "", &to_end);

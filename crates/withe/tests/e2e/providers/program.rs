@@ -83,7 +83,7 @@ fn calls_that_a_full_provider_cannot_take_fail_in_time_and_harm_nobody() {
     let line = rig.up.says("deadline");
     assert!(line.contains("acme:greeter/greeter"), "{line}");
     send("CONT", slow);
-    // What it did not take is not sent again, and what comes now is answered.
+    // The calls that it did not take are not sent again, and new ones are answered.
     answers(&front, &format!("/{name}"), &name);
 }
 
@@ -101,7 +101,7 @@ fn a_provider_of_ones_own_is_called_killed_and_called_again() {
     let program = greeter_program();
     let mut rig = Rig::start(&greeter(&program, ""), &[]);
     let address = rig.up.address();
-    // What it logs is in the host's log, under its name.
+    // The provider's log is in the host's, under its name.
     let line = rig.up.says("greets for a component");
     assert!(line.contains("provider=\"greeter\""), "{line}");
     answers(&address, "/Ada", "Hello, Ada!\n");

@@ -37,7 +37,7 @@ pub(crate) struct Exchange {
 
 /// How the end of a response's body is known.
 enum Length {
-    /// So many bytes are to come.
+    /// Bytes that are to come.
     Left(usize),
     Chunked,
     /// The connection ends with it.

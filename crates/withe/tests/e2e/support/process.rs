@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::LONG;
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -17,7 +17,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// What it printed, if it went well.
+    /// The command's output, if it went well.
     pub(crate) fn printed(&self) -> &str {
         assert_eq!(self.code, Some(0), "{self:#?}");
         self.stdout.trim_end()
@@ -159,7 +159,7 @@ fn rest(lines: &Receiver<String>) -> String {
     }
 }
 
-/// What has come until now.
+/// The lines that have come until now.
 fn so_far(lines: &Receiver<String>) -> Vec<String> {
     lines.try_iter().collect()
 }

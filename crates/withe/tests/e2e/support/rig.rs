@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::process::Up;
 use super::{Folder, LONG, TEMPORARY};
 
-/// An application that runs in a folder of its own. What is left of its processes is killed with it.
+/// An application that runs in a folder of its own. Processes that are left are killed with it.
 pub(crate) struct Rig {
     pub(crate) up: Up,
     // Declared last of those that processes use, so that it goes after them.
@@ -46,7 +46,7 @@ impl Rig {
         workers[0]
     }
 
-    /// What the application left in the folder for temporary files.
+    /// The files that the application left in the folder for temporary files.
     pub(crate) fn temporary(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.folder.path(TEMPORARY)).unwrap();
         entries.map(|entry| entry.unwrap().path()).collect()
@@ -165,7 +165,7 @@ pub(crate) fn send(signal: &str, id: u32) {
 pub(crate) fn kill(signal: &str, target: &str) {
     let mut kill = Command::new("kill");
     kill.args(["-s", signal, "--", target]);
-    // It says so if there is no such process.
+    // `kill` says so if there is no such process.
     kill.output().unwrap();
 }
 

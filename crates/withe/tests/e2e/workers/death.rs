@@ -92,7 +92,7 @@ fn a_killed_worker_takes_the_resources_along_that_callers_hold() {
         let address = rig.up.address();
         let mut exchange = half_way(&address, "half");
         kill_now(rig.worker());
-        // What is held is gone, also when the worker is there again: it is not taken for another. Calls
+        // The resource is gone, also when the worker is there again: no other is taken for it. Calls
         // that were sent before the host knew that the worker was gone are not sent again.
         eventually("the worker is there again", || {
             get(&address, "/live").unwrap().text() == "0"

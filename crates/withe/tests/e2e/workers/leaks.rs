@@ -12,25 +12,25 @@ use crate::support::manifest::{application, component, http_servers, provider};
 const REQUESTS: usize = 2_000;
 const VARIABLE: &str = "WITHE_TEST_LEAK_REQUESTS";
 
-/// Who asks at the same time.
+/// The number of callers at the same time.
 const CALLERS: usize = 4;
 
 /// How many workers the application has.
 const WORKERS: usize = 4;
 
-/// How many workers are killed meanwhile. It is the same for any number of requests: a worker that is
-/// killed often is started again seldom.
+/// How many workers are killed meanwhile. The number is the same for any number of requests: a worker
+/// that is killed often is started again seldom.
 const KILLS: usize = 8;
 
 /// By how much the memory of all processes may have grown in the end, in KiB: allocators keep what they
-/// had to take at the worst moment. What leaks with every request soon exceeds it.
+/// had to take at the worst moment. A leak with every request soon exceeds it.
 const MEMORY: u64 = 64 * 1024;
 
 /// By how many the threads may have grown: some are started when there is work, and end when there
 /// has been none for a while.
 const THREADS: usize = 16;
 
-/// What an application's processes have.
+/// The resources of an application's processes.
 #[derive(Debug)]
 struct Figures {
     workers: usize,

@@ -78,12 +78,12 @@ fn calls_over_nats_are_those_of_hosts_and_read_by_nobody_else() {
         let own = Identity::generate().unwrap();
         is_refused(SecureConnector::new(way.clone(), &own, expected).unwrap()).await;
 
-        // Whoever answers in the place of a host is found out by who calls.
+        // An impostor that answers in the place of a host is found out by the caller.
         let members = Members::new([own.fingerprint()].into());
         let impostor = NatsListener::bind(client.clone(), "default", "impostor").await;
         let mut impostor = SecureListener::new(impostor.unwrap(), &own, members).unwrap();
         tokio::spawn(async move {
-            // Whoever is accepted is not let go before its handshake has ended.
+            // Accepted connections are kept until their handshakes have ended.
             let mut accepted = Vec::new();
             while let Ok(connection) = impostor.accept().await {
                 accepted.push(connection);

@@ -100,7 +100,7 @@ fn a_program_of_the_lattice_is_confined_when_it_is_asked_what_it_is() {
     let greeter = examples::greeter_program();
     let asked = lattice.path("asked");
     fs::create_dir(&asked).unwrap();
-    // Only whoever asks says how it is confined, so each leaves a file of its own.
+    // Each asking process confines the program by itself, so each leaves a file of its own.
     let script = format!(
         "#!/bin/sh\n[ \"$1\" = --describe ] && touch '{}'/by-$PPID 2>/dev/null\nexec '{}' \"$@\"\n",
         asked.display(),

@@ -25,7 +25,7 @@ use support::lattice::Lattice;
 use withe_lattice::nats::Options;
 use withe_lattice::{Expect, Lattice as _, Nats};
 
-/// Who may write to a lattice, and is no host.
+/// A client that may write to a lattice, and is no host.
 struct Member {
     runtime: tokio::runtime::Runtime,
     lattice: Nats,

@@ -145,7 +145,7 @@ fn lattice_is_clean(lattice: &Lattice, member: &Member) {
 /// Checks the arguments of all processes of the machine.
 fn arguments_are_clean() {
     for process in fs::read_dir("/proc").unwrap().flatten() {
-        // Those that have ended meanwhile have none.
+        // Processes that have ended meanwhile have none.
         let arguments = fs::read(process.path().join("cmdline")).unwrap_or_default();
         is_clean("arguments", &String::from_utf8_lossy(&arguments));
     }

@@ -179,7 +179,7 @@ fn only_what_a_deployer_has_signed_runs_and_ends() {
     ignores(&mut host, key, "nobody who may has removed it");
     assert_eq!(signed.running(), Some(second));
 
-    // Whoever may puts it again, and takes it away.
+    // The deployer puts it again, and takes it away.
     signed.up("1");
     assert_eq!(signed.running(), Some(first));
     let evil = lattice.json(&["get", "components", "--app", "evil"]);
@@ -190,7 +190,7 @@ fn only_what_a_deployer_has_signed_runs_and_ends() {
     eventually("the application ends", || {
         signed.running().is_none().then_some(())
     });
-    // Whoever forgets to sign is told.
+    // A deployer that forgets to sign is warned.
     let warned = [
         "no application `shop`",
         "warning: hosts of this lattice ignore",
@@ -232,7 +232,7 @@ fn commands_sign_with_keys_of_deployers_only_and_nothing_of_others() {
     lattice
         .run(&[&up[..], &["keys/eve.key"]].concat())
         .failed(&["others may read", "chmod"]);
-    // Whoever changes a record signs all of it.
+    // A change of a record signs all of it.
     signed.member.put_bytes("apps.shop", forged("shop"));
     let put = [
         "link",
@@ -303,7 +303,7 @@ fn a_forged_lease_diverts_no_calls() {
     let answers = || assert_eq!(get(&address, "/").unwrap().status, 200);
     answers();
 
-    // Whoever is called there answers to nobody.
+    // Calls that arrive there get no answer.
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let elsewhere = json!({"addresses": [nobody.local_addr().unwrap().to_string()]});
     let hosts = lattice.json(&["get", "hosts"]);

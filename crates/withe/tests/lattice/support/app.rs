@@ -18,7 +18,7 @@ pub(crate) struct Visits {
     pub(crate) links: &'static str,
     /// Whether there is another counter, `visits-2`, which nothing calls and which has a bucket of its own.
     pub(crate) second: bool,
-    /// What counts, instead of the example's.
+    /// The component that counts, instead of the example's.
     pub(crate) counter: PathBuf,
     redis: String,
 }

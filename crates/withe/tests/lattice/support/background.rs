@@ -13,7 +13,8 @@ use super::{LONG, eventually};
 /// How many lines of its log are shown when a test fails.
 const SHOWN: usize = 60;
 
-/// A running command, whose output goes to a file. It is killed if the test ends before it does.
+/// A running command, whose output goes to a file. The command is killed if the test ends before it
+/// does.
 pub(crate) struct Background {
     name: String,
     child: Child,
@@ -96,7 +97,7 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        // It may have ended; a stopped one dies as well.
+        // The command may have ended; a stopped one dies as well.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {

@@ -126,7 +126,7 @@ impl Lattice {
         run(self.command(args))
     }
 
-    /// What a command that went well prints as JSON.
+    /// The JSON that a successful command prints.
     pub(crate) fn json(&self, args: &[&str]) -> Value {
         let ended = self.run(&[args, &["--json"]].concat());
         serde_json::from_str(ended.printed()).unwrap()

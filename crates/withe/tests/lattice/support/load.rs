@@ -24,7 +24,7 @@ pub(crate) struct Load {
     workers: Vec<JoinHandle<Vec<Answer>>>,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) began: Instant,
@@ -33,7 +33,7 @@ pub(crate) struct Answer {
     pub(crate) visit: Result<u64, String>,
 }
 
-/// What came of all of them.
+/// The outcomes of all of them.
 pub(crate) struct Answers {
     path: String,
     all: Vec<Answer>,

@@ -1,4 +1,4 @@
-//! What a Redis server holds, asked for by its own protocol.
+//! The contents of a Redis server, asked for by its own protocol.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;

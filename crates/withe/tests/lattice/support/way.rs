@@ -56,7 +56,7 @@ impl Way {
         let mut state = self.state.lock().unwrap();
         state.to = None;
         for connection in state.connections.drain(..) {
-            // It may have ended by itself.
+            // The connection may have ended by itself.
             let _ = connection.shutdown(Shutdown::Both);
         }
     }
