@@ -1,6 +1,8 @@
 //! The link plan: plain, serialisable, diffable data. Nothing in it depends on who made it or when. Worker processes
 //! get the plan as written and read it back.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::input::{ComponentKind, ConfigMap, Locality, Scope, SecretKeys};
@@ -32,6 +34,32 @@ impl Plan {
     /// The worker that serves `component`: the one that it is the root of.
     pub fn worker(&self, component: &str) -> Option<&PlannedWorker> {
         self.workers.iter().find(|w| w.component == component)
+    }
+
+    /// The part of the plan that `component` reaches over its links, and the links of the parts it reaches. A call from
+    /// outside needs no more: nothing that would call the application by itself, such as an HTTP server, is in it.
+    #[must_use]
+    pub fn reached_from(&self, component: &str) -> Self {
+        let mut targets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for link in &self.links {
+            targets.entry(&link.source).or_default().push(&link.target);
+        }
+        let mut reached = BTreeSet::from([component]);
+        let mut open = vec![component];
+        while let Some(source) = open.pop() {
+            for &target in targets.get(source).into_iter().flatten() {
+                if reached.insert(target) {
+                    open.push(target);
+                }
+            }
+        }
+        let is_reached = |name: &str| reached.contains(name);
+        let mut plan = self.clone();
+        plan.components.retain(|c| is_reached(&c.name));
+        plan.links.retain(|link| is_reached(&link.source));
+        plan.host_units.retain(|name| is_reached(name));
+        plan.workers.retain(|worker| is_reached(&worker.component));
+        plan
     }
 
     /// The plan as it is shown: with [`MASK`] in the place of secret values. Carrying a plan out needs the values.

@@ -106,6 +106,31 @@ fn the_plan_is_written_down_in_full() {
 }
 
 #[test]
+fn a_component_reaches_its_targets_and_nothing_that_calls_it() {
+    let names = |plan: &Plan| -> Vec<String> {
+        let components = plan.components.iter().map(|c| c.name.clone());
+        let links = (plan.links.iter()).map(|link| format!("{} {}", link.source, link.target));
+        components.chain(links).collect()
+    };
+    let plan = sound().plan();
+    assert_eq!(names(&plan.reached_from("server")), names(&plan));
+    assert_eq!(
+        names(&plan.reached_from("front")),
+        [
+            "front",
+            "middle",
+            "keyvalue",
+            "front middle",
+            "front keyvalue",
+            "middle keyvalue"
+        ]
+    );
+    let middle = plan.reached_from("middle");
+    assert_eq!(names(&middle), ["middle", "keyvalue", "middle keyvalue"]);
+    assert!(middle.host_units.iter().all(|name| name == "middle"));
+}
+
+#[test]
 fn a_plan_can_be_read_back() {
     // Everything that a plan leaves out when it is written is there once and missing once.
     let full = App::new(WIT)

@@ -44,8 +44,8 @@ Examples:
 
 /// Call one export of a component, and print its result.
 ///
-/// Of an application: `withe call APP.yaml COMPONENT CALL` starts it, calls, and stops it. Without a
-/// manifest: `withe call X.wasm CALL` links what X imports to whatever the components given with
+/// Of an application: `withe call APP.yaml COMPONENT CALL` starts COMPONENT and all that it is linked to, calls, and stops
+/// them. Without a manifest: `withe call X.wasm CALL` links what X imports to whatever the components given with
 /// `--link` export. CALL names a function as WIT does, `run()` of the world or `ns:pkg/iface#f(1, "a")`
 /// of an interface, or by an end of that name that only one function has: `f(1, "a")`, `iface#f(1, "a")`. Its arguments
 /// are in WAVE or in JSON, and are compared with the function before anything is compiled. The
@@ -116,6 +116,9 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         let source = &application.loaded.source;
         terminal.say(&diagnostics::placed(terminal, source, found));
     }
+    // The parts that call the application by themselves are left out: a server whose port is taken, as by `withe up` of
+    // the same, would be in the way, and a timer or a subscription would do more than was asked for.
+    let plan = &plan.reached_from(&call.component);
     let exporter = Exporter::new(&args.traces, &machine_name(), None)?;
     let result = block_on(make(args, &call, &application, plan, &exporter, terminal));
     exporter.finish();

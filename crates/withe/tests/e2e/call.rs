@@ -1,6 +1,8 @@
 //! `withe call`: calls over links of every binding and scope.
 
-use crate::support::manifest::{application, component};
+use std::net::TcpListener;
+
+use crate::support::manifest::{application, component, http_server_at};
 use crate::support::process::Ended;
 use crate::support::{Folder, guest};
 
@@ -70,6 +72,21 @@ fn a_link_means_the_same_over_every_binding() {
             assert_eq!(ended.printed(), case.printed, "{} {binding}", case.call);
         }
     }
+}
+
+/// The server is in the way of nobody who calls another component, and prints nothing between results.
+#[test]
+fn parts_that_the_callee_does_not_reach_are_not_started() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let folder = Folder::with(&application(&[
+        http_server_at(&taken, "hello"),
+        component("hello", "hello", "", &[]),
+        component("caller", "caller", "", &["target: ops"]),
+        component("ops", "ops", "", &[]),
+    ]));
+    let ended = folder.call("caller", "t:bench/run#call-add(40, 2)");
+    assert_eq!(ended.printed(), "42");
 }
 
 #[test]
