@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::Folder;
-use crate::support::client::get;
+use crate::support::client::{Exchange, get};
 use crate::support::examples::gallery;
 use crate::support::rig::{Rig, eventually};
 
@@ -12,6 +12,13 @@ fn text(address: &str, path: &str) -> String {
     let response = get(address, path).unwrap();
     assert_eq!(response.status, 200, "{}", response.text());
     response.text()
+}
+
+/// The status of an answer to `PUT`. A body that is refused may not be taken whole.
+fn put(address: &str, path: &str, body: &[u8]) -> u16 {
+    let mut exchange = Exchange::start(address, &format!("PUT {path}"), body.len()).unwrap();
+    _ = exchange.send(body);
+    exchange.status().unwrap()
 }
 
 #[test]
@@ -38,16 +45,25 @@ fn notes_go_through_all_of_its_parts_and_survive_a_restart() {
     assert!(page.contains("2 pinned"), "{page}");
     let (status, _) = crate::events::post(&address, "/notes", "  ").unwrap();
     assert_eq!(status, 400);
+    let picture: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+    assert_eq!(put(&address, "/pictures/cat.jpg", &picture), 201);
+    assert_eq!(put(&address, "/pictures/a%20cat", b""), 400);
+    let large = vec![0; (16 << 20) + 1];
+    assert_eq!(put(&address, "/pictures/large.png", &large), 413);
+    assert!(text(&address, "/").contains("src=\"/pictures/cat.jpg\""));
+    assert_eq!(get(&address, "/pictures/large.png").unwrap().status, 404);
     rig.up.interrupt();
     assert_eq!(rig.up.exit_code(), Some(0));
 
     let data = rig.folder.path("data");
     assert_eq!(
         fs::read_dir(&data).unwrap().count(),
-        2,
-        "a database and a store"
+        3,
+        "a database, a store and a folder of objects"
     );
     let again = rig.folder.up(&[]);
     let address = again.address();
     assert_eq!(text(&address, "/notes"), "<b>call</b> mother\nbuy milk\n");
+    let kept = get(&address, "/pictures/cat.jpg").unwrap();
+    assert!(kept.body == picture, "{} bytes", kept.body.len());
 }

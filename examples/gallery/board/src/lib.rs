@@ -5,21 +5,30 @@
 //! | `GET /` | the board as a page |
 //! | `GET /notes` | the latest notes, one a line |
 //! | `POST /notes` | 202; the body is pinned soon |
+//! | `PUT /pictures/NAME` | 201; the body is kept |
+//! | `GET /pictures/NAME` | the picture |
+
+mod pictures;
 
 wit_bindgen::generate!({ world: "board", path: "../wit", generate_all });
 
 use exports::wasi::http::incoming_handler::{Guest, IncomingRequest, ResponseOutparam};
 use wasi::http::types::{Fields, IncomingBody, Method, OutgoingBody, OutgoingResponse};
-use wasi::io::streams::StreamError;
+use wasi::io::streams::{InputStream, StreamError};
 use wasmcloud::messaging::consumer;
 use wasmcloud::messaging::types::BrokerMessage;
 use withe_examples::gallery::notes;
+
+use pictures::Kept;
 
 struct Board;
 export!(Board);
 
 /// Where notes are published that are to be pinned.
 const SUBJECT: &str = "notes.new";
+
+/// The path of pictures.
+const PICTURES: &str = "/pictures/";
 
 /// How many notes are shown.
 const SHOWN: u32 = 20;
@@ -33,7 +42,13 @@ const CHUNK: usize = 4_096;
 struct Reply {
     status: u16,
     content_type: &'static str,
-    body: String,
+    body: Content,
+}
+
+enum Content {
+    Text(String),
+    /// A picture, as it is read.
+    Bytes(InputStream),
 }
 
 impl Guest for Board {
@@ -44,6 +59,9 @@ impl Guest for Board {
             (Method::Get, "/") => page(),
             (Method::Get, "/notes") => list(),
             (Method::Post, "/notes") => publish(request),
+            (method, path) if path.starts_with(PICTURES) => {
+                picture(&method, &path[PICTURES.len()..], request)
+            }
             (_, "/" | "/notes") => Ok(text(405, "only GET, and POST of /notes")),
             _ => Ok(text(404, "there is nothing here")),
         };
@@ -57,9 +75,13 @@ fn page() -> Result<Reply, String> {
     let items: String = items
         .map(|note| format!("<li>{}</li>\n", escaped(&note.text)))
         .collect();
+    let pictures = pictures::names()?.into_iter();
+    let pictures: String = pictures
+        .map(|name| format!("<img src=\"{PICTURES}{name}\" alt=\"{name}\" height=\"120\">\n"))
+        .collect();
     let body = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Board</title></head>\n<body>\n\
-         <h1>Board</h1>\n<ul>\n{items}</ul>\n<p>{} pinned, {} rounds of the clerk</p>\n\
+         <h1>Board</h1>\n<ul>\n{items}</ul>\n{pictures}<p>{} pinned, {} rounds of the clerk</p>\n\
          <form onsubmit=\"fetch('/notes', {{method: 'POST', body: this.text.value}}).then(() => setTimeout(() => \
          location.reload(), 200)); return false\"><input name=\"text\" required><button>Pin</button></form>\n\
          </body></html>\n",
@@ -68,7 +90,7 @@ fn page() -> Result<Reply, String> {
     Ok(Reply {
         status: 200,
         content_type: "text/html; charset=utf-8",
-        body,
+        body: Content::Text(body),
     })
 }
 
@@ -117,7 +139,28 @@ fn text(status: u16, body: &str) -> Reply {
     Reply {
         status,
         content_type: "text/plain; charset=utf-8",
-        body: body.into(),
+        body: Content::Text(body.into()),
+    }
+}
+
+fn picture(method: &Method, name: &str, request: IncomingRequest) -> Result<Reply, String> {
+    if !pictures::is_name(name) {
+        return Ok(text(400, "a name has letters, digits, `-`, `_` and `.`"));
+    }
+    match method {
+        Method::Get => Ok(match pictures::open(name)? {
+            Some(bytes) => Reply {
+                status: 200,
+                content_type: pictures::media_type(name),
+                body: Content::Bytes(bytes),
+            },
+            None => text(404, "there is no such picture"),
+        }),
+        Method::Put => Ok(match pictures::keep(name, request)? {
+            Kept::Yes => text(201, "it is kept\n"),
+            Kept::TooLarge => text(413, "a picture has at most 16 MiB"),
+        }),
+        _ => Ok(text(405, "only GET and PUT")),
     }
 }
 
@@ -132,11 +175,14 @@ fn send(reply: Reply, out: ResponseOutparam) {
     let body = response.body().expect("the body is taken once");
     ResponseOutparam::set(out, Ok(response));
     let output = body.write().expect("the stream is taken once");
-    for chunk in reply.body.as_bytes().chunks(CHUNK) {
-        // A client that has gone reads nothing.
-        if output.blocking_write_and_flush(chunk).is_err() {
-            return;
-        }
+    let sent = match reply.body {
+        Content::Text(text) => (text.as_bytes().chunks(CHUNK))
+            .try_for_each(|chunk| output.blocking_write_and_flush(chunk)),
+        Content::Bytes(bytes) => pictures::hand_on(&bytes, &output, u64::MAX).map(|_| ()),
+    };
+    if sent.is_err() {
+        // Nobody takes an end for a whole body: the client has gone, or the picture cannot be read.
+        return;
     }
     drop(output);
     _ = OutgoingBody::finish(body, None);
