@@ -22,6 +22,7 @@ mod redis;
 mod registry;
 mod sbom;
 mod seaweedfs;
+mod site;
 mod test;
 mod tidy;
 mod tree;
@@ -59,6 +60,8 @@ enum Task {
     Deny,
     /// Write what the `withe` command is made of, as a CycloneDX document.
     Sbom(sbom::Args),
+    /// Build the documentation as a site, with mdbook.
+    Site,
     /// Check what no compiler checks: file sizes, leftovers, the map of the crates.
     Tidy,
 }
@@ -75,6 +78,7 @@ async fn main() -> ExitCode {
         Task::Dist(args) => process::until_interrupted(dist::run(args)).await,
         Task::Deny => process::until_interrupted(deny::check()).await,
         Task::Sbom(args) => process::until_interrupted(sbom::run(args)).await,
+        Task::Site => process::until_interrupted(site::build()).await,
         Task::Tidy => tidy::run(),
     };
     match result {

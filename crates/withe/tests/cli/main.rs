@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod component;
 mod deploy;
+mod docs;
 mod host;
 mod inspect;
 mod misc;

@@ -70,7 +70,7 @@ fn new(sandbox: &Sandbox, name: &str, template: &str, language: &str) {
     assert!(shown.starts_with("exit code: 0\n"), "{shown}");
 }
 
-/// Builds all parts of an application that was made: those in Rust where and as [`cargo`] does.
+/// Builds all parts of an application that was made.
 fn build(sandbox: &Sandbox, name: &str) {
     let shown = sandbox.run(&["build", &format!("{name}/app.yaml")]);
     assert!(shown.starts_with("exit code: 0\n"), "{shown}");

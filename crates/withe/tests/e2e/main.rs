@@ -23,6 +23,7 @@ mod secrets;
 mod sql;
 mod support;
 mod tests;
+mod tutorial;
 mod v1;
 #[cfg(target_os = "linux")]
 mod workers;

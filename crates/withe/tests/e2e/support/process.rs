@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::LONG;
 
+/// Far more than building a small component takes, on a busy machine too.
+const BUILDING: Duration = Duration::from_secs(15 * 60);
+
 /// The outcome of a command.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -35,6 +38,11 @@ impl Ended {
 /// Runs a command to its end.
 pub(crate) fn run(command: Command) -> Ended {
     Up::start(command).ended()
+}
+
+/// As [`run`], of a command that builds something.
+pub(crate) fn build(command: Command) -> Ended {
+    Up::start(command).ended_within(BUILDING)
 }
 
 /// A running command; it is killed if the test ends before it does.
@@ -86,9 +94,13 @@ impl Up {
     }
 
     /// Waits for the end, and returns what it has said that was not looked at.
-    pub(crate) fn ended(mut self) -> Ended {
+    pub(crate) fn ended(self) -> Ended {
+        self.ended_within(LONG)
+    }
+
+    fn ended_within(mut self, time: Duration) -> Ended {
         Ended {
-            code: self.exit_code(),
+            code: self.exit_code_within(time),
             stdout: rest(&self.out),
             stderr: rest(&self.err),
         }
@@ -103,7 +115,11 @@ impl Up {
 
     /// Waits for the end; `None` if a signal ended it.
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + LONG;
+        self.exit_code_within(LONG)
+    }
+
+    fn exit_code_within(&mut self, time: Duration) -> Option<i32> {
+        let deadline = Instant::now() + time;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
