@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Plan, PlannedSecret};
-use withe_load::ProviderSource;
+use withe_load::{ProviderSource, V1Source};
 
 use crate::error::{HostError, none_of};
 use crate::parts::Parts;
@@ -77,7 +77,9 @@ impl Fetching<'_> {
     /// Fetches a secret of `part` into its values.
     fn fetch(&mut self, part: &str, secret: &PlannedSecret, values: &mut BTreeMap<String, String>) {
         let fetched = match self.parts.providers.get(part) {
-            Some(ProviderSource::V1(_)) => Err(SecretError::V1),
+            Some(ProviderSource::V1(part)) if matches!(part.source, V1Source::Lattice(_)) => {
+                Err(SecretError::V1)
+            }
             _ => self.backends.fetch(self.application, secret),
         };
         match fetched {

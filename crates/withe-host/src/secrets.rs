@@ -72,8 +72,10 @@ pub enum SecretError {
     /// A version is meant.
     #[error("the backend keeps no versions: leave `version` out")]
     Version,
-    /// The provider takes secrets in a way that is not built.
-    #[error("a provider of wasmCloud v1 is given no secrets yet: use one of Withe's own")]
+    /// The provider is somebody else's, who alone has its keys.
+    #[error(
+        "a provider that a wasmCloud v1 host runs takes secrets of that host only: give them there, or run it here from its archive"
+    )]
     V1,
 }
 

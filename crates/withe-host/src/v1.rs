@@ -6,7 +6,7 @@ use std::time::Duration;
 use withe_linker::plan::Plan;
 use withe_load::{V1Part, V1Source};
 use withe_process::Confined;
-use withe_provider::{ConfigMap, Provider};
+use withe_provider::{ConfigMap, Provider, SecretKeys};
 use withe_wasmcloud::{
     Executable, Ids, Limits, ProcessConfig, Supervision, TargetConfig, V1Process, V1Target, V1Wire,
 };
@@ -69,6 +69,7 @@ pub(crate) async fn provider(
                 user_jwt: String::new(),
                 user_seed: String::new(),
                 config,
+                secret_keys: secret_keys(plan, name),
                 executable,
                 confined,
                 supervision: Supervision::default(),
@@ -79,6 +80,14 @@ pub(crate) async fn provider(
             Ok(Arc::new(process))
         }
     }
+}
+
+/// The keys of a provider's own configuration that the host fetched as secrets.
+fn secret_keys(plan: &Plan, name: &str) -> SecretKeys {
+    let own = plan.components.iter().filter(|c| c.name == name);
+    own.flat_map(|component| &component.secrets)
+        .map(|secret| secret.name.clone())
+        .collect()
 }
 
 /// The ids by which v1 knows the parts of an application.

@@ -53,7 +53,7 @@ pub use once::Once;
 pub use resources::{Borrow, Own, Resources};
 pub use settings::Settings;
 pub use sockets::{InheritedSockets, ListeningSocket};
-pub use withe_linker::input::{ConfigMap, ConfigProblem, ConfigRole};
+pub use withe_linker::input::{ConfigMap, ConfigProblem, ConfigRole, SecretKeys};
 pub use withe_provider_macros::generate;
 pub use withe_rpc::{BackOff, BoxFuture, CallContext, CallError, Payload, TraceContext, codec};
 
@@ -134,6 +134,22 @@ pub trait Provider: Send + Sync + 'static {
     /// were, new ones see the new link. An error means that the link is not made (or stays as it
     /// was) and says what to do about it.
     async fn link_put(&self, link: Link) -> Result<(), ProviderError>;
+
+    /// As [`link_put`](Self::link_put), for providers that take secrets apart from configuration, as wasmCloud v1's do:
+    /// `secret_keys` are the keys of the link's configuration whose values the host fetched as secrets. Others find them
+    /// in the configuration, and need not implement this.
+    ///
+    /// # Errors
+    ///
+    /// As [`link_put`](Self::link_put).
+    async fn link_put_with_secrets(
+        &self,
+        link: Link,
+        secret_keys: &SecretKeys,
+    ) -> Result<(), ProviderError> {
+        _ = secret_keys;
+        self.link_put(link).await
+    }
 
     /// Removes a link. As a source: takes no new work for it, and waits for the work under way to
     /// finish, at most `grace`.

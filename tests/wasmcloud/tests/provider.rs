@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use nkeys::KeyPair;
 use provider_archive::ProviderArchive;
 use tokio::sync::watch;
@@ -187,6 +188,54 @@ async fn it_is_told_of_links_and_of_their_end() {
     );
     let why = state_of(&provider).await.unwrap_err();
     assert!(matches!(why, CallError::Unlinked(_)), "{why}");
+}
+
+/// They are apart from configuration, and nobody who hears what the provider is told can read them.
+#[tokio::test]
+async fn it_is_given_the_secrets_of_its_links_and_its_own() {
+    let broker = broker();
+    let client = async_nats::connect(broker.url()).await.unwrap();
+    let mut heard = client.subscribe("wasmbus.>").await.unwrap();
+    client.flush().await.unwrap();
+    let mut config = processes::config(&broker, PROGRAM, "secretive").await;
+    let own = [("mode", "fast"), ("token", "own-hunter2")];
+    config.config = own.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+    config.secret_keys = ["token".to_owned()].into();
+    let provider = V1Process::new(config, types()).unwrap();
+    provider.start().await.unwrap();
+    let pairs = [("URL", "x"), ("password", "link-hunter2")];
+    let secret_keys = ["password".to_owned()].into();
+    let put = provider.link_put_with_secrets(link(1, "cache", &pairs), &secret_keys);
+    put.await.unwrap();
+    let state = until_linked(&provider, 2).await;
+    assert_eq!(
+        state[1],
+        "config {\"mode\": \"fast\"} secrets {\"token\": Some(\"own-hunter2\")}"
+    );
+    let shown = "{\"URL\": \"x\"} secrets {\"password\": Some(\"link-hunter2\")}";
+    assert_eq!(state[2..], links("cache", shown));
+
+    // Another value of the secret is another link.
+    let pairs = [("URL", "x"), ("password", "changed")];
+    let put = provider.link_put_with_secrets(link(1, "cache", &pairs), &secret_keys);
+    put.await.unwrap();
+    let changed = links("cache", &shown.replace("link-hunter2", "changed"));
+    until(&provider, "the changed links", |lines| lines[2..] == changed).await;
+    provider.shutdown(Duration::from_secs(5)).await;
+    // What was told before has come when this has.
+    client.publish("wasmbus.end", "".into()).await.unwrap();
+    let mut links = 0;
+    loop {
+        let message = heard.next().await.unwrap();
+        match message.subject.as_str() {
+            "wasmbus.end" => break,
+            subject if subject.ends_with(".linkdefs.put") => links += 1,
+            _ => {}
+        }
+        let text = String::from_utf8_lossy(&message.payload);
+        assert!(!text.contains("hunter2") && !text.contains("changed"), "{text}");
+    }
+    assert!(links > 0);
 }
 
 /// Counts over the link until `stop`; returns how often.

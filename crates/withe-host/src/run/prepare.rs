@@ -17,7 +17,7 @@ use withe_runtime::{CalledComponent, Callers, Engines, HttpEntry};
 
 use super::left::Patience;
 use super::live::Live;
-use super::providers::{HeldEnd, HeldLink, LinkKey, RunningProvider, with_paths};
+use super::providers::{HeldConfig, HeldEnd, HeldLink, LinkKey, RunningProvider, with_paths};
 use super::switch::{SourceSwitch, SourceTarget};
 use crate::away::{self, Away};
 use crate::build::build;
@@ -138,9 +138,9 @@ impl Preparation<'_> {
             };
             let key = LinkKey::of(link);
             let functions = self.parts.names(link);
-            let config = &link.target_config;
+            let config = HeldConfig::of_target(link);
             let known = self.now.targets.get(&key);
-            let known = known.filter(|known| known.is_target(provider, &functions, config));
+            let known = known.filter(|known| known.is_target(provider, &functions, &config));
             let (held, is_new) = match known {
                 Some(known) => (known.clone(), false),
                 None => {
@@ -179,7 +179,7 @@ impl Preparation<'_> {
                     continue;
                 }
             };
-            let (key, config) = (LinkKey::of(link), &link.source_config);
+            let (key, config) = (LinkKey::of(link), HeldConfig::of_source(link));
             let before = self.now.source_of(&key, &wanted);
             let before = before.filter(|before| before.can_lead(&provider, &target));
             let switch = SourceSwitch::closed(&target);

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use withe_linker::plan::{PlannedComponent, PlannedLink};
+use withe_linker::plan::{PlannedComponent, PlannedLink, PlannedSecret};
 use withe_load::ProviderSource;
 use withe_provider::{
-    ConfigMap, Endpoint, FunctionName, Link, LinkId, Peer, Provider, ProviderError,
+    ConfigMap, Endpoint, FunctionName, Link, LinkId, Peer, Provider, ProviderError, SecretKeys,
 };
 
 use super::switch::{SourceSwitch, SourceTarget};
@@ -64,8 +64,35 @@ pub(crate) struct HeldLink {
     pub(crate) id: LinkId,
     pub(crate) key: LinkKey,
     application: String,
-    config: ConfigMap,
+    config: HeldConfig,
     pub(crate) end: HeldEnd,
+}
+
+/// A provider's side of a link's configuration.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct HeldConfig {
+    values: ConfigMap,
+    /// The keys of `values` that the host fetched as secrets.
+    secret_keys: SecretKeys,
+}
+
+impl HeldConfig {
+    /// The configuration of a link's target.
+    pub(crate) fn of_target(link: &PlannedLink) -> Self {
+        Self::new(&link.target_config, &link.target_secrets)
+    }
+
+    /// The configuration of a link's source.
+    pub(crate) fn of_source(link: &PlannedLink) -> Self {
+        Self::new(&link.source_config, &link.source_secrets)
+    }
+
+    fn new(values: &ConfigMap, secrets: &[PlannedSecret]) -> Self {
+        Self {
+            values: values.clone(),
+            secret_keys: secrets.iter().map(|secret| secret.name.clone()).collect(),
+        }
+    }
 }
 
 /// Which end of a link a provider is, and what is at the other.
@@ -150,7 +177,7 @@ impl HeldLink {
         provider: &Arc<RunningProvider>,
         application: &str,
         key: LinkKey,
-        config: &ConfigMap,
+        config: HeldConfig,
         end: HeldEnd,
     ) -> Self {
         Self {
@@ -158,7 +185,7 @@ impl HeldLink {
             id: LinkId(NEXT_LINK.fetch_add(1, Ordering::Relaxed)),
             key,
             application: application.to_owned(),
-            config: config.clone(),
+            config,
             end,
         }
     }
@@ -168,7 +195,7 @@ impl HeldLink {
         &self,
         provider: &Arc<RunningProvider>,
         functions: &Arc<[FunctionName]>,
-        config: &ConfigMap,
+        config: &HeldConfig,
     ) -> bool {
         let same = |known: &Arc<[FunctionName]>| known == functions;
         Arc::ptr_eq(&self.provider, provider)
@@ -183,10 +210,10 @@ impl HeldLink {
     }
 
     /// The same link, which starts at a provider, with another target or configuration.
-    pub(crate) fn changed(&self, key: LinkKey, config: &ConfigMap) -> Self {
+    pub(crate) fn changed(&self, key: LinkKey, config: HeldConfig) -> Self {
         Self {
             key,
-            config: config.clone(),
+            config,
             ..self.clone()
         }
     }
@@ -216,11 +243,17 @@ impl HeldLink {
             name: self.key.name.clone(),
             application: self.application.clone(),
             component: component.clone(),
-            config: with_paths(self.config.clone(), &provider.source, &provider.folder),
+            config: with_paths(
+                self.config.values.clone(),
+                &provider.source,
+                &provider.folder,
+            ),
             peer,
         };
         let what = format!("link with `{component}`");
-        bounded(&provider.name, &what, provider.provider.link_put(link)).await
+        let secret_keys = &self.config.secret_keys;
+        let put = (provider.provider).link_put_with_secrets(link, secret_keys);
+        bounded(&provider.name, &what, put).await
     }
 
     /// Removes it when what is under way has finished, for which it has the grace.

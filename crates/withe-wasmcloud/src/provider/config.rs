@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use withe_process::{Confined, HealthChecks, Restarts, SupervisorOptions};
-use withe_provider::ConfigMap;
+use withe_provider::{ConfigMap, SecretKeys};
 use withe_rpc::BackOff;
 
 use super::archive::Executable;
@@ -30,6 +30,8 @@ pub struct ProcessConfig {
     pub user_seed: String,
     /// The provider's own configuration.
     pub config: ConfigMap,
+    /// The keys of `config` whose values are secrets, which v1 hands over apart.
+    pub secret_keys: SecretKeys,
     /// The executable.
     pub executable: Executable,
     /// The part of the machine that it may reach, if it is confined.

@@ -1,5 +1,6 @@
 //! The messages and requests to a v1 provider while it runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{PublishError, Request, RequestError};
@@ -8,13 +9,17 @@ use serde::{Deserialize, Serialize};
 use withe_provider::Health;
 
 use super::host_data::LinkDefinition;
+use super::secrets::LinkSeal;
 
 /// Reaches one provider.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Control {
     client: async_nats::Client,
-    /// `wasmbus.rpc.{lattice}.{id}`
+    /// `wasmbus.rpc.{lattice}`
     base: String,
+    /// The provider's id.
+    id: String,
+    seal: Arc<LinkSeal>,
     host_id: String,
 }
 
@@ -23,6 +28,8 @@ pub(super) struct Control {
 pub(super) enum TellError {
     #[error(transparent)]
     Json(#[from] serde_json::Error),
+    #[error("its secrets cannot be sealed: {0}")]
+    Seal(#[source] nkeys::error::Error),
     #[error("cannot send to NATS: {0}")]
     Send(#[source] PublishError),
     /// No answer came.
@@ -48,27 +55,42 @@ impl Control {
     pub(super) fn new(client: async_nats::Client, lattice: &str, id: &str, host_id: &str) -> Self {
         Self {
             client,
-            base: format!("wasmbus.rpc.{lattice}.{id}"),
+            base: format!("wasmbus.rpc.{lattice}"),
+            id: id.to_owned(),
+            seal: Arc::new(LinkSeal::new()),
             host_id: host_id.to_owned(),
         }
     }
 
     /// Tells it of a link. The provider does not say whether it took the link.
+    ///
+    /// Providers that are built with the SDK of v1.1 or newer hear of links by their key, older ones by their id. Those
+    /// cannot open secrets, and are not told of a link that has some, as v1's hosts do.
     pub(super) async fn put_link(&self, link: &LinkDefinition) -> Result<(), TellError> {
-        self.tell("linkdefs.put", link).await
+        let bytes: Bytes = serde_json::to_vec(&self.seal.link(link)?)?.into();
+        if !link.has_secrets() {
+            self.tell(&self.id, "linkdefs.put", bytes.clone()).await?;
+        }
+        let key = self.seal.provider_key();
+        self.tell(&key, "linkdefs.put", bytes).await
     }
 
     /// Tells it that a link is no more.
     pub(super) async fn delete_link(&self, link: &LinkDefinition) -> Result<(), TellError> {
-        self.tell("linkdefs.del", link).await
+        // The end of a link is told by its ends and its name.
+        let bytes = serde_json::to_vec(&self.seal.link(link)?)?;
+        self.tell(&self.id, "linkdefs.del", bytes.into()).await
     }
 
-    async fn tell(&self, what: &str, message: &impl Serialize) -> Result<(), TellError> {
-        let bytes = serde_json::to_vec(message)?;
-        let sent = self
-            .client
-            .publish(format!("{}.{what}", self.base), bytes.into());
+    async fn tell(&self, provider: &str, what: &str, message: Bytes) -> Result<(), TellError> {
+        let subject = format!("{}.{provider}.{what}", self.base);
+        let sent = self.client.publish(subject, message);
         sent.await.map_err(TellError::Send)
+    }
+
+    /// The keys that seal what it is told.
+    pub(super) fn seal(&self) -> &LinkSeal {
+        &self.seal
     }
 
     /// Asks whether it can do its work.
@@ -102,7 +124,7 @@ impl Control {
 
     async fn ask(&self, what: &str, bytes: Bytes, limit: Duration) -> Result<Bytes, TellError> {
         let request = Request::new().payload(bytes).timeout(Some(limit));
-        let subject = format!("{}.{what}", self.base);
+        let subject = format!("{}.{}.{what}", self.base, self.id);
         let answer = self.client.send_request(subject, request).await?;
         Ok(answer.payload)
     }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use withe_provider::ConfigMap;
 
 use super::config::ProcessConfig;
+use super::control::TellError;
+use super::secrets::{LinkSeal, SealedLink, Secrets};
 
 /// A link, as v1's providers are told of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LinkDefinition {
     pub(super) source_id: String,
     pub(super) target: String,
@@ -20,9 +21,8 @@ pub(super) struct LinkDefinition {
     pub(super) interfaces: Vec<String>,
     pub(super) source_config: BTreeMap<String, String>,
     pub(super) target_config: BTreeMap<String, String>,
-    /// Sealed for the provider; none, since it has no key.
-    pub(super) source_secrets: Option<Vec<u8>>,
-    pub(super) target_secrets: Option<Vec<u8>>,
+    pub(super) source_secrets: Secrets,
+    pub(super) target_secrets: Secrets,
 }
 
 #[derive(Serialize)]
@@ -36,13 +36,12 @@ struct HostData<'a> {
     provider_key: &'a str,
     env_values: BTreeMap<String, String>,
     instance_id: &'a str,
-    link_definitions: &'a [LinkDefinition],
+    link_definitions: Vec<SealedLink<'a>>,
     cluster_issuers: [String; 0],
-    config: &'a ConfigMap,
-    secrets: BTreeMap<String, String>,
-    /// Empty: providers take that for a host that has no secrets for them.
-    host_xkey_public_key: &'a str,
-    provider_xkey_private_key: &'a str,
+    config: BTreeMap<String, String>,
+    secrets: Secrets,
+    host_xkey_public_key: String,
+    provider_xkey_private_key: String,
     default_rpc_timeout_ms: u64,
     structured_logging: bool,
     log_level: &'a str,
@@ -61,12 +60,15 @@ struct OtelConfig {
 ///
 /// # Errors
 ///
-/// If it cannot be written as JSON.
+/// If a link cannot be sealed, or the data not be written as JSON.
 pub(super) fn line(
     config: &ProcessConfig,
     links: &[LinkDefinition],
+    seal: &LinkSeal,
     instance: &str,
-) -> serde_json::Result<String> {
+) -> Result<String, TellError> {
+    let sealed: Result<_, _> = links.iter().map(|link| seal.link(link)).collect();
+    let (plain, secrets) = Secrets::split(&config.config, &config.secret_keys);
     let data = HostData {
         host_id: &config.host_id,
         lattice_rpc_prefix: &config.lattice,
@@ -77,12 +79,12 @@ pub(super) fn line(
         provider_key: &config.id,
         env_values: BTreeMap::new(),
         instance_id: instance,
-        link_definitions: links,
+        link_definitions: sealed?,
         cluster_issuers: [],
-        config: &config.config,
-        secrets: BTreeMap::new(),
-        host_xkey_public_key: "",
-        provider_xkey_private_key: "",
+        config: plain,
+        secrets,
+        host_xkey_public_key: seal.host_key(),
+        provider_xkey_private_key: seal.provider_seed()?,
         default_rpc_timeout_ms: 2_000,
         structured_logging: false,
         log_level: "info",

@@ -242,8 +242,8 @@ mod tests {
             interfaces: vec!["store".into()],
             source_config: Default::default(),
             target_config: [("url".to_owned(), config.to_owned())].into(),
-            source_secrets: None,
-            target_secrets: None,
+            source_secrets: Default::default(),
+            target_secrets: Default::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod gates;
 mod host_data;
 mod links;
 mod process;
+mod secrets;
 mod supervised;
 
 pub use archive::{ArchiveError, ArchiveFault, Executable};

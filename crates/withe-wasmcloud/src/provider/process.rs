@@ -10,13 +10,14 @@ use tokio::time::timeout_at;
 use withe_process::{ProcessState, Supervisor};
 use withe_provider::{
     BlobStore, Call, CallError, Callee, FunctionName, Health, IncomingHandler, Link, LinkId,
-    OutgoingHandler, Payload, Peer, Provider, ProviderError,
+    OutgoingHandler, Payload, Peer, Provider, ProviderError, SecretKeys,
 };
 use withe_wit::{Function, InterfaceName};
 
 use super::config::ProcessConfig;
 use super::control::Control;
 use super::host_data::LinkDefinition;
+use super::secrets::Secrets;
 use super::supervised::V1Core;
 use crate::interfaces::http;
 use crate::wire::names;
@@ -26,7 +27,7 @@ use crate::{TargetConfig, V1Target};
 /// A provider of v1, run as a process of its own.
 ///
 /// v1 tells nobody whether a provider took a link: what it thinks of a link's configuration stands in its
-/// log only. Its host data has no keys for secrets; pass them as configuration.
+/// log only.
 pub struct V1Process {
     core: Arc<V1Core>,
     target: V1Target,
@@ -67,11 +68,15 @@ impl V1Process {
     }
 
     /// The links that v1 would have for `link`: one for each package.
-    fn definitions(&self, link: &Link) -> Result<Vec<LinkDefinition>, ProviderError> {
+    fn definitions(
+        &self,
+        link: &Link,
+        secret_keys: &SecretKeys,
+    ) -> Result<Vec<LinkDefinition>, ProviderError> {
         let config = &self.core.config;
         let component = config.ids.of(&link.application, &link.component);
         let own = config.id.clone();
-        let settings: BTreeMap<_, _> = link.config.clone().into_iter().collect();
+        let (settings, secrets) = Secrets::split(&link.config, secret_keys);
         let definition = |package: (String, String), interfaces: Vec<String>| LinkDefinition {
             source_id: String::new(),
             target: String::new(),
@@ -81,8 +86,8 @@ impl V1Process {
             interfaces,
             source_config: BTreeMap::new(),
             target_config: BTreeMap::new(),
-            source_secrets: None,
-            target_secrets: None,
+            source_secrets: Secrets::default(),
+            target_secrets: Secrets::default(),
         };
         match &link.peer {
             Peer::Importer(functions) => {
@@ -92,6 +97,7 @@ impl V1Process {
                         source_id: component.clone(),
                         target: own.clone(),
                         target_config: settings.clone(),
+                        target_secrets: secrets.clone(),
                         ..definition(package, interfaces)
                     })
                     .collect())
@@ -102,6 +108,7 @@ impl V1Process {
                     source_id: own,
                     target: component,
                     source_config: settings,
+                    source_secrets: secrets,
                     ..definition(package, vec!["incoming-handler".into()])
                 }])
             }
@@ -171,7 +178,15 @@ impl Provider for V1Process {
     }
 
     async fn link_put(&self, link: Link) -> Result<(), ProviderError> {
-        let definitions = self.definitions(&link)?;
+        self.link_put_with_secrets(link, &SecretKeys::new()).await
+    }
+
+    async fn link_put_with_secrets(
+        &self,
+        link: Link,
+        secret_keys: &SecretKeys,
+    ) -> Result<(), ProviderError> {
+        let definitions = self.definitions(&link, secret_keys)?;
         let serving = match &link.peer {
             Peer::Importer(_) => {
                 self.target.link_put(link.clone()).await?;

@@ -71,8 +71,8 @@ impl Supervised for V1Core {
         // The last part of an inbox is unique.
         let inbox = self.config.wire.client().new_inbox();
         let instance = inbox.rsplit('.').next().unwrap_or(&inbox);
-        let line = host_data::line(&self.config, &links, instance);
-        let line = line.map_err(|e| ProcessError::Input(e.into()))?;
+        let line = host_data::line(&self.config, &links, self.control.seal(), instance);
+        let line = line.map_err(|e| ProcessError::Input(std::io::Error::other(e)))?;
         process.write(line.as_bytes()).await?;
         process.close_input();
         // Not there yet, it is nobody who answers: that comes at once.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::Context as _;
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
+use wasmcloud_provider_sdk::core::secrets::SecretValue;
 use wasmcloud_provider_sdk::core::{HealthCheckRequest, HealthCheckResponse};
 use wasmcloud_provider_sdk::{
     Context, LinkConfig, LinkDeleteInfo, Provider, ProviderInitConfig, get_connection,
@@ -38,9 +39,21 @@ struct Memory(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     config: HashMap<String, String>,
+    /// Its own secrets, as they are shown.
+    secrets: String,
     /// Links, by the component at their other end, their name and package.
     links: BTreeMap<(String, String, String), String>,
     values: BTreeMap<(String, String), Bytes>,
+}
+
+/// Secrets as they are shown: nothing if there are none.
+fn shown(secrets: &HashMap<String, SecretValue>) -> String {
+    let texts = secrets.iter().map(|(name, value)| (name, value.as_string()));
+    let texts: BTreeMap<_, _> = texts.collect();
+    match texts.is_empty() {
+        true => String::new(),
+        false => format!(" secrets {texts:?}"),
+    }
 }
 
 impl Memory {
@@ -48,9 +61,10 @@ impl Memory {
         let (namespace, package, interfaces) = link.wit_metadata;
         let config: BTreeMap<_, _> = link.config.iter().collect();
         let line = format!(
-            "{side} {peer} {} {namespace}:{package}/{} {config:?}",
+            "{side} {peer} {} {namespace}:{package}/{} {config:?}{}",
             link.link_name,
-            interfaces.join(",")
+            interfaces.join(","),
+            shown(link.secrets)
         );
         let key = (
             peer.to_owned(),
@@ -80,7 +94,9 @@ impl Memory {
 
 impl Provider for Memory {
     async fn init(&self, init: impl ProviderInitConfig) -> anyhow::Result<()> {
-        self.0.lock().unwrap().config = init.get_config().clone();
+        let mut state = self.0.lock().unwrap();
+        state.config = init.get_config().clone();
+        state.secrets = shown(init.get_secrets());
         Ok(())
     }
 
@@ -130,7 +146,7 @@ impl echo::Handler<Option<Context>> for Memory {
         let cx = cx.unwrap_or_default();
         let caller = format!("called by {:?} over {}", cx.component, cx.link_name());
         let config: BTreeMap<_, _> = state.config.iter().collect();
-        let mut lines = vec![caller, format!("config {config:?}")];
+        let mut lines = vec![caller, format!("config {config:?}{}", state.secrets)];
         lines.extend(state.links.values().cloned());
         Ok(lines)
     }

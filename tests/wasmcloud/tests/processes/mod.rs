@@ -22,6 +22,7 @@ pub async fn config(broker: &NatsServer, program: &str, id: &str) -> ProcessConf
         user_jwt: String::new(),
         user_seed: String::new(),
         config: Default::default(),
+        secret_keys: Default::default(),
         executable: Executable::open(Path::new(program)).unwrap(),
         confined: None,
         supervision: Supervision {
