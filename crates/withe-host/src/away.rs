@@ -17,9 +17,7 @@ use withe_runtime::trace::{self, Tracer};
 use crate::blobs_over;
 use crate::claims::Claims;
 use crate::parts::Parts;
-use crate::request::{
-    blobs_request, carries_blobs, http_face, http_request, is_provider, request,
-};
+use crate::request::{blobs_request, carries_blobs, http_face, http_request, is_provider, request};
 use crate::serve::ping_request;
 use crate::units::LinkEnd;
 

@@ -16,9 +16,7 @@ use crate::away::http_end;
 use crate::blobs_over;
 use crate::counts;
 use crate::parts::Parts;
-use crate::request::{
-    blobs_request, carries_blobs, http_face, http_request, is_provider, request,
-};
+use crate::request::{blobs_request, carries_blobs, http_face, http_request, is_provider, request};
 use crate::serve::ping_request;
 use crate::units::LinkEnd;
 
@@ -88,7 +86,8 @@ impl Sockets {
                     continue;
                 }
                 let carries_http = http_face(link).is_some();
-                let http = carries_http.then(|| Route::fixed(client.link(http_request(plan, link))));
+                let http =
+                    carries_http.then(|| Route::fixed(client.link(http_request(plan, link))));
                 if let (false, Some(route)) = (to_unit, &http) {
                     ends.insert(i, http_end(route.clone()));
                     continue;

@@ -72,7 +72,11 @@ pub(crate) fn define(
         outgoing: Vec::new(),
         blobs: Vec::new(),
         openers: HashMap::new(),
-        keeps_requests: specs.iter().filter(|spec| is_linked_types(spec)).map(|spec| spec.member).collect(),
+        keeps_requests: specs
+            .iter()
+            .filter(|spec| is_linked_types(spec))
+            .map(|spec| spec.member)
+            .collect(),
     };
     for import in &compiled.imports {
         // Types and shared interfaces that only WASI's own functions mention may go unnamed.

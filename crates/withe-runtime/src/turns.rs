@@ -8,13 +8,9 @@
 //! A permit is held while a task is polled, which a tick ends, and never while a guest waits for something. Leases of
 //! several ticks were tried: two guests that call each other all the time waited for each other's at each call.
 //!
-//! A guest that another one calls may be polled within that one's poll, and runs on its permit: if it waited for one of
-//! its own, each of the two could have what the other waits for.
-//!
 //! Rejected: threads with lower priorities for guests that run for long. A guest cannot change its thread while it runs,
 //! and priorities of threads need privileges to be raised again.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -34,11 +30,6 @@ const SHORT: Duration = Duration::from_micros(500);
 const PAUSE: Duration = Duration::from_millis(50);
 /// For how many components it is remembered when they had their turn, though none of their guests waits.
 const REMEMBERED: usize = 1_000;
-
-thread_local! {
-    /// Whether a guest is being polled on this thread.
-    static WITHIN: Cell<bool> = const { Cell::new(false) };
-}
 
 /// The permits of guests that run for long, and those that wait for one.
 #[derive(Default)]
@@ -72,22 +63,6 @@ struct GuestTurn {
     awaited: Option<oneshot::Receiver<TurnPermit>>,
 }
 
-/// A guest is being polled as long as this is there.
-struct Within;
-
-impl Within {
-    fn enter() -> Self {
-        WITHIN.set(true);
-        Self
-    }
-}
-
-impl Drop for Within {
-    fn drop(&mut self) {
-        WITHIN.set(false);
-    }
-}
-
 /// The future of a guest of `owner`, which takes turns with others once it has run for long.
 pub(crate) async fn taking<F: Future>(turns: Arc<Turns>, owner: TurnOwner, guest: F) -> F::Output {
     let mut guest = pin!(guest);
@@ -107,19 +82,13 @@ impl GuestTurn {
     }
 
     fn poll<F: Future>(&mut self, cx: &mut Context<'_>, guest: Pin<&mut F>) -> Poll<F::Output> {
-        if WITHIN.get() {
-            // What it waited for goes back, for others.
-            self.awaited = None;
-            return guest.poll(cx);
-        }
         let permit = match self.permit(cx) {
             Poll::Ready(permit) => permit,
             Poll::Pending => return Poll::Pending,
         };
         let began = Instant::now();
-        let within = Within::enter();
         let polled = guest.poll(cx);
-        drop((within, permit));
+        drop(permit);
         self.ran(began, Instant::now());
         polled
     }

@@ -56,11 +56,7 @@ fn request_obstacle(requests: &[&Extern], scope: Scope) -> Option<String> {
 
 /// Whether the host carries what goes through `import` between two components as messages: requests and responses,
 /// which are resources of each end's own host.
-fn is_carried_as_http(
-    resolved: &Resolved<'_>,
-    link: &ResolvedLink<'_>,
-    import: &Extern,
-) -> bool {
+fn is_carried_as_http(resolved: &Resolved<'_>, link: &ResolvedLink<'_>, import: &Extern) -> bool {
     let Some(name) = import.interface_name().filter(|name| is_http(name)) else {
         return false;
     };

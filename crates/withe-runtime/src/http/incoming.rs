@@ -4,6 +4,7 @@
 //! sent the response's head; if it is not done by then it goes on inside the response's body
 //! ([`super::body`]), and is dropped, and so cancelled, with it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use opentelemetry::trace::SpanKind;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use wasmtime::component::{ComponentExportIndex, Resource};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
@@ -30,8 +32,8 @@ use super::face::HttpFace;
 use super::passed;
 use super::unread::UnreadWatch;
 use crate::core::{Graph, Instance, InstanceState, Unit};
-use crate::quota::Nested;
 use crate::limits::Streaming;
+use crate::quota::Nested;
 use crate::trace::{self, request_span};
 use crate::trap;
 
@@ -88,9 +90,15 @@ impl HttpEntry {
         }
     }
 
-    fn in_turns<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+    /// The guest that does `work`. One that another component calls has a task of its own: whoever polls the answer may
+    /// do so within its own store, and Wasmtime runs no store within another, nor does a guest take turns there.
+    fn guest(&self, work: impl Future<Output = Result<(), CallError>> + Send + 'static) -> Guest {
         let unit = self.graph.unit(self.unit);
-        unit.in_turns(&self.graph.engines, work)
+        let guest = unit.in_turns(&self.graph.engines, work);
+        match &self.caller {
+            None => Box::pin(guest),
+            Some(_) => Box::pin(in_task(guest)),
+        }
     }
 
     /// Starts the guest: its future, where its answer will come, and what keeps it going until the
@@ -171,7 +179,7 @@ impl HttpEntry {
             }
         };
         Ok(Started {
-            guest: Box::pin(self.in_turns(work)),
+            guest: self.guest(work),
             answer,
             body_done: None,
         })
@@ -221,7 +229,7 @@ impl HttpEntry {
             Ok(())
         };
         Ok(Started {
-            guest: Box::pin(self.in_turns(work)),
+            guest: self.guest(work),
             answer,
             body_done: None,
         })
@@ -279,7 +287,7 @@ impl HttpEntry {
             }
         };
         Ok(Started {
-            guest: Box::pin(self.in_turns(work)),
+            guest: self.guest(work),
             answer,
             body_done: Some(body_done),
         })
@@ -301,6 +309,19 @@ impl Done {
     }
 }
 
+/// Runs a guest in a task, which ends when this is dropped.
+async fn in_task(
+    guest: impl Future<Output = Result<(), CallError>> + Send + 'static,
+) -> Result<(), CallError> {
+    let mut task = JoinSet::new();
+    task.spawn(guest);
+    match task.join_next().await {
+        Some(Ok(result)) => result,
+        Some(Err(e)) => Err(CallError::Trap(format!("the call was not finished: {e}"))),
+        None => Err(CallError::Trap("the call was not begun".into())),
+    }
+}
+
 struct Started {
     guest: Guest,
     answer: oneshot::Receiver<Answer>,
@@ -314,17 +335,23 @@ impl Started {
         pace: Pace,
         unread: &Arc<UnreadWatch>,
     ) -> Result<http::Response<Body>, HttpError> {
-        let mut done = None;
+        let (mut done, mut given_up) = (None, false);
         let answer = std::future::poll_fn(|cx| {
             if done.is_none()
                 && let Poll::Ready(result) = self.guest.as_mut().poll(cx)
             {
                 done = Some(result);
             }
-            match self.answer.try_recv() {
-                Ok(answer) => Poll::Ready(Some(answer)),
-                Err(_) if done.is_some() => Poll::Ready(None),
-                Err(_) => Poll::Pending,
+            if !given_up {
+                match Pin::new(&mut self.answer).poll(cx) {
+                    Poll::Ready(Ok(answer)) => return Poll::Ready(Some(answer)),
+                    Poll::Ready(Err(_)) => given_up = true,
+                    Poll::Pending => {}
+                }
+            }
+            match done {
+                Some(_) => Poll::Ready(None),
+                None => Poll::Pending,
             }
         })
         .await;

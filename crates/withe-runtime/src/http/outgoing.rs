@@ -98,11 +98,7 @@ fn incoming_handler(linker: &mut LinkerInstance<'_, InstanceState>, number: usiz
 }
 
 /// `handler.handle` and `client.send` have one type, and send a request alike.
-fn p3(
-    linker: &mut LinkerInstance<'_, InstanceState>,
-    function: &str,
-    number: usize,
-) -> Result<()> {
+fn p3(linker: &mut LinkerInstance<'_, InstanceState>, function: &str, number: usize) -> Result<()> {
     linker.func_wrap_concurrent(
         function,
         move |accessor, (request,): (Resource<P3Request>,)| {

@@ -17,9 +17,7 @@ use wasmtime_wasi_http::p2::types::{
     HostFutureIncomingResponse, HostIncomingRequest, HostOutgoingRequest,
 };
 use wasmtime_wasi_http::{Error, FieldMap, RequestOptions, WasiBody, WasiHttpView};
-use withe_provider::{
-    Body, HttpError, HttpErrorKind, RequestOptions as LinkRequestOptions,
-};
+use withe_provider::{Body, HttpError, HttpErrorKind, RequestOptions as LinkRequestOptions};
 
 use super::errors;
 use crate::core::InstanceState;
@@ -123,7 +121,13 @@ fn frames(
 pub(super) fn outgoing_request(
     state: &mut InstanceState,
     request: http::Request<WasiBody>,
-) -> Result<(Resource<HostOutgoingRequest>, Option<Resource<RequestOptions>>), ResourceTableError> {
+) -> Result<
+    (
+        Resource<HostOutgoingRequest>,
+        Option<Resource<RequestOptions>>,
+    ),
+    ResourceTableError,
+> {
     let options = options(&request);
     let http = state.http();
     let (head, body) = request.into_parts();
@@ -140,7 +144,9 @@ pub(super) fn outgoing_request(
         headers: FieldMap::new_immutable(http.hooks, head.headers),
         body: Some(body),
     })?;
-    let options = options.map(|options| http.table.push(options)).transpose()?;
+    let options = options
+        .map(|options| http.table.push(options))
+        .transpose()?;
     Ok((request, options))
 }
 

@@ -18,7 +18,11 @@ impl Guest for Echo {
             _ => {}
         }
         let headers = Fields::new();
-        let asked = format!("{:?} {:?} {path:?}", request.get_method(), request.get_authority());
+        let asked = format!(
+            "{:?} {:?} {path:?}",
+            request.get_method(),
+            request.get_authority()
+        );
         _ = headers.set("x-asked", &[asked.into_bytes()]);
         let came = request.get_headers();
         for name in ["x-gate", "authorization"] {

@@ -24,9 +24,7 @@ impl Guest for HttpGate {
 
 fn refuse(out: ResponseOutparam) {
     let response = OutgoingResponse::new(Fields::new());
-    response
-        .set_status_code(401)
-        .expect("the status is valid");
+    response.set_status_code(401).expect("the status is valid");
     let body = response.body().expect("the body is taken once");
     ResponseOutparam::set(out, Ok(response));
     let output = body.write().expect("the stream is taken once");
