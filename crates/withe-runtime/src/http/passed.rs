@@ -183,3 +183,48 @@ pub(super) async fn response(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    fn body(frames: Vec<Result<Frame<Bytes>, Error>>) -> Body {
+        let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
+        incoming_body(HostIncomingBody::new(body))
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_passed_on_keeps_its_bytes_and_its_trailers() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", HeaderValue::from_static("42"));
+        let data = |bytes: &'static [u8]| Ok(Frame::data(Bytes::from_static(bytes)));
+        let frames = vec![
+            data(b"ab"),
+            data(b"c"),
+            Ok(Frame::trailers(trailers.clone())),
+        ];
+        let came = body(frames).collect().await.unwrap();
+        assert_eq!(came.trailers(), Some(&trailers));
+        assert_eq!(came.to_bytes(), "abc");
+        let came = body(vec![data(b"ab")]).collect().await.unwrap();
+        assert_eq!((came.trailers(), came.to_bytes()), (None, "ab".into()));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_whole_fails() {
+        let broken = vec![
+            Ok(Frame::data(Bytes::from_static(b"ab"))),
+            Err(Error::ConnectionTerminated),
+        ];
+        let mut broken = body(broken);
+        assert!(broken.frame().await.unwrap().is_ok());
+        let failed = broken.frame().await.unwrap().unwrap_err();
+        assert_eq!(failed.kind, HttpErrorKind::ConnectionTerminated);
+        assert!(broken.frame().await.is_none());
+        let failed = consumed().collect().await.unwrap_err();
+        assert!(failed.message.contains("consumed"), "{failed}");
+    }
+}
