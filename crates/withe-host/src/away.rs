@@ -13,16 +13,15 @@ use withe_provider::{
 use withe_rpc::{LinkRequest, Route};
 use withe_runtime::Graph;
 use withe_runtime::trace::{self, Tracer};
-use withe_wit::InterfaceName;
 
 use crate::blobs_over;
 use crate::claims::Claims;
 use crate::parts::Parts;
-use crate::request::{blobs_request, carries_blobs, http_request, is_provider, request};
+use crate::request::{blobs_request, carries_blobs, http_face, http_request, is_provider, request};
 use crate::serve::ping_request;
 use crate::units::LinkEnd;
 
-/// The longest that a request of a component to the world may take that another host sends for it; what the
+/// The longest that a request of a component to the world may take that another process sends for it; what the
 /// component asked for is within it.
 const OUTGOING: Duration = Duration::from_secs(600);
 
@@ -42,26 +41,25 @@ pub(crate) fn ends(plan: &Plan, parts: &Parts, away: &dyn Away) -> HashMap<usize
     let links = plan.links.iter().enumerate();
     let leaving = links.filter(|(_, link)| link.leaves_host && !is_provider(plan, &link.source));
     let end = |(place, link): (usize, &PlannedLink)| {
-        if link.interfaces.iter().any(|i| sends_http(&i.interface)) {
+        let to_unit = !is_provider(plan, &link.target);
+        let carries_http = http_face(link).is_some();
+        if !to_unit && carries_http {
             let route = away.route(http_request(plan, link), link)?;
-            let provider: Arc<dyn Provider> = Arc::new(HttpOver(route));
-            return Some((
-                place,
-                LinkEnd::Provider {
-                    provider,
-                    link: LinkId(0),
-                },
-            ));
+            return Some((place, http_end(route)));
         }
-        if carries_blobs(link) {
+        if !to_unit && carries_blobs(link) {
             let route = away.route(blobs_request(plan, link), link)?;
             return Some((place, blobs_over::end(route)));
         }
         let route = away.route(request(plan, parts, link), link)?;
         let end = LinkEnd::Remote {
             route,
-            to_unit: !is_provider(plan, &link.target),
+            to_unit,
             ping: away.route(ping_request(plan, link), link)?,
+            http: match carries_http {
+                true => Some(away.route(http_request(plan, link), link)?),
+                false => None,
+            },
         };
         Some((place, end))
     };
@@ -86,16 +84,16 @@ pub(crate) fn handler(
     })
 }
 
-/// Whether an interface is one through which components send HTTP requests.
-fn sends_http(interface: &str) -> bool {
-    interface.parse().is_ok_and(|name: InterfaceName| {
-        name.namespace == "wasi"
-            && name.package == "http"
-            && matches!(name.interface.as_str(), "outgoing-handler" | "client")
-    })
+/// Where a link leads over which a provider behind `route` sends requests.
+pub(crate) fn http_end(route: Arc<Route>) -> LinkEnd {
+    LinkEnd::Provider {
+        provider: Arc::new(HttpOver(route)),
+        // The answer has no other stream.
+        link: LinkId(0),
+    }
 }
 
-/// HTTP that goes to another host. Each exchange goes where there is least to do.
+/// HTTP that goes to another process. Each exchange goes where there is least to do.
 struct HttpOver(Arc<Route>);
 
 /// Where requests come in that other hosts answer.

@@ -4,7 +4,7 @@ use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Plan, PlannedLink};
 use withe_provider::{blob_wire, http_wire};
 use withe_rpc::{LinkFunction, LinkRequest};
-use withe_runtime::DROP;
+use withe_runtime::{DROP, HttpFace};
 use withe_wit::InterfaceName;
 
 use crate::parts::{LinkedFunction, Parts};
@@ -29,7 +29,8 @@ pub(crate) fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkReq
             digest,
         }
     };
-    let mut functions: Vec<_> = parts.functions(link).into_iter().map(function).collect();
+    let called = called(parts, link, !to_provider);
+    let mut functions: Vec<_> = called.into_iter().map(function).collect();
     if !to_provider {
         functions.push(LinkFunction {
             function: DROP.into(),
@@ -39,16 +40,42 @@ pub(crate) fn request(plan: &Plan, parts: &Parts, link: &PlannedLink) -> LinkReq
     with_functions(plan, link, functions)
 }
 
+/// The functions of a link that are called by their numbers, in their order. Requests to a component are none of them.
+pub(crate) fn called<'a>(
+    parts: &'a Parts,
+    link: &PlannedLink,
+    to_unit: bool,
+) -> Vec<LinkedFunction<'a>> {
+    let mut functions = parts.functions(link);
+    if to_unit && http_face(link).is_some() {
+        functions.retain(|f| face_of(&f.name.interface).is_none());
+    }
+    functions
+}
+
 /// Whether a link from a provider leads to an HTTP handler: then the provider sends it requests.
 pub(crate) fn carries_http(link: &PlannedLink) -> bool {
-    let is_handler = |name: &str| {
+    let mut interfaces = link.interfaces.iter();
+    interfaces.any(|i| face_of(&i.interface) == Some(HttpFace::Handler))
+}
+
+/// Which interface of its target is sent the requests that a link carries, if it carries any. Where it has the
+/// resources as well that requests are, they are resources like others.
+pub(crate) fn http_face(link: &PlannedLink) -> Option<HttpFace> {
+    let is_types = |name: &str| {
         name.parse().is_ok_and(|name: InterfaceName| {
-            name.namespace == "wasi"
-                && name.package == "http"
-                && matches!(name.interface.as_str(), "incoming-handler" | "handler")
+            name.namespace == "wasi" && name.package == "http" && name.interface == "types"
         })
     };
-    link.interfaces.iter().any(|i| is_handler(&i.interface))
+    let mut interfaces = link.interfaces.iter();
+    if interfaces.any(|i| is_types(&i.interface)) {
+        return None;
+    }
+    link.interfaces.iter().find_map(|i| face_of(&i.interface))
+}
+
+fn face_of(interface: &str) -> Option<HttpFace> {
+    HttpFace::of(&interface.parse().ok()?)
 }
 
 /// Asks for a link that carries HTTP.

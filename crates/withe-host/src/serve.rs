@@ -10,12 +10,12 @@ use std::sync::Arc;
 use withe_linker::plan::{Plan, PlannedLink};
 use withe_provider::{blob_wire, http_wire};
 use withe_rpc::{CallError, LinkFunction, LinkRequest, Serve, ServedLink};
-use withe_runtime::{Callers, DROP, Graph, HttpEntry, Tracer};
+use withe_runtime::{Callers, DROP, Graph, HttpEntry, HttpFace, Tracer};
 use withe_wit::{ExternItem, Function};
 
 use crate::counts;
 use crate::parts::Parts;
-use crate::request::is_provider;
+use crate::request::{http_face, is_provider};
 use crate::units::LinkEnd;
 
 /// The parts that one process serves.
@@ -100,6 +100,11 @@ impl Served {
                 let known = self.parts.names(link);
                 return provider::link(provider, *id, request, &known, &self.tracer);
             }
+            Some(LinkEnd::Remote {
+                http: Some(route), ..
+            }) if self.relays && http_wire::is_http(functions) => {
+                return Ok(relay::link(route.clone(), functions.len()));
+            }
             Some(LinkEnd::Remote { route, .. }) if self.relays => {
                 return Ok(relay::link(route.clone(), functions.len()));
             }
@@ -110,7 +115,8 @@ impl Served {
             return Err(CallError::Unlinked(why));
         };
         if http_wire::is_http(functions) {
-            let entry = HttpEntry::new(graph, target);
+            let face = http_face(link).unwrap_or(HttpFace::Handler);
+            let entry = HttpEntry::of(graph, target, face);
             let no_handler = || CallError::Unlinked(format!("`{target}` handles no HTTP here"));
             return Ok(http_wire::serve(Arc::new(entry.ok_or_else(no_handler)?)));
         }

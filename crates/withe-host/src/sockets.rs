@@ -12,10 +12,11 @@ use withe_linker::plan::{Binding, Plan, PlannedLink};
 use withe_rpc::unix::UnixConnector;
 use withe_rpc::{Client, Limits, LinkRequest, Route};
 
+use crate::away::http_end;
 use crate::blobs_over;
 use crate::counts;
 use crate::parts::Parts;
-use crate::request::{blobs_request, carries_blobs, is_provider, request};
+use crate::request::{blobs_request, carries_blobs, http_face, http_request, is_provider, request};
 use crate::serve::ping_request;
 use crate::units::LinkEnd;
 
@@ -84,10 +85,18 @@ impl Sockets {
                     ends.insert(i, blobs_over::end(route));
                     continue;
                 }
+                let carries_http = http_face(link).is_some();
+                let http =
+                    carries_http.then(|| Route::fixed(client.link(http_request(plan, link))));
+                if let (false, Some(route)) = (to_unit, &http) {
+                    ends.insert(i, http_end(route.clone()));
+                    continue;
+                }
                 let end = LinkEnd::Remote {
                     route: Route::fixed(client.link(request(plan, parts, link))),
                     ping: Route::fixed(client.link(ping_request(plan, link))),
                     to_unit,
+                    http,
                 };
                 ends.insert(i, end);
             }

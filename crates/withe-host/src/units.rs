@@ -23,6 +23,7 @@ use withe_wit::{ExternItem, InterfaceName};
 
 use crate::error::HostError;
 use crate::parts::Parts;
+use crate::request::called;
 
 /// Where a link leads that does not lead to another unit of the process.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub enum LinkEnd {
         to_unit: bool,
         /// The same way, for pings.
         ping: Arc<Route>,
+        /// The same way, for the requests that the link carries to a unit.
+        http: Option<Arc<Route>>,
     },
 }
 
@@ -125,11 +128,20 @@ fn link_spec(
             link: *id,
             functions: parts.names(link),
         },
-        (_, Some(LinkEnd::Remote { route, to_unit, .. })) => {
-            let functions = parts.functions(link).into_iter().map(|f| f.key);
+        (
+            _,
+            Some(LinkEnd::Remote {
+                route,
+                to_unit,
+                http,
+                ..
+            }),
+        ) => {
+            let functions = called(parts, link, *to_unit).into_iter().map(|f| f.key);
             let functions: Arc<[_]> = functions.collect();
             LinkTarget::Remote {
                 route: route.clone(),
+                http: http.clone(),
                 // The request lists `drop` behind the functions (`serve::request`).
                 drop: to_unit.then_some(functions.len()),
                 functions,

@@ -144,6 +144,15 @@ mod tests {
         world keyvalue { export a:b/kv; export a:b/atomics; }
         world waits { import a:b/slow; }
         world slow { export a:b/slow; }
+        package wasi:http@0.3.0 {
+            interface types { resource request; }
+            interface handler { use types.{request}; handle: async func(r: request); }
+            interface client { use types.{request}; send: async func(r: request); }
+        }
+        world gate { import wasi:http/handler@0.3.0; export wasi:http/handler@0.3.0; }
+        world answers { export wasi:http/handler@0.3.0; }
+        world asks-and-gates { import wasi:http/handler@0.3.0; import wasi:http/client@0.3.0; }
+        world answers-and-sends { export wasi:http/handler@0.3.0; export wasi:http/client@0.3.0; }
         world tree { export a:b/x; import i1: a:b/x; import i2: a:b/x; import i3: a:b/x; import i4: a:b/x; }
     ";
 
@@ -267,6 +276,34 @@ mod tests {
             .called("gives")
             .called("counts");
         insta::assert_snapshot!(app.links());
+    }
+
+    #[test]
+    fn requests_are_carried_between_components() {
+        let app = |settings: &[&str]| {
+            App::new(WIT)
+                .host(&["wasi:http/types@0.3.0"])
+                .component("gate")
+                .called("gate")
+                .link("answers", settings)
+                .component("answers")
+        };
+        let links = [
+            &[][..],
+            &["binding: local"],
+            &["binding: unix"],
+            &["binding: tcp"],
+            &["scope: call"],
+        ];
+        let links = links.map(|settings| app(settings).links()).join("\n");
+        let both = App::new(WIT)
+            .host(&["wasi:http/types@0.3.0"])
+            .component("asks-and-gates")
+            .called("asks-and-gates")
+            .link("answers-and-sends", &["binding: local"])
+            .component("answers-and-sends");
+        let refused = app(&["scope: shared"]).problems();
+        insta::assert_snapshot!([links, refused, both.problems()].join("\n"));
     }
 
     #[test]

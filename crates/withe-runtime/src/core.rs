@@ -25,7 +25,7 @@ use crate::chosen::LatticeNames;
 use crate::engine::Engines;
 use crate::exports::Exports;
 use crate::handles::{HandleTable, LinkedHandles};
-use crate::http::export::HttpExport;
+use crate::http::export::HttpExports;
 use crate::http::hooks::OutgoingHooks;
 use crate::last_words::LastWords;
 use crate::limits::{MemoryLimit, Streaming};
@@ -88,7 +88,7 @@ impl Graph {
 pub(crate) struct UnitCode {
     pub(crate) pre: InstancePre<InstanceState>,
     pub(crate) exports: Arc<Exports>,
-    pub(crate) http: Option<HttpExport>,
+    pub(crate) http: HttpExports,
     /// The functions imported over links.
     pub(crate) stubs: Arc<[Stub]>,
     /// The imports through which requests are sent: indices into [`crate::spec::UnitSpec::imports`].

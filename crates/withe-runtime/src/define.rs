@@ -17,7 +17,7 @@ use crate::error::LinkError;
 use crate::exports::{Import, ImportItem};
 use crate::functions::host;
 use crate::http;
-use crate::http::export::HttpExport;
+use crate::http::export::HttpExports;
 use crate::links::Stub;
 use crate::spec::{ImportSource, ImportSpec};
 use crate::stub;
@@ -72,6 +72,11 @@ pub(crate) fn define(
         outgoing: Vec::new(),
         blobs: Vec::new(),
         openers: HashMap::new(),
+        keeps_requests: specs
+            .iter()
+            .filter(|spec| is_linked_types(spec))
+            .map(|spec| spec.member)
+            .collect(),
     };
     for import in &compiled.imports {
         // Types and shared interfaces that only WASI's own functions mention may go unnamed.
@@ -85,7 +90,7 @@ pub(crate) fn define(
     }
     let pre = definer.linker.instantiate_pre(&compiled.component)?;
     Ok(UnitCode {
-        http: HttpExport::find(&pre, &compiled.component)?,
+        http: HttpExports::find(&pre, &compiled.component)?,
         pre,
         exports: compiled.exports.clone(),
         stubs: definer.stubs.into(),
@@ -125,6 +130,14 @@ struct Definer {
     outgoing: Vec<usize>,
     blobs: Vec<usize>,
     openers: HashMap<String, usize>,
+    /// The members that have requests over links, and not of the host: what handles them is called as all else is.
+    keeps_requests: Vec<usize>,
+}
+
+/// Whether an import is `wasi:http/types`, of another component.
+fn is_linked_types(spec: &ImportSpec) -> bool {
+    let name = spec.interface.as_deref().and_then(|name| name.parse().ok());
+    matches!(spec.source, ImportSource::Links(_)) && name.is_some_and(|name| http::is_types(&name))
 }
 
 impl Definer {
@@ -155,7 +168,11 @@ impl Definer {
                 let name = spec.interface.as_deref();
                 let name = name.and_then(|name| name.parse::<InterfaceName>().ok());
                 match name {
-                    Some(name) if is_linked && http::is_outgoing(&name) => {
+                    Some(name)
+                        if is_linked
+                            && http::is_sent(&name)
+                            && !self.keeps_requests.contains(&spec.member) =>
+                    {
                         let number = self.outgoing.len();
                         self.outgoing.push(index);
                         let mut linker = self.linker.instance(&spec.name)?;

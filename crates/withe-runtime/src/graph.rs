@@ -10,6 +10,7 @@ use crate::core::{Graph, Unit, UnitCode, UnitParts};
 use crate::define::{Wasi, define};
 use crate::engine::Engines;
 use crate::error::{LinkError, RuntimeError};
+use crate::http::HttpFace;
 use crate::links::{
     BlobImport, BlobLink, LinkRoute, Numbering, OutgoingImport, OutgoingLink, UnitLinks, Via,
     labels,
@@ -260,11 +261,20 @@ impl Linker<'_> {
             let interface = interface.split('@').next().unwrap_or_default();
             let importer = &spec.members[import.member].identity;
             let link = |link: &Arc<LinkSpec>| {
+                let labels = labels(importer, link, interface);
+                if let LinkTarget::Remote {
+                    http: Some(route), ..
+                } = &link.target
+                {
+                    metrics.route(&labels, route);
+                }
                 Arc::new(OutgoingLink {
                     spec: link.clone(),
                     application: importer.application.clone(),
-                    counts: metrics.link(&labels(importer, link, interface)),
+                    face: HttpFace::of_unversioned(interface),
+                    counts: metrics.link(&labels),
                     tracer: self.engines.observer().tracer.clone(),
+                    unread: Arc::default(),
                 })
             };
             OutgoingImport {

@@ -174,6 +174,20 @@ impl Unit {
         Ok(instance)
     }
 
+    /// A fresh instance for one call of a caller that stands at `nested`.
+    pub(crate) async fn nest(
+        graph: &Arc<Graph>,
+        unit: usize,
+        nested: &Nested,
+        context: CallContext,
+    ) -> Result<Box<Instance>, CallError> {
+        let mut instance = Instance::create(graph, unit, Some(nested), context.deadline).await?;
+        let state = instance.store.data_mut();
+        state.served += 1;
+        state.begin(context);
+        Ok(instance)
+    }
+
     /// Takes back an instance whose call succeeded.
     pub(crate) fn checkin(&self, mut instance: Box<Instance>) {
         if self.may_serve_more(instance.store.data().served) {

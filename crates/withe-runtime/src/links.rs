@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use withe_provider::{LinkId, Provider};
 
 use crate::exports::ExportFn;
+use crate::http::{HttpFace, UnreadWatch};
 use crate::metrics::LinkCounts;
 use crate::metrics::labels::LinkLabels;
 use crate::spec::{Identity, LinkSpec};
@@ -108,9 +109,9 @@ impl LinkRoute {
     }
 }
 
-/// An import through which requests are sent.
+/// An import through which requests are sent: to the world, or to the handler of another component.
 pub(crate) struct OutgoingImport {
-    /// `wasi:http/outgoing-handler` or `wasi:http/client`.
+    /// An interface of `wasi:http`, without its version.
     pub(crate) interface: String,
     pub(crate) member: usize,
     pub(crate) links: Vec<Arc<OutgoingLink>>,
@@ -120,9 +121,13 @@ pub(crate) struct OutgoingImport {
 pub(crate) struct OutgoingLink {
     pub(crate) spec: Arc<LinkSpec>,
     pub(crate) application: String,
+    /// What is called of a component that it leads to.
+    pub(crate) face: HttpFace,
     /// Where requests are counted.
     pub(crate) counts: Arc<LinkCounts>,
     pub(crate) tracer: Tracer,
+    /// Watches the answers of a component of this process.
+    pub(crate) unread: Arc<UnreadWatch>,
 }
 
 /// An import through which objects are kept.

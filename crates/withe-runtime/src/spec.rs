@@ -186,6 +186,8 @@ pub enum LinkTarget {
     Remote {
         /// The way there.
         route: Arc<Route>,
+        /// The way of requests to a handler there, if the link carries HTTP.
+        http: Option<Arc<Route>>,
         /// The functions it was told of, by the importer's import and their names in it; their indices
         /// are what a call carries.
         functions: Arc<[(String, String)]>,

@@ -20,11 +20,58 @@ pub(super) fn call_obstacle(
         Scope::Call => resource_of(import).or_else(|| pending_result(resolved, import)),
         Scope::Caller | Scope::Shared => None,
     };
-    resolved.wires(link).find_map(|(import, _)| {
-        error_context(resolved, import)
-            .or_else(|| foreign(resolved, import, of_link))
-            .or_else(|| short_lived(import))
+    let carried = resolved.wires(link);
+    let (requests, called): (Vec<_>, Vec<_>) =
+        carried.partition(|(import, _)| is_carried_as_http(resolved, link, import));
+    let requests: Vec<&Extern> = requests.into_iter().map(|(import, _)| import).collect();
+    let mut called = called.into_iter().map(|(import, _)| import);
+    request_obstacle(&requests, scope).or_else(|| {
+        called.find_map(|import| {
+            error_context(resolved, import)
+                .or_else(|| foreign(resolved, import, of_link))
+                .or_else(|| short_lived(import))
+        })
     })
+}
+
+/// Why requests cannot be sent over these interfaces of one link.
+fn request_obstacle(requests: &[&Extern], scope: Scope) -> Option<String> {
+    let first = requests.first()?;
+    if scope == Scope::Shared {
+        return Some(format!(
+            "`{}` passes requests, each of which has an instance of its own, so that none is shared",
+            describe(first)
+        ));
+    }
+    let is_handler = |import: &Extern| import.interface_name().is_some_and(is_handler);
+    let mut others = requests.iter();
+    let other = others.find(|other| is_handler(other) != is_handler(first))?;
+    Some(format!(
+        "`{}` answers requests, and `{}` sends them on, which one link carries within a composition only: write a link \
+         for each",
+        describe(if is_handler(first) { first } else { other }),
+        describe(if is_handler(first) { other } else { first })
+    ))
+}
+
+/// Whether the host carries what goes through `import` between two components as messages: requests and responses,
+/// which are resources of each end's own host.
+fn is_carried_as_http(resolved: &Resolved<'_>, link: &ResolvedLink<'_>, import: &Extern) -> bool {
+    let Some(name) = import.interface_name().filter(|name| is_http(name)) else {
+        return false;
+    };
+    let types = InterfaceName {
+        interface: "types".into(),
+        ..name.clone()
+    };
+    let has_types = |part: PartId| {
+        let mut imports = resolved.host_imports[part.0].iter();
+        imports.any(|host| {
+            let name = host.import.interface_name();
+            name.is_some_and(|name| name.same_interface(&types))
+        })
+    };
+    has_types(link.source) && has_types(link.target)
 }
 
 /// Why the host cannot carry the link between a component and a provider.
@@ -102,19 +149,6 @@ fn is_opened(resolved: &Resolved<'_>, link: &ResolvedLink<'_>, resource: &Resour
 fn is_imported_over_link(resolved: &Resolved<'_>, part: PartId, resource: &ResourceRef) -> bool {
     let mut links = resolved.links.iter();
     links.any(|(_, link)| link.source == part && is_of_link(resolved, link, resource))
-}
-
-/// Why a component outside the host's process cannot call the provider: HTTP is carried within the
-/// host only.
-pub(super) fn http_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
-    let mut wires = resolved.wires(link);
-    let http = wires.find(|(import, _)| import.interface_name().is_some_and(is_http));
-    http.map(|(import, _)| {
-        format!(
-            "`{}` passes bodies, which cannot cross to the host from another process yet",
-            describe(import)
-        )
-    })
 }
 
 /// Why a link to a provider cannot leave the host's process: where objects are kept over it, nothing else is called
@@ -221,6 +255,11 @@ fn is_http(name: &InterfaceName) -> bool {
     name.namespace == "wasi"
         && name.package == "http"
         && handlers.contains(&name.interface.as_str())
+}
+
+/// Those of them that answer requests; the others send them on.
+fn is_handler(name: &InterfaceName) -> bool {
+    is_http(name) && matches!(name.interface.as_str(), "incoming-handler" | "handler")
 }
 
 /// The interfaces of objects, whose values and streams are the host's.

@@ -75,9 +75,7 @@ pub(super) fn bind_target(
         return None;
     }
     let not_from_workers = (!callers.workers.is_empty())
-        .then(|| {
-            carry::http_obstacle(resolved, link).or_else(|| carry::blobs_obstacle(resolved, link))
-        })
+        .then(|| carry::blobs_obstacle(resolved, link))
         .flatten();
     let pin = match settings.binding {
         BindingChoice::Tcp => Some(Binding::Tcp),

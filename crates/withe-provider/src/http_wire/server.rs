@@ -19,7 +19,8 @@ use crate::{Body, HttpError, HttpErrorKind, IncomingHandler, LinkId, Provider, R
 /// About as many bytes as a response's head has.
 const HEAD: usize = 512;
 
-/// Serves requests to a component. They have their trace among their extensions, if they are part of one.
+/// Serves requests to a component. They have among their extensions what was asked of them ([`RequestOptions`]), and
+/// their trace, if they are part of one.
 pub fn serve(handler: Arc<dyn IncomingHandler>) -> Arc<dyn ServedLink> {
     Arc::new(HttpLink(Arc::new(handler)))
 }
@@ -44,10 +45,11 @@ trait Handle: Send + Sync + 'static {
 impl Handle for Arc<dyn IncomingHandler> {
     async fn handle(
         &self,
-        request: Request<Body>,
-        _: RequestOptions,
+        mut request: Request<Body>,
+        options: RequestOptions,
         deadline: Instant,
     ) -> Result<Response<Body>, HttpError> {
+        request.extensions_mut().insert(options);
         IncomingHandler::handle(&**self, request, deadline).await
     }
 }

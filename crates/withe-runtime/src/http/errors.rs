@@ -43,18 +43,62 @@ pub(super) fn from_wasi(e: Error) -> HttpError {
 
 /// A component answered with WASI 0.2's `error-code` in place of a response.
 pub(super) fn from_p2(e: &p2::ErrorCode) -> HttpError {
-    HttpError::new(
-        HttpErrorKind::Handler,
-        format!("the component answered with the error `{e:?}`"),
-    )
+    use p2::ErrorCode as Code;
+    let kind = match e {
+        Code::DnsError(_) | Code::DnsTimeout => HttpErrorKind::Dns,
+        Code::HttpRequestDenied => HttpErrorKind::Denied,
+        Code::ConnectionRefused => HttpErrorKind::ConnectionRefused,
+        Code::ConnectionTerminated => HttpErrorKind::ConnectionTerminated,
+        Code::ConnectionTimeout => HttpErrorKind::ConnectionTimeout,
+        Code::HttpResponseTimeout => HttpErrorKind::ResponseTimeout,
+        Code::TlsProtocolError => HttpErrorKind::Tls,
+        Code::ConnectionLimitReached => HttpErrorKind::Exhausted,
+        _ => HttpErrorKind::Handler,
+    };
+    answered(kind, e)
 }
 
 /// A component answered with WASI 0.3's `error-code` in place of a response.
 pub(super) fn from_p3(e: &p3::ErrorCode) -> HttpError {
-    HttpError::new(
-        HttpErrorKind::Handler,
-        format!("the component answered with the error `{e:?}`"),
-    )
+    use p3::ErrorCode as Code;
+    let kind = match e {
+        Code::DnsError(_) | Code::DnsTimeout => HttpErrorKind::Dns,
+        Code::HttpRequestDenied => HttpErrorKind::Denied,
+        Code::ConnectionRefused => HttpErrorKind::ConnectionRefused,
+        Code::ConnectionTerminated => HttpErrorKind::ConnectionTerminated,
+        Code::ConnectionTimeout => HttpErrorKind::ConnectionTimeout,
+        Code::HttpResponseTimeout => HttpErrorKind::ResponseTimeout,
+        Code::TlsProtocolError => HttpErrorKind::Tls,
+        Code::ConnectionLimitReached => HttpErrorKind::Exhausted,
+        _ => HttpErrorKind::Handler,
+    };
+    answered(kind, e)
+}
+
+fn answered(kind: HttpErrorKind, e: &dyn std::fmt::Debug) -> HttpError {
+    let text = format!("the component answered with the error `{e:?}`");
+    HttpError::new(kind, text)
+}
+
+/// What whoever waits for a response to WASI 0.2's `incoming-handler` learns of an error.
+pub(super) fn to_p2(e: HttpError) -> p2::ErrorCode {
+    use p2::ErrorCode as Code;
+    match e.kind {
+        HttpErrorKind::Dns => Code::DnsError(p2::DnsErrorPayload {
+            rcode: Some(e.message),
+            info_code: None,
+        }),
+        HttpErrorKind::Denied => Code::HttpRequestDenied,
+        HttpErrorKind::ConnectionRefused => Code::ConnectionRefused,
+        HttpErrorKind::ConnectionTerminated => Code::ConnectionTerminated,
+        HttpErrorKind::ConnectionTimeout => Code::ConnectionTimeout,
+        HttpErrorKind::ResponseTimeout | HttpErrorKind::Deadline => Code::HttpResponseTimeout,
+        HttpErrorKind::Tls => Code::TlsProtocolError,
+        HttpErrorKind::InvalidRequest => Code::HttpRequestUriInvalid,
+        HttpErrorKind::Protocol => Code::HttpProtocolError,
+        HttpErrorKind::Exhausted => Code::ConnectionLimitReached,
+        HttpErrorKind::Handler | HttpErrorKind::Internal => Code::InternalError(Some(e.message)),
+    }
 }
 
 /// A component could not be called, or failed.

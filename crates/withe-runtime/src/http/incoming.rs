@@ -4,6 +4,7 @@
 //! sent the response's head; if it is not done by then it goes on inside the response's body
 //! ([`super::body`]), and is dropped, and so cancelled, with it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -11,10 +12,15 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use opentelemetry::trace::SpanKind;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::timeout_at;
-use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
-use wasmtime_wasi_http::p3::Request as P3Request;
-use wasmtime_wasi_http::{WasiBody, WasiHttpView};
+use wasmtime::component::{ComponentExportIndex, Resource};
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+use wasmtime_wasi_http::p2::bindings::http::types::{self as p2, Scheme};
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
+use wasmtime_wasi_http::p3::bindings::http::types as p3;
+use wasmtime_wasi_http::p3::{Request as P3Request, Response as P3Response};
+use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpView};
 use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler};
 use withe_rpc::{CallContext, CallError};
 
@@ -22,8 +28,12 @@ use super::body::{Guest, GuestBody, Pace};
 use super::declared::DeclaredBody;
 use super::errors;
 use super::export::HttpExport;
+use super::face::HttpFace;
+use super::passed;
 use super::unread::UnreadWatch;
 use crate::core::{Graph, Instance, InstanceState, Unit};
+use crate::limits::Streaming;
+use crate::quota::Nested;
 use crate::trace::{self, request_span};
 use crate::trap;
 
@@ -33,28 +43,62 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 /// What the guest answered.
 type Answer = Result<http::Response<WasiBody>, HttpError>;
 
-/// A unit's HTTP handler, as an HTTP server sees it.
+/// A unit's HTTP handler, as an HTTP server sees it, or a component that is linked to it.
 pub struct HttpEntry {
     graph: Arc<Graph>,
     unit: usize,
+    face: HttpFace,
+    /// Where its caller stands, if that is an instance of the same graph: what it causes is put down to that one's
+    /// account. Requests from outside have none.
+    caller: Option<Nested>,
     unread: Arc<UnreadWatch>,
 }
 
 impl HttpEntry {
     /// The handler of the unit whose root is `component`; `None` if it exports none.
     pub fn new(graph: &Arc<Graph>, component: &str) -> Option<Self> {
+        Self::of(graph, component, HttpFace::Handler)
+    }
+
+    /// What the unit whose root is `component` exports that has this face; `None` if it exports none.
+    pub fn of(graph: &Arc<Graph>, component: &str, face: HttpFace) -> Option<Self> {
         let unit = graph.find(component)?;
-        graph.unit(unit).code.http.as_ref()?;
+        graph.unit(unit).code.http.get(face)?;
         Some(Self {
             graph: graph.clone(),
             unit,
+            face,
+            caller: None,
             unread: Arc::default(),
         })
     }
 
-    fn in_turns<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+    /// What a unit of `graph` exports that has this face, for one exchange of a caller that stands at `caller`.
+    pub(super) fn nested(
+        graph: Arc<Graph>,
+        unit: usize,
+        face: HttpFace,
+        caller: Nested,
+        unread: Arc<UnreadWatch>,
+    ) -> Self {
+        Self {
+            graph,
+            unit,
+            face,
+            caller: Some(caller),
+            unread,
+        }
+    }
+
+    /// The guest that does `work`. One that another component calls has a task of its own: whoever polls the answer may
+    /// do so within its own store, and Wasmtime runs no store within another, nor does a guest take turns there.
+    fn guest(&self, work: impl Future<Output = Result<(), CallError>> + Send + 'static) -> Guest {
         let unit = self.graph.unit(self.unit);
-        unit.in_turns(&self.graph.engines, work)
+        let guest = unit.in_turns(&self.graph.engines, work);
+        match &self.caller {
+            None => Box::pin(guest),
+            Some(_) => Box::pin(in_task(guest)),
+        }
     }
 
     /// Starts the guest: its future, where its answer will come, and what keeps it going until the
@@ -64,112 +108,217 @@ impl HttpEntry {
         request: http::Request<Body>,
         context: CallContext,
     ) -> Result<Started, HttpError> {
-        let graph = &self.graph;
-        let mut instance = Unit::checkout(graph, self.unit, context)
-            .await
-            .map_err(errors::from_call)?;
+        let (graph, unit) = (&self.graph, self.unit);
+        let Some(export) = graph.unit(unit).code.http.get(self.face) else {
+            let text = "the component exports no HTTP handler";
+            return Err(HttpError::new(HttpErrorKind::Internal, text));
+        };
+        let mut instance = match &self.caller {
+            None => Unit::checkout(graph, unit, context).await,
+            Some(caller) => Unit::nest(graph, unit, caller, context).await,
+        }
+        .map_err(errors::from_call)?;
         let request = request.map(|body| body.map_err(errors::to_wasi).boxed_unsync());
         let streaming = instance.store.data_mut().begin_streaming();
-        let (answer_tx, answer) = oneshot::channel::<Answer>();
-        match &graph.unit(self.unit).code.http {
-            Some(HttpExport::P2(indices)) => {
-                let state = instance.store.data_mut();
-                let scheme = match request.uri().scheme_str() {
-                    Some("https") => Scheme::Https,
-                    _ => Scheme::Http,
-                };
-                let request = state
-                    .http()
-                    .new_incoming_request(scheme, request)
-                    .map_err(errors::internal)?;
-                let answered = streaming.clone();
-                let out = state
-                    .http()
-                    .new_response_outparam_from_callback(move |answer| {
-                        answered.begin();
-                        _ = answer_tx.send(answer.map_err(|e| errors::from_p2(&e)));
-                    })
-                    .map_err(errors::internal)?;
-                let Instance {
-                    store,
-                    instance: inner,
-                    ..
-                } = &mut *instance;
-                let proxy = indices.load(store, inner).map_err(errors::internal)?;
-                let graph = graph.clone();
-                let unit = self.unit;
-                let work = async move {
-                    let handler = proxy.wasi_http_incoming_handler();
-                    match handler.call_handle(&mut instance.store, request, out).await {
-                        Ok(()) => {
-                            graph.unit(unit).checkin(instance);
-                            Ok(())
-                        }
-                        Err(e) => Err(trap::to_call_error(instance.store.data(), e)),
-                    }
-                };
-                let guest: Guest = Box::pin(self.in_turns(work));
-                Ok(Started {
-                    guest,
-                    answer,
-                    body_done: None,
-                })
+        let done = Done {
+            // An instance on its caller's account serves nobody else.
+            graph: self.caller.is_none().then(|| graph.clone()),
+            unit,
+        };
+        match export {
+            HttpExport::Incoming(indices) => {
+                self.start_incoming(indices, instance, request, streaming, done)
             }
-            Some(HttpExport::P3(indices)) => {
-                let Instance {
-                    store,
-                    instance: inner,
-                    ..
-                } = &mut *instance;
-                let service = indices.load(store, inner).map_err(errors::internal)?;
-                let state = instance.store.data_mut();
-                let (request, io) = P3Request::from_http(state.http().hooks, request);
-                let request = state
-                    .table
-                    .push(request)
-                    .map_err(|e| errors::internal(e.into()))?;
-                let (body_done, body_is_done) = oneshot::channel::<()>();
-                let graph = graph.clone();
-                let unit = self.unit;
-                let work = async move {
-                    let run = instance.store.run_concurrent(async |accessor| {
-                        let answer = match service
-                            .wasi_http_handler()
-                            .call_handle(accessor, request)
-                            .await?
-                        {
-                            Ok(response) => Ok(accessor.with(|mut access| {
-                                let response = access.data_mut().table.delete(response)?;
-                                response.into_http_with_getter(&mut access, io, InstanceState::http)
-                            })?),
-                            Err(e) => Err(errors::from_p3(&e)),
-                        };
-                        streaming.begin();
-                        _ = answer_tx.send(answer);
-                        // The body comes from the guest's tasks, which run only in here.
-                        _ = body_is_done.await;
-                        wasmtime::Result::Ok(())
-                    });
-                    match run.await.flatten() {
-                        Ok(()) => {
-                            graph.unit(unit).checkin(instance);
-                            Ok(())
-                        }
-                        Err(e) => Err(trap::to_call_error(instance.store.data(), e)),
-                    }
-                };
-                let guest: Guest = Box::pin(self.in_turns(work));
-                Ok(Started {
-                    guest,
-                    answer,
-                    body_done: Some(body_done),
-                })
+            HttpExport::Outgoing(index) => {
+                self.start_outgoing(index, instance, request, streaming, done)
             }
-            None => Err(HttpError::new(
-                HttpErrorKind::Internal,
-                "the component exports no HTTP handler",
-            )),
+            HttpExport::P3(index) => self.start_p3(index, instance, request, streaming, done),
         }
+    }
+
+    /// Starts `wasi:http/incoming-handler` of WASI 0.2.
+    fn start_incoming(
+        &self,
+        indices: &ProxyIndices,
+        mut instance: Box<Instance>,
+        request: http::Request<WasiBody>,
+        streaming: Streaming,
+        done: Done,
+    ) -> Result<Started, HttpError> {
+        let (answer_tx, answer) = oneshot::channel::<Answer>();
+        let state = instance.store.data_mut();
+        let scheme = match request.uri().scheme_str() {
+            Some("https") => Scheme::Https,
+            _ => Scheme::Http,
+        };
+        let request = state
+            .http()
+            .new_incoming_request(scheme, request)
+            .map_err(errors::internal)?;
+        let out = state
+            .http()
+            .new_response_outparam_from_callback(move |answer| {
+                streaming.begin();
+                _ = answer_tx.send(answer.map_err(|e| errors::from_p2(&e)));
+            })
+            .map_err(errors::internal)?;
+        let Instance {
+            store,
+            instance: inner,
+            ..
+        } = &mut *instance;
+        let proxy = indices.load(store, inner).map_err(errors::internal)?;
+        let work = async move {
+            let handler = proxy.wasi_http_incoming_handler();
+            match handler.call_handle(&mut instance.store, request, out).await {
+                Ok(()) => {
+                    done.with(instance);
+                    Ok(())
+                }
+                Err(e) => Err(trap::to_call_error(instance.store.data(), e)),
+            }
+        };
+        Ok(Started {
+            guest: self.guest(work),
+            answer,
+            body_done: None,
+        })
+    }
+
+    /// Starts `wasi:http/outgoing-handler` of WASI 0.2: the response is one that the component had from elsewhere.
+    fn start_outgoing(
+        &self,
+        index: &ComponentExportIndex,
+        mut instance: Box<Instance>,
+        request: http::Request<WasiBody>,
+        streaming: Streaming,
+        done: Done,
+    ) -> Result<Started, HttpError> {
+        type Params = (
+            Resource<HostOutgoingRequest>,
+            Option<Resource<RequestOptions>>,
+        );
+        type Results = (Result<Resource<HostFutureIncomingResponse>, p2::ErrorCode>,);
+        let (answer_tx, answer) = oneshot::channel::<Answer>();
+        let Instance {
+            store,
+            instance: inner,
+            ..
+        } = &mut *instance;
+        let func = inner.get_typed_func::<Params, Results>(&mut *store, index);
+        let func = func.map_err(errors::internal)?;
+        let params = passed::outgoing_request(store.data_mut(), request);
+        let params = params.map_err(|e| errors::internal(e.into()))?;
+        let work = async move {
+            let called = func.call_async(&mut instance.store, params).await;
+            let taken = called.and_then(|(answer,)| match answer {
+                Ok(response) => Ok(Ok(instance.store.data_mut().table.delete(response)?)),
+                Err(e) => Ok(Err(e)),
+            });
+            let answered = match taken {
+                Ok(answered) => answered,
+                Err(e) => return Err(trap::to_call_error(instance.store.data(), e)),
+            };
+            // What comes now comes without the component.
+            streaming.begin();
+            done.with(instance);
+            _ = answer_tx.send(match answered {
+                Ok(response) => passed::response(response).await,
+                Err(e) => Err(errors::from_p2(&e)),
+            });
+            Ok(())
+        };
+        Ok(Started {
+            guest: self.guest(work),
+            answer,
+            body_done: None,
+        })
+    }
+
+    /// Starts `wasi:http/handler` or `wasi:http/client` of WASI 0.3.
+    fn start_p3(
+        &self,
+        index: &ComponentExportIndex,
+        mut instance: Box<Instance>,
+        request: http::Request<WasiBody>,
+        streaming: Streaming,
+        done: Done,
+    ) -> Result<Started, HttpError> {
+        type Results = (Result<Resource<P3Response>, p3::ErrorCode>,);
+        let (answer_tx, answer) = oneshot::channel::<Answer>();
+        let Instance {
+            store,
+            instance: inner,
+            ..
+        } = &mut *instance;
+        let func = inner.get_typed_func::<(Resource<P3Request>,), Results>(&mut *store, index);
+        let func = func.map_err(errors::internal)?;
+        let options = passed::options(&request);
+        let state = store.data_mut();
+        let (mut request, io) = P3Request::from_http(state.http().hooks, request);
+        request.options = options.map(Arc::new);
+        let request = state
+            .table
+            .push(request)
+            .map_err(|e| errors::internal(e.into()))?;
+        let (body_done, body_is_done) = oneshot::channel::<()>();
+        let work = async move {
+            let run = instance.store.run_concurrent(async |accessor| {
+                let (answer,) = func.call_concurrent(accessor, (request,)).await?;
+                let answer = match answer {
+                    Ok(response) => Ok(accessor.with(|mut access| {
+                        let response = access.data_mut().table.delete(response)?;
+                        response.into_http_with_getter(&mut access, io, InstanceState::http)
+                    })?),
+                    Err(e) => Err(errors::from_p3(&e)),
+                };
+                streaming.begin();
+                _ = answer_tx.send(answer);
+                // The body comes from the guest's tasks, which run only in here.
+                _ = body_is_done.await;
+                wasmtime::Result::Ok(())
+            });
+            match run.await.flatten() {
+                Ok(()) => {
+                    done.with(instance);
+                    Ok(())
+                }
+                Err(e) => Err(trap::to_call_error(instance.store.data(), e)),
+            }
+        };
+        Ok(Started {
+            guest: self.guest(work),
+            answer,
+            body_done: Some(body_done),
+        })
+    }
+}
+
+/// What becomes of an instance whose exchange succeeded.
+struct Done {
+    /// The graph that takes it back for others; `None` if it ends.
+    graph: Option<Arc<Graph>>,
+    unit: usize,
+}
+
+impl Done {
+    fn with(&self, instance: Box<Instance>) {
+        if let Some(graph) = &self.graph {
+            graph.unit(self.unit).checkin(instance);
+        }
+    }
+}
+
+/// Runs a guest in a task, which ends when this is dropped.
+async fn in_task(
+    guest: impl Future<Output = Result<(), CallError>> + Send + 'static,
+) -> Result<(), CallError> {
+    let mut task = JoinSet::new();
+    task.spawn(guest);
+    match task.join_next().await {
+        Some(Ok(result)) => result,
+        Some(Err(e)) => Err(CallError::Trap(format!("the call was not finished: {e}"))),
+        None => Err(CallError::Trap("the call was not begun".into())),
     }
 }
 
@@ -186,17 +335,23 @@ impl Started {
         pace: Pace,
         unread: &Arc<UnreadWatch>,
     ) -> Result<http::Response<Body>, HttpError> {
-        let mut done = None;
+        let (mut done, mut given_up) = (None, false);
         let answer = std::future::poll_fn(|cx| {
             if done.is_none()
                 && let Poll::Ready(result) = self.guest.as_mut().poll(cx)
             {
                 done = Some(result);
             }
-            match self.answer.try_recv() {
-                Ok(answer) => Poll::Ready(Some(answer)),
-                Err(_) if done.is_some() => Poll::Ready(None),
-                Err(_) => Poll::Pending,
+            if !given_up {
+                match Pin::new(&mut self.answer).poll(cx) {
+                    Poll::Ready(Ok(answer)) => return Poll::Ready(Some(answer)),
+                    Poll::Ready(Err(_)) => given_up = true,
+                    Poll::Pending => {}
+                }
+            }
+            match done {
+                Some(_) => Poll::Ready(None),
+                None => Poll::Pending,
             }
         })
         .await;

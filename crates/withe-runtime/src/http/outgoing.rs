@@ -1,76 +1,149 @@
-//! Requests out of a component: over its link to a provider, and nowhere else.
+//! Requests out of a component: over its links, and nowhere else.
 
+use std::time::Instant;
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http_body_util::BodyExt as _;
 use wasmtime::component::{LinkerInstance, Resource};
 use wasmtime::{Result, StoreContextMut, bail};
 use wasmtime_wasi_http::p2::bindings::http::outgoing_handler;
-use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
+use wasmtime_wasi_http::p2::types::{
+    HostFutureIncomingResponse, HostIncomingRequest, HostOutgoingRequest, HostResponseOutparam,
+};
 use wasmtime_wasi_http::p3::bindings::http::client;
 use wasmtime_wasi_http::p3::{Request as P3Request, Response as P3Response};
 use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
+use withe_provider::RequestOptions;
 use withe_wit::InterfaceName;
 
+use super::errors;
+use super::face::HttpFace;
+use super::hooks::{Chosen, Sender};
+use super::passed;
 use crate::core::InstanceState;
 use crate::failure::LinkFailure;
 
-/// Whether an interface is one through which components send requests.
-pub(crate) fn is_outgoing(name: &InterfaceName) -> bool {
-    name.namespace == "wasi"
-        && name.package == "http"
-        && matches!(name.interface.as_str(), "outgoing-handler" | "client")
-}
+/// Whom a request asks that does not say so, where Wasmtime has to have it said.
+const NOBODY: &str = "localhost";
 
-/// Defines `wasi:http/outgoing-handler` (0.2) or `wasi:http/client` (0.3): the import that has this `number` among
-/// those of the unit through which requests are sent.
+/// Defines `wasi:http/outgoing-handler` or `incoming-handler` (0.2), `client` or `handler` (0.3): the import that has
+/// this `number` among those of the unit through which requests are sent.
 pub(crate) fn define_outgoing(
     linker: &mut LinkerInstance<'_, InstanceState>,
     name: &InterfaceName,
     number: usize,
 ) -> Result<()> {
-    if name.interface == "outgoing-handler" {
-        type Params = (
-            Resource<HostOutgoingRequest>,
-            Option<Resource<wasmtime_wasi_http::p2::bindings::http::types::RequestOptions>>,
-        );
-        linker.func_wrap(
-            "handle",
-            move |mut cx: StoreContextMut<'_, InstanceState>, (request, options): Params| {
+    match name.interface.as_str() {
+        "outgoing-handler" => outgoing_handler(linker, number),
+        "incoming-handler" => incoming_handler(linker, number),
+        "handler" => p3(linker, "handle", number),
+        _ => p3(linker, "send", number),
+    }
+}
+
+fn outgoing_handler(linker: &mut LinkerInstance<'_, InstanceState>, number: usize) -> Result<()> {
+    type Params = (
+        Resource<HostOutgoingRequest>,
+        Option<Resource<wasmtime_wasi_http::p2::bindings::http::types::RequestOptions>>,
+    );
+    linker.func_wrap(
+        "handle",
+        move |mut cx: StoreContextMut<'_, InstanceState>, (request, options): Params| {
+            let state = cx.data_mut();
+            let chosen = choose(state, number)?;
+            state.hooks.choose(chosen);
+            let sent: Result<Resource<HostFutureIncomingResponse>, _> =
+                match outgoing_handler::Host::handle(&mut state.http(), request, options) {
+                    Ok(response) => Ok(response),
+                    Err(e) => Err(e.downcast()?),
+                };
+            Ok((sent,))
+        },
+    )
+}
+
+/// Passes on a request that came in, and answers whoever waits for the response with what comes back. The caller goes
+/// on when the response's head is there.
+fn incoming_handler(linker: &mut LinkerInstance<'_, InstanceState>, number: usize) -> Result<()> {
+    type Params = (
+        Resource<HostIncomingRequest>,
+        Resource<HostResponseOutparam>,
+    );
+    linker.func_wrap_async(
+        "handle",
+        move |mut cx: StoreContextMut<'_, InstanceState>, (request, out): Params| {
+            Box::new(async move {
                 let state = cx.data_mut();
-                choose(state, number)?;
-                let sent: Result<Resource<HostFutureIncomingResponse>, _> =
-                    match outgoing_handler::Host::handle(&mut state.http(), request, options) {
+                let Chosen {
+                    link,
+                    sender,
+                    under_way,
+                    ..
+                } = choose(state, number)?;
+                let request = passed::incoming_request(state, request)?;
+                let out = state.table.delete(out)?;
+                let options = RequestOptions::default();
+                let answer = link.send(request, options, sender).await;
+                drop(under_way);
+                (out.send)(match answer {
+                    Ok(response) => {
+                        Ok(response.map(|body| body.map_err(errors::to_wasi).boxed_unsync()))
+                    }
+                    Err(error) => Err(errors::to_p2(error)),
+                });
+                Ok(())
+            })
+        },
+    )
+}
+
+/// `handler.handle` and `client.send` have one type, and send a request alike.
+fn p3(linker: &mut LinkerInstance<'_, InstanceState>, function: &str, number: usize) -> Result<()> {
+    linker.func_wrap_concurrent(
+        function,
+        move |accessor, (request,): (Resource<P3Request>,)| {
+            // The request leaves in the first poll of `send`, so nobody else chooses in between.
+            let chosen = accessor.with(|mut access| {
+                let state = access.data_mut();
+                let mut chosen = choose(state, number)?;
+                if chosen.link.face == HttpFace::Handler {
+                    chosen.is_relative = complete(state.table.get_mut(&request)?);
+                }
+                state.hooks.choose(chosen);
+                Ok::<_, wasmtime::Error>(())
+            });
+            Box::pin(async move {
+                chosen?;
+                let accessor = accessor.with_getter::<WasiHttp>(InstanceState::http);
+                let sent: Result<Resource<P3Response>, _> =
+                    match <WasiHttp as client::HostWithStore<InstanceState>>::send(
+                        &accessor, request,
+                    )
+                    .await
+                    {
                         Ok(response) => Ok(response),
                         Err(e) => Err(e.downcast()?),
                     };
                 Ok((sent,))
-            },
-        )
-    } else {
-        linker.func_wrap_concurrent(
-            "send",
-            move |accessor, (request,): (Resource<P3Request>,)| {
-                // The request leaves in the first poll of `send`, so nobody else chooses in between.
-                let chosen = accessor.with(|mut access| choose(access.data_mut(), number));
-                Box::pin(async move {
-                    chosen?;
-                    let accessor = accessor.with_getter::<WasiHttp>(InstanceState::http);
-                    let sent: Result<Resource<P3Response>, _> =
-                        match <WasiHttp as client::HostWithStore<InstanceState>>::send(
-                            &accessor, request,
-                        )
-                        .await
-                        {
-                            Ok(response) => Ok(response),
-                            Err(e) => Err(e.downcast()?),
-                        };
-                    Ok((sent,))
-                })
-            },
-        )
-    }
+            })
+        },
+    )
 }
 
-/// Chooses the link for the request that is about to be sent.
-fn choose(state: &mut InstanceState, number: usize) -> Result<()> {
+/// Says in a request to a handler what only one that goes to the world has to say; whether it did not say whom it
+/// asks.
+fn complete(request: &mut P3Request) -> bool {
+    request.scheme.get_or_insert(Scheme::HTTP);
+    let path = || PathAndQuery::from_static("/");
+    request.path_with_query.get_or_insert_with(path);
+    let is_relative = request.authority.is_none();
+    let nobody = || Authority::from_static(NOBODY);
+    request.authority.get_or_insert_with(nobody);
+    is_relative
+}
+
+/// The link of the request that is about to be sent, and what goes along.
+fn choose(state: &InstanceState, number: usize) -> Result<Chosen> {
     let import = &state.links.outgoing[number];
     let link = match import.links.as_slice() {
         [only] => only.clone(),
@@ -90,6 +163,16 @@ fn choose(state: &mut InstanceState, number: usize) -> Result<()> {
         let function = &import.interface;
         LinkFailure::new(&link.spec, function, e.into_call_error())
     })?;
-    state.hooks.choose(link, state.trace, under_way);
-    Ok(())
+    let sender = Sender {
+        graph: state.graph.clone(),
+        nested: state.nested.clone(),
+        deadline: state.deadline_of_call(Instant::now(), link.spec.timeout),
+        trace: state.trace,
+    };
+    Ok(Chosen {
+        link,
+        sender,
+        under_way,
+        is_relative: false,
+    })
 }

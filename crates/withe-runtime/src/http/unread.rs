@@ -29,7 +29,7 @@ pub(super) trait Unread: Send + Sync + 'static {
 
 /// The responses of a handler that somebody has.
 #[derive(Default)]
-pub(super) struct UnreadWatch {
+pub(crate) struct UnreadWatch {
     list: Mutex<UnreadList>,
 }
 

@@ -14,6 +14,7 @@ mod grants;
 mod http;
 mod identity;
 mod lifecycle;
+mod middleware;
 mod mistakes;
 mod observe;
 #[cfg(target_os = "linux")]

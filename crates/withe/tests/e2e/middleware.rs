@@ -1,0 +1,246 @@
+//! Components between a server and a handler, and between a component and the world: requests that one component
+//! passes on to another, over every binding.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use withe_testing::nats::NatsServer;
+
+use crate::support::client::{Exchange, get};
+use crate::support::manifest::{
+    application, component, http_server, http_servers, provider, scaled,
+};
+use crate::support::process::Up;
+use crate::support::{Folder, LONG};
+
+/// A gate, and the handler behind it, of WASI 0.2 and of 0.3.
+const PAIRS: [(&str, &str); 2] = [("http-gate", "http-echo"), ("http-gate-p3", "http-echo-p3")];
+const BINDINGS: [&str; 5] = ["fused", "local", "unix", "tcp", "nats"];
+
+/// A running application, and what it runs on.
+struct Running {
+    up: Up,
+    on_lattice: Option<(NatsServer, Up)>,
+    _folder: Folder,
+}
+
+impl Running {
+    fn start(manifest: &str, binding: &str) -> Self {
+        let folder = Folder::with(manifest);
+        if binding != "nats" {
+            let up = folder.up(&[]);
+            return Self {
+                up,
+                on_lattice: None,
+                _folder: folder,
+            };
+        }
+        // The broker is the lattice's.
+        let nats = NatsServer::start().unwrap();
+        let start = |args: &[&str]| {
+            let mut command = folder.command(args);
+            command.args(["--lattice", &nats.url()]);
+            Up::start(command)
+        };
+        let host = start(&["host", "--listen", "127.0.0.1:0"]);
+        host.says(" is on the lattice ");
+        Self {
+            up: start(&["up", "app.yaml"]),
+            on_lattice: Some((nats, host)),
+            _folder: folder,
+        }
+    }
+
+    /// Where its only server listens.
+    fn address(&self) -> String {
+        if self.on_lattice.is_none() {
+            return self.up.address();
+        }
+        let said = self.up.says("reached at http://");
+        let (_, address) = said.split_once("http://").unwrap();
+        address.trim_end_matches('/').to_owned()
+    }
+
+    /// A server, the gate, and a handler of which so many instances may run, linked by `binding`.
+    fn gated((gate, handler): (&str, &str), binding: &str, instances: u32) -> Self {
+        let link = format!("target: handler, binding: {binding}");
+        let manifest = application(&[
+            http_server("gate"),
+            component("gate", gate, "", &[&link]),
+            scaled("handler", handler, instances),
+        ]);
+        Self::start(&manifest, binding)
+    }
+}
+
+/// Sends a request that has a body and trailers, and these header lines; the whole response.
+fn post(address: &str, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: a.example\r\n{headers}transfer-encoding: chunked\r\nte: trailers\r\n\
+         connection: close, te\r\n\r\n4\r\nbody\r\n0\r\nx-sum: 42\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).unwrap();
+    String::from_utf8_lossy(&response).into_owned()
+}
+
+const KNOWN: &str = "authorization: ada\r\n";
+
+#[test]
+fn a_gate_lets_some_requests_through() {
+    for pair in PAIRS {
+        for binding in BINDINGS {
+            let running = Running::gated(pair, binding, 10);
+            let address = running.address();
+            let refused = get(&address, "/").unwrap();
+            let what = format!("{pair:?} {binding}");
+            assert_eq!(
+                (refused.status, refused.text()),
+                (401, "who are you?\n".into()),
+                "{what}"
+            );
+            let passed = post(&address, "/a?b=c", KNOWN);
+            let what = format!("{what}: {passed}");
+            assert!(passed.starts_with("HTTP/1.1 200 OK\r\n"), "{what}");
+            assert!(passed.contains("\r\n4\r\nbody\r\n"), "{what}");
+            assert!(passed.ends_with("\r\n0\r\nx-sum: 42\r\n\r\n"), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_gate_changes_requests_and_responses() {
+    for binding in BINDINGS {
+        let running = Running::gated(PAIRS[1], binding, 10);
+        let address = running.address();
+        let has = |response: &str, lines: &[&str]| {
+            for line in lines {
+                let line = format!("\r\n{line}\r\n");
+                assert!(response.contains(&line), "{binding} {line}: {response}");
+            }
+        };
+        let asked = "x-asked: Method::Post Some(\"a.example\") Some(\"/a?b=c\")";
+        let changed = post(&address, "/a?b=c", KNOWN);
+        // Its own header to the handler, and that to the client in place of the handler's.
+        has(&changed, &[asked, "x-gate: passed"]);
+        assert!(!changed.contains("authorization"), "{binding}: {changed}");
+        let as_is = post(&address, "/as-is", KNOWN);
+        has(&as_is, &["authorization: ada"]);
+        // A request need not say whom it asks.
+        let nobody = post(&address, "/nobody", KNOWN);
+        assert!(
+            nobody.starts_with("HTTP/1.1 200 OK\r\n"),
+            "{binding}: {nobody}"
+        );
+    }
+}
+
+#[test]
+fn what_goes_wrong_behind_a_gate_is_answered() {
+    for binding in BINDINGS {
+        let running = Running::gated(PAIRS[1], binding, 10);
+        let address = running.address();
+        for (path, status) in [("/trap", 500), ("/refuse", 502), ("/", 200)] {
+            let response = post(&address, path, KNOWN);
+            let want = format!("HTTP/1.1 {status} ");
+            assert!(response.starts_with(&want), "{binding} {path}: {response}");
+        }
+        drop(running);
+
+        // What a gate has read of a body is not there for the handler, which hears of it.
+        let running = Running::gated(PAIRS[0], binding, 10);
+        let address = running.address();
+        let response = post(&address, "/consumed", KNOWN);
+        assert!(!response.contains("\r\nbody"), "{binding}: {response}");
+        let response = post(&address, "/", KNOWN);
+        assert!(response.contains("body"), "{binding}: {response}");
+    }
+}
+
+#[test]
+fn bodies_stream_through_a_gate() {
+    const HALF: usize = 2 * 1024 * 1024;
+    for pair in PAIRS {
+        for binding in BINDINGS {
+            let running = Running::gated(pair, binding, 10);
+            let request = "POST / HTTP/1.1\r\nauthorization: ada\r\nx-rest:";
+            let mut exchange = Exchange::start(&running.address(), request, 2 * HALF).unwrap();
+            let bytes: Vec<u8> = (0..2 * HALF).map(|i| (i % 251) as u8).collect();
+            let mut received = Vec::new();
+            // A piece is sent when the one before it has come back: nothing waits for the end of the request.
+            for (i, piece) in bytes.chunks(64 * 1024).enumerate() {
+                exchange.send(piece).unwrap();
+                if i == 0 {
+                    assert_eq!(exchange.status().unwrap(), 200, "{pair:?} {binding}");
+                }
+                received.extend(exchange.receive(piece.len()).unwrap());
+            }
+            assert_eq!(exchange.part().unwrap(), None, "{pair:?} {binding}");
+            assert!(
+                received == bytes,
+                "{pair:?} {binding}: it came back changed"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_client_that_goes_takes_the_handler_along() {
+    for pair in PAIRS {
+        for binding in ["local", "unix", "tcp", "nats"] {
+            // One that is not ended would be the only one.
+            let running = Running::gated(pair, binding, 1);
+            let address = running.address();
+            for _ in 0..3 {
+                let request = "POST / HTTP/1.1\r\nauthorization: ada\r\nx-rest:";
+                let mut exchange = Exchange::start(&address, request, 1024).unwrap();
+                exchange.send(b"half").unwrap();
+                assert_eq!(exchange.status().unwrap(), 200, "{pair:?} {binding}");
+                assert_eq!(exchange.receive(4).unwrap(), b"half");
+            }
+            let response = post(&address, "/", KNOWN);
+            assert!(response.contains("body"), "{pair:?} {binding}: {response}");
+        }
+    }
+}
+
+#[test]
+fn a_component_sends_requests_for_others() {
+    for binding in ["fused", "local", "unix", "tcp"] {
+        let relayed = format!("target: relay, binding: {binding}");
+        let relayed_p3 = format!("target: relay-p3, binding: {binding}");
+        let to_client = "target: http-client";
+        let manifest = application(&[
+            http_servers(&["front", "front-p3", "echo"]),
+            component("front", "http-out", "", &[&relayed]),
+            component("relay", "http-relay", "", &[to_client]),
+            component("front-p3", "http-out-p3", "", &[&relayed_p3]),
+            component("relay-p3", "http-relay-p3", "", &[to_client]),
+            component("echo", "http-echo", "", &[]),
+            provider("http-client", "", &[]),
+        ]);
+        let running = Running::start(&manifest, binding);
+        let [front, front_p3, echo] = (running.up).addresses(["front", "front-p3", "echo"]);
+        let answer = get(&front, &format!("/?url=http://{echo}/")).unwrap();
+        assert_eq!(answer.status, 200, "{binding}: {}", answer.text());
+        let denied = get(&front, &format!("/?url=http://{echo}/denied")).unwrap();
+        assert_eq!(denied.status, 502, "{binding}");
+        assert!(
+            denied.text().contains("HttpRequestDenied"),
+            "{binding}: {}",
+            denied.text()
+        );
+
+        let to = format!("x-to: {echo}\r\n");
+        let answer = post(&front_p3, "/", &to);
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("body"),
+            "{binding}: {answer}"
+        );
+        let denied = post(&front_p3, "/denied", &to);
+        assert!(denied.contains("HttpRequestDenied"), "{binding}: {denied}");
+    }
+}
