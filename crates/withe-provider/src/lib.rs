@@ -30,6 +30,7 @@ pub mod process;
 pub mod resources;
 pub mod settings;
 mod sockets;
+mod streams;
 #[cfg(test)]
 mod testing;
 pub mod wit;
@@ -53,8 +54,10 @@ pub use once::Once;
 pub use resources::{Borrow, Own, Resources};
 pub use settings::Settings;
 pub use sockets::{InheritedSockets, ListeningSocket};
+pub use streams::{FutureReader, FutureWriter, StreamReader, StreamWriter};
 pub use withe_linker::input::{ConfigMap, ConfigProblem, ConfigRole};
 pub use withe_provider_macros::generate;
+pub use withe_rpc::pipe::Closed;
 pub use withe_rpc::{BackOff, BoxFuture, CallContext, CallError, Payload, TraceContext, codec};
 
 use std::sync::Arc;

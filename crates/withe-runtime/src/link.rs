@@ -435,14 +435,19 @@ async fn call_entered(
 ) -> Result<(), CallError> {
     let mut instance = Unit::checkout(graph, unit, context).await?;
     let called = instance.call(export, payload, context).await;
-    let keeps = !payload.handles.is_empty() || !payload.streams.is_empty();
     match called {
-        Ok(()) if keeps => Err(CallError::TypeMismatch(
-            "a component gives no resources and streams to a provider that calls it".into(),
+        Ok(()) if !payload.handles.is_empty() => Err(CallError::TypeMismatch(
+            "a component gives no resources to a provider that calls it".into(),
         )),
-        // An error that the callee returned as a value leaves it as it was.
+        Ok(()) if !payload.streams.is_empty() => {
+            instance.go_on(graph, unit, &mut payload.streams);
+            Ok(())
+        }
+        // An error that the callee returned as a value leaves it as it was. What it still streams ends with the call.
         Ok(()) | Err(CallError::Refused(_)) => {
-            graph.unit(unit).checkin(instance);
+            if !instance.store.data().streams.any() {
+                graph.unit(unit).checkin(instance);
+            }
             called
         }
         Err(_) => called,

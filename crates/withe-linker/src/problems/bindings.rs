@@ -46,8 +46,8 @@ resources. Traits of one component to one target, with one name, are one link.
 
 Links that are fused into one component carry all other types, but only with the scope `caller`, without a \
 timeout and limits of their own. Links through the host or over a Unix socket carry all but error contexts, \
-and with the scope `call` no resources and no streams and futures in results. Providers do not take streams \
-and futures yet, and components in other processes cannot send HTTP requests through them.
+and with the scope `call` no resources and no streams and futures in results. Providers pass no resources to \
+the components that they call, and components in other processes cannot send HTTP requests through them.
 
 Components that pass each other resources in more ways than links can express are composed when the \
 application is built: `compose:` lists them in place of `image`, and makes one component of them.",
