@@ -25,6 +25,8 @@ mod line_budget;
 mod link;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "object-store")]
+pub mod object_store;
 mod once;
 pub mod process;
 pub mod resources;
