@@ -65,15 +65,17 @@ const ENDS: [[&str; 2]; 4] = [
 async fn streams_futures_and_async_functions_cross_to_a_provider_and_from_it() {
     for [to_provider, behind] in ENDS {
         let running = running(to_provider, behind).await;
-        let ran = running.call("user", &"t:streams/run#run".into(), "()", LONG);
-        assert_eq!(ran.await.unwrap(), "ok", "{to_provider} {behind}");
+        let call = async |function: &str, args: &str| {
+            let path = format!("t:streams/run#{function}");
+            let called = running
+                .call("user", &path.as_str().into(), args, LONG)
+                .await;
+            called.unwrap_or_else(|e| panic!("{to_provider} {behind}: {e}"))
+        };
+        assert_eq!(call("run", "()").await, "ok", "{to_provider} {behind}");
         // 64 MiB, of which a piece is under way at a time.
-        let flowed = running.call("user", &"t:streams/run#flow".into(), "(64)", LONG);
-        assert_eq!(
-            flowed.await.unwrap(),
-            (64 << 20).to_string(),
-            "{to_provider} {behind}"
-        );
+        let flowed = call("flow", "(64)").await;
+        assert_eq!(flowed, (64 << 20).to_string(), "{to_provider} {behind}");
         running.shutdown().await;
     }
 }

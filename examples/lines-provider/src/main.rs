@@ -127,9 +127,14 @@ mod tests {
         let numbered: Vec<_> = (pieces.iter())
             .flat_map(|piece| numbering.number(piece.as_bytes()))
             .collect();
-        assert_eq!(String::from_utf8(numbered).unwrap(), "1\tab\n2\tc\n3\t\n4\td");
+        assert_eq!(
+            String::from_utf8(numbered).unwrap(),
+            "1\tab\n2\tc\n3\t\n4\td"
+        );
         let mut lengths = Lengths::default();
-        pieces.iter().for_each(|piece| lengths.read(piece.as_bytes()));
+        pieces
+            .iter()
+            .for_each(|piece| lengths.read(piece.as_bytes()));
         let lengths: Vec<_> = (lengths.finish().iter())
             .map(|length| (length.bytes, length.lines))
             .collect();

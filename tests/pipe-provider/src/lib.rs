@@ -125,11 +125,7 @@ impl pipe::Interface for Pipe {
         }))
     }
 
-    async fn count(
-        &self,
-        cx: &Context<'_>,
-        mut input: StreamReader<u8>,
-    ) -> Result<u64, CallError> {
+    async fn count(&self, cx: &Context<'_>, mut input: StreamReader<u8>) -> Result<u64, CallError> {
         if let Some((client, context)) = self.component(cx) {
             return client.count(context, input).await;
         }

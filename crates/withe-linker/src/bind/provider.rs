@@ -425,7 +425,11 @@ mod tests {
         let errors = |source: &str| {
             let app = App::new(WIT);
             match source {
-                "asks" => app.component("asks").called("asks").link("errs", &[]).provider("errs"),
+                "asks" => app
+                    .component("asks")
+                    .called("asks")
+                    .link("errs", &[])
+                    .provider("errs"),
                 _ => app.provider("asks").link("errs", &[]).component("errs"),
             }
         };

@@ -63,8 +63,11 @@ async fn what_writes_a_stream_ends_with_its_reader() {
         }
     });
     assert!(!reader.read(3).await.unwrap().unwrap().is_empty());
-    assert!(is_gone.try_recv().is_err_and(|e| e
-        == tokio::sync::oneshot::error::TryRecvError::Empty));
+    assert!(
+        is_gone
+            .try_recv()
+            .is_err_and(|e| e == tokio::sync::oneshot::error::TryRecvError::Empty)
+    );
     drop(reader);
     assert!(timeout(AGES, is_gone).await.unwrap().is_err());
 }

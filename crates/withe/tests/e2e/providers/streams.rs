@@ -9,7 +9,7 @@ use crate::support::Folder;
 use crate::support::client::{Exchange, get};
 use crate::support::examples;
 use crate::support::manifest::{application, component, entry, http_server};
-use crate::support::rig::{Rig, kill_now, proc};
+use crate::support::rig::{Rig, eventually, kill_now, proc};
 
 /// The program of `tests/pipe-provider`.
 fn program() -> PathBuf {
@@ -62,7 +62,7 @@ fn upper(to_provider: &str, behind: &[&str]) -> Rig {
     let [pipe, answers] = pipe(behind);
     Rig::start(
         &application(&[http_server("upper"), upper, pipe, answers]),
-        &[],
+        &["--metrics=127.0.0.1:0"],
     )
 }
 
@@ -130,6 +130,32 @@ fn a_client_that_goes_away_ends_what_the_program_writes() {
     }
 }
 
+/// How many instances of a component there are.
+fn instances(metrics: &str, component: &str) -> u64 {
+    let text = get(metrics, "/metrics").unwrap().text();
+    let start = format!("withe_instances{{application=\"app\",component=\"{component}\"}} ");
+    let number = text.lines().find_map(|line| line.strip_prefix(&start));
+    number.map_or(0, |number| number.parse().unwrap())
+}
+
+#[test]
+fn a_component_that_a_program_calls_goes_on_for_as_long_as_somebody_reads_what_it_returned() {
+    for (to_provider, behind) in [ENDS[2], ENDS[3]] {
+        let rig = upper(to_provider, behind);
+        let line = rig.up.says("metrics are at http://");
+        let metrics = line.split("http://").nth(1).unwrap();
+        let metrics = metrics.trim_end_matches("/metrics");
+        let address = rig.up.address();
+        let exchange = half(&address);
+        assert_eq!(instances(metrics, "answers"), 1);
+        drop(exchange);
+        eventually("the instance that answered has ended", || {
+            instances(metrics, "answers") == 0
+        });
+        through(&address, 1);
+    }
+}
+
 #[test]
 fn a_program_that_is_killed_cuts_streams_short_and_is_back() {
     let rig = upper("target: pipe", &[]);
@@ -137,9 +163,11 @@ fn a_program_that_is_killed_cuts_streams_short_and_is_back() {
     let mut exchange = half(&address);
     kill_now(only(rig.processes.of_program("pipe-provider")));
     // The client may be told before it has sent the rest, or after that.
-    let rest = exchange.send(&[b'a'; PIECE]).and_then(|()| loop {
-        if exchange.part()?.is_none() {
-            return Ok::<_, io::Error>(());
+    let rest = exchange.send(&[b'a'; PIECE]).and_then(|()| {
+        loop {
+            if exchange.part()?.is_none() {
+                return Ok::<_, io::Error>(());
+            }
         }
     });
     assert!(rest.is_err(), "half of a body looked like all of it");
