@@ -666,7 +666,7 @@ mod tests {
         assert_eq!(
             messages,
             [
-                "`backend` is `rediss`, expected `redb`, `memory`, `redis` or `nats`",
+                "`backend` is `rediss`, expected `redb`, `memory`, `redis`, `nats` or `s3`",
                 "`backend_response_timeout_ms` is `0`, expected a number of milliseconds greater than 0",
                 "`bucket` is ``, expected a bucket's name",
                 "`url` cannot be used, expected `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`",

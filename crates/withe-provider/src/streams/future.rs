@@ -10,7 +10,7 @@ use withe_rpc::codec::{Decode, DecodeError, Encode, Reader, Writer};
 use withe_rpc::pipe::Closed;
 use withe_rpc::{BoxFuture, CallError, Chunk, PipeReader, PipeWriter, pipe};
 
-use super::End;
+use super::end::{self, End};
 
 /// The end of a `future<T>` that is read: `await` it, or pass it on. Dropped, it tells the writer that nobody waits.
 pub struct FutureReader<T> {
@@ -74,7 +74,7 @@ impl<T> FutureReader<T> {
 
     /// The end as the protocol has it.
     pub fn into_pipe(self) -> Option<PipeReader> {
-        super::take(&self.end)
+        end::take(&self.end)
     }
 }
 
@@ -124,7 +124,7 @@ impl<T: Encode> FutureWriter<T> {
 
 impl<T: Decode> Encode for FutureReader<T> {
     fn encode(&self, w: &mut Writer) {
-        super::write(&self.end, T::FUTURE, w);
+        end::write(&self.end, T::FUTURE, w);
     }
 }
 

@@ -14,32 +14,12 @@
 //! **Deadlines.** A call's deadline is that of its result. A stream lasts as long as both ends want, as between
 //! components; who cannot wait for the other end sets a limit around each read or write, which can be dropped.
 
+mod end;
 mod future;
 mod stream;
 
 pub use future::{FutureReader, FutureWriter};
 pub use stream::{StreamReader, StreamWriter};
-
-use std::sync::{Mutex, PoisonError};
-
-use withe_rpc::codec::Writer;
-use withe_rpc::{PipeReader, StreamKind, pipe};
-
-/// The readable end of a stream or future; `None` once it has ended, or was written into a payload.
-///
-/// Values are written by reference, and an end can go only once.
-type End = Mutex<Option<PipeReader>>;
-
-fn take(end: &End) -> Option<PipeReader> {
-    // Nothing panics while the lock is held.
-    end.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
-
-/// Writes an end into a payload. One that is there no more becomes one that fails.
-fn write(end: &End, kind: StreamKind, w: &mut Writer) {
-    let reader = take(end).unwrap_or_else(|| pipe(kind, 0).1);
-    w.stream(reader);
-}
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use withe_rpc::codec::{Decode, DecodeError, Encode, Reader, Writer};
 use withe_rpc::pipe::Closed;
 use withe_rpc::{CallError, Chunk, PipeReader, PipeWriter, StreamKind, pipe};
 
-use super::End;
+use super::end::{self, End};
 
 /// The most elements in one piece, which are encoded at once.
 const MOST_ITEMS: usize = 1 << 12;
@@ -186,7 +186,7 @@ impl<T> StreamReader<T> {
 
     /// The end as the protocol has it; `None` if the stream was read to its end.
     pub fn into_pipe(self) -> Option<PipeReader> {
-        super::take(&self.end)
+        end::take(&self.end)
     }
 }
 
@@ -277,7 +277,7 @@ fn default_piece(kind: StreamKind) -> usize {
 
 impl<T: Decode> Encode for StreamReader<T> {
     fn encode(&self, w: &mut Writer) {
-        super::write(&self.end, T::STREAM, w);
+        end::write(&self.end, T::STREAM, w);
     }
 }
 
