@@ -54,7 +54,8 @@ pub(crate) async fn build_all() -> Result<()> {
 pub(crate) async fn build_examples() -> Result<()> {
     build(&tree::visits(), packages).await?;
     build(&tree::gallery(), packages).await?;
-    build(&tree::greeted(), packages).await
+    build(&tree::greeted(), packages).await?;
+    build(&tree::lines(), packages).await
 }
 
 /// Where cargo puts what it compiles for a workspace other than the one at the root.

@@ -24,6 +24,11 @@ pub(crate) fn greeted() -> PathBuf {
     root().join("examples/greeter-provider/app")
 }
 
+/// The folder of the component that uses the example of a provider with streams.
+pub(crate) fn lines() -> PathBuf {
+    root().join("examples/lines-provider/app")
+}
+
 /// The folder of the components for tests and benchmarks.
 pub(crate) fn test_guests() -> PathBuf {
     root().join("tests/guests")

@@ -266,6 +266,10 @@ impl Defined<'_> {
         let world = self.place.world;
         let ty = Type::Id(self.id);
         let has = |is: fn(&TypeDefKind) -> bool| world.any(ty, |ty| world.kind(ty).is_some_and(is));
+        // One end of a stream is not another.
+        if has(|kind| matches!(kind, T::Stream(_) | T::Future(_))) {
+            return quote!(#[derive(Debug)]);
+        }
         if has(|kind| matches!(kind, T::Handle(_))) {
             return quote!(#[derive(Debug, PartialEq)]);
         }

@@ -100,16 +100,30 @@ mod tests {
     }
 
     #[test]
-    fn a_function_with_a_stream_is_said_once_and_what_to_do() {
-        let said =
-            problems("f: func(a: stream<u8>, b: stream<u8>) -> list<future<u32>>; g: func();");
+    fn streams_and_futures_are_their_readable_ends() {
+        let wit = "interface i { record r { log: stream } type t = stream<u8>; \
+                   f: async func(a: t, b: r) -> list<future<stream<u32>>>; }";
+        let tokens = expanded(wit, "import i; export i;").unwrap();
+        for part in [
+            "pub type T = :: withe_provider :: StreamReader < u8 >",
+            "pub log : :: withe_provider :: StreamReader < () >",
+            ":: withe_provider :: FutureReader < :: withe_provider :: StreamReader < u32 > >",
+            "# [derive (Debug)] pub struct R",
+        ] {
+            assert!(tokens.contains(part), "{part}: {tokens}");
+        }
+    }
+
+    #[test]
+    fn streams_of_resources_are_said_and_what_to_do() {
+        let said = problems("resource r; f: func(a: stream<own<r>>) -> future<own<r>>;");
         assert_eq!(
             said,
             [
-                "`f` of `a:b/i@1.0.0` has a stream, which is not generated: implement \
-                 `withe_provider::Provider` itself, and take it out of the call's `Payload`",
-                "`f` of `a:b/i@1.0.0` has a future, which is not generated: implement \
-                 `withe_provider::Provider` itself, and take it out of the call's `Payload`",
+                "`f` of `a:b/i@1.0.0` has a stream of resources, which is not generated: return them one by one, or in \
+                 a list",
+                "`f` of `a:b/i@1.0.0` has a future of resources, which is not generated: return them one by one, or in \
+                 a list",
             ]
         );
     }
@@ -216,15 +230,14 @@ mod tests {
 
     #[test]
     fn what_a_provider_cannot_call_is_said() {
-        let wit = "interface i { resource r; f: func(r: borrow<r>); g: func() -> stream<u8>; of: func(); }";
+        let wit = "interface i { resource r; f: func(r: borrow<r>); of: func(); }";
         let said = expanded(wit, "import i;").unwrap_err();
-        assert_eq!(said.len(), 3, "{said:?}");
+        assert_eq!(said.len(), 2, "{said:?}");
         assert!(
             said[0]
                 .starts_with("`f` of `a:b/i@1.0.0` has the resource `r`, which is not generated")
         );
-        assert!(said[1].starts_with("`g` of `a:b/i@1.0.0` has a stream"));
-        assert!(said[2].starts_with("`of` of `a:b/i@1.0.0` would be `of` in Rust, as another is"));
+        assert!(said[1].starts_with("`of` of `a:b/i@1.0.0` would be `of` in Rust, as another is"));
         let said = expanded("", "import f: func();").unwrap_err();
         assert!(
             said[0].starts_with("`f` is imported by the world itself"),

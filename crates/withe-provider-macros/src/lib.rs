@@ -41,7 +41,7 @@ use syn::{LitStr, Token, parse_macro_input};
 /// * A module for each interface, `acme::greeter::greeter` for `acme:greeter/greeter@0.1.0`; if there are several
 ///   versions of a package, they are in its name: `keyvalue_0_2_0_draft`. In it are the interface's types: records
 ///   are structs, variants and enums are enums, flags are structs of `bool`s. `list<u8>` is `Vec<u8>`, and is copied
-///   in one piece. All can be compared, printed, written and read; variants and enums that are the error of a
+///   in one piece. All can be compared, printed, written and read, but that those with streams cannot be compared; variants and enums that are the error of a
 ///   result are [`Error`](std::error::Error)s.
 /// * For an exported interface, a trait `Interface` in its module. What a provider has of a link implements it.
 ///   A method `get` of the resource `bucket` is its function `bucket_get`, a constructor `bucket_new`. Each
@@ -60,7 +60,10 @@ use syn::{LitStr, Token, parse_macro_input};
 /// component's. Inside other types, and in results, a resource is an `Own` or a `Borrow`: a number, which the
 /// call's context makes and understands.
 ///
-/// **What is not carried** is a compile error that says what to do: streams and futures, resources of interfaces
+/// **Streams and futures** are their readable ends, `StreamReader` and `FutureReader`, in parameters, results and
+/// other types, for what is exported and for what is called. Functions that are `async` are as others are.
+///
+/// **What is not carried** is a compile error that says what to do: streams of resources, resources of interfaces
 /// that the world does not export, resources in functions that the provider calls, and what the world exports or imports
 /// outside of a package's interfaces.
 #[proc_macro]

@@ -145,8 +145,14 @@ impl TypePlace<'_> {
                 quote!(::withe_provider::Borrow<#resource>)
             }
             TypeDefKind::Type(ty) => self.ty(*ty),
-            TypeDefKind::Stream(_) => self.cannot("a stream", BY_HAND),
-            TypeDefKind::Future(_) => self.cannot("a future", BY_HAND),
+            TypeDefKind::Stream(ty) => {
+                let ty = self.element("a stream", *ty);
+                quote!(::withe_provider::StreamReader<#ty>)
+            }
+            TypeDefKind::Future(ty) => {
+                let ty = self.element("a future", *ty);
+                quote!(::withe_provider::FutureReader<#ty>)
+            }
             // These have names.
             TypeDefKind::Record(_)
             | TypeDefKind::Resource
@@ -155,6 +161,17 @@ impl TypePlace<'_> {
             | TypeDefKind::Enum(_)
             | TypeDefKind::Unknown => self.cannot("a type without a name", "give it one"),
         }
+    }
+
+    /// What a stream or future is made of.
+    fn element(&self, of: &str, ty: Option<Type>) -> TokenStream {
+        if ty.is_some_and(|ty| !self.world.resources(ty).is_empty()) {
+            return self.cannot(
+                &format!("{of} of resources"),
+                "return them one by one, or in a list",
+            );
+        }
+        self.ty_or_unit(ty)
     }
 
     /// Notes that something is not carried, and stands in for it.
@@ -166,7 +183,3 @@ impl TypePlace<'_> {
         quote!(())
     }
 }
-
-/// What to do about streams.
-const BY_HAND: &str =
-    "implement `withe_provider::Provider` itself, and take it out of the call's `Payload`";

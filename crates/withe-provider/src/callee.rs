@@ -86,7 +86,7 @@ impl CalledInterface {
         let mut writer = Writer::default();
         write(&mut writer);
         let result = self.target.call(*number, writer.finish(), context).await?;
-        result.read().map_err(|e| {
+        result.take().map_err(|e| {
             let name = self.name;
             CallError::TypeMismatch(format!("the result of `{function}` of `{name}`: {e}"))
         })

@@ -66,9 +66,7 @@ impl Context<'_> {
         params: Payload,
         read: impl FnOnce(&mut Reader<'_>) -> Result<P, DecodeError>,
     ) -> Result<P, CallError> {
-        let mut reader = Reader::new(&params);
-        let all = read(&mut reader).and_then(|params| reader.finish().map(|()| params));
-        all.map_err(|e| {
+        params.take_with(read).map_err(|e| {
             let (interface, function) = (self.interface, self.function);
             CallError::TypeMismatch(format!("parameters of `{function}` of `{interface}`: {e}"))
         })

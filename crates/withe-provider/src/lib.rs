@@ -25,11 +25,14 @@ mod line_budget;
 mod link;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "object-store")]
+pub mod object_store;
 mod once;
 pub mod process;
 pub mod resources;
 pub mod settings;
 mod sockets;
+mod streams;
 #[cfg(test)]
 mod testing;
 pub mod wit;
@@ -53,8 +56,10 @@ pub use once::Once;
 pub use resources::{Borrow, Own, Resources};
 pub use settings::Settings;
 pub use sockets::{InheritedSockets, ListeningSocket};
+pub use streams::{FutureReader, FutureWriter, StreamReader, StreamWriter};
 pub use withe_linker::input::{ConfigMap, ConfigProblem, ConfigRole, SecretKeys};
 pub use withe_provider_macros::generate;
+pub use withe_rpc::pipe::Closed;
 pub use withe_rpc::{BackOff, BoxFuture, CallContext, CallError, Payload, TraceContext, codec};
 
 use std::sync::Arc;

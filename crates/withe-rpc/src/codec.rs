@@ -21,13 +21,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::{HandleRef, Payload};
+use crate::{HandleRef, Payload, PipeReader, StreamKind};
 
 /// Appends values.
 #[derive(Debug, Default)]
 pub struct Writer {
     bytes: Vec<u8>,
     handles: Vec<HandleRef>,
+    streams: Vec<PipeReader>,
 }
 
 impl Writer {
@@ -35,15 +36,15 @@ impl Writer {
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(bytes),
-            handles: Vec::new(),
+            ..Self::default()
         }
     }
 
-    /// A writer that goes on behind `bytes`, which hold no handles.
+    /// A writer that goes on behind `bytes`, which hold no handles and no streams.
     pub fn append(bytes: Vec<u8>) -> Self {
         Self {
             bytes,
-            handles: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -58,7 +59,7 @@ impl Writer {
         Payload {
             bytes: self.bytes,
             handles: self.handles,
-            streams: Vec::new(),
+            streams: self.streams,
         }
     }
 
@@ -121,6 +122,12 @@ impl Writer {
         self.unsigned(self.handles.len() as u64);
         self.handles.push(handle);
     }
+
+    /// A stream or future: its readable end.
+    pub fn stream(&mut self, reader: PipeReader) {
+        self.unsigned(self.streams.len() as u64);
+        self.streams.push(reader);
+    }
 }
 
 /// Appends unsigned LEB128.
@@ -167,18 +174,34 @@ pub enum DecodeError {
 }
 
 /// Reads values.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
     handles: &'a [HandleRef],
+    /// Those that were not taken.
+    streams: &'a mut [Option<PipeReader>],
 }
 
 impl<'a> Reader<'a> {
-    /// Reads from the start of `payload`.
+    /// Reads from the start of `payload`, whose streams stay where they are: see [`Payload::take_with`].
     pub fn new(payload: &'a Payload) -> Self {
         Self {
             bytes: &payload.bytes,
             handles: &payload.handles,
+            streams: &mut [],
+        }
+    }
+
+    /// Reads from the start of `bytes`. A stream is taken out of its place.
+    pub(crate) fn taking(
+        bytes: &'a [u8],
+        handles: &'a [HandleRef],
+        streams: &'a mut [Option<PipeReader>],
+    ) -> Self {
+        Self {
+            bytes,
+            handles,
+            streams,
         }
     }
 
@@ -188,6 +211,7 @@ impl<'a> Reader<'a> {
         Self {
             bytes,
             handles: &[],
+            streams: &mut [],
         }
     }
 
@@ -195,6 +219,12 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn remaining(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// What was not read yet.
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Checks that all was read.
@@ -368,6 +398,14 @@ impl<'a> Reader<'a> {
         let i = self.handle_index()?;
         self.handles.get(i).copied().ok_or(DecodeError::Handle)
     }
+
+    /// Takes the readable end of a stream or future of this kind.
+    pub fn stream(&mut self, kind: StreamKind) -> Result<PipeReader, DecodeError> {
+        let i = self.stream_index()?;
+        let stream = self.streams.get_mut(i).ok_or(DecodeError::Stream)?;
+        let taken = stream.take_if(|stream| stream.kind() == kind);
+        taken.ok_or(DecodeError::Stream)
+    }
 }
 
 /// A Rust value that can be written. `option` is 0 or 1 and its value; `result` is 0 (ok) or 1
@@ -384,12 +422,26 @@ pub trait Encode {
         w.unsigned(list.len() as u64);
         list.iter().for_each(|v| v.encode(w));
     }
+
+    /// The next `count` of `values`, of which there are as many, as elements of a stream: one after the other.
+    fn encode_elements(values: &mut std::vec::IntoIter<Self>, count: usize) -> Payload
+    where
+        Self: Sized,
+    {
+        let mut w = Writer::default();
+        values.take(count).for_each(|v| v.encode(&mut w));
+        w.finish()
+    }
 }
 
 /// A Rust value that can be read.
 pub trait Decode: Sized {
     /// The fewest bytes a value takes; it bounds what a count may claim.
     const MIN_BYTES: usize;
+    /// What a stream of such values is.
+    const STREAM: StreamKind = StreamKind::Items;
+    /// What a future of such a value is.
+    const FUTURE: StreamKind = StreamKind::Future;
 
     /// Reads one value.
     ///
@@ -411,6 +463,22 @@ pub trait Decode: Sized {
             list.push(Self::decode(r)?);
         }
         Ok(list)
+    }
+
+    /// Reads `count` elements of a stream.
+    ///
+    /// # Errors
+    ///
+    /// If `payload` is not as many of such values.
+    fn decode_elements(payload: Payload, count: usize) -> Result<Vec<Self>, DecodeError> {
+        payload.take_with(|r| {
+            // Where a value has no bytes, nothing but the count says how many there are.
+            let mut list = Vec::with_capacity(count.min(1024));
+            for _ in 0..count {
+                list.push(Self::decode(r)?);
+            }
+            Ok(list)
+        })
     }
 }
 
@@ -465,15 +533,51 @@ impl Encode for u8 {
     fn encode_list(list: &[Self], w: &mut Writer) {
         w.counted(list);
     }
+    fn encode_elements(values: &mut std::vec::IntoIter<Self>, count: usize) -> Payload {
+        let bytes = if count == values.len() {
+            // What was not begun is not copied.
+            std::mem::take(values).collect()
+        } else {
+            let bytes = values.as_slice()[..count].to_vec();
+            values.by_ref().take(count).for_each(drop);
+            bytes
+        };
+        Payload {
+            bytes,
+            ..Payload::default()
+        }
+    }
 }
 
 impl Decode for u8 {
     const MIN_BYTES: usize = 1;
+    const STREAM: StreamKind = StreamKind::Bytes;
     fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         r.byte()
     }
     fn decode_list(r: &mut Reader<'_>) -> Result<Vec<Self>, DecodeError> {
         r.counted().map(<[u8]>::to_vec)
+    }
+    fn decode_elements(payload: Payload, count: usize) -> Result<Vec<Self>, DecodeError> {
+        match payload.bytes.len().cmp(&count) {
+            std::cmp::Ordering::Less => Err(DecodeError::Truncated),
+            std::cmp::Ordering::Equal => Ok(payload.bytes),
+            std::cmp::Ordering::Greater => Err(DecodeError::Trailing),
+        }
+    }
+}
+
+/// Nothing: what a stream or future without a type is made of.
+impl Encode for () {
+    fn encode(&self, _: &mut Writer) {}
+}
+
+impl Decode for () {
+    const MIN_BYTES: usize = 0;
+    const STREAM: StreamKind = StreamKind::Units;
+    const FUTURE: StreamKind = StreamKind::Signal;
+    fn decode(_: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(())
     }
 }
 
@@ -624,14 +728,12 @@ impl<T: Decode, E: Decode> Decode for Result<T, E> {
 macro_rules! tuples {
     ($(($($t:ident $i:tt),*))*) => {$(
         impl<$($t: Encode),*> Encode for ($($t,)*) {
-            #[allow(unused_variables, reason = "the empty tuple writes nothing")]
             fn encode(&self, w: &mut Writer) {
                 $(self.$i.encode(w);)*
             }
         }
         impl<$($t: Decode),*> Decode for ($($t,)*) {
             const MIN_BYTES: usize = 0 $(+ $t::MIN_BYTES)*;
-            #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple reads nothing")]
             fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
                 Ok(($($t::decode(r)?,)*))
             }
@@ -639,7 +741,6 @@ macro_rules! tuples {
     )*};
 }
 tuples! {
-    ()
     (A 0)
     (A 0, B 1)
     (A 0, B 1, C 2)

@@ -112,4 +112,29 @@ impl Payload {
         r.finish()?;
         Ok(value)
     }
+
+    /// Reads all of it as `T`, with its streams.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn take<T: Decode>(self) -> Result<T, DecodeError> {
+        self.take_with(T::decode)
+    }
+
+    /// Reads all of it by `read`, with its streams. Those that it does not take are closed.
+    ///
+    /// # Errors
+    ///
+    /// What `read` returns, and if it leaves bytes over.
+    pub fn take_with<T>(
+        self,
+        read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        let mut streams: Vec<_> = self.streams.into_iter().map(Some).collect();
+        let mut r = Reader::taking(&self.bytes, &self.handles, &mut streams);
+        let value = read(&mut r)?;
+        r.finish()?;
+        Ok(value)
+    }
 }

@@ -5,6 +5,7 @@
 //! wanted, as if both were one component; with a larger one that much is asked for ahead, which is what
 //! hides the way over a wire.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -107,7 +108,10 @@ fn ends(
         PipeWriter {
             shared: shared.clone(),
         },
-        PipeReader { shared },
+        PipeReader {
+            shared,
+            kept: Vec::new(),
+        },
     )
 }
 
@@ -275,12 +279,20 @@ impl Drop for PipeWriter {
 #[derive(Debug)]
 pub struct PipeReader {
     shared: Arc<Pipe>,
+    /// What goes with this end.
+    kept: Vec<Arc<dyn Any + Send + Sync>>,
 }
 
 impl PipeReader {
     /// The kind of elements that the pipe carries.
     pub fn kind(&self) -> StreamKind {
         self.shared.kind
+    }
+
+    /// Keeps something as long as this end is there: that by which the writer goes on. It is dropped after the writer
+    /// was told that nothing more is wanted.
+    pub fn keep(&mut self, what: Arc<dyn Any + Send + Sync>) {
+        self.kept.push(what);
     }
 
     /// The next chunk, `None` at the end. While it waits, the writer is asked for `want` elements; a chunk
@@ -431,6 +443,18 @@ mod tests {
             end,
             Poll::Ready(Some(Err(CallError::Unreachable(_))))
         ));
+    }
+
+    #[test]
+    fn what_is_kept_goes_with_the_reader_and_after_it() {
+        let (mut writer, mut reader) = pipe(StreamKind::Bytes, 4);
+        let kept = Arc::new("kept");
+        let weak = Arc::downgrade(&kept);
+        reader.keep(kept);
+        writer.send(bytes("ab")).unwrap();
+        assert!(weak.upgrade().is_some());
+        drop(reader);
+        assert!(weak.upgrade().is_none() && writer.is_closed());
     }
 
     #[test]

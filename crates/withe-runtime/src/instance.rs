@@ -6,10 +6,10 @@ use std::task::Poll;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wasmtime::component::Func;
 use wasmtime::{AsContextMut as _, Store, StoreContextMut, UpdateDeadline};
-use withe_rpc::{CallContext, CallError, Payload};
+use withe_rpc::{CallContext, CallError, Payload, PipeReader};
 
 use crate::core::{Graph, Instance, InstanceState, Unit};
 use crate::dispatch;
@@ -18,6 +18,7 @@ use crate::exports::ExportFn;
 use crate::limits::DeadlinePassed;
 use crate::opened;
 use crate::quota::{Nested, QuotaExceeded};
+use crate::stream::open::Keeper;
 use crate::trap;
 use crate::wasi::CommandLine;
 
@@ -110,6 +111,32 @@ impl Instance {
         let func = func.ok_or_else(|| no_function(export))?;
         self.last = Some((export.name.clone(), func));
         Ok(func)
+    }
+
+    /// Lets the instance go on behind its call, in a task of its own, for as long as anybody reads what it returned: the
+    /// readers keep it, and end it.
+    pub(crate) fn go_on(
+        mut self: Box<Self>,
+        graph: &Arc<Graph>,
+        unit: usize,
+        returned: &mut [PipeReader],
+    ) {
+        let (keeper, unread) = oneshot::channel::<()>();
+        let keeper: Keeper = Arc::new(keeper);
+        // Streams within streams lead out of the store later.
+        self.store.data_mut().streams.keep(&keeper);
+        for reader in returned {
+            reader.keep(keeper.clone());
+        }
+        let run = async move {
+            // Nothing is sent: the last reader drops the sender.
+            let ended = (self.store).run_concurrent(async |_| _ = unread.await);
+            if let Err(e) = ended.await {
+                // Whoever reads is told.
+                self.failed(e);
+            }
+        };
+        tokio::spawn(graph.unit(unit).in_turns(&graph.engines, run));
     }
 
     /// Explains an error of the instance. Whatever it streams breaks off with it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::future::BoxFuture;
+use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use wasmtime::component::{Accessor, ResourceType};
 use wasmtime::{AsContextMut as _, StoreContextMut};
@@ -403,6 +404,9 @@ pub(crate) async fn call_unit(
             let call = call_once(graph, unit, nested.as_ref(), export, payload, context);
             Box::pin(call).await
         }
+        UnitCallee::Entered if graph.unit(unit).concurrency => {
+            call_entered_in_task(graph, unit, export, payload, context).await
+        }
         UnitCallee::Entered => Box::pin(call_entered(graph, unit, export, payload, context)).await,
     }
 }
@@ -426,6 +430,36 @@ async fn call_once(
     }
 }
 
+/// The same in a task, which ends when this is dropped: a provider may make the call while an instance waits for it, and
+/// no instance with concurrency can run within the poll of another.
+fn call_entered_in_task<'a>(
+    graph: &Arc<Graph>,
+    unit: usize,
+    export: &ExportFn,
+    payload: &'a mut Payload,
+    context: CallContext,
+) -> BoxFuture<'a, Result<(), CallError>> {
+    let (graph, export) = (graph.clone(), export.clone());
+    let mut carried = std::mem::take(payload);
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let call = call_entered(&graph, unit, &export, &mut carried, context);
+        graph.unit(unit).in_turns(&graph.engines, call).await?;
+        Ok(carried)
+    });
+    Box::pin(async move {
+        *payload = match task.join_next().await {
+            Some(Ok(called)) => called?,
+            Some(Err(e)) => {
+                let why = format!("the call was not finished: {e}");
+                return Err(CallError::Trap(why));
+            }
+            None => return Err(CallError::Trap("the call was not begun".into())),
+        };
+        Ok(())
+    })
+}
+
 async fn call_entered(
     graph: &Arc<Graph>,
     unit: usize,
@@ -435,14 +469,19 @@ async fn call_entered(
 ) -> Result<(), CallError> {
     let mut instance = Unit::checkout(graph, unit, context).await?;
     let called = instance.call(export, payload, context).await;
-    let keeps = !payload.handles.is_empty() || !payload.streams.is_empty();
     match called {
-        Ok(()) if keeps => Err(CallError::TypeMismatch(
-            "a component gives no resources and streams to a provider that calls it".into(),
+        Ok(()) if !payload.handles.is_empty() => Err(CallError::TypeMismatch(
+            "a component gives no resources to a provider that calls it".into(),
         )),
-        // An error that the callee returned as a value leaves it as it was.
+        Ok(()) if !payload.streams.is_empty() => {
+            instance.go_on(graph, unit, &mut payload.streams);
+            Ok(())
+        }
+        // An error that the callee returned as a value leaves it as it was. What it still streams ends with the call.
         Ok(()) | Err(CallError::Refused(_)) => {
-            graph.unit(unit).checkin(instance);
+            if !instance.store.data().streams.any() {
+                graph.unit(unit).checkin(instance);
+            }
             called
         }
         Err(_) => called,

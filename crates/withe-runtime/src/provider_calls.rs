@@ -106,7 +106,19 @@ impl CalledComponent {
                 within(deadline, call).await
             }
             // A session of its own for each call, which goes where there is least to do.
-            Way::Route(route) => route.session().call(function, params, context).await,
+            Way::Route(route) => {
+                let session = route.session();
+                let called = session.call(function, params, context).await;
+                called.map(|mut results| {
+                    // What the component streams, it streams as long as there is the session.
+                    if !results.streams.is_empty() {
+                        let session = Arc::new(session);
+                        let readers = results.streams.iter_mut();
+                        readers.for_each(|reader| reader.keep(session.clone()));
+                    }
+                    results
+                })
+            }
         }?;
         check_size("results", &called)?;
         Ok(called)

@@ -1,18 +1,35 @@
-//! The settings, with the keys of wasmCloud v1's providers of Redis and NATS.
+//! The settings, with the keys of wasmCloud v1's providers of Redis and NATS, and those of the blobstore provider for
+//! S3.
 
 use std::time::Duration;
 
 use withe_provider::nats::NatsAccess;
+use withe_provider::object_store::S3;
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::changes::WatchedKeys;
 use crate::nats::{self, NatsConfig};
 use crate::redis::{Notifications, RedisConfig, check_url};
+use crate::s3::{self, NO_WATCH, S3Config};
 use crate::store::DEFAULT_BUCKET;
 
 /// Where the file is if nobody says.
 const DEFAULT_PATH: &str = "data/keyvalue.redb";
-const BACKENDS: [&str; 4] = ["redb", "memory", "redis", "nats"];
+const BACKENDS: [&str; 5] = ["redb", "memory", "redis", "nats", "s3"];
+/// Where buckets of S3 are if nobody says.
+const DEFAULT_REGION: &str = "us-east-1";
+/// How long an answer of S3 may take if nobody says.
+const S3_TIMEOUT: Duration = Duration::from_secs(10);
+/// The keys for S3 alone.
+const OF_S3: [&str; 7] = [
+    "s3_bucket",
+    "s3_folder",
+    "endpoint",
+    "region",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+];
 /// What a URL of NATS starts with.
 const NATS_SCHEMES: [&str; 2] = ["nats:", "tls:"];
 
@@ -32,6 +49,8 @@ pub(crate) enum Backend {
     Redis(RedisConfig),
     /// A bucket of NATS.
     Nats(NatsConfig),
+    /// A bucket of S3.
+    S3(Box<S3Config>),
 }
 
 /// A link's configuration, with the provider's own filled in.
@@ -63,6 +82,9 @@ struct Given {
     bucket: Option<String>,
     redis: RedisLimits,
     nats: Nats,
+    /// What is for S3 alone, by its key.
+    s3: ConfigMap,
+    tls_ca_file: Option<String>,
     watch: WatchGiven,
 }
 
@@ -79,7 +101,6 @@ struct WatchGiven {
 struct Nats {
     bucket: Option<String>,
     creds_file: Option<String>,
-    tls_ca_file: Option<String>,
     replicas: Option<usize>,
 }
 
@@ -145,7 +166,7 @@ pub(crate) fn read(
                         .or(own.url)
                         .unwrap_or_else(|| "nats://127.0.0.1:4222".into()),
                     credentials_file: link.nats.creds_file.or(own.nats.creds_file),
-                    ca_file: link.nats.tls_ca_file.or(own.nats.tls_ca_file),
+                    ca_file: link.tls_ca_file.or(own.tls_ca_file),
                     ..NatsAccess::default()
                 },
                 bucket: (link.nats.bucket.or(own.nats.bucket)).unwrap_or_else(|| "keyvalue".into()),
@@ -157,6 +178,45 @@ pub(crate) fn read(
                     .or(own.redis.response_timeout)
                     .unwrap_or(limits.response_timeout),
             })
+        }
+        Some("s3") => {
+            // Who asks, and where, is said in one place.
+            let mut said = own.s3;
+            said.extend(link.s3);
+            let mut text = |key: &str| said.remove(key);
+            let bucket = text("s3_bucket").unwrap_or_default();
+            if bucket.is_empty() && problems.is_empty() {
+                problems.push(ConfigProblem {
+                    key: None,
+                    message: "`backend: s3` needs `s3_bucket`".into(),
+                    help: Some("set `s3_bucket` on the link or on the provider".into()),
+                });
+            }
+            let is_said = problems.iter().any(|problem| problem.message == NO_WATCH);
+            if role == ConfigRole::LinkSource && !is_said {
+                problems.push(ConfigProblem {
+                    key: None,
+                    message: NO_WATCH.into(),
+                    help: Some(
+                        "keep what is watched in a file, in memory, in Redis or in NATS".into(),
+                    ),
+                });
+            }
+            Backend::S3(Box::new(S3Config {
+                bucket,
+                folder: text("s3_folder"),
+                s3: S3 {
+                    endpoint: text("endpoint"),
+                    region: text("region").unwrap_or_else(|| DEFAULT_REGION.into()),
+                    access_key_id: text("access_key_id"),
+                    secret_access_key: text("secret_access_key"),
+                    session_token: text("session_token"),
+                },
+                tls_ca_file: link.tls_ca_file.or(own.tls_ca_file),
+                response_timeout: (link.redis.response_timeout)
+                    .or(own.redis.response_timeout)
+                    .unwrap_or(S3_TIMEOUT),
+            }))
         }
         _ => Backend::File(
             link.path
@@ -234,6 +294,45 @@ fn watched_keys(text: &str) -> WatchedKeys {
     }
 }
 
+/// What is said of S3.
+fn s3_given(s: &mut Settings<'_>) -> ConfigMap {
+    let mut given = ConfigMap::new();
+    for key in OF_S3 {
+        if let Some(value) = s.text(key) {
+            given.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    let empty: Vec<_> = given.iter().filter(|(_, value)| value.is_empty()).collect();
+    for (key, _) in empty {
+        let help = "remove it, or give it a value";
+        s.problem(Some(key), format!("`{key}` is empty"), Some(help.into()));
+    }
+    if let Some(Err(expected)) = given.get("s3_folder").map(|name| s3::check_folder(name)) {
+        s.bad_value("s3_folder", expected);
+    }
+    match given.get("endpoint") {
+        // Endpoints are told in errors, and so would be who asks; nothing of this value is repeated.
+        Some(url) if url.contains('@') => s.problem(
+            Some("endpoint"),
+            "`endpoint` has a user or a password in it",
+            Some("remove it: who asks is told by `access_key_id` and `secret_access_key`".into()),
+        ),
+        Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {
+            s.bad_value("endpoint", "`http://HOST[:PORT]` or `https://HOST[:PORT]`");
+        }
+        Some(_) | None => {}
+    }
+    let [one, other] = ["access_key_id", "secret_access_key"];
+    for (there, missing) in [(one, other), (other, one)] {
+        if given.contains_key(there) && !given.contains_key(missing) {
+            let message = format!("`{there}` is given without `{missing}`");
+            let help = format!("give both in one place, or neither; `{missing}` is missing");
+            s.problem(Some(there), message, Some(help));
+        }
+    }
+    given
+}
+
 fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem>) {
     let mut s = Settings::new(config);
     let said = s.choice("backend", &BACKENDS);
@@ -274,12 +373,11 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
     let nats = Nats {
         bucket: nats_bucket.map(str::to_owned),
         creds_file: s.text("nats_creds_file").map(str::to_owned),
-        tls_ca_file: s
-            .text("nats_tls_ca_file")
-            .or(s.text("tls_ca_file"))
-            .map(str::to_owned),
         replicas: s.parse("nats_replicas", "a number from 1 to 5"),
     };
+    let nats_ca_file = s.text("nats_tls_ca_file");
+    let tls_ca_file = nats_ca_file.or(s.text("tls_ca_file")).map(str::to_owned);
+    let s3 = s3_given(&mut s);
     // v1 has them for how it shares connections, which are always shared by URL here, and for whether it makes buckets,
     // which are always made.
     s.ignore(&[
@@ -324,11 +422,17 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
         let message = format!("`{url_key}` cannot be used, expected {expected}");
         s.problem(Some(url_key), message, None);
     }
+    let s3_key = s3.keys().next().cloned();
+    if said == Some("s3") && role == ConfigRole::LinkSource {
+        let help = "keep what is watched in a file, in memory, in Redis or in NATS";
+        s.problem(Some("backend"), NO_WATCH, Some(help.into()));
+    }
     let (backend, why) = match (said, url, path) {
         (Some(backend), ..) => (Some(backend), "`backend` says"),
         (None, Some(_), _) if is_of_nats => (Some("nats"), "with its `url` it is"),
         (None, Some(_), _) => (Some("redis"), "with its `url` it is"),
         (None, None, Some(_)) => (Some("redb"), "with a `path` it is"),
+        (None, None, None) if s3_key.is_some() => (Some("s3"), "with a key of S3 it is"),
         (None, None, None) => (None, ""),
     };
     let of_url = if is_of_nats { "nats" } else { "redis" };
@@ -337,7 +441,12 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
         (url_key, url.is_some(), of_url),
         (nats_bucket_key, nats.bucket.is_some(), "nats"),
         ("nats_creds_file", nats.creds_file.is_some(), "nats"),
-        ("nats_tls_ca_file", nats.tls_ca_file.is_some(), "nats"),
+        ("nats_tls_ca_file", nats_ca_file.is_some(), "nats"),
+        (
+            s3_key.as_deref().unwrap_or_default(),
+            s3_key.is_some(),
+            "s3",
+        ),
         ("nats_replicas", nats.replicas.is_some(), "nats"),
         (
             "redis_notifications",
@@ -360,6 +469,8 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
         bucket: bucket.filter(|_| cluster.is_none()).map(str::to_owned),
         redis,
         nats,
+        s3,
+        tls_ca_file,
         watch,
     };
     (given, s.finish())
@@ -412,6 +523,49 @@ mod tests {
         let twice = [("cluster_uri", "nats://a"), ("url", "nats://b")];
         let problems = check(ConfigRole::LinkTarget, &map(&twice));
         assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+
+    #[test]
+    fn s3_is_said_with_the_keys_of_the_blobstore() {
+        let own = [("backend", "s3"), ("endpoint", "http://h:9000")];
+        let link = [
+            ("s3_bucket", "b"),
+            ("s3_folder", "a/b"),
+            ("access_key_id", "me"),
+            ("secret_access_key", "s3cret"),
+            ("tls_ca_file", "ca.pem"),
+        ];
+        let Backend::S3(s3) = backend(&own, &link) else {
+            panic!("not S3");
+        };
+        assert_eq!((&*s3.bucket, s3.folder.as_deref()), ("b", Some("a/b")));
+        assert_eq!(format!("{s3:?}"), "the bucket `b` of S3 at `http://h:9000`");
+        assert!(matches!(
+            backend(&[], &[("s3_bucket", "b")]),
+            Backend::S3(_)
+        ));
+        let (_, problems) = read(&map(&own), &map(&[]), ConfigRole::LinkTarget);
+        assert_eq!(problems[0].message, "`backend: s3` needs `s3_bucket`");
+        // Neither by itself, nor with what the provider says.
+        let watched = [("backend", "s3"), ("s3_bucket", "b")];
+        let problems = check(ConfigRole::LinkSource, &map(&watched));
+        assert_eq!(problems[0].message, NO_WATCH);
+        let (_, problems) = read(&map(&watched), &map(&[]), ConfigRole::LinkSource);
+        assert_eq!(problems[0].message, NO_WATCH);
+        let wrong = [
+            ("backend", "s3"),
+            ("s3_folder", "../x"),
+            ("endpoint", "https://u:s3cret@h"),
+            ("access_key_id", ""),
+            ("path", "x"),
+        ];
+        let problems = check(ConfigRole::LinkTarget, &map(&wrong));
+        let said: String = problems
+            .iter()
+            .map(|p| format!("{}\n", p.message))
+            .collect();
+        assert_eq!(problems.len(), 5, "{said}");
+        assert!(!said.contains("s3cret"), "{said}");
     }
 
     #[test]
@@ -512,7 +666,7 @@ mod tests {
         assert_eq!(
             messages,
             [
-                "`backend` is `rediss`, expected `redb`, `memory`, `redis` or `nats`",
+                "`backend` is `rediss`, expected `redb`, `memory`, `redis`, `nats` or `s3`",
                 "`backend_response_timeout_ms` is `0`, expected a number of milliseconds greater than 0",
                 "`bucket` is ``, expected a bucket's name",
                 "`url` cannot be used, expected `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`",

@@ -314,6 +314,9 @@ fn apply(
 /// more.
 fn failed(error: &DatabaseError) -> StoreError {
     StoreError::Failed(match error {
+        DatabaseError::Io { source, .. } if is_full(source) => {
+            "there is no room left for the file of keys and values; nothing was written".into()
+        }
         DatabaseError::Io { .. } => "the file of keys and values failed".into(),
         DatabaseError::Damaged(_) => "the file of keys and values is damaged".into(),
         DatabaseError::Unavailable { .. } => {
@@ -321,6 +324,17 @@ fn failed(error: &DatabaseError) -> StoreError {
         }
         DatabaseError::Operation { source, .. } => source.to_string(),
     })
+}
+
+/// Whether a disk failed for lack of room, or a limit was met.
+fn is_full(error: &redb::Error) -> bool {
+    let redb::Error::Io(why) = error else {
+        return false;
+    };
+    matches!(
+        why.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 #[async_trait::async_trait]

@@ -23,6 +23,7 @@ use crate::interface::Opened;
 use crate::memory::MemoryStore;
 use crate::nats::{self, NatsConfig, NatsStore};
 use crate::redis::{self, RedisConfig, RedisStore};
+use crate::s3::{self, S3Config, S3Store};
 use crate::store::Store;
 use crate::wit;
 
@@ -57,6 +58,7 @@ struct Changing {
 struct Connections {
     redis: HashMap<RedisConfig, Weak<RedisStore>>,
     nats: HashMap<NatsConfig, Weak<NatsStore>>,
+    s3: HashMap<S3Config, Weak<S3Store>>,
 }
 
 impl KeyValue {
@@ -136,6 +138,8 @@ enum OpenError {
     Redis(#[from] redis::ConnectError),
     #[error(transparent)]
     Nats(#[from] nats::ConnectError),
+    #[error(transparent)]
+    S3(#[from] s3::ConnectError),
 }
 
 async fn open(
@@ -168,6 +172,16 @@ async fn open(
             }
             let store = Arc::new(NatsStore::connect(config).await?);
             connections.insert(config.clone(), Arc::downgrade(&store));
+            Ok(store)
+        }
+        Backend::S3(config) => {
+            let connections = &mut connections.s3;
+            connections.retain(|_, store| store.strong_count() > 0);
+            if let Some(store) = connections.get(config).and_then(Weak::upgrade) {
+                return Ok(store);
+            }
+            let store = Arc::new(S3Store::connect(config).await?);
+            connections.insert((**config).clone(), Arc::downgrade(&store));
             Ok(store)
         }
     }

@@ -35,10 +35,10 @@ pub(crate) trait Store: Debug + Send + Sync {
     /// Whether `key` is there.
     async fn exists(&self, bucket: &str, key: String) -> Result<bool, StoreError>;
 
-    /// Sets all of `pairs`, or none; where a key is there twice, the later one counts.
+    /// Sets all of `pairs`, or none, unless the store writes one at a time; where a key is there twice, the later one counts.
     async fn set(&self, bucket: &str, pairs: Vec<(String, Vec<u8>)>) -> Result<(), StoreError>;
 
-    /// Removes all of `keys`, or none.
+    /// Removes all of `keys`, or none, unless the store writes one at a time.
     async fn delete(&self, bucket: &str, keys: Vec<String>) -> Result<(), StoreError>;
 
     /// Adds `delta` to the number at `key`, 0 if it is not there, and returns the sum. A sum that does not fit,

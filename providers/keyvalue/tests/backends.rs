@@ -9,6 +9,7 @@ use withe_provider::codec::{ByteList, Handle};
 use withe_provider::{CallError, Provider};
 use withe_testing::nats::NatsServer;
 use withe_testing::redis::RedisServer;
+use withe_testing::seaweedfs::{ACCESS_KEY, SECRET_KEY, SeaweedServer};
 
 const ONE: &str = "0.2.0-draft";
 const TWO: &str = "0.2.0-draft2";
@@ -21,11 +22,20 @@ async fn everywhere<F: Future<Output = ()>>(version: &str, case: impl Fn(Compone
     let url = redis.url();
     let nats = NatsServer::start().unwrap();
     let nats_url = nats.url();
+    let seaweed = SeaweedServer::start().unwrap();
+    let endpoint = seaweed.endpoint();
     let backends = [
         vec![("backend", "memory")],
         vec![("path", path.to_str().unwrap())],
         vec![("URL", url.as_str())],
         vec![("url", nats_url.as_str())],
+        vec![
+            ("s3_bucket", "keys"),
+            ("s3_folder", "of/tests"),
+            ("endpoint", endpoint.as_str()),
+            ("access_key_id", ACCESS_KEY),
+            ("secret_access_key", SECRET_KEY),
+        ],
     ];
     for pairs in backends {
         println!("with {pairs:?}");

@@ -83,13 +83,13 @@ pub(super) fn host_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) ->
     if resolved.parts.is_provider(link.source) {
         // A component that keeps objects itself exchanges resources of its own, in both directions.
         return carried.find_map(|(import, _)| {
-            asynchronous(resolved, import).or_else(|| handle(resolved, link, import))
+            error_context(resolved, import).or_else(|| handle(resolved, link, import))
         });
     }
     carried
         .filter(|(import, _)| !import.interface_name().is_some_and(is_blobs))
         .find_map(|(import, _)| {
-            asynchronous(resolved, import).or_else(|| foreign(resolved, import, of_link))
+            error_context(resolved, import).or_else(|| foreign(resolved, import, of_link))
         })
 }
 
@@ -282,11 +282,6 @@ fn error_context<'a>(resolved: &Resolved<'a>, import: &'a Extern) -> Option<Stri
         found,
         "cannot cross a call between instances",
     ))
-}
-
-fn asynchronous<'a>(resolved: &Resolved<'a>, import: &'a Extern) -> Option<String> {
-    let found = resolved.parts.carried(import).asynchronous?;
-    Some(passes(import, found, "a provider cannot take yet"))
 }
 
 /// That a function of `import` passes a type, `which` is the end of the sentence.

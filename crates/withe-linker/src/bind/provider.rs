@@ -201,6 +201,7 @@ mod tests {
             interface x { f: func(); }
             interface kv { get: func(); }
             interface flow { read: func() -> stream<u8>; }
+            interface errors { last: func() -> stream<error-context>; }
             interface shelf { resource book; lend: func() -> book; }
             interface store { resource bucket; open: func(name: string) -> result<bucket>; get: func(b: borrow<bucket>); }
             interface watcher { use store.{bucket}; changed: func(b: bucket, key: string); }
@@ -230,9 +231,12 @@ mod tests {
         }
         world calls-blobs { import wasi:blobstore/container@0.2.0-draft; }
         world reads { import a:b/flow; }
+        world passes { import a:b/flow; export a:b/x; }
         world kv { export a:b/kv; }
         world http-client { export wasi:http/outgoing-handler@0.2.0; export wasi:http/client@0.3.0; }
         world flows { export a:b/flow; }
+        world asks { import a:b/errors; }
+        world errs { export a:b/errors; }
         world server { import a:b/x; }
         world events { import a:b/x; import a:b/kv; import a:b/flow; import a:b/shelf; }
         world takes { export a:b/kv; export a:b/x; }
@@ -334,7 +338,7 @@ mod tests {
             app("takes", &[]).processes(),
             app("takes", &["for: a:b", "interfaces: kv"]).processes(),
             app("lends", &[]).problems(),
-            app("flows", &[]).problems(),
+            app("flows", &[]).processes(),
         ];
         insta::assert_snapshot!(texts.join("\n"));
     }
@@ -401,7 +405,44 @@ mod tests {
     }
 
     #[test]
-    fn streams_stay_in_the_host() {
+    fn streams_cross_to_a_provider_and_error_contexts_do_not() {
+        let app = |binding: &str| {
+            App::new(WIT)
+                .component("shop")
+                .called("shop")
+                .link("passes", &[binding])
+                .component("passes")
+                .link("flows", &[])
+                .provider("flows")
+        };
+        let tcp = App::new(WIT)
+            .component("reads")
+            .called("reads")
+            .link("flows", &["binding: tcp"])
+            .provider("flows");
+        let errors = |source: &str| {
+            let app = App::new(WIT);
+            match source {
+                "asks" => app
+                    .component("asks")
+                    .called("asks")
+                    .link("errs", &[])
+                    .provider("errs"),
+                _ => app.provider("asks").link("errs", &[]).component("errs"),
+            }
+        };
+        let texts = [
+            app("binding: local").processes(),
+            app("binding: unix").processes(),
+            tcp.processes(),
+            errors("asks").problems(),
+            errors("provider").problems(),
+        ];
+        insta::assert_snapshot!(texts.join("\n"));
+    }
+
+    #[test]
+    fn http_is_sent_from_other_processes() {
         let app = App::new(WIT)
             .component("shop")
             .called("shop")
@@ -410,11 +451,7 @@ mod tests {
             .link("http-client", &["for: wasi:http", "interfaces: client"])
             .link("proxy", &[])
             .provider("http-client")
-            .provider_of("http-client", "proxy")
-            .component("reads")
-            .called("reads")
-            .link("flows", &[])
-            .provider("flows");
-        insta::assert_snapshot!(app.problems());
+            .provider_of("http-client", "proxy");
+        assert_eq!(app.codes(), [""; 0]);
     }
 }

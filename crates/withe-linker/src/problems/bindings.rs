@@ -46,9 +46,9 @@ resources. Traits of one component to one target, with one name, are one link.
 
 Links that are fused into one component carry all other types, but only with the scope `caller`, without a \
 timeout and limits of their own. Links through the host or over a Unix socket carry all but error contexts, \
-and with the scope `call` no resources and no streams and futures in results. Providers do not take streams \
-and futures yet. HTTP requests are carried by all of them, each to an instance of its own, so that none is \
-shared; one link carries requests that its target answers, or that it sends on, and not both.
+and with the scope `call` no resources and no streams and futures in results. Providers pass no resources to \
+the components that they call. HTTP requests are carried by all of them, each to an instance of its own, so that \
+none is shared; one link carries requests that its target answers, or that it sends on, and not both.
 
 Components that pass each other resources in more ways than links can express are composed when the \
 application is built: `compose:` lists them in place of `image`, and makes one component of them.",

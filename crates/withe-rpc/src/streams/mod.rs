@@ -70,6 +70,9 @@ struct StreamsState {
     outgoing: Slab<Outgoing>,
     incoming: Table<Incoming>,
     ended: Option<CallError>,
+    /// Readers whose streams were let go. They are dropped where nothing is locked: what they keep may be the end of a
+    /// session of another connection, or of this one.
+    gone: Vec<PipeReader>,
 }
 
 impl Streams {
@@ -89,6 +92,7 @@ impl Streams {
                 outgoing: Slab::new(peer),
                 incoming: Table::new(limits.streams),
                 ended: None,
+                gone: Vec::new(),
             }),
             ready: Arc::new(Ready::new(signal)),
             open: AtomicUsize::new(0),
@@ -116,6 +120,7 @@ impl Streams {
             outgoing,
             incoming,
             ended,
+            ..
         } = &*self.lock();
         let outgoing = outgoing.ids().into_iter().filter_map(|i| outgoing.get(i));
         let incoming = incoming.ids().into_iter().filter_map(|i| incoming.get(i));
@@ -146,7 +151,21 @@ impl Streams {
             return push(&[]);
         }
         let mut state = self.lock();
-        let refs = self.register(&mut state, session, readers)?;
+        let sent = self.send_in(&mut state, session, readers, push);
+        let gone = std::mem::take(&mut state.gone);
+        drop(state);
+        drop(gone);
+        sent
+    }
+
+    fn send_in<T, E: From<CallError>>(
+        &self,
+        state: &mut StreamsState,
+        session: u32,
+        readers: Vec<PipeReader>,
+        push: impl FnOnce(&[StreamRef]) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let refs = self.register(state, session, readers)?;
         let pushed = push(&refs);
         for stream in &refs {
             let index = stream.id >> 1;
@@ -157,7 +176,7 @@ impl Streams {
                         entry.wake();
                     }
                 }
-                Err(_) => self.forget_outgoing(&mut state, index),
+                Err(_) => self.forget_outgoing(state, index),
             }
         }
         pushed
@@ -169,11 +188,13 @@ impl Streams {
         session: u32,
         readers: Vec<PipeReader>,
     ) -> Result<Vec<StreamRef>, CallError> {
-        if let Some(why) = &state.ended {
-            return Err(why.clone());
+        if let Some(why) = state.ended.clone() {
+            state.gone.extend(readers);
+            return Err(why);
         }
         let mut refs = Vec::with_capacity(readers.len());
-        for reader in readers {
+        let mut readers = readers.into_iter();
+        while let Some(reader) = readers.next() {
             let kind = reader.kind();
             match state.outgoing.insert(Outgoing::new(session, reader)) {
                 Ok(index) => {
@@ -186,10 +207,12 @@ impl Streams {
                         id: self.side.id(index),
                     });
                 }
-                Err(_) => {
+                Err(refused) => {
+                    state.gone.extend(refused.reader);
                     for stream in refs {
                         self.forget_outgoing(state, stream.id >> 1);
                     }
+                    state.gone.extend(readers);
                     return Err(CallError::Exhausted(
                         "the other side takes no more streams on this connection".into(),
                     ));
@@ -200,7 +223,8 @@ impl Streams {
     }
 
     fn forget_outgoing(&self, state: &mut StreamsState, index: u32) {
-        if state.outgoing.remove(index).is_some() {
+        if let Some(entry) = state.outgoing.remove(index) {
+            state.gone.extend(entry.reader);
             self.open.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -275,6 +299,9 @@ impl Streams {
             Some(StreamSlot::Incoming(index)) => self.serve_incoming(&mut state, index, out),
             None => return false,
         }
+        let gone = std::mem::take(&mut state.gone);
+        drop(state);
+        drop(gone);
         true
     }
 
@@ -366,14 +393,16 @@ impl Streams {
             return;
         }
         let why = CallError::Unreachable("the session of the stream has ended".into());
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         for index in state.outgoing.ids() {
             if let Some(entry) = state.outgoing.get_mut(index)
                 && entry.session == Some(session)
             {
-                entry.fail(self.side.id(index), &why, out);
+                let gone = entry.fail(self.side.id(index), &why, out);
+                state.gone.extend(gone);
                 if entry.is_over() {
-                    self.forget_outgoing(&mut state, index);
+                    self.forget_outgoing(state, index);
                 }
             }
         }
@@ -384,6 +413,9 @@ impl Streams {
                 entry.abandon(self.side.other().id(index), why.clone(), out);
             }
         }
+        let gone = std::mem::take(&mut state.gone);
+        drop(guard);
+        drop(gone);
     }
 
     /// The connection ends, and all streams with it.
@@ -399,7 +431,9 @@ impl Streams {
         for index in state.outgoing.ids() {
             self.forget_outgoing(&mut state, index);
         }
+        let gone = std::mem::take(&mut state.gone);
         drop(state);
+        drop(gone);
         self.ready.clear();
     }
 }

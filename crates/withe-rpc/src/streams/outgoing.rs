@@ -96,12 +96,12 @@ impl Outgoing {
         });
     }
 
-    /// Its session has ended.
-    pub(super) fn fail(&mut self, id: u32, why: &CallError, out: &Outbox) {
+    /// Its session has ended. The rest of it is returned, to be dropped where nothing is locked.
+    pub(super) fn fail(&mut self, id: u32, why: &CallError, out: &Outbox) -> Option<PipeReader> {
         self.session = None;
-        self.reader = None;
         self.stash = None;
         self.end(id, Err(why), out);
+        self.reader.take()
     }
 
     /// Reads what there is, up to the credit. Elements that cannot be sent are kept.

@@ -29,18 +29,18 @@ impl Streams {
         match entry.fill() {
             Poll::Pending => {}
             Poll::Ready(None) => {
-                entry.reader = None;
+                state.gone.extend(entry.reader.take());
                 entry.end(id, Ok(()), out);
             }
             Poll::Ready(Some(Err(why))) => {
-                entry.reader = None;
+                state.gone.extend(entry.reader.take());
                 entry.end(id, Err(&why), out);
             }
             Poll::Ready(Some(Ok(()))) => {
                 if let Err(why) = self.send_some(state, index, out, handles)
                     && let Some(entry) = state.outgoing.get_mut(index)
                 {
-                    entry.fail(id, &why, out);
+                    state.gone.extend(entry.fail(id, &why, out));
                 }
             }
         }
@@ -87,7 +87,7 @@ impl Streams {
         if let Some(entry) = state.outgoing.get_mut(index) {
             if cut.flags & flag::END != 0 {
                 entry.ended = true;
-                entry.reader = None;
+                state.gone.extend(entry.reader.take());
             }
             // There may be more to send.
             entry.wake();

@@ -1,13 +1,22 @@
 //! Which streams of a store are open, and why they break off if the store is given up.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use withe_rpc::CallError;
 
-/// What the streams of a store have in common. Made with the first of them.
+/// What the streams of a store have in common.
 #[derive(Default)]
-pub(crate) struct Streams(Option<Arc<OpenStreams>>);
+pub(crate) struct Streams {
+    /// Made with the first of them.
+    open: Option<Arc<OpenStreams>>,
+    /// By what the store goes on, if it does so only for those who read what leads out of it.
+    keeper: Option<Weak<dyn Any + Send + Sync>>,
+}
+
+/// By what a store goes on: with the last one that has it, it ends.
+pub(crate) type Keeper = Arc<dyn Any + Send + Sync>;
 
 #[derive(Default)]
 struct OpenStreams {
@@ -21,19 +30,29 @@ impl Streams {
     /// Whether any leads out of or into the store.
     pub(crate) fn any(&self) -> bool {
         let open = |streams: &Arc<OpenStreams>| streams.count.load(Ordering::Relaxed) > 0;
-        self.0.as_ref().is_some_and(open)
+        self.open.as_ref().is_some_and(open)
     }
 
     /// From here on streams that end were cut off, for this reason; the first one counts.
     pub(crate) fn fail(&self, why: impl FnOnce() -> CallError) {
-        if let Some(streams) = &self.0 {
+        if let Some(streams) = &self.open {
             streams.failure.get_or_init(why);
         }
     }
 
+    /// From here on whoever reads what leads out has the keeper.
+    pub(crate) fn keep(&mut self, keeper: &Keeper) {
+        self.keeper = Some(Arc::downgrade(keeper));
+    }
+
+    /// What whoever reads what leads out is to have.
+    pub(super) fn keeper(&self) -> Option<Keeper> {
+        self.keeper.as_ref()?.upgrade()
+    }
+
     /// Counts one more.
     pub(super) fn open(&mut self) -> OpenStream {
-        let streams = self.0.get_or_insert_default().clone();
+        let streams = self.open.get_or_insert_default().clone();
         streams.count.fetch_add(1, Ordering::Relaxed);
         OpenStream(streams)
     }

@@ -27,9 +27,16 @@ pub(crate) fn lead_out(
         return Ok(Vec::new());
     }
     let mut store = store.as_context_mut();
+    let keeper = store.data().streams.keeper();
     streams
         .into_iter()
-        .map(|stream| out(&mut store, stream, side))
+        .map(|stream| {
+            let mut reader = out(&mut store, stream, side)?;
+            if let Some(keeper) = &keeper {
+                reader.keep(keeper.clone());
+            }
+            Ok(reader)
+        })
         .collect()
 }
 

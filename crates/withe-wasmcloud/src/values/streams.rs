@@ -145,14 +145,14 @@ fn inline(ty: &Type, r: &mut Reader<'_>) -> Result<Option<Chunk>, DecodeError> {
     if count == 0 {
         return Ok(None);
     }
-    let mut start = r.clone();
+    let start = r.rest();
     match element {
         Some(Type::U8) => _ = r.raw(count)?,
         Some(element) => (0..count).try_for_each(|_| skip(element, r))?,
         None => {}
     }
-    let bytes = start.raw(start.remaining() - r.remaining())?;
-    Ok(Some(chunk(count, bytes)))
+    // What is left is the end of what there was.
+    Ok(Some(chunk(count, &start[..start.len() - r.remaining()])))
 }
 
 fn chunk(count: usize, bytes: &[u8]) -> Chunk {

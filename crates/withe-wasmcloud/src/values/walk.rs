@@ -142,10 +142,10 @@ impl Walk<'_, '_> {
 
     fn value(&mut self, ty: &Type) -> Result<(), DecodeError> {
         if !ty.is_asynchronous() {
-            let mut start = self.r.clone();
+            let start = self.r.rest();
             skip(ty, &mut self.r)?;
-            let bytes = start.raw(start.remaining() - self.r.remaining())?;
-            self.w.raw(bytes);
+            // What is left is the end of what there was.
+            self.w.raw(&start[..start.len() - self.r.remaining()]);
             return Ok(());
         }
         match ty {

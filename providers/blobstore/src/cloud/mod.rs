@@ -4,9 +4,6 @@
 //! that, which is there because of an object of its own in it ([`MARK`]). Large objects are written in parts, of which
 //! few are in memory at a time, and that are given up if the object is not finished.
 
-mod buckets;
-mod http;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -25,15 +22,13 @@ use object_store::{
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use withe_provider::blobs::body_of;
+pub(crate) use withe_provider::object_store::{Azure, Cloud, Gcs, S3, TlsError};
+use withe_provider::object_store::{BucketError, Buckets, Sender, status};
 use withe_provider::{
     Blob, BlobError, BlobErrorKind, BlobStore, Body, CallContext, ContainerInfo, HttpError,
     ObjectId, ObjectInfo, ObjectNames, Written,
 };
 
-pub(crate) use self::buckets::{Azure, Cloud, Gcs, S3};
-use self::buckets::{BucketError, Buckets};
-use self::http::Sender;
-pub(crate) use self::http::TlsError;
 use crate::names::OWN;
 use crate::store::{Store, within};
 
@@ -557,17 +552,6 @@ impl Drop for Parts {
         };
         cleaning.spawn_on(give_up, &runtime);
     }
-}
-
-/// The status of the response by which a store said that it failed. The crate gives it away in its words only, where
-/// the failure is not one of an object.
-fn status(why: &object_store::Error) -> Option<u16> {
-    if let object_store::Error::NotFound { .. } = why {
-        return Some(404);
-    }
-    let text = why.to_string();
-    let (_, status) = text.split_once("status code: ")?;
-    status.get(..3)?.parse().ok()
 }
 
 fn seconds(meta: &ObjectMeta) -> u64 {

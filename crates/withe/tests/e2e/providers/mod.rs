@@ -2,6 +2,7 @@
 
 mod builtin;
 mod program;
+mod streams;
 
 use std::thread;
 use std::time::Duration;

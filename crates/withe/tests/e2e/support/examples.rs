@@ -124,6 +124,37 @@ pub(crate) fn greeter(program: &Path, server: &str, front: &str, greeter: &str) 
     ])
 }
 
+/// The example of a provider with streams, on a free port.
+pub(crate) fn lines() -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_withe")).with_file_name("lines");
+    assert!(
+        program.is_file(),
+        "{} is not built: run `cargo build --workspace --bins`",
+        program.display()
+    );
+    let front = built("lines-provider/app/build", "lines-front.wasm").join("lines-front.wasm");
+    application(&[
+        entry(
+            "http",
+            "capability",
+            "image: \"withe:http-server\"",
+            &[&format!("target: front, {LISTEN}")],
+        ),
+        entry(
+            "front",
+            "component",
+            &format!("image: \"{}\"", front.display()),
+            &["target: lines"],
+        ),
+        entry(
+            "lines",
+            "capability",
+            &format!("image: \"file://{}\"", program.display()),
+            &[],
+        ),
+    ])
+}
+
 /// A folder of the examples, in which this file has been built.
 fn built(folder: &str, file: &str) -> PathBuf {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");

@@ -21,22 +21,27 @@ use tokio::time::timeout;
 
 /// TLS cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TlsError {
+pub enum TlsError {
+    /// The file of certificates cannot be used.
     #[error("cannot use `{path}` (`tls_ca_file`): {why}; it must be a PEM file of certificates")]
     Certificates {
+        /// The file.
         path: String,
+        /// What is wrong with it.
         #[source]
         why: rustls::pki_types::pem::Error,
     },
+    /// The file has no certificates.
     #[error("`{0}` (`tls_ca_file`) has no certificates")]
     NoCertificates(String),
+    /// Certificates, or what the crate for TLS has, cannot be used.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] rustls::Error),
 }
 
 /// Sends requests. Cloned, it uses the same connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Sender {
+pub struct Sender {
     client: Client<HttpsConnector<HttpConnector>, HttpRequestBody>,
     /// The longest until a response begins.
     limit: Duration,
@@ -49,7 +54,11 @@ struct Late(Duration);
 
 impl Sender {
     /// One that believes the certificates of `ca_file`, or those that the system believes. Reads files.
-    pub(crate) fn new(ca_file: Option<&str>, limit: Duration) -> Result<Self, TlsError> {
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be used.
+    pub fn new(ca_file: Option<&str>, limit: Duration) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

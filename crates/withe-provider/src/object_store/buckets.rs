@@ -15,45 +15,57 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::{BackoffConfig, ObjectStore, RetryConfig};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::http::Sender;
+use super::sender::Sender;
 
 /// Stores of buckets that are kept at hand.
 const KEPT: usize = 256;
+/// How often a request is sent again if nobody says.
+const RETRIES: usize = 4;
 
 /// Which cloud, and who asks there.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Cloud {
+pub enum Cloud {
+    /// Amazon S3, and what speaks its protocol.
     S3(S3),
+    /// Azure Blob Storage.
     Azure(Azure),
+    /// Google Cloud Storage.
     Gcs(Gcs),
 }
 
 /// Amazon S3, and what speaks its protocol.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct S3 {
-    pub(crate) endpoint: Option<String>,
-    pub(crate) region: String,
-    pub(crate) access_key_id: Option<String>,
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct S3 {
+    /// Where it is, if it is not Amazon's.
+    pub endpoint: Option<String>,
+    /// Where the buckets are, or what the server calls that.
+    pub region: String,
+    /// Who asks; if nobody says, what the machine that this runs on may do.
+    pub access_key_id: Option<String>,
     /// Never printed, as the next.
-    pub(crate) secret_access_key: Option<String>,
-    pub(crate) session_token: Option<String>,
+    pub secret_access_key: Option<String>,
+    /// What makes keys that are good for a while those of somebody.
+    pub session_token: Option<String>,
 }
 
 /// Azure Blob Storage.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Azure {
-    pub(crate) account: String,
+pub struct Azure {
+    /// Whose the containers are.
+    pub account: String,
     /// Never printed.
-    pub(crate) access_key: Option<String>,
-    pub(crate) endpoint: Option<String>,
+    pub access_key: Option<String>,
+    /// Where it is, if it is not Microsoft's.
+    pub endpoint: Option<String>,
 }
 
 /// Google Cloud Storage.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Gcs {
+pub struct Gcs {
     /// A file of a service account.
-    pub(crate) account_file: Option<String>,
-    pub(crate) endpoint: Option<String>,
+    pub account_file: Option<String>,
+    /// Where it is, if it is not Google's.
+    pub endpoint: Option<String>,
 }
 
 impl fmt::Debug for Cloud {
@@ -72,20 +84,27 @@ impl fmt::Debug for Cloud {
 
 /// A bucket cannot be made or removed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BucketError {
+pub enum BucketError {
+    /// The store's configuration is of no use, or who asks cannot be shown.
     #[error(transparent)]
     Store(#[from] object_store::Error),
+    /// There was no answer.
     #[error(transparent)]
     Request(#[from] object_store::client::HttpError),
+    /// The bucket's name, or the endpoint, is no part of a URL.
     #[error("the request cannot be made: {0}")]
     Invalid(#[from] http::Error),
+    /// The store does not do it.
     #[error("{what} was refused ({status}){}", detail(.text))]
     Refused {
+        /// What was asked for.
         what: &'static str,
+        /// The store's answer.
         status: StatusCode,
         /// The store's message, if it has one.
         text: String,
     },
+    /// There is no request for it here.
     #[error(
         "buckets of Google Cloud Storage are not made here: make one, and name it in `bucket`, in which containers are folders"
     )]
@@ -101,7 +120,7 @@ fn detail(text: &str) -> String {
 
 impl BucketError {
     /// Whether who asks may not do it.
-    pub(crate) fn is_denied(&self) -> bool {
+    pub fn is_denied(&self) -> bool {
         match self {
             Self::Refused { status, .. } => {
                 *status == StatusCode::FORBIDDEN || *status == StatusCode::UNAUTHORIZED
@@ -124,17 +143,20 @@ impl BucketError {
 }
 
 /// Buckets of a cloud.
-pub(crate) struct Buckets {
+pub struct Buckets {
     cloud: Cloud,
     sender: Sender,
     limit: Duration,
+    /// How often a request is sent again.
+    retries: usize,
     /// Other names of buckets.
     aliases: BTreeMap<String, String>,
     stores: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
 impl Buckets {
-    pub(crate) fn new(
+    /// Those of `cloud`, of which `sender` asks. No request is waited for longer than `limit`, with those that are sent again.
+    pub fn new(
         cloud: Cloud,
         sender: Sender,
         limit: Duration,
@@ -144,24 +166,36 @@ impl Buckets {
             cloud,
             sender,
             limit,
+            retries: RETRIES,
             aliases,
             stores: Mutex::default(),
         }
     }
 
-    pub(crate) fn cloud(&self) -> &Cloud {
+    /// Has a request that failed be sent again so often. One that may have been carried out is sent again too.
+    pub fn with_retries(mut self, retries: usize) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Where they are.
+    pub fn cloud(&self) -> &Cloud {
         &self.cloud
     }
 
     /// The bucket that a container is.
-    pub(crate) fn name<'a>(&'a self, container: &'a str) -> &'a str {
+    pub fn name<'a>(&'a self, container: &'a str) -> &'a str {
         self.aliases
             .get(container)
             .map_or(container, String::as_str)
     }
 
     /// The store of a bucket, whether or not it is there.
-    pub(crate) fn store(&self, container: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is of no use for it.
+    pub fn store(&self, container: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
         let name = self.name(container);
         // Nothing panics while the lock is held.
         let mut stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +217,7 @@ impl Buckets {
                 max_backoff: Duration::from_secs(2),
                 base: 2.,
             },
-            max_retries: 4,
+            max_retries: self.retries,
             retry_timeout: self.limit,
         }
     }
@@ -252,7 +286,11 @@ impl Buckets {
     }
 
     /// Makes a bucket; one that is there stays.
-    pub(crate) async fn make(&self, container: &str) -> Result<(), BucketError> {
+    ///
+    /// # Errors
+    ///
+    /// If the store does not make it, or does not answer.
+    pub async fn make(&self, container: &str) -> Result<(), BucketError> {
         let what = "making the bucket";
         match self.ask(Method::PUT, container, what, &[]).await {
             Err(error) if error.is_there() => Ok(()),
@@ -261,7 +299,11 @@ impl Buckets {
     }
 
     /// Removes a bucket that has no objects.
-    pub(crate) async fn remove(&self, container: &str) -> Result<(), BucketError> {
+    ///
+    /// # Errors
+    ///
+    /// If the store does not remove it, or does not answer.
+    pub async fn remove(&self, container: &str) -> Result<(), BucketError> {
         let gone = [StatusCode::NOT_FOUND];
         let what = "removing the bucket";
         self.ask(Method::DELETE, container, what, &gone).await

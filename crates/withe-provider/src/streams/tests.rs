@@ -1,0 +1,159 @@
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::time::timeout;
+use withe_rpc::{CallError, Payload};
+
+use super::*;
+
+/// Long enough for anything that ends at all.
+const AGES: Duration = Duration::from_secs(60);
+
+/// What comes of a value that is written into a payload, and read out of it.
+fn across<T: withe_rpc::Encode + withe_rpc::Decode>(value: T) -> T {
+    Payload::of(&(value,)).take::<(T,)>().unwrap().0
+}
+
+#[tokio::test]
+async fn bytes_items_and_units_come_as_they_went() {
+    let bytes = across(StreamReader::of(vec![7_u8; 3 << 20]));
+    assert_eq!(bytes.collect(3 << 20).await.unwrap(), vec![7; 3 << 20]);
+    let items: Vec<_> = (0..10_000_u32).map(|i| (i, i.to_string())).collect();
+    let came = across(StreamReader::of(items.clone()));
+    assert_eq!(came.collect(10_000).await.unwrap(), items);
+    let units = across(StreamReader::of(vec![(); 9]));
+    assert_eq!(units.collect(9).await.unwrap().len(), 9);
+}
+
+#[tokio::test]
+async fn nothing_is_written_before_it_is_wanted() {
+    let (mut writer, mut reader) = StreamReader::<u8>::channel();
+    let written = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = written.clone();
+    let writing = async move {
+        for piece in 0..100_u8 {
+            writer.write(vec![piece; 10]).await.unwrap();
+            counted.fetch_add(10, std::sync::atomic::Ordering::Relaxed);
+        }
+        writer.finish();
+    };
+    let reading = async {
+        let mut read = 0;
+        while let Some(bytes) = reader.read(4).await.unwrap() {
+            assert!(bytes.len() <= 4, "{} bytes", bytes.len());
+            read += bytes.len();
+            let ahead = written.load(std::sync::atomic::Ordering::Relaxed);
+            assert!(ahead <= read, "{ahead} written, {read} read");
+        }
+        read
+    };
+    let (_, read) = timeout(AGES, futures::future::join(writing, reading))
+        .await
+        .unwrap();
+    assert_eq!(read, 1000);
+}
+
+#[tokio::test]
+async fn what_writes_a_stream_ends_with_its_reader() {
+    let (gone, mut is_gone) = tokio::sync::oneshot::channel::<()>();
+    let mut reader = StreamReader::written_by(|mut writer| async move {
+        let _gone = gone;
+        loop {
+            writer.write(vec![1_u64, 2, 3]).await?;
+        }
+    });
+    assert!(!reader.read(3).await.unwrap().unwrap().is_empty());
+    assert!(
+        is_gone
+            .try_recv()
+            .is_err_and(|e| e == tokio::sync::oneshot::error::TryRecvError::Empty)
+    );
+    drop(reader);
+    assert!(timeout(AGES, is_gone).await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_stream_ends_as_what_writes_it_does() {
+    let reader = StreamReader::written_by(|mut writer| async move {
+        writer.write(vec![1_u8, 2]).await?;
+        Ok(())
+    });
+    assert_eq!(reader.collect(2).await.unwrap(), [1, 2]);
+    let mut reader = StreamReader::written_by(|mut writer| async move {
+        writer.write(vec![1_u8, 2]).await?;
+        Err(CallError::Deadline)
+    });
+    assert_eq!(reader.next().await.unwrap().unwrap(), [1, 2]);
+    assert_eq!(reader.next().await.unwrap(), Err(CallError::Deadline));
+    assert!(reader.next().await.is_none());
+    // Half of the data must not look like all of it.
+    let (mut writer, mut reader) = StreamReader::<u8>::channel();
+    let writing = async move { writer.write(vec![1]).await };
+    let (written, read) = futures::future::join(writing, reader.read(1)).await;
+    assert!(written.is_ok() && read.unwrap() == Some(vec![1]));
+    assert!(matches!(
+        reader.read(1).await,
+        Err(CallError::Unreachable(_))
+    ));
+}
+
+#[tokio::test]
+async fn more_than_may_be_collected_is_an_error() {
+    let reader = StreamReader::of(vec![7_u8; 11]);
+    let collected = reader.collect(10).await;
+    assert!(matches!(collected, Err(CallError::Exhausted(_))));
+}
+
+#[tokio::test]
+async fn elements_of_another_type_are_refused() {
+    let payload = Payload::of(&(StreamReader::of(vec![u64::MAX]),));
+    let (mut reader,): (StreamReader<u32>,) = payload.take().unwrap();
+    let read = reader.read(1).await;
+    assert!(matches!(read, Err(CallError::TypeMismatch(_))), "{read:?}");
+    assert_eq!(reader.read(1).await, Ok(None));
+    // Streams of bytes are moved in another way, so they are told apart before.
+    let payload = Payload::of(&(StreamReader::of(vec![7_u8]),));
+    assert!(payload.take::<(StreamReader<u32>,)>().is_err());
+}
+
+#[tokio::test]
+async fn futures_bring_their_value_or_say_why_not() {
+    assert_eq!(across(FutureReader::of(5_u32)).await, Ok(5));
+    assert_eq!(across(FutureReader::of(())).await, Ok(()));
+    let later = FutureReader::resolved_by(async { Ok("later".to_owned()) });
+    assert_eq!(across(later).await, Ok("later".into()));
+    let failed = FutureReader::<u8>::resolved_by(async { Err(CallError::Deadline) });
+    assert_eq!(across(failed).await, Err(CallError::Deadline));
+    let (writer, reader) = FutureReader::<u8>::channel();
+    drop(writer);
+    assert!(matches!(reader.await, Err(CallError::Unreachable(_))));
+    let (writer, reader) = FutureReader::channel();
+    drop(reader);
+    assert!(writer.write(5_u8).is_err());
+}
+
+#[tokio::test]
+async fn streams_may_hold_streams() {
+    let inner = || StreamReader::of(vec![1_u8, 2, 3]);
+    let mut outer = across(StreamReader::of(vec![inner(), inner()]));
+    let mut read = Vec::new();
+    while let Some(streams) = outer.read(1).await.unwrap() {
+        for stream in streams {
+            read.push(stream.collect(3).await.unwrap());
+        }
+    }
+    assert_eq!(read, [[1, 2, 3], [1, 2, 3]]);
+    let stream = across(FutureReader::of(inner())).await.unwrap();
+    assert_eq!(stream.collect(3).await.unwrap(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn an_end_goes_once() {
+    let stream = StreamReader::of(vec![1_u8]);
+    drop(Payload::of(&(&stream,)));
+    let (mut again,): (StreamReader<u8>,) = Payload::of(&(&stream,)).take().unwrap();
+    assert!(matches!(
+        again.read(1).await,
+        Err(CallError::Unreachable(_))
+    ));
+}
