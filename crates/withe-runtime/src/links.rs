@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 use withe_provider::{LinkId, Provider};
 
 use crate::exports::ExportFn;
-use crate::http::{HttpFace, UnreadWatch};
+use crate::http::face::HttpFace;
+use crate::http::unread::UnreadWatch;
 use crate::metrics::LinkCounts;
 use crate::metrics::labels::LinkLabels;
 use crate::spec::{Identity, LinkSpec};

@@ -10,15 +10,15 @@ mod body;
 mod declared;
 mod errors;
 pub(crate) mod export;
-mod face;
+pub(crate) mod face;
 pub(crate) mod hooks;
 mod incoming;
+mod link;
 mod outgoing;
 mod passed;
-mod unread;
+pub(crate) mod unread;
 
 pub use face::HttpFace;
 pub(crate) use face::{is_sent, is_types};
 pub use incoming::HttpEntry;
 pub(crate) use outgoing::define_outgoing;
-pub(crate) use unread::UnreadWatch;

@@ -18,7 +18,8 @@ use withe_wit::InterfaceName;
 
 use super::errors;
 use super::face::HttpFace;
-use super::hooks::{Chosen, Sender};
+use super::hooks::Chosen;
+use super::link::{Asked, Sender};
 use super::passed;
 use crate::core::InstanceState;
 use crate::failure::LinkFailure;
@@ -50,7 +51,7 @@ fn outgoing_handler(linker: &mut LinkerInstance<'_, InstanceState>, number: usiz
         "handle",
         move |mut cx: StoreContextMut<'_, InstanceState>, (request, options): Params| {
             let state = cx.data_mut();
-            let chosen = choose(state, number)?;
+            let chosen = chosen(choose(state, number)?, false);
             state.hooks.choose(chosen);
             let sent: Result<Resource<HostFutureIncomingResponse>, _> =
                 match outgoing_handler::Host::handle(&mut state.http(), request, options) {
@@ -74,11 +75,10 @@ fn incoming_handler(linker: &mut LinkerInstance<'_, InstanceState>, number: usiz
         move |mut cx: StoreContextMut<'_, InstanceState>, (request, out): Params| {
             Box::new(async move {
                 let state = cx.data_mut();
-                let Chosen {
+                let Asked {
                     link,
                     sender,
                     under_way,
-                    ..
                 } = choose(state, number)?;
                 let request = passed::incoming_request(state, request)?;
                 let out = state.table.delete(out)?;
@@ -103,17 +103,18 @@ fn p3(linker: &mut LinkerInstance<'_, InstanceState>, function: &str, number: us
         function,
         move |accessor, (request,): (Resource<P3Request>,)| {
             // The request leaves in the first poll of `send`, so nobody else chooses in between.
-            let chosen = accessor.with(|mut access| {
+            let ready = accessor.with(|mut access| {
                 let state = access.data_mut();
-                let mut chosen = choose(state, number)?;
-                if chosen.link.face == HttpFace::Handler {
-                    chosen.is_relative = complete(state.table.get_mut(&request)?);
-                }
-                state.hooks.choose(chosen);
+                let asked = choose(state, number)?;
+                let is_relative = match asked.link.face {
+                    HttpFace::Handler => complete(state.table.get_mut(&request)?),
+                    HttpFace::Client => false,
+                };
+                state.hooks.choose(chosen(asked, is_relative));
                 Ok::<_, wasmtime::Error>(())
             });
             Box::pin(async move {
-                chosen?;
+                ready?;
                 let accessor = accessor.with_getter::<WasiHttp>(InstanceState::http);
                 let sent: Result<Resource<P3Response>, _> =
                     match <WasiHttp as client::HostWithStore<InstanceState>>::send(
@@ -143,7 +144,7 @@ fn complete(request: &mut P3Request) -> bool {
 }
 
 /// The link of the request that is about to be sent, and what goes along.
-fn choose(state: &InstanceState, number: usize) -> Result<Chosen> {
+fn choose(state: &InstanceState, number: usize) -> Result<Asked> {
     let import = &state.links.outgoing[number];
     let link = match import.links.as_slice() {
         [only] => only.clone(),
@@ -169,10 +170,28 @@ fn choose(state: &InstanceState, number: usize) -> Result<Chosen> {
         deadline: state.deadline_of_call(Instant::now(), link.spec.timeout),
         trace: state.trace,
     };
-    Ok(Chosen {
+    Ok(Asked {
         link,
         sender,
         under_way,
-        is_relative: false,
     })
+}
+
+/// What sends the next request so.
+fn chosen(asked: Asked, is_relative: bool) -> Chosen {
+    let Asked {
+        link,
+        sender,
+        under_way,
+    } = asked;
+    Chosen {
+        send: Box::new(move |request, options| {
+            Box::pin(async move {
+                let answer = link.send(request, options, sender).await;
+                drop(under_way);
+                answer
+            })
+        }),
+        is_relative,
+    }
 }

@@ -153,7 +153,7 @@ pub(super) fn outgoing_request(
 /// What is asked of a request that goes out, if anything.
 pub(super) fn options<B>(request: &http::Request<B>) -> Option<RequestOptions> {
     let asked = request.extensions().get::<LinkRequestOptions>()?;
-    (*asked != LinkRequestOptions::default()).then(|| RequestOptions {
+    (*asked != LinkRequestOptions::default()).then_some(RequestOptions {
         connect_timeout: asked.connect_timeout,
         first_byte_timeout: asked.first_byte_timeout,
         between_bytes_timeout: asked.between_bytes_timeout,
