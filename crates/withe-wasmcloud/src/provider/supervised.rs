@@ -11,6 +11,9 @@ use super::control::{Control, TellError};
 use super::host_data;
 use super::links::Links;
 
+/// How long a provider that starts may take to answer one question for its health. The next one is asked then.
+const ASKED_AGAIN: Duration = Duration::from_secs(2);
+
 /// The state that the supervisor shares with the provider's face to the host.
 pub(super) struct V1Core {
     pub(super) config: ProcessConfig,
@@ -75,8 +78,9 @@ impl Supervised for V1Core {
         let line = line.map_err(|e| ProcessError::Input(std::io::Error::other(e)))?;
         process.write(line.as_bytes()).await?;
         process.close_input();
-        // Not there yet, it is nobody who answers: that comes at once.
-        let limit = self.config.supervision.start;
+        // Before the provider listens, the server says at once that nobody does; but where somebody watches the whole
+        // lattice, as by `nats sub '>'`, a question goes unanswered and is asked again.
+        let limit = ASKED_AGAIN.min(self.config.supervision.start);
         let health = process.probed_ready(|| self.control.health(limit)).await?;
         self.set_health(health);
         let told = async {
