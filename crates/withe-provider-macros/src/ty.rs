@@ -163,7 +163,7 @@ impl TypePlace<'_> {
         }
     }
 
-    /// What a stream or future is made of.
+    /// The type of the elements of a stream or future.
     fn element(&self, of: &str, ty: Option<Type>) -> TokenStream {
         if ty.is_some_and(|ty| !self.world.resources(ty).is_empty()) {
             return self.cannot(

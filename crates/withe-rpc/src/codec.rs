@@ -178,7 +178,7 @@ pub enum DecodeError {
 pub struct Reader<'a> {
     bytes: &'a [u8],
     handles: &'a [HandleRef],
-    /// Those that were not taken.
+    /// The streams that were not taken yet.
     streams: &'a mut [Option<PipeReader>],
 }
 
@@ -221,7 +221,7 @@ impl<'a> Reader<'a> {
         self.bytes.len()
     }
 
-    /// What was not read yet.
+    /// The bytes that were not read yet.
     #[inline]
     pub fn rest(&self) -> &'a [u8] {
         self.bytes
@@ -438,9 +438,9 @@ pub trait Encode {
 pub trait Decode: Sized {
     /// The fewest bytes a value takes; it bounds what a count may claim.
     const MIN_BYTES: usize;
-    /// What a stream of such values is.
+    /// The kind of a stream of such values.
     const STREAM: StreamKind = StreamKind::Items;
-    /// What a future of such a value is.
+    /// The kind of a future of such a value.
     const FUTURE: StreamKind = StreamKind::Future;
 
     /// Reads one value.
@@ -535,7 +535,7 @@ impl Encode for u8 {
     }
     fn encode_elements(values: &mut std::vec::IntoIter<Self>, count: usize) -> Payload {
         let bytes = if count == values.len() {
-            // What was not begun is not copied.
+            // All that is left goes without a copy.
             std::mem::take(values).collect()
         } else {
             let bytes = values.as_slice()[..count].to_vec();

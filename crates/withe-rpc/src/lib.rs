@@ -122,11 +122,11 @@ impl Payload {
         self.take_with(T::decode)
     }
 
-    /// Reads all of it by `read`, with its streams. Those that it does not take are closed.
+    /// Reads all of it by `read`, with its streams. Streams that `read` does not take are closed.
     ///
     /// # Errors
     ///
-    /// What `read` returns, and if it leaves bytes over.
+    /// The error of `read`, or that it leaves bytes over.
     pub fn take_with<T>(
         self,
         read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,

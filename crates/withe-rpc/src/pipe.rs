@@ -279,7 +279,7 @@ impl Drop for PipeWriter {
 #[derive(Debug)]
 pub struct PipeReader {
     shared: Arc<Pipe>,
-    /// What goes with this end.
+    /// Dropped with this end.
     kept: Vec<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -289,8 +289,8 @@ impl PipeReader {
         self.shared.kind
     }
 
-    /// Keeps something as long as this end is there: that by which the writer goes on. It is dropped after the writer
-    /// was told that nothing more is wanted.
+    /// Keeps the owner of the writer as long as this end is there. The owner is dropped after the writer was told that
+    /// nothing more is wanted.
     pub fn keep(&mut self, what: Arc<dyn Any + Send + Sync>) {
         self.kept.push(what);
     }

@@ -132,7 +132,7 @@ impl Instance {
             // Nothing is sent: the last reader drops the sender.
             let ended = (self.store).run_concurrent(async |_| _ = unread.await);
             if let Err(e) = ended.await {
-                // Whoever reads is told.
+                // The readers are told.
                 self.failed(e);
             }
         };

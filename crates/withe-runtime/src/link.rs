@@ -477,7 +477,7 @@ async fn call_entered(
             instance.go_on(graph, unit, &mut payload.streams);
             Ok(())
         }
-        // An error that the callee returned as a value leaves it as it was. What it still streams ends with the call.
+        // An error that the callee returned as a value leaves it as it was. Its streams end with the call.
         Ok(()) | Err(CallError::Refused(_)) => {
             if !instance.store.data().streams.any() {
                 graph.unit(unit).checkin(instance);

@@ -122,7 +122,7 @@ pub(crate) struct OutgoingImport {
 pub(crate) struct OutgoingLink {
     pub(crate) spec: Arc<LinkSpec>,
     pub(crate) application: String,
-    /// What is called of a component that it leads to.
+    /// The interface of a component that the link leads to.
     pub(crate) face: HttpFace,
     /// Where requests are counted.
     pub(crate) counts: Arc<LinkCounts>,

@@ -110,7 +110,7 @@ impl CalledComponent {
                 let session = route.session();
                 let called = session.call(function, params, context).await;
                 called.map(|mut results| {
-                    // What the component streams, it streams as long as there is the session.
+                    // The component streams for as long as the session is there.
                     if !results.streams.is_empty() {
                         let session = Arc::new(session);
                         let readers = results.streams.iter_mut();

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 /// How many bytes of a text are asked for at a time: so much of it is here at once, however long it is.
 const PIECE: usize = 64 << 10;
 
-/// What the provider has of one link: nothing.
+/// The state of one link: nothing.
 struct Lines;
 
 impl lines::Interface for Lines {
@@ -37,7 +37,7 @@ impl lines::Interface for Lines {
         _: &Context<'_>,
         mut text: StreamReader<u8>,
     ) -> Result<StreamReader<u8>, CallError> {
-        // What is returned is written behind the call, as it is read. Whoever drops it ends that.
+        // The stream is written after the call has returned, as it is read, until its reader drops it.
         Ok(StreamReader::written_by(|mut writer| async move {
             let mut numbering = Numbering::default();
             while let Some(bytes) = text.read(PIECE).await? {

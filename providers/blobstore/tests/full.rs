@@ -12,7 +12,7 @@ use support::{context, id, linked, map, names, pattern, read, write};
 
 /// Where the child has its folder.
 const FOLDER: &str = "WITHE_TEST_FULL";
-/// What there is room for, and what not: the limit is 2 or 4 MiB, as the shell counts.
+/// An object that fits, and one that does not: the limit is 2 or 4 MiB, as the shell counts.
 const SMALL: usize = 1 << 20;
 const LARGE: usize = 8 << 20;
 
@@ -35,7 +35,7 @@ fn limited(test: &str, folder: &Path) {
     );
 }
 
-/// What is in the folder for objects that are not whole.
+/// How many objects that are not whole are in the folder.
 fn uploads(folder: &Path) -> usize {
     let uploads = folder.join(".withe-uploads");
     std::fs::read_dir(uploads).unwrap().count()
@@ -53,13 +53,13 @@ async fn is_full(store: &dyn BlobStore, folder: &Path) {
     }
     let kept = read(store, &id("pets", "cat"), 0..u64::MAX).await.unwrap();
     assert!(kept == small, "another object");
-    // What was written of them takes no room.
+    // Objects that failed take no room.
     assert_eq!(uploads(folder), 0);
     write(store, &id("pets", "cow"), &small).await.unwrap();
     assert_eq!(names(store, "pets").await.unwrap().len(), 2);
 }
 
-/// What the child does. By itself there is no limit, and nothing to see.
+/// The work of the child. Without a limit there is nothing to see.
 #[tokio::test]
 async fn within_a_limit() {
     let Some(folder) = env::var_os(FOLDER) else {

@@ -82,7 +82,7 @@ struct Given {
     bucket: Option<String>,
     redis: RedisLimits,
     nats: Nats,
-    /// What is for S3 alone, by its key.
+    /// The settings of S3 alone, by their keys.
     s3: ConfigMap,
     tls_ca_file: Option<String>,
     watch: WatchGiven,
@@ -180,7 +180,7 @@ pub(crate) fn read(
             })
         }
         Some("s3") => {
-            // Who asks, and where, is said in one place.
+            // The link and the provider speak of one place and one user.
             let mut said = own.s3;
             said.extend(link.s3);
             let mut text = |key: &str| said.remove(key);
@@ -294,7 +294,7 @@ fn watched_keys(text: &str) -> WatchedKeys {
     }
 }
 
-/// What is said of S3.
+/// The settings of S3 that are given.
 fn s3_given(s: &mut Settings<'_>) -> ConfigMap {
     let mut given = ConfigMap::new();
     for key in OF_S3 {

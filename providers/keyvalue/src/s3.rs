@@ -113,12 +113,12 @@ pub(crate) struct S3Store {
     once: Arc<dyn ObjectStore>,
     folder: Option<String>,
     place: String,
-    /// Those who change what they have read, by object.
+    /// Locks, by object, of callers that read, change and write.
     changing: Vec<Mutex<()>>,
     hasher: RandomState,
 }
 
-/// What is kept of a key.
+/// The object of a key.
 struct Entry {
     key: Option<String>,
     value: Bytes,
@@ -210,7 +210,7 @@ impl S3Store {
 
     /// How a write failed.
     fn of_write(&self, why: &object_store::Error) -> StoreError {
-        // What was refused was not written.
+        // A refused request has written nothing.
         match why {
             object_store::Error::PermissionDenied { .. }
             | object_store::Error::Unauthenticated { .. }
@@ -316,7 +316,7 @@ impl S3Store {
     }
 }
 
-/// What becomes of a key, and what its caller is told.
+/// A change of a key, and the answer to its caller.
 enum Change<T> {
     To(Vec<u8>, T),
     None(T),
@@ -361,7 +361,7 @@ fn key_of(object: &str) -> Option<String> {
     String::from_utf8(key).ok()
 }
 
-/// What is in the object of a key.
+/// The bytes of the object of a key.
 fn content(path: &Path, key: &str, value: Vec<u8>) -> Bytes {
     if !path.filename().is_some_and(is_hash) {
         return value.into();
@@ -509,7 +509,7 @@ impl Store for S3Store {
             let name = meta.location.filename().unwrap_or_default();
             match is_hash(name) {
                 false => Ok(key_of(name)),
-                // It may have been removed meanwhile.
+                // The object may have been removed meanwhile.
                 true => Ok(self.read(&meta.location).await?.and_then(|entry| entry.key)),
             }
         });

@@ -44,7 +44,7 @@ fn value(n: usize) -> String {
     format!("{n:08}").repeat(VALUE / 8)
 }
 
-/// What the child does. By itself there is no limit, and nothing to see.
+/// The work of the child. Without a limit there is nothing to see.
 #[tokio::test]
 async fn within_a_limit() {
     let Some(folder) = env::var_os(FOLDER) else {
@@ -62,7 +62,7 @@ async fn within_a_limit() {
         assert!(written < VALUES, "there is no limit");
     };
     assert!(refused.0.contains("no room left"), "{refused:?}");
-    // What was there can be read, and made smaller, once the file is open again.
+    // Values from before can be read, and made smaller, once the file is open again.
     let give_up = std::time::Instant::now() + support::PATIENCE;
     while c.get(b, "0").await.is_err() && std::time::Instant::now() < give_up {
         tokio::task::yield_now().await;

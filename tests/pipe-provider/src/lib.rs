@@ -1,4 +1,4 @@
-//! A provider of streams and futures for tests. It answers by itself, or, where it is linked to a component that
+//! A provider of streams and futures for tests, which answers by itself, or, where it is linked to a component that
 //! exports the same interface, by that one: all that comes then goes on over another link, in both directions.
 
 use std::collections::HashMap;
@@ -73,7 +73,7 @@ impl Provider for Pipes {
     async fn shutdown(&self, _: Duration) {}
 }
 
-/// What the provider has of a link.
+/// The state of a link.
 struct Pipe(Answering);
 
 impl Pipe {

@@ -220,9 +220,12 @@ async fn it_is_given_the_secrets_of_its_links_and_its_own() {
     let put = provider.link_put_with_secrets(link(1, "cache", &pairs), &secret_keys);
     put.await.unwrap();
     let changed = links("cache", &shown.replace("link-hunter2", "changed"));
-    until(&provider, "the changed links", |lines| lines[2..] == changed).await;
+    until(&provider, "the changed links", |lines| {
+        lines[2..] == changed
+    })
+    .await;
     provider.shutdown(Duration::from_secs(5)).await;
-    // What was told before has come when this has.
+    // Messages come in order: when this one has come, all before it have.
     client.publish("wasmbus.end", "".into()).await.unwrap();
     let mut links = 0;
     loop {
@@ -233,7 +236,10 @@ async fn it_is_given_the_secrets_of_its_links_and_its_own() {
             _ => {}
         }
         let text = String::from_utf8_lossy(&message.payload);
-        assert!(!text.contains("hunter2") && !text.contains("changed"), "{text}");
+        assert!(
+            !text.contains("hunter2") && !text.contains("changed"),
+            "{text}"
+        );
     }
     assert!(links > 0);
 }

@@ -257,7 +257,7 @@ fn is_http(name: &InterfaceName) -> bool {
         && handlers.contains(&name.interface.as_str())
 }
 
-/// Those of them that answer requests; the others send them on.
+/// Whether an interface of `wasi:http` answers requests; the others send them on.
 fn is_handler(name: &InterfaceName) -> bool {
     is_http(name) && matches!(name.interface.as_str(), "incoming-handler" | "handler")
 }

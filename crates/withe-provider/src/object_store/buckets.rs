@@ -40,11 +40,11 @@ pub struct S3 {
     pub endpoint: Option<String>,
     /// Where the buckets are, or what the server calls that.
     pub region: String,
-    /// Who asks; if nobody says, what the machine that this runs on may do.
+    /// The key of whoever asks; without one, the rights of the machine that this runs on.
     pub access_key_id: Option<String>,
     /// Never printed, as the next.
     pub secret_access_key: Option<String>,
-    /// What makes keys that are good for a while those of somebody.
+    /// The token that belongs to keys which are good for a while.
     pub session_token: Option<String>,
 }
 
@@ -97,7 +97,7 @@ pub enum BucketError {
     /// The store does not do it.
     #[error("{what} was refused ({status}){}", detail(.text))]
     Refused {
-        /// What was asked for.
+        /// The request.
         what: &'static str,
         /// The store's answer.
         status: StatusCode,
@@ -155,7 +155,7 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Those of `cloud`, of which `sender` asks. No request is waited for longer than `limit`, with those that are sent again.
+    /// The buckets of `cloud`, which `sender` asks for. Each request, with its retries, has at most `limit`.
     pub fn new(
         cloud: Cloud,
         sender: Sender,

@@ -27,7 +27,7 @@ pub enum TlsError {
     Certificates {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// The fault.
         #[source]
         why: rustls::pki_types::pem::Error,
     },

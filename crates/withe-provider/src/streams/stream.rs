@@ -25,11 +25,11 @@ const ITEMS: usize = 64;
 
 /// The end of a `stream<T>` that is read.
 ///
-/// It can be read, or be passed on: in a result, or in the parameter of a call. Dropped, it tells the writer that
+/// A provider reads it, or passes it on: in a result, or in the parameter of a call. Dropped, it tells the writer that
 /// nothing more is wanted.
 ///
-/// It is a [`Stream`](futures::Stream) of pieces, too: of a `stream<u8>` each is a `Vec<u8>`, which is not copied, and
-/// becomes [`Bytes`](bytes::Bytes) without a copy.
+/// The reader is a [`Stream`](futures::Stream) of pieces, too: of a `stream<u8>` each is a `Vec<u8>`, which is not
+/// copied, and becomes [`Bytes`](bytes::Bytes) without a copy.
 pub struct StreamReader<T> {
     end: End,
     of: PhantomData<fn() -> T>,
@@ -109,7 +109,7 @@ impl<T: Encode + Decode + Send + 'static> StreamReader<T> {
             match (back(&lender).take(), written) {
                 (Some(writer), Ok(())) => writer.finish(),
                 (Some(writer), Err(why)) => writer.fail(why),
-                // It was finished, or is somewhere else, where it fails when it is dropped.
+                // The writer was finished, or has another owner, where it fails when it is dropped.
                 (None, _) => {}
             }
         });

@@ -9,7 +9,7 @@ use super::*;
 /// Long enough for anything that ends at all.
 const AGES: Duration = Duration::from_secs(60);
 
-/// What comes of a value that is written into a payload, and read out of it.
+/// A value after it was written into a payload, and read out of it.
 fn across<T: withe_rpc::Encode + withe_rpc::Decode>(value: T) -> T {
     Payload::of(&(value,)).take::<(T,)>().unwrap().0
 }

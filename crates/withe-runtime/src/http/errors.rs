@@ -80,7 +80,7 @@ fn answered(kind: HttpErrorKind, e: &dyn std::fmt::Debug) -> HttpError {
     HttpError::new(kind, text)
 }
 
-/// What whoever waits for a response to WASI 0.2's `incoming-handler` learns of an error.
+/// An error as a caller of WASI 0.2's `incoming-handler` learns of it.
 pub(super) fn to_p2(e: HttpError) -> p2::ErrorCode {
     use p2::ErrorCode as Code;
     match e.kind {

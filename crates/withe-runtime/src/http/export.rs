@@ -6,7 +6,7 @@ use withe_wit::InterfaceName;
 
 use super::face::HttpFace;
 
-/// What a component exports that is sent requests; of each face the first.
+/// The exports of a component that take requests; of each face the first.
 #[derive(Default)]
 pub(crate) struct HttpExports {
     handler: Option<HttpExport>,
@@ -57,7 +57,7 @@ impl HttpExports {
         Ok(found)
     }
 
-    /// What is sent requests of this face.
+    /// The export that takes requests of this face.
     pub(crate) fn get(&self, face: HttpFace) -> Option<&HttpExport> {
         match face {
             HttpFace::Handler => self.handler.as_ref(),

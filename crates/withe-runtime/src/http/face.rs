@@ -12,7 +12,7 @@ pub enum HttpFace {
 }
 
 impl HttpFace {
-    /// That of an interface; `None` if no requests go through it.
+    /// The face of an interface; `None` if no requests go through it.
     pub fn of(name: &InterfaceName) -> Option<Self> {
         if name.namespace != "wasi" || name.package != "http" {
             return None;
@@ -24,7 +24,7 @@ impl HttpFace {
         }
     }
 
-    /// That of an interface through which requests go, by its name without a version.
+    /// The face of an interface through which requests go, by its name without a version.
     pub(crate) fn of_unversioned(name: &str) -> Self {
         let name = name.parse::<InterfaceName>().ok();
         name.and_then(|name| Self::of(&name))

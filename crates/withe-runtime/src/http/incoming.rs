@@ -60,7 +60,7 @@ impl HttpEntry {
         Self::of(graph, component, HttpFace::Handler)
     }
 
-    /// What the unit whose root is `component` exports that has this face; `None` if it exports none.
+    /// The export with this face of the unit whose root is `component`; `None` if it has none.
     pub fn of(graph: &Arc<Graph>, component: &str, face: HttpFace) -> Option<Self> {
         let unit = graph.find(component)?;
         graph.unit(unit).code.http.get(face)?;
@@ -73,7 +73,7 @@ impl HttpEntry {
         })
     }
 
-    /// What a unit of `graph` exports that has this face, for one exchange of a caller that stands at `caller`.
+    /// The export with this face of a unit of `graph`, for one exchange of a caller that stands at `caller`.
     pub(super) fn nested(
         graph: Arc<Graph>,
         unit: usize,
@@ -219,7 +219,7 @@ impl HttpEntry {
                 Ok(answered) => answered,
                 Err(e) => return Err(trap::to_call_error(instance.store.data(), e)),
             };
-            // What comes now comes without the component.
+            // The component has done its part: its body streams by itself.
             streaming.begin();
             done.with(instance);
             _ = answer_tx.send(match answered {
@@ -294,7 +294,7 @@ impl HttpEntry {
     }
 }
 
-/// What becomes of an instance whose exchange succeeded.
+/// The way of an instance whose exchange succeeded.
 struct Done {
     /// The graph that takes it back for others; `None` if it ends.
     graph: Option<Arc<Graph>>,

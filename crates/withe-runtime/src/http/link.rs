@@ -25,14 +25,14 @@ pub(super) struct Asked {
     pub(super) under_way: CallUnderWay,
 }
 
-/// What a request has of the instance that sends it.
+/// The sending instance, as far as a request needs it.
 pub(super) struct Sender {
     pub(super) graph: Arc<Graph>,
     /// Where it stands, for what runs in this process.
     pub(super) nested: Nested,
     /// When a component must have answered.
     pub(super) deadline: Instant,
-    /// That of the call under way.
+    /// The trace of the call under way.
     pub(super) trace: Option<TraceContext>,
 }
 

@@ -177,7 +177,7 @@ fn choose(state: &InstanceState, number: usize) -> Result<Asked> {
     })
 }
 
-/// What sends the next request so.
+/// The choice by which the next request is sent.
 fn chosen(asked: Asked, is_relative: bool) -> Chosen {
     let Asked {
         link,

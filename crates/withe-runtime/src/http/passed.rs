@@ -150,7 +150,7 @@ pub(super) fn outgoing_request(
     Ok((request, options))
 }
 
-/// What is asked of a request that goes out, if anything.
+/// The options of a request that goes out, if it has any.
 pub(super) fn options<B>(request: &http::Request<B>) -> Option<RequestOptions> {
     let asked = request.extensions().get::<LinkRequestOptions>()?;
     (*asked != LinkRequestOptions::default()).then_some(RequestOptions {

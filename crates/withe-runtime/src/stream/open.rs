@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use withe_rpc::CallError;
 
-/// What the streams of a store have in common.
+/// The state that the streams of a store share.
 #[derive(Default)]
 pub(crate) struct Streams {
     /// Made with the first of them.
@@ -45,7 +45,7 @@ impl Streams {
         self.keeper = Some(Arc::downgrade(keeper));
     }
 
-    /// What whoever reads what leads out is to have.
+    /// The keeper that each reader of a stream out of the store is to hold.
     pub(super) fn keeper(&self) -> Option<Keeper> {
         self.keeper.as_ref()?.upgrade()
     }

@@ -151,7 +151,7 @@ fn inline(ty: &Type, r: &mut Reader<'_>) -> Result<Option<Chunk>, DecodeError> {
         Some(element) => (0..count).try_for_each(|_| skip(element, r))?,
         None => {}
     }
-    // What is left is the end of what there was.
+    // The remaining bytes are the end of those that were read.
     Ok(Some(chunk(count, &start[..start.len() - r.remaining()])))
 }
 

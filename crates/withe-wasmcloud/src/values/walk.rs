@@ -144,7 +144,7 @@ impl Walk<'_, '_> {
         if !ty.is_asynchronous() {
             let start = self.r.rest();
             skip(ty, &mut self.r)?;
-            // What is left is the end of what there was.
+            // The remaining bytes are the end of those that were read.
             self.w.raw(&start[..start.len() - self.r.remaining()]);
             return Ok(());
         }

@@ -89,7 +89,7 @@ fn anchor(heading: &str) -> String {
     kept.collect()
 }
 
-/// What is typed in a `console` block.
+/// The command lines of a `console` block.
 fn commands(block: &str) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
     let mut goes_on = false;

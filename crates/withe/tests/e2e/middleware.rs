@@ -150,7 +150,7 @@ fn what_goes_wrong_behind_a_gate_is_answered() {
         }
         drop(running);
 
-        // What a gate has read of a body is not there for the handler, which hears of it.
+        // A body that the gate has read is gone for the handler, which hears of it.
         let running = Running::gated(PAIRS[0], binding, 10);
         let address = running.address();
         let response = post(&address, "/consumed", KNOWN);

@@ -1,4 +1,5 @@
-//! Sends the request's body back as it comes, with its trailers, and its `x-gate`. What it was asked is in `x-asked`.
+//! Sends the request's body back as it comes, with its trailers, and its `x-gate`. `x-asked` has the method and address
+//! it was asked for.
 //! A request for `/trap` makes it trap, one for `/refuse` is answered with an error.
 
 wit_bindgen::generate!({ world: "http-echo-p3", path: "../wit-0.3", generate_all });

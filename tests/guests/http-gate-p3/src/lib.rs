@@ -1,5 +1,5 @@
-//! Lets requests through to another handler that have an `authorization`, and answers the others with 401. It adds the
-//! header `x-gate` to the request, with what the handler is to see of it in place of the `authorization`, and to the
+//! Lets requests through to another handler that have an `authorization`, and answers the others with 401. The gate adds
+//! the header `x-gate` to the request, with what the handler is to see of it in place of the `authorization`, and to the
 //! response. A request whose path begins with `/as-is` is passed on as it came, and one for `/nobody` says neither whom
 //! it asks nor for what.
 

@@ -1,4 +1,4 @@
-//! Sends what it is asked to the address in the header `x-to`, and answers with what came back. What goes wrong is
+//! Sends each request to the address in its header `x-to`, and answers with the response. An error is
 //! answered as 502 with the error's name in `x-error`.
 
 wit_bindgen::generate!({ world: "http-out-p3", path: "../wit-0.3", generate_all });

@@ -48,7 +48,9 @@ struct State {
 
 /// Secrets as they are shown: nothing if there are none.
 fn shown(secrets: &HashMap<String, SecretValue>) -> String {
-    let texts = secrets.iter().map(|(name, value)| (name, value.as_string()));
+    let texts = secrets
+        .iter()
+        .map(|(name, value)| (name, value.as_string()));
     let texts: BTreeMap<_, _> = texts.collect();
     match texts.is_empty() {
         true => String::new(),
