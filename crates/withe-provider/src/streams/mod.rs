@@ -8,8 +8,8 @@
 //! **Ends.** A stream ends when its writer says so; one whose writer is dropped, or whose process ends, has failed, and
 //! the reader is told: half of the data must not look like all of it. A reader that is dropped ends the writer.
 //! The writer of a stream that a function returns goes on after the call, so it needs an owner:
-//! [`StreamReader::written_by`] gives it to the readable end, with which it ends. Tasks of a link's own would have had to be found again when a
-//! component drops a stream.
+//! [`StreamReader::written_by`] gives it to the readable end, with which it ends. Tasks of a link's own would have had to
+//! be found again when a component drops a stream.
 //!
 //! **Deadlines.** A call's deadline is that of its result. A stream lasts as long as both ends want, as between
 //! components; who cannot wait for the other end sets a limit around each read or write, which can be dropped.
