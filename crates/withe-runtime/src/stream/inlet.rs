@@ -80,13 +80,9 @@ impl Inlet {
         }
     }
 
-    /// The pipe, if nothing was taken from it that was not read: for a guest that passes the stream on.
-    fn into_pipe(self, ty: TypeId) -> Result<Box<dyn Any>, Self> {
-        if ty == TypeId::of::<PipeReader>() && self.rest.is_empty() {
-            Ok(Box::new(self.reader))
-        } else {
-            Err(self)
-        }
+    /// Whether a guest that passes the stream on can have the pipe itself: if nothing was taken from it that was not read.
+    fn can_be_passed_on(&self, ty: TypeId) -> bool {
+        ty == TypeId::of::<PipeReader>() && self.rest.is_empty()
     }
 
     /// The next chunk, of about `want` elements; the outer `None` at the end.
@@ -144,8 +140,11 @@ impl StreamProducer<InstanceState> for Bytes<Inlet> {
     }
 
     fn try_into(me: Pin<Box<Self>>, ty: TypeId) -> Result<Box<dyn Any>, Pin<Box<Self>>> {
+        if !me.0.can_be_passed_on(ty) {
+            return Err(me);
+        }
         let Self(inlet) = *Pin::into_inner(me);
-        inlet.into_pipe(ty).map_err(|inlet| Box::pin(Self(inlet)))
+        Ok(Box::new(inlet.reader))
     }
 }
 
@@ -181,8 +180,11 @@ impl StreamProducer<InstanceState> for Items<Inlet> {
     }
 
     fn try_into(me: Pin<Box<Self>>, ty: TypeId) -> Result<Box<dyn Any>, Pin<Box<Self>>> {
+        if !me.0.can_be_passed_on(ty) {
+            return Err(me);
+        }
         let Self(inlet) = *Pin::into_inner(me);
-        inlet.into_pipe(ty).map_err(|inlet| Box::pin(Self(inlet)))
+        Ok(Box::new(inlet.reader))
     }
 }
 
@@ -216,8 +218,11 @@ impl StreamProducer<InstanceState> for Units<Inlet> {
     }
 
     fn try_into(me: Pin<Box<Self>>, ty: TypeId) -> Result<Box<dyn Any>, Pin<Box<Self>>> {
+        if !me.0.can_be_passed_on(ty) {
+            return Err(me);
+        }
         let Self(inlet) = *Pin::into_inner(me);
-        inlet.into_pipe(ty).map_err(|inlet| Box::pin(Self(inlet)))
+        Ok(Box::new(inlet.reader))
     }
 }
 
