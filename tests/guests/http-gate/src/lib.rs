@@ -12,7 +12,7 @@ export!(HttpGate);
 
 impl Guest for HttpGate {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
-        if !request.headers().has(&"authorization".to_string()) {
+        if !request.headers().has("authorization") {
             return refuse(out);
         }
         if request.path_with_query().as_deref() == Some("/consumed") {
