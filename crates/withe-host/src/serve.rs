@@ -10,7 +10,7 @@ use std::sync::Arc;
 use withe_linker::plan::{Plan, PlannedLink};
 use withe_provider::{blob_wire, http_wire};
 use withe_rpc::{CallError, LinkFunction, LinkRequest, Serve, ServedLink};
-use withe_runtime::{Callers, DROP, Graph, HttpEntry, HttpFace, Tracer};
+use withe_runtime::{Callers, DROP, Graph, HttpEntry, Tracer};
 use withe_wit::{ExternItem, Function};
 
 use crate::counts;
@@ -115,8 +115,8 @@ impl Served {
             return Err(CallError::Unlinked(why));
         };
         if http_wire::is_http(functions) {
-            let face = http_face(link).unwrap_or(HttpFace::Handler);
-            let entry = HttpEntry::of(graph, target, face);
+            let face = http_face(link);
+            let entry = face.and_then(|face| HttpEntry::of(graph, target, face));
             let no_handler = || CallError::Unlinked(format!("`{target}` handles no HTTP here"));
             return Ok(http_wire::serve(Arc::new(entry.ok_or_else(no_handler)?)));
         }

@@ -36,12 +36,19 @@ impl Plan {
         self.workers.iter().find(|w| w.component == component)
     }
 
-    /// The part of the plan that `component` reaches over its links, and the links of the parts it reaches. A call from
-    /// outside needs no more: nothing that would call the application by itself, such as an HTTP server, is in it.
+    /// The part of the plan that `component` reaches over links of components. A call from outside needs no more. Links
+    /// that start at providers are left out, also of those that components are linked to: an HTTP server would listen, a
+    /// timer fire, a subscription take messages that are meant for the application where it runs.
     #[must_use]
     pub fn reached_from(&self, component: &str) -> Self {
         let mut targets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for link in &self.links {
+        let providers = self
+            .components
+            .iter()
+            .filter(|c| c.kind == ComponentKind::Provider);
+        let providers: BTreeSet<_> = providers.map(|c| c.name.as_str()).collect();
+        let calls = |link: &&PlannedLink| !providers.contains(link.source.as_str());
+        for link in self.links.iter().filter(calls) {
             targets.entry(&link.source).or_default().push(&link.target);
         }
         let mut reached = BTreeSet::from([component]);
@@ -56,7 +63,8 @@ impl Plan {
         let is_reached = |name: &str| reached.contains(name);
         let mut plan = self.clone();
         plan.components.retain(|c| is_reached(&c.name));
-        plan.links.retain(|link| is_reached(&link.source));
+        plan.links
+            .retain(|link| is_reached(&link.source) && calls(&link));
         plan.host_units.retain(|name| is_reached(name));
         plan.workers.retain(|worker| is_reached(&worker.component));
         plan

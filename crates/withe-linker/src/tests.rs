@@ -113,7 +113,6 @@ fn a_component_reaches_its_targets_and_nothing_that_calls_it() {
         components.chain(links).collect()
     };
     let plan = sound().plan();
-    assert_eq!(names(&plan.reached_from("server")), names(&plan));
     assert_eq!(
         names(&plan.reached_from("front")),
         [
@@ -127,7 +126,63 @@ fn a_component_reaches_its_targets_and_nothing_that_calls_it() {
     );
     let middle = plan.reached_from("middle");
     assert_eq!(names(&middle), ["middle", "keyvalue", "middle keyvalue"]);
-    assert!(middle.host_units.iter().all(|name| name == "middle"));
+}
+
+#[test]
+fn of_processes_and_units_those_that_are_reached_are_left() {
+    let plan = App::new(WIT)
+        .component("front")
+        .called("front")
+        .link("middle", &["binding: unix"])
+        .link("keyvalue", &["for: kv:kv", "interfaces: store"])
+        .component("middle")
+        .link("keyvalue", &[])
+        .component("reads")
+        .called("reads")
+        .link("flows", &["binding: unix"])
+        .component("flows")
+        .link("middle", &["binding: unix"])
+        .provider("keyvalue")
+        .plan();
+    let left = |component: &str| {
+        let plan = plan.reached_from(component);
+        let workers = plan.workers.iter().map(|w| w.component.clone());
+        (plan.host_units.clone(), workers.collect::<Vec<_>>())
+    };
+    let list = |names: &[&str]| {
+        names
+            .iter()
+            .map(|&name| name.into())
+            .collect::<Vec<String>>()
+    };
+    assert_eq!(left("front"), (list(&["front"]), list(&["middle"])));
+    assert_eq!(
+        left("reads"),
+        (list(&["reads"]), list(&["middle", "flows"]))
+    );
+    assert_eq!(left("middle"), (list(&[]), list(&["middle"])));
+}
+
+#[test]
+fn a_provider_that_is_called_calls_nobody() {
+    let wit = format!(
+        "{WIT} world both {{ import a:b/flow; export kv:kv/store@1.0.0; export kv:kv/batch@1.0.0; }}"
+    );
+    let plan = App::new(&wit)
+        .component("middle")
+        .called("middle")
+        .link("both", &[])
+        .provider("both")
+        .link("flows", &[])
+        .component("flows")
+        .link("middle", &[])
+        .plan();
+    let reached = plan.reached_from("middle");
+    let links: Vec<_> = (reached.links.iter())
+        .map(|link| link.source.as_str())
+        .collect();
+    assert_eq!(links, ["middle"]);
+    assert_eq!(reached.components.len(), 2);
 }
 
 #[test]

@@ -246,7 +246,7 @@ fn obstacle(placed: &Placed<'_>, link: &ResolvedLink<'_>, settings: &Settings) -
             resolved.parts.name(link.target)
         ));
     }
-    carry::host_obstacle(resolved, link).or_else(|| carry::blobs_obstacle(resolved, link))
+    carry::host_obstacle(resolved, link).or_else(|| carry::streaming_obstacle(resolved, link))
 }
 
 #[cfg(test)]

@@ -151,20 +151,27 @@ fn is_imported_over_link(resolved: &Resolved<'_>, part: PartId, resource: &Resou
     links.any(|(_, link)| link.source == part && is_of_link(resolved, link, resource))
 }
 
-/// Why a link to a provider cannot leave the host's process: where objects are kept over it, nothing else is called
-/// over it there.
-pub(super) fn blobs_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
-    let of_blobs = |import: &Extern| import.interface_name().is_some_and(is_blobs);
-    let mut wires = resolved.wires(link);
-    let (kept, _) = wires.find(|(import, _)| of_blobs(import))?;
-    let mut wires = resolved.wires(link);
-    let (other, _) = wires.find(|(import, _)| !of_blobs(import) && !import.is_types_only())?;
-    Some(format!(
-        "`{}` keeps objects, and `{}` is called, which one link carries within the host's process only: write a link \
-         for each",
-        describe(kept),
-        describe(other)
-    ))
+/// Why a link to a provider cannot leave the host's process: where objects are kept or requests are sent over it,
+/// nothing else is called over it there.
+pub(super) fn streaming_obstacle(
+    resolved: &Resolved<'_>,
+    link: &ResolvedLink<'_>,
+) -> Option<String> {
+    type IsKind = fn(&InterfaceName) -> bool;
+    let kinds: [(IsKind, &str); 2] = [(is_blobs, "keeps objects"), (is_http, "sends requests")];
+    kinds.into_iter().find_map(|(is_kind, does)| {
+        let is_of_kind = |import: &Extern| import.interface_name().is_some_and(is_kind);
+        let mut wires = resolved.wires(link);
+        let (streaming, _) = wires.find(|(import, _)| is_of_kind(import))?;
+        let mut wires = resolved.wires(link);
+        let (other, _) = wires.find(|(import, _)| !is_of_kind(import) && !import.is_types_only())?;
+        Some(format!(
+            "`{}` {does}, and `{}` is called, which one link carries within the host's process only: write a link for \
+             each",
+            describe(streaming),
+            describe(other)
+        ))
+    })
 }
 
 /// Whether the link carries the resource. Its target knows all handles it gave out over the link,

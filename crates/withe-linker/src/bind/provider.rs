@@ -75,7 +75,7 @@ pub(super) fn bind_target(
         return None;
     }
     let not_from_workers = (!callers.workers.is_empty())
-        .then(|| carry::blobs_obstacle(resolved, link))
+        .then(|| carry::streaming_obstacle(resolved, link))
         .flatten();
     let pin = match settings.binding {
         BindingChoice::Tcp => Some(Binding::Tcp),
@@ -83,7 +83,7 @@ pub(super) fn bind_target(
         _ => None,
     };
     if let Some(pin) = pin {
-        let reason = not_from_workers.or_else(|| carry::blobs_obstacle(resolved, link));
+        let reason = not_from_workers.or_else(|| carry::streaming_obstacle(resolved, link));
         if let Some(reason) = reason {
             out.push(misfit(placed, link, settings, &reason));
             return None;
@@ -223,6 +223,8 @@ mod tests {
         world shop { import a:b/x; }
         world cart { export a:b/x; import a:b/kv; }
         world sends { export a:b/x; import wasi:http/outgoing-handler@0.2.0; import wasi:http/client@0.3.0; }
+        world sends-and-gets { export a:b/x; import wasi:http/client@0.3.0; import a:b/kv; }
+        world client-and-kv { export wasi:http/client@0.3.0; export a:b/kv; }
         world keeps { export a:b/x; import wasi:blobstore/container@0.2.0-draft; }
         world keeps-and-gets { export a:b/x; import wasi:blobstore/container@0.2.0-draft; import a:b/kv; }
         world blobs { export wasi:blobstore/types@0.2.0-draft; export wasi:blobstore/container@0.2.0-draft; }
@@ -370,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_carried_everywhere() {
+    fn objects_and_requests_are_carried_everywhere_but_not_with_others() {
         let app = |component: &str, blobs: &str, to_component: &str, to_blobs: &[&str]| {
             App::new(WIT)
                 .host(&["wasi:io/streams@0.2.0"])
@@ -394,6 +396,8 @@ mod tests {
                 &["binding: nats"],
             )
             .problems(),
+            app("sends-and-gets", "client-and-kv", "binding: local", &[]).processes(),
+            app("sends-and-gets", "client-and-kv", "binding: unix", &[]).problems(),
             App::new(WIT)
                 .host(&["wasi:io/streams@0.2.0"])
                 .provider("calls-blobs")

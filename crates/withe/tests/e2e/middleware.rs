@@ -150,11 +150,17 @@ fn what_goes_wrong_behind_a_gate_is_answered() {
         }
         drop(running);
 
-        // A body that the gate has read is gone for the handler, which hears of it.
+        // A body that the gate has consumed is gone for the handler, which hears of it: by a body that breaks off, or, where
+        // both are one component, by being refused what its own half has taken, and then it traps.
         let running = Running::gated(PAIRS[0], binding, 10);
         let address = running.address();
         let response = post(&address, "/consumed", KNOWN);
         assert!(!response.contains("\r\nbody"), "{binding}: {response}");
+        let heard = match binding {
+            "fused" => "HTTP/1.1 500 ",
+            _ => "x-broken: yes",
+        };
+        assert!(response.contains(heard), "{binding}: {response}");
         let response = post(&address, "/", KNOWN);
         assert!(response.contains("body"), "{binding}: {response}");
     }

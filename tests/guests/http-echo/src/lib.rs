@@ -1,9 +1,11 @@
-//! Sends the request's body back as it comes, with its content type and its trailers.
+//! Sends the request's body back as it comes, with its content type and its trailers. A body that breaks off is answered with
+//! the trailer `x-broken`.
 
 wit_bindgen::generate!({ world: "http-echo", path: "../wit", generate_all });
 
 use exports::wasi::http::incoming_handler::{Guest, IncomingRequest, ResponseOutparam};
 use wasi::http::types::{Fields, FutureTrailers, IncomingBody, OutgoingBody, OutgoingResponse};
+use wasi::io::streams::StreamError;
 
 struct Echo;
 export!(Echo);
@@ -25,13 +27,18 @@ impl Guest for Echo {
         let body = response.body().expect("the body is taken once");
         ResponseOutparam::set(out, Ok(response));
         let output = body.write().expect("the stream is taken once");
-        while let Ok(chunk) = input.blocking_read(CHUNK) {
-            if output.blocking_write_and_flush(&chunk).is_err() {
-                break;
+        let is_whole = loop {
+            match input.blocking_read(CHUNK) {
+                Ok(chunk) if output.blocking_write_and_flush(&chunk).is_ok() => {}
+                Ok(_) | Err(StreamError::Closed) => break true,
+                Err(StreamError::LastOperationFailed(_)) => break false,
             }
-        }
+        };
         drop((input, output));
-        let trailers = received(&IncomingBody::finish(incoming));
+        let trailers = match is_whole {
+            true => received(&IncomingBody::finish(incoming)),
+            false => Fields::from_list(&[("x-broken".into(), b"yes".into())]).ok(),
+        };
         _ = OutgoingBody::finish(body, trailers);
     }
 }
