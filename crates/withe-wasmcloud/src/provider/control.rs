@@ -64,11 +64,17 @@ impl Control {
 
     /// Tells it of a link. The provider does not say whether it took the link.
     ///
-    /// Providers that are built with the SDK of v1.1 or newer hear of links by their key, older ones by their id. Those
-    /// cannot open secrets, and are not told of a link that has some, as v1's hosts do.
+    /// Providers that are built with the SDK of v1.1 or newer hear of links by their key, older ones by their id. Older
+    /// ones cannot open secrets, and hear of no link that has some: v1's hosts do not tell them either.
     pub(super) async fn put_link(&self, link: &LinkDefinition) -> Result<(), TellError> {
         let bytes: Bytes = serde_json::to_vec(&self.seal.link(link)?)?.into();
-        if !link.has_secrets() {
+        if link.has_secrets() {
+            tracing::debug!(
+                provider = self.id,
+                "the link `{}` has secrets, of which a provider with an SDK before v1.1 hears nothing",
+                link.name
+            );
+        } else {
             self.tell(&self.id, "linkdefs.put", bytes.clone()).await?;
         }
         let key = self.seal.provider_key();
