@@ -88,6 +88,8 @@ fn shell(typed: &str, folder: &Folder, inside: &Path) -> Command {
     command.env("TMPDIR", folder.path(TEMPORARY));
     command.env("XDG_STATE_HOME", folder.path("state"));
     command.env("XDG_RUNTIME_DIR", folder.path("."));
+    // A change is one of this folder's files, whatever repository the folder is in.
+    command.env("GIT_CEILING_DIRECTORIES", folder.path(""));
     // With what the components for tests were built with.
     command.env("CARGO_NET_OFFLINE", "true");
     for variable in [
