@@ -296,9 +296,11 @@ fn capability(name: &InterfaceName) -> Option<(&'static str, &'static str)> {
     ) {
         ("wasi", "keyvalue", _) => Some(("keyvalue", "withe:keyvalue")),
         ("wasi", "blobstore", _) => Some(("blobstore", "withe:blobstore")),
-        ("wasi", "http", "outgoing-handler" | "client" | "handler") => {
+        ("wasi", "http", "outgoing-handler" | "client") => {
             Some(("http-client", "withe:http-client"))
         }
+        ("wasmcloud", "messaging", "consumer") => Some(("messages", "withe:messaging")),
+        ("wasmcloud", "postgres", "query" | "prepared") => Some(("database", "withe:sql")),
         _ => None,
     }
 }
