@@ -11,6 +11,7 @@ use crate::define::{Wasi, define};
 use crate::engine::Engines;
 use crate::error::{LinkError, RuntimeError};
 use crate::http::HttpFace;
+use crate::http::failures::LinkFailures;
 use crate::links::{
     BlobImport, BlobLink, LinkRoute, Numbering, OutgoingImport, OutgoingLink, UnitLinks, Via,
     labels,
@@ -275,6 +276,7 @@ impl Linker<'_> {
                     counts: metrics.link(&labels),
                     tracer: self.engines.observer().tracer.clone(),
                     unread: Arc::default(),
+                    failures: Arc::new(LinkFailures::new(link.clone())),
                 })
             };
             OutgoingImport {

@@ -53,7 +53,8 @@ pub(super) fn from_p2(e: &p2::ErrorCode) -> HttpError {
         Code::HttpResponseTimeout => HttpErrorKind::ResponseTimeout,
         Code::TlsProtocolError => HttpErrorKind::Tls,
         Code::ConnectionLimitReached => HttpErrorKind::Exhausted,
-        _ => HttpErrorKind::Handler,
+        // The component has not failed, and has said it to its caller.
+        _ => HttpErrorKind::Internal,
     };
     answered(kind, e)
 }
@@ -70,7 +71,8 @@ pub(super) fn from_p3(e: &p3::ErrorCode) -> HttpError {
         Code::HttpResponseTimeout => HttpErrorKind::ResponseTimeout,
         Code::TlsProtocolError => HttpErrorKind::Tls,
         Code::ConnectionLimitReached => HttpErrorKind::Exhausted,
-        _ => HttpErrorKind::Handler,
+        // The component has not failed, and has said it to its caller.
+        _ => HttpErrorKind::Internal,
     };
     answered(kind, e)
 }

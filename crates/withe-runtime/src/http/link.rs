@@ -55,7 +55,11 @@ impl OutgoingLink {
         let answer = self.carry(request, options, sender).await;
         counted.ended(answer.as_ref().err().map(ErrorKind::from), 0);
         span.note_http(&answer);
-        answer
+        match &self.spec.target {
+            // A provider says what it has to say to a component.
+            LinkTarget::Provider { .. } => answer,
+            LinkTarget::Unit(_) | LinkTarget::Remote { .. } => self.failures.told(answer),
+        }
     }
 
     /// Takes a request to wherever the link leads.
@@ -72,10 +76,10 @@ impl OutgoingLink {
             deadline,
             ..
         } = sender;
-        let answer = match &self.spec.target {
+        match &self.spec.target {
             LinkTarget::Provider { provider, link, .. } => {
                 let handler = provider.outgoing_http().ok_or_else(denied)?;
-                return handler.send(*link, request, options).await;
+                handler.send(*link, request, options).await
             }
             LinkTarget::Unit(unit) => {
                 request.extensions_mut().insert(options);
@@ -90,11 +94,7 @@ impl OutgoingLink {
                 let session = Arc::new(route.session());
                 http_wire::call(&session, request, options, deadline).await
             }
-            LinkTarget::Remote { http: None, .. } => return Err(denied()),
-        };
-        answer.map_err(|e| HttpError {
-            kind: e.kind,
-            message: format!("`{}`: {}", self.spec.target_name, e.message),
-        })
+            LinkTarget::Remote { http: None, .. } => Err(denied()),
+        }
     }
 }

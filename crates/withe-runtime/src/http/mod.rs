@@ -11,6 +11,7 @@ mod declared;
 mod errors;
 pub(crate) mod export;
 pub(crate) mod face;
+pub(crate) mod failures;
 pub(crate) mod hooks;
 mod incoming;
 mod link;
