@@ -1,6 +1,6 @@
 //! Requests into a component.
 //!
-//! The guest runs in the task that asked: no task is spawned for a request. It is polled until it has
+//! The guest runs in the task that asked: no task is spawned for a server's request. It is polled until it has
 //! sent the response's head; if it is not done by then it goes on inside the response's body
 //! ([`super::body`]), and is dropped, and so cancelled, with it.
 
@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use opentelemetry::trace::SpanKind;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use wasmtime::component::{ComponentExportIndex, Resource};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
@@ -24,11 +23,12 @@ use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpView};
 use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler};
 use withe_rpc::{CallContext, CallError};
 
-use super::body::{Guest, GuestBody, Pace};
+use super::body::{GuestBody, Pace};
 use super::declared::DeclaredBody;
 use super::errors;
 use super::export::HttpExport;
 use super::face::HttpFace;
+use super::guest::Guest;
 use super::passed;
 use super::unread::UnreadWatch;
 use crate::core::{Graph, Instance, InstanceState, Unit};
@@ -90,14 +90,14 @@ impl HttpEntry {
         }
     }
 
-    /// The guest that does `work`. One that another component calls has a task of its own: whoever polls the answer may
-    /// do so within its own store, and Wasmtime runs no store within another, nor does a guest take turns there.
+    /// The guest that does `work`. One that another component calls has a task of its own: whoever polls the answer mostly
+    /// does so within its own store. A server's requests need none; a provider's may, when an instance waits for it.
     fn guest(&self, work: impl Future<Output = Result<(), CallError>> + Send + 'static) -> Guest {
         let unit = self.graph.unit(self.unit);
         let guest = unit.in_turns(&self.graph.engines, work);
         match &self.caller {
-            None => Box::pin(guest),
-            Some(_) => Box::pin(in_task(guest)),
+            None => Guest::here(guest),
+            Some(_) => Guest::apart(guest),
         }
     }
 
@@ -309,19 +309,6 @@ impl Done {
     }
 }
 
-/// Runs a guest in a task, which ends when this is dropped.
-async fn in_task(
-    guest: impl Future<Output = Result<(), CallError>> + Send + 'static,
-) -> Result<(), CallError> {
-    let mut task = JoinSet::new();
-    task.spawn(guest);
-    match task.join_next().await {
-        Some(Ok(result)) => result,
-        Some(Err(e)) => Err(CallError::Trap(format!("the call was not finished: {e}"))),
-        None => Err(CallError::Trap("the call was not begun".into())),
-    }
-}
-
 struct Started {
     guest: Guest,
     answer: oneshot::Receiver<Answer>,
@@ -338,7 +325,7 @@ impl Started {
         let (mut done, mut given_up) = (None, false);
         let answer = std::future::poll_fn(|cx| {
             if done.is_none()
-                && let Poll::Ready(result) = self.guest.as_mut().poll(cx)
+                && let Poll::Ready(result) = Pin::new(&mut self.guest).poll(cx)
             {
                 done = Some(result);
             }
