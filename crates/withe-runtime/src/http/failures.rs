@@ -65,6 +65,8 @@ impl LinkFailures {
 fn for_component(target: &str, error: HttpError) -> HttpError {
     let message = match error.kind {
         HttpErrorKind::Handler => format!("`{target}` failed"),
+        // It is the `rcode`.
+        HttpErrorKind::Dns => error.message,
         _ => format!("`{target}`: {}", error.message),
     };
     HttpError::new(error.kind, message)
