@@ -125,6 +125,8 @@ pub(crate) struct OutgoingLink {
     pub(crate) application: String,
     /// The interface of a component that the link leads to.
     pub(crate) face: HttpFace,
+    /// The export of a component of this process that takes the requests; `None` for other targets.
+    pub(crate) export: Option<Arc<str>>,
     /// Where requests are counted.
     pub(crate) counts: Arc<LinkCounts>,
     pub(crate) tracer: Tracer,

@@ -47,7 +47,8 @@ type Answer = Result<http::Response<WasiBody>, HttpError>;
 pub struct HttpEntry {
     graph: Arc<Graph>,
     unit: usize,
-    face: HttpFace,
+    /// The name of the export that takes the requests.
+    export: Arc<str>,
     /// Where its caller stands, if that is an instance of the same graph: what it causes is put down to that one's
     /// account. Requests from outside have none.
     caller: Option<Nested>,
@@ -63,28 +64,28 @@ impl HttpEntry {
     /// The export with this face of the unit whose root is `component`; `None` if it has none.
     pub fn of(graph: &Arc<Graph>, component: &str, face: HttpFace) -> Option<Self> {
         let unit = graph.find(component)?;
-        graph.unit(unit).code.http.get(face)?;
+        let export = graph.unit(unit).code.http.of_face(face)?.clone();
         Some(Self {
             graph: graph.clone(),
             unit,
-            face,
+            export,
             caller: None,
             unread: Arc::default(),
         })
     }
 
-    /// The export with this face of a unit of `graph`, for one exchange of a caller that stands at `caller`.
+    /// The export with this name of a unit of `graph`, for one exchange of a caller that stands at `caller`.
     pub(super) fn nested(
         graph: Arc<Graph>,
         unit: usize,
-        face: HttpFace,
+        export: Arc<str>,
         caller: Nested,
         unread: Arc<UnreadWatch>,
     ) -> Self {
         Self {
             graph,
             unit,
-            face,
+            export,
             caller: Some(caller),
             unread,
         }
@@ -109,8 +110,8 @@ impl HttpEntry {
         context: CallContext,
     ) -> Result<Started, HttpError> {
         let (graph, unit) = (&self.graph, self.unit);
-        let Some(export) = graph.unit(unit).code.http.get(self.face) else {
-            let text = "the component exports no HTTP handler";
+        let Some(export) = graph.unit(unit).code.http.get(&self.export) else {
+            let text = format!("the component exports no `{}`", self.export);
             return Err(HttpError::new(HttpErrorKind::Internal, text));
         };
         let mut instance = match &self.caller {

@@ -82,9 +82,10 @@ impl OutgoingLink {
                 handler.send(*link, request, options).await
             }
             LinkTarget::Unit(unit) => {
+                let export = self.export.clone().ok_or_else(denied)?;
                 request.extensions_mut().insert(options);
                 let unread = self.unread.clone();
-                let entry = HttpEntry::nested(graph, *unit, self.face, nested, unread);
+                let entry = HttpEntry::nested(graph, *unit, export, nested, unread);
                 // Boxed because components call each other, and may do so in a circle.
                 Box::pin(entry.handle(request, deadline)).await
             }
