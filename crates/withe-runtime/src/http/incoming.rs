@@ -33,7 +33,7 @@ use super::passed;
 use super::unread::UnreadWatch;
 use crate::core::{Graph, Instance, InstanceState, Unit};
 use crate::limits::Streaming;
-use crate::quota::Nested;
+use crate::quota::{GoesOn, Nested};
 use crate::trace::{self, request_span};
 use crate::trap;
 
@@ -125,6 +125,7 @@ impl HttpEntry {
             // An instance on its caller's account serves nobody else.
             graph: self.caller.is_none().then(|| graph.clone()),
             unit,
+            _goes_on: self.caller.as_ref().map(Nested::goes_on),
         };
         match export {
             HttpExport::Incoming(indices) => {
@@ -300,6 +301,8 @@ struct Done {
     /// The graph that takes it back for others; `None` if it ends.
     graph: Option<Arc<Graph>>,
     unit: usize,
+    /// Its caller may be done before it.
+    _goes_on: Option<GoesOn>,
 }
 
 impl Done {

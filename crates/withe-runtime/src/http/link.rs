@@ -13,7 +13,7 @@ use super::incoming::HttpEntry;
 use crate::core::Graph;
 use crate::links::OutgoingLink;
 use crate::metrics::ErrorKind;
-use crate::quota::{CallUnderWay, Nested};
+use crate::quota::{CallUnderWay, GoesOn, Nested};
 use crate::spec::LinkTarget;
 use crate::trace::{self, request_span};
 
@@ -30,6 +30,8 @@ pub(super) struct Sender {
     pub(super) graph: Arc<Graph>,
     /// Where it stands, for what runs in this process.
     pub(super) nested: Nested,
+    /// The request may outlive the call that sends it.
+    pub(super) _goes_on: GoesOn,
     /// When a component must have answered.
     pub(super) deadline: Instant,
     /// The trace of the call under way.

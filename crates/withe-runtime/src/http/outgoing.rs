@@ -175,6 +175,7 @@ fn choose(state: &InstanceState, number: usize) -> Result<Asked> {
     let sender = Sender {
         graph: state.graph.clone(),
         nested: state.nested.clone(),
+        _goes_on: state.nested.goes_on(),
         deadline: state.deadline_of_call(Instant::now(), link.spec.timeout),
         trace: state.trace,
     };
