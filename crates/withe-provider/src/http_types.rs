@@ -61,7 +61,7 @@ pub struct HttpError {
 /// The sorts of failure that are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpErrorKind {
-    /// The name does not resolve.
+    /// The name does not resolve. The message is the `rcode` where there is one.
     Dns,
     /// The destination is not on the allow-list.
     Denied,
@@ -75,7 +75,7 @@ pub enum HttpErrorKind {
     ResponseTimeout,
     /// TLS failed: protocol or certificate.
     Tls,
-    /// The request cannot be sent as it is.
+    /// The request cannot be sent as it is. Of a handler: one that the handler sent in turn.
     InvalidRequest,
     /// What came is not HTTP.
     Protocol,

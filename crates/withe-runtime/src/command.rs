@@ -15,6 +15,7 @@ use withe_rpc::{CallContext, CallError};
 use withe_wit::InterfaceName;
 
 use crate::core::{Graph, Instance};
+use crate::inside::run_guest;
 use crate::invoke::InvokeError;
 use crate::trap;
 use crate::wasi::CommandLine;
@@ -59,9 +60,8 @@ pub async fn run_command(
     let func = instance.instance.get_func(&mut instance.store, run.index);
     let func = func.ok_or_else(|| InvokeError::NoFunction(format!("`{}`", run.name)))?;
     let mut results = vec![Val::Bool(false); func.ty(&instance.store).results().len()];
-    let called = func
-        .call_async(&mut instance.store, &[], &mut results)
-        .await;
+    let call = func.call_async(&mut instance.store, &[], &mut results);
+    let called = run_guest(call).await;
     // A last line without a line feed waits in a buffer. Nobody is left to be told that it cannot be written.
     let _ = std::io::stdout().flush();
     match called {

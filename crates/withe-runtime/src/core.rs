@@ -307,7 +307,7 @@ pub(crate) struct Instance {
     /// Given back when the instance is dropped or idle.
     pub(crate) permits: Vec<OwnedSemaphorePermit>,
     /// Given back behind the store, whose slots of the pool it stands for.
-    pub(crate) _slot: Slot,
+    pub(crate) slot: Slot,
     pub(crate) _counted: LiveInstance,
 }
 
@@ -424,6 +424,12 @@ impl InstanceState {
     /// The identity of the unit's member.
     pub(crate) fn identity(&self, member: usize) -> &Arc<Identity> {
         &self.of().members[member].identity
+    }
+
+    /// The instance stands there from now on, on the same account.
+    pub(crate) fn stands(&mut self, nested: Nested) {
+        self.limits.stands(nested.clone());
+        self.nested = nested;
     }
 
     /// A call begins.

@@ -10,7 +10,8 @@ use crate::core::{Graph, Unit, UnitCode, UnitParts};
 use crate::define::{Wasi, define};
 use crate::engine::Engines;
 use crate::error::{LinkError, RuntimeError};
-use crate::http::HttpFace;
+use crate::http::failures::LinkFailures;
+use crate::http::{self, HttpFace};
 use crate::links::{
     BlobImport, BlobLink, LinkRoute, Numbering, OutgoingImport, OutgoingLink, UnitLinks, Via,
     labels,
@@ -254,8 +255,8 @@ impl Linker<'_> {
             };
             all_routes.push(routes?);
         }
-        let outgoing = code.outgoing.iter().map(|import| {
-            let import = &spec.imports[*import];
+        let outgoing = code.outgoing.iter().map(|number| {
+            let import = &spec.imports[*number];
             // Its name was read when it was defined.
             let interface = import.interface.as_deref().unwrap_or_default();
             let interface = interface.split('@').next().unwrap_or_default();
@@ -268,20 +269,23 @@ impl Linker<'_> {
                 {
                     metrics.route(&labels, route);
                 }
-                Arc::new(OutgoingLink {
+                Ok(Arc::new(OutgoingLink {
+                    export: self.http_export(import, link)?,
                     spec: link.clone(),
                     application: importer.application.clone(),
                     face: HttpFace::of_unversioned(interface),
                     counts: metrics.link(&labels),
                     tracer: self.engines.observer().tracer.clone(),
                     unread: Arc::default(),
-                })
+                    failures: Arc::new(LinkFailures::new(link.clone())),
+                }))
             };
-            OutgoingImport {
+            let links = linked(import).iter().map(link);
+            Ok(OutgoingImport {
                 interface: interface.to_owned(),
                 member: import.member,
-                links: linked(import).iter().map(link).collect(),
-            }
+                links: links.collect::<Result<_, LinkError>>()?,
+            })
         });
         let blobs = code.blobs.iter().map(|import| {
             let import = &spec.imports[*import];
@@ -309,11 +313,38 @@ impl Linker<'_> {
             stubs: code.stubs.clone(),
             routes: all_routes,
             members: spec.members.iter().map(|m| m.identity.clone()).collect(),
-            outgoing: outgoing.collect(),
+            outgoing: outgoing.collect::<Result<_, LinkError>>()?,
             numbering: slots.numbering(spec.members.len()),
             links: slots.links,
             tracer: self.engines.observer().tracer.clone(),
         })
+    }
+
+    /// The export that takes the requests of an import, if it is one of a unit's.
+    fn http_export(
+        &self,
+        import: &ImportSpec,
+        link: &LinkSpec,
+    ) -> Result<Option<Arc<str>>, LinkError> {
+        let LinkTarget::Unit(unit) = &link.target else {
+            return Ok(None);
+        };
+        let mut exports = link.exports.iter();
+        let export = exports.find(|(name, _)| *name == import.original);
+        let export = export.map(|(_, export)| export.as_str());
+        let target = self.compiled.get(*unit);
+        match (export, target) {
+            (Some(export), Some(target))
+                if http::export::function(&target.component, export).is_some() =>
+            {
+                Ok(Some(export.into()))
+            }
+            _ => Err(LinkError::NoExport {
+                target: link.target_name.clone(),
+                interface: export.map(str::to_owned),
+                function: http::export::function_name(&import.original).to_owned(),
+            }),
+        }
     }
 
     fn via(

@@ -68,7 +68,7 @@ impl Instance {
                 instance,
                 last: None,
                 permits,
-                _slot: slot,
+                slot,
                 _counted: u.counts.instance(),
             }))
         })
@@ -220,6 +220,9 @@ impl Unit {
         if self.may_serve_more(instance.store.data().served) {
             // An idle instance must not keep others from running.
             instance.permits.clear();
+            if let Some(nested) = instance.slot.begin_next_call() {
+                instance.store.data_mut().stands(nested);
+            }
             self.put_idle(instance);
         }
     }

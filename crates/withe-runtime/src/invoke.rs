@@ -18,6 +18,7 @@ use withe_wit::InterfaceName;
 use crate::core::{Graph, Instance, Unit};
 use crate::exports::ExportFn;
 use crate::fits::misfit;
+use crate::inside::run_guest;
 use crate::trace::Hop;
 use crate::trap;
 
@@ -123,7 +124,7 @@ where
         let func = func.map_err(|e| {
             InvokeError::Types(format!("the function is {}: {e:#}", signature(path, &ty)))
         })?;
-        match func.call_async(&mut call.instance.store, params).await {
+        match run_guest(func.call_async(&mut call.instance.store, params)).await {
             Ok(result) => {
                 call.done();
                 Ok(result)
@@ -242,7 +243,7 @@ impl Invocation<'_> {
     ) -> Result<Option<Val>, InvokeError> {
         let mut results = vec![Val::Bool(false); ty.results().len()];
         let store = &mut self.instance.store;
-        match self.func.call_async(store, params, &mut results).await {
+        match run_guest(self.func.call_async(store, params, &mut results)).await {
             Ok(()) => {
                 self.done();
                 Ok(results.pop())

@@ -52,6 +52,11 @@ impl MemoryLimit {
         }
     }
 
+    /// The instance stands there from now on, on the same account.
+    pub(crate) fn stands(&mut self, nested: Nested) {
+        self.nested = nested;
+    }
+
     /// Takes so much of the share.
     fn take(&mut self, bytes: u64) -> bool {
         match self.nested.take_memory(bytes) {

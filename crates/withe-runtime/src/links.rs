@@ -10,6 +10,7 @@ use withe_provider::{LinkId, Provider};
 
 use crate::exports::ExportFn;
 use crate::http::face::HttpFace;
+use crate::http::failures::LinkFailures;
 use crate::http::unread::UnreadWatch;
 use crate::metrics::LinkCounts;
 use crate::metrics::labels::LinkLabels;
@@ -124,11 +125,15 @@ pub(crate) struct OutgoingLink {
     pub(crate) application: String,
     /// The interface of a component that the link leads to.
     pub(crate) face: HttpFace,
+    /// The export of a component of this process that takes the requests; `None` for other targets.
+    pub(crate) export: Option<Arc<str>>,
     /// Where requests are counted.
     pub(crate) counts: Arc<LinkCounts>,
     pub(crate) tracer: Tracer,
     /// Watches the answers of a component of this process.
     pub(crate) unread: Arc<UnreadWatch>,
+    /// Where failures of what it leads to are told.
+    pub(crate) failures: Arc<LinkFailures>,
 }
 
 /// An import through which objects are kept.

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use crate::inside;
+
 /// How long a guest runs before it needs permits.
 const FREE: Duration = Duration::from_millis(4);
 /// A guest that runs for less at a time waits mostly for something else, and is not counted.
@@ -87,7 +89,7 @@ impl GuestTurn {
             Poll::Pending => return Poll::Pending,
         };
         let began = Instant::now();
-        let polled = guest.poll(cx);
+        let polled = inside::poll_guest(|| guest.poll(cx));
         drop(permit);
         self.ran(began, Instant::now());
         polled

@@ -311,15 +311,8 @@ fn content_length(head: &http::HeaderMap) -> Result<Option<u64>, HttpError> {
 fn failure(route: &HttpRoute, error: &HttpError) -> Response<ToClient> {
     let status = status(error.kind);
     route.failed("request failed", Some(status), error);
-    // Why is for the log: it names components, files and other hosts. A client is told only what it did.
-    let text = status.canonical_reason().unwrap_or("failed");
-    *match error.kind {
-        HttpErrorKind::InvalidRequest => {
-            let reason = error.message.lines().next().unwrap_or_default();
-            refuse(status, format!("{text}: {reason}"))
-        }
-        _ => refuse(status, text),
-    }
+    // Why is for the log: it names components, files and other hosts.
+    *refuse(status, status.canonical_reason().unwrap_or("failed"))
 }
 
 fn status(kind: HttpErrorKind) -> StatusCode {
@@ -328,13 +321,14 @@ fn status(kind: HttpErrorKind) -> StatusCode {
         | HttpErrorKind::ConnectionTimeout
         | HttpErrorKind::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         HttpErrorKind::Exhausted => StatusCode::SERVICE_UNAVAILABLE,
-        HttpErrorKind::InvalidRequest => StatusCode::BAD_REQUEST,
         HttpErrorKind::Handler | HttpErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         HttpErrorKind::Dns
         | HttpErrorKind::Denied
         | HttpErrorKind::ConnectionRefused
         | HttpErrorKind::ConnectionTerminated
         | HttpErrorKind::Tls
+        // A request that the component sent: the client's was taken before the component was asked.
+        | HttpErrorKind::InvalidRequest
         | HttpErrorKind::Protocol => StatusCode::BAD_GATEWAY,
     }
 }

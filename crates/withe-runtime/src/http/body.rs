@@ -6,19 +6,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 use withe_provider::{HttpError, HttpErrorKind};
-use withe_rpc::CallError;
 
 use super::declared::DeclaredBody;
 use super::errors;
+use super::guest::Guest;
 use super::unread::{UNREAD, Unread, UnreadWatch};
-
-/// The guest's work on one request: ends when the guest is done.
-pub(super) type Guest = BoxFuture<'static, Result<(), CallError>>;
 
 /// How long a guest may take once its response's head is out.
 #[derive(Clone, Copy)]
@@ -174,7 +170,7 @@ impl Body for GuestBody {
             return Poll::Ready(Some(Err(failure)));
         }
         if let Some(guest) = &mut this.guest
-            && let Poll::Ready(result) = guest.as_mut().poll(cx)
+            && let Poll::Ready(result) = Pin::new(guest).poll(cx)
         {
             this.guest = None;
             if let Err(e) = result {
@@ -239,7 +235,7 @@ mod tests {
     async fn an_answer_that_nobody_reads_is_given_up_with_its_guest() {
         let (told, dropped) = oneshot::channel();
         let told = Told(Some(told));
-        let guest: Guest = Box::pin(async move {
+        let guest = Guest::here(async move {
             let _told = told;
             pending().await
         });

@@ -34,6 +34,12 @@ impl OutgoingHooks {
     pub(super) fn choose(&mut self, chosen: Chosen) {
         self.chosen = Some(chosen);
     }
+
+    /// No request goes before another link is chosen. One that Wasmtime refused as it is was not sent, and what goes along
+    /// with it counts as under way, and keeps the graph, until it is forgotten.
+    pub(super) fn forget(&mut self) {
+        self.chosen = None;
+    }
 }
 
 type Finished = Box<dyn Future<Output = Result<(), Error>> + Send>;

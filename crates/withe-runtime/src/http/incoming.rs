@@ -1,6 +1,6 @@
 //! Requests into a component.
 //!
-//! The guest runs in the task that asked: no task is spawned for a request. It is polled until it has
+//! The guest runs in the task that asked: no task is spawned for a server's request. It is polled until it has
 //! sent the response's head; if it is not done by then it goes on inside the response's body
 //! ([`super::body`]), and is dropped, and so cancelled, with it.
 
@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use opentelemetry::trace::SpanKind;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 use wasmtime::component::{ComponentExportIndex, Resource};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
@@ -24,16 +23,17 @@ use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpView};
 use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler};
 use withe_rpc::{CallContext, CallError};
 
-use super::body::{Guest, GuestBody, Pace};
+use super::body::{GuestBody, Pace};
 use super::declared::DeclaredBody;
 use super::errors;
 use super::export::HttpExport;
 use super::face::HttpFace;
+use super::guest::Guest;
 use super::passed;
 use super::unread::UnreadWatch;
 use crate::core::{Graph, Instance, InstanceState, Unit};
 use crate::limits::Streaming;
-use crate::quota::Nested;
+use crate::quota::{GoesOn, Nested};
 use crate::trace::{self, request_span};
 use crate::trap;
 
@@ -47,7 +47,8 @@ type Answer = Result<http::Response<WasiBody>, HttpError>;
 pub struct HttpEntry {
     graph: Arc<Graph>,
     unit: usize,
-    face: HttpFace,
+    /// The name of the export that takes the requests.
+    export: Arc<str>,
     /// Where its caller stands, if that is an instance of the same graph: what it causes is put down to that one's
     /// account. Requests from outside have none.
     caller: Option<Nested>,
@@ -63,41 +64,41 @@ impl HttpEntry {
     /// The export with this face of the unit whose root is `component`; `None` if it has none.
     pub fn of(graph: &Arc<Graph>, component: &str, face: HttpFace) -> Option<Self> {
         let unit = graph.find(component)?;
-        graph.unit(unit).code.http.get(face)?;
+        let export = graph.unit(unit).code.http.of_face(face)?.clone();
         Some(Self {
             graph: graph.clone(),
             unit,
-            face,
+            export,
             caller: None,
             unread: Arc::default(),
         })
     }
 
-    /// The export with this face of a unit of `graph`, for one exchange of a caller that stands at `caller`.
+    /// The export with this name of a unit of `graph`, for one exchange of a caller that stands at `caller`.
     pub(super) fn nested(
         graph: Arc<Graph>,
         unit: usize,
-        face: HttpFace,
+        export: Arc<str>,
         caller: Nested,
         unread: Arc<UnreadWatch>,
     ) -> Self {
         Self {
             graph,
             unit,
-            face,
+            export,
             caller: Some(caller),
             unread,
         }
     }
 
-    /// The guest that does `work`. One that another component calls has a task of its own: whoever polls the answer may
-    /// do so within its own store, and Wasmtime runs no store within another, nor does a guest take turns there.
+    /// The guest that does `work`. One that another component calls has a task of its own: whoever polls the answer mostly
+    /// does so within its own store. A server's requests need none; a provider's may, when an instance waits for it.
     fn guest(&self, work: impl Future<Output = Result<(), CallError>> + Send + 'static) -> Guest {
         let unit = self.graph.unit(self.unit);
         let guest = unit.in_turns(&self.graph.engines, work);
         match &self.caller {
-            None => Box::pin(guest),
-            Some(_) => Box::pin(in_task(guest)),
+            None => Guest::here(guest),
+            Some(_) => Guest::apart(guest),
         }
     }
 
@@ -109,8 +110,8 @@ impl HttpEntry {
         context: CallContext,
     ) -> Result<Started, HttpError> {
         let (graph, unit) = (&self.graph, self.unit);
-        let Some(export) = graph.unit(unit).code.http.get(self.face) else {
-            let text = "the component exports no HTTP handler";
+        let Some(export) = graph.unit(unit).code.http.get(&self.export) else {
+            let text = format!("the component exports no `{}`", self.export);
             return Err(HttpError::new(HttpErrorKind::Internal, text));
         };
         let mut instance = match &self.caller {
@@ -124,6 +125,7 @@ impl HttpEntry {
             // An instance on its caller's account serves nobody else.
             graph: self.caller.is_none().then(|| graph.clone()),
             unit,
+            _goes_on: self.caller.as_ref().map(Nested::goes_on),
         };
         match export {
             HttpExport::Incoming(indices) => {
@@ -299,6 +301,8 @@ struct Done {
     /// The graph that takes it back for others; `None` if it ends.
     graph: Option<Arc<Graph>>,
     unit: usize,
+    /// Its caller may be done before it.
+    _goes_on: Option<GoesOn>,
 }
 
 impl Done {
@@ -306,19 +310,6 @@ impl Done {
         if let Some(graph) = &self.graph {
             graph.unit(self.unit).checkin(instance);
         }
-    }
-}
-
-/// Runs a guest in a task, which ends when this is dropped.
-async fn in_task(
-    guest: impl Future<Output = Result<(), CallError>> + Send + 'static,
-) -> Result<(), CallError> {
-    let mut task = JoinSet::new();
-    task.spawn(guest);
-    match task.join_next().await {
-        Some(Ok(result)) => result,
-        Some(Err(e)) => Err(CallError::Trap(format!("the call was not finished: {e}"))),
-        None => Err(CallError::Trap("the call was not begun".into())),
     }
 }
 
@@ -338,7 +329,7 @@ impl Started {
         let (mut done, mut given_up) = (None, false);
         let answer = std::future::poll_fn(|cx| {
             if done.is_none()
-                && let Poll::Ready(result) = self.guest.as_mut().poll(cx)
+                && let Poll::Ready(result) = Pin::new(&mut self.guest).poll(cx)
             {
                 done = Some(result);
             }

@@ -13,7 +13,7 @@ use super::incoming::HttpEntry;
 use crate::core::Graph;
 use crate::links::OutgoingLink;
 use crate::metrics::ErrorKind;
-use crate::quota::{CallUnderWay, Nested};
+use crate::quota::{CallUnderWay, GoesOn, Nested};
 use crate::spec::LinkTarget;
 use crate::trace::{self, request_span};
 
@@ -30,6 +30,8 @@ pub(super) struct Sender {
     pub(super) graph: Arc<Graph>,
     /// Where it stands, for what runs in this process.
     pub(super) nested: Nested,
+    /// The request may outlive the call that sends it.
+    pub(super) _goes_on: GoesOn,
     /// When a component must have answered.
     pub(super) deadline: Instant,
     /// The trace of the call under way.
@@ -55,7 +57,11 @@ impl OutgoingLink {
         let answer = self.carry(request, options, sender).await;
         counted.ended(answer.as_ref().err().map(ErrorKind::from), 0);
         span.note_http(&answer);
-        answer
+        match &self.spec.target {
+            // A provider says what it has to say to a component.
+            LinkTarget::Provider { .. } => answer,
+            LinkTarget::Unit(_) | LinkTarget::Remote { .. } => self.failures.told(answer),
+        }
     }
 
     /// Takes a request to wherever the link leads.
@@ -72,15 +78,16 @@ impl OutgoingLink {
             deadline,
             ..
         } = sender;
-        let answer = match &self.spec.target {
+        match &self.spec.target {
             LinkTarget::Provider { provider, link, .. } => {
                 let handler = provider.outgoing_http().ok_or_else(denied)?;
-                return handler.send(*link, request, options).await;
+                handler.send(*link, request, options).await
             }
             LinkTarget::Unit(unit) => {
+                let export = self.export.clone().ok_or_else(denied)?;
                 request.extensions_mut().insert(options);
                 let unread = self.unread.clone();
-                let entry = HttpEntry::nested(graph, *unit, self.face, nested, unread);
+                let entry = HttpEntry::nested(graph, *unit, export, nested, unread);
                 // Boxed because components call each other, and may do so in a circle.
                 Box::pin(entry.handle(request, deadline)).await
             }
@@ -90,11 +97,7 @@ impl OutgoingLink {
                 let session = Arc::new(route.session());
                 http_wire::call(&session, request, options, deadline).await
             }
-            LinkTarget::Remote { http: None, .. } => return Err(denied()),
-        };
-        answer.map_err(|e| HttpError {
-            kind: e.kind,
-            message: format!("`{}`: {}", self.spec.target_name, e.message),
-        })
+            LinkTarget::Remote { http: None, .. } => Err(denied()),
+        }
     }
 }

@@ -11,6 +11,8 @@ mod declared;
 mod errors;
 pub(crate) mod export;
 pub(crate) mod face;
+pub(crate) mod failures;
+mod guest;
 pub(crate) mod hooks;
 mod incoming;
 mod link;

@@ -1,5 +1,7 @@
 //! Requests out of a component: over its links, and nowhere else.
 
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Instant;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -53,11 +55,13 @@ fn outgoing_handler(linker: &mut LinkerInstance<'_, InstanceState>, number: usiz
             let state = cx.data_mut();
             let chosen = chosen(choose(state, number)?, false);
             state.hooks.choose(chosen);
-            let sent: Result<Resource<HostFutureIncomingResponse>, _> =
-                match outgoing_handler::Host::handle(&mut state.http(), request, options) {
-                    Ok(response) => Ok(response),
-                    Err(e) => Err(e.downcast()?),
-                };
+            let handled = outgoing_handler::Host::handle(&mut state.http(), request, options);
+            // One that cannot be sent as it is has not taken it.
+            state.hooks.forget();
+            let sent: Result<Resource<HostFutureIncomingResponse>, _> = match handled {
+                Ok(response) => Ok(response),
+                Err(e) => Err(e.downcast()?),
+            };
             Ok((sent,))
         },
     )
@@ -102,29 +106,33 @@ fn p3(linker: &mut LinkerInstance<'_, InstanceState>, function: &str, number: us
     linker.func_wrap_concurrent(
         function,
         move |accessor, (request,): (Resource<P3Request>,)| {
-            // The request leaves in the first poll of `send`, so nobody else chooses in between.
-            let ready = accessor.with(|mut access| {
-                let state = access.data_mut();
-                let asked = choose(state, number)?;
-                let is_relative = match asked.link.face {
-                    HttpFace::Handler => complete(state.table.get_mut(&request)?),
-                    HttpFace::Client => false,
-                };
-                state.hooks.choose(chosen(asked, is_relative));
-                Ok::<_, wasmtime::Error>(())
-            });
             Box::pin(async move {
-                ready?;
-                let accessor = accessor.with_getter::<WasiHttp>(InstanceState::http);
-                let sent: Result<Resource<P3Response>, _> =
-                    match <WasiHttp as client::HostWithStore<InstanceState>>::send(
-                        &accessor, request,
-                    )
-                    .await
-                    {
-                        Ok(response) => Ok(response),
-                        Err(e) => Err(e.downcast()?),
+                accessor.with(|mut access| {
+                    let state = access.data_mut();
+                    let asked = choose(state, number)?;
+                    let is_relative = match asked.link.face {
+                        HttpFace::Handler => complete(state.table.get_mut(&request)?),
+                        HttpFace::Client => false,
                     };
+                    state.hooks.choose(chosen(asked, is_relative));
+                    Ok::<_, wasmtime::Error>(())
+                })?;
+                let http = accessor.with_getter::<WasiHttp>(InstanceState::http);
+                let mut send = pin!(<WasiHttp as client::HostWithStore<InstanceState>>::send(
+                    &http, request
+                ));
+                // The request leaves in the first poll, so nobody else chooses in between. One that cannot be sent as it is
+                // has not taken what was chosen.
+                let first = futures::poll!(&mut send);
+                accessor.with(|mut access| access.data_mut().hooks.forget());
+                let answer = match first {
+                    Poll::Ready(answer) => answer,
+                    Poll::Pending => send.await,
+                };
+                let sent: Result<Resource<P3Response>, _> = match answer {
+                    Ok(response) => Ok(response),
+                    Err(e) => Err(e.downcast()?),
+                };
                 Ok((sent,))
             })
         },
@@ -167,6 +175,7 @@ fn choose(state: &InstanceState, number: usize) -> Result<Asked> {
     let sender = Sender {
         graph: state.graph.clone(),
         nested: state.nested.clone(),
+        _goes_on: state.nested.goes_on(),
         deadline: state.deadline_of_call(Instant::now(), link.spec.timeout),
         trace: state.trace,
     };

@@ -294,6 +294,16 @@ impl Taken {
         })
     }
 
+    /// Gives so many of them to another owner in the same account.
+    pub(super) fn split(&mut self, slots: u32) -> Self {
+        let slots = slots.min(self.slots);
+        self.slots -= slots;
+        Self {
+            account: self.account.clone(),
+            slots,
+        }
+    }
+
     /// Has those of `other`, too, which is of the same account.
     pub(super) fn add(&mut self, mut other: Self) {
         self.slots += std::mem::take(&mut other.slots);

@@ -29,7 +29,7 @@ pub(crate) use level::{QuotaExceeded, Resource, ShareLevel};
 pub use limits::ShareLimits;
 pub(crate) use log::LineFate;
 pub use machine::available_memory;
-pub(crate) use tenancy::{Nested, Slot};
+pub(crate) use tenancy::{GoesOn, Nested, Slot};
 
 #[cfg(test)]
 mod tests;

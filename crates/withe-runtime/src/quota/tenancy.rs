@@ -25,6 +25,8 @@ struct Slots {
     used: u32,
     /// The most that were used at a time.
     peak: u32,
+    /// Exchanges that may go on when the call that made them is over.
+    exchanges: u32,
 }
 
 impl Slots {
@@ -68,6 +70,47 @@ pub(crate) struct Slot {
     weight: u32,
 }
 
+/// Notes that something of a tenancy may go on when the call that made it is over, for as long as this is kept.
+pub(crate) struct GoesOn(Arc<Tenancy>);
+
+impl Drop for GoesOn {
+    fn drop(&mut self) {
+        self.0.slots().exchanges -= 1;
+    }
+}
+
+impl Slot {
+    /// Another call of the same instance begins. If something of the calls before goes on, that keeps its slots and the
+    /// tenancy, which would otherwise hold more and more of them, and learn that all this is one call. The instance begins a
+    /// tenancy of its own with the rest, in which it stands as is returned.
+    pub(crate) fn begin_next_call(&mut self) -> Option<Nested> {
+        let tenancy = &self.nested.tenancy;
+        let slots = {
+            let mut slots = tenancy.slots();
+            if slots.exchanges == 0 {
+                return None;
+            }
+            slots.used -= self.weight;
+            let rest = slots.held.slots.saturating_sub(slots.used);
+            Slots {
+                held: slots.held.split(rest),
+                used: self.weight,
+                peak: self.weight,
+                exchanges: 0,
+            }
+        };
+        let tenancy = Tenancy {
+            account: tenancy.account.clone(),
+            slots: Mutex::new(slots),
+        };
+        self.nested = Nested {
+            tenancy: Arc::new(tenancy),
+            depth: self.nested.depth,
+        };
+        Some(self.nested.clone())
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
         self.nested.tenancy.slots().used -= self.weight;
@@ -92,6 +135,7 @@ impl Account {
             held,
             used: weight,
             peak: weight,
+            exchanges: 0,
         };
         let tenancy = Tenancy {
             account: self.clone(),
@@ -148,6 +192,12 @@ impl Nested {
                 }
             }
         }
+    }
+
+    /// Notes that something goes on that was called from here, also behind the call.
+    pub(crate) fn goes_on(&self) -> GoesOn {
+        self.tenancy.slots().exchanges += 1;
+        GoesOn(self.tenancy.clone())
     }
 
     /// Takes memory for an instance.

@@ -238,3 +238,28 @@ fn nothing_is_locked_while_what_is_kept_for_later_is_dropped() {
     let refused = is_done.recv_timeout(Duration::from_secs(60));
     assert_eq!(refused, Ok(true));
 }
+
+#[tokio::test]
+async fn an_instance_that_serves_again_begins_anew_beside_what_goes_on() {
+    let host = host(100, all());
+    let account = host.account("app", "gate");
+    let used = || account.levels[0].used(Resource::Instances);
+    let mut slot = account.enter(1, soon()).await.unwrap();
+    assert!(slot.begin_next_call().is_none());
+    let mut going = Vec::new();
+    for calls in 1..=3 {
+        let noted = slot.nested.goes_on();
+        let callee = slot.nested.nest(1, soon()).await.unwrap();
+        going.push((noted, callee));
+        assert!(slot.begin_next_call().is_some());
+        assert_eq!(used(), 1 + calls);
+    }
+    // Each of them is given back with what went on, and needed two slots.
+    going.pop();
+    assert_eq!(used(), 3);
+    going.clear();
+    assert_eq!(used(), 1);
+    assert_eq!(account.typical(), 2);
+    drop(slot);
+    assert_eq!(used(), 0);
+}
