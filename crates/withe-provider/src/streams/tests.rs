@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use withe_rpc::{CallError, Payload};
 
@@ -95,6 +96,70 @@ async fn a_stream_ends_as_what_writes_it_does() {
         reader.read(1).await,
         Err(CallError::Unreachable(_))
     ));
+}
+
+/// A stream that `write` has written with, to be read with all that it writes and how it ends.
+async fn read_all(mut reader: StreamReader<u32>) -> (Vec<u32>, Option<CallError>) {
+    let mut all = Vec::new();
+    loop {
+        match timeout(AGES, reader.read(100)).await.unwrap() {
+            Ok(Some(values)) => all.extend(values),
+            Ok(None) => return (all, None),
+            Err(why) => return (all, Some(why)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_is_dropped_half_way_breaks_the_stream() {
+    let is_cut = |e: &CallError| e.to_string().contains("dropped half way");
+    let (mut writer, mut reader) = StreamReader::<u32>::channel();
+    {
+        // The reader takes two of three.
+        let mut writing = std::pin::pin!(writer.write(vec![1, 2, 3]));
+        let mut reading = std::pin::pin!(reader.read(2));
+        assert!(futures::poll!(&mut reading).is_pending());
+        assert!(futures::poll!(&mut writing).is_pending());
+        assert_eq!(reading.await, Ok(Some(vec![1, 2])));
+    }
+    let again = writer.write(vec![4]).await;
+    assert!(is_cut(&again.unwrap_err()));
+    writer.finish();
+    let (values, end) = read_all(reader).await;
+    assert!(
+        values.is_empty() && end.as_ref().is_some_and(is_cut),
+        "{end:?}"
+    );
+
+    // Who writes may overlook it, and end well.
+    let (took, taken) = watch::channel(());
+    let mut reader = StreamReader::written_by(|mut writer| async move {
+        writer.write(vec![1]).await?;
+        // The reader wants two more, and waits for a third in vain.
+        let mut writing = Box::pin(writer.write(vec![2, 3, 4]));
+        while !taken.has_changed().unwrap() && futures::poll!(&mut writing).is_pending() {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    });
+    assert_eq!(reader.read(1).await, Ok(Some(vec![1])));
+    assert_eq!(reader.read(2).await, Ok(Some(vec![2, 3])));
+    took.send(()).unwrap();
+    let (values, end) = read_all(reader).await;
+    assert!(
+        values.is_empty() && end.as_ref().is_some_and(is_cut),
+        "{end:?}"
+    );
+
+    // Before the reader wants any, nothing is written, and nothing lost.
+    let (mut writer, reader) = StreamReader::<u32>::channel();
+    assert!(futures::poll!(Box::pin(writer.write(vec![1, 2, 3]))).is_pending());
+    let writing = async move {
+        writer.write(vec![4, 5]).await.unwrap();
+        writer.finish();
+    };
+    let (read, ()) = futures::future::join(read_all(reader), writing).await;
+    assert_eq!(read, (vec![4, 5], None));
 }
 
 #[tokio::test]
