@@ -14,7 +14,7 @@ use withe_rpc::{CallError, Chunk, PipeReader, PipeWriter, StreamKind, pipe};
 
 use super::end::{self, End};
 
-/// The most elements in one piece, which are encoded at once.
+/// The most elements in one piece, which are encoded at once; large ones make smaller pieces.
 const MOST_ITEMS: usize = 1 << 12;
 /// The most bytes in one piece.
 const MOST_BYTES: usize = 1 << 20;
@@ -76,10 +76,8 @@ impl<T: Encode + Decode + Send + 'static> StreamReader<T> {
         let (mut writer, reader) = pipe(T::STREAM, 0);
         let mut values = values.into_iter();
         while values.len() > 0 {
-            let count = values.len().min(most(T::STREAM));
-            let payload = T::encode_elements(&mut values, count);
             // The reader is here.
-            _ = writer.send(Chunk { count, payload });
+            _ = writer.send(T::encode_elements(&mut values, most(T::STREAM)));
         }
         writer.finish();
         Self::new(reader)
@@ -242,9 +240,9 @@ impl<T: Encode + Decode + Send + 'static> StreamWriter<T> {
             // Items are not cut where their reader only says how much may be under way.
             let whole = T::STREAM == StreamKind::Items && pipe.takes_whole_writes();
             let wanted = if whole { values.len() } else { demand };
-            let count = values.len().min(wanted).min(most(T::STREAM));
-            let payload = T::encode_elements(&mut values, count);
-            pipe.send(Chunk { count, payload }).map_err(closed)?;
+            let most = wanted.min(most(T::STREAM));
+            pipe.send(T::encode_elements(&mut values, most))
+                .map_err(closed)?;
             // Where the reader is waited for next, this may be dropped.
             *is_cut = values.len() > 0;
         }
