@@ -21,7 +21,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::{HandleRef, Payload, PipeReader, StreamKind};
+use crate::{Chunk, HandleRef, Payload, PipeReader, StreamKind};
+
+/// A piece of a stream ends when it has so many bytes, or so many handles or streams: so an element of any size goes with
+/// few others or alone, and a piece stays far below what a frame and a connection take. The pieces that components write
+/// end alike.
+const PIECE_BYTES: usize = 64 << 10;
+const PIECE_REFS: usize = 64;
 
 /// Appends values.
 #[derive(Debug, Default)]
@@ -52,6 +58,12 @@ impl Writer {
     #[inline]
     pub fn written(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether nothing more should go into one piece of a stream.
+    #[inline]
+    fn fills_a_piece(&self) -> bool {
+        self.bytes.len() >= PIECE_BYTES || self.handles.len().max(self.streams.len()) >= PIECE_REFS
     }
 
     /// The payload of all values written.
@@ -423,14 +435,23 @@ pub trait Encode {
         list.iter().for_each(|v| v.encode(w));
     }
 
-    /// The next `count` of `values`, of which there are as many, as elements of a stream: one after the other.
-    fn encode_elements(values: &mut std::vec::IntoIter<Self>, count: usize) -> Payload
+    /// The next of `values` as a piece of a stream, one after the other: at most `most`, and fewer where they are large or
+    /// have many handles or streams in them, but one at least.
+    fn encode_elements(values: &mut std::vec::IntoIter<Self>, most: usize) -> Chunk
     where
         Self: Sized,
     {
         let mut w = Writer::default();
-        values.take(count).for_each(|v| v.encode(&mut w));
-        w.finish()
+        let mut count = 0;
+        for value in values.take(most) {
+            value.encode(&mut w);
+            count += 1;
+            if w.fills_a_piece() {
+                break;
+            }
+        }
+        let payload = w.finish();
+        Chunk { count, payload }
     }
 }
 
@@ -533,7 +554,8 @@ impl Encode for u8 {
     fn encode_list(list: &[Self], w: &mut Writer) {
         w.counted(list);
     }
-    fn encode_elements(values: &mut std::vec::IntoIter<Self>, count: usize) -> Payload {
+    fn encode_elements(values: &mut std::vec::IntoIter<Self>, most: usize) -> Chunk {
+        let count = most.min(values.len());
         let bytes = if count == values.len() {
             // All that is left goes without a copy.
             std::mem::take(values).collect()
@@ -542,10 +564,11 @@ impl Encode for u8 {
             values.by_ref().take(count).for_each(drop);
             bytes
         };
-        Payload {
+        let payload = Payload {
             bytes,
             ..Payload::default()
-        }
+        };
+        Chunk { count, payload }
     }
 }
 

@@ -111,6 +111,7 @@ fn ends(
         PipeReader {
             shared,
             kept: Vec::new(),
+            inherited: Vec::new(),
         },
     )
 }
@@ -281,6 +282,8 @@ pub struct PipeReader {
     shared: Arc<Pipe>,
     /// Dropped with this end.
     kept: Vec<Arc<dyn Any + Send + Sync>>,
+    /// Dropped with the last of this end and the ends that come out of it.
+    inherited: Vec<Arc<dyn Any + Send + Sync>>,
 }
 
 impl PipeReader {
@@ -293,6 +296,13 @@ impl PipeReader {
     /// nothing more is wanted.
     pub fn keep(&mut self, what: Arc<dyn Any + Send + Sync>) {
         self.kept.push(what);
+    }
+
+    /// As [`PipeReader::keep`], for an owner that the streams in this one's elements have, too, as a session: the owner stays
+    /// for as long as this end is there, or one that came out of it, however deep. A task that only writes this stream is
+    /// for [`PipeReader::keep`]: a stream within would let the task run on when nobody reads it.
+    pub fn keep_for_all(&mut self, what: Arc<dyn Any + Send + Sync>) {
+        self.inherited.push(what);
     }
 
     /// The next chunk, `None` at the end. While it waits, the writer is asked for `want` elements; a chunk
@@ -308,7 +318,10 @@ impl PipeReader {
     ) -> Poll<Option<Result<Chunk, CallError>>> {
         let mut state = self.shared.lock();
         let result = match state.queue.pop_front() {
-            Some(chunk) => {
+            Some(mut chunk) => {
+                for inner in &mut chunk.payload.streams {
+                    inner.inherited.extend_from_slice(&self.inherited);
+                }
                 state.queued -= chunk.count;
                 let charged = chunk.payload.cost().min(state.charged);
                 state.charged -= charged;
@@ -455,6 +468,33 @@ mod tests {
         assert!(weak.upgrade().is_some());
         drop(reader);
         assert!(weak.upgrade().is_none() && writer.is_closed());
+    }
+
+    #[test]
+    fn what_is_kept_for_all_goes_with_the_last_reader_that_came_out_of_it() {
+        let (mut inner_writer, inner) = pipe(StreamKind::Items, 1);
+        let (_innermost_writer, innermost) = pipe(StreamKind::Bytes, 1);
+        let (mut writer, mut outer) = pipe(StreamKind::Future, 1);
+        for (writer, stream) in [(&mut inner_writer, innermost), (&mut writer, inner)] {
+            let mut payload = Payload::default();
+            payload.streams.push(stream);
+            writer.send(Chunk { count: 1, payload }).unwrap();
+        }
+        let (all, own) = (Arc::new("for all"), Arc::new("its own"));
+        let (weak, weak_own) = (Arc::downgrade(&all), Arc::downgrade(&own));
+        outer.keep_for_all(all);
+        outer.keep(own);
+        let mut last = outer;
+        for _ in 0..2 {
+            let Poll::Ready(Some(Ok(mut chunk))) = last.poll_chunk(&mut cx(), 1) else {
+                panic!("no chunk")
+            };
+            last = chunk.payload.streams.pop().unwrap();
+            assert!(weak.upgrade().is_some() && weak_own.upgrade().is_none());
+        }
+        assert_eq!(last.kind(), StreamKind::Bytes);
+        drop(last);
+        assert!(weak.upgrade().is_none());
     }
 
     #[test]

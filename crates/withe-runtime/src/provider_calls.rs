@@ -110,11 +110,11 @@ impl CalledComponent {
                 let session = route.session();
                 let called = session.call(function, params, context).await;
                 called.map(|mut results| {
-                    // The component streams for as long as the session is there.
+                    // The component streams for as long as the session is there, also what its streams bring.
                     if !results.streams.is_empty() {
                         let session = Arc::new(session);
                         let readers = results.streams.iter_mut();
-                        readers.for_each(|reader| reader.keep(session.clone()));
+                        readers.for_each(|reader| reader.keep_for_all(session.clone()));
                     }
                     results
                 })

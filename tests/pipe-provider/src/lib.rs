@@ -174,4 +174,17 @@ impl pipe::Interface for Pipe {
             None => Ok(text.await?.repeat(2)),
         }
     }
+
+    async fn nested(
+        &self,
+        cx: &Context<'_>,
+        text: String,
+    ) -> Result<FutureReader<StreamReader<u8>>, CallError> {
+        match self.component(cx) {
+            Some((client, context)) => client.nested(context, text).await,
+            None => Ok(FutureReader::resolved_by(async move {
+                Ok(StreamReader::of(text.into_bytes()))
+            })),
+        }
+    }
 }

@@ -104,8 +104,8 @@ impl<T: Encode> FutureWriter<T> {
     ///
     /// [`Closed`] if nobody waits for it any more.
     pub fn write(mut self, value: T) -> Result<(), Closed> {
-        let payload = T::encode_elements(&mut vec![value].into_iter(), 1);
-        self.pipe.send(Chunk { count: 1, payload })?;
+        self.pipe
+            .send(T::encode_elements(&mut vec![value].into_iter(), 1))?;
         self.pipe.finish();
         Ok(())
     }

@@ -12,7 +12,9 @@
 //! be found again when a component drops a stream.
 //!
 //! **Deadlines.** A call's deadline is that of its result. A stream lasts as long as both ends want, as between
-//! components; who cannot wait for the other end sets a limit around each read or write, which can be dropped.
+//! components; who cannot wait for the other end sets a limit around each read or write. A read that is dropped loses
+//! nothing. A write that is dropped half way has lost values, and its stream fails: to keep them for the next write was
+//! rejected, as who drops a write may as well not want them sent any more.
 
 mod end;
 mod future;

@@ -14,7 +14,7 @@ use withe_rpc::{CallError, Chunk, PipeReader, PipeWriter, StreamKind, pipe};
 
 use super::end::{self, End};
 
-/// The most elements in one piece, which are encoded at once.
+/// The most elements in one piece, which are encoded at once; large ones make smaller pieces.
 const MOST_ITEMS: usize = 1 << 12;
 /// The most bytes in one piece.
 const MOST_BYTES: usize = 1 << 20;
@@ -41,10 +41,33 @@ pub struct StreamReader<T> {
 /// [`StreamReader::written_by`] lends.
 pub struct StreamWriter<T> {
     /// There until it is dropped.
-    pipe: Option<PipeWriter>,
+    output: Option<Output>,
     /// Where it goes back to.
-    lender: Option<Arc<Mutex<Option<PipeWriter>>>>,
+    lender: Option<Arc<Mutex<Option<Output>>>>,
     of: PhantomData<fn(T)>,
+}
+
+/// The end of the pipe that is written to.
+struct Output {
+    pipe: PipeWriter,
+    /// Whether some values of a write are in the pipe and the others are not, which is for good once that write was
+    /// dropped.
+    is_cut: bool,
+}
+
+impl Output {
+    fn new(pipe: PipeWriter) -> Self {
+        let is_cut = false;
+        Self { pipe, is_cut }
+    }
+
+    /// Ends the stream as well as it can end.
+    fn finish(self) {
+        match self.is_cut {
+            true => self.pipe.fail(cut_short()),
+            false => self.pipe.finish(),
+        }
+    }
 }
 
 impl<T: Encode + Decode + Send + 'static> StreamReader<T> {
@@ -53,10 +76,8 @@ impl<T: Encode + Decode + Send + 'static> StreamReader<T> {
         let (mut writer, reader) = pipe(T::STREAM, 0);
         let mut values = values.into_iter();
         while values.len() > 0 {
-            let count = values.len().min(most(T::STREAM));
-            let payload = T::encode_elements(&mut values, count);
             // The reader is here.
-            _ = writer.send(Chunk { count, payload });
+            _ = writer.send(T::encode_elements(&mut values, most(T::STREAM)));
         }
         writer.finish();
         Self::new(reader)
@@ -66,7 +87,7 @@ impl<T: Encode + Decode + Send + 'static> StreamReader<T> {
     pub fn channel() -> (StreamWriter<T>, Self) {
         let (writer, reader) = pipe(T::STREAM, 0);
         let writer = StreamWriter {
-            pipe: Some(writer),
+            output: Some(Output::new(writer)),
             lender: None,
             of: PhantomData,
         };
@@ -100,15 +121,15 @@ impl<T: Encode + Decode + Send + 'static> StreamReader<T> {
         let (writer, mut reader) = pipe(T::STREAM, 0);
         let lender = Arc::new(Mutex::new(None));
         let writing = write(StreamWriter {
-            pipe: Some(writer),
+            output: Some(Output::new(writer)),
             lender: Some(lender.clone()),
             of: PhantomData,
         });
         let task = tokio::spawn(async move {
             let written = writing.await;
             match (back(&lender).take(), written) {
-                (Some(writer), Ok(())) => writer.finish(),
-                (Some(writer), Err(why)) => writer.fail(why),
+                (Some(output), Ok(())) => output.finish(),
+                (Some(output), Err(why)) => output.pipe.fail(why),
                 // The writer was finished, or has another owner, where it fails when it is dropped.
                 (None, _) => {}
             }
@@ -201,51 +222,60 @@ impl<T: Encode + Decode + Send + 'static> futures::Stream for StreamReader<T> {
 impl<T: Encode + Decode + Send + 'static> StreamWriter<T> {
     /// Writes values, as far and as soon as the reader wants them: returns when it has taken the last of them.
     ///
+    /// A write that is dropped before the reader has taken any of its values has written nothing, and the next may
+    /// follow. Dropped later, it has lost the others: the stream can only fail from there on, as it does also where it is
+    /// [finished](Self::finish), for the reader must not take it for whole.
+    ///
     /// # Errors
     ///
-    /// [`CallError::Unreachable`] if the reader has gone, which ends writing.
+    /// [`CallError::Unreachable`] if the reader has gone, or if a write was dropped half way, which ends writing.
     pub async fn write(&mut self, values: Vec<T>) -> Result<(), CallError> {
-        let pipe = self.pipe.as_mut().ok_or_else(|| closed(Closed))?;
+        let Output { pipe, is_cut } = self.output.as_mut().ok_or_else(|| closed(Closed))?;
+        if *is_cut && !pipe.is_closed() {
+            return Err(cut_short());
+        }
         let mut values = values.into_iter();
         while values.len() > 0 {
             let demand = poll_fn(|cx| pipe.poll_demand(cx)).await.map_err(closed)?;
             // Items are not cut where their reader only says how much may be under way.
             let whole = T::STREAM == StreamKind::Items && pipe.takes_whole_writes();
             let wanted = if whole { values.len() } else { demand };
-            let count = values.len().min(wanted).min(most(T::STREAM));
-            let payload = T::encode_elements(&mut values, count);
-            pipe.send(Chunk { count, payload }).map_err(closed)?;
+            let most = wanted.min(most(T::STREAM));
+            pipe.send(T::encode_elements(&mut values, most))
+                .map_err(closed)?;
+            // Where the reader is waited for next, this may be dropped.
+            *is_cut = values.len() > 0;
         }
         Ok(())
     }
 
     /// Waits until the reader has gone.
     pub async fn closed(&mut self) {
-        if let Some(pipe) = &mut self.pipe {
+        if let Some(Output { pipe, .. }) = &mut self.output {
             // More is never wanted.
             _ = poll_fn(|cx| pipe.poll_demand_above(cx, usize::MAX)).await;
         }
     }
 
-    /// Ends the stream.
+    /// Ends the stream; with a failure if a [`write`](Self::write) was dropped half way.
     pub fn finish(mut self) {
-        if let Some(pipe) = self.pipe.take() {
-            pipe.finish();
+        if let Some(output) = self.output.take() {
+            output.finish();
         }
     }
 
     /// Ends the stream with a failure. A component that reads it traps.
     pub fn fail(mut self, why: CallError) {
-        if let Some(pipe) = self.pipe.take() {
-            pipe.fail(why);
+        if let Some(output) = self.output.take() {
+            output.pipe.fail(why);
         }
     }
 }
 
 impl<T> Drop for StreamWriter<T> {
     fn drop(&mut self) {
-        if let (Some(pipe), Some(lender)) = (self.pipe.take(), &self.lender) {
-            *back(lender) = Some(pipe);
+        if let (Some(output), Some(lender)) = (self.output.take(), &self.lender) {
+            *back(lender) = Some(output);
         }
     }
 }
@@ -254,7 +284,11 @@ fn closed(closed: Closed) -> CallError {
     CallError::Unreachable(closed.to_string())
 }
 
-fn back(lender: &Mutex<Option<PipeWriter>>) -> std::sync::MutexGuard<'_, Option<PipeWriter>> {
+fn cut_short() -> CallError {
+    CallError::Unreachable("a write to the stream was dropped half way".into())
+}
+
+fn back(lender: &Mutex<Option<Output>>) -> std::sync::MutexGuard<'_, Option<Output>> {
     // Nothing panics while the lock is held.
     lender.lock().unwrap_or_else(PoisonError::into_inner)
 }

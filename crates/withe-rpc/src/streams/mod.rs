@@ -70,8 +70,8 @@ struct StreamsState {
     outgoing: Slab<Outgoing>,
     incoming: Table<Incoming>,
     ended: Option<CallError>,
-    /// Readers whose streams were let go. They are dropped where nothing is locked: what they keep may be the end of a
-    /// session of another connection, or of this one.
+    /// Readers whose streams were let go, also those in elements that were not sent. They are dropped where nothing is
+    /// locked: what they keep may be the end of a session of another connection, or of this one.
     gone: Vec<PipeReader>,
 }
 
@@ -207,8 +207,8 @@ impl Streams {
                         id: self.side.id(index),
                     });
                 }
-                Err(refused) => {
-                    state.gone.extend(refused.reader);
+                Err(mut refused) => {
+                    state.gone.extend(refused.rest());
                     for stream in refs {
                         self.forget_outgoing(state, stream.id >> 1);
                     }
@@ -223,8 +223,8 @@ impl Streams {
     }
 
     fn forget_outgoing(&self, state: &mut StreamsState, index: u32) {
-        if let Some(entry) = state.outgoing.remove(index) {
-            state.gone.extend(entry.reader);
+        if let Some(mut entry) = state.outgoing.remove(index) {
+            state.gone.extend(entry.rest());
             self.open.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -320,7 +320,8 @@ impl Streams {
 
     /// A CLOSE frame came.
     pub(crate) fn on_close(&self, id: u32, out: &Outbox) -> Result<(), Violation> {
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let index = self
             .side
             .index(id)
@@ -329,12 +330,14 @@ impl Streams {
             .outgoing
             .get_mut(index)
             .ok_or_else(|| unknown(Kind::Close, id))?;
-        let reader = entry.close(id, out)?;
+        entry.close(id, out)?;
+        state.gone.extend(entry.rest());
         if entry.is_over() {
-            self.forget_outgoing(&mut state, index);
+            self.forget_outgoing(state, index);
         }
-        drop(state);
-        drop(reader);
+        let gone = std::mem::take(&mut state.gone);
+        drop(guard);
+        drop(gone);
         Ok(())
     }
 
@@ -399,8 +402,8 @@ impl Streams {
             if let Some(entry) = state.outgoing.get_mut(index)
                 && entry.session == Some(session)
             {
-                let gone = entry.fail(self.side.id(index), &why, out);
-                state.gone.extend(gone);
+                entry.fail(self.side.id(index), &why, out);
+                state.gone.extend(entry.rest());
                 if entry.is_over() {
                     self.forget_outgoing(state, index);
                 }

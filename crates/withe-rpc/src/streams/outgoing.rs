@@ -69,15 +69,22 @@ impl Outgoing {
         }
     }
 
-    /// Nothing more is wanted. The rest of it is returned, to be dropped where nothing is locked.
-    pub(super) fn close(&mut self, id: u32, out: &Outbox) -> Result<Option<PipeReader>, Violation> {
+    /// Takes the readers that are left: its own, and those in elements that were not sent. They are to be dropped where
+    /// nothing is locked.
+    pub(super) fn rest(&mut self) -> impl Iterator<Item = PipeReader> + use<> {
+        let unsent = self.stash.take().map(|stash| stash.streams);
+        let own = self.reader.take();
+        own.into_iter().chain(unsent.into_iter().flatten())
+    }
+
+    /// Nothing more is wanted. The caller takes the [rest](Self::rest).
+    pub(super) fn close(&mut self, id: u32, out: &Outbox) -> Result<(), Violation> {
         if self.closed {
             return Err(Violation::protocol(format!("stream {id} is closed twice")));
         }
         self.closed = true;
         self.end(id, Ok(()), out);
-        self.stash = None;
-        Ok(self.reader.take())
+        Ok(())
     }
 
     /// Sends the end, unless it was sent.
@@ -96,12 +103,10 @@ impl Outgoing {
         });
     }
 
-    /// Its session has ended. The rest of it is returned, to be dropped where nothing is locked.
-    pub(super) fn fail(&mut self, id: u32, why: &CallError, out: &Outbox) -> Option<PipeReader> {
+    /// Its session has ended, or an element cannot be sent. The caller takes the [rest](Self::rest).
+    pub(super) fn fail(&mut self, id: u32, why: &CallError, out: &Outbox) {
         self.session = None;
-        self.stash = None;
         self.end(id, Err(why), out);
-        self.reader.take()
     }
 
     /// Reads what there is, up to the credit. Elements that cannot be sent are kept.
@@ -140,7 +145,8 @@ pub(super) struct Cut {
 }
 
 impl Outgoing {
-    /// Takes what goes out with one frame from what was read, as far as there is credit for it.
+    /// Takes what goes out with one frame from what was read, as far as there is credit for it. After an error what
+    /// was read is still there.
     pub(super) fn cut(&mut self) -> Result<Option<Cut>, CallError> {
         let credit = usize::try_from(self.credit).unwrap_or(0);
         let Some(mut stash) = self.stash.take() else {
@@ -166,6 +172,7 @@ impl Outgoing {
             StreamKind::Items | StreamKind::Future | StreamKind::Signal => {
                 let refs = stash.handles.len().max(stash.streams.len());
                 if refs > MAX_REFS {
+                    self.stash = Some(stash);
                     return Err(CallError::Exhausted(format!(
                         "a chunk of a stream has more than {MAX_REFS} handles or streams"
                     )));

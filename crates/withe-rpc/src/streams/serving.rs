@@ -40,7 +40,8 @@ impl Streams {
                 if let Err(why) = self.send_some(state, index, out, handles)
                     && let Some(entry) = state.outgoing.get_mut(index)
                 {
-                    state.gone.extend(entry.fail(id, &why, out));
+                    entry.fail(id, &why, out);
+                    state.gone.extend(entry.rest());
                 }
             }
         }
@@ -59,11 +60,17 @@ impl Streams {
         let Some(entry) = state.outgoing.get_mut(index) else {
             return Ok(());
         };
-        let (Some(session), Some(cut)) = (entry.session, entry.cut()?) else {
+        let Some(session) = entry.session else {
             return Ok(());
         };
-        if !cut.handles.is_empty() {
-            handles.go(session, &cut.handles)?;
+        let Some(cut) = entry.cut()? else {
+            return Ok(());
+        };
+        if !cut.handles.is_empty()
+            && let Err(why) = handles.go(session, &cut.handles)
+        {
+            state.gone.extend(cut.streams);
+            return Err(why);
         }
         let refs = self.register(state, session, cut.streams)?;
         let envelope = Envelope {

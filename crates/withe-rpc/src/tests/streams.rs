@@ -1,10 +1,13 @@
 //! Streams and futures, in both directions.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
 use super::target::{ECHO, HANG, MAKE, NOTE, TRAP, USE};
-use super::{Pair, Raw, call_body, context, over_each_transport, payload, until, within_ages};
+use super::{
+    AGES, Pair, Raw, call_body, context, over_each_transport, payload, until, within_ages,
+};
 use crate::frame::{Kind, Parting, flag};
 use crate::{
     CallError, Chunk, HandleRef, Payload, PipeReader, PipeWriter, Session, StreamKind, pipe,
@@ -303,6 +306,68 @@ async fn streams_end_with_their_session(pair: Pair) {
     })
     .await;
     until("no stream is left", || pair.connection().counts()[3] == 0).await;
+}
+
+/// A future of a stream that keeps a session, as what a provider got from a component does.
+async fn future_of_kept(pair: &Pair, handles: Vec<HandleRef>) -> PipeReader {
+    let session = pair.link().session();
+    let (_writer, reader) = pipe(StreamKind::Bytes, 0);
+    let mut inner = echoed(&session, reader).await;
+    inner.keep(Arc::new(session));
+    let (mut writer, reader) = pipe(StreamKind::Future, 0);
+    let payload = Payload {
+        handles,
+        streams: vec![inner],
+        ..payload([0])
+    };
+    writer.send(Chunk { count: 1, payload }).unwrap();
+    writer.finish();
+    reader
+}
+
+/// The stream's session ends with it, on the connection whose streams are locked where the stream is let go.
+#[test]
+fn a_stream_that_keeps_a_session_goes_unsent_over_its_own_connection() {
+    // A thread that waits for a lock which it has waits for ever: the deadline is that of another one.
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(streams_go_unsent());
+        done.send(()).unwrap();
+    });
+    let came = is_done.recv_timeout(2 * AGES);
+    assert_eq!(came, Ok(()), "the conversation hangs, or has failed");
+}
+
+async fn streams_go_unsent() {
+    let pair = Pair::new();
+    // The other side drops it unread.
+    let session = pair.link().session();
+    let reader = future_of_kept(&pair, Vec::new()).await;
+    drop(echoed(&session, reader).await);
+    let sessions = || pair.target.sessions();
+    until("the kept session is over", || sessions() == 1).await;
+    // Its own session ends first.
+    let reader = future_of_kept(&pair, Vec::new()).await;
+    let back = echoed(&session, reader).await;
+    drop(session);
+    until("the kept session is over", || sessions() == 0).await;
+    drop(back);
+    // A handle beside it is not one that the session holds.
+    let session = pair.link().session();
+    let reader = future_of_kept(&pair, vec![HandleRef { id: 7, own: true }]).await;
+    let mut back = echoed(&session, reader).await;
+    let e = next(&mut back).await.unwrap();
+    assert!(matches!(e, Err(CallError::TypeMismatch(_))), "{e:?}");
+    until("the kept session is over", || sessions() == 1).await;
+    // The connection ends.
+    let reader = future_of_kept(&pair, Vec::new()).await;
+    let mut back = echoed(&session, reader).await;
+    pair.drop_connections().await;
+    let e = next(&mut back).await.unwrap();
+    assert!(matches!(e, Err(CallError::Unreachable(_))), "{e:?}");
 }
 
 #[tokio::test]

@@ -60,7 +60,11 @@ impl Guest for AsyncP3User {
             // A reader that is gone shows in the result of the call.
             _ = writer.write("ab".into()).await;
         });
-        same("twice", "abab".to_string(), pipe::twice(reader).await)
+        same("twice", "abab".to_string(), pipe::twice(reader).await)?;
+
+        // The future is read to its end before its stream is.
+        let stream = pipe::nested(text.clone()).await.await;
+        same("nested", text.into_bytes(), stream.collect().await)
     }
 
     async fn flow(mib: u32) -> u64 {

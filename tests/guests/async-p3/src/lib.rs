@@ -72,4 +72,17 @@ impl Guest for AsyncP3 {
     async fn twice(text: FutureReader<String>) -> String {
         text.await.repeat(2)
     }
+
+    async fn nested(text: String) -> FutureReader<StreamReader<u8>> {
+        let (mut output, stream) = wit_stream::new();
+        let (writer, reader) = wit_future::new(|| wit_stream::new().1);
+        spawn_local(async move {
+            yield_async().await;
+            if writer.write(stream).await.is_ok() {
+                // Whoever reads may stop early.
+                output.write_all(text.into_bytes()).await;
+            }
+        });
+        reader
+    }
 }
