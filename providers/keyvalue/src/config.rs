@@ -20,6 +20,10 @@ const BACKENDS: [&str; 5] = ["redb", "memory", "redis", "nats", "s3"];
 const DEFAULT_REGION: &str = "us-east-1";
 /// How long an answer of S3 may take if nobody says.
 const S3_TIMEOUT: Duration = Duration::from_secs(10);
+/// The keys that say who asks S3.
+const S3_ACCESS: [&str; 3] = ["access_key_id", "secret_access_key", "session_token"];
+/// The backends that speak TLS.
+const WITH_TLS: [&str; 2] = ["nats", "s3"];
 /// The keys for S3 alone.
 const OF_S3: [&str; 7] = [
     "s3_bucket",
@@ -128,7 +132,18 @@ pub(crate) fn read(
     let (own, mut problems) = read_given(own, ConfigRole::Own);
     let (link, link_problems) = read_given(link, role);
     problems.extend(link_problems);
-    let backend = match link.backend.or(own.backend) {
+    let backend = link.backend.or(own.backend);
+    // What the link says of its backend has been compared with that.
+    if let (true, None) = (link.tls_ca_file.is_some(), link.backend)
+        && !backend.is_some_and(|backend| WITH_TLS.contains(&backend))
+    {
+        let (backend, why) = match backend {
+            Some(backend) => (backend, "the provider's own configuration makes it"),
+            None => ("redb", "without any it is"),
+        };
+        problems.push(of_another("tls_ca_file", &WITH_TLS, why, backend));
+    }
+    let backend = match backend {
         Some("memory") => Backend::Memory,
         Some("redis") => {
             let defaults = RedisConfig::default();
@@ -180,8 +195,12 @@ pub(crate) fn read(
             })
         }
         Some("s3") => {
-            // The link and the provider speak of one place and one user.
             let mut said = own.s3;
+            // The provider's user is nobody's but its own, and is not shown to a server that it does not name.
+            let is_another = |key: &String| key == "endpoint" || S3_ACCESS.contains(&key.as_str());
+            if link.s3.keys().any(is_another) {
+                said.retain(|key, _| !S3_ACCESS.contains(&key.as_str()));
+            }
             said.extend(link.s3);
             let mut text = |key: &str| said.remove(key);
             let bucket = text("s3_bucket").unwrap_or_default();
@@ -322,8 +341,8 @@ fn s3_given(s: &mut Settings<'_>) -> ConfigMap {
         }
         Some(_) | None => {}
     }
-    let [one, other] = ["access_key_id", "secret_access_key"];
-    for (there, missing) in [(one, other), (other, one)] {
+    let [id, secret, token] = S3_ACCESS;
+    for (there, missing) in [(id, secret), (secret, id), (token, id)] {
         if given.contains_key(there) && !given.contains_key(missing) {
             let message = format!("`{there}` is given without `{missing}`");
             let help = format!("give both in one place, or neither; `{missing}` is missing");
@@ -376,7 +395,7 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
         replicas: s.parse("nats_replicas", "a number from 1 to 5"),
     };
     let nats_ca_file = s.text("nats_tls_ca_file");
-    let tls_ca_file = nats_ca_file.or(s.text("tls_ca_file")).map(str::to_owned);
+    let tls_ca_file = s.text("tls_ca_file");
     let s3 = s3_given(&mut s);
     // v1 has them for how it shares connections, which are always shared by URL here, and for whether it makes buckets,
     // which are always made.
@@ -437,29 +456,29 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
     };
     let of_url = if is_of_nats { "nats" } else { "redis" };
     for (key, given, its) in [
-        ("path", path.is_some(), "redb"),
-        (url_key, url.is_some(), of_url),
-        (nats_bucket_key, nats.bucket.is_some(), "nats"),
-        ("nats_creds_file", nats.creds_file.is_some(), "nats"),
-        ("nats_tls_ca_file", nats_ca_file.is_some(), "nats"),
+        ("path", path.is_some(), &["redb"][..]),
+        (url_key, url.is_some(), &[of_url]),
+        (nats_bucket_key, nats.bucket.is_some(), &["nats"]),
+        ("nats_creds_file", nats.creds_file.is_some(), &["nats"]),
+        ("nats_tls_ca_file", nats_ca_file.is_some(), &["nats"]),
+        ("tls_ca_file", tls_ca_file.is_some(), &WITH_TLS),
         (
             s3_key.as_deref().unwrap_or_default(),
             s3_key.is_some(),
-            "s3",
+            &["s3"],
         ),
-        ("nats_replicas", nats.replicas.is_some(), "nats"),
+        ("nats_replicas", nats.replicas.is_some(), &["nats"]),
         (
             "redis_notifications",
             redis.notifications.is_some(),
-            "redis",
+            &["redis"],
         ),
     ] {
         if let (true, Some(backend)) = (given, backend)
-            && backend != its
+            && !its.contains(&backend)
         {
-            let message = format!("`{key}` is for `backend: {its}`, but {why} `{backend}`");
-            let help = format!("remove `{key}`, or write `backend: {its}`");
-            s.problem(Some(key), message, Some(help));
+            let problem = of_another(key, its, why, backend);
+            s.problem(Some(key), problem.message, problem.help);
         }
     }
     let given = Given {
@@ -470,10 +489,21 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
         redis,
         nats,
         s3,
-        tls_ca_file,
+        tls_ca_file: nats_ca_file.or(tls_ca_file).map(str::to_owned),
         watch,
     };
     (given, s.finish())
+}
+
+/// A key that is for `its` backends, given where it is another; `why` says why it is.
+fn of_another(key: &str, its: &[&str], why: &str, backend: &str) -> ConfigProblem {
+    let its: Vec<_> = its.iter().map(|its| format!("`backend: {its}`")).collect();
+    let its = its.join(" or ");
+    ConfigProblem {
+        key: Some(key.into()),
+        message: format!("`{key}` is for {its}, but {why} `{backend}`"),
+        help: Some(format!("remove `{key}`, or write {its}")),
+    }
 }
 
 #[cfg(test)]
@@ -566,6 +596,70 @@ mod tests {
             .collect();
         assert_eq!(problems.len(), 5, "{said}");
         assert!(!said.contains("s3cret"), "{said}");
+    }
+
+    #[test]
+    fn who_asks_s3_is_said_in_one_place() {
+        let own = [
+            ("s3_bucket", "b"),
+            ("endpoint", "http://own"),
+            ("access_key_id", "own"),
+            ("secret_access_key", "own secret"),
+            ("session_token", "own token"),
+        ];
+        let of = |link: &[(&str, &str)]| {
+            let Backend::S3(s3) = backend(&own, link) else {
+                panic!("not S3");
+            };
+            let s3 = s3.s3;
+            let access = [s3.access_key_id, s3.secret_access_key, s3.session_token];
+            (s3.endpoint.unwrap(), access.map(Option::unwrap_or_default))
+        };
+        let owns = ["own", "own secret", "own token"].map(str::to_owned);
+        assert_eq!(of(&[]), ("http://own".into(), owns.clone()));
+        assert_eq!(of(&[("s3_folder", "f")]), ("http://own".into(), owns));
+        let another = [("access_key_id", "me"), ("secret_access_key", "my secret")];
+        let mine = ["me", "my secret", ""].map(str::to_owned);
+        assert_eq!(of(&another), ("http://own".into(), mine));
+        let elsewhere = [("endpoint", "http://other")];
+        assert_eq!(of(&elsewhere), ("http://other".into(), Default::default()));
+        let token = [("session_token", "t"), ("s3_bucket", "b")];
+        let problems = check(ConfigRole::LinkTarget, &map(&token));
+        assert_eq!(
+            problems[0].message,
+            "`session_token` is given without `access_key_id`"
+        );
+    }
+
+    #[test]
+    fn certificates_are_for_those_who_speak_tls() {
+        let ca = ("tls_ca_file", "ca.pem");
+        let said = |own: &[(&str, &str)], link: &[(&str, &str)]| {
+            let (_, problems) = read(&map(own), &map(link), ConfigRole::LinkTarget);
+            assert!(problems.len() <= 1, "{problems:?}");
+            problems.into_iter().next().map(|problem| problem.message)
+        };
+        for (own, link, backend) in [
+            (None, ("backend", "memory"), "`backend` says `memory`"),
+            (None, ("url", "redis://h"), "with its `url` it is `redis`"),
+            (None, ("path", "x"), "with a `path` it is `redb`"),
+            (None, ("bucket", "x"), "without any it is `redb`"),
+            (
+                Some(("backend", "redis")),
+                ("bucket", "x"),
+                "the provider's own configuration makes it `redis`",
+            ),
+        ] {
+            let message =
+                format!("`tls_ca_file` is for `backend: nats` or `backend: s3`, but {backend}");
+            let own: Vec<_> = own.into_iter().collect();
+            assert_eq!(said(&own, &[ca, link]), Some(message));
+        }
+        // Links may say what it is for.
+        assert_eq!(check(ConfigRole::Own, &map(&[ca])), []);
+        assert_eq!(said(&[ca], &[("backend", "memory")]), None);
+        assert_eq!(said(&[("backend", "nats")], &[ca]), None);
+        assert_eq!(said(&[("s3_bucket", "b")], &[ca]), None);
     }
 
     #[test]

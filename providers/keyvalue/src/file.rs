@@ -140,7 +140,8 @@ impl FileStore {
             done,
         };
         writes.send(write).await.map_err(|_| closed())?;
-        outcome.await.map_err(|_| closed())?
+        let lost = |_| StoreError::Lost("the file of keys and values was closed".into());
+        outcome.await.map_err(lost)?
     }
 
     async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
@@ -156,7 +157,7 @@ impl FileStore {
         spawn_blocking(read)
             .await
             .map_err(|e| StoreError::Failed(e.to_string()))?
-            .map_err(|e| failed(&e))
+            .map_err(|e| StoreError::Failed(fault(&e)))
     }
 }
 
@@ -220,8 +221,9 @@ fn write_all(database: &DatabaseFile, mut queue: mpsc::Receiver<Write>, watchers
             .unzip();
         // Also where nobody watches: somebody may begin to before the changes are in the file.
         let mut changed = Vec::new();
+        let mut stage = Stage::Changing;
         // Callers that have gone away are not told.
-        match database.run(|database| commit(database, changes, &mut changed)) {
+        match database.run(|database| commit(database, changes, &mut changed, &mut stage)) {
             Ok(outcomes) => {
                 for (bucket, key) in &changed {
                     watchers.tell(bucket, [key.as_str()]);
@@ -231,20 +233,31 @@ fn write_all(database: &DatabaseFile, mut queue: mpsc::Receiver<Write>, watchers
                 }
             }
             Err(e) => {
+                let failed = failed_write(&e, stage);
                 for done in callers {
-                    let _ = done.send(Err(failed(&e)));
+                    let _ = done.send(Err(failed.clone()));
                 }
             }
         }
     }
 }
 
+/// How far a transaction has come.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// What it has done is undone if it fails.
+    Changing,
+    /// If it fails, the file may have it, or not.
+    Committing,
+}
+
 /// Carries out `changes` in order and syncs them to the disk. A change that does not apply fails
-/// alone; it has then changed nothing. What others were changed is added to `changed`.
+/// alone; it has then changed nothing. What others were changed is added to `changed`. `stage` says how far it came.
 fn commit(
     database: &Database,
     changes: Vec<(String, Change)>,
     changed: &mut Vec<(String, String)>,
+    stage: &mut Stage,
 ) -> Result<Vec<Result<Outcome, StoreError>>, redb::Error> {
     let transaction = database.begin_write()?;
     let mut outcomes = Vec::with_capacity(changes.len());
@@ -255,6 +268,7 @@ fn commit(
             outcomes.push(apply(&mut table, &bucket, change, note)?);
         }
     }
+    *stage = Stage::Committing;
     transaction.commit()?;
     Ok(outcomes)
 }
@@ -310,12 +324,12 @@ fn apply(
     Ok(Ok(Outcome::Done))
 }
 
-/// The error that a component is told, which need not know where its host keeps files. The log and the provider's health say
-/// more.
-fn failed(error: &DatabaseError) -> StoreError {
-    StoreError::Failed(match error {
+/// What a component is told of an error, which need not know where its host keeps files. The log and the provider's health
+/// say more.
+fn fault(error: &DatabaseError) -> String {
+    match error {
         DatabaseError::Io { source, .. } if is_full(source) => {
-            "there is no room left for the file of keys and values; nothing was written".into()
+            "there is no room left for the file of keys and values".into()
         }
         DatabaseError::Io { .. } => "the file of keys and values failed".into(),
         DatabaseError::Damaged(_) => "the file of keys and values is damaged".into(),
@@ -323,7 +337,16 @@ fn failed(error: &DatabaseError) -> StoreError {
             "the file of keys and values cannot be used now".into()
         }
         DatabaseError::Operation { source, .. } => source.to_string(),
-    })
+    }
+}
+
+/// The error of writes whose transaction failed at this stage.
+fn failed_write(error: &DatabaseError, stage: Stage) -> StoreError {
+    let fault = fault(error);
+    match stage {
+        Stage::Changing => StoreError::Failed(format!("{fault}; nothing was written")),
+        Stage::Committing => StoreError::Lost(fault),
+    }
 }
 
 /// Whether a disk failed for lack of room, or a limit was met.
@@ -458,6 +481,23 @@ fn mixed_up() -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_is_told_that_nothing_was_written_once_it_may_be() {
+        let full = DatabaseError::Io {
+            path: "data.redb".into(),
+            source: Box::new(redb::Error::Io(io::ErrorKind::StorageFull.into())),
+        };
+        let said = |stage| failed_write(&full, stage).to_string();
+        assert_eq!(
+            said(Stage::Changing),
+            "there is no room left for the file of keys and values; nothing was written"
+        );
+        assert_eq!(
+            said(Stage::Committing),
+            "there is no room left for the file of keys and values; what was to be written may or may not be"
+        );
+    }
 
     #[test]
     fn what_nobody_waits_for_any_more_is_not_written() {

@@ -26,6 +26,7 @@ mod provider;
 mod redis;
 mod s3;
 mod store;
+mod turns;
 
 use std::sync::Arc;
 

@@ -2,43 +2,56 @@
 //!
 //! Each key is an object: [`object_name`] says which. Adding and swapping read an object and write it if it is still the
 //! same (`If-Match`, `If-None-Match`), again and again until it is; those of one process wait for each other, so that
-//! they do not go on at each other's cost. Such a write is sent once: sent again behind an answer that was lost, it would
-//! meet what it had written itself, and count twice.
+//! they do not go on at each other's cost.
+//!
+//! What changes something is sent once, unless it certainly did nothing ([`is_unsent`]). Sent again behind an answer that
+//! was lost, a write under a condition would meet what it had written itself, and count twice; one without would undo what
+//! others had written meanwhile, and were told was written. Who asked is told that nobody knows.
 //!
 //! S3 writes one object at a time. Many keys are so many requests, and if one of them fails the error says that some may
 //! have been written; a list of what is to be done, kept beside the data, was the other way, and would have made every
 //! read two. S3 tells nobody of changes, so watching is refused.
 
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{
-    ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
+    ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion,
 };
 use sha2::{Digest, Sha256};
-use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::sleep;
-use withe_provider::object_store::{BucketError, Buckets, Cloud, S3, Sender, TlsError, status};
+use withe_provider::object_store::{
+    BucketError, Buckets, Cloud, S3, Sender, TlsError, is_unsent, status,
+};
 
 use crate::changes::{ChangedKeys, Watch};
-use crate::store::{
-    LARGEST_VALUE, LONGEST_NAME, PAGE, Store, StoreError, add, cursor_after, key_before,
-};
+use crate::store::{LARGEST_VALUE, LONGEST_NAME, Store, StoreError, add, cursor_after, key_before};
+use crate::turns::Turns;
 
 /// Requests of one call under way at a time.
 const AT_ONCE: usize = 16;
+/// Keys of one page: with the one behind them, as many as S3 lists at a time.
+const PAGE: usize = 999;
+/// Objects that one request removes, as many as S3 takes.
+const REMOVED: usize = 1000;
+/// The most bytes in front of a value: a key and its length.
+const HEAD: usize = 4 + LONGEST_NAME;
 /// The most bytes of an object's name that a key becomes; S3 takes 1024 for all of it.
 const LONGEST: usize = 400;
 /// The object that shows whether the store keeps conditions.
 const PROBE: &str = ".withe-keyvalue";
 /// How long to wait at first when somebody else has written, and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(500)];
+/// How often a request is sent again, and how long to wait before one that changes something, at first and at most.
+const RETRIES: usize = 4;
+const RETRY_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+/// The version of no object.
+const NO_VERSION: &str = "\"00000000000000000000000000000000\"";
 
 /// Where the bucket is, and who asks there.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -49,7 +62,7 @@ pub(crate) struct S3Config {
     /// Its folder that has all keys.
     pub(crate) folder: Option<String>,
     pub(crate) tls_ca_file: Option<String>,
-    /// Longest until an answer begins.
+    /// Longest until an answer begins, and that it pauses.
     pub(crate) response_timeout: Duration,
 }
 
@@ -99,10 +112,10 @@ pub(crate) enum ConnectError {
         why: BucketError,
     },
     #[error(
-        "{0} does not keep conditions (`If-None-Match`), without which two callers would overwrite each other's counts: \
+        "{place} does not keep conditions (`{header}`), without which two callers would overwrite each other's counts: \
          take another version of the server, or another backend"
     )]
-    Unconditional(String),
+    Unconditional { place: String, header: &'static str },
 }
 
 /// A bucket of S3.
@@ -113,14 +126,14 @@ pub(crate) struct S3Store {
     once: Arc<dyn ObjectStore>,
     folder: Option<String>,
     place: String,
-    /// Locks, by object, of callers that read, change and write.
-    changing: Vec<Mutex<()>>,
-    hasher: RandomState,
+    /// Whose turn it is to read an object, change it and write it.
+    turns: Turns<Path>,
+    /// How long what was not sent is sent again.
+    limit: Duration,
 }
 
 /// The object of a key.
 struct Entry {
-    key: Option<String>,
     value: Bytes,
     version: UpdateVersion,
 }
@@ -140,7 +153,7 @@ impl S3Store {
             let (cloud, sender) = (cloud.clone(), sender.clone());
             Buckets::new(cloud, sender, limit, Default::default()).with_retries(retries)
         };
-        let patient_buckets = buckets(4);
+        let patient_buckets = buckets(RETRIES);
         let store = |buckets: &Buckets| {
             let store = buckets.store(&config.bucket);
             store.map_err(ConnectError::Config)
@@ -150,17 +163,17 @@ impl S3Store {
             once: store(&buckets(0))?,
             folder: config.folder.clone(),
             place: place.clone(),
-            changing: std::iter::repeat_with(Mutex::default).take(64).collect(),
-            hasher: RandomState::new(),
+            turns: Turns::default(),
+            limit,
         };
-        match store.has_conditions().await {
+        match store.kept_conditions().await {
             Err(why) if status(&why) == Some(404) => {
                 let made = patient_buckets.make(&config.bucket).await;
                 made.map_err(|why| ConnectError::NotMade {
                     place: place.clone(),
                     why,
                 })?;
-                store.has_conditions().await
+                store.kept_conditions().await
             }
             asked => asked,
         }
@@ -168,26 +181,63 @@ impl S3Store {
             place: place.clone(),
             why,
         })
-        .and_then(|has| {
-            has.then_some(store)
-                .ok_or(ConnectError::Unconditional(place))
+        .and_then(|kept| match kept {
+            Ok(()) => Ok(store),
+            Err(header) => Err(ConnectError::Unconditional { place, header }),
         })
     }
 
-    /// Whether the store refuses to make what is there.
-    async fn has_conditions(&self) -> object_store::Result<bool> {
-        let probe = self.path(PROBE)?;
-        // The first one makes it, unless another has.
-        for _ in 0..2 {
-            let options = PutOptions::from(PutMode::Create);
-            let put = self.once.put_opts(&probe, PutPayload::new(), options).await;
-            match put {
-                Ok(_) => {}
-                Err(object_store::Error::AlreadyExists { .. }) => return Ok(true),
-                Err(why) => return Err(why),
-            }
+    /// Whether the store refuses to make what is there, and to replace what is not as it was; `Err` has the condition
+    /// that it does not keep.
+    async fn kept_conditions(&self) -> object_store::Result<Result<(), &'static str>> {
+        let is_new = self.make_probe().await?;
+        if is_new && self.make_probe().await? {
+            return Ok(Err("If-None-Match"));
         }
-        Ok(false)
+        let options = PutOptions::from(PutMode::Update(UpdateVersion {
+            e_tag: Some(NO_VERSION.into()),
+            version: None,
+        }));
+        // Sent again where others are asking, too: the object has nothing that could be lost.
+        let probe = self.path(PROBE)?;
+        let put = self.patient.put_opts(&probe, PutPayload::new(), options);
+        match put.await {
+            Err(object_store::Error::Precondition { .. }) => Ok(Ok(())),
+            Err(why) if !matches!(status(&why), Some(400 | 405 | 501)) => Err(why),
+            Ok(_) | Err(_) => Ok(Err("If-Match")),
+        }
+    }
+
+    /// Makes the object by which the store is asked; returns whether it was not there.
+    async fn make_probe(&self) -> object_store::Result<bool> {
+        let probe = self.path(PROBE)?;
+        let options = PutOptions::from(PutMode::Create);
+        let put = self.once.put_opts(&probe, PutPayload::new(), options).await;
+        match put {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Has a request that changes something sent; again only if it did nothing.
+    async fn send<T, F>(&self, request: impl Fn() -> F) -> object_store::Result<T>
+    where
+        F: Future<Output = object_store::Result<T>>,
+    {
+        let start = Instant::now();
+        let [mut pause, longest] = RETRY_PAUSES;
+        let mut retries = 0;
+        loop {
+            match request().await {
+                Err(why)
+                    if is_unsent(&why) && retries < RETRIES && start.elapsed() < self.limit => {}
+                done => return done,
+            }
+            retries += 1;
+            sleep(pause.mul_f64(fastrand::f64() + 0.5)).await;
+            pause = (pause * 2).min(longest);
+        }
     }
 
     fn path(&self, name: &str) -> object_store::Result<Path> {
@@ -215,25 +265,20 @@ impl S3Store {
             object_store::Error::PermissionDenied { .. }
             | object_store::Error::Unauthenticated { .. }
             | object_store::Error::NotImplemented { .. } => self.failed(why),
-            why if matches!(status(why), Some(400..500)) => self.failed(why),
+            why if matches!(status(why), Some(300..500)) || is_unsent(why) => self.failed(why),
+            // What is said of one of many objects has no status.
+            why if why.to_string().contains("(code: AccessDenied)") => self.failed(why),
             why => StoreError::Lost(format!("{}: {why}", self.place)),
         }
-    }
-
-    /// Waits for others of this process who change the same key.
-    async fn turn(&self, path: &Path) -> MutexGuard<'_, ()> {
-        // The remainder is below the number of locks.
-        let n = (self.hasher.hash_one(path.as_ref()) % self.changing.len() as u64) as usize;
-        self.changing[n].lock().await
     }
 
     async fn read(&self, path: &Path) -> Result<Option<Entry>, StoreError> {
         let got = match self.patient.get(path).await {
             Ok(got) => got,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(why) if is_absent(&why) => return Ok(None),
             Err(why) => return Err(self.failed(why)),
         };
-        let most = LARGEST_VALUE + LONGEST_NAME + 4;
+        let most = LARGEST_VALUE + HEAD;
         if got.meta.size > most as u64 {
             let size = got.meta.size;
             return Err(self.failed(format!(
@@ -246,21 +291,45 @@ impl S3Store {
         };
         let bytes = got.bytes().await.map_err(|why| self.failed(why))?;
         let is_inside = path.filename().is_some_and(is_hash);
-        let (key, value) = match is_inside {
-            false => (None, bytes),
-            true => {
-                let entry = inside(bytes);
-                let (key, value) = entry.ok_or_else(|| {
-                    self.failed(format!("the object `{path}` does not say which key it is"))
-                })?;
-                (Some(key), value)
-            }
+        let value = match is_inside {
+            false => bytes,
+            true => inside(bytes).ok_or_else(|| self.nameless(path))?.1,
         };
-        Ok(Some(Entry {
-            key,
-            value,
-            version,
-        }))
+        Ok(Some(Entry { value, version }))
+    }
+
+    fn nameless(&self, path: &Path) -> StoreError {
+        self.failed(format!("the object `{path}` does not say which key it is"))
+    }
+
+    /// The key that is in an object whose name is a hash; `None` if it is not there any more.
+    async fn read_key(&self, object: &ObjectMeta) -> Result<Option<String>, StoreError> {
+        let path = &object.location;
+        // An empty object has no range.
+        let end = object.size.clamp(1, HEAD as u64);
+        match self.patient.get_range(path, 0..end).await {
+            Ok(head) => Ok(Some(inside(head).ok_or_else(|| self.nameless(path))?.0)),
+            Err(why) if is_absent(&why) => Ok(None),
+            Err(why) => Err(self.failed(why)),
+        }
+    }
+
+    /// Removes up to [`REMOVED`] objects.
+    async fn remove(&self, paths: &[Path]) -> Result<(), StoreError> {
+        let removed = self.send(async || {
+            let paths: Vec<_> = paths.iter().cloned().map(Ok).collect();
+            let mut removed = self.once.delete_stream(stream::iter(paths).boxed());
+            let mut first = Ok(());
+            while let Some(one) = removed.next().await {
+                match one {
+                    // Some servers say so of an object that is not there.
+                    Err(why) if why.to_string().contains("(code: NoSuchKey)") => {}
+                    one => first = first.and(one.map(drop)),
+                }
+            }
+            first
+        });
+        removed.await.map_err(|why| self.of_write(&why))
     }
 
     /// Writes an object if it is as it was; returns whether it was.
@@ -271,11 +340,13 @@ impl S3Store {
         was: Option<UpdateVersion>,
     ) -> Result<bool, StoreError> {
         let mode = was.map_or(PutMode::Create, PutMode::Update);
-        let put = self
-            .once
-            .put_opts(path, content.into(), PutOptions::from(mode))
-            .await;
-        match put {
+        let put = self.send(async || {
+            let options = PutOptions::from(mode.clone());
+            self.once
+                .put_opts(path, content.clone().into(), options)
+                .await
+        });
+        match put.await {
             Ok(_) => Ok(true),
             Err(
                 object_store::Error::AlreadyExists { .. }
@@ -294,7 +365,8 @@ impl S3Store {
         change: impl Fn(Option<&[u8]>) -> Result<Change<T>, StoreError>,
     ) -> Result<T, StoreError> {
         let path = self.object(bucket, key)?;
-        let _turn = self.turn(&path).await;
+        let place = self.turns.queue(&path);
+        let _turn = place.turn().await;
         let [mut pause, longest] = PAUSES;
         loop {
             let now = self.read(&path).await?;
@@ -434,8 +506,8 @@ impl Store for S3Store {
         let objects: Vec<_> = objects.collect::<Result<_, _>>()?;
         let is_one = objects.len() == 1;
         let writes = stream::iter(objects).map(async |(path, content)| {
-            let put = self.patient.put(&path, content.into()).await;
-            put.map(drop).map_err(|why| self.of_write(&why))
+            let put = self.send(async || self.once.put(&path, content.clone().into()).await);
+            put.await.map(drop).map_err(|why| self.of_write(&why))
         });
         let written = writes.buffer_unordered(AT_ONCE).try_collect().await;
         written.map_err(|why| of_some(why, is_one))
@@ -446,11 +518,8 @@ impl Store for S3Store {
         let paths = keys.iter().map(|key| self.object(bucket, key));
         let paths: Vec<_> = paths.collect::<Result<_, _>>()?;
         let is_one = paths.len() == 1;
-        let deletes =
-            stream::iter(paths).map(async |path| match self.patient.delete(&path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                Err(why) => Err(self.of_write(&why)),
-            });
+        let parts: Vec<_> = paths.chunks(REMOVED).map(<[_]>::to_vec).collect();
+        let deletes = stream::iter(parts).map(async |paths| self.remove(&paths).await);
         let deleted = deletes.buffer_unordered(AT_ONCE).try_collect().await;
         deleted.map_err(|why| of_some(why, is_one))
     }
@@ -509,8 +578,7 @@ impl Store for S3Store {
             let name = meta.location.filename().unwrap_or_default();
             match is_hash(name) {
                 false => Ok(key_of(name)),
-                // The object may have been removed meanwhile.
-                true => Ok(self.read(&meta.location).await?.and_then(|entry| entry.key)),
+                true => self.read_key(&meta).await,
             }
         });
         let keys: Vec<_> = keys.buffered(AT_ONCE).try_collect().await?;
@@ -524,10 +592,22 @@ impl Store for S3Store {
     async fn check(&self) -> Result<(), StoreError> {
         let probe = self.path(PROBE).map_err(|why| self.failed(why))?;
         match self.patient.head(&probe).await {
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Ok(_) => Ok(()),
+            // Whoever emptied the bucket has removed it, too. If the bucket is gone, it cannot be made again.
+            Err(object_store::Error::NotFound { .. }) => {
+                let made = self.make_probe().await;
+                made.map(drop).map_err(|why| self.failed(why))
+            }
             Err(why) => Err(self.failed(why)),
         }
     }
+}
+
+/// Whether an object is not there, though its bucket is.
+fn is_absent(why: &object_store::Error) -> bool {
+    // No object's name has these signs.
+    matches!(why, object_store::Error::NotFound { .. })
+        && !why.to_string().contains("<Code>NoSuchBucket</Code>")
 }
 
 /// Why nobody is told of changes.

@@ -71,8 +71,14 @@ async fn within_a_limit() {
         let kept = c.get(b, &format!("{n}")).await.unwrap();
         assert_eq!(kept, Some(value(n).into_bytes()), "{n} of {written}");
     }
-    let refused = format!("{written}");
-    assert_eq!(c.get(b, &refused).await.unwrap(), None);
+    // What was refused is there only if the error says that it may be.
+    let kept = c.get(b, &format!("{written}")).await.unwrap();
+    let may_be = refused.0.contains("may or may not be");
+    assert!(
+        may_be || refused.0.contains("nothing was written"),
+        "{refused:?}"
+    );
+    assert!(kept.is_none() || may_be, "{refused:?}");
     println!("written {written}.");
     c.provider.shutdown(support::PATIENCE).await;
 }

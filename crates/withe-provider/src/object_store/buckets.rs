@@ -21,6 +21,8 @@ use super::sender::Sender;
 const KEPT: usize = 256;
 /// How often a request is sent again if nobody says.
 const RETRIES: usize = 4;
+/// How long to wait at most before a request is sent again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Which cloud, and who asks there.
 #[derive(Clone, PartialEq, Eq)]
@@ -155,7 +157,8 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// The buckets of `cloud`, which `sender` asks for. Each request, with its retries, has at most `limit`.
+    /// The buckets of `cloud`, which `sender` asks for. A request that failed for no fault of its own is sent again until
+    /// `limit` has passed since it was first sent, so one whose answer is late is not.
     pub fn new(
         cloud: Cloud,
         sender: Sender,
@@ -172,7 +175,8 @@ impl Buckets {
         }
     }
 
-    /// Has a request that failed be sent again so often. One that may have been carried out is sent again too.
+    /// Has a request that failed be sent again so often. One that may have been carried out is sent again too, so those
+    /// that must not be carried out twice need 0.
     pub fn with_retries(mut self, retries: usize) -> Self {
         self.retries = retries;
         self
@@ -214,7 +218,7 @@ impl Buckets {
         RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(100),
-                max_backoff: Duration::from_secs(2),
+                max_backoff: LONGEST_PAUSE,
                 base: 2.,
             },
             max_retries: self.retries,

@@ -1,10 +1,18 @@
 //! How requests to a store are sent: with hyper and rustls, as everything else of Withe sends them.
+//!
+//! A store may be slow, and may not be silent: an answer has to begin in time, and may then pause for as long. One limit
+//! for a whole exchange was rejected, as the time for a body depends on how long the body is: a limit for the largest one
+//! finds out late that nobody answers. A request with a body has more time by its length ([`SLOWEST`]), since hyper does
+//! not tell when the body is sent.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,7 +25,10 @@ use object_store::client::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+/// The bytes of a request's body for which the store has another second: a connection of 8 Mbit/s gets them through.
+const SLOWEST: u32 = 1 << 20;
 
 /// TLS cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +54,7 @@ pub enum TlsError {
 #[derive(Clone, Debug)]
 pub struct Sender {
     client: Client<HttpsConnector<HttpConnector>, HttpRequestBody>,
-    /// The longest until a response begins.
+    /// The longest until a response begins, and that it pauses.
     limit: Duration,
 }
 
@@ -52,8 +63,14 @@ pub struct Sender {
 #[error("no response within {} ms", .0.as_millis())]
 struct Late(Duration);
 
+/// A response began, and did not go on in time.
+#[derive(Debug, thiserror::Error)]
+#[error("no more of the response within {} ms", .0.as_millis())]
+struct Paused(Duration);
+
 impl Sender {
-    /// One that believes the certificates of `ca_file`, or those that the system believes. Reads files.
+    /// One that believes the certificates of `ca_file`, or those that the system believes. Reads files. A response begins
+    /// within `limit`, to which a request's body adds a second for each MiB, and then pauses for no longer than `limit`.
     ///
     /// # Errors
     ///
@@ -107,12 +124,18 @@ impl Connector for Sender {
     }
 }
 
+/// How long a response to a request with so many bytes may take to begin.
+fn time_for(limit: Duration, bytes: usize) -> Duration {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    limit.saturating_add(Duration::from_secs(1) * bytes / SLOWEST)
+}
+
 #[async_trait::async_trait]
 impl HttpService for Sender {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let answer = timeout(self.limit, self.client.request(request)).await;
-        let answer =
-            answer.map_err(|_| HttpError::new(HttpErrorKind::Timeout, Late(self.limit)))?;
+        let limit = time_for(self.limit, request.body().content_length());
+        let answer = timeout(limit, self.client.request(request)).await;
+        let answer = answer.map_err(|_| HttpError::new(HttpErrorKind::Timeout, Late(limit)))?;
         let response = answer.map_err(|why| {
             let kind = match why.is_connect() {
                 true => HttpErrorKind::Connect,
@@ -120,11 +143,107 @@ impl HttpService for Sender {
             };
             HttpError::new(kind, why)
         })?;
-        Ok(response.map(|body| {
-            HttpResponseBody::new(body.map_err(|why| {
-                let why = io::Error::other(why);
-                HttpError::new(HttpErrorKind::Interrupted, why)
-            }))
-        }))
+        Ok(response.map(|body| HttpResponseBody::new(Bounded::new(body, self.limit))))
+    }
+}
+
+/// The body of a response, which may pause for so long only. Time counts while somebody waits for the body.
+struct Bounded<B> {
+    body: B,
+    limit: Duration,
+    /// When a pause is over; there once there was one.
+    pause: Option<Pin<Box<Sleep>>>,
+    is_waiting: bool,
+}
+
+impl<B> Bounded<B> {
+    fn new(body: B, limit: Duration) -> Self {
+        Self {
+            body,
+            limit,
+            pause: None,
+            is_waiting: false,
+        }
+    }
+}
+
+impl<B> Body for Bounded<B>
+where
+    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Unpin,
+{
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            this.is_waiting = false;
+            let failed = |why| HttpError::new(HttpErrorKind::Interrupted, io::Error::other(why));
+            return Poll::Ready(frame.map(|frame| frame.map_err(failed)));
+        }
+        let limit = this.limit;
+        let pause = this.pause.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if !this.is_waiting {
+            this.is_waiting = true;
+            pause.as_mut().reset(Instant::now() + limit);
+        }
+        std::task::ready!(pause.as_mut().poll(cx));
+        Poll::Ready(Some(Err(HttpError::new(
+            HttpErrorKind::Interrupted,
+            Paused(limit),
+        ))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use http_body_util::{BodyExt as _, Full, StreamBody};
+
+    use super::*;
+
+    #[test]
+    fn a_long_body_has_more_time() {
+        let limit = Duration::from_secs(10);
+        assert_eq!(time_for(limit, 0), limit);
+        assert_eq!(time_for(limit, 64 << 20), Duration::from_secs(74));
+        assert_eq!(time_for(Duration::MAX, usize::MAX), Duration::MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_response_that_pauses_for_too_long_is_an_error() {
+        let limit = Duration::from_secs(10);
+        let parts = stream::unfold(0, async |n| {
+            match n {
+                3 => sleep(limit * 2).await,
+                _ => sleep(limit * 9 / 10).await,
+            }
+            let part = Frame::data(Bytes::from_static(b"part"));
+            Some((Ok::<_, io::Error>(part), n + 1))
+        });
+        let mut body = Bounded::new(StreamBody::new(Box::pin(parts)), limit);
+        for _ in 0..3 {
+            let frame = body.frame().await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), "part");
+            // No time counts while nobody waits.
+            sleep(limit * 2).await;
+        }
+        let why = body.frame().await.unwrap().unwrap_err();
+        let why = std::error::Error::source(&why).unwrap().to_string();
+        assert_eq!(why, "no more of the response within 10000 ms");
+        let mut whole = Bounded::new(Full::new(Bytes::from_static(b"all")), limit);
+        assert!(whole.frame().await.unwrap().is_ok());
+        assert!(whole.frame().await.is_none());
     }
 }
