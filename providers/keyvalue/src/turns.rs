@@ -1,6 +1,6 @@
 //! Turns of those who change the same thing.
 //!
-//! Whoever changes one thing waits for nobody who changes another: there is a lock for each thing, which is there while
+//! A caller that changes one thing waits for none that changes another: there is a lock for each thing, which is there while
 //! somebody waits for it or has it. A fixed number of locks, by hash, was rejected: one change that takes long, since others
 //! write the same thing elsewhere, would hold up others that have nothing to do with it.
 
@@ -72,7 +72,7 @@ mod tests {
         assert!(other.turn().now_or_never().is_some());
         drop(turn);
         drop(one);
-        // Who comes meets those who are there.
+        // A caller that comes waits for those that are there.
         let turn = same.turn().now_or_never().unwrap();
         let late = turns.queue(&"a");
         assert!(late.turn().now_or_never().is_none());

@@ -137,7 +137,7 @@ async fn a_write_that_is_dropped_half_way_breaks_the_stream() {
         "{end:?}"
     );
 
-    // Who writes may overlook it, and end well.
+    // A writer may overlook that, and end well.
     let (took, taken) = watch::channel(());
     let mut reader = StreamReader::written_by(|mut writer| async move {
         writer.write(vec![1]).await?;

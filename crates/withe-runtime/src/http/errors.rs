@@ -76,7 +76,7 @@ pub(super) fn from_wasi(e: Error) -> HttpError {
     }
 }
 
-/// What an `error-code` is to whoever gets it in place of a response. Those of WASI 0.2 and of 0.3 have the same cases, and
+/// The meaning of an `error-code` for a caller that gets it in place of a response. WASI 0.2 and 0.3 have the same cases, and
 /// are types of their own.
 macro_rules! answered {
     ($e:expr, $release:ident) => {{

@@ -1,4 +1,4 @@
-//! What is said of a failure behind a link: all of it to the log, and to the calling component what is meant for it.
+//! Reports a failure behind a link: the whole to the log, and to the calling component no more than concerns it.
 //!
 //! Why a component failed is for people: the text names its functions, and has its last words. Over links that carry
 //! functions a trap traps the caller, too, so no guest reads it. Over this one the caller goes on, in another process or on
@@ -65,7 +65,7 @@ impl LinkFailures {
 fn for_component(target: &str, error: HttpError) -> HttpError {
     let message = match error.kind {
         HttpErrorKind::Handler => format!("`{target}` failed"),
-        // It is the `rcode`.
+        // The text is the `rcode`.
         HttpErrorKind::Dns => error.message,
         _ => format!("`{target}`: {}", error.message),
     };

@@ -1,6 +1,6 @@
 //! Requests into a component.
 //!
-//! The guest runs in the task that asked: no task is spawned for a server's request. It is polled until it has
+//! The guest runs in the task that asked: no task is spawned for a server's request. The guest is polled until it has
 //! sent the response's head; if it is not done by then it goes on inside the response's body
 //! ([`super::body`]), and is dropped, and so cancelled, with it.
 

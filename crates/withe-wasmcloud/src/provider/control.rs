@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use withe_provider::Health;
 
-use super::host_data::LinkDefinition;
-use super::secrets::LinkSeal;
+use super::definition::LinkDefinition;
+use super::seal::{LinkSeal, SealError};
 
 /// Reaches one provider.
 #[derive(Clone)]
@@ -28,8 +28,8 @@ pub(super) struct Control {
 pub(super) enum TellError {
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    #[error("its secrets cannot be sealed: {0}")]
-    Seal(#[source] nkeys::error::Error),
+    #[error(transparent)]
+    Seal(#[from] SealError),
     #[error("cannot send to NATS: {0}")]
     Send(#[source] PublishError),
     /// No answer came.

@@ -7,23 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::config::ProcessConfig;
-use super::control::TellError;
-use super::secrets::{LinkSeal, SealedLink, Secrets};
-
-/// A link, as v1's providers are told of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LinkDefinition {
-    pub(super) source_id: String,
-    pub(super) target: String,
-    pub(super) name: String,
-    pub(super) wit_namespace: String,
-    pub(super) wit_package: String,
-    pub(super) interfaces: Vec<String>,
-    pub(super) source_config: BTreeMap<String, String>,
-    pub(super) target_config: BTreeMap<String, String>,
-    pub(super) source_secrets: Secrets,
-    pub(super) target_secrets: Secrets,
-}
+use super::definition::{LinkDefinition, Secrets};
+use super::seal::{LinkSeal, SealError, SealedLink};
 
 #[derive(Serialize)]
 struct HostData<'a> {
@@ -66,7 +51,7 @@ pub(super) fn line(
     links: &[LinkDefinition],
     seal: &LinkSeal,
     instance: &str,
-) -> Result<String, TellError> {
+) -> Result<String, SealError> {
     let sealed: Result<_, _> = links.iter().map(|link| seal.link(link)).collect();
     let (plain, secrets) = Secrets::split(&config.config, &config.secret_keys);
     let data = HostData {

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use withe_provider::LinkId;
 
 use super::control::{Control, TellError};
+use super::definition::LinkDefinition;
 use super::gates::Gates;
-use super::host_data::LinkDefinition;
 
 /// How long a provider that is told something of a link may take to look at it.
 const NOTICE: Duration = Duration::from_secs(2);

@@ -5,11 +5,12 @@ mod archive;
 mod claims;
 mod config;
 mod control;
+mod definition;
 mod gates;
 mod host_data;
 mod links;
 mod process;
-mod secrets;
+mod seal;
 mod supervised;
 
 pub use archive::{ArchiveError, ArchiveFault, Executable};

@@ -16,8 +16,7 @@ use withe_wit::{Function, InterfaceName};
 
 use super::config::ProcessConfig;
 use super::control::Control;
-use super::host_data::LinkDefinition;
-use super::secrets::Secrets;
+use super::definition::{LinkDefinition, Secrets};
 use super::supervised::V1Core;
 use crate::interfaces::http;
 use crate::wire::names;

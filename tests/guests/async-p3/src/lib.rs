@@ -79,7 +79,7 @@ impl Guest for AsyncP3 {
         spawn_local(async move {
             yield_async().await;
             if writer.write(stream).await.is_ok() {
-                // Whoever reads may stop early.
+                // The reader may stop early.
                 output.write_all(text.into_bytes()).await;
             }
         });

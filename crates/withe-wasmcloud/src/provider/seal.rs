@@ -1,56 +1,22 @@
-//! Secrets, as v1's providers are given them: apart from configuration, and those of a link sealed by the host for the
-//! provider, since links are told over NATS.
+//! Seals the secrets of links: the host does so for the provider, since links are told over NATS.
 //!
 //! Both key pairs are made for each provider when it is made, and go with it. The provider has its own on its standard
 //! input. Sealing twice gives different bytes, so links are compared by their values and sealed when they are told.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use nkeys::XKey;
 use serde::Serialize;
-use withe_provider::ConfigMap;
 
-use super::control::TellError;
-use super::host_data::LinkDefinition;
+use super::definition::{LinkDefinition, Secrets};
 
-/// Secrets by name. Their values are not printed.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Secrets(BTreeMap<String, String>);
-
-/// A value, as v1 writes it.
-#[derive(Serialize)]
-struct SecretValue<'a> {
-    kind: &'static str,
-    value: &'a str,
-}
-
-impl Secrets {
-    /// Takes the values of these keys out of a configuration.
-    pub(super) fn split<'k>(
-        config: &ConfigMap,
-        keys: impl IntoIterator<Item = &'k String>,
-    ) -> (BTreeMap<String, String>, Self) {
-        let mut rest: BTreeMap<_, _> = config.clone().into_iter().collect();
-        let secret = keys.into_iter().filter_map(|key| rest.remove_entry(key));
-        let secret = Self(secret.collect());
-        (rest, secret)
-    }
-}
-
-impl Serialize for Secrets {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| {
-            let kind = "String";
-            (name, SecretValue { kind, value })
-        }))
-    }
-}
-
-impl fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
+/// Why something cannot be written for a provider.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SealError {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("its secrets cannot be sealed: {0}")]
+    Key(#[source] nkeys::error::Error),
 }
 
 /// The keys that seal the secrets of one provider's links.
@@ -97,8 +63,8 @@ impl LinkSeal {
     /// # Errors
     ///
     /// If the pair has no secret key, which it has.
-    pub(super) fn provider_seed(&self) -> Result<String, TellError> {
-        self.provider.seed().map_err(TellError::Seal)
+    pub(super) fn provider_seed(&self) -> Result<String, SealError> {
+        self.provider.seed().map_err(SealError::Key)
     }
 
     /// A link as it is told.
@@ -106,7 +72,7 @@ impl LinkSeal {
     /// # Errors
     ///
     /// If its secrets cannot be sealed.
-    pub(super) fn link<'a>(&self, link: &'a LinkDefinition) -> Result<SealedLink<'a>, TellError> {
+    pub(super) fn link<'a>(&self, link: &'a LinkDefinition) -> Result<SealedLink<'a>, SealError> {
         Ok(SealedLink {
             source_id: &link.source_id,
             target: &link.target,
@@ -121,25 +87,20 @@ impl LinkSeal {
         })
     }
 
-    fn sealed(&self, secrets: &Secrets) -> Result<Option<Vec<u8>>, TellError> {
-        if secrets.0.is_empty() {
+    fn sealed(&self, secrets: &Secrets) -> Result<Option<Vec<u8>>, SealError> {
+        if secrets.is_empty() {
             return Ok(None);
         }
         let text = serde_json::to_vec(secrets)?;
         let sealed = self.host.seal(&text, &self.provider);
-        sealed.map(Some).map_err(TellError::Seal)
-    }
-}
-
-impl LinkDefinition {
-    /// Whether it has secrets, which providers of hosts before v1.1 are not told.
-    pub(super) fn has_secrets(&self) -> bool {
-        !(self.source_secrets.0.is_empty() && self.target_secrets.0.is_empty())
+        sealed.map(Some).map_err(SealError::Key)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use withe_provider::ConfigMap;
+
     use super::*;
 
     fn link(secret: &str) -> LinkDefinition {
