@@ -593,10 +593,12 @@ impl Store for S3Store {
         let probe = self.path(PROBE).map_err(|why| self.failed(why))?;
         match self.patient.head(&probe).await {
             Ok(_) => Ok(()),
-            // The probe is gone with all objects if somebody emptied the bucket. If the bucket is gone, it cannot be made again.
+            // The probe is gone with all objects if somebody emptied the bucket. The bucket is asked for the objects of a folder
+            // that nobody has, and not by writing: some servers make a bucket for the object that is written.
             Err(object_store::Error::NotFound { .. }) => {
-                let made = self.make_probe().await;
-                made.map(drop).map_err(|why| self.failed(why))
+                let mut listed = self.patient.list(Some(&probe));
+                let first = listed.try_next().await;
+                first.map(drop).map_err(|why| self.failed(why))
             }
             Err(why) => Err(self.failed(why)),
         }
