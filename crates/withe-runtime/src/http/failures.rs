@@ -10,7 +10,11 @@ use std::sync::Arc;
 use http_body_util::BodyExt as _;
 use withe_provider::{Body, HttpError, HttpErrorKind, LineBudget};
 
+use crate::guest_log::printable;
 use crate::spec::LinkSpec;
+
+/// The longest reason that is logged whole, in bytes.
+const LONGEST: usize = 4 << 10;
 
 /// Where failures of a link's requests are told.
 pub(crate) struct LinkFailures {
@@ -56,7 +60,9 @@ impl LinkFailures {
                     "{dropped} more requests to `{target_name}` failed"
                 );
             }
-            tracing::warn!(component = source, "to `{target_name}`: {what}: {error}");
+            // Some of it is as a component wants it.
+            let why = printable(&error.message, LONGEST);
+            tracing::warn!(component = source, "to `{target_name}`: {what}: {why}");
         }
         for_component(target_name, error)
     }
