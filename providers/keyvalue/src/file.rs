@@ -245,7 +245,7 @@ fn write_all(database: &DatabaseFile, mut queue: mpsc::Receiver<Write>, watchers
 /// How far a transaction has come.
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// What it has done is undone if it fails.
+    /// If it fails, all of it is undone.
     Changing,
     /// If it fails, the file may have it, or not.
     Committing,
@@ -324,7 +324,7 @@ fn apply(
     Ok(Ok(Outcome::Done))
 }
 
-/// What a component is told of an error, which need not know where its host keeps files. The log and the provider's health
+/// An error in words for a component, which need not know where its host keeps files. The log and the provider's health
 /// say more.
 fn fault(error: &DatabaseError) -> String {
     match error {

@@ -4,7 +4,7 @@
 //! same (`If-Match`, `If-None-Match`), again and again until it is; those of one process wait for each other, so that
 //! they do not go on at each other's cost.
 //!
-//! What changes something is sent once, unless it certainly did nothing ([`is_unsent`]). Sent again behind an answer that
+//! A request that changes something is sent once, unless it certainly did nothing ([`is_unsent`]). Sent again behind an answer that
 //! was lost, a write under a condition would meet what it had written itself, and count twice; one without would undo what
 //! others had written meanwhile, and were told was written. Who asked is told that nobody knows.
 //!
@@ -266,7 +266,7 @@ impl S3Store {
             | object_store::Error::Unauthenticated { .. }
             | object_store::Error::NotImplemented { .. } => self.failed(why),
             why if matches!(status(why), Some(300..500)) || is_unsent(why) => self.failed(why),
-            // What is said of one of many objects has no status.
+            // An error of one of many objects has no status.
             why if why.to_string().contains("(code: AccessDenied)") => self.failed(why),
             why => StoreError::Lost(format!("{}: {why}", self.place)),
         }
