@@ -133,7 +133,7 @@ pub(crate) fn read(
     let (link, link_problems) = read_given(link, role);
     problems.extend(link_problems);
     let backend = link.backend.or(own.backend);
-    // The link's backend has been compared with the provider's before.
+    // Where the link names its backend, the key has been compared with that.
     if let (true, None) = (link.tls_ca_file.is_some(), link.backend)
         && !backend.is_some_and(|backend| WITH_TLS.contains(&backend))
     {

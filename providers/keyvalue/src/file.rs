@@ -245,14 +245,14 @@ fn write_all(database: &DatabaseFile, mut queue: mpsc::Receiver<Write>, watchers
 /// How far a transaction has come.
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// A change that fails is undone.
+    /// If it fails, all of it is undone.
     Changing,
     /// If it fails, the file may have it, or not.
     Committing,
 }
 
 /// Carries out `changes` in order and syncs them to the disk. A change that does not apply fails
-/// alone; it has then changed nothing. The other keys that were changed are added to `changed`. `stage` says how far it came.
+/// alone; it has then changed nothing. What others were changed is added to `changed`. `stage` says how far it came.
 fn commit(
     database: &Database,
     changes: Vec<(String, Change)>,
@@ -324,7 +324,7 @@ fn apply(
     Ok(Ok(Outcome::Done))
 }
 
-/// An error as a component is told of it, which need not know where its host keeps files. The log and the provider's health
+/// An error in words for a component, which need not know where its host keeps files. The log and the provider's health
 /// say more.
 fn fault(error: &DatabaseError) -> String {
     match error {

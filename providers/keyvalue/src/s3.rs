@@ -266,7 +266,7 @@ impl S3Store {
             | object_store::Error::Unauthenticated { .. }
             | object_store::Error::NotImplemented { .. } => self.failed(why),
             why if matches!(status(why), Some(300..500)) || is_unsent(why) => self.failed(why),
-            // The error of one object of many has no status.
+            // An error of one of many objects has no status.
             why if why.to_string().contains("(code: AccessDenied)") => self.failed(why),
             why => StoreError::Lost(format!("{}: {why}", self.place)),
         }
@@ -593,8 +593,8 @@ impl Store for S3Store {
         let probe = self.path(PROBE).map_err(|why| self.failed(why))?;
         match self.patient.head(&probe).await {
             Ok(_) => Ok(()),
-            // The probe is gone with all objects if somebody emptied the bucket. The bucket is asked for the objects of a folder
-            // that nobody has, and not by writing: some servers make a bucket for the object that is written.
+            // Whoever emptied the bucket has removed it, too. The bucket is asked for what is in a folder that nobody has,
+            // and not by writing: some servers make a bucket for what is written.
             Err(object_store::Error::NotFound { .. }) => {
                 let mut listed = self.patient.list(Some(&probe));
                 let first = listed.try_next().await;

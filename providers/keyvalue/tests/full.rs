@@ -71,7 +71,7 @@ async fn within_a_limit() {
         let kept = c.get(b, &format!("{n}")).await.unwrap();
         assert_eq!(kept, Some(value(n).into_bytes()), "{n} of {written}");
     }
-    // A refused value is there only if the error says that it may be.
+    // The refused value is there only if the error says that it may be.
     let kept = c.get(b, &format!("{written}")).await.unwrap();
     let may_be = refused.0.contains("may or may not be");
     assert!(

@@ -1,4 +1,4 @@
-//! What is asked of S3, how often, and what is said when it does not do it.
+//! Requests to S3: which are sent, how often, and the errors where S3 does not do them.
 
 mod support;
 
@@ -32,7 +32,7 @@ impl Request {
     }
 }
 
-/// What a [`Fake`] answers; `None` closes the connection.
+/// The answer of a [`Fake`]; `None` closes the connection.
 type Answer = Option<Vec<u8>>;
 
 fn answer(status: &str, headers: &str, body: &str) -> Answer {
