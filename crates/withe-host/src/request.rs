@@ -59,8 +59,8 @@ pub(crate) fn carries_http(link: &PlannedLink) -> bool {
     interfaces.any(|i| face_of(&i.interface) == Some(HttpFace::Handler))
 }
 
-/// Which interface of its target is sent the requests that a link carries, if it carries any. Where it has the
-/// resources as well that requests are, they are resources like others.
+/// The face of the interface that takes the requests which a link carries; `None` if it carries none. A link that has
+/// `wasi:http/types` as well carries requests as resources like others.
 pub(crate) fn http_face(link: &PlannedLink) -> Option<HttpFace> {
     let is_types = |name: &str| {
         name.parse().is_ok_and(|name: InterfaceName| {

@@ -2,7 +2,7 @@
 
 use withe_wit::InterfaceName;
 
-/// Which of a component's exports is sent requests.
+/// The sort of an export of a component that takes requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpFace {
     /// `incoming-handler` or `handler`: the component answers them.

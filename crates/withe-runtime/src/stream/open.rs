@@ -11,11 +11,11 @@ use withe_rpc::CallError;
 pub(crate) struct Streams {
     /// Made with the first of them.
     open: Option<Arc<OpenStreams>>,
-    /// By what the store goes on, if it does so only for those who read what leads out of it.
+    /// The keeper of the store, if the store goes on only for readers of its streams.
     keeper: Option<Weak<dyn Any + Send + Sync>>,
 }
 
-/// By what a store goes on: with the last one that has it, it ends.
+/// Keeps a store going: the store ends when the last holder drops the keeper.
 pub(crate) type Keeper = Arc<dyn Any + Send + Sync>;
 
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl Streams {
         }
     }
 
-    /// From here on whoever reads what leads out has the keeper.
+    /// From here on each reader of a stream out of the store holds the keeper.
     pub(crate) fn keep(&mut self, keeper: &Keeper) {
         self.keeper = Some(Arc::downgrade(keeper));
     }
