@@ -64,7 +64,7 @@ fn check(bytes: &[u8], scheme: &Scheme) {
     };
     assert_eq!(normal == sent, !refused, "{sent}");
     assert_eq!(normal.query(), sent.query());
-    // What is normal can be read in one way only.
+    // A normal head can be read in one way only.
     assert!(
         AmbiguousPaths::Refuse.settle(normal.clone()).is_ok(),
         "{sent} became {normal}"

@@ -42,7 +42,7 @@ fn check<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: &[u8]) -> O
     records::read(&entry(&written))
 }
 
-/// What is kept of changes comes to the same as all of them.
+/// The changes that are kept come to the same as all of them.
 fn change_links(changes: impl Iterator<Item = LinkChange>) {
     let mut shop = SHOP.clone();
     let mut kept = Vec::new();

@@ -2,8 +2,8 @@
 //!
 //! * A link with a provider at one end is bound through the `host`, or `unix` to or from a process other than
 //!   the host's (`provider`).
-//! * Between components, `fused` is the cheapest: the target becomes part of the source. What stands
-//!   in its way is a property of the link (`obstacle`), of its types (`carry`), or of what else is
+//! * Between components, `fused` is the cheapest: the target becomes part of the source. An obstacle
+//!   to that is a property of the link (`obstacle`), of its types (`carry`), or of what else is
 //!   fused (`fuse`).
 //! * Otherwise the link is `local`, a call between two instances through the host, which carries
 //!   most types but not all (`carry`).

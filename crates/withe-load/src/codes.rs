@@ -84,7 +84,7 @@ Most often it belongs to another user: `ls -l FILE` shows whose it is.",
         code: NOT_WASM,
         title: "not WebAssembly",
         explanation: "\
-The file does not begin with the four bytes `\\0asm` that every WebAssembly binary begins with. It may
+The file does not begin with the four bytes `\\0asm` that every WebAssembly binary begins with. The file may
 be empty because a build was interrupted, or be a different file than was meant.",
     },
     CodeInfo {
@@ -270,7 +270,7 @@ it from elsewhere, or push it again.",
         code: IMAGE_KIND,
         title: "image of another kind",
         explanation: "\
-What the registry has under the reference is neither a component nor a provider: an image for containers, for example, or a whole
+The registry has something under the reference that is neither a component nor a provider: an image for containers, for example, or a whole
 application where a part was expected. An application is started by `withe up oci://REFERENCE`; components and providers
 are pushed by `withe push`, `wkg oci push` or `wash push`.",
     },

@@ -194,7 +194,7 @@ CONFLICT = "W0015", "two fields that mean the same",
 ";
 
 IGNORED = "W0016", "ignored",
-"What is pointed at makes no difference here: a field that other tools write for themselves, or \
+"The marked text makes no difference here: a field that other tools write for themselves, or \
 another document of the same file. Nothing has to be done.
 ";
 
@@ -264,13 +264,13 @@ DUPLICATE_NAME = "W0022", "two components of one name",
 ";
 
 DUPLICATE_ID = "W0023", "two components of one id",
-"`properties.id` says under which id a component is known on the lattice. Two cannot share one. It \
-may be left out: then it is made from the application's name and the component's.
+"`properties.id` says under which id a component is known on the lattice. Two cannot share one. An \
+id may be left out: then it is made from the application's name and the component's.
 ";
 
 NOTHING_RUNS = "W0024", "nothing will run",
-"The application has no components, or one is scaled to no instances. That is allowed, and is rarely \
-meant:
+"The application has no components, or one is scaled to no instances. Neither is forbidden, and neither is \
+often meant:
 
 ```yaml
 - type: spreadscaler

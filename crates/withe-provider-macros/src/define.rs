@@ -297,7 +297,7 @@ impl Defined<'_> {
         }
     }
 
-    /// What makes it an error, if it is that of a result.
+    /// The impl that makes it an error, if it is that of a result.
     fn error(&self, cases: impl Iterator<Item = TokenStream>) -> TokenStream {
         if !self.place.world.errors.contains(&self.id) {
             return TokenStream::new();

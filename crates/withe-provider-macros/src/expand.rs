@@ -10,7 +10,7 @@ use crate::problem::Problems;
 use crate::world::World;
 use crate::{client, define, interface, source};
 
-/// What the packages at `paths`, relative to `root`, are in Rust.
+/// The packages at `paths`, relative to `root`, in Rust.
 ///
 /// # Errors
 ///
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
     use crate::testing::Folder;
 
-    /// What becomes of a package with the world `provider`, which exports `export`.
+    /// The expansion of a package with the world `provider`, which exports `export`.
     fn expanded(wit: &str, export: &str) -> Result<String, Vec<String>> {
         let text = format!("package a:b@1.0.0;\n{wit}\nworld provider {{ {export} }}");
         let folder = Folder::with(&[("a.wit", &text)]);
@@ -94,7 +94,7 @@ mod tests {
             .map_err(Problems::into_texts)
     }
 
-    /// What is said of the interface `i` with these types and functions.
+    /// The expansion of the interface `i` with these types and functions.
     fn problems(interface: &str) -> Vec<String> {
         expanded(&format!("interface i {{ {interface} }}"), "export i;").unwrap_err()
     }

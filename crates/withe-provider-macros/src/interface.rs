@@ -186,7 +186,7 @@ pub(crate) fn param_name(
     name
 }
 
-/// What reads the parameters, calls the function and writes its result.
+/// The code that reads the parameters, calls the function and writes its result.
 fn registration(
     place: &TypePlace,
     interface: &str,

@@ -35,7 +35,7 @@ use syn::{LitStr, Token, parse_macro_input};
 /// of files, with the packages that it uses in its folder `deps`. The last one has the world; the others are
 /// what it uses, in any order.
 ///
-/// What is generated:
+/// Generated are:
 ///
 /// * `WIT`, the packages' text, for the provider's descriptor.
 /// * A module for each interface, `acme::greeter::greeter` for `acme:greeter/greeter@0.1.0`; if there are several
@@ -43,7 +43,7 @@ use syn::{LitStr, Token, parse_macro_input};
 ///   are structs, variants and enums are enums, flags are structs of `bool`s. `list<u8>` is `Vec<u8>`, and is copied
 ///   in one piece. All can be compared, printed, written and read, but that those with streams cannot be compared; variants and enums that are the error of a
 ///   result are [`Error`](std::error::Error)s.
-/// * For an exported interface, a trait `Interface` in its module. What a provider has of a link implements it.
+/// * For an exported interface, a trait `Interface` in its module. The provider's state of a link implements it.
 ///   A method `get` of the resource `bucket` is its function `bucket_get`, a constructor `bucket_new`. Each
 ///   function returns the result that WIT says inside one that can fail: that error reaches the caller as a
 ///   trap.

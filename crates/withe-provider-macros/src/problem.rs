@@ -1,4 +1,4 @@
-//! What keeps Rust from being generated, for the provider's author to read.
+//! Problems that keep Rust from being generated, for the provider's author to read.
 
 use std::cell::RefCell;
 

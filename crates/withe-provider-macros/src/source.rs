@@ -1,6 +1,6 @@
 //! The WIT files: one text for each package, as a provider hands them out.
 //!
-//! What is parsed is exactly what is handed out. A package in several files has to become one text, though files
+//! The parsed text is exactly the text that is handed out. A package in several files has to become one text, though files
 //! have headers of their own: those behind the first lose theirs.
 
 use std::path::{Path, PathBuf};
@@ -143,7 +143,7 @@ fn wit_files(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     Ok(files)
 }
 
-/// What is in a folder, by name.
+/// The entries of a folder, by name.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let cannot = |source| SourceError::Io {
         path: folder.to_owned(),

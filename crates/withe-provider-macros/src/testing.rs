@@ -31,7 +31,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What is left behind harms no test.
+        // Leftovers harm no test.
         _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct TypePlace<'a> {
     pub(crate) interface: InterfaceId,
     /// Who makes the resources what they are, `Self` in the trait. Elsewhere, a resource is a parameter of the type.
     pub(crate) implementor: Option<&'a str>,
-    /// What is being said, for problems: `greet` of `acme:greeter/greeter`.
+    /// The place, for problems: `greet` of `acme:greeter/greeter`.
     pub(crate) what: &'a str,
 }
 

@@ -1,4 +1,4 @@
-//! What the provider exports and calls, and the interfaces whose types that takes.
+//! The interfaces that the provider exports and calls, and those whose types they take.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -139,7 +139,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What a type is, if it has a definition.
+    /// The definition of a type, if it has one.
     pub(crate) fn kind(&self, ty: Type) -> Option<&'a TypeDefKind> {
         match ty {
             Type::Id(id) => Some(&self.resolve.types[id].kind),

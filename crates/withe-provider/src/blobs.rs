@@ -88,7 +88,7 @@ pub trait BlobStore: Send + Sync + 'static {
         context: CallContext,
     ) -> Result<ContainerInfo, BlobError>;
 
-    /// The names of a container's objects, in no particular order. What is written or removed meanwhile may be among
+    /// The names of a container's objects, in no particular order. Objects that are written or removed meanwhile may be among
     /// them or not.
     async fn list_objects(
         &self,
@@ -130,7 +130,7 @@ pub trait BlobStore: Send + Sync + 'static {
         context: CallContext,
     ) -> Result<(), BlobError>;
 
-    /// Reads the bytes of an object that `range` says, of which those that are not there are left out. What is read is
+    /// Reads the bytes of an object that `range` says, of which those that are not there are left out. The bytes are
     /// one object, as it was then, even if another takes its place meanwhile.
     async fn read(
         &self,
@@ -247,7 +247,7 @@ impl From<BlobError> for HttpError {
     }
 }
 
-/// Bodies fail with errors of HTTP. What a sort of failure is there, and the other way round: the first one counts.
+/// Bodies fail with errors of HTTP. The table has each sort of failure there, and the other way round: the first one counts.
 const KINDS: [(BlobErrorKind, HttpErrorKind); 10] = [
     (BlobErrorKind::Invalid, HttpErrorKind::InvalidRequest),
     (BlobErrorKind::Denied, HttpErrorKind::Denied),

@@ -1,4 +1,4 @@
-//! What calls go to, wherever that is.
+//! The target of calls, wherever it is.
 
 use withe_rpc::{BoxFuture, CallContext, CallError, Payload, RouteSession, Session};
 

@@ -20,7 +20,7 @@ type Links<L> = HashMap<LinkId, Arc<Linked<L>>>;
 /// # mod acme { pub fn functions() -> withe_provider::Functions<String> { withe_provider::Functions::new() } }
 /// use withe_provider::Exporter;
 ///
-/// // What the provider has of a link: here, the greeting that its configuration says.
+/// // The provider's state of a link: here, the greeting that its configuration says.
 /// let provider = Exporter::new(acme::functions(), async |link| {
 ///     Ok(link.config.get("greeting").cloned().unwrap_or("Hello".into()))
 /// });
@@ -36,7 +36,7 @@ pub struct Exporter<L> {
 }
 
 impl<L: Send + Sync + 'static> Exporter<L> {
-    /// A provider that makes of each link what `make` returns. It is made anew when the link is put again: calls
+    /// A provider that makes of each link what `make` returns. The state is made anew when the link is put again: calls
     /// under way go on with what they began with, and the resources that the component has stay.
     pub fn new<F, A>(functions: Functions<L>, make: F) -> Self
     where

@@ -11,7 +11,7 @@ use withe_wit::InterfaceName;
 use crate::resources::{Borrow, Own, Resources};
 use crate::{Call, FunctionName, Link, Peer, ProviderError};
 
-/// What a function is called with besides its parameters.
+/// The context of a call, besides its parameters.
 #[derive(Debug)]
 pub struct Context<'a> {
     /// When the caller stops waiting; the call is dropped then.
@@ -28,7 +28,7 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Gives a resource to the component. It is kept until the component drops it, or the link is gone: make it the
+    /// Gives a resource to the component. The resource is kept until the component drops it, or the link is gone: make it the
     /// last thing that can fail.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl<L> Functions<L> {
         });
     }
 
-    /// Those that a link's component imports.
+    /// The functions that a link's component imports.
     ///
     /// # Errors
     ///
@@ -182,7 +182,7 @@ impl<L> Imported<L> {
 /// One link of which a provider is the target.
 #[derive(Debug)]
 pub struct Linked<L> {
-    /// What the provider has of it.
+    /// The provider's state of it.
     pub state: L,
     functions: Vec<Function<L>>,
     resources: Arc<Resources>,
@@ -198,7 +198,7 @@ impl<L> Linked<L> {
     ///
     /// # Errors
     ///
-    /// What the function returns, and if the call is not one of the functions with its parameters.
+    /// The function's own error, and one if the call is not one of the functions with its parameters.
     pub async fn call(&self, call: Call<'_>) -> Result<Payload, CallError> {
         let function = self.functions.get(call.function).ok_or_else(|| {
             CallError::TypeMismatch(format!("the link has no function {}", call.function))

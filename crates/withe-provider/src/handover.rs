@@ -1,15 +1,15 @@
-//! What a provider hands to the one that takes its place.
+//! The handover of a provider to the one that takes its place.
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-/// What a provider that runs has and its successor wants: listening sockets, for example. Only providers of the same
+/// Things that a running provider has and its successor wants: listening sockets, for example. Only providers of the same
 /// sort know what it is.
 ///
 /// A change of a provider's configuration makes another provider. Both are there for a while: the successor is
 /// made, started and linked while its predecessor serves, and the predecessor is shut down when all of that has
-/// worked. What can be had only once, such as an address, goes from the one to the other in between.
+/// worked. A thing that can be had only once, such as an address, goes from the one to the other in between.
 #[derive(Clone)]
 pub struct Handover(Arc<dyn Any + Send + Sync>);
 
@@ -19,7 +19,7 @@ impl Handover {
         Self(what)
     }
 
-    /// What was handed over, if it is a `T`.
+    /// The thing that was handed over, if it is a `T`.
     pub fn get<T: Any + Send + Sync>(self) -> Option<Arc<T>> {
         self.0.downcast().ok()
     }

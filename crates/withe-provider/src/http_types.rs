@@ -38,7 +38,7 @@ pub trait OutgoingHandler: Send + Sync {
     ) -> Result<http::Response<Body>, HttpError>;
 }
 
-/// What a component may ask of an outgoing request.
+/// The options of a component's outgoing request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestOptions {
     /// The longest that connecting may take.
@@ -54,7 +54,7 @@ pub struct RequestOptions {
 pub struct HttpError {
     /// The sort of failure.
     pub kind: HttpErrorKind,
-    /// What happened, for a person.
+    /// The event, for a person.
     pub message: String,
 }
 
@@ -77,7 +77,7 @@ pub enum HttpErrorKind {
     Tls,
     /// The request cannot be sent as it is. Of a handler: one that the handler sent in turn.
     InvalidRequest,
-    /// What came is not HTTP.
+    /// The bytes that came are not HTTP.
     Protocol,
     /// A limit was met: connections, instances, queue.
     Exhausted,

@@ -1,8 +1,8 @@
 //! The provider SDK: a provider is one type that implements [`Provider`].
 //!
-//! A provider is long-lived. It exports interfaces that components import (it is then a link's
+//! A provider is long-lived. A provider exports interfaces that components import (it is then a link's
 //! *target*: a key-value store), or it calls components' exports (it is then a link's *source*: an
-//! HTTP server), or both. It never knows where the component at the other end runs.
+//! HTTP server), or both. A provider never knows where the component at the other end runs.
 //!
 //! One that only exports is shorter: [`generate!`] makes its types of its WIT, and for each interface a trait, which
 //! what it has of a link implements; [`Exporter`] is the provider then. For an interface that the provider calls,
@@ -65,7 +65,7 @@ pub use withe_rpc::{BackOff, BoxFuture, CallContext, CallError, Payload, TraceCo
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is known of a provider without starting it.
+/// A provider's description without starting it.
 #[derive(Clone, Copy, Debug)]
 pub struct Descriptor {
     /// Its short name: `keyvalue` for `withe:keyvalue`.
@@ -75,7 +75,7 @@ pub struct Descriptor {
     /// One line for people.
     pub summary: &'static str,
     /// Its world as WIT packages, one text each, the one with the world named `provider` last.
-    /// What it exports, components may import; what it imports, it calls on components.
+    /// Components may import its exports; it calls its imports on components.
     pub wit: &'static [&'static str],
     /// Names under which others know the same capability: image references without a tag, such as
     /// `ghcr.io/wasmcloud/http-server`.
@@ -110,7 +110,7 @@ pub trait Provider: Send + Sync + 'static {
         Ok(())
     }
 
-    /// What the provider that takes the place of this one is to be given ([`take_over`](Self::take_over)).
+    /// The handover to the provider that takes the place of this one ([`take_over`](Self::take_over)).
     fn handover(&self) -> Option<Handover> {
         None
     }
@@ -180,7 +180,7 @@ pub trait Provider: Send + Sync + 'static {
         None
     }
 
-    /// What keeps objects for a link (`wasi:blobstore`), if this is what the provider provides. Their bytes stream; the
+    /// The store of objects for a link (`wasi:blobstore`), if the provider has one. Their bytes stream; the
     /// host carries them.
     fn blob_store(&self, link: LinkId) -> Option<Arc<dyn BlobStore>> {
         let _ = link;

@@ -26,19 +26,19 @@ pub struct Link {
     pub component: String,
     /// This side's configuration, merged.
     pub config: ConfigMap,
-    /// What the other end is to this provider.
+    /// The role of the other end for this provider.
     pub peer: Peer,
 }
 
-/// What the other end of a link is to the provider.
+/// The role of the other end of a link for the provider.
 #[derive(Clone)]
 pub enum Peer {
-    /// It imports: the provider is the target. A [`Call`]'s `function` is an index into this list,
+    /// The component imports: the provider is the target. A [`Call`]'s `function` is an index into this list,
     /// fixed as long as the link is.
     Importer(Arc<[FunctionName]>),
-    /// It exports an HTTP handler (WASI 0.2 or 0.3): the provider is the source.
+    /// The component exports an HTTP handler (WASI 0.2 or 0.3): the provider is the source.
     Http(Arc<dyn IncomingHandler>),
-    /// It exports functions: the provider is the source, and calls them.
+    /// The component exports functions: the provider is the source, and calls them.
     Callee(Callee),
 }
 
@@ -92,8 +92,8 @@ impl std::error::Error for ProviderError {}
 /// Whether a provider can do its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It can.
+    /// The provider can.
     Healthy,
-    /// It cannot, and why.
+    /// The provider cannot, and why.
     Unhealthy(String),
 }

@@ -30,7 +30,7 @@ pub struct NatsAccess {
     pub user: Option<(String, String)>,
     /// A file with both.
     pub credentials_file: Option<String>,
-    /// Certificates of the authorities to trust, as PEM: a file. TLS is spoken then. Those of the system are trusted if
+    /// Certificates of the authorities to trust, as PEM: a file. TLS is spoken then. The system's are trusted if
     /// there are none.
     pub ca_file: Option<String>,
     /// The same as text, which goes before the file.

@@ -87,7 +87,7 @@ macro_rules! handles {
             const MIN_BYTES: usize = 1;
             fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
                 let handle = r.handle()?;
-                // What is owned can be lent; what is lent is not owned.
+                // An owned resource can be lent; a lent one is not owned.
                 if handle.own >= $own {
                     Ok(Self::new(handle.id))
                 } else {

@@ -158,7 +158,7 @@ pub fn merged(own: &ConfigMap, link: &ConfigMap) -> ConfigMap {
         .collect()
 }
 
-/// What a provider says of a configuration that it cannot use, in one line.
+/// A provider's complaint about a configuration that it cannot use, in one line.
 pub fn describe(problems: &[ConfigProblem]) -> String {
     let lines: Vec<_> = problems
         .iter()

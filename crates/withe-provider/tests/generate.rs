@@ -16,7 +16,7 @@ use withe_provider::{
     Call, CallError, ConfigMap, FunctionName, Link, LinkId, Payload, Peer, Provider,
 };
 
-/// What is generated.
+/// The generated code.
 mod generated {
     withe_provider::generate!("tests/generated/wit");
 }

@@ -1,6 +1,6 @@
 //! Which names there can be.
 //!
-//! The interface takes any text. What can be a name here is what all backends can keep, so that an application whose
+//! The interface takes any text. A name here is one that all backends can keep, so that an application whose
 //! names one takes can be linked to any other: a container is one word, and an object is words with `/` between them,
 //! none of which leads anywhere else. Keeping other names encoded was left: a folder would then not show what
 //! components wrote, and what is in one already would have other names.

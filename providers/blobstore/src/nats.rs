@@ -201,7 +201,7 @@ impl NatsStore {
         acked.map(drop).map_err(|why| self.failed(why))
     }
 
-    /// Removes the bytes of an object that is there no more. What cannot be removed only takes room.
+    /// Removes the bytes of an object that is there no more. Bytes that cannot be removed only take room.
     async fn purge(&self, stream: &Stream, container: &str, nuid: &str) {
         let subject = chunk_subject(container, nuid);
         let purged = stream.purge().filter(&subject);

@@ -1,4 +1,4 @@
-//! What is said when a backend is not there, does not answer or does not let in, and what is asked of clouds that no test
+//! Errors when a backend is not there, does not answer or does not let in, and what is asked of clouds that no test
 //! can reach.
 
 mod support;
@@ -124,7 +124,7 @@ async fn who_is_not_let_in_is_told_so_and_no_secret_is_shown() {
 
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_waited_for_no_longer_than_is_set() {
-    // It takes connections and says nothing.
+    // The server takes connections and says nothing.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let mut silent = JoinSet::new();
@@ -190,7 +190,7 @@ async fn azure_is_asked_with_the_accounts_key() {
         ("endpoint", &*endpoint),
     ];
     let (_provider, store) = linked(map(&config)).await.unwrap();
-    // It is not there, and cannot be made by whoever answers everything with 404.
+    // The container is not there, and cannot be made by whoever answers everything with 404.
     let why = store.create_container("pets", context()).await.unwrap_err();
     assert!(why.message.contains("Azure's account `acme`"), "{why}");
     let has = store

@@ -1,4 +1,4 @@
-//! What every backend does, alike.
+//! The conformance table of the backends.
 
 mod support;
 

@@ -34,7 +34,7 @@ const OF_S3: [&str; 7] = [
     "secret_access_key",
     "session_token",
 ];
-/// What a URL of NATS starts with.
+/// The beginning of a URL of NATS.
 const NATS_SCHEMES: [&str; 2] = ["nats:", "tls:"];
 
 /// How long a call that tells of a change may take if nobody says.
@@ -42,7 +42,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How many changes a component is told of at a time if nobody says.
 const AT_ONCE: usize = 10;
 
-/// What keeps a link's data.
+/// The backend that keeps a link's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     /// The memory of this process.
@@ -76,7 +76,7 @@ pub(crate) struct WatchConfig {
     pub(crate) at_once: usize,
 }
 
-/// What one map says.
+/// The fields of one map.
 #[derive(Clone, Debug, Default)]
 struct Given {
     /// One of [`BACKENDS`]; said, or implied by `url` or `path`.
@@ -100,7 +100,7 @@ struct WatchGiven {
     at_once: Option<usize>,
 }
 
-/// What is for NATS alone.
+/// The settings for NATS alone.
 #[derive(Clone, Debug, Default)]
 struct Nats {
     bucket: Option<String>,

@@ -1,7 +1,7 @@
 //! Cursors as components have them: a store's, with the bucket that it is of.
 //!
 //! A component that gives the cursor of one bucket to another, or makes one up, is told so by every backend; a
-//! store alone would go on somewhere. The second draft's are texts and need no memory. Those of the first are
+//! store alone would go on somewhere. The second draft's are texts and need no memory. Cursors of the first are
 //! numbers, which a link remembers; they are bounded, so a component that never finishes its listings harms its own
 //! link only.
 
@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::store::StoreError;
 
-/// What separates a bucket's name from the store's cursor, and what stands for that in a name.
+/// The separator of a bucket's name and the store's cursor, and its escape in a name.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'/').add(b'%');
 
 /// The cursor of `bucket` whose store says `cursor`.
@@ -20,7 +20,7 @@ pub(crate) fn of_bucket(bucket: &str, cursor: &str) -> String {
     format!("{}/{cursor}", utf8_percent_encode(bucket, ESCAPED))
 }
 
-/// What the store says of a cursor that [`of_bucket`] made.
+/// The store's own part of a cursor that [`of_bucket`] made.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! A file, kept by redb.
 //!
-//! What a call has been told is written stays written, even if the process is killed: every
-//! transaction is synced to the disk before its calls return. That takes milliseconds, so one
+//! An acknowledged write stays written, even if the process is killed: every
+//! transaction is synced to the disk before its calls return. A sync takes milliseconds, so one
 //! thread collects what is asked for meanwhile and commits it together: a hundred callers wait for
 //! one sync, not for a hundred. Reads see the last commit and run beside it.
 //!
@@ -252,7 +252,7 @@ enum Stage {
 }
 
 /// Carries out `changes` in order and syncs them to the disk. A change that does not apply fails
-/// alone; it has then changed nothing. What others were changed is added to `changed`. `stage` says how far it came.
+/// alone; it has then changed nothing. The other changed keys are added to `changed`. `stage` says how far it came.
 fn commit(
     database: &Database,
     changes: Vec<(String, Change)>,

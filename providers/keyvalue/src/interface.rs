@@ -1,7 +1,7 @@
 //! The interfaces: both drafts, as a link's store does what they ask.
 //!
 //! The drafts differ in the types of cursors and counters, in what `get-many` returns, and the
-//! second has compare-and-swap. What they share is written once.
+//! second has compare-and-swap. Their common part is written once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::wit::wasi::{keyvalue_0_2_0_draft as draft, keyvalue_0_2_0_draft2 as d
 /// How long before its caller stops waiting a call gives up, so that the caller learns why.
 const MARGIN: Duration = Duration::from_millis(20);
 
-/// What the provider has of a link.
+/// The provider's state of a link.
 pub(crate) struct Opened {
     pub(crate) store: Arc<dyn Store>,
-    /// What the identifiers `default` and the empty one open.
+    /// The bucket that the identifiers `default` and the empty one open.
     pub(crate) default_bucket: Arc<str>,
     /// Kept when the link is replaced.
     pub(crate) cursors: Arc<Cursors>,

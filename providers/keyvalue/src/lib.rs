@@ -43,7 +43,7 @@ mod wit {
     );
 }
 
-/// What is known of the provider without starting it.
+/// The provider's description, without starting it.
 pub const DESCRIPTOR: Descriptor = Descriptor {
     name: "keyvalue",
     version: env!("CARGO_PKG_VERSION"),

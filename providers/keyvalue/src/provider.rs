@@ -189,7 +189,7 @@ async fn open(
 
 /// Lets go of links. The last one of a file waits for its writer, so not in an async task.
 async fn release(links: impl Send + 'static) {
-    // It cannot fail: nothing here panics, and it is not cancelled.
+    // The task cannot fail: nothing here panics, and it is not cancelled.
     let _ = spawn_blocking(move || drop(links)).await;
 }
 

@@ -1,4 +1,4 @@
-//! What every backend can do. The interfaces are built from these few operations.
+//! The operations of every backend. The interfaces are built from these few operations.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(crate) const LONGEST_NAME: usize = 64 << 10;
 /// The most bytes of a value. As many go through one call over a wire.
 pub(crate) const LARGEST_VALUE: usize = 64 << 20;
 
-/// What cursors of stores start with that keep their keys in order.
+/// The beginning of cursors of stores that keep their keys in order.
 const AFTER: &str = "after:";
 
 /// A backend, opened. Buckets need not be made: one without keys is the same as none.

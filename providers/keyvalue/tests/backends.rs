@@ -410,7 +410,7 @@ async fn keys_come_in_pages() {
         let mut cursor: Option<u64> = None;
         loop {
             let (page, next) = c.list(b, cursor).await.unwrap();
-            // What is deleted on the way does not make other keys be passed over.
+            // Deleting a key on the way passes over no other.
             c.delete_many(b, &page).await.unwrap();
             seen.extend(page);
             cursor = next;

@@ -1,4 +1,4 @@
-//! What is NATS's own: buckets that others see and make, servers that go away, and what a message may hold.
+//! Cases of NATS alone: buckets that others see and make, servers that go away, and what a message may hold.
 
 mod support;
 

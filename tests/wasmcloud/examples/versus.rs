@@ -226,7 +226,7 @@ async fn invoke_theirs(client: &wrpc_transport_nats::Client) {
     let params = (Bytes::from_static(SENT),);
     let call =
         client.invoke_values_blocking::<_, (Bytes,), (Bytes,)>(None, ECHO, "echo", params, paths);
-    // It is known to lose a call now and then, which is not what is measured here.
+    // v1 is known to lose a call now and then, which is not what is measured here.
     if let Ok(back) = tokio::time::timeout(Duration::from_secs(1), call).await {
         assert_eq!(back.unwrap().0, SENT);
     }

@@ -93,7 +93,7 @@ async fn v1s_store_in_files_is_read_and_changed() {
     process.link_put(link).await.unwrap();
     let store = store_of(&process);
 
-    // It takes its link in its own time.
+    // The provider takes its link in its own time.
     eventually("v1's store to take its link", || async {
         let exists = store.container_exists("pets", context()).await;
         matches!(exists, Ok(false)).then_some(())
@@ -173,7 +173,7 @@ async fn the_version_before_is_called_where_nobody_serves_the_current_one() {
         .unwrap();
     let store = store_of(&provider);
     assert_eq!(data(&*store, "meow", 9).await.unwrap(), b"meow!");
-    // What neither version serves.
+    // An operation that neither version serves.
     let why = store.has_object(&pet("cat"), context()).await.unwrap_err();
     assert_eq!(why.kind, BlobErrorKind::Unavailable, "{why}");
 }

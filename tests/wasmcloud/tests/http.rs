@@ -121,7 +121,7 @@ async fn load(address: String, stop: Arc<AtomicBool>) -> (u32, u32) {
         let response = send(&address, request(&address, "GET", ""));
         match within("a response, or the end of the connection", response).await {
             Ok(response) if response.status() == StatusCode::OK => answered += 1,
-            // What v1's server says in the moment in which it has no link.
+            // The answer of v1's server in the moment in which it has no link.
             Ok(response) => {
                 assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
                 assert_eq!(body(response).await, "no targets for HTTP request");

@@ -375,7 +375,7 @@ async fn one_that_is_sick_is_started_anew() {
         }
         sleep(Duration::from_millis(5)).await;
     }
-    // What it wrote is in the reason.
+    // The reason has its output.
     assert!(
         said.last().unwrap().contains("the test provider is ready"),
         "{said:?}"

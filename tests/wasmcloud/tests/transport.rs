@@ -223,7 +223,7 @@ async fn we_stream_to_v1_and_back() {
 async fn v1_streams_to_us_and_back() {
     let broker = broker();
     let wire = wire(&broker).await;
-    // What is streamed in is streamed out.
+    // A stream goes in and comes out.
     let component = exports([(ECHO, double())], |_, params| Answer::Now(Ok(params)));
     let _served = serve_component(&wire, "default", "echo", component)
         .await
@@ -287,7 +287,7 @@ async fn a_callee_that_closes_the_call_is_a_failure_that_says_so() {
         .unwrap();
     let _serving = v1::Task::spawn(async move {
         let mut calls = std::pin::pin!(calls);
-        // What v1 does when a component traps.
+        // v1 does so when a component traps.
         while calls.try_next().await.unwrap().is_some() {}
     });
     server.settle().await;

@@ -1,4 +1,4 @@
-//! What comes of binding a link: each way of binding makes one, and the plan is written from all of them.
+//! The result of binding a link: each way of binding makes one, and the plan is written from all of them.
 
 use crate::plan::Binding;
 

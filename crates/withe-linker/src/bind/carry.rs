@@ -1,4 +1,4 @@
-//! What a binding cannot carry: found here by the types, so that it is refused by name when the
+//! Types that a binding cannot carry: found here by the types, so that it is refused by name when the
 //! plan is made and not when it is called.
 
 use withe_wit::{Extern, Function, InterfaceName, ResourceRef, Type};
@@ -291,7 +291,7 @@ fn error_context<'a>(resolved: &Resolved<'a>, import: &'a Extern) -> Option<Stri
     ))
 }
 
-/// That a function of `import` passes a type, `which` is the end of the sentence.
+/// Says that a function of `import` passes a type: `which` is the end of the sentence.
 fn passes(import: &Extern, (f, ty): (&Function, &Type), which: &str) -> String {
     format!("{} passes `{ty}`, which {which}", function(import, f))
 }

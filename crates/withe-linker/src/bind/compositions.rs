@@ -1,7 +1,7 @@
-//! What is fused with what so far.
+//! The compositions that have been decided so far.
 //!
 //! A composition is the whole tree under a component, with an instance for each fused link, and none may
-//! have more than [`MOST_CONSTITUENTS`]. That keeps all questions small: a cycle has to be looked for in no
+//! have more than [`MOST_CONSTITUENTS`]. The bound keeps all questions small: a cycle has to be looked for in no
 //! more links than that, and no composition can grow more often than that.
 
 use crate::ix::{PartIx, PerPart};
@@ -25,7 +25,7 @@ pub(super) struct Compositions {
 /// Why a link cannot be fused beside those that are.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unfusable {
-    /// It would put the source inside itself: the way from the source back to it.
+    /// Fusing would put the source inside itself: the way from the source back to it.
     Cycle(Vec<PartIx>),
     /// A composition would have too many constituents.
     TooLarge,

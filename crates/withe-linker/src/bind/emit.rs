@@ -18,7 +18,7 @@ use super::graph::Graph;
 use super::processes::Processes;
 use super::settings::Settings;
 
-/// What a call may take if its link says nothing.
+/// The time that a call may take if its link says nothing.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Writes down what was decided. A link without a binding is left out: there is an error

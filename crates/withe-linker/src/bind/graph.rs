@@ -21,7 +21,7 @@ pub(super) struct Cycles {
 }
 
 impl Cycles {
-    /// The number of the cycle that `part` is on. What a part leads to has a smaller one, or the same.
+    /// The number of the cycle that `part` is on. A part's targets have a smaller one, or the same.
     pub(super) fn of(&self, part: PartIx) -> usize {
         self.of[part]
     }

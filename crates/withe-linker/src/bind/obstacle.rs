@@ -1,4 +1,4 @@
-//! What about a link between components keeps its target from being fused into its source, whatever
+//! The properties of a link between components that keep its target from being fused into its source, whatever
 //! else is fused, or from being served by another process. Each reason is worded to stand in the
 //! plan.
 

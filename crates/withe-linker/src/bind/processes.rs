@@ -1,7 +1,7 @@
 //! Which processes there are, and what runs in each.
 //!
 //! The host's own process has what is reached from outside; a worker has the component that it
-//! serves. What these are fused with is inside them, and what they are linked to by `local` links
+//! serves. Parts that these are fused with are inside them, and parts that they are linked to by `local` links
 //! runs beside them. So a component may be in several processes, with instances of its own in each.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,9 +32,9 @@ pub(super) struct Processes {
 
 #[derive(Clone, Debug, Default)]
 struct Contents {
-    /// What is instantiated on its own.
+    /// The parts that are instantiated on their own.
     units: BTreeSet<PartId>,
-    /// What there are instances of, whether on their own or inside a composition.
+    /// The parts that have instances, whether on their own or inside a composition.
     members: BTreeSet<PartId>,
 }
 
@@ -92,7 +92,7 @@ struct Brought {
     on_its_own: bool,
 }
 
-/// What each part brings along.
+/// The parts that each part brings along.
 fn brings(resolved: &Resolved<'_>, bound: &PerLink<Option<Bound>>) -> PerPart<Vec<Brought>> {
     let mut brings = PerPart::filled(Vec::new(), resolved.parts.count());
     for (i, link) in resolved.links.iter() {
@@ -110,7 +110,7 @@ fn brings(resolved: &Resolved<'_>, bound: &PerLink<Option<Bound>>) -> PerPart<Ve
 }
 
 impl Contents {
-    /// What is in a process with these roots, if each part brings along what `brings` has for it.
+    /// All parts in a process with these roots, if each part brings along what `brings` has for it.
     fn grown_from(roots: BTreeSet<PartId>, brings: &PerPart<Vec<Brought>>) -> Self {
         let mut waiting: Vec<PartId> = roots.iter().copied().collect();
         let mut contents = Self {

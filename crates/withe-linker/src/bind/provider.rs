@@ -185,7 +185,7 @@ impl Callers {
             }
         }
         Self {
-            // What nothing calls would run in the host.
+            // A component that nothing calls would run in the host.
             in_host: in_host || workers.is_empty(),
             workers,
         }

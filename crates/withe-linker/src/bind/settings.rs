@@ -1,11 +1,11 @@
-//! What a link asks for, which every way of binding it has to heed.
+//! The settings of a link, which every way of binding it has to heed.
 
 use std::time::Duration;
 
 use crate::input::{BindingChoice, Locality, Scope};
 use crate::resolved::{Resolved, ResolvedLink};
 
-/// What a link asks for, with defaults filled in.
+/// The settings of a link, with defaults filled in.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) binding: BindingChoice,
@@ -19,7 +19,7 @@ pub(super) struct Settings {
 impl Settings {
     /// What `link` asks for, by its traits or by the command line.
     pub(super) fn of(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Self {
-        // What the command line says is about links between components; a provider has no choice.
+        // The command line's settings are for links between components; a provider has no choice.
         let defaults =
             (!resolved.involves_provider(link)).then_some(&resolved.parts.inputs.defaults);
         let declared = link

@@ -50,7 +50,7 @@ pub(super) fn settle(
             .filter(|(_, homes)| homes.len() > 1)
             .collect();
         // A caller goes before what it calls: giving it a worker may leave what it calls in one
-        // process. What none of the others calls is moved at once: neither changes where the other is.
+        // process. An instance that none of the others calls is moved at once: neither changes where the other is.
         let outermost = not_called_by_others(&graph, &split);
         let moved = if outermost.is_empty() {
             split.keys().take(1).copied().collect()
@@ -69,7 +69,7 @@ pub(super) fn settle(
     }
 }
 
-/// Those of `split` that none of the others leads to.
+/// The members of `split` that none of the others leads to.
 fn not_called_by_others<T>(graph: &Graph, split: &BTreeMap<PartId, T>) -> Vec<PartId> {
     let cycles = graph.cycles();
     // How many of them are on each cycle, and whether one leads to it from outside.
@@ -82,7 +82,7 @@ fn not_called_by_others<T>(graph: &Graph, split: &BTreeMap<PartId, T>) -> Vec<Pa
     for part in graph.parts() {
         by_cycle[cycles.of(part)].push(part);
     }
-    // What leads to a cycle has a greater number, and so comes first.
+    // A part that leads to a cycle has a greater number, and so comes first.
     for (cycle, parts) in by_cycle.iter().enumerate().rev() {
         if !called[cycle] && on_cycle[cycle] == 0 {
             continue;
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_shared_instance_gets_a_worker_where_its_callers_are_in_several_processes() {
-        // What the shared instance itself calls needs none: all its callers are in that worker.
+        // The shared instance's own targets need none: all its callers are in that worker.
         insta::assert_snapshot!(app(&[], &[]).processes());
     }
 

@@ -39,7 +39,7 @@ pub(crate) const TRAPPING: CodeInfo = CodeInfo {
     explanation: "\
 Nothing provides some imports of a component, and it is told to trap on these (`on-missing: trap` in the manifest, \
 `--missing trap` on the command line): it starts, and a call of one of their functions traps and names the function. \
-That is for components that import more than they use, as tools and runtimes of languages often do.
+The setting is for components that import more than they use, as tools and runtimes of languages often do.
 
 The warning lists the imports. Link the component to what exports those that it does call.",
 };

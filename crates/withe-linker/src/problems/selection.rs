@@ -14,7 +14,7 @@ pub(crate) const NOT_IMPORTED: CodeInfo = CodeInfo {
     code: Code("W0204"),
     title: "a link lists an interface that is not imported",
     explanation: "\
-The link lists more interfaces than its source imports. It is made for those that are imported; the others \
+The link lists more interfaces than its source imports. The link is made for those that are imported; the others \
 make no difference. A component imports only what its code uses: an interface in its WIT that is never \
 called is not in the binary.",
 };

@@ -48,7 +48,7 @@ struct Shelf {
     asked: Mutex<Vec<String>>,
     /// Told when a write is given up.
     given_up: Mutex<Option<oneshot::Sender<()>>>,
-    /// What is read instead of objects.
+    /// The bytes that are read instead of objects.
     reading: Mutex<Option<Body>>,
 }
 
@@ -300,7 +300,7 @@ async fn everything_comes_as_it_was_asked_for_and_answered() {
 async fn a_write_ends_when_the_object_is_kept_or_breaks_off() {
     let (shelf, store, _server) = linked();
     let (frames, body) = channel();
-    // It is known that it can be written before anything of it has come.
+    // A writer knows that it can be written before anything of it has come.
     let written = store.write(&id("cat"), body, context()).await.unwrap();
     let written = tokio::spawn(written);
     frames.send(Ok(Frame::data("me".into()))).await.unwrap();

@@ -18,7 +18,7 @@ use crate::{Body, HttpError};
 /// The most bytes of a body that go with its message.
 const MOST_AT_ONCE: usize = 64 << 10;
 
-/// How much a reader asks for at a time. What is on its way is for the protocol's window to say.
+/// How much a reader asks for at a time. The protocol's window bounds the bytes on their way.
 const WANTED: usize = 64 << 10;
 
 const NONE: u8 = 0;
@@ -70,10 +70,10 @@ pub(crate) async fn write(mut w: Writer, mut body: Body) -> (Payload, Option<Pum
     (payload, Some(pump))
 }
 
-/// What there is of a body at once.
+/// The part of a body that is there at once.
 struct Beginning {
     first: Vec<Bytes>,
-    /// What came, and is too much to go along.
+    /// Bytes that came, too many to go along.
     too_much: Bytes,
     end: Option<End>,
 }
@@ -220,7 +220,7 @@ pub(crate) struct Received {
     stage: Stage,
 }
 
-/// What follows.
+/// The rest of a body.
 enum Stage {
     Over,
     Trailers(HeaderMap),

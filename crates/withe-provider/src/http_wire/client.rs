@@ -25,7 +25,7 @@ const HEAD: usize = 512;
 ///
 /// # Errors
 ///
-/// What the other side answered, or how the call failed; `Deadline` if there is no answer until `deadline`.
+/// The other side's answer, or how the call failed; `Deadline` if there is no answer until `deadline`.
 pub async fn call<C: CallTarget + ?Sized>(
     carrier: &Arc<C>,
     request: Request<Body>,

@@ -8,7 +8,7 @@ pub const HANDLE: usize = 0;
 /// Raised when what is written of a request or a response changes.
 const VERSION: u64 = 1;
 
-/// What links that carry HTTP ask for.
+/// The function that links which carry HTTP ask for.
 pub fn functions() -> Vec<LinkFunction> {
     vec![LinkFunction {
         interface: "withe:http/exchange".into(),

@@ -9,7 +9,7 @@ use withe_rpc::{CallError, Payload};
 
 use crate::{HttpError, HttpErrorKind, RequestOptions};
 
-/// What came is not what this module writes.
+/// The bytes are not of this module's form.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Malformed {
     #[error(transparent)]
@@ -179,13 +179,13 @@ pub(super) fn read_error(r: &mut Reader<'_>) -> Result<HttpError, DecodeError> {
     Ok(HttpError::new(kind, r.str()?))
 }
 
-/// What to say of what cannot be read.
+/// The error for bytes that cannot be read.
 pub(super) fn malformed(why: &Malformed) -> HttpError {
     let message = format!("what came over the link is no HTTP message: {why}");
     HttpError::new(HttpErrorKind::Internal, message)
 }
 
-/// What a failed call is to whoever waits for a response or a body.
+/// A failed call, as an error for whoever waits for a response or a body.
 pub(super) fn from_call(error: CallError) -> HttpError {
     let kind = match &error {
         CallError::Deadline => HttpErrorKind::Deadline,

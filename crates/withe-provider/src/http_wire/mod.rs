@@ -1,6 +1,6 @@
 //! HTTP over the invocation protocol: one call an exchange.
 //!
-//! A request and its response are the parameters and the result of one function. What is there of a body
+//! A request and its response are the parameters and the result of one function. The part of a body that is there
 //! when it is sent goes along, so that an exchange of small messages costs what a small call costs; the
 //! rest follows in a `stream<u8>`, whose reader says how much it wants, and a `future` that has the
 //! trailers, or how the body failed. Dropping either end of an exchange ends it at the other.

@@ -88,7 +88,7 @@ impl ServedLink for HttpLink {
 
 struct HttpSession {
     handle: Arc<dyn Handle>,
-    /// What sends the rest of responses' bodies. Each ends with its stream, at the latest; all end with the
+    /// The tasks that send the rest of responses' bodies. Each ends with its stream, at the latest; all end with the
     /// session.
     pumps: Mutex<JoinSet<()>>,
 }
@@ -128,7 +128,7 @@ impl ServedSession for HttpSession {
     }
 
     fn drop_handle(self: Arc<Self>, _: u32) -> BoxFuture<'static, ()> {
-        // It gives none out.
+        // The link gives none out.
         Box::pin(std::future::ready(()))
     }
 }

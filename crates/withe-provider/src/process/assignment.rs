@@ -1,4 +1,4 @@
-//! What a provider's process is told when it starts, and what it says of itself.
+//! The assignment of a provider's process, and its answer.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::ConfigMap;
 /// The longest assignment, in bytes.
 const LONGEST: u64 = 16 << 20;
 
-/// What a process is to do: one line on its standard input.
+/// The assignment of a process: one line on its standard input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
     /// The [`PROTOCOL`] that the host speaks.
@@ -36,13 +36,13 @@ pub struct Assignment {
     pub first_resource: u32,
 }
 
-/// What a process says: one line on its standard output.
+/// The answer of a process: one line on its standard output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// It listens.
+    /// The process listens.
     Ready,
-    /// It cannot do what it is to do.
+    /// The process cannot carry out its assignment.
     Failed(String),
 }
 

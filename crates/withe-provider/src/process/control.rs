@@ -1,4 +1,4 @@
-//! What a host asks of a provider's process besides the calls of its links.
+//! The questions of a host to a provider's process, besides the calls of its links.
 
 use serde::{Deserialize, Serialize};
 use withe_rpc::codec::ByteList;
@@ -7,7 +7,7 @@ use withe_rpc::{DecodeError, LinkFunction, Payload};
 use super::protocol::PROTOCOL;
 use crate::{ConfigMap, Endpoint, FunctionName, LinkId};
 
-/// The target of the link that takes [`Request`]s. It has one function, whose parameter and result are JSON
+/// The target of the link that takes [`Request`]s. The link has one function, whose parameter and result are JSON
 /// in a `list<u8>`.
 pub const CONTROL: &str = "[provider]";
 
@@ -31,7 +31,7 @@ pub fn link_functions(names: &[FunctionName]) -> Vec<LinkFunction> {
     names.iter().map(function).collect()
 }
 
-/// What a host asks.
+/// A host's question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
@@ -63,7 +63,7 @@ pub struct LinkPut {
     pub component: String,
     /// The provider's side of its configuration.
     pub config: ConfigMap,
-    /// What the component is to the provider.
+    /// The component's role for the provider.
     pub peer: LinkPeer,
 }
 
@@ -71,25 +71,25 @@ pub struct LinkPut {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkPeer {
-    /// It imports these functions.
+    /// The component imports these functions.
     Importer(Vec<FunctionName>),
-    /// It handles HTTP requests.
+    /// The component handles HTTP requests.
     Http,
-    /// It exports these functions, which the host calls by their places in this list.
+    /// The component exports these functions, which the host calls by their places in this list.
     Callee(Vec<FunctionName>),
 }
 
-/// What the process answers.
+/// The answer of the process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
-    /// It is done, or all is well.
+    /// Done, or all is well.
     Done(ProviderState),
-    /// It could not be done, or the provider cannot do its work: a sentence for a person.
+    /// The request could not be met, or the provider cannot do its work: a sentence for a person.
     Failed(String),
 }
 
-/// What can be seen of a provider from outside.
+/// A provider, as seen from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderState {
     /// [`Provider::endpoints`](crate::Provider::endpoints)

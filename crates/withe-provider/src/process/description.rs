@@ -1,4 +1,4 @@
-//! What is known of a provider without starting it, as data that can be sent.
+//! A provider's description without starting it, as data that can be sent.
 
 use serde::{Deserialize, Serialize};
 

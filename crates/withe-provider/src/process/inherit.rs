@@ -62,7 +62,7 @@ pub(super) async fn hand_out(
         tokio::spawn(async move {
             let sockets = provider.sockets().unwrap_or_default();
             match timeout(TRANSFER, send(&mut stream, &sockets)).await {
-                // The duplicates that were sent are the successor's. It goes away first if its plan is given up.
+                // The duplicates that were sent are the successor's. The successor goes away first if its plan is given up.
                 Ok(Ok(())) => tokio::select! {
                     () = left.cancelled() => {}
                     _ = stream.read_u8() => {}
@@ -111,7 +111,7 @@ fn send_with(stream: &UnixStream, bytes: &[u8], socket: BorrowedFd<'_>) -> io::R
     )?)
 }
 
-/// The sockets of the predecessor that hands them out at `path`. It accepts no more when their
+/// The sockets of the predecessor that hands them out at `path`. The predecessor accepts no more when their
 /// [`left`](InheritedSockets::left) is cancelled.
 ///
 /// # Errors

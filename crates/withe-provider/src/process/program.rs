@@ -144,7 +144,7 @@ fn print(value: &impl serde::Serialize, output: &mut impl std::io::Write) -> std
 ///
 /// # Errors
 ///
-/// If the assignment cannot be read or carried out. It is said on `output` as well.
+/// If the assignment cannot be read or carried out. The error is written to `output` as well.
 pub async fn run(
     descriptor: &Descriptor,
     input: impl AsyncRead + Unpin + Send,
@@ -192,7 +192,7 @@ pub async fn run(
         let host_is_gone = input.read_u8().await.is_err();
         // A successor accepts connections from now on, before this one has finished with its own.
         left.cancel();
-        // It goes on being called while it finishes: what it has begun may need that.
+        // The provider goes on being called while it finishes: what it has begun may need that.
         if timeout(grace + SLACK, provider.shutdown(grace))
             .await
             .is_err()

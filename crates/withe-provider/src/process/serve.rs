@@ -1,4 +1,4 @@
-//! What a provider's process serves: its control link, and its links.
+//! The serving side of a provider's process: its control link, and its links.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -175,7 +175,7 @@ impl ServedSession for Control {
     }
 
     fn drop_handle(self: Arc<Self>, _: u32) -> BoxFuture<'static, ()> {
-        // It gives none out.
+        // The control link gives none out.
         Box::pin(std::future::ready(()))
     }
 }

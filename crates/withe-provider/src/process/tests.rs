@@ -241,7 +241,7 @@ async fn is_started_linked_called_and_stopped() {
     assert!(handle.0 >= 1_000);
     let read = session.call(READ, Payload::of(&(handle,)), context()).await;
     assert_eq!(read.unwrap().read(), Ok(("7 caller".to_owned(),)));
-    // It went with the call, and was not given out by this process before.
+    // The resource went with the call, and was not given out by this process before.
     let gone = session.call(READ, Payload::of(&(handle,)), context()).await;
     assert!(gone.is_err(), "{gone:?}");
 
@@ -263,7 +263,7 @@ async fn is_started_linked_called_and_stopped() {
 async fn ends_with_its_host() {
     let mut process = Process::start(|_| {}).await;
     assert_eq!(process.event().await, Event::Ready);
-    // What the host has left goes as well, as far as nothing else is there.
+    // The host's leftovers go as well, as far as nothing else is there.
     let folder = process.folder.path().to_owned();
     std::fs::write(folder.join("host.sock"), "").unwrap();
     process.input.shutdown().await.unwrap();

@@ -12,7 +12,7 @@ use withe_provider::{
 use crate::generated::test::all::types::{self, BigError, Colour, Everything};
 use crate::{call, generated, link};
 
-/// What the provider of these tests has of a link.
+/// The state of a link that the provider of these tests has.
 #[derive(Default)]
 struct Ours {
     noted: Arc<AtomicU32>,

@@ -7,12 +7,12 @@ use withe_provider::{Borrow, CallError, Context, Exporter, LinkId, Own, Provider
 use crate::generated::test::all::{rooms, shelves, types};
 use crate::{call, generated, link};
 
-/// What the provider has of a link.
+/// The provider's state of a link.
 struct Library {
     prefix: String,
 }
 
-/// What a shelf is to the provider.
+/// A shelf, as the provider has it.
 #[derive(Debug)]
 struct Shelf {
     label: String,
@@ -279,7 +279,7 @@ async fn resources_of_other_interfaces_are_theirs() {
         matches!(wrong, Err(CallError::TypeMismatch(_))),
         "{wrong:?}"
     );
-    // What was only lent cannot be kept.
+    // A lent resource cannot be kept.
     let params = (lent(&a), (String::new(), lent(&b)), lent(&a));
     let wrong = call::<(Own<Shelf>,)>(&provider, 7, params).await;
     assert!(

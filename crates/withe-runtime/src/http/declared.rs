@@ -16,7 +16,7 @@ use super::errors;
 /// that the protocol was violated.
 pub(super) struct DeclaredBody {
     body: WasiBody,
-    /// What the head says.
+    /// The length in the head.
     declared: Option<u64>,
     /// How many bytes have come.
     come: u64,

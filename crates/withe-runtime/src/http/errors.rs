@@ -6,7 +6,7 @@ use wasmtime_wasi_http::p3::bindings::http::types as p3;
 use withe_provider::{HttpError, HttpErrorKind};
 use withe_rpc::CallError;
 
-/// What a component learns of a provider's error.
+/// A provider's error, as the component has it.
 pub(super) fn to_wasi(e: HttpError) -> Error {
     match e.kind {
         HttpErrorKind::Dns => Error::DnsError {
@@ -26,7 +26,7 @@ pub(super) fn to_wasi(e: HttpError) -> Error {
     }
 }
 
-/// What a provider learns of an error in a component's body stream.
+/// An error in a component's body stream, as the provider has it.
 pub(super) fn from_wasi(e: Error) -> HttpError {
     let kind = match &e {
         Error::DnsError { .. } | Error::DnsTimeout => HttpErrorKind::Dns,

@@ -47,7 +47,7 @@ pub(crate) fn lead_in(
 /// Where a stream leads into a guest's store.
 struct Inlet {
     reader: PipeReader,
-    /// What came and was not wanted yet. Wasmtime is never given more than the guest reads: what it kept
+    /// Elements that came and were not wanted yet. Wasmtime is never given more than the guest reads: what it kept
     /// would be lost to a stream that the guest passes on.
     rest: Rest,
     _open: OpenStream,

@@ -1,4 +1,4 @@
-//! What inlets and outlets have in common.
+//! Common to inlets and outlets.
 
 use withe_rpc::CallError;
 
@@ -16,7 +16,7 @@ pub(crate) enum ElementSide {
     Importer {
         /// The number of the host's resource type that stands for them.
         member: usize,
-        /// What their handles are made of.
+        /// The parts of their handles.
         numbering: Numbering,
         /// The slot of the link.
         slot: usize,

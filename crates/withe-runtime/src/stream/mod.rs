@@ -1,6 +1,6 @@
 //! Streams and futures between a store and the pipes that lead out of it.
 //!
-//! What a guest passes out is given a consumer that writes into a pipe; what comes in is a producer that
+//! A stream that a guest passes out is given a consumer that writes into a pipe; what comes in is a producer that
 //! reads from one. Both wait for the other side: nothing is taken from a guest before the reader wants
 //! it. A stream that a guest only passes on is the pipe it came from.
 

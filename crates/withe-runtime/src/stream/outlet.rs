@@ -159,7 +159,7 @@ impl Drop for Outlet {
     }
 }
 
-/// What a consumer does with the reader's demand, or instead of it.
+/// A consumer's answer to the reader's demand.
 macro_rules! demand {
     ($self:ident, $cx:ident, $finish:ident) => {
         match $self.0.poll_demand($cx) {

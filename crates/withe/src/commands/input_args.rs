@@ -10,7 +10,7 @@ use withe_load::Loaded;
 use crate::render::table::table;
 use crate::terminal::Terminal;
 
-/// What commands that read an application tell of it, and keep of it.
+/// The progress and the cache of commands that read an application.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Looking into it")]
 pub(crate) struct InputArgs {

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use withe_linker::input::{BindingChoice, LinkDefaults, OnMissing, Scope};
 
-/// What links between components get whose manifest does not say.
+/// The settings of links between components whose manifest does not say.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct LinkArgs {
     /// How links are bound whose manifest does not say.

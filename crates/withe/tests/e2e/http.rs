@@ -279,7 +279,7 @@ fn requests_go_out_by(binding: &str) {
     }
 }
 
-/// A server that answers every request with the same text. It ends with the process.
+/// A server that answers every request with the same text. The server ends with the process.
 struct Server {
     port: u16,
 }

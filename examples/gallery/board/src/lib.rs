@@ -36,7 +36,7 @@ const SHOWN: u32 = 20;
 /// The longest note, in bytes.
 const LONGEST: usize = 1_000;
 
-/// What one `blocking_write_and_flush` takes.
+/// The most that one `blocking_write_and_flush` takes.
 const CHUNK: usize = 4_096;
 
 struct Reply {

@@ -31,13 +31,13 @@ use crate::changes::{ChangedKeys, Watch};
 use crate::store::{PAGE, Store, StoreError, add};
 use subject::{Found, Place, Subjects, inside};
 
-/// What cursors of this store start with.
+/// The beginning of cursors of this store.
 const FROM: &str = "from:";
 /// Reads of one call under way at a time.
 const READS: usize = 32;
 /// The most messages that servers take as one batch.
 const BATCH: usize = 1000;
-/// What of a message is not its value: subject and headers.
+/// The room in a message for subject and headers, besides the value.
 const OVERHEAD: usize = 4096;
 /// How long the mark of a key that was removed stays, for those who watch.
 const MARK: &str = "1m";
@@ -110,17 +110,17 @@ pub(crate) struct NatsStore {
     client: Client,
     context: Context,
     stream: Stream,
-    /// What the subjects of the bucket start with.
+    /// The beginning of the bucket's subjects.
     prefix: String,
     address: String,
     /// Longest that one request may take.
     limit: Duration,
-    /// Those who change what they have read, by subject.
+    /// The calls that change what they have read, by subject.
     changing: Vec<Mutex<()>>,
     hasher: RandomState,
 }
 
-/// What is at a subject.
+/// The message at a subject.
 struct Entry {
     /// The number of its message; 0 if there was none.
     sequence: u64,
@@ -426,7 +426,7 @@ async fn bucket(context: &Context, config: &NatsConfig) -> Result<Stream, NoBuck
     if !is_able(&answer) {
         return Err(NoBucket::TooOld);
     }
-    // What was there before would be taken for keys that are there.
+    // Messages from before would be taken for keys that are there.
     match answer["config"]["max_msgs_per_subject"].as_i64() {
         Some(1) => context.get_stream(name).await.map_err(NoBucket::Stream),
         other => Err(NoBucket::History(other.unwrap_or(-1))),
@@ -436,7 +436,7 @@ async fn bucket(context: &Context, config: &NatsConfig) -> Result<Stream, NoBuck
 /// Whether a message says that its key was removed.
 fn is_mark(headers: &HeaderMap) -> bool {
     let operation = headers.get("KV-Operation").map(|value| value.as_str());
-    // What expires is marked by the server itself.
+    // An expiry is marked by the server itself.
     operation.is_some_and(|operation| operation != "PUT")
         || headers.get("Nats-Marker-Reason").is_some()
 }
@@ -610,7 +610,7 @@ impl Store for NatsStore {
                 }
             }
             let name = consumer.cached_info().name.clone();
-            // It goes by itself a little later.
+            // The consumer goes by itself a little later.
             let _ = self.stream.delete_consumer(&name).await;
             let named = stream::iter(inside).map(async |subject| self.key_inside(&subject).await);
             let named: Vec<_> = named.buffered(READS).try_collect().await?;

@@ -15,15 +15,15 @@ use crate::store::DEFAULT_BUCKET;
 
 /// The longest name that is written whole.
 const LONGEST: usize = 500;
-/// What subjects of named buckets start with.
+/// The beginning of subjects of named buckets.
 const NAMED: &str = "=B.";
 
 /// A bucket's subjects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Subjects {
-    /// What all of a bucket of NATS starts with: `$KV.BUCKET.`.
+    /// The beginning of all subjects of a bucket of NATS: `$KV.BUCKET.`.
     stream: String,
-    /// What those of the bucket start with behind that.
+    /// The beginning of the bucket's own, behind the former.
     bucket: String,
 }
 
@@ -35,19 +35,19 @@ pub(super) struct Place {
     pub(super) named_inside: bool,
 }
 
-/// What a subject says of a bucket's key.
+/// A subject, as seen from a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// It is this key.
+    /// The subject of this key.
     Key(String),
     /// The entry says which key it is.
     Inside,
-    /// It is of no key of the bucket.
+    /// The subject of no key of the bucket.
     Other,
 }
 
 impl Subjects {
-    /// Those of `bucket` in the bucket of NATS whose subjects start with `stream`.
+    /// The subjects of `bucket` in the bucket of NATS whose subjects start with `stream`.
     pub(super) fn of(stream: &str, bucket: &str) -> Self {
         let bucket = match bucket {
             DEFAULT_BUCKET => String::new(),

@@ -15,7 +15,7 @@ const IN_NAME: &AsciiSet = &CONTROLS.add(b':').add(b'%');
 /// Where a bucket's keys are in Redis, which has none: no two buckets have a key of Redis in common.
 pub(super) enum Keyspace {
     /// The default bucket's keys are the keys of Redis, so that what v1's provider has written, which knows no
-    /// buckets, is found there. Those that start with [`RESERVED`] are kept apart.
+    /// buckets, is found there. Keys that start with [`RESERVED`] are kept apart.
     Default,
     /// Another bucket's keys start with `withe:bucket:NAME:`.
     Named { prefix: String },

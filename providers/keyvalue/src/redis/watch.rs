@@ -3,7 +3,7 @@
 //! Redis says which key changed, on a channel of the key's name, if its setting `notify-keyspace-events` asks for that.
 //! The setting is the server's, and costs all its users a little: a link changes it only where its configuration says so.
 //! A server that was started again, or another that took its place, may not have it: so the setting is looked at whenever a
-//! connection is made. What changes while the connection is lost, Redis tells nobody.
+//! connection is made. Of changes while the connection is lost, Redis tells nobody.
 
 use std::collections::HashMap;
 use std::sync::Arc;

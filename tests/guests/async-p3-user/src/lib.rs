@@ -72,7 +72,7 @@ impl Guest for AsyncP3User {
         spawn_local(async move {
             let mut piece = vec![7; PIECE];
             for _ in 0..u64::from(mib) * 1024 * 1024 / PIECE as u64 {
-                // What the write leaves over is given back: nothing, unless nobody reads any more.
+                // The write gives back its rest: nothing, unless nobody reads any more.
                 let left = writer.write_all(piece).await;
                 if !left.is_empty() {
                     return;

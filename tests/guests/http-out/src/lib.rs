@@ -1,5 +1,5 @@
 //! Fetches the URL given as `?url=…` (taken as it is, to the end) and answers with the status and
-//! the body that came back. What goes wrong is answered as 502 with the error's name.
+//! the body that came back. A failure is answered as 502 with the error's name.
 
 wit_bindgen::generate!({ world: "http-out", path: "../wit", generate_all });
 

@@ -10,7 +10,7 @@ use withe_wit::Function;
 
 use crate::support;
 
-/// What a provider is run with, watched so closely that a test need not wait long.
+/// The options that a provider is run with, watched so closely that a test need not wait long.
 pub async fn config(broker: &NatsServer, program: &str, id: &str) -> ProcessConfig {
     ProcessConfig {
         wire: support::wire(broker).await,

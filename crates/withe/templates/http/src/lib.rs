@@ -15,7 +15,7 @@ impl Guest for Service {
     }
 }
 
-/// What is said to whoever asks for a path.
+/// The answer to a request for a path.
 fn greeting(path: &str) -> String {
     match path.trim_start_matches('/') {
         "" => "hello\n".to_owned(),

@@ -42,7 +42,7 @@ fn provider(own: ConfigMap) -> Exporter<Greeter> {
     })
 }
 
-/// What the provider has of one link.
+/// The provider's state of one link.
 struct Greeter {
     punctuation: String,
 }
