@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam_queue::ArrayQueue;
 use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use wasmtime::component::{Func, InstancePre, ResourceTable};
 use wasmtime::{Engine, Store};
@@ -25,8 +24,9 @@ use crate::chosen::LatticeNames;
 use crate::engine::Engines;
 use crate::exports::Exports;
 use crate::handles::{HandleTable, LinkedHandles};
-use crate::http::export::HttpExports;
+use crate::http::export::{HttpExports, P3Handler};
 use crate::http::hooks::OutgoingHooks;
+use crate::idle::IdleStack;
 use crate::last_words::LastWords;
 use crate::limits::{MemoryLimit, Streaming};
 use crate::links::{Stub, UnitLinks};
@@ -39,9 +39,6 @@ use crate::stream::open::Streams;
 use crate::task::InstanceTask;
 use crate::turns;
 use crate::wasi::{self, CommandLine};
-
-/// The most idle instances that a unit keeps for reuse.
-const IDLE_INSTANCES: usize = 256;
 
 /// Units that call each other; built once from a link plan and never changed: another plan makes another graph.
 pub struct Graph {
@@ -116,7 +113,7 @@ pub(crate) struct Unit {
     pub(crate) account: Arc<Account>,
     shared: Lock<SharedCallee>,
     /// Instances that may serve another call from outside; `None` if none may.
-    idle: Option<ArrayQueue<Box<Instance>>>,
+    idle: Option<IdleStack<Box<Instance>>>,
     /// Whether an instance has served a second call.
     reused: AtomicBool,
     /// Whether instances failed at their second call, and none served one.
@@ -164,7 +161,7 @@ impl Unit {
             account,
         } = parts;
         Self {
-            idle: (limits.reuse > 1).then(|| ArrayQueue::new(IDLE_INSTANCES)),
+            idle: (limits.reuse > 1).then(IdleStack::default),
             name,
             code,
             links,
@@ -253,8 +250,7 @@ impl Unit {
     /// replaced.
     pub(crate) fn put_idle(&self, instance: Box<Instance>) {
         let Some(idle) = &self.idle else { return };
-        // If the queue is full the instance is dropped.
-        _ = idle.push(instance);
+        idle.push(instance);
         // An instance that is put there while the unit retires, or while somebody begins to wait, is seen by one of the two.
         std::sync::atomic::fence(Ordering::SeqCst);
         if self.retired.load(Ordering::Relaxed) || self.account.is_waited_for() {
@@ -304,6 +300,8 @@ pub(crate) struct Instance {
     pub(crate) instance: wasmtime::component::Instance,
     /// The function called last: mostly it is the next one, too.
     pub(crate) last: Option<(Arc<str>, Func)>,
+    /// The same of the functions that take requests of WASI 0.3: comparing their types takes longer than finding them.
+    pub(crate) last_handler: Option<(Arc<str>, P3Handler)>,
     /// Given back when the instance is dropped or idle.
     pub(crate) permits: Vec<OwnedSemaphorePermit>,
     /// Given back behind the store, whose slots of the pool it stands for.

@@ -67,6 +67,7 @@ impl Instance {
                 store,
                 instance,
                 last: None,
+                last_handler: None,
                 permits,
                 slot,
                 _counted: u.counts.instance(),

@@ -49,6 +49,7 @@ mod guest_output;
 mod handles;
 mod holding;
 mod http;
+mod idle;
 mod inside;
 mod instance;
 pub mod invoke;

@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 use withe_provider::{HttpError, HttpErrorKind};
+use withe_rpc::CallError;
 
 use super::declared::DeclaredBody;
 use super::errors;
@@ -42,6 +43,8 @@ struct RunningAnswer {
     guest: Option<Guest>,
     /// Tells the guest that its body is through.
     body_done: Option<oneshot::Sender<()>>,
+    /// Whether the guest's instance serves others when it is done.
+    reused: bool,
     failure: Option<HttpError>,
     pace: Pace,
     /// When the last part came, and when the next is overdue, once there was one to wait for.
@@ -56,6 +59,7 @@ impl GuestBody {
         body: DeclaredBody,
         guest: Guest,
         body_done: Option<oneshot::Sender<()>>,
+        reused: bool,
         pace: Pace,
         watch: Arc<UnreadWatch>,
     ) -> Self {
@@ -64,6 +68,7 @@ impl GuestBody {
             body: Some(body),
             guest: Some(guest),
             body_done,
+            reused,
             failure: None,
             pace,
             came: now,
@@ -84,6 +89,7 @@ impl GuestBody {
             body: None,
             guest: None,
             body_done: None,
+            reused: false,
             failure: Some(failure),
             pace: Pace {
                 pause: Duration::ZERO,
@@ -132,16 +138,22 @@ impl Unread for WatchedAnswer {
 }
 
 impl RunningAnswer {
-    /// Lets the guest finish what it does after its response, in a task of its own: the response is sent before this
-    /// thread takes the instance down.
-    fn finish_guest(&mut self) {
+    /// Lets the guest finish what it does after its response. An instance that serves others is mostly done at once, and
+    /// is there for the next request. All else is for a task of its own: the response is sent before this thread takes
+    /// the instance down.
+    fn finish_guest(&mut self, cx: &mut Context<'_>) {
         self.body = None;
         drop(self.body_done.take());
+        if self.reused
+            && let Some(guest) = &mut self.guest
+            && let Poll::Ready(result) = Pin::new(guest).poll(cx)
+        {
+            self.guest = None;
+            note_end(result);
+        }
         if let Some(guest) = self.guest.take() {
             tokio::spawn(tokio::time::timeout(self.pace.after, async move {
-                if let Err(e) = guest.await {
-                    tracing::warn!("a component failed after its response: {e}");
-                }
+                note_end(guest.await);
             }));
         }
     }
@@ -153,6 +165,13 @@ impl RunningAnswer {
             .stalled
             .get_or_insert_with(|| Box::pin(sleep_until(overdue)));
         stalled.as_mut().poll(cx).is_ready()
+    }
+}
+
+/// Says if a guest failed when nobody waits for it any more.
+fn note_end(result: Result<(), CallError>) {
+    if let Err(e) = result {
+        tracing::warn!("a component failed after its response: {e}");
     }
 }
 
@@ -188,7 +207,7 @@ impl Body for GuestBody {
                 Poll::Ready(Some(frame))
             }
             Poll::Ready(None) => {
-                this.finish_guest();
+                this.finish_guest(cx);
                 Poll::Ready(None)
             }
             Poll::Pending if this.guest.is_some() && this.is_stalled(cx) => {
@@ -246,7 +265,7 @@ mod tests {
         let text = http_body_util::Full::from("x").map_err(|never| match never {});
         let body = DeclaredBody::new(text.boxed_unsync(), &HeaderMap::new());
         let watch = Arc::new(UnreadWatch::default());
-        let mut body = GuestBody::new(body, guest, None, pace, watch);
+        let mut body = GuestBody::new(body, guest, None, false, pace, watch);
         let begun = Instant::now();
         // One that is read now and then goes on.
         assert!(body.frame().await.unwrap().is_ok());

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Resource, TypedFunc};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p3::{Request, Response};
 use withe_wit::InterfaceName;
 
 use super::face::HttpFace;
@@ -27,6 +29,10 @@ pub(crate) enum HttpExport {
     /// `handler.handle` or `client.send`, which have one type.
     P3(ComponentExportIndex),
 }
+
+/// `handler.handle` or `client.send` of an instance.
+pub(crate) type P3Handler =
+    TypedFunc<(Resource<Request>,), (Result<Resource<Response>, ErrorCode>,)>;
 
 impl HttpExports {
     pub(crate) fn find<T: 'static>(

@@ -17,8 +17,7 @@ use wasmtime::component::{ComponentExportIndex, Resource};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wasmtime_wasi_http::p2::bindings::http::types::{self as p2, Scheme};
 use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
-use wasmtime_wasi_http::p3::bindings::http::types as p3;
-use wasmtime_wasi_http::p3::{Request as P3Request, Response as P3Response};
+use wasmtime_wasi_http::p3::Request as P3Request;
 use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpView};
 use withe_provider::{Body, HttpError, HttpErrorKind, IncomingHandler};
 use withe_rpc::{CallContext, CallError};
@@ -26,7 +25,7 @@ use withe_rpc::{CallContext, CallError};
 use super::body::{GuestBody, Pace};
 use super::declared::DeclaredBody;
 use super::errors;
-use super::export::HttpExport;
+use super::export::{HttpExport, P3Handler};
 use super::face::HttpFace;
 use super::guest::Guest;
 use super::passed;
@@ -40,7 +39,7 @@ use crate::trap;
 /// The longest pause in a body of a component that has no limit, for readers that have none either.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
-/// What the guest answered.
+/// The guest's answer.
 type Answer = Result<http::Response<WasiBody>, HttpError>;
 
 /// A unit's HTTP handler, as an HTTP server sees it, or a component that is linked to it.
@@ -100,6 +99,11 @@ impl HttpEntry {
             None => Guest::here(guest),
             Some(_) => Guest::apart(guest),
         }
+    }
+
+    /// Whether an instance serves several requests.
+    fn reuses(&self) -> bool {
+        self.caller.is_none() && self.graph.unit(self.unit).limits.reuse > 1
     }
 
     /// Starts the guest: its future, where its answer will come, and what keeps it going until the
@@ -184,6 +188,7 @@ impl HttpEntry {
             guest: self.guest(work),
             answer,
             body_done: None,
+            reused: self.reuses(),
         })
     }
 
@@ -234,7 +239,25 @@ impl HttpEntry {
             guest: self.guest(work),
             answer,
             body_done: None,
+            reused: self.reuses(),
         })
+    }
+
+    /// The function of WASI 0.3 that takes the requests.
+    fn p3_handler(
+        &self,
+        index: &ComponentExportIndex,
+        instance: &mut Instance,
+    ) -> wasmtime::Result<P3Handler> {
+        if let Some((name, handler)) = &instance.last_handler
+            && Arc::ptr_eq(name, &self.export)
+        {
+            return Ok(*handler);
+        }
+        let inner = instance.instance;
+        let handler: P3Handler = inner.get_typed_func(&mut instance.store, index)?;
+        instance.last_handler = Some((self.export.clone(), handler));
+        Ok(handler)
     }
 
     /// Starts `wasi:http/handler` or `wasi:http/client` of WASI 0.3.
@@ -246,17 +269,11 @@ impl HttpEntry {
         streaming: Streaming,
         done: Done,
     ) -> Result<Started, HttpError> {
-        type Results = (Result<Resource<P3Response>, p3::ErrorCode>,);
         let (answer_tx, answer) = oneshot::channel::<Answer>();
-        let Instance {
-            store,
-            instance: inner,
-            ..
-        } = &mut *instance;
-        let func = inner.get_typed_func::<(Resource<P3Request>,), Results>(&mut *store, index);
+        let func = self.p3_handler(index, &mut instance);
         let func = func.map_err(errors::internal)?;
         let options = passed::options(&request);
-        let state = store.data_mut();
+        let state = instance.store.data_mut();
         let (mut request, io) = P3Request::from_http(state.http().hooks, request);
         request.options = options.map(Arc::new);
         let request = state
@@ -292,6 +309,7 @@ impl HttpEntry {
             guest: self.guest(work),
             answer,
             body_done: Some(body_done),
+            reused: self.reuses(),
         })
     }
 }
@@ -317,6 +335,8 @@ struct Started {
     guest: Guest,
     answer: oneshot::Receiver<Answer>,
     body_done: Option<oneshot::Sender<()>>,
+    /// Whether its instance serves others when it is done.
+    reused: bool,
 }
 
 impl Started {
@@ -366,7 +386,7 @@ impl Started {
             }
             None => Ok(response.map(|body| {
                 let (guest, done) = (self.guest, self.body_done);
-                GuestBody::new(body, guest, done, pace, unread.clone()).boxed_unsync()
+                GuestBody::new(body, guest, done, self.reused, pace, unread.clone()).boxed_unsync()
             })),
         }
     }
