@@ -44,7 +44,10 @@ impl Server {
                 bail!("{:?} ended with {status}", command.get_program());
             }
             if Instant::now() > until {
-                bail!("{:?} did not answer within five minutes", command.get_program());
+                bail!(
+                    "{:?} did not answer within five minutes",
+                    command.get_program()
+                );
             }
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -24,7 +24,7 @@ use module_type::Interface;
 /// How deep components may lie in components.
 const MOST_DEPTH: usize = 100;
 
-/// What is taken out: sizes in bytes.
+/// The modules that are taken out, by sizes in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct ExtractSizes {
     /// Nothing is taken out of a component unless one module's functions have so many bytes.
@@ -54,7 +54,7 @@ pub struct Extracted {
     pub component: Vec<u8>,
     /// The modules.
     pub modules: Vec<ExtractedModule>,
-    /// What one instance of the component needs, with all that it imports here.
+    /// The memories and tables of one instance, with all that it imports here.
     pub needs: ExtractedNeeds,
 }
 
@@ -132,21 +132,21 @@ fn code_size(module: &[u8]) -> usize {
 
 /// A module's place in the component: what becomes of it there.
 struct Site {
-    /// What it defines.
+    /// Its own memories and tables.
     needs: ExtractedNeeds,
     fate: Fate,
 }
 
 enum Fate {
-    /// It stays.
+    /// The module stays.
     Kept,
-    /// It is imported, by the number of the import.
+    /// The import of this number takes its place.
     Imported(u32),
-    /// Its code is imported, and its memory stays.
+    /// The import of this number has its code, and its memory stays.
     Split { code: u32, memory: Vec<u8> },
 }
 
-/// What is taken out.
+/// The modules that are taken out, and their types.
 #[derive(Default)]
 struct Taken {
     modules: Vec<ExtractedModule>,

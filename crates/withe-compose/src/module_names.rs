@@ -35,7 +35,7 @@ pub(crate) fn rename(component: &[u8], name: &str) -> Result<Vec<u8>, BinaryRead
     Ok(out)
 }
 
-/// The module with another name of its own, or without one. What is left then depends in no way on the name that was there.
+/// The module with another name of its own, or without one. Then nothing depends on the name that was there.
 pub(crate) fn rename_module(
     module: &[u8],
     name: Option<&str>,

@@ -34,7 +34,7 @@ pub(crate) struct Sections<'a> {
 }
 
 impl<'a> Sections<'a> {
-    /// Those of a whole module or component.
+    /// The sections of a whole module or component.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self {
             bytes,
@@ -42,7 +42,7 @@ impl<'a> Sections<'a> {
         }
     }
 
-    /// Those of bytes that have no header, such as the parts of a `name` section.
+    /// The sections of bytes that have no header, such as the parts of a `name` section.
     pub(crate) fn of_body(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }

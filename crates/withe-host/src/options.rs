@@ -230,7 +230,7 @@ pub enum Progress {
         module: Option<String>,
         /// Its size as WebAssembly, in bytes.
         size: u64,
-        /// Which one it is of those that are compiled, from 1. Parts that were found compiled do not count.
+        /// Its number among the parts that are compiled, from 1. Parts that were found compiled do not count.
         number: usize,
         /// How many are compiled.
         of: usize,

@@ -2,7 +2,7 @@
 //!
 //! Most of what takes long to compile is the runtime of a language, which is the same in many components
 //! ([`withe_compose::extract_modules`]). A module that was taken out is known by its digest: it is looked for in memory, then in
-//! the cache, and compiled at last. What is left of the component is compiled as any component is.
+//! the cache, and compiled at last. The rest of the component is compiled as any component is.
 //!
 //! A component is compiled whole if it has nothing large, or if Wasmtime refuses its parts: then what is wrong is said with
 //! places in the component's own file.
@@ -40,9 +40,9 @@ pub(crate) struct CodeSource {
 /// A component's code.
 pub(crate) struct ComponentCode {
     pub(crate) component: Component,
-    /// What it imports of it.
+    /// The modules that were taken out of it, which it imports.
     pub(crate) modules: Vec<ImportedModule>,
-    /// What an instance needs of the pool; `None` for a component that imports other modules, which nothing can satisfy.
+    /// The memories and tables of an instance; `None` for a component that imports other modules, which nothing can satisfy.
     pub(crate) needs: Option<ExtractedNeeds>,
     /// Whether all of it was found compiled.
     pub(crate) is_found: bool,
@@ -65,7 +65,7 @@ pub struct CompiledPart {
     pub name: Option<Arc<str>>,
     /// Its size as WebAssembly, in bytes.
     pub size: usize,
-    /// Which one it is of those that are compiled, from 1.
+    /// Its number among the parts that are compiled, from 1.
     pub number: usize,
     /// How many are compiled.
     pub of: usize,
@@ -273,7 +273,7 @@ impl CodeSource {
         let make = || self.make(to, entry, bytes, beside).map(Some);
         let made = self.modules.get(&key, make)?;
         Ok(PartCode::Module(
-            made.expect("it was made if it was not there"),
+            made.expect("a module that is not there is made"),
         ))
     }
 

@@ -28,7 +28,7 @@ const RESERVE: u64 = 2 << 30;
 /// How often the process looks how much memory it uses.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How much compiling one component may take. What is compiled apart shares the memory, and has the time each.
+/// How much compiling one component may take. Modules that are compiled apart share the memory, and have the time each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompileLimits {
     /// The memory, in bytes.
@@ -54,7 +54,7 @@ pub struct CompileProcess {
 /// The first line of the process's input, as JSON; the component or module follows.
 #[derive(Debug, Serialize, Deserialize)]
 struct CompileRequest {
-    /// What follows.
+    /// The kind of the bytes that follow.
     kind: CodeKind,
     /// For which of the engines.
     concurrency: bool,

@@ -1,4 +1,4 @@
-//! Compiled code that is loaded from bytes: of what, and who is trusted to have made it.
+//! Compiled code that is loaded from bytes: its kinds, and who is trusted to have made it.
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
@@ -8,7 +8,7 @@ use crate::cache::key::{CODE_LEN, CodeKey};
 
 /// A component or a module that Wasmtime compiles, and the code of which can be kept.
 pub(crate) trait NativeCode: Sized {
-    /// Which of the two.
+    /// The kind of its code.
     const KIND: CodeKind;
 
     /// Compiles it in this process.

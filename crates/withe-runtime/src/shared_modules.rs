@@ -7,14 +7,14 @@ use wasmtime::Module;
 
 use crate::cache::EntryName;
 
-/// Which module, for which of the engines: those with concurrency support have code of their own.
+/// The engine that a module is for, by whether it supports concurrency, and the name of the module's code.
 pub(crate) type ModuleKey = (bool, EntryName);
 
 /// The modules of all graphs.
 #[derive(Default)]
 pub(crate) struct SharedModules(Mutex<HashMap<ModuleKey, Arc<Place>>>);
 
-/// The place of one module. Whoever makes it holds the lock, so that others who want it wait for that one.
+/// The place of one module. The thread that makes it holds the lock, so that others who want it wait for that one.
 type Place = Mutex<Weak<Module>>;
 
 impl SharedModules {
@@ -47,7 +47,7 @@ impl SharedModules {
         if let Some(place) = places.get(key) {
             return place.clone();
         }
-        // What nobody has any more goes when another one comes. A place that is being filled has a second reference.
+        // Modules that nobody has any more go when another one comes. A place that is being filled has a second reference.
         places.retain(|_, place| {
             let is_used = |place: &Place| place.try_lock().is_ok_and(|p| p.strong_count() > 0);
             Arc::strong_count(place) > 1 || is_used(place)

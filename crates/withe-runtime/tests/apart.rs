@@ -85,7 +85,7 @@ fn named(parts: &[CompiledPart]) -> Vec<Option<&str>> {
 
 #[tokio::test]
 async fn a_program_in_parts_does_what_it_does_as_a_whole() {
-    // What is not large enough is compiled whole.
+    // A program that is not large enough is compiled whole.
     for (bulk, parts) in [(String::new(), 0), (bulk(0), 2)] {
         let program = unit("program", &program(&bulk, "hello"), &[]);
         let (graph, compiled) = build(&engines(), vec![program]).unwrap();

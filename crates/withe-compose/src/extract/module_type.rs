@@ -9,7 +9,7 @@ use wasmparser::{
     TypeRef,
 };
 
-/// What a module imports, exports and has, as far as its type says.
+/// The imports, exports and definitions of a module, as far as they are typed.
 #[derive(Default)]
 pub(super) struct Interface<'a> {
     /// By their number; `None` are those that are no plain types of functions.

@@ -45,7 +45,7 @@ struct Writer<'a> {
     scopes: Vec<Scope>,
 }
 
-/// What a component has been found to have so far.
+/// The items that a component has been found to have so far.
 #[derive(Default)]
 struct Scope {
     modules: Vec<Module>,
@@ -55,13 +55,13 @@ struct Scope {
     instances: Vec<u32>,
     /// How many core instances it has now.
     written_instances: u32,
-    /// What an instance of each of the components in it needs.
+    /// The memories and tables of an instance, for each of the components in it.
     components: Vec<ExtractedNeeds>,
-    /// What an instance of it needs.
+    /// The memories and tables of an instance of it.
     needs: ExtractedNeeds,
 }
 
-/// A module of a component: what it defines, and its number now.
+/// A module of a component, with its number now.
 #[derive(Clone, Copy)]
 struct Module {
     needs: ExtractedNeeds,

@@ -1,4 +1,4 @@
-//! What is taken out, and that what is left is a valid component with the same numbers for all else.
+//! Modules are taken out, and the rest is a valid component with the same numbers for all else.
 
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
@@ -97,7 +97,7 @@ fn a_large_module_is_imported_and_the_others_stay() {
             tables: 2
         }
     );
-    // What is left does not depend on the code.
+    // The rest does not depend on the code.
     let other = PROGRAM.replace("LARGE", "LARGE LARGE");
     let other = super::extract_modules(&bytes(&other), &SIZES).unwrap();
     assert_eq!(extracted.component, other.component);

@@ -75,7 +75,7 @@ impl CodeCache {
         })
     }
 
-    /// What is kept under a name, compiled for `engine`. A bad entry is reported, and is none.
+    /// Loads the entry of a name, for `engine`. A bad entry is reported, and is none.
     pub(crate) fn get<T: NativeCode>(&self, engine: &Engine, name: &EntryName) -> Option<T> {
         let name = &*name.0;
         match self.find(engine, name) {
