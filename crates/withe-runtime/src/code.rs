@@ -258,8 +258,7 @@ impl CodeSource {
             return Ok(self.find(to, &part.entry).map(PartCode::Component));
         }
         let key = (to.concurrency, part.entry.clone());
-        let found: wasmtime::Result<_> =
-            (self.modules).get(&key, || Ok(self.find(to, &part.entry)));
+        let found = self.modules.get(&key, || Ok(self.find(to, &part.entry)));
         Ok(found?.map(PartCode::Module))
     }
 

@@ -24,11 +24,11 @@ impl SharedModules {
     /// # Errors
     ///
     /// If `make` fails. The next one tries it again.
-    pub(crate) fn get<E>(
+    pub(crate) fn get(
         &self,
         key: &ModuleKey,
-        make: impl FnOnce() -> Result<Option<Module>, E>,
-    ) -> Result<Option<Arc<Module>>, E> {
+        make: impl FnOnce() -> wasmtime::Result<Option<Module>>,
+    ) -> wasmtime::Result<Option<Arc<Module>>> {
         let place = self.place(key);
         // Whatever panicked while it was held, the reference is whole.
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,8 +74,8 @@ mod tests {
         let bytes = wat::parse_str("(module)").unwrap();
         let key = key(&engine, &bytes);
         let make = || Module::new(&engine, &bytes).map(Some);
-        let never = || -> wasmtime::Result<_> { panic!("it is there") };
-        let none = modules.get(&key, || wasmtime::Result::Ok(None));
+        let never = || panic!("it is there");
+        let none = modules.get(&key, || Ok(None));
         assert!(none.unwrap().is_none());
         let failed = modules.get(&key, || Err(wasmtime::Error::msg("no")));
         assert!(failed.is_err());
@@ -83,7 +83,7 @@ mod tests {
         let second = modules.get(&key, never).unwrap().unwrap();
         assert!(Arc::ptr_eq(&first, &second));
         drop((first, second));
-        let made = modules.get(&key, || wasmtime::Result::Ok(None));
+        let made = modules.get(&key, || Ok(None));
         assert!(made.unwrap().is_none());
     }
 

@@ -146,7 +146,7 @@ impl Writer<'_> {
         for (number, ty) in self.types.iter().enumerate() {
             types.ty().module(ty);
             let index = u32::try_from(number).ok()?;
-            imports.import(&import_name(number), ComponentTypeRef::Module(index));
+            imports.import(import_name(number), ComponentTypeRef::Module(index));
             scope.module();
         }
         types.append_to_component(out);
