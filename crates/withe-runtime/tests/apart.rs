@@ -215,7 +215,7 @@ fn what_is_wrong_with_a_component_is_said_as_if_it_was_whole() {
         .err()
         .expect("it is refused");
     let whole = wasmtime::component::Component::new(engines().get(false), &bytes);
-    let whole = whole.err().expect("it is refused");
+    let whole = whole.expect_err("it is refused");
     assert_eq!(
         errors[0].to_string(),
         format!("component `broken` does not compile: {whole:#}")
