@@ -87,6 +87,7 @@ fn rows(cache: &Path, composed: &Path) -> Result<Vec<Row>> {
             binding,
             reuse,
             path,
+            client: false,
         };
         app.withe(cache)
     };

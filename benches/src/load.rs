@@ -115,7 +115,8 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        // The guest `http-gate` wants to know who asks.
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: bench\r\nConnection: close\r\n\r\n"
     )?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

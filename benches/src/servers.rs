@@ -38,13 +38,16 @@ impl Server {
             address,
             _manifest: manifest,
         };
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_secs(300);
         while !load::answers(address, path) {
             if let Some(status) = server.child.try_wait()? {
                 bail!("{:?} ended with {status}", command.get_program());
             }
             if Instant::now() > until {
-                bail!("{:?} did not answer within a minute", command.get_program());
+                bail!(
+                    "{:?} did not answer within five minutes",
+                    command.get_program()
+                );
             }
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -75,6 +78,8 @@ pub(crate) struct App {
     pub(crate) reuse: Option<u32>,
     /// The path to ask for.
     pub(crate) path: &'static str,
+    /// Whether the last one sends requests, as the runtimes of languages can.
+    pub(crate) client: bool,
 }
 
 impl App {
@@ -90,7 +95,13 @@ impl App {
             if let (0, Some(reuse)) = (i, self.reuse) {
                 text.push_str(&format!("        reuse: {reuse}\n"));
             }
-            if i + 1 < self.chain.len() {
+            let is_last = i + 1 == self.chain.len();
+            if is_last && self.client {
+                text.push_str(
+                    "      traits:\n        - type: link\n          properties:\n            target: client\n",
+                );
+            }
+            if !is_last {
                 text.push_str(&format!(
                     "      traits:\n        - type: link\n          properties:\n            target: c{}\n",
                     i + 1
@@ -99,6 +110,11 @@ impl App {
                     text.push_str(&format!("            binding: {binding}\n"));
                 }
             }
+        }
+        if self.client {
+            text.push_str(
+                "    - name: client\n      type: capability\n      properties:\n        image: withe:http-client\n",
+            );
         }
         text.push_str(&format!(
             "    - name: http\n      type: capability\n      properties:\n        image: withe:http-server\n      \

@@ -5,13 +5,12 @@
 //! the crate's name there, or nothing. Everything but that one name is copied byte for byte.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use wasm_encoder::{ComponentSectionId, CustomSection, Encode, SectionId};
 use wasmparser::{BinaryReader, BinaryReaderError};
 
-/// Magic number, version and layer of a module or component.
-const HEADER: usize = 8;
+use crate::sections::{Sections, custom_name, header, put_section};
+
 /// The custom section that holds names.
 const NAME_SECTION: &str = "name";
 /// The part of it that holds the module's own name.
@@ -26,7 +25,7 @@ pub(crate) fn rename(component: &[u8], name: &str) -> Result<Vec<u8>, BinaryRead
         let (id, whole, body) = section?;
         let body = &component[body];
         if id == u8::from(ComponentSectionId::CoreModule) {
-            put_section(&mut out, id, &rename_module(body, name)?);
+            put_section(&mut out, id, &rename_module(body, Some(name))?);
         } else if id == u8::from(ComponentSectionId::Component) {
             put_section(&mut out, id, &rename(body, name)?);
         } else {
@@ -36,7 +35,11 @@ pub(crate) fn rename(component: &[u8], name: &str) -> Result<Vec<u8>, BinaryRead
     Ok(out)
 }
 
-fn rename_module(module: &[u8], name: &str) -> Result<Vec<u8>, BinaryReaderError> {
+/// The module with another name of its own, or without one. Then nothing depends on the name that was there.
+pub(crate) fn rename_module(
+    module: &[u8],
+    name: Option<&str>,
+) -> Result<Vec<u8>, BinaryReaderError> {
     let mut out = header(module)?.to_vec();
     let mut named = false;
     for section in Sections::new(module) {
@@ -44,36 +47,58 @@ fn rename_module(module: &[u8], name: &str) -> Result<Vec<u8>, BinaryReaderError
         let body = &module[body];
         // Only the first `name` section counts.
         if id == u8::from(SectionId::Custom) && !named && custom_name(body)? == NAME_SECTION {
-            put_names(&mut out, body, name)?;
+            put_names(&mut out, name_parts(body)?, name);
             named = true;
         } else {
             out.extend_from_slice(&module[whole]);
         }
     }
     if !named {
-        let mut body = Vec::new();
-        NAME_SECTION.encode(&mut body);
-        put_names(&mut out, &body, name)?;
+        put_names(&mut out, &[], name);
     }
     Ok(out)
 }
 
-/// Writes a `name` section with the names of `body`, a `name` section's contents, and the module's
-/// own name.
-fn put_names(out: &mut Vec<u8>, body: &[u8], name: &str) -> Result<(), BinaryReaderError> {
-    let mut module_name = Vec::new();
-    name.encode(&mut module_name);
-    let mut data = Vec::new();
-    put_section(&mut data, MODULE_NAME, &module_name);
+/// The module's own name, if it has one.
+pub(crate) fn module_name(module: &[u8]) -> Option<&str> {
+    let names = Sections::new(module).find_map(|section| {
+        let (id, _, body) = section.ok()?;
+        let body = &module[body];
+        let is_custom = id == u8::from(SectionId::Custom);
+        (is_custom && custom_name(body).ok()? == NAME_SECTION).then_some(body)
+    });
+    let parts = name_parts(names?).ok()?;
+    let name = Sections::of_body(parts).find_map(|part| {
+        let (id, _, body) = part.ok()?;
+        (id == MODULE_NAME).then_some(&parts[body])
+    });
+    BinaryReader::new(name?, 0).read_string().ok()
+}
+
+/// The parts of a `name` section's contents.
+fn name_parts(body: &[u8]) -> Result<&[u8], BinaryReaderError> {
     let mut reader = BinaryReader::new(body, 0);
     reader.read_string()?;
-    let rest = &body[reader.original_position() as usize..];
-    for section in (Sections { bytes: rest, at: 0 }) {
+    Ok(&body[reader.original_position() as usize..])
+}
+
+/// Writes a `name` section with the module's own name, if any, and the other `parts` of another one.
+fn put_names(out: &mut Vec<u8>, parts: &[u8], name: Option<&str>) {
+    let mut data = Vec::new();
+    if let Some(name) = name {
+        let mut module_name = Vec::new();
+        name.encode(&mut module_name);
+        put_section(&mut data, MODULE_NAME, &module_name);
+    }
+    for part in Sections::of_body(parts) {
         // Names are only for people: what is malformed, and all behind it, is left out.
-        let Ok((id, whole, _)) = section else { break };
+        let Ok((id, whole, _)) = part else { break };
         if id != MODULE_NAME {
-            data.extend_from_slice(&rest[whole]);
+            data.extend_from_slice(&parts[whole]);
         }
+    }
+    if data.is_empty() {
+        return;
     }
     out.push(SectionId::Custom.into());
     CustomSection {
@@ -81,61 +106,6 @@ fn put_names(out: &mut Vec<u8>, body: &[u8], name: &str) -> Result<(), BinaryRea
         data: Cow::Owned(data),
     }
     .encode(out);
-    Ok(())
-}
-
-fn put_section(out: &mut Vec<u8>, id: u8, body: &[u8]) {
-    out.push(id);
-    body.encode(out);
-}
-
-fn custom_name(body: &[u8]) -> Result<&str, BinaryReaderError> {
-    BinaryReader::new(body, 0).read_string()
-}
-
-fn header(bytes: &[u8]) -> Result<&[u8], BinaryReaderError> {
-    BinaryReader::new(bytes, 0).read_bytes(HEADER)
-}
-
-/// The sections of a binary: id, the place of the whole, the place of the body.
-struct Sections<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Sections<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            at: HEADER.min(bytes.len()),
-        }
-    }
-
-    fn read(&mut self) -> Result<(u8, Range<usize>, Range<usize>), BinaryReaderError> {
-        let start = self.at;
-        let mut reader = BinaryReader::new(&self.bytes[start..], 0);
-        let id = reader.read_u8()?;
-        let len = reader.read_var_u32()? as usize;
-        let body = start + reader.original_position() as usize;
-        reader.read_bytes(len)?;
-        self.at = body + len;
-        Ok((id, start..self.at, body..self.at))
-    }
-}
-
-impl Iterator for Sections<'_> {
-    type Item = Result<(u8, Range<usize>, Range<usize>), BinaryReaderError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.bytes.len() {
-            return None;
-        }
-        let section = self.read();
-        if section.is_err() {
-            self.at = self.bytes.len();
-        }
-        Some(section)
-    }
 }
 
 #[cfg(test)]
@@ -143,6 +113,7 @@ mod tests {
     use wasmparser::{KnownCustom, Name, Parser, Payload};
 
     use super::*;
+    use crate::sections::HEADER;
 
     const NESTED: &str = r#"(component
         (core module $old (func $run (local $x i32) i32.const 1 drop) (export "run" (func $run)))
@@ -204,8 +175,33 @@ mod tests {
         NAME_SECTION.encode(&mut body);
         body.extend([1, 0xff, 0xff, 0xff]);
         put_section(&mut module, SectionId::Custom.into(), &body);
-        let renamed = rename_module(&module, "x").unwrap();
+        let renamed = rename_module(&module, Some("x")).unwrap();
         assert_eq!(contents(&renamed).0, ["x"]);
+    }
+
+    #[test]
+    fn a_module_without_a_name_is_the_same_whatever_it_was_called() {
+        let texts = [
+            "(module)",
+            "(module $a)",
+            "(module $b (func $f))",
+            "(module (func $f))",
+        ];
+        let modules = texts.map(|text| wat::parse_str(text).unwrap());
+        let names: Vec<_> = modules.iter().map(|module| module_name(module)).collect();
+        assert_eq!(names, [None, Some("a"), Some("b"), None]);
+        let unnamed = modules
+            .each_ref()
+            .map(|module| rename_module(module, None).unwrap());
+        assert_eq!(unnamed[0], modules[0]);
+        assert_eq!(unnamed[0], unnamed[1]);
+        assert_eq!(unnamed[2], unnamed[3]);
+        assert_eq!(contents(&unnamed[2]).1, ["f"]);
+        for (module, unnamed) in modules.iter().zip(&unnamed) {
+            let renamed = rename_module(module, Some("c")).unwrap();
+            assert_eq!(module_name(&renamed), Some("c"));
+            assert_eq!(&rename_module(&renamed, None).unwrap(), unnamed);
+        }
     }
 
     #[test]

@@ -23,6 +23,15 @@ pub(crate) async fn build(
                     component: component.into(),
                 });
             }
+            BuildEvent::Part { component, part } => {
+                progress(Progress::CompilingPart {
+                    component: component.into(),
+                    module: part.name.as_deref().map(str::to_owned),
+                    size: part.size as u64,
+                    number: part.number,
+                    of: part.of,
+                });
+            }
             BuildEvent::Compiled {
                 component,
                 cached,

@@ -222,6 +222,19 @@ pub enum Progress {
         /// Its name.
         component: String,
     },
+    /// A part of a component is being compiled: a large module, which others may have as well, or what is left without those.
+    CompilingPart {
+        /// The component's name.
+        component: String,
+        /// The module's name, if it is one that has a name.
+        module: Option<String>,
+        /// Its size as WebAssembly, in bytes.
+        size: u64,
+        /// Its number among the parts that are compiled, from 1. Parts that were found compiled do not count.
+        number: usize,
+        /// How many are compiled.
+        of: usize,
+    },
     /// A component was compiled.
     Compiled {
         /// Its name.

@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
-use wasmtime::component::Component;
 use withe_process::{AskError, AskLimits, ProcessCommand, RunOutput};
 
-use crate::native_code::TrustedCode;
+use crate::native_code::{CodeKind, NativeCode, TrustedCode};
 use crate::settings::EngineSettings;
 
 /// The largest compiled code, in bytes.
@@ -29,7 +28,7 @@ const RESERVE: u64 = 2 << 30;
 /// How often the process looks how much memory it uses.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How much compiling one component may take.
+/// How much compiling one component may take. Modules that are compiled apart share the memory, and have the time each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompileLimits {
     /// The memory, in bytes.
@@ -52,9 +51,11 @@ pub struct CompileProcess {
     pub limits: CompileLimits,
 }
 
-/// The first line of the process's input, as JSON; the component follows.
+/// The first line of the process's input, as JSON; the component or module follows.
 #[derive(Debug, Serialize, Deserialize)]
 struct CompileRequest {
+    /// The kind of the bytes that follow.
+    kind: CodeKind,
     /// For which of the engines.
     concurrency: bool,
     /// The engine's most memory for an instance, in bytes.
@@ -126,27 +127,34 @@ impl Default for CompileLimits {
 }
 
 impl CompileProcess {
-    /// Compiles a component for an engine, and returns its code as well.
+    /// Refuses a component that is too large.
+    ///
+    /// # Errors
+    ///
+    /// If it is.
+    pub(crate) fn check_size(&self, bytes: &[u8]) -> Result<(), CompileError> {
+        let (size, most) = (bytes.len() as u64, self.limits.size);
+        match size <= most {
+            true => Ok(()),
+            false => Err(CompileError::TooLarge { size, most }),
+        }
+    }
+
+    /// Compiles a component or module for an engine with so many bytes of memory, and returns its code as well.
     ///
     /// # Errors
     ///
     /// If it does not compile within the limits.
-    pub(crate) fn compile(
+    pub(crate) fn compile<T: NativeCode>(
         &self,
         engine: &Engine,
         concurrency: bool,
         instance_memory: usize,
+        memory: u64,
         bytes: &[u8],
-    ) -> Result<(Component, Vec<u8>), CompileError> {
-        let CompileLimits { memory, time, size } = self.limits;
-        let length = bytes.len() as u64;
-        if length > size {
-            return Err(CompileError::TooLarge {
-                size: length,
-                most: size,
-            });
-        }
+    ) -> Result<(T, Vec<u8>), CompileError> {
         let request = CompileRequest {
+            kind: T::KIND,
             concurrency,
             instance_memory,
             memory,
@@ -156,7 +164,7 @@ impl CompileProcess {
         input.extend_from_slice(bytes);
         let command = ProcessCommand::new(&self.program).args(&self.args);
         let limits = AskLimits {
-            time,
+            time: self.limits.time,
             output: MOST_CODE,
         };
         let ran = match withe_process::run(&command, input, limits) {
@@ -172,7 +180,7 @@ impl CompileProcess {
         let said: String = said.trim().chars().take(SAID).collect();
         match status.code() {
             Some(0) => {
-                let code = TrustedCode::of_own_process(&printed).load(engine);
+                let code = T::load(&TrustedCode::of_own_process(&printed), engine);
                 Ok((code.map_err(CompileError::Code)?, printed))
             }
             Some(REFUSED) => Err(CompileError::Refused(said)),
@@ -184,7 +192,7 @@ impl CompileProcess {
     }
 }
 
-/// The whole work of the process: compiles the component on `input`, and prints the code. Returns the status with which
+/// The whole work of the process: compiles the component or module on `input`, and prints the code. Returns the status with which
 /// it is to end, having said on standard error why it failed.
 pub fn compile_stdin(mut input: impl Read, mut output: impl Write) -> i32 {
     match compile(&mut input, &mut output) {
@@ -220,8 +228,8 @@ fn compile(input: &mut impl Read, output: &mut impl Write) -> Result<(), StdinEr
     limit_memory(request.memory);
     let config = EngineSettings::compiling(request.instance_memory).config(request.concurrency);
     let engine = Engine::new(&config).map_err(StdinError::Refused)?;
-    let code = engine
-        .precompile_component(bytes)
+    let code = (request.kind)
+        .precompile(&engine, bytes)
         .map_err(StdinError::Refused)?;
     output.write_all(&code)?;
     Ok(output.flush()?)

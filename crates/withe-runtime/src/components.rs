@@ -5,7 +5,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use wasmtime::component::Component;
+use withe_compose::ExtractedNeeds;
 
+use crate::code::{CompiledPart, ImportedModule};
 use crate::engine::Engines;
 use crate::exports::{Exports, Import, imports};
 use crate::settings::{MEMORIES_PER_SLOT, TABLES_PER_SLOT};
@@ -15,6 +17,8 @@ pub(crate) struct Compiled {
     pub(crate) component: Component,
     pub(crate) exports: Arc<Exports>,
     pub(crate) imports: Vec<Import>,
+    /// The modules that it imports of it: what is compiled apart.
+    pub(crate) modules: Arc<[ImportedModule]>,
     /// How many slots of the pool an instance needs.
     pub(crate) slots: u32,
 }
@@ -29,7 +33,7 @@ impl Components {
         self.0.get(&(concurrency, Bytes(bytes.clone()))).cloned()
     }
 
-    /// Compiles `bytes`, and says whether they were found compiled.
+    /// Compiles `bytes`, and says whether they were found compiled. `told` hears of the parts that are compiled.
     ///
     /// # Errors
     ///
@@ -39,27 +43,30 @@ impl Components {
         engines: &Engines,
         concurrency: bool,
         bytes: &Arc<[u8]>,
+        told: &(dyn Fn(CompiledPart) + Sync),
     ) -> wasmtime::Result<(Arc<Compiled>, bool)> {
-        let (component, is_found) = engines.component(concurrency, bytes)?;
+        let code = engines.component(concurrency, bytes, told)?;
+        let component = code.component;
         let compiled = Arc::new(Compiled {
             exports: Arc::new(Exports::of(&component)),
             imports: imports(&component),
-            slots: slots(&component),
+            slots: slots(code.needs),
+            modules: code.modules.into(),
             component,
         });
         let key = (concurrency, Bytes(bytes.clone()));
         self.0.insert(key, compiled.clone());
-        Ok((compiled, is_found))
+        Ok((compiled, code.is_found))
     }
 }
 
 /// How many slots of the pool an instance of a component needs: 1, unless it has more memories or tables than the pool
 /// has for one. A composition has as many as all that is in it.
-fn slots(component: &Component) -> u32 {
-    // Not known of those that import modules, which nothing here can satisfy.
-    component.resources_required().map_or(1, |required| {
-        let memories = required.num_memories.div_ceil(MEMORIES_PER_SLOT);
-        let tables = required.num_tables.div_ceil(TABLES_PER_SLOT);
+fn slots(needs: Option<ExtractedNeeds>) -> u32 {
+    // Not known of those that import modules of others, which nothing here can satisfy.
+    needs.map_or(1, |needs| {
+        let memories = needs.memories.div_ceil(MEMORIES_PER_SLOT);
+        let tables = needs.tables.div_ceil(TABLES_PER_SLOT);
         memories.max(tables).max(1)
     })
 }

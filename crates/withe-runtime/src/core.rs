@@ -21,6 +21,7 @@ use withe_rpc::{CallContext, Route, RouteSession, TraceContext};
 
 use crate::blobs::early::EarlyBytes;
 use crate::chosen::LatticeNames;
+use crate::code::ImportedModule;
 use crate::engine::Engines;
 use crate::exports::Exports;
 use crate::handles::{HandleTable, LinkedHandles};
@@ -96,6 +97,8 @@ pub(crate) struct UnitCode {
     pub(crate) openers: HashMap<String, usize>,
     /// How many slots of the pool an instance needs.
     pub(crate) slots: u32,
+    /// The modules that were compiled apart: their code is shared for as long as they are held.
+    pub(crate) modules: Arc<[ImportedModule]>,
 }
 
 /// A unit ready to be instantiated.

@@ -88,6 +88,10 @@ pub(crate) fn define(
             }
         }
     }
+    for imported in &*compiled.modules {
+        let mut linker = definer.linker.root();
+        linker.module(&imported.import, &imported.module)?;
+    }
     let pre = definer.linker.instantiate_pre(&compiled.component)?;
     Ok(UnitCode {
         http: HttpExports::find(&pre, &compiled.component)?,
@@ -98,6 +102,7 @@ pub(crate) fn define(
         blobs: definer.blobs,
         openers: definer.openers,
         slots: compiled.slots,
+        modules: compiled.modules.clone(),
     })
 }
 

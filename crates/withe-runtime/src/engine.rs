@@ -10,15 +10,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
 use crate::cache::CodeCache;
+use crate::code::{CodeSource, CompiledPart, ComponentCode, For};
 use crate::compile::CompileProcess;
 use crate::error::RuntimeError;
 use crate::guest_output::GuestOutput;
 use crate::observe::Observer;
 use crate::quota::{HostQuota, ShareLimits};
 use crate::settings::EngineSettings;
+use crate::shared_modules::SharedModules;
 use crate::turns::Turns;
 
 /// How often a running guest looks whether its deadline has passed, and lets other tasks run, as long as none runs for
@@ -75,13 +76,11 @@ impl Default for EngineOptions {
 pub struct Engines {
     plain: Engine,
     concurrent: Engine,
-    cache: Option<Arc<CodeCache>>,
+    code: Arc<CodeSource>,
     observer: Observer,
     quota: Arc<HostQuota>,
     turns: Arc<Turns>,
-    compiler: Option<Arc<CompileProcess>>,
     output: Option<GuestOutput>,
-    instance_memory: usize,
     _ticker: Arc<Ticker>,
 }
 
@@ -99,7 +98,12 @@ impl Engines {
                 cause,
             })
         });
-        let cache = cache.transpose()?.map(Arc::new);
+        let code = CodeSource {
+            cache: cache.transpose()?,
+            compiler: options.compiler.clone(),
+            instance_memory: options.memory,
+            modules: SharedModules::default(),
+        };
         let make = |concurrency| {
             let settings = EngineSettings {
                 instances: options.instances,
@@ -118,13 +122,11 @@ impl Engines {
         Ok(Self {
             plain,
             concurrent,
-            cache,
+            code: Arc::new(code),
             observer: options.observer.clone(),
             quota,
             turns,
-            compiler: options.compiler.clone().map(Arc::new),
             output: options.output.clone(),
-            instance_memory: options.memory,
             _ticker: Arc::new(ticker),
         })
     }
@@ -134,7 +136,8 @@ impl Engines {
         self.output.as_ref()
     }
 
-    /// The component that has these bytes, compiled for one of the engines, and whether it was found compiled.
+    /// The component that has these bytes, compiled for one of the engines. `told` hears which of its parts are compiled, if
+    /// it has several.
     ///
     /// # Errors
     ///
@@ -143,21 +146,14 @@ impl Engines {
         &self,
         concurrency: bool,
         bytes: &[u8],
-    ) -> wasmtime::Result<(Component, bool)> {
+        told: &(dyn Fn(CompiledPart) + Sync),
+    ) -> wasmtime::Result<ComponentCode> {
         let engine = self.get(concurrency);
-        let compile = || match &self.compiler {
-            None => Ok((Component::new(engine, bytes)?, None)),
-            Some(compiler) => {
-                let memory = self.instance_memory;
-                let compiled = compiler.compile(engine, concurrency, memory, bytes);
-                let (component, code) = compiled.map_err(wasmtime::Error::from)?;
-                Ok((component, Some(code)))
-            }
+        let to = For {
+            engine,
+            concurrency,
         };
-        match &self.cache {
-            Some(cache) => cache.component(engine, bytes, compile),
-            None => Ok((compile()?.0, false)),
-        }
+        self.code.component(to, bytes, told)
     }
 
     /// Where what runs on them is counted and traced.

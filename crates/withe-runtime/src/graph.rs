@@ -5,6 +5,7 @@ use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::code::CompiledPart;
 use crate::components::{Compiled, Components};
 use crate::core::{Graph, Unit, UnitCode, UnitParts};
 use crate::define::{Wasi, define};
@@ -25,6 +26,13 @@ use crate::spec::{ImportSource, ImportSpec, LinkSpec, LinkTarget, UnitSpec};
 pub enum BuildEvent<'a> {
     /// Compiling begins.
     Compiling(&'a str),
+    /// Compiling a part of it begins: a large module, or what is left without those.
+    Part {
+        /// The component.
+        component: &'a str,
+        /// The part.
+        part: CompiledPart,
+    },
     /// Compiling is done; `cached` if it was found in the cache.
     Compiled {
         /// The component.
@@ -45,7 +53,7 @@ impl Graph {
     pub fn build(
         engines: &Engines,
         specs: Vec<UnitSpec>,
-        on_event: &dyn Fn(BuildEvent<'_>),
+        on_event: &(dyn Fn(BuildEvent<'_>) + Sync),
     ) -> Result<Arc<Self>, Vec<RuntimeError>> {
         let compiled = compile(engines, &specs, on_event)?;
         let metrics = &engines.observer().metrics;
@@ -66,7 +74,7 @@ impl Graph {
 fn compile(
     engines: &Engines,
     specs: &[UnitSpec],
-    on_event: &dyn Fn(BuildEvent<'_>),
+    on_event: &(dyn Fn(BuildEvent<'_>) + Sync),
 ) -> Result<Vec<Arc<Compiled>>, Vec<RuntimeError>> {
     let mut components = Components::default();
     let (mut compiled, mut errors) = (Vec::new(), Vec::new());
@@ -77,7 +85,13 @@ fn compile(
         }
         on_event(BuildEvent::Compiling(&spec.name));
         let start = Instant::now();
-        match components.compile(engines, spec.concurrency, &spec.bytes) {
+        let told = |part: CompiledPart| {
+            on_event(BuildEvent::Part {
+                component: &spec.name,
+                part,
+            });
+        };
+        match components.compile(engines, spec.concurrency, &spec.bytes, &told) {
             Ok((component, cached)) => {
                 on_event(BuildEvent::Compiled {
                     component: &spec.name,

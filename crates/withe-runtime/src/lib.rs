@@ -5,6 +5,7 @@
 //! * `quota`: who may have how much of what is shared.
 //! * [`metrics`], [`trace`]: what is counted of all that runs, and recorded.
 //! * `cache`: compiled code that is kept between starts.
+//! * `code`, `compile`, `shared_modules`: components compiled, in a process of its own; large modules apart, and once.
 //! * [`engine`]: Wasmtime's engines and pool.
 //! * [`spec`], [`error`]: what the host asks for, and why it cannot be had.
 //! * `guest_log`, `guest_output`: where what components log and print goes.
@@ -30,6 +31,7 @@ mod blobs;
 mod cache;
 mod callee;
 mod chosen;
+mod code;
 mod command;
 mod compile;
 mod components;
@@ -68,6 +70,7 @@ mod provider_calls;
 mod quota;
 mod serve;
 mod settings;
+mod shared_modules;
 pub mod spec;
 mod stream;
 mod stub;
@@ -79,6 +82,7 @@ mod wasi;
 pub mod wave;
 
 pub use self::core::Graph;
+pub use code::CompiledPart;
 pub use command::run_command;
 pub use compile::{CompileError, CompileLimits, CompileProcess, compile_stdin};
 pub use engine::{EngineOptions, Engines};

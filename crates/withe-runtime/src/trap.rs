@@ -1,7 +1,7 @@
 //! Describes a guest's failure for people: which component, which function, why.
 
 use wasmtime::component::__internal::wasmtime_environ;
-use wasmtime::{FrameInfo, Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Module, Trap, WasmBacktrace};
 use withe_rpc::CallError;
 
 use crate::core::{InstanceState, Unit};
@@ -124,9 +124,15 @@ fn requests(count: u32) -> String {
     }
 }
 
-/// In a composition the core modules bear their component's name.
+/// In a composition the core modules bear their component's name, or did before they were compiled apart.
 fn member_of<'a>(unit: &'a Unit, frame: &FrameInfo) -> Option<&'a str> {
-    let name = frame.module().name()?;
+    let module = frame.module();
+    let had = || {
+        let mut apart = unit.code.modules.iter();
+        let apart = apart.find(|apart| Module::same(&apart.module, module))?;
+        apart.name.as_deref()
+    };
+    let name = module.name().or_else(had)?;
     unit.members
         .iter()
         .map(|m| m.identity.component.as_str())

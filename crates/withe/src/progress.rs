@@ -1,6 +1,6 @@
 //! The progress of an application's start: a line that changes, on a terminal only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use withe_host::Progress;
 
-use crate::render::units::duration;
+use crate::render::units::{self, duration};
 use crate::terminal::Terminal;
 
 /// How often the spinner turns.
@@ -24,8 +24,8 @@ pub(crate) struct Reporter {
 
 #[derive(Debug, Default)]
 struct ProgressState {
-    /// Components that are being compiled.
-    compiling: BTreeSet<String>,
+    /// Components that are being compiled, with the part that was begun last, if they have several.
+    compiling: BTreeMap<String, Option<String>>,
     /// The listeners that were announced, so that a reload announces only new ones.
     listening: BTreeSet<(String, String)>,
     /// The lines that say so and are held back until all has started, if they are.
@@ -82,7 +82,20 @@ impl Reporter {
         let mut state = self.lock();
         match progress {
             Progress::Compiling { component } => {
-                state.compiling.insert(component);
+                state.compiling.insert(component, None);
+                self.show(&state);
+            }
+            Progress::CompilingPart {
+                component,
+                module,
+                size,
+                number,
+                of,
+            } => {
+                let size = units::bytes(usize::try_from(size).unwrap_or(usize::MAX));
+                let part = part(module.as_deref(), &size, number, of);
+                tracing::debug!("compiling `{component}`: {part}");
+                state.compiling.insert(component, Some(part));
                 self.show(&state);
             }
             Progress::Compiled {
@@ -124,8 +137,12 @@ impl Reporter {
         if state.compiling.is_empty() {
             return self.finish();
         }
-        let names: Vec<_> = state.compiling.iter().map(String::as_str).collect();
-        self.message(format!("compiling {}", names.join(", ")));
+        let components = state.compiling.iter().map(|(name, part)| match part {
+            Some(part) => format!("{name} ({part})"),
+            None => name.clone(),
+        });
+        let components: Vec<_> = components.collect();
+        self.message(format!("compiling {}", components.join(", ")));
     }
 
     fn message(&self, text: String) {
@@ -134,5 +151,13 @@ impl Reporter {
         }
         self.bar.set_message(text);
         self.bar.enable_steady_tick(TICK);
+    }
+}
+
+/// A part of a component for people: which one of how many, and what.
+fn part(module: Option<&str>, size: &str, number: usize, of: usize) -> String {
+    match module {
+        Some(module) => format!("{number} of {of}, {module}, {size}"),
+        None => format!("{number} of {of}, {size}"),
     }
 }

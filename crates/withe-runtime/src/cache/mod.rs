@@ -18,19 +18,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ring::digest;
 use wasmtime::Engine;
-use wasmtime::component::Component;
 use withe_files::{FolderError, PrivateFolder};
 
 use key::{CODE_LEN, CodeKey};
 use size::Size;
 
-use crate::native_code::TrustedCode;
+use crate::native_code::{CodeKind, NativeCode, TrustedCode};
 
 /// The largest entry, in bytes; what compiles to more is compiled at every start.
 const MOST_ENTRY: u64 = 256 << 20;
 
 /// Goes into the name of each entry; another one whenever entries are made differently.
 const FORMAT: &[u8] = b"withe code 1\0";
+/// The same for modules, which are no components even if the bytes were.
+const MODULE_FORMAT: &[u8] = b"withe module 1\0";
 
 /// A folder of compiled code, which any number of processes of one user may share.
 pub(crate) struct CodeCache {
@@ -74,45 +75,36 @@ impl CodeCache {
         })
     }
 
-    /// The component that has these bytes, compiled for `engine`, and whether it was found compiled. If not, `compile` makes
-    /// it, perhaps with its code.
-    ///
-    /// # Errors
-    ///
-    /// If it does not compile. A bad entry is reported and made anew.
-    pub(crate) fn component(
-        &self,
-        engine: &Engine,
-        bytes: &[u8],
-        compile: impl FnOnce() -> wasmtime::Result<(Component, Option<Vec<u8>>)>,
-    ) -> wasmtime::Result<(Component, bool)> {
-        let name = name(engine, bytes);
-        match self.find(engine, &name) {
-            Ok(Some(component)) => return Ok((component, true)),
-            Ok(None) => {}
+    /// Loads the entry of a name, for `engine`. A bad entry is reported, and is none.
+    pub(crate) fn get<T: NativeCode>(&self, engine: &Engine, name: &EntryName) -> Option<T> {
+        let name = &*name.0;
+        match self.find(engine, name) {
+            Ok(found) => found,
             Err(why) => {
-                let path = self.folder.path().join(&name);
+                let path = self.folder.path().join(name);
                 let path = path.display();
                 tracing::warn!("the compiled code in `{path}` is not used, and made anew: {why}");
+                None
             }
         }
-        let (component, code) = compile()?;
-        let code = code.map_or_else(|| component.serialize(), Ok);
-        self.keep(&name, code.map_err(io::Error::other));
-        Ok((component, false))
     }
 
-    fn find(&self, engine: &Engine, name: &str) -> Result<Option<Component>, BadEntry> {
+    fn find<T: NativeCode>(&self, engine: &Engine, name: &str) -> Result<Option<T>, BadEntry> {
         let most = MOST_ENTRY + CODE_LEN as u64;
         let entry = match self.folder.read(name, most) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             entry => entry.map_err(BadEntry::Read)?,
         };
         let code = TrustedCode::of_entry(&self.key, name, &entry).ok_or(BadEntry::Forged)?;
-        let component = code.load(engine).map_err(BadEntry::Refused)?;
+        let loaded = T::load(&code, engine).map_err(BadEntry::Refused)?;
         // Entries that were not used for longest go first. Where that cannot be noted, others go.
         _ = self.folder.touch(name);
-        Ok(Some(component))
+        Ok(Some(loaded))
+    }
+
+    /// Keeps code under a name, if there is space for it.
+    pub(crate) fn put(&self, name: &EntryName, code: wasmtime::Result<Vec<u8>>) {
+        self.keep(&name.0, code.map_err(io::Error::other));
     }
 
     fn keep(&self, name: &str, code: io::Result<Vec<u8>>) {
@@ -136,13 +128,21 @@ impl CodeCache {
     }
 }
 
-/// The name of an entry: what it depends on, which is the component, Wasmtime's version, and the engine's settings.
-fn name(engine: &Engine, bytes: &[u8]) -> String {
-    let mut hasher = NameHasher(digest::Context::new(&digest::SHA256));
-    hasher.write(FORMAT);
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    hasher.write(bytes);
-    hex::encode(hasher.0.finish())
+/// The name of an entry: what it depends on, which is the component or module, Wasmtime's version, and the engine's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct EntryName(Box<str>);
+
+impl EntryName {
+    pub(crate) fn of(engine: &Engine, kind: CodeKind, bytes: &[u8]) -> Self {
+        let mut hasher = NameHasher(digest::Context::new(&digest::SHA256));
+        hasher.write(match kind {
+            CodeKind::Component => FORMAT,
+            CodeKind::Module => MODULE_FORMAT,
+        });
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.write(bytes);
+        Self(hex::encode(hasher.0.finish()).into())
+    }
 }
 
 /// Has Wasmtime's hash of an engine's settings go into a digest.

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use wasmtime::{Config, Engine};
+use wasmtime::component::Component;
+use wasmtime::{Config, Engine, Module};
 
 use super::*;
 
@@ -25,7 +26,13 @@ fn component(
     engine: &Engine,
     bytes: &[u8],
 ) -> wasmtime::Result<(Component, bool)> {
-    cache.component(engine, bytes, || Ok((Component::new(engine, bytes)?, None)))
+    let name = EntryName::of(engine, CodeKind::Component, bytes);
+    if let Some(found) = cache.get(engine, &name) {
+        return Ok((found, true));
+    }
+    let component = Component::new(engine, bytes)?;
+    cache.put(&name, component.serialize());
+    Ok((component, false))
 }
 
 /// Whether the component was found compiled.
@@ -67,7 +74,9 @@ fn an_entry_that_was_changed_in_any_way_is_made_anew() {
     };
     let other = fs::read(other).unwrap();
     assert!(!is_found(&cache, COMPONENT));
-    let entry = folder.path().join(name(&engine(), &bytes(COMPONENT)));
+    let entry = folder
+        .path()
+        .join(&*EntryName::of(&engine(), CodeKind::Component, &bytes(COMPONENT)).0);
     let good = fs::read(&entry).unwrap();
     type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
     let changes: [(&str, Change<'_>); 7] = [
@@ -101,6 +110,22 @@ fn an_entry_that_was_changed_in_any_way_is_made_anew() {
 }
 
 #[test]
+fn a_module_is_no_component_of_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = CodeCache::open(folder.path(), None).unwrap();
+    let (engine, bytes) = (engine(), bytes("(module)"));
+    let [module, component] =
+        [CodeKind::Module, CodeKind::Component].map(|kind| EntryName::of(&engine, kind, &bytes));
+    assert_ne!(module, component);
+    let code = Module::new(&engine, &bytes).unwrap().serialize().unwrap();
+    for name in [&module, &component] {
+        cache.put(name, Ok(code.clone()));
+    }
+    assert!(cache.get::<Module>(&engine, &module).is_some());
+    assert!(cache.get::<Component>(&engine, &component).is_none());
+}
+
+#[test]
 fn a_key_that_is_none_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let open = || CodeCache::open(folder.path(), None).unwrap();
@@ -117,7 +142,9 @@ fn a_disk_that_is_full_keeps_nothing_from_running() {
     let folder = tempfile::tempdir().unwrap();
     let cache = CodeCache::open(folder.path(), None).unwrap();
     // Nothing can be written where a folder stands in the way, which holds for root too.
-    let entry = folder.path().join(name(&engine(), &bytes(COMPONENT)));
+    let entry = folder
+        .path()
+        .join(&*EntryName::of(&engine(), CodeKind::Component, &bytes(COMPONENT)).0);
     fs::create_dir_all(entry.join("deep")).unwrap();
     assert!(!is_found(&cache, COMPONENT));
     assert!(!is_found(&cache, COMPONENT));

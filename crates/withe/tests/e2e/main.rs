@@ -20,6 +20,7 @@ mod observe;
 #[cfg(target_os = "linux")]
 mod providers;
 mod registry;
+mod runtimes;
 mod secrets;
 mod sql;
 mod support;
