@@ -53,6 +53,8 @@ pub const NOT_LOCKED: Code = Code("W0085");
 pub const LOCK_OFFLINE: Code = Code("W0086");
 /// An application with secret values is to be pushed.
 pub const SECRETS_PUSHED: Code = Code("W0087");
+/// An image has to be signed, and is not, or otherwise.
+pub const NOT_SIGNED: Code = Code("W0088");
 
 /// The meanings of this module's codes.
 pub const CODES: &[CodeInfo] = &[
@@ -297,6 +299,17 @@ may have moved since.",
         explanation: "\
 The manifest has values that it marks `secret: true`. Whoever can pull the application could read them, so it is not pushed. Have
 the host fetch them where it runs: `secrets` in the manifest has their names only (`docs/manifest.md`).",
+    },
+    CodeInfo {
+        code: NOT_SIGNED,
+        title: "image is not signed as it has to be",
+        explanation: "\
+`--verify-key`, or the variable `WITHE_VERIFY_KEY`, names a key that the image has to be signed with. There is no signature beside it in its
+registry, or none with that key, or the signature is that of another image, or of the image in another repository. Nothing of it is used.
+
+Whoever answers for the image signs it, by its digest: `cosign sign --key cosign.key NAME@sha256:…`. An image that was copied from one
+repository to another is signed anew where it is now. A pattern before the key leaves
+images of others alone: `--verify-key 'ghcr.io/example/*=cosign.pub'`.",
     },
 ];
 

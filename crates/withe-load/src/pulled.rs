@@ -27,6 +27,8 @@ pub(super) struct PulledImages {
 pub struct PulledFile {
     /// The digest of its manifest in the registry.
     pub manifest_digest: String,
+    /// The fingerprint of the key that it is signed with, if it had to be signed.
+    pub signed_by: Option<String>,
     /// Which of them.
     pub kind: FileKind,
     /// The digest of its bytes.
@@ -130,6 +132,7 @@ impl PulledImages {
                             bytes,
                         } => Ok(PulledFile {
                             manifest_digest: pulled.digest,
+                            signed_by: pulled.signed_by,
                             kind,
                             digest,
                             bytes,

@@ -156,6 +156,7 @@ pub(super) fn code_of(error: &OciError) -> Code {
             codes::IMAGE_DAMAGED
         }
         OciError::Kind(_) => codes::IMAGE_KIND,
+        OciError::Signature(_) => codes::NOT_SIGNED,
         OciError::NotLocked | OciError::Moved { .. } => codes::NOT_LOCKED,
         OciError::Unreachable { .. }
         | OciError::Status { .. }

@@ -31,6 +31,7 @@ mod json;
 mod link;
 pub mod mask;
 mod node;
+pub mod pattern;
 pub mod policy;
 pub mod reference;
 mod shapes;

@@ -9,6 +9,7 @@ use std::path::Path;
 use withe_files::{FolderError, PrivateFolder};
 
 use crate::digest_of;
+use crate::signature::Signature;
 
 /// The most that is kept, in bytes and in entries. The least recently used goes first.
 const MOST_BYTES: u64 = 4 << 30;
@@ -16,6 +17,11 @@ const MOST_ENTRIES: usize = 16_384;
 
 /// The digests whose blobs are kept.
 const ALGORITHM: &str = "sha256:";
+
+/// The end of the name of a signature, which is kept beside the manifest that it is of.
+const SIGNATURE: &str = ".sig";
+/// The most bytes of a signature.
+const MOST_SIGNATURE: u64 = 4 << 20;
 
 /// A folder of blobs.
 #[derive(Clone, Debug)]
@@ -61,15 +67,39 @@ impl Cache {
         }
     }
 
+    /// The signature that is kept of the image of a digest. Nobody has checked it: whoever asks does.
+    pub(crate) fn signature(&self, digest: &str) -> Option<Signature> {
+        let name = format!("{}{SIGNATURE}", name(digest)?);
+        let bytes = self.0.read(&name, MOST_SIGNATURE).ok()?;
+        // Where that cannot be noted, others go first.
+        _ = self.0.touch(&name);
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Keeps a signature of the image of a digest. A failure to keep it is logged, and stops nothing.
+    pub(crate) fn put_signature(&self, digest: &str, signature: &Signature) {
+        let (Some(name), Ok(bytes)) = (name(digest), serde_json::to_vec(signature)) else {
+            return;
+        };
+        if let Err(error) = self.0.write(&format!("{name}{SIGNATURE}"), &[&bytes]) {
+            tracing::warn!("a signature cannot be kept, and is asked for the next time: {error}");
+        }
+    }
+
     /// Removes what was not used for longest, if there is too much.
     pub(crate) fn tidy(&self) {
-        self.0.remove_oldest(is_name, MOST_BYTES, MOST_ENTRIES);
+        self.0.remove_oldest(is_file, MOST_BYTES, MOST_ENTRIES);
     }
 }
 
 /// The name of a digest's file.
 fn name(digest: &str) -> Option<&str> {
     digest.strip_prefix(ALGORITHM).filter(|name| is_name(name))
+}
+
+/// Whether a file is one of the cache.
+fn is_file(name: &str) -> bool {
+    is_name(name.strip_suffix(SIGNATURE).unwrap_or(name))
 }
 
 fn is_name(name: &str) -> bool {

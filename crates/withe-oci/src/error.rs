@@ -5,6 +5,7 @@ use std::io;
 use crate::artifact::KindError;
 use crate::credentials::CredentialsError;
 use crate::http::HttpError;
+use crate::signature::SignatureError;
 
 /// Why something cannot be pulled or pushed.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +115,9 @@ pub enum OciError {
         /// The digest now.
         now: String,
     },
+    /// The image has to be signed, and is not, or otherwise.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     /// There are no means to connect.
     #[error("no connection can be made: {0}")]
     Setup(#[source] io::Error),
@@ -164,6 +168,7 @@ impl OciError {
                 "`withe lock MANIFEST` takes what the tag leads to now; `@{locked}` behind the tag in the manifest keeps to \
                  what was locked"
             ),
+            Self::Signature(error) => return error.help(),
             Self::Credentials(CredentialsError::NoHelper { .. }) => {
                 "install it, or take the entry out of the configuration".into()
             }

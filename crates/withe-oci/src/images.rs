@@ -24,8 +24,10 @@ use crate::cache::Cache;
 use crate::digest_of;
 use crate::error::OciError;
 use crate::http::{Http, tls};
-use crate::registry::{Access, MOST_MANIFEST, Repository, checked};
+use crate::registry::{Access, MOST_MANIFEST, Repository, checked, of_sha256};
 use crate::settings::Settings;
+use crate::signature::{SignedImage, accept};
+use crate::signatures;
 
 /// How many artefacts, and how many layers of each, are pulled at once.
 const AT_ONCE: usize = 4;
@@ -128,6 +130,9 @@ pub struct Pulled {
     pub moved_from: Option<String>,
     /// Why what was locked is used without the registry having been asked.
     pub offline: Option<String>,
+    /// The fingerprint of the key that it is signed with, if it had to be signed: the digest of the key's
+    /// `SubjectPublicKeyInfo`.
+    pub signed_by: Option<String>,
 }
 
 /// The manifest that a reference led to.
@@ -320,6 +325,7 @@ impl Images {
             }
             None => self.resolve(&pull, &wanted.locking).await?,
         };
+        let signed_by = pull.signed_by(&resolved.digest).await?;
         let mut described = Manifest::read(&manifest)?.described()?;
         for _ in 0..NESTED {
             let Described::Manifest(next) = &described else {
@@ -340,6 +346,7 @@ impl Images {
             content,
             moved_from,
             offline,
+            signed_by,
         };
         Ok((pulled, bytes))
     }
@@ -459,6 +466,36 @@ impl Pull<'_> {
         self.repository.get_or_try_init(make).await
     }
 
+    /// The fingerprint of the key that the image of a digest is signed with, if it has to be signed.
+    async fn signed_by(&self, digest: &str) -> Result<Option<String>, OciError> {
+        let name = format!(
+            "{}/{}",
+            self.reference.registry(),
+            self.reference.repository()
+        );
+        let keys = self.images.settings.keys.iter();
+        let keys: Vec<_> = keys.filter(|key| key.is_for(&name)).collect();
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let name = &name;
+        let image = SignedImage { name, digest };
+        // A signature holds for ever, so that an image in the cache needs no registry, signed or not.
+        let cache = self.images.cache();
+        let kept = cache.and_then(|cache| cache.signature(digest));
+        if let Some(kept) = kept
+            && let Ok((_, fingerprint)) = accept(vec![Ok(kept)], &keys, image)
+        {
+            return Ok(Some(fingerprint));
+        }
+        let found = signatures::fetch(self.repository().await?, digest).await?;
+        let (signature, fingerprint) = accept(found, &keys, image)?;
+        if let Some(cache) = cache {
+            cache.put_signature(digest, &signature);
+        }
+        Ok(Some(fingerprint))
+    }
+
     async fn by_tag(&self) -> Result<(String, Vec<u8>), OciError> {
         // A reference that names no digest names a tag, or means one.
         let tag = self.reference.tag().unwrap_or_default();
@@ -553,16 +590,6 @@ impl Pull<'_> {
     }
 }
 
-/// A digest that can be checked, in lower case.
-fn of_sha256(digest: &str) -> Result<String, OciError> {
-    let digits = digest.strip_prefix("sha256:");
-    let is_one = |d: &&str| d.len() == 64 && d.bytes().all(|d| d.is_ascii_hexdigit());
-    match digits.filter(is_one) {
-        Some(digits) => Ok(format!("sha256:{}", digits.to_ascii_lowercase())),
-        None => Err(OciError::Algorithm(digest.into())),
-    }
-}
-
 /// Writes a program that only this user can run.
 fn write_program(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
@@ -617,14 +644,5 @@ mod tests {
         assert_eq!(fs::read(folder.join(&file.path)).unwrap(), file.bytes);
         drop(images);
         assert!(!path.exists() && !folder.exists());
-    }
-
-    #[test]
-    fn only_digests_that_can_be_checked_are_taken() {
-        let digits = "AB".repeat(32);
-        let lower = format!("sha256:{}", digits.to_lowercase());
-        assert_eq!(of_sha256(&format!("sha256:{digits}")).unwrap(), lower);
-        assert!(of_sha256(&format!("sha512:{digits}")).is_err());
-        assert!(of_sha256("sha256:ab").is_err());
     }
 }

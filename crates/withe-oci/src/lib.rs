@@ -9,6 +9,7 @@
 //! * `registry`: the protocol of one registry; `challenge`: how it asks who one is; `http`: requests with deadlines,
 //!   attempts and redirects.
 //! * [`credentials`]: Docker's configuration, and the helpers that it names.
+//! * `signature`: the keys that images have to be signed with, and what is such a signature; `signatures` fetches them.
 //! * `cache`: blobs by digest, checked when they are read.
 //! * [`lock`] reads and writes `withe.lock`.
 //!
@@ -25,12 +26,15 @@ mod images;
 pub mod lock;
 mod registry;
 mod settings;
+mod signature;
+mod signatures;
 
 pub use artifact::{ApplicationFile, Artifact, Content, FileKind, KindError};
 pub use error::OciError;
 pub use images::{Images, Locking, PullEvent, Pulled, Pushed, Wanted};
 pub use lock::{LockError, LockFile, Locked};
 pub use settings::{Mirror, Settings, SettingsError};
+pub use signature::{ImageKey, KeyError, SignatureError, SignatureFormError};
 pub use withe_manifest::reference::{Reference, ReferenceError};
 
 use sha2::{Digest as _, Sha256};

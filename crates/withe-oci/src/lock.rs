@@ -33,6 +33,10 @@ pub struct Locked {
     pub content: String,
     /// Its bytes.
     pub size: u64,
+    /// The fingerprint of the key that it was signed with, if it had to be signed. For those who read what changed: what has to
+    /// be signed is said where it is pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
 }
 
 /// Why the file cannot be used.
@@ -164,6 +168,7 @@ mod tests {
             digest: digest.into(),
             content: "sha256:c".into(),
             size: 3,
+            signed_by: None,
         }
     }
 

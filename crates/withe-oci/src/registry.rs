@@ -39,6 +39,9 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json";
 
+/// The media type of lists of manifests.
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
 /// The access to a repository that is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -101,6 +104,31 @@ impl Repository {
         match name.contains(':') {
             true => checked(bytes, name, &what),
             false => Ok(bytes),
+        }
+    }
+
+    /// The manifest under a tag or a digest; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be had.
+    pub(crate) async fn manifest_if_any(&self, name: &str) -> Result<Option<Vec<u8>>, OciError> {
+        if_any(self.manifest(name).await)
+    }
+
+    /// The list of the artefacts whose subject a digest is; `None` if the registry has no such lists.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be had.
+    pub(crate) async fn referrers(&self, digest: &str) -> Result<Option<Vec<u8>>, OciError> {
+        let what = format!("the artefacts beside `{digest}`");
+        let call = Call::new(Method::GET, self.url(&format!("referrers/{digest}")))
+            .header(ACCEPT, HeaderValue::from_static(INDEX));
+        match self.get(&call, &what, MOST_MANIFEST, |_| {}).await {
+            // Registries that are older than the request have many ways to say so.
+            Err(OciError::Status { status, .. }) if matches!(status, 400 | 405 | 501) => Ok(None),
+            answer => if_any(answer),
         }
     }
 
@@ -523,6 +551,25 @@ impl Repository {
     }
 }
 
+/// Nothing, where there is nothing.
+fn if_any(answer: Result<Vec<u8>, OciError>) -> Result<Option<Vec<u8>>, OciError> {
+    match answer {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(OciError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A digest that can be checked, in lower case.
+pub(crate) fn of_sha256(digest: &str) -> Result<String, OciError> {
+    let digits = digest.strip_prefix("sha256:");
+    let is_one = |d: &&str| d.len() == 64 && d.bytes().all(|d| d.is_ascii_hexdigit());
+    match digits.filter(is_one) {
+        Some(digits) => Ok(format!("sha256:{}", digits.to_ascii_lowercase())),
+        None => Err(OciError::Algorithm(digest.into())),
+    }
+}
+
 /// The outcome of an upload.
 enum Upload {
     Done,
@@ -590,5 +637,19 @@ pub(crate) fn checked(bytes: Vec<u8>, digest: &str, what: &str) -> Result<Vec<u8
             wanted: digest.into(),
             found,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_digests_that_can_be_checked_are_taken() {
+        let digits = "AB".repeat(32);
+        let lower = format!("sha256:{}", digits.to_lowercase());
+        assert_eq!(of_sha256(&format!("sha256:{digits}")).unwrap(), lower);
+        assert!(of_sha256(&format!("sha512:{digits}")).is_err());
+        assert!(of_sha256("sha256:ab").is_err());
     }
 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use withe_manifest::reference::is_authority;
 
+use crate::signature::ImageKey;
+
 /// The address where the registry `docker.io` is asked.
 const DOCKER_HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
 
@@ -20,6 +22,9 @@ pub struct Settings {
     pub cache: Option<PathBuf>,
     /// The folder of Docker's configuration, if there may be one.
     pub docker: Option<PathBuf>,
+    /// The keys that images have to be signed with when they are pulled; an image for which several are is signed with one of
+    /// them. An image for which there is none need not be signed.
+    pub keys: Vec<ImageKey>,
 }
 
 /// The mirror of a registry.

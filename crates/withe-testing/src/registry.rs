@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::certificates::Certificates;
@@ -100,6 +101,70 @@ impl RegistryServer {
             .join(format!("{blobs}/{prefix}/{digits}/data"))
     }
 
+    /// Puts a blob in a repository; returns its entry for a manifest.
+    ///
+    /// # Errors
+    ///
+    /// If the registry does not take it.
+    pub fn put_blob(
+        &self,
+        repository: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> anyhow::Result<serde_json::Value> {
+        let begun = self.ask("POST", &format!("/v2/{repository}/blobs/uploads/"), "", b"")?;
+        let location = begun
+            .lines()
+            .find_map(|line| line.strip_prefix("Location: "))
+            .context("the registry says not where an upload goes")?;
+        let path = location
+            .split_once("/v2/")
+            .map_or(location, |(_, path)| path);
+        let entry = entry(media_type, bytes);
+        let digest = entry["digest"].as_str().unwrap_or_default();
+        let path = format!("/v2/{path}&digest={digest}");
+        self.ask("PUT", &path, "application/octet-stream", bytes)?;
+        Ok(entry)
+    }
+
+    /// Puts a manifest in a repository under a tag; returns its entry for a list of manifests.
+    ///
+    /// # Errors
+    ///
+    /// If the registry does not take it.
+    pub fn put_manifest(
+        &self,
+        repository: &str,
+        tag: &str,
+        media_type: &str,
+        manifest: &serde_json::Value,
+    ) -> anyhow::Result<serde_json::Value> {
+        let bytes = manifest.to_string().into_bytes();
+        let path = format!("/v2/{repository}/manifests/{tag}");
+        self.ask("PUT", &path, media_type, &bytes)?;
+        Ok(entry(media_type, &bytes))
+    }
+
+    /// Makes a request, and returns the answer if it is one of success.
+    fn ask(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> anyhow::Result<String> {
+        let mut stream = TcpStream::connect(self.port.address())?;
+        stream.set_read_timeout(Some(START))?;
+        let host = self.address();
+        let len = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: {kind}\r\n\
+             Content-Length: {len}\r\n\r\n"
+        )?;
+        stream.write_all(body)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        if !answer.starts_with("HTTP/1.1 20") {
+            bail!("the registry refuses `{method} {path}`: {answer}");
+        }
+        Ok(answer.replace('\r', ""))
+    }
+
     /// A folder with Docker's configuration of somebody who has logged in with a password.
     ///
     /// # Errors
@@ -137,6 +202,12 @@ impl Drop for RegistryServer {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The entry of a blob or a manifest in a manifest.
+fn entry(media_type: &str, bytes: &[u8]) -> serde_json::Value {
+    let digest = format!("sha256:{}", hex::encode(Sha256::digest(bytes)));
+    serde_json::json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
 }
 
 /// Writes the registry's configuration.

@@ -104,9 +104,9 @@ pub(crate) async fn look() -> Vec<Finding> {
     );
     found.push(
         tool(
-            "jco",
+            "npm",
             "--version",
-            "components in JavaScript are built with it",
+            "components in JavaScript and TypeScript are built with what it installs",
         )
         .await,
     );

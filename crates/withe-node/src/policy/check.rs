@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::pattern::AcceptedNames;
+use super::accepted::AcceptedNames;
 use super::request::{AdmissionRequest, RequestedCode, RequestedDirectory, RequestedPart};
 use super::rules::{AdmissionPolicy, PolicyRule, RuleSource};
 

@@ -8,13 +8,13 @@
 //! Leaving the choice to the controller was rejected: a host that is told what it may run by others trusts them. A
 //! language of conditions was, too: the reader of a policy must see what it lets through.
 //!
-//! * `pattern`: names with `*`.
+//! * `accepted`: the names that a rule accepts.
 //! * `rules`: the policy, as an operator wrote it or by default.
 //! * `request`: what an application asks of a host.
 //! * `check`: the refusals that follow.
 
+mod accepted;
 mod check;
-mod pattern;
 mod request;
 mod rules;
 

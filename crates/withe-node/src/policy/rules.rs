@@ -7,7 +7,7 @@ use std::time::Duration;
 use withe_linker::input::{Span, Spanned};
 use withe_manifest::policy::{PolicyDirectory, PolicyFile};
 
-use super::pattern::AcceptedNames;
+use super::accepted::AcceptedNames;
 
 /// The rules by which a host accepts the applications that it is given.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -61,9 +61,10 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     // Other problems, such as a component that is not built yet, are for `withe check`.
     let mut found = loaded.diagnostics.clone();
     let of_images = codes::IMAGE_NOT_FOUND.0..=codes::NOT_LOCKED.0;
+    let is_of_image = |code: &str| of_images.contains(&code) || code == codes::NOT_SIGNED.0;
     let is_understood = loaded.application.is_some();
     found.0.retain(|found| {
-        found.severity == Severity::Error && (!is_understood || of_images.contains(&found.code.0))
+        found.severity == Severity::Error && (!is_understood || is_of_image(found.code.0))
     });
     if found.has_errors() {
         let consequence = Some("nothing was locked");
@@ -90,6 +91,7 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
                 digest: file.manifest_digest.clone(),
                 content: file.digest.clone(),
                 size: file.bytes.len() as u64,
+                signed_by: file.signed_by.clone(),
             };
             (reference.to_owned(), locked)
         })

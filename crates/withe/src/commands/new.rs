@@ -77,7 +77,7 @@ Examples:
   withe new shop --template application --language javascript
                                                   the same in two languages, the other is Rust
   withe new hello --language python
-  withe new hello --language typescript
+  withe new shop --template application --language typescript
   withe new greeter --template provider --sdk ../withe";
 
 /// Make a folder with what a component, a provider or an application begins with.
@@ -92,7 +92,7 @@ pub(crate) struct Args {
     /// What it is to be.
     #[arg(long, value_enum, default_value = "http")]
     template: Template,
-    /// The language to write it in; in Python and JavaScript there are `http` and `application`, whose other part is in Rust, in TypeScript there is `http`.
+    /// The language to write it in; in Python, JavaScript and TypeScript there are `http` and `application`, whose other part is in Rust.
     #[arg(long, value_enum, default_value = "rust")]
     language: Language,
     /// Where the folder is made; here if not given.

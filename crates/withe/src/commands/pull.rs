@@ -52,6 +52,9 @@ struct PulledJson {
     kind: &'static str,
     /// Of the component or provider.
     content: Option<String>,
+    /// The fingerprint of the key that it is signed with, if it had to be signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_by: Option<String>,
     path: PathBuf,
 }
 
@@ -114,10 +117,14 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
             digest: pulled.digest.clone(),
             kind,
             content,
+            signed_by: pulled.signed_by,
             path,
         })?;
     } else {
-        terminal.say(&format!("{kind} in {}\n", path.display()));
+        let signed = (pulled.signed_by.as_ref())
+            .map(|fingerprint| format!(", signed with the key {fingerprint}"))
+            .unwrap_or_default();
+        terminal.say(&format!("{kind} in {}{signed}\n", path.display()));
         terminal.print(&format!("{reference}\n"))?;
     }
     Ok(Outcome::Done)

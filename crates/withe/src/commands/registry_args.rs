@@ -1,11 +1,11 @@
-//! `--plain-http` and `--mirror`: how registries are reached.
+//! `--plain-http` and `--mirror`: how registries are reached; `--verify-key`: who has to have signed what comes from there.
 
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use withe_oci::{Images, Mirror, PullEvent, Settings, credentials};
+use withe_oci::{ImageKey, Images, Mirror, PullEvent, Settings, credentials};
 
 use crate::places;
 use crate::render::units::bytes;
@@ -14,7 +14,7 @@ use crate::terminal::Terminal;
 /// The folder of what was pulled, in the one of caches.
 const CACHE: &str = "oci";
 
-/// How registries are reached.
+/// How registries are reached, and whose images are taken.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Registries")]
 pub(crate) struct RegistryArgs {
@@ -36,6 +36,17 @@ pub(crate) struct RegistryArgs {
         value_delimiter = ','
     )]
     mirror: Vec<Mirror>,
+    /// A public key of cosign with which images that are pulled have to be signed: all, or those that a pattern of
+    /// `REGISTRY/REPOSITORY` matches, such as `ghcr.io/example/*=cosign.pub`; may be given several times, and then one of the keys
+    /// for an image will do.
+    #[arg(
+        long,
+        value_name = "[PATTERN=]FILE",
+        env = "WITHE_VERIFY_KEY",
+        value_delimiter = ',',
+        value_parser = ImageKey::read
+    )]
+    verify_key: Vec<ImageKey>,
     /// The client, once something is to be pulled: one for all that this command does, which is what keeps the files of
     /// programs for as long.
     #[arg(skip)]
@@ -51,6 +62,7 @@ impl RegistryArgs {
                 mirrors: self.mirror.clone(),
                 cache: places::cache_dir().map(|folder| folder.join(CACHE)),
                 docker: credentials::docker_folder(),
+                keys: self.verify_key.clone(),
             };
             let shown = Shown::new();
             Arc::new(Images::new(settings, move |event| shown.show(event)))

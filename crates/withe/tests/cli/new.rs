@@ -143,6 +143,13 @@ fn javascript_passes_its_test_and_is_built_where_that_can_be() {
             "ts-service",
             &["componentize-js", "tsc"],
         ),
+        (
+            "ts-shop",
+            "application",
+            "typescript",
+            "ts-shop/front",
+            &["componentize-js", "tsc"],
+        ),
     ] {
         new(&sandbox, name, template, language);
         if language == "javascript" && is_there("node") {
@@ -156,11 +163,12 @@ fn javascript_passes_its_test_and_is_built_where_that_can_be() {
         }
         if language == "typescript" {
             // Node takes a folder for a module since version 22.
-            let package = std::fs::read_to_string(sandbox.path(name).join("package.json")).unwrap();
+            let package =
+                std::fs::read_to_string(sandbox.path(tested).join("package.json")).unwrap();
             let package: serde_json::Value = serde_json::from_str(&package).unwrap();
             let script = package["scripts"]["test"].as_str().unwrap();
             let (_, tests) = script.split_once("node --test ").unwrap();
-            assert!(sandbox.path(name).join(tests).is_file(), "{script}");
+            assert!(sandbox.path(tested).join(tests).is_file(), "{script}");
         }
         if !is_there("npm") || !tools.iter().all(|tool| is_there(tool)) {
             eprintln!("skipped: {language} is not built without npm and {tools:?}");
@@ -204,8 +212,8 @@ fn what_cannot_be_made_says_why() {
         (&["new", "taken"], "is there already"),
         (&["new", "a", "--sdk", "."], "leave out `--sdk`"),
         (
-            &["new", "a", "--template", "application", "--language", "ts"],
-            "in TypeScript there is only `--template http`",
+            &["new", "a", "--template", "library", "--language", "ts"],
+            "in TypeScript there is only `--template http` and `--template application`",
         ),
         (
             &["new", "a", "--template", "provider", "--sdk", "."],

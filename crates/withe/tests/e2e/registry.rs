@@ -5,6 +5,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use withe_testing::certificates::Certificates;
+use withe_testing::cosign::{Says, Signer};
 use withe_testing::registry::{RegistryOptions, RegistryServer, USER};
 
 use crate::support::client::get;
@@ -41,7 +42,12 @@ impl Shop {
         // Compiled code that others made is found by its name alone, so what is pulled can be apart from it.
         command.env("WITHE_CACHE_DIR", self.folder.path("cache"));
         command.env("DOCKER_CONFIG", self.folder.path("docker"));
-        for variable in ["WITHE_MIRROR", "SSL_CERT_FILE", "SOURCE_DATE_EPOCH"] {
+        for variable in [
+            "WITHE_MIRROR",
+            "WITHE_VERIFY_KEY",
+            "SSL_CERT_FILE",
+            "SOURCE_DATE_EPOCH",
+        ] {
             command.env_remove(variable);
         }
         command
@@ -347,4 +353,120 @@ fn secrets_are_not_pushed() {
     let refused = shop.run(&["push", &shop.reference("shop:1"), "app.yaml"]);
     refused.failed(&["W0087", "app.yaml:", "nothing was pushed"]);
     assert!(!refused.stderr.contains("correct-horse"), "{refused:?}");
+}
+
+/// A key that images have to be signed with, as a file of a shop's folder.
+fn signer(shop: &Shop, file: &str) -> Signer {
+    let signer = Signer::new().unwrap();
+    signer.write_public(&shop.folder.path(file)).unwrap();
+    signer
+}
+
+#[test]
+fn an_image_that_is_signed_runs_and_one_that_is_not_does_not() {
+    let mut shop = Shop::new();
+    let signer = signer(&shop, "cosign.pub");
+    let pinned = shop.push("shop/hello:1", "hello");
+    shop.serve(&shop.reference("shop/hello:1"));
+    let verified = ["app.yaml", "--verify-key", "cosign.pub"];
+    let refused = shop.run(&[&["up"], &verified[..]].concat());
+    refused.failed(&[
+        "W0088",
+        "app.yaml:",
+        "is not signed",
+        digest(&pinned),
+        "cosign sign --key",
+    ]);
+    assert!(!refused.stderr.contains("listening"), "{refused:?}");
+    let name = shop.reference("shop/hello");
+    let says = Says {
+        name: &name,
+        digest: digest(&pinned),
+    };
+    (signer.sign(&shop.registry, "shop/hello", digest(&pinned), says)).unwrap();
+    shop.serves(&verified, "");
+
+    let locked = shop.run(&[&["lock"], &verified[..]].concat());
+    locked.printed();
+    let lock = fs::read_to_string(shop.folder.path("withe.lock")).unwrap();
+    assert!(lock.contains("\"signed_by\": \"sha256:"), "{lock}");
+
+    // The signature is in the cache as the image is.
+    shop.serve(&pinned);
+    shop.registry.stop();
+    shop.serves(&verified, "");
+}
+
+#[test]
+fn what_is_wrong_with_a_signature_is_said() {
+    let shop = Shop::new();
+    let (trusted, other) = (signer(&shop, "cosign.pub"), signer(&shop, "other.pub"));
+    let pull = |pinned: &str, keys: &[&str]| {
+        let keys = keys.iter().flat_map(|key| ["--verify-key", *key]);
+        let args: Vec<&str> = (["pull", "--force", pinned].into_iter().chain(keys)).collect();
+        shop.run(&args)
+    };
+    let name = |repository: &str| shop.reference(repository);
+
+    let pinned = shop.push("by-other:1", "hello");
+    let says = Says {
+        name: &name("by-other"),
+        digest: digest(&pinned),
+    };
+    (other.sign(&shop.registry, "by-other", digest(&pinned), says)).unwrap();
+    let refused = pull(&pinned, &["cosign.pub"]);
+    refused.failed(&["is signed, but not with", "`cosign.pub`", "--verify-key"]);
+    let accepted = pull(&pinned, &["cosign.pub", "other.pub"]);
+    assert!(
+        accepted.stderr.contains("signed with the key sha256:"),
+        "{accepted:?}"
+    );
+    // That it was accepted once counts only for the key that it was accepted for.
+    pull(&pinned, &["cosign.pub"]).failed(&["is signed, but not with"]);
+    // A pattern that leaves it out asks for nothing.
+    pull(&pinned, &["ghcr.io/*=cosign.pub"]).printed();
+    let all_of_shop = format!("{}/*=cosign.pub", shop.registry.address());
+    pull(&pinned, &[&all_of_shop]).failed(&["is signed, but not with"]);
+
+    let pinned = shop.push("of-other:1", "http-echo");
+    let another = format!("sha256:{}", "0".repeat(64));
+    let says = Says {
+        name: &name("of-other"),
+        digest: &another,
+    };
+    (trusted.sign(&shop.registry, "of-other", digest(&pinned), says)).unwrap();
+    let refused = pull(&pinned, &["cosign.pub"]);
+    refused.failed(&["another image", &another, digest(&pinned)]);
+
+    let pinned = shop.push("copied:1", "http-echo");
+    let says = Says {
+        name: &name("original"),
+        digest: digest(&pinned),
+    };
+    (trusted.sign(&shop.registry, "copied", digest(&pinned), says)).unwrap();
+    let refused = pull(&pinned, &["cosign.pub"]);
+    refused.failed(&["is for the repository", &name("original"), &name("copied")]);
+
+    let refused = pull(&pinned, &["no.pub"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(
+        refused.stderr.contains("`no.pub` cannot be read"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_bundle_of_cosign_3_is_a_signature_and_a_whole_application_has_one() {
+    let shop = Shop::new();
+    let signer = signer(&shop, "cosign.pub");
+    let file = guest("hello").display().to_string();
+    shop.serve(&file);
+    let pinned = shop.run(&["push", &shop.reference("shop:1"), "app.yaml"]);
+    let pinned = pinned.printed().to_owned();
+    let reference = format!("oci://{pinned}");
+    let verified = [&*reference, "--verify-key", "cosign.pub"];
+    let refused = shop.run(&[&["up"], &verified[..]].concat());
+    refused.failed(&["W0088", "is not signed"]);
+    (signer.sign_by_bundle(&shop.registry, "shop", digest(&pinned))).unwrap();
+    shop.serves(&verified, "");
 }

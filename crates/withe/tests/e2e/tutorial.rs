@@ -1,11 +1,14 @@
-//! `docs/tutorial.md` as whoever follows it meets it: its commands are run, its changes are made, and what it shows is
-//! what comes.
+//! The tutorials in `docs` as whoever follows them meets them: their commands are run, their changes are made, and what they
+//! show is what comes.
+//!
+//! Those of JavaScript and Python fetch their tools, as they say. What npm and pip have fetched they keep in folders that outlive
+//! the test.
 //!
 //! In what it shows, `…` stands for any text, and on a line of its own for any lines.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 use withe_testing::port::ReservedPort;
@@ -77,62 +80,97 @@ fn is_shown(shown: &[String], lines: &[&str]) -> bool {
     }
 }
 
-/// A command line, run by a shell that finds the built command first.
-fn shell(typed: &str, folder: &Folder, inside: &Path) -> Command {
-    let built = Path::new(env!("CARGO_BIN_EXE_withe")).parent().unwrap();
-    let path = format!("{}:{}", built.display(), std::env::var("PATH").unwrap());
-    let mut command = Command::new("sh");
-    command.args(["-c", typed]).current_dir(inside);
-    command.env("PATH", path);
-    command.env("WITHE_CACHE_DIR", folder.path("compiled"));
-    command.env("TMPDIR", folder.path(TEMPORARY));
-    command.env("XDG_STATE_HOME", folder.path("state"));
-    command.env("XDG_RUNTIME_DIR", folder.path("."));
-    // A change is one of this folder's files, whatever repository the folder is in.
-    command.env("GIT_CEILING_DIRECTORIES", folder.path(""));
-    // With what the components for tests were built with.
-    command.env("CARGO_NET_OFFLINE", "true");
-    for variable in [
-        "CARGO_TARGET_DIR",
-        "RUSTFLAGS",
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "WITHE_LOG",
-        "WITHE_LATTICE",
-        "NO_COLOR",
-        "CLICOLOR_FORCE",
-    ] {
-        command.env_remove(variable);
-    }
-    command.stdin(Stdio::null());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+/// Somebody who follows a page.
+struct Reader {
+    folder: Folder,
+    /// Where commands are typed.
+    inside: PathBuf,
+    /// The folders of further commands.
+    commands: Vec<PathBuf>,
+    /// Further variables.
+    variables: Vec<(&'static str, PathBuf)>,
 }
 
-#[test]
-fn what_it_shows_is_what_comes() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/tutorial.md");
-    let page = fs::read_to_string(page).unwrap();
-    let port = ReservedPort::new().unwrap();
-    let page = page.replace(PORT, &port.port().to_string());
-    let folder = Folder::new();
-    let mut inside = folder.path(".");
-    // Runs until the next command is typed in its terminal.
-    let mut running: Option<Up> = None;
-    let steps = steps(&page);
-    assert!(steps.len() > 10, "{steps:#?}");
-    for step in steps {
-        let (typed, shown) = match step {
-            Step::Changed(change) => {
-                fs::write(folder.path("change"), change).unwrap();
-                let mut apply = shell("git apply -v \"$0\"", &folder, &inside);
-                apply.arg(folder.path("change"));
-                build(apply).printed();
-                continue;
+impl Reader {
+    fn new() -> Self {
+        let folder = Folder::new();
+        Self {
+            inside: folder.path("."),
+            commands: Vec::new(),
+            variables: vec![("WITHE_CACHE_DIR", folder.path("compiled"))],
+            folder,
+        }
+    }
+
+    /// A command line, run by a shell that finds the built command first.
+    fn shell(&self, typed: &str) -> Command {
+        let built = Path::new(env!("CARGO_BIN_EXE_withe")).parent().unwrap();
+        let known = env::var_os("PATH").unwrap();
+        let path = (self.commands.iter().map(PathBuf::as_path))
+            .chain([built])
+            .map(Path::to_owned)
+            .chain(env::split_paths(&known));
+        let folder = &self.folder;
+        let mut command = Command::new("sh");
+        command.args(["-c", typed]).current_dir(&self.inside);
+        command.env("PATH", env::join_paths(path).unwrap());
+        command.env("TMPDIR", folder.path(TEMPORARY));
+        command.env("XDG_STATE_HOME", folder.path("state"));
+        command.env("XDG_RUNTIME_DIR", folder.path("."));
+        // A change is one of this folder's files, whatever repository the folder is in.
+        command.env("GIT_CEILING_DIRECTORIES", folder.path(""));
+        // With what the components for tests were built with.
+        command.env("CARGO_NET_OFFLINE", "true");
+        for variable in [
+            "CARGO_TARGET_DIR",
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "WITHE_LOG",
+            "WITHE_LATTICE",
+            "NO_COLOR",
+            "CLICOLOR_FORCE",
+        ] {
+            command.env_remove(variable);
+        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Does all that a page of `docs` says.
+    fn follow(&mut self, page: &str) {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../docs")
+            .join(page);
+        let page = fs::read_to_string(page).unwrap();
+        let port = ReservedPort::new().unwrap();
+        let port_text = port.port().to_string();
+        let steps = steps(&page.replace(PORT, &port_text));
+        assert!(steps.len() > 7, "{steps:#?}");
+        // Runs until the next command is typed in its terminal.
+        let mut running: Option<Up> = None;
+        for step in steps {
+            match step {
+                Step::Changed(change) => {
+                    fs::write(self.folder.path("change"), change).unwrap();
+                    let mut apply = self.shell("git apply -v \"$0\"");
+                    apply.arg(self.folder.path("change"));
+                    build(apply).printed();
+                    if let Some(up) = &running {
+                        up.rebuilds("` reloaded");
+                    }
+                }
+                Step::Typed(typed, shown) => {
+                    self.type_in(&typed, &shown, &port_text, &mut running);
+                }
             }
-            Step::Typed(typed, shown) => (typed, shown),
-        };
+        }
+    }
+
+    fn type_in(&mut self, typed: &str, shown: &[String], port: &str, running: &mut Option<Up>) {
         if typed.starts_with("withe ")
             && let Some(mut up) = running.take()
         {
@@ -140,12 +178,13 @@ fn what_it_shows_is_what_comes() {
             assert_eq!(up.exit_code(), Some(0));
         }
         if let Some(folder) = typed.strip_prefix("cd ") {
-            inside = inside.join(folder);
-        } else if typed.starts_with("withe up") {
+            self.inside = self.inside.join(folder);
+        } else if typed.starts_with("withe up") || typed == "withe dev" {
             // In the place of the shell, so that it hears Ctrl-C.
-            let up = Up::start(shell(&format!("exec {typed}"), &folder, &inside));
-            up.prints(&shown[0]);
-            running = Some(up);
+            let up = Up::start(self.shell(&format!("exec {typed}")));
+            up.builds(&shown[0]);
+            up.rebuilds("` runs");
+            *running = Some(up);
         } else if let Some(url) = typed.strip_prefix("curl http://") {
             // Not every machine has it.
             let (address, path) = url.split_once('/').unwrap();
@@ -156,19 +195,79 @@ fn what_it_shows_is_what_comes() {
                 "{typed}"
             );
         } else {
-            let ended = build(shell(&format!("{typed} 2>&1"), &folder, &inside));
+            let ended = build(self.shell(&format!("{typed} 2>&1")));
             let lines: Vec<_> = ended.stdout.lines().collect();
             assert!(
-                is_shown(&shown, &lines),
+                is_shown(shown, &lines),
                 "{typed}\nshows {shown:#?}\nand not {lines:#?}"
             );
+            let code = i32::from(shown.iter().any(|line| line.starts_with("error")));
+            assert_eq!(ended.code, Some(code), "{typed}: {lines:#?}");
             if typed.starts_with("withe new") {
                 // The template has the page's port.
-                let manifest = inside.join("shop/app.yaml");
+                let manifest = self.inside.join("shop/app.yaml");
                 let text = fs::read_to_string(&manifest).unwrap();
-                fs::write(manifest, text.replace("8080", &port.port().to_string())).unwrap();
+                fs::write(manifest, text.replace(PORT, port)).unwrap();
             }
         }
+    }
+}
+
+/// A folder that outlives the test: of compiled code, or of what a package manager has fetched.
+fn kept(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Whether what a page needs can be had here: `typed` says it. Where tests are run for all, it has to be.
+fn can_be_had(reader: &Reader, typed: &str) -> bool {
+    let ended = build(reader.shell(typed));
+    let is_there = ended.code == Some(0);
+    if !is_there {
+        assert!(env::var_os("CI").is_none(), "{typed}: {ended:#?}");
+        eprintln!("skipped: `{typed}` failed: {}", ended.stderr);
+    }
+    is_there
+}
+
+#[test]
+fn what_it_shows_is_what_comes() {
+    Reader::new().follow("tutorial.md");
+}
+
+#[test]
+fn the_page_of_javascript_is_true() {
+    let mut reader = Reader::new();
+    reader.variables = vec![
+        ("WITHE_CACHE_DIR", kept("compiled")),
+        ("npm_config_cache", kept("npm")),
+        ("npm_config_prefer_offline", "true".into()),
+        ("npm_config_audit", "false".into()),
+        ("npm_config_fund", "false".into()),
+        ("npm_config_update_notifier", "false".into()),
+    ];
+    // Fetches what the page's first start installs.
+    let tools = "node --version && mkdir tools && npm install --prefix tools @bytecodealliance/componentize-js@^0.23.0 \
+                 @bytecodealliance/preview2-shim@^0.25.0";
+    if can_be_had(&reader, tools) {
+        reader.follow("tutorial-javascript.md");
+    }
+}
+
+#[test]
+fn the_page_of_python_is_true() {
+    let mut reader = Reader::new();
+    reader.variables = vec![
+        ("WITHE_CACHE_DIR", kept("compiled")),
+        ("PIP_CACHE_DIR", kept("pip")),
+        ("PIP_DISABLE_PIP_VERSION_CHECK", "1".into()),
+    ];
+    // Packages are installed in a folder of its own, and not on this machine.
+    let tools = "python3 -m venv tools && tools/bin/pip install componentize-py";
+    if can_be_had(&reader, tools) {
+        reader.commands.push(reader.folder.path("tools/bin"));
+        reader.follow("tutorial-python.md");
     }
 }
 

@@ -97,10 +97,9 @@ impl Template {
     pub(super) fn is_in(self, language: Language) -> bool {
         match language {
             Language::Rust => true,
-            Language::Python | Language::Javascript => {
+            Language::Python | Language::Javascript | Language::Typescript => {
                 matches!(self, Self::Http | Self::Application)
             }
-            Language::Typescript => self == Self::Http,
         }
     }
 
@@ -200,8 +199,36 @@ impl Template {
                             text!("application-javascript/said.test.js"),
                         ),
                     ],
-                    // There is none in TypeScript.
-                    Language::Rust | Language::Typescript => vec![
+                    Language::Typescript => vec![
+                        workspace(&["counter"]),
+                        file("README.md", text!("application-typescript/README.md")),
+                        file("app.yaml", text!("application-typescript/app.yaml")),
+                        file(
+                            "front/package.json",
+                            text!("application-typescript/package.json"),
+                        ),
+                        file(
+                            "front/src/app.ts",
+                            text!("application-typescript/src/app.ts"),
+                        ),
+                        file(
+                            "front/src/imports.d.ts",
+                            text!("application-typescript/src/imports.d.ts"),
+                        ),
+                        file(
+                            "front/src/said.ts",
+                            text!("application-typescript/src/said.ts"),
+                        ),
+                        file(
+                            "front/test/said.test.js",
+                            text!("application-typescript/test/said.test.js"),
+                        ),
+                        file(
+                            "front/tsconfig.json",
+                            text!("application-typescript/tsconfig.json"),
+                        ),
+                    ],
+                    Language::Rust => vec![
                         workspace(&["counter", "front"]),
                         file("README.md", text!("application/README.md")),
                         file("app.yaml", text!("application/app.yaml")),
@@ -229,9 +256,10 @@ impl Template {
             Language::Python if self == Self::Application => {
                 text!("gitignore.txt").to_owned() + text!("gitignore-python.txt")
             }
-            Language::Javascript if self == Self::Application => {
-                let ignored =
-                    text!("gitignore-javascript.txt").replace("/node_modules", "node_modules");
+            Language::Javascript | Language::Typescript if self == Self::Application => {
+                let ignored = text!("gitignore-javascript.txt")
+                    .replace("/node_modules", "node_modules")
+                    .replace("/dist", "/front/dist");
                 text!("gitignore.txt").to_owned() + &ignored
             }
             Language::Python => text!("gitignore-python.txt").to_owned(),

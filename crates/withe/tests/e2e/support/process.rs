@@ -93,6 +93,16 @@ impl Up {
         self.wait_for(&self.out, text)
     }
 
+    /// As [`prints`](Self::prints), of a command that builds something before.
+    pub(crate) fn builds(&self, text: &str) -> String {
+        self.wait_within(&self.out, text, BUILDING)
+    }
+
+    /// As [`says`](Self::says), of a command that builds something before.
+    pub(crate) fn rebuilds(&self, text: &str) -> String {
+        self.wait_within(&self.err, text, BUILDING)
+    }
+
     /// Waits for the end, and returns what it has said that was not looked at.
     pub(crate) fn ended(self) -> Ended {
         self.ended_within(LONG)
@@ -130,9 +140,14 @@ impl Up {
     }
 
     fn wait_for(&self, lines: &Receiver<String>, text: &str) -> String {
+        self.wait_within(lines, text, LONG)
+    }
+
+    /// Waits for a line with `text`, for no longer than `time` for each that comes before.
+    fn wait_within(&self, lines: &Receiver<String>, text: &str, time: Duration) -> String {
         let mut seen = Vec::new();
         loop {
-            match lines.recv_timeout(LONG) {
+            match lines.recv_timeout(time) {
                 Ok(line) if line.contains(text) => return line,
                 Ok(line) => seen.push(line),
                 Err(_) => {

@@ -4,16 +4,16 @@
 
 /// A name in which `*` stands for any characters, also for none and for `/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NamePattern(String);
+pub struct NamePattern(String);
 
 impl NamePattern {
     /// The pattern of this text.
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
     /// Whether all of `name` is as the pattern says.
-    pub(crate) fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         let Some((first, rest)) = self.0.split_once('*') else {
             return self.0 == name;
         };
@@ -29,30 +29,6 @@ impl NamePattern {
             }
         }
         left.ends_with(last)
-    }
-}
-
-/// The names that a rule accepts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum AcceptedNames {
-    /// Any.
-    All,
-    /// The names that one of the patterns matches.
-    Matching(Vec<NamePattern>),
-}
-
-impl AcceptedNames {
-    /// The names that one of these patterns matches.
-    pub(crate) fn of(patterns: &[String]) -> Self {
-        Self::Matching(patterns.iter().map(NamePattern::new).collect())
-    }
-
-    /// Whether a name is one of them.
-    pub(crate) fn accept(&self, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Matching(patterns) => patterns.iter().any(|pattern| pattern.matches(name)),
-        }
     }
 }
 
@@ -82,12 +58,5 @@ mod tests {
                 assert!(!pattern.matches(name), "{pattern:?} {name}");
             }
         }
-    }
-
-    #[test]
-    fn no_pattern_accepts_no_name() {
-        assert!(!AcceptedNames::of(&[]).accept("a"));
-        assert!(AcceptedNames::All.accept("a"));
-        assert!(AcceptedNames::of(&["b".into(), "a".into()]).accept("a"));
     }
 }
