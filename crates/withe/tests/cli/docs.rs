@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
+use withe_testing::cosign::Signer;
 
 use crate::sandbox::Sandbox;
 
@@ -178,6 +179,9 @@ fn words(line: &str) -> Vec<String> {
 #[test]
 fn command_lines_are_ones_that_the_command_takes() {
     let sandbox = Sandbox::new();
+    // The key that pages name: whoever gives one has it read.
+    let signer = Signer::new().unwrap();
+    signer.write_public(&sandbox.path("cosign.pub")).unwrap();
     let mut looked_at = 0;
     let mut wrong = Vec::new();
     for (path, text) in pages() {

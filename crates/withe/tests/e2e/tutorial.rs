@@ -213,7 +213,8 @@ impl Reader {
     }
 }
 
-/// A folder that outlives the test: of compiled code, or of what a package manager has fetched.
+/// A folder that outlives the test: of compiled code, of what cargo has built of dependencies, or of what a package manager has
+/// fetched.
 fn kept(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(&folder).unwrap();
@@ -241,6 +242,7 @@ fn the_page_of_javascript_is_true() {
     let mut reader = Reader::new();
     reader.variables = vec![
         ("WITHE_CACHE_DIR", kept("compiled")),
+        ("CARGO_BUILD_BUILD_DIR", kept("cargo")),
         ("npm_config_cache", kept("npm")),
         ("npm_config_prefer_offline", "true".into()),
         ("npm_config_audit", "false".into()),
@@ -260,6 +262,7 @@ fn the_page_of_python_is_true() {
     let mut reader = Reader::new();
     reader.variables = vec![
         ("WITHE_CACHE_DIR", kept("compiled")),
+        ("CARGO_BUILD_BUILD_DIR", kept("cargo")),
         ("PIP_CACHE_DIR", kept("pip")),
         ("PIP_DISABLE_PIP_VERSION_CHECK", "1".into()),
     ];
