@@ -4,12 +4,16 @@
 //! that. Of the two sides that take turns, the median of a call is compared where one caller waits for each, and the
 //! rate where many do.
 
+mod handled;
+
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
+use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use http_body_util::BodyExt as _;
@@ -17,6 +21,7 @@ use redb::ReadableDatabase as _;
 use tokio::task::{JoinSet, spawn_blocking};
 use withe_provider::blobs::body_of;
 use withe_provider::codec::{ByteList, Encode, Handle};
+use withe_provider::object_store::{Buckets, Cloud, S3, Sender};
 use withe_provider::{
     BlobError, Call, CallContext, ConfigMap, FunctionName, Link, LinkId, ObjectId, Payload, Peer,
     Provider,
@@ -27,10 +32,11 @@ use withe_provider_messaging::Messaging;
 use withe_provider_sql::Sql;
 use withe_testing::nats::NatsServer;
 use withe_testing::redis::RedisServer;
+use withe_testing::seaweedfs::{self, SeaweedServer};
 
 use crate::median;
 
-/// Callers at a time, where there are many.
+/// Callers at a time, where there are many, and something is done more often than that.
 const CALLERS: usize = 64;
 const ROUNDS: usize = 5;
 /// The longest that a call may take.
@@ -48,15 +54,16 @@ pub(crate) fn run() -> Result<()> {
 async fn measure() -> Result<()> {
     println!("Providers: medians of {ROUNDS}, beside the client that each uses");
     println!(
-        "  {:<26} {:>10} {:>10} {:>7} {:>12} {:>12} {:>7}",
+        "  {:<30} {:>10} {:>10} {:>7} {:>12} {:>12} {:>7}",
         "", "us", "native us", "", "1/s, many", "native 1/s", ""
     );
     let folder = tempfile::tempdir()?;
     let redis = RedisServer::start()?;
     let nats = NatsServer::start()?;
     keys(folder.path(), &redis).await?;
-    objects(folder.path()).await?;
+    objects(folder.path(), &SeaweedServer::start()?).await?;
     messages(&nats).await?;
+    handled::run(folder.path(), &nats).await?;
     rows(folder.path()).await
 }
 
@@ -138,7 +145,7 @@ async fn row(name: &str, ours: Operation, native: Operation, count: usize) -> Re
     }
     let [us, native_us, rate, native_rate] = figures.map(median);
     println!(
-        "  {name:<26} {us:>10.1} {native_us:>10.1} {:>6.2}x {rate:>12.0} {native_rate:>12.0} {:>6.2}x",
+        "  {name:<30} {us:>10.1} {native_us:>10.1} {:>6.2}x {rate:>12.0} {native_rate:>12.0} {:>6.2}x",
         us / native_us,
         rate / native_rate
     );
@@ -160,8 +167,10 @@ async fn each(operation: &Operation, count: usize) -> Result<f64> {
 async fn many(operation: &Operation, count: usize) -> Result<f64> {
     let began = Instant::now();
     let mut callers = JoinSet::new();
-    let of_each = count.div_ceil(CALLERS);
-    for _ in 0..CALLERS {
+    // An operation that is done only a few times is large: all callers at once would need the memory of each.
+    let number = CALLERS.min(count);
+    let of_each = count.div_ceil(number);
+    for _ in 0..number {
         let operation = operation.clone();
         callers.spawn(async move {
             for _ in 0..of_each {
@@ -173,7 +182,7 @@ async fn many(operation: &Operation, count: usize) -> Result<f64> {
     while let Some(ended) = callers.join_next().await {
         ended??;
     }
-    Ok((of_each * CALLERS) as f64 / began.elapsed().as_secs_f64())
+    Ok((of_each * number) as f64 / began.elapsed().as_secs_f64())
 }
 
 const STORE: &str = "wasi:keyvalue/store@0.2.0-draft";
@@ -254,12 +263,96 @@ fn of_blobs(error: BlobError) -> anyhow::Error {
     anyhow!(error.message)
 }
 
-/// Writing and reading objects in a folder.
-async fn objects(folder: &Path) -> Result<()> {
+/// Writing and reading objects in a folder, and in S3.
+async fn objects(folder: &Path, s3: &SeaweedServer) -> Result<()> {
     let root = folder.join("objects");
     std::fs::create_dir_all(&root)?;
+    let beside = folder.join("native");
+    std::fs::create_dir_all(&beside)?;
     let config = [("backend", "folder"), ("root", &root.display().to_string())];
-    let linked = Linked::new(Blobs::new(ConfigMap::new()), &config, &[]).await?;
+    object_rows("folder", &config, &in_folder(beside)).await?;
+
+    let config = [
+        ("backend", "s3"),
+        ("endpoint", &s3.endpoint()),
+        ("region", "us-east-1"),
+        ("access_key_id", seaweedfs::ACCESS_KEY),
+        ("secret_access_key", seaweedfs::SECRET_KEY),
+    ];
+    object_rows("S3", &config, &in_s3(s3).await?).await
+}
+
+/// Objects without the provider: with what the provider itself uses.
+struct NativeObjects {
+    /// Writes an object of this number.
+    put: Arc<dyn Fn(usize, Bytes) -> BoxFuture<'static, Result<()>> + Send + Sync>,
+    /// Reads the object of this number to its end; how many bytes it has.
+    get: Arc<dyn Fn(usize) -> BoxFuture<'static, Result<usize>> + Send + Sync>,
+}
+
+/// Files of a folder, each whole or not at all, and on the disk, as the provider has them.
+fn in_folder(folder: PathBuf) -> NativeObjects {
+    let path = |folder: &Path, n: usize| folder.join(format!("o{n}"));
+    let reads = folder.clone();
+    NativeObjects {
+        put: Arc::new(move |n, bytes| {
+            let folder = folder.clone();
+            Box::pin(async move {
+                spawn_blocking(move || -> Result<()> {
+                    let new = tempfile::NamedTempFile::new_in(&folder)?;
+                    std::io::Write::write_all(&mut new.as_file(), &bytes)?;
+                    new.as_file().sync_all()?;
+                    new.persist(path(&folder, n))?;
+                    std::fs::File::open(&folder)?.sync_all()?;
+                    Ok(())
+                })
+                .await?
+            })
+        }),
+        get: Arc::new(move |n| {
+            let path = path(&reads, n);
+            Box::pin(async move { Ok(tokio::fs::read(path).await?.len()) })
+        }),
+    }
+}
+
+/// Objects of a bucket, with the same client of S3 and the same connections as the provider has.
+async fn in_s3(server: &SeaweedServer) -> Result<NativeObjects> {
+    let cloud = Cloud::S3(S3 {
+        endpoint: Some(server.endpoint()),
+        region: "us-east-1".into(),
+        access_key_id: Some(seaweedfs::ACCESS_KEY.into()),
+        secret_access_key: Some(seaweedfs::SECRET_KEY.into()),
+        session_token: None,
+    });
+    let sender = spawn_blocking(|| Sender::new(None, LONG)).await??;
+    let buckets = Buckets::new(cloud, sender, LONG, BTreeMap::new());
+    buckets.make("native").await?;
+    let store = buckets.store("native")?;
+    let reads = store.clone();
+    Ok(NativeObjects {
+        put: Arc::new(move |n, bytes| {
+            let store = store.clone();
+            Box::pin(async move {
+                let (path, options) = (format!("o{n}").into(), Default::default());
+                store.put_opts(&path, bytes.into(), options).await?;
+                Ok(())
+            })
+        }),
+        get: Arc::new(move |n| {
+            let store = reads.clone();
+            Box::pin(async move {
+                let (path, options) = (format!("o{n}").into(), Default::default());
+                let found = store.get_opts(&path, options).await?;
+                Ok(found.bytes().await?.len())
+            })
+        }),
+    })
+}
+
+/// Writing and reading small objects and large ones, beside `native`.
+async fn object_rows(name: &str, config: &[(&str, &str)], native: &NativeObjects) -> Result<()> {
+    let linked = Linked::new(Blobs::new(ConfigMap::new()), config, &[]).await?;
     let store = linked.0.blob_store(LinkId(1)).context("a store")?;
     let context = || CallContext {
         deadline: Instant::now() + LONG,
@@ -269,13 +362,11 @@ async fn objects(folder: &Path) -> Result<()> {
         .create_container("c", context())
         .await
         .map_err(of_blobs)?;
-    let beside = folder.join("native");
-    std::fs::create_dir_all(&beside)?;
-    for (name, len, count) in [("1 KiB", KIB, 256), ("64 MiB", 64 * MIB, 4)] {
-        let bytes = bytes::Bytes::from(vec![7_u8; len]);
+    for (size, len, count) in [("1 KiB", KIB, 256), ("64 MiB", 64 * MIB, 4)] {
+        let bytes = Bytes::from(vec![7_u8; len]);
         // Callers beside each other write objects of their own.
-        let number = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let next = move || number.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 8;
+        let number = Arc::new(AtomicUsize::new(0));
+        let next = move || number.fetch_add(1, Ordering::Relaxed) % 8;
         let put = operation(
             (store.clone(), bytes.clone(), next.clone()),
             move |(store, bytes, next)| async move {
@@ -288,28 +379,15 @@ async fn objects(folder: &Path) -> Result<()> {
                 Ok(())
             },
         );
-        let native_put = operation(
-            (beside.clone(), bytes.clone(), next),
-            |(folder, bytes, next)| async move {
-                let n = next();
-                spawn_blocking(move || -> Result<()> {
-                    // Whole or not at all, and on the disk, as the provider has it.
-                    let new = tempfile::NamedTempFile::new_in(&folder)?;
-                    std::io::Write::write_all(&mut new.as_file(), &bytes)?;
-                    new.as_file().sync_all()?;
-                    new.persist(folder.join(format!("o{n}")))?;
-                    std::fs::File::open(&folder)?.sync_all()?;
-                    Ok(())
-                })
-                .await?
-            },
-        );
+        let state = (native.put.clone(), bytes.clone(), next);
+        let native_put = operation(state, |(put, bytes, next)| put(next(), bytes));
         // Each is there before it is read.
         for _ in 0..8 {
             put().await?;
             native_put().await?;
         }
-        row(&format!("blob put, {name}"), put, native_put, count).await?;
+        let title = format!("blob put, {size}, {name}");
+        row(&title, put, native_put, count).await?;
         let get = operation(store.clone(), move |store| async move {
             let id = ObjectId {
                 container: "c".into(),
@@ -325,12 +403,13 @@ async fn objects(folder: &Path) -> Result<()> {
             anyhow::ensure!(found == len, "{found} bytes were read");
             Ok(())
         });
-        let native_get = operation(beside.clone(), move |folder| async move {
-            let bytes = tokio::fs::read(folder.join("o0")).await?;
-            anyhow::ensure!(bytes.len() == len);
+        let native_get = operation(native.get.clone(), move |get| async move {
+            let found = get(0).await?;
+            anyhow::ensure!(found == len, "{found} bytes were read");
             Ok(())
         });
-        row(&format!("blob get, {name}"), get, native_get, count).await?;
+        let title = format!("blob get, {size}, {name}");
+        row(&title, get, native_get, count).await?;
     }
     linked.ends().await;
     Ok(())

@@ -54,6 +54,21 @@ impl Server {
         Ok(server)
     }
 
+    /// Serves the application of this manifest with `withe up`, and waits until it answers.
+    pub(crate) fn withe(
+        manifest: &str,
+        address: SocketAddr,
+        path: &str,
+        cache: &Path,
+    ) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("bench.yaml");
+        std::fs::write(&file, manifest)?;
+        let mut command = Command::new(withe()?);
+        command.arg("up").arg(&file).env("WITHE_CACHE_DIR", cache);
+        Self::start(command, address, path, Some(folder))
+    }
+
     /// Resident memory in MiB.
     pub(crate) fn resident_mib(&self) -> Result<f64> {
         resident_mib(self.child.id())
@@ -127,15 +142,7 @@ impl App {
     /// Serves it with `withe up`.
     pub(crate) fn withe(&self, cache: &Path) -> Result<Server> {
         let address = free_address()?;
-        let folder = tempfile::tempdir()?;
-        let manifest = folder.path().join("bench.yaml");
-        std::fs::write(&manifest, self.manifest(address))?;
-        let mut command = Command::new(withe()?);
-        command
-            .arg("up")
-            .arg(&manifest)
-            .env("WITHE_CACHE_DIR", cache);
-        Server::start(command, address, self.path, Some(folder))
+        Server::withe(&self.manifest(address), address, self.path, cache)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use tokio::process::Command;
 
-use crate::{guests, nats, process, redis, tree, ui, withe};
+use crate::{guests, nats, process, redis, seaweedfs, tree, ui, withe};
 
 /// The floor of the HTTP benchmarks: `wasmtime serve` of the release that Withe embeds.
 const WASMTIME: &str = "48.0.8";
@@ -31,8 +31,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let names: Vec<_> = names.map(String::as_str).collect();
     let wanted = |name| names.is_empty() || names.contains(&name);
     // The applications of `scale` are made by itself.
-    // `providers` needs none.
-    let needs_guests = |name: &&str| !["scale", "providers"].contains(name);
+    let needs_guests = |name: &&str| *name != "scale";
     if names.iter().any(needs_guests) || names.is_empty() {
         guests::build_all().await?;
     }
@@ -47,6 +46,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     if wanted("providers") {
         redis::ensure().await?;
         nats::ensure().await?;
+        seaweedfs::ensure().await?;
     }
     ui::step("build the benchmarks");
     let packages = ["--package", "withe", "--package", "withe-benches"];

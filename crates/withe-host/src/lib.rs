@@ -56,7 +56,7 @@ pub use options::{
 pub use parts::Parts;
 pub use run::Running;
 pub use runnable::{Problems, Runnable, RunnableBuilder, RunnableError};
-pub use secrets::{NoBackend, SecretBackend, SecretBackends, SecretError};
+pub use secrets::{LatticeSecrets, NoBackend, SecretBackend, SecretBackends, SecretError};
 pub use withe_process::{Confinement, confine_and_become};
 pub use withe_runtime::compile_stdin;
 pub use withe_runtime::invoke::{FunctionPath, InvokeError, Val};

@@ -12,7 +12,7 @@ use withe_runtime::{
 
 use crate::counts::Counts;
 use crate::known_secrets::KnownSecrets;
-use crate::secrets::SecretBackends;
+use crate::secrets::{LatticeSecrets, SecretBackends};
 
 /// How long work under way may take to finish, where nobody says.
 const GRACE: Duration = Duration::from_secs(10);
@@ -54,6 +54,8 @@ pub struct HostOptions {
     pub tracer: Tracer,
     /// Where the secrets are that applications ask for.
     pub secret_backends: SecretBackends,
+    /// The secrets of the lattice that the host is on; `None` for a host that is on none.
+    pub lattice_secrets: Option<Arc<dyn LatticeSecrets>>,
     /// Takes what components print, which goes into the log otherwise. The output of components in processes of their
     /// own always goes into the log.
     pub output: Option<GuestOutput>,
@@ -141,6 +143,7 @@ impl Default for HostOptions {
             counts: Counts::default(),
             tracer: Tracer::default(),
             secret_backends: SecretBackends::default(),
+            lattice_secrets: None,
             output: None,
             secrets: KnownSecrets::default(),
         }

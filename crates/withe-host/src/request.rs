@@ -1,7 +1,7 @@
 //! The request for a link that an importer's process sends to an exporter's.
 
 use withe_linker::input::ComponentKind;
-use withe_linker::plan::{Plan, PlannedLink};
+use withe_linker::plan::{Plan, PlannedInterface, PlannedLink};
 use withe_provider::{blob_wire, http_wire};
 use withe_rpc::{LinkFunction, LinkRequest};
 use withe_runtime::{DROP, HttpFace};
@@ -71,7 +71,9 @@ pub(crate) fn http_face(link: &PlannedLink) -> Option<HttpFace> {
     if interfaces.any(|i| is_types(&i.interface)) {
         return None;
     }
-    link.interfaces.iter().find_map(|i| face_of(&i.interface))
+    // The target's own interface counts: the host may translate. One that is exported under a label is what the import is.
+    let taken = |i: &PlannedInterface| face_of(&i.export).or_else(|| face_of(&i.interface));
+    link.interfaces.iter().find_map(taken)
 }
 
 fn face_of(interface: &str) -> Option<HttpFace> {

@@ -6,11 +6,13 @@
 //! instance and not the other, and a backend that is away would fail calls.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Component as PathPart, Path, PathBuf};
 use std::str::FromStr;
 
+use async_trait::async_trait;
 use withe_linker::plan::PlannedSecret;
 
 /// The largest value, in bytes.
@@ -30,11 +32,31 @@ pub enum SecretBackend {
     Folder(String),
     /// In variables of the host's environment whose names are this prefix and the key.
     Environment(String),
+    /// In the lattice that the host is on, under names that are this prefix and the key.
+    Lattice(String),
+}
+
+/// Secrets that a lattice keeps. A host knows no lattice, so whoever makes it a member says how they are had.
+#[async_trait]
+pub trait LatticeSecrets: Send + Sync + 'static {
+    /// The value of the secret of this name, in the version that a manifest names, or the newest.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be had. Never has a value.
+    async fn secret(
+        &self,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<String, Box<dyn Error + Send + Sync>>;
 }
 
 /// A text that is no backend.
 #[derive(Debug, thiserror::Error)]
-#[error("expected `NAME=FOLDER`, or `NAME=env:PREFIX` for variables of the environment")]
+#[error(
+    "expected `NAME=FOLDER`, `NAME=env:PREFIX` for variables of the environment, or `NAME=lattice:PREFIX` for secrets of the \
+     lattice"
+)]
 pub struct NoBackend;
 
 /// Why a secret cannot be had. Never has its value.
@@ -42,7 +64,8 @@ pub struct NoBackend;
 pub enum SecretError {
     /// The host has no backend of that name.
     #[error(
-        "this host has no secret backend `{0}`: name its place with `--secrets {0}=FOLDER` or `--secrets {0}=env:PREFIX`"
+        "this host has no secret backend `{0}`: name its place with `--secrets {0}=FOLDER`, `--secrets {0}=env:PREFIX` or \
+         `--secrets {0}=lattice:PREFIX`"
     )]
     NoBackend(String),
     /// The file cannot be read.
@@ -72,6 +95,14 @@ pub enum SecretError {
     /// A version is meant.
     #[error("the backend keeps no versions: leave `version` out")]
     Version,
+    /// The host is on no lattice.
+    #[error(
+        "the backend keeps its secrets in a lattice, and this application runs without one: give another place by `--secrets`"
+    )]
+    NoLattice,
+    /// The lattice does not give it.
+    #[error(transparent)]
+    Lattice(Box<dyn Error + Send + Sync>),
     /// The provider is somebody else's, who alone has its keys.
     #[error(
         "a provider that a wasmCloud v1 host runs takes secrets of that host only: give them there, or run it here from its archive"
@@ -85,18 +116,33 @@ impl SecretBackends {
         self.0.insert(name.into(), backend);
     }
 
-    /// Fetches a secret for an application.
+    /// Fetches a secret for an application; `lattice` has those of the lattice, if the host is on one.
     ///
     /// # Errors
     ///
     /// See [`SecretError`].
-    pub fn fetch(&self, application: &str, secret: &PlannedSecret) -> Result<String, SecretError> {
+    pub async fn fetch(
+        &self,
+        application: &str,
+        secret: &PlannedSecret,
+        lattice: Option<&dyn LatticeSecrets>,
+    ) -> Result<String, SecretError> {
         let backend = self.0.get(&secret.backend);
         let backend = backend.ok_or_else(|| SecretError::NoBackend(secret.backend.clone()))?;
-        if secret.version.is_some() {
+        let keeps_versions = matches!(backend, SecretBackend::Lattice(_));
+        if secret.version.is_some() && !keeps_versions {
             return Err(SecretError::Version);
         }
         let text = match backend {
+            SecretBackend::Lattice(prefix) => {
+                let lattice = lattice.ok_or(SecretError::NoLattice)?;
+                let name = match prefix.contains(APPLICATION) {
+                    true => prefix.replace(APPLICATION, &file_name(application)?),
+                    false => prefix.clone(),
+                } + &secret.key;
+                let value = lattice.secret(&name, secret.version.as_deref()).await;
+                value.map_err(SecretError::Lattice)?
+            }
             SecretBackend::Folder(folder) => {
                 let folder = folder.replace(APPLICATION, &file_name(application)?);
                 read(Path::new(&folder), &secret.key)?
@@ -125,16 +171,17 @@ impl FromStr for SecretBackend {
     type Err = NoBackend;
 
     fn from_str(text: &str) -> Result<Self, NoBackend> {
-        match text.strip_prefix("env:") {
-            Some(prefix) => Ok(Self::Environment(prefix.to_owned())),
-            None if text == "env" => Ok(Self::Environment(String::new())),
-            None if text.is_empty() => Err(NoBackend),
-            None => Ok(Self::Folder(text.to_owned())),
+        let (kind, prefix) = text.split_once(':').unwrap_or((text, ""));
+        match kind {
+            "env" => Ok(Self::Environment(prefix.to_owned())),
+            "lattice" => Ok(Self::Lattice(prefix.to_owned())),
+            _ if text.is_empty() => Err(NoBackend),
+            _ => Ok(Self::Folder(text.to_owned())),
         }
     }
 }
 
-/// An application's name as one part of a path.
+/// An application's name as one part of a path, so that none is read as another's and a part of its key.
 fn file_name(application: &str) -> Result<String, SecretError> {
     let mut parts = Path::new(application).components();
     match (parts.next(), parts.next()) {
@@ -187,8 +234,8 @@ mod tests {
         backends
     }
 
-    #[test]
-    fn files_are_read_without_the_last_line_break() {
+    #[tokio::test]
+    async fn files_are_read_without_the_last_line_break() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.path().join(name);
@@ -202,13 +249,13 @@ mod tests {
         write("shop/e", &vec![b'x'; LARGEST as usize + 1]);
         let place = format!("{}/{APPLICATION}", folder.path().display());
         let backends = backends(&place);
-        let fetch = |key: &str, field| {
-            let fetched = backends.fetch("shop", &secret(key, field));
+        let fetch = async |key: &str, field| {
+            let fetched = backends.fetch("shop", &secret(key, field), None).await;
             fetched.map_err(|why| why.to_string())
         };
-        assert_eq!(fetch("a", None).unwrap(), "one");
-        assert_eq!(fetch("b", None).unwrap(), "one\ntwo");
-        assert_eq!(fetch("c", Some("user")).unwrap(), "me");
+        assert_eq!(fetch("a", None).await.unwrap(), "one");
+        assert_eq!(fetch("b", None).await.unwrap(), "one\ntwo");
+        assert_eq!(fetch("c", Some("user")).await.unwrap(), "me");
         for (key, field, why) in [
             ("c", Some("n"), "no JSON object with a text `n`"),
             ("a", Some("user"), "no JSON object"),
@@ -219,37 +266,98 @@ mod tests {
             ("/etc/hostname", None, "no path below"),
             ("", None, "no path below"),
         ] {
-            let said = fetch(key, field).unwrap_err();
+            let said = fetch(key, field).await.unwrap_err();
             assert!(said.contains(why), "{key}: {said}");
         }
         // Another application has a folder of its own, and none outside.
-        assert!(backends.fetch("other", &secret("a", None)).is_err());
-        assert!(backends.fetch("..", &secret("shop/a", None)).is_err());
+        for (application, key) in [("other", "a"), ("..", "shop/a")] {
+            let fetched = backends.fetch(application, &secret(key, None), None).await;
+            assert!(fetched.is_err(), "{application}");
+        }
     }
 
-    #[test]
-    fn variables_are_read_and_what_is_missing_is_named() {
+    #[tokio::test]
+    async fn variables_are_read_and_what_is_missing_is_named() {
         // A variable that every process has.
         let backends = backends("env:PA");
-        let path = backends.fetch("shop", &secret("TH", None)).unwrap();
+        let path = backends
+            .fetch("shop", &secret("TH", None), None)
+            .await
+            .unwrap();
         assert_eq!(Some(path), std::env::var("PATH").ok());
-        let said = backends.fetch("shop", &secret("NONE", None)).unwrap_err();
+        let said = backends
+            .fetch("shop", &secret("NONE", None), None)
+            .await
+            .unwrap_err();
         assert!(said.to_string().contains("`PANONE`"), "{said}");
-        backends.fetch("shop", &secret("A=B", None)).unwrap_err();
+        backends
+            .fetch("shop", &secret("A=B", None), None)
+            .await
+            .unwrap_err();
         let other = PlannedSecret {
             backend: "other".into(),
             ..secret("TH", None)
         };
-        let said = backends.fetch("shop", &other).unwrap_err().to_string();
+        let said = backends
+            .fetch("shop", &other, None)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("--secrets other=FOLDER"), "{said}");
         let old = PlannedSecret {
             version: Some("1".into()),
             ..secret("TH", None)
         };
         assert!(matches!(
-            backends.fetch("shop", &old),
+            backends.fetch("shop", &old, None).await,
             Err(SecretError::Version)
         ));
         assert!("".parse::<SecretBackend>().is_err());
+    }
+
+    /// Says which secret it was asked for.
+    struct Echo;
+
+    #[async_trait]
+    impl LatticeSecrets for Echo {
+        async fn secret(
+            &self,
+            name: &str,
+            version: Option<&str>,
+        ) -> Result<String, Box<dyn Error + Send + Sync>> {
+            match version {
+                Some("9") => Err("no version 9".into()),
+                version => Ok(format!("{name} {version:?}")),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lattice_is_asked_for_the_name_and_the_version() {
+        let fetch = async |place: &str, application: &str, version: Option<&str>, lattice| {
+            let secret = PlannedSecret {
+                version: version.map(Into::into),
+                ..secret("a/b", None)
+            };
+            let fetched = backends(place).fetch(application, &secret, lattice).await;
+            fetched.map_err(|why| why.to_string())
+        };
+        let echo: Option<&dyn LatticeSecrets> = Some(&Echo);
+        for (place, version, name) in [
+            ("lattice", None, "a/b None"),
+            ("lattice:", Some("2"), "a/b Some(\"2\")"),
+            ("lattice:x/", None, "x/a/b None"),
+            ("lattice:{application}/", None, "shop/a/b None"),
+        ] {
+            assert_eq!(fetch(place, "shop", version, echo).await.unwrap(), name);
+        }
+        let said = fetch("lattice", "shop", Some("9"), echo).await.unwrap_err();
+        assert_eq!(said, "no version 9");
+        // The application `shop/a` has none of the secrets of `shop`.
+        let said = fetch("lattice:{application}/", "shop/a", None, echo).await;
+        assert!(said.unwrap_err().contains("`shop/a`"));
+        let said = fetch("lattice", "shop", None, None).await.unwrap_err();
+        assert!(said.contains("runs without one"), "{said}");
+        assert!("lattice".parse::<SecretBackend>().is_ok());
     }
 }

@@ -77,7 +77,8 @@ pub(crate) async fn provider(
             };
             let process = V1Process::new(config, functions)
                 .map_err(|e| failed(ProviderFailure::Wasmcloud(e.into())))?;
-            Ok(Arc::new(process))
+            let called = part.called.iter().cloned();
+            Ok(Arc::new(process.calling(called)))
         }
     }
 }

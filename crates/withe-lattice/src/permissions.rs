@@ -47,7 +47,7 @@ impl NatsRights {
         }
     }
 
-    /// The rights of a deployer, which puts applications and their bytes.
+    /// The rights of a deployer, which puts applications, their bytes and secrets.
     pub fn of_deployer(lattice: &str) -> Self {
         let Self {
             mut publish,
@@ -55,6 +55,7 @@ impl NatsRights {
         } = Self::looking_as(lattice, DEPLOYER);
         publish.extend([
             entries(lattice, "apps"),
+            entries(lattice, "secrets"),
             format!("$KV.{}.>", names::values_bucket(lattice)),
             format!("$O.{}.>", names::blobs_bucket(lattice)),
         ]);
@@ -137,19 +138,23 @@ mod tests {
     #[test]
     fn nobody_may_put_what_others_put() {
         let of = |rights: NatsRights, subject: &str| rights.publish.iter().any(|s| s == subject);
-        let [apps, deployments, once, leases] = [
+        let [apps, secrets, deployments, once, leases] = [
             "$KV.withe_l.apps.>",
+            "$KV.withe_l.secrets.>",
             "$KV.withe_l.deployments.>",
             "$KV.withe_l.once.>",
             "$KV.withe-leases_l.>",
         ];
         for (rights, may) in [
-            (NatsRights::of_host("l"), [false, true, true, true]),
-            (NatsRights::of_deployer("l"), [true, false, false, false]),
-            (NatsRights::of_viewer("l"), [false, false, false, false]),
+            (NatsRights::of_host("l"), [false, false, true, true, true]),
+            (
+                NatsRights::of_deployer("l"),
+                [true, true, false, false, false],
+            ),
+            (NatsRights::of_viewer("l"), [false; 5]),
         ] {
-            let found =
-                [apps, deployments, once, leases].map(|subject| of(rights.clone(), subject));
+            let found = [apps, secrets, deployments, once, leases]
+                .map(|subject| of(rights.clone(), subject));
             assert_eq!(found, may);
             assert!(rights.publish.iter().all(|subject| subject != ">"));
         }

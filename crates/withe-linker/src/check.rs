@@ -15,6 +15,7 @@ use crate::input::{ConfigMap, ConfigProblem, ConfigRole, SecretKeys};
 use crate::ix::{LinkIx, PerLink, PerPart};
 use crate::parts::PartId;
 use crate::problems;
+use crate::requests::is_translated;
 use crate::resolved::Resolved;
 use crate::work;
 
@@ -71,7 +72,9 @@ fn check_types<'a>(resolved: &Resolved<'a>, out: &mut Diagnostics) {
     let mut compared = Compared::default();
     for link in resolved.links.values() {
         let pairs = resolved.pairs(link);
-        for (import, export) in resolved.wires(link) {
+        // A translated request is a message in between: its two types are each the host's own.
+        let compared_wires = resolved.wires(link).filter(|(a, b)| !is_translated(a, b));
+        for (import, export) in compared_wires {
             let of_pairs;
             let found = match pairs.is_empty() {
                 true => compared.mismatches(import, export),

@@ -26,6 +26,7 @@ mod parts;
 mod place;
 pub mod plan;
 mod problems;
+mod requests;
 mod resolve;
 mod resolved;
 pub mod secrets;

@@ -70,6 +70,14 @@ impl Plan {
         plan
     }
 
+    /// Whether hosts fetch secrets for any of it.
+    pub fn asks_for_secrets(&self) -> bool {
+        let mut components = self.components.iter();
+        let mut links = self.links.iter();
+        components.any(|component| !component.secrets.is_empty())
+            || links.any(|link| !(link.source_secrets.is_empty() && link.target_secrets.is_empty()))
+    }
+
     /// The plan as it is shown: with [`MASK`] in the place of secret values. Carrying a plan out needs the values.
     #[must_use]
     pub fn masked(&self) -> Self {

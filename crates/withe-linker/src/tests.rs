@@ -3,6 +3,7 @@
 mod growth;
 mod host;
 mod processes;
+mod requests;
 mod split;
 mod versions;
 

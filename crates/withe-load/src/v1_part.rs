@@ -22,4 +22,6 @@ pub struct V1Part {
     pub source: V1Source,
     /// The functions of it that components may call, with their types.
     pub functions: Vec<(FunctionName, Function)>,
+    /// The functions of components that it may call, likewise.
+    pub called: Vec<(FunctionName, Function)>,
 }

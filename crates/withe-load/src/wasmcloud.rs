@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use withe_linker::input::{Application, ConfigCheck, Link, Part, ProviderWorld};
 use withe_provider::FunctionName;
-use withe_wit::{Extern, ExternItem, Function, World};
+use withe_wit::{
+    Extern, ExternItem, FuncKind, Function, Interface, InterfaceName, OPEN, ResourceRef, Type,
+    World,
+};
 
 use crate::artifact::digest;
 use crate::loaded::{LoadedPart, PartSource, ProviderSource};
@@ -43,6 +46,7 @@ pub(super) fn resolve(
         };
         let name = component.name.value.clone();
         let world = world(application, parts, &name);
+        let called = world.imports.iter().flat_map(functions).collect();
         let functions = world.exports.iter().flat_map(functions).collect();
         let digest = match &source {
             V1Source::Archive(_, digest) => digest.clone(),
@@ -59,6 +63,7 @@ pub(super) fn resolve(
             source: PartSource::Provider(ProviderSource::V1(Arc::new(V1Part {
                 source,
                 functions,
+                called,
             }))),
         };
     }
@@ -89,7 +94,53 @@ fn world(application: &Application, parts: &[LoadedPart], name: &str) -> World {
             }
         }
     }
+    // v1's host opens buckets, so that no component need import the function for it.
+    let mut taken = world.imports.iter().flat_map(Extern::functions);
+    if let Some(bucket) = taken.find_map(|function| function.first_owned().filter(|r| is_bucket(r)))
+    {
+        let opener = opener(bucket);
+        add(&mut world.imports, &opener);
+    }
+    let stores = world.exports.iter().filter_map(Extern::interface_name);
+    let buckets = stores.map(|name| ResourceRef {
+        interface: Some(name.clone()),
+        name: BUCKET.into(),
+    });
+    let buckets: Vec<_> = buckets.filter(is_bucket).collect();
+    for bucket in &buckets {
+        add(&mut world.exports, &opener(bucket));
+    }
     world
+}
+
+/// The resource of `wasi:keyvalue/store`.
+const BUCKET: &str = "bucket";
+
+fn is_bucket(resource: &ResourceRef) -> bool {
+    let is_store = |name: &InterfaceName| {
+        (&*name.namespace, &*name.package, &*name.interface) == ("wasi", "keyvalue", "store")
+    };
+    resource.name == BUCKET && resource.interface.as_ref().is_some_and(is_store)
+}
+
+/// The interface of a bucket, with the function that opens one by its name.
+fn opener(bucket: &ResourceRef) -> Extern {
+    let open = Function {
+        name: OPEN.into(),
+        kind: FuncKind::Free,
+        is_async: false,
+        params: vec![("identifier".into(), Type::String)],
+        result: Some(Type::Result(Some(Type::Own(bucket.clone()).into()), None)),
+    };
+    Extern {
+        name: (bucket.interface.as_ref()).map_or_else(String::new, ToString::to_string),
+        item: ExternItem::Interface(Arc::new(Interface {
+            name: bucket.interface.clone(),
+            functions: vec![open],
+            resources: vec![BUCKET.into()],
+            ..Interface::default()
+        })),
+    }
 }
 
 /// Whether a link names the interface that `item` is.

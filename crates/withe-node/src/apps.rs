@@ -77,6 +77,8 @@ pub(crate) struct Application {
     /// The secret values of what was read last.
     secrets: SecretValues,
     plan: Option<Plan>,
+    /// The revision of the put that was prepared last.
+    prepared: u64,
     /// The put that the host's policy accepted last.
     admitted: Option<Arc<Desired>>,
     /// Its components, as wasmCloud v1 reaches them.
@@ -99,6 +101,7 @@ impl Application {
             loaded: None,
             secrets: SecretValues::default(),
             plan: None,
+            prepared: 0,
             admitted: None,
             exposed: Vec::new(),
             number: 0,
@@ -251,7 +254,9 @@ impl Application {
             .plan
             .as_ref()
             .is_some_and(|current| is_same(current, plan));
-        let is_new = !is_same || self.running.is_none();
+        // A plan has the names of secrets that hosts fetch: who puts the same again may have changed their values.
+        let is_put_again = desired.revision != self.prepared && plan.asks_for_secrets();
+        let is_new = !is_same || is_put_again || self.running.is_none();
         // Another deployer may have put the same again.
         let is_admitted =
             (self.admitted.as_ref()).is_some_and(|admitted| Arc::ptr_eq(admitted, desired));
@@ -278,6 +283,7 @@ impl Application {
             let parts = Arc::new(Parts::of(&loaded));
             let prepared = running.prepare(plan, &parts, &*this.peers, stop).await;
             running.commit(prepared?);
+            self.prepared = desired.revision;
             let served = running.served();
             if this.applications.set(&self.name, served.clone()) {
                 self.forget = Some(Instant::now() + this.host.grace());

@@ -15,6 +15,7 @@
 //! * [`policy`]: which applications this host accepts, and what it lets them have; `admission`: what they
 //!   ask for; `real_path`: where that leads.
 //! * [`sealing`]: the secret values of records, which are sealed there.
+//! * [`secrets`]: secrets that the lattice keeps, each version sealed.
 //! * `vouching`: which records this host acts on, and how it signs its own.
 //! * [`program_list`]: the programs of providers that an operator lets a host run; [`programs`]: how it has them.
 //! * `wasmcloud`: what wasmCloud v1 has of this host: components here, and what its tools show.
@@ -50,6 +51,7 @@ mod real_path;
 pub mod records;
 pub mod requests;
 pub mod sealing;
+pub mod secrets;
 mod served;
 #[cfg(test)]
 mod simulation;

@@ -30,6 +30,7 @@ use crate::peers::{OwnHost, Peers};
 use crate::programs::{Programs, ProgramsError};
 use crate::real_path::real_path;
 use crate::records::{APPS, DEPLOYMENTS, HOSTS, HostRecord, RunningApp, TcpRecord, key};
+use crate::secrets::HostSecrets;
 use crate::served::Applications;
 use crate::table::DesiredTable;
 use crate::tasks::{announce, hear, hear_hosts, run, tell};
@@ -84,6 +85,11 @@ impl Node {
             url: options.url.clone().unwrap_or_default(),
             host: id.clone(),
         });
+        host_options.lattice_secrets = Some(Arc::new(HostSecrets::new(
+            lattice.clone(),
+            options.trust,
+            options.seal_key.clone(),
+        )));
         let host = Host::new(host_options)?;
         let wasmcloud = match &nats {
             Some(nats) if options.wasmcloud => Some(wasmcloud::open(nats.clone()).await?),

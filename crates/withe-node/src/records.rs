@@ -6,6 +6,7 @@
 //! | `deployments.{name}` | entry | [`Deployment`]: on which hosts |
 //! | `hosts.{id}` | lease | [`HostRecord`]: what a host is and does |
 //! | `once.{application}.{digest}` | entry | up to which moment what is done once has been claimed, in milliseconds since 1970 |
+//! | `secrets.{name}` | entry | the versions of a secret, sealed: see [`crate::secrets`] |
 //! | `controller` | lease | the id of the host that writes deployments |
 
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub const DEPLOYMENTS: &str = "deployments";
 pub const HOSTS: &str = "hosts";
 /// The prefix of what is claimed to be done once.
 pub const ONCE: &str = "once";
+/// The prefix of secrets.
+pub const SECRETS: &str = "secrets";
 /// The lease of the host that writes deployments.
 pub const CONTROLLER: &str = "controller";
 /// The prefix of the subjects of events.

@@ -13,7 +13,7 @@ use withe_provider::{FunctionName, IncomingHandler};
 use withe_runtime::{Callers, HttpEntry};
 use withe_wasmcloud::{
     ControlInterface, Exports, HostState, Ids, Inquiry, Limits, LinkState, PartState,
-    ServedComponent, V1Wire, can_carry, serve_component,
+    ServedComponent, V1Wire, can_carry, is_watcher, serve_component,
 };
 use withe_wit::{Extern, Function};
 
@@ -65,19 +65,34 @@ fn exports(served: &Served, component: &str) -> Option<Exports> {
     let functions: Vec<(FunctionName, Function)> = world.exports.iter().flat_map(carried).collect();
     let http =
         HttpEntry::new(graph, component).map(|entry| Arc::new(entry) as Arc<dyn IncomingHandler>);
-    if functions.is_empty() && http.is_none() {
+    let watching: Vec<(FunctionName, Function)> = world.exports.iter().flat_map(watching).collect();
+    if functions.is_empty() && watching.is_empty() && http.is_none() {
         return None;
     }
-    let names: Vec<_> = functions
-        .iter()
-        .map(|(name, _)| (Some(name.interface.clone()), name.function.clone()))
-        .collect();
-    let link = graph
-        .serve(component, &names, Callers::Components(Scope::Call))
-        .ok()?;
+    let serve = |functions: &[(FunctionName, Function)], callers| {
+        let names = functions.iter();
+        let names: Vec<_> = names
+            .map(|(name, _)| (Some(name.interface.clone()), name.function.clone()))
+            .collect();
+        graph.serve(component, &names, callers)
+    };
+    let link = serve(&functions, Callers::Components(Scope::Call)).ok()?;
+    let watcher = match watching.is_empty() {
+        true => None,
+        // The name of a bucket comes in its place, as from a provider.
+        false => match serve(&watching, Callers::Provider(Scope::Call)) {
+            Ok(link) => Some(link),
+            Err(why) => {
+                tracing::warn!(component, "wasmCloud v1 cannot tell it of changes: {why}");
+                None
+            }
+        },
+    };
     Some(Exports {
         functions,
         link,
+        watching,
+        watcher,
         http,
         timeout: TIMEOUT,
     })
@@ -91,8 +106,26 @@ fn carried(export: &Extern) -> Vec<(FunctionName, Function)> {
     let is_http = (interface.name.as_ref())
         .is_some_and(|name| name.namespace == "wasi" && name.package == "http");
     let functions = interface.functions.iter();
+    named(
+        export,
+        functions.filter(|function| !is_http && can_carry(function).is_ok()),
+    )
+}
+
+/// The functions of an export by which v1's providers tell of changes in key-value stores.
+fn watching(export: &Extern) -> Vec<(FunctionName, Function)> {
+    match export.interface() {
+        Some(interface) if is_watcher(&export.name) => named(export, interface.functions.iter()),
+        _ => Vec::new(),
+    }
+}
+
+/// Functions of an export with their names.
+fn named<'a>(
+    export: &Extern,
+    functions: impl Iterator<Item = &'a Function>,
+) -> Vec<(FunctionName, Function)> {
     functions
-        .filter(|function| !is_http && can_carry(function).is_ok())
         .map(|function| {
             let name = FunctionName {
                 interface: export.name.clone(),

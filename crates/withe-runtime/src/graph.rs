@@ -11,8 +11,8 @@ use crate::core::{Graph, Unit, UnitCode, UnitParts};
 use crate::define::{Wasi, define};
 use crate::engine::Engines;
 use crate::error::{LinkError, RuntimeError};
+use crate::http;
 use crate::http::failures::LinkFailures;
-use crate::http::{self, HttpFace};
 use crate::links::{
     BlobImport, BlobLink, LinkRoute, Numbering, OutgoingImport, OutgoingLink, UnitLinks, Via,
     labels,
@@ -287,7 +287,7 @@ impl Linker<'_> {
                     export: self.http_export(import, link)?,
                     spec: link.clone(),
                     application: importer.application.clone(),
-                    face: HttpFace::of_unversioned(interface),
+                    face: http::face::of_unversioned(interface),
                     counts: metrics.link(&labels),
                     tracer: self.engines.observer().tracer.clone(),
                     unread: Arc::default(),

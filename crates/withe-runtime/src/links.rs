@@ -123,7 +123,8 @@ pub(crate) struct OutgoingImport {
 pub(crate) struct OutgoingLink {
     pub(crate) spec: Arc<LinkSpec>,
     pub(crate) application: String,
-    /// The interface of a component that the link leads to.
+    /// The face of the import: requests that the component hands to a handler may leave out whom they ask, also
+    /// where something else takes them.
     pub(crate) face: HttpFace,
     /// The export of a component of this process that takes the requests; `None` for other targets.
     pub(crate) export: Option<Arc<str>>,

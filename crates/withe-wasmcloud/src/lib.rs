@@ -23,6 +23,7 @@ mod wire;
 
 pub use control_interface::{ControlInterface, HostState, Inquiry, LinkState, PartState};
 pub use ids::Ids;
+pub use interfaces::watcher::is_watcher;
 pub use provider::{
     ArchiveError, ArchiveFault, Claims, ClaimsError, Executable, ProcessConfig, Supervision,
     V1Process,

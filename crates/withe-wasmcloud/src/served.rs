@@ -9,7 +9,7 @@ use withe_provider::{FunctionName, IncomingHandler, ProviderError};
 use withe_rpc::{CallContext, CallError, ServedLink};
 use withe_wit::Function;
 
-use crate::interfaces::http;
+use crate::interfaces::{http, watcher};
 use crate::trace;
 use crate::values::Signature;
 use crate::wire::V1Wire;
@@ -23,6 +23,10 @@ pub struct Exports {
     pub functions: Vec<(FunctionName, Function)>,
     /// Serves them. Each invocation is a session of its own, as v1 makes an instance for each.
     pub link: Arc<dyn ServedLink>,
+    /// Functions that hear of changes in key-value stores ([`crate::is_watcher`]), likewise.
+    pub watching: Vec<(FunctionName, Function)>,
+    /// Serves those, whose first parameter is the name of a bucket; `None` if there are none.
+    pub watcher: Option<Arc<dyn ServedLink>>,
     /// The component's HTTP handler, if it exports one.
     pub http: Option<Arc<dyn IncomingHandler>>,
     /// How long a call may take. v1's callers give up after 10 s.
@@ -62,21 +66,32 @@ pub async fn serve_component(
             )));
         }
     }
-    let mut endpoints = Vec::new();
-    for (function, (name, ty)) in exports.functions.into_iter().enumerate() {
-        let signature = Signature::new(&ty).map_err(|why| refuse(why.to_string()))?;
-        endpoints.push(Endpoint {
+    let endpoint = |link: &Arc<dyn ServedLink>, function, name: FunctionName, ty: &Function| {
+        let signature = Signature::new(ty).map_err(|why| refuse(why.to_string()))?;
+        Ok::<_, ProviderError>(Endpoint {
             instance: name.interface,
             function: name.function,
             params: signature.params.paths.clone(),
             results: signature.result.paths.clone(),
             handler: Arc::new(Verbatim {
-                link: exports.link.clone(),
+                link: link.clone(),
                 function,
                 signature: Arc::new(signature),
                 wire: wire.clone(),
             }),
-        });
+        })
+    };
+    let mut endpoints = Vec::new();
+    for (function, (name, ty)) in exports.functions.into_iter().enumerate() {
+        endpoints.push(endpoint(&exports.link, function, name, &ty)?);
+    }
+    if let Some(link) = &exports.watcher {
+        for (function, (name, ty)) in exports.watching.into_iter().enumerate() {
+            let (name, ty) = watcher::on_wire(&name, &ty).ok_or_else(|| {
+                refuse(format!("`{}` does not begin with a bucket", name.function))
+            })?;
+            endpoints.push(endpoint(link, function, name, &ty)?);
+        }
     }
     endpoints.extend(exports.http.map(http::endpoint));
     let serving = wire

@@ -14,7 +14,7 @@ use withe_provider::codec::Handle;
 use withe_provider::{Call, CallError, LinkId, Payload, Provider};
 use withe_rpc::{Chunk, StreamKind, pipe};
 use withe_wasmcloud::{Exports, serve_component};
-use withe_wit::Type;
+use withe_wit::{ResourceRef, Type};
 
 use support::{Answer, HttpEcho, broker, exports, function, importer, name, target, wire, within};
 
@@ -156,6 +156,63 @@ async fn a_component_answers_as_v1_answers_an_http_request() {
             results(".0.1", b"\x00"),
             results(".0.1", b""),
         ]
+    );
+}
+
+/// v1's `wrpc:keyvalue/watcher` has the bucket's name in its place. No recording has it: the subject and the bytes are
+/// those that v1's bindings of it make.
+#[tokio::test]
+async fn a_component_is_told_of_changes_as_v1s_providers_tell() {
+    const WATCHER: &str = "wasi:keyvalue/watcher@0.2.0-draft";
+    let broker = broker();
+    let wire = wire(&broker).await;
+    let bucket = Type::Own(ResourceRef {
+        interface: Some("wasi:keyvalue/store@0.2.0-draft".parse().unwrap()),
+        name: "bucket".into(),
+    });
+    let value = Type::List(Arc::new(Type::U8));
+    let on_set = function("on-set", &[bucket.clone(), Type::String, value], None);
+    let on_delete = function("on-delete", &[bucket, Type::String], None);
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let watcher = exports([], move |function, params| {
+        told.send((function, params.bytes.to_vec())).unwrap();
+        Answer::Now(Ok(Payload::default()))
+    });
+    let watching = Exports {
+        watching: vec![
+            (name(WATCHER, "on-set"), on_set.clone()),
+            (name(WATCHER, "on-delete"), on_delete.clone()),
+        ],
+        watcher: Some(watcher.link),
+        ..exports([], |_, _| Answer::Now(Err(CallError::Deadline)))
+    };
+    let _served = serve_component(&wire, "default", "kvwatcher", watching)
+        .await
+        .unwrap();
+    let client = support::client(&broker).await;
+    for (function, params, number) in [
+        ("on-set", &b"\x00\x05color\x03red"[..], 0),
+        ("on-delete", b"\x04main\x05color", 1),
+    ] {
+        let subject =
+            format!("default.kvwatcher.wrpc.0.0.1.wrpc:keyvalue/watcher@0.2.0-draft.{function}");
+        let (inbox, mut messages) = invoke(&client, &subject, "kvredis", params).await;
+        let peer = accepted(&mut messages, &inbox).await;
+        end_params(&client, &peer).await;
+        let told = within("the call", heard.recv()).await.unwrap();
+        assert_eq!(told, (number, params.to_vec()));
+    }
+    // Another interface with a bucket first is none of v1's.
+    let other = Exports {
+        watching: vec![(name("a:b/watcher", "on-set"), on_set)],
+        watcher: Some(exports([], |_, _| Answer::Never).link),
+        ..exports([], |_, _| Answer::Never)
+    };
+    let refused = serve_component(&wire, "default", "other", other).await;
+    let said = refused.unwrap_err().0;
+    assert!(
+        said.contains("`on-set` does not begin with a bucket"),
+        "{said}"
     );
 }
 

@@ -10,11 +10,13 @@
 //! * [`sharing`]: one copy of what many components have alike.
 //! * `read`: a world from a component's bytes; `text`: from WIT, and to WIT.
 //! * [`digest`]: a number for a function's type, the same on every machine.
+//! * [`http`]: interfaces through which requests go, and which stand for which.
 //! * `wasi`: what WASI says of a component that exports one of its interfaces.
 //! * [`check`]: whether an export's type can satisfy an import's, and where they first differ.
 
 pub mod check;
 pub mod digest;
+pub mod http;
 pub mod name;
 mod opened;
 mod read;
@@ -24,6 +26,7 @@ pub mod ty;
 mod wasi;
 pub mod world;
 
+pub use http::HttpFace;
 pub use name::{InterfaceName, NameError, NameFault};
 pub use opened::OPEN;
 pub use sharing::Interfaces;

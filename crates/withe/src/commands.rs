@@ -38,6 +38,7 @@ pub(crate) mod pull;
 pub(crate) mod push;
 mod registry_args;
 mod secret_args;
+pub(crate) mod secrets;
 mod settle;
 pub(crate) mod test;
 pub(crate) mod top;

@@ -1,5 +1,6 @@
 //! Results and diagnostics as text and as JSON.
 
+pub(crate) mod date;
 pub(crate) mod diagnostics;
 pub(crate) mod json;
 mod lines;

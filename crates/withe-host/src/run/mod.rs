@@ -118,7 +118,10 @@ impl Running {
         away: &dyn Away,
         cancel: &CancellationToken,
     ) -> Result<Prepared, HostError> {
-        let plan = &*fetch::fetch(plan, parts, &self.options.secret_backends)?;
+        let plan = &*tokio::select! {
+            fetched = fetch::fetch(plan, parts, &self.options) => fetched?,
+            () = cancel.cancelled() => return Err(HostError::Cancelled),
+        };
         let preparation = Preparation {
             engines: &self.engines,
             options: &self.options,

@@ -1,11 +1,12 @@
 //! Types that a binding cannot carry: found here by the types, so that it is refused by name when the
 //! plan is made and not when it is called.
 
-use withe_wit::{Extern, Function, InterfaceName, ResourceRef, Type};
+use withe_wit::{Extern, Function, HttpFace, InterfaceName, ResourceRef, Type};
 
 use crate::input::Scope;
 use crate::matching::describe;
 use crate::parts::PartId;
+use crate::requests::is_translated;
 use crate::resolved::{Resolved, ResolvedLink};
 
 /// Why the link cannot be a call between two instances of their own, through the host or over a
@@ -23,10 +24,12 @@ pub(super) fn call_obstacle(
     let carried = resolved.wires(link);
     let (requests, called): (Vec<_>, Vec<_>) =
         carried.partition(|(import, _)| is_carried_as_http(resolved, link, import));
-    let requests: Vec<&Extern> = requests.into_iter().map(|(import, _)| import).collect();
-    let mut called = called.into_iter().map(|(import, _)| import);
+    let mut called = called.into_iter();
     request_obstacle(&requests, scope).or_else(|| {
-        called.find_map(|import| {
+        called.find_map(|(import, export)| {
+            if is_translated(import, export) {
+                return Some(no_types(import, export));
+            }
             error_context(resolved, import)
                 .or_else(|| foreign(resolved, import, of_link))
                 .or_else(|| short_lived(import))
@@ -34,24 +37,34 @@ pub(super) fn call_obstacle(
     })
 }
 
-/// Why requests cannot be sent over these interfaces of one link.
-fn request_obstacle(requests: &[&Extern], scope: Scope) -> Option<String> {
-    let first = requests.first()?;
+/// Why requests cannot be sent over these imports and exports of one link.
+fn request_obstacle(requests: &[(&Extern, &Extern)], scope: Scope) -> Option<String> {
+    let (first, taken) = requests.first()?;
     if scope == Scope::Shared {
         return Some(format!(
             "`{}` passes requests, each of which has an instance of its own, so that none is shared",
             describe(first)
         ));
     }
-    let is_handler = |import: &Extern| import.interface_name().is_some_and(is_handler);
+    let is_handler =
+        |item: &Extern| item.interface_name().and_then(HttpFace::of) == Some(HttpFace::Handler);
     let mut others = requests.iter();
-    let other = others.find(|other| is_handler(other) != is_handler(first))?;
+    let (_, other) = others.find(|(_, other)| is_handler(other) != is_handler(taken))?;
     Some(format!(
         "`{}` answers requests, and `{}` sends them on, which one link carries within a composition only: write a link \
          for each",
-        describe(if is_handler(first) { first } else { other }),
-        describe(if is_handler(first) { other } else { first })
+        describe(if is_handler(taken) { taken } else { other }),
+        describe(if is_handler(taken) { other } else { taken })
     ))
+}
+
+/// Why requests are not translated between a component and another that have not both the host's.
+fn no_types(import: &Extern, export: &Extern) -> String {
+    format!(
+        "the host translates between `{}` and `{}` where both components have `wasi:http/types` from it",
+        describe(import),
+        describe(export)
+    )
 }
 
 /// Whether the host carries what goes through `import` between two components as messages: requests and responses,
@@ -77,6 +90,15 @@ fn is_carried_as_http(resolved: &Resolved<'_>, link: &ResolvedLink<'_>, import: 
 /// Why the host cannot carry the link between a component and a provider.
 pub(super) fn host_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Option<String> {
     let of_link = |r: &ResourceRef| is_of_link(resolved, link, r);
+    let handled = |item: &Extern| item.interface_name().and_then(HttpFace::of);
+    let mut requests = resolved.wires(link);
+    if let Some((import, export)) = requests.find(|(a, b)| handled(a) != handled(b)) {
+        return Some(format!(
+            "`{}` sends requests, and a provider takes none through `{}`",
+            describe(import),
+            describe(export)
+        ));
+    }
     let mut carried = resolved
         .wires(link)
         .filter(|(import, _)| !import.interface_name().is_some_and(is_http));
@@ -213,7 +235,14 @@ pub(super) fn fused_obstacle(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -
     };
     resolved
         .wires(link)
-        .find_map(|(import, _)| {
+        .find_map(|(import, export)| {
+            if is_translated(import, export) {
+                return Some(format!(
+                    "requests through `{}` are translated for `{}`, which the host does between instances",
+                    describe(import),
+                    describe(export)
+                ));
+            }
             foreign(resolved, import, in_common).or_else(|| mentioned(resolved, import, in_common))
         })
         .or_else(|| shown(resolved, link))
@@ -258,15 +287,7 @@ fn is_from_host(resolved: &Resolved<'_>, part: PartId, interface: &InterfaceName
 
 /// The HTTP interfaces whose streams the host carries itself.
 fn is_http(name: &InterfaceName) -> bool {
-    let handlers = ["incoming-handler", "outgoing-handler", "handler", "client"];
-    name.namespace == "wasi"
-        && name.package == "http"
-        && handlers.contains(&name.interface.as_str())
-}
-
-/// Whether an interface of `wasi:http` answers requests; the others send them on.
-fn is_handler(name: &InterfaceName) -> bool {
-    is_http(name) && matches!(name.interface.as_str(), "incoming-handler" | "handler")
+    HttpFace::of(name).is_some()
 }
 
 /// The interfaces of objects, whose values and streams are the host's.

@@ -98,12 +98,6 @@ pub(crate) fn satisfies_nothing(
                 ));
             }
         }
-        if let Some((wanted, found)) = of_another_release(import, exporter) {
-            diagnostic = diagnostic.with_note(format!(
-                "`{to}` handles requests of another release of WASI, `{found}`: no link makes `{wanted}` of that, so build both \
-                 for one release"
-            ));
-        }
         if !import.is_types_only() && find_export(import, exporter).is_some() {
             diagnostic = diagnostic.with_note(format!(
                 "another link of `{from}` takes `{}` already",
@@ -118,28 +112,6 @@ pub(crate) fn satisfies_nothing(
             "`{to}` exports {}",
             list(exporter.exports.iter().map(describe))
         ))
-}
-
-/// The interface that a component imports to send requests on, and that of another release of WASI by which the exporter
-/// takes them.
-fn of_another_release<'a>(
-    import: &'a Extern,
-    exporter: &'a World,
-) -> Option<(&'a InterfaceName, &'a InterfaceName)> {
-    const SAME: [[&str; 2]; 2] = [
-        ["incoming-handler", "handler"],
-        ["outgoing-handler", "client"],
-    ];
-    let of_http = |name: &&InterfaceName| name.namespace == "wasi" && name.package == "http";
-    let wanted = import.interface_name().filter(of_http)?;
-    let pair = (SAME.into_iter()).find(|pair| pair.contains(&wanted.interface.as_str()))?;
-    let exports = exporter.exports.iter().filter_map(Extern::interface_name);
-    let mut others = exports
-        .filter(of_http)
-        .filter(|name| name.interface != wanted.interface);
-    others
-        .find(|name| pair.contains(&name.interface.as_str()))
-        .map(|found| (wanted, found))
 }
 
 pub(crate) fn ambiguous(
@@ -306,10 +278,6 @@ mod tests {
         world redb { export kv:kv/store@1.0.0; export kv:kv/batch@1.0.0; }
         world batch { export kv:kv/batch@1.0.0; }
         world newer { export kv:kv/store@2.0.0; }
-        package wasi:http@0.2.3 { interface incoming-handler { handle: func(); } }
-        package wasi:http@0.3.0 { interface handler { handle: func(); } }
-        world gate { import wasi:http/handler@0.3.0; }
-        world old { export wasi:http/incoming-handler@0.2.3; }
         world run { export run: func(); }
         world runner { import run: func(); }
     ";
@@ -329,12 +297,6 @@ mod tests {
             .component("run")
             .called("cart");
         insta::assert_snapshot!(app.problems());
-    }
-
-    #[test]
-    fn handlers_of_another_release_are_named() {
-        let app = App::new(WIT).component("gate").called("gate");
-        insta::assert_snapshot!(app.link("old", &[]).component("old").problems());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Links that name only their target: they are for what the source imports, the target exports, and
 //! no other link takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use withe_wit::{Extern, World};
 
@@ -10,9 +10,11 @@ use crate::input::Link;
 use crate::matching::{find_export, is_exact};
 use crate::parts::{PartId, Parts};
 use crate::problems;
+use crate::requests::{Translation, find_translated};
 use crate::resolved::Wire;
 
 use super::declare::{Declared, NameSlot, Trait, is_lattice};
+use super::select::find_named;
 
 /// Gives every trait that names no interfaces what is left for it.
 pub(super) fn infer(
@@ -49,7 +51,7 @@ fn infer_labels(
         let NameSlot::Label(import) = link.slot else {
             continue;
         };
-        match find_export(&world.imports[import], link.exports) {
+        match find_named(&world.imports[import], link.exports) {
             Some(export) => link.wires.push(Wire { import, export }),
             None => {
                 let at = link.link.span;
@@ -81,9 +83,17 @@ fn infer_named(world: &World, declared: &mut Declared<'_>) {
                 .filter(|t| t.slot == link.slot && t.selectors.is_some());
             others.any(|t| t.wires.iter().any(|w| w.import == import))
         };
-        let wires = candidates(world, link)
-            .filter(|w| !world.imports[w.import].is_label() && !taken(w.import));
-        let wires = wires.collect();
+        let is_free = |w: &Wire| !world.imports[w.import].is_label() && !taken(w.import);
+        let mut wires: Vec<Wire> = candidates(world, link).filter(is_free).collect();
+        for translation in TRANSLATIONS {
+            if translation == Translation::Handler && !wires.is_empty() {
+                continue;
+            }
+            let more = translated(world, link, translation).filter(is_free);
+            let more = more.filter(|w| wires.iter().all(|has| has.import != w.import));
+            let more: Vec<Wire> = more.collect();
+            wires.extend(more);
+        }
         declared.traits[i].wires = wires;
     }
 }
@@ -131,6 +141,24 @@ fn infer_default(
             claims.entry(wire.import).or_default().push((i, wire));
         }
     }
+    for translation in TRANSLATIONS {
+        let is_claimed: Vec<bool> = (0..open.len())
+            .map(|import| !open[import] || claims.contains_key(&import))
+            .collect();
+        let claimants: BTreeSet<usize> = claims.values().flatten().map(|(i, _)| *i).collect();
+        let links = declared.traits.iter().enumerate();
+        for (i, link) in links.filter(|(_, link)| inferred(link)) {
+            if translation == Translation::Handler && claimants.contains(&i) {
+                continue;
+            }
+            let wires = translated(world, link, translation);
+            let wires = wires.filter(|w| !is_claimed[w.import] && !declared.excused[w.import]);
+            // Of labels the link would have to name one.
+            for wire in wires.filter(|w| !world.imports[w.import].is_label()) {
+                claims.entry(wire.import).or_default().push((i, wire));
+            }
+        }
+    }
     // Imports that the same links claim are one problem.
     let mut contested: BTreeMap<Vec<usize>, Vec<&Extern>> = BTreeMap::new();
     for (import, mut claims) in claims {
@@ -171,6 +199,25 @@ fn infer_default(
             parts, source, world, &links, &imports,
         ));
     }
+}
+
+/// The translations that are looked for, in this order, where no target exports what is imported.
+const TRANSLATIONS: [Translation; 2] = [Translation::Release, Translation::Handler];
+
+/// All imports of `world` that the trait's target can serve through a translation.
+fn translated<'t>(
+    world: &'t World,
+    link: &'t Trait<'_>,
+    translation: Translation,
+) -> impl Iterator<Item = Wire> + use<'t> {
+    let imports = world.imports.iter().enumerate();
+    let imports = imports.filter(|(_, import)| in_package(link.link, import));
+    imports.filter_map(move |(i, import)| {
+        Some(Wire {
+            import: i,
+            export: find_translated(import, link.exports, translation)?,
+        })
+    })
 }
 
 /// All imports of `world` that the trait's target can satisfy.

@@ -12,6 +12,7 @@ use crate::diagnostic::Diagnostics;
 use crate::matching::{find_export, is_exact};
 use crate::parts::{PartId, Parts};
 use crate::problems;
+use crate::requests::{Translation, find_translated};
 use crate::resolved::Wire;
 use crate::selector::Selector;
 
@@ -142,12 +143,19 @@ fn connect(link: &mut Trait<'_>, world: &World, imports: &[usize]) -> bool {
         let item = &world.imports[import];
         if item.is_types_only() {
             connected = true;
-        } else if let Some(export) = find_export(item, link.exports) {
+        } else if let Some(export) = find_named(item, link.exports) {
             link.wires.push(Wire { import, export });
             connected = true;
         }
     }
     connected
+}
+
+/// The export that serves an import which a link names.
+pub(super) fn find_named(import: &Extern, exports: &World) -> Option<usize> {
+    find_export(import, exports)
+        .or_else(|| find_translated(import, exports, Translation::Release))
+        .or_else(|| find_translated(import, exports, Translation::Handler))
 }
 
 enum Matching {

@@ -9,3 +9,4 @@ pub(crate) mod http_error;
 pub(crate) mod http_messages;
 pub(crate) mod keyvalue;
 pub(crate) mod resources;
+pub(crate) mod watcher;

@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout_at;
 use withe_process::{ProcessState, Supervisor};
 use withe_provider::{
-    BlobStore, Call, CallError, Callee, FunctionName, Health, IncomingHandler, Link, LinkId,
-    OutgoingHandler, Payload, Peer, Provider, ProviderError, SecretKeys,
+    BlobStore, Call, CallContext, CallError, CallTarget, Callee, FunctionName, Health, Link,
+    LinkId, OutgoingHandler, Payload, Peer, Provider, ProviderError, SecretKeys,
 };
 use withe_wit::{Function, InterfaceName};
 
@@ -18,9 +19,13 @@ use super::config::ProcessConfig;
 use super::control::Control;
 use super::definition::{LinkDefinition, Secrets};
 use super::supervised::V1Core;
-use crate::interfaces::http;
+use crate::interfaces::{http, watcher};
+use crate::trace;
+use crate::values::Signature;
+use crate::wire::V1Wire;
+use crate::wire::connection::OutgoingValues;
 use crate::wire::names;
-use crate::wire::server::ServedFunctions;
+use crate::wire::server::{Endpoint, Handler, Invocation, ServedFunctions};
 use crate::{TargetConfig, V1Target};
 
 /// A provider of v1, run as a process of its own.
@@ -30,6 +35,8 @@ use crate::{TargetConfig, V1Target};
 pub struct V1Process {
     core: Arc<V1Core>,
     target: V1Target,
+    /// The types of the functions of components that it calls.
+    called: HashMap<(String, String), Function>,
     /// Components that it calls, by link.
     sources: Mutex<HashMap<LinkId, ServedFunctions>>,
     /// The state of the process, once it was started.
@@ -60,10 +67,20 @@ impl V1Process {
         Ok(Self {
             target: V1Target::new(target, functions)?,
             core: Arc::new(V1Core::new(config, control)),
+            called: HashMap::new(),
             sources: Mutex::default(),
             state: OnceLock::new(),
             supervisor: Mutex::default(),
         })
+    }
+
+    /// The same, which calls these functions of components.
+    #[must_use]
+    pub fn calling(mut self, called: impl IntoIterator<Item = (FunctionName, Function)>) -> Self {
+        let called = called.into_iter();
+        let called = called.map(|(name, ty)| ((name.interface, name.function), ty));
+        self.called.extend(called);
+        self
     }
 
     /// The links that v1 would have for `link`: one for each package.
@@ -111,15 +128,58 @@ impl V1Process {
                     ..definition(package, vec!["incoming-handler".into()])
                 }])
             }
-            Peer::Callee(callee) => Err(no_functions(callee)),
+            Peer::Callee(callee) => {
+                let packages = packages(callee.functions())?.into_iter();
+                Ok(packages
+                    .map(|(package, interfaces)| LinkDefinition {
+                        source_id: own.clone(),
+                        target: component.clone(),
+                        source_config: settings.clone(),
+                        source_secrets: secrets.clone(),
+                        ..definition(package, interfaces)
+                    })
+                    .collect())
+            }
         }
+    }
+
+    /// The functions of a component that the provider calls, as they are on the wire.
+    fn endpoints(&self, callee: &Callee) -> Result<Vec<Endpoint>, ProviderError> {
+        let functions = callee.functions().iter().enumerate();
+        let endpoint = |(number, name): (usize, &FunctionName)| {
+            let refuse = |why: String| {
+                let (id, interface) = (&self.core.config.id, &name.interface);
+                ProviderError(format!(
+                    "`{id}`, a provider of wasmCloud v1, cannot call `{interface}`: {why}"
+                ))
+            };
+            let key = (name.interface.clone(), name.function.clone());
+            let ty = self.called.get(&key).ok_or_else(|| {
+                refuse(format!("the type of its `{}` is not known", name.function))
+            })?;
+            let (name, ty) = watcher::on_wire(name, ty).unwrap_or((name.clone(), ty.clone()));
+            let signature = Signature::new(&ty).map_err(|why| refuse(why.to_string()))?;
+            Ok::<_, ProviderError>(Endpoint {
+                instance: name.interface,
+                function: name.function,
+                params: signature.params.paths.clone(),
+                results: signature.result.paths.clone(),
+                handler: Arc::new(CalledFunction {
+                    target: callee.target().clone(),
+                    function: number,
+                    signature: Arc::new(signature),
+                    wire: self.core.config.wire.clone(),
+                }),
+            })
+        };
+        functions.map(endpoint).collect()
     }
 
     /// Makes the component that the provider calls reachable for it.
     async fn serve(
         &self,
         link: &Link,
-        handler: Arc<dyn IncomingHandler>,
+        endpoints: Vec<Endpoint>,
     ) -> Result<ServedFunctions, ProviderError> {
         let config = &self.core.config;
         let component = config.ids.of(&link.application, &link.component);
@@ -129,9 +189,7 @@ impl V1Process {
             )));
         }
         let prefix = names::prefix(&config.lattice, &component);
-        let served = config
-            .wire
-            .serve(prefix, vec![http::endpoint(handler)], config.timeout);
+        let served = config.wire.serve(prefix, endpoints, config.timeout);
         served
             .await
             .map_err(|why| ProviderError(format!("`{component}` cannot be served: {why}")))
@@ -191,8 +249,11 @@ impl Provider for V1Process {
                 self.target.link_put(link.clone()).await?;
                 None
             }
-            Peer::Http(handler) => Some(self.serve(&link, handler.clone()).await?),
-            Peer::Callee(callee) => return Err(no_functions(callee)),
+            Peer::Http(handler) => {
+                let endpoints = vec![http::endpoint(handler.clone())];
+                Some(self.serve(&link, endpoints).await?)
+            }
+            Peer::Callee(callee) => Some(self.serve(&link, self.endpoints(callee)?).await?),
         };
         // From here on nothing is refused.
         let mut sources = self.sources.lock().await;
@@ -276,12 +337,33 @@ impl Provider for V1Process {
     }
 }
 
-/// The error for a provider of v1 that would call a component's functions through Withe.
-fn no_functions(callee: &Callee) -> ProviderError {
-    let function = callee.functions().first();
-    let interface = function.map_or("", |function| &function.interface);
-    ProviderError(format!(
-        "a provider of wasmCloud v1 can call `wasi:http/incoming-handler` of a component here, and not `{interface}`: \
-         link one of Withe's own providers to the component"
-    ))
+/// A function of a component, as the provider calls it.
+struct CalledFunction {
+    target: Arc<dyn CallTarget>,
+    function: usize,
+    signature: Arc<Signature>,
+    wire: V1Wire,
+}
+
+impl Handler for CalledFunction {
+    fn is_complete(&self, bytes: &[u8]) -> bool {
+        self.signature.params.is_complete(bytes)
+    }
+
+    fn invoke(
+        &self,
+        invocation: Invocation,
+    ) -> BoxFuture<'static, Result<OutgoingValues, CallError>> {
+        let (target, function) = (self.target.clone(), self.function);
+        let signature = self.signature.clone();
+        let context = CallContext {
+            deadline: invocation.deadline.into_std(),
+            trace: trace::of(&invocation.headers),
+        };
+        let params = (signature.params).lift(invocation.params, invocation.streams, &self.wire);
+        Box::pin(async move {
+            let result = target.call(function, params?, context).await?;
+            signature.result.lower(result)
+        })
+    }
 }

@@ -108,6 +108,8 @@ pub fn exports<const N: usize>(
     Exports {
         functions: functions.map(|(i, f)| (name(i, &f.name), f)).into(),
         link: Arc::new(Callee(Arc::new(answer))),
+        watching: Vec::new(),
+        watcher: None,
         http: None,
         timeout: PATIENCE,
     }

@@ -98,7 +98,11 @@ pub(super) fn check_standard_input<'a>(
 }
 
 /// Reads a file, or standard input, without the line feed at its end.
-fn read(file: &str) -> anyhow::Result<String> {
+///
+/// # Errors
+///
+/// If it cannot be read, or is no text.
+pub(super) fn read(file: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     if file == "-" {
         io::stdin().read_to_string(&mut text)?;

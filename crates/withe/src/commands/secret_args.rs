@@ -6,9 +6,10 @@ use withe_host::{HostOptions, SecretBackend};
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Secrets")]
 pub(crate) struct SecretArgs {
-    /// Where a backend that policies of manifests name has its secrets: a folder with a file for each key, or, after
-    /// `env:`, what the names of variables begin with. `{application}` stands for the name of the application that
-    /// asks. May be given several times.
+    /// Where a backend that policies of manifests name has its secrets: a folder with a file for each key; after
+    /// `env:`, what the names of variables begin with; or after `lattice:`, what the names of secrets begin with that
+    /// `withe secrets` keeps in the lattice. `{application}` stands for the name of the application that asks. May be
+    /// given several times.
     #[arg(long = "secrets", value_name = "BACKEND=PLACE", value_parser = backend)]
     secrets: Vec<(String, SecretBackend)>,
 }

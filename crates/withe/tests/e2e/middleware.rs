@@ -15,7 +15,20 @@ use crate::support::{Folder, LONG};
 
 /// A gate, and the handler behind it, of WASI 0.2 and of 0.3.
 const PAIRS: [(&str, &str); 2] = [("http-gate", "http-echo"), ("http-gate-p3", "http-echo-p3")];
+/// A gate of the one release before a handler of the other, which the host translates between.
+const MIXED: [(&str, &str); 2] = [("http-gate", "http-echo-p3"), ("http-gate-p3", "http-echo")];
 const BINDINGS: [&str; 5] = ["fused", "local", "unix", "tcp", "nats"];
+/// The bindings over which the host is between the two.
+const APART: [&str; 4] = ["local", "unix", "tcp", "nats"];
+
+/// Each pair with each of the bindings that can be between the two.
+fn table() -> impl Iterator<Item = ((&'static str, &'static str), &'static str)> {
+    let rows = |pairs: [(&'static str, &'static str); 2], bindings: &'static [&'static str]| {
+        let pairs = pairs.into_iter();
+        pairs.flat_map(|pair| bindings.iter().map(move |binding| (pair, *binding)))
+    };
+    rows(PAIRS, &BINDINGS).chain(rows(MIXED, &APART))
+}
 
 /// A running application, and what it runs on.
 struct Running {
@@ -91,23 +104,21 @@ const KNOWN: &str = "authorization: ada\r\n";
 
 #[test]
 fn a_gate_lets_some_requests_through() {
-    for pair in PAIRS {
-        for binding in BINDINGS {
-            let running = Running::gated(pair, binding, 10);
-            let address = running.address();
-            let refused = get(&address, "/").unwrap();
-            let what = format!("{pair:?} {binding}");
-            assert_eq!(
-                (refused.status, refused.text()),
-                (401, "who are you?\n".into()),
-                "{what}"
-            );
-            let passed = post(&address, "/a?b=c", KNOWN);
-            let what = format!("{what}: {passed}");
-            assert!(passed.starts_with("HTTP/1.1 200 OK\r\n"), "{what}");
-            assert!(passed.contains("\r\n4\r\nbody\r\n"), "{what}");
-            assert!(passed.ends_with("\r\n0\r\nx-sum: 42\r\n\r\n"), "{what}");
-        }
+    for (pair, binding) in table() {
+        let running = Running::gated(pair, binding, 10);
+        let address = running.address();
+        let refused = get(&address, "/").unwrap();
+        let what = format!("{pair:?} {binding}");
+        assert_eq!(
+            (refused.status, refused.text()),
+            (401, "who are you?\n".into()),
+            "{what}"
+        );
+        let passed = post(&address, "/a?b=c", KNOWN);
+        let what = format!("{what}: {passed}");
+        assert!(passed.starts_with("HTTP/1.1 200 OK\r\n"), "{what}");
+        assert!(passed.contains("\r\n4\r\nbody\r\n"), "{what}");
+        assert!(passed.ends_with("\r\n0\r\nx-sum: 42\r\n\r\n"), "{what}");
     }
 }
 
@@ -140,16 +151,25 @@ fn a_gate_changes_requests_and_responses() {
 
 #[test]
 fn what_goes_wrong_behind_a_gate_is_answered() {
-    for binding in BINDINGS {
-        let running = Running::gated(PAIRS[1], binding, 10);
+    // A handler of 0.3 behind a gate of either release.
+    let apart = APART.map(|binding| (MIXED[0], binding));
+    for (pair, binding) in BINDINGS
+        .map(|binding| (PAIRS[1], binding))
+        .into_iter()
+        .chain(apart)
+    {
+        let running = Running::gated(pair, binding, 10);
         let address = running.address();
         for (path, status) in [("/trap", 500), ("/refuse", 502), ("/", 200)] {
             let response = post(&address, path, KNOWN);
             let want = format!("HTTP/1.1 {status} ");
-            assert!(response.starts_with(&want), "{binding} {path}: {response}");
+            assert!(
+                response.starts_with(&want),
+                "{pair:?} {binding} {path}: {response}"
+            );
         }
-        drop(running);
-
+    }
+    for binding in BINDINGS {
         // A body that the gate has consumed is gone for the handler, which hears of it: by a body that breaks off, or, where
         // both are one component, by being refused what its own half has taken, and then it traps.
         let running = Running::gated(PAIRS[0], binding, 10);
@@ -169,34 +189,32 @@ fn what_goes_wrong_behind_a_gate_is_answered() {
 #[test]
 fn bodies_stream_through_a_gate() {
     const HALF: usize = 2 * 1024 * 1024;
-    for pair in PAIRS {
-        for binding in BINDINGS {
-            let running = Running::gated(pair, binding, 10);
-            let request = "POST / HTTP/1.1\r\nauthorization: ada\r\nx-rest:";
-            let mut exchange = Exchange::start(&running.address(), request, 2 * HALF).unwrap();
-            let bytes: Vec<u8> = (0..2 * HALF).map(|i| (i % 251) as u8).collect();
-            let mut received = Vec::new();
-            // A piece is sent when the one before it has come back: nothing waits for the end of the request.
-            for (i, piece) in bytes.chunks(64 * 1024).enumerate() {
-                exchange.send(piece).unwrap();
-                if i == 0 {
-                    assert_eq!(exchange.status().unwrap(), 200, "{pair:?} {binding}");
-                }
-                received.extend(exchange.receive(piece.len()).unwrap());
+    for (pair, binding) in table() {
+        let running = Running::gated(pair, binding, 10);
+        let request = "POST / HTTP/1.1\r\nauthorization: ada\r\nx-rest:";
+        let mut exchange = Exchange::start(&running.address(), request, 2 * HALF).unwrap();
+        let bytes: Vec<u8> = (0..2 * HALF).map(|i| (i % 251) as u8).collect();
+        let mut received = Vec::new();
+        // A piece is sent when the one before it has come back: nothing waits for the end of the request.
+        for (i, piece) in bytes.chunks(64 * 1024).enumerate() {
+            exchange.send(piece).unwrap();
+            if i == 0 {
+                assert_eq!(exchange.status().unwrap(), 200, "{pair:?} {binding}");
             }
-            assert_eq!(exchange.part().unwrap(), None, "{pair:?} {binding}");
-            assert!(
-                received == bytes,
-                "{pair:?} {binding}: it came back changed"
-            );
+            received.extend(exchange.receive(piece.len()).unwrap());
         }
+        assert_eq!(exchange.part().unwrap(), None, "{pair:?} {binding}");
+        assert!(
+            received == bytes,
+            "{pair:?} {binding}: it came back changed"
+        );
     }
 }
 
 #[test]
 fn a_client_that_goes_takes_the_handler_along() {
-    for pair in PAIRS {
-        for binding in ["local", "unix", "tcp", "nats"] {
+    for pair in PAIRS.into_iter().chain(MIXED) {
+        for binding in APART {
             // One that is not ended would be the only one.
             let running = Running::gated(pair, binding, 1);
             let address = running.address();
@@ -215,9 +233,12 @@ fn a_client_that_goes_takes_the_handler_along() {
 
 #[test]
 fn a_component_sends_requests_for_others() {
-    for binding in ["fused", "local", "unix", "tcp"] {
-        let relayed = format!("target: relay, binding: {binding}");
-        let relayed_p3 = format!("target: relay-p3, binding: {binding}");
+    // Each front has a relay of its own release, or of the other one.
+    let same = ["fused", "local", "unix", "tcp"].map(|binding| ("relay", "relay-p3", binding));
+    let mixed = ["local", "unix", "tcp"].map(|binding| ("relay-p3", "relay", binding));
+    for (relay, relay_p3, binding) in same.into_iter().chain(mixed) {
+        let relayed = format!("target: {relay}, binding: {binding}");
+        let relayed_p3 = format!("target: {relay_p3}, binding: {binding}");
         let to_client = "target: http-client";
         let manifest = application(&[
             http_servers(&["front", "front-p3", "echo"]),
@@ -248,5 +269,32 @@ fn a_component_sends_requests_for_others() {
         );
         let denied = post(&front_p3, "/denied", &to);
         assert!(denied.contains("HttpRequestDenied"), "{binding}: {denied}");
+    }
+}
+
+#[test]
+fn what_a_component_sends_is_handled_by_another() {
+    let handlers = [("http-echo", "http-echo-p3"), ("http-echo-p3", "http-echo")];
+    for (handler, handler_p3) in handlers {
+        for binding in ["local", "unix", "tcp"] {
+            let link = |target: &str| format!("target: {target}, binding: {binding}");
+            let manifest = application(&[
+                http_servers(&["front", "front-p3"]),
+                component("front", "http-out", "", &[&link("handler")]),
+                component("handler", handler, "", &[]),
+                component("front-p3", "http-out-p3", "", &[&link("handler-p3")]),
+                component("handler-p3", handler_p3, "", &[]),
+            ]);
+            let running = Running::start(&manifest, binding);
+            let [front, front_p3] = (running.up).addresses(["front", "front-p3"]);
+            let what = format!("{handler} {binding}");
+            let answer = get(&front, "/?url=http://a.example/").unwrap();
+            assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+            let answer = post(&front_p3, "/", "x-to: a.example\r\n");
+            assert!(
+                answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("body"),
+                "{what}: {answer}"
+            );
+        }
     }
 }

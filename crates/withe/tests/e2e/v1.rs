@@ -233,6 +233,27 @@ fn what_v1s_applications_ask_for_is_there_or_said() {
             says: &[],
         },
         Case {
+            name: "changes of keys, by a provider of v1 that others run",
+            spec: spec(&[
+                component(
+                    "watcher",
+                    "kv-watcher",
+                    &link("kvredis", "wasi:keyvalue", "store", "target", ""),
+                ),
+                provider(
+                    "kvredis",
+                    "keyvalue-redis:0.30.0",
+                    "",
+                    &link("watcher", "wasi:keyvalue", "watcher", "source", ""),
+                ),
+            ])
+            .replace(
+                "ghcr.io/wasmcloud/keyvalue-redis:0.30.0",
+                "lattice:v1-redis",
+            ),
+            says: &[],
+        },
+        Case {
             name: "changes of keys, as v1's example has them",
             spec: spec(&[
                 component("watcher", "kv-watcher", ""),

@@ -1,6 +1,6 @@
 //! Secret configuration, which nobody finds who can read the whole lattice, the logs, and all that commands print.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 use serde_json::Value;
@@ -13,7 +13,7 @@ use super::support::client::get;
 use super::support::eventually;
 use super::support::lattice::Lattice;
 use super::support::load::visit;
-use super::support::process::Ended;
+use super::support::process::{Ended, run};
 use super::{Member, problem};
 
 /// A part of each secret value here, and of nothing else.
@@ -394,4 +394,212 @@ fn secrets_that_cannot_be_taken_out_and_keys_that_others_can_read_are_refused() 
     fs::copy(lattice.path("keys/host.key"), &key).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     up(part(&format!("key: {MARKER}-value"))).failed(&["seal.key", "seals nothing"]);
+}
+
+/// The policy by which parts ask for secrets of the lattice.
+fn with_policy(manifest: &str) -> String {
+    let policy = "spec:\n  policies:\n    - {name: vault, type: policy.secret.wasmcloud.dev/v1alpha1, properties: \
+                  {backend: vault}}\n";
+    manifest.replacen("spec:\n", policy, 1)
+}
+
+#[test]
+fn secrets_that_the_lattice_keeps_reach_parts_and_are_seen_nowhere() {
+    let lattice = lattice();
+    let member = Member::of(&lattice);
+    lattice
+        .run(&["lattice", "seal-key", "--dir", "other"])
+        .printed();
+    let own = read_seal(&lattice.path(KEY)).unwrap().id().to_string();
+    let put = |name: &str, value: &str, key: &[&str]| {
+        fs::write(lattice.path("value"), format!("{value}\n")).unwrap();
+        let mut command = lattice.command(&["secrets", "put", name, "--log", "debug"]);
+        command
+            .args(key)
+            .stdin(File::open(lattice.path("value")).unwrap());
+        let ended = clean(run(command));
+        fs::remove_file(lattice.path("value")).unwrap();
+        ended
+    };
+    // Only sealed values are put, and all versions are sealed by one key.
+    let refused = put("visits/url", MARKER, &[]);
+    refused.failed(&["`visits/url` is not put", "--seal-key"]);
+    let nowhere = format!("redis://127.0.0.1:1?{MARKER}");
+    let url = format!("{}?{MARKER}", lattice.redis.url());
+    let first = put("visits/url", &nowhere, &SEAL);
+    assert!(first.stderr.contains("`visits/url` has version 1"));
+    let other_key = ["--seal-key", "other/seal.key"];
+    put("visits/url", &url, &other_key).failed(&["version 1", &own, "withe secrets remove"]);
+    let second = put("visits/url", &url, &SEAL);
+    assert!(second.stderr.contains("`visits/url` has version 2"));
+    put("visits/bucket", &format!("{MARKER}-kept"), &SEAL).printed();
+
+    let backend = [
+        "--secrets",
+        "vault=lattice:{application}/",
+        "--log",
+        "debug",
+    ];
+    let host = |name: &str, key: &[&str]| {
+        let zone = format!("zone={name}");
+        let options = [&["--label", &zone][..], &backend, key].concat();
+        lattice.host_with(name, &options)
+    };
+    let hosts = [
+        host("a", &SEAL),
+        host("b", &SEAL),
+        host("c", &other_key),
+        host("d", &[]),
+    ];
+    let (a, b) = (zone("a"), zone("b"));
+    let listen = "config: [{name: listen, properties: {address: \"127.0.0.1:0\"}}]";
+    let ask = |name: &str, more: &str| {
+        format!("secrets: [{{name: {name}, properties: {{policy: vault, key: {name}{more}}}}}]")
+    };
+    let app = |more: &str| {
+        with_policy(&manifest(
+            "visits",
+            &[
+                format!(
+                    "{{name: http, type: capability, properties: {{image: \"withe:http-server\"}}, traits: [{a}, \
+                     {{type: link, properties: {{target: front, source: {{{listen}}}}}}}]}}"
+                ),
+                format!(
+                    "{{name: front, type: component, properties: {{compose: [{:?}, {:?}]}}, traits: [{a}, {{type: \
+                     link, properties: {{target: visits}}}}]}}",
+                    component("router"),
+                    component("page")
+                ),
+                format!(
+                    "{{name: visits, type: component, properties: {{image: {:?}}}, traits: [{b}, {{type: link, \
+                     properties: {{target: {{name: store, {}}}, namespace: wasi, package: keyvalue, interfaces: \
+                     [store, atomics]}}}}]}}",
+                    component("visits"),
+                    ask("url", more)
+                ),
+                format!(
+                    "{{name: store, type: capability, properties: {{image: \"withe:keyvalue\", process: true, {}}}, \
+                     traits: [{b}]}}",
+                    ask("bucket", "")
+                ),
+            ],
+        ))
+    };
+    let up = |text: &str, wait: &str| {
+        fs::write(lattice.path("app.yaml"), text).unwrap();
+        clean(lattice.run(&["up", "app.yaml", "--wait", wait, "--log", "debug"]))
+    };
+    up(&app(""), "60").printed();
+    let address = lattice.address();
+    eventually("the first visit is counted", || {
+        visit(&address, "/kept").ok()
+    });
+    assert!(lattice.counted(&format!("{MARKER}-kept"), "/kept") > 0);
+
+    // Names, versions and dates are there for all.
+    let listed = clean(lattice.run(&["secrets", "list"]));
+    let lines: Vec<_> = listed.printed().lines().collect();
+    assert!(lines[0].starts_with("NAME "), "{lines:?}");
+    assert!(lines[1].starts_with("visits/bucket  1 "), "{lines:?}");
+    assert!(lines[2].starts_with("visits/url     1, 2 "), "{lines:?}");
+    assert!(lines[2].ends_with(&own), "{lines:?}");
+    let listed = lattice.json(&["secrets", "list"]);
+    assert_eq!(listed[1]["versions"][1]["version"], 2);
+    clean(lattice.run(&["get", "links", "--json"])).printed();
+    clean(lattice.run(&["link", "list", "visits", "--json"])).printed();
+    arguments_are_clean();
+    lattice_is_clean(&lattice, &member);
+    let entries = || {
+        let entries = member.runtime.block_on(member.lattice.list("secrets"));
+        entries.unwrap()
+    };
+    assert_eq!(entries().len(), 2);
+    for entry in entries() {
+        is_clean(&entry.key, &String::from_utf8_lossy(&entry.value));
+    }
+
+    let said = |from: &str, texts: &[&str]| {
+        eventually(&format!("{from} {texts:?}"), || {
+            let apps = lattice.json(&["get", "apps"]);
+            let problems = apps[0]["problems"].as_array()?;
+            let mut problems = problems.iter().filter_map(Value::as_str);
+            let said = problems.find(|said| said.starts_with(from))?;
+            is_clean("a failure", said);
+            let all = texts.iter().all(|text| said.contains(text));
+            all.then_some(())
+        });
+    };
+    let counts = || {
+        let bucket = format!("{MARKER}-other");
+        let before = lattice.counted(&bucket, "/kept");
+        visit(&address, "/kept").unwrap();
+        assert!(lattice.counted(&bucket, "/kept") > before);
+    };
+    // A value that was changed is there when the application is put again.
+    put("visits/bucket", &format!("{MARKER}-other"), &SEAL).printed();
+    up(&app(""), "60").printed();
+    eventually("visits are counted in the other bucket", || {
+        visit(&address, "/kept").ok()?;
+        (lattice.counted(&format!("{MARKER}-other"), "/kept") > 0).then_some(())
+    });
+
+    // A secret that cannot be had is named, and the parts that ran go on.
+    up(&app(", version: '7'"), "0");
+    said("on `b`", &["no version `7` of `visits/url`: it keeps 1, 2"]);
+    counts();
+    // Of two values that are swapped, neither opens.
+    let before = entries();
+    let [bucket, url] = &before[..] else {
+        panic!("{before:?}")
+    };
+    for (key, from) in [(&bucket.key, url), (&url.key, bucket)] {
+        let record: Value = serde_json::from_slice(&from.value).unwrap();
+        member.put(key, &record);
+    }
+    up(&app(", version: '1'"), "0").printed();
+    let changed = "`visits/url` does not open: they, or the record that they are in, were changed";
+    said("on `b`", &["the secret `url` of `store`", changed]);
+    counts();
+    for entry in &before {
+        member.put(&entry.key, &serde_json::from_slice(&entry.value).unwrap());
+    }
+    clean(lattice.run(&["secrets", "remove", "visits/url"])).printed();
+    clean(lattice.run(&["secrets", "remove", "visits/url"])).failed(&["no secret `visits/url`"]);
+    up(&app(", version: '2'"), "0");
+    said("on `b`", &["`withe secrets put visits/url`"]);
+    counts();
+    let url = format!("{}?{MARKER}", lattice.redis.url());
+    assert!(put("visits/url", &url, &SEAL).stderr.contains("version 3"));
+    up(&app(", version: '3'"), "60").printed();
+    counts();
+
+    // Hosts that have not the key.
+    fs::write(
+        lattice.path("c.wasm"),
+        wat::parse_str("(component)").unwrap(),
+    )
+    .unwrap();
+    let part = |name: &str| {
+        let (ask, zone) = (ask("token", ""), zone(name));
+        format!(
+            "{{name: {name}, type: component, properties: {{image: ./c.wasm, {ask}}}, traits: [{zone}]}}"
+        )
+    };
+    clean(lattice.run(&["down", "visits"])).printed();
+    put("shop/token", &format!("{MARKER}-token"), &SEAL).printed();
+    up(
+        &with_policy(&manifest("shop", &[part("c"), part("d")])),
+        "0",
+    );
+    eventually("the other application has gone", || {
+        let apps = lattice.json(&["get", "apps"]);
+        (apps.as_array()?.len() == 1 && apps[0]["name"] == "shop").then_some(())
+    });
+    said("on `c`", &["version 1 of `shop/token`", &own]);
+    said("on `d`", &["the secret `token` of `d`", "--seal-key"]);
+
+    lattice_is_clean(&lattice, &member);
+    for host in &hosts {
+        is_clean("a host's log", &host.log());
+    }
 }
