@@ -5,6 +5,7 @@
 //! is passed over proves nothing.
 
 pub mod certificates;
+pub mod keyvalue;
 pub mod mosquitto;
 pub mod nats;
 pub mod port;
