@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: the program as it is given away, and its symbols apart.
+//! `cargo xtask dist`: the program as it is given away, its symbols apart, and the provider that is a component.
 //!
 //! The tables of lines are five sixths of a program that has them, and only a person who debugs it needs them. They go
 //! to a file of their own, which debuggers find by the link in the program (`.gnu_debuglink`) or by its build id.
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use crate::{process, ui, withe};
+use crate::{guests, process, ui, withe};
 
 /// The most bytes of the program.
 const MOST: u64 = 60_000_000;
@@ -20,7 +20,7 @@ const PROFILE: &str = "dist";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The folder to put the program and its symbols in; `dist` beside what cargo builds if not given
+    /// The folder to put the program, its symbols and the component in; `dist` beside what cargo builds if not given
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
 }
@@ -55,7 +55,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             program.display()
         );
     }
-    for path in [&program, &symbols] {
+    let component = folder.join("keyvalue.wasm");
+    fs::copy(guests::build_keyvalue().await?, &component)
+        .with_context(|| format!("cannot write {}", component.display()))?;
+    for path in [&program, &symbols, &component] {
         println!("{} ({} bytes)", path.display(), fs::metadata(path)?.len());
     }
     Ok(())

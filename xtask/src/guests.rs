@@ -15,6 +15,9 @@ use crate::{process, tree, ui, wasm_target};
 /// `CARGO_TARGET_DIR` is not used for it: that is for the workspace at the root.
 const TARGET_DIR: &str = "WITHE_GUESTS_TARGET_DIR";
 
+/// The name of the keyvalue provider that is a component.
+const KEYVALUE: &str = "keyvalue";
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only those of the examples
@@ -43,7 +46,22 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 pub(crate) async fn build_all() -> Result<()> {
     build(&tree::test_guests(), packages).await?;
     build(&tree::conformance(), ends_of_cases).await?;
+    build_keyvalue().await?;
     build_examples().await
+}
+
+/// Builds the keyvalue provider that is a component, and returns its file.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) async fn build_keyvalue() -> Result<PathBuf> {
+    let workspace = tree::keyvalue_component();
+    build(&workspace, keyvalue).await?;
+    Ok(workspace
+        .join("build")
+        .join(KEYVALUE)
+        .with_extension("wasm"))
 }
 
 /// Builds the components of the examples.
@@ -136,6 +154,12 @@ fn packages(workspace: &Path) -> Result<Vec<Component>> {
         }
     }
     Ok(components)
+}
+
+/// The only component of the keyvalue provider's workspace, which is its only package.
+fn keyvalue(_: &Path) -> Result<Vec<Component>> {
+    let file = compiled_name("keyvalue-component").into();
+    Ok(vec![(KEYVALUE.to_owned(), file)])
 }
 
 /// The components of conformance cases, which are examples of one package: both ends of each, unless

@@ -36,6 +36,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let mut cargo = process::cargo(["test", "--workspace"]);
     process::run("pass the tests", cargo.args(&args.filter), process::LONG).await?;
     if args.filter.is_none() {
+        test_keyvalue().await?;
         test_with_v1().await?;
         demo::check_with(&withe::built_by_tests()).await?;
     }
@@ -49,6 +50,7 @@ async fn format() -> Result<()> {
         (tree::root().to_path_buf(), all),
         (tree::test_guests(), all),
         (tree::conformance(), all),
+        (tree::keyvalue_component(), all),
         (tree::visits(), all),
         (tree::gallery(), all),
         (tree::with_v1(), all),
@@ -80,6 +82,7 @@ async fn lint() -> Result<()> {
     for workspace in [
         tree::test_guests(),
         tree::conformance(),
+        tree::keyvalue_component(),
         tree::visits(),
         tree::gallery(),
     ] {
@@ -106,6 +109,18 @@ async fn lint() -> Result<()> {
     let mut cargo = with_v1("clippy");
     cargo.args(["--all-targets", "--", "-D", "warnings"]);
     process::run("pass the lints", &mut cargo, process::LONG).await
+}
+
+/// What of the keyvalue provider that is a component needs no host: compiled for this machine.
+async fn test_keyvalue() -> Result<()> {
+    ui::step("run the tests of the keyvalue component");
+    let workspace = tree::keyvalue_component();
+    let mut cargo = process::cargo(["test", "--locked"]);
+    cargo
+        .arg("--target-dir")
+        .arg(guests::target_dir(&workspace))
+        .current_dir(workspace);
+    process::run("pass the tests", &mut cargo, process::LONG).await
 }
 
 async fn test_with_v1() -> Result<()> {

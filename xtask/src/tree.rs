@@ -29,6 +29,11 @@ pub(crate) fn lines() -> PathBuf {
     root().join("examples/lines-provider/app")
 }
 
+/// The folder of the keyvalue provider that is a component.
+pub(crate) fn keyvalue_component() -> PathBuf {
+    root().join("providers/keyvalue-component")
+}
+
 /// The folder of the components for tests and benchmarks.
 pub(crate) fn test_guests() -> PathBuf {
     root().join("tests/guests")

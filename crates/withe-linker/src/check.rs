@@ -13,6 +13,7 @@ use crate::diagnostic::Diagnostics;
 use crate::fetched;
 use crate::input::{ConfigMap, ConfigProblem, ConfigRole, SecretKeys};
 use crate::ix::{LinkIx, PerLink, PerPart};
+use crate::kinds;
 use crate::parts::PartId;
 use crate::problems;
 use crate::requests::is_translated;
@@ -51,6 +52,7 @@ pub(crate) fn check<'a>(resolved: Resolved<'a>, out: &mut Diagnostics) -> Checke
     check_host_imports(&resolved, out);
     let application = &resolved.parts.inputs.application;
     fetched::check(&resolved, out);
+    kinds::check(&resolved, out);
     let definitions = Definitions::of(application);
     definitions.check(application, out);
     let part_config = resolved

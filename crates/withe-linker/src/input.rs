@@ -80,7 +80,7 @@ pub struct Application {
 pub struct Component {
     /// Its name in the manifest.
     pub name: Spanned<String>,
-    /// Component or provider (`capability`).
+    /// Component or provider (`capability`), as declared: the image of a provider may be a component.
     pub kind: ComponentKind,
     /// Where its bytes come from.
     pub image: Spanned<Image>,

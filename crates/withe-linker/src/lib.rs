@@ -21,6 +21,7 @@ mod host;
 mod ids;
 pub mod input;
 mod ix;
+mod kinds;
 mod matching;
 mod parts;
 mod place;

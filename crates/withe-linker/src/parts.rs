@@ -121,6 +121,12 @@ impl<'a> Parts<'a> {
         self.kind(id) == ComponentKind::Provider
     }
 
+    /// Whether the part is declared as a provider, and is a component.
+    pub(crate) fn is_component_provider(&self, id: PartId) -> bool {
+        let is_component = matches!(self.inputs.parts.get(id.0), Some(Part::Component { .. }));
+        is_component && self.declared(id).kind == ComponentKind::Provider
+    }
+
     /// Where the part runs, if that is not on this host.
     pub(crate) fn elsewhere(&self, id: PartId) -> Option<&'a Elsewhere> {
         self.elsewhere[id]

@@ -171,6 +171,9 @@ pub struct PlannedComponent {
     pub id: String,
     /// Component or provider.
     pub kind: ComponentKind,
+    /// Whether it is a component that the manifest declares as a provider.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub provider: bool,
     /// Whether it runs on other hosts and not on this one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub elsewhere: bool,

@@ -7,6 +7,7 @@ pub(crate) mod commands;
 pub(crate) mod config;
 pub(crate) mod coverage;
 pub(crate) mod imports;
+pub(crate) mod kinds;
 pub(crate) mod memory;
 pub(crate) mod pairs;
 pub(crate) mod selection;
@@ -56,6 +57,8 @@ pub const CODES: &[CodeInfo] = &[
     config::INVALID,
     config::SECRETS,
     config::DEFINED_TWICE,
+    kinds::LINK_CONFIG,
+    kinds::PROPERTY,
 ];
 
 #[cfg(test)]

@@ -185,8 +185,8 @@ this name. The message lists those there are.",
         code: WRONG_KIND,
         title: "`type` does not fit the image",
         explanation: "\
-`type: component` runs a WebAssembly component, `type: capability` a provider. The image is the other
-one of the two. Change `type`, or `image`.",
+`type: component` runs a WebAssembly component, and the image is a provider that is none. Write
+`type: capability`, under which a component can run as well, or change `image`.",
     },
     CodeInfo {
         code: COMPOSE_FAILED,

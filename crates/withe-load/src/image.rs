@@ -146,10 +146,10 @@ impl Images<'_> {
             Image::Lattice(_) => Some(Err(Refusal::OnLattice)),
             Image::File(path) => self
                 .read(&name, path, span)
-                .map(|found| as_component(component, found)),
+                .map(|found| Ok(as_component(found))),
             Image::Compose(entries) => self
                 .compose(&name, entries, span)
-                .map(|found| as_component(component, found)),
+                .map(|found| Ok(as_component(found))),
             Image::Builtin(short) => Some(match registry.by_name(short) {
                 Some(known) => as_provider(component, known),
                 None => Err(unknown_provider(short, registry)),
@@ -208,7 +208,7 @@ impl Images<'_> {
     /// A component that was read elsewhere and is given here.
     fn supplied(&mut self, component: &Component, bytes: &[u8]) -> Result<Resolved, Refusal> {
         let path = Path::new(&component.name.value);
-        as_component(component, self.artifacts.take(path, bytes.to_vec())?)
+        Ok(as_component(self.artifacts.take(path, bytes.to_vec())?))
     }
 
     /// The file that was pulled of a reference.
@@ -237,7 +237,8 @@ impl Images<'_> {
         let file = self.file(name, kind, reference)?;
         match (file.kind, kind) {
             (FileKind::Component, _) => {
-                as_component(component, self.pulled_component(name, reference)?)
+                let artifact = self.pulled_component(name, reference)?;
+                Ok(as_component(artifact))
             }
             (FileKind::Archive | FileKind::Program, ComponentKind::Component) => {
                 Err(Refusal::PulledProvider(reference.into()))
@@ -366,22 +367,18 @@ fn supplied_program(program: &SuppliedProgram) -> Result<Resolved, Refusal> {
     Ok(Resolved::program(world, program))
 }
 
-fn as_component(component: &Component, artifact: Artifact) -> Result<Resolved, Refusal> {
-    match component.kind {
-        ComponentKind::Component => {
-            let Artifact {
-                bytes,
-                digest,
-                world,
-                ..
-            } = artifact;
-            Ok(Resolved::Part(LoadedPart {
-                input: Part::Component { world, digest },
-                source: PartSource::Component(bytes),
-            }))
-        }
-        ComponentKind::Provider => Err(Refusal::IsComponent),
-    }
+/// The part that a component is, whatever it is declared as: a provider may be one.
+fn as_component(artifact: Artifact) -> Resolved {
+    let Artifact {
+        bytes,
+        digest,
+        world,
+        ..
+    } = artifact;
+    Resolved::Part(LoadedPart {
+        input: Part::Component { world, digest },
+        source: PartSource::Component(bytes),
+    })
 }
 
 fn as_provider(component: &mut Component, known: Known<'_>) -> Result<Resolved, Refusal> {

@@ -48,8 +48,6 @@ pub(super) enum Refusal {
         "it is component `{component}` of application `{name}`, and applications run on their own so far"
     )]
     OtherApplication { name: String, component: String },
-    #[error("it is declared `type: capability`, and its image is a component")]
-    IsComponent,
     #[error("it is declared `type: component`, and its image is the provider `{0}`")]
     IsProvider(String),
     /// No first-party provider has this name.
@@ -99,7 +97,7 @@ impl Refusal {
             Self::NoBytes | Self::Outside(_) => codes::NOT_WASM,
             Self::Archive { .. } => codes::UNREADABLE,
             Self::Program { .. } | Self::Supplied(_) => codes::PROVIDER_PROGRAM,
-            Self::OnLattice | Self::IsComponent | Self::IsProvider(_) => codes::WRONG_KIND,
+            Self::OnLattice | Self::IsProvider(_) => codes::WRONG_KIND,
             Self::OtherApplication { .. } => codes::OTHER_APPLICATION,
             Self::UnknownProvider { .. } => codes::UNKNOWN_PROVIDER,
             Self::Registry { .. } => codes::REGISTRY_IMAGE,
@@ -122,7 +120,6 @@ impl Refusal {
             Self::Program { .. } => "a provider's program calls `withe_provider::process::main`",
             Self::OnLattice | Self::IsProvider(_) => "write `type: capability`",
             Self::OtherApplication { .. } => "declare the component here with an `image`",
-            Self::IsComponent => "write `type: component`",
             Self::UnknownProvider { similar, known, .. } => {
                 let similar = similar.map(|s| format!("did you mean `withe:{s}`? "));
                 let similar = similar.unwrap_or_default();

@@ -166,8 +166,8 @@ reuse: 100
 ";
 
 MISPLACED_FIELD = "W0014", "a field that cannot be here",
-"The field is known, but not here. `compose`, `limits`, `grants` and `reuse` are for components: a \
-provider is code of the machine's own and does not run in the sandbox. `process` is for providers: a \
+"The field is known, but not here. `compose`, `reuse` and `command` are for entries with `type: component`: a \
+provider serves all its callers alike, for as long as the application runs. `process` is for providers: a \
 component is served by another process if a link to it says `binding: unix`. A link's `config` and `secrets` \
 belong to one of its ends:
 

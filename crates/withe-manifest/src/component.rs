@@ -128,17 +128,18 @@ fn read_properties(
         id: fields.text(out, "id"),
         config: read_configs(out, &fields, "config"),
         secrets: read_secrets(out, &fields),
+        // Whether a provider is a component, which has these, its image says.
+        limits: read_limits(out, &fields),
+        grants: read_grants(out, &fields),
+        on_missing: fields.choice(out, "on-missing", &ON_MISSING),
         build: read_build(out, &fields),
         ..Properties::default()
     };
     if is_provider {
         properties.process = fields.flag(out, "process");
     } else {
-        properties.limits = read_limits(out, &fields);
-        properties.grants = read_grants(out, &fields);
         properties.reuse = fields.number(out, "reuse", 1);
         properties.command = read_command(out, &fields);
-        properties.on_missing = fields.choice(out, "on-missing", &ON_MISSING);
     }
     if is_shared(properties.image.as_ref()) {
         let what_it_is = ["image", "compose", "application", "id"];

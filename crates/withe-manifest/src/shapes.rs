@@ -56,7 +56,7 @@ const BOOKKEEPING: &str = "it is a cluster's bookkeeping, and there is no cluste
 const NOT_RUN: &str = "wasmCloud does not act on it either";
 const OLD_CONTRACT: &str = "contracts went away with wasmCloud 1.0; links say what they connect";
 const ONLY_COMPONENTS: &str =
-    "only a component can have it; a provider does not run in the sandbox";
+    "only an entry with `type: component` can have it; a provider serves all its callers alike";
 const ONLY_PROVIDERS: &str =
     "only a provider can have it; where a component runs is for the links to it to say";
 const USE_UNIX: &str = "remove it, and write `binding: unix` on the links to the component";
@@ -125,11 +125,8 @@ pub(crate) const CAPABILITY_PROPERTIES: Shape = Shape {
     ignored: &[("contract", OLD_CONTRACT), ("link_name", OLD_CONTRACT)],
     misplaced: &[
         misplaced("compose", ONLY_COMPONENTS, REMOVE),
-        misplaced("limits", ONLY_COMPONENTS, REMOVE),
-        misplaced("grants", ONLY_COMPONENTS, REMOVE),
         misplaced("reuse", ONLY_COMPONENTS, REMOVE),
         misplaced("command", ONLY_COMPONENTS, REMOVE),
-        misplaced("on-missing", ONLY_COMPONENTS, REMOVE),
     ],
     ..Shape::new(
         "capabilityProperties",
@@ -140,6 +137,9 @@ pub(crate) const CAPABILITY_PROPERTIES: Shape = Shape {
             "id",
             "config",
             "secrets",
+            "limits",
+            "grants",
+            "on-missing",
             "process",
             "build",
         ],

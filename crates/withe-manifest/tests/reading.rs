@@ -302,14 +302,17 @@ fn examples(markdown: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn whole_manifests_in_the_documentation_are_right() {
-    let reference = include_str!("../../../docs/manifest.md");
+    let pages = [
+        include_str!("../../../docs/manifest.md"),
+        include_str!("../../../docs/keyvalue-component.md"),
+    ];
     let explanations = withe_manifest::CODES.iter().map(|info| info.explanation);
-    let whole: Vec<&str> = std::iter::once(reference)
+    let whole: Vec<&str> = (pages.into_iter())
         .chain(explanations)
         .flat_map(examples)
         .filter(|example| example.contains("apiVersion") && example.contains("components"))
         .collect();
-    assert!(whole.len() >= 2);
+    assert!(whole.len() >= 3);
     for example in whole {
         let (_, diagnostics) = read(example);
         assert!(

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use withe_linker::input::{ComponentKind, ConfigMap, Image};
+use withe_linker::input::{ConfigMap, Image};
 use withe_linker::plan::{Plan, PlannedComponent};
 use withe_load::{Loaded, ProviderSource, V1Source};
 
@@ -73,10 +73,9 @@ pub(crate) async fn admit(
     }
 }
 
-/// The images of components, by the component.
+/// The images of parts, by the part: a component's count, also if it is declared as a provider.
 fn images(loaded: &Loaded) -> BTreeMap<&str, Vec<String>> {
     let components = (loaded.application.iter()).flat_map(|app| &app.components);
-    let components = components.filter(|component| component.kind == ComponentKind::Component);
     let of = |image: &Image| match image {
         Image::Compose(images) => images.iter().filter_map(|image| name(image)).collect(),
         image => Vec::from_iter(name(image)),

@@ -514,8 +514,9 @@ fn report(
         name: part.name.clone(),
         id: part.id.clone(),
         kind: match part.kind {
-            ComponentKind::Component => "component".into(),
-            ComponentKind::Provider => "provider".into(),
+            ComponentKind::Component if !part.provider => "component".into(),
+            // What a manifest calls a provider is one, also if it is a component.
+            ComponentKind::Component | ComponentKind::Provider => "provider".into(),
         },
         digest: part.digest.clone(),
         instances: part.instances,

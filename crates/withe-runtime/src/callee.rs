@@ -1,13 +1,19 @@
 //! The instance that one caller reaches over a link, or that all callers share.
 //!
-//! On the engine without concurrency the holder of its lock calls an instance, within the caller's own task. With
-//! concurrency, calls of one instance run at the same time and go on after their return as long as they stream, so
-//! the instance has a task of its own that takes calls one after the other, and drives them all.
+//! On the engine without concurrency the holder of its lock calls an instance, within the caller's own task; what is
+//! left of a call whose caller goes away, where others share the instance, gets a task ([`Entered`]). With concurrency,
+//! calls of one instance run at the same time and go on after their return as long as they stream, so the instance has
+//! a task of its own that takes calls one after the other, and drives them all.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{self, Poll, ready};
 use std::time::Instant;
 
-use tokio::sync::{Mutex, mpsc};
+use futures::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+use tokio::time::timeout_at;
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Accessor, AccessorTask};
 use withe_rpc::{CallContext, CallError, Payload};
@@ -16,6 +22,7 @@ use crate::core::{Callee, CalleeSlot, Graph, Instance, InstanceState};
 use crate::dispatch;
 use crate::exchange::receive;
 use crate::exports::ExportFn;
+use crate::handles::{HandleTable, Numbers};
 use crate::instance::no_function;
 use crate::opened;
 use crate::quota::Nested;
@@ -36,44 +43,89 @@ impl Callee {
         payload: &mut Payload,
         context: CallContext,
     ) -> Result<(), CallError> {
-        let nested = self.nested.as_ref();
         match &self.slot {
             CalleeSlot::Single(slot) => {
                 let mut slot = slot.lock().await;
                 let mut instance = match slot.take() {
                     Some(instance) => instance,
-                    None => Instance::create(graph, unit, nested, context.deadline).await?,
+                    None => self.create(graph, unit, context.deadline).await?,
                 };
                 let called = instance.call(export, payload, context).await;
-                // An error that the callee returned as a value leaves it as it was.
-                if matches!(called, Ok(()) | Err(CallError::Refused(_))) {
+                if leaves_it_whole(&called) {
                     *slot = Some(instance);
                 }
                 called
             }
+            CalleeSlot::Shared(slot) => {
+                let mut slot = slot.clone().lock_owned().await;
+                let instance = match slot.take() {
+                    Some(instance) => instance,
+                    None => self.create(graph, unit, context.deadline).await?,
+                };
+                let params = std::mem::take(payload);
+                let call = enter(slot, instance, export.clone(), params, context);
+                let entered = Entered {
+                    call: Some(call),
+                    graph: graph.clone(),
+                    unit,
+                    deadline: context.deadline,
+                };
+                *payload = entered.await?;
+                Ok(())
+            }
             CalleeSlot::Concurrent(slot) => {
                 let params = std::mem::take(payload);
-                let called = queue(slot, graph, unit, nested, export, params, context);
+                let called = self.queue(slot, graph, unit, export, params, context);
                 *payload = Box::pin(called).await?;
                 Ok(())
             }
         }
     }
 
+    /// Makes an instance, which takes the place of any before it.
+    async fn create(
+        &self,
+        graph: &Arc<Graph>,
+        unit: usize,
+        deadline: Instant,
+    ) -> Result<Box<Instance>, CallError> {
+        create(graph, unit, self.nested.as_ref(), &self.numbers, deadline).await
+    }
+
+    /// Has the instance in `slot` make the call beside others.
+    ///
+    /// Nothing is waited for while the slot is locked. A caller that makes a synchronous call polls none of its other
+    /// calls meanwhile, so one of those that held the lock would never let it go. Calls come in the order in which the
+    /// lock was got, since the queue keeps those in order that wait for room.
+    async fn queue(
+        &self,
+        slot: &Mutex<Option<InstanceTask>>,
+        graph: &Arc<Graph>,
+        unit: usize,
+        export: &ExportFn,
+        params: Payload,
+        context: CallContext,
+    ) -> Result<Payload, CallError> {
+        let way = {
+            let mut slot = slot.lock().await;
+            let running = slot.take().filter(InstanceTask::goes_on);
+            let running = running.unwrap_or_else(|| {
+                let (graph, nested) = (graph.clone(), self.nested.clone());
+                let (numbers, deadline) = (self.numbers.clone(), context.deadline);
+                InstanceTask::start(|jobs| {
+                    create_and_run(graph, unit, nested, numbers, deadline, jobs)
+                })
+            });
+            slot.insert(running).way()
+        };
+        way.call(export, params, context).await?.result().await
+    }
+
     /// Drops a resource that the caller held, running its destructor.
     pub(crate) async fn drop_handle(&self, id: u32) -> Result<(), CallError> {
         match &self.slot {
-            CalleeSlot::Single(slot) => {
-                let mut slot = slot.lock().await;
-                let Some(mut instance) = slot.take() else {
-                    return Ok(());
-                };
-                match instance.drop_handle(id).await {
-                    Ok(()) => *slot = Some(instance),
-                    Err(e) => return Err(instance.failed(e)),
-                }
-                Ok(())
-            }
+            CalleeSlot::Single(slot) => drop_in(&mut *slot.lock().await, id).await,
+            CalleeSlot::Shared(slot) => drop_in(&mut *slot.lock().await, id).await,
             CalleeSlot::Concurrent(slot) => {
                 let way = {
                     let slot = slot.lock().await;
@@ -88,30 +140,102 @@ impl Callee {
     }
 }
 
-/// Has the instance in `slot` make the call beside others.
-///
-/// Nothing is waited for while the slot is locked. A caller that makes a synchronous call polls none of its other
-/// calls meanwhile, so one of those that held the lock would never let it go. Calls come in the order in which the
-/// lock was got, since the queue keeps those in order that wait for room.
-async fn queue(
-    slot: &Mutex<Option<InstanceTask>>,
+/// Makes an instance, whose resources have numbers that none before it gave.
+async fn create(
     graph: &Arc<Graph>,
     unit: usize,
     nested: Option<&Nested>,
-    export: &ExportFn,
-    params: Payload,
-    context: CallContext,
-) -> Result<Payload, CallError> {
-    let way = {
-        let mut slot = slot.lock().await;
-        let running = slot.take().filter(InstanceTask::goes_on);
-        let running = running.unwrap_or_else(|| {
-            let (graph, nested, deadline) = (graph.clone(), nested.cloned(), context.deadline);
-            InstanceTask::start(|jobs| create_and_run(graph, unit, nested, deadline, jobs))
-        });
-        slot.insert(running).way()
+    numbers: &Numbers,
+    deadline: Instant,
+) -> Result<Box<Instance>, CallError> {
+    let mut instance = Instance::create(graph, unit, nested, deadline).await?;
+    instance.store.data_mut().handles = HandleTable::of(numbers);
+    Ok(instance)
+}
+
+/// Whether an instance is as it was before a call. It is after an error that it returned as a value.
+fn leaves_it_whole(called: &Result<(), CallError>) -> bool {
+    matches!(called, Ok(()) | Err(CallError::Refused(_)))
+}
+
+/// Drops a resource of the instance in `slot`, if there is one.
+async fn drop_in(slot: &mut Option<Box<Instance>>, id: u32) -> Result<(), CallError> {
+    let Some(mut instance) = slot.take() else {
+        return Ok(());
     };
-    way.call(export, params, context).await?.result().await
+    match instance.drop_handle(id).await {
+        Ok(()) => *slot = Some(instance),
+        Err(e) => return Err(instance.failed(e)),
+    }
+    Ok(())
+}
+
+/// A shared instance, by the lock of its place.
+type SharedSlot = OwnedMutexGuard<Option<Box<Instance>>>;
+
+/// What comes of a call of a shared instance.
+type SharedCall = BoxFuture<'static, (SharedSlot, Result<Payload, CallError>)>;
+
+/// Calls an instance that was taken out of `slot`, and puts it back if the call leaves it whole.
+fn enter(
+    mut slot: SharedSlot,
+    mut instance: Box<Instance>,
+    export: ExportFn,
+    mut payload: Payload,
+    context: CallContext,
+) -> SharedCall {
+    Box::pin(async move {
+        let called = instance.call(&export, &mut payload, context).await;
+        if leaves_it_whole(&called) {
+            *slot = Some(instance);
+        }
+        (slot, called.map(|()| payload))
+    })
+}
+
+/// A call that has entered a shared instance. If its caller goes away, it goes on to its end, or to its deadline: only
+/// then, or if it fails, is the instance lost to the others.
+struct Entered {
+    /// `None` when it is over.
+    call: Option<SharedCall>,
+    graph: Arc<Graph>,
+    unit: usize,
+    deadline: Instant,
+}
+
+impl Future for Entered {
+    type Output = Result<Payload, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let Some(call) = &mut self.call else {
+            return Poll::Pending;
+        };
+        let (_slot, result) = ready!(call.as_mut().poll(cx));
+        self.call = None;
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // Without a runtime the process is ending, and the instance with it.
+        let (Some(call), Ok(runtime)) = (self.call.take(), Handle::try_current()) else {
+            return;
+        };
+        let deadline = self.deadline;
+        let rest = async move {
+            let Ok((mut slot, Ok(unwanted))) = timeout_at(deadline.into(), call).await else {
+                return;
+            };
+            for handle in unwanted.handles {
+                if let Err(why) = drop_in(&mut slot, handle.id).await {
+                    return tracing::warn!("dropping a resource of a caller that went: {why}");
+                }
+            }
+        };
+        let unit = self.graph.unit(self.unit);
+        runtime.spawn(unit.in_turns(&self.graph.engines, rest));
+    }
 }
 
 /// Makes an instance and runs it, see [`run`].
@@ -119,10 +243,11 @@ async fn create_and_run(
     graph: Arc<Graph>,
     unit: usize,
     nested: Option<Nested>,
+    numbers: Numbers,
     deadline: Instant,
     jobs: mpsc::Receiver<Job>,
 ) -> CallError {
-    match Instance::create(&graph, unit, nested.as_ref(), deadline).await {
+    match create(&graph, unit, nested.as_ref(), &numbers, deadline).await {
         Ok(instance) => {
             let run = graph
                 .unit(unit)

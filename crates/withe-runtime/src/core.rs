@@ -24,7 +24,7 @@ use crate::chosen::LatticeNames;
 use crate::code::ImportedModule;
 use crate::engine::Engines;
 use crate::exports::Exports;
-use crate::handles::{HandleTable, LinkedHandles};
+use crate::handles::{HandleTable, LinkedHandles, Numbers};
 use crate::http::export::{HttpExports, P3Handler};
 use crate::http::hooks::OutgoingHooks;
 use crate::idle::IdleStack;
@@ -199,7 +199,20 @@ impl Unit {
         } else {
             CalleeSlot::Single(Mutex::default())
         };
-        Callee { nested, slot }
+        Callee {
+            nested,
+            slot,
+            numbers: Numbers::default(),
+        }
+    }
+
+    /// A place for the instance that all callers share.
+    fn shared_callee(&self) -> Arc<Callee> {
+        let mut callee = self.callee(None);
+        if !self.concurrency {
+            callee.slot = CalleeSlot::Shared(Arc::default());
+        }
+        Arc::new(callee)
     }
 
     /// The callee that all callers share.
@@ -209,12 +222,12 @@ impl Unit {
         match &*shared {
             SharedCallee::Kept(callee) => callee.clone(),
             SharedCallee::Left(callee) => callee.upgrade().unwrap_or_else(|| {
-                let callee = Arc::new(self.callee(None));
+                let callee = self.shared_callee();
                 *shared = SharedCallee::Left(Arc::downgrade(&callee));
                 callee
             }),
             SharedCallee::None => {
-                let callee = Arc::new(self.callee(None));
+                let callee = self.shared_callee();
                 *shared = SharedCallee::Kept(callee.clone());
                 callee
             }
@@ -317,6 +330,8 @@ pub(crate) struct Callee {
     /// Where its caller stands; `None` if it counts as entered from outside.
     pub(crate) nested: Option<Nested>,
     pub(crate) slot: CalleeSlot,
+    /// What its instances call the resources that callers hold.
+    pub(crate) numbers: Numbers,
 }
 
 /// The instance of a callee, if there is one.
@@ -324,6 +339,9 @@ pub(crate) enum CalleeSlot {
     /// The instance is out of its slot while it is called. If it fails, or the call is cancelled, it is dropped: it may
     /// be in the middle of anything.
     Single(Mutex<Option<Box<Instance>>>),
+    /// The same for one that all callers share, but that a call goes on to its end when its caller goes away: what the
+    /// others have of the instance must not go with it.
+    Shared(Arc<Mutex<Option<Box<Instance>>>>),
     /// The instance has a task of its own.
     Concurrent(Mutex<Option<InstanceTask>>),
 }

@@ -8,15 +8,57 @@
 //! chosen the same number, and all 32 bits of it are theirs: so the handle is made of a number of the store's own,
 //! and what is behind that stands in a table, with the link.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use slab::Slab;
 use wasmtime::component::ResourceAny;
 use withe_rpc::{CallError, HandleRef};
 
+/// The numbers that the instances of one callee, each of which takes the place of the one before, give to resources.
+///
+/// A caller may hold a resource of an instance that has trapped. Its number is one that no later instance gives, or
+/// the caller would have what another one was given since.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbers(Arc<AtomicU32>);
+
 /// Resources that callers hold, by the number they know them under.
 #[derive(Default)]
-pub(crate) struct HandleTable(Slab<ResourceAny>);
+pub(crate) struct HandleTable {
+    held: Slab<ResourceAny>,
+    /// The number of the first place in `held`.
+    first: u32,
+    /// As many places were ever in use at a time.
+    used: u32,
+    numbers: Numbers,
+}
 
 impl HandleTable {
+    /// One that gives numbers which none before it gave.
+    pub(crate) fn of(numbers: &Numbers) -> Self {
+        Self {
+            first: numbers.0.load(Ordering::Relaxed),
+            numbers: numbers.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The place of a number, which may be one that this table never gave.
+    fn place(&self, id: u32) -> usize {
+        id.wrapping_sub(self.first) as usize
+    }
+
+    fn insert(&mut self, resource: ResourceAny) -> u32 {
+        // Wasmtime's own table of handles is bounded far below this.
+        let place = self.held.insert(resource) as u32;
+        if place >= self.used {
+            self.used = place + 1;
+            let next = self.first.wrapping_add(self.used);
+            self.numbers.0.fetch_max(next, Ordering::Relaxed);
+        }
+        self.first.wrapping_add(place)
+    }
+
     /// The resources that a call's handles mean; those given away leave the table.
     pub(crate) fn take(&mut self, handles: &[HandleRef]) -> Result<Vec<ResourceAny>, CallError> {
         if handles.is_empty() {
@@ -29,7 +71,7 @@ impl HandleTable {
                 let resource = if handle.own {
                     self.remove(handle.id)
                 } else {
-                    self.0.get(handle.id as usize).copied()
+                    self.held.get(self.place(handle.id)).copied()
                 };
                 resource.ok_or_else(unknown)
             })
@@ -44,8 +86,7 @@ impl HandleTable {
         resources
             .into_iter()
             .map(|resource| HandleRef {
-                // Wasmtime's own table of handles is bounded far below this.
-                id: self.0.insert(resource) as u32,
+                id: self.insert(resource),
                 own: true,
             })
             .collect()
@@ -53,7 +94,7 @@ impl HandleTable {
 
     /// Takes one out.
     pub(crate) fn remove(&mut self, id: u32) -> Option<ResourceAny> {
-        self.0.try_remove(id as usize)
+        self.held.try_remove(self.place(id))
     }
 }
 

@@ -10,7 +10,8 @@ use futures::future::BoxFuture;
 use futures::poll;
 use tokio::time::{sleep, timeout};
 use withe_linker::input::{ConfigMap, Scope};
-use withe_rpc::{CallContext, CallError, Payload, ServedLink};
+use withe_rpc::codec::Writer;
+use withe_rpc::{CallContext, CallError, HandleRef, Payload, ServedLink};
 use withe_runtime::spec::{
     Identity, ImportSource, ImportSpec, Member, UnitGrants, UnitLimits, UnitSpec,
 };
@@ -20,13 +21,21 @@ use withe_wit::{ExternItem, World};
 const LONG: Duration = Duration::from_secs(30);
 
 /// The functions of `t:resources/counters` that are called here, and their numbers.
-const FUNCTIONS: [&str; 3] = ["[constructor]counter", "made", "dropped"];
+const FUNCTIONS: [&str; 5] = [
+    "[constructor]counter",
+    "made",
+    "dropped",
+    "split",
+    "[method]counter.value",
+];
 const NEW: usize = 0;
 const MADE: usize = 1;
 const DROPPED: usize = 2;
+const SPLIT: usize = 3;
+const VALUE: usize = 4;
 
-/// The component `resources`, one instance for all callers, on the engine with concurrency.
-fn shared() -> Arc<dyn ServedLink> {
+/// The component `resources`, one instance for all callers, on the engine with or without concurrency.
+fn shared(concurrency: bool) -> Arc<dyn ServedLink> {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/build/resources.wasm");
     let bytes = std::fs::read(&path)
@@ -55,7 +64,7 @@ fn shared() -> Arc<dyn ServedLink> {
         imports: imports.iter().map(import).collect(),
         fused: Vec::new(),
         bytes: bytes.into(),
-        concurrency: true,
+        concurrency,
         members: vec![Member {
             identity: Arc::new(identity),
             instances: None,
@@ -84,8 +93,19 @@ fn call(
     function: usize,
     bytes: &[u8],
 ) -> BoxFuture<'static, Result<Payload, CallError>> {
+    call_with(link, function, bytes, Vec::new())
+}
+
+/// The same with resources as the first parameters.
+fn call_with(
+    link: &Arc<dyn ServedLink>,
+    function: usize,
+    bytes: &[u8],
+    handles: Vec<HandleRef>,
+) -> BoxFuture<'static, Result<Payload, CallError>> {
     let params = Payload {
-        bytes: bytes.to_vec(),
+        bytes: [vec![0; handles.len()], bytes.to_vec()].concat(),
+        handles,
         ..Payload::default()
     };
     let context = CallContext {
@@ -95,10 +115,20 @@ fn call(
     link.session().call(function, params, context)
 }
 
-/// Waits until a function returns a number, which is small.
-async fn returns(link: &Arc<dyn ServedLink>, function: usize, number: u8) {
+/// A counter that starts at 1.
+async fn counter(link: &Arc<dyn ServedLink>) -> HandleRef {
+    // The name `x`, and 1.
+    let made = call(link, NEW, &[1, b'x', 1]).await.unwrap();
+    made.handles[0]
+}
+
+/// Waits until a function returns a number.
+async fn returns(link: &Arc<dyn ServedLink>, function: usize, number: u32) {
+    let mut expected = Writer::default();
+    expected.unsigned(number.into());
+    let expected = expected.finish().bytes;
     let waiting = async {
-        while call(link, function, &[]).await.unwrap().bytes != [number] {
+        while call(link, function, &[]).await.unwrap().bytes != expected {
             sleep(Duration::from_millis(5)).await;
         }
     };
@@ -110,7 +140,7 @@ async fn returns(link: &Arc<dyn ServedLink>, function: usize, number: u8) {
 // On one thread, so that the callee does nothing before this test waits.
 #[tokio::test]
 async fn what_a_shared_callee_returns_to_nobody_is_dropped() {
-    let link = shared();
+    let link = shared(true);
     // The name `x`, and 1.
     let new = || call(&link, NEW, &[1, b'x', 1]);
     // The callee is there, so that one poll is enough to queue a call, however busy the machine is.
@@ -135,4 +165,53 @@ async fn what_a_shared_callee_returns_to_nobody_is_dropped() {
     assert_eq!(kept.handles.len(), 1);
     returns(&link, MADE, 3).await;
     returns(&link, DROPPED, 2).await;
+}
+
+#[tokio::test]
+async fn a_call_of_a_shared_instance_goes_on_when_its_caller_has_gone() {
+    const PARTS: u32 = 300_000;
+    let link = shared(false);
+    let own = counter(&link).await;
+    let mut parts = Writer::default();
+    parts.unsigned(PARTS.into());
+    let parts = parts.finish().bytes;
+    // A guest that runs for longer than a tick of the clock yields.
+    let mut going = call_with(&link, SPLIT, &parts, vec![own]);
+    assert!(poll!(&mut going).is_pending());
+    drop(going);
+    // The instance is the same, and what the call returned to nobody is dropped.
+    returns(&link, MADE, PARTS + 1).await;
+    returns(&link, DROPPED, PARTS + 1).await;
+}
+
+#[tokio::test]
+async fn no_resource_has_the_number_of_one_of_an_instance_that_trapped() {
+    for concurrency in [false, true] {
+        let link = shared(concurrency);
+        let value = |handle: HandleRef| {
+            let borrowed = HandleRef {
+                own: false,
+                ..handle
+            };
+            call_with(&link, VALUE, &[], vec![borrowed])
+        };
+        let old = counter(&link).await;
+        // More parts than there is memory.
+        let other = counter(&link).await;
+        let trapped = call_with(&link, SPLIT, &[0xff, 0xff, 0xff, 0xff, 0x0f], vec![other]);
+        let trapped = trapped.await.err();
+        assert!(matches!(trapped, Some(CallError::Trap(_))), "{trapped:?}");
+
+        returns(&link, MADE, 0).await;
+        let fresh = counter(&link).await;
+        assert_ne!(old.id, fresh.id);
+        let refused = value(old).await.err();
+        assert!(
+            matches!(refused, Some(CallError::TypeMismatch(_))),
+            "{refused:?}"
+        );
+        assert_eq!(value(fresh).await.unwrap().bytes, [1]);
+        link.session().drop_handle(old.id).await;
+        assert_eq!(value(fresh).await.unwrap().bytes, [1]);
+    }
 }

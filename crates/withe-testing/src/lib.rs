@@ -6,6 +6,7 @@
 
 pub mod certificates;
 pub mod cosign;
+pub mod keyvalue;
 pub mod mosquitto;
 pub mod nats;
 pub mod port;

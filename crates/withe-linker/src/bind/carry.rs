@@ -67,6 +67,12 @@ fn no_types(import: &Extern, export: &Extern) -> String {
     )
 }
 
+/// Whether requests go over the link.
+pub(super) fn carries_requests(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> bool {
+    let mut carried = resolved.wires(link);
+    carried.any(|(import, _)| import.interface_name().is_some_and(is_http))
+}
+
 /// Whether the host carries what goes through `import` between two components as messages: requests and responses,
 /// which are resources of each end's own host.
 fn is_carried_as_http(resolved: &Resolved<'_>, link: &ResolvedLink<'_>, import: &Extern) -> bool {

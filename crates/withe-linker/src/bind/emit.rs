@@ -96,6 +96,7 @@ fn component(
         name: declared.name.value.clone(),
         id: parts.lattice_id(part),
         kind,
+        provider: parts.is_component_provider(part),
         elsewhere: !parts.is_here(part),
         digest: parts.digest(part).to_owned(),
         entry: entry && kind == ComponentKind::Component,

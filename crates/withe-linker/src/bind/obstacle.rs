@@ -21,6 +21,15 @@ pub(super) fn to_fusing(
     match settings.scope {
         Scope::Caller => {}
         Scope::Call => return Some("scope is call: each call gets a fresh instance".into()),
+        Scope::Shared
+            if link.traits.iter().all(|l| l.scope.is_none())
+                && parts.is_component_provider(link.target) =>
+        {
+            let name = &target.name.value;
+            return Some(format!(
+                "`{name}` is a provider: all callers share one instance"
+            ));
+        }
         Scope::Shared => return Some("scope is shared: all callers share one instance".into()),
     }
     if settings.timeout.is_some() {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::input::{BindingChoice, Locality, Scope};
 use crate::resolved::{Resolved, ResolvedLink};
 
+use super::carry;
+
 /// The settings of a link, with defaults filled in.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -36,7 +38,8 @@ impl Settings {
             .traits
             .iter()
             .find_map(|l| l.scope.as_ref())
-            .map(|s| s.value);
+            .map(|s| s.value)
+            .or(is_to_shared(resolved, link).then_some(Scope::Shared));
         Self {
             binding,
             asked_by,
@@ -53,4 +56,12 @@ impl Settings {
                 .map(|l| l.value),
         }
     }
+}
+
+/// Whether the link is to a provider that is a component: one instance serves all its callers, unless they say
+/// otherwise. Requests have an instance each, and so has each call of a provider.
+fn is_to_shared(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> bool {
+    resolved.parts.is_component_provider(link.target)
+        && !resolved.parts.is_provider(link.source)
+        && !carry::carries_requests(resolved, link)
 }

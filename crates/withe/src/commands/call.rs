@@ -9,10 +9,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::error::ErrorKind;
 use withe_host::{Broker, FunctionPath, Host, Parts, wave};
-use withe_linker::input::{ComponentKind, Surroundings};
+use withe_linker::input::Surroundings;
 use withe_linker::plan::{Binding, Plan};
 use withe_linker::{Diagnostic, Diagnostics, Severity, TRAPPING};
-use withe_load::{Loaded, ProviderSource, Registry};
+use withe_load::{Loaded, PartSource, ProviderSource, Registry};
 use withe_wit::Type;
 
 use super::application::{LinkedApplication, link_called};
@@ -303,8 +303,9 @@ fn read(
 
 /// The names of what can be called.
 fn components(loaded: &Loaded) -> Vec<String> {
-    let all = (loaded.application.iter()).flat_map(|application| &application.components);
-    all.filter(|c| c.kind == ComponentKind::Component)
-        .map(|c| c.name.value.clone())
+    let all = loaded.named_parts();
+    // A provider may be a component.
+    all.filter(|(_, part)| !matches!(part.source, PartSource::Provider(_)))
+        .map(|(name, _)| name.to_owned())
         .collect()
 }

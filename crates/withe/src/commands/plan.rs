@@ -184,6 +184,7 @@ pub(crate) fn render(plan: &Plan) -> String {
         .iter()
         .map(|c| {
             let kind = match c.kind {
+                ComponentKind::Component if c.provider => "provider (component)",
                 ComponentKind::Component => "component",
                 ComponentKind::Provider => "provider",
             };
@@ -304,6 +305,7 @@ mod tests {
             name: name.into(),
             id: format!("shop-{name}"),
             kind,
+            provider: false,
             elsewhere: false,
             digest: format!("sha256:{}", "0123456789abcdef".repeat(4)),
             entry: true,

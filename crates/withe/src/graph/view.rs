@@ -42,7 +42,7 @@ impl GraphView {
         let declared = Self::of_application(application, found);
         let nodes = plan.components.iter().map(|component| GraphNode {
             name: component.name.clone(),
-            is_provider: component.kind == ComponentKind::Provider,
+            is_provider: component.provider || component.kind == ComponentKind::Provider,
             problem: declared
                 .node(&component.name)
                 .and_then(|node| node.problem.clone()),

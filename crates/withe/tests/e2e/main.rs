@@ -13,6 +13,7 @@ mod gallery;
 mod grants;
 mod http;
 mod identity;
+mod keyvalue_component;
 mod lifecycle;
 mod middleware;
 mod mistakes;

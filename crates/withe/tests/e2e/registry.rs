@@ -8,7 +8,8 @@ use withe_testing::certificates::Certificates;
 use withe_testing::cosign::{Says, Signer};
 use withe_testing::registry::{RegistryOptions, RegistryServer, USER};
 
-use crate::support::client::get;
+use crate::keyvalue_component;
+use crate::support::client::{Exchange, get};
 use crate::support::manifest::{application, entry, http_server};
 use crate::support::process::{self, Ended, Up};
 use crate::support::{Folder, guest};
@@ -134,6 +135,42 @@ fn an_application_has_images_by_tag_and_by_digest_and_needs_no_registry_for_the_
     shop.serve(&shop.reference("hello:1"));
     let silent = shop.run(&["check", "app.yaml"]);
     silent.failed(&["W0082", "app.yaml:", "does not answer", "NAME@sha256:"]);
+}
+
+#[test]
+fn a_provider_that_is_a_component_is_pulled_by_itself_and_with_its_application() {
+    let shop = Shop::new();
+    let file = keyvalue_component::image().display().to_string();
+    let pinned = shop.run(&["push", &shop.reference("kv:1"), &file]);
+    let edit = guest("kv-edit").display().to_string();
+    let manifest = application(&[
+        http_server("edit"),
+        entry(
+            "edit",
+            "component",
+            &format!("image: {edit:?}"),
+            &["target: kv"],
+        ),
+        entry(
+            "kv",
+            "capability",
+            &format!("image: {:?}", pinned.printed()),
+            &[],
+        ),
+    ]);
+    shop.folder.write("app.yaml", &manifest);
+    let whole = shop.reference("shop:1");
+    shop.run(&["push", &whole, "app.yaml"]).printed();
+    for application in ["app.yaml", &format!("oci://{whole}")] {
+        let mut up = shop.up(&[application]);
+        let address = up.address();
+        let mut put = Exchange::start(&address, "PUT /k", 1).unwrap();
+        put.send(b"v").unwrap();
+        assert_eq!(put.status().unwrap(), 200);
+        assert_eq!(get(&address, "/k").unwrap().text(), "v");
+        up.interrupt();
+        assert_eq!(up.exit_code(), Some(0));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! limits given here. A write whose answer is lost is not sent again: it may have been done.
 
 mod keyspace;
+mod scripts;
 mod server;
 mod unheard;
 mod watch;
@@ -14,29 +15,15 @@ use std::sync::Arc;
 use ::redis as client;
 
 use self::keyspace::Keyspace;
+use self::scripts::{ADD_TO_NATURAL, SWAP};
 use crate::changes::{ChangedKeys, Watch};
 use crate::store::{PAGE, Store, StoreError};
 
 pub(crate) use self::server::{ConnectError, Notifications, RedisConfig, RedisStore, check_url};
 
-/// Sets a key if it is still what it was. `ARGV[1]` says whether it was anything.
-const SWAP: &str = "local now = redis.call('GET', KEYS[1])
-if (ARGV[1] == '1' and now == ARGV[2]) or (ARGV[1] == '0' and not now) then
-  redis.call('SET', KEYS[1], ARGV[3])
-  return 1
-end
-return 0";
-/// Adds `ARGV[1]` to a number, unless the sum is below zero: then it is what it was. The sum comes as text, since
-/// Lua's numbers are not exact.
-const ADD_TO_NATURAL: &str = "redis.call('INCRBY', KEYS[1], ARGV[1])
-local sum = redis.call('GET', KEYS[1])
-if string.sub(sum, 1, 1) == '-' then
-  redis.call('DECRBY', KEYS[1], ARGV[1])
-  return redis.error_reply('ERR increment would overflow')
-end
-return sum";
 /// The beginning of this store's cursors.
 const SCAN: &str = "scan:";
+
 #[async_trait::async_trait]
 impl Store for RedisStore {
     async fn get(
