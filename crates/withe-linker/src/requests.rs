@@ -8,6 +8,8 @@
 use withe_wit::http::{is_handler_of_client, is_of_another_release};
 use withe_wit::{Extern, InterfaceName, World};
 
+use crate::matching::find_export;
+
 /// The exports of other names that may serve an import.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Translation {
@@ -38,6 +40,13 @@ pub(crate) fn find_translated(
         Some(((minor(name) == minor(wanted), name.version.clone()), i))
     });
     serving.max().map(|(_, i)| i)
+}
+
+/// The export that serves an import which a link names.
+pub(crate) fn find_named(import: &Extern, exports: &World) -> Option<usize> {
+    find_export(import, exports)
+        .or_else(|| find_translated(import, exports, Translation::Release))
+        .or_else(|| find_translated(import, exports, Translation::Handler))
 }
 
 /// Whether the host translates between an import and the export that a link joined it to.

@@ -127,7 +127,10 @@ impl Repository {
             .header(ACCEPT, HeaderValue::from_static(INDEX));
         match self.get(&call, &what, MOST_MANIFEST, |_| {}).await {
             // Registries that are older than the request have many ways to say so.
-            Err(OciError::Status { status, .. }) if matches!(status, 400 | 405 | 501) => Ok(None),
+            Err(OciError::Status {
+                status: 400 | 405 | 501,
+                ..
+            }) => Ok(None),
             answer => if_any(answer),
         }
     }

@@ -51,7 +51,7 @@ impl Callee {
                     None => self.create(graph, unit, context.deadline).await?,
                 };
                 let called = instance.call(export, payload, context).await;
-                if leaves_it_whole(&called) {
+                if instance.is_whole(&called) {
                     *slot = Some(instance);
                 }
                 called
@@ -153,11 +153,6 @@ async fn create(
     Ok(instance)
 }
 
-/// Whether an instance is as it was before a call. It is after an error that it returned as a value.
-fn leaves_it_whole(called: &Result<(), CallError>) -> bool {
-    matches!(called, Ok(()) | Err(CallError::Refused(_)))
-}
-
 /// Drops a resource of the instance in `slot`, if there is one.
 async fn drop_in(slot: &mut Option<Box<Instance>>, id: u32) -> Result<(), CallError> {
     let Some(mut instance) = slot.take() else {
@@ -186,7 +181,7 @@ fn enter(
 ) -> SharedCall {
     Box::pin(async move {
         let called = instance.call(&export, &mut payload, context).await;
-        if leaves_it_whole(&called) {
+        if instance.is_whole(&called) {
             *slot = Some(instance);
         }
         (slot, called.map(|()| payload))

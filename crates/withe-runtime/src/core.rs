@@ -318,6 +318,8 @@ pub(crate) struct Instance {
     pub(crate) last: Option<(Arc<str>, Func)>,
     /// The same of the functions that take requests of WASI 0.3: comparing their types takes longer than finding them.
     pub(crate) last_handler: Option<(Arc<str>, P3Handler)>,
+    /// Whether the last call came as far as the guest.
+    pub(crate) is_entered: bool,
     /// Given back when the instance is dropped or idle.
     pub(crate) permits: Vec<OwnedSemaphorePermit>,
     /// Given back behind the store, whose slots of the pool it stands for.

@@ -65,6 +65,11 @@ impl HandleTable {
             return Ok(Vec::new());
         }
         let unknown = || CallError::TypeMismatch("a resource handle that was not given out".into());
+        // Nothing is taken for a call that cannot be made.
+        let mut places = handles.iter().map(|handle| self.place(handle.id));
+        if !places.all(|place| self.held.contains(place)) {
+            return Err(unknown());
+        }
         handles
             .iter()
             .map(|handle| {

@@ -68,6 +68,7 @@ impl Instance {
                 instance,
                 last: None,
                 last_handler: None,
+                is_entered: false,
                 permits,
                 slot,
                 _counted: u.counts.instance(),
@@ -75,23 +76,26 @@ impl Instance {
         })
     }
 
-    /// Calls an export: `payload` holds the parameters, and then the results. After an error, unless it is
-    /// [`CallError::Refused`], the instance must not be used again.
+    /// Calls an export: `payload` holds the parameters, and then the results. After an error, unless
+    /// [`Self::is_whole`] says otherwise, the instance must not be used again.
     pub(crate) async fn call(
         &mut self,
         export: &ExportFn,
         payload: &mut Payload,
         context: CallContext,
     ) -> Result<(), CallError> {
+        self.is_entered = false;
         self.store.data_mut().begin(context);
         let func = self.function(export)?;
         let params = match export.opener {
             None => receive(&mut self.store.as_context_mut(), payload)?,
             Some(opener) => {
+                self.is_entered = true;
                 let opening = opened::open(self.store.as_context_mut(), opener, payload);
                 Box::pin(opening).await?
             }
         };
+        self.is_entered = true;
         let results = match dispatch::call(export.results, &mut self.store, func, params).await {
             Ok(results) => results,
             Err(e) => return Err(self.failed(e)),
@@ -100,6 +104,12 @@ impl Instance {
             Ok(given) => given,
             Err(e) => Err(self.failed(e)),
         }
+    }
+
+    /// Whether the instance is as it was before a call: after an error that it returned as a value, and after one by which
+    /// it was not entered, as with a handle that it never gave.
+    pub(crate) fn is_whole(&self, called: &Result<(), CallError>) -> bool {
+        !self.is_entered || matches!(called, Ok(()) | Err(CallError::Refused(_)))
     }
 
     fn function(&mut self, export: &ExportFn) -> Result<Func, CallError> {

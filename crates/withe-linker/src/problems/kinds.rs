@@ -118,13 +118,14 @@ mod tests {
 
     #[test]
     fn the_configuration_of_its_link_reaches_nobody() {
+        // The other end is no provider: what a component's side of a link configures is its own affair.
         let app = app(&["target_config: data url=y", "source_config: own url=z"]);
         insta::assert_snapshot!(app.problems());
     }
 
     #[test]
     fn each_kind_has_its_own_properties() {
-        let of_components = App::new(WIT)
+        let native = App::new(WIT)
             .component("front")
             .called("front")
             .link("keyvalue", &[])
@@ -138,7 +139,7 @@ mod tests {
                 });
                 c.on_missing = Some(Spanned::unplaced(OnMissing::Trap));
             });
-        let of_others = app(&[]).edit(|c| c.process = Some(Spanned::unplaced(true)));
-        insta::assert_snapshot!([of_components.problems(), of_others.problems()].join("\n"));
+        let component = app(&[]).edit(|c| c.process = Some(Spanned::unplaced(true)));
+        insta::assert_snapshot!([native.problems(), component.problems()].join("\n"));
     }
 }

@@ -10,11 +10,10 @@ use crate::input::Link;
 use crate::matching::{find_export, is_exact};
 use crate::parts::{PartId, Parts};
 use crate::problems;
-use crate::requests::{Translation, find_translated};
+use crate::requests::{Translation, find_named, find_translated};
 use crate::resolved::Wire;
 
 use super::declare::{Declared, NameSlot, Trait, is_lattice};
-use super::select::find_named;
 
 /// Gives every trait that names no interfaces what is left for it.
 pub(super) fn infer(

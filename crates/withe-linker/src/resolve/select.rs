@@ -12,7 +12,7 @@ use crate::diagnostic::Diagnostics;
 use crate::matching::{find_export, is_exact};
 use crate::parts::{PartId, Parts};
 use crate::problems;
-use crate::requests::{Translation, find_translated};
+use crate::requests::find_named;
 use crate::resolved::Wire;
 use crate::selector::Selector;
 
@@ -149,13 +149,6 @@ fn connect(link: &mut Trait<'_>, world: &World, imports: &[usize]) -> bool {
         }
     }
     connected
-}
-
-/// The export that serves an import which a link names.
-pub(super) fn find_named(import: &Extern, exports: &World) -> Option<usize> {
-    find_export(import, exports)
-        .or_else(|| find_translated(import, exports, Translation::Release))
-        .or_else(|| find_translated(import, exports, Translation::Handler))
 }
 
 enum Matching {

@@ -5,7 +5,7 @@
 //! the error's text), or `cas-failed` (with a handle); the results follow. An optional value is a field that is empty, or
 //! begins with `+`. Buckets and handles are kept for as long as the instance is, so that other requests find them.
 
-wit_bindgen::generate!({ world: "kv-table", path: "../wit", generate_all });
+wit_bindgen::generate!({ world: "t:table/kv-table", path: ["../wit", "wit"], generate_all });
 
 use std::cell::RefCell;
 use std::collections::HashMap;
