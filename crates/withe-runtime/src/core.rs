@@ -266,7 +266,7 @@ impl Unit {
     /// replaced.
     pub(crate) fn put_idle(&self, instance: Box<Instance>) {
         let Some(idle) = &self.idle else { return };
-        idle.push(instance);
+        idle.push(instance, Instant::now());
         // An instance that is put there while the unit retires, or while somebody begins to wait, is seen by one of the two.
         std::sync::atomic::fence(Ordering::SeqCst);
         if self.retired.load(Ordering::Relaxed) || self.account.is_waited_for() {

@@ -275,4 +275,50 @@ mod tests {
         assert!(failed.to_string().contains("nobody read"), "{failed}");
         assert!(body.frame().await.is_none());
     }
+
+    /// A body of one chunk, whose guest waits for its end and then for `behind`.
+    fn answer_of(
+        reused: bool,
+        behind: impl Future<Output = ()> + Send + 'static,
+    ) -> (GuestBody, oneshot::Receiver<()>) {
+        let (told, ended) = oneshot::channel();
+        let (done, body_is_done) = oneshot::channel::<()>();
+        let guest = Guest::here(async move {
+            _ = body_is_done.await;
+            behind.await;
+            _ = told.send(());
+            Ok(())
+        });
+        let pace = Pace {
+            pause: UNREAD,
+            after: UNREAD,
+        };
+        let text = http_body_util::Full::from("x").map_err(|never| match never {});
+        let body = DeclaredBody::new(text.boxed_unsync(), &HeaderMap::new());
+        let watch = Arc::new(UnreadWatch::default());
+        let body = GuestBody::new(body, guest, Some(done), reused, pace, watch);
+        (body, ended)
+    }
+
+    #[tokio::test]
+    async fn a_reused_instance_is_back_when_its_answer_ends() {
+        let (body, mut ended) = answer_of(true, async {});
+        body.collect().await.unwrap();
+        assert_eq!(ended.try_recv(), Ok(()));
+        let (body, mut ended) = answer_of(false, async {});
+        body.collect().await.unwrap();
+        assert!(ended.try_recv().is_err(), "its end is not waited for");
+        ended.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_guest_that_goes_on_behind_its_answer_does_so_in_a_task_for_as_long_as_it_may() {
+        let (body, mut ended) = answer_of(true, tokio::time::sleep(UNREAD / 2));
+        body.collect().await.unwrap();
+        assert!(ended.try_recv().is_err());
+        ended.await.unwrap();
+        let (body, ended) = answer_of(true, pending());
+        body.collect().await.unwrap();
+        assert!(ended.await.is_err(), "it is dropped");
+    }
 }
