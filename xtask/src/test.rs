@@ -111,7 +111,7 @@ async fn lint() -> Result<()> {
     process::run("pass the lints", &mut cargo, process::LONG).await
 }
 
-/// What of the keyvalue provider that is a component needs no host: compiled for this machine.
+/// The part of the keyvalue component that needs no host, compiled for this machine.
 async fn test_keyvalue() -> Result<()> {
     ui::step("run the tests of the keyvalue component");
     let workspace = tree::keyvalue_component();

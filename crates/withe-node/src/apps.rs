@@ -515,7 +515,7 @@ fn report(
         id: part.id.clone(),
         kind: match part.kind {
             ComponentKind::Component if !part.provider => "component".into(),
-            // What a manifest calls a provider is one, also if it is a component.
+            // A manifest's provider is one, also if it is a component.
             ComponentKind::Component | ComponentKind::Provider => "provider".into(),
         },
         digest: part.digest.clone(),

@@ -13,7 +13,7 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Accessor, AccessorTask};
 use withe_rpc::{CallContext, CallError, Payload};
@@ -24,6 +24,7 @@ use crate::exchange::receive;
 use crate::exports::ExportFn;
 use crate::handles::{HandleTable, Numbers};
 use crate::instance::no_function;
+use crate::limits::GIVE_BACK;
 use crate::opened;
 use crate::quota::Nested;
 use crate::task::{InstanceTask, Job, Reply};
@@ -168,7 +169,7 @@ async fn drop_in(slot: &mut Option<Box<Instance>>, id: u32) -> Result<(), CallEr
 /// A shared instance, by the lock of its place.
 type SharedSlot = OwnedMutexGuard<Option<Box<Instance>>>;
 
-/// What comes of a call of a shared instance.
+/// A call of a shared instance, which ends with its slot.
 type SharedCall = BoxFuture<'static, (SharedSlot, Result<Payload, CallError>)>;
 
 /// Calls an instance that was taken out of `slot`, and puts it back if the call leaves it whole.
@@ -222,11 +223,20 @@ impl Drop for Entered {
             let Ok((mut slot, Ok(unwanted))) = timeout_at(deadline.into(), call).await else {
                 return;
             };
-            for handle in unwanted.handles {
-                if let Err(why) = drop_in(&mut slot, handle.id).await {
-                    return tracing::warn!("dropping a resource of a caller that went: {why}");
+            // A destructor may wait for somebody else, and others wait for the slot. One that takes too long is cancelled, and
+            // its instance goes with it.
+            let dropping = async {
+                for handle in unwanted.handles {
+                    drop_in(&mut slot, handle.id).await?;
                 }
-            }
+                Ok::<_, CallError>(())
+            };
+            let why = match timeout(GIVE_BACK, dropping).await {
+                Ok(Ok(())) => return,
+                Ok(Err(why)) => why.to_string(),
+                Err(_) => format!("it took longer than {GIVE_BACK:?}"),
+            };
+            tracing::warn!("dropping a resource of a caller that went: {why}");
         };
         let unit = self.graph.unit(self.unit);
         runtime.spawn(unit.in_turns(&self.graph.engines, rest));

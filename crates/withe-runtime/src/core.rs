@@ -332,7 +332,7 @@ pub(crate) struct Callee {
     /// Where its caller stands; `None` if it counts as entered from outside.
     pub(crate) nested: Option<Nested>,
     pub(crate) slot: CalleeSlot,
-    /// What its instances call the resources that callers hold.
+    /// The numbers of the resources that callers hold.
     pub(crate) numbers: Numbers,
 }
 

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use withe_rpc::HandleRef;
 
 use crate::core::Holding;
-
-/// The longest that giving back what a caller held may wait for a callee that is busy.
-const GIVE_BACK: Duration = Duration::from_secs(30);
+use crate::limits::GIVE_BACK;
 
 impl Holding {
     /// The callee gave the caller these.

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
 use crate::quota::{Nested, QuotaExceeded};
+
+/// The longest that giving back a resource of a caller that went may wait for its callee.
+pub(crate) const GIVE_BACK: Duration = Duration::from_secs(30);
 
 /// Whether the head of an HTTP response is out. From then on the one who takes the body watches that
 /// it goes on; the guest may run as long as it does.

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -169,35 +170,37 @@ async fn what_a_shared_callee_returns_to_nobody_is_dropped() {
 
 #[tokio::test]
 async fn a_call_of_a_shared_instance_goes_on_when_its_caller_has_gone() {
-    // As many as take longer than a tick of the clock, at which a guest yields; a store has room for more.
-    const PARTS: u32 = 30_000;
     let link = shared(false);
     let (mut made, mut dropped) = (0, 0);
-    let mut is_left = false;
-    // Until a call is left in its middle, and neither before it begins nor at its end.
-    while !is_left {
+    // Takes a good part of a tick of the clock, at which a guest yields; a store has room for more.
+    const PARTS: u32 = 45_000;
+    // Until a tick falls into a call, which is then left in its middle.
+    for attempt in 0.. {
+        assert!(attempt < 300, "no call was left in its middle");
         let own = counter(&link).await;
         made += 1;
         let mut count = Writer::default();
         count.unsigned(PARTS.into());
-        let going = call_with(&link, SPLIT, &count.finish().bytes, vec![own]);
-        let left = timeout(Duration::from_millis(1), going).await;
+        let mut going = call_with(&link, SPLIT, &count.finish().bytes, vec![own]);
+        // The instance is there and free, so that the first poll enters it.
+        let returned = match poll!(&mut going) {
+            Poll::Ready(whole) => Some(whole.unwrap().handles),
+            Poll::Pending => None,
+        };
+        drop(going);
+        made += PARTS;
         // Waits for the call that was left. The instance is the same.
-        let now = call(&link, MADE, &[]).await.unwrap();
-        let now: u32 = now.read().unwrap();
-        assert!(now == made || now == made + PARTS, "{now}, not {made}");
-        is_left = left.is_err() && now > made;
-        let returned = left.map_or(Vec::new(), |whole| whole.unwrap().handles);
+        let now = timeout(LONG, call(&link, MADE, &[])).await;
+        let now: u32 = now.unwrap().unwrap().read().unwrap();
+        assert_eq!(now, made);
+        // With the counter that was split.
+        dropped += PARTS + 1;
+        let Some(returned) = returned else { break };
         for handle in returned {
             link.session().drop_handle(handle.id).await;
         }
-        if now > made {
-            // With the counter that was split.
-            dropped += PARTS + 1;
-        }
-        made = now;
     }
-    // What the call returned to nobody is dropped.
+    // The result that nobody has is dropped.
     returns(&link, DROPPED, dropped).await;
 }
 

@@ -52,7 +52,7 @@ impl Graph {
         self.next.ids()
     }
 
-    /// What `part` leads to, in the order of the edges.
+    /// The targets of `part`, in the order of the edges.
     pub(super) fn next(&self, part: PartIx) -> &[PartIx] {
         work::note(self.next[part].len());
         &self.next[part]

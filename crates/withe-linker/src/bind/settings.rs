@@ -19,7 +19,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// What `link` asks for, by its traits or by the command line.
+    /// The settings of `link`, by its traits or by the command line.
     pub(super) fn of(resolved: &Resolved<'_>, link: &ResolvedLink<'_>) -> Self {
         // The command line's settings are for links between components; a provider has no choice.
         let defaults =

@@ -458,7 +458,7 @@ fn what_is_wrong_with_a_signature_is_said() {
         accepted.stderr.contains("signed with the key sha256:"),
         "{accepted:?}"
     );
-    // That it was accepted once counts only for the key that it was accepted for.
+    // An acceptance counts only for its key.
     pull(&pinned, &["cosign.pub"]).failed(&["is signed, but not with"]);
     // A pattern that leaves it out asks for nothing.
     pull(&pinned, &["ghcr.io/*=cosign.pub"]).printed();

@@ -267,7 +267,7 @@ fn the_page_of_python_is_true() {
         ("PIP_DISABLE_PIP_VERSION_CHECK", "1".into()),
     ];
     // Packages are installed in a folder of its own, and not on this machine.
-    let tools = "python3 -m venv tools && tools/bin/pip install componentize-py";
+    let tools = "python3 -m venv tools && tools/bin/pip install componentize-py==0.25.1";
     if can_be_had(&reader, tools) {
         reader.commands.push(reader.folder.path("tools/bin"));
         reader.follow("tutorial-python.md");

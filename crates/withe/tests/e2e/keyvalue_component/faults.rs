@@ -1,4 +1,4 @@
-//! What goes wrong with Redis, with what is configured and with what is granted, and what callers are told.
+//! Faults of Redis, of the configuration and of the grants, and the errors that callers have.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
