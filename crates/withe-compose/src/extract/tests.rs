@@ -3,6 +3,7 @@
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
 use super::*;
+use crate::sections::put_section;
 
 /// Sizes that the modules of these tests have: 30 bytes of code are large.
 const SIZES: ExtractSizes = ExtractSizes {
@@ -261,6 +262,48 @@ fn equal_modules_have_one_code_and_an_import_for_each_name() {
     assert_eq!(renamed.modules[0].name.as_deref(), Some("d"));
 }
 
+/// A composition whose constituent has a module that gives itself another one's name, in a second section.
+#[test]
+fn the_names_of_a_composition_are_those_that_it_was_given() {
+    let mut module = bytes("(module $mine (func $f LARGE))");
+    let mut names = Vec::new();
+    for name in ["name", "another"] {
+        wasm_encoder::Encode::encode(name, &mut names);
+        if names.len() == 5 {
+            // The part with the module's name, of so many bytes.
+            names.extend([0, 8]);
+        }
+    }
+    put_section(&mut module, SectionId::Custom.into(), &names);
+    assert_eq!(module_name(&module), Some("another"));
+    let mut component = bytes("(component)");
+    put_section(
+        &mut component,
+        ComponentSectionId::CoreModule.into(),
+        &module,
+    );
+    validate(&component);
+    let whole = crate::module_names::rename(&component, "given").unwrap();
+    let named = Parser::new(0).parse_all(&whole).filter_map(|payload| {
+        let Payload::CustomSection(section) = payload.unwrap() else {
+            return None;
+        };
+        let wasmparser::KnownCustom::Name(names) = section.as_known() else {
+            return None;
+        };
+        let names = names.into_iter().filter_map(|name| match name.unwrap() {
+            wasmparser::Name::Module { name, .. } => Some(name),
+            _ => None,
+        });
+        Some(names.collect::<Vec<_>>())
+    });
+    assert_eq!(named.flatten().collect::<Vec<_>>(), ["given"]);
+    let extracted = extract_modules(&whole, &SIZES, &LIMITS).unwrap();
+    let module = &extracted.modules[0];
+    assert_eq!(module.name.as_deref(), Some("given"));
+    assert_eq!(module_name(&module.bytes), None);
+}
+
 /// A module that has a memory of the snapshot's, which has to be that large.
 #[test]
 fn a_snapshot_whose_size_another_module_relies_on_is_not_split() {
@@ -374,7 +417,7 @@ fn no_bytes_make_it_panic() {
     let mut deep = bytes("(component)");
     while deep.len() < 100_000 {
         let mut outer = bytes("(component)");
-        crate::sections::put_section(&mut outer, 4, &deep);
+        put_section(&mut outer, 4, &deep);
         deep = outer;
     }
     assert!(extract_modules(&deep, &SIZES, &LIMITS).is_none());
