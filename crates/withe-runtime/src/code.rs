@@ -186,6 +186,7 @@ impl CodeSource {
         for (number, code) in missing.iter().zip(made) {
             codes[*number] = Some(code);
         }
+        // By its code, the first module that has it: the others come behind that.
         let mut firsts = HashMap::new();
         let mut modules = Vec::with_capacity(extracted.modules.len());
         let mut component = None;
