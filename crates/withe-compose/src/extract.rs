@@ -8,23 +8,33 @@
 //! A module's own name goes, since compositions give the same module other names ([`crate::fuse`]), and what is a snapshot is
 //! split into code and memory ([`snapshot`]).
 //!
-//! The bytes need not be valid. A component in which anything is unusual is left as it is, which is always right.
+//! The bytes need not be valid. A component in which anything is unusual is left as it is, which is always right. So is one of
+//! which an instance would need more than a pool gives ([`needs`]).
 
 mod module_type;
+mod needs;
 mod rewrite;
 mod snapshot;
 
-use wasm_encoder::{ComponentSectionId, ModuleType};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wasm_encoder::{ComponentSectionId, ModuleType, SectionId};
+use wasmparser::{Parser, Validator, WasmFeatures};
 
 use crate::module_names::{module_name, rename_module};
 use crate::sections::Sections;
 
 use module_type::Interface;
+pub use needs::ExtractLimits;
+use needs::InstanceNeeds;
 
 /// How deep components may lie in components.
 const MOST_DEPTH: usize = 100;
+/// The most imports that a component is given: modules of equal code and other names are imports of their own.
+const MOST_IMPORTS: usize = 256;
 
-/// The modules that are taken out, by sizes in bytes.
+/// The modules that are taken out, by sizes in bytes, and how many.
 #[derive(Clone, Copy, Debug)]
 pub struct ExtractSizes {
     /// Nothing is taken out of a component unless one module's functions have so many bytes.
@@ -33,16 +43,19 @@ pub struct ExtractSizes {
     pub worthwhile: usize,
     /// A module whose data has so many is taken for a snapshot.
     pub snapshot: usize,
+    /// The most modules of different code that are taken out, the largest.
+    pub modules: usize,
 }
 
 impl Default for ExtractSizes {
     /// A megabyte takes about a second to compile, and 64 KiB less than starting a process for it. Programs that are no
-    /// snapshots seldom have a megabyte of data.
+    /// snapshots seldom have a megabyte of data. The interpreter of Python has 14 modules, all but a few of them small.
     fn default() -> Self {
         Self {
             large: 1 << 20,
             worthwhile: 64 << 10,
             snapshot: 1 << 20,
+            modules: 16,
         }
     }
 }
@@ -63,9 +76,9 @@ pub struct Extracted {
 pub struct ExtractedModule {
     /// The name under which the component imports it.
     pub import: String,
-    /// The module, mostly without a name of its own.
-    pub bytes: Vec<u8>,
-    /// Its own name, where it was.
+    /// The module without a name of its own. Several have the same bytes if their names differ.
+    pub bytes: Arc<[u8]>,
+    /// The name that it had.
     pub name: Option<String>,
 }
 
@@ -78,35 +91,72 @@ pub struct ExtractedNeeds {
     pub tables: u32,
 }
 
-impl ExtractedNeeds {
-    fn add(&mut self, other: Self) {
-        self.memories = self.memories.saturating_add(other.memories);
-        self.tables = self.tables.saturating_add(other.tables);
-    }
-}
-
 /// Takes the large modules out of a component, or returns `None` if it stays as it is.
 #[must_use]
-pub fn extract_modules(component: &[u8], sizes: &ExtractSizes) -> Option<Extracted> {
+pub fn extract_modules(
+    component: &[u8],
+    sizes: &ExtractSizes,
+    limits: &ExtractLimits,
+) -> Option<Extracted> {
     let mut modules = Vec::new();
     find(component, MOST_DEPTH, &mut modules)?;
-    let largest = modules.iter().map(|module| code_size(module)).max()?;
-    if largest < sizes.large {
+    let largest = |section| {
+        let sizes = modules.iter().map(|module| section_size(module, section));
+        sizes.max().unwrap_or_default()
+    };
+    if largest(SectionId::Code) < sizes.large {
         return None;
     }
-    let mut taken = Taken::default();
-    let sites = modules.iter().map(|module| taken.site(module, sizes));
-    let sites: Vec<_> = sites.collect::<Option<_>>()?;
+    if largest(SectionId::Data) >= sizes.snapshot
+        && let Some(extracted) = extract(component, &modules, sizes, limits)
+    {
+        return Some(extracted);
+    }
+    // Another module may rely on what the type of split code does not say, such as how large its memory is at least.
+    let unsplit = ExtractSizes {
+        snapshot: usize::MAX,
+        ..*sizes
+    };
+    extract(component, &modules, &unsplit, limits)
+}
+
+fn extract(
+    component: &[u8],
+    modules: &[&[u8]],
+    sizes: &ExtractSizes,
+    limits: &ExtractLimits,
+) -> Option<Extracted> {
+    let mut codes = Codes::default();
+    let cut = modules.iter().map(|module| codes.cut(module, sizes));
+    let cut: Vec<_> = cut.collect::<Option<_>>()?;
+    let mut taken = Taken::of(codes, sizes.modules);
+    let sites = cut.into_iter().map(|(needs, cut)| Site {
+        needs,
+        fate: cut.map_or(Fate::Kept, |cut| taken.fate(cut)),
+    });
+    let sites: Vec<_> = sites.collect();
     if taken.modules.is_empty() {
         return None;
     }
-    let types = taken.types;
-    let (component, needs) = rewrite::rewrite(component, &sites, &types)?;
+    let (component, needs) = rewrite::rewrite(component, &sites, &taken.types)?;
+    if !needs.are_within(limits) || !is_valid(&component) {
+        return None;
+    }
     Some(Extracted {
         component,
         modules: taken.modules,
-        needs,
+        needs: ExtractedNeeds {
+            memories: needs.memories,
+            tables: needs.tables,
+        },
     })
+}
+
+/// Whether a component fits together. Functions are not looked at: those that are left in it are as they were.
+fn is_valid(component: &[u8]) -> bool {
+    let mut validator = Validator::new_with_features(WasmFeatures::all());
+    let mut payloads = Parser::new(0).parse_all(component);
+    payloads.all(|payload| payload.is_ok_and(|payload| validator.payload(&payload).is_ok()))
 }
 
 /// Finds all core modules, in the order in which they are read.
@@ -124,16 +174,15 @@ fn find<'a>(component: &'a [u8], depth: usize, modules: &mut Vec<&'a [u8]>) -> O
     Some(())
 }
 
-fn code_size(module: &[u8]) -> usize {
+fn section_size(module: &[u8], section: SectionId) -> usize {
     let mut sections = Sections::new(module).flatten();
-    let code = sections.find(|(id, ..)| *id == u8::from(wasm_encoder::SectionId::Code));
-    code.map_or(0, |(_, _, body)| body.len())
+    let found = sections.find(|(id, ..)| *id == u8::from(section));
+    found.map_or(0, |(_, _, body)| body.len())
 }
 
 /// A module's place in the component: what becomes of it there.
 struct Site {
-    /// Its own memories and tables.
-    needs: ExtractedNeeds,
+    needs: InstanceNeeds,
     fate: Fate,
 }
 
@@ -146,73 +195,127 @@ enum Fate {
     Split { code: u32, memory: Vec<u8> },
 }
 
-/// The modules that are taken out, and their types.
+/// What can be taken out, each code once whatever its modules are called.
 #[derive(Default)]
-struct Taken {
-    modules: Vec<ExtractedModule>,
+struct Codes {
+    numbers: HashMap<Arc<[u8]>, usize>,
     types: Vec<ModuleType>,
 }
 
-impl Taken {
-    fn site(&mut self, module: &[u8], sizes: &ExtractSizes) -> Option<Site> {
+/// A module that can be taken out.
+struct Cut {
+    /// The number of its code.
+    code: usize,
+    name: Option<String>,
+    /// Its memory, if that is apart.
+    memory: Option<Vec<u8>>,
+}
+
+impl Codes {
+    /// A module's needs, and its parts if it can be taken out. `None` if it cannot be read.
+    fn cut(&mut self, module: &[u8], sizes: &ExtractSizes) -> Option<(InstanceNeeds, Option<Cut>)> {
         let interface = Interface::of(module)?;
-        let needs = ExtractedNeeds {
-            memories: u32::try_from(interface.memories.len()).ok()?,
-            tables: u32::try_from(interface.tables).ok()?,
-        };
-        let fate = match interface.code >= sizes.worthwhile {
-            true => self.fate(module, &interface, sizes),
+        let cut = match interface.code >= sizes.worthwhile {
+            true => self.parts(module, &interface, sizes),
             false => None,
         };
-        Some(Site {
-            needs,
-            fate: fate.unwrap_or(Fate::Kept),
-        })
+        Some((InstanceNeeds::of(&interface)?, cut))
     }
 
-    fn fate(
+    fn parts(
         &mut self,
         module: &[u8],
         interface: &Interface<'_>,
         sizes: &ExtractSizes,
-    ) -> Option<Fate> {
+    ) -> Option<Cut> {
         let is_snapshot = interface.data >= sizes.snapshot;
         let split = is_snapshot.then(|| snapshot::split(module, interface));
         match split.flatten() {
-            Some(split) => Some(Fate::Split {
-                code: self.import(&split.code, Interface::of(&split.code)?.module_type()?)?,
-                memory: split.memory,
-            }),
-            None => Some(Fate::Imported(
-                self.import(module, interface.module_type()?)?,
-            )),
+            Some(split) => {
+                let ty = Interface::of(&split.code)?.module_type()?;
+                self.code(&split.code, ty, Some(split.memory))
+            }
+            None => self.code(module, interface.module_type()?, None),
         }
     }
 
-    /// The number of a module among those that are taken out.
-    fn import(&mut self, module: &[u8], ty: ModuleType) -> Option<u32> {
-        let name = module_name(module).map(str::to_owned);
+    fn code(&mut self, module: &[u8], ty: ModuleType, memory: Option<Vec<u8>>) -> Option<Cut> {
         let unnamed = rename_module(module, None).ok()?;
-        let same = self.modules.iter().position(|other| other.bytes == unnamed);
-        if let Some(same) = same
-            && self.modules[same].name == name
-        {
-            return u32::try_from(same).ok();
+        let next = self.types.len();
+        let code = *self.numbers.entry(unnamed.into()).or_insert(next);
+        if code == next {
+            self.types.push(ty);
+        }
+        Some(Cut {
+            code,
+            name: module_name(module).map(str::to_owned),
+            memory,
+        })
+    }
+}
+
+/// The modules that are taken out, and their types, in the order in which they are read.
+struct Taken {
+    modules: Vec<ExtractedModule>,
+    types: Vec<ModuleType>,
+    /// The codes that are taken out, by their numbers.
+    chosen: HashMap<usize, (Arc<[u8]>, ModuleType)>,
+    /// The import of a code with a name.
+    imports: HashMap<(usize, Option<String>), u32>,
+}
+
+impl Taken {
+    /// Takes out the largest of `codes`, `most` of them.
+    fn of(codes: Codes, most: usize) -> Self {
+        let mut largest: Vec<_> = codes.numbers.into_iter().collect();
+        largest.sort_by_key(|(code, number)| (std::cmp::Reverse(code.len()), *number));
+        largest.truncate(most);
+        let chosen = largest.into_iter().map(|(code, number)| {
+            let ty = codes.types[number].clone();
+            (number, (code, ty))
+        });
+        Self {
+            modules: Vec::new(),
+            types: Vec::new(),
+            chosen: chosen.collect(),
+            imports: HashMap::new(),
+        }
+    }
+
+    fn fate(&mut self, cut: Cut) -> Fate {
+        let Some(import) = self.import(cut.code, cut.name) else {
+            return Fate::Kept;
+        };
+        match cut.memory {
+            Some(memory) => Fate::Split {
+                code: import,
+                memory,
+            },
+            None => Fate::Imported(import),
+        }
+    }
+
+    /// The number of the import of a code for modules of one name, if it is taken out. The constituents of a composition are told
+    /// apart by the names of their modules, so each name has its own.
+    fn import(&mut self, code: usize, name: Option<String>) -> Option<u32> {
+        let (bytes, ty) = self.chosen.get(&code)?;
+        let key = (code, name);
+        if let Some(import) = self.imports.get(&key) {
+            return Some(*import);
         }
         let number = self.modules.len();
+        if number == MOST_IMPORTS {
+            return None;
+        }
         self.modules.push(ExtractedModule {
             import: import_name(number),
-            // The constituents of a composition are told apart by the names of their modules, so only the first of
-            // several that have the same one goes without.
-            bytes: if same.is_some() {
-                module.to_vec()
-            } else {
-                unnamed
-            },
-            name,
+            bytes: bytes.clone(),
+            name: key.1.clone(),
         });
-        self.types.push(ty);
-        u32::try_from(number).ok()
+        self.types.push(ty.clone());
+        let import = u32::try_from(number).ok()?;
+        self.imports.insert(key, import);
+        Some(import)
     }
 }
 

@@ -42,7 +42,9 @@ mod sections;
 mod wac;
 
 pub use error::{Difference, LinkError, ReadError};
-pub use extract::{ExtractSizes, Extracted, ExtractedModule, ExtractedNeeds, extract_modules};
+pub use extract::{
+    ExtractLimits, ExtractSizes, Extracted, ExtractedModule, ExtractedNeeds, extract_modules,
+};
 pub use fuse::{Constituent, FuseError, FuseRequest, FuseWire, Fused, FusedImport, fuse};
 pub use plug::{PlugError, PlugProblem, plug, plug_names};
 pub use wac::{DocumentError, DocumentPlace, WacError, wac};

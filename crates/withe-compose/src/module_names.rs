@@ -36,43 +36,57 @@ pub(crate) fn rename(component: &[u8], name: &str) -> Result<Vec<u8>, BinaryRead
 }
 
 /// The module with another name of its own, or without one. Then nothing depends on the name that was there.
+///
+/// A module may have several `name` sections, and Wasmtime takes the last name that it finds. So all of them lose the module's
+/// name, and the last one is given the new one: a component that could keep one behind that would be taken for another.
 pub(crate) fn rename_module(
     module: &[u8],
     name: Option<&str>,
 ) -> Result<Vec<u8>, BinaryReaderError> {
-    let mut out = header(module)?.to_vec();
-    let mut named = false;
+    let mut sections = Vec::new();
+    let mut last = None;
     for section in Sections::new(module) {
         let (id, whole, body) = section?;
         let body = &module[body];
-        // Only the first `name` section counts.
-        if id == u8::from(SectionId::Custom) && !named && custom_name(body)? == NAME_SECTION {
+        let is_names = id == u8::from(SectionId::Custom) && custom_name(body)? == NAME_SECTION;
+        if is_names {
+            last = Some(sections.len());
+        }
+        sections.push((is_names, whole, body));
+    }
+    let mut out = header(module)?.to_vec();
+    for (number, (is_names, whole, body)) in sections.into_iter().enumerate() {
+        if is_names {
+            let name = name.filter(|_| last == Some(number));
             put_names(&mut out, name_parts(body)?, name);
-            named = true;
         } else {
             out.extend_from_slice(&module[whole]);
         }
     }
-    if !named {
+    if last.is_none() {
         put_names(&mut out, &[], name);
     }
     Ok(out)
 }
 
-/// The module's own name, if it has one.
+/// The module's own name, if it has one: the last one that is there, as for Wasmtime.
 pub(crate) fn module_name(module: &[u8]) -> Option<&str> {
-    let names = Sections::new(module).find_map(|section| {
-        let (id, _, body) = section.ok()?;
+    let sections = Sections::new(module).flatten();
+    let names = sections.filter_map(|(id, _, body)| {
         let body = &module[body];
         let is_custom = id == u8::from(SectionId::Custom);
-        (is_custom && custom_name(body).ok()? == NAME_SECTION).then_some(body)
+        let is_names = is_custom && custom_name(body).ok()? == NAME_SECTION;
+        if !is_names {
+            return None;
+        }
+        let parts = name_parts(body).ok()?;
+        let named = Sections::of_body(parts).flatten();
+        let named = named.filter(|(id, ..)| *id == MODULE_NAME);
+        let named =
+            named.filter_map(|(_, _, name)| BinaryReader::new(&parts[name], 0).read_string().ok());
+        named.last()
     });
-    let parts = name_parts(names?).ok()?;
-    let name = Sections::of_body(parts).find_map(|part| {
-        let (id, _, body) = part.ok()?;
-        (id == MODULE_NAME).then_some(&parts[body])
-    });
-    BinaryReader::new(name?, 0).read_string().ok()
+    names.last()
 }
 
 /// The parts of a `name` section's contents.
@@ -202,6 +216,33 @@ mod tests {
             assert_eq!(module_name(&renamed), Some("c"));
             assert_eq!(&rename_module(&renamed, None).unwrap(), unnamed);
         }
+    }
+
+    /// Several `name` sections, one of them with two names.
+    #[test]
+    fn no_name_is_left_behind_the_one_that_is_given() {
+        let section = |names: &[&str]| {
+            let mut body = Vec::new();
+            NAME_SECTION.encode(&mut body);
+            for name in names {
+                let mut part = Vec::new();
+                name.encode(&mut part);
+                put_section(&mut body, MODULE_NAME, &part);
+            }
+            body
+        };
+        let mut module = wat::parse_str("(module $first (func $f))").unwrap();
+        let custom = SectionId::Custom.into();
+        put_section(&mut module, custom, &section(&["second", "third"]));
+        put_section(&mut module, custom, &section(&[]));
+        assert_eq!(module_name(&module), Some("third"));
+        let renamed = rename_module(&module, Some("given")).unwrap();
+        assert_eq!(contents(&renamed).0, ["given"]);
+        assert_eq!(contents(&renamed).1, ["f"]);
+        assert_eq!(module_name(&renamed), Some("given"));
+        let unnamed = rename_module(&module, None).unwrap();
+        assert_eq!(module_name(&unnamed), None);
+        assert_eq!(unnamed, rename_module(&renamed, None).unwrap());
     }
 
     #[test]

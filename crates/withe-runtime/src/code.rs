@@ -2,11 +2,16 @@
 //!
 //! Most of what takes long to compile is the runtime of a language, which is the same in many components
 //! ([`withe_compose::extract_modules`]). A module that was taken out is known by its digest: it is looked for in memory, then in
-//! the cache, and compiled at last. The rest of the component is compiled as any component is.
+//! the cache, and compiled at last. The rest of the component is compiled as any component is. Modules that differ by their names
+//! alone are compiled once, and loaded once for each name.
+//!
+//! All of it has one deadline: each process and each wait gets what is left of the time. Compiling in this process cannot be
+//! stopped; only its waits end then.
 //!
 //! A component is compiled whole if it has nothing large, or if Wasmtime refuses its parts: then what is wrong is said with
 //! places in the component's own file.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,10 +20,11 @@ use wasmtime::{Engine, Module};
 use withe_compose::{ExtractSizes, Extracted, ExtractedNeeds, extract_modules};
 
 use crate::cache::{CodeCache, EntryName};
-use crate::compile::{CompileError, CompileProcess};
+use crate::compile::{CompileDeadline, CompileError, CompileProcess};
 use crate::guest_log::printable;
-use crate::native_code::NativeCode;
-use crate::shared_modules::SharedModules;
+use crate::native_code::{NativeCode, SerializedModule, TrustedCode};
+use crate::settings::INSTANCE_LIMITS;
+use crate::shared_modules::{ModuleKey, SharedModules};
 
 /// The most parts of a component that are compiled beside each other. Wasmtime compiles the functions of each on all cores; more
 /// parts only fill the time in which it does other things.
@@ -76,7 +82,8 @@ struct Part<'a> {
     name: Option<Arc<str>>,
     bytes: &'a [u8],
     entry: EntryName,
-    is_module: bool,
+    /// The number of the module among those of the component that have its code; `None` for the component.
+    copy: Option<usize>,
 }
 
 /// The code of a part.
@@ -90,6 +97,23 @@ enum PartCode {
 pub(crate) struct For<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) concurrency: bool,
+}
+
+/// What all parts of a component are compiled with.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    to: For<'a>,
+    deadline: CompileDeadline,
+}
+
+impl Job<'_> {
+    fn key(&self, entry: &EntryName, copy: usize) -> ModuleKey {
+        ModuleKey {
+            concurrency: self.to.concurrency,
+            entry: entry.clone(),
+            copy,
+        }
+    }
 }
 
 impl CodeSource {
@@ -107,8 +131,14 @@ impl CodeSource {
         if let Some(process) = &self.compiler {
             process.check_size(bytes)?;
         }
-        if let Some(extracted) = extract_modules(bytes, &ExtractSizes::default()) {
-            match self.in_parts(to, &extracted, told) {
+        let limits = self.compiler.as_ref().map(|process| process.limits);
+        let job = &Job {
+            to,
+            deadline: CompileDeadline::after(limits.unwrap_or_default().time),
+        };
+        let extracted = extract_modules(bytes, &ExtractSizes::default(), &INSTANCE_LIMITS);
+        if let Some(extracted) = extracted {
+            match self.in_parts(job, &extracted, told) {
                 Err(why) if is_refused(&why) => {
                     tracing::debug!(
                         "a component is compiled whole, as its parts do not compile: {why:#}"
@@ -118,9 +148,9 @@ impl CodeSource {
             }
         }
         let entry = EntryName::of(to.engine, Component::KIND, bytes);
-        let (component, is_found) = match self.find::<Component>(to, &entry) {
+        let (component, is_found) = match self.find::<Component>(job, &entry) {
             Some(component) => (component, true),
-            None => (self.make(to, &entry, bytes, 1)?, false),
+            None => (self.make(job, &entry, bytes, 1)?, false),
         };
         let needs = component.resources_required();
         Ok(ComponentCode {
@@ -136,46 +166,47 @@ impl CodeSource {
 
     fn in_parts(
         &self,
-        to: For<'_>,
+        job: &Job<'_>,
         extracted: &Extracted,
         told: &(dyn Fn(CompiledPart) + Sync),
     ) -> wasmtime::Result<ComponentCode> {
-        let modules = extracted.modules.iter().map(|module| Part {
-            name: module.name.as_deref().map(Arc::from),
-            bytes: &module.bytes,
-            entry: EntryName::of(to.engine, Module::KIND, &module.bytes),
-            is_module: true,
-        });
-        let mut parts: Vec<_> = modules.collect();
-        parts.push(Part {
-            name: None,
-            bytes: &extracted.component,
-            entry: EntryName::of(to.engine, Component::KIND, &extracted.component),
-            is_module: false,
-        });
+        let parts = parts(job.to.engine, extracted);
+        let is_first = |part: &Part<'_>| part.copy.unwrap_or_default() == 0;
         let mut codes = Vec::with_capacity(parts.len());
         for part in &parts {
-            codes.push(self.found(to, part)?);
+            codes.push(match is_first(part) {
+                true => self.found(job, part)?,
+                false => None,
+            });
         }
-        let missing = (0..parts.len()).filter(|n| codes[*n].is_none());
+        let missing = (0..parts.len()).filter(|n| codes[*n].is_none() && is_first(&parts[*n]));
         let missing: Vec<_> = missing.collect();
         let of_missing: Vec<_> = missing.iter().map(|n| &parts[*n]).collect();
-        let made = self.all(to, &of_missing, told)?;
+        let made = self.all(job, &of_missing, told)?;
         for (number, code) in missing.iter().zip(made) {
             codes[*number] = Some(code);
         }
+        // By its code, the first module that has it: the others come behind that.
+        let mut firsts = HashMap::new();
         let mut modules = Vec::with_capacity(extracted.modules.len());
         let mut component = None;
         for ((number, part), code) in parts.into_iter().enumerate().zip(codes) {
-            match code {
-                Some(PartCode::Module(module)) => modules.push(ImportedModule {
-                    import: extracted.modules[number].import.clone(),
-                    name: part.name,
-                    module,
-                }),
-                Some(PartCode::Component(code)) => component = Some(code),
-                None => {}
-            }
+            let module = match code {
+                Some(PartCode::Component(code)) => {
+                    component = Some(code);
+                    continue;
+                }
+                Some(PartCode::Module(module)) => {
+                    firsts.insert(part.entry, module.clone());
+                    module
+                }
+                None => self.copy(job, &firsts[&part.entry], &part)?,
+            };
+            modules.push(ImportedModule {
+                import: extracted.modules[number].import.clone(),
+                name: part.name,
+                module,
+            });
         }
         Ok(ComponentCode {
             component: component.expect("one of the parts is the component, and all have code"),
@@ -188,7 +219,7 @@ impl CodeSource {
     /// Compiles parts beside each other, the largest first.
     fn all(
         &self,
-        to: For<'_>,
+        job: &Job<'_>,
         parts: &[&Part<'_>],
         told: &(dyn Fn(CompiledPart) + Sync),
     ) -> wasmtime::Result<Vec<PartCode>> {
@@ -213,7 +244,7 @@ impl CodeSource {
                     number: turn + 1,
                     of: parts.len(),
                 });
-                let made = self.made(to, part, beside);
+                let made = self.made(job, part, beside);
                 if made.as_ref().is_err_and(|why| !is_memory(why)) {
                     // The others are of no use.
                     next.store(parts.len(), Ordering::Relaxed);
@@ -235,7 +266,7 @@ impl CodeSource {
             let made = match result {
                 // Alone it has all the memory.
                 Some(Err(why)) if first_error.is_none() && beside > 1 && is_memory(&why) => {
-                    self.made(to, part, 1)
+                    self.made(job, part, 1)
                 }
                 Some(made) => made,
                 // Another one failed before its turn came.
@@ -253,41 +284,61 @@ impl CodeSource {
     }
 
     /// A part's code, if it is there.
-    fn found(&self, to: For<'_>, part: &Part<'_>) -> wasmtime::Result<Option<PartCode>> {
-        if !part.is_module {
-            return Ok(self.find(to, &part.entry).map(PartCode::Component));
-        }
-        let key = (to.concurrency, part.entry.clone());
-        let found = self.modules.get(&key, || Ok(self.find(to, &part.entry)));
+    fn found(&self, job: &Job<'_>, part: &Part<'_>) -> wasmtime::Result<Option<PartCode>> {
+        let Some(copy) = part.copy else {
+            return Ok(self.find(job, &part.entry).map(PartCode::Component));
+        };
+        let find = || Ok(self.find(job, &part.entry));
+        let key = job.key(&part.entry, copy);
+        let found = self.modules.get(&key, &job.deadline, find);
         Ok(found?.map(PartCode::Module))
     }
 
     /// A part's code, compiled unless another thread has done that meanwhile.
-    fn made(&self, to: For<'_>, part: &Part<'_>, beside: usize) -> wasmtime::Result<PartCode> {
+    fn made(&self, job: &Job<'_>, part: &Part<'_>, beside: usize) -> wasmtime::Result<PartCode> {
         let (entry, bytes) = (&part.entry, part.bytes);
-        if !part.is_module {
-            return self.make(to, entry, bytes, beside).map(PartCode::Component);
-        }
-        let key = (to.concurrency, entry.clone());
-        let make = || self.make(to, entry, bytes, beside).map(Some);
-        let made = self.modules.get(&key, make)?;
+        let Some(copy) = part.copy else {
+            return self
+                .make(job, entry, bytes, beside)
+                .map(PartCode::Component);
+        };
+        let make = || self.make(job, entry, bytes, beside).map(Some);
+        let key = job.key(entry, copy);
+        let made = self.modules.get(&key, &job.deadline, make)?;
         Ok(PartCode::Module(
             made.expect("a module that is not there is made"),
         ))
     }
 
-    fn find<T: NativeCode>(&self, to: For<'_>, entry: &EntryName) -> Option<T> {
-        self.cache.as_ref()?.get(to.engine, entry)
+    /// Another module with the code of `first`, which has another name in this component.
+    fn copy(
+        &self,
+        job: &Job<'_>,
+        first: &Module,
+        part: &Part<'_>,
+    ) -> wasmtime::Result<Arc<Module>> {
+        let make = || {
+            let code = SerializedModule::of(first)?;
+            Module::load(&TrustedCode::of_module(&code), job.to.engine).map(Some)
+        };
+        let key = job.key(&part.entry, part.copy.unwrap_or_default());
+        let copy = self.modules.get(&key, &job.deadline, make)?;
+        Ok(copy.expect("a module that is not there is made"))
+    }
+
+    fn find<T: NativeCode>(&self, job: &Job<'_>, entry: &EntryName) -> Option<T> {
+        self.cache.as_ref()?.get(job.to.engine, entry)
     }
 
     /// Compiles, with one part of the memory of so many, and keeps the code.
     fn make<T: NativeCode>(
         &self,
-        to: For<'_>,
+        job: &Job<'_>,
         entry: &EntryName,
         bytes: &[u8],
         beside: usize,
     ) -> wasmtime::Result<T> {
+        let to = job.to;
         let (made, code) = match &self.compiler {
             None => (T::compile(to.engine, bytes)?, None),
             Some(process) => {
@@ -297,6 +348,7 @@ impl CodeSource {
                     to.concurrency,
                     self.instance_memory,
                     memory,
+                    &job.deadline,
                     bytes,
                 );
                 let (made, code) = compiled?;
@@ -308,6 +360,32 @@ impl CodeSource {
         }
         Ok(made)
     }
+}
+
+/// The parts of a component: its modules and, last, what is left of it.
+fn parts<'a>(engine: &Engine, extracted: &'a Extracted) -> Vec<Part<'a>> {
+    let mut copies: HashMap<&[u8], (EntryName, usize)> = HashMap::new();
+    let mut parts = Vec::with_capacity(extracted.modules.len() + 1);
+    for module in &extracted.modules {
+        let bytes = &*module.bytes;
+        let (entry, next) = copies
+            .entry(bytes)
+            .or_insert_with(|| (EntryName::of(engine, Module::KIND, bytes), 0));
+        parts.push(Part {
+            name: module.name.as_deref().map(Arc::from),
+            bytes,
+            entry: entry.clone(),
+            copy: Some(*next),
+        });
+        *next += 1;
+    }
+    parts.push(Part {
+        name: None,
+        bytes: &extracted.component,
+        entry: EntryName::of(engine, Component::KIND, &extracted.component),
+        copy: None,
+    });
+    parts
 }
 
 /// Whether Wasmtime refused what it was to compile.
@@ -324,3 +402,6 @@ fn is_memory(why: &wasmtime::Error) -> bool {
         Some(CompileError::Memory(_))
     )
 }
+
+#[cfg(test)]
+mod tests;

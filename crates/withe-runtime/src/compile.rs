@@ -10,7 +10,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
@@ -28,7 +28,7 @@ const RESERVE: u64 = 2 << 30;
 /// How often the process looks how much memory it uses.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How much compiling one component may take. Modules that are compiled apart share the memory, and have the time each.
+/// How much compiling one component may take. Modules that are compiled apart share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CompileLimits {
     /// The memory, in bytes.
@@ -126,6 +126,40 @@ impl Default for CompileLimits {
     }
 }
 
+/// The end of the time that compiling a component may take, for all of its parts and for what it waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CompileDeadline {
+    end: Instant,
+    limit: Duration,
+}
+
+impl CompileDeadline {
+    /// The deadline of what begins now and may take so long.
+    pub(crate) fn after(limit: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            // Longer than anything runs, where the clock cannot say.
+            end: now
+                .checked_add(limit)
+                .unwrap_or(now + Duration::from_secs(u64::from(u32::MAX))),
+            limit,
+        }
+    }
+
+    /// What is left of the time.
+    ///
+    /// # Errors
+    ///
+    /// [`CompileError::Late`] if nothing is.
+    pub(crate) fn left(&self) -> Result<Duration, CompileError> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        match left.is_zero() {
+            true => Err(CompileError::Late(self.limit)),
+            false => Ok(left),
+        }
+    }
+}
+
 impl CompileProcess {
     /// Refuses a component that is too large.
     ///
@@ -144,15 +178,17 @@ impl CompileProcess {
     ///
     /// # Errors
     ///
-    /// If it does not compile within the limits.
+    /// If it does not compile within the limits, or by the deadline.
     pub(crate) fn compile<T: NativeCode>(
         &self,
         engine: &Engine,
         concurrency: bool,
         instance_memory: usize,
         memory: u64,
+        deadline: &CompileDeadline,
         bytes: &[u8],
     ) -> Result<(T, Vec<u8>), CompileError> {
+        let time = deadline.left()?;
         let request = CompileRequest {
             kind: T::KIND,
             concurrency,
@@ -164,11 +200,11 @@ impl CompileProcess {
         input.extend_from_slice(bytes);
         let command = ProcessCommand::new(&self.program).args(&self.args);
         let limits = AskLimits {
-            time: self.limits.time,
+            time,
             output: MOST_CODE,
         };
         let ran = match withe_process::run(&command, input, limits) {
-            Err(AskError::Late { limit, .. }) => return Err(CompileError::Late(limit)),
+            Err(AskError::Late { .. }) => return Err(CompileError::Late(deadline.limit)),
             ran => ran?,
         };
         let RunOutput {

@@ -52,9 +52,24 @@ impl<'a> TrustedCode<'a> {
             .then_some(Self(code))
     }
 
+    /// The code of what is in memory.
+    pub(crate) fn of_module(serialized: &'a SerializedModule) -> Self {
+        Self(&serialized.0)
+    }
+
     /// The output of a process of this program, which this one started to compile something.
     pub(crate) fn of_own_process(printed: &'a [u8]) -> Self {
         Self(printed)
+    }
+}
+
+/// The code of a module that was in memory, and nothing else.
+pub(crate) struct SerializedModule(Vec<u8>);
+
+impl SerializedModule {
+    /// The code of a module.
+    pub(crate) fn of(module: &Module) -> wasmtime::Result<Self> {
+        module.serialize().map(Self)
     }
 }
 
@@ -76,8 +91,8 @@ impl NativeCode for Component {
     fn load(code: &TrustedCode<'_>, engine: &Engine) -> wasmtime::Result<Self> {
         // SAFETY: the bytes must come from Wasmtime's compiler. Entries of the cache are written from there only, and
         // these carry the code that needs the key that only this user can read. Code from a process of this program
-        // comes over a pipe that this process alone has. Code of other versions, settings and kinds is refused by
-        // Wasmtime itself.
+        // comes over a pipe that this process alone has, and code of a module in memory from Wasmtime itself. Code of other
+        // versions, settings and kinds is refused by Wasmtime.
         unsafe { Self::deserialize(engine, code.0) }
     }
 }

@@ -3,10 +3,19 @@
 //! Compiling needs them as well as running, since code for other settings is refused.
 
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use withe_compose::ExtractLimits;
 
 /// How many memories and tables the pool has for each of its slots.
 pub(crate) const MEMORIES_PER_SLOT: u32 = 2;
 pub(crate) const TABLES_PER_SLOT: u32 = 4;
+
+/// The most that one instance of a component takes of the pool. Wasmtime sees to that for what is compiled in one piece, and
+/// `withe-compose` for what is taken apart.
+pub(crate) const INSTANCE_LIMITS: ExtractLimits = ExtractLimits {
+    memories: 64,
+    tables: 256,
+    instances: 4 << 20,
+};
 
 /// The settings that differ from host to host.
 pub(crate) struct EngineSettings {
@@ -55,10 +64,10 @@ impl EngineSettings {
             .total_memories(self.instances.saturating_mul(MEMORIES_PER_SLOT))
             .total_tables(self.instances.saturating_mul(TABLES_PER_SLOT))
             .total_stacks(self.instances.saturating_mul(STACKS_PER_INSTANCE))
-            .max_memories_per_component(64)
-            .max_tables_per_component(256)
+            .max_memories_per_component(INSTANCE_LIMITS.memories)
+            .max_tables_per_component(INSTANCE_LIMITS.tables)
             .max_core_instances_per_component(CORES_PER_INSTANCE)
-            .max_component_instance_size(4 << 20)
+            .max_component_instance_size(INSTANCE_LIMITS.instances as usize)
             .max_core_instance_size(1 << 20)
             .max_memory_size(self.memory)
             .linear_memory_keep_resident(self.keep_resident)

@@ -1,44 +1,69 @@
 //! Modules whose code is in memory, each once for all components that have it, for as long as one of them is there.
+//!
+//! A composition in which one module has several names needs a copy for each: a trap's module is told by its identity. Copies have
+//! numbers and not the names, so that other compositions with other names have the same ones.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use wasmtime::Module;
 
 use crate::cache::EntryName;
+use crate::compile::{CompileDeadline, CompileError};
 
-/// The engine that a module is for, by whether it supports concurrency, and the name of the module's code.
-pub(crate) type ModuleKey = (bool, EntryName);
+/// What a module in memory is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ModuleKey {
+    /// Whether the engine that it is for supports concurrency.
+    pub(crate) concurrency: bool,
+    /// The name of its code.
+    pub(crate) entry: EntryName,
+    /// The number of the copy.
+    pub(crate) copy: usize,
+}
 
 /// The modules of all graphs.
 #[derive(Default)]
 pub(crate) struct SharedModules(Mutex<HashMap<ModuleKey, Arc<Place>>>);
 
-/// The place of one module. The thread that makes it holds the lock, so that others who want it wait for that one.
-type Place = Mutex<Weak<Module>>;
+/// The place of one module.
+#[derive(Default)]
+struct Place {
+    state: Mutex<PlaceState>,
+    /// Told when the one that had the turn is done.
+    done: Condvar,
+}
+
+#[derive(Default)]
+struct PlaceState {
+    module: Weak<Module>,
+    /// Whether a thread makes it, for which the others wait.
+    is_being_made: bool,
+}
 
 impl SharedModules {
-    /// The module of a key, if it is in memory, or else what `make` makes. Waits while another thread makes it, so `make` must
-    /// end, and must not come back here.
+    /// The module of a key, if it is in memory, or else what `make` makes. Waits while another thread makes it, until the
+    /// deadline. `make` must end as well, and must not come back here for the same key.
     ///
     /// # Errors
     ///
-    /// If `make` fails. The next one tries it again.
+    /// [`CompileError::Late`], or if `make` fails. The next one tries it again.
     pub(crate) fn get(
         &self,
         key: &ModuleKey,
+        deadline: &CompileDeadline,
         make: impl FnOnce() -> wasmtime::Result<Option<Module>>,
     ) -> wasmtime::Result<Option<Arc<Module>>> {
         let place = self.place(key);
-        // Whatever panicked while it was held, the reference is whole.
-        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(module) = place.upgrade() {
+        let turn = place.turn(deadline)?;
+        if let Some(module) = place.state().module.upgrade() {
             return Ok(Some(module));
         }
         let made = make()?.map(Arc::new);
         if let Some(module) = &made {
-            *place = Arc::downgrade(module);
+            place.state().module = Arc::downgrade(module);
         }
+        drop(turn);
         Ok(made)
     }
 
@@ -49,22 +74,59 @@ impl SharedModules {
         }
         // Modules that nobody has any more go when another one comes. A place that is being filled has a second reference.
         places.retain(|_, place| {
-            let is_used = |place: &Place| place.try_lock().is_ok_and(|p| p.strong_count() > 0);
-            Arc::strong_count(place) > 1 || is_used(place)
+            Arc::strong_count(place) > 1 || place.state().module.strong_count() > 0
         });
         places.entry(key.clone()).or_default().clone()
     }
 }
 
+impl Place {
+    /// Never held for long. Whatever panicked while it was held, what is in it is whole.
+    fn state(&self) -> MutexGuard<'_, PlaceState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no other thread has the turn, and has it.
+    fn turn(&self, deadline: &CompileDeadline) -> Result<Turn<'_>, CompileError> {
+        let mut state = self.state();
+        while state.is_being_made {
+            let waited = self.done.wait_timeout(state, deadline.left()?);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.is_being_made = true;
+        Ok(Turn(self))
+    }
+}
+
+/// The turn of the thread that makes a module. It ends however that goes.
+struct Turn<'a>(&'a Place);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.state().is_being_made = false;
+        self.0.done.notify_one();
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use wasmtime::Engine;
 
     use super::*;
     use crate::native_code::CodeKind;
 
     fn key(engine: &Engine, bytes: &[u8]) -> ModuleKey {
-        (false, EntryName::of(engine, CodeKind::Module, bytes))
+        ModuleKey {
+            concurrency: false,
+            entry: EntryName::of(engine, CodeKind::Module, bytes),
+            copy: 0,
+        }
+    }
+
+    fn in_time() -> CompileDeadline {
+        CompileDeadline::after(Duration::from_secs(600))
     }
 
     #[test]
@@ -75,15 +137,15 @@ mod tests {
         let key = key(&engine, &bytes);
         let make = || Module::new(&engine, &bytes).map(Some);
         let never = || panic!("it is there");
-        let none = modules.get(&key, || Ok(None));
+        let none = modules.get(&key, &in_time(), || Ok(None));
         assert!(none.unwrap().is_none());
-        let failed = modules.get(&key, || Err(wasmtime::Error::msg("no")));
+        let failed = modules.get(&key, &in_time(), || Err(wasmtime::Error::msg("no")));
         assert!(failed.is_err());
-        let first = modules.get(&key, make).unwrap().unwrap();
-        let second = modules.get(&key, never).unwrap().unwrap();
+        let first = modules.get(&key, &in_time(), make).unwrap().unwrap();
+        let second = modules.get(&key, &in_time(), never).unwrap().unwrap();
         assert!(Arc::ptr_eq(&first, &second));
         drop((first, second));
-        let made = modules.get(&key, || Ok(None));
+        let made = modules.get(&key, &in_time(), || Ok(None));
         assert!(made.unwrap().is_none());
     }
 
@@ -100,7 +162,7 @@ mod tests {
                     *made.lock().unwrap() += 1;
                     Module::new(&engine, &bytes).map(Some)
                 };
-                modules.get(&key, make).unwrap().unwrap()
+                modules.get(&key, &in_time(), make).unwrap().unwrap()
             };
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(get)).collect();
             // None of them is dropped before the last one has it.
@@ -113,6 +175,45 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_waits_for_another_until_its_own_deadline() {
+        let engine = Engine::default();
+        let modules = SharedModules::default();
+        let bytes = wat::parse_str("(module)").unwrap();
+        let key = key(&engine, &bytes);
+        let first = modules.get(&key, &in_time(), || {
+            let late = CompileDeadline::after(Duration::from_millis(1));
+            let never = || panic!("another thread has the turn");
+            let get = || modules.get(&key, &late, never).map(drop);
+            let second = std::thread::scope(|scope| scope.spawn(get).join().unwrap());
+            let why = second.unwrap_err();
+            assert!(matches!(why.downcast_ref(), Some(CompileError::Late(_))));
+            Module::new(&engine, &bytes).map(Some)
+        });
+        let first = first.unwrap().unwrap();
+        // Whoever fails gives the turn back.
+        let never = || panic!("it is there");
+        let third = modules.get(&key, &in_time(), never).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&first, &third));
+    }
+
+    #[test]
+    fn copies_are_modules_of_their_own() {
+        let engine = Engine::default();
+        let modules = SharedModules::default();
+        let bytes = wat::parse_str("(module)").unwrap();
+        let first = key(&engine, &bytes);
+        let second = ModuleKey {
+            copy: 1,
+            ..first.clone()
+        };
+        let [first, second] = [first, second].map(|key| {
+            let make = || Module::new(&engine, &bytes).map(Some);
+            modules.get(&key, &in_time(), make).unwrap().unwrap()
+        });
+        assert!(!Module::same(&first, &second));
+    }
+
+    #[test]
     fn modules_that_nobody_has_leave_nothing_behind() {
         let engine = Engine::default();
         let modules = SharedModules::default();
@@ -120,7 +221,7 @@ mod tests {
         for n in 0..20 {
             let bytes = wat::parse_str(format!("(module (memory {n}))")).unwrap();
             let key = key(&engine, &bytes);
-            let module = modules.get(&key, || Module::new(&engine, &bytes).map(Some));
+            let module = modules.get(&key, &in_time(), || Module::new(&engine, &bytes).map(Some));
             let module = module.unwrap().unwrap();
             if n % 10 == 0 {
                 held.push(module);

@@ -1,12 +1,13 @@
 //! The type of a core module: what it imports and exports.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use wasm_encoder::reencode::{Reencode as _, RoundtripReencoder};
 use wasm_encoder::{EntityType, HeapType, ModuleType, ValType};
 use wasmparser::{
-    CompositeInnerType, ExternalKind, FuncType, Imports, MemoryType, Parser, Payload, RecGroup,
-    TypeRef,
+    CompositeInnerType, ElementItems, ExternalKind, FuncType, Imports, MemoryType, Parser, Payload,
+    RecGroup, TypeRef,
 };
 
 /// The imports, exports and definitions of a module, as far as they are typed.
@@ -20,6 +21,14 @@ pub(super) struct Interface<'a> {
     pub(super) memories: Vec<MemoryType>,
     /// How many tables it defines.
     pub(super) tables: usize,
+    /// How many functions it imports and defines.
+    pub(super) functions: usize,
+    /// How often a function may be mentioned where that gives it a reference in each instance; at least so often.
+    pub(super) mentions: usize,
+    /// How many globals and tags it defines.
+    pub(super) globals_and_tags: usize,
+    /// How many segments of data and of elements it has.
+    pub(super) segments: usize,
     /// How many bytes its functions have.
     pub(super) code: usize,
     /// How many bytes its data has.
@@ -64,6 +73,7 @@ impl<'a> Interface<'a> {
                     }
                 }
                 Payload::TableSection(section) => {
+                    interface.mentions += len(&section.range())?;
                     for table in section {
                         tables.push(TypeRef::Table(table.ok()?.ty));
                         interface.tables += 1;
@@ -79,11 +89,25 @@ impl<'a> Interface<'a> {
                 Payload::TagSection(section) => {
                     for tag in section {
                         tags.push(TypeRef::Tag(tag.ok()?));
+                        interface.globals_and_tags += 1;
                     }
                 }
                 Payload::GlobalSection(section) => {
+                    interface.mentions += len(&section.range())?;
                     for global in section {
                         globals.push(TypeRef::Global(global.ok()?.ty));
+                        interface.globals_and_tags += 1;
+                    }
+                }
+                Payload::ElementSection(section) => {
+                    for element in section {
+                        let element = element.ok()?;
+                        interface.segments += 1;
+                        interface.mentions += match element.items {
+                            ElementItems::Functions(functions) => functions.count() as usize,
+                            // A mention takes a byte at least, here and in the sections of globals and tables.
+                            ElementItems::Expressions(..) => len(&element.range)?,
+                        };
                     }
                 }
                 Payload::ExportSection(section) => {
@@ -93,12 +117,13 @@ impl<'a> Interface<'a> {
                 }
                 Payload::CodeSectionStart { size, .. } => interface.code = size as usize,
                 Payload::DataSection(section) => {
-                    interface.data =
-                        section.range().end.checked_sub(section.range().start)? as usize;
+                    interface.data = len(&section.range())?;
+                    interface.segments += section.count() as usize;
                 }
                 _ => {}
             }
         }
+        interface.functions = functions.len();
         for export in exports {
             let of_kind = match export.kind {
                 ExternalKind::Func => &functions,
@@ -109,6 +134,7 @@ impl<'a> Interface<'a> {
                 ExternalKind::FuncExact => return None,
             };
             let ty = *of_kind.get(export.index as usize)?;
+            interface.mentions += usize::from(matches!(ty, TypeRef::Func(_)));
             interface.exports.push((export.name, ty));
         }
         Some(interface)
@@ -147,6 +173,10 @@ impl<'a> Interface<'a> {
         }
         Some(encoder.ty)
     }
+}
+
+fn len(range: &Range<u64>) -> Option<usize> {
+    usize::try_from(range.end.checked_sub(range.start)?).ok()
 }
 
 struct TypeEncoder<'a> {

@@ -15,8 +15,9 @@ use wasmparser::{
 
 use crate::sections::{Sections, custom_name, header, put_section};
 
+use super::needs::InstanceNeeds;
 use super::snapshot::SNAPSHOT;
-use super::{ExtractedNeeds, Fate, IMPORT, Site, import_name};
+use super::{Fate, IMPORT, Site, import_name};
 
 /// The custom section with names for people, by numbers that change.
 const NAMES: &str = "component-name";
@@ -27,7 +28,7 @@ pub(super) fn rewrite(
     component: &[u8],
     sites: &[Site],
     types: &[ModuleType],
-) -> Option<(Vec<u8>, ExtractedNeeds)> {
+) -> Option<(Vec<u8>, InstanceNeeds)> {
     let mut writer = Writer {
         sites: sites.iter(),
         types,
@@ -55,16 +56,16 @@ struct Scope {
     instances: Vec<u32>,
     /// How many core instances it has now.
     written_instances: u32,
-    /// The memories and tables of an instance, for each of the components in it.
-    components: Vec<ExtractedNeeds>,
-    /// The memories and tables of an instance of it.
-    needs: ExtractedNeeds,
+    /// The needs of an instance, for each of the components in it.
+    components: Vec<InstanceNeeds>,
+    /// The needs of an instance of it.
+    needs: InstanceNeeds,
 }
 
 /// A module of a component, with its number now.
 #[derive(Clone, Copy)]
 struct Module {
-    needs: ExtractedNeeds,
+    needs: InstanceNeeds,
     code: u32,
     /// The number of the module with its memory, if that has become one.
     memory: Option<u32>,
@@ -83,7 +84,7 @@ impl Scope {
 }
 
 impl Writer<'_> {
-    fn component(&mut self, component: &[u8]) -> Option<(Vec<u8>, ExtractedNeeds)> {
+    fn component(&mut self, component: &[u8]) -> Option<(Vec<u8>, InstanceNeeds)> {
         let mut out = header(component).ok()?.to_vec();
         let mut scope = Scope::default();
         let is_root = self.scopes.is_empty();

@@ -3,12 +3,21 @@
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
 use super::*;
+use crate::sections::put_section;
 
 /// Sizes that the modules of these tests have: 30 bytes of code are large.
 const SIZES: ExtractSizes = ExtractSizes {
     large: 30,
     worthwhile: 30,
     snapshot: 20,
+    modules: 4,
+};
+
+/// Limits that none of these tests meets.
+const LIMITS: ExtractLimits = ExtractLimits {
+    memories: 64,
+    tables: 64,
+    instances: 512 << 10,
 };
 
 /// A function body of more than 30 bytes.
@@ -30,7 +39,7 @@ fn validate(bytes: &[u8]) {
 fn extracted(text: &str) -> Extracted {
     let bytes = bytes(text);
     validate(&bytes);
-    let extracted = extract_modules(&bytes, &SIZES).expect("something is taken out");
+    let extracted = extract_modules(&bytes, &SIZES, &LIMITS).expect("something is taken out");
     validate(&extracted.component);
     for module in &extracted.modules {
         validate(&module.bytes);
@@ -41,7 +50,7 @@ fn extracted(text: &str) -> Extracted {
 fn is_left(text: &str) -> bool {
     let bytes = bytes(text);
     validate(&bytes);
-    extract_modules(&bytes, &SIZES).is_none()
+    extract_modules(&bytes, &SIZES, &LIMITS).is_none()
 }
 
 /// How many core modules lie in a component at any depth.
@@ -99,7 +108,7 @@ fn a_large_module_is_imported_and_the_others_stay() {
     );
     // The rest does not depend on the code.
     let other = PROGRAM.replace("LARGE", "LARGE LARGE");
-    let other = super::extract_modules(&bytes(&other), &SIZES).unwrap();
+    let other = super::extract_modules(&bytes(&other), &SIZES, &LIMITS).unwrap();
     assert_eq!(extracted.component, other.component);
     assert_ne!(main.bytes, other.modules[0].bytes);
 }
@@ -224,26 +233,140 @@ fn contents_that_depend_on_something_stay_with_the_code() {
 }
 
 #[test]
-fn equal_modules_of_one_name_are_one_and_others_keep_their_names() {
+fn equal_modules_have_one_code_and_an_import_for_each_name() {
     let part = |name: &str| {
         format!(
             "(component (core module ${name} (func (export \"f\") LARGE)) \
              (core instance $i (instantiate ${name})) (func (export \"f\") (canon lift (core func $i \"f\"))))"
         )
     };
-    let text = format!("(component {} {} {})", part("a"), part("b"), part("a"));
+    let text = format!(
+        "(component {} {} {} {})",
+        part("a"),
+        part("b"),
+        part("b"),
+        part("a")
+    );
     let extracted = extracted(&text);
     let [first, second] = &extracted.modules[..] else {
         panic!("not two modules");
     };
+    assert_eq!(first.bytes, second.bytes);
     assert_eq!(module_name(&first.bytes), None);
-    assert_eq!(first.name.as_deref(), Some("a"));
-    assert_eq!(module_name(&second.bytes), Some("b"));
+    let names = [first, second].map(|module| module.name.as_deref());
+    assert_eq!(names, [Some("a"), Some("b")]);
     // Whatever a composition calls it, it is the same.
     let renamed = crate::module_names::rename(&bytes(&part("c")), "d").unwrap();
-    let renamed = extract_modules(&renamed, &SIZES).unwrap();
+    let renamed = extract_modules(&renamed, &SIZES, &LIMITS).unwrap();
     assert_eq!(renamed.modules[0].bytes, first.bytes);
     assert_eq!(renamed.modules[0].name.as_deref(), Some("d"));
+}
+
+/// A composition whose constituent has a module that gives itself another one's name, in a second section.
+#[test]
+fn the_names_of_a_composition_are_those_that_it_was_given() {
+    let mut module = bytes("(module $mine (func $f LARGE))");
+    let mut names = Vec::new();
+    for name in ["name", "another"] {
+        wasm_encoder::Encode::encode(name, &mut names);
+        if names.len() == 5 {
+            // The part with the module's name, of so many bytes.
+            names.extend([0, 8]);
+        }
+    }
+    put_section(&mut module, SectionId::Custom.into(), &names);
+    assert_eq!(module_name(&module), Some("another"));
+    let mut component = bytes("(component)");
+    put_section(
+        &mut component,
+        ComponentSectionId::CoreModule.into(),
+        &module,
+    );
+    validate(&component);
+    let whole = crate::module_names::rename(&component, "given").unwrap();
+    let named = Parser::new(0).parse_all(&whole).filter_map(|payload| {
+        let Payload::CustomSection(section) = payload.unwrap() else {
+            return None;
+        };
+        let wasmparser::KnownCustom::Name(names) = section.as_known() else {
+            return None;
+        };
+        let names = names.into_iter().filter_map(|name| match name.unwrap() {
+            wasmparser::Name::Module { name, .. } => Some(name),
+            _ => None,
+        });
+        Some(names.collect::<Vec<_>>())
+    });
+    assert_eq!(named.flatten().collect::<Vec<_>>(), ["given"]);
+    let extracted = extract_modules(&whole, &SIZES, &LIMITS).unwrap();
+    let module = &extracted.modules[0];
+    assert_eq!(module.name.as_deref(), Some("given"));
+    assert_eq!(module_name(&module.bytes), None);
+}
+
+/// A module that has a memory of the snapshot's, which has to be that large.
+#[test]
+fn a_snapshot_whose_size_another_module_relies_on_is_not_split() {
+    let text = snapshot(3, "a text of twenty bytes").replace("(memory 0)", "(memory 2)");
+    let whole = extracted(&text);
+    let [module] = &whole.modules[..] else {
+        panic!("not one module");
+    };
+    assert_eq!(modules(&whole.component), 2);
+    let named = rename_module(&module.bytes, module.name.as_deref()).unwrap();
+    assert_eq!(Interface::of(&named).unwrap().memories.len(), 1);
+    assert!(Interface::of(&named).unwrap().data > SIZES.snapshot);
+}
+
+#[test]
+fn the_largest_are_taken_out_and_the_others_stay() {
+    let part = |size: usize, name: &str| {
+        let code = "LARGE ".repeat(size);
+        format!("(core module ${name} (func {code})) (core instance (instantiate ${name}))")
+    };
+    let sizes = [1, 5, 2, 3, 4, 6].map(|size| part(size, &format!("m{size}")));
+    let again = part(6, "again");
+    let extracted = extracted(&format!("(component {} {again})", sizes.concat()));
+    let names = extracted.modules.iter().filter_map(|m| m.name.as_deref());
+    let names: Vec<_> = names.collect();
+    assert_eq!(names, ["m5", "m3", "m4", "m6", "again"]);
+    assert_eq!(modules(&extracted.component), 2);
+}
+
+#[test]
+fn components_that_need_more_than_a_pool_gives_stay_whole() {
+    let text = |module: &str, instances: usize| {
+        let instances = "(core instance (instantiate $m))".repeat(instances);
+        format!("(component (core module $m {module} (func LARGE)) {instances})")
+    };
+    let globals = "(global i32 (i32.const 0))".repeat(1000);
+    let functions = "(func)".repeat(1000);
+    let elements = format!("{functions} (elem declare func {})", " 0 1 2 3".repeat(300));
+    // How many of each an instance may have.
+    let table = [
+        ("(memory 1)".to_owned(), 64),
+        ("(table 1 funcref)".to_owned(), 64),
+        ("(table 1 funcref) (table 1 funcref)".to_owned(), 32),
+        // 1 KiB, and 32 bytes for each, and for the function that their values might mention.
+        (globals, (512 << 10) / 33_056),
+        // No function has two references, but the segment counts.
+        (elements, (512 << 10) / 33_088),
+        // Nothing refers to any of them.
+        (functions, 512),
+    ];
+    for (module, most) in table {
+        assert!(!is_left(&text(&module, most)), "{most}");
+        assert!(is_left(&text(&module, most + 1)), "{most}");
+    }
+    // Also where components lie in components.
+    let inner = text("(memory 1)", 8);
+    let outer = inner.replacen("(component", "(component $c", 1);
+    let outer = |count: usize| {
+        let instances = "(instance (instantiate $c))".repeat(count);
+        format!("(component {outer} {instances})")
+    };
+    assert!(!is_left(&outer(8)));
+    assert!(is_left(&outer(9)));
 }
 
 #[test]
@@ -281,21 +404,21 @@ fn what_is_small_or_unusual_stays_as_it_is() {
 fn no_bytes_make_it_panic() {
     let whole = bytes(&snapshot(1, "a text of twenty bytes"));
     for len in 0..whole.len() {
-        _ = extract_modules(&whole[..len], &SIZES);
+        _ = extract_modules(&whole[..len], &SIZES, &LIMITS);
     }
     for at in 0..whole.len() {
         for change in [1, 0x55, 0x80, 0xff] {
             let mut changed = whole.clone();
             changed[at] ^= change;
-            _ = extract_modules(&changed, &SIZES);
+            _ = extract_modules(&changed, &SIZES, &LIMITS);
         }
     }
     // Components in components, as deep as bytes are there for.
     let mut deep = bytes("(component)");
     while deep.len() < 100_000 {
         let mut outer = bytes("(component)");
-        crate::sections::put_section(&mut outer, 4, &deep);
+        put_section(&mut outer, 4, &deep);
         deep = outer;
     }
-    assert!(extract_modules(&deep, &SIZES).is_none());
+    assert!(extract_modules(&deep, &SIZES, &LIMITS).is_none());
 }
