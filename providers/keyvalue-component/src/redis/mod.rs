@@ -1,7 +1,8 @@
 //! Redis, or a server that speaks its protocol.
 //!
-//! There is one connection, over which one command follows the other, as calls do. It is made when it is needed, and again
-//! when it has broken. A write whose answer is lost is not sent again: it may have been done.
+//! There is one connection, over which one command follows the other, as calls do. The store makes it when it is needed, and again
+//! when it has broken, and one limit bounds all attempts of a call: a call that its caller gives up takes the instance with it, and with
+//! that the knowledge that Redis is gone. A write whose answer is lost is not sent again: it may have been done.
 
 mod connection;
 #[path = "../../../keyvalue/src/redis/keyspace.rs"]
@@ -50,6 +51,8 @@ pub(crate) struct RedisStore {
     connection: Option<Connection>,
     /// Whether the last attempts to connect failed.
     is_gone: bool,
+    /// The attempts that failed: each begins at another of Redis's addresses.
+    failed: usize,
 }
 
 impl RedisStore {
@@ -58,6 +61,7 @@ impl RedisStore {
             config,
             connection: None,
             is_gone: false,
+            failed: 0,
         }
     }
 
@@ -71,14 +75,15 @@ impl RedisStore {
         Ok(self.connection.insert(connection))
     }
 
-    /// Connects, again after pauses if that fails. While the server is gone, each call tries once: others wait
-    /// behind it.
+    /// Connects, again after pauses if that fails, until the time for connecting is over. While the server is gone, each call tries
+    /// once: others wait behind it.
     fn connect(&mut self) -> Result<Connection, NoAnswer> {
         let retries = if self.is_gone { 0 } else { self.config.retries };
         let mut delay = BACK_OFF.min(self.config.max_delay);
+        let deadline = Deadline::after(self.config.connect_timeout);
         let mut retry = 0;
         loop {
-            match Connection::open(&self.config) {
+            match Connection::open(&self.config, deadline, self.failed) {
                 Ok(connection) => {
                     self.is_gone = false;
                     return Ok(connection);
@@ -87,11 +92,12 @@ impl RedisStore {
                 Err(why @ (NoAnswer::NotGranted | NoAnswer::NoLookup | NoAnswer::Refused(_))) => {
                     return Err(why);
                 }
-                Err(why) if retry == retries => {
-                    self.is_gone = true;
-                    return Err(why);
-                }
-                Err(_) => {
+                Err(why) => {
+                    self.failed = self.failed.wrapping_add(1);
+                    if retry == retries || deadline.left() <= delay {
+                        self.is_gone = true;
+                        return Err(why);
+                    }
                     retry += 1;
                     pause(delay);
                     delay = (delay * 2).min(self.config.max_delay);
