@@ -4,7 +4,7 @@
 //! Cosign 3, and earlier ones on demand, push artefacts whose `subject` the image is: the registry lists those (`referrers`,
 //! OCI 1.1), or whoever pushes keeps the list under the tag `sha256-…` where the registry knows no such lists. Both are asked.
 //!
-//! Whoever may push to the repository may put anything there, so what is not understood hides nothing that is. Each signature is looked at
+//! Everyone who may push to the repository may put anything there, so what is not understood hides nothing that is. Each signature is looked at
 //! as it comes, and one count bounds all that is fetched for an image ([`Search`]), as one deadline does.
 
 use std::collections::BTreeMap;

@@ -66,21 +66,20 @@ impl RedisStore {
     }
 
     /// The connection, which is made if there is none or it was closed meanwhile.
-    fn connection(&mut self) -> Result<&mut Connection, NoAnswer> {
+    fn connection(&mut self, deadline: Deadline) -> Result<&mut Connection, NoAnswer> {
         let open = self.connection.take().filter(Connection::is_open);
         let connection = match open {
             Some(connection) => connection,
-            None => self.connect()?,
+            None => self.connect(deadline)?,
         };
         Ok(self.connection.insert(connection))
     }
 
-    /// Connects, again after pauses if that fails, until the time for connecting is over. While the server is gone, each call tries
+    /// Connects, again after pauses if that fails, until the deadline. While the server is gone, each call tries
     /// once: others wait behind it.
-    fn connect(&mut self) -> Result<Connection, NoAnswer> {
+    fn connect(&mut self, deadline: Deadline) -> Result<Connection, NoAnswer> {
         let retries = if self.is_gone { 0 } else { self.config.retries };
         let mut delay = BACK_OFF.min(self.config.max_delay);
-        let deadline = Deadline::after(self.config.connect_timeout);
         let mut retry = 0;
         loop {
             match Connection::open(&self.config, deadline, self.failed) {
@@ -106,10 +105,10 @@ impl RedisStore {
         }
     }
 
-    /// Sends a command once.
-    fn attempt(&mut self, command: &Cmd) -> Result<Value, Unanswered> {
+    /// Sends a command once, over a connection that is there by a deadline.
+    fn attempt(&mut self, command: &Cmd, connected: Deadline) -> Result<Value, Unanswered> {
         let limit = self.config.response_timeout;
-        let connection = self.connection().map_err(|why| Unanswered {
+        let connection = self.connection(connected).map_err(|why| Unanswered {
             why,
             is_sent: false,
         })?;
@@ -118,13 +117,14 @@ impl RedisStore {
     }
 
     fn ask<T: FromRedisValue>(&mut self, command: &Cmd, sent: Sent) -> Result<T, StoreError> {
-        let mut answer = self.attempt(command);
+        let connected = Deadline::after(self.config.connect_timeout);
+        let mut answer = self.attempt(command, connected);
         // A connection that was closed between two calls may not have been known to be.
         if let (Sent::Again, Err(Unanswered { why, is_sent: true })) = (sent, &answer)
             && matches!(why, NoAnswer::Closed | NoAnswer::Stream(_))
         {
             self.connection = None;
-            answer = self.attempt(command);
+            answer = self.attempt(command, connected);
         }
         let answer = match answer {
             Ok(answer) => answer,

@@ -84,7 +84,7 @@ fn an_answer_that_never_ends_is_given_up() {
 
 #[test]
 fn one_limit_bounds_all_attempts_to_connect() {
-    // Whoever connects is heard, and the password is not answered.
+    // Clients connect, and their password is never answered.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://:s3cret@{}/", listener.local_addr().unwrap());
     let settings = "backend_connection_timeout_ms: 200, backend_reconnect_num_retries: 100";
