@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderName, LOCATION};
+use http::header::{AUTHORIZATION, HeaderName, LINK, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -347,6 +347,39 @@ pub(crate) fn join(base: &str, location: &str) -> Result<(String, bool), HttpErr
     Ok((url, is_same))
 }
 
+/// The location of the next page, if the headers name one (`Link: <…>; rel="next"`, RFC 8288).
+pub(crate) fn next_link(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all(LINK).iter().filter_map(|h| h.to_str().ok());
+    let mut targets = links.flat_map(|link| link.split('<').skip(1));
+    targets.find_map(|link| {
+        let (location, parameters) = link.split_once('>')?;
+        let is_next = |parameter: &str| {
+            let (name, value) = parameter.split_once('=')?;
+            let kinds = value.trim().trim_end_matches(',').trim().trim_matches('"');
+            let is_next = kinds
+                .split(' ')
+                .any(|kind| kind.eq_ignore_ascii_case("next"));
+            (name.trim().eq_ignore_ascii_case("rel") && is_next).then_some(())
+        };
+        parameters.split(';').find_map(is_next)?;
+        Some(location.trim().to_owned())
+    })
+}
+
+/// The URL of the next page, seen from the one before. A location may be a query alone.
+///
+/// # Errors
+///
+/// As for [`join`].
+pub(crate) fn next_page(base: &str, location: &str) -> Result<String, HttpError> {
+    let path = base.split('?').next().unwrap_or(base);
+    let location = match location.starts_with('?') {
+        true => format!("{path}{location}"),
+        false => location.to_owned(),
+    };
+    join(base, &location).map(|(url, _)| url)
+}
+
 /// Whether two URLs are of one server: the port may be said or not where it is the usual one.
 pub(crate) fn is_same_server(one: &Uri, other: &Uri) -> bool {
     let server = |url: &Uri| {
@@ -422,6 +455,38 @@ mod tests {
         for bad in ["http://a.example/y", "y", "file:///etc/passwd", ""] {
             assert!(join(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_next_page_is_named_by_a_link() {
+        for (links, next) in [
+            (&[][..], None),
+            (&["</b?n=1>; rel=\"next\""], Some("https://a.example/b?n=1")),
+            (&["</b>; rel=next"], Some("https://a.example/b")),
+            (
+                &["<?last=2>; REL=\"Next\""],
+                Some("https://a.example/v2/x?last=2"),
+            ),
+            (
+                &["</p>; rel=\"prev\", </n>; title=x; rel=\"last next\""],
+                Some("https://a.example/n"),
+            ),
+            (
+                &["</p>; rel=prev", "</n>; rel=next"],
+                Some("https://a.example/n"),
+            ),
+            (
+                &["</p>; rel=prev, </n>; rel=\"nextish\"", "rel=next", "<"],
+                None,
+            ),
+        ] {
+            let values = links.iter().map(|l| (LINK, HeaderValue::from_static(l)));
+            let headers: HeaderMap = values.collect();
+            let link = next_link(&headers);
+            let url = link.map(|l| next_page("https://a.example/v2/x?last=1", &l).unwrap());
+            assert_eq!(url.as_deref(), next, "{links:?}");
+        }
+        assert!(next_page("https://a.example/v2/x", "http://a.example/y").is_err());
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! Reading an application waits for its images, as for its files, so these functions block. The requests themselves run
 //! beside each other in a runtime of their own, in a thread of its own: the caller may be in a runtime.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::{fs, io, thread};
 
 use bytes::Bytes;
@@ -24,9 +24,10 @@ use crate::cache::Cache;
 use crate::digest_of;
 use crate::error::OciError;
 use crate::http::{Http, tls};
+use crate::identity::name_of;
 use crate::registry::{Access, MOST_MANIFEST, Repository, checked, of_sha256};
 use crate::settings::Settings;
-use crate::signature::{SignedImage, accept};
+use crate::signature::{ImageKey, Search, SignedImage};
 use crate::signatures;
 
 /// How many artefacts, and how many layers of each, are pulled at once.
@@ -84,6 +85,8 @@ pub struct Images {
     tls: OnceLock<Result<ClientConfig, String>>,
     /// The digests that tags led to: a reference stands for one thing for as long as this lives, whatever becomes of its tag.
     resolved: Mutex<HashMap<(String, Locking), Resolved>>,
+    /// Done when keys were warned of that are for nothing.
+    idle_keys: Once,
     /// Where programs are that were pulled.
     programs: Mutex<Option<TemporaryFolder>>,
 }
@@ -161,6 +164,7 @@ impl Images {
             cache: OnceLock::new(),
             tls: OnceLock::new(),
             resolved: Mutex::default(),
+            idle_keys: Once::new(),
             programs: Mutex::default(),
         }
     }
@@ -182,7 +186,28 @@ impl Images {
         if let Some(cache) = self.cache() {
             cache.tidy();
         }
+        self.tell_of_idle_keys(wanted);
         results
+    }
+
+    /// Warns of keys that are for none of the first images: a pattern with a slip in it checks nothing, and nobody would know.
+    fn tell_of_idle_keys(&self, wanted: &[Wanted]) {
+        if wanted.is_empty() {
+            return;
+        }
+        self.idle_keys.call_once(|| {
+            let names: BTreeSet<_> = wanted.iter().map(|w| name_of(&w.reference)).collect();
+            let is_idle = |key: &&ImageKey| !names.iter().any(|name| key.is_for(name));
+            for key in self.settings.keys.iter().filter(is_idle) {
+                let (pattern, file) = key.option();
+                let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+                tracing::warn!(
+                    "no image that is pulled has to be signed with `{file}`: `{pattern}` does not match {}; a pattern is of the whole \
+                     `REGISTRY/REPOSITORY`, and `/*` at its end stands for every repository there",
+                    names.join(" or ")
+                );
+            }
+        });
     }
 
     /// Pushes an artefact. Blocks.
@@ -468,28 +493,23 @@ impl Pull<'_> {
 
     /// The fingerprint of the key that the image of a digest is signed with, if it has to be signed.
     async fn signed_by(&self, digest: &str) -> Result<Option<String>, OciError> {
-        let name = format!(
-            "{}/{}",
-            self.reference.registry(),
-            self.reference.repository()
-        );
+        let name = &name_of(self.reference);
         let keys = self.images.settings.keys.iter();
-        let keys: Vec<_> = keys.filter(|key| key.is_for(&name)).collect();
+        let keys: Vec<_> = keys.filter(|key| key.is_for(name)).collect();
         if keys.is_empty() {
             return Ok(None);
         }
-        let name = &name;
         let image = SignedImage { name, digest };
         // A signature holds for ever, so that an image in the cache needs no registry, signed or not.
         let cache = self.images.cache();
         let kept = cache.and_then(|cache| cache.signature(digest));
         if let Some(kept) = kept
-            && let Ok((_, fingerprint)) = accept(vec![Ok(kept)], &keys, image)
+            && let Ok(Some((_, fingerprint))) = Search::new(&keys, image).look_at(kept)
         {
             return Ok(Some(fingerprint));
         }
-        let found = signatures::fetch(self.repository().await?, digest).await?;
-        let (signature, fingerprint) = accept(found, &keys, image)?;
+        let search = Search::new(&keys, image);
+        let (signature, fingerprint) = signatures::fetch(self.repository().await?, search).await?;
         if let Some(cache) = cache {
             cache.put_signature(digest, &signature);
         }

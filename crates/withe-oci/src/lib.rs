@@ -22,6 +22,7 @@ mod challenge;
 pub mod credentials;
 mod error;
 mod http;
+mod identity;
 mod images;
 pub mod lock;
 mod registry;

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use crate::digest_of;
 use crate::error::OciError;
 use crate::http::{
     ANSWER, AnsweredAt, Attempts, BodyError, Call, Http, HttpError, body, is_passing,
-    is_same_server, join,
+    is_same_server, join, next_link, next_page,
 };
 use crate::settings::Place;
 
@@ -116,16 +116,14 @@ impl Repository {
         if_any(self.manifest(name).await)
     }
 
-    /// The list of the artefacts whose subject a digest is; `None` if the registry has no such lists.
+    /// The first page of the list of the artefacts whose subject a digest is; `None` if the registry has no such lists.
     ///
     /// # Errors
     ///
     /// If it cannot be had.
-    pub(crate) async fn referrers(&self, digest: &str) -> Result<Option<Vec<u8>>, OciError> {
-        let what = format!("the artefacts beside `{digest}`");
-        let call = Call::new(Method::GET, self.url(&format!("referrers/{digest}")))
-            .header(ACCEPT, HeaderValue::from_static(INDEX));
-        match self.get(&call, &what, MOST_MANIFEST, |_| {}).await {
+    pub(crate) async fn referrers(&self, digest: &str) -> Result<Option<Referrers>, OciError> {
+        let url = self.url(&format!("referrers/{digest}"));
+        match self.more_referrers(digest, url).await {
             // Registries that are older than the request have many ways to say so.
             Err(OciError::Status {
                 status: 400 | 405 | 501,
@@ -133,6 +131,31 @@ impl Repository {
             }) => Ok(None),
             answer => if_any(answer),
         }
+    }
+
+    /// The page of that list at a URL, which is the `next` of the page before.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be had.
+    pub(crate) async fn more_referrers(
+        &self,
+        digest: &str,
+        url: String,
+    ) -> Result<Referrers, OciError> {
+        let what = format!("the artefacts beside `{digest}`");
+        let call = Call::new(Method::GET, url).header(ACCEPT, HeaderValue::from_static(INDEX));
+        let (headers, list) = self.read(&call, &what, MOST_MANIFEST, |_| {}).await?;
+        let next = match next_link(&headers) {
+            Some(link) => Some(next_page(&call.url, &link).map_err(|_| {
+                self.protocol(&format!(
+                    "the list of {what} goes on at `{}`, which cannot be followed",
+                    shown(&link)
+                ))
+            })?),
+            None => None,
+        };
+        Ok(Referrers { list, next })
     }
 
     /// The blob of a digest, of exactly `size` bytes. `seen` is told of each piece how many bytes there were.
@@ -266,14 +289,25 @@ impl Repository {
         in_time(&what, putting).await
     }
 
-    /// Reads something, again if its connection breaks.
     async fn get(
         &self,
         call: &Call,
         what: &str,
         most: u64,
-        mut seen: impl FnMut(usize),
+        seen: impl FnMut(usize),
     ) -> Result<Vec<u8>, OciError> {
+        let (_, bytes) = self.read(call, what, most, seen).await?;
+        Ok(bytes)
+    }
+
+    /// Reads something with its headers, again if its connection breaks.
+    async fn read(
+        &self,
+        call: &Call,
+        what: &str,
+        most: u64,
+        mut seen: impl FnMut(usize),
+    ) -> Result<(HeaderMap, Vec<u8>), OciError> {
         let reading = async {
             let mut attempts = Attempts::default();
             loop {
@@ -281,8 +315,9 @@ impl Repository {
                 if answer.status() != StatusCode::OK {
                     return Err(self.refused(answer, what).await);
                 }
+                let headers = answer.headers().clone();
                 match body(answer, most, &mut seen).await {
-                    Ok(bytes) => return Ok(bytes),
+                    Ok(bytes) => return Ok((headers, bytes)),
                     Err(BodyError::TooLarge) => {
                         return Err(OciError::TooLarge {
                             what: what.into(),
@@ -554,8 +589,17 @@ impl Repository {
     }
 }
 
+/// A page of the list of the artefacts beside a digest.
+#[derive(Debug)]
+pub(crate) struct Referrers {
+    /// The list: an image index.
+    pub(crate) list: Vec<u8>,
+    /// The URL of the next page.
+    pub(crate) next: Option<String>,
+}
+
 /// Nothing, where there is nothing.
-fn if_any(answer: Result<Vec<u8>, OciError>) -> Result<Option<Vec<u8>>, OciError> {
+fn if_any<T>(answer: Result<T, OciError>) -> Result<Option<T>, OciError> {
     match answer {
         Ok(bytes) => Ok(Some(bytes)),
         Err(OciError::NotFound { .. }) => Ok(None),
@@ -608,15 +652,16 @@ async fn said(answer: Response<Incoming>) -> String {
         // Pages for browsers say nothing here.
         Err(_) => String::new(),
     };
-    let shown: String = text
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(SAID)
-        .collect();
-    match shown.trim() {
+    match shown(&text).trim() {
         "" => String::new(),
         shown => format!(" (it says: {shown})"),
     }
+}
+
+/// As much of a text of the registry as messages repeat.
+fn shown(text: &str) -> String {
+    let printable = text.chars().filter(|c| !c.is_control());
+    printable.take(SAID).collect()
 }
 
 fn basic(user: &str, password: &str) -> String {

@@ -18,12 +18,12 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
-use withe_manifest::pattern::NamePattern;
 use withe_manifest::reference::Reference;
 
 use crate::digest_of;
+use crate::identity::{ImagePattern, name_of};
 
-/// What stands before the point of an ECDSA P-256 key in its `SubjectPublicKeyInfo` (RFC 5480), which has one form.
+/// The bytes before the point of an ECDSA P-256 key in its `SubjectPublicKeyInfo` (RFC 5480), which has one form.
 const P256: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
@@ -36,14 +36,16 @@ const SIMPLE_SIGNING: &str = "cosign container image signature";
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 /// The `predicateType` of a statement that is a signature. Others are attestations, which say something else of the image.
 const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
-/// The name that other tools give Docker Hub.
-const INDEX_OF_DOCKER: &str = "index.docker.io";
+/// The most parts that are looked at of one image: manifests and pages of lists, layers, and signatures of a layer beyond its first.
+const MOST_PARTS: usize = 64;
+/// The most bytes of these. A signature with certificates and proofs of logs has some ten thousand.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// The keys with which some images have to be signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageKey {
     /// Which images, by `REGISTRY/REPOSITORY`.
-    images: NamePattern,
+    images: ImagePattern,
     /// The file of the keys, as the user named it.
     file: String,
     /// The keys, each of which will do.
@@ -125,29 +127,34 @@ impl ImageKey {
             });
         }
         Ok(Self {
-            images: NamePattern::new(images),
+            images: ImagePattern::new(images),
             file: file.into(),
             keys,
         })
     }
 
-    /// Whether images of this `REGISTRY/REPOSITORY` have to be signed with one of these.
+    /// Whether images of the repository of this name have to be signed with one of these.
     pub(crate) fn is_for(&self, name: &str) -> bool {
         self.images.matches(name)
     }
+
+    /// The pattern and the file, as the option had them.
+    pub(crate) fn option(&self) -> (&str, &str) {
+        (self.images.text(), &self.file)
+    }
 }
 
-/// A signature that is kept beside an image.
+/// A signature that is kept beside an image, or several with one payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Signature {
     form: Form,
-    /// What it says, in base64.
+    /// The statement that is signed, in base64.
     payload: String,
-    /// The signature in ASN.1, in base64.
-    signature: String,
+    /// The signatures in ASN.1, in base64. Each alone may be one by the right key.
+    signatures: Vec<String>,
 }
 
-/// What a signature is made over, and what its payload is.
+/// The bytes that a signature is made over, and the kind of its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Form {
     /// Over the payload: cosign 1 and 2.
@@ -160,16 +167,16 @@ enum Form {
 #[derive(Debug, thiserror::Error)]
 pub enum SignatureFormError {
     /// A text is no base64.
-    #[error("it is no base64: {0}")]
+    #[error("a text of it is no base64: {0}")]
     Base64(#[from] base64::DecodeError),
     /// A text is not the JSON that belongs there.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
     /// The payload is not of the type of signatures.
-    #[error("it is a `{0}`")]
+    #[error("its type is `{0}`")]
     Type(String),
     /// A blob or manifest of it is larger than those of signatures are.
-    #[error("it has {0} bytes")]
+    #[error("its size is {0} bytes")]
     TooLarge(u64),
     /// The blob that the manifest names is not there, or another one.
     #[error("a part of it is not as its manifest says")]
@@ -209,6 +216,16 @@ pub enum SignatureError {
         /// The repository of the image, with its registry.
         name: String,
     },
+    /// There are more signatures than are looked at, and the first are none by the right key.
+    #[error(
+        "there is more beside it than is looked at ({MOST_PARTS} parts of signatures, {} MiB), and none of the first is a signature \
+         of it with {keys}",
+        MOST_BYTES >> 20
+    )]
+    TooMany {
+        /// The files of the keys that are asked for.
+        keys: String,
+    },
     /// The signature is not understood.
     #[error("its signature is not understood: {0}")]
     Form(#[source] SignatureFormError),
@@ -228,6 +245,9 @@ impl SignatureError {
             Self::OtherRepository { name, .. } => format!(
                 "an image that was copied has to be signed where it is now: `cosign sign --key cosign.key {name}@…`"
             ),
+            Self::TooMany { .. } => {
+                "have signatures and attestations that nobody needs removed from the registry: `cosign clean`".into()
+            }
             Self::OtherDigest { .. } | Self::Form(_) => {
                 "somebody changed what the registry has beside the image: have it signed again with `cosign sign`".into()
             }
@@ -242,6 +262,7 @@ impl SignatureError {
             Self::OtherKey { .. } => 2,
             Self::OtherDigest { .. } => 3,
             Self::OtherRepository { .. } => 4,
+            Self::TooMany { .. } => 5,
         }
     }
 }
@@ -249,39 +270,157 @@ impl SignatureError {
 /// The image of which there should be a signature.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SignedImage<'a> {
-    /// Its `REGISTRY/REPOSITORY`.
+    /// The name of its repository, `REGISTRY/REPOSITORY`.
     pub(crate) name: &'a str,
     /// The digest of its manifest.
     pub(crate) digest: &'a str,
 }
 
-/// Looks for a signature of an image by one of some keys, and returns it with the key's fingerprint.
-///
-/// # Errors
-///
-/// If there is none. Of several the error is that of the signature that came nearest.
-pub(crate) fn accept(
-    found: Vec<Result<Signature, SignatureFormError>>,
-    keys: &[&ImageKey],
-    image: SignedImage<'_>,
-) -> Result<(Signature, String), SignatureError> {
-    let mut nearest = SignatureError::Unsigned {
-        name: image.name.into(),
-        digest: image.digest.into(),
-    };
-    for found in found {
-        let error = match found {
-            Ok(signature) => match signature.signer(keys, image) {
-                Ok(fingerprint) => return Ok((signature, fingerprint)),
-                Err(error) => error,
+/// A signature that is accepted, with the fingerprint of its key.
+pub(crate) type Accepted = (Signature, String);
+
+/// A search for a signature of an image by one of some keys. Signatures are looked at as they come, and none is kept: whoever may push
+/// to the repository decides how many there are.
+#[derive(Debug)]
+pub(crate) struct Search<'a> {
+    keys: &'a [&'a ImageKey],
+    image: SignedImage<'a>,
+    /// Of the signatures that were refused, the error of the one that came nearest.
+    nearest: SignatureError,
+    parts_left: usize,
+    bytes_left: u64,
+}
+
+impl<'a> Search<'a> {
+    pub(crate) fn new(keys: &'a [&'a ImageKey], image: SignedImage<'a>) -> Self {
+        Self {
+            keys,
+            image,
+            nearest: SignatureError::Unsigned {
+                name: image.name.into(),
+                digest: image.digest.into(),
             },
-            Err(error) => SignatureError::Form(error),
-        };
-        if error.nearness() > nearest.nearness() {
-            nearest = error;
+            parts_left: MOST_PARTS,
+            bytes_left: MOST_BYTES,
         }
     }
-    Err(nearest)
+
+    /// The digest of the image.
+    pub(crate) fn digest(&self) -> &'a str {
+        self.image.digest
+    }
+
+    /// Counts one more part, before it is fetched.
+    ///
+    /// # Errors
+    ///
+    /// If enough were looked at.
+    pub(crate) fn count_part(&mut self) -> Result<(), SignatureError> {
+        let left = self.parts_left.checked_sub(1);
+        self.parts_left = left.ok_or_else(|| self.too_many())?;
+        Ok(())
+    }
+
+    /// Counts the bytes of a part.
+    ///
+    /// # Errors
+    ///
+    /// If enough were looked at.
+    pub(crate) fn count_bytes(&mut self, bytes: u64) -> Result<(), SignatureError> {
+        let left = self.bytes_left.checked_sub(bytes);
+        self.bytes_left = left.ok_or_else(|| self.too_many())?;
+        Ok(())
+    }
+
+    /// Looks at a signature, or at several with one payload. Each beyond the first is a part.
+    ///
+    /// # Errors
+    ///
+    /// If enough were looked at. A signature that is not accepted is none.
+    pub(crate) fn look_at(&mut self, found: Signature) -> Result<Option<Accepted>, SignatureError> {
+        let payload = match STANDARD.decode(&found.payload) {
+            Ok(payload) => payload,
+            Err(error) => {
+                self.fault(error.into());
+                return Ok(None);
+            }
+        };
+        let message = match found.form {
+            Form::Simple => None,
+            Form::Envelope => Some(pre_authentication(IN_TOTO, &payload)),
+        };
+        let message = message.as_deref().unwrap_or(&payload);
+        for (number, signature) in found.signatures.iter().enumerate() {
+            if number > 0 {
+                self.count_part()?;
+            }
+            match self.signer(found.form, &payload, message, signature) {
+                Ok(fingerprint) => {
+                    let accepted = Signature {
+                        form: found.form,
+                        signatures: vec![signature.clone()],
+                        payload: found.payload,
+                    };
+                    return Ok(Some((accepted, fingerprint)));
+                }
+                Err(error) => self.refuse(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes that something in the place of a signature is none.
+    pub(crate) fn fault(&mut self, error: SignatureFormError) {
+        self.refuse(SignatureError::Form(error));
+    }
+
+    fn refuse(&mut self, error: SignatureError) {
+        if error.nearness() > self.nearest.nearness() {
+            self.nearest = error;
+        }
+    }
+
+    /// Why no signature is accepted of those that were looked at.
+    pub(crate) fn refusal(self) -> SignatureError {
+        self.nearest
+    }
+
+    fn too_many(&self) -> SignatureError {
+        SignatureError::TooMany { keys: self.files() }
+    }
+
+    /// The fingerprint of the key that made a signature, if its payload is about the image.
+    fn signer(
+        &self,
+        form: Form,
+        payload: &[u8],
+        message: &[u8],
+        signature: &str,
+    ) -> Result<String, SignatureError> {
+        let signature = STANDARD.decode(signature.trim());
+        let signature = signature.map_err(|e| SignatureError::Form(e.into()))?;
+        let mut keys = self.keys.iter().flat_map(|key| &key.keys);
+        // Nothing in the payload counts before this.
+        let key = keys
+            .find(|key| key.has_signed(message, &signature))
+            .ok_or_else(|| SignatureError::OtherKey { keys: self.files() })?;
+        match form {
+            Form::Simple => simple_signing(payload, self.image)?,
+            Form::Envelope => statement(payload, self.image)?,
+        }
+        Ok(key.fingerprint.clone())
+    }
+
+    /// The files of the keys, for messages.
+    fn files(&self) -> String {
+        let files: Vec<_> = (self.keys.iter())
+            .map(|key| format!("`{}`", key.file))
+            .collect();
+        match &*files {
+            [one] => format!("the key that is asked for, {one}"),
+            several => format!("one of the keys that are asked for, {}", several.join(", ")),
+        }
+    }
 }
 
 /// The payload of cosign 1 and 2.
@@ -353,16 +492,16 @@ impl Signature {
         Self {
             form: Form::Simple,
             payload: STANDARD.encode(payload),
-            signature: signature.into(),
+            signatures: vec![signature.into()],
         }
     }
 
-    /// Those in a bundle. A bundle that is an attestation has none.
+    /// The signatures in a bundle; `None` if the bundle is an attestation.
     ///
     /// # Errors
     ///
     /// If it is no bundle.
-    pub(crate) fn of_bundle(bundle: &[u8]) -> Result<Vec<Self>, SignatureFormError> {
+    pub(crate) fn of_bundle(bundle: &[u8]) -> Result<Option<Self>, SignatureFormError> {
         let Envelope {
             payload,
             payload_type,
@@ -374,42 +513,13 @@ impl Signature {
         // An attestation beside a signature is no fault. Nobody has looked at who made it, and it is only left out.
         let statement: Statement = serde_json::from_slice(&STANDARD.decode(&payload)?)?;
         if statement.predicate_type != SIGN {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let signatures = signatures.into_iter().map(|signature| Self {
+        Ok(Some(Self {
             form: Form::Envelope,
-            payload: payload.clone(),
-            signature: signature.sig,
-        });
-        Ok(signatures.collect())
-    }
-
-    /// The fingerprint of the key that made it, if it is a signature of this image by one of these.
-    fn signer(&self, keys: &[&ImageKey], image: SignedImage<'_>) -> Result<String, SignatureError> {
-        let form = SignatureError::Form;
-        let payload = STANDARD.decode(&self.payload).map_err(|e| form(e.into()))?;
-        let signature = STANDARD.decode(self.signature.trim());
-        let signature = signature.map_err(|e| form(e.into()))?;
-        let message = match self.form {
-            Form::Simple => payload.clone(),
-            Form::Envelope => pre_authentication(IN_TOTO, &payload),
-        };
-        let mut keys_of_all = keys.iter().flat_map(|key| &key.keys);
-        let key = keys_of_all.find(|key| key.has_signed(&message, &signature));
-        // Nothing in the payload counts before this.
-        let Some(key) = key else {
-            let files: Vec<_> = keys.iter().map(|key| format!("`{}`", key.file)).collect();
-            let keys = match &*files {
-                [one] => format!("the key that is asked for, {one}"),
-                several => format!("one of the keys that are asked for, {}", several.join(", ")),
-            };
-            return Err(SignatureError::OtherKey { keys });
-        };
-        match self.form {
-            Form::Simple => simple_signing(&payload, image)?,
-            Form::Envelope => statement(&payload, image)?,
-        }
-        Ok(key.fingerprint.clone())
+            payload,
+            signatures: signatures.into_iter().map(|entry| entry.sig).collect(),
+        }))
     }
 }
 
@@ -431,7 +541,9 @@ fn simple_signing(payload: &[u8], image: SignedImage<'_>) -> Result<(), Signatur
     }
     is_digest(&critical.image.docker_manifest_digest, image)?;
     let signed = critical.identity.docker_reference;
-    match name_of(&signed).as_deref() == Some(image.name) {
+    // Some versions of cosign write its tag, too.
+    let name = Reference::parse(&signed).map(|reference| name_of(&reference));
+    match name.is_ok_and(|name| name == image.name) {
         true => Ok(()),
         false => Err(SignatureError::OtherRepository {
             signed,
@@ -467,16 +579,6 @@ fn is_digest(signed: &str, image: SignedImage<'_>) -> Result<(), SignatureError>
     }
 }
 
-/// The repository of a signed reference, with its registry. Some versions of cosign write its tag, too.
-fn name_of(reference: &str) -> Option<String> {
-    let reference = Reference::parse(reference).ok()?;
-    let registry = match reference.registry() {
-        INDEX_OF_DOCKER => "docker.io",
-        registry => registry,
-    };
-    Some(format!("{registry}/{}", reference.repository()))
-}
-
 /// The bytes that a DSSE signature is over, its "pre-authentication encoding".
 fn pre_authentication(kind: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len());
@@ -484,7 +586,7 @@ fn pre_authentication(kind: &str, payload: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::LazyLock;
 
     use ring::rand::SystemRandom;
@@ -558,16 +660,37 @@ mod tests {
         bundle.to_string().into_bytes()
     }
 
+    /// A key, and a bundle with a signature by it of an image that is not there.
+    pub(crate) struct Signed {
+        pub(crate) key: ImageKey,
+        pub(crate) bundle: Vec<u8>,
+        pub(crate) digest: String,
+    }
+
+    pub(crate) fn signed() -> Signed {
+        let pair = signer();
+        Signed {
+            key: key(&pair),
+            bundle: bundle(&pair, &DIGEST, SIGN),
+            digest: DIGEST.clone(),
+        }
+    }
+
     fn accept_of(
         found: impl IntoIterator<Item = Signature>,
         keys: &[&ImageKey],
     ) -> Result<String, SignatureError> {
-        let found = found.into_iter().map(Ok).collect();
         let image = SignedImage {
             name: NAME,
             digest: &DIGEST,
         };
-        accept(found, keys, image).map(|(_, fingerprint)| fingerprint)
+        let mut search = Search::new(keys, image);
+        for found in found {
+            if let Some((_, fingerprint)) = search.look_at(found)? {
+                return Ok(fingerprint);
+            }
+        }
+        Err(search.refusal())
     }
 
     #[test]
@@ -647,24 +770,57 @@ mod tests {
         assert!(matches!(error, SignatureError::Unsigned { .. }), "{error}");
         assert!(Signature::of_bundle(b"[]").is_err());
         // A signature over the statement alone is none over its envelope.
-        let Signature { payload, .. } =
-            (Signature::of_bundle(&bundle(&pair, &DIGEST, SIGN)).unwrap()).remove(0);
-        let signature = sign(&pair, &STANDARD.decode(&payload).unwrap());
-        let form = Form::Envelope;
-        let found = Signature {
-            form,
-            payload,
-            signature,
-        };
+        let bundle = bundle(&pair, &DIGEST, SIGN);
+        let mut found = Signature::of_bundle(&bundle).unwrap().unwrap();
+        found.signatures = vec![sign(&pair, &STANDARD.decode(&found.payload).unwrap())];
         let error = accept_of([found], &[&key]).unwrap_err();
         assert!(matches!(error, SignatureError::OtherKey { .. }), "{error}");
     }
 
     #[test]
-    fn docker_hub_has_two_names() {
-        let name = name_of("index.docker.io/library/redis").unwrap();
-        assert_eq!(name, "docker.io/library/redis");
-        assert_eq!(name_of("redis").unwrap(), name);
+    fn a_bundle_with_10_000_signatures_is_one_payload_and_few_are_looked_at() {
+        let pair = signer();
+        let key = key(&pair);
+        let bundle = bundle(&pair, &DIGEST, SIGN);
+        let good = Signature::of_bundle(&bundle).unwrap().unwrap();
+        let [sig] = &*good.signatures else {
+            panic!("{good:?}")
+        };
+        let with = |place: usize| {
+            let mut bundle: serde_json::Value = serde_json::from_slice(&bundle).unwrap();
+            let entry = |n| serde_json::json!({"sig": if n == place { sig } else { "AAAA" }});
+            bundle["dsseEnvelope"]["signatures"] = (0..10_000).map(entry).collect();
+            let bytes = bundle.to_string().into_bytes();
+            Signature::of_bundle(&bytes).unwrap().unwrap()
+        };
+        let found = with(MOST_PARTS);
+        // The payload is there once, however many there are.
+        let long: usize = found.signatures.iter().map(String::len).sum();
+        assert!(long < 10_000 * 4 + sig.len(), "{long}");
+        assert_eq!(found.payload, good.payload);
+        accept_of([found], &[&key]).unwrap();
+        let error = accept_of([with(MOST_PARTS + 1)], &[&key]).unwrap_err();
+        assert!(matches!(error, SignatureError::TooMany { .. }), "{error}");
+        // Only the one that is accepted is kept.
+        let image = SignedImage {
+            name: NAME,
+            digest: &DIGEST,
+        };
+        let keys = [&key];
+        let accepted = Search::new(&keys, image).look_at(with(3)).unwrap();
+        assert_eq!(accepted.unwrap().0, good);
+    }
+
+    #[test]
+    fn a_signature_names_its_repository_by_any_spelling() {
+        let pair = signer();
+        let key = key(&pair);
+        for name in [
+            "Registry.Example/shop/cart",
+            "registry.example:443/shop/cart:1",
+        ] {
+            accept_of([simple(&pair, name, &DIGEST)], &[&key]).unwrap();
+        }
     }
 
     #[test]

@@ -4,15 +4,18 @@
 //! Cosign 3, and earlier ones on demand, push artefacts whose `subject` the image is: the registry lists those (`referrers`,
 //! OCI 1.1), or whoever pushes keeps the list under the tag `sha256-…` where the registry knows no such lists. Both are asked.
 //!
-//! Whoever may push to the repository may put anything there, so what is not understood hides nothing that is.
+//! Everyone who may push to the repository may put anything there, so what is not understood hides nothing that is. Each signature is looked at
+//! as it comes, and one count bounds all that is fetched for an image ([`Search`]), as one deadline does.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use crate::error::OciError;
 use crate::registry::{Repository, of_sha256};
-use crate::signature::{Signature, SignatureFormError};
+use crate::signature::{Accepted, Search, Signature, SignatureFormError};
 
 /// The layers that are signatures of cosign 1 and 2.
 const SIMPLE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -22,10 +25,10 @@ const ANNOTATION: &str = "dev.cosignproject.cosign/signature";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 /// The artefacts of which such layers are, when cosign 2 lists them as referrers.
 const SIMPLE_ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
-/// The most signatures that are looked at in either place.
-const MOST: usize = 64;
 /// The most bytes of a payload or bundle. With certificates and proofs of logs they are some ten thousand.
 const MOST_BYTES: u64 = 1 << 20;
+/// How long the signatures of an image are looked for, with all requests.
+const MOST_TIME: Duration = Duration::from_secs(5 * 60);
 
 /// A manifest, or a list of several, as far as signatures need it.
 #[derive(Default, Deserialize)]
@@ -47,32 +50,69 @@ struct Entry {
     annotations: BTreeMap<String, String>,
 }
 
-/// A signature, or why what is in its place is none.
-type Found = Result<Signature, SignatureFormError>;
-
-/// All signatures of the image of a digest.
+/// The signature of an image that a search accepts.
 ///
 /// # Errors
 ///
-/// If the registry cannot be asked. Signatures that are not there are no error.
-pub(crate) async fn fetch(repository: &Repository, digest: &str) -> Result<Vec<Found>, OciError> {
-    let mut found = Vec::new();
-    let tag = digest.replace(':', "-");
-    if let Some(manifest) = repository.manifest_if_any(&format!("{tag}.sig")).await? {
-        of_manifest(repository, &manifest, &mut found).await?;
+/// If the registry cannot be asked, or has no such signature.
+pub(crate) async fn fetch(
+    repository: &Repository,
+    mut search: Search<'_>,
+) -> Result<Accepted, OciError> {
+    match timeout(MOST_TIME, find(repository, &mut search)).await {
+        Ok(Ok(Some(accepted))) => Ok(accepted),
+        Ok(Ok(None)) => Err(search.refusal().into()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(OciError::TooLong {
+            what: format!("looking for signatures of `{}`", search.digest()),
+            seconds: MOST_TIME.as_secs(),
+        }),
     }
-    let list = match repository.referrers(digest).await? {
-        Some(list) => Some(list),
-        None => repository.manifest_if_any(&tag).await?,
+}
+
+async fn find(
+    repository: &Repository,
+    search: &mut Search<'_>,
+) -> Result<Option<Accepted>, OciError> {
+    let digest = search.digest();
+    let tag = digest.replace(':', "-");
+    search.count_part()?;
+    if let Some(manifest) = repository.manifest_if_any(&format!("{tag}.sig")).await?
+        && let Some(accepted) = in_manifest(repository, &manifest, search).await?
+    {
+        return Ok(Some(accepted));
+    }
+    search.count_part()?;
+    let Some(mut page) = repository.referrers(digest).await? else {
+        return match repository.manifest_if_any(&tag).await? {
+            Some(list) => in_list(repository, &list, search).await,
+            None => Ok(None),
+        };
     };
-    let Some(list) = list else {
-        return Ok(found);
-    };
-    let list: SignatureManifest = match serde_json::from_slice(&list) {
+    loop {
+        if let Some(accepted) = in_list(repository, &page.list, search).await? {
+            return Ok(Some(accepted));
+        }
+        let Some(next) = page.next else {
+            return Ok(None);
+        };
+        search.count_part()?;
+        page = repository.more_referrers(digest, next).await?;
+    }
+}
+
+/// Looks at the signatures that the manifests of a list have.
+async fn in_list(
+    repository: &Repository,
+    list: &[u8],
+    search: &mut Search<'_>,
+) -> Result<Option<Accepted>, OciError> {
+    search.count_bytes(list.len() as u64)?;
+    let list: SignatureManifest = match serde_json::from_slice(list) {
         Ok(list) => list,
         Err(error) => {
-            found.push(Err(error.into()));
-            return Ok(found);
+            search.fault(error.into());
+            return Ok(None);
         }
     };
     let is_signature = |entry: &&Entry| match entry.artifact_type.as_deref() {
@@ -80,73 +120,285 @@ pub(crate) async fn fetch(repository: &Repository, digest: &str) -> Result<Vec<F
         // Lists that were made before OCI 1.1 say nothing of it.
         None => true,
     };
-    for entry in list.manifests.iter().filter(is_signature).take(MOST) {
+    for entry in list.manifests.iter().filter(is_signature) {
+        search.count_part()?;
         let Ok(digest) = of_sha256(&entry.digest) else {
-            found.push(Err(SignatureFormError::Damaged));
+            search.fault(SignatureFormError::Damaged);
             continue;
         };
         match repository.manifest_if_any(&digest).await {
-            Ok(Some(manifest)) => of_manifest(repository, &manifest, &mut found).await?,
+            Ok(Some(manifest)) => {
+                if let Some(accepted) = in_manifest(repository, &manifest, search).await? {
+                    return Ok(Some(accepted));
+                }
+            }
             // One that was removed, and is in the list still.
             Ok(None) => {}
-            Err(error) => found.push(Err(damaged(error)?)),
+            Err(error) => search.fault(damaged(error)?),
         }
     }
-    Ok(found)
+    Ok(None)
 }
 
-/// Adds the signatures that the layers of a manifest are.
-async fn of_manifest(
+/// Looks at the signatures that the layers of a manifest are.
+async fn in_manifest(
     repository: &Repository,
     manifest: &[u8],
-    found: &mut Vec<Found>,
-) -> Result<(), OciError> {
+    search: &mut Search<'_>,
+) -> Result<Option<Accepted>, OciError> {
+    search.count_bytes(manifest.len() as u64)?;
     let manifest: SignatureManifest = match serde_json::from_slice(manifest) {
         Ok(manifest) => manifest,
         Err(error) => {
-            found.push(Err(error.into()));
-            return Ok(());
+            search.fault(error.into());
+            return Ok(None);
         }
     };
     let is_signature =
         |layer: &&Entry| layer.media_type == SIMPLE || layer.media_type.starts_with(BUNDLE);
-    for layer in manifest.layers.iter().filter(is_signature).take(MOST) {
+    for layer in manifest.layers.iter().filter(is_signature) {
+        search.count_part()?;
         if layer.size > MOST_BYTES {
-            found.push(Err(SignatureFormError::TooLarge(layer.size)));
+            search.fault(SignatureFormError::TooLarge(layer.size));
             continue;
         }
         let Ok(digest) = of_sha256(&layer.digest) else {
-            found.push(Err(SignatureFormError::Damaged));
+            search.fault(SignatureFormError::Damaged);
             continue;
         };
+        search.count_bytes(layer.size)?;
         let bytes = match repository.blob(&digest, layer.size, |_| {}).await {
             Ok(bytes) => bytes,
             Err(error) => {
-                found.push(Err(damaged(error)?));
+                search.fault(damaged(error)?);
                 continue;
             }
         };
-        if layer.media_type != SIMPLE {
-            match Signature::of_bundle(&bytes) {
-                Ok(signatures) => found.extend(signatures.into_iter().map(Ok)),
-                Err(error) => found.push(Err(error)),
-            }
-            continue;
-        }
-        found.push(match layer.annotations.get(ANNOTATION) {
-            Some(signature) => Ok(Signature::simple(&bytes, signature)),
+        let found = match layer.annotations.get(ANNOTATION) {
+            _ if layer.media_type != SIMPLE => Signature::of_bundle(&bytes),
+            Some(signature) => Ok(Some(Signature::simple(&bytes, signature))),
             None => Err(SignatureFormError::Damaged),
-        });
+        };
+        match found {
+            Ok(Some(found)) => {
+                if let Some(accepted) = search.look_at(found)? {
+                    return Ok(Some(accepted));
+                }
+            }
+            Ok(None) => {}
+            Err(error) => search.fault(error),
+        }
     }
-    Ok(())
+    Ok(None)
 }
 
-/// What an error says of a signature, if it is not one of the registry as a whole.
+/// The fault of a signature that an error tells, if it is not one of the registry as a whole.
 fn damaged(error: OciError) -> Result<SignatureFormError, OciError> {
     match error {
         OciError::NotFound { .. } | OciError::Damaged { .. } | OciError::TooLarge { .. } => {
             Ok(SignatureFormError::Damaged)
         }
         error => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::sync::{Arc, Mutex};
+    use std::thread;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::digest_of;
+    use crate::http::{Http, tls};
+    use crate::registry::Access;
+    use crate::settings::Place;
+    use crate::signature::tests::{self as signature, Signed};
+    use crate::signature::{ImageKey, SignatureError, SignedImage};
+
+    /// A registry with one repository, `shop`: answers by path, each with the `Link` to another.
+    #[derive(Default)]
+    struct Shelf {
+        answers: HashMap<String, (Vec<u8>, Option<String>)>,
+        asked: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Shelf {
+        fn put(&mut self, path: &str, bytes: Vec<u8>) -> Value {
+            let entry =
+                json!({"mediaType": BUNDLE, "digest": digest_of(&bytes), "size": bytes.len()});
+            self.answers
+                .insert(format!("/v2/shop/{path}"), (bytes, None));
+            entry
+        }
+
+        /// Puts a manifest with these layers by its digest.
+        fn put_manifest(&mut self, layers: &[Value]) -> Value {
+            let bytes = json!({"layers": layers}).to_string().into_bytes();
+            self.put(&format!("manifests/{}", digest_of(&bytes)), bytes)
+        }
+
+        fn put_blob(&mut self, bytes: Vec<u8>) -> Value {
+            self.put(&format!("blobs/{}", digest_of(&bytes)), bytes)
+        }
+
+        /// Puts a page of the referrers of a digest, with the number of the next one.
+        fn put_page(&mut self, digest: &str, page: usize, manifests: &[Value], next: Option<&str>) {
+            let bytes = json!({"manifests": manifests}).to_string().into_bytes();
+            let query = if page == 0 {
+                String::new()
+            } else {
+                format!("?n={page}")
+            };
+            let path = format!("/v2/shop/referrers/{digest}{query}");
+            self.answers.insert(path, (bytes, next.map(Into::into)));
+        }
+
+        /// Serves until the process ends, on a free port.
+        fn serve(self) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let (address, asked) = (listener.local_addr().unwrap(), self.asked.clone());
+            thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    // A client that has gone away wants no answer.
+                    _ = self.answer(stream);
+                }
+            });
+            (address, asked)
+        }
+
+        fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
+            let mut lines = BufReader::new(stream.try_clone()?).lines();
+            let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+            while lines
+                .next()
+                .transpose()?
+                .is_some_and(|line| !line.is_empty())
+            {}
+            let path = first.split(' ').nth(1).unwrap_or_default();
+            self.asked.lock().unwrap().push(path.to_owned());
+            let (status, (body, next)) = match self.answers.get(path) {
+                Some(answer) => ("200 OK", answer),
+                None => ("404 Not Found", &(Vec::new(), None)),
+            };
+            let link = next
+                .as_ref()
+                .map(|next| format!("Link: <{next}>; rel=\"next\"\r\n"));
+            let (len, link) = (body.len(), link.unwrap_or_default());
+            write!(
+                stream,
+                "HTTP/1.1 {status}\r\n{link}Connection: close\r\nContent-Length: {len}\r\n\r\n"
+            )?;
+            stream.write_all(body)
+        }
+    }
+
+    /// Looks for the signature of an image in a registry; returns the answer and how often the registry was asked.
+    fn fetched(shelf: Shelf, key: &ImageKey, digest: &str) -> (Result<Accepted, OciError>, usize) {
+        let (address, asked) = shelf.serve();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let place = Place {
+            registry: address.to_string(),
+            scheme: "http",
+            address: address.to_string(),
+            repository: "shop".into(),
+        };
+        let keys = [key];
+        let name = "registry.example/shop";
+        let search = Search::new(&keys, SignedImage { name, digest });
+        let result = runtime.block_on(async {
+            let repository = Repository::new(Http::new(tls().unwrap()), place, Access::Pull, None);
+            fetch(&repository, search).await
+        });
+        let asked = asked.lock().unwrap().len();
+        (result, asked)
+    }
+
+    fn is_too_many(result: &Result<Accepted, OciError>) -> bool {
+        let error = result.as_ref().unwrap_err();
+        matches!(error, OciError::Signature(SignatureError::TooMany { .. }))
+    }
+
+    #[test]
+    fn sixty_four_lists_of_sixty_four_are_not_fetched() {
+        let Signed {
+            key,
+            bundle,
+            digest,
+            ..
+        } = signature::signed();
+        let mut shelf = Shelf::default();
+        let manifests: Vec<_> = (0..64)
+            .map(|m: u32| {
+                let layers: Vec<_> = (0..64)
+                    .map(|l: u32| shelf.put_blob(format!("{m} {l}").into_bytes()))
+                    .collect();
+                shelf.put_manifest(&layers)
+            })
+            .collect();
+        // The right one is behind all of them.
+        let layer = shelf.put_blob(bundle);
+        let last = shelf.put_manifest(&[layer]);
+        shelf.put_page(&digest, 0, &[manifests, vec![last]].concat(), None);
+        let (result, asked) = fetched(shelf, &key, &digest);
+        assert!(is_too_many(&result), "{result:?}");
+        assert_eq!(asked, 64);
+    }
+
+    #[test]
+    fn large_parts_are_few() {
+        let Signed { key, digest, .. } = signature::signed();
+        let mut shelf = Shelf::default();
+        // Their sizes are believed before they are fetched, and they are not there.
+        let layer = |n: u32| {
+            let digest = digest_of(n.to_string().as_bytes());
+            json!({"mediaType": BUNDLE, "digest": digest, "size": MOST_BYTES})
+        };
+        let manifest = shelf.put_manifest(&(0..60).map(layer).collect::<Vec<_>>());
+        shelf.put_page(&digest, 0, &[manifest], None);
+        let (result, asked) = fetched(shelf, &key, &digest);
+        assert!(is_too_many(&result), "{result:?}");
+        // The tag, the list, the manifest, and less than 16 MiB.
+        assert_eq!(asked, 3 + 15);
+    }
+
+    #[test]
+    fn every_page_of_the_list_is_read_and_no_more_than_are_looked_at() {
+        let Signed {
+            key,
+            bundle,
+            digest,
+            ..
+        } = signature::signed();
+        let with_pages = |last: Option<&str>| {
+            let mut shelf = Shelf::default();
+            let layer = shelf.put_blob(bundle.clone());
+            let good = shelf.put_manifest(&[layer]);
+            shelf.put_page(&digest, 0, &[], Some("?n=1"));
+            let next = format!("/v2/shop/referrers/{digest}?n=2");
+            shelf.put_page(&digest, 1, &[], Some(&next));
+            let good = if last.is_none() { vec![good] } else { vec![] };
+            shelf.put_page(&digest, 2, &good, last);
+            fetched(shelf, &key, &digest)
+        };
+        with_pages(None).0.unwrap();
+        // Pages that go round and round.
+        let (result, asked) = with_pages(Some("?n=1"));
+        assert!(is_too_many(&result), "{result:?}");
+        assert_eq!(asked, 64);
+        let (result, _) = with_pages(Some("ftp://elsewhere/"));
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("goes on at `ftp://elsewhere/`"), "{error}");
+        // A page that is named and not there hides nothing.
+        let (result, _) = with_pages(Some("?n=7"));
+        let error = result.unwrap_err();
+        assert!(matches!(error, OciError::NotFound { .. }), "{error}");
     }
 }

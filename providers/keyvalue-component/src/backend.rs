@@ -1,8 +1,8 @@
-//! What every store can do. It is the provider's `Store` without waiting: a component has nothing else to do meanwhile.
+//! The operations of every store: the provider's `Store` without waiting, for a component has nothing else to do meanwhile.
 
 use crate::store::StoreError;
 
-/// A store, opened. What fails has changed nothing, unless the error says that nobody knows. Names and values have
+/// A store, opened. An operation that fails has changed nothing, unless the error says that nobody knows. Names and values have
 /// passed the checks of [`crate::store`].
 pub(crate) trait Store {
     /// The values of `keys`, in their order.

@@ -1,6 +1,6 @@
 //! The settings: those of the provider's keys that are for memory and Redis.
 //!
-//! They come from `wasi:config/store`, and where a secret has the name of a key, from `wasmcloud:secrets`, which goes
+//! The values come from `wasi:config/store`, and where a secret has the name of a key, from `wasmcloud:secrets`, which goes
 //! before what is configured: as the host gives a provider its secrets.
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ const KEYS: [&str; 7] = [
 ];
 /// Redis, if nobody says where.
 const DEFAULT_URL: &str = "redis://127.0.0.1:6379/";
-/// What a URL of Redis looks like.
+/// The form of a URL of Redis.
 const URL: &str = "`redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`";
 
 /// The configuration.
@@ -53,9 +53,9 @@ pub(crate) struct RedisConfig {
     /// Never printed.
     pub(crate) password: Option<String>,
     pub(crate) database: i64,
-    /// The longest that connecting may take.
+    /// The longest that connecting may take, with all attempts and addresses.
     pub(crate) connect_timeout: Duration,
-    /// The longest that an answer may take.
+    /// The longest that an answer may take, from the command to its last byte.
     pub(crate) response_timeout: Duration,
     /// Attempts to connect again before a call fails.
     pub(crate) retries: u32,

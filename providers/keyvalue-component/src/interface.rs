@@ -1,7 +1,7 @@
 //! The interfaces: both drafts, as the store does what they ask.
 //!
 //! The drafts differ in the types of cursors and counters, in what `get-many` returns, and the second has
-//! compare-and-swap. What they share is written once.
+//! compare-and-swap. All that they share is written once.
 
 use crate::cursors::{in_bucket, of_bucket};
 use crate::state::{self, State};

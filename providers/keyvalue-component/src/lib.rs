@@ -5,7 +5,7 @@
 //! * [`interface`]: what the function asks of the store, in both drafts of the interface;
 //! * [`backend`]: what every store can do, and [`memory`] and [`redis`], which do it.
 //!
-//! What a store means is the provider's (`providers/keyvalue`): limits, numbers, cursors, the names of keys in Redis and the
+//! The meaning of a store is the provider's (`providers/keyvalue`): limits, numbers, cursors, the names of keys in Redis and the
 //! scripts that it runs are compiled from the same files, and one table of tests holds both to the same behaviour.
 //! Rejected: building the provider's own crate for both, for its stores are tasks of Tokio, which a component has none of.
 

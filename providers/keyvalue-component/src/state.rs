@@ -1,4 +1,4 @@
-//! What the instance keeps from call to call.
+//! The state that the instance keeps from call to call.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ use crate::store::StoreError;
 /// The store, and what belongs to it.
 pub(crate) struct State {
     pub(crate) store: Box<dyn Store>,
-    /// What the identifiers `default` and the empty one open.
+    /// The bucket that the identifiers `default` and the empty one open.
     pub(crate) default_bucket: String,
     pub(crate) cursors: Cursors,
 }

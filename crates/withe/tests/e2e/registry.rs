@@ -460,8 +460,15 @@ fn what_is_wrong_with_a_signature_is_said() {
     );
     // An acceptance counts only for its key.
     pull(&pinned, &["cosign.pub"]).failed(&["is signed, but not with"]);
-    // A pattern that leaves it out asks for nothing.
-    pull(&pinned, &["ghcr.io/*=cosign.pub"]).printed();
+    // A pattern that leaves it out asks for nothing, which is told.
+    let unasked = pull(&pinned, &["ghcr.io/*=cosign.pub", "*=other.pub"]);
+    unasked.printed();
+    let warning = format!("`ghcr.io/*` does not match `{}`", name("by-other"));
+    assert!(unasked.stderr.contains(&warning), "{unasked:?}");
+    assert!(
+        !unasked.stderr.contains("signed with `other.pub`"),
+        "{unasked:?}"
+    );
     let all_of_shop = format!("{}/*=cosign.pub", shop.registry.address());
     pull(&pinned, &[&all_of_shop]).failed(&["is signed, but not with"]);
 
@@ -506,4 +513,105 @@ fn a_bundle_of_cosign_3_is_a_signature_and_a_whole_application_has_one() {
     refused.failed(&["W0088", "is not signed"]);
     (signer.sign_by_bundle(&shop.registry, "shop", digest(&pinned))).unwrap();
     shop.serves(&verified, "");
+}
+
+#[test]
+fn another_spelling_of_a_registry_evades_no_key() {
+    let shop = Shop::new();
+    let _signer = signer(&shop, "cosign.pub");
+    let pinned = shop.push("hello:1", "hello");
+    let address = shop.registry.address();
+    let (_, port) = address.rsplit_once(':').unwrap();
+    let spelt = format!("LocalHost:0{port}");
+    let reference = format!("{spelt}/hello@{}", digest(&pinned));
+    let key = format!("localhost:{port}/*=cosign.pub");
+    let args = ["pull", "--plain-http", &*spelt, &*reference];
+    let refused = shop.run(&[&args[..], &["--verify-key", &*key]].concat());
+    refused.failed(&["is not signed", &format!("`localhost:{port}/hello`")]);
+    shop.run(&args).printed();
+}
+
+#[test]
+fn a_list_of_images_is_signed_itself() {
+    let shop = Shop::new();
+    let signer = signer(&shop, "cosign.pub");
+    let child = shop.push("shop/hello:1", "hello");
+    let size = fs::metadata(shop.registry.blob(digest(&child)))
+        .unwrap()
+        .len();
+    let index = "application/vnd.oci.image.index.v1+json";
+    let list = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": index,
+        "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": digest(&child),
+            "size": size,
+            "platform": {"architecture": "wasm", "os": "wasip2"},
+        }],
+    });
+    let entry = (shop
+        .registry
+        .put_manifest("shop/hello", "all", index, &list))
+    .unwrap();
+    let list = entry["digest"].as_str().unwrap();
+    let name = shop.reference("shop/hello");
+    let sign = |digest: &str| {
+        let says = Says {
+            name: &name,
+            digest,
+        };
+        signer
+            .sign(&shop.registry, "shop/hello", digest, says)
+            .unwrap();
+    };
+    let all = shop.reference("shop/hello:all");
+    let pull = || shop.run(&["pull", "--force", &all, "--verify-key", "cosign.pub"]);
+    sign(digest(&child));
+    pull().failed(&["is not signed", list]);
+    sign(list);
+    pull().printed();
+}
+
+#[test]
+fn a_signature_that_was_changed_in_the_cache_is_none() {
+    let mut shop = Shop::new();
+    let signer = signer(&shop, "cosign.pub");
+    let pinned = shop.push("hello:1", "hello");
+    let name = shop.reference("hello");
+    let says = Says {
+        name: &name,
+        digest: digest(&pinned),
+    };
+    (signer.sign(&shop.registry, "hello", digest(&pinned), says)).unwrap();
+    let pull = |shop: &Shop| shop.run(&["pull", "--force", &pinned, "--verify-key", "cosign.pub"]);
+    pull(&shop).printed();
+
+    let digits = digest(&pinned).trim_start_matches("sha256:");
+    let file = shop.folder.path(&format!("cache/oci/{digits}.sig"));
+    let kept = fs::read_to_string(&file).unwrap();
+    let with = |field: &str, value: serde_json::Value| {
+        let mut changed: serde_json::Value = serde_json::from_str(&kept).unwrap();
+        assert!(changed.get(field).is_some(), "{kept}");
+        changed[field] = value;
+        changed.to_string()
+    };
+    let changed = [
+        with("payload", "e30=".into()),
+        with("signatures", serde_json::json!(["AAAA"])),
+        with("form", "Envelope".into()),
+        String::new(),
+    ];
+    for text in &changed {
+        fs::write(&file, text).unwrap();
+        // The right one is fetched again.
+        pull(&shop).printed();
+        assert_eq!(fs::read_to_string(&file).unwrap(), kept);
+    }
+    shop.registry.stop();
+    pull(&shop).printed();
+    for text in &changed {
+        fs::write(&file, text).unwrap();
+        pull(&shop).failed(&["does not answer"]);
+    }
 }

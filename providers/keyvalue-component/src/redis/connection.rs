@@ -40,6 +40,26 @@ impl Deadline {
         }
     }
 
+    /// How long there is until then.
+    pub(super) fn left(self) -> Duration {
+        Duration::from_nanos(self.at.saturating_sub(now()))
+    }
+
+    /// The moment by which the first of `parts` has to be over that are to come one after the other, each with as much time.
+    fn first_of(self, parts: usize) -> Self {
+        Self {
+            at: now().saturating_add(share(self.left(), parts)),
+            limit: self.limit,
+        }
+    }
+
+    fn check(self) -> Result<(), NoAnswer> {
+        match self.left().is_zero() {
+            true => Err(NoAnswer::Late(self.limit)),
+            false => Ok(()),
+        }
+    }
+
     /// Waits until something is ready.
     fn wait(self, ready: &Pollable) -> Result<(), NoAnswer> {
         let over = subscribe_instant(self.at);
@@ -123,17 +143,23 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects, and says who asks and which database is meant.
-    pub(super) fn open(config: &RedisConfig) -> Result<Self, NoAnswer> {
-        let deadline = Deadline::after(config.connect_timeout);
+    /// Connects, and says who asks and which database is meant. Of several addresses each has an equal share of the time that is left,
+    /// so that one that drops what is sent does not keep from those behind it. `attempt` says at which one to begin.
+    pub(super) fn open(
+        config: &RedisConfig,
+        deadline: Deadline,
+        attempt: usize,
+    ) -> Result<Self, NoAnswer> {
         let network = instance_network();
+        let mut addresses = addresses(&network, &config.host, deadline)?;
+        begin_at(&mut addresses, attempt);
         let mut last = NoAnswer::NoAddress;
-        for address in addresses(&network, &config.host, deadline)? {
-            match Self::to(&network, address, config.port, deadline) {
-                Ok(mut connection) => {
-                    connection.greet(config, deadline)?;
-                    return Ok(connection);
-                }
+        for (tried, address) in addresses.iter().enumerate() {
+            let deadline = deadline.first_of(addresses.len() - tried);
+            let opened = Self::to(&network, *address, config.port, deadline);
+            match opened.and_then(|connection| connection.greeted(config, deadline)) {
+                Ok(connection) => return Ok(connection),
+                Err(why @ NoAnswer::Refused(_)) => return Err(why),
                 Err(why) => last = why,
             }
         }
@@ -166,7 +192,7 @@ impl Connection {
         })
     }
 
-    fn greet(&mut self, config: &RedisConfig, deadline: Deadline) -> Result<(), NoAnswer> {
+    fn greeted(mut self, config: &RedisConfig, deadline: Deadline) -> Result<Self, NoAnswer> {
         if let Some(password) = &config.password {
             let mut auth = client::cmd("AUTH");
             if let Some(user) = &config.user {
@@ -177,7 +203,7 @@ impl Connection {
         if config.database != 0 {
             self.ask(client::cmd("SELECT").arg(config.database), deadline)?;
         }
-        Ok(())
+        Ok(self)
     }
 
     /// Whether the other end has not closed it, as far as that is known without asking.
@@ -193,6 +219,7 @@ impl Connection {
         let mut incoming = Incoming {
             stream: &self.input,
             deadline,
+            has_begun: false,
             failure: None,
         };
         let answer = self.parser.parse_value(&mut incoming);
@@ -206,6 +233,8 @@ impl Connection {
     fn send(&self, mut bytes: &[u8], deadline: Deadline) -> Result<(), NoAnswer> {
         let ready = self.output.subscribe();
         while !bytes.is_empty() {
+            // A server that takes a little at a time may be late as well.
+            deadline.check()?;
             let room = usize::try_from(self.output.check_write()?).unwrap_or(usize::MAX);
             if room == 0 {
                 deadline.wait(&ready)?;
@@ -223,6 +252,8 @@ impl Connection {
 struct Incoming<'a> {
     stream: &'a InputStream,
     deadline: Deadline,
+    /// Whether a part of the answer has come.
+    has_begun: bool,
     /// Why nothing comes any more: whoever reads knows errors of another type.
     failure: Option<NoAnswer>,
 }
@@ -230,9 +261,14 @@ struct Incoming<'a> {
 impl Read for Incoming<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = PIECE.min(buffer.len() as u64);
-        let read = || loop {
+        let mut read = || loop {
+            // An answer that keeps coming may be late as well. One that is there when it is looked for is not.
+            if self.has_begun {
+                self.deadline.check()?;
+            }
             let bytes = self.stream.read(room)?;
             if !bytes.is_empty() {
+                self.has_begun = true;
                 return Ok(bytes);
             }
             self.deadline.wait(&self.stream.subscribe())?;
@@ -248,6 +284,19 @@ impl Read for Incoming<'_> {
                 Err(io::ErrorKind::BrokenPipe.into())
             }
         }
+    }
+}
+
+/// An equal share of a time for the first of `parts`, in nanoseconds.
+fn share(left: Duration, parts: usize) -> u64 {
+    let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+    left / (parts.max(1) as u64)
+}
+
+/// Has attempts begin at one address after the other.
+fn begin_at(addresses: &mut [IpAddr], attempt: usize) {
+    if let Some(first) = attempt.checked_rem(addresses.len()) {
+        addresses.rotate_left(first);
     }
 }
 
@@ -303,5 +352,37 @@ fn socket_address(address: IpAddr, port: u16) -> (IpAddressFamily, IpSocketAddre
             };
             (IpAddressFamily::Ipv6, IpSocketAddress::Ipv6(address))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_attempt_begins_at_another_address() {
+        let all = [[1; 4], [2; 4], [3; 4]].map(IpAddr::from);
+        let begun = |attempt| {
+            let mut addresses = all;
+            begin_at(&mut addresses, attempt);
+            addresses.map(|address| all.iter().position(|a| *a == address))
+        };
+        let order = |a, b, c| [Some(a), Some(b), Some(c)];
+        assert_eq!(begun(0), order(0, 1, 2));
+        assert_eq!(begun(1), order(1, 2, 0));
+        assert_eq!(begun(5), order(2, 0, 1));
+        begin_at(&mut [], 1);
+    }
+
+    #[test]
+    fn an_address_that_does_not_answer_leaves_time_for_those_behind_it() {
+        // Each takes all that it is given.
+        let mut left = Duration::from_secs(3);
+        for behind in [2, 1, 0] {
+            left -= Duration::from_nanos(share(left, behind + 1));
+            assert_eq!(left, Duration::from_secs(behind as u64));
+        }
+        assert_eq!(share(Duration::ZERO, 2), 0);
+        assert_eq!(share(Duration::MAX, 1), u64::MAX);
     }
 }

@@ -1,7 +1,8 @@
 //! Redis, or a server that speaks its protocol.
 //!
-//! There is one connection, over which one command follows the other, as calls do. It is made when it is needed, and again
-//! when it has broken. A write whose answer is lost is not sent again: it may have been done.
+//! There is one connection, over which one command follows the other, as calls do. The store makes it when it is needed, and again
+//! when it has broken, and one limit bounds all attempts of a call: a call that its caller gives up takes the instance with it, and with
+//! that the knowledge that Redis is gone. A write whose answer is lost is not sent again: it may have been done.
 
 mod connection;
 #[path = "../../../keyvalue/src/redis/keyspace.rs"]
@@ -50,6 +51,8 @@ pub(crate) struct RedisStore {
     connection: Option<Connection>,
     /// Whether the last attempts to connect failed.
     is_gone: bool,
+    /// The attempts that failed: each begins at another of Redis's addresses.
+    failed: usize,
 }
 
 impl RedisStore {
@@ -58,27 +61,28 @@ impl RedisStore {
             config,
             connection: None,
             is_gone: false,
+            failed: 0,
         }
     }
 
     /// The connection, which is made if there is none or it was closed meanwhile.
-    fn connection(&mut self) -> Result<&mut Connection, NoAnswer> {
+    fn connection(&mut self, deadline: Deadline) -> Result<&mut Connection, NoAnswer> {
         let open = self.connection.take().filter(Connection::is_open);
         let connection = match open {
             Some(connection) => connection,
-            None => self.connect()?,
+            None => self.connect(deadline)?,
         };
         Ok(self.connection.insert(connection))
     }
 
-    /// Connects, again after pauses if that fails. While the server is gone, each call tries once: others wait
-    /// behind it.
-    fn connect(&mut self) -> Result<Connection, NoAnswer> {
+    /// Connects, again after pauses if that fails, until the deadline. While the server is gone, each call tries
+    /// once: others wait behind it.
+    fn connect(&mut self, deadline: Deadline) -> Result<Connection, NoAnswer> {
         let retries = if self.is_gone { 0 } else { self.config.retries };
         let mut delay = BACK_OFF.min(self.config.max_delay);
         let mut retry = 0;
         loop {
-            match Connection::open(&self.config) {
+            match Connection::open(&self.config, deadline, self.failed) {
                 Ok(connection) => {
                     self.is_gone = false;
                     return Ok(connection);
@@ -87,11 +91,12 @@ impl RedisStore {
                 Err(why @ (NoAnswer::NotGranted | NoAnswer::NoLookup | NoAnswer::Refused(_))) => {
                     return Err(why);
                 }
-                Err(why) if retry == retries => {
-                    self.is_gone = true;
-                    return Err(why);
-                }
-                Err(_) => {
+                Err(why) => {
+                    self.failed = self.failed.wrapping_add(1);
+                    if retry == retries || deadline.left() <= delay {
+                        self.is_gone = true;
+                        return Err(why);
+                    }
                     retry += 1;
                     pause(delay);
                     delay = (delay * 2).min(self.config.max_delay);
@@ -100,10 +105,10 @@ impl RedisStore {
         }
     }
 
-    /// Sends a command once.
-    fn attempt(&mut self, command: &Cmd) -> Result<Value, Unanswered> {
+    /// Sends a command once, over a connection that is there by a deadline.
+    fn attempt(&mut self, command: &Cmd, connected: Deadline) -> Result<Value, Unanswered> {
         let limit = self.config.response_timeout;
-        let connection = self.connection().map_err(|why| Unanswered {
+        let connection = self.connection(connected).map_err(|why| Unanswered {
             why,
             is_sent: false,
         })?;
@@ -112,13 +117,14 @@ impl RedisStore {
     }
 
     fn ask<T: FromRedisValue>(&mut self, command: &Cmd, sent: Sent) -> Result<T, StoreError> {
-        let mut answer = self.attempt(command);
+        let connected = Deadline::after(self.config.connect_timeout);
+        let mut answer = self.attempt(command, connected);
         // A connection that was closed between two calls may not have been known to be.
         if let (Sent::Again, Err(Unanswered { why, is_sent: true })) = (sent, &answer)
             && matches!(why, NoAnswer::Closed | NoAnswer::Stream(_))
         {
             self.connection = None;
-            answer = self.attempt(command);
+            answer = self.attempt(command, connected);
         }
         let answer = match answer {
             Ok(answer) => answer,

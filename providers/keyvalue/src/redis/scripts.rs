@@ -1,4 +1,4 @@
-//! What Redis does for a store in one step. The provider's component is compiled from this file, too.
+//! The scripts that Redis runs for a store, each in one step. The provider's component is compiled from this file, too.
 
 /// Sets a key if it is still what it was. `ARGV[1]` says whether it was anything.
 pub(super) const SWAP: &str = "local now = redis.call('GET', KEYS[1])

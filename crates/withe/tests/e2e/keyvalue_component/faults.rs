@@ -1,7 +1,9 @@
 //! Faults of Redis, of the configuration and of the grants, and the errors that callers have.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
 
 use withe_testing::keyvalue::Draft;
 use withe_testing::redis::RedisServer;
@@ -54,11 +56,46 @@ fn redis_may_go_and_come_back() {
 
 #[test]
 fn a_server_that_does_not_answer_is_given_up() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}/", listener.local_addr().unwrap());
     let config = configured(&format!("url: {url:?}, backend_response_timeout_ms: 50"));
     let (_running, client) = started(&format!("{config}, {NETWORK}"));
     refused(&client, &["did not answer in 50 ms"]);
+}
+
+#[test]
+fn an_answer_that_never_ends_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}/", listener.local_addr().unwrap());
+    let config = configured(&format!("url: {url:?}, backend_response_timeout_ms: 200"));
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // A list of one value, whose bytes come one at a time until the other side has enough.
+            let mut sent = stream.write_all(b"*1\r\n$1000000\r\n");
+            while sent.is_ok() {
+                thread::sleep(Duration::from_millis(5));
+                sent = stream.write_all(b"x");
+            }
+        }
+    });
+    let (_running, client) = started(&format!("{config}, {NETWORK}"));
+    refused(&client, &["did not answer in 200 ms"]);
+}
+
+#[test]
+fn one_limit_bounds_all_attempts_to_connect() {
+    // Clients connect, and their password is never answered.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://:s3cret@{}/", listener.local_addr().unwrap());
+    let settings = "backend_connection_timeout_ms: 200, backend_reconnect_num_retries: 100";
+    let config = configured(&format!("url: {url:?}, {settings}"));
+    let (_running, client) = started(&format!("{config}, {NETWORK}"));
+    listener.set_nonblocking(true).unwrap();
+    for _ in 0..2 {
+        refused(&client, &["did not answer in 200 ms"]);
+        let connections = std::iter::from_fn(|| listener.accept().ok());
+        assert_eq!(connections.count(), 1);
+    }
 }
 
 #[test]
