@@ -195,7 +195,7 @@ enum Fate {
     Split { code: u32, memory: Vec<u8> },
 }
 
-/// What can be taken out, each code once whatever its modules are called.
+/// The modules that can be taken out, each code once whatever its modules are called.
 #[derive(Default)]
 struct Codes {
     numbers: HashMap<Arc<[u8]>, usize>,

@@ -44,7 +44,7 @@ const MOST_BYTES: u64 = 16 << 20;
 /// The keys with which some images have to be signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageKey {
-    /// Which images, by `REGISTRY/REPOSITORY`.
+    /// The images that it is for, by `REGISTRY/REPOSITORY`.
     images: ImagePattern,
     /// The file of the keys, as the user named it.
     file: String,

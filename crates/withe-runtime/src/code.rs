@@ -99,7 +99,7 @@ pub(crate) struct For<'a> {
     pub(crate) concurrency: bool,
 }
 
-/// What all parts of a component are compiled with.
+/// The settings and bounds that all parts of a component are compiled with.
 #[derive(Clone, Copy)]
 struct Job<'a> {
     to: For<'a>,

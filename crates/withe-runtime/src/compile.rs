@@ -146,7 +146,7 @@ impl CompileDeadline {
         }
     }
 
-    /// What is left of the time.
+    /// The rest of the time.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Instances that wait for another call.
 //!
 //! The one that came last goes first: its memory and its tables are in the processor's caches, while those that a queue
-//! would hand out in turns are in none. Those at the bottom are then never used again once a burst is over, so each that
-//! comes lets two go that nobody wanted for a while. A lock is held for one push or pop.
+//! would hand out in turns are in none. The bottom of the stack is then never used again once a burst is over, so each
+//! instance that comes lets two go that nobody wanted for a while. A lock is held for one push or pop.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

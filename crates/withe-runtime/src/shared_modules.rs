@@ -11,7 +11,7 @@ use wasmtime::Module;
 use crate::cache::EntryName;
 use crate::compile::{CompileDeadline, CompileError};
 
-/// What a module in memory is known by.
+/// The key of a module in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ModuleKey {
     /// Whether the engine that it is for supports concurrency.
@@ -98,7 +98,7 @@ impl Place {
     }
 }
 
-/// The turn of the thread that makes a module. It ends however that goes.
+/// The turn of the thread that makes a module, which ends however that goes.
 struct Turn<'a>(&'a Place);
 
 impl Drop for Turn<'_> {
@@ -190,7 +190,7 @@ mod tests {
             Module::new(&engine, &bytes).map(Some)
         });
         let first = first.unwrap().unwrap();
-        // Whoever fails gives the turn back.
+        // A thread that fails gives the turn back.
         let never = || panic!("it is there");
         let third = modules.get(&key, &in_time(), never).unwrap().unwrap();
         assert!(Arc::ptr_eq(&first, &third));

@@ -1,8 +1,8 @@
 //! One table of cases that everything that serves `wasi:keyvalue` must pass: each backend of the provider, and each of
 //! the provider that is a component.
 //!
-//! Whoever is tested implements [`KeyValue`], by whatever way calls go there, and has [`keyvalue_table!`](crate::keyvalue_table) make a test of
-//! each case. A case begins with a store that has nothing.
+//! A store under test implements [`KeyValue`], by whatever way calls go there, and [`keyvalue_table!`](crate::keyvalue_table) makes a
+//! test of each case. A case begins with a store that has nothing.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -503,7 +503,7 @@ mod cases {
         let (mut seen, mut cursor) = (Vec::new(), None);
         loop {
             let (page, next) = c.list(b, cursor).await.unwrap();
-            // What is deleted on the way does not make other keys be passed over.
+            // Deleting a key on the way passes over no other.
             c.delete_many(b, &page).await.unwrap();
             seen.extend(page);
             cursor = next;

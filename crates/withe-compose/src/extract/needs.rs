@@ -1,4 +1,4 @@
-//! What an instance of a component takes of a pool, counted before anything of it is compiled.
+//! The slots and bytes of a pool that an instance of a component takes, counted before anything of it is compiled.
 //!
 //! Wasmtime's pool bounds the memories, the tables and the bytes of all core instances of a component together, but not of those
 //! whose modules are imported: nothing says then what these define. So the component is counted here as a whole, and stays one

@@ -103,7 +103,7 @@ mod tests {
             (shared.scope, shared.binding),
             (Scope::Shared, Binding::Local)
         );
-        // Whoever says otherwise is heard.
+        // A link may say otherwise.
         assert_eq!(link(app(&["scope: call"])).scope, Scope::Call);
         let kept = link(app(&["scope: caller"]));
         assert_eq!((kept.scope, kept.binding), (Scope::Caller, Binding::Fused));

@@ -25,8 +25,8 @@ Examples:
 /// Build and run an application, and do so again whenever something changes.
 ///
 /// Builds what the manifest says how to build, runs the application until Ctrl-C, and watches the manifest, its components and
-/// what they are built from. A part that changed is built and replaces what runs, while requests under way finish on the old one. What is
-/// wrong is said with its place, and what runs goes on.
+/// what they are built from. A part that changed is built and replaces what runs, while requests under way finish on the old one. A mistake
+/// is reported with its place, and what runs goes on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
