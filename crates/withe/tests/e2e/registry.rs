@@ -286,7 +286,6 @@ fn all_that_is_wrong_is_said_at_once_with_its_place() {
         entry("b", "component", &image(&unknown), &[]),
         entry("c", "component", &image(&damaged), &[]),
         entry("d", "component", &image("127.0.0.1:1/x:1"), &[]),
-        entry("e", "capability", &image(&shop.reference("hello:1")), &[]),
     ]);
     shop.folder.write("app.yaml", &manifest);
     let said = shop.run(&["check", "app.yaml"]);
@@ -297,7 +296,6 @@ fn all_that_is_wrong_is_said_at_once_with_its_place() {
         "is damaged",
         "error[W0082]",
         "`127.0.0.1:1`",
-        "error[W0062]",
         "app.yaml:8",
     ]);
     assert_eq!(said.stderr.matches("error[W0080]").count(), 2, "{said:?}");
