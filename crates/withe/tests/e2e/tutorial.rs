@@ -80,6 +80,13 @@ fn is_shown(shown: &[String], lines: &[&str]) -> bool {
     }
 }
 
+/// An application that runs in the reader's terminal.
+struct Running {
+    up: Up,
+    /// Whether changes of its files are carried out.
+    watches: bool,
+}
+
 /// Somebody who follows a page.
 struct Reader {
     folder: Folder,
@@ -151,7 +158,7 @@ impl Reader {
         let steps = steps(&page.replace(PORT, &port_text));
         assert!(steps.len() > 7, "{steps:#?}");
         // Runs until the next command is typed in its terminal.
-        let mut running: Option<Up> = None;
+        let mut running: Option<Running> = None;
         for step in steps {
             match step {
                 Step::Changed(change) => {
@@ -159,8 +166,8 @@ impl Reader {
                     let mut apply = self.shell("git apply -v \"$0\"");
                     apply.arg(self.folder.path("change"));
                     build(apply).printed();
-                    if let Some(up) = &running {
-                        up.rebuilds("` reloaded");
+                    if let Some(running) = running.as_ref().filter(|running| running.watches) {
+                        running.up.rebuilds("` reloaded");
                     }
                 }
                 Step::Typed(typed, shown) => {
@@ -170,9 +177,15 @@ impl Reader {
         }
     }
 
-    fn type_in(&mut self, typed: &str, shown: &[String], port: &str, running: &mut Option<Up>) {
+    fn type_in(
+        &mut self,
+        typed: &str,
+        shown: &[String],
+        port: &str,
+        running: &mut Option<Running>,
+    ) {
         if typed.starts_with("withe ")
-            && let Some(mut up) = running.take()
+            && let Some(Running { mut up, .. }) = running.take()
         {
             up.interrupt();
             assert_eq!(up.exit_code(), Some(0));
@@ -184,7 +197,8 @@ impl Reader {
             let up = Up::start(self.shell(&format!("exec {typed}")));
             up.builds(&shown[0]);
             up.rebuilds("` runs");
-            *running = Some(up);
+            let watches = typed == "withe dev";
+            *running = Some(Running { up, watches });
         } else if let Some(url) = typed.strip_prefix("curl http://") {
             // Not every machine has it.
             let (address, path) = url.split_once('/').unwrap();
