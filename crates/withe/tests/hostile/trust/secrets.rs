@@ -556,7 +556,7 @@ fn secrets_that_the_lattice_keeps_reach_parts_and_are_seen_nowhere() {
         let record: Value = serde_json::from_slice(&from.value).unwrap();
         member.put(key, &record);
     }
-    up(&app(", version: '1'"), "0").printed();
+    up(&app(", version: '1'"), "0");
     let changed = "`visits/url` does not open: they, or the record that they are in, were changed";
     said("on `b`", &["the secret `url` of `store`", changed]);
     counts();
