@@ -70,30 +70,50 @@ impl std::fmt::Debug for RedisConfig {
     }
 }
 
-/// The configuration of this component, or everything that is wrong with it.
-pub(crate) fn read() -> Result<Config, String> {
-    let given =
-        given::get_all().map_err(|why| format!("the configuration is not given: {why:?}"))?;
+/// Why there is no configuration. No message repeats a URL, which may hold a password.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The host gives no values.
+    #[error("the configuration is not given: {0:?}")]
+    NotGiven(given::Error),
+    /// The host does not give a secret.
+    #[error("the secret `{key}` is not given: {why:?}")]
+    Secret {
+        key: &'static str,
+        why: SecretsError,
+    },
+    /// A secret is not UTF-8.
+    #[error("the secret `{0}` is no text")]
+    NotText(&'static str),
+    /// Everything that is wrong with the values.
+    #[error("the configuration cannot be used: {}", .0.join("; "))]
+    Unusable(Vec<String>),
+}
+
+/// The configuration of this component.
+pub(crate) fn read() -> Result<Config, ConfigError> {
+    let given = given::get_all().map_err(ConfigError::NotGiven)?;
     let mut values: BTreeMap<String, String> = given.into_iter().collect();
     for key in KEYS {
         match secret(key) {
             Ok(found) => {
                 let value = match reveal(&found) {
                     SecretValue::String(text) => text,
-                    SecretValue::Bytes(bytes) => String::from_utf8(bytes)
-                        .map_err(|_| format!("the secret `{key}` is no text"))?,
+                    SecretValue::Bytes(bytes) => {
+                        String::from_utf8(bytes).map_err(|_| ConfigError::NotText(key))?
+                    }
                 };
                 values.insert(key.to_owned(), value);
             }
             Err(SecretsError::NotFound) => {}
-            Err(why) => return Err(format!("the secret `{key}` is not given: {why:?}")),
+            Err(why) => return Err(ConfigError::Secret { key, why }),
         }
     }
     parse(&values)
 }
 
-/// The configuration that `values` are. No message repeats a URL, which may hold a password.
-fn parse(values: &BTreeMap<String, String>) -> Result<Config, String> {
+/// The configuration that `values` are, or all that is wrong with them.
+fn parse(values: &BTreeMap<String, String>) -> Result<Config, ConfigError> {
     let mut problems = Vec::new();
     // Keys are read without regard to case, as the provider's are.
     let values: BTreeMap<_, _> = (values.iter())
@@ -167,10 +187,7 @@ fn parse(values: &BTreeMap<String, String>) -> Result<Config, String> {
             },
             bucket: bucket.to_owned(),
         }),
-        false => Err(format!(
-            "the configuration cannot be used: {}",
-            problems.join("; ")
-        )),
+        false => Err(ConfigError::Unusable(problems)),
     }
 }
 
@@ -200,7 +217,7 @@ fn locate(redis: &mut RedisConfig, url: &str, problems: &mut Vec<String>) {
 mod tests {
     use super::*;
 
-    fn parsed(pairs: &[(&str, &str)]) -> Result<Config, String> {
+    fn parsed(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let pairs = pairs
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
@@ -249,7 +266,7 @@ mod tests {
             ("backend_response_timeout_ms", "0"),
             ("bucket", ""),
         ]);
-        let why = why.unwrap_err();
+        let why = why.unwrap_err().to_string();
         for part in [
             "`retries` is no setting",
             "`url` cannot",
@@ -264,11 +281,12 @@ mod tests {
             ("memory", "`url` is for"),
         ] {
             let why = parsed(&[("backend", backend), ("url", "redis://x")]).unwrap_err();
-            assert!(why.contains(part), "{why}");
+            assert!(why.to_string().contains(part), "{why}");
         }
         assert!(
             parsed(&[("url", "rediss://x")])
                 .unwrap_err()
+                .to_string()
                 .contains("TLS")
         );
     }

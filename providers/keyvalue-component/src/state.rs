@@ -33,7 +33,7 @@ pub(crate) fn with<T>(
 }
 
 fn opened() -> Result<State, StoreError> {
-    let config = config::read().map_err(StoreError::Failed)?;
+    let config = config::read().map_err(|why| StoreError::Failed(why.to_string()))?;
     Ok(State {
         store: match config.backend {
             Backend::Memory => Box::new(MemoryStore::default()),
