@@ -5,6 +5,7 @@
 //! rate where many do.
 
 mod handled;
+mod rows;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,8 +30,8 @@ use withe_provider::{
 use withe_provider_blobstore::Blobs;
 use withe_provider_keyvalue::KeyValue;
 use withe_provider_messaging::Messaging;
-use withe_provider_sql::Sql;
 use withe_testing::nats::NatsServer;
+use withe_testing::postgres::PostgresServer;
 use withe_testing::redis::RedisServer;
 use withe_testing::seaweedfs::{self, SeaweedServer};
 
@@ -64,7 +65,7 @@ async fn measure() -> Result<()> {
     objects(folder.path(), &SeaweedServer::start()?).await?;
     messages(&nats).await?;
     handled::run(folder.path(), &nats).await?;
-    rows(folder.path()).await
+    rows::run(folder.path(), &PostgresServer::start()?).await
 }
 
 /// A provider with one link, and how its functions are called over that.
@@ -465,37 +466,6 @@ async fn messages(server: &NatsServer) -> Result<()> {
     });
     row("request and answer, NATS", request, native, 3_000).await?;
     answers.abort();
-    linked.ends().await;
-    Ok(())
-}
-
-const QUERY: &str = "wasmcloud:postgres/query@0.1.1-draft";
-
-/// Asking SQLite for a row.
-async fn rows(folder: &Path) -> Result<()> {
-    let path = folder.join("ours.sqlite");
-    let config = [("path", path.display().to_string())];
-    let config: Vec<_> = config.iter().map(|(k, v)| (*k, v.as_str())).collect();
-    let linked = Linked::new(Sql::any(ConfigMap::new()), &config, &[(QUERY, "query")]).await?;
-    const TEXT: &str = "SELECT 42 AS answer";
-    let query = operation(linked.clone(), |linked| async move {
-        // No parameters: a list of nothing, whatever its elements are.
-        let rows = linked.call(0, &(TEXT, Vec::<u8>::new())).await?;
-        anyhow::ensure!(rows.bytes.first() == Some(&0), "the query failed");
-        Ok(())
-    });
-    let connection = rusqlite::Connection::open(folder.join("native.sqlite"))?;
-    let native = operation(Arc::new(Mutex::new(connection)), |connection| async move {
-        let ask = move || -> Result<()> {
-            let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut statement = connection.prepare_cached(TEXT)?;
-            let answer: i64 = statement.query_row([], |row| row.get(0))?;
-            anyhow::ensure!(answer == 42);
-            Ok(())
-        };
-        spawn_blocking(ask).await?
-    });
-    row("one row, SQLite", query, native, 5_000).await?;
     linked.ends().await;
     Ok(())
 }
