@@ -9,18 +9,18 @@
 
 use std::fmt;
 use std::fs::{self, Metadata};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _, Seek as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::BytesMut;
-use futures::stream;
+use bytes::{Bytes, BytesMut};
+use futures::stream::{self, StreamExt as _};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, Take};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::spawn_blocking;
 use withe_provider::{
     Blob, BlobError, BlobErrorKind, BlobStore, Body, CallContext, ContainerInfo, HttpError,
@@ -499,21 +499,15 @@ impl BlobStore for FolderStore {
         let opened = self.blocking(move |this| {
             let (path, _) = this.found(&asked)?;
             // The object may have been replaced meanwhile: the file that was opened is the one that is read.
-            let opened = fs::File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
-            opened.map_err(|why| match is_nowhere(&why) {
+            Opened::at(&path, &range).map_err(|why| match is_nowhere(&why) {
                 true => BlobError::no_object(&asked),
                 false => failed(&asked.object, &why),
             })
         });
-        let (size, file) = opened.await?;
-        let range = within(&range, size);
-        let mut file = File::from_std(file);
-        let sought = file.seek(io::SeekFrom::Start(range.start)).await;
-        sought.map_err(|why| failed(&id.object, &why))?;
-        let size = range.end - range.start;
+        let opened = opened.await?;
         Ok(Blob {
-            size,
-            body: body(file.take(size), id.object.clone()),
+            size: opened.size,
+            body: opened.body(id.object.clone()),
         })
     }
 
@@ -548,18 +542,48 @@ async fn fill(mut file: File, mut body: Body, object: &str) -> Result<(), BlobEr
     file.sync_all().await.map_err(not_written)
 }
 
-/// The rest of a file, as a body.
-fn body(file: Take<File>, object: String) -> Body {
-    let frames = stream::unfold(Some((file, object)), |state| async move {
-        let (mut file, object) = state?;
-        let mut piece = BytesMut::with_capacity(PIECE);
-        match file.read_buf(&mut piece).await {
-            Ok(0) => None,
-            Ok(_) => Some((Ok(Frame::data(piece.freeze())), Some((file, object)))),
-            Err(why) => Some((Err(HttpError::from(failed(&object, &why))), None)),
-        }
-    });
-    StreamBody::new(frames).boxed_unsync()
+/// A file of which a part is to be read.
+struct Opened {
+    /// How many bytes the part has.
+    size: u64,
+    /// The first piece of it. Who opens a file is where files block, and most objects are no larger.
+    first: Bytes,
+    /// At what comes behind that piece.
+    file: fs::File,
+}
+
+impl Opened {
+    fn at(path: &Path, range: &Range<u64>) -> io::Result<Self> {
+        let mut file = fs::File::open(path)?;
+        let range = within(range, file.metadata()?.len());
+        file.seek(io::SeekFrom::Start(range.start))?;
+        let size = range.end - range.start;
+        let mut first = Vec::new();
+        let piece = size.min(PIECE as u64);
+        (&file).take(piece).read_to_end(&mut first)?;
+        Ok(Self {
+            size,
+            first: first.into(),
+            file,
+        })
+    }
+
+    /// The part, as a body.
+    fn body(self, object: String) -> Body {
+        let rest = self.size - self.first.len() as u64;
+        let rest = File::from_std(self.file).take(rest);
+        let rest = stream::unfold(Some((rest, object)), |state| async move {
+            let (mut file, object) = state?;
+            let mut piece = BytesMut::with_capacity(PIECE);
+            match file.read_buf(&mut piece).await {
+                Ok(0) => None,
+                Ok(_) => Some((Ok(Frame::data(piece.freeze())), Some((file, object)))),
+                Err(why) => Some((Err(HttpError::from(failed(&object, &why))), None)),
+            }
+        });
+        let first = (!self.first.is_empty()).then_some(Ok(Frame::data(self.first)));
+        StreamBody::new(stream::iter(first).chain(rest)).boxed_unsync()
+    }
 }
 
 /// A container as it is listed: the folders that are open, each with its part of the names.
@@ -605,7 +629,6 @@ impl Listing {
 mod tests {
     use std::time::Instant;
 
-    use futures::StreamExt as _;
     use withe_provider::HttpErrorKind;
     use withe_provider::blobs::body_of;
 
@@ -686,6 +709,31 @@ mod tests {
         drop(dropped);
         assert_eq!(uploads(&store), 0);
         assert!(!store.has_object(&id("cat"), context()).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_part_is_read_whole_wherever_its_pieces_end() {
+        let (_folder, store) = store().await;
+        let all: Vec<u8> = (0..2 * PIECE + 3).map(|n| (n % 251) as u8).collect();
+        let cat = id("cat");
+        let written = store.write(&cat, body_of(all.clone()), context());
+        written.await.unwrap().await.unwrap();
+        for (start, end) in [
+            (0, all.len()),
+            (0, PIECE),
+            (0, PIECE + 1),
+            (1, PIECE),
+            (5, 5),
+            (PIECE - 1, 2 * PIECE + 1),
+            (all.len() - 1, all.len()),
+            (all.len(), all.len()),
+        ] {
+            let blob = store.read(&cat, start as u64..end as u64, context());
+            let blob = blob.await.unwrap();
+            assert_eq!(blob.size, (end - start) as u64);
+            let read = blob.body.collect().await.unwrap().to_bytes();
+            assert!(read == all[start..end], "{start}..{end}");
+        }
     }
 
     #[tokio::test]
