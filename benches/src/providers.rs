@@ -44,6 +44,10 @@ const ROUNDS: usize = 5;
 const LONG: Duration = Duration::from_secs(60);
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
+/// A name that every store takes, also S3.
+const CONTAINER: &str = "bench";
+/// How many objects are written, in turns.
+const OBJECTS: usize = 8;
 
 /// One operation.
 type Operation = Arc<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
@@ -360,19 +364,21 @@ async fn object_rows(name: &str, config: &[(&str, &str)], native: &NativeObjects
         trace: None,
     };
     store
-        .create_container("c", context())
+        .create_container(CONTAINER, context())
         .await
         .map_err(of_blobs)?;
     for (size, len, count) in [("1 KiB", KIB, 256), ("64 MiB", 64 * MIB, 4)] {
         let bytes = Bytes::from(vec![7_u8; len]);
         // Callers beside each other write objects of their own.
-        let number = Arc::new(AtomicUsize::new(0));
-        let next = move || number.fetch_add(1, Ordering::Relaxed) % 8;
+        let numbers = || {
+            let number = Arc::new(AtomicUsize::new(0));
+            move || number.fetch_add(1, Ordering::Relaxed) % OBJECTS
+        };
         let put = operation(
-            (store.clone(), bytes.clone(), next.clone()),
+            (store.clone(), bytes.clone(), numbers()),
             move |(store, bytes, next)| async move {
                 let id = ObjectId {
-                    container: "c".into(),
+                    container: CONTAINER.into(),
                     object: format!("o{}", next()),
                 };
                 let written = store.write(&id, body_of(bytes), context()).await;
@@ -380,10 +386,10 @@ async fn object_rows(name: &str, config: &[(&str, &str)], native: &NativeObjects
                 Ok(())
             },
         );
-        let state = (native.put.clone(), bytes.clone(), next);
+        let state = (native.put.clone(), bytes.clone(), numbers());
         let native_put = operation(state, |(put, bytes, next)| put(next(), bytes));
         // Each is there before it is read.
-        for _ in 0..8 {
+        for _ in 0..OBJECTS {
             put().await?;
             native_put().await?;
         }
@@ -391,7 +397,7 @@ async fn object_rows(name: &str, config: &[(&str, &str)], native: &NativeObjects
         row(&title, put, native_put, count).await?;
         let get = operation(store.clone(), move |store| async move {
             let id = ObjectId {
-                container: "c".into(),
+                container: CONTAINER.into(),
                 object: "o0".into(),
             };
             let read = store.read(&id, 0..u64::MAX, context()).await;
