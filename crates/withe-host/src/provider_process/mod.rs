@@ -34,9 +34,9 @@ use withe_rpc::unix::UnixListener;
 use withe_rpc::{CallContext, Limits};
 
 use handlers::LinkedComponent;
-use running::{MAKE, RunningProcess};
+use running::{LiveProcess, MAKE, RunningProcess};
 use supervised::{
-    ANSWER, HEALTH, LiveProcess, Predecessor, ProcessSockets, ProviderCore, ProviderProcess, millis,
+    ANSWER, HEALTH, Predecessor, ProcessSockets, ProviderCore, ProviderProcess, millis,
 };
 
 /// How long a process may take until it listens.

@@ -20,6 +20,9 @@ use withe_rpc::{CallContext, CallError, Client, Limits, LinkFunction, LinkReques
 /// The longest that starting, or making a link, may take.
 pub(super) const MAKE: Duration = Duration::from_secs(30);
 
+/// A process that can be called, until it ends.
+pub(super) type LiveProcess = Arc<Live<RunningProcess>>;
+
 /// A process that can be asked.
 pub(super) struct RunningProcess {
     name: String,
@@ -172,16 +175,37 @@ impl RunningProcess {
     }
 }
 
-/// The process of the provider `name`, as soon as it runs with all its links.
+/// The process of the provider `name`, as soon as it runs with all its links and can be called.
 ///
 /// # Errors
 ///
-/// If none runs until `deadline`, or ever will.
+/// If there is none until `deadline`, or never will be.
 pub(super) async fn wait(
     name: &str,
     mut process: watch::Receiver<ProcessState<RunningProcess>>,
     deadline: Instant,
-) -> Result<Arc<Live<RunningProcess>>, CallError> {
+) -> Result<LiveProcess, CallError> {
+    loop {
+        let live = running(name, &mut process, deadline).await?;
+        // The connection of a process that was killed is lost before the process is known to have ended. A call
+        // that began between the two would fail, though the next process can take it.
+        let Err(why) = live.ready().client.reach(deadline).await else {
+            return Ok(live);
+        };
+        match &*process.borrow() {
+            ProcessState::Running(now) if Arc::ptr_eq(now, &live) => return Err(why),
+            // The process has ended, and its client with it: the next one is waited for.
+            _ => {}
+        }
+    }
+}
+
+/// The process of the provider `name`, as soon as it is known to run.
+async fn running(
+    name: &str,
+    process: &mut watch::Receiver<ProcessState<RunningProcess>>,
+    deadline: Instant,
+) -> Result<LiveProcess, CallError> {
     let is_known =
         |state: &ProcessState<_>| !matches!(state, ProcessState::Starting | ProcessState::Down(_));
     // The state when the time is over says why there is none.

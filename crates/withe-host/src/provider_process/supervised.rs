@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 use serde::de::IgnoredAny;
 use tokio::time::sleep;
 use withe_files::TemporaryFolder;
-use withe_process::{
-    HealthChecks, Live, Process, ProcessCommand, ProcessError, Supervised, Unhealthy,
-};
+use withe_process::{HealthChecks, Process, ProcessCommand, ProcessError, Supervised, Unhealthy};
 use withe_provider::process::{Assignment, LinkPut, PROTOCOL, ProviderState, Request};
 use withe_provider::{ConfigMap, LinkId, ProviderError};
 
@@ -31,9 +29,6 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How many resources a process may number before it reaches the numbers of the next: so many that the
 /// numbers of 64 processes do not meet.
 const NUMBERS: u32 = 1 << 26;
-
-/// A process that can be called, until it ends.
-pub(super) type LiveProcess = Arc<Live<RunningProcess>>;
 
 /// The state that outlives a provider's processes.
 pub(super) struct ProviderCore {
