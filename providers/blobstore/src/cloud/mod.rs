@@ -4,11 +4,11 @@
 //! that, which is there because of an object of its own in it ([`MARK`]). Large objects are written in parts, of which
 //! few are in memory at a time, and that are given up if the object is not finished.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt as _, TryStreamExt as _};
@@ -40,6 +40,8 @@ const PART: usize = 8 << 20;
 const AHEAD: usize = 2;
 /// Names that are listed at a time.
 const NAMES: usize = 256;
+/// How long a container that was found is taken to be there by who writes to it.
+const LATELY: Duration = Duration::from_secs(1);
 
 /// Where the objects are.
 #[derive(Clone, PartialEq, Eq)]
@@ -80,6 +82,8 @@ struct Inner {
     buckets: Buckets,
     bucket: Option<String>,
     limit: Duration,
+    /// Containers that were found to be there, with when that was asked.
+    known: Mutex<HashMap<String, Instant>>,
     /// The tasks that give up uploads that ended in the middle; each ends by itself in bounded time.
     cleaning: Mutex<JoinSet<()>>,
 }
@@ -150,6 +154,7 @@ impl CloudStore {
             buckets,
             bucket: config.bucket.clone(),
             limit,
+            known: Mutex::default(),
             cleaning: Mutex::default(),
         })))
     }
@@ -214,6 +219,27 @@ impl CloudStore {
     async fn found(&self, container: &str) -> Result<Place, BlobError> {
         let place = self.find(container).await?;
         place.ok_or_else(|| BlobError::no_container(container))
+    }
+
+    /// The same, for who writes: a container that was there a moment ago is taken to be there still. Asking before each
+    /// object would double the time that a small one takes.
+    async fn found_lately(&self, container: &str) -> Result<Place, BlobError> {
+        let is_known = |known: &mut HashMap<String, Instant>| {
+            known.retain(|_, seen| seen.elapsed() < LATELY);
+            known.contains_key(container)
+        };
+        if is_known(&mut self.known()) {
+            return self.place(container);
+        }
+        let asked = Instant::now();
+        let place = self.found(container).await?;
+        self.known().insert(container.to_owned(), asked);
+        Ok(place)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        // Nothing panics while the lock is held.
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn head(&self, place: &Place, id: &ObjectId) -> Result<ObjectMeta, BlobError> {
@@ -293,10 +319,12 @@ impl BlobStore for CloudStore {
     async fn delete_container(&self, name: &str, _: CallContext) -> Result<(), BlobError> {
         let place = self.found(name).await?;
         self.clear(&place, false).await?;
-        if place.folder.is_some() {
-            return Ok(());
-        }
-        let removed = self.0.buckets.remove(name).await;
+        let removed = match place.folder {
+            Some(_) => Ok(()),
+            None => self.0.buckets.remove(name).await,
+        };
+        // Also what somebody has found meanwhile.
+        self.known().remove(name);
         removed.map_err(|why| self.refused(&why))
     }
 
@@ -441,7 +469,7 @@ impl BlobStore for CloudStore {
     }
 
     async fn write(&self, id: &ObjectId, body: Body, _: CallContext) -> Result<Written, BlobError> {
-        let place = self.found(&id.container).await?;
+        let place = self.found_lately(&id.container).await?;
         let path = place.object(&id.object)?;
         let this = self.clone();
         Ok(Box::pin(
