@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
+use withe_load::ProviderSource;
 use withe_provider::CallTarget;
 use withe_rpc::{LinkRequest, Route};
 use withe_runtime::{CalledComponent, Callers, Engines, HttpEntry};
@@ -251,7 +252,10 @@ impl Preparation<'_> {
             }
         };
         let mut component: Box<dyn CallTarget> = Box::new(component);
-        if let Some(claims) = self.away.claims() {
+        let source = self.parts.providers.get(&link.source);
+        // A provider of v1 knows no function of a Withe host.
+        let is_v1 = matches!(source, Some(ProviderSource::V1(_)));
+        if let Some(claims) = self.away.claims().filter(|_| !is_v1) {
             let with = WithClaims::add(&mut names, component, application, link, claims);
             component = Box::new(with);
         }
