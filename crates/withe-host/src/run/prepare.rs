@@ -28,7 +28,7 @@ use crate::grants::check_grants;
 use crate::options::{HostOptions, Phase, Progress};
 use crate::parts::Parts;
 use crate::provider_source;
-use crate::request::{carries_http, http_request, request};
+use crate::request::{http_handler, http_request, request};
 use crate::serve::Served;
 use crate::units::{LinkEnd, units};
 use crate::workers::Workers;
@@ -222,11 +222,11 @@ impl Preparation<'_> {
         let graph = new.live.graph.as_ref();
         let graph = graph.ok_or_else(|| HostError::NoHandler(link.target.clone()))?;
         let graph = graph.clone();
-        if carries_http(link) {
+        if let Some(export) = http_handler(link) {
             let handler = match self.source_route(new, link, http_request(self.plan, link)) {
                 Some(route) => away::handler(self.plan, link, route, graph, &self.options.tracer),
                 None => {
-                    let entry = HttpEntry::new(&graph, &link.target);
+                    let entry = HttpEntry::named(&graph, &link.target, export);
                     Box::new(entry.ok_or_else(|| HostError::NoHandler(link.target.clone()))?)
                 }
             };
