@@ -121,6 +121,12 @@ impl<'a> Parts<'a> {
         self.kind(id) == ComponentKind::Provider
     }
 
+    /// Whether the part is a provider to which providers are linked, for it may be a component that others run.
+    pub(crate) fn may_be_component(&self, id: PartId) -> bool {
+        let part = self.inputs.parts.get(id.0);
+        matches!(part, Some(Part::Provider(provider)) if provider.may_be_component)
+    }
+
     /// Whether the part is declared as a provider, and is a component.
     pub(crate) fn is_component_provider(&self, id: PartId) -> bool {
         let is_component = matches!(self.inputs.parts.get(id.0), Some(Part::Component { .. }));

@@ -131,6 +131,7 @@ impl App {
             world: self.world(world),
             digest: format!("provider:{world}"),
             check_config: ConfigCheck::new(check_config),
+            may_be_component: false,
         };
         self.part(name, ComponentKind::Provider, Part::Provider(world))
     }

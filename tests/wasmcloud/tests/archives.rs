@@ -7,27 +7,12 @@ use futures::StreamExt as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use nkeys::KeyPair;
-use provider_archive::ProviderArchive;
 use tokio::net::TcpStream;
 use withe_testing::nats::NatsServer;
 use withe_testing::port::ReservedPort;
 use withe_testing::wait::{eventually, within};
 
-use command::{Folder, guest};
-
-/// Packs a program as `wash par create` does.
-async fn archive(folder: &Folder, name: &str, program: &str) {
-    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-    let mut archive = ProviderArchive::new(name, "wasmCloud", Some(1), Some("0.1.0".into()));
-    let program = std::fs::read(program).unwrap();
-    archive.add_library(&target, &program).unwrap();
-    let (issuer, subject) = (KeyPair::new_account(), KeyPair::new_service());
-    let path = folder.path(&format!("{name}.par"));
-    // Compressing a program takes a minute.
-    let written = archive.write(&path, &issuer, &subject, false).await;
-    written.unwrap();
-}
+use command::{Folder, archive, guest};
 
 /// A component that both providers call, and that calls one of them.
 fn manifest(nats: &str, address: &str) -> String {

@@ -352,3 +352,49 @@ async fn nobody_who_reads_the_bus_the_store_or_the_log_has_the_value() {
     }
     assert!(files > 2, "{files}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_of_v1_shows_the_claims_of_its_archive() {
+    let mut v1 = V1::start().await;
+    // The backend panics at claims that v1 does not take, and then the application does not run.
+    v1.tasks.spawn(play(v1.client.clone()));
+    let manifest = "apiVersion: core.oam.dev/v1beta1
+kind: Application
+metadata: {name: shop}
+spec:
+  policies:
+    - name: played
+      type: policy.secret.wasmcloud.dev/v1alpha1
+      properties: {backend: played, mount: here}
+  components:
+    - name: memory
+      type: capability
+      properties:
+        image: file://./memory.par
+        secrets: [{name: s, properties: {policy: played, key: KEY}}]
+";
+    let program = env!("CARGO_BIN_EXE_v1-provider");
+    for (key, says) in [
+        ("k", None),
+        ("bytes", Some("the value is bytes, and the configuration")),
+    ] {
+        let folder = Folder::with(&manifest.replace("KEY", key));
+        command::archive(&folder, "memory", program).await;
+        let url = v1.nats.url();
+        let lattice = ["--lattice", url.as_str(), "--lattice-name", key];
+        let host = [
+            "host",
+            "--allow-programs",
+            "--secrets",
+            "played=v1:other.topic",
+        ];
+        let _host = folder.background("host", &[&host[..], &lattice].concat());
+        let up = ["up", "app.yaml", "--wait=60"];
+        let put = folder.run(&[&up[..], &lattice].concat()).await;
+        let log = folder.read("host.log");
+        match says {
+            None => assert!(put.is_good, "{put:?}\n{log}"),
+            Some(why) => assert!(!put.is_good && put.stderr.contains(why), "{put:?}\n{log}"),
+        }
+    }
+}

@@ -12,10 +12,11 @@ use std::time::Instant;
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
 use withe_load::ProviderSource;
-use withe_provider::CallTarget;
+use withe_provider::{CallTarget, FunctionName};
 use withe_rpc::{LinkRequest, Route};
 use withe_runtime::{CalledComponent, Callers, Engines, HttpEntry};
 
+use super::called_provider::CalledProvider;
 use super::left::Patience;
 use super::live::Live;
 use super::providers::{HeldConfig, HeldEnd, HeldLink, LinkKey, RunningProvider, with_paths};
@@ -219,6 +220,15 @@ impl Preparation<'_> {
         new: &mut Prepared,
         link: &PlannedLink,
     ) -> Result<SourceTarget, HostError> {
+        if let Some(held) = new.live.targets.get(&LinkKey::of(link)) {
+            let names = self.parts.names(link).to_vec();
+            let called = CalledProvider {
+                provider: held.provider.provider().clone(),
+                link: held.id,
+                caller: link.source.clone(),
+            };
+            return Ok(self.called(link, names, Box::new(called)));
+        }
         let graph = new.live.graph.as_ref();
         let graph = graph.ok_or_else(|| HostError::NoHandler(link.target.clone()))?;
         let graph = graph.clone();
@@ -233,7 +243,7 @@ impl Preparation<'_> {
             return Ok(SourceTarget::Http(handler));
         }
         let functions = self.parts.functions(link);
-        let mut names: Vec<_> = functions.iter().map(|f| f.name.clone()).collect();
+        let names: Vec<_> = functions.iter().map(|f| f.name.clone()).collect();
         let interfaces: Vec<_> = functions.iter().map(|f| f.key.0.clone()).collect();
         let application = &self.plan.application;
         let asked = request(self.plan, self.parts, link);
@@ -251,15 +261,25 @@ impl Preparation<'_> {
                 CalledComponent::here(&graph, application, link, &interfaces, &served)
             }
         };
-        let mut component: Box<dyn CallTarget> = Box::new(component);
+        Ok(self.called(link, names, Box::new(component)))
+    }
+
+    /// What a provider calls over a link: these functions of `component`, and one of the host's.
+    fn called(
+        &self,
+        link: &PlannedLink,
+        mut names: Vec<FunctionName>,
+        mut component: Box<dyn CallTarget>,
+    ) -> SourceTarget {
         let source = self.parts.providers.get(&link.source);
         // A provider of v1 knows no function of a Withe host.
         let is_v1 = matches!(source, Some(ProviderSource::V1(_)));
         if let Some(claims) = self.away.claims().filter(|_| !is_v1) {
+            let application = &self.plan.application;
             let with = WithClaims::add(&mut names, component, application, link, claims);
             component = Box::new(with);
         }
-        Ok(SourceTarget::Functions(names.into(), component))
+        SourceTarget::Functions(names.into(), component)
     }
 
     /// The way of a link that starts at a provider here and leads to another process.

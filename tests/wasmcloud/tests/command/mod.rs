@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use nkeys::KeyPair;
+use provider_archive::ProviderArchive;
 use withe_testing::wait::PATIENCE;
 
 /// The repository's root.
@@ -34,6 +36,19 @@ pub fn guest(name: &str) -> Vec<u8> {
     let path = root().join(format!("tests/guests/build/{name}.wasm"));
     fs::read(&path)
         .unwrap_or_else(|why| panic!("{}: {why}: run `cargo xtask guests`", path.display()))
+}
+
+/// Packs a program as `wash par create` does.
+pub async fn archive(folder: &Folder, name: &str, program: &str) {
+    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    let mut archive = ProviderArchive::new(name, "wasmCloud", Some(1), Some("0.1.0".into()));
+    let program = std::fs::read(program).unwrap();
+    archive.add_library(&target, &program).unwrap();
+    let (issuer, subject) = (KeyPair::new_account(), KeyPair::new_service());
+    let path = folder.path(&format!("{name}.par"));
+    // Compressing a program takes a minute.
+    let written = archive.write(&path, &issuer, &subject, false).await;
+    written.unwrap();
 }
 
 /// How a command ended.
