@@ -412,6 +412,8 @@ pub enum Part {
         world: Arc<World>,
         /// `sha256:` and 64 hexadecimal digits.
         digest: String,
+        /// Finds what is wrong with its configuration, if the component says which it has.
+        check_config: Option<ConfigCheck>,
     },
     /// A provider running in this host.
     Provider(ProviderWorld),

@@ -103,7 +103,8 @@ impl<'a> Parts<'a> {
     pub(crate) fn config_check(&self, id: PartId) -> Option<&'a ConfigCheck> {
         match self.inputs.parts.get(id.0)? {
             Part::Provider(provider) => Some(&provider.check_config),
-            Part::Component { .. } | Part::Unavailable => None,
+            Part::Component { check_config, .. } => check_config.as_ref(),
+            Part::Unavailable => None,
         }
     }
 
