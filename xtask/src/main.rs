@@ -58,7 +58,7 @@ enum Task {
     Dist(dist::Args),
     /// Check what is depended on: licences, sources, duplicates, advisories.
     Deny,
-    /// Write what the `withe` command is made of, as a CycloneDX document.
+    /// Write what a release is made of, as a CycloneDX document.
     Sbom(sbom::Args),
     /// Build the documentation as a site, with mdbook.
     Site,

@@ -1,4 +1,5 @@
-//! `cargo xtask sbom`: what the `withe` command is made of, as a CycloneDX 1.5 document.
+//! `cargo xtask sbom`: what a release is made of, the `withe` command and the component `keyvalue.wasm` beside it, as one
+//! CycloneDX 1.5 document.
 //!
 //! Users of a release have to be able to look up which crates are in it. cargo knows them, and `Cargo.lock` has the
 //! digests of their bytes. The document says nothing else, no time and no drawn number, so that anybody who makes it
@@ -7,16 +8,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{platform, process, tree, ui};
+use crate::{platform, process, tree, ui, wasm_target};
 
-/// The package that is released.
-const RELEASED: &str = "withe";
+/// The package of the command.
+const COMMAND: &str = "withe";
+/// The package of the component that is released beside the command, from a workspace with a lock file of its own.
+const KEYVALUE: &str = "keyvalue-component";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -91,16 +94,57 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 }
 
 async fn generate(target: &str) -> Result<String> {
-    let mut cargo = process::cargo(["metadata", "--format-version", "1", "--locked"]);
-    cargo.args(["--filter-platform", target]);
-    let metadata = process::output("ask for all crates", &mut cargo, process::LONG).await?;
-    let metadata: Metadata =
-        serde_json::from_str(&metadata).context("`cargo metadata` says something else")?;
-    let lock = tree::root().join("Cargo.lock");
-    let lock =
-        fs::read_to_string(&lock).with_context(|| format!("cannot read `{}`", lock.display()))?;
-    let document = document(&metadata, &checksums(&lock), target)?;
+    let released = [
+        Released::read(COMMAND, tree::root(), target).await?,
+        Released::read(KEYVALUE, &tree::keyvalue_component(), wasm_target::TARGET).await?,
+    ];
+    let document = document(&released)?;
     Ok(serde_json::to_string_pretty(&document)? + "\n")
+}
+
+/// Something that is released, and what cargo knows of it.
+struct Released {
+    /// The name of its package.
+    name: &'static str,
+    /// The platform that it is built for.
+    target: String,
+    metadata: Metadata,
+    checksums: Checksums,
+}
+
+impl Released {
+    /// Asks cargo about the package of this name in the workspace in `folder`.
+    async fn read(name: &'static str, folder: &Path, target: &str) -> Result<Self> {
+        let mut cargo = process::cargo(["metadata", "--format-version", "1", "--locked"]);
+        cargo.args(["--filter-platform", target]);
+        cargo.current_dir(folder);
+        let metadata = process::output("ask for all crates", &mut cargo, process::LONG).await?;
+        let metadata =
+            serde_json::from_str(&metadata).context("`cargo metadata` says something else")?;
+        let lock = folder.join("Cargo.lock");
+        let lock = fs::read_to_string(&lock)
+            .with_context(|| format!("cannot read `{}`", lock.display()))?;
+        Ok(Self {
+            name,
+            target: target.to_owned(),
+            metadata,
+            checksums: checksums(&lock),
+        })
+    }
+
+    /// Its own package.
+    fn package(&self) -> Result<&Package> {
+        let mut packages = self.metadata.packages.iter();
+        let own = packages.find(|p| p.name == self.name && p.source.is_none());
+        own.with_context(|| format!("there is no crate `{}`", self.name))
+    }
+
+    /// What the document says of it.
+    fn component(&self) -> Result<Value> {
+        let mut component = self.package()?.component("application", &self.checksums);
+        component["properties"] = json!([{ "name": "withe:target", "value": self.target }]);
+        Ok(component)
+    }
 }
 
 /// The checksums in a lock file. A path's crate has none.
@@ -122,19 +166,47 @@ fn checksums(lock: &str) -> Checksums {
     found
 }
 
-fn document(metadata: &Metadata, checksums: &Checksums, target: &str) -> Result<Value> {
+/// The document of what is released: the first is what it is about, the others come with it. A crate that several are made of
+/// is there once, and uses all that it uses in any of them.
+fn document(all: &[Released]) -> Result<Value> {
+    let mut components = BTreeMap::new();
+    let mut dependencies: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for released in all {
+        gather(released, &mut components, &mut dependencies)?;
+    }
+    let (first, beside) = all.split_first().context("nothing is released")?;
+    for released in beside {
+        let reference = released.package()?.reference();
+        components.insert(reference, released.component()?);
+    }
+    let dependencies = dependencies.into_iter();
+    let dependencies = dependencies.map(|(of, on)| json!({ "ref": of, "dependsOn": on }));
+    Ok(json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": { "component": first.component()? },
+        "components": components.into_values().collect::<Vec<_>>(),
+        "dependencies": dependencies.collect::<Vec<_>>(),
+    }))
+}
+
+/// Adds all that is reached from what is released, but not itself to the components.
+fn gather(
+    released: &Released,
+    components: &mut BTreeMap<String, Value>,
+    dependencies: &mut BTreeMap<String, BTreeSet<String>>,
+) -> Result<()> {
+    let metadata = &released.metadata;
     let packages: BTreeMap<&str, &Package> = (metadata.packages.iter())
         .map(|package| (package.id.as_str(), package))
         .collect();
     let used: BTreeMap<&str, Vec<&str>> = (metadata.resolve.nodes.iter())
         .map(|node| (node.id.as_str(), node.used().collect()))
         .collect();
-    let released = metadata.packages.iter().find(|p| p.is_released());
-    let released = released.with_context(|| format!("there is no crate `{RELEASED}`"))?;
-
-    // All that is reached from what is released.
-    let mut reached = BTreeSet::from([released.id.as_str()]);
-    let mut left = vec![released.id.as_str()];
+    let own = released.package()?.id.as_str();
+    let mut reached = BTreeSet::from([own]);
+    let mut left = vec![own];
     while let Some(id) = left.pop() {
         for used in used.get(id).into_iter().flatten() {
             if reached.insert(used) {
@@ -142,35 +214,20 @@ fn document(metadata: &Metadata, checksums: &Checksums, target: &str) -> Result<
             }
         }
     }
-    let mut components = BTreeMap::new();
-    let mut dependencies = BTreeMap::new();
     for id in &reached {
         let package = packages
             .get(id)
             .with_context(|| format!("cargo says nothing of `{id}`"))?;
-        let uses: BTreeSet<String> = (used.get(id).into_iter().flatten())
-            .filter_map(|id| Some(packages.get(id)?.reference()))
-            .collect();
+        let uses = used.get(id).into_iter().flatten();
+        let uses = uses.filter_map(|id| Some(packages.get(id)?.reference()));
         let reference = package.reference();
-        dependencies.insert(
-            reference.clone(),
-            json!({ "ref": reference, "dependsOn": uses }),
-        );
-        if !package.is_released() {
-            components.insert(reference, package.component("library", checksums));
+        let known = dependencies.entry(reference.clone()).or_default();
+        known.extend(uses);
+        if *id != own {
+            components.insert(reference, package.component("library", &released.checksums));
         }
     }
-    Ok(json!({
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.5",
-        "version": 1,
-        "metadata": {
-            "component": released.component("application", checksums),
-            "properties": [{ "name": "withe:target", "value": target }],
-        },
-        "components": components.into_values().collect::<Vec<_>>(),
-        "dependencies": dependencies.into_values().collect::<Vec<_>>(),
-    }))
+    Ok(())
 }
 
 impl Node {
@@ -185,10 +242,6 @@ impl Node {
 }
 
 impl Package {
-    fn is_released(&self) -> bool {
-        self.name == RELEASED && self.source.is_none()
-    }
-
     /// Its package URL. cargo's own id of a path's crate has the path in it, which is another on each machine.
     fn reference(&self) -> String {
         // A version's build metadata begins with what would be a space in a URL.
@@ -239,7 +292,7 @@ name = "withe"
 version = "0.1.0"
 "#;
 
-    fn small() -> Metadata {
+    fn small() -> Released {
         let package = |id: &str, name: &str, version: &str, source: Option<&str>| json!({ "id": id, "name": name, "version": version, "license": "MIT/Apache-2.0", "source": source });
         let uses = |pkg: &str, kinds: &[Option<&str>]| {
             let kinds: Vec<_> = kinds.iter().map(|kind| json!({ "kind": kind })).collect();
@@ -264,12 +317,60 @@ version = "0.1.0"
                 { "id": "o", "deps": [uses("u", &[None])] },
             ]},
         });
-        serde_json::from_value(metadata).unwrap()
+        Released {
+            name: COMMAND,
+            target: "here".into(),
+            metadata: serde_json::from_value(metadata).unwrap(),
+            checksums: checksums(LOCK),
+        }
+    }
+
+    /// A component that is released beside it, with a crate that it has too.
+    fn beside() -> Released {
+        let registry = "registry+https://example.com/index";
+        let metadata = json!({
+            "packages": [
+                { "id": "k", "name": "keyvalue-component", "version": "0.1.0", "license": "MIT", "source": null },
+                { "id": "u", "name": "used", "version": "1.0.0+b", "license": "MIT/Apache-2.0", "source": registry },
+                { "id": "l", "name": "its-own", "version": "5.0.0", "license": "MIT", "source": registry },
+            ],
+            "resolve": { "nodes": [
+                { "id": "k", "deps": [{ "pkg": "u", "dep_kinds": [{ "kind": null }] }] },
+                { "id": "u", "deps": [{ "pkg": "l", "dep_kinds": [{ "kind": null }] }] },
+                { "id": "l", "deps": [] },
+            ]},
+        });
+        Released {
+            name: KEYVALUE,
+            target: "wasm".into(),
+            metadata: serde_json::from_value(metadata).unwrap(),
+            checksums: checksums(LOCK),
+        }
+    }
+
+    #[test]
+    fn what_is_released_beside_the_command_is_there_with_all_of_its_own() {
+        let document = document(&[small(), beside()]).unwrap();
+        assert_eq!(document["metadata"]["component"]["name"], "withe");
+        let components = document["components"].as_array().unwrap();
+        let names: Vec<_> = components.iter().map(|c| c["name"].as_str()).collect();
+        let expected = ["built-with", "its-own", "keyvalue-component", "used"];
+        assert_eq!(names, expected.map(Some));
+        assert_eq!(components[2]["type"], "application");
+        let target = json!([{ "name": "withe:target", "value": "wasm" }]);
+        assert_eq!(components[2]["properties"], target);
+        assert_eq!(
+            document["dependencies"][3],
+            json!({
+                "ref": "pkg:cargo/used@1.0.0%2Bb",
+                "dependsOn": ["pkg:cargo/built-with@2.0.0", "pkg:cargo/its-own@5.0.0"],
+            })
+        );
     }
 
     #[test]
     fn only_what_is_built_with_is_there() {
-        let document = document(&small(), &checksums(LOCK), "here").unwrap();
+        let document = document(&[small()]).unwrap();
         let components = document["components"].as_array().unwrap();
         let expected = [
             json!({
@@ -316,7 +417,15 @@ version = "0.1.0"
         assert_eq!(document["metadata"]["component"]["name"], "withe");
         let components = document["components"].as_array().unwrap();
         let named = |name: &str| components.iter().find(|c| c["name"] == name);
-        for name in ["withe-linker", "wasmtime", "tokio", "async-nats", "serde"] {
+        // The last comes with the component alone.
+        for name in [
+            "withe-linker",
+            "wasmtime",
+            "tokio",
+            "async-nats",
+            "serde",
+            "wit-bindgen",
+        ] {
             let component = named(name).unwrap_or_else(|| panic!("`{name}` is not there"));
             assert!(component["licenses"][0]["expression"].is_string(), "{name}");
             let is_ours = name.starts_with("withe");
@@ -324,6 +433,7 @@ version = "0.1.0"
             assert_eq!(component["properties"].is_null(), is_ours, "{name}");
         }
         assert!(named("xtask").is_none() && named("withe-testing").is_none());
+        assert_eq!(named(KEYVALUE).unwrap()["type"], "application");
         let known: BTreeSet<_> = (components.iter())
             .chain([&document["metadata"]["component"]])
             .map(|component| component["bom-ref"].as_str().unwrap())

@@ -248,6 +248,7 @@ fn plan(parts: &[Vec<u8>]) -> Option<Plan> {
             .map(|(i, world)| Part::Component {
                 world: world.clone(),
                 digest: format!("sha256:{i}"),
+                check_config: None,
             })
             .collect(),
         host: Arc::new(host),

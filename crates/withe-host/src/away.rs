@@ -17,7 +17,9 @@ use withe_runtime::trace::{self, Tracer};
 use crate::blobs_over;
 use crate::claims::Claims;
 use crate::parts::Parts;
-use crate::request::{blobs_request, carries_blobs, http_face, http_request, is_provider, request};
+use crate::request::{
+    blobs_request, carries_blobs, http_export, http_request, is_provider, request,
+};
 use crate::serve::ping_request;
 use crate::units::LinkEnd;
 
@@ -42,7 +44,7 @@ pub(crate) fn ends(plan: &Plan, parts: &Parts, away: &dyn Away) -> HashMap<usize
     let leaving = links.filter(|(_, link)| link.leaves_host && !is_provider(plan, &link.source));
     let end = |(place, link): (usize, &PlannedLink)| {
         let to_unit = !is_provider(plan, &link.target);
-        let carries_http = http_face(link).is_some();
+        let carries_http = http_export(link).is_some();
         if !to_unit && carries_http {
             let route = away.route(http_request(plan, link), link)?;
             return Some((place, http_end(route)));

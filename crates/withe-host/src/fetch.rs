@@ -4,17 +4,23 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, stream};
-use withe_linker::input::ComponentKind;
+use tokio::task::spawn_blocking;
+use withe_linker::input::{ComponentKind, ConfigMap};
 use withe_linker::plan::{Plan, PlannedSecret};
+use withe_linker::secrets::SecretValue;
 use withe_load::{ProviderSource, V1Source};
+use withe_wasmcloud::{Executable, HostJwt};
+use withe_wit::custom_section;
 
 use crate::error::{HostError, none_of};
 use crate::options::HostOptions;
 use crate::parts::Parts;
-use crate::secrets::SecretError;
+use crate::secrets::{SecretError, Sources, V1Sources};
 
 /// How many secrets are fetched beside each other.
 const AT_ONCE: usize = 16;
+/// The custom sections in which wasmCloud's tools keep the JWT of a component, those of now and of before.
+const JWT: [&str; 2] = ["wasmcloud_jwt", "jwt"];
 
 /// The plan with the values of the secrets that are used on this host.
 ///
@@ -37,16 +43,18 @@ pub(crate) async fn fetch<'p>(
         secrets.map(move |secret| (owner, of.part.clone(), secret.clone()))
     });
     let wanted: Vec<_> = wanted.collect();
+    let v1 = v1_sources(&wanted, parts, options).await?;
+    let v1 = v1.as_ref();
     let fetching = wanted.into_iter().map(|(owner, part, secret)| async move {
-        let value = value(&plan.application, &part, &secret, parts, options).await;
+        let value = value(&plan.application, &part, &secret, parts, options, v1).await;
         (owner, secret.name, value)
     });
     let values: Vec<_> = stream::iter(fetching).buffered(AT_ONCE).collect().await;
     let mut errors = Vec::new();
     for (owner, secret, value) in values {
         let owner = &mut owners[owner];
-        match value {
-            Ok(value) => drop(owner.values.insert(secret, value)),
+        match value.and_then(|value| owner.values.insert(&secret, value)) {
+            Ok(()) => {}
             Err(why) => errors.push(HostError::Secret {
                 part: owner.part.clone(),
                 secret,
@@ -62,7 +70,28 @@ pub(crate) async fn fetch<'p>(
 struct Owner<'a> {
     part: String,
     secrets: &'a [PlannedSecret],
-    values: &'a mut BTreeMap<String, String>,
+    values: Values<'a>,
+}
+
+/// Where values go.
+enum Values<'a> {
+    /// To a component, which reads them one by one.
+    Secrets(&'a mut BTreeMap<String, SecretValue>),
+    /// Among configuration.
+    Config(&'a mut ConfigMap),
+}
+
+impl Values<'_> {
+    fn insert(&mut self, name: &str, value: SecretValue) -> Result<(), SecretError> {
+        match (self, value) {
+            (Self::Secrets(values), value) => drop(values.insert(name.to_owned(), value)),
+            (Self::Config(values), SecretValue::Text(text)) => {
+                values.insert(name.to_owned(), text);
+            }
+            (Self::Config(_), SecretValue::Bytes(_)) => return Err(SecretError::ConfigBytes),
+        }
+        Ok(())
+    }
 }
 
 /// All of a plan whose secrets are used on this host.
@@ -72,8 +101,8 @@ fn owners(plan: &mut Plan) -> Vec<Owner<'_>> {
     let mut owners = Vec::new();
     for component in plan.components.iter_mut().filter(|c| !c.elsewhere) {
         let values = match component.kind {
-            ComponentKind::Component => &mut component.secret_values,
-            ComponentKind::Provider => &mut component.config,
+            ComponentKind::Component => Values::Secrets(&mut component.secret_values),
+            ComponentKind::Provider => Values::Config(&mut component.config),
         };
         owners.push(Owner {
             part: component.name.clone(),
@@ -86,14 +115,14 @@ fn owners(plan: &mut Plan) -> Vec<Owner<'_>> {
             owners.push(Owner {
                 part: link.source.clone(),
                 secrets: &link.source_secrets,
-                values: &mut link.source_config,
+                values: Values::Config(&mut link.source_config),
             });
         }
         if here.contains(&link.target) {
             owners.push(Owner {
                 part: link.target.clone(),
                 secrets: &link.target_secrets,
-                values: &mut link.target_config,
+                values: Values::Config(&mut link.target_config),
             });
         }
     }
@@ -107,14 +136,74 @@ async fn value(
     secret: &PlannedSecret,
     parts: &Parts,
     options: &HostOptions,
-) -> Result<String, SecretError> {
+    v1: Option<&V1Sources>,
+) -> Result<SecretValue, SecretError> {
     if let Some(ProviderSource::V1(part)) = parts.providers.get(part)
         && matches!(part.source, V1Source::Lattice(_))
     {
         return Err(SecretError::V1);
     }
-    let lattice = options.lattice_secrets.as_deref();
+    let sources = Sources {
+        lattice: options.lattice_secrets.as_deref(),
+        v1,
+    };
     (options.secret_backends)
-        .fetch(application, secret, lattice)
+        .fetch(application, part, secret, &sources)
         .await
+}
+
+/// What backends of v1 are asked with, if any of these secrets is at one.
+async fn v1_sources(
+    wanted: &[(usize, String, PlannedSecret)],
+    parts: &Parts,
+    options: &HostOptions,
+) -> Result<Option<V1Sources>, HostError> {
+    let at_v1 = |secret: &PlannedSecret| options.secret_backends.is_v1(&secret.backend);
+    let (Some((_, part, secret)), Some(broker)) = (
+        wanted.iter().find(|(_, _, secret)| at_v1(secret)),
+        &options.broker,
+    ) else {
+        return Ok(None);
+    };
+    let host = HostJwt::new(&broker.host).map_err(|why| HostError::Secret {
+        part: part.clone(),
+        secret: secret.name.clone(),
+        why: SecretError::HostJwt(why),
+    })?;
+    let mut jwts = BTreeMap::new();
+    for (_, part, secret) in wanted.iter().filter(|(_, _, secret)| at_v1(secret)) {
+        if !jwts.contains_key(part) {
+            let jwt = jwt(parts, part).await.map_err(|why| HostError::Secret {
+                part: part.clone(),
+                secret: secret.name.clone(),
+                why,
+            })?;
+            jwts.extend(jwt.map(|jwt| (part.clone(), jwt)));
+        }
+    }
+    Ok(Some(V1Sources {
+        nats: broker.client.clone(),
+        host,
+        jwts,
+    }))
+}
+
+/// The JWT that the maker of a part has signed it with, if there is one.
+async fn jwt(parts: &Parts, part: &str) -> Result<Option<String>, SecretError> {
+    if let Some(component) = parts.components.get(part) {
+        let section = custom_section(&component.bytes, &JWT);
+        let jwt = section.and_then(|section| str::from_utf8(section).ok());
+        return Ok(jwt.map(str::to_owned));
+    }
+    let Some(ProviderSource::V1(v1)) = parts.providers.get(part) else {
+        return Ok(None);
+    };
+    let V1Source::Archive(path, _) = &v1.source else {
+        return Ok(None);
+    };
+    let path = path.clone();
+    let read = spawn_blocking(move || Executable::claims_of(&path)).await;
+    let claims = read.map_err(SecretError::Task)?;
+    let claims = claims.map_err(|why| SecretError::Archive(why.into()))?;
+    Ok(claims.map(|claims| claims.jwt))
 }

@@ -47,21 +47,23 @@ pub(crate) fn called<'a>(
     to_unit: bool,
 ) -> Vec<LinkedFunction<'a>> {
     let mut functions = parts.functions(link);
-    if to_unit && http_face(link).is_some() {
+    if to_unit && http_export(link).is_some() {
         functions.retain(|f| face_of(&f.name.interface).is_none());
     }
     functions
 }
 
-/// Whether a link from a provider leads to an HTTP handler: then the provider sends it requests.
-pub(crate) fn carries_http(link: &PlannedLink) -> bool {
+/// The handler to which a link from a provider leads, by its name in the target, if there is one: then the provider sends
+/// it requests.
+pub(crate) fn http_handler(link: &PlannedLink) -> Option<&str> {
     let mut interfaces = link.interfaces.iter();
-    interfaces.any(|i| face_of(&i.interface) == Some(HttpFace::Handler))
+    let handler = interfaces.find(|i| face_of(&i.interface) == Some(HttpFace::Handler))?;
+    Some(&handler.export)
 }
 
-/// The face of the interface that takes the requests which a link carries; `None` if it carries none. A link that has
-/// `wasi:http/types` as well carries requests as resources like others.
-pub(crate) fn http_face(link: &PlannedLink) -> Option<HttpFace> {
+/// The target's export that takes the requests which a link carries; `None` if it carries none. A target may export several,
+/// of which the plan has chosen one. A link that has `wasi:http/types` as well carries requests as resources like others.
+pub(crate) fn http_export(link: &PlannedLink) -> Option<&str> {
     let is_types = |name: &str| {
         name.parse().is_ok_and(|name: InterfaceName| {
             name.namespace == "wasi" && name.package == "http" && name.interface == "types"
@@ -72,8 +74,10 @@ pub(crate) fn http_face(link: &PlannedLink) -> Option<HttpFace> {
         return None;
     }
     // The target's own interface counts: the host may translate. One that is exported under a label is what the import is.
-    let taken = |i: &PlannedInterface| face_of(&i.export).or_else(|| face_of(&i.interface));
-    link.interfaces.iter().find_map(taken)
+    let is_taken =
+        |i: &&PlannedInterface| face_of(&i.export).is_some() || face_of(&i.interface).is_some();
+    let taken = link.interfaces.iter().find(is_taken)?;
+    Some(&taken.export)
 }
 
 fn face_of(interface: &str) -> Option<HttpFace> {

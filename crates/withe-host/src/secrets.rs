@@ -13,10 +13,19 @@ use std::path::{Component as PathPart, Path, PathBuf};
 use std::str::FromStr;
 
 use async_trait::async_trait;
+use tokio::task::JoinError;
 use withe_linker::plan::PlannedSecret;
+use withe_linker::secrets::SecretValue;
+use withe_wasmcloud::{
+    ArchiveError, BackendError, HostJwt, HostJwtError, Secret, SecretQuestion, SecretsBackend,
+    TopicError,
+};
 
 /// The largest value, in bytes.
 const LARGEST: u64 = 1 << 20;
+
+/// The topic of v1's backends if none is given: that of v1's own backend for NATS.
+const V1_TOPIC: &str = "wasmcloud.secrets";
 
 /// The text that stands for an application's name in a place.
 const APPLICATION: &str = "{application}";
@@ -34,6 +43,27 @@ pub enum SecretBackend {
     Environment(String),
     /// In the lattice that the host is on, under names that are this prefix and the key.
     Lattice(String),
+    /// At a server of wasmCloud v1, which has the backend's name below this topic on the NATS of the lattice that the
+    /// host is on. The server is told the application's name, and decides itself.
+    V1(String),
+}
+
+/// Whom a host asks for secrets that it has not itself.
+pub(crate) struct Sources<'a> {
+    /// The lattice that the host is on.
+    pub(crate) lattice: Option<&'a dyn LatticeSecrets>,
+    /// v1's backends on its NATS.
+    pub(crate) v1: Option<&'a V1Sources>,
+}
+
+/// What v1's backends are asked with.
+pub(crate) struct V1Sources {
+    /// The connection.
+    pub(crate) nats: async_nats::Client,
+    /// The JWT of this host.
+    pub(crate) host: HostJwt,
+    /// The JWTs of those parts that have one, by their names.
+    pub(crate) jwts: BTreeMap<String, String>,
 }
 
 /// Secrets that a lattice keeps. A host knows no lattice, so whoever makes it a member says how they are had.
@@ -54,8 +84,8 @@ pub trait LatticeSecrets: Send + Sync + 'static {
 /// A text that is no backend.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "expected `NAME=FOLDER`, `NAME=env:PREFIX` for variables of the environment, or `NAME=lattice:PREFIX` for secrets of the \
-     lattice"
+    "expected `NAME=FOLDER`, `NAME=env:PREFIX` for variables of the environment, `NAME=lattice:PREFIX` for secrets of the \
+     lattice, or `NAME=v1:TOPIC` for a secret backend of wasmCloud v1"
 )]
 pub struct NoBackend;
 
@@ -64,8 +94,8 @@ pub struct NoBackend;
 pub enum SecretError {
     /// The host has no backend of that name.
     #[error(
-        "this host has no secret backend `{0}`: name its place with `--secrets {0}=FOLDER`, `--secrets {0}=env:PREFIX` or \
-         `--secrets {0}=lattice:PREFIX`"
+        "this host has no secret backend `{0}`: name its place with `--secrets {0}=FOLDER`, `--secrets {0}=env:PREFIX`, \
+         `--secrets {0}=lattice:PREFIX` or `--secrets {0}=v1:TOPIC`"
     )]
     NoBackend(String),
     /// The file cannot be read.
@@ -103,11 +133,53 @@ pub enum SecretError {
     /// The lattice does not give it.
     #[error(transparent)]
     Lattice(Box<dyn Error + Send + Sync>),
+    /// The host is on no NATS.
+    #[error(
+        "the backend is a server on the lattice's NATS, and this application runs without one: join a lattice by `--lattice \
+         nats://…`, or give another place by `--secrets`"
+    )]
+    NoNats,
+    /// The backend has no subject.
+    #[error("the backend has no subject: {0}")]
+    Topic(#[from] TopicError),
+    /// A backend of v1 does not give it.
+    #[error("{why}{}", no_jwt(*.signed, why))]
+    V1Backend {
+        /// Why.
+        #[source]
+        why: Box<BackendError>,
+        /// Whether the part has a JWT.
+        signed: bool,
+    },
+    /// The host cannot say who it is.
+    #[error(transparent)]
+    HostJwt(#[from] HostJwtError),
+    /// The archive of a provider, which has its JWT, cannot be read.
+    #[error(transparent)]
+    Archive(Box<ArchiveError>),
+    /// Reading the archive was given up.
+    #[error("the provider's archive was not read: {0}")]
+    Task(#[source] JoinError),
+    /// The value is for configuration.
+    #[error(
+        "the value is bytes, and the configuration of a provider or a link is text: keep it as text"
+    )]
+    ConfigBytes,
     /// The provider is somebody else's, who alone has its keys.
     #[error(
         "a provider that a wasmCloud v1 host runs takes secrets of that host only: give them there, or run it here from its archive"
     )]
     V1,
+}
+
+/// The advice for a part that has nothing to show, if the backend has refused.
+fn no_jwt(signed: bool, why: &BackendError) -> &'static str {
+    match (signed, why) {
+        (false, BackendError::Refused { .. }) => {
+            ". The part has no JWT to show, which `wash build` signs into components and archives of providers"
+        }
+        _ => "",
+    }
 }
 
 impl SecretBackends {
@@ -116,26 +188,36 @@ impl SecretBackends {
         self.0.insert(name.into(), backend);
     }
 
-    /// Fetches a secret for an application; `lattice` has those of the lattice, if the host is on one.
+    /// Whether the backend of this name is a server of v1.
+    pub(crate) fn is_v1(&self, name: &str) -> bool {
+        matches!(self.0.get(name), Some(SecretBackend::V1(_)))
+    }
+
+    /// Fetches a secret for a part of an application.
     ///
     /// # Errors
     ///
     /// See [`SecretError`].
-    pub async fn fetch(
+    pub(crate) async fn fetch(
         &self,
         application: &str,
+        part: &str,
         secret: &PlannedSecret,
-        lattice: Option<&dyn LatticeSecrets>,
-    ) -> Result<String, SecretError> {
+        sources: &Sources<'_>,
+    ) -> Result<SecretValue, SecretError> {
         let backend = self.0.get(&secret.backend);
         let backend = backend.ok_or_else(|| SecretError::NoBackend(secret.backend.clone()))?;
-        let keeps_versions = matches!(backend, SecretBackend::Lattice(_));
+        let keeps_versions = matches!(backend, SecretBackend::Lattice(_) | SecretBackend::V1(_));
         if secret.version.is_some() && !keeps_versions {
             return Err(SecretError::Version);
         }
         let text = match backend {
+            SecretBackend::V1(topic) => {
+                let v1 = sources.v1.ok_or(SecretError::NoNats)?;
+                return v1.fetch(topic, application, part, secret).await;
+            }
             SecretBackend::Lattice(prefix) => {
-                let lattice = lattice.ok_or(SecretError::NoLattice)?;
+                let lattice = sources.lattice.ok_or(SecretError::NoLattice)?;
                 let name = match prefix.contains(APPLICATION) {
                     true => prefix.replace(APPLICATION, &file_name(application)?),
                     false => prefix.clone(),
@@ -157,13 +239,51 @@ impl SecretBackends {
             }
         };
         let Some(field) = &secret.field else {
-            return Ok(text);
+            return Ok(SecretValue::Text(text));
         };
         let object: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
         let value = object.get(field).and_then(|value| value.as_str());
         value
-            .map(str::to_owned)
+            .map(|value| SecretValue::Text(value.to_owned()))
             .ok_or_else(|| SecretError::Field(field.clone()))
+    }
+}
+
+impl V1Sources {
+    /// Fetches a secret from the backend below `topic` that has the name of the secret's. The backend takes the field out
+    /// of the value, and knows the versions.
+    async fn fetch(
+        &self,
+        topic: &str,
+        application: &str,
+        part: &str,
+        secret: &PlannedSecret,
+    ) -> Result<SecretValue, SecretError> {
+        let backend = SecretsBackend::new(self.nats.clone(), topic, &secret.backend)?;
+        let jwt = self.jwts.get(part);
+        let question = SecretQuestion {
+            key: &secret.key,
+            field: secret.field.as_deref(),
+            version: secret.version.as_deref(),
+            properties: &secret.properties,
+            application,
+            entity_jwt: jwt.map_or("", String::as_str),
+            host_jwt: &self.host,
+        };
+        let signed = jwt.is_some();
+        let value = backend.get(&question).await;
+        let value = value.map_err(|why| SecretError::V1Backend {
+            why: why.into(),
+            signed,
+        })?;
+        let (size, value) = match value {
+            Secret::Text(text) => (text.len(), SecretValue::Text(text)),
+            Secret::Bytes(bytes) => (bytes.len(), SecretValue::Bytes(bytes)),
+        };
+        match size as u64 > LARGEST {
+            true => Err(SecretError::TooLarge),
+            false => Ok(value),
+        }
     }
 }
 
@@ -175,6 +295,8 @@ impl FromStr for SecretBackend {
         match kind {
             "env" => Ok(Self::Environment(prefix.to_owned())),
             "lattice" => Ok(Self::Lattice(prefix.to_owned())),
+            "v1" if prefix.is_empty() => Ok(Self::V1(V1_TOPIC.to_owned())),
+            "v1" => Ok(Self::V1(prefix.to_owned())),
             _ if text.is_empty() => Err(NoBackend),
             _ => Ok(Self::Folder(text.to_owned())),
         }
@@ -222,6 +344,7 @@ mod tests {
             name: "password".into(),
             policy: "vault".into(),
             backend: "vault".into(),
+            properties: Default::default(),
             key: key.into(),
             field: field.map(Into::into),
             version: None,
@@ -232,6 +355,18 @@ mod tests {
         let mut backends = SecretBackends::default();
         backends.add("vault", place.parse().unwrap());
         backends
+    }
+
+    /// Fetches a secret, which is text.
+    async fn fetch_text(
+        backends: &SecretBackends,
+        application: &str,
+        secret: &PlannedSecret,
+        lattice: Option<&dyn LatticeSecrets>,
+    ) -> Result<String, SecretError> {
+        let sources = Sources { lattice, v1: None };
+        let fetched = backends.fetch(application, "cart", secret, &sources).await;
+        fetched.map(|value| value.text().unwrap().to_owned())
     }
 
     #[tokio::test]
@@ -250,7 +385,7 @@ mod tests {
         let place = format!("{}/{APPLICATION}", folder.path().display());
         let backends = backends(&place);
         let fetch = async |key: &str, field| {
-            let fetched = backends.fetch("shop", &secret(key, field), None).await;
+            let fetched = fetch_text(&backends, "shop", &secret(key, field), None).await;
             fetched.map_err(|why| why.to_string())
         };
         assert_eq!(fetch("a", None).await.unwrap(), "one");
@@ -271,7 +406,7 @@ mod tests {
         }
         // Another application has a folder of its own, and none outside.
         for (application, key) in [("other", "a"), ("..", "shop/a")] {
-            let fetched = backends.fetch(application, &secret(key, None), None).await;
+            let fetched = fetch_text(&backends, application, &secret(key, None), None).await;
             assert!(fetched.is_err(), "{application}");
         }
     }
@@ -280,39 +415,36 @@ mod tests {
     async fn variables_are_read_and_what_is_missing_is_named() {
         // A variable that every process has.
         let backends = backends("env:PA");
-        let path = backends
-            .fetch("shop", &secret("TH", None), None)
-            .await
-            .unwrap();
+        let path = fetch_text(&backends, "shop", &secret("TH", None), None).await;
+        let path = path.unwrap();
         assert_eq!(Some(path), std::env::var("PATH").ok());
-        let said = backends
-            .fetch("shop", &secret("NONE", None), None)
-            .await
-            .unwrap_err();
+        let said = fetch_text(&backends, "shop", &secret("NONE", None), None).await;
+        let said = said.unwrap_err();
         assert!(said.to_string().contains("`PANONE`"), "{said}");
-        backends
-            .fetch("shop", &secret("A=B", None), None)
-            .await
-            .unwrap_err();
+        let said = fetch_text(&backends, "shop", &secret("A=B", None), None).await;
+        said.unwrap_err();
         let other = PlannedSecret {
             backend: "other".into(),
             ..secret("TH", None)
         };
-        let said = backends
-            .fetch("shop", &other, None)
-            .await
-            .unwrap_err()
-            .to_string();
+        let said = fetch_text(&backends, "shop", &other, None).await;
+        let said = said.unwrap_err().to_string();
         assert!(said.contains("--secrets other=FOLDER"), "{said}");
         let old = PlannedSecret {
             version: Some("1".into()),
             ..secret("TH", None)
         };
         assert!(matches!(
-            backends.fetch("shop", &old, None).await,
+            fetch_text(&backends, "shop", &old, None).await,
             Err(SecretError::Version)
         ));
         assert!("".parse::<SecretBackend>().is_err());
+        for (place, topic) in [("v1", V1_TOPIC), ("v1:", V1_TOPIC), ("v1:a.b", "a.b")] {
+            let backend: SecretBackend = place.parse().unwrap();
+            assert_eq!(backend, SecretBackend::V1(topic.to_owned()));
+        }
+        let said = fetch_text(&super::tests::backends("v1"), "shop", &old, None).await;
+        assert!(matches!(said, Err(SecretError::NoNats)), "{said:?}");
     }
 
     /// Says which secret it was asked for.
@@ -339,7 +471,8 @@ mod tests {
                 version: version.map(Into::into),
                 ..secret("a/b", None)
             };
-            let fetched = backends(place).fetch(application, &secret, lattice).await;
+            let backends = backends(place);
+            let fetched = fetch_text(&backends, application, &secret, lattice).await;
             fetched.map_err(|why| why.to_string())
         };
         let echo: Option<&dyn LatticeSecrets> = Some(&Echo);

@@ -15,7 +15,7 @@ use withe_wit::{ExternItem, Function};
 
 use crate::counts;
 use crate::parts::Parts;
-use crate::request::{http_face, is_provider};
+use crate::request::{http_export, is_provider};
 use crate::units::LinkEnd;
 
 /// The parts that one process serves.
@@ -115,8 +115,8 @@ impl Served {
             return Err(CallError::Unlinked(why));
         };
         if http_wire::is_http(functions) {
-            let face = http_face(link);
-            let entry = face.and_then(|face| HttpEntry::of(graph, target, face));
+            let export = http_export(link);
+            let entry = export.and_then(|export| HttpEntry::named(graph, target, export));
             let no_handler = || CallError::Unlinked(format!("`{target}` handles no HTTP here"));
             return Ok(http_wire::serve(Arc::new(entry.ok_or_else(no_handler)?)));
         }

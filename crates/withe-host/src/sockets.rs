@@ -16,7 +16,9 @@ use crate::away::http_end;
 use crate::blobs_over;
 use crate::counts;
 use crate::parts::Parts;
-use crate::request::{blobs_request, carries_blobs, http_face, http_request, is_provider, request};
+use crate::request::{
+    blobs_request, carries_blobs, http_export, http_request, is_provider, request,
+};
 use crate::serve::ping_request;
 use crate::units::LinkEnd;
 
@@ -85,7 +87,7 @@ impl Sockets {
                     ends.insert(i, blobs_over::end(route));
                     continue;
                 }
-                let carries_http = http_face(link).is_some();
+                let carries_http = http_export(link).is_some();
                 let http =
                     carries_http.then(|| Route::fixed(client.link(http_request(plan, link))));
                 if let (false, Some(route)) = (to_unit, &http) {

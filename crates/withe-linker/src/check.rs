@@ -225,7 +225,7 @@ fn link_config<'a>(
     (CheckedConfig::of(source), CheckedConfig::of(target))
 }
 
-/// Lets `part`, if it is a provider, look at configuration meant for it.
+/// Lets `part`, if it is a provider or a component that says its keys, look at configuration meant for it.
 fn ask(
     resolved: &Resolved<'_>,
     part: PartId,

@@ -13,6 +13,9 @@ use crate::plan::PlannedSecret;
 use crate::problems;
 use crate::resolved::Resolved;
 
+/// The property of a policy that names its backend.
+const BACKEND: &str = "backend";
+
 /// The secrets of `refs`, as hosts fetch them. Later ones go before earlier ones of the same name.
 pub(crate) fn planned<'a>(
     application: &Application,
@@ -23,12 +26,14 @@ pub(crate) fn planned<'a>(
         let policies = application.policies.iter();
         // Of two policies of one name the last one counts; that there is one was checked when the manifest was read.
         let policy = policies.rev().find(|p| p.name.value == secret.policy.value);
-        let backend = policy.and_then(|policy| policy.properties.get("backend"));
+        let mut properties = policy.map_or_else(Default::default, |p| p.properties.clone());
+        let backend = properties.remove(BACKEND);
         planned.retain(|known| known.name != secret.name.value);
         planned.push(PlannedSecret {
             name: secret.name.value.clone(),
             policy: secret.policy.value.clone(),
-            backend: backend.cloned().unwrap_or_default(),
+            backend: backend.unwrap_or_default(),
+            properties,
             key: secret.key.clone(),
             field: secret.field.clone(),
             version: secret.version.clone(),

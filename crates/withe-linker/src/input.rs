@@ -412,6 +412,8 @@ pub enum Part {
         world: Arc<World>,
         /// `sha256:` and 64 hexadecimal digits.
         digest: String,
+        /// Finds what is wrong with its configuration, if the component says which it has.
+        check_config: Option<ConfigCheck>,
     },
     /// A provider running in this host.
     Provider(ProviderWorld),
@@ -430,6 +432,9 @@ pub struct ProviderWorld {
     pub digest: String,
     /// Finds what is wrong with a piece of its configuration.
     pub check_config: ConfigCheck,
+    /// Whether it may be a component that others run, as what has an id on a lattice of wasmCloud v1 may be: then providers
+    /// are linked to it, too.
+    pub may_be_component: bool,
 }
 
 /// Finds what is wrong with a provider's configuration, without side effects: asked the same, it answers

@@ -103,7 +103,8 @@ impl<'a> Parts<'a> {
     pub(crate) fn config_check(&self, id: PartId) -> Option<&'a ConfigCheck> {
         match self.inputs.parts.get(id.0)? {
             Part::Provider(provider) => Some(&provider.check_config),
-            Part::Component { .. } | Part::Unavailable => None,
+            Part::Component { check_config, .. } => check_config.as_ref(),
+            Part::Unavailable => None,
         }
     }
 
@@ -119,6 +120,12 @@ impl<'a> Parts<'a> {
 
     pub(crate) fn is_provider(&self, id: PartId) -> bool {
         self.kind(id) == ComponentKind::Provider
+    }
+
+    /// Whether the part is a provider to which providers are linked, for it may be a component that others run.
+    pub(crate) fn may_be_component(&self, id: PartId) -> bool {
+        let part = self.inputs.parts.get(id.0);
+        matches!(part, Some(Part::Provider(provider)) if provider.may_be_component)
     }
 
     /// Whether the part is declared as a provider, and is a component.

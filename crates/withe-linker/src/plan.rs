@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::input::{ComponentKind, ConfigMap, Locality, Scope, SecretKeys};
-use crate::secrets::{MASK, SecretValues};
+use crate::secrets::{MASK, SecretValue, SecretValues};
 
 /// How every link of an application is bound, and all that a host needs to carry it out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ impl Plan {
         let all = own.chain(of_links);
         let configured = all.flat_map(|(config, secret)| secret_values(config, secret));
         let fetched = (self.components.iter()).flat_map(|c| c.secret_values.values());
-        SecretValues::new(configured.chain(fetched.map(String::as_str)))
+        SecretValues::new(configured.chain(fetched.filter_map(SecretValue::text)))
     }
 }
 
@@ -130,10 +130,9 @@ impl PlannedComponent {
     fn masked(&self) -> Self {
         Self {
             config: masked(&self.config, &self.secret_keys),
-            secret_values: masked(
-                &self.secret_values,
-                &self.secret_values.keys().cloned().collect(),
-            ),
+            secret_values: (self.secret_values.keys())
+                .map(|name| (name.clone(), SecretValue::Text(MASK.to_owned())))
+                .collect(),
             ..self.clone()
         }
     }
@@ -195,8 +194,8 @@ pub struct PlannedComponent {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<PlannedSecret>,
     /// The values of a component's secrets, by their names, as soon as the host has fetched them.
-    #[serde(default, skip_serializing_if = "ConfigMap::is_empty")]
-    pub secret_values: ConfigMap,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret_values: BTreeMap<String, SecretValue>,
     /// How many instances may run at a time, in each process that it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instances: Option<u32>,
@@ -228,6 +227,9 @@ pub struct PlannedSecret {
     pub policy: String,
     /// The policy's backend: hosts know it by this name.
     pub backend: String,
+    /// The policy's other properties, which wasmCloud v1's backends are told.
+    #[serde(default, skip_serializing_if = "ConfigMap::is_empty")]
+    pub properties: ConfigMap,
     /// Its key there.
     pub key: String,
     /// The field of its value that is meant, if not all of it is.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::input::Application;
 
 /// The text in the place of a secret value wherever people look.
@@ -12,6 +14,26 @@ pub const MASK: &str = "•••";
 const SHORT: usize = 4;
 /// A line of a longer value that has so many bytes is as secret as all of it.
 const LONG_LINE: usize = 16;
+
+/// The value of one secret, as a backend has it. In JSON a text is a string, and bytes are an array of numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SecretValue {
+    /// Text.
+    Text(String),
+    /// Bytes, which need not be text.
+    Bytes(Vec<u8>),
+}
+
+impl SecretValue {
+    /// The value as text, if messages can have it: bytes that are no text cannot stand in one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Bytes(bytes) => str::from_utf8(bytes).ok(),
+        }
+    }
+}
 
 /// Secret values, to be replaced in messages for people.
 ///

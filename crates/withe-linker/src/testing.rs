@@ -106,6 +106,7 @@ impl App {
         let part = Part::Component {
             world: self.world(name),
             digest: format!("sha256:{name}"),
+            check_config: None,
         };
         self.part(name, ComponentKind::Component, part)
     }
@@ -115,6 +116,7 @@ impl App {
         let part = Part::Component {
             world: self.world(world),
             digest: format!("sha256:{world}"),
+            check_config: None,
         };
         self.part(name, ComponentKind::Component, part)
     }
@@ -131,6 +133,7 @@ impl App {
             world: self.world(world),
             digest: format!("provider:{world}"),
             check_config: ConfigCheck::new(check_config),
+            may_be_component: false,
         };
         self.part(name, ComponentKind::Provider, Part::Provider(world))
     }

@@ -12,6 +12,7 @@ use withe_oci::FileKind;
 
 use crate::artifact::{Artifact, digest_of};
 use crate::artifacts::Artifacts;
+use crate::component_config;
 use crate::loaded::{LoadedPart, PartSource, ProviderSource};
 use crate::options::{Supplied, SuppliedProgram};
 use crate::program::ProviderProgram;
@@ -376,7 +377,11 @@ fn as_component(artifact: Artifact) -> Resolved {
         ..
     } = artifact;
     Resolved::Part(LoadedPart {
-        input: Part::Component { world, digest },
+        input: Part::Component {
+            world,
+            digest,
+            check_config: component_config::check(&bytes),
+        },
         source: PartSource::Component(bytes),
     })
 }

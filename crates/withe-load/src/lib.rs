@@ -24,6 +24,7 @@ pub mod artifact;
 mod artifacts;
 mod ask;
 pub mod codes;
+mod component_config;
 mod error;
 mod file;
 mod image;

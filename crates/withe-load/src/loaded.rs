@@ -148,7 +148,7 @@ impl LoadedPart {
     /// The component that it is.
     pub fn component(&self) -> Option<ReadComponent<'_>> {
         match (&self.input, &self.source) {
-            (Part::Component { world, digest }, PartSource::Component(bytes)) => {
+            (Part::Component { world, digest, .. }, PartSource::Component(bytes)) => {
                 Some(ReadComponent {
                     world,
                     digest,

@@ -99,6 +99,7 @@ fn as_described(
         world: Arc::new(world.map_err(ProgramError::Wit)?),
         digest: digest.clone(),
         check_config,
+        may_be_component: false,
     };
     let program = ProviderProgram {
         path,

@@ -189,6 +189,7 @@ impl RegistryEntry {
                 world: Arc::new(world),
                 digest: digest(identity.collect::<Vec<_>>().join("\0").as_bytes()),
                 check_config: ConfigCheck::new(descriptor.check_config),
+                may_be_component: false,
             },
         })
     }

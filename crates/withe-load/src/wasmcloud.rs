@@ -1,7 +1,8 @@
 //! Parts of wasmCloud v1: provider archives, and whatever has an id on the lattice.
 //!
 //! v1 does not say what a provider exports and imports. The other ends of its links say it: of their imports and
-//! exports the ones that the links name, which v1's manifests always do.
+//! exports the ones that the links name, which v1's manifests always do. What others run on the lattice may be a component,
+//! so providers are such ends, too: they call it.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use withe_linker::input::{Application, ConfigCheck, Link, Part, ProviderWorld};
 use withe_provider::FunctionName;
 use withe_wit::{
-    Extern, ExternItem, FuncKind, Function, Interface, InterfaceName, OPEN, ResourceRef, Type,
-    World,
+    Extern, ExternItem, FuncKind, Function, HttpFace, Interface, InterfaceName, OPEN, ResourceRef,
+    Type, World,
 };
 
 use crate::artifact::digest;
@@ -45,7 +46,13 @@ pub(super) fn resolve(
             continue;
         };
         let name = component.name.value.clone();
-        let world = world(application, parts, &name);
+        let is_lattice = matches!(source, V1Source::Lattice(_));
+        let mut world = world(application, parts, &name);
+        if is_lattice {
+            for called in called_by_providers(application, parts, &name) {
+                add(&mut world.exports, called);
+            }
+        }
         let called = world.imports.iter().flat_map(functions).collect();
         let functions = world.exports.iter().flat_map(functions).collect();
         let digest = match &source {
@@ -59,6 +66,7 @@ pub(super) fn resolve(
                 digest,
                 // The provider says in its log what it thinks of its configuration.
                 check_config: ConfigCheck::none(),
+                may_be_component: is_lattice,
             }),
             source: PartSource::Provider(ProviderSource::V1(Arc::new(V1Part {
                 source,
@@ -111,6 +119,46 @@ fn world(application: &Application, parts: &[LoadedPart], name: &str) -> World {
         add(&mut world.exports, &opener(bucket));
     }
     world
+}
+
+/// What providers call of the part `name`: of their imports those that their links to it name and v1's wire can carry.
+fn called_by_providers<'a>(
+    application: &'a Application,
+    parts: &'a [LoadedPart],
+    name: &'a str,
+) -> impl Iterator<Item = &'a Extern> {
+    let sources = application.components.iter().zip(parts);
+    sources.flat_map(move |(component, part)| {
+        let world = match &part.input {
+            Part::Provider(provider) => Some(&*provider.world),
+            Part::Component { .. } | Part::Unavailable => None,
+        };
+        let links = component.links.iter();
+        let links = links.filter(move |link| link.target.value == name);
+        let imports = world.into_iter().flat_map(|world| &world.imports);
+        imports.filter(move |import| {
+            links.clone().any(|link| names(link, import)) && is_carried(import)
+        })
+    })
+}
+
+/// The draft of `watcher` that v1 has.
+const WATCHER: &str = "wasi:keyvalue/watcher@0.2.0-draft";
+
+/// Whether v1's wire has calls of an interface from a provider of ours: one without resources, but for the bucket of whoever
+/// hears of changes, which goes by its name. Requests are no calls.
+fn is_carried(import: &Extern) -> bool {
+    let Some(name) = import.interface_name() else {
+        return false;
+    };
+    if name.to_string() == WATCHER {
+        return true;
+    }
+    let mut has_handles = false;
+    for ty in import.functions().iter().flat_map(Function::sent) {
+        ty.walk(&mut |ty| has_handles |= matches!(ty, Type::Own(_) | Type::Borrow(_)));
+    }
+    HttpFace::of(name).is_none() && !has_handles
 }
 
 /// The resource of `wasi:keyvalue/store`.

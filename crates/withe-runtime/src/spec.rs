@@ -1,11 +1,13 @@
 //! The specification of what the host runs: plain data, made from a link plan.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use withe_linker::input::{ConfigMap, Scope};
 use withe_linker::plan::Binding;
+use withe_linker::secrets::SecretValue;
 use withe_provider::{FunctionName, LinkId, Provider};
 use withe_rpc::Route;
 
@@ -51,7 +53,7 @@ pub struct Identity {
     /// Its configuration, for `wasi:config`.
     pub config: ConfigMap,
     /// Its secrets, for `wasmcloud:secrets`.
-    pub secrets: ConfigMap,
+    pub secrets: BTreeMap<String, SecretValue>,
     /// Its environment variables.
     pub env: Vec<(String, String)>,
 }

@@ -6,6 +6,7 @@
 //! * [`serve_component`]: a component of Withe, reachable by its id on a v1 lattice.
 //! * [`V1Process`]: a v1 provider's executable, run and supervised; [`Executable`]: from its archive.
 //! * [`ControlInterface`]: what v1's tools ask of a host.
+//! * [`SecretsBackend`]: a v1 server that keeps secrets, asked for them.
 //!
 //! `values` translates between the two sides' streams, `interfaces` between the interfaces that v1 renames
 //! on the wire.
@@ -15,6 +16,7 @@ mod control_interface;
 mod ids;
 mod interfaces;
 mod provider;
+mod secrets;
 mod served;
 mod target;
 mod trace;
@@ -27,6 +29,9 @@ pub use interfaces::watcher::is_watcher;
 pub use provider::{
     ArchiveError, ArchiveFault, Claims, ClaimsError, Executable, ProcessConfig, Supervision,
     V1Process,
+};
+pub use secrets::{
+    BackendError, HostJwt, HostJwtError, Secret, SecretQuestion, SecretsBackend, TopicError,
 };
 pub use served::{Exports, ServedComponent, serve_component};
 pub use target::{TargetConfig, V1Target};

@@ -20,6 +20,7 @@ use crate::interfaces::blobstore::{self, V1Blobs};
 use crate::interfaces::http;
 use crate::interfaces::keyvalue::{self, KeyValue};
 use crate::interfaces::resources::Resources;
+use crate::interfaces::watcher;
 use crate::trace;
 use crate::values::{CannotCarry, Signature};
 use crate::wire::V1Wire;
@@ -46,8 +47,8 @@ pub struct TargetConfig {
 pub struct V1Target {
     config: TargetConfig,
     prefix: Arc<str>,
-    /// The signatures of the functions that importers may ask for.
-    functions: HashMap<(String, String), Result<Signature, CannotCarry>>,
+    /// The functions that may be asked for, as the wire has them: names, and signatures.
+    functions: HashMap<(String, String), (FunctionName, Result<Signature, CannotCarry>)>,
     links: Mutex<HashMap<LinkId, Arc<V1Link>>>,
 }
 
@@ -102,7 +103,10 @@ impl V1Target {
             }
         }
         let signature = |(name, function): (FunctionName, Function)| {
-            ((name.interface, name.function), Signature::new(&function))
+            let key = (name.interface.clone(), name.function.clone());
+            // A provider tells a component of changes.
+            let (name, function) = watcher::on_wire(&name, &function).unwrap_or((name, function));
+            (key, (name, Signature::new(&function)))
         };
         Ok(Self {
             prefix: names::prefix(&config.lattice, &config.id).into(),
@@ -123,13 +127,14 @@ impl V1Target {
             return Ok(FunctionRoute::Http);
         }
         let key = (name.interface.clone(), name.function.clone());
-        let signature = self.functions.get(&key).ok_or_else(|| NoRoute::Unknown {
+        let known = self.functions.get(&key).ok_or_else(|| NoRoute::Unknown {
             function: name.function.clone(),
             interface: name.interface.clone(),
         })?;
+        let (name, signature) = known.clone();
         Ok(FunctionRoute::Verbatim {
-            name: name.clone(),
-            signature: signature.clone()?,
+            name,
+            signature: signature?,
         })
     }
 

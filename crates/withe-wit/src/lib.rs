@@ -9,12 +9,14 @@
 //! * [`world`]: a component's imports and exports.
 //! * [`sharing`]: one copy of what many components have alike.
 //! * `read`: a world from a component's bytes; `text`: from WIT, and to WIT.
+//! * `custom`: custom sections of a component.
 //! * [`digest`]: a number for a function's type, the same on every machine.
 //! * [`http`]: interfaces through which requests go, and which stand for which.
 //! * `wasi`: what WASI says of a component that exports one of its interfaces.
 //! * [`check`]: whether an export's type can satisfy an import's, and where they first differ.
 
 pub mod check;
+mod custom;
 pub mod digest;
 pub mod http;
 pub mod name;
@@ -26,6 +28,7 @@ pub mod ty;
 mod wasi;
 pub mod world;
 
+pub use custom::{custom_section, custom_section_within};
 pub use http::HttpFace;
 pub use name::{InterfaceName, NameError, NameFault};
 pub use opened::OPEN;

@@ -24,6 +24,11 @@ const KEYS: [&str; 7] = [
     "backend_reconnect_num_retries",
     "backend_reconnect_max_delay_ms",
 ];
+/// What the component says of them, in a section that `withe check` reads before anything runs.
+#[cfg(target_family = "wasm")]
+#[used]
+#[unsafe(link_section = "withe:config")]
+static SAID: [u8; include_bytes!("config.json").len()] = *include_bytes!("config.json");
 /// Redis, if nobody says where.
 const DEFAULT_URL: &str = "redis://127.0.0.1:6379/";
 /// The form of a URL of Redis.
@@ -216,6 +221,15 @@ fn locate(redis: &mut RedisConfig, url: &str, problems: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_component_says_all_keys_that_there_are() {
+        let said = include_str!("config.json");
+        for key in KEYS {
+            assert!(said.contains(&format!("\"name\": \"{key}\"")), "{key}");
+        }
+        assert_eq!(said.matches("\"name\"").count(), KEYS.len());
+    }
 
     fn parsed(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let pairs = pairs

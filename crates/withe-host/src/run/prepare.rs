@@ -11,10 +11,12 @@ use std::time::Instant;
 
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
-use withe_provider::CallTarget;
+use withe_load::ProviderSource;
+use withe_provider::{CallTarget, FunctionName};
 use withe_rpc::{LinkRequest, Route};
 use withe_runtime::{CalledComponent, Callers, Engines, HttpEntry};
 
+use super::called_provider::CalledProvider;
 use super::left::Patience;
 use super::live::Live;
 use super::providers::{HeldConfig, HeldEnd, HeldLink, LinkKey, RunningProvider, with_paths};
@@ -27,7 +29,7 @@ use crate::grants::check_grants;
 use crate::options::{HostOptions, Phase, Progress};
 use crate::parts::Parts;
 use crate::provider_source;
-use crate::request::{carries_http, http_request, request};
+use crate::request::{http_handler, http_request, request};
 use crate::serve::Served;
 use crate::units::{LinkEnd, units};
 use crate::workers::Workers;
@@ -218,21 +220,30 @@ impl Preparation<'_> {
         new: &mut Prepared,
         link: &PlannedLink,
     ) -> Result<SourceTarget, HostError> {
+        if let Some(held) = new.live.targets.get(&LinkKey::of(link)) {
+            let names = self.parts.names(link).to_vec();
+            let called = CalledProvider {
+                provider: held.provider.provider().clone(),
+                link: held.id,
+                caller: link.source.clone(),
+            };
+            return Ok(self.called(link, names, Box::new(called)));
+        }
         let graph = new.live.graph.as_ref();
         let graph = graph.ok_or_else(|| HostError::NoHandler(link.target.clone()))?;
         let graph = graph.clone();
-        if carries_http(link) {
+        if let Some(export) = http_handler(link) {
             let handler = match self.source_route(new, link, http_request(self.plan, link)) {
                 Some(route) => away::handler(self.plan, link, route, graph, &self.options.tracer),
                 None => {
-                    let entry = HttpEntry::new(&graph, &link.target);
+                    let entry = HttpEntry::named(&graph, &link.target, export);
                     Box::new(entry.ok_or_else(|| HostError::NoHandler(link.target.clone()))?)
                 }
             };
             return Ok(SourceTarget::Http(handler));
         }
         let functions = self.parts.functions(link);
-        let mut names: Vec<_> = functions.iter().map(|f| f.name.clone()).collect();
+        let names: Vec<_> = functions.iter().map(|f| f.name.clone()).collect();
         let interfaces: Vec<_> = functions.iter().map(|f| f.key.0.clone()).collect();
         let application = &self.plan.application;
         let asked = request(self.plan, self.parts, link);
@@ -250,12 +261,25 @@ impl Preparation<'_> {
                 CalledComponent::here(&graph, application, link, &interfaces, &served)
             }
         };
-        let mut component: Box<dyn CallTarget> = Box::new(component);
-        if let Some(claims) = self.away.claims() {
+        Ok(self.called(link, names, Box::new(component)))
+    }
+
+    /// What a provider calls over a link: these functions of `component`, and one of the host's.
+    fn called(
+        &self,
+        link: &PlannedLink,
+        mut names: Vec<FunctionName>,
+        mut component: Box<dyn CallTarget>,
+    ) -> SourceTarget {
+        let source = self.parts.providers.get(&link.source);
+        // A provider of v1 knows no function of a Withe host.
+        let is_v1 = matches!(source, Some(ProviderSource::V1(_)));
+        if let Some(claims) = self.away.claims().filter(|_| !is_v1) {
+            let application = &self.plan.application;
             let with = WithClaims::add(&mut names, component, application, link, claims);
             component = Box::new(with);
         }
-        Ok(SourceTarget::Functions(names.into(), component))
+        SourceTarget::Functions(names.into(), component)
     }
 
     /// The way of a link that starts at a provider here and leads to another process.

@@ -133,7 +133,9 @@ fn handle<'a>(
     }
     import.functions().iter().find_map(|f| {
         let opened = f.first_owned().filter(|r| is_opened(resolved, link, r));
+        // v1's host opens a bucket itself.
         if let Some(resource) = opened
+            && !resolved.parts.may_be_component(link.target)
             && !is_imported_over_link(resolved, link.target, resource)
         {
             return Some(format!(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fetched;
-use crate::input::{ComponentKind, ConfigMap, Grants, Link, SecretRef};
+use crate::input::{ComponentKind, Grants, Link, SecretRef};
 use crate::ix::{LinkIx, PerLink, PerPart};
 use crate::matching::interface_text;
 use crate::parts::PartId;
@@ -104,7 +104,7 @@ fn component(
         config: config.values,
         secret_keys: config.secret_keys,
         secrets: fetched::planned(&parts.inputs.application, &declared.secrets),
-        secret_values: ConfigMap::new(),
+        secret_values: Default::default(),
         instances: placed.instances[part],
         memory: declared.limits.memory.as_ref().map(|m| m.value),
         time_ms: declared.limits.time.as_ref().map(|t| millis(t.value)),

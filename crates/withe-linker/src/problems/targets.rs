@@ -30,7 +30,8 @@ pub(crate) const BETWEEN_PROVIDERS: CodeInfo = CodeInfo {
     title: "link between two providers",
     explanation: "\
 A link joins a component's import to an export, or a provider to the component it calls. Two providers \
-cannot be linked: put a component between them.",
+cannot be linked: put a component between them. Only what others run on a lattice of wasmCloud v1 (`image: lattice:ID`) \
+may be a component, and providers are linked to that.",
 };
 
 pub(crate) const NOT_CALLED: CodeInfo = CodeInfo {

@@ -26,7 +26,7 @@ pub(super) fn resolve<'a>(
             out.push(problems::targets::unknown(parts, source, link));
             continue;
         };
-        if parts.is_provider(target) {
+        if parts.is_provider(target) && !parts.may_be_component(target) {
             out.push(problems::targets::between_providers(
                 parts, source, target, link,
             ));

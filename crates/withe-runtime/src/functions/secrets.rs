@@ -4,11 +4,12 @@
 
 use wasmtime::Result;
 use wasmtime::component::{ComponentType, LinkerInstance, Lower, Resource, ResourceType};
+use withe_linker::secrets::SecretValue as Fetched;
 
 use crate::core::InstanceState;
 
 /// The resource `secret`: its value.
-struct Secret(String);
+struct Secret(Fetched);
 
 #[derive(ComponentType, Lower)]
 #[component(variant)]
@@ -27,10 +28,6 @@ enum SecretsError {
 
 #[derive(ComponentType, Lower)]
 #[component(variant)]
-#[allow(
-    dead_code,
-    reason = "values are texts, but the type is part of the signature"
-)]
 enum SecretValue {
     #[component(name = "string")]
     String(String),
@@ -55,7 +52,10 @@ pub(super) fn store(linker: &mut LinkerInstance<'_, InstanceState>, member: usiz
 
 pub(super) fn reveal(linker: &mut LinkerInstance<'_, InstanceState>) -> Result<()> {
     linker.func_wrap("reveal", |cx, (secret,): (Resource<Secret>,)| {
-        let value = cx.data().table.get(&secret)?.0.clone();
-        Ok((SecretValue::String(value),))
+        let value = match cx.data().table.get(&secret)?.0.clone() {
+            Fetched::Text(text) => SecretValue::String(text),
+            Fetched::Bytes(bytes) => SecretValue::Bytes(bytes),
+        };
+        Ok((value,))
     })
 }

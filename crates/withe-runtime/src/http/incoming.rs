@@ -55,22 +55,28 @@ pub struct HttpEntry {
 }
 
 impl HttpEntry {
-    /// The handler of the unit whose root is `component`; `None` if it exports none.
+    /// The first handler of the unit whose root is `component`; `None` if it exports none.
     pub fn new(graph: &Arc<Graph>, component: &str) -> Option<Self> {
-        Self::of(graph, component, HttpFace::Handler)
+        let unit = graph.find(component)?;
+        let export = graph.unit(unit).code.http.of_face(HttpFace::Handler)?;
+        Some(Self::of(graph, unit, export.clone()))
     }
 
-    /// The export with this face of the unit whose root is `component`; `None` if it has none.
-    pub fn of(graph: &Arc<Graph>, component: &str, face: HttpFace) -> Option<Self> {
+    /// The export of this name of the unit whose root is `component`; `None` if it is none that takes requests.
+    pub fn named(graph: &Arc<Graph>, component: &str, export: &str) -> Option<Self> {
         let unit = graph.find(component)?;
-        let export = graph.unit(unit).code.http.of_face(face)?.clone();
-        Some(Self {
+        graph.unit(unit).code.http.get(export)?;
+        Some(Self::of(graph, unit, export.into()))
+    }
+
+    fn of(graph: &Arc<Graph>, unit: usize, export: Arc<str>) -> Self {
+        Self {
             graph: graph.clone(),
             unit,
             export,
             caller: None,
             unread: Arc::default(),
-        })
+        }
     }
 
     /// The export with this name of a unit of `graph`, for one exchange of a caller that stands at `caller`.

@@ -21,6 +21,8 @@ const MOST_CLAIMS: u64 = 1 << 20;
 const MOST_WORLD: u64 = 64 << 20;
 const MOST_EXECUTABLE: u64 = 1 << 30;
 const MOST_TOTAL: u64 = 8 << 30;
+/// As much of a file as tells what it is, in bytes.
+const HEAD: u64 = 262;
 /// The most files in an archive.
 const MOST_FILES: usize = 1_000;
 
@@ -116,6 +118,24 @@ impl Executable {
         Self::open_in(path, &std::env::temp_dir())
     }
 
+    /// The claims of the archive at `path`, of which nothing is extracted; `None` of a file that is no archive. Blocks for
+    /// as long as it takes to read the file to its claims.
+    ///
+    /// # Errors
+    ///
+    /// If the archive is damaged, or has no claims that count.
+    pub fn claims_of(path: &Path) -> Result<Option<Claims>, ArchiveError> {
+        let io = |source| ArchiveError::Io {
+            path: path.into(),
+            source,
+        };
+        let file = File::open(path).map_err(io)?;
+        let mut head = Vec::new();
+        (&file).take(HEAD).read_to_end(&mut head).map_err(io)?;
+        let archive = Archive::with_head(path, file, &head);
+        archive.map(|mut archive| archive.claims()).transpose()
+    }
+
     /// As [`open`](Self::open), with the folder for temporary files.
     fn open_in(path: &Path, temporary: &Path) -> Result<Self, ArchiveError> {
         let io = |source| ArchiveError::Io {
@@ -124,14 +144,8 @@ impl Executable {
         };
         let file = File::open(path).map_err(io)?;
         let mut head = Vec::new();
-        (&file).take(262).read_to_end(&mut head).map_err(io)?;
-        let is_compressed = head.starts_with(&[0x1f, 0x8b]);
-        if is_compressed || head.get(257..262) == Some(b"ustar") {
-            let archive = Archive {
-                path,
-                file,
-                is_compressed,
-            };
+        (&file).take(HEAD).read_to_end(&mut head).map_err(io)?;
+        if let Some(archive) = Archive::with_head(path, file, &head) {
             return archive.extract(temporary);
         }
         if head.starts_with(b"\x7fELF") || head.starts_with(b"#!") {
@@ -160,7 +174,18 @@ struct Archive<'a> {
 /// A file of an archive: its name's stem and extension, and what is in it.
 type Found<'a, 'b> = (Option<&'a str>, Option<&'a str>, &'b mut dyn Read);
 
-impl Archive<'_> {
+impl<'a> Archive<'a> {
+    /// The archive in `file`, which begins with `head`; `None` if it is no archive.
+    fn with_head(path: &'a Path, file: File, head: &[u8]) -> Option<Self> {
+        let is_compressed = head.starts_with(&[0x1f, 0x8b]);
+        let is_archive = is_compressed || head.get(257..262) == Some(b"ustar");
+        is_archive.then_some(Self {
+            path,
+            file,
+            is_compressed,
+        })
+    }
+
     fn io(&self, source: io::Error) -> ArchiveError {
         ArchiveError::Io {
             path: self.path.into(),

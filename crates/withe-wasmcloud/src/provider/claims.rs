@@ -24,6 +24,8 @@ pub struct Claims {
     pub revision: Option<i32>,
     /// Its version.
     pub version: Option<String>,
+    /// The JWT, by which wasmCloud v1's secret backends know the provider.
+    pub jwt: String,
     /// SHA-256 of each executable by its platform, and of the world by its file's name, in upper-case
     /// hexadecimal.
     pub(super) digests: BTreeMap<String, String>,
@@ -130,6 +132,7 @@ impl Claims {
             vendor: metadata.vendor,
             revision: metadata.rev,
             version: metadata.ver,
+            jwt: jwt.to_owned(),
             digests: metadata.target_hashes,
         })
     }

@@ -226,11 +226,14 @@ fn as_json(call: &CheckedCall, text: &str) -> anyhow::Result<serde_json::Value> 
         .with_context(|| format!("the result of `{function}` has no JSON: leave out `--json`"))
 }
 
-/// The lattice's NATS, if a link is carried by it, or leads to a part of wasmCloud v1.
+/// The lattice's NATS, if a link is carried by it or leads to a part of wasmCloud v1, or a server of v1's there has secrets.
 async fn broker(args: &Args, loaded: &Loaded, plan: &Plan) -> anyhow::Result<Option<Broker>> {
     let is_carried = (plan.links.iter()).any(|link| link.binding == Binding::Nats);
     let mut providers = loaded.parts.iter().filter_map(|part| part.provider());
-    if !is_carried && !providers.any(|provider| matches!(provider, ProviderSource::V1(_))) {
+    let has_v1 = providers.any(|provider| matches!(provider, ProviderSource::V1(_)));
+    // Without a lattice, the secret that cannot be had says what is missing.
+    let asks_v1 = args.lattice.lattice.is_some() && args.secrets.asks_v1(plan);
+    if !is_carried && !has_v1 && !asks_v1 {
         return Ok(None);
     }
     let lattice = args.lattice.connect().await?;

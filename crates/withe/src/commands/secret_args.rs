@@ -1,15 +1,16 @@
 //! Options for where secrets are.
 
 use withe_host::{HostOptions, SecretBackend};
+use withe_linker::plan::Plan;
 
 /// Options for where the secrets are that applications ask for.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Secrets")]
 pub(crate) struct SecretArgs {
     /// Where a backend that policies of manifests name has its secrets: a folder with a file for each key; after
-    /// `env:`, what the names of variables begin with; or after `lattice:`, what the names of secrets begin with that
-    /// `withe secrets` keeps in the lattice. `{application}` stands for the name of the application that asks. May be
-    /// given several times.
+    /// `env:`, what the names of variables begin with; after `lattice:`, what the names of secrets begin with that `withe
+    /// secrets` keeps in the lattice; or after `v1:`, the topic of wasmCloud v1's secret backends on the lattice's NATS.
+    /// `{application}` stands for the name of the application that asks. May be given several times.
     #[arg(long = "secrets", value_name = "BACKEND=PLACE", value_parser = backend)]
     secrets: Vec<(String, SecretBackend)>,
 }
@@ -20,6 +21,12 @@ impl SecretArgs {
         for (name, backend) in &self.secrets {
             host.secret_backends.add(name.clone(), backend.clone());
         }
+    }
+
+    /// Whether a plan asks for a secret that a server of wasmCloud v1 has.
+    pub(crate) fn asks_v1(&self, plan: &Plan) -> bool {
+        let mut v1 = self.secrets.iter();
+        v1.any(|(_, backend)| matches!(backend, SecretBackend::V1(_))) && plan.asks_for_secrets()
     }
 }
 

@@ -8,10 +8,10 @@ use withe_testing::nats::NatsServer;
 
 use crate::support::client::{Exchange, get};
 use crate::support::manifest::{
-    application, component, http_server, http_servers, provider, scaled,
+    LISTEN, application, component, entry, http_server, http_servers, provider, scaled,
 };
 use crate::support::process::Up;
-use crate::support::{Folder, LONG};
+use crate::support::{Folder, LONG, guest};
 
 /// A gate, and the handler behind it, of WASI 0.2 and of 0.3.
 const PAIRS: [(&str, &str); 2] = [("http-gate", "http-echo"), ("http-gate-p3", "http-echo-p3")];
@@ -146,6 +146,79 @@ fn a_gate_changes_requests_and_responses() {
             nobody.starts_with("HTTP/1.1 200 OK\r\n"),
             "{binding}: {nobody}"
         );
+    }
+}
+
+/// A component that exports two handlers, in a folder of its own: that of WASI 0.2 says `hello`, that of 0.3 says what it
+/// is sent. Which comes first is the caller's choice.
+fn with_two_handlers(old_first: bool) -> Folder {
+    let folder = Folder::new();
+    let mut exports = [
+        "export p2[\"wasi:http/incoming-handler@0.2.6\"];",
+        "export p3[\"wasi:http/handler@0.3.0\"];",
+    ];
+    if !old_first {
+        exports.reverse();
+    }
+    let [first, second] = exports;
+    let wac = format!(
+        "package t:two;\nlet p2 = new t:p2 {{ ... }};\nlet p3 = new t:p3 {{ ... }};\n{first}\n{second}\n"
+    );
+    folder.write("two.wac", &wac);
+    let dependency = |name: &str, of: &str| format!("t:{name}={}", guest(of).display());
+    let (p2, p3) = (dependency("p2", "hello"), dependency("p3", "http-echo-p3"));
+    let compose = [
+        "compose", "two.wac", "--dep", &p2, "--dep", &p3, "-o", "two.wasm",
+    ];
+    let made = folder.run(&compose);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    folder
+}
+
+#[test]
+fn of_two_handlers_the_one_answers_to_which_the_link_leads() {
+    let http = "namespace: wasi, package: http";
+    let crossed = "interfaces: [{import: \"wasi:http/incoming-handler@0.2.6\", export: \"wasi:http/handler@0.3.0\"}]";
+    for old_first in [true, false] {
+        let two = with_two_handlers(old_first);
+        let image = format!("image: {:?}", two.path("two.wasm").display().to_string());
+        let handler = || entry("handler", "component", &image, &[]);
+        let answers = |manifest: &str, binding: &str, expected: &str| {
+            let running = Running::start(manifest, binding);
+            let answer = post(&running.address(), "/", KNOWN);
+            let contents = format!("\r\n{expected}\r\n");
+            let what = format!("old first: {old_first}, {binding}\n{manifest}");
+            assert!(answer.contains(&contents), "{what}\n{answer}");
+        };
+        let gated = |gate: &str, more: &str, binding: &str, expected: &str| {
+            let link = format!("target: handler, binding: {binding}{more}");
+            let parts = [
+                http_server("gate"),
+                component("gate", gate, "", &[&link]),
+                handler(),
+            ];
+            answers(&application(&parts), binding, expected);
+        };
+        for binding in BINDINGS {
+            gated("http-gate", "", binding, "hello\n");
+            gated("http-gate-p3", "", binding, "body");
+        }
+        for binding in APART {
+            gated("http-gate", &format!(", {crossed}"), binding, "body");
+        }
+        // A provider is told by its link as well.
+        for binding in ["host", "unix", "nats"] {
+            for (interface, expected) in [("incoming-handler", "hello\n"), ("handler", "body")] {
+                let binds = match binding {
+                    "host" => String::new(),
+                    binding => format!(", binding: {binding}"),
+                };
+                let link =
+                    format!("target: handler{binds}, {http}, interfaces: [{interface}], {LISTEN}");
+                let parts = [provider("http-server", "", &[&link]), handler()];
+                answers(&application(&parts), binding, expected);
+            }
+        }
     }
 }
 

@@ -154,8 +154,24 @@ fn who_is_not_granted_the_network_is_told_what_to_write() {
 
 #[test]
 fn a_configuration_that_cannot_be_used_is_told_as_a_whole() {
-    let (_running, client) = started(&configured("backend: redb, retries: 1"));
-    refused(&client, &["`backend` is `redb`", "`retries` is no setting"]);
+    // Keys and forms are what the component says of itself: nothing has to run.
+    let wrong = configured("backend: redb, retries: 1, backend_reconnect_max_delay_ms: soon");
+    let folder = crate::support::Folder::with(&app("", false, &wrong));
+    let lines = [
+        "`backend` is `redb`",
+        "unknown key `retries`",
+        "`backend_reconnect_max_delay_ms` is `soon`",
+        "write a number from 1",
+    ];
+    for command in ["check", "up"] {
+        folder.run(&[command, "app.yaml"]).failed(&lines);
+    }
+    // How values go together only the component knows, which says so to who calls.
+    let (_running, client) = started(&configured("backend: memory, url: \"rediss://a\""));
+    refused(&client, &["`url` is for `backend: redis`"]);
+    let both = "url: \"rediss://a\", bucket: \"\"";
+    let (_running, client) = started(&configured(both));
+    refused(&client, &["asks for TLS", "`bucket` is empty"]);
 }
 
 #[test]
