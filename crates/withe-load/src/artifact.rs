@@ -9,7 +9,7 @@ use withe_linker::{Code, Diagnostic};
 use withe_wit::{ReadError, World};
 
 use crate::codes;
-use crate::file::{self, FileError};
+use crate::file::{self, FileError, FileUse, is_manifest};
 
 /// A component's file.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub enum Found {
     WitPackage,
     /// WIT text.
     WitText,
+    /// The manifest of an application.
+    Manifest,
     /// WebAssembly text.
     WasmText,
     /// A compressed or plain archive, as provider archives are.
@@ -70,7 +72,7 @@ impl Artifact {
     ///
     /// If the file cannot be read or holds no component.
     pub fn read(path: &Path) -> Result<Self, ArtifactError> {
-        let bytes = file::read(path).map_err(ArtifactError::File)?;
+        let bytes = file::read(path, FileUse::Image).map_err(ArtifactError::File)?;
         Self::from_bytes(path, bytes)
     }
 
@@ -140,7 +142,7 @@ impl ArtifactError {
         match self {
             Self::File(error) => error.code(),
             Self::Kind { found, .. } => match found {
-                Found::Empty | Found::Unknown => codes::NOT_WASM,
+                Found::Empty | Found::Manifest | Found::Unknown => codes::NOT_WASM,
                 Found::CoreModule => codes::CORE_MODULE,
                 Found::WitPackage | Found::WitText => codes::WIT_PACKAGE,
                 Found::WasmText => codes::WASM_TEXT,
@@ -170,6 +172,7 @@ impl ArtifactError {
             Found::WitPackage | Found::WitText => {
                 "interfaces cannot run: give the component that implements them".into()
             }
+            Found::Manifest => format!("give a component; `withe check {file}` reads a manifest"),
             Found::WasmText => {
                 let binary = path.with_extension("wasm");
                 format!(
@@ -211,6 +214,7 @@ impl fmt::Display for ArtifactError {
             }
             Found::WitPackage => write!(f, "`{path}` is a WIT package, not a component"),
             Found::WitText => write!(f, "`{path}` is WIT text, not a component"),
+            Found::Manifest => write!(f, "`{path}` is a manifest, not a component"),
             Found::WasmText => write!(f, "`{path}` is WebAssembly text, not a binary"),
             Found::Archive => write!(f, "`{path}` is an archive, not a component"),
             Found::Executable => write!(
@@ -280,6 +284,8 @@ fn what_text(text: &str) -> Found {
         Found::WasmText
     } else if begins_with_word(&["package", "interface", "world"]) {
         Found::WitText
+    } else if is_manifest(text) {
+        Found::Manifest
     } else {
         Found::Unknown
     }
@@ -300,7 +306,7 @@ mod tests {
     fn tells_what_a_file_is_instead() {
         let mut tar = vec![b'a'; 512];
         tar[257..262].copy_from_slice(b"ustar");
-        let table: [(&[u8], Found); 12] = [
+        let table: [(&[u8], Found); 13] = [
             (b"", Found::Empty),
             (b"\0asm\x01\0\0\0", Found::CoreModule),
             (b"\x7fELF\x02\x01", Found::Executable),
@@ -311,6 +317,10 @@ mod tests {
             (b"(module $m)", Found::WasmText),
             (b"(component)", Found::WasmText),
             (b"// counts\npackage a:b;\ninterface i {}", Found::WitText),
+            (
+                b"apiVersion: core.oam.dev/v1beta1\nkind: Application\n",
+                Found::Manifest,
+            ),
             (b"packages: 3", Found::Unknown),
             (b"\xff\xfe\x00", Found::Unknown),
         ];

@@ -10,7 +10,7 @@ use std::thread;
 use withe_wit::Interfaces;
 
 use crate::artifact::{Artifact, ArtifactError, digest};
-use crate::file;
+use crate::file::{self, FileUse};
 
 /// The components that were read so far.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl Artifacts {
         if let Some(known) = self.by_path.get(path) {
             return Ok(known.clone());
         }
-        let bytes = file::read(path).map_err(ArtifactError::File)?;
+        let bytes = file::read(path, FileUse::Image).map_err(ArtifactError::File)?;
         let artifact = self.take(path, bytes)?;
         self.by_path.insert(path.into(), artifact.clone());
         Ok(artifact)

@@ -65,15 +65,15 @@ pub const CODES: &[CodeInfo] = &[
 A file that the manifest or the command line names does not exist. A relative path in a manifest is
 relative to the folder of the manifest, not to the folder the command is run in.
 
-Build the component first, or correct the path. Names that look alike in the same folder are
-suggested.",
+Correct the path; names that look alike in the same folder are suggested, and manifests where one is missing.
+The image of a part may have to be built first (`withe build`).",
     },
     CodeInfo {
         code: NOT_A_FILE,
         title: "not a file",
         explanation: "\
 The path leads to a folder, a socket, a device or a pipe. An image is one file: name the `.wasm` file
-in the folder.",
+in the folder. A manifest is one file too; `withe dev` alone takes a folder, and the manifest in it.",
     },
     CodeInfo {
         code: UNREADABLE,

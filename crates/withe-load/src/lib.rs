@@ -53,7 +53,7 @@ pub use arguments::{Arguments, Assumed};
 pub use artifact::{Artifact, ArtifactError};
 pub use ask::{AskError, describe};
 pub use error::{LoadError, PulledApplicationError};
-pub use file::FileError;
+pub use file::{FileError, FileUse, is_manifest};
 pub use loaded::{Loaded, LoadedPart, PartSource, ProviderSource, ReadComponent, SourceText};
 pub use options::{LinkOptions, Supplied, SuppliedProgram};
 pub use program::ProviderProgram;
@@ -291,7 +291,7 @@ impl Reading {
 }
 
 fn manifest_text(path: &Path) -> Result<String, LoadError> {
-    let bytes = file::read(path).map_err(LoadError::File)?;
+    let bytes = file::read(path, FileUse::Manifest).map_err(LoadError::File)?;
     if bytes.starts_with(b"\0asm") {
         return Err(LoadError::Wasm(path.into()));
     }

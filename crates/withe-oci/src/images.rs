@@ -22,6 +22,7 @@ use crate::artifact::{
 };
 use crate::cache::Cache;
 use crate::digest_of;
+use crate::document::document;
 use crate::error::OciError;
 use crate::http::{Http, tls};
 use crate::identity::name_of;
@@ -208,6 +209,35 @@ impl Images {
                 );
             }
         });
+    }
+
+    /// The tags of the repository that a reference names. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such repository, or its registry cannot be asked.
+    pub fn tags(&self, reference: &Reference) -> Result<Vec<String>, OciError> {
+        let asking = || async {
+            let place = (self.settings).pulled_from(reference.registry(), &reference.repository());
+            let docker = self.settings.docker.clone();
+            let repository = Repository::new(self.http()?, place, Access::Pull, docker);
+            repository.tags().await
+        };
+        block_on(asking).map_err(OciError::Setup)?
+    }
+
+    /// A small document that a server has for everybody at a path, such as one below `/.well-known/`; `None` if it has none. The
+    /// server is asked without TLS if it is named as such a registry. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be asked, or its document is larger than documents are.
+    pub fn document(&self, server: &str, path: &str) -> Result<Option<Vec<u8>>, OciError> {
+        let asking = || async {
+            let place = self.settings.pulled_from(server, "");
+            document(&self.http()?, &place, path).await
+        };
+        block_on(asking).map_err(OciError::Setup)?
     }
 
     /// Pushes an artefact. Blocks.

@@ -8,18 +8,20 @@
 //! * `artifact`: the forms of what is pushed, and how what is pulled is recognised.
 //! * `registry`: the protocol of one registry; `challenge`: how it asks who one is; `http`: requests with deadlines,
 //!   attempts and redirects.
+//! * `document`: what a server says of itself at a known path.
 //! * [`credentials`]: Docker's configuration, and the helpers that it names.
 //! * `signature`: the keys that images have to be signed with, and what is such a signature; `signatures` fetches them.
 //! * `cache`: blobs by digest, checked when they are read.
 //! * [`lock`] reads and writes `withe.lock`.
 //!
-//! The protocol is spoken here, in five requests. The crate `oci-client` was the other choice: it reads a whole blob before
+//! The protocol is spoken here, in six requests. The crate `oci-client` was the other choice: it reads a whole blob before
 //! anybody counts its bytes, gives neither deadlines nor attempts, and brings crates in versions beside those that are here, which `deny.toml` forbids.
 
 mod artifact;
 mod cache;
 mod challenge;
 pub mod credentials;
+mod document;
 mod error;
 mod http;
 mod identity;
@@ -27,6 +29,8 @@ mod images;
 pub mod lock;
 mod registry;
 mod settings;
+#[cfg(test)]
+mod shelf;
 mod signature;
 mod signatures;
 

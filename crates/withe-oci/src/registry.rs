@@ -1,4 +1,4 @@
-//! One repository of one registry: the five requests of the distribution protocol that are needed, and who one is there.
+//! One repository of one registry: the six requests of the distribution protocol that are needed, and who one is there.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -30,6 +30,8 @@ pub(crate) const MOST_MANIFEST: u64 = 4 << 20;
 const MOST_ANSWER: u64 = 256 << 10;
 /// How much of what a registry says is repeated, in characters.
 const SAID: usize = 300;
+/// The most pages of a list of tags.
+const MOST_PAGES: usize = 100;
 /// How long a blob may take to come or go, with all attempts.
 const MOST_TIME: Duration = Duration::from_secs(30 * 60);
 
@@ -66,6 +68,12 @@ pub(crate) struct Repository {
 struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
+}
+
+/// A page of a repository's tags.
+#[derive(Deserialize)]
+struct TagList {
+    tags: Option<Vec<String>>,
 }
 
 /// The body of a refusal.
@@ -146,16 +154,51 @@ impl Repository {
         let what = format!("the artefacts beside `{digest}`");
         let call = Call::new(Method::GET, url).header(ACCEPT, HeaderValue::from_static(INDEX));
         let (headers, list) = self.read(&call, &what, MOST_MANIFEST, |_| {}).await?;
-        let next = match next_link(&headers) {
-            Some(link) => Some(next_page(&call.url, &link).map_err(|_| {
-                self.protocol(&format!(
-                    "the list of {what} goes on at `{}`, which cannot be followed",
-                    shown(&link)
-                ))
-            })?),
-            None => None,
-        };
+        let next = self.next(&call, &headers, &what)?;
         Ok(Referrers { list, next })
+    }
+
+    /// The URL of the page that comes after the answer to a call.
+    fn next(
+        &self,
+        call: &Call,
+        headers: &HeaderMap,
+        what: &str,
+    ) -> Result<Option<String>, OciError> {
+        let Some(link) = next_link(headers) else {
+            return Ok(None);
+        };
+        let next = next_page(&call.url, &link).map_err(|_| {
+            self.protocol(&format!(
+                "the list of {what} goes on at `{}`, which cannot be followed",
+                shown(&link)
+            ))
+        })?;
+        Ok(Some(next))
+    }
+
+    /// The tags of the repository.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, or they cannot be had.
+    pub(crate) async fn tags(&self) -> Result<Vec<String>, OciError> {
+        let what = format!("the tags of `{}`", self.place.repository);
+        let mut tags = Vec::new();
+        let mut url = self.url("tags/list");
+        for _ in 0..MOST_PAGES {
+            let call = Call::new(Method::GET, url);
+            let (headers, page) = self.read(&call, &what, MOST_MANIFEST, |_| {}).await?;
+            let page: TagList = serde_json::from_slice(&page)
+                .map_err(|error| self.protocol(&format!("{what} are none: {error}")))?;
+            // A repository without tags has `null` there.
+            tags.extend(page.tags.unwrap_or_default());
+            match self.next(&call, &headers, &what)? {
+                Some(next) => url = next,
+                None => return Ok(tags),
+            }
+        }
+        Err(self.protocol(&format!("{what} are on more than {MOST_PAGES} pages")))
     }
 
     /// The blob of a digest, of exactly `size` bytes. `seen` is told of each piece how many bytes there were.
@@ -691,6 +734,8 @@ pub(crate) fn checked(bytes: Vec<u8>, digest: &str, what: &str) -> Result<Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::tls;
+    use crate::shelf::{Shelf, block_on};
 
     #[test]
     fn only_digests_that_can_be_checked_are_taken() {
@@ -699,5 +744,42 @@ mod tests {
         assert_eq!(of_sha256(&format!("sha256:{digits}")).unwrap(), lower);
         assert!(of_sha256(&format!("sha512:{digits}")).is_err());
         assert!(of_sha256("sha256:ab").is_err());
+    }
+
+    /// The tags of a repository of a server.
+    fn tags(shelf: Shelf) -> Result<Vec<String>, OciError> {
+        let (place, _) = shelf.serve("shop");
+        block_on(async {
+            let http = Http::new(tls().unwrap());
+            Repository::new(http, place, Access::Pull, None)
+                .tags()
+                .await
+        })
+    }
+
+    #[test]
+    fn tags_are_read_from_all_pages_and_not_for_ever() {
+        let path = "/v2/shop/tags/list";
+        let mut shelf = Shelf::default();
+        let second = format!("{path}?last=b");
+        let page = |tags: &str| format!("{{\"name\": \"shop\", \"tags\": {tags}}}").into_bytes();
+        shelf.put(path, page("[\"a\", \"b\"]"), Some(&second));
+        shelf.put(&second, page("[\"c\"]"), None);
+        assert_eq!(tags(shelf).unwrap(), ["a", "b", "c"]);
+
+        let mut none = Shelf::default();
+        none.put(path, page("null"), None);
+        assert!(tags(none).unwrap().is_empty());
+        assert!(matches!(
+            tags(Shelf::default()),
+            Err(OciError::NotFound { .. })
+        ));
+
+        let mut round = Shelf::default();
+        round.put(path, page("[]"), Some(path));
+        assert!(matches!(tags(round), Err(OciError::Protocol { .. })));
+        let mut other = Shelf::default();
+        other.put(path, b"<html>".to_vec(), None);
+        assert!(matches!(tags(other), Err(OciError::Protocol { .. })));
     }
 }

@@ -204,46 +204,32 @@ fn damaged(error: OciError) -> Result<SignatureFormError, OciError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-    use std::io::{BufRead as _, BufReader, Write as _};
-    use std::net::{SocketAddr, TcpListener, TcpStream};
-    use std::sync::{Arc, Mutex};
-    use std::thread;
-
     use serde_json::{Value, json};
 
     use super::*;
     use crate::digest_of;
     use crate::http::{Http, tls};
     use crate::registry::Access;
-    use crate::settings::Place;
+    use crate::shelf::{Shelf, block_on};
     use crate::signature::tests::{self as signature, Signed};
     use crate::signature::{ImageKey, SignatureError, SignedImage};
 
-    /// A registry with one repository, `shop`: answers by path, each with the `Link` to another.
-    #[derive(Default)]
-    struct Shelf {
-        answers: HashMap<String, (Vec<u8>, Option<String>)>,
-        asked: Arc<Mutex<Vec<String>>>,
-    }
-
     impl Shelf {
-        fn put(&mut self, path: &str, bytes: Vec<u8>) -> Value {
+        fn put_in_shop(&mut self, path: &str, bytes: Vec<u8>) -> Value {
             let entry =
                 json!({"mediaType": BUNDLE, "digest": digest_of(&bytes), "size": bytes.len()});
-            self.answers
-                .insert(format!("/v2/shop/{path}"), (bytes, None));
+            self.put(&format!("/v2/shop/{path}"), bytes, None);
             entry
         }
 
         /// Puts a manifest with these layers by its digest.
         fn put_manifest(&mut self, layers: &[Value]) -> Value {
             let bytes = json!({"layers": layers}).to_string().into_bytes();
-            self.put(&format!("manifests/{}", digest_of(&bytes)), bytes)
+            self.put_in_shop(&format!("manifests/{}", digest_of(&bytes)), bytes)
         }
 
         fn put_blob(&mut self, bytes: Vec<u8>) -> Value {
-            self.put(&format!("blobs/{}", digest_of(&bytes)), bytes)
+            self.put_in_shop(&format!("blobs/{}", digest_of(&bytes)), bytes)
         }
 
         /// Puts a page of the referrers of a digest, with the number of the next one.
@@ -254,66 +240,17 @@ mod tests {
             } else {
                 format!("?n={page}")
             };
-            let path = format!("/v2/shop/referrers/{digest}{query}");
-            self.answers.insert(path, (bytes, next.map(Into::into)));
-        }
-
-        /// Serves until the process ends, on a free port.
-        fn serve(self) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let (address, asked) = (listener.local_addr().unwrap(), self.asked.clone());
-            thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    // A client that has gone away wants no answer.
-                    _ = self.answer(stream);
-                }
-            });
-            (address, asked)
-        }
-
-        fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
-            let mut lines = BufReader::new(stream.try_clone()?).lines();
-            let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
-            while lines
-                .next()
-                .transpose()?
-                .is_some_and(|line| !line.is_empty())
-            {}
-            let path = first.split(' ').nth(1).unwrap_or_default();
-            self.asked.lock().unwrap().push(path.to_owned());
-            let (status, (body, next)) = match self.answers.get(path) {
-                Some(answer) => ("200 OK", answer),
-                None => ("404 Not Found", &(Vec::new(), None)),
-            };
-            let link = next
-                .as_ref()
-                .map(|next| format!("Link: <{next}>; rel=\"next\"\r\n"));
-            let (len, link) = (body.len(), link.unwrap_or_default());
-            write!(
-                stream,
-                "HTTP/1.1 {status}\r\n{link}Connection: close\r\nContent-Length: {len}\r\n\r\n"
-            )?;
-            stream.write_all(body)
+            self.put(&format!("/v2/shop/referrers/{digest}{query}"), bytes, next);
         }
     }
 
     /// Looks for the signature of an image in a registry; returns the answer and how often the registry was asked.
     fn fetched(shelf: Shelf, key: &ImageKey, digest: &str) -> (Result<Accepted, OciError>, usize) {
-        let (address, asked) = shelf.serve();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let place = Place {
-            registry: address.to_string(),
-            scheme: "http",
-            address: address.to_string(),
-            repository: "shop".into(),
-        };
+        let (place, asked) = shelf.serve("shop");
         let keys = [key];
         let name = "registry.example/shop";
         let search = Search::new(&keys, SignedImage { name, digest });
-        let result = runtime.block_on(async {
+        let result = block_on(async {
             let repository = Repository::new(Http::new(tls().unwrap()), place, Access::Pull, None);
             fetch(&repository, search).await
         });

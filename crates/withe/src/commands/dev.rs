@@ -97,11 +97,7 @@ fn manifest(folder: &Path) -> anyhow::Result<PathBuf> {
 
 fn is_manifest(path: &Path) -> bool {
     let is_yaml = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
-    is_yaml
-        && fs::read_to_string(path).is_ok_and(|text| {
-            text.lines()
-                .any(|line| line.trim_end() == "kind: Application")
-        })
+    is_yaml && fs::read_to_string(path).is_ok_and(|text| withe_load::is_manifest(&text))
 }
 
 #[cfg(test)]

@@ -1,5 +1,12 @@
 //! `withe get`: what is on a lattice.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
+use clap::ValueEnum as _;
+use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
+use clap::error::ErrorKind;
+
 use super::lattice_args::LatticeArgs;
 use crate::Outcome;
 use crate::overview::Overview;
@@ -19,6 +26,7 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     /// What to show.
+    #[arg(value_parser = WhatParser)]
     what: What,
     /// Only of this application.
     #[arg(long, value_name = "APP")]
@@ -42,6 +50,39 @@ enum What {
     Links,
     /// The applications, and whether all of them runs.
     Apps,
+}
+
+/// Reads what to show, and knows where to send those who name a file.
+#[derive(Clone)]
+struct WhatParser;
+
+impl TypedValueParser for WhatParser {
+    type Value = What;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<What, clap::Error> {
+        let path = Path::new(value);
+        let is_file = path.extension().is_some() || path.components().count() > 1;
+        if is_file {
+            let path = path.display();
+            let message = format!(
+                "`{path}` is the name of a file, and `withe get` shows what is on a lattice: `withe plan {path}` shows what a file \
+                 leads to\n"
+            );
+            let error = clap::Error::raw(ErrorKind::InvalidValue, message);
+            return Err(error.with_cmd(command));
+        }
+        EnumValueParser::<What>::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let values = What::value_variants().iter();
+        Some(Box::new(values.filter_map(What::to_possible_value)))
+    }
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {

@@ -78,12 +78,13 @@ Examples:
                                                   the same in two languages, the other is Rust
   withe new hello --language python
   withe new shop --template application --language typescript
+  withe new hello --language c
   withe new greeter --template provider --sdk ../withe";
 
 /// Make a folder with what a component, a provider or an application begins with.
 ///
 /// What is in it builds and has a test; its README says how it is built and run. Rust is built with `cargo build --release
-/// --target wasm32-wasip2`, Python with `componentize-py`, JavaScript and TypeScript with `componentize-js` from npm. Nothing is fetched: what builds it does that.
+/// --target wasm32-wasip2`, Python with `componentize-py`, JavaScript and TypeScript with `componentize-js` from npm, C with `make`, a compiler such as Zig's, `wit-bindgen` and `wasm-tools`. Nothing is fetched: what builds it does that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -92,7 +93,7 @@ pub(crate) struct Args {
     /// What it is to be.
     #[arg(long, value_enum, default_value = "http")]
     template: Template,
-    /// The language to write it in; in Python, JavaScript and TypeScript there are `http` and `application`, whose other part is in Rust.
+    /// The language to write it in; in the others than Rust there are `http` and `application`, whose other part is in Rust.
     #[arg(long, value_enum, default_value = "rust")]
     language: Language,
     /// Where the folder is made; here if not given.

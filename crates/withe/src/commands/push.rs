@@ -1,4 +1,4 @@
-//! `withe push`: puts a component, a provider or an application in a registry.
+//! `withe push`: puts a component, a provider, an application or a package of WIT in a registry.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use clap::error::ErrorKind;
 use serde::Serialize;
+use wit_parser::Resolve;
 use withe_linker::Diagnostic;
 use withe_linker::input::{Placement, Surroundings};
 use withe_load::{LinkOptions, Locks, codes};
@@ -25,11 +26,12 @@ const EXAMPLES: &str = "\
 Examples:
   withe push ghcr.io/example/cart:1.0.0 cart.wasm
   withe push ghcr.io/example/greeter:1.0.0 greeter.par.gz
+  withe push ghcr.io/example/acme/cart:1.0.0 wit       the package of WIT in that folder
   withe push ghcr.io/example/shop:1.0.0 shop.yaml      the application and all its parts, as one
   withe push --plain-http localhost:5000 localhost:5000/cart:dev cart.wasm
   withe push ghcr.io/example/cart:1.0.0 cart.wasm --json | jq -r .digest";
 
-/// Put a component, a provider or an application in a registry.
+/// Put a component, a provider, an application or a package of WIT in a registry.
 ///
 /// A component has the form that `wkg` and wasmCloud give it, a provider's archive that of wasmCloud v1. An application is its
 /// manifest with every component, archive and program that it names, also those that are in registries: it is checked
@@ -42,7 +44,7 @@ pub(crate) struct Args {
     /// Where to: `REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "REFERENCE", value_parser = reference)]
     reference: Reference,
-    /// A component, a provider's archive (`.par`, `.par.gz`) or program, or a manifest.
+    /// A component, a provider's archive (`.par`, `.par.gz`) or program, a manifest, or a folder with a package of WIT.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// An annotation of the artefact, such as `org.opencontainers.image.source=https://…`; may be given several times.
@@ -81,12 +83,16 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     }
     let file = args.file.display();
     let annotations: BTreeMap<_, _> = args.annotation.iter().cloned().collect();
-    let bytes = fs::read(&args.file).with_context(|| format!("`{file}` cannot be read"))?;
-    let artifact = match FileKind::of(&bytes) {
-        Some(FileKind::Component) => component(&args.file, bytes, annotations),
-        Some(FileKind::Archive) => Ok(Artifact::archive(bytes.into(), annotations)),
-        Some(FileKind::Program) => Ok(Artifact::program(bytes.into(), annotations)),
-        None => application(args, annotations, terminal)?,
+    let artifact = if args.file.is_dir() {
+        Ok(package(args, annotations)?)
+    } else {
+        let bytes = fs::read(&args.file).with_context(|| format!("`{file}` cannot be read"))?;
+        match FileKind::of(&bytes) {
+            Some(FileKind::Component) => component(&args.file, bytes, annotations),
+            Some(FileKind::Archive) => Ok(Artifact::archive(bytes.into(), annotations)),
+            Some(FileKind::Program) => Ok(Artifact::program(bytes.into(), annotations)),
+            None => application(args, annotations, terminal)?,
+        }
     };
     let artifact = match artifact {
         Ok(artifact) => artifact,
@@ -136,6 +142,29 @@ fn component(
     let (imports, exports) = (names(&read.world.imports), names(&read.world.exports));
     let bytes = Bytes::from_owner(read.bytes);
     Ok(Artifact::component(bytes, &imports, &exports, annotations))
+}
+
+/// The WIT package in a folder, in binary form, as `wkg` has it.
+fn package(args: &Args, annotations: BTreeMap<String, String>) -> anyhow::Result<Artifact> {
+    let folder = args.file.display();
+    let mut resolve = Resolve {
+        all_features: true,
+        ..Resolve::default()
+    };
+    let pushed = resolve.push_dir(&args.file);
+    let (id, _) = pushed.with_context(|| format!("`{folder}` has no package of WIT"))?;
+    let name = &resolve.packages[id].name;
+    let Some(version) = &name.version else {
+        bail!("`{name}` in `{folder}` has no version: write `package {name}@0.1.0;`");
+    };
+    // A version is looked for by its tag, which has no `+`.
+    let tag = version.to_string().replace('+', "_");
+    if args.reference.tag() != Some(&tag) {
+        bail!("`{folder}` has `{name}`: its tag in a registry is `{tag}`");
+    }
+    let bytes = wit_component::encode(&resolve, id)
+        .with_context(|| format!("`{name}` has no binary form"))?;
+    Ok(Artifact::component(bytes.into(), &[], &[], annotations))
 }
 
 /// The application of a manifest, with all that it names.

@@ -14,8 +14,10 @@ use crate::Outcome;
 use crate::providers;
 use crate::render::table::table;
 use crate::terminal::Terminal;
+use crate::wit::fetch::{FetchedPackages, Fetcher};
 use crate::wit::lock::{PackageState, WitLock, Written};
 use crate::wit::packages::{self, Wanted, wasi_version};
+use crate::wit::registries::NamedPlace;
 use crate::wit::sources::{self, Sources, WitRequest, is_path, listed};
 
 const EXAMPLES: &str = "\
@@ -23,6 +25,8 @@ Examples:
   withe wit show                                  the packages that come with Withe
   withe wit add wasi:http wasi:keyvalue           to wit/deps, with all that they use
   withe wit add wasi:http --language javascript   in the version that its tools take
+  withe wit add acme:cart@1 --registry acme=oci://ghcr.io/acme
+                                                  from a registry, as wkg does
   withe wit add withe:messaging                   what a provider exports and calls
   withe wit add ./shop.yaml cart                  what a part of an application exports
   withe wit add cart.wasm                         what a component exports
@@ -34,8 +38,9 @@ const NEWEST: Version = Version::new(0, 2, 12);
 
 /// Put the WIT of what a component uses into its `wit/deps`.
 ///
-/// There are the standard interfaces that Withe serves, those of its providers, and those that parts of applications export. What
-/// was asked for is kept in `wit/wit.lock`, with what came of it. Whatever else is in `wit/deps` is left alone.
+/// There are the standard interfaces that Withe serves, those of its providers, and those that parts of applications export. Any other
+/// package comes from the registry of its namespace, which `--registry` names, or the configuration of `wkg`. What was asked for
+/// is kept in `wit/wit.lock`, with what came of it. Whatever else is in `wit/deps` is left alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -107,6 +112,16 @@ impl VersionArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct PackageRegistryArgs {
+    /// The registry of a namespace's packages, or of one package: a domain that says where they are, or a registry of OCI artefacts with
+    /// the beginning of the names of its repositories. The lock keeps it. May be given several times.
+    #[arg(long, value_name = "NAMESPACE=DOMAIN|oci://REGISTRY/PREFIX")]
+    registry: Vec<NamedPlace>,
+    #[command(flatten)]
+    registries: RegistryArgs,
+}
+
+#[derive(Debug, clap::Args)]
 struct AddArgs {
     /// Packages (`wasi:http`, `wasi:keyvalue@0.2.0-draft`), providers (`withe:keyvalue`) and components (`cart.wasm`); or a manifest and
     /// the names of its parts.
@@ -120,7 +135,7 @@ struct AddArgs {
     #[command(flatten)]
     folder: FolderArgs,
     #[command(flatten)]
-    registries: RegistryArgs,
+    registries: PackageRegistryArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -133,7 +148,7 @@ struct UpdateArgs {
     #[command(flatten)]
     folder: FolderArgs,
     #[command(flatten)]
-    registries: RegistryArgs,
+    registries: PackageRegistryArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -147,7 +162,7 @@ struct ShowArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    registries: RegistryArgs,
+    registries: PackageRegistryArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -223,9 +238,17 @@ fn relative(path: &str, folder: &Path) -> anyhow::Result<String> {
     }
 }
 
-fn sources(registries: &RegistryArgs, folder: &Path) -> anyhow::Result<Sources> {
-    let registry = sources::pulling(providers::registry()?, registries.images());
-    Sources::new(registry, folder)
+/// Where requests are read. Packages that are `locked` are fetched as they were, and others from `places`.
+fn sources(
+    registries: &RegistryArgs,
+    folder: &Path,
+    places: Vec<NamedPlace>,
+    locked: FetchedPackages,
+) -> anyhow::Result<Sources> {
+    let images = registries.images();
+    let registry = sources::pulling(providers::registry()?, images.clone());
+    let fetcher = Fetcher::new(images, places, locked);
+    Sources::new(registry, folder, Some(fetcher))
 }
 
 fn add(args: &AddArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -246,8 +269,10 @@ fn add(args: &AddArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         }
     }
     lock.requests.sort();
-    let mut sources = sources(&args.registries, folder)?;
-    put(lock, &mut sources, &args.folder, args.force, terminal)
+    lock.name_places(&args.registries.registry);
+    let locked = lock.fetched.clone();
+    let sources = sources(&args.registries.registries, folder, lock.places()?, locked)?;
+    put(lock, sources, &args.folder, args.force, terminal)
 }
 
 fn update(args: &UpdateArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -256,8 +281,11 @@ fn update(args: &UpdateArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     if let Some(wasi) = args.version.given() {
         lock.wasi = wasi;
     }
-    let mut sources = sources(&args.registries, folder)?;
-    put(lock, &mut sources, &args.folder, args.force, terminal)
+    lock.name_places(&args.registries.registry);
+    // All is looked for anew.
+    let locked = FetchedPackages::new();
+    let sources = sources(&args.registries.registries, folder, lock.places()?, locked)?;
+    put(lock, sources, &args.folder, args.force, terminal)
 }
 
 fn locked(folder: &Path) -> anyhow::Result<WitLock> {
@@ -273,7 +301,7 @@ fn locked(folder: &Path) -> anyhow::Result<WitLock> {
 /// Reads all requests of a lock, and puts what comes of them into the folder.
 fn put(
     mut lock: WitLock,
-    sources: &mut Sources,
+    mut sources: Sources,
     args: &FolderArgs,
     force: bool,
     terminal: &Terminal,
@@ -282,7 +310,7 @@ fn put(
     let mut problems = Vec::new();
     for request in &lock.requests {
         match sources.read(request) {
-            Ok(found) => selected.push(found),
+            Ok(found) => selected.extend(found),
             Err(error) => problems.push(format!("{request}: {error:#}")),
         }
     }
@@ -290,6 +318,7 @@ fn put(
         bail!("nothing was written:\n{}", problems.join("\n"));
     }
     let texts = packages::texts(selected, &lock.wasi)?;
+    lock.fetched = sources.into_fetched();
     let written = lock.write(&args.wit, &texts, force)?;
     if args.json {
         terminal.print_json(&written)?;
@@ -320,7 +349,9 @@ struct ListedPackage {
 
 fn show(args: &ShowArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let here = Path::new("");
-    let mut sources = sources(&args.registries, here)?;
+    let places = args.registries.registry.clone();
+    let locked = FetchedPackages::new();
+    let mut sources = sources(&args.registries.registries, here, places, locked)?;
     let [what, rest @ ..] = &*args.what else {
         let resolve = sources.standard();
         let mut rows: Vec<_> = listed(resolve)
@@ -361,7 +392,7 @@ fn show(args: &ShowArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
         .ok()
         .and_then(|wanted| wanted.wasi().cloned());
     let wasi = args.version.given().or(named).unwrap_or(NEWEST);
-    let texts = packages::texts(vec![sources.read(&request)?], &wasi)?;
+    let texts = packages::texts(sources.read(&request)?, &wasi)?;
     let texts: Vec<_> = texts.into_values().collect();
     // The package that was asked for and those it uses, one after the other.
     terminal.print(&texts.join("\n"))?;

@@ -9,6 +9,8 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use withe_oci::digest_of;
 
+use super::fetch::FetchedPackages;
+use super::registries::NamedPlace;
 use super::sources::WitRequest;
 
 /// The file's name.
@@ -27,6 +29,12 @@ pub(crate) struct WitLock {
     pub(crate) wasi: Version,
     /// The requests.
     pub(crate) requests: Vec<WitRequest>,
+    /// The places of packages that were named, by namespace or package.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    registries: BTreeMap<String, String>,
+    /// The packages that came from registries.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) fetched: FetchedPackages,
     /// The packages that are there, by name.
     packages: BTreeMap<String, LockedPackage>,
 }
@@ -79,6 +87,8 @@ impl WitLock {
             version: VERSION,
             wasi,
             requests: Vec::new(),
+            registries: BTreeMap::new(),
+            fetched: BTreeMap::new(),
             packages: BTreeMap::new(),
         }
     }
@@ -115,6 +125,31 @@ impl WitLock {
             );
         }
         Ok(Some(lock))
+    }
+
+    /// Takes note of places, in the place of those that it has for the same names.
+    pub(crate) fn name_places(&mut self, places: &[NamedPlace]) {
+        let places = places.iter();
+        self.registries
+            .extend(places.map(|named| (named.name.clone(), named.place.to_string())));
+    }
+
+    /// The places that were named.
+    ///
+    /// # Errors
+    ///
+    /// If one makes no sense.
+    pub(crate) fn places(&self) -> anyhow::Result<Vec<NamedPlace>> {
+        let read = |(name, place): (&String, &String)| {
+            let place = place
+                .parse()
+                .with_context(|| format!("`{NAME}` has the registry `{place}` for `{name}`"))?;
+            Ok(NamedPlace {
+                name: name.clone(),
+                place,
+            })
+        };
+        self.registries.iter().map(read).collect()
     }
 
     /// The state of a folder, against the lock.

@@ -15,14 +15,14 @@ pub(crate) struct Selected {
 }
 
 /// A package that is wanted, in whatever version fits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Wanted {
     namespace: String,
     name: String,
     version: Option<WantedVersion>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum WantedVersion {
     Exact(Version),
     /// The first numbers of it.
@@ -76,6 +76,31 @@ impl Wanted {
         })
     }
 
+    /// The package of a name, in its version.
+    pub(crate) fn of(name: &PackageName) -> Self {
+        Self {
+            namespace: name.namespace.clone(),
+            name: name.name.clone(),
+            version: name.version.clone().map(WantedVersion::Exact),
+        }
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The version, if it is all of one.
+    pub(crate) fn exact(&self) -> Option<&Version> {
+        match &self.version {
+            Some(WantedVersion::Exact(version)) => Some(version),
+            _ => None,
+        }
+    }
+
     /// Whether a package has the name.
     pub(crate) fn is(&self, name: &PackageName) -> bool {
         (&self.namespace, &self.name) == (&name.namespace, &name.name)
@@ -83,7 +108,7 @@ impl Wanted {
 
     /// The one of several versions that is meant: without one, that of WASI 0.2, else the newest release, else the
     /// newest draft.
-    pub(crate) fn choose(&self, candidates: &[(PackageId, &PackageName)]) -> Option<PackageId> {
+    pub(crate) fn choose<T: Copy>(&self, candidates: &[(T, &PackageName)]) -> Option<T> {
         let fits = |name: &PackageName| match (&self.version, &name.version) {
             (None, _) => true,
             (Some(_), None) => false,
@@ -199,7 +224,7 @@ fn renamed(resolve: &mut Resolve) -> anyhow::Result<()> {
 }
 
 /// Packages and all that they use.
-fn used(resolve: &Resolve, packages: &[PackageId]) -> BTreeSet<PackageId> {
+pub(super) fn used(resolve: &Resolve, packages: &[PackageId]) -> BTreeSet<PackageId> {
     let mut found = BTreeSet::new();
     let mut left = packages.to_vec();
     while let Some(id) = left.pop() {

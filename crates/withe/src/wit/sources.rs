@@ -1,5 +1,6 @@
 //! The requests that can be made, and where their WIT comes from: trees of packages, one for each source.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -7,16 +8,20 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use wit_component::DecodedWasm;
-use wit_parser::{PackageId, PackageName, Resolve, SourceMap};
+use wit_parser::{PackageId, PackageName, Resolve, SourceMap, WorldId};
 use withe_load::{Loaded, Locks, ProviderSource, Registry};
 
-use super::packages::{self, Selected};
+use super::fetch::{Fetched, FetchedPackages, Fetcher};
+use super::packages::{self, Selected, Wanted};
 
 /// The standard interfaces that components export, and hosts do not: they are in no text of what hosts give.
 const EXPORTED: [&str; 2] = [
     "package wasi:cli@0.2.12;\n\ninterface run {\n  run: func() -> result;\n}\n",
     "package wasi:cli@0.3.0;\n\ninterface run {\n  run: async func() -> result;\n}\n",
 ];
+
+/// The most packages that one request leads to.
+const MOST_PACKAGES: usize = 256;
 
 /// How first-party providers are named.
 const PROVIDER: &str = "withe:";
@@ -55,6 +60,8 @@ pub(crate) struct Sources {
     /// The folder that paths are relative to.
     folder: PathBuf,
     standard: Resolve,
+    /// The way to packages that do not come with this command, if there is one.
+    fetcher: Option<Fetcher>,
     loaded: Vec<(PathBuf, Arc<Loaded>)>,
 }
 
@@ -62,12 +69,17 @@ impl Sources {
     /// # Errors
     ///
     /// If the WIT that comes with this command is faulty.
-    pub(crate) fn new(registry: Registry, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        registry: Registry,
+        folder: &Path,
+        fetcher: Option<Fetcher>,
+    ) -> anyhow::Result<Self> {
         let standard = standard(&registry)?;
         Ok(Self {
             registry,
             folder: folder.to_owned(),
             standard,
+            fetcher,
             loaded: Vec::new(),
         })
     }
@@ -77,59 +89,126 @@ impl Sources {
         &self.standard
     }
 
-    /// The thing that a request names.
+    /// The packages that were fetched.
+    pub(crate) fn into_fetched(self) -> FetchedPackages {
+        self.fetcher.map(Fetcher::into_fetched).unwrap_or_default()
+    }
+
+    /// The thing that a request names: the last of the list, behind what it uses and has only a part of.
     ///
     /// # Errors
     ///
     /// If there is no such thing, or it cannot be read.
-    pub(crate) fn read(&mut self, request: &WitRequest) -> anyhow::Result<Selected> {
+    pub(crate) fn read(&mut self, request: &WitRequest) -> anyhow::Result<Vec<Selected>> {
         if let Some(name) = request.from.strip_prefix(PROVIDER) {
-            return self.provider(name);
+            return Ok(vec![self.provider(name)?]);
         }
         if !is_path(&request.from) {
             return self.package(&request.from);
         }
         let path = joined(&self.folder, &request.from);
-        match &request.part {
+        let found = match &request.part {
             Some(part) => self.part(&path, part),
             None => {
                 let read = withe_load::Artifact::read(&path).map_err(|e| anyhow!(e))?;
                 component(&read.bytes, &request.from)
             }
+        };
+        Ok(vec![found?])
+    }
+
+    /// A package that comes with this command, or else from its registry.
+    fn package(&mut self, text: &str) -> anyhow::Result<Vec<Selected>> {
+        let wanted = Wanted::parse(text)?;
+        if let Some(here) = self.here(&wanted) {
+            return Ok(vec![here]);
         }
+        let missing = self.missing(&wanted, text);
+        if self.fetcher.is_none() {
+            bail!(missing);
+        }
+        let mut found = Vec::new();
+        self.fetch(&wanted, &mut BTreeSet::new(), &mut found)
+            .context(missing)?;
+        Ok(found)
     }
 
     /// A package that comes with this command.
-    fn package(&self, text: &str) -> anyhow::Result<Selected> {
-        let wanted = packages::Wanted::parse(text)?;
-        let names = self.standard.packages.iter();
-        let candidates = names.filter(|(_, package)| wanted.is(&package.name));
+    fn here(&self, wanted: &Wanted) -> Option<Selected> {
+        let packages = self.standard.packages.iter();
+        let candidates = packages.filter(|(_, package)| wanted.is(&package.name));
         let candidates: Vec<_> = candidates
             .map(|(id, package)| (id, &package.name))
             .collect();
-        let Some(found) = wanted.choose(&candidates) else {
-            let all: Vec<_> = listed(&self.standard)
-                .map(|(_, name)| name.to_string())
-                .collect();
-            let versions: Vec<_> = candidates
+        Some(Selected {
+            packages: vec![wanted.choose(&candidates)?],
+            resolve: self.standard.clone(),
+        })
+    }
+
+    /// The words for a package that does not come with this command.
+    fn missing(&self, wanted: &Wanted, text: &str) -> String {
+        let names = || {
+            self.standard
+                .packages
                 .iter()
-                .map(|(_, name)| name.to_string())
-                .collect();
-            match versions.is_empty() {
-                true => bail!(
-                    "there is no package `{text}` here; there are {}",
-                    all.join(", ")
-                ),
-                false => bail!(
-                    "there is no `{text}` here; there are {}",
-                    versions.join(", ")
-                ),
+                .map(|(_, package)| &package.name)
+        };
+        let versions: Vec<_> = names()
+            .filter(|name| wanted.is(name))
+            .map(ToString::to_string)
+            .collect();
+        match versions.is_empty() {
+            true => format!(
+                "no package `{text}` comes with Withe (`withe wit show` lists those that do)"
+            ),
+            false => format!(
+                "no `{text}` comes with Withe, which has {}",
+                versions.join(", ")
+            ),
+        }
+    }
+
+    /// Fetches a package, and before it what it uses: packages in binary form have only that part of others which they use.
+    fn fetch(
+        &mut self,
+        wanted: &Wanted,
+        seen: &mut BTreeSet<String>,
+        found: &mut Vec<Selected>,
+    ) -> anyhow::Result<()> {
+        let fetcher = self.fetcher.as_mut().context("there is no way to it")?;
+        let Fetched { name, decoded } = fetcher.fetch(wanted)?;
+        if !seen.insert(name.clone()) {
+            return Ok(());
+        }
+        if seen.len() > MOST_PACKAGES {
+            bail!("more than {MOST_PACKAGES} packages belong to it");
+        }
+        let selected = match decoded {
+            DecodedWasm::Component(resolve, world) => exported(resolve, world, &name)?,
+            DecodedWasm::WitPackage(resolve, id) => {
+                let is = resolve.packages[id].name.to_string();
+                if is != name {
+                    bail!("what its registry has as `{name}` is the package `{is}`");
+                }
+                let used = packages::used(&resolve, &[id]).into_iter();
+                let used = used.filter(|used| *used != id);
+                for other in used.map(|used| resolve.packages[used].name.clone()) {
+                    let wanted = Wanted::of(&other);
+                    match self.here(&wanted) {
+                        Some(here) => found.push(here),
+                        None => (self.fetch(&wanted, seen, found))
+                            .with_context(|| format!("`{name}` uses `{other}`"))?,
+                    }
+                }
+                Selected {
+                    resolve,
+                    packages: vec![id],
+                }
             }
         };
-        Ok(Selected {
-            resolve: self.standard.clone(),
-            packages: vec![found],
-        })
+        found.push(selected);
+        Ok(())
     }
 
     /// The interfaces of a first-party provider.
@@ -276,6 +355,11 @@ fn component(bytes: &[u8], name: &str) -> anyhow::Result<Selected> {
     let DecodedWasm::Component(resolve, world) = decoded else {
         bail!("`{name}` is a WIT package, not a component");
     };
+    exported(resolve, world, name)
+}
+
+/// The packages of the interfaces that a world exports.
+fn exported(resolve: Resolve, world: WorldId, name: &str) -> anyhow::Result<Selected> {
     let exports = &resolve.worlds[world].exports;
     let mut named: Vec<_> = packages::of_items(&resolve, exports).collect();
     named.sort();

@@ -11,7 +11,7 @@ use super::sources::{Sources, WitRequest, listed};
 use crate::providers;
 
 fn sources() -> Sources {
-    Sources::new(providers::registry().unwrap(), Path::new(".")).unwrap()
+    Sources::new(providers::registry().unwrap(), Path::new("."), None).unwrap()
 }
 
 fn request(from: &str) -> WitRequest {
@@ -25,7 +25,7 @@ fn texts_of(from: &[&str], wasi: &str) -> BTreeMap<String, String> {
     let mut sources = sources();
     let selected = from
         .iter()
-        .map(|from| sources.read(&request(from)).unwrap());
+        .flat_map(|from| sources.read(&request(from)).unwrap());
     texts(selected.collect(), &Version::parse(wasi).unwrap()).unwrap()
 }
 
@@ -58,7 +58,7 @@ fn the_usual_version_is_that_of_wasi_0_2_and_others_are_there_by_name() {
     assert_eq!(names("wasi:config@0.2.0-rc.1"), ["wasi:config@0.2.0-rc.1"]);
     let error = |from: &str| sources().read(&request(from)).unwrap_err().to_string();
     assert!(error("wasi:http@0.2.99").contains("wasi:http@0.2.12"));
-    assert!(error("wasi:nothing").contains("wasi:http@0.3.0"));
+    assert!(error("wasi:nothing").contains("`withe wit show`"));
     assert!(error("nothing").contains("neither the name"));
     assert!(error("withe:nothing").contains("`withe:keyvalue`"));
 }

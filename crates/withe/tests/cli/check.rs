@@ -163,3 +163,68 @@ fn problems_as_json_have_lines_and_columns() {
     ]
     "#);
 }
+
+/// Each kind of argument that is no manifest, and what helps.
+#[test]
+fn arguments_that_are_no_manifest() {
+    let sandbox = Sandbox::new()
+        .file("notes.yaml", "- milk\n- bread\n")
+        .file("data.yaml", [0xff, 0xfe, 0x00])
+        .file("one/hello.wasm", "these are notes")
+        .file("two/readme.md", "")
+        .file("two/shop.yaml", "kind: Application\n")
+        .component("counter.wasm", COUNTER);
+    let shown: Vec<_> = [
+        "nowhere.yaml",
+        "two/app.yaml",
+        "none/app.yaml",
+        "nowhere.wasm",
+        "counter",
+        ".",
+        "one",
+        "two",
+        "data.yaml",
+        "notes.yaml",
+        "one/hello.wasm",
+    ]
+    .iter()
+    .map(|file| format!("$ withe check {file}\n{}", sandbox.run(&["check", file])))
+    .collect();
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+/// The other commands that take a file say the same, and those that take another thing say which.
+#[test]
+fn a_file_that_is_not_there_says_the_same_to_all_commands() {
+    let sandbox = Sandbox::new().manifest("");
+    let of = |args: &[&str]| {
+        let output = sandbox.command(args).output().unwrap();
+        assert!(!output.status.success(), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let wanted = of(&["check", "gone/app.yaml"]);
+    assert!(wanted.contains("correct the path"), "{wanted}");
+    assert!(!wanted.contains("build the component"), "{wanted}");
+    for command in ["plan", "build", "up", "dev", "test", "graph", "lock"] {
+        assert_eq!(of(&[command, "gone/app.yaml"]), wanted, "{command}");
+    }
+    assert_eq!(of(&["call", "gone/app.yaml", "a", "f()"]), wanted);
+    let component = of(&["check", "gone.wasm"]);
+    assert!(
+        component.contains("build the component first"),
+        "{component}"
+    );
+    for command in ["plan", "up", "test"] {
+        let said = of(&[command, "gone.wasm"]);
+        assert!(
+            said.contains("build the component first"),
+            "{command}: {said}"
+        );
+    }
+    let said = of(&["get", "shop.yaml"]);
+    assert!(said.contains("`withe plan shop.yaml`"), "{said}");
+    let said = of(&["get", "host"]);
+    assert!(said.contains("hosts, components"), "{said}");
+    let said = of(&["inspect", "shop.yaml"]);
+    assert!(said.contains("`withe check shop.yaml`"), "{said}");
+}

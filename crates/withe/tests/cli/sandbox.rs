@@ -67,6 +67,8 @@ impl Sandbox {
             .stdin(Stdio::null());
         // The code that one test compiles is of no use to another, nor to the person who runs the tests.
         command.env("WITHE_CACHE_DIR", "");
+        // Where packages of WIT are is for each test to say.
+        command.env("WKG_CONFIG_FILE", self.path("wkg.toml"));
         for variable in ["WITHE_LOG", "NO_COLOR", "CLICOLOR_FORCE"] {
             command.env_remove(variable);
         }

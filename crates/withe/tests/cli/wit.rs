@@ -68,13 +68,14 @@ fn a_part_of_an_application_gives_what_it_exports() {
         "./shop.yaml",
         "cart",
         "caller",
-        "wasi:nothing",
+        "nothing:nothing",
     ]);
     assert!(refused.starts_with("exit code: 1"), "{refused}");
     for text in [
         "has no part `cart`",
         "exports no interface",
-        "no package `wasi:nothing`",
+        "no package `nothing:nothing`",
+        "no registry is known for `nothing`",
     ] {
         assert!(refused.contains(text), "{text}: {refused}");
     }

@@ -28,5 +28,6 @@ mod support;
 mod tests;
 mod tutorial;
 mod v1;
+mod wit_registry;
 #[cfg(target_os = "linux")]
 mod workers;

