@@ -139,7 +139,7 @@ impl Released {
         own.with_context(|| format!("there is no crate `{}`", self.name))
     }
 
-    /// What the document says of it.
+    /// The entry that the document has of it.
     fn component(&self) -> Result<Value> {
         let mut component = self.package()?.component("application", &self.checksums);
         component["properties"] = json!([{ "name": "withe:target", "value": self.target }]);

@@ -152,7 +152,7 @@ async fn value(
         .await
 }
 
-/// What backends of v1 are asked with, if any of these secrets is at one.
+/// The identities that backends of v1 are asked with, if any of these secrets is at one.
 async fn v1_sources(
     wanted: &[(usize, String, PlannedSecret)],
     parts: &Parts,

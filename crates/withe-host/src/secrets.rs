@@ -56,7 +56,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) v1: Option<&'a V1Sources>,
 }
 
-/// What v1's backends are asked with.
+/// The identities that v1's backends are asked with.
 pub(crate) struct V1Sources {
     /// The connection.
     pub(crate) nats: async_nats::Client,

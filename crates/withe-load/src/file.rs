@@ -11,7 +11,7 @@ use withe_linker::Code;
 
 use crate::codes;
 
-/// What a file is read for.
+/// The use that a file is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileUse {
     /// The manifest of an application.
@@ -27,7 +27,7 @@ pub enum FileError {
     NotFound {
         /// The name.
         path: PathBuf,
-        /// What it was to be.
+        /// The use that the file was to have.
         wanted: FileUse,
         /// Files with names like it, relative to the same place, the most alike first.
         similar: Vec<PathBuf>,
@@ -40,7 +40,7 @@ pub enum FileError {
     Folder {
         /// The folder.
         path: PathBuf,
-        /// What the path was to be.
+        /// The use that the file at the path was to have.
         wanted: FileUse,
         /// Files in it that are what is wanted, by name.
         inside: Vec<PathBuf>,

@@ -1,7 +1,7 @@
 //! Parts of wasmCloud v1: provider archives, and whatever has an id on the lattice.
 //!
 //! v1 does not say what a provider exports and imports. The other ends of its links say it: of their imports and
-//! exports the ones that the links name, which v1's manifests always do. What others run on the lattice may be a component,
+//! exports the ones that the links name, which v1's manifests always do. A part that others run on the lattice may be a component,
 //! so providers are such ends, too: they call it.
 
 use std::fs::File;
@@ -121,7 +121,7 @@ fn world(application: &Application, parts: &[LoadedPart], name: &str) -> World {
     world
 }
 
-/// What providers call of the part `name`: of their imports those that their links to it name and v1's wire can carry.
+/// The functions that providers call of the part `name`: of their imports those that their links to it name and v1's wire can carry.
 fn called_by_providers<'a>(
     application: &'a Application,
     parts: &'a [LoadedPart],

@@ -94,7 +94,7 @@ pub struct SecretsBackend {
 )]
 pub struct TopicError(String);
 
-/// What a backend is asked for, and for whom.
+/// The secret that a backend is asked for, and for whom.
 #[derive(Clone, Copy, Debug)]
 pub struct SecretQuestion<'a> {
     /// The secret's key at the backend.
@@ -368,7 +368,7 @@ fn words(error: &Value) -> String {
     }
 }
 
-/// What others wrote, on one line of bounded length.
+/// A text that others wrote, on one line of bounded length.
 fn shown(text: &str) -> String {
     let mut shown: String = text.escape_debug().take(MOST_SAID).collect();
     if text.escape_debug().nth(MOST_SAID).is_some() {

@@ -16,4 +16,3 @@ pub(crate) mod registries;
 pub(crate) mod sources;
 #[cfg(test)]
 mod tests;
-mod toml;

@@ -24,7 +24,7 @@ const KEYS: [&str; 7] = [
     "backend_reconnect_num_retries",
     "backend_reconnect_max_delay_ms",
 ];
-/// What the component says of them, in a section that `withe check` reads before anything runs.
+/// The description that the component gives of them, in a section that `withe check` reads before anything runs.
 #[cfg(target_family = "wasm")]
 #[used]
 #[unsafe(link_section = "withe:config")]

@@ -59,7 +59,7 @@ impl V1 {
             component: KeyPair::new_module(),
             tasks,
         };
-        // It listens before it has made its buckets, the last of which this is.
+        // The backend listens before it has made its buckets, the last of which this is.
         let js = async_nats_v1::jetstream::new(this.client.clone());
         eventually("v1's backend runs", async || {
             js.get_stream("SECRETS_nats-kv_state_lock").await.ok()

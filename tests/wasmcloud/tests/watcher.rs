@@ -22,7 +22,7 @@ use support::{eventually, within};
 
 const WATCHER: &str = "wrpc:keyvalue/watcher@0.2.0-draft";
 
-/// What the component was told: the function, the bucket's name, the key, and the value.
+/// The change that the component was told of: the function, the bucket's name, the key, and the value.
 type Told = (&'static str, String, String, Option<Bytes>);
 
 /// A component that sets keys, and a provider that tells of them.

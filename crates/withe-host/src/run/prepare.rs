@@ -264,7 +264,7 @@ impl Preparation<'_> {
         Ok(self.called(link, names, Box::new(component)))
     }
 
-    /// What a provider calls over a link: these functions of `component`, and one of the host's.
+    /// The functions that a provider calls over a link: these of `component`, and one of the host's.
     fn called(
         &self,
         link: &PlannedLink,

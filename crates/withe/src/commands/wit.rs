@@ -39,8 +39,8 @@ const NEWEST: Version = Version::new(0, 2, 12);
 /// Put the WIT of what a component uses into its `wit/deps`.
 ///
 /// There are the standard interfaces that Withe serves, those of its providers, and those that parts of applications export. Any other
-/// package comes from the registry of its namespace, which `--registry` names, or the configuration of `wkg`. What was asked for
-/// is kept in `wit/wit.lock`, with what came of it. Whatever else is in `wit/deps` is left alone.
+/// package comes from the registry of its namespace, which `--registry` names, or the configuration of `wkg`. The lock
+/// `wit/wit.lock` has each request, with what came of it. Anything else in `wit/deps` is left alone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

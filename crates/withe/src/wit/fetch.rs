@@ -18,7 +18,7 @@ use wit_parser::PackageName;
 use withe_oci::{Content, FileKind, Images, Locking, OciError, Reference};
 
 use super::packages::Wanted;
-use super::registries::{METADATA, NamedPlace, OciPlace, Place, Wkg, of_domain};
+use super::registries::{METADATA, NamedPlace, OciPlace, PackagePlace, Wkg, of_domain};
 
 /// A package that came from a registry, in the lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub(crate) type FetchedPackages = BTreeMap<String, FetchedPackage>;
 pub(crate) struct Fetcher {
     images: Arc<Images>,
     /// The places that somebody named, by namespace or package.
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, PackagePlace>,
     /// The configuration of wkg, once it was needed.
     wkg: Option<Wkg>,
     /// The registries of domains that were asked.
@@ -200,8 +200,8 @@ impl Fetcher {
             }
         };
         let domain = match place {
-            Some(Place::Oci(place)) => return Ok(place),
-            Some(Place::Domain(domain)) => domain,
+            Some(PackagePlace::Oci(place)) => return Ok(place),
+            Some(PackagePlace::Domain(domain)) => domain,
             None => {
                 let file =
                     Wkg::path().map(|path| format!(", or in `{}` as `wkg` has it", path.display()));

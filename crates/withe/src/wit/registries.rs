@@ -15,7 +15,6 @@ use serde::Deserialize;
 use withe_manifest::reference::is_authority;
 use withe_oci::Reference;
 
-use super::toml;
 use crate::usage::Expected;
 
 /// The path of a domain's document.
@@ -26,7 +25,7 @@ const USUAL: [(&str, &str); 2] = [("wasi", "wasi.dev"), ("ba", "bytecodealliance
 
 /// Where packages are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum PackagePlace {
     /// A domain that says where its packages are.
     Domain(String),
     /// A registry of OCI artefacts.
@@ -60,7 +59,7 @@ impl OciPlace {
     }
 }
 
-impl FromStr for Place {
+impl FromStr for PackagePlace {
     type Err = Expected;
 
     fn from_str(text: &str) -> Result<Self, Expected> {
@@ -86,7 +85,7 @@ impl FromStr for Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PackagePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Domain(domain) => f.write_str(domain),
@@ -100,7 +99,7 @@ impl fmt::Display for Place {
 pub(crate) struct NamedPlace {
     /// `acme`, or `acme:cart`.
     pub(crate) name: String,
-    pub(crate) place: Place,
+    pub(crate) place: PackagePlace,
 }
 
 impl FromStr for NamedPlace {
@@ -234,8 +233,8 @@ impl Wkg {
         }
     }
 
-    fn parse(text: &str) -> anyhow::Result<Self> {
-        Ok(serde_json::from_value(toml::parse(text)?.into())?)
+    fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
     }
 
     /// The place of a package.
@@ -243,7 +242,11 @@ impl Wkg {
     /// # Errors
     ///
     /// If its entry makes no sense.
-    pub(super) fn place(&self, namespace: &str, name: &str) -> anyhow::Result<Option<Place>> {
+    pub(super) fn place(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> anyhow::Result<Option<PackagePlace>> {
         let package = format!("{namespace}:{name}");
         let overridden = self.package_registry_overrides.get(&package);
         let mapping = overridden.or_else(|| self.namespace_registries.get(namespace));
@@ -253,13 +256,13 @@ impl Wkg {
         };
         let domain = match mapping {
             Some(Mapping::Custom { registry, metadata }) => {
-                return Ok(Some(Place::Oci(metadata.clone().place(registry)?)));
+                return Ok(Some(PackagePlace::Oci(metadata.clone().place(registry)?)));
             }
             Some(Mapping::Domain(domain)) => Some(domain.as_str()),
             None => self.default_registry.as_deref().or_else(usual),
         };
         let place = |domain: &str| match domain.parse() {
-            Ok(Place::Domain(domain)) => Ok(Place::Domain(domain)),
+            Ok(PackagePlace::Domain(domain)) => Ok(PackagePlace::Domain(domain)),
             _ => bail!("`{domain}`, which wkg's configuration has for `{package}`, is no domain"),
         };
         domain.map(place).transpose()
@@ -279,16 +282,19 @@ mod tests {
 
     #[test]
     fn places_are_domains_or_registries_with_a_prefix() {
-        let place = |text: &str| text.parse::<Place>();
-        assert_eq!(place("wasi.dev").unwrap(), Place::Domain("wasi.dev".into()));
+        let place = |text: &str| text.parse::<PackagePlace>();
+        assert_eq!(
+            place("wasi.dev").unwrap(),
+            PackagePlace::Domain("wasi.dev".into())
+        );
         for text in ["oci://ghcr.io/webassembly", "oci://ghcr.io/webassembly/"] {
             let place = place(text).unwrap();
-            assert_eq!(place, Place::Oci(oci("ghcr.io", "webassembly/")));
+            assert_eq!(place, PackagePlace::Oci(oci("ghcr.io", "webassembly/")));
             assert_eq!(place.to_string(), "oci://ghcr.io/webassembly/");
         }
         assert_eq!(
             place("oci://127.0.0.1:5000").unwrap(),
-            Place::Oci(oci("127.0.0.1:5000", ""))
+            PackagePlace::Oci(oci("127.0.0.1:5000", ""))
         );
         assert!(place("https://wasi.dev").is_err());
         assert!(place("oci://").is_err());
@@ -334,11 +340,14 @@ mod tests {
             "#,
         )
         .unwrap();
-        let domain = |domain: &str| Some(Place::Domain(domain.into()));
+        let domain = |domain: &str| Some(PackagePlace::Domain(domain.into()));
         let place = |namespace, name| wkg.place(namespace, name).unwrap();
         assert_eq!(place("acme", "cart"), domain("cart.example"));
         assert_eq!(place("acme", "other"), domain("acme.example"));
-        assert_eq!(place("custom", "x"), Some(Place::Oci(oci("ghcr.io", "c/"))));
+        assert_eq!(
+            place("custom", "x"),
+            Some(PackagePlace::Oci(oci("ghcr.io", "c/")))
+        );
         assert_eq!(place("wasi", "http"), domain("default.example"));
         let none = Wkg::default();
         assert_eq!(none.place("wasi", "http").unwrap(), domain("wasi.dev"));

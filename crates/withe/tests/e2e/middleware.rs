@@ -150,7 +150,7 @@ fn a_gate_changes_requests_and_responses() {
 }
 
 /// A component that exports two handlers, in a folder of its own: that of WASI 0.2 says `hello`, that of 0.3 says what it
-/// is sent. Which comes first is the caller's choice.
+/// is sent. The caller chooses which comes first.
 fn with_two_handlers(old_first: bool) -> Folder {
     let folder = Folder::new();
     let mut exports = [

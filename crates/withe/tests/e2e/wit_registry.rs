@@ -127,7 +127,7 @@ fn a_package_comes_from_its_registry_with_all_that_it_uses() {
             .contains("as the lock says")
     );
 
-    // What is there is a folder of WIT that can be pushed in its turn.
+    // The folder of WIT can be pushed in its turn.
     shop.folder.write(
         "wit/world.wit",
         "package acme:shop@0.1.0;\n\nworld shop { import acme:cart/cart@1.0.0; }\n",
