@@ -90,6 +90,9 @@ async fn containers(store: &dyn BlobStore) {
     );
     assert_eq!(read(store, &id("cows", "cat"), 0..9).await.unwrap(), b"moo");
     store.delete_container("cows", context()).await.unwrap();
+    // Written to a moment ago, and gone all the same.
+    let gone = write(store, &id("cows", "cat"), b"moo").await.unwrap_err();
+    assert_eq!(gone.kind, BlobErrorKind::NotFound);
     for bad in ["", "..", "a/b", ".withe-uploads"] {
         let why = store.create_container(bad, context()).await.unwrap_err();
         assert_eq!(why.kind, BlobErrorKind::Invalid, "{bad}");
@@ -406,6 +409,11 @@ async fn an_object_that_is_moved_onto_itself_stays() {
     let dog = id("animals", "dog");
     store.move_object(&cat, &dog, context()).await.unwrap();
     assert_eq!(names(store, "pets").await.unwrap(), ["dog"]);
+    // The store forgets the container, by whichever name it is removed.
+    let removed = store.delete_container("animals", context()).await;
+    removed.unwrap();
+    let gone = write(store, &cat, b"meow").await.unwrap_err();
+    assert_eq!(gone.message, "the container `pets` does not exist");
 }
 
 /// A container on NATS that is cleared while an object is written to it: the object is not kept without its beginning.

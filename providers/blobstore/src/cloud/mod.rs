@@ -82,8 +82,7 @@ struct Inner {
     buckets: Buckets,
     bucket: Option<String>,
     limit: Duration,
-    /// Containers that were found to be there, with when that was asked.
-    known: Mutex<HashMap<String, Instant>>,
+    known: Mutex<Known>,
     /// The tasks that give up uploads that ended in the middle; each ends by itself in bounded time.
     cleaning: Mutex<JoinSet<()>>,
 }
@@ -102,6 +101,15 @@ struct Place {
     folder: Option<String>,
 }
 
+/// The containers that were found to be there.
+#[derive(Default)]
+struct Known {
+    /// With when that was asked, by bucket and folder.
+    seen: HashMap<(String, Option<String>), Instant>,
+    /// How often one was found to be gone, or was removed.
+    removals: u64,
+}
+
 /// A path as it is written: `Path::from` would give some names another spelling, and so another place.
 fn path(name: &str) -> Result<Path, BlobError> {
     let path = Path::parse(name);
@@ -109,6 +117,11 @@ fn path(name: &str) -> Result<Path, BlobError> {
 }
 
 impl Place {
+    /// The same for all names of a container.
+    fn id(&self) -> (String, Option<String>) {
+        (self.bucket.clone(), self.folder.clone())
+    }
+
     /// The prefix of the names of its objects.
     fn prefix(&self) -> Result<Option<Path>, BlobError> {
         self.folder.as_deref().map(path).transpose()
@@ -208,12 +221,16 @@ impl CloudStore {
         }
         // Objects that others put there make a container, too.
         let first = place.listed()?.next().await;
-        match first {
-            Some(Ok(_)) => Ok(Some(place)),
-            None => Ok(place.folder.is_none().then_some(place)),
-            Some(Err(why)) if status(&why) == Some(404) => Ok(None),
-            Some(Err(why)) => Err(self.failed(why)),
+        let is_there = match first {
+            Some(Ok(_)) => true,
+            None => place.folder.is_none(),
+            Some(Err(why)) if status(&why) == Some(404) => false,
+            Some(Err(why)) => return Err(self.failed(why)),
+        };
+        if !is_there {
+            self.forget(&place);
         }
+        Ok(is_there.then_some(place))
     }
 
     async fn found(&self, container: &str) -> Result<Place, BlobError> {
@@ -224,20 +241,34 @@ impl CloudStore {
     /// The same, for who writes: a container that was there a moment ago is taken to be there still. Asking before each
     /// object would double the time that a small one takes.
     async fn found_lately(&self, container: &str) -> Result<Place, BlobError> {
-        let is_known = |known: &mut HashMap<String, Instant>| {
-            known.retain(|_, seen| seen.elapsed() < LATELY);
-            known.contains_key(container)
-        };
-        if is_known(&mut self.known()) {
-            return self.place(container);
-        }
+        let place = self.place(container)?;
         let asked = Instant::now();
+        let removals = {
+            let mut known = self.known();
+            known.seen.retain(|_, seen| seen.elapsed() < LATELY);
+            if known.seen.contains_key(&place.id()) {
+                return Ok(place);
+            }
+            known.removals
+        };
         let place = self.found(container).await?;
-        self.known().insert(container.to_owned(), asked);
+        let mut known = self.known();
+        // Otherwise the answer may be older than a removal.
+        if known.removals == removals {
+            known.seen.insert(place.id(), asked);
+        }
+        drop(known);
         Ok(place)
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+    /// Forgets that a container was there, and what is being asked about it.
+    fn forget(&self, place: &Place) {
+        let mut known = self.known();
+        known.removals += 1;
+        known.seen.remove(&place.id());
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
         // Nothing panics while the lock is held.
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -318,14 +349,17 @@ impl BlobStore for CloudStore {
 
     async fn delete_container(&self, name: &str, _: CallContext) -> Result<(), BlobError> {
         let place = self.found(name).await?;
-        self.clear(&place, false).await?;
-        let removed = match place.folder {
-            Some(_) => Ok(()),
-            None => self.0.buckets.remove(name).await,
+        let removed = match self.clear(&place, false).await {
+            Ok(()) if place.folder.is_some() => Ok(()),
+            Ok(()) => {
+                let removed = self.0.buckets.remove(name).await;
+                removed.map_err(|why| self.refused(&why))
+            }
+            Err(why) => Err(why),
         };
-        // Also what somebody has found meanwhile.
-        self.known().remove(name);
-        removed.map_err(|why| self.refused(&why))
+        // Also if it failed half way.
+        self.forget(&place);
+        removed
     }
 
     async fn clear_container(&self, name: &str, _: CallContext) -> Result<(), BlobError> {
