@@ -2,7 +2,7 @@
 //!
 //! Compiling needs them as well as running, since code for other settings is refused.
 
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 use withe_compose::ExtractLimits;
 
 /// How many memories and tables the pool has for each of its slots.
@@ -47,6 +47,8 @@ impl EngineSettings {
             .wasm_component_model_map(true)
             .wasm_component_model_fixed_length_lists(true)
             .epoch_interruption(true)
+            // Kept with the code of components that have debug information, and read when they trap.
+            .wasm_backtrace_details(WasmBacktraceDetails::Enable)
             .memory_init_cow(true)
             .allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool()));
         config

@@ -75,6 +75,9 @@ fn describe(state: &InstanceState, error: &wasmtime::Error) -> String {
         text.push_str(if i == 0 { ", in `" } else { " < `" });
         text.push_str(&function_name(frame).unwrap_or_default());
         text.push('`');
+        if let Some((file, line)) = source_line(frame) {
+            text.push_str(&format!(" ({file}:{line})"));
+        }
     }
     if let Some(words) = state.last_words.text() {
         text.push_str(&format!(", with the last words \"{words}\""));
@@ -144,6 +147,13 @@ fn function_name(frame: &FrameInfo) -> Option<String> {
     frame.func_name().map(demangled)
 }
 
+/// The file and the line where the function was, if the component has debug information. Of functions that were inlined
+/// there, the outermost symbol is that of the function that has the name.
+fn source_line(frame: &FrameInfo) -> Option<(&str, u32)> {
+    let symbol = frame.symbols().last()?;
+    Some((symbol.file()?, symbol.line()?))
+}
+
 /// A function's name as its source has it. Only names that say that they are mangled are taken for such: a
 /// C++ demangler reads others as types, and calls the function `s` `short`.
 fn demangled(raw: &str) -> String {
@@ -189,6 +199,8 @@ fn is_telling(frame: &FrameInfo) -> bool {
         "_RNv",
         "abort",
         "std::process",
+        "std::rt",
+        "core::ops::function",
     ];
     function_name(frame).is_some_and(|name| {
         let name = name.trim_start_matches('<');

@@ -1,6 +1,7 @@
 //! Components that hold the same large module, as those in a language with a runtime do.
 
 use std::fs;
+use std::process::Command;
 
 use crate::support::Folder;
 use crate::support::manifest::{application, entry};
@@ -59,4 +60,45 @@ fn a_runtime_is_compiled_once_a_machine() {
     let is_entry = |entry: &fs::DirEntry| entry.file_name().len() == 64;
     // The runtime, and what is left of either component.
     assert_eq!(entries.flatten().filter(is_entry).count(), 3);
+}
+
+/// A command that traps, with debug information. A table as large as this one is compiled apart from the code.
+fn trapping(folder: &Folder, table: usize) -> Ended {
+    let source = format!(
+        r#"static TABLE: [u8; {table}] = [7; {table}];
+
+#[inline(never)]
+fn divide(by: usize) -> u8 {{
+    if by == 0 {{
+        std::process::abort()
+    }}
+    TABLE[by]
+}}
+
+fn main() {{
+    println!("{{}}", divide(std::env::args().count() - 1));
+}}
+"#
+    );
+    folder.write("trapping.rs", &source);
+    let compiled = Command::new("rustc")
+        .args(["trapping.rs", "--edition", "2024", "-g"])
+        .args(["--target", "wasm32-wasip2"])
+        .current_dir(folder.path("."))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&compiled.stderr);
+    assert!(compiled.status.success(), "{said}");
+    folder.run(&["up", "trapping.wasm"])
+}
+
+#[test]
+fn a_trap_names_lines_where_there_is_debug_information() {
+    for table in [100, 1_200_000] {
+        let folder = Folder::new();
+        let ended = trapping(&folder, table);
+        for place in ["trapping.rs:6)", "trapping.rs:12)"] {
+            assert!(ended.stderr.contains(place), "{}", ended.stderr);
+        }
+    }
 }
