@@ -126,8 +126,11 @@ fn the_api_shows_what_an_application_does() {
     let page = Page::of(&up);
     let address = up.address();
     up.says("`app` runs");
-    let lattice = page.json("/api/lattice");
-    assert_eq!(lattice["applications"][0]["status"], "runs", "{lattice:#}");
+    // The page has it from the lattice's records, which may be a moment behind.
+    let lattice = page.eventually("/api/lattice", |lattice| {
+        lattice["applications"][0]["status"] == "runs"
+            && find(lattice, "links", "ops")["on"][0].is_object()
+    });
     assert_eq!(find(&lattice, "parts", "ops")["kind"], "component");
     let link = find(&lattice, "links", "ops");
     assert_eq!(link["on"][0]["binding"], "local", "{lattice:#}");
@@ -386,8 +389,9 @@ fn another_process_shows_what_runs_here() {
     up.says("`app` runs");
     let ui = Up::start(folder.command(&["ui", "--listen=0"]));
     let page = Page::of(&ui);
-    let lattice = page.json("/api/lattice");
-    assert_eq!(find(&lattice, "links", "ops")["on"][0]["binding"], "local");
+    page.eventually("/api/lattice", |lattice| {
+        find(lattice, "links", "ops")["on"][0]["binding"] == "local"
+    });
     get(&address, "/add").unwrap();
     page.eventually("/api/rates", |rates| {
         find(rates, "links", "ops")["calls"] == 1
