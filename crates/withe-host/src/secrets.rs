@@ -17,8 +17,8 @@ use tokio::task::JoinError;
 use withe_linker::plan::PlannedSecret;
 use withe_linker::secrets::SecretValue;
 use withe_wasmcloud::{
-    ArchiveError, BackendError, HostJwt, HostJwtError, Secret, SecretQuestion, SecretsBackend,
-    TopicError,
+    ArchiveError, BackendError, ComponentJwtError, HostJwt, HostJwtError, Secret, SecretQuestion,
+    SecretsBackend, TopicError,
 };
 
 /// The largest value, in bytes.
@@ -157,8 +157,11 @@ pub enum SecretError {
     /// The archive of a provider, which has its JWT, cannot be read.
     #[error(transparent)]
     Archive(Box<ArchiveError>),
-    /// Reading the archive was given up.
-    #[error("the provider's archive was not read: {0}")]
+    /// The JWT in a component does not count.
+    #[error(transparent)]
+    ComponentJwt(#[from] ComponentJwtError),
+    /// Reading a component or an archive was given up.
+    #[error("the JWT of the part was not read: {0}")]
     Task(#[source] JoinError),
     /// The value is for configuration.
     #[error(

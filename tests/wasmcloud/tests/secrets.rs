@@ -17,6 +17,7 @@ use wasmcloud_secrets_types::{
 };
 use withe_testing::nats::NatsServer;
 use withe_testing::wait::eventually;
+use withe_wasmcloud::{ComponentJwtError, component_jwt};
 
 use command::{Ended, Folder, guest};
 
@@ -116,21 +117,7 @@ spec:
             component("signed"),
             component("unsigned")
         ));
-        let account = KeyPair::new_account();
-        let signed = wascap::wasm::sign_buffer_with_claims(
-            "signed".into(),
-            guest("secrets"),
-            &self.component,
-            &account,
-            None,
-            None,
-            Vec::new(),
-            false,
-            None,
-            None,
-            None,
-        );
-        folder.write("signed.wasm", &signed.unwrap());
+        folder.write("signed.wasm", &signed("secrets", &self.component));
         folder.write("unsigned.wasm", &guest("secrets"));
         folder
     }
@@ -153,6 +140,48 @@ spec:
             "gone=v1:other.topic",
         ];
         folder.run(&args).await
+    }
+}
+
+/// The component as `wash` signs it.
+fn signed(name: &str, key: &KeyPair) -> Vec<u8> {
+    let account = KeyPair::new_account();
+    let signed = wascap::wasm::sign_buffer_with_claims(
+        name.into(),
+        guest(name),
+        key,
+        &account,
+        None,
+        None,
+        Vec::new(),
+        false,
+        None,
+        None,
+        None,
+    );
+    signed.unwrap()
+}
+
+#[test]
+fn what_v1s_tool_has_signed_is_known_and_its_section_counts_nowhere_else() {
+    let key = KeyPair::new_module();
+    let mut section = Vec::new();
+    for name in ["secrets", "events", "command-p3"] {
+        let signed = signed(name, &key);
+        let token = wascap::wasm::extract_claims(&signed).unwrap().unwrap();
+        assert_eq!(component_jwt(&signed).unwrap(), Some(token.jwt));
+        assert_eq!(component_jwt(&guest(name)).unwrap(), None);
+        // The section of another, at the end, where v1's tool puts it.
+        let grafted = [guest(name), section].concat();
+        if grafted != guest(name) {
+            let why = component_jwt(&grafted).unwrap_err();
+            assert!(
+                matches!(why, ComponentJwtError::OtherComponent { .. }),
+                "{why}"
+            );
+            wascap::wasm::extract_claims(&grafted).unwrap_err();
+        }
+        section = signed[guest(name).len()..].to_vec();
     }
 }
 
