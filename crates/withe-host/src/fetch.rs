@@ -184,11 +184,7 @@ async fn v1_sources(
         }
     }
     none_of(errors)?;
-    Ok(Some(V1Sources {
-        nats: broker.client.clone(),
-        host,
-        jwts,
-    }))
+    Ok(Some(V1Sources::new(broker.client.clone(), host, jwts)))
 }
 
 /// The JWT that the maker of a part has signed it with, if there is one. Components and archives are large, so threads for
