@@ -136,6 +136,10 @@ pub struct Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
+        // The number of a process that has ended may be another's.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         // A host that is asked to end stops the providers that it runs. Those of v1 outlive one that is killed.
         let id = self.child.id().to_string();
         _ = Command::new("kill").args(["-INT", &id]).status();
