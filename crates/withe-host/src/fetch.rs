@@ -9,8 +9,7 @@ use withe_linker::input::{ComponentKind, ConfigMap};
 use withe_linker::plan::{Plan, PlannedSecret};
 use withe_linker::secrets::SecretValue;
 use withe_load::{ProviderSource, V1Source};
-use withe_wasmcloud::{Executable, HostJwt};
-use withe_wit::custom_section;
+use withe_wasmcloud::{Executable, HostJwt, component_jwt};
 
 use crate::error::{HostError, none_of};
 use crate::options::HostOptions;
@@ -19,8 +18,6 @@ use crate::secrets::{SecretError, Sources, V1Sources};
 
 /// How many secrets are fetched beside each other.
 const AT_ONCE: usize = 16;
-/// The custom sections in which wasmCloud's tools keep the JWT of a component, those of now and of before.
-const JWT: [&str; 2] = ["wasmcloud_jwt", "jwt"];
 
 /// The plan with the values of the secrets that are used on this host.
 ///
@@ -171,29 +168,32 @@ async fn v1_sources(
         why: SecretError::HostJwt(why),
     })?;
     let mut jwts = BTreeMap::new();
+    let mut errors = Vec::new();
+    let mut read = BTreeSet::new();
     for (_, part, secret) in wanted.iter().filter(|(_, _, secret)| at_v1(secret)) {
-        if !jwts.contains_key(part) {
-            let jwt = jwt(parts, part).await.map_err(|why| HostError::Secret {
+        if !read.insert(part) {
+            continue;
+        }
+        match jwt(parts, part).await {
+            Ok(jwt) => jwts.extend(jwt.map(|jwt| (part.clone(), jwt))),
+            Err(why) => errors.push(HostError::Secret {
                 part: part.clone(),
                 secret: secret.name.clone(),
                 why,
-            })?;
-            jwts.extend(jwt.map(|jwt| (part.clone(), jwt)));
+            }),
         }
     }
-    Ok(Some(V1Sources {
-        nats: broker.client.clone(),
-        host,
-        jwts,
-    }))
+    none_of(errors)?;
+    Ok(Some(V1Sources::new(broker.client.clone(), host, jwts)))
 }
 
-/// The JWT that the maker of a part has signed it with, if there is one.
+/// The JWT that the maker of a part has signed it with, if there is one. Components and archives are large, so threads for
+/// that read them.
 async fn jwt(parts: &Parts, part: &str) -> Result<Option<String>, SecretError> {
     if let Some(component) = parts.components.get(part) {
-        let section = custom_section(&component.bytes, &JWT);
-        let jwt = section.and_then(|section| str::from_utf8(section).ok());
-        return Ok(jwt.map(str::to_owned));
+        let bytes = component.bytes.clone();
+        let read = spawn_blocking(move || component_jwt(&bytes)).await;
+        return Ok(read.map_err(SecretError::Task)??);
     }
     let Some(ProviderSource::V1(v1)) = parts.providers.get(part) else {
         return Ok(None);

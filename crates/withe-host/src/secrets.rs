@@ -11,14 +11,17 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component as PathPart, Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::JoinError;
+use tokio::time::{Instant, timeout_at};
 use withe_linker::plan::PlannedSecret;
 use withe_linker::secrets::SecretValue;
 use withe_wasmcloud::{
-    ArchiveError, BackendError, HostJwt, HostJwtError, Secret, SecretQuestion, SecretsBackend,
-    TopicError,
+    ArchiveError, BackendError, ComponentJwtError, HostJwt, HostJwtError, Secret, SecretQuestion,
+    SecretsBackend, TopicError,
 };
 
 /// The largest value, in bytes.
@@ -26,6 +29,9 @@ const LARGEST: u64 = 1 << 20;
 
 /// The topic of v1's backends if none is given: that of v1's own backend for NATS.
 const V1_TOPIC: &str = "wasmcloud.secrets";
+
+/// How long v1's backends may take for all secrets of a plan together.
+const V1_ALL: Duration = Duration::from_secs(30);
 
 /// The text that stands for an application's name in a place.
 const APPLICATION: &str = "{application}";
@@ -56,14 +62,18 @@ pub(crate) struct Sources<'a> {
     pub(crate) v1: Option<&'a V1Sources>,
 }
 
-/// The identities that v1's backends are asked with.
+/// v1's backends while one plan is prepared, and the identities that they are asked with.
 pub(crate) struct V1Sources {
     /// The connection.
-    pub(crate) nats: async_nats::Client,
+    nats: async_nats::Client,
     /// The JWT of this host.
-    pub(crate) host: HostJwt,
+    host: HostJwt,
     /// The JWTs of those parts that have one, by their names.
-    pub(crate) jwts: BTreeMap<String, String>,
+    jwts: BTreeMap<String, String>,
+    /// When all is to be there.
+    until: Instant,
+    /// The backends that were asked, by their topics and names.
+    backends: Mutex<BTreeMap<(String, String), Arc<SecretsBackend>>>,
 }
 
 /// Secrets that a lattice keeps. A host knows no lattice, so whoever makes it a member says how they are had.
@@ -147,18 +157,33 @@ pub enum SecretError {
     V1Backend {
         /// Why.
         #[source]
-        why: Box<BackendError>,
+        why: Arc<BackendError>,
         /// Whether the part has a JWT.
         signed: bool,
     },
+    /// All backends of v1 together take too long.
+    #[error(
+        "secret backends of wasmCloud v1 have not given all that the plan asks for in {seconds} s: see whether `{0}` answers",
+        seconds = V1_ALL.as_secs()
+    )]
+    V1Late(String),
+    /// The application's name cannot be where the topic has it.
+    #[error(
+        "the backend's topic has `{{application}}`, and the name `{0}` is not one part of a subject of NATS: name the application \
+         without dots, or give the backend a topic without it"
+    )]
+    V1Application(String),
     /// The host cannot say who it is.
     #[error(transparent)]
     HostJwt(#[from] HostJwtError),
     /// The archive of a provider, which has its JWT, cannot be read.
     #[error(transparent)]
     Archive(Box<ArchiveError>),
-    /// Reading the archive was given up.
-    #[error("the provider's archive was not read: {0}")]
+    /// The JWT in a component does not count.
+    #[error(transparent)]
+    ComponentJwt(#[from] ComponentJwtError),
+    /// Reading a component or an archive was given up.
+    #[error("the JWT of the part was not read: {0}")]
     Task(#[source] JoinError),
     /// The value is for configuration.
     #[error(
@@ -250,6 +275,35 @@ impl SecretBackends {
 }
 
 impl V1Sources {
+    /// Sources for one plan, whose time begins now. `jwts` has the JWTs of those parts that have one, by their names.
+    pub(crate) fn new(
+        nats: async_nats::Client,
+        host: HostJwt,
+        jwts: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            nats,
+            host,
+            jwts,
+            until: Instant::now() + V1_ALL,
+            backends: Mutex::default(),
+        }
+    }
+
+    /// The backend of this name below `topic`: one for all that the plan asks of it.
+    fn backend(&self, topic: String, name: &str) -> Result<Arc<SecretsBackend>, SecretError> {
+        // What is in it is whole at any time.
+        let backends = self.backends.lock();
+        let mut backends = backends.unwrap_or_else(PoisonError::into_inner);
+        let key = (topic, name.to_owned());
+        if let Some(backend) = backends.get(&key) {
+            return Ok(backend.clone());
+        }
+        let backend = Arc::new(SecretsBackend::new(self.nats.clone(), &key.0, name)?);
+        backends.insert(key, backend.clone());
+        Ok(backend)
+    }
+
     /// Fetches a secret from the backend below `topic` that has the name of the secret's. The backend takes the field out
     /// of the value, and knows the versions.
     async fn fetch(
@@ -259,7 +313,8 @@ impl V1Sources {
         part: &str,
         secret: &PlannedSecret,
     ) -> Result<SecretValue, SecretError> {
-        let backend = SecretsBackend::new(self.nats.clone(), topic, &secret.backend)?;
+        let topic = v1_topic(topic, application)?;
+        let backend = self.backend(topic, &secret.backend)?;
         let jwt = self.jwts.get(part);
         let question = SecretQuestion {
             key: &secret.key,
@@ -271,11 +326,9 @@ impl V1Sources {
             host_jwt: &self.host,
         };
         let signed = jwt.is_some();
-        let value = backend.get(&question).await;
-        let value = value.map_err(|why| SecretError::V1Backend {
-            why: why.into(),
-            signed,
-        })?;
+        let value = timeout_at(self.until, backend.get(&question)).await;
+        let value = value.map_err(|_| SecretError::V1Late(secret.backend.clone()))?;
+        let value = value.map_err(|why| SecretError::V1Backend { why, signed })?;
         let (size, value) = match value {
             Secret::Text(text) => (text.len(), SecretValue::Text(text)),
             Secret::Bytes(bytes) => (bytes.len(), SecretValue::Bytes(bytes)),
@@ -300,6 +353,17 @@ impl FromStr for SecretBackend {
             _ if text.is_empty() => Err(NoBackend),
             _ => Ok(Self::Folder(text.to_owned())),
         }
+    }
+}
+
+/// The topic for an application. One with a dot in its name would have the subjects of another.
+fn v1_topic(topic: &str, application: &str) -> Result<String, SecretError> {
+    if !topic.contains(APPLICATION) {
+        return Ok(topic.to_owned());
+    }
+    match application.contains('.') {
+        true => Err(SecretError::V1Application(application.to_owned())),
+        false => Ok(topic.replace(APPLICATION, application)),
     }
 }
 
@@ -367,6 +431,15 @@ mod tests {
         let sources = Sources { lattice, v1: None };
         let fetched = backends.fetch(application, "cart", secret, &sources).await;
         fetched.map(|value| value.text().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_topic_of_v1_may_have_the_applications_name() {
+        let topic = |topic, application| v1_topic(topic, application).ok();
+        assert_eq!(topic("a.b", "shop.de").as_deref(), Some("a.b"));
+        let of_shop = topic("a.{application}.b", "shop");
+        assert_eq!(of_shop.as_deref(), Some("a.shop.b"));
+        assert_eq!(topic("a.{application}", "shop.de"), None);
     }
 
     #[tokio::test]

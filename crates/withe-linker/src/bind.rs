@@ -149,6 +149,12 @@ mod tests {
             interface handler { use types.{request}; handle: async func(r: request); }
             interface client { use types.{request}; send: async func(r: request); }
         }
+        package wasi:http@0.2.0 {
+            interface types { resource request; }
+            interface incoming-handler { use types.{request}; handle: func(r: request); }
+        }
+        world asks-both { import wasi:http/handler@0.3.0; import wasi:http/incoming-handler@0.2.0; }
+        world answers-both { export wasi:http/handler@0.3.0; export wasi:http/incoming-handler@0.2.0; }
         world gate { import wasi:http/handler@0.3.0; export wasi:http/handler@0.3.0; }
         world answers { export wasi:http/handler@0.3.0; }
         world asks-and-gates { import wasi:http/handler@0.3.0; import wasi:http/client@0.3.0; }
@@ -304,6 +310,27 @@ mod tests {
             .component("answers-and-sends");
         let refused = app(&["scope: shared"]).problems();
         insta::assert_snapshot!([links, refused, both.problems()].join("\n"));
+    }
+
+    #[test]
+    fn one_link_to_two_handlers_stays_in_the_process() {
+        let app = |binding: &str| {
+            App::new(WIT)
+                .host(&["wasi:http/types@0.2.0", "wasi:http/types@0.3.0"])
+                .component("asks-both")
+                .called("asks-both")
+                .link("answers-both", &[binding])
+                .component("answers-both")
+        };
+        assert_eq!(
+            app("binding: local").plan().links[0].binding,
+            Binding::Local
+        );
+        for binding in ["binding: unix", "binding: tcp"] {
+            let problems = app(binding).problems();
+            let why = "requests go to `wasi:http/handler@0.3.0` and to `wasi:http/incoming-handler@0.2.0`";
+            assert!(problems.contains(why), "{problems}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! ```
 
 use serde::Deserialize;
-use withe_linker::input::{ConfigCheck, ConfigMap, ConfigProblem};
+use withe_linker::input::{ConfigCheck, ConfigMap, ConfigProblem, ConfigRole};
 use withe_wit::custom_section_within;
 
 /// The section's name. A language that makes modules has it in the component's own module.
@@ -37,7 +37,11 @@ struct Key {
 pub(crate) fn check(bytes: &[u8]) -> Option<ConfigCheck> {
     let section = custom_section_within(bytes, &[SECTION])?;
     let said: Said = serde_json::from_slice(section).ok()?;
-    Some(ConfigCheck::new(move |_, config| said.problems(config)))
+    // A link's configuration has the keys of the link's interfaces, which nobody says.
+    Some(ConfigCheck::new(move |role, config| match role {
+        ConfigRole::Own => said.problems(config),
+        ConfigRole::LinkSource | ConfigRole::LinkTarget => Vec::new(),
+    }))
 }
 
 impl Said {
@@ -80,8 +84,6 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use withe_linker::input::ConfigRole;
-
     use super::*;
 
     /// A component whose module says this of its configuration.
@@ -123,6 +125,10 @@ mod tests {
             ),
         ] {
             assert_eq!(problems(key, value), says);
+        }
+        let config = ConfigMap::from([("of-the-link".to_owned(), String::new())]);
+        for role in [ConfigRole::LinkSource, ConfigRole::LinkTarget] {
+            assert_eq!(check.problems(role, &config), []);
         }
     }
 

@@ -12,9 +12,11 @@
 //! on the wire.
 
 mod caller;
+mod component_jwt;
 mod control_interface;
 mod ids;
 mod interfaces;
+mod jwt;
 mod provider;
 mod secrets;
 mod served;
@@ -23,12 +25,13 @@ mod trace;
 mod values;
 mod wire;
 
+pub use component_jwt::{ComponentJwtError, component_jwt};
 pub use control_interface::{ControlInterface, HostState, Inquiry, LinkState, PartState};
 pub use ids::Ids;
 pub use interfaces::watcher::is_watcher;
+pub use jwt::ClaimsError;
 pub use provider::{
-    ArchiveError, ArchiveFault, Claims, ClaimsError, Executable, ProcessConfig, Supervision,
-    V1Process,
+    ArchiveError, ArchiveFault, Claims, Executable, ProcessConfig, Supervision, V1Process,
 };
 pub use secrets::{
     BackendError, HostJwt, HostJwtError, Secret, SecretQuestion, SecretsBackend, TopicError,

@@ -1,17 +1,21 @@
 //! Asks v1's secret backends, which are servers on NATS, as v1's hosts do.
 //!
 //! A backend answers on `{topic}.v1alpha1.{backend}.server_xkey` with its public key, and on `….get` with a secret. The request is
-//! sealed for that key, and the answer for a key that is made for the one request, so nobody on the bus reads either. Who
-//! asks is in the request: the JWT that the part's maker has signed, and one of the host. Whether those suffice is the
+//! sealed for that key, and the answer for a key that is made for the one request, so nobody who only listens reads either.
+//! The backend's key comes over the bus, and nothing proves whose it is: a client that may answer on the backend's subjects, and the NATS
+//! server, can put a key of their own in its place, and read the request and answer with a value. Whoever asks for a secret as
+//! somebody else needs no more than that one's JWT, which whoever has the component has, too. So the rights on these subjects are
+//! what protects secrets. Who asks is in the request: the JWT that the part's maker has signed, and one of the host. Whether those suffice is the
 //! backend's to decide.
 //!
-//! The backend's key is asked for before each secret. v1's hosts ask once: a backend that was started again with another
-//! key then answers nothing until the host is started again, too.
+//! The backend's key is asked for once by each [`SecretsBackend`], which is for the secrets of one plan. v1's hosts ask once
+//! for ever: a backend that was started again with another key then answers nothing until the host is started again, too.
 //!
 //! The form is that of v1's crate `wasmcloud-secrets-types`.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_nats::{Client, HeaderMap, Message, RequestError, RequestErrorKind};
@@ -22,6 +26,7 @@ use nkeys::{KeyPair, XKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 /// The version of v1's secrets API, in subjects.
@@ -85,6 +90,9 @@ pub struct SecretsBackend {
     nats: Client,
     /// The subject of its operations, up to the dot before their names.
     subject: String,
+    /// The key for which requests are sealed, or why there is none. A backend that hangs is waited for once, and not by
+    /// each who asks for a secret.
+    server: OnceCell<Result<XKey, Arc<BackendError>>>,
 }
 
 /// A topic or the name of a backend is no part of a subject.
@@ -188,7 +196,12 @@ impl SecretsBackend {
     /// If a subject cannot have these names.
     pub fn new(nats: Client, topic: &str, backend: &str) -> Result<Self, TopicError> {
         let subject = subject(topic, backend)?;
-        Ok(Self { nats, subject })
+        let server = OnceCell::new();
+        Ok(Self {
+            nats,
+            subject,
+            server,
+        })
     }
 
     /// Asks for a secret.
@@ -196,11 +209,26 @@ impl SecretsBackend {
     /// # Errors
     ///
     /// If the backend does not answer in 10 s, refuses, or answers nonsense.
-    pub async fn get(&self, question: &SecretQuestion<'_>) -> Result<Secret, BackendError> {
+    pub async fn get(&self, question: &SecretQuestion<'_>) -> Result<Secret, Arc<BackendError>> {
+        let server = self.server.get_or_init(async || {
+            let key = self.server_key().await;
+            key.map_err(Arc::new)
+        });
+        match server.await {
+            Ok(server) => Ok(self.get_sealed(question, server).await?),
+            Err(why) => Err(why.clone()),
+        }
+    }
+
+    /// Asks for a secret by a request that is sealed for this key.
+    async fn get_sealed(
+        &self,
+        question: &SecretQuestion<'_>,
+        server: &XKey,
+    ) -> Result<Secret, BackendError> {
         let own = XKey::new();
-        let server = self.server_key().await?;
         let request = serde_json::to_vec(&Request::of(question)).map_err(BackendError::Write)?;
-        let sealed = own.seal(&request, &server).map_err(BackendError::Seal)?;
+        let sealed = own.seal(&request, server).map_err(BackendError::Seal)?;
         let mut headers = HeaderMap::new();
         headers.insert(ASKED_BY, own.public_key());
         let subject = format!("{}.get", self.subject);

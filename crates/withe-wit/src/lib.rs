@@ -28,7 +28,7 @@ pub mod ty;
 mod wasi;
 pub mod world;
 
-pub use custom::{custom_section, custom_section_within};
+pub use custom::{custom_section, custom_section_within, without_custom_sections};
 pub use http::HttpFace;
 pub use name::{InterfaceName, NameError, NameFault};
 pub use opened::OPEN;

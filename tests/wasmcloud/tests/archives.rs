@@ -58,7 +58,7 @@ spec:
             namespace: wasi
             package: http
             interfaces: [incoming-handler]
-            source: {{config: [{{name: listen, properties: {{address: \"{address}\"}}}}]}}
+            source: {{config: [{{name: listen, properties: {{address: \"{address}\", timeout_ms: \"5000\"}}}}]}}
 "
     )
 }
@@ -109,27 +109,33 @@ async fn v1s_http_server_and_its_messaging_call_what_a_component_of_ours_exports
     let asked = || async {
         // The provider subscribes some time after it is told of its link.
         let answer = client.request("mail.in", "hello".into()).await.ok()?;
-        Some(answer.payload)
+        (&answer.payload[..] == b"HELLO").then_some(())
     };
-    let answer = eventually("an answer by the component", asked).await;
-    assert_eq!(&answer[..], b"HELLO", "{}", folder.read("host.log"));
+    eventually("an answer by the component", asked).await;
     let mut told = client.subscribe("told").await.unwrap();
     client.flush().await.unwrap();
 
-    // The HTTP server calls `wasi:http/incoming-handler` of the same component.
-    let counted = || async { ask(&address, "GET", "/count/mail.in", "").await.ok() };
-    let (status, body) = eventually("a response of v1's server", counted).await;
-    assert_eq!(status, StatusCode::OK);
-    let count: u64 = str::from_utf8(&body).unwrap().trim().parse().unwrap();
-    assert!(count >= 1, "{count}");
-    let sent = ask(&address, "POST", "/publish/told", "by HTTP").await;
-    let (status, body) = sent.unwrap();
-    assert_eq!(status, StatusCode::OK, "{body:?}");
+    // The HTTP server calls `wasi:http/incoming-handler` of the same component. Its own deadline ends a request on a machine that
+    // is busy, so each is sent until it succeeds.
+    let counted = eventually("a count by v1's server", async || {
+        let (status, body) = ask(&address, "GET", "/count/mail.in", "").await.ok()?;
+        let count = str::from_utf8(&body).ok()?.trim().parse::<u64>().ok()?;
+        (status == StatusCode::OK && count >= 1).then_some(())
+    });
+    counted.await;
+    eventually("a message that a request has sent", async || {
+        let sent = ask(&address, "POST", "/publish/told", "by HTTP").await;
+        sent.ok().filter(|(status, _)| *status == StatusCode::OK)
+    })
+    .await;
     let message = within("what the component publishes", told.next()).await;
     assert_eq!(&message.unwrap().payload[..], b"by HTTP");
 
     // A message that the component refuses is nobody's end.
     client.publish("mail.in", "refuse".into()).await.unwrap();
-    let answer = client.request("mail.in", "again".into()).await.unwrap();
-    assert_eq!(&answer.payload[..], b"AGAIN");
+    eventually("an answer after a refusal", async || {
+        let answer = client.request("mail.in", "again".into()).await.ok()?;
+        (&answer.payload[..] == b"AGAIN").then_some(())
+    })
+    .await;
 }

@@ -130,7 +130,8 @@ async fn a_component_that_v1_runs_is_told_of_changes_of_keys() {
     assert_eq!(first, ("on-set", "default".into(), "cart/a".into(), value));
     // A key that is not watched is not told of.
     for (method, key, body) in [("PUT", "other", "2"), ("DELETE", "cart/a", "")] {
-        assert_eq!(send(&address, method, key, body).await.unwrap(), 200);
+        let sent = within("a change of a key", send(&address, method, key, body)).await;
+        assert_eq!(sent.unwrap(), 200);
     }
     let second = next().await;
     assert_eq!(

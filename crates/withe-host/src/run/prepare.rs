@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
@@ -226,6 +226,7 @@ impl Preparation<'_> {
                 provider: held.provider.provider().clone(),
                 link: held.id,
                 caller: link.source.clone(),
+                timeout: Duration::from_millis(link.timeout_ms),
             };
             return Ok(self.called(link, names, Box::new(called)));
         }

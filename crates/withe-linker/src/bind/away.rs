@@ -238,7 +238,7 @@ fn outside(settings: &Settings, target: &Elsewhere, runs: &str) -> Option<String
 fn obstacle(placed: &Placed<'_>, link: &ResolvedLink<'_>, settings: &Settings) -> Option<String> {
     let resolved = &placed.checked.resolved;
     if !resolved.involves_provider(link) {
-        return carry::call_obstacle(resolved, link, settings.scope);
+        return carry::wire_obstacle(resolved, link, settings.scope);
     }
     if resolved.parts.is_provider(link.target) && settings.scope != Scope::Caller {
         return Some(format!(

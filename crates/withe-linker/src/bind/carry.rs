@@ -37,6 +37,31 @@ pub(super) fn call_obstacle(
     })
 }
 
+/// Why the link cannot be a call of a component in another process.
+pub(super) fn wire_obstacle(
+    resolved: &Resolved<'_>,
+    link: &ResolvedLink<'_>,
+    scope: Scope,
+) -> Option<String> {
+    call_obstacle(resolved, link, scope).or_else(|| {
+        // A request on a wire does not say which of the target's exports is to take it.
+        let mut taken = resolved
+            .wires(link)
+            .filter(|(import, _)| is_carried_as_http(resolved, link, import))
+            .filter_map(|(_, export)| {
+                let name = export.interface_name()?;
+                HttpFace::of(name).map(|_| (name, export))
+            });
+        let (first, export) = taken.next()?;
+        let (_, other) = taken.find(|(name, _)| *name != first)?;
+        Some(format!(
+            "requests go to `{}` and to `{}`, which one link carries within the host's process only: write a link for each",
+            describe(export),
+            describe(other)
+        ))
+    })
+}
+
 /// Why requests cannot be sent over these imports and exports of one link.
 fn request_obstacle(requests: &[(&Extern, &Extern)], scope: Scope) -> Option<String> {
     let (first, taken) = requests.first()?;

@@ -61,7 +61,7 @@ pub(super) fn to_worker(
     link: &ResolvedLink<'_>,
     settings: &Settings,
 ) -> Option<String> {
-    outside_locality(settings).or_else(|| carry::call_obstacle(resolved, link, settings.scope))
+    outside_locality(settings).or_else(|| carry::wire_obstacle(resolved, link, settings.scope))
 }
 
 /// Why the link may not leave its source's process, if it says so.

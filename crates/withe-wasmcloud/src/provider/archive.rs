@@ -14,7 +14,8 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 use withe_files::TemporaryFolder;
 
-use super::claims::{Claims, ClaimsError};
+use super::claims::Claims;
+use crate::jwt::ClaimsError;
 
 /// The most bytes that claims, a world, an executable and all files together may take.
 const MOST_CLAIMS: u64 = 1 << 20;
@@ -337,7 +338,7 @@ impl<'a> Archive<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::claims::tests::signed;
+    use crate::jwt::tests::signed;
     use std::fs;
 
     use super::*;

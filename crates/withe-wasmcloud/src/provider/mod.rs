@@ -14,6 +14,6 @@ mod seal;
 mod supervised;
 
 pub use archive::{ArchiveError, ArchiveFault, Executable};
-pub use claims::{Claims, ClaimsError};
+pub use claims::Claims;
 pub use config::{ProcessConfig, Supervision};
 pub use process::V1Process;

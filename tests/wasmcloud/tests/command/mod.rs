@@ -4,11 +4,14 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nkeys::KeyPair;
 use provider_archive::ProviderArchive;
 use withe_testing::wait::PATIENCE;
+
+/// How long a command may take to end after it was asked to: longer than a host gives its providers.
+const ENDING: Duration = Duration::from_secs(30);
 
 /// The repository's root.
 fn root() -> PathBuf {
@@ -133,6 +136,17 @@ pub struct Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
+        // The number of a process that has ended may be another's.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // A host that is asked to end stops the providers that it runs. Those of v1 outlive one that is killed.
+        let id = self.child.id().to_string();
+        _ = Command::new("kill").args(["-INT", &id]).status();
+        let give_up = Instant::now() + ENDING;
+        while Instant::now() < give_up && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         // A process may have ended by itself.
         _ = self.child.kill();
         _ = self.child.wait();
