@@ -117,13 +117,13 @@ impl Fetcher {
             reference: reference.clone(),
             locking: Locking::Unlocked,
         };
-        let pulled = self.images.pull_at_most(want, self.left).map_err(said);
-        let pulled = pulled.with_context(|| {
-            format!(
-                "`{name}` does not come ({} of {} MiB that a command fetches are left)",
-                self.left >> 20,
+        let pulled = self.images.pull_at_most(want, self.left);
+        let pulled = pulled.map_err(|error| match error {
+            OciError::TooLarge { .. } => said(error).context(format!(
+                "a command fetches up to {} MiB of WIT and components",
                 MOST_BYTES >> 20
-            )
+            )),
+            error => said(error),
         })?;
         let Content::File {
             kind: FileKind::Component,
