@@ -18,7 +18,7 @@ const MOST_TIME: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 ///
-/// If the server cannot be asked, answers with an error of its own, or has a larger document.
+/// If the server cannot be asked, does not say whether it has one, answers with an error of its own, or has a larger document.
 pub(crate) async fn document(
     http: &Http,
     server: &Place,
@@ -44,7 +44,16 @@ async fn ask(http: &Http, server: &Place, path: &str) -> Result<Option<Vec<u8>>,
     let answer = (http.send(&Call::new(Method::GET, url)).await).map_err(unreachable)?;
     match answer.status() {
         StatusCode::OK => {}
-        // A registry that lets nobody in without a password may say so of all paths.
+        // Whoever is refused does not know whether there is a document, and would look in another place than those who are let in.
+        status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            return Err(OciError::Status {
+                registry: registry(),
+                status: status.as_u16(),
+                what: what(),
+                said: ", which everybody should be given, so nobody knows whether there is one"
+                    .into(),
+            });
+        }
         status if status.is_client_error() && !is_passing(status) => return Ok(None),
         status => {
             return Err(OciError::Status {
@@ -78,6 +87,8 @@ mod tests {
         let most = usize::try_from(MOST).unwrap();
         shelf.put("/.well-known/most", vec![b' '; most], None);
         shelf.put("/.well-known/more", vec![b' '; most + 1], None);
+        shelf.refuse("/.well-known/closed", "401 Unauthorized");
+        shelf.refuse("/.well-known/forbidden", "403 Forbidden");
         let (server, _) = shelf.serve("");
         let get = |path: &str| {
             let path = format!("/.well-known/{path}");
@@ -87,5 +98,9 @@ mod tests {
         assert!(get("b").unwrap().is_none());
         assert_eq!(get("most").unwrap().unwrap().len(), most);
         assert!(matches!(get("more"), Err(OciError::TooLarge { .. })));
+        for (path, code) in [("closed", 401), ("forbidden", 403)] {
+            let refused = get(path).unwrap_err();
+            assert!(matches!(refused, OciError::Status { status, .. } if status == code));
+        }
     }
 }

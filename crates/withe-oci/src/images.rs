@@ -172,8 +172,26 @@ impl Images {
 
     /// Pulls all references, and returns the result of each. Blocks.
     pub fn pull(&self, wanted: &[Wanted]) -> Vec<Result<Pulled, OciError>> {
+        self.pull_each(wanted, MOST_BLOB)
+    }
+
+    /// Pulls a reference none of whose blobs has more than `most` bytes: a larger one is refused before it is asked for. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, cannot be had, or is larger.
+    pub fn pull_at_most(&self, wanted: Wanted, most: u64) -> Result<Pulled, OciError> {
+        let mut results = self.pull_each(&[wanted], most);
+        // Each reference has one result.
+        results.pop().unwrap_or_else(|| {
+            let missing = io::Error::other("a pull has no result");
+            Err(OciError::Setup(missing))
+        })
+    }
+
+    fn pull_each(&self, wanted: &[Wanted], most: u64) -> Vec<Result<Pulled, OciError>> {
         let pulling = || async {
-            let each = wanted.iter().map(|wanted| self.pull_one(wanted));
+            let each = wanted.iter().map(|wanted| self.pull_one(wanted, most));
             stream::iter(each).buffered(AT_ONCE).collect().await
         };
         let results: Vec<_> = match block_on(pulling) {
@@ -227,14 +245,14 @@ impl Images {
     }
 
     /// A small document that a server has for everybody at a path, such as one below `/.well-known/`; `None` if it has none. The
-    /// server is asked without TLS if it is named as such a registry. Blocks.
+    /// server itself is asked, for a mirror has artefacts alone, and without TLS if it is named as such a registry. Blocks.
     ///
     /// # Errors
     ///
-    /// If the server cannot be asked, or its document is larger than documents are.
+    /// If the server cannot be asked, does not let everybody read it, or its document is larger than documents are.
     pub fn document(&self, server: &str, path: &str) -> Result<Option<Vec<u8>>, OciError> {
         let asking = || async {
-            let place = self.settings.pulled_from(server, "");
+            let place = self.settings.itself(server, "");
             document(&self.http()?, &place, path).await
         };
         block_on(asking).map_err(OciError::Setup)?
@@ -248,7 +266,7 @@ impl Images {
     pub fn push(&self, reference: &Reference, artifact: &Artifact) -> Result<Pushed, OciError> {
         let pushing = || async {
             let http = self.http()?;
-            let place = (self.settings).pushed_to(reference.registry(), &reference.repository());
+            let place = (self.settings).itself(reference.registry(), &reference.repository());
             let docker = self.settings.docker.clone();
             let repository = Repository::new(http, place, Access::Push, docker);
             let text = reference.to_string();
@@ -344,9 +362,9 @@ impl Images {
         put(&mut programs).map_err(OciError::Write)
     }
 
-    async fn pull_one(&self, wanted: &Wanted) -> Result<Pulled, OciError> {
+    async fn pull_one(&self, wanted: &Wanted, most: u64) -> Result<Pulled, OciError> {
         let reference = wanted.reference.to_string();
-        match self.pull_told(wanted, &reference).await {
+        match self.pull_told(wanted, &reference, most).await {
             Ok((pulled, bytes)) => {
                 let digest = pulled.digest.clone();
                 self.tell(PullEvent::Done {
@@ -364,11 +382,17 @@ impl Images {
     }
 
     /// Pulls something, and says how many bytes came from the registry.
-    async fn pull_told(&self, wanted: &Wanted, text: &str) -> Result<(Pulled, u64), OciError> {
+    async fn pull_told(
+        &self,
+        wanted: &Wanted,
+        text: &str,
+        most: u64,
+    ) -> Result<(Pulled, u64), OciError> {
         let mut pull = Pull {
             images: self,
             text,
             reference: &wanted.reference,
+            most,
             repository: tokio::sync::OnceCell::new(),
         };
         let key = (text.to_owned(), wanted.locking.clone());
@@ -501,6 +525,8 @@ struct Pull<'a> {
     images: &'a Images,
     text: &'a str,
     reference: &'a Reference,
+    /// The most bytes of a blob.
+    most: u64,
     repository: tokio::sync::OnceCell<Repository>,
 }
 
@@ -611,7 +637,13 @@ impl Pull<'_> {
     /// A blob, and how many bytes of it came from the registry.
     async fn blob(&self, layer: &Descriptor) -> Result<(Bytes, u64), OciError> {
         let digest = of_sha256(&layer.digest)?;
-        if let Some(bytes) = self.images.cached(&digest, MOST_BLOB) {
+        if layer.size > self.most {
+            return Err(OciError::TooLarge {
+                what: format!("the blob `{digest}` of `{}`", self.text),
+                most: self.most,
+            });
+        }
+        if let Some(bytes) = self.images.cached(&digest, self.most) {
             // Sizes are added up before anything is read, so one that is not true would evade the limit.
             if bytes.len() as u64 != layer.size {
                 return Err(OciError::Damaged {
@@ -674,6 +706,29 @@ fn block_on<T: Send, F: Future<Output = T>>(future: impl FnOnce() -> F + Send) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_is_not_asked_of_a_mirror() {
+        let mut shelf = crate::shelf::Shelf::default();
+        shelf.put("/.well-known/a", b"{}".to_vec(), None);
+        let (place, _) = shelf.serve("");
+        let (mirror, asked) = crate::shelf::Shelf::default().serve("");
+        let images = Images::new(
+            Settings {
+                plain_http: vec![place.address.clone(), mirror.address.clone()],
+                mirrors: vec![
+                    format!("{}={}", place.address, mirror.address)
+                        .parse()
+                        .unwrap(),
+                ],
+                ..Settings::default()
+            },
+            |_| {},
+        );
+        let document = images.document(&place.address, "/.well-known/a").unwrap();
+        assert_eq!(document.unwrap(), b"{}");
+        assert!(asked.lock().unwrap().is_empty());
+    }
 
     #[test]
     fn a_program_is_there_until_it_is_removed() {

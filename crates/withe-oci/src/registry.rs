@@ -35,6 +35,9 @@ const MOST_PAGES: usize = 100;
 /// How long a blob may take to come or go, with all attempts.
 const MOST_TIME: Duration = Duration::from_secs(30 * 60);
 
+/// How long all pages of a list of tags may take, with all attempts.
+const MOST_LISTING: Duration = Duration::from_secs(5 * 60);
+
 /// The media types of manifests.
 const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
@@ -184,16 +187,20 @@ impl Repository {
     /// If it is not there, or they cannot be had.
     pub(crate) async fn tags(&self) -> Result<Vec<String>, OciError> {
         let what = format!("the tags of `{}`", self.place.repository);
+        within(MOST_LISTING, &what, self.pages_of_tags(&what)).await
+    }
+
+    async fn pages_of_tags(&self, what: &str) -> Result<Vec<String>, OciError> {
         let mut tags = Vec::new();
         let mut url = self.url("tags/list");
         for _ in 0..MOST_PAGES {
             let call = Call::new(Method::GET, url);
-            let (headers, page) = self.read(&call, &what, MOST_MANIFEST, |_| {}).await?;
+            let (headers, page) = self.read(&call, what, MOST_MANIFEST, |_| {}).await?;
             let page: TagList = serde_json::from_slice(&page)
                 .map_err(|error| self.protocol(&format!("{what} are none: {error}")))?;
             // A repository without tags has `null` there.
             tags.extend(page.tags.unwrap_or_default());
-            match self.next(&call, &headers, &what)? {
+            match self.next(&call, &headers, what)? {
                 Some(next) => url = next,
                 None => return Ok(tags),
             }
@@ -672,11 +679,19 @@ async fn in_time<T>(
     what: &str,
     work: impl Future<Output = Result<T, OciError>>,
 ) -> Result<T, OciError> {
-    match timeout(MOST_TIME, work).await {
+    within(MOST_TIME, what, work).await
+}
+
+async fn within<T>(
+    most: Duration,
+    what: &str,
+    work: impl Future<Output = Result<T, OciError>>,
+) -> Result<T, OciError> {
+    match timeout(most, work).await {
         Ok(result) => result,
         Err(_) => Err(OciError::TooLong {
             what: what.into(),
-            seconds: MOST_TIME.as_secs(),
+            seconds: most.as_secs(),
         }),
     }
 }

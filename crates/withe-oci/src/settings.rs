@@ -94,8 +94,8 @@ impl Settings {
         }
     }
 
-    /// Where a repository of a registry is pushed to: never to a mirror.
-    pub(crate) fn pushed_to(&self, registry: &str, repository: &str) -> Place {
+    /// A repository at the registry itself, never at a mirror: where it is pushed to.
+    pub(crate) fn itself(&self, registry: &str, repository: &str) -> Place {
         self.place(registry, repository.into())
     }
 
@@ -129,7 +129,7 @@ mod tests {
             (pulled.scheme, &*pulled.address, &*pulled.repository),
             ("http", "mirror:5000", "hub/library/a")
         );
-        let pushed = settings.pushed_to("docker.io", "library/a");
+        let pushed = settings.itself("docker.io", "library/a");
         assert_eq!(
             (pushed.scheme, &*pushed.address, &*pushed.repository),
             ("https", "registry-1.docker.io", "library/a")

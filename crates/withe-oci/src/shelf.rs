@@ -12,6 +12,7 @@ use crate::settings::Place;
 #[derive(Default)]
 pub(crate) struct Shelf {
     answers: HashMap<String, (Vec<u8>, Option<String>)>,
+    refusals: HashMap<String, &'static str>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -20,6 +21,11 @@ impl Shelf {
     pub(crate) fn put(&mut self, path: &str, bytes: Vec<u8>, next: Option<&str>) {
         let answer = (bytes, next.map(Into::into));
         self.answers.insert(path.into(), answer);
+    }
+
+    /// Has a path be answered by a status alone, such as `403 Forbidden`.
+    pub(crate) fn refuse(&mut self, path: &str, status: &'static str) {
+        self.refusals.insert(path.into(), status);
     }
 
     /// Serves until the process ends, on a free port. Returns the place of a repository there, and the paths that are asked for.
@@ -54,7 +60,10 @@ impl Shelf {
         self.asked.lock().unwrap().push(path.to_owned());
         let (status, (body, next)) = match self.answers.get(path) {
             Some(answer) => ("200 OK", answer),
-            None => ("404 Not Found", &(Vec::new(), None)),
+            None => {
+                let refusal = self.refusals.get(path).copied();
+                (refusal.unwrap_or("404 Not Found"), &(Vec::new(), None))
+            }
         };
         let link = next
             .as_ref()

@@ -9,6 +9,7 @@
 //! * [`world`]: a component's imports and exports.
 //! * [`sharing`]: one copy of what many components have alike.
 //! * `read`: a world from a component's bytes; `text`: from WIT, and to WIT.
+//! * `decode`: the tree of WIT of bytes that anybody may have made.
 //! * `custom`: custom sections of a component.
 //! * [`digest`]: a number for a function's type, the same on every machine.
 //! * [`http`]: interfaces through which requests go, and which stand for which.
@@ -17,6 +18,7 @@
 
 pub mod check;
 mod custom;
+mod decode;
 pub mod digest;
 pub mod http;
 pub mod name;
@@ -29,6 +31,7 @@ mod wasi;
 pub mod world;
 
 pub use custom::{custom_section, custom_section_within, without_custom_sections};
+pub use decode::{DecodeError, GuardError, decode, guarded};
 pub use http::HttpFace;
 pub use name::{InterfaceName, NameError, NameFault};
 pub use opened::OPEN;

@@ -144,6 +144,22 @@ fn cut_off() -> ReadError {
 }
 
 impl Scan {
+    pub(crate) fn types(&self) -> TypesRef<'_> {
+        self.types.as_ref()
+    }
+
+    /// All imports, and then all exports, in their order.
+    pub(crate) fn items(&self) -> impl Iterator<Item = (&str, &ComponentItem)> {
+        let types = self.types.as_ref();
+        let imports = items(&self.imports, move |name| {
+            types.component_item_for_import(name)
+        });
+        let exports = items(&self.exports, move |name| {
+            types.component_item_for_export(name)
+        });
+        imports.into_iter().chain(exports)
+    }
+
     /// The type that the component exports by this name outside of any interface.
     pub(crate) fn exported_type(&self, name: &str) -> Option<ComponentAnyTypeId> {
         match self.types.as_ref().component_item_for_export(name)?.ty {

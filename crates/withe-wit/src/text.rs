@@ -1,7 +1,5 @@
 //! Worlds from WIT text, and a component's world as WIT text.
 
-use std::panic::catch_unwind;
-
 use wasm_encoder::reencode::{ReencodeComponent as _, RoundtripReencoder};
 use wasm_encoder::{
     Component, ComponentExportSection, ComponentImportSection, RawSection, TypeBounds,
@@ -14,6 +12,7 @@ use wasmparser::{ComponentTypeRef, Parser, Payload, Validator, WasmFeatures};
 use wit_component::{DecodedWasm, WitPrinter};
 use wit_parser::{Resolve, SourceMap, UnresolvedPackageGroup};
 
+use crate::decode::{decode, guarded};
 use crate::read::{Reader, Scan};
 use crate::world::{ReadError, World};
 
@@ -50,18 +49,16 @@ impl World {
     pub fn wit(bytes: &[u8]) -> Result<String, WitError> {
         World::read(bytes)?;
         let bytes = declare_types(bytes)?;
-        // The decoder asserts what a valid component may break (see `read`), so a panic of its is
-        // taken as what it is: it cannot express this component.
-        let printed = catch_unwind(|| match wit_component::decode(&bytes) {
+        let printed = match decode(&bytes) {
+            // Printing follows types in types as decoding does.
             Ok(decoded @ DecodedWasm::Component(..)) => {
-                print(&decoded).map_err(|e| format!("{e:#}"))
+                guarded(|| print(&decoded).map_err(|e| format!("{e:#}")))
+                    .unwrap_or_else(|e| Err(e.to_string()))
             }
             Ok(DecodedWasm::WitPackage(..)) => Err("it is a WIT package".into()),
-            Err(e) => Err(format!("{e:#}")),
-        });
-        printed
-            .unwrap_or_else(|_| Err("the decoder of `wit-component` gave up on it".into()))
-            .map_err(WitError::Inexpressible)
+            Err(e) => Err(e.to_string()),
+        };
+        printed.map_err(WitError::Inexpressible)
     }
 }
 

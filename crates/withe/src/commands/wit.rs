@@ -15,7 +15,7 @@ use crate::providers;
 use crate::render::table::table;
 use crate::terminal::Terminal;
 use crate::wit::fetch::{FetchedPackages, Fetcher};
-use crate::wit::lock::{PackageState, WitLock, Written};
+use crate::wit::lock::{FoundPackage, PackageState, WitLock, Written};
 use crate::wit::packages::{self, Wanted, wasi_version};
 use crate::wit::registries::NamedPlace;
 use crate::wit::sources::{self, Sources, WitRequest, is_path, listed};
@@ -30,11 +30,15 @@ Examples:
   withe wit add withe:messaging                   what a provider exports and calls
   withe wit add ./shop.yaml cart                  what a part of an application exports
   withe wit add cart.wasm                         what a component exports
+  withe wit add                                   what the lock has, if it is not there
   withe wit update                                the same again, as it is now
   withe wit check                                 whether wit/deps is what the lock says";
 
 /// WASI 0.2 as it is printed unless somebody says otherwise: as Withe has it.
 const NEWEST: Version = Version::new(0, 2, 12);
+
+/// The folder of a component's WIT, unless somebody says otherwise.
+const DEFAULT_FOLDER: &str = "wit";
 
 /// Put the WIT of what a component uses into its `wit/deps`.
 ///
@@ -50,7 +54,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Add packages, and all that they use.
+    /// Add packages, and all that they use; without WHAT, put there again what the lock has.
     Add(AddArgs),
     /// Read all that was added again, and put it there as it is now.
     Update(UpdateArgs),
@@ -63,7 +67,7 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct FolderArgs {
     /// The folder of the component's WIT.
-    #[arg(long, value_name = "DIR", default_value = "wit")]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_FOLDER)]
     wit: PathBuf,
     /// Print what was done, or found, as JSON.
     #[arg(long)]
@@ -124,8 +128,8 @@ struct PackageRegistryArgs {
 #[derive(Debug, clap::Args)]
 struct AddArgs {
     /// Packages (`wasi:http`, `wasi:keyvalue@0.2.0-draft`), providers (`withe:keyvalue`) and components (`cart.wasm`); or a manifest and
-    /// the names of its parts.
-    #[arg(value_name = "WHAT", required = true)]
+    /// the names of its parts. Without it: all that was added before, packages of registries as the lock has them.
+    #[arg(value_name = "WHAT")]
     what: Vec<String>,
     #[command(flatten)]
     version: VersionArgs,
@@ -158,6 +162,9 @@ struct ShowArgs {
     what: Vec<String>,
     #[command(flatten)]
     version: VersionArgs,
+    /// The folder of the component's WIT, whose lock has places of packages.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_FOLDER)]
+    wit: PathBuf,
     /// Print the list of packages as JSON.
     #[arg(long)]
     json: bool,
@@ -254,7 +261,11 @@ fn sources(
 fn add(args: &AddArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let folder = &args.folder.wit;
     let new = requests(&args.what, folder)?;
-    let lock = WitLock::read(folder)?;
+    // Without a lock there is nothing to put there again.
+    let lock = match new.is_empty() {
+        true => Some(locked(folder)?),
+        false => WitLock::read(folder)?,
+    };
     let named = new.iter().filter(|request| !is_path(&request.from));
     let named = named.filter_map(|request| Wanted::parse(&request.from).ok());
     let named = named.filter_map(|wanted| wanted.wasi().cloned()).min();
@@ -292,7 +303,7 @@ fn locked(folder: &Path) -> anyhow::Result<WitLock> {
     let lock = WitLock::read(folder)?;
     lock.with_context(|| {
         format!(
-            "`{}` has no `wit.lock`: `withe wit add` makes it",
+            "`{}` has no `wit.lock`: `withe wit add WHAT` makes it",
             folder.display()
         )
     })
@@ -349,7 +360,16 @@ struct ListedPackage {
 
 fn show(args: &ShowArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
     let here = Path::new("");
-    let places = args.registries.registry.clone();
+    let lock = match args.what.is_empty() {
+        true => None,
+        false => WitLock::read(&args.wit)?,
+    };
+    let mut places = match &lock {
+        Some(lock) => lock.places()?,
+        None => Vec::new(),
+    };
+    // Of two places for one name the last is taken.
+    places.extend(args.registries.registry.iter().cloned());
     let locked = FetchedPackages::new();
     let mut sources = sources(&args.registries.registries, here, places, locked)?;
     let [what, rest @ ..] = &*args.what else {
@@ -431,7 +451,20 @@ fn check(args: &CheckArgs, terminal: &Terminal) -> anyhow::Result<Outcome> {
             let packages = crate::render::units::count(same, "package", "packages");
             terminal.print(&format!("{packages} as the lock says\n"))?;
         }
-        _ => terminal.say("`withe wit update --force` puts there what was asked for\n"),
+        _ => {
+            let is_changed = |p: &FoundPackage| p.state == PackageState::Changed;
+            let force = match found.iter().any(is_changed) {
+                true => " --force",
+                false => "",
+            };
+            let option = match folder == Path::new(DEFAULT_FOLDER) {
+                true => String::new(),
+                false => format!(" --wit {}", folder.display()),
+            };
+            terminal.say(&format!(
+                "`withe wit add{force}{option}` puts there what the lock has\n"
+            ));
+        }
     }
     Ok(outcome)
 }

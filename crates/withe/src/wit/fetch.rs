@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use bytes::Bytes;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use wit_component::DecodedWasm;
@@ -19,6 +18,9 @@ use withe_oci::{Content, FileKind, Images, Locking, OciError, Reference};
 
 use super::packages::Wanted;
 use super::registries::{METADATA, NamedPlace, OciPlace, PackagePlace, Wkg, of_domain};
+
+/// The most bytes of all that a command fetches. A package of WIT has less still: see [`withe_wit::decode`].
+const MOST_BYTES: u64 = 64 << 20;
 
 /// A package that came from a registry, in the lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,8 +48,10 @@ pub(crate) struct Fetcher {
     locked: FetchedPackages,
     /// The packages that were fetched.
     fetched: FetchedPackages,
-    /// The names and bytes that were found for what was wanted.
-    found: HashMap<Wanted, (String, Bytes)>,
+    /// The things that were found for what was wanted.
+    found: HashMap<Wanted, Arc<Fetched>>,
+    /// The bytes that may still come.
+    left: u64,
 }
 
 /// A package, or a component, that was fetched.
@@ -73,6 +77,7 @@ impl Fetcher {
             locked,
             fetched: BTreeMap::new(),
             found: HashMap::new(),
+            left: MOST_BYTES,
         }
     }
 
@@ -85,23 +90,18 @@ impl Fetcher {
     ///
     /// # Errors
     ///
-    /// If there is none, or it cannot be had.
-    pub(super) fn fetch(&mut self, wanted: &Wanted) -> anyhow::Result<Fetched> {
-        let (name, bytes) = match self.found.get(wanted) {
-            Some(found) => found.clone(),
-            None => {
-                let found = self.pull(wanted)?;
-                self.found.insert(wanted.clone(), found.clone());
-                found
-            }
-        };
-        let decoded = wit_component::decode(&bytes)
-            .with_context(|| format!("`{name}` of its registry is neither WIT nor a component"))?;
-        Ok(Fetched { name, decoded })
+    /// If there is none, it cannot be had, or it is nothing that is understood.
+    pub(super) fn fetch(&mut self, wanted: &Wanted) -> anyhow::Result<Arc<Fetched>> {
+        if let Some(found) = self.found.get(wanted) {
+            return Ok(found.clone());
+        }
+        let found = Arc::new(self.pull(wanted)?);
+        self.found.insert(wanted.clone(), found.clone());
+        Ok(found)
     }
 
-    /// Pulls the package that is wanted, and returns its name and bytes.
-    fn pull(&mut self, wanted: &Wanted) -> anyhow::Result<(String, Bytes)> {
+    /// Pulls the package that is wanted, and decodes it.
+    fn pull(&mut self, wanted: &Wanted) -> anyhow::Result<Fetched> {
         let (name, unpinned, reference) = match self.locked(wanted) {
             Some((name, locked)) => {
                 let reference = Reference::parse(&locked.reference)
@@ -117,8 +117,14 @@ impl Fetcher {
             reference: reference.clone(),
             locking: Locking::Unlocked,
         };
-        let pulled = self.images.pull(&[want]).pop();
-        let pulled = pulled.context("nothing was pulled")?.map_err(said)?;
+        let pulled = self.images.pull_at_most(want, self.left);
+        let pulled = pulled.map_err(|error| match error {
+            OciError::TooLarge { .. } => said(error).context(format!(
+                "a command fetches up to {} MiB of WIT and components",
+                MOST_BYTES >> 20
+            )),
+            error => said(error),
+        })?;
         let Content::File {
             kind: FileKind::Component,
             bytes,
@@ -131,8 +137,11 @@ impl Fetcher {
             reference: unpinned,
             digest: pulled.digest,
         };
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        let decoded = withe_wit::decode(&bytes)
+            .with_context(|| format!("`{name}` of its registry cannot be read as WIT"))?;
         self.fetched.insert(name.clone(), package);
-        Ok((name, bytes))
+        Ok(Fetched { name, decoded })
     }
 
     /// The locked package that is meant.
@@ -215,7 +224,10 @@ impl Fetcher {
         if let Some(known) = self.domains.get(&domain) {
             return Ok(known.clone());
         }
-        let document = self.images.document(&domain, METADATA).map_err(said)?;
+        let document = self.images.document(&domain, METADATA);
+        let document = document.map_err(said).with_context(|| {
+            format!("`{domain}` does not say where its packages are; `oci://REGISTRY/PREFIX` in its place does without")
+        })?;
         let place = of_domain(&domain, document.as_deref())?;
         self.domains.insert(domain, place.clone());
         Ok(place)

@@ -1,8 +1,10 @@
 //! `wit.lock`, in the folder of a component's WIT: the requests, and their results.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use anyhow::{Context as _, bail};
 use semver::Version;
@@ -127,11 +129,16 @@ impl WitLock {
         Ok(Some(lock))
     }
 
-    /// Takes note of places, in the place of those that it has for the same names.
+    /// Takes note of places, in the place of those that it has for the same names. Packages that came from another place than the one
+    /// that is named for them now are to be looked for anew, so they are no more locked.
     pub(crate) fn name_places(&mut self, places: &[NamedPlace]) {
+        let before = self.registries.clone();
         let places = places.iter();
         self.registries
             .extend(places.map(|named| (named.name.clone(), named.place.to_string())));
+        let after = &self.registries;
+        self.fetched
+            .retain(|name, _| place_of(&before, name) == place_of(after, name));
     }
 
     /// The places that were named.
@@ -251,7 +258,7 @@ impl WitLock {
             if !is_there {
                 let parent = path.parent().unwrap_or(folder);
                 fs::create_dir_all(parent)
-                    .and_then(|()| fs::write(&path, text))
+                    .and_then(|()| write_whole(&path, text))
                     .with_context(|| format!("`{}` cannot be written", path.display()))?;
             }
             written.insert(name.clone(), state);
@@ -273,10 +280,31 @@ impl WitLock {
         let path = folder.join(NAME);
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
-        fs::write(&path, text)
+        // Last: a lock of files that are not all there would say that they were lost.
+        write_whole(&path, &text)
             .with_context(|| format!("`{}` cannot be written", path.display()))?;
         Ok(written)
     }
+}
+
+/// The place that is named for a package, such as `acme:cart@1.0.0`.
+fn place_of<'a>(places: &'a BTreeMap<String, String>, package: &str) -> Option<&'a String> {
+    let package = package.split('@').next().unwrap_or(package);
+    let namespace = package.split(':').next().unwrap_or(package);
+    places.get(package).or_else(|| places.get(namespace))
+}
+
+/// Writes a file whole or not at all, so that nobody finds half of one.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // As other files: the mode is less what the user's mask takes.
+    let mut unfinished = tempfile::Builder::new()
+        .prefix(".wit.")
+        .permissions(fs::Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
+    unfinished.write_all(text.as_bytes())?;
+    unfinished.persist(path)?;
+    Ok(())
 }
 
 /// Where the package of a name goes: as `wkg` has it.
@@ -368,7 +396,47 @@ mod tests {
             (Written::Changed, Written::Removed)
         );
         assert!(!folder.join("deps/a-c").exists());
+        // No unfinished file stays behind, and others can read what is there.
+        let names = |folder: &Path| fs::read_dir(folder).unwrap().count();
+        assert_eq!(
+            (names(folder), names(&folder.join("deps/a-b-1.0.0"))),
+            (2, 1)
+        );
+        let plain = folder.join("deps/own.wit");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&folder.join(NAME)), mode(&plain));
         assert!(folder.join("deps/own.wit").exists());
+    }
+
+    #[test]
+    fn a_place_that_is_named_anew_unlocks_what_came_from_another() {
+        let mut lock = WitLock::new(Version::new(0, 2, 10));
+        let fetched = |name: &str| {
+            let package = super::super::fetch::FetchedPackage {
+                reference: String::new(),
+                digest: String::new(),
+            };
+            (name.to_owned(), package)
+        };
+        let names = ["acme:cart@1.0.0", "acme:money@1.0.0", "wasi:io@0.2.9"];
+        lock.fetched = names.map(fetched).into();
+        let mut named = |places: &[&str]| {
+            let places: Vec<_> = places.iter().map(|place| place.parse().unwrap()).collect();
+            lock.name_places(&places);
+            lock.fetched.keys().cloned().collect::<Vec<_>>()
+        };
+        // wkg's configuration had the place of `wasi:io`.
+        assert_eq!(named(&["wasi=wasi.example"]), names[..2]);
+        assert_eq!(named(&["acme:cart=cart.example"]), names[1..2]);
+        lock.fetched = names.map(fetched).into();
+        let mut named = |places: &[&str]| {
+            let places: Vec<_> = places.iter().map(|place| place.parse().unwrap()).collect();
+            lock.name_places(&places);
+            lock.fetched.keys().cloned().collect::<Vec<_>>()
+        };
+        // The package's own place still stands, and the same place changes nothing.
+        assert_eq!(named(&["acme=acme.example"]), [names[0], names[2]]);
+        assert_eq!(named(&["acme=acme.example"]), [names[0], names[2]]);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use wit_parser::{PackageId, PackageName, Resolve, WorldItem, WorldKey};
 pub(crate) struct Selected {
     pub(crate) resolve: Resolve,
     pub(crate) packages: Vec<PackageId>,
+    /// The packages of the tree that are all there: of others it has the part that is used.
+    pub(crate) whole: BTreeSet<PackageId>,
 }
 
 /// A package that is wanted, in whatever version fits.
@@ -168,34 +170,96 @@ pub(crate) fn of_items<'a>(
 
 /// The texts of all that is selected and of what it uses, by the packages' names. All of WASI 0.2 has the version `wasi`.
 ///
+/// Merging trees adds to a package what another tree's view of it has besides, and compares no types, so that a package could put
+/// functions into those that it uses. So what is whole is merged first, and has to stay as it is.
+///
 /// # Errors
 ///
-/// If two trees have different things under one name.
+/// If a tree has another thing than a whole package has, or one that does not fit beside those of other trees; if one has a package
+/// of WASI 0.2 in two versions; if something has no words in WIT. Where two trees have an interface of one name of which neither is
+/// whole, their functions are put together, and a type is that of the first.
 pub(crate) fn texts(
     selected: Vec<Selected>,
     wasi: &Version,
 ) -> anyhow::Result<BTreeMap<String, String>> {
+    withe_wit::guarded(|| merged(selected, wasi)).context("the packages do not go together")?
+}
+
+/// A package that is whole, as it has to stay.
+struct Whole {
+    text: String,
+    /// The version that it had before all of WASI 0.2 was given one.
+    version: Option<Version>,
+}
+
+fn merged(mut selected: Vec<Selected>, wasi: &Version) -> anyhow::Result<BTreeMap<String, String>> {
+    // Packages that use others come behind those already.
+    selected.sort_by_key(|selected| selected.whole.is_empty());
     let mut all = Resolve {
         all_features: true,
         ..Resolve::default()
     };
     let mut wanted = BTreeSet::new();
+    let mut wholes: BTreeMap<String, Whole> = BTreeMap::new();
     for Selected {
         mut resolve,
         packages,
+        whole,
     } in selected
     {
+        let who: Vec<_> = packages
+            .iter()
+            .map(|id| format!("`{}`", resolve.packages[*id].name))
+            .collect();
+        let who = who.join(", ");
         let is_kept = used(&resolve, &packages);
-        for id in &is_kept {
-            let name = &mut resolve.packages[*id].name;
-            if name.namespace == "wasi" && name.version.as_ref().is_some_and(is_wasi_line) {
-                name.version = Some(wasi.clone());
-            }
-            wanted.insert(resolve.packages[*id].name.to_string());
+        let versions: Vec<_> = (resolve.packages.iter())
+            .map(|(id, package)| (id, package.name.version.clone()))
+            .collect();
+        one_wasi(&mut resolve, &is_kept, wasi)?;
+        let named = |id: PackageId| resolve.packages[id].name.to_string();
+        wanted.extend(is_kept.iter().map(|id| named(*id)));
+        let mut own = BTreeMap::new();
+        for (id, version) in versions {
+            let text = match whole.contains(&id) {
+                true => Some(print(&resolve, id)?),
+                false => None,
+            };
+            own.insert(named(id), (version, text));
         }
-        renamed(&mut resolve)?;
-        all.merge(resolve)
-            .context("two of what is wanted have different interfaces of one name and version")?;
+        all.merge(resolve).with_context(|| {
+            format!("{who} has another interface than the rest under one name and version")
+        })?;
+        for (name, (version, own)) in own {
+            let known = wholes.get(&name);
+            if known.is_none() && own.is_none() {
+                continue;
+            }
+            let id = all
+                .package_names
+                .iter()
+                .find(|(n, _)| n.to_string() == name);
+            let (_, id) = id.with_context(|| format!("`{name}` was lost"))?;
+            let text = print(&all, *id)?;
+            let is_newer = known.is_some_and(|known| {
+                // All of WASI 0.2 is one here, and a newer one has more.
+                known.version < version && name.starts_with("wasi:")
+            });
+            let has_to_be = known.map(|known| &known.text).or(own.as_ref());
+            if !is_newer && has_to_be.is_some_and(|has_to_be| *has_to_be != text) {
+                let who = match known {
+                    Some(_) => &who,
+                    None => "another package",
+                };
+                bail!(
+                    "{who} uses a `{name}` that is not the one of its registry, or of Withe; whoever publishes {who} has to build it \
+                     with that one"
+                );
+            }
+            if known.is_none() || is_newer {
+                wholes.insert(name, Whole { text, version });
+            }
+        }
     }
     let mut texts = BTreeMap::new();
     for (id, package) in &all.packages {
@@ -207,14 +271,34 @@ pub(crate) fn texts(
     Ok(texts)
 }
 
-/// Has the index of names be that of the packages' names.
-fn renamed(resolve: &mut Resolve) -> anyhow::Result<()> {
+/// Gives all of WASI 0.2 one version among the packages that are kept.
+fn one_wasi(
+    resolve: &mut Resolve,
+    is_kept: &BTreeSet<PackageId>,
+    wasi: &Version,
+) -> anyhow::Result<()> {
+    let mut before = BTreeMap::new();
+    for id in is_kept {
+        let name = &mut resolve.packages[*id].name;
+        if name.namespace == "wasi" && name.version.as_ref().is_some_and(is_wasi_line) {
+            let was = name.to_string();
+            name.version = Some(wasi.clone());
+            if let Some(other) = before.insert(name.to_string(), was.clone()) {
+                bail!(
+                    "one tree of packages has both `{other}` and `{was}`, and all of WASI 0.2 is one version here: whoever publishes it \
+                     has to build it with one of them"
+                );
+            }
+        }
+    }
     let mut names = resolve.package_names.clone();
     names.clear();
     for (id, package) in &resolve.packages {
         if names.insert(package.name.clone(), id).is_some() {
+            // One that nothing uses has the version already.
             bail!(
-                "`{}` is there in two versions that would be one; `--wasi` takes another version",
+                "one tree of packages has `{}` besides another version of it that it uses: whoever publishes it has to build it with \
+                 one of them",
                 package.name
             );
         }

@@ -46,16 +46,31 @@ impl OciPlace {
     ///
     /// # Errors
     ///
-    /// If the names make no reference.
+    /// If the names make no reference, or one that leads elsewhere: containers' tools read a first word without a dot and a port
+    /// as a repository of Docker Hub, and so does [`Reference::parse`].
     pub(super) fn reference(
         &self,
         namespace: &str,
         name: &str,
         tag: Option<&str>,
     ) -> anyhow::Result<Reference> {
+        let Self { registry, prefix } = self;
+        let repository = format!("{prefix}{namespace}/{name}");
         let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
-        let text = format!("{}/{}{namespace}/{name}{tag}", self.registry, self.prefix);
-        Reference::parse(&text).with_context(|| format!("`{text}` is no name of an artefact"))
+        let text = format!("{registry}/{repository}{tag}");
+        let reference = Reference::parse(&text)
+            .with_context(|| format!("`{text}` is no name of an artefact"))?;
+        if reference.registry() != registry {
+            bail!(
+                "`{registry}` has no dot and no port, so `{text}` is a repository of `{}`; name the registry with its port, \
+                 such as `oci://{registry}:443/{prefix}`",
+                reference.registry()
+            );
+        }
+        if reference.repository() != repository {
+            bail!("`{text}` is no name of a package's repository");
+        }
+        Ok(reference)
     }
 }
 
@@ -321,6 +336,30 @@ mod tests {
         assert!(refused(r#"{"preferredProtocol": "warg"}"#).contains("`warg`"));
         assert!(refused(r#"{"ociRegistry": "a b"}"#).contains("no address"));
         assert!(refused("<html>").contains("oci://"));
+    }
+
+    #[test]
+    fn a_registry_without_a_dot_is_not_taken_for_docker_hub() {
+        let refused = |place: &OciPlace| {
+            let refused = place.reference("acme", "cart", Some("1.0.0")).unwrap_err();
+            assert!(refused.to_string().contains("`docker.io`"), "{refused}");
+            refused.to_string()
+        };
+        let PackagePlace::Oci(named) = "oci://nexus/all".parse().unwrap() else {
+            panic!("`oci://` names a registry");
+        };
+        assert!(refused(&named).contains("`oci://nexus:443/all/`"));
+        let itself = of_domain("nexus", None).unwrap();
+        assert!(refused(&itself).contains("`oci://nexus:443/`"));
+        let document = of_domain("acme.example", Some(br#"{"ociRegistry": "registry"}"#)).unwrap();
+        assert!(refused(&document).contains("`oci://registry:443/`"));
+
+        let with_port = oci("nexus:443", "all/").reference("acme", "cart", None);
+        assert_eq!(with_port.unwrap().registry(), "nexus:443");
+        let local = oci("localhost", "").reference("acme", "cart", None);
+        assert_eq!(local.unwrap().registry(), "localhost");
+        let odd = oci("ghcr.io", "all:1/").reference("acme", "cart", None);
+        assert!(odd.is_err());
     }
 
     #[test]

@@ -140,8 +140,10 @@ impl Sources {
         let candidates: Vec<_> = candidates
             .map(|(id, package)| (id, &package.name))
             .collect();
+        let chosen = wanted.choose(&candidates)?;
         Some(Selected {
-            packages: vec![wanted.choose(&candidates)?],
+            packages: vec![chosen],
+            whole: packages::used(&self.standard, &[chosen]),
             resolve: self.standard.clone(),
         })
     }
@@ -177,7 +179,8 @@ impl Sources {
         found: &mut Vec<Selected>,
     ) -> anyhow::Result<()> {
         let fetcher = self.fetcher.as_mut().context("there is no way to it")?;
-        let Fetched { name, decoded } = fetcher.fetch(wanted)?;
+        let fetched = fetcher.fetch(wanted)?;
+        let Fetched { name, decoded } = &*fetched;
         if !seen.insert(name.clone()) {
             return Ok(());
         }
@@ -185,14 +188,14 @@ impl Sources {
             bail!("more than {MOST_PACKAGES} packages belong to it");
         }
         let selected = match decoded {
-            DecodedWasm::Component(resolve, world) => exported(resolve, world, &name)?,
+            DecodedWasm::Component(resolve, world) => exported(resolve.clone(), *world, name)?,
             DecodedWasm::WitPackage(resolve, id) => {
-                let is = resolve.packages[id].name.to_string();
-                if is != name {
+                let is = resolve.packages[*id].name.to_string();
+                if is != *name {
                     bail!("what its registry has as `{name}` is the package `{is}`");
                 }
-                let used = packages::used(&resolve, &[id]).into_iter();
-                let used = used.filter(|used| *used != id);
+                let used = packages::used(resolve, &[*id]).into_iter();
+                let used = used.filter(|used| used != id);
                 for other in used.map(|used| resolve.packages[used].name.clone()) {
                     let wanted = Wanted::of(&other);
                     match self.here(&wanted) {
@@ -202,8 +205,9 @@ impl Sources {
                     }
                 }
                 Selected {
-                    resolve,
-                    packages: vec![id],
+                    resolve: resolve.clone(),
+                    packages: vec![*id],
+                    whole: BTreeSet::from([*id]),
                 }
             }
         };
@@ -344,14 +348,14 @@ fn of_provider(texts: Vec<&str>) -> anyhow::Result<Selected> {
     named.dedup();
     Ok(Selected {
         packages: named,
+        whole: BTreeSet::new(),
         resolve,
     })
 }
 
 /// The packages of the interfaces that a component exports.
 fn component(bytes: &[u8], name: &str) -> anyhow::Result<Selected> {
-    let decoded =
-        wit_component::decode(bytes).with_context(|| format!("`{name}` cannot be read"))?;
+    let decoded = withe_wit::decode(bytes).with_context(|| format!("`{name}` cannot be read"))?;
     let DecodedWasm::Component(resolve, world) = decoded else {
         bail!("`{name}` is a WIT package, not a component");
     };
@@ -369,6 +373,7 @@ fn exported(resolve: Resolve, world: WorldId, name: &str) -> anyhow::Result<Sele
     }
     Ok(Selected {
         packages: named,
+        whole: BTreeSet::new(),
         resolve,
     })
 }

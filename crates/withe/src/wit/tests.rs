@@ -6,7 +6,7 @@ use std::path::Path;
 use semver::Version;
 use wit_parser::{Resolve, SourceMap};
 
-use super::packages::texts;
+use super::packages::{Selected, texts};
 use super::sources::{Sources, WitRequest, listed};
 use crate::providers;
 
@@ -47,6 +47,74 @@ fn wasi_is_printed_in_the_version_that_is_asked_for_with_all_that_it_uses() {
     assert!(http.contains("interface incoming-handler"), "{http}");
     assert!(http.contains("use wasi:io/streams@0.2.10."), "{http}");
     assert!(!http.contains("0.2.12"), "{http}");
+}
+
+/// The tree of texts of packages, the last of which uses the others; that one alone is whole.
+fn tree(texts: &[&str]) -> Selected {
+    let mut groups: Vec<_> = (texts.iter())
+        .map(|text| {
+            let mut map = SourceMap::default();
+            map.push_str("package", *text);
+            map.parse()
+                .unwrap_or_else(|(map, e)| panic!("{}", e.render(&map)))
+        })
+        .collect();
+    let main = groups.pop().unwrap();
+    let mut resolve = Resolve {
+        all_features: true,
+        ..Resolve::default()
+    };
+    let id = resolve.push_groups(main, groups);
+    let id = id.unwrap_or_else(|e| panic!("{}", e.render(&resolve.source_map)));
+    Selected {
+        packages: vec![id],
+        whole: [id].into(),
+        resolve,
+    }
+}
+
+const MONEY: &str =
+    "package acme:money@1.0.0;\ninterface types { type cents = u64; zero: func() -> cents; }\n";
+const CART: &str =
+    "package acme:cart@1.0.0;\ninterface cart { use acme:money/types@1.0.0.{cents}; }\n";
+
+#[test]
+fn a_package_does_not_put_functions_into_those_that_it_uses() {
+    let wasi = Version::new(0, 2, 12);
+    let money = || tree(&[MONEY]);
+    let part = "package acme:money@1.0.0;\ninterface types { type cents = u64; }\n";
+    let together = texts(vec![money(), tree(&[part, CART])], &wasi).unwrap();
+    assert!(together["acme:money@1.0.0"].contains("zero"));
+
+    let more = MONEY.replace("zero", "steal");
+    let refused = texts(vec![money(), tree(&[&more, CART])], &wasi).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "`acme:cart@1.0.0` uses a `acme:money@1.0.0` that is not the one of its registry, or of Withe; whoever publishes \
+         `acme:cart@1.0.0` has to build it with that one"
+    );
+    // In whatever order, and by a component that has only a part of what it exports.
+    assert!(texts(vec![tree(&[&more, CART]), money()], &wasi).is_err());
+    let mut component = tree(&[&more, CART]);
+    component.whole.clear();
+    assert!(texts(vec![component, money()], &wasi).is_err());
+}
+
+#[test]
+fn two_versions_of_wasi_0_2_in_one_tree_are_refused_by_name() {
+    let io = |version: &str| {
+        format!("package wasi:io@{version};\ninterface streams {{ type t = u8; }}\n")
+    };
+    let user = "package acme:cart@1.0.0;
+        interface old { use wasi:io/streams@0.2.6.{t}; }
+        interface new { use wasi:io/streams@0.2.9.{t}; }";
+    let tree = tree(&[&io("0.2.6"), &io("0.2.9"), user]);
+    let refused = texts(vec![tree], &Version::new(0, 2, 12)).unwrap_err();
+    let refused = refused.to_string();
+    assert!(
+        refused.contains("both `wasi:io@0.2.6` and `wasi:io@0.2.9`"),
+        "{refused}"
+    );
 }
 
 #[test]
