@@ -292,7 +292,7 @@ impl V1Sources {
 
     /// The backend of this name below `topic`: one for all that the plan asks of it.
     fn backend(&self, topic: String, name: &str) -> Result<Arc<SecretsBackend>, SecretError> {
-        // What is in it is whole at any time.
+        // The value is whole at any time.
         let backends = self.backends.lock();
         let mut backends = backends.unwrap_or_else(PoisonError::into_inner);
         let key = (topic, name.to_owned());

@@ -44,7 +44,7 @@ async fn ask(http: &Http, server: &Place, path: &str) -> Result<Option<Vec<u8>>,
     let answer = (http.send(&Call::new(Method::GET, url)).await).map_err(unreachable)?;
     match answer.status() {
         StatusCode::OK => {}
-        // Whoever is refused does not know whether there is a document, and would look in another place than those who are let in.
+        // A client that is refused does not know whether there is a document, and would look in another place than those who are let in.
         status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
             return Err(OciError::Status {
                 registry: registry(),

@@ -43,7 +43,7 @@ pub enum ComponentJwtError {
     },
 }
 
-/// What a JWT says of a component, as far as it matters here.
+/// The claims of a JWT about a component, as far as they matter here.
 #[derive(Deserialize)]
 struct Metadata {
     /// SHA-256 in upper-case hexadecimal.

@@ -51,7 +51,7 @@ struct Header {
     alg: String,
 }
 
-/// What a JWT says, with what is said of the part that it is for.
+/// The claims of a JWT, with those about the part that it is for.
 #[derive(Deserialize)]
 pub(crate) struct Body<M> {
     /// The public key of the account that signed.

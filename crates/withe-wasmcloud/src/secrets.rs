@@ -3,7 +3,7 @@
 //! A backend answers on `{topic}.v1alpha1.{backend}.server_xkey` with its public key, and on `….get` with a secret. The request is
 //! sealed for that key, and the answer for a key that is made for the one request, so nobody who only listens reads either.
 //! The backend's key comes over the bus, and nothing proves whose it is: a client that may answer on the backend's subjects, and the NATS
-//! server, can put a key of their own in its place, and read the request and answer with a value. Whoever asks for a secret as
+//! server, can put a key of their own in its place, and read the request and answer with a value. A client that asks for a secret as
 //! somebody else needs no more than that one's JWT, which whoever has the component has, too. So the rights on these subjects are
 //! what protects secrets. Who asks is in the request: the JWT that the part's maker has signed, and one of the host. Whether those suffice is the
 //! backend's to decide.

@@ -25,7 +25,7 @@ pub fn custom_section_within<'a>(bytes: &'a [u8], names: &[&str]) -> Option<&'a 
 /// bytes are no component, or are nested too deep.
 pub fn without_custom_sections(bytes: &[u8], names: &[&str]) -> Option<Vec<u8>> {
     let mut written = Vec::with_capacity(bytes.len());
-    // What contains that which is written, from the outermost.
+    // The items around the one that is written, from the outermost.
     let mut around = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.ok()?;

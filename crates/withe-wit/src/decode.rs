@@ -48,7 +48,7 @@ pub enum DecodeError {
 #[error("the library that reads WIT gave up on it")]
 pub struct GuardError;
 
-/// Does work on WIT that anybody may have made. What the work was given is not used again if it panics.
+/// Does work on WIT that anybody may have made. If the work panics, its input is not used again.
 ///
 /// # Errors
 ///
@@ -100,7 +100,7 @@ fn refuse_cycle(bytes: &[u8]) -> Result<(), DecodeError> {
     for (name, item) in scan.items() {
         uses.item(None, name, item, 0);
     }
-    // What uses nothing that is left is taken away, until nothing is left or all that is left is in a circle or before one.
+    // A package that uses nothing that is left is taken away, until nothing is left or all that is left is in a circle or before one.
     let mut left = uses.packages;
     loop {
         let names: BTreeSet<_> = left.keys().cloned().collect();

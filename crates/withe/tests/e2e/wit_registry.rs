@@ -159,7 +159,7 @@ fn what_is_locked_stays_until_it_is_updated() {
     let printed = again.printed();
     assert!(printed.contains("acme:money@1.0.0: as before"), "{printed}");
 
-    // What is missing comes back as it was, although the registry has something newer.
+    // Files that are missing come back as they were, although the registry has something newer.
     fs::remove_dir_all(shop.folder.path("wit/deps")).unwrap();
     let missing = shop.run(&["wit", "check"]);
     assert_eq!(missing.code, Some(1), "{missing:?}");

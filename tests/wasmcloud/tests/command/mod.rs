@@ -140,7 +140,7 @@ impl Drop for Background {
         if !matches!(self.child.try_wait(), Ok(None)) {
             return;
         }
-        // A host that is asked to end stops the providers that it runs. Those of v1 outlive one that is killed.
+        // A host that is asked to end stops the providers that it runs. A provider of v1 outlives a host that is killed.
         let id = self.child.id().to_string();
         _ = Command::new("kill").args(["-INT", &id]).status();
         let give_up = Instant::now() + ENDING;
