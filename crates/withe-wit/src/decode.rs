@@ -80,7 +80,7 @@ fn bounded(bytes: &[u8]) -> Result<(), DecodeError> {
             ..
         } = payload
         {
-            rest = rest.saturating_sub(range.end.saturating_sub(range.start) as u64);
+            rest = rest.saturating_sub(range.end.saturating_sub(range.start));
         }
     }
     match rest > MOST_BYTES {
