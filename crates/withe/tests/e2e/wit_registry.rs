@@ -69,9 +69,15 @@ impl Shop {
         for (file, text) in deps {
             write(&format!("deps/{file}"), text);
         }
-        let reference = format!("{}/all/acme/{name}:{version}", self.registry.address());
-        let folder = self.folder.path(&folder).display().to_string();
-        self.run(&["push", &reference, &folder]).printed();
+        self.push_folder(&folder, &format!("all/acme/{name}:{version}"))
+            .printed();
+    }
+
+    /// Pushes a folder of WIT as an artefact of the registry.
+    fn push_folder(&self, folder: &str, artefact: &str) -> Ended {
+        let reference = format!("{}/{artefact}", self.registry.address());
+        let folder = self.folder.path(folder).display().to_string();
+        self.run(&["push", &reference, &folder])
     }
 
     /// Pushes `acme:money` and `acme:cart` of 1.0.0.
@@ -240,13 +246,8 @@ fn what_cannot_be_had_says_where_it_was_looked_for() {
     assert!(!shop.folder.path("wit").exists());
 
     // A package that is another one.
-    let reference = format!("{}/all/acme/other:1.0.0", shop.registry.address());
-    let folder = shop
-        .folder
-        .path("packages/money-1.0.0")
-        .display()
-        .to_string();
-    shop.run(&["push", &reference, &folder]).printed();
+    shop.push_folder("packages/money-1.0.0", "all/acme/other:1.0.0")
+        .printed();
     let refused = shop.run(&["wit", "add", "acme:other", "--registry", &named]);
     assert!(
         refused.stderr.contains("is the package `acme:money@1.0.0`"),
@@ -255,8 +256,7 @@ fn what_cannot_be_had_says_where_it_was_looked_for() {
     );
 
     // A package under the tag of another version.
-    let reference = format!("{}/all/acme/money:9.0.0", shop.registry.address());
-    let refused = shop.run(&["push", &reference, &folder]);
+    let refused = shop.push_folder("packages/money-1.0.0", "all/acme/money:9.0.0");
     assert!(refused.stderr.contains("`1.0.0`"), "{}", refused.stderr);
 }
 
@@ -343,13 +343,8 @@ fn a_domain_says_where_its_packages_are_and_wkgs_configuration_names_the_domain(
     );
 
     // A registry of artefacts is a domain too, that says nothing.
-    let reference = format!("{}/acme/money:1.0.0", shop.registry.address());
-    let folder = shop
-        .folder
-        .path("packages/money-1.0.0")
-        .display()
-        .to_string();
-    shop.run(&["push", &reference, &folder]).printed();
+    shop.push_folder("packages/money-1.0.0", "acme/money:1.0.0")
+        .printed();
     let named = format!("acme={}", shop.registry.address());
     let shown = shop.run(&["wit", "show", "acme:money", "--registry", &named]);
     assert!(shown.printed().contains("left-out"), "{shown:?}");
