@@ -7,6 +7,8 @@ use semver::Version;
 use wit_component::WitPrinter;
 use wit_parser::{PackageId, PackageName, Resolve, WorldItem, WorldKey};
 
+use crate::usage::Expected;
+
 /// Packages of a tree that somebody requested.
 #[derive(Clone, Debug)]
 pub(crate) struct Selected {
@@ -32,10 +34,10 @@ enum WantedVersion {
 }
 
 /// A version of WASI 0.2.
-pub(crate) fn wasi_version(text: &str) -> Result<Version, String> {
+pub(crate) fn wasi_version(text: &str) -> Result<Version, Expected> {
     match Version::parse(text) {
         Ok(version) if is_wasi_line(&version) => Ok(version),
-        _ => Err("expected a release of WASI 0.2, such as `0.2.10`".into()),
+        _ => Err(Expected("a release of WASI 0.2, such as `0.2.10`")),
     }
 }
 
