@@ -179,7 +179,7 @@ impl RunningProcess {
 ///
 /// # Errors
 ///
-/// If there is none until `deadline`, or never will be.
+/// If there is none until `deadline`, or will never be one.
 pub(super) async fn wait(
     name: &str,
     mut process: watch::Receiver<ProcessState<RunningProcess>>,

@@ -1,5 +1,5 @@
-//! What others run on a lattice of wasmCloud v1, called by a provider here. There it may be a component; here it is a
-//! provider that stands for it, and has a link that starts at another provider.
+//! A part that others run on a lattice of wasmCloud v1, called by a provider here. The part may be a component there; here a
+//! provider stands for it, and has a link that starts at another provider.
 //!
 //! As calls of components, its calls end with the link's `timeout` and carry no more than a call may. They are not counted: the
 //! counts of links are the graph's, and nothing of this link is in it.

@@ -1,6 +1,6 @@
 //! WIT packages from registries: which version is meant, and its bytes.
 //!
-//! What was fetched before is fetched again by its digest, from the cache if it is there, so that a lock gives the same files
+//! A package in the lock is fetched again by its digest, from the cache if it is there, so that a lock gives the same files
 //! everywhere. Only when the lock is renewed is a registry asked which versions it has, and what a version is.
 //!
 //! The registries are asked by Withe's own client of OCI artefacts. `wasm-pkg-client`, the library of `wkg`, was the other choice: see
