@@ -3,6 +3,9 @@
 //! Each component is served in two ways by both: with a fresh instance for each request, and with instances that serve
 //! several. `wasmtime serve` by itself reuses the instances of WASI 0.3 and not those of 0.2, and `withe up` none.
 //!
+//! Beside those is the least that a host can be ([`crate::bare`]), fresh and reused, and a server without any component: no host is
+//! faster than these.
+//!
 //! The servers take turns, so that what else the machine does falls on all of them.
 
 use std::path::{Path, PathBuf};
@@ -22,9 +25,11 @@ const REUSE: u32 = 1000;
 /// Where the rows are whose ratio is asked for.
 const WASMTIME_HELLO: usize = 0;
 const HELLO: usize = 1;
-const COMPOSED: usize = 7;
-const FUSED: usize = 9;
-const LOCAL: usize = 10;
+const HELLO_BARE: usize = 2;
+const COMPOSED: usize = 11;
+const FUSED: usize = 13;
+const COMPOSED_BARE: usize = 14;
+const LOCAL: usize = 15;
 
 /// A server, and the row that it is compared with.
 struct Row {
@@ -52,7 +57,7 @@ pub(crate) fn run() -> Result<()> {
         );
         for (row, load) in rows.iter().zip(&results) {
             println!(
-                "  {:<44} {:>8.0}/s  {:>6.2} ms {:>6.2} ms   {:.2}x",
+                "  {:<54} {:>8.0}/s  {:>6.2} ms {:>6.2} ms   {:.2}x",
                 row.name,
                 load.per_second,
                 load.p50.as_secs_f64() * 1e3,
@@ -62,9 +67,10 @@ pub(crate) fn run() -> Result<()> {
         }
         let over = |pair: usize, hello: usize| results[pair].per_second / results[hello].per_second;
         println!(
-            "  fused pair over unlinked hello: {:.2}; composed by wac, with wasmtime serve: {:.2}",
+            "  fused pair over unlinked hello: {:.2}; composed by wac, with wasmtime serve: {:.2}, with hyper and Wasmtime alone: {:.2}",
             over(FUSED, HELLO),
-            over(COMPOSED, WASMTIME_HELLO)
+            over(COMPOSED, WASMTIME_HELLO),
+            over(COMPOSED_BARE, HELLO_BARE)
         );
         if connections == 1 {
             let micros = |i: usize| 1e6 / results[i].per_second;
@@ -114,6 +120,12 @@ fn rows(cache: &Path, composed: &Path) -> Result<Vec<Row>> {
             0,
         ),
         row(
+            "0.2 hello, fresh: hyper and Wasmtime alone",
+            "/",
+            servers::bare(Some(&hello[0]), "/", false)?,
+            0,
+        ),
+        row(
             "0.2 hello, reused: withe",
             "/",
             withe(&hello, "/", None, Some(REUSE))?,
@@ -123,49 +135,73 @@ fn rows(cache: &Path, composed: &Path) -> Result<Vec<Row>> {
             "0.3 hello, fresh: wasmtime serve",
             "/",
             wasmtime(&hello_p3[0], "/", Instances::Fresh)?,
-            3,
+            4,
         ),
         row(
             "0.3 hello, fresh: withe",
             "/",
             withe(&hello_p3, "/", None, None)?,
-            3,
+            4,
+        ),
+        row(
+            "0.3 hello, fresh: hyper and Wasmtime alone",
+            "/",
+            servers::bare(Some(&hello_p3[0]), "/", false)?,
+            4,
         ),
         row(
             "0.3 hello, reused: wasmtime serve",
             "/",
             wasmtime(&hello_p3[0], "/", Instances::Default)?,
-            5,
+            7,
         ),
         row(
             "0.3 hello, reused: withe",
             "/",
             withe(&hello_p3, "/", None, Some(REUSE))?,
-            5,
+            7,
+        ),
+        row(
+            "0.3 hello, reused: hyper and Wasmtime alone",
+            "/",
+            servers::bare(Some(&hello_p3[0]), "/", true)?,
+            7,
+        ),
+        row(
+            "no component: hyper alone",
+            "/",
+            servers::bare(None, "/", false)?,
+            7,
         ),
         row(
             "pair, fresh: wasmtime serve, composed by wac",
             "/add",
             wasmtime(composed, "/add", Instances::Fresh)?,
-            7,
+            11,
         ),
         row(
             "pair, reused: withe, fused",
             "/add",
             withe(&pair, "/add", Some("fused"), Some(REUSE))?,
-            7,
+            11,
         ),
         row(
             "pair, fresh: withe, fused",
             "/add",
             withe(&pair, "/add", Some("fused"), None)?,
-            7,
+            11,
+        ),
+        row(
+            "pair, fresh: hyper and Wasmtime alone, composed by wac",
+            "/add",
+            servers::bare(Some(composed), "/add", false)?,
+            11,
         ),
         row(
             "pair, fresh: withe, local",
             "/add",
             withe(&pair, "/add", Some("local"), None)?,
-            7,
+            11,
         ),
     ])
 }

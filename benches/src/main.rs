@@ -4,13 +4,14 @@
 //!
 //! * [`calls`]: what one call over a link costs, beside plain composition.
 //! * [`wire`]: calls and streams between processes, beside a bare socket.
-//! * [`http`]: requests a second, beside `wasmtime serve`.
+//! * [`http`]: requests a second, beside `wasmtime serve`, and beside the least that a host can be ([`bare`]).
 //! * [`start`]: from the command to the first answer, and memory at idle.
 //! * [`scale`]: what the size of an application costs, and how that grows.
 //! * [`placing`] (of `scale`): an application of any size over a lattice of twenty hosts, all in one process.
 //! * [`providers`]: what the providers do, beside the same done with the clients that they use.
 //! * [`hosts`]: an application on one host and on three, and how long faults and changes are felt.
 
+mod bare;
 mod calls;
 mod hosts;
 mod http;
@@ -23,6 +24,11 @@ mod start;
 mod wire;
 
 use anyhow::{Result, bail};
+use mimalloc::MiMalloc;
+
+/// The allocator of `withe`: what is measured in this process allocates as it does there.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const NAMES: [&str; 7] = [
     "calls",
@@ -35,11 +41,13 @@ const NAMES: [&str; 7] = [
 ];
 
 fn main() -> Result<()> {
-    // The other end of the floor, in a process of its own.
-    if let [_, echo, socket] = &std::env::args().collect::<Vec<_>>()[..]
-        && echo == wire::ECHO
-    {
-        return wire::echo(socket.as_ref());
+    // Floors that are processes of their own.
+    match &std::env::args().collect::<Vec<_>>()[..] {
+        [_, echo, socket] if echo == wire::ECHO => return wire::echo(socket.as_ref()),
+        [_, bare, address, component, instances] if bare == bare::BARE => {
+            return bare::serve(address, component, instances);
+        }
+        _ => {}
     }
     let names: Vec<String> = std::env::args()
         .skip(1)

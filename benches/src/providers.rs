@@ -39,11 +39,15 @@ use crate::median;
 
 /// Callers at a time, where there are many, and something is done more often than that.
 const CALLERS: usize = 64;
+/// How long many callers call.
+const WHILE: Duration = Duration::from_millis(300);
 const ROUNDS: usize = 5;
 /// The longest that a call may take.
 const LONG: Duration = Duration::from_secs(60);
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
+/// Names the provider that is measured, in place of all.
+const ONLY: &str = "WITHE_BENCH_PROVIDER";
 /// A name that every store takes, also S3.
 const CONTAINER: &str = "bench";
 /// How many objects are written, in turns.
@@ -59,17 +63,28 @@ pub(crate) fn run() -> Result<()> {
 async fn measure() -> Result<()> {
     println!("Providers: medians of {ROUNDS}, beside the client that each uses");
     println!(
-        "  {:<30} {:>10} {:>10} {:>7} {:>12} {:>12} {:>7}",
+        "  {:<32} {:>10} {:>10} {:>7} {:>12} {:>12} {:>7}",
         "", "us", "native us", "", "1/s, many", "native 1/s", ""
     );
     let folder = tempfile::tempdir()?;
-    let redis = RedisServer::start()?;
-    let nats = NatsServer::start()?;
-    keys(folder.path(), &redis).await?;
-    objects(folder.path(), &SeaweedServer::start()?).await?;
-    messages(&nats).await?;
-    handled::run(folder.path(), &nats).await?;
-    rows::run(folder.path(), &PostgresServer::start()?).await
+    let folder = folder.path();
+    let only = std::env::var(ONLY).ok();
+    let wanted = |provider| only.as_deref().is_none_or(|only| only == provider);
+    if wanted("keyvalue") {
+        keys(folder, &RedisServer::start()?).await?;
+    }
+    if wanted("blobstore") {
+        objects(folder, &SeaweedServer::start()?).await?;
+    }
+    if wanted("messaging") {
+        let nats = NatsServer::start()?;
+        messages(&nats).await?;
+        handled::run(folder, &nats).await?;
+    }
+    if wanted("sql") {
+        rows::run(folder, &PostgresServer::start()?).await?;
+    }
+    Ok(())
 }
 
 /// A provider with one link, and how its functions are called over that.
@@ -131,15 +146,17 @@ where
     Arc::new(move || Box::pin(run(state.clone())))
 }
 
-/// Measures an operation of a provider beside its client's, each `count` times in a round.
+/// Measures an operation of a provider beside its client's, each `count` times in a round, and then by many callers.
 async fn row(name: &str, ours: Operation, native: Operation, count: usize) -> Result<()> {
+    // An operation that is done only a few times is large: all callers at once would need the memory of each.
+    let callers = CALLERS.min(count);
     let mut figures = [const { Vec::new() }; 4];
     for round in 0..=ROUNDS {
         let now = [
             each(&ours, count).await?,
             each(&native, count).await?,
-            many(&ours, count).await?,
-            many(&native, count).await?,
+            many(&ours, callers).await?,
+            many(&native, callers).await?,
         ];
         // The first round warms up.
         if round > 0 {
@@ -150,7 +167,7 @@ async fn row(name: &str, ours: Operation, native: Operation, count: usize) -> Re
     }
     let [us, native_us, rate, native_rate] = figures.map(median);
     println!(
-        "  {name:<30} {us:>10.1} {native_us:>10.1} {:>6.2}x {rate:>12.0} {native_rate:>12.0} {:>6.2}x",
+        "  {name:<32} {us:>10.1} {native_us:>10.1} {:>6.2}x {rate:>12.0} {native_rate:>12.0} {:>6.2}x",
         us / native_us,
         rate / native_rate
     );
@@ -168,26 +185,26 @@ async fn each(operation: &Operation, count: usize) -> Result<f64> {
     Ok(median(times))
 }
 
-/// Calls a second, where many callers make them.
-async fn many(operation: &Operation, count: usize) -> Result<f64> {
+/// Calls a second, where `number` callers make them for a while, each at least one.
+async fn many(operation: &Operation, number: usize) -> Result<f64> {
     let began = Instant::now();
     let mut callers = JoinSet::new();
-    // An operation that is done only a few times is large: all callers at once would need the memory of each.
-    let number = CALLERS.min(count);
-    let of_each = count.div_ceil(number);
     for _ in 0..number {
         let operation = operation.clone();
         callers.spawn(async move {
-            for _ in 0..of_each {
+            let mut calls = 0;
+            while calls == 0 || began.elapsed() < WHILE {
                 operation().await?;
+                calls += 1;
             }
-            anyhow::Ok(())
+            anyhow::Ok(calls)
         });
     }
+    let mut calls = 0_u32;
     while let Some(ended) = callers.join_next().await {
-        ended??;
+        calls += ended??;
     }
-    Ok((of_each * number) as f64 / began.elapsed().as_secs_f64())
+    Ok(f64::from(calls) / began.elapsed().as_secs_f64())
 }
 
 const STORE: &str = "wasi:keyvalue/store@0.2.0-draft";

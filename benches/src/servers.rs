@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::load;
+use crate::{bare, load};
 
 /// A running server; killed when dropped.
 pub(crate) struct Server {
@@ -167,6 +167,14 @@ pub(crate) fn wasmtime(component: &Path, path: &str, instances: Instances) -> Re
         command.args(["--max-instance-reuse-count", "1"]);
     }
     command.arg(component);
+    Server::start(command, address, path, None)
+}
+
+/// The least that can serve a component of WASI 0.2 or 0.3, or none.
+pub(crate) fn bare(component: Option<&Path>, path: &str, reused: bool) -> Result<Server> {
+    let address = free_address()?;
+    let component = component.map(Path::to_string_lossy);
+    let command = bare::command(address, component.as_deref(), reused)?;
     Server::start(command, address, path, None)
 }
 

@@ -1,11 +1,13 @@
 //! Messages that a component handles, beside a bare subscriber of NATS.
 //!
 //! Each message has a fresh instance, in `withe up` with the provider `messaging`. The sender of one waits for the answer to it, so
-//! that none is dropped on the way and all are counted; both sides answer with the same bytes. The component also counts
-//! in memory (`tests/guests/events`), which the subscriber need not.
+//! that none is dropped on the way; both sides answer with the same bytes. A third does the same with Wasmtime alone ([`bare`]): no host is faster.
+
+mod bare;
 
 use std::path::Path;
 
+use self::bare::BareHandler;
 use anyhow::Result;
 use futures::StreamExt as _;
 use tokio::task::spawn_blocking;
@@ -15,8 +17,9 @@ use super::{operation, row};
 use crate::servers::{Server, free_address, guest};
 
 /// The subject of the component's messages, and that of the subscriber's.
-const OURS: &str = "handled.ours";
-const NATIVE: &str = "handled.native";
+const OURS: &str = "uncounted.ours";
+const NATIVE: &str = "uncounted.native";
+const BARE: &str = "uncounted.bare";
 /// How many messages are sent in a round.
 const MESSAGES: usize = 3_000;
 
@@ -37,16 +40,31 @@ pub(super) async fn run(cache: &Path, nats: &NatsServer) -> Result<()> {
             }
         }
     });
+    let answering = async_nats::connect(nats.url()).await?;
+    let mut messages = answering.subscribe(BARE).await?;
+    let handler = BareHandler::new(answering.clone())?;
+    answering.flush().await?;
+    let bare = tokio::spawn(async move {
+        while let Some(message) = messages.next().await {
+            let handler = handler.clone();
+            tokio::spawn(async move {
+                // The caller waits in vain, and says so.
+                _ = handler.handle(message).await;
+            });
+        }
+    });
     let client = async_nats::connect(nats.url()).await?;
-    let [ours, native] = [OURS, NATIVE].map(|subject| {
+    let [ours, native, least] = [OURS, NATIVE, BARE].map(|subject| {
         operation(client.clone(), move |client| async move {
             let answer = client.request(subject, vec![b'x'; 100].into()).await?;
             anyhow::ensure!(answer.payload.starts_with(b"XX"), "it was not handled");
             Ok(())
         })
     });
-    row("message handled, NATS", ours, native, MESSAGES).await?;
+    row("message handled, NATS", ours, native.clone(), MESSAGES).await?;
+    row("message handled, Wasmtime alone", least, native, MESSAGES).await?;
     subscriber.abort();
+    bare.abort();
     drop(server);
     Ok(())
 }
