@@ -74,7 +74,7 @@ pub(crate) fn run() -> Result<()> {
             unit("ops", std::fs::read(guest("ops"))?, None)?,
         ],
     )?;
-    let mut typed = TypedHost::new(engines.get(false))?;
+    let mut typed = TypedHost::new(engines.get(false)?)?;
 
     println!("Calls: nanoseconds a call, medians of {ROUNDS}, engine without concurrency support");
     println!(

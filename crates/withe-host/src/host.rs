@@ -87,11 +87,11 @@ impl Host {
         HostBuilder::default()
     }
 
-    /// Makes the engines.
+    /// Makes a host. Its engines are made when the first components need them.
     ///
     /// # Errors
     ///
-    /// If the machine cannot give the address space, or the cache's folder cannot be used.
+    /// If the cache's folder cannot be used.
     pub fn new(options: HostOptions) -> Result<Self, HostError> {
         let engine = EngineOptions {
             cache_dir: options.cache_dir.clone(),

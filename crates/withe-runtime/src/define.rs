@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use wasmtime::Engine;
 use wasmtime::component::{Linker, LinkerInstance, ResourceType};
 use withe_wit::{InterfaceName, OPEN};
 
@@ -22,49 +23,57 @@ use crate::links::Stub;
 use crate::spec::{ImportSource, ImportSpec};
 use crate::stub;
 
-/// The definitions that Wasmtime itself supplies, for each engine: made once for all units of a graph.
+/// The definitions that Wasmtime itself supplies, for the engines that a graph's units need: made once for all of them.
+#[derive(Default)]
 pub(crate) struct Wasi {
-    plain: Linker<InstanceState>,
-    concurrent: Linker<InstanceState>,
+    plain: Option<Linker<InstanceState>>,
+    concurrent: Option<Linker<InstanceState>>,
 }
 
 impl Wasi {
-    /// Makes them.
+    /// Those for components that do, or do not, use async types.
     ///
     /// # Errors
     ///
-    /// If Wasmtime defines anything twice.
-    pub(crate) fn new(engines: &Engines) -> wasmtime::Result<Self> {
-        let linker = |concurrency| -> wasmtime::Result<_> {
-            let mut linker: Linker<InstanceState> = Linker::new(engines.get(concurrency));
-            linker.allow_shadowing(true);
-            wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-            wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-            if concurrency {
-                wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-                wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
-            }
-            Ok(linker)
+    /// If there can be no engine, or Wasmtime defines anything twice.
+    fn linker(
+        &mut self,
+        engines: &Engines,
+        concurrency: bool,
+    ) -> wasmtime::Result<&Linker<InstanceState>> {
+        let place = match concurrency {
+            true => &mut self.concurrent,
+            false => &mut self.plain,
         };
-        Ok(Self {
-            plain: linker(false)?,
-            concurrent: linker(true)?,
-        })
+        let made = match place.take() {
+            Some(made) => made,
+            None => supplied(engines.get(concurrency)?, concurrency)?,
+        };
+        Ok(place.insert(made))
     }
+}
+
+fn supplied(engine: &Engine, concurrency: bool) -> wasmtime::Result<Linker<InstanceState>> {
+    let mut linker: Linker<InstanceState> = Linker::new(engine);
+    linker.allow_shadowing(true);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    if concurrency {
+        wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    }
+    Ok(linker)
 }
 
 /// Defines all that `compiled` imports, as `specs` say.
 pub(crate) fn define(
-    wasi: &Wasi,
+    engines: &Engines,
+    wasi: &mut Wasi,
     compiled: &Compiled,
     concurrency: bool,
     specs: &[ImportSpec],
 ) -> Result<UnitCode, LinkError> {
-    let linker = if concurrency {
-        &wasi.concurrent
-    } else {
-        &wasi.plain
-    };
+    let linker = wasi.linker(engines, concurrency)?;
     let mut definer = Definer {
         linker: linker.clone(),
         concurrency,

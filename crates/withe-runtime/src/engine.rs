@@ -2,11 +2,12 @@
 //! them, and components compiled for them.
 //!
 //! There are two. Components that use no async types run on one without concurrency support, whose
-//! boundary calls cost a half to a quarter (see `benches/`); the others on one with it.
+//! boundary calls cost a half to a quarter (see `benches/`); the others on one with it. Each is made when the first component needs it,
+//! for its pool takes ten milliseconds and thousands of mappings, and most processes need one of the two.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use wasmtime::Engine;
@@ -74,8 +75,7 @@ impl Default for EngineOptions {
 /// Both engines. Cheap to clone.
 #[derive(Clone)]
 pub struct Engines {
-    plain: Engine,
-    concurrent: Engine,
+    pair: Arc<EnginePair>,
     code: Arc<CodeSource>,
     observer: Observer,
     quota: Arc<HostQuota>,
@@ -89,7 +89,7 @@ impl Engines {
     ///
     /// # Errors
     ///
-    /// If the machine cannot give the address space or the cache's folder cannot be used.
+    /// If the cache's folder cannot be used.
     pub fn new(options: &EngineOptions) -> Result<Self, RuntimeError> {
         let cache = options.cache_dir.as_deref().map(|dir| {
             let opened = CodeCache::open(dir, options.key_dir.as_deref());
@@ -104,24 +104,22 @@ impl Engines {
             instance_memory: options.memory,
             modules: SharedModules::default(),
         };
-        let make = |concurrency| {
-            let settings = EngineSettings {
+        let pair = Arc::new(EnginePair {
+            settings: EngineSettings {
                 instances: options.instances,
                 memory: options.memory,
                 keep_resident: options.keep_resident,
-            };
-            Engine::new(&settings.config(concurrency))
-                .map_err(|cause| RuntimeError::Engine { cause })
-        };
-        let plain = make(false)?;
-        let concurrent = make(true)?;
+            },
+            plain: OnceLock::new(),
+            concurrent: OnceLock::new(),
+            making: Mutex::new(()),
+        });
         let quota = HostQuota::new(options.instances, options.shares);
         options.observer.metrics.level(&[], &quota.level);
         let turns = Arc::new(Turns::default());
-        let ticker = Ticker::start(vec![plain.clone(), concurrent.clone()], turns.clone());
+        let ticker = Ticker::start(pair.clone(), turns.clone());
         Ok(Self {
-            plain,
-            concurrent,
+            pair,
             code: Arc::new(code),
             observer: options.observer.clone(),
             quota,
@@ -141,14 +139,14 @@ impl Engines {
     ///
     /// # Errors
     ///
-    /// If it does not compile.
+    /// If it does not compile, or there can be no engine.
     pub(crate) fn component(
         &self,
         concurrency: bool,
         bytes: &[u8],
         told: &(dyn Fn(CompiledPart) + Sync),
     ) -> wasmtime::Result<ComponentCode> {
-        let engine = self.get(concurrency);
+        let engine = self.get(concurrency)?;
         let to = For {
             engine,
             concurrency,
@@ -171,13 +169,48 @@ impl Engines {
         &self.turns
     }
 
-    /// The engine for a component that does, or does not, use async types.
-    pub fn get(&self, concurrency: bool) -> &Engine {
-        if concurrency {
-            &self.concurrent
-        } else {
-            &self.plain
+    /// The engine for a component that does, or does not, use async types. The first to ask for one has it made.
+    ///
+    /// # Errors
+    ///
+    /// If the machine cannot give the address space of its pool.
+    pub fn get(&self, concurrency: bool) -> wasmtime::Result<&Engine> {
+        self.pair.get(concurrency)
+    }
+}
+
+/// The engines that were asked for.
+struct EnginePair {
+    settings: EngineSettings,
+    plain: OnceLock<Engine>,
+    concurrent: OnceLock<Engine>,
+    /// Held while one is made.
+    making: Mutex<()>,
+}
+
+impl EnginePair {
+    fn get(&self, concurrency: bool) -> wasmtime::Result<&Engine> {
+        let engine = match concurrency {
+            true => &self.concurrent,
+            false => &self.plain,
+        };
+        if let Some(made) = engine.get() {
+            return Ok(made);
         }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        match engine.get() {
+            Some(made) => Ok(made),
+            None => {
+                let made = Engine::new(&self.settings.config(concurrency))?;
+                Ok(engine.get_or_init(|| made))
+            }
+        }
+    }
+
+    /// Lets guests on both look at the time.
+    fn increment_epochs(&self) {
+        let made = [self.plain.get(), self.concurrent.get()];
+        made.into_iter().flatten().for_each(Engine::increment_epoch);
     }
 }
 
@@ -187,14 +220,14 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn start(engines: Vec<Engine>, turns: Arc<Turns>) -> Self {
+    fn start(engines: Arc<EnginePair>, turns: Arc<Turns>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let run = move || {
             let mut short = 0;
             while !stopped.load(Ordering::Relaxed) {
                 std::thread::sleep(if short > 0 { SHORT_TICK } else { EPOCH_TICK });
-                engines.iter().for_each(Engine::increment_epoch);
+                engines.increment_epochs();
                 short = match turns.were_needed() {
                     true => SHORT_TICKS,
                     false => short.saturating_sub(1),
@@ -214,5 +247,24 @@ impl Ticker {
 impl Drop for Ticker {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_made_once_and_when_it_is_asked_for() {
+        let options = EngineOptions {
+            instances: 1,
+            ..EngineOptions::default()
+        };
+        let engines = Engines::new(&options).unwrap();
+        assert!(engines.pair.plain.get().is_none());
+        let made = engines.get(false).unwrap();
+        assert!(Engine::same(made, engines.clone().get(false).unwrap()));
+        assert!(engines.pair.concurrent.get().is_none());
+        assert!(!Engine::same(made, engines.get(true).unwrap()));
     }
 }

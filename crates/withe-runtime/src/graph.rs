@@ -83,6 +83,10 @@ fn compile(
             compiled.push(equal);
             continue;
         }
+        if let Err(cause) = engines.get(spec.concurrency) {
+            errors.push(RuntimeError::Engine { cause });
+            return Err(errors);
+        }
         on_event(BuildEvent::Compiling(&spec.name));
         let start = Instant::now();
         let told = |part: CompiledPart| {
@@ -118,10 +122,9 @@ fn link(
     specs: Vec<UnitSpec>,
     compiled: &[Arc<Compiled>],
 ) -> Result<Vec<Unit>, Vec<RuntimeError>> {
-    let wasi = Wasi::new(engines).map_err(|cause| vec![RuntimeError::Engine { cause }])?;
     let mut linker = Linker {
         engines,
-        wasi,
+        wasi: Wasi::default(),
         compiled,
         codes: HashMap::new(),
     };
@@ -230,7 +233,8 @@ impl Linker<'_> {
         if let Some(code) = self.codes.get(&key) {
             return Ok(code.clone());
         }
-        let code = define(&self.wasi, compiled, spec.concurrency, &spec.imports)?;
+        let (engines, wasi) = (self.engines, &mut self.wasi);
+        let code = define(engines, wasi, compiled, spec.concurrency, &spec.imports)?;
         let code = Arc::new(code);
         self.codes.insert(key, code.clone());
         Ok(code)

@@ -50,22 +50,24 @@ impl EngineSettings {
             // Kept with the code of components that have debug information, and read when they trap.
             .wasm_backtrace_details(WasmBacktraceDetails::Enable)
             .memory_init_cow(true)
-            .allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool()));
+            .allocation_strategy(InstanceAllocationStrategy::Pooling(self.pool(concurrency)));
         config
     }
 
-    fn pool(&self) -> PoolingAllocationConfig {
+    fn pool(&self, concurrency: bool) -> PoolingAllocationConfig {
         // A composition of many components is one component instance with many core instances. These are only counted,
         // so there are as many as there can be.
         const CORES_PER_INSTANCE: u32 = 512;
-        // Calls that an instance makes at the same time have a stack each. Only those that are used cost memory.
-        const STACKS_PER_INSTANCE: u32 = 4;
+        // Calls that an instance makes at the same time have a stack each; without concurrency there is one, and one more for the
+        // destructor of a resource that is dropped meanwhile. Only those that are used cost memory, but each is a mapping, which
+        // takes a microsecond to make and one to remove.
+        let stacks_per_instance = if concurrency { 4 } else { 2 };
         let mut pool = PoolingAllocationConfig::default();
         pool.total_component_instances(self.instances)
             .total_core_instances(self.instances.saturating_mul(CORES_PER_INSTANCE))
             .total_memories(self.instances.saturating_mul(MEMORIES_PER_SLOT))
             .total_tables(self.instances.saturating_mul(TABLES_PER_SLOT))
-            .total_stacks(self.instances.saturating_mul(STACKS_PER_INSTANCE))
+            .total_stacks(self.instances.saturating_mul(stacks_per_instance))
             .max_memories_per_component(INSTANCE_LIMITS.memories)
             .max_tables_per_component(INSTANCE_LIMITS.tables)
             .max_core_instances_per_component(CORES_PER_INSTANCE)

@@ -215,7 +215,8 @@ fn what_is_wrong_with_a_component_is_said_as_if_it_was_whole() {
     let errors = build(&engines(), vec![broken])
         .err()
         .expect("it is refused");
-    let whole = wasmtime::component::Component::new(engines().get(false), &bytes);
+    let engines = engines();
+    let whole = wasmtime::component::Component::new(engines.get(false).unwrap(), &bytes);
     let whole = whole.expect_err("it is refused");
     assert_eq!(
         errors[0].to_string(),

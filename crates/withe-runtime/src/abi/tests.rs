@@ -376,7 +376,7 @@ async fn check(
     text: &str,
     r: &mut Random,
 ) -> wasmtime::Result<()> {
-    let engine = engines.get(false);
+    let engine = engines.get(false)?;
     let component = Component::new(engine, wat::parse_str(text)?)?;
     let shape = |name: &str| {
         let ComponentItem::ComponentFunc(f) = component

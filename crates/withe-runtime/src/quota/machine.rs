@@ -6,12 +6,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Where Linux shows control groups.
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// The memory that this process may have, in bytes. `None` where nothing is known of it.
+/// The memory that this process may have, in bytes, as it was when it was first asked for. `None` where nothing is known of it.
 pub fn available_memory() -> Option<u64> {
+    // The command's defaults ask twenty times before its first line runs.
+    static AVAILABLE: OnceLock<Option<u64>> = OnceLock::new();
+    *AVAILABLE.get_or_init(read_available_memory)
+}
+
+fn read_available_memory() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok();
     let machine = machine.as_deref().and_then(total_of_meminfo);
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
