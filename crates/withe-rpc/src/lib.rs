@@ -39,6 +39,7 @@ mod tls;
 mod trace;
 pub mod transport;
 pub mod unix;
+mod unread;
 
 #[cfg(test)]
 mod tests;

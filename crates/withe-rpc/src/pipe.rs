@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::budget::Budget;
-use crate::{CallError, Payload};
+use crate::unread::UnreadInPipe;
+use crate::{CallError, HandleRef, Payload};
 
 /// The element kind of a stream or future, as far as moving it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,29 +80,32 @@ pub struct Closed;
 
 /// Makes a pipe that asks for up to `capacity` elements before they are wanted.
 pub fn pipe(kind: StreamKind, capacity: usize) -> (PipeWriter, PipeReader) {
-    ends(kind, capacity, None)
+    ends(kind, capacity, None, None)
 }
 
-/// Makes a pipe whose memory counts against a budget until its reader has gone; `None` if there is not
-/// enough left.
+/// Makes a pipe whose memory counts against a budget until its reader has gone, and whose handles go to `unread` if it goes
+/// before it has read them; `None` if there is not enough of the budget left.
 pub(crate) fn metered(
     kind: StreamKind,
     capacity: usize,
     budget: &Arc<Budget>,
+    unread: Option<UnreadInPipe>,
 ) -> Option<(PipeWriter, PipeReader)> {
     budget.take(OVERHEAD).ok()?;
-    Some(ends(kind, capacity, Some(budget.clone())))
+    Some(ends(kind, capacity, Some(budget.clone()), unread))
 }
 
 fn ends(
     kind: StreamKind,
     capacity: usize,
     budget: Option<Arc<Budget>>,
+    unread: Option<UnreadInPipe>,
 ) -> (PipeWriter, PipeReader) {
     let shared = Arc::new(Pipe {
         kind,
         capacity,
         budget,
+        unread,
         state: Mutex::default(),
     });
     (
@@ -121,6 +125,7 @@ struct Pipe {
     kind: StreamKind,
     capacity: usize,
     budget: Option<Arc<Budget>>,
+    unread: Option<UnreadInPipe>,
     state: Mutex<PipeState>,
 }
 
@@ -361,6 +366,13 @@ impl PipeReader {
         self.poll_chunk(cx, want)
     }
 
+    /// Has resources dropped that were in elements of this stream, which were read and cannot be passed on.
+    pub(crate) fn discard(&self, handles: Vec<HandleRef>) {
+        if let Some(unread) = &self.shared.unread {
+            unread.discard(handles);
+        }
+    }
+
     /// Takes back what a pending [`PipeReader::poll_chunk`] asked for, unless it came meanwhile.
     pub fn unwant(&mut self) {
         self.shared.lock().wanted = 0;
@@ -377,6 +389,8 @@ impl Drop for PipeReader {
             .release(OVERHEAD + std::mem::take(&mut state.charged));
         let waker = state.writer.take();
         drop(state);
+        let unread = queue.iter().flat_map(|chunk| &chunk.payload.handles);
+        self.discard(unread.copied().collect());
         drop(queue);
         wake(waker);
     }

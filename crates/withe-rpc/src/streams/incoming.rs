@@ -10,6 +10,7 @@ use crate::budget::Budget;
 use crate::codec::put_unsigned;
 use crate::frame::{self, Kind, Violation, flag};
 use crate::outbox::Outbox;
+use crate::unread::UnreadHandles;
 use crate::{CallError, Chunk, HandleRef, Limits, PipeReader, PipeWriter, StreamKind, pipe};
 
 /// How many elements of a kind are asked for before they are wanted. Of a future nothing is: whether it is
@@ -58,8 +59,14 @@ impl Incoming {
         kind: StreamKind,
         waker: (Arc<StreamWaker>, Waker),
         budget: &Arc<Budget>,
+        unread: &Arc<UnreadHandles>,
     ) -> Option<(Self, PipeReader)> {
-        let (writer, reader) = pipe::metered(kind, window(kind), budget)?;
+        let unread = match kind {
+            StreamKind::Items | StreamKind::Future => session.map(|session| unread.of(session)),
+            // No handles are in these.
+            StreamKind::Bytes | StreamKind::Units | StreamKind::Signal => None,
+        };
+        let (writer, reader) = pipe::metered(kind, window(kind), budget, unread)?;
         let entry = Self {
             session,
             kind,

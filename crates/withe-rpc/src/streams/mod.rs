@@ -26,6 +26,7 @@ use crate::budget::Budget;
 use crate::frame::{Failure, Kind, Part, StreamRef, Violation};
 use crate::outbox::{Outbox, Signal};
 use crate::table::{Slab, Table};
+use crate::unread::UnreadHandles;
 use crate::{CallError, Limits, PipeReader};
 
 /// The side of a connection.
@@ -63,6 +64,8 @@ pub(crate) struct Streams {
     open: AtomicUsize,
     /// For bytes that arrived and nobody has read yet.
     budget: Arc<Budget>,
+    /// Handles in those bytes whose reader has gone.
+    unread: Arc<UnreadHandles>,
     limits: Limits,
 }
 
@@ -94,6 +97,7 @@ impl Streams {
                 ended: None,
                 gone: Vec::new(),
             }),
+            unread: Arc::new(UnreadHandles::new(signal.clone())),
             ready: Arc::new(Ready::new(signal)),
             open: AtomicUsize::new(0),
             budget,
@@ -273,10 +277,10 @@ impl Streams {
                 });
             }
             let waker = self.ready.waker(StreamSlot::Incoming(index));
-            let (mut entry, reader) = Incoming::new(session, stream.kind, waker, &self.budget)
-                .ok_or_else(|| {
-                    Violation::exhausted("the streams of the connection hold too much unread")
-                })?;
+            let made = Incoming::new(session, stream.kind, waker, &self.budget, &self.unread);
+            let (mut entry, reader) = made.ok_or_else(|| {
+                Violation::exhausted("the streams of the connection hold too much unread")
+            })?;
             entry.grant(stream.id, out);
             // The stream's number was just checked to be free.
             _ = state.incoming.insert(index, entry);
@@ -286,8 +290,11 @@ impl Streams {
         Ok(readers)
     }
 
-    /// Serves one stream that is ready; says whether there was one.
+    /// Serves one stream that is ready, or has handles dropped that nobody read; says whether there was something.
     pub(crate) fn serve_one(&self, out: &Outbox, handles: &dyn Handles) -> bool {
+        if self.discard_unread(handles) {
+            return true;
+        }
         if self.open() == 0 {
             return false;
         }
@@ -302,6 +309,19 @@ impl Streams {
         let gone = std::mem::take(&mut state.gone);
         drop(state);
         drop(gone);
+        true
+    }
+
+    /// Has handles dropped whose readers have gone, which may be after their streams.
+    fn discard_unread(&self, handles: &dyn Handles) -> bool {
+        if !self.unread.is_waiting() {
+            return false;
+        }
+        // Locked, so that no session ends and its number is another's meanwhile.
+        let _streams = self.lock();
+        for lost in self.unread.take() {
+            handles.discard(lost.session, &lost.handles);
+        }
         true
     }
 
@@ -392,11 +412,12 @@ impl Streams {
 
     /// A session ends, and its streams with it.
     pub(crate) fn end_session(&self, session: u32, out: &Outbox) {
-        if self.open() == 0 {
+        if self.open() == 0 && !self.unread.is_used() {
             return;
         }
         let why = CallError::Unreachable("the session of the stream has ended".into());
         let mut guard = self.lock();
+        self.unread.end(session);
         let state = &mut *guard;
         for index in state.outgoing.ids() {
             if let Some(entry) = state.outgoing.get_mut(index)

@@ -70,10 +70,15 @@ impl Outgoing {
     }
 
     /// Takes the readers that are left: its own, and those in elements that were not sent. They are to be dropped where
-    /// nothing is locked.
+    /// nothing is locked. Resources in those elements go back to where they came from.
     pub(super) fn rest(&mut self) -> impl Iterator<Item = PipeReader> + use<> {
-        let unsent = self.stash.take().map(|stash| stash.streams);
         let own = self.reader.take();
+        let unsent = self.stash.take().map(|stash| {
+            if let Some(reader) = &own {
+                reader.discard(stash.handles);
+            }
+            stash.streams
+        });
         own.into_iter().chain(unsent.into_iter().flatten())
     }
 

@@ -21,6 +21,7 @@ over_each_transport! {
     a_reader_that_is_dropped_is_closed_before_the_next_call_and_answer,
     streams_in_streams,
     resources_go_through_streams,
+    resources_that_nobody_reads_are_dropped,
     streams_end_with_their_session,
 }
 
@@ -291,6 +292,44 @@ async fn resources_go_through_streams(pair: Pair) {
         pair.client.counts() == Some([1, 1, 0, 0])
     })
     .await;
+}
+
+/// Those that came, those that wait at the other side, and those of a stream that ended before its reader went.
+async fn resources_that_nobody_reads_are_dropped(pair: Pair) {
+    let session = pair.link().session();
+    let mut first = 1;
+    // Streams that are left: of 3 elements all come, of 30 some wait for the reader.
+    for (count, streams) in [(3_u8, 0), (30, 1)] {
+        session
+            .call(MAKE, payload([count]), context())
+            .await
+            .unwrap();
+        let ids = first..first + u32::from(count);
+        first = ids.end;
+        let (mut writer, reader) = pipe(StreamKind::Items, 1);
+        for id in ids.clone() {
+            let handles = vec![HandleRef { id, own: true }];
+            let payload = Payload {
+                handles,
+                ..payload([0])
+            };
+            writer.send(Chunk { count: 1, payload }).unwrap();
+        }
+        writer.finish();
+        let mut back = echoed(&session, reader).await;
+        next(&mut back).await.unwrap().unwrap();
+        let left = || pair.client.counts().unwrap()[3] == streams;
+        until("all are on their way", left).await;
+        drop(back);
+        for id in ids.skip(1) {
+            let dropped = format!("drop {id}");
+            until(&dropped, || pair.target.has_noted(&dropped)).await;
+        }
+        until("no stream is left", || {
+            pair.client.counts() == Some([1, 1, 0, 0])
+        })
+        .await;
+    }
 }
 
 async fn streams_end_with_their_session(pair: Pair) {
