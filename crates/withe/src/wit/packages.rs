@@ -334,7 +334,8 @@ impl Merged {
             format!("{who} has another interface than the rest under one name and version")
         })?;
         for (name, (version, is_newer, own)) in own {
-            if !self.from.contains_key(&name) {
+            let was_here = self.from.contains_key(&name);
+            if !was_here {
                 self.from.insert(name.clone(), who.clone());
             }
             let known = self.wholes.get(&name);
@@ -342,9 +343,11 @@ impl Merged {
                 continue;
             }
             let text = print(&self.all, self.package(&name)?)?;
-            // What was compared before goes without saying; this is for all else that merging may add.
+            // What was compared before goes without saying; this is for all else that merging may add. A package that was not here is as its
+            // tree has it, but for a world that imports two releases of one interface: it imports one now.
             let has_to_be = known.map(|known| &known.text).or(own.as_ref());
-            if !is_newer && has_to_be.is_some_and(|has_to_be| *has_to_be != text) {
+            let has_to_be = has_to_be.filter(|_| was_here && !is_newer);
+            if has_to_be.is_some_and(|has_to_be| *has_to_be != text) {
                 bail!(other(&who, &name, "what it has there is another"));
             }
             if known.is_none() || is_newer {

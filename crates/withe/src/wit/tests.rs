@@ -48,6 +48,22 @@ fn wasi_is_printed_in_the_version_that_is_asked_for_with_all_that_it_uses() {
     assert!(!http.contains("0.2.12"), "{http}");
 }
 
+#[test]
+fn standard_packages_go_together_in_an_older_release() {
+    let all = texts_of(
+        &["wasi:http", "wasi:keyvalue", "wasi:cli", "wasi:blobstore"],
+        "0.2.10",
+    );
+    for name in ["wasi:http@0.2.10", "wasi:cli@0.2.10", "wasi:io@0.2.10"] {
+        assert!(all.contains_key(name), "{name}: {:?}", all.keys());
+    }
+    assert!(
+        !all.keys().any(|name| name.starts_with("withe:")),
+        "{:?}",
+        all.keys()
+    );
+}
+
 /// The tree of texts of packages, the last of which uses the others.
 fn selected(texts: &[&str], extent: Extent) -> Selected {
     let (resolve, id) = parse(texts).unwrap_or_else(|e| panic!("{e:#}"));
@@ -149,11 +165,8 @@ fn what_a_component_imports_need_not_go_together_with_what_others_export() {
     let cart = "package acme:cart@1.0.0;\ninterface cart { total: func() -> u32; }\n";
     let other = MONEY.replace("cents = u64", "cents = s64");
     let (resolve, root) = parse(&[&other, cart, world]).unwrap();
-    let cart = resolve.packages.iter();
-    let (cart, _) = cart
-        .into_iter()
-        .find(|(_, p)| p.name.name == "cart")
-        .unwrap();
+    let mut packages = resolve.packages.iter();
+    let (cart, _) = packages.find(|(_, p)| p.name.name == "cart").unwrap();
     assert_ne!(cart, root);
     let component = Selected::new(&resolve, &[cart], Extent::Parts).unwrap();
     let together = texts(vec![component, tree(&[MONEY])], &wasi).unwrap();
@@ -176,7 +189,7 @@ fn two_releases(new: &str) -> [String; 5] {
     let shop = format!(
         "package acme:shop@1.0.0;
         interface shop {{ use acme:old/print@1.0.0.{{output-stream}}; use acme:new/print@1.0.0.{{output-stream as other}}; }}
-        world shop {{
+        world user {{
           import wasi:io/streams@0.2.0;
           import wasi:io/streams@{new};
           export shop;
