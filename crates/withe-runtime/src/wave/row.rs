@@ -28,7 +28,7 @@ pub struct RowCall {
     pub takes_resource: bool,
 }
 
-/// What a row came to.
+/// The outcome of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowResult {
     /// The call whose result it is: the last, or one that returned an error, or nothing, in the place of a resource.
@@ -52,7 +52,7 @@ pub struct RowError {
 ///
 /// # Errors
 ///
-/// If one of them fails: which, and why. Those behind it are not made.
+/// If one of them fails: which, and why. No call behind it is made.
 pub async fn call_in_row(
     graph: &Arc<Graph>,
     component: &str,

@@ -25,7 +25,7 @@ pub(crate) struct Selected {
 pub(crate) enum Extent {
     /// All of them.
     Everything,
-    /// Those that were requested.
+    /// The requested ones.
     Requested,
     /// None: a component has of each what it uses.
     Parts,
@@ -343,7 +343,7 @@ impl Merged {
                 continue;
             }
             let text = print(&self.all, self.package(&name)?)?;
-            // What was compared before goes without saying; this is for all else that merging may add. A package that was not here is as its
+            // Types and functions are compared before; this is for all else that merging may add. A package that was not here is as its
             // tree has it, but for a world that imports two releases of one interface: it imports one now.
             let has_to_be = known.map(|known| &known.text).or(own.as_ref());
             let has_to_be = has_to_be.filter(|_| was_here && !is_newer);

@@ -75,7 +75,7 @@ fn tree(texts: &[&str]) -> Selected {
     selected(texts, Extent::Requested)
 }
 
-/// What a component exports.
+/// The exports of a component.
 fn component(texts: &[&str]) -> Selected {
     selected(texts, Extent::Parts)
 }

@@ -22,7 +22,7 @@ pub(super) struct View<'a> {
 /// The first thing in which a view differs from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Difference {
-    /// What it is, and its name: "function `total`".
+    /// Its kind and its name: "function `total`".
     item: String,
     /// The interface that has it; none if it is an interface, or a world.
     interface: Option<String>,

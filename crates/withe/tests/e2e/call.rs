@@ -83,7 +83,7 @@ fn functions_of_a_resource_are_called_in_a_row() {
         (r#"counter.new("a|b", 5) | add(3) | value()"#, "8"),
         (r#"counters#counter("a", 5) | counter.add(1)"#, "6"),
         (r#"counter.new("a", 5) | describe()"#, r#""a = 5""#),
-        // What takes the resource for good comes last.
+        // A function that takes the resource for good comes last.
         (r#"counter.new("a", 5) | add(2) | consume()"#, "7"),
         ("made()", "0"),
     ] {

@@ -196,7 +196,7 @@ world all {
         1,
         "{printed}"
     );
-    // What is there can be read together.
+    // The files that are there can be read together.
     shop.folder.write(
         "wit/world.wit",
         "package acme:user@0.1.0;\n\nworld user { include acme:both/all@1.0.0; }\n",

@@ -308,7 +308,7 @@ fn near(all: &[FoundFunction<'_>], call: &CallExpression) -> Option<String> {
     nearest(&names, &call.function).map(|at| all[at].to_string())
 }
 
-/// Which of the names may have been meant by what is written.
+/// The index of the name that may have been meant by what is written.
 fn nearest<T: AsRef<str>>(names: &[T], written: &str) -> Option<usize> {
     let distance = |name: &T| strsim::damerau_levenshtein(name.as_ref(), written);
     let (at, nearest) = (names.iter().enumerate()).min_by_key(|(_, name)| distance(name))?;

@@ -100,7 +100,7 @@ fn printed(function: &Function) -> Option<Type> {
 /// Compares a call's arguments with the function.
 fn check(found: FoundFunction<'_>, call: &CallExpression) -> anyhow::Result<RowCall> {
     let takes_resource = taken(found.function).is_some();
-    // What is left for people to write, and what can be printed.
+    // The part that people write, and the result that can be printed.
     let function = found.function;
     let written = Function {
         params: function.params[usize::from(takes_resource)..].to_vec(),
