@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use tower_service::Service as _;
-use withe_host::{Host, InvokeError, Runnable, RunnableBuilder, RunnableError, Val};
+use withe_host::wave::RowCall;
+use withe_host::{FunctionPath, Host, InvokeError, Runnable, RunnableBuilder, RunnableError, Val};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -46,6 +47,63 @@ fn guest(name: &str) -> Vec<u8> {
 fn host() -> Host {
     let host = Host::builder().instances(10).grace(Duration::from_secs(1));
     host.build().unwrap()
+}
+
+#[tokio::test]
+async fn functions_of_a_resource_are_called_in_a_row() {
+    let resources = one(&guest("resources"), "").link().unwrap();
+    let running = host().run(&resources).await.unwrap();
+    let call = |function: &str, arguments: &str| RowCall {
+        path: FunctionPath {
+            interface: Some("t:resources/counters".into()),
+            function: function.into(),
+        },
+        arguments: arguments.into(),
+        takes_resource: !function.starts_with("[constructor]") && function != "made",
+    };
+    let new = |start: u32| call("[constructor]counter", &format!("(\"a\", {start})"));
+    for (row, text) in [
+        (vec![call("made", "()")], "0"),
+        (
+            vec![
+                new(5),
+                call("[method]counter.add", "(3)"),
+                call("[method]counter.value", "()"),
+            ],
+            "8",
+        ),
+        (vec![new(5), call("consume", "()")], "5"),
+        // Each row has an instance of its own.
+        (vec![new(1), call("describe", "()")], "\"a = 1\""),
+    ] {
+        let result = running.call_in_row("one", &row, LONG).await.unwrap();
+        assert_eq!((result.call, result.text.as_str()), (row.len() - 1, text));
+    }
+    for (row, at, says) in [
+        (vec![new(5)], 0, "returns a resource"),
+        (vec![call("[method]counter.value", "()")], 0, "no resource"),
+        (
+            vec![new(5), call("consume", "()"), call("describe", "()")],
+            2,
+            "no resource",
+        ),
+        (
+            vec![new(5), call("[method]counter.add", "(true)")],
+            1,
+            "add: func(by: u32) -> u32",
+        ),
+        (
+            vec![new(5), call("[method]counter.sub", "()")],
+            1,
+            "exports no",
+        ),
+        (vec![], 0, "no function"),
+    ] {
+        let failed = running.call_in_row("one", &row, LONG).await.unwrap_err();
+        assert_eq!(failed.call, at, "{failed}");
+        assert!(failed.to_string().contains(says), "{failed}");
+    }
+    running.shutdown().await;
 }
 
 #[tokio::test]

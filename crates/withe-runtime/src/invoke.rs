@@ -2,7 +2,8 @@
 //! [`crate::wave`], with text.
 //!
 //! Each call has an instance as a request has: a fresh one, or one that is kept for more. So nothing that belongs to
-//! an instance can be passed or returned: resources, streams, futures.
+//! an instance can be passed or returned: resources, streams, futures. Calls in a row ([`crate::wave`]) share an instance, and pass resources
+//! between them.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +12,7 @@ use tokio::time::timeout_at;
 use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::wasm_wave::wasm::DisplayFunc;
 pub use wasmtime::component::{ComponentNamedList, Lift, Lower, Val};
-use wasmtime::component::{Func, Type};
+use wasmtime::component::{Func, ResourceAny, Type};
 use withe_rpc::{CallContext, CallError};
 use withe_wit::InterfaceName;
 
@@ -200,17 +201,20 @@ impl<'a> InvokeTarget<'a> {
     pub(crate) async fn begin(&self, context: CallContext) -> Result<Invocation<'_>, InvokeError> {
         let instance = Unit::checkout(self.graph, self.unit, context).await;
         let mut instance = instance.map_err(InvokeError::Failed)?;
-        let func = instance
-            .instance
-            .get_func(&mut instance.store, self.export.index);
-        let name = &self.export.name;
-        let func =
-            func.ok_or_else(|| InvokeError::NoFunction(format!("`{name}` is no function")))?;
+        let func = self.func(&mut instance)?;
         Ok(Invocation {
             target: self,
             instance,
             func,
         })
+    }
+
+    fn func(&self, instance: &mut Instance) -> Result<Func, InvokeError> {
+        let func = instance
+            .instance
+            .get_func(&mut instance.store, self.export.index);
+        let name = &self.export.name;
+        func.ok_or_else(|| InvokeError::NoFunction(format!("`{name}` is no function")))
     }
 }
 
@@ -235,21 +239,47 @@ impl Invocation<'_> {
         }
     }
 
-    /// Makes the call.
+    /// Makes the call, and gives the instance back.
     pub(crate) async fn call(
         mut self,
+        params: &[Val],
+        ty: &ComponentFunc,
+    ) -> Result<Option<Val>, InvokeError> {
+        let result = self.make(params, ty).await?;
+        self.done();
+        Ok(result)
+    }
+
+    /// Makes the call, and keeps the instance.
+    pub(crate) async fn make(
+        &mut self,
         params: &[Val],
         ty: &ComponentFunc,
     ) -> Result<Option<Val>, InvokeError> {
         let mut results = vec![Val::Bool(false); ty.results().len()];
         let store = &mut self.instance.store;
         match run_guest(self.func.call_async(store, params, &mut results)).await {
-            Ok(()) => {
-                self.done();
-                Ok(results.pop())
-            }
+            Ok(()) => Ok(results.pop()),
             Err(e) => Err(self.failed(e)),
         }
+    }
+
+    /// The function's type, whatever it has.
+    pub(crate) fn ty(&self) -> ComponentFunc {
+        self.func.ty(&self.instance.store)
+    }
+
+    /// Turns to another function of the same component, on the same instance.
+    pub(crate) fn turn_to(&mut self, target: &InvokeTarget<'_>) -> Result<(), InvokeError> {
+        self.func = target.func(&mut self.instance)?;
+        Ok(())
+    }
+
+    /// Drops a resource that a call returned, running its destructor.
+    pub(crate) async fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), InvokeError> {
+        let dropped = resource.resource_drop_async(&mut self.instance.store);
+        let dropped = run_guest(dropped).await;
+        dropped.map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: wasmtime::Error) -> InvokeError {
@@ -349,7 +379,7 @@ fn find_export<'a>(unit: &'a Unit, path: &FunctionPath) -> Result<&'a ExportFn, 
 }
 
 /// The kind of the first part of this type that would belong to an instance.
-fn handle(ty: &Type) -> Option<&'static str> {
+pub(crate) fn handle(ty: &Type) -> Option<&'static str> {
     match ty {
         Type::Own(_) | Type::Borrow(_) => Some("resource"),
         Type::Future(_) => Some("future"),

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod json;
+mod row;
 mod types;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use withe_wit::{Function, Type};
 
 use crate::core::Graph;
 use crate::invoke::{FunctionPath, InvokeError, InvokeTarget};
+pub use row::{RowCall, RowError, RowResult, call_in_row};
 
 /// Calls `path` of the unit whose root is `component` with `args`, such as `(1, "a")`; returns the
 /// result's text, empty if there is none.

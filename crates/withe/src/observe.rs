@@ -19,11 +19,10 @@ use crate::ui::{Page, Served, UiArgs};
 
 /// How what runs here can be watched.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Watching")]
 pub(crate) struct ObserveArgs {
     /// Serve metrics to Prometheus at this address, on `/metrics`; on `/livez` that the host is there, and on `/readyz`
     /// whether it takes requests: not before it has started, nor once it ends.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Watching")]
     pub(crate) metrics: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) traces: TraceArgs,

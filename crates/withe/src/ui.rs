@@ -45,13 +45,13 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
 pub(crate) struct UiArgs {
     /// Serve a page at this address that shows what runs: parts, links, rates, logs, traces. A port alone is one of this machine,
     /// which nobody else can connect to; 0 is a free one.
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, help_heading = "Watching")]
     pub(crate) ui: Option<SocketAddr>,
     /// Let whoever has the page's address, with its secret, call what this host's components export.
-    #[arg(long, requires = "ui")]
+    #[arg(long, requires = "ui", help_heading = "Watching")]
     pub(crate) ui_allow_calls: bool,
     /// A name by which browsers reach the page, besides `localhost` and addresses. May be given several times.
-    #[arg(long = "ui-name", value_name = "NAME", requires = "ui", value_parser = name)]
+    #[arg(long = "ui-name", value_name = "NAME", requires = "ui", value_parser = name, help_heading = "Watching")]
     pub(crate) ui_names: Vec<String>,
 }
 

@@ -214,6 +214,23 @@ impl Running {
         wave::call(graph, component, function, args, Instant::now() + timeout).await
     }
 
+    /// Calls exports of `component` in a row, all on one instance, so that one that returns a resource may be followed by
+    /// those of the resource.
+    ///
+    /// # Errors
+    ///
+    /// See [`wave::RowError`].
+    pub async fn call_in_row(
+        &self,
+        component: &str,
+        calls: &[wave::RowCall],
+        timeout: Duration,
+    ) -> Result<wave::RowResult, wave::RowError> {
+        let graph = self.graph(component);
+        let graph = graph.map_err(|error| wave::RowError { call: 0, error })?;
+        wave::call_in_row(graph, component, calls, Instant::now() + timeout).await
+    }
+
     /// Calls an export of `component` with a value for each parameter; returns its result, if it has one. Programs that
     /// know the function's type at compile time use [`call_typed`](Self::call_typed).
     ///

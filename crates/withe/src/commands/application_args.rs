@@ -34,13 +34,13 @@ pub(crate) struct ApplicationArgs {
     /// A manifest, or a component; either may be in a registry: `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "APP.yaml|X.wasm")]
     pub(super) file: PathBuf,
+    #[command(flatten)]
+    without: WithoutManifest,
     /// Take only images from registries that `withe.lock` beside the manifest has, as it has them.
     #[arg(long, help_heading = "Registries")]
     locked: bool,
     #[command(flatten)]
     registries: RegistryArgs,
-    #[command(flatten)]
-    without: WithoutManifest,
     /// The mocks of other parts, for commands that have such an option.
     #[arg(skip)]
     pub(super) mocks: Vec<MockArgument>,

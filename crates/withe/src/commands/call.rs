@@ -2,13 +2,15 @@
 
 mod expression;
 mod find;
+mod row;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
-use withe_host::{Broker, FunctionPath, Host, Parts, wave};
+use withe_host::wave::{self, RowResult};
+use withe_host::{Broker, Host, Parts};
 use withe_linker::input::Surroundings;
 use withe_linker::plan::{Binding, Plan};
 use withe_linker::{Diagnostic, Diagnostics, Severity, TRAPPING};
@@ -31,14 +33,15 @@ use crate::render::diagnostics;
 use crate::running::{block_on, host_options};
 use crate::terminal::Terminal;
 use crate::usage::usage;
-use expression::CallExpression;
-use find::find;
+use expression::CallRow;
+use row::CheckedRow;
 
 const EXAMPLES: &str = "\
 Examples:
   withe call add.wasm 'add(1, 2)'
   withe call cart.wasm 'cart#total([{item: \"pen\", price: 1.5}])' --link prices.wasm
   withe call cart.wasm 'total([{\"item\": \"pen\", \"price\": 1.5}])' --json      arguments and result as JSON
+  withe call cart.wasm 'cart.new(\"ann\") | add(\"pen\") | total()'      the functions of a resource, in a row
   withe call cart.wasm 'run()' --link prices.wasm --binding local
   withe call shop.yaml cart 'shop:api/cart@1.0.0#total([])'";
 
@@ -48,8 +51,9 @@ Examples:
 /// them. Without a manifest: `withe call X.wasm CALL` links what X imports to whatever the components given with
 /// `--link` export. CALL names a function as WIT does, `run()` of the world or `ns:pkg/iface#f(1, "a")`
 /// of an interface, or by an end of that name that only one function has: `f(1, "a")`, `iface#f(1, "a")`. Its arguments
-/// are in WAVE or in JSON, and are compared with the function before anything is compiled. The
-/// result is printed in WAVE. A trap or an error exits with 1 and says why; with `--strict` a result `err(…)` does, too.
+/// are in WAVE or in JSON, and are compared with the function before anything is compiled. Where a function returns a resource,
+/// as `cart.new()` for its constructor does, functions of the resource are called behind a `|`: `cart.new() | add("pen") | total()`. The
+/// result of the last is printed in WAVE. A trap or an error exits with 1 and says why; with `--strict` a result `err(…)` does, too.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, allow_missing_positional = true)]
 pub(crate) struct Args {
@@ -57,8 +61,8 @@ pub(crate) struct Args {
     application: ApplicationArgs,
     /// With a manifest: the component that is called.
     component: Option<String>,
-    /// The function and its arguments; quote it for the shell.
-    call: CallExpression,
+    /// The function and its arguments, or several with `|` between them; quote it for the shell.
+    call: CallRow,
     #[command(flatten)]
     defaults: LinkArgs,
     /// Print the result as JSON.
@@ -74,18 +78,8 @@ pub(crate) struct Args {
     secrets: SecretArgs,
     #[command(flatten)]
     lattice: LatticeArgs,
-    #[command(flatten, next_help_heading = "Watching")]
+    #[command(flatten)]
     traces: TraceArgs,
-}
-
-/// The function to call: as found, or, for a component that could not be read, as written.
-struct CheckedCall {
-    component: String,
-    path: FunctionPath,
-    /// In WAVE, with the parentheses around them.
-    arguments: String,
-    /// The type of the result, if it has one.
-    result: Option<Type>,
 }
 
 pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
@@ -98,8 +92,10 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
         return Ok(linked(args, loaded, &component).emitted(terminal));
     }
     // Before anything takes time: a slip of the pen is said at once.
-    let call = checked(&loaded, component, &args.call)?;
-    let application = linked(args, loaded, &call.component);
+    let world = loaded.part(&component).and_then(|part| part.component());
+    let world = world.map(|read| read.world.as_ref());
+    let row = CheckedRow::of(&component, world, &args.call)?;
+    let application = linked(args, loaded, &component);
     // Warnings and notes belong to `check`: here the result is wanted, or what is in its way.
     let Some(plan) = &application.linked.plan else {
         let found = &application.linked.diagnostics.0;
@@ -118,61 +114,16 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     }
     // The parts that call the application by themselves are left out: a server whose port is taken, as by `withe up` of
     // the same, would be in the way, and a timer or a subscription would do more than was asked for.
-    let plan = &plan.reached_from(&call.component);
+    let plan = &plan.reached_from(&component);
     let exporter = Exporter::new(&args.traces, &machine_name(), None)?;
-    let result = block_on(make(args, &call, &application, plan, &exporter, terminal));
+    let result = block_on(make(args, &row, &application, plan, &exporter, terminal));
     exporter.finish();
     result
 }
 
-/// The function that is meant, and its arguments.
-///
-/// # Errors
-///
-/// If there is none, or they are not what it takes.
-fn checked(
-    loaded: &Loaded,
-    component: String,
-    written: &CallExpression,
-) -> anyhow::Result<CheckedCall> {
-    let CallExpression {
-        interface,
-        function,
-        arguments,
-    } = written.clone();
-    let arguments = format!("({arguments})");
-    let world = loaded.part(&component).and_then(|part| part.component());
-    let Some(read) = world else {
-        // Why it could not be read is said with all that is wrong.
-        return Ok(CheckedCall {
-            component,
-            path: FunctionPath {
-                interface,
-                function,
-            },
-            arguments,
-            result: None,
-        });
-    };
-    let calling = || format!("calling `{function}` of `{component}`");
-    let found = find(&component, read.world, written).with_context(calling)?;
-    let arguments = wave::check(&arguments, found.function).with_context(calling)?;
-    let path = FunctionPath {
-        interface: found.interface.map(ToOwned::to_owned),
-        function: found.function.name.clone(),
-    };
-    let result = found.function.result.clone();
-    Ok(CheckedCall {
-        component,
-        path,
-        arguments,
-        result,
-    })
-}
-
 async fn make(
     args: &Args,
-    call: &CheckedCall,
+    row: &CheckedRow,
     application: &LinkedApplication,
     plan: &Plan,
     exporter: &Exporter,
@@ -193,20 +144,28 @@ async fn make(
         reporter.finish();
         let timeout = Duration::from_secs(args.timeout.into());
         let result = running
-            .call(&call.component, &call.path, &call.arguments, timeout)
+            .call_in_row(&row.component, &row.calls, timeout)
             .await;
         running.shutdown().await;
-        result.with_context(|| format!("calling `{}` of `{}`", call.path.function, call.component))
+        result.map_err(|failed| {
+            let calling = row.calling(failed.call);
+            anyhow::Error::new(failed.error).context(calling)
+        })
     };
     let result = tokio::select! {
         result = work => result,
         () = interrupts.next() => Err(anyhow::anyhow!("interrupted")),
     };
     reporter.finish();
-    let text = result?;
-    let is_error = matches!(call.result, Some(Type::Result(..))) && text.starts_with("err");
+    let RowResult { call, text } = result?;
+    let ty = row.results.get(call).and_then(Option::as_ref);
+    let is_error = matches!(ty, Some(Type::Result(..))) && text.starts_with("err");
     if args.json {
-        terminal.print_json(&as_json(call, &text)?)?;
+        let json = as_json(ty, &text);
+        terminal.print_json(&json.with_context(|| {
+            let name = &row.names[call];
+            format!("the result of `{name}` has no JSON: leave out `--json`")
+        })?)?;
     } else if !text.is_empty() {
         terminal.print(&(text + "\n"))?;
     }
@@ -216,14 +175,12 @@ async fn make(
     })
 }
 
-/// A result as JSON; `null` if there is none.
-fn as_json(call: &CheckedCall, text: &str) -> anyhow::Result<serde_json::Value> {
-    let Some(ty) = call.result.as_ref().filter(|_| !text.is_empty()) else {
-        return Ok(serde_json::Value::Null);
-    };
-    let function = &call.path.function;
-    wave::to_json(text, ty)
-        .with_context(|| format!("the result of `{function}` has no JSON: leave out `--json`"))
+/// A result as JSON: `null` if there is none. `None` if it has no JSON.
+fn as_json(ty: Option<&Type>, text: &str) -> Option<serde_json::Value> {
+    match ty.filter(|_| !text.is_empty()) {
+        Some(ty) => wave::to_json(text, ty),
+        None => Some(serde_json::Value::Null),
+    }
 }
 
 /// The lattice's NATS, if a link is carried by it or leads to a part of wasmCloud v1, or a server of v1's there has secrets.

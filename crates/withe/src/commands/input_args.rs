@@ -12,13 +12,12 @@ use crate::terminal::Terminal;
 
 /// The progress and the cache of commands that read an application.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Looking into it")]
 pub(crate) struct InputArgs {
     /// Print how long each phase took: read, link and, where something runs, compile, prepare, commit.
-    #[arg(long)]
+    #[arg(long, help_heading = "Looking into it")]
     timings: bool,
     /// Keep the manifest and every file that it names in this folder, so that the same can be linked again elsewhere.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = "Looking into it")]
     save_dir: Option<PathBuf>,
 }
 

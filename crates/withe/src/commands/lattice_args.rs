@@ -13,7 +13,6 @@ use crate::places::sockets;
 
 /// Which lattice, and as whom.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Lattice")]
 pub(crate) struct LatticeArgs {
     /// Where the lattice is: `nats://HOST:4222` (several with commas; `tls://` insists on TLS), or
     /// `unix:PATH`, the socket of a host on this machine. Without it: the one host that runs on this
@@ -22,7 +21,8 @@ pub(crate) struct LatticeArgs {
         long,
         value_name = "URL",
         env = "WITHE_LATTICE",
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = "Lattice"
     )]
     pub(crate) lattice: Option<String>,
     /// The lattice's name. Lattices of different names share nothing.
@@ -30,32 +30,45 @@ pub(crate) struct LatticeArgs {
         long,
         value_name = "NAME",
         default_value = "default",
-        env = "WITHE_LATTICE_NAME"
+        env = "WITHE_LATTICE_NAME",
+        help_heading = "Lattice"
     )]
     pub(crate) lattice_name: String,
     /// A NATS credentials file (`.creds`).
-    #[arg(long, value_name = "FILE", env = "WITHE_NATS_CREDS")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WITHE_NATS_CREDS",
+        help_heading = "Lattice"
+    )]
     nats_creds: Option<PathBuf>,
     /// A file that holds an nkey's seed.
     #[arg(
         long,
         value_name = "FILE",
         env = "WITHE_NATS_NKEY",
-        conflicts_with = "nats_creds"
+        conflicts_with = "nats_creds",
+        help_heading = "Lattice"
     )]
     nats_nkey: Option<PathBuf>,
     /// A user of the NATS server; the password is taken from the variable `WITHE_NATS_PASSWORD`.
-    #[arg(long, value_name = "USER", env = "WITHE_NATS_USER", conflicts_with_all = ["nats_creds", "nats_nkey"])]
+    #[arg(long, value_name = "USER", env = "WITHE_NATS_USER", conflicts_with_all = ["nats_creds", "nats_nkey"], help_heading = "Lattice")]
     nats_user: Option<String>,
     /// The certificates (PEM) of who may have signed the NATS server's.
-    #[arg(long, value_name = "FILE", env = "WITHE_NATS_CA")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WITHE_NATS_CA",
+        help_heading = "Lattice"
+    )]
     nats_ca: Option<PathBuf>,
     /// This side's certificate (PEM), for servers that ask for one.
     #[arg(
         long,
         value_name = "FILE",
         env = "WITHE_NATS_CERT",
-        requires = "nats_key"
+        requires = "nats_key",
+        help_heading = "Lattice"
     )]
     nats_cert: Option<PathBuf>,
     /// The key (PEM) of that certificate.
@@ -63,15 +76,21 @@ pub(crate) struct LatticeArgs {
         long,
         value_name = "FILE",
         env = "WITHE_NATS_KEY",
-        requires = "nats_cert"
+        requires = "nats_cert",
+        help_heading = "Lattice"
     )]
     nats_key: Option<PathBuf>,
     /// The beginning of the subjects of answers, where the NATS server keeps members from reading each other's:
     /// `withe lattice init --nats` says which.
-    #[arg(long, value_name = "PREFIX", env = "WITHE_NATS_INBOX")]
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        env = "WITHE_NATS_INBOX",
+        help_heading = "Lattice"
+    )]
     nats_inbox: Option<String>,
     /// Begin TLS before the server's first word, for servers with `handshake_first`.
-    #[arg(long)]
+    #[arg(long, help_heading = "Lattice")]
     nats_tls_first: bool,
     /// The most bytes of a component or program in the lattice. A larger one is neither put nor fetched.
     #[arg(
@@ -79,8 +98,7 @@ pub(crate) struct LatticeArgs {
         value_name = "SIZE",
         default_value = "512MiB",
         value_parser = size,
-        env = "WITHE_MAX_BLOB"
-    )]
+        env = "WITHE_MAX_BLOB", help_heading = "Lattice")]
     max_blob: u64,
 }
 

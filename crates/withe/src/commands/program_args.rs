@@ -10,25 +10,29 @@ use crate::running::this_command;
 
 /// Options for the processes of providers.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Programs")]
 pub(crate) struct ProgramArgs {
     /// A variable of this process that the processes of providers have, too. All but a few that hold nothing
     /// secret, such as `PATH`, are kept from them. May be given several times.
-    #[arg(long = "pass-env", value_name = "NAME")]
+    #[arg(long = "pass-env", value_name = "NAME", help_heading = "Programs")]
     pass_env: Vec<String>,
     /// Whether programs are confined: `auto` wherever the system can, `required` only there, `off` nowhere. One that is
     /// confined reads the folders that programs are installed in and changes nothing but the folders of files that its
     /// configuration names.
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Programs"
+    )]
     confine_programs: ConfineWhen,
     /// A file or folder that programs may read, too. May be given several times.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = "Programs")]
     program_read: Vec<PathBuf>,
     /// A file or folder that programs may read and change, too. May be given several times.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = "Programs")]
     program_write: Vec<PathBuf>,
     /// The most memory that each program may have, such as `512MiB`.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Programs")]
     program_memory: Option<u64>,
 }
 

@@ -16,7 +16,6 @@ const CACHE: &str = "oci";
 
 /// How registries are reached, and whose images are taken.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Registries")]
 pub(crate) struct RegistryArgs {
     /// A registry that is asked without TLS; may be given several times. No registry is, unless it is named: not one on
     /// this machine either.
@@ -24,7 +23,8 @@ pub(crate) struct RegistryArgs {
         long,
         value_name = "REGISTRY",
         env = "WITHE_PLAIN_HTTP",
-        value_delimiter = ','
+        value_delimiter = ',',
+        help_heading = "Registries"
     )]
     plain_http: Vec<String>,
     /// Another registry that is asked in the place of one when something is pulled, perhaps with a folder in it, such as
@@ -33,7 +33,8 @@ pub(crate) struct RegistryArgs {
         long,
         value_name = "REGISTRY=OTHER",
         env = "WITHE_MIRROR",
-        value_delimiter = ','
+        value_delimiter = ',',
+        help_heading = "Registries"
     )]
     mirror: Vec<Mirror>,
     /// A public key of cosign with which images that are pulled have to be signed: all, or those that a pattern of
@@ -44,8 +45,7 @@ pub(crate) struct RegistryArgs {
         value_name = "[PATTERN=]FILE",
         env = "WITHE_VERIFY_KEY",
         value_delimiter = ',',
-        value_parser = ImageKey::read
-    )]
+        value_parser = ImageKey::read, help_heading = "Registries")]
     verify_key: Vec<ImageKey>,
     /// The client, once something is to be pulled: one for all that this command does, which is what keeps the files of
     /// programs for as long.

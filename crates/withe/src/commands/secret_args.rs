@@ -5,13 +5,12 @@ use withe_linker::plan::Plan;
 
 /// Options for where the secrets are that applications ask for.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Secrets")]
 pub(crate) struct SecretArgs {
     /// Where a backend that policies of manifests name has its secrets: a folder with a file for each key; after
     /// `env:`, what the names of variables begin with; after `lattice:`, what the names of secrets begin with that `withe
     /// secrets` keeps in the lattice; or after `v1:`, the topic of wasmCloud v1's secret backends on the lattice's NATS.
     /// `{application}` stands for the name of the application that asks. May be given several times.
-    #[arg(long = "secrets", value_name = "BACKEND=PLACE", value_parser = backend)]
+    #[arg(long = "secrets", value_name = "BACKEND=PLACE", value_parser = backend, help_heading = "Secrets")]
     secrets: Vec<(String, SecretBackend)>,
 }
 

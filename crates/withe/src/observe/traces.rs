@@ -49,12 +49,13 @@ pub(crate) struct TraceArgs {
         long,
         value_name = "URL",
         env = "OTEL_EXPORTER_OTLP_ENDPOINT",
-        hide_env_values = true
+        hide_env_values = true,
+        help_heading = "Watching"
     )]
     otlp: Option<String>,
     /// Which part of the traces that begin here is recorded, from 0 to 1. A trace that somebody else has begun
     /// is recorded if they do.
-    #[arg(long, value_name = "RATIO", default_value_t = 1.0, value_parser = ratio)]
+    #[arg(long, value_name = "RATIO", default_value_t = 1.0, value_parser = ratio, help_heading = "Watching")]
     trace_ratio: f64,
 }
 

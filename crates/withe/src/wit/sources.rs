@@ -8,11 +8,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use wit_component::DecodedWasm;
-use wit_parser::{PackageId, PackageName, Resolve, SourceMap, WorldId};
+use wit_parser::{PackageId, PackageName, Resolve, WorldId};
 use withe_load::{Loaded, Locks, ProviderSource, Registry};
 
 use super::fetch::{Fetched, FetchedPackages, Fetcher};
-use super::packages::{self, Selected, Wanted};
+use super::packages::{self, Extent, Selected, Wanted, parse};
 
 /// The standard interfaces that components export, and hosts do not: they are in no text of what hosts give.
 const EXPORTED: [&str; 2] = [
@@ -101,7 +101,7 @@ impl Sources {
     /// If there is no such thing, or it cannot be read.
     pub(crate) fn read(&mut self, request: &WitRequest) -> anyhow::Result<Vec<Selected>> {
         if let Some(name) = request.from.strip_prefix(PROVIDER) {
-            return Ok(vec![self.provider(name)?]);
+            return self.provider(name).map(|found| vec![found]);
         }
         if !is_path(&request.from) {
             return self.package(&request.from);
@@ -114,14 +114,47 @@ impl Sources {
                 component(&read.bytes, &request.from)
             }
         };
-        Ok(vec![found?])
+        let mut all = Vec::new();
+        self.push(found?, &mut BTreeSet::new(), &mut all)?;
+        Ok(all)
+    }
+
+    /// Adds what a component exports, behind the packages of WASI 0.2 that it has in several releases: those take the place of its own.
+    fn push(
+        &mut self,
+        selected: Selected,
+        seen: &mut BTreeSet<String>,
+        found: &mut Vec<Selected>,
+    ) -> anyhow::Result<()> {
+        for name in selected.twice() {
+            self.used(&name, seen, found).with_context(|| {
+                format!("`{name}` is there besides an older release, and takes the place of both")
+            })?;
+        }
+        found.push(selected);
+        Ok(())
+    }
+
+    /// A package that another one uses: from here, or else fetched.
+    fn used(
+        &mut self,
+        name: &PackageName,
+        seen: &mut BTreeSet<String>,
+        found: &mut Vec<Selected>,
+    ) -> anyhow::Result<()> {
+        let wanted = Wanted::of(name);
+        match self.here(&wanted) {
+            Some(here) => found.push(here?),
+            None => self.fetch(&wanted, seen, found)?,
+        }
+        Ok(())
     }
 
     /// A package that comes with this command, or else from its registry.
     fn package(&mut self, text: &str) -> anyhow::Result<Vec<Selected>> {
         let wanted = Wanted::parse(text)?;
         if let Some(here) = self.here(&wanted) {
-            return Ok(vec![here]);
+            return Ok(vec![here?]);
         }
         let missing = self.missing(&wanted, text);
         if self.fetcher.is_none() {
@@ -134,18 +167,14 @@ impl Sources {
     }
 
     /// A package that comes with this command.
-    fn here(&self, wanted: &Wanted) -> Option<Selected> {
+    fn here(&self, wanted: &Wanted) -> Option<anyhow::Result<Selected>> {
         let packages = self.standard.packages.iter();
         let candidates = packages.filter(|(_, package)| wanted.is(&package.name));
         let candidates: Vec<_> = candidates
             .map(|(id, package)| (id, &package.name))
             .collect();
         let chosen = wanted.choose(&candidates)?;
-        Some(Selected {
-            packages: vec![chosen],
-            whole: packages::used(&self.standard, &[chosen]),
-            resolve: self.standard.clone(),
-        })
+        Some(Selected::new(&self.standard, &[chosen], Extent::Everything))
     }
 
     /// The words for a package that does not come with this command.
@@ -187,32 +216,25 @@ impl Sources {
         if seen.len() > MOST_PACKAGES {
             bail!("more than {MOST_PACKAGES} packages belong to it");
         }
-        let selected = match decoded {
-            DecodedWasm::Component(resolve, world) => exported(resolve.clone(), *world, name)?,
+        match decoded {
+            DecodedWasm::Component(resolve, world) => {
+                self.push(exported(resolve, *world, name)?, seen, found)
+            }
             DecodedWasm::WitPackage(resolve, id) => {
                 let is = resolve.packages[*id].name.to_string();
                 if is != *name {
                     bail!("what its registry has as `{name}` is the package `{is}`");
                 }
                 let used = packages::used(resolve, &[*id]).into_iter();
-                let used = used.filter(|used| used != id);
-                for other in used.map(|used| resolve.packages[used].name.clone()) {
-                    let wanted = Wanted::of(&other);
-                    match self.here(&wanted) {
-                        Some(here) => found.push(here),
-                        None => (self.fetch(&wanted, seen, found))
-                            .with_context(|| format!("`{name}` uses `{other}`"))?,
-                    }
+                for other in used.filter(|used| used != id) {
+                    let other = &resolve.packages[other].name;
+                    self.used(other, seen, found)
+                        .with_context(|| format!("`{name}` uses `{other}`"))?;
                 }
-                Selected {
-                    resolve: resolve.clone(),
-                    packages: vec![*id],
-                    whole: BTreeSet::from([*id]),
-                }
+                found.push(Selected::new(resolve, &[*id], Extent::Requested)?);
+                Ok(())
             }
-        };
-        found.push(selected);
-        Ok(())
+        }
     }
 
     /// The interfaces of a first-party provider.
@@ -314,25 +336,6 @@ fn standard(registry: &Registry) -> anyhow::Result<Resolve> {
     Ok(all)
 }
 
-/// Reads texts of packages, of which the last uses the others.
-fn parse(texts: &[&str]) -> anyhow::Result<(Resolve, PackageId)> {
-    let read = |text: &&str| {
-        let mut map = SourceMap::default();
-        map.push_str("package", *text);
-        map.parse()
-            .map_err(|(map, error)| anyhow!(error.render(&map)))
-    };
-    let mut groups = texts.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let main = groups.pop().context("there is no package")?;
-    let mut resolve = Resolve {
-        all_features: true,
-        ..Resolve::default()
-    };
-    let pushed = resolve.push_groups(main, groups);
-    let package = pushed.map_err(|error| anyhow!(error.render(&resolve.source_map)))?;
-    Ok((resolve, package))
-}
-
 /// The packages of the interfaces that a provider's world names.
 fn of_provider(texts: Vec<&str>) -> anyhow::Result<Selected> {
     let (resolve, main) = parse(&texts)?;
@@ -346,11 +349,7 @@ fn of_provider(texts: Vec<&str>) -> anyhow::Result<Selected> {
     }
     named.sort();
     named.dedup();
-    Ok(Selected {
-        packages: named,
-        whole: BTreeSet::new(),
-        resolve,
-    })
+    Selected::new(&resolve, &named, Extent::Parts)
 }
 
 /// The packages of the interfaces that a component exports.
@@ -359,23 +358,19 @@ fn component(bytes: &[u8], name: &str) -> anyhow::Result<Selected> {
     let DecodedWasm::Component(resolve, world) = decoded else {
         bail!("`{name}` is a WIT package, not a component");
     };
-    exported(resolve, world, name)
+    exported(&resolve, world, name)
 }
 
 /// The packages of the interfaces that a world exports.
-fn exported(resolve: Resolve, world: WorldId, name: &str) -> anyhow::Result<Selected> {
+fn exported(resolve: &Resolve, world: WorldId, name: &str) -> anyhow::Result<Selected> {
     let exports = &resolve.worlds[world].exports;
-    let mut named: Vec<_> = packages::of_items(&resolve, exports).collect();
+    let mut named: Vec<_> = packages::of_items(resolve, exports).collect();
     named.sort();
     named.dedup();
     if named.is_empty() {
         bail!("`{name}` exports no interface that has a name");
     }
-    Ok(Selected {
-        packages: named,
-        whole: BTreeSet::new(),
-        resolve,
-    })
+    Selected::new(resolve, &named, Extent::Parts)
 }
 
 /// The registry that reads manifests and pulls their images.

@@ -122,11 +122,25 @@ fn python_passes_its_test_and_is_built_where_that_can_be() {
     assert!(shown.starts_with("exit code: 2\n"), "{shown}");
 }
 
+/// `componentize-js` says of a mistake in syntax that there is one, and not where: Node looks at each file first, and does.
+fn names_lines(folder: &Path) {
+    let package = std::fs::read_to_string(folder.join("package.json")).unwrap();
+    let package: serde_json::Value = serde_json::from_str(&package).unwrap();
+    let looked_at = package["scripts"]["prebuild"].as_str().unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".js") && !name.ends_with(".test.js") {
+            let look = format!("node --check {name}");
+            assert!(looked_at.contains(&look), "{name}: {looked_at}");
+        }
+    }
+}
+
 /// Tests do not fetch the tools from npm: the templates are built where `componentize-js` and `tsc` are installed.
 #[test]
 fn javascript_passes_its_test_and_is_built_where_that_can_be() {
     let sandbox = Sandbox::new();
-    for (name, template, language, tested, tools) in [
+    for (name, template, language, folder, tools) in [
         (
             "js-service",
             "http",
@@ -160,20 +174,23 @@ fn javascript_passes_its_test_and_is_built_where_that_can_be() {
         if language == "javascript" && is_there("node") {
             let tested = Command::new("node")
                 .arg("--test")
-                .current_dir(sandbox.path(tested))
+                .current_dir(sandbox.path(folder))
                 .output()
                 .unwrap();
             let said = String::from_utf8_lossy(&tested.stdout);
             assert!(tested.status.success(), "{said}");
         }
+        if language == "javascript" {
+            names_lines(&sandbox.path(folder));
+        }
         if language == "typescript" {
             // Node takes a folder for a module since version 22.
             let package =
-                std::fs::read_to_string(sandbox.path(tested).join("package.json")).unwrap();
+                std::fs::read_to_string(sandbox.path(folder).join("package.json")).unwrap();
             let package: serde_json::Value = serde_json::from_str(&package).unwrap();
             let script = package["scripts"]["test"].as_str().unwrap();
             let (_, tests) = script.split_once("node --test ").unwrap();
-            assert!(sandbox.path(tested).join(tests).is_file(), "{script}");
+            assert!(sandbox.path(folder).join(tests).is_file(), "{script}");
         }
         if !is_there("npm") || !tools.iter().all(|tool| is_there(tool)) {
             eprintln!("skipped: {language} is not built without npm and {tools:?}");

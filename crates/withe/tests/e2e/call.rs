@@ -76,6 +76,47 @@ fn a_link_means_the_same_over_every_binding() {
 
 /// The server is in the way of nobody who calls another component, and prints nothing between results.
 #[test]
+fn functions_of_a_resource_are_called_in_a_row() {
+    let counters = guest("resources").display().to_string();
+    let call = |row: &str| Folder::new().run(&["call", &counters, row]);
+    for (row, printed) in [
+        (r#"counter.new("a|b", 5) | add(3) | value()"#, "8"),
+        (r#"counters#counter("a", 5) | counter.add(1)"#, "6"),
+        (r#"counter.new("a", 5) | describe()"#, r#""a = 5""#),
+        // A function that takes the resource for good comes last.
+        (r#"counter.new("a", 5) | add(2) | consume()"#, "7"),
+        ("made()", "0"),
+    ] {
+        assert_eq!(call(row).printed().trim_end(), printed, "{row}");
+    }
+    for (row, said) in [
+        (
+            r#"counter.new("a", 5)"#,
+            "returns a resource `counter`, which ends with the call: go on with what is called on it, as in `counter.new(…) | ",
+        ),
+        ("value()", "as in `counter.new(…) | value(…)`"),
+        (
+            "counter.value()",
+            "begin with what returns one, as in `counter.new(…) | value(…)`",
+        ),
+        (
+            r#"counter.new("a", 5) | vale()"#,
+            "calling `vale` of `resources`: `counter` has no function `vale`; did you mean `value`?",
+        ),
+        (r#"counter.new("a", 5) | add("x")"#, "calling `add`"),
+        (
+            r#"counter.new("a", 5) | consume() | value()"#,
+            "calling `value` of `resources`: there is no resource for `value` to be called on",
+        ),
+        ("made() | value()", "there is no resource for `value`"),
+    ] {
+        let refused = call(row);
+        assert_eq!(refused.code, Some(1), "{row}: {refused:?}");
+        assert!(refused.stderr.contains(said), "{row}: {}", refused.stderr);
+    }
+}
+
+#[test]
 fn parts_that_the_callee_does_not_reach_are_not_started() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().to_string();

@@ -146,6 +146,84 @@ fn a_package_comes_from_its_registry_with_all_that_it_uses() {
 }
 
 #[test]
+fn packages_that_were_built_with_different_releases_of_wasi_go_together() {
+    let shop = Shop::new();
+    let io = |version: &str| {
+        format!(
+            "package wasi:io@{version};\n\ninterface streams {{\n  resource output-stream;\n}}\n"
+        )
+    };
+    let printer = |name: &str, version: &str| {
+        format!(
+            "package acme:{name}@1.0.0;\n\ninterface print {{\n  use wasi:io/streams@{version}.{{output-stream}};\n  to: func() -> output-stream;\n}}\n"
+        )
+    };
+    let (old_io, new_io) = (io("0.2.0"), io("0.2.6"));
+    let (old, new) = (printer("old", "0.2.0"), printer("new", "0.2.6"));
+    shop.push("old", &old, "1.0.0", &[("io.wit", &old_io)]);
+    shop.push("new", &new, "1.0.0", &[("io.wit", &new_io)]);
+    let both = "package acme:both@1.0.0;
+
+interface both {
+  use acme:old/print@1.0.0.{output-stream as old-stream};
+  use acme:new/print@1.0.0.{output-stream};
+  join: func(old: old-stream, new: output-stream);
+}
+
+world all {
+  import wasi:io/streams@0.2.0;
+  import wasi:io/streams@0.2.6;
+  export both;
+}
+";
+    let deps = [
+        ("old.wit", old.as_str()),
+        ("new.wit", new.as_str()),
+        ("io-0.2.0.wit", old_io.as_str()),
+        ("io-0.2.6.wit", new_io.as_str()),
+    ];
+    shop.push("both", both, "1.0.0", &deps);
+    let added = shop.run(&["wit", "add", "acme:both", "--registry", &shop.named()]);
+    let printed = added.printed();
+    for package in ["both@1.0.0", "old@1.0.0", "new@1.0.0"] {
+        assert!(
+            printed.contains(&format!("acme:{package}: added")),
+            "{printed}"
+        );
+    }
+    assert_eq!(
+        printed.matches("wasi:io@0.2.12: added").count(),
+        1,
+        "{printed}"
+    );
+    // The files that are there can be read together.
+    shop.folder.write(
+        "wit/world.wit",
+        "package acme:user@0.1.0;\n\nworld user { include acme:both/all@1.0.0; }\n",
+    );
+    let reference = format!("{}/all/acme/user:0.1.0", shop.registry.address());
+    shop.run(&["push", &reference, "wit"]).printed();
+}
+
+#[test]
+fn a_package_that_was_built_with_other_types_of_another_is_refused_with_both_names() {
+    let shop = Shop::new();
+    shop.push("money", MONEY, "1.0.0", &[]);
+    let money = MONEY
+        .replace("VERSION", "1.0.0")
+        .replace("cents = u64", "cents = s64");
+    let streams = "package wasi:io@0.2.9;\n\ninterface streams {\n  resource output-stream;\n}\n";
+    let deps = [("money.wit", money.as_str()), ("io.wit", streams)];
+    shop.push("cart", CART, "1.0.0", &deps);
+    let refused = shop.run(&["wit", "add", "acme:cart", "--registry", &shop.named()]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let said = "`acme:cart@1.0.0` uses a `acme:money@1.0.0` that is not the one of its registry, or of Withe: `types` has another \
+                type `cents`";
+    assert!(refused.stderr.contains(said), "{}", refused.stderr);
+    assert!(!shop.folder.path("wit").exists());
+}
+
+#[test]
 fn what_is_locked_stays_until_it_is_updated() {
     let shop = Shop::new();
     shop.push("money", MONEY, "1.0.0", &[]);

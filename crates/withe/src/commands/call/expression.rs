@@ -1,8 +1,48 @@
-//! A call as it is written on the command line: `run()`, `ns:pkg/iface@1.0.0#f(1, "a")`.
+//! Calls as they are written on the command line: `run()`, `ns:pkg/iface@1.0.0#f(1, "a")`, and, in a row,
+//! `cart.new("ann") | add("pen") | total()`.
+//!
+//! A shell's sign for what goes on with what came before is known to all who write command lines. A `.`, as programming languages have it, is a
+//! part of WIT's names of functions (`[static]cart.merge`).
 
 use std::str::FromStr;
 
 use withe_wit::name::unescaped;
+
+/// Calls in a row: each but the first is one of the resource that the one before returned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallRow(pub(crate) Vec<CallExpression>);
+
+impl FromStr for CallRow {
+    type Err = ExpressionError;
+
+    fn from_str(text: &str) -> Result<Self, ExpressionError> {
+        let calls = split(text).into_iter().map(str::parse);
+        calls.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// The texts between `|`s that stand outside of strings and characters.
+fn split(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let mut quote = None;
+    let mut is_escaped = false;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some(_), '\\') => is_escaped = true,
+            (Some(open), _) if open == c => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '|') => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
 
 /// Which function is called, and with what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +58,8 @@ pub(crate) struct CallExpression {
 /// Why a text is no call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ExpressionError {
+    #[error("a call is missing: expected `function(…)`, or several with `|` between them")]
+    Nothing,
     #[error("this names a function but does not call it: write `{0}()`")]
     NoCall(String),
     #[error("the `)` at the end is missing; quote the whole call for the shell: 'f(1)'")]
@@ -36,6 +78,9 @@ impl FromStr for CallExpression {
     /// function's type is known.
     fn from_str(text: &str) -> Result<Self, ExpressionError> {
         let text = text.trim();
+        if text.is_empty() {
+            return Err(ExpressionError::Nothing);
+        }
         let Some((path, rest)) = text.split_once('(') else {
             return Err(ExpressionError::NoCall(text.into()));
         };
@@ -97,6 +142,22 @@ mod tests {
         for (text, want) in table {
             assert_eq!(text.parse(), Ok(want), "{text}");
         }
+    }
+
+    #[test]
+    fn calls_in_a_row_are_split_outside_of_texts() {
+        let row: CallRow = r#"cart.new("a|\"|", '|') | add({b: "'|"}) |total()"#
+            .parse()
+            .unwrap();
+        let want = [
+            call(None, "cart.new", r#""a|\"|", '|'"#),
+            call(None, "add", r#"{b: "'|"}"#),
+            call(None, "total", ""),
+        ];
+        assert_eq!(row.0, want);
+        let error = "cart.new() | total".parse::<CallRow>().unwrap_err();
+        assert!(error.to_string().contains("write `total()`"), "{error}");
+        assert_eq!("f() |".parse::<CallRow>(), Err(ExpressionError::Nothing));
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! is compared with all that the component exports, as it was read; the whole name goes before the one without a
 //! version, and that before an end of it. Of several that are meant alike none is called.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use withe_wit::{ExternItem, Function, InterfaceName, World};
+use withe_wit::{ExternItem, FuncKind, Function, InterfaceName, ResourceRef, Type, World};
 
 use super::expression::CallExpression;
 
@@ -26,7 +27,54 @@ impl fmt::Display for FoundFunction<'_> {
         if let Some(interface) = self.interface {
             write!(f, "{interface}#")?;
         }
-        f.write_str(&self.function.name)
+        f.write_str(&plain(self.function))
+    }
+}
+
+/// A function's name as people write it: `cart.new` for a resource's constructor, `cart.total` for what else it has.
+pub(super) fn plain(function: &Function) -> Cow<'_, str> {
+    let name = &function.name;
+    match &function.kind {
+        FuncKind::Constructor(resource) => format!("{resource}.new").into(),
+        // The constructor has that name.
+        FuncKind::Static(_) if name.ends_with(".new") => name.into(),
+        _ => name
+            .split_once(']')
+            .map_or(name.as_str(), |(_, plain)| plain)
+            .into(),
+    }
+}
+
+/// The last part of a function's name, by which it is called on its resource.
+fn last(function: &Function) -> &str {
+    let name = function.name.rsplit(['.', ']']).next();
+    name.unwrap_or(&function.name)
+}
+
+/// Whether a written name is a function's.
+fn is_named(function: &Function, written: &str) -> bool {
+    let is_constructor =
+        matches!(&function.kind, FuncKind::Constructor(resource) if resource == written);
+    is_constructor || function.name == written || plain(function) == written
+}
+
+/// The resource that a function takes first.
+pub(super) fn taken(function: &Function) -> Option<&ResourceRef> {
+    match function.params.first() {
+        Some((_, Type::Own(resource) | Type::Borrow(resource))) => Some(resource),
+        _ => None,
+    }
+}
+
+/// The resource that a function returns, perhaps in the place of an error, or of nothing.
+pub(super) fn returned(function: &Function) -> Option<&ResourceRef> {
+    let ty = match function.result.as_ref()? {
+        Type::Option(ty) | Type::Result(Some(ty), _) => ty,
+        ty => ty,
+    };
+    match ty {
+        Type::Own(resource) => Some(resource),
+        _ => None,
     }
 }
 
@@ -43,6 +91,37 @@ pub(super) enum FindError {
     },
     #[error("`{written}` may be any of {candidates}: write one of these")]
     Several { written: String, candidates: String },
+    /// A function of a resource, of which there is none yet.
+    #[error(
+        "`{written}` is called on a resource `{resource}`: begin with what returns one, as in `{begin} | {last}(…)`"
+    )]
+    Begins {
+        written: String,
+        resource: String,
+        begin: String,
+        last: String,
+    },
+    /// The functions before returned no resource.
+    #[error(
+        "there is no resource for `{written}` to be called on: none of the calls before it returns one, or it was taken"
+    )]
+    NoResource { written: String },
+    #[error("`{resource}` has no function `{written}`{}; it has: {has}", near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    NoneOfResource {
+        resource: String,
+        written: String,
+        near: Option<String>,
+        has: String,
+    },
+    /// The last function returns a resource, which nobody outside can have.
+    #[error(
+        "`{written}` returns a resource `{resource}`, which ends with the call: go on with what is called on it, as in `{written}(…) | {has}(…)`"
+    )]
+    ReturnsResource {
+        written: String,
+        resource: String,
+        has: String,
+    },
 }
 
 /// The function of `component` that `call` means.
@@ -58,7 +137,7 @@ pub(super) fn find<'a>(
     let all: Vec<_> = functions(world).collect();
     let named = all
         .iter()
-        .filter(|found| found.function.name == call.function);
+        .filter(|found| is_named(found.function, &call.function));
     let ranked =
         named.filter_map(|found| Some((rank(call.interface.as_deref(), found.interface)?, found)));
     let ranked: Vec<_> = ranked.collect();
@@ -66,18 +145,113 @@ pub(super) fn find<'a>(
     let meant = ranked.iter().filter(|(rank, _)| Some(*rank) == best);
     let meant: Vec<FoundFunction<'_>> = meant.map(|(_, found)| **found).collect();
     match meant.as_slice() {
-        [one] => Ok(*one),
-        [] => Err(FindError::None {
-            component: component.into(),
-            written: written(call),
-            near: near(&all, call),
-            exported: list(&all),
-        }),
+        [one] => match taken(one.function) {
+            None => Ok(*one),
+            Some(resource) => Err(begins(&all, one, resource, call)),
+        },
+        [] => {
+            let mut of_resources = all
+                .iter()
+                .filter(|found| last(found.function) == call.function);
+            let found = of_resources.find_map(|found| Some((found, taken(found.function)?)));
+            Err(match found {
+                Some((found, resource)) => begins(&all, found, resource, call),
+                None => FindError::None {
+                    component: component.into(),
+                    written: written(call),
+                    near: near(&all, call),
+                    exported: list(&all),
+                },
+            })
+        }
         several => Err(FindError::Several {
             written: written(call),
             candidates: list(several),
         }),
     }
+}
+
+/// The error for a function that is called on a resource, of which there is none yet.
+fn begins(
+    all: &[FoundFunction<'_>],
+    found: &FoundFunction<'_>,
+    resource: &ResourceRef,
+    call: &CallExpression,
+) -> FindError {
+    let returning = all.iter().find(|found| {
+        returned(found.function) == Some(resource) && taken(found.function).is_none()
+    });
+    FindError::Begins {
+        written: written(call),
+        resource: resource.name.clone(),
+        begin: returning.map_or_else(
+            || "…".into(),
+            |found| format!("{}(…)", plain(found.function)),
+        ),
+        last: last(found.function).to_owned(),
+    }
+}
+
+/// The function that `call` means of those which take `resource` first.
+///
+/// # Errors
+///
+/// If it is none, or several.
+pub(super) fn find_on<'a>(
+    world: &'a World,
+    resource: &ResourceRef,
+    call: &CallExpression,
+) -> Result<FoundFunction<'a>, FindError> {
+    let all: Vec<_> = functions(world)
+        .filter(|found| taken(found.function) == Some(resource))
+        .collect();
+    let meant = all.iter().filter(|found| {
+        let name = &call.function;
+        let is_named = last(found.function) == name || is_named(found.function, name);
+        let interface = call.interface.as_deref();
+        is_named && (interface.is_none() || rank(interface, found.interface).is_some())
+    });
+    let meant: Vec<FoundFunction<'_>> = meant.copied().collect();
+    match meant.as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            let names: Vec<_> = all.iter().map(|found| last(found.function)).collect();
+            Err(FindError::NoneOfResource {
+                resource: resource.name.clone(),
+                written: written(call),
+                near: nearest(&names, &call.function).map(|at| names[at].to_owned()),
+                has: match names.is_empty() {
+                    true => "none".into(),
+                    false => names.join(", "),
+                },
+            })
+        }
+        several => Err(FindError::Several {
+            written: written(call),
+            candidates: list(several),
+        }),
+    }
+}
+
+/// Sees to it that the last function of a row returns what can be printed.
+///
+/// # Errors
+///
+/// If it returns a resource.
+pub(super) fn ends(
+    world: &World,
+    found: FoundFunction<'_>,
+    call: &CallExpression,
+) -> Result<(), FindError> {
+    let Some(resource) = returned(found.function) else {
+        return Ok(());
+    };
+    let on = functions(world).find(|found| taken(found.function) == Some(resource));
+    Err(FindError::ReturnsResource {
+        written: written(call),
+        resource: resource.name.clone(),
+        has: on.map_or_else(|| "…".into(), |found| last(found.function).to_owned()),
+    })
 }
 
 fn functions(world: &World) -> impl Iterator<Item = FoundFunction<'_>> {
@@ -130,12 +304,16 @@ fn written(call: &CallExpression) -> String {
 
 fn near(all: &[FoundFunction<'_>], call: &CallExpression) -> Option<String> {
     // A right name in a wrong interface is nearer than a wrong name.
-    let distance = |found: &&FoundFunction<'_>| {
-        strsim::damerau_levenshtein(&found.function.name, &call.function)
-    };
-    let nearest = all.iter().min_by_key(distance)?;
-    let most = (call.function.chars().count() / 3).clamp(1, 3);
-    (distance(&nearest) <= most).then(|| nearest.to_string())
+    let names: Vec<_> = all.iter().map(|found| plain(found.function)).collect();
+    nearest(&names, &call.function).map(|at| all[at].to_string())
+}
+
+/// The index of the name that may have been meant by what is written.
+fn nearest<T: AsRef<str>>(names: &[T], written: &str) -> Option<usize> {
+    let distance = |name: &T| strsim::damerau_levenshtein(name.as_ref(), written);
+    let (at, nearest) = (names.iter().enumerate()).min_by_key(|(_, name)| distance(name))?;
+    let most = (written.chars().count() / 3).clamp(1, 3);
+    (distance(nearest) <= most).then_some(at)
 }
 
 fn list(all: &[FoundFunction<'_>]) -> String {
@@ -205,5 +383,61 @@ mod tests {
             let error = found(call).unwrap_err();
             assert!(error.contains(said), "{call}: {error}");
         }
+    }
+
+    const RESOURCES: &str = "package t:t;
+        interface shop {
+          resource cart { constructor(who: string); add: func(item: string) -> u32; merge: static func(a: cart, b: cart) -> cart; }
+          total: func(cart: borrow<cart>) -> u32;
+          find: func(who: string) -> option<cart>;
+        }
+        world w { export shop; }";
+
+    fn named(call: &str) -> Result<String, String> {
+        let world = World::from_wit(&[RESOURCES], "w").unwrap();
+        let found = find("shop", &world, &call.parse().unwrap());
+        found.map(|f| f.to_string()).map_err(|e| e.to_string())
+    }
+
+    fn on(call: &str) -> Result<String, String> {
+        let world = World::from_wit(&[RESOURCES], "w").unwrap();
+        let cart = find("shop", &world, &"cart.new()".parse().unwrap()).unwrap();
+        let cart = returned(cart.function).unwrap();
+        let found = find_on(&world, cart, &call.parse().unwrap());
+        found.map(|f| f.to_string()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_row_begins_with_what_returns_a_resource_and_goes_on_with_what_takes_it() {
+        for call in [
+            "cart()",
+            "cart.new()",
+            "shop#cart.new()",
+            "[constructor]cart()",
+        ] {
+            assert_eq!(named(call).as_deref(), Ok("t:t/shop#cart.new"), "{call}");
+        }
+        assert_eq!(named("find()").as_deref(), Ok("t:t/shop#find"));
+        for (call, name) in [
+            ("add()", "t:t/shop#cart.add"),
+            ("cart.add()", "t:t/shop#cart.add"),
+            ("total()", "t:t/shop#total"),
+            ("shop#total()", "t:t/shop#total"),
+            ("merge()", "t:t/shop#cart.merge"),
+        ] {
+            assert_eq!(on(call).as_deref(), Ok(name), "{call}");
+        }
+        let begins = named("cart.add()").unwrap_err();
+        assert!(begins.contains("as in `cart.new(…) | add(…)`"), "{begins}");
+        let near = on("ad()").unwrap_err();
+        assert!(
+            near.contains("`cart` has no function `ad`; did you mean `add`?; it has: "),
+            "{near}"
+        );
+        let world = World::from_wit(&[RESOURCES], "w").unwrap();
+        let call = "find()".parse().unwrap();
+        let found = find("shop", &world, &call).unwrap();
+        let returns = ends(&world, found, &call).unwrap_err().to_string();
+        assert!(returns.contains("returns a resource `cart`"), "{returns}");
     }
 }
