@@ -88,11 +88,14 @@ pub(crate) fn handler(
 
 /// Where a link leads over which a provider behind `route` sends requests.
 pub(crate) fn http_end(route: Arc<Route>) -> LinkEnd {
-    LinkEnd::Provider {
-        provider: Arc::new(HttpOver(route)),
-        // The answer has no other stream.
-        link: LinkId(0),
-    }
+    let (provider, link) = http_provider(route);
+    LinkEnd::Provider { provider, link }
+}
+
+/// The provider behind `route`, for the requests of one link, and its number of that link.
+pub(crate) fn http_provider(route: Arc<Route>) -> (Arc<dyn Provider>, LinkId) {
+    // The route is of one link.
+    (Arc::new(HttpOver(route)), LinkId(0))
 }
 
 /// HTTP that goes to another process. Each exchange goes where there is least to do.

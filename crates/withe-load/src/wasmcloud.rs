@@ -146,7 +146,7 @@ fn called_by_providers<'a>(
 const WATCHER: &str = "wasi:keyvalue/watcher@0.2.0-draft";
 
 /// Whether v1's wire has calls of an interface from a provider of ours: one without resources, but for the bucket of whoever
-/// hears of changes, which goes by its name. Requests are no calls.
+/// hears of changes, which goes by its name. Requests are no calls; v1 has those of WASI 0.2.
 fn is_carried(import: &Extern) -> bool {
     let Some(name) = import.interface_name() else {
         return false;
@@ -154,11 +154,14 @@ fn is_carried(import: &Extern) -> bool {
     if name.to_string() == WATCHER {
         return true;
     }
+    if HttpFace::of(name).is_some() {
+        return name.interface == "incoming-handler";
+    }
     let mut has_handles = false;
     for ty in import.functions().iter().flat_map(Function::sent) {
         ty.walk(&mut |ty| has_handles |= matches!(ty, Type::Own(_) | Type::Borrow(_)));
     }
-    HttpFace::of(name).is_none() && !has_handles
+    !has_handles
 }
 
 /// The resource of `wasi:keyvalue/store`.

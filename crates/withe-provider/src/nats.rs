@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::rustls::pki_types::pem::PemObject as _;
 use async_nats::rustls::pki_types::{CertificateDer, pem};
-use async_nats::{AuthError, Client, ConnectOptions, ServerAddr, rustls};
+use async_nats::{AuthError, Client, ConnectErrorKind, ConnectOptions, ServerAddr, rustls};
 
 use crate::BackOff;
 
@@ -48,7 +48,7 @@ impl fmt::Debug for NatsAccess {
 /// A server cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum NatsConnectError {
-    /// Nobody answers, or whoever does lets nobody in.
+    /// Nobody answers.
     #[error(
         "cannot reach NATS at `{address}`: {why}; start it there (`nats-server -js`), or correct its URL"
     )]
@@ -56,6 +56,18 @@ pub enum NatsConnectError {
         /// Where it should be.
         address: String,
         /// Why there is no connection.
+        #[source]
+        why: async_nats::ConnectError,
+    },
+    /// The server is there, and refuses whoever connects.
+    #[error(
+        "NATS at `{address}` refuses the user: {why}; correct the user and the password in its URL \
+         (`nats://USER:PASSWORD@…`), or the JWT, the seed or the credentials that are given"
+    )]
+    Refused {
+        /// Where it is.
+        address: String,
+        /// The server's words.
         #[source]
         why: async_nats::ConnectError,
     },
@@ -177,9 +189,12 @@ impl NatsAccess {
             options = options.tls_client_config(tls).require_tls(true);
         }
         let connected = options.connect(servers).await;
-        connected.map_err(|why| NatsConnectError::Unreachable {
-            address: self.address(),
-            why,
+        let address = self.address();
+        connected.map_err(|why| match why.kind() {
+            ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+                NatsConnectError::Refused { address, why }
+            }
+            _ => NatsConnectError::Unreachable { address, why },
         })
     }
 

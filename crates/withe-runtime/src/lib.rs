@@ -89,7 +89,7 @@ pub use engine::{EngineOptions, Engines};
 pub use error::RuntimeError;
 pub use functions::{HOST_WIT, host_interfaces, is_per_component};
 pub use guest_output::{GuestOutput, Printed, StandardStream};
-pub use http::{HttpEntry, HttpFace};
+pub use http::{HttpEntry, HttpFace, HttpOfOthers};
 pub use metrics::{
     ComponentFigures, DurationFigures, Figures, LinkFigures, Metrics, Snapshot, SnapshotError,
 };

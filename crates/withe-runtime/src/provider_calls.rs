@@ -1,13 +1,14 @@
 //! Calls of a provider into a component.
 //!
 //! A provider calls a component as requests come in: from outside. Wherever the component is, its calls are bounded
-//! and counted here, as those of a component over a link are where the link is called ([`crate::link`]).
+//! and counted here, as those of a component over a link are where the link is called ([`crate::link`]). Whoever runs the
+//! component traces its calls; for one that others run, which a provider stands for, they are traced here as well.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use withe_linker::plan::PlannedLink;
-use withe_provider::CallTarget;
+use withe_provider::{Call, CallTarget, FunctionName, LinkId, Provider};
 use withe_rpc::{
     BoxFuture, CallContext, CallError, Payload, Route, ServedLink, ServedSession, max_payload,
     payload_exceeded,
@@ -16,6 +17,7 @@ use withe_rpc::{
 use crate::core::Graph;
 use crate::link::within;
 use crate::metrics::{ErrorKind, LinkCounts, LinkLabels};
+use crate::trace::{Hop, Tracer};
 
 /// A component that a provider calls over a link.
 pub struct CalledComponent {
@@ -33,6 +35,20 @@ enum Way {
     Unit(Arc<dyn ServedSession>),
     /// To another process, perhaps of another host.
     Route(Arc<Route>),
+    /// To a component that others run.
+    Provider(Box<StandsFor>),
+}
+
+/// A provider that stands for a component which others run.
+struct StandsFor {
+    provider: Arc<dyn Provider>,
+    /// The link to it, as it knows it.
+    link: LinkId,
+    /// The name of the provider that calls.
+    caller: String,
+    /// By the functions' numbers.
+    hops: Vec<Hop>,
+    tracer: Tracer,
 }
 
 impl CalledComponent {
@@ -60,6 +76,31 @@ impl CalledComponent {
         Self::new(graph, application, link, interfaces, Way::Route(route))
     }
 
+    /// The component that others run and `provider` stands for. The provider knows the link as `id`, and has `functions` of
+    /// the component.
+    pub fn of_others(
+        graph: &Arc<Graph>,
+        application: &str,
+        link: &PlannedLink,
+        functions: &[FunctionName],
+        provider: Arc<dyn Provider>,
+        id: LinkId,
+    ) -> Self {
+        let hop = |f: &FunctionName| {
+            let labels = LinkLabels::of(application, link, &f.interface);
+            Hop::link(&labels, &f.function)
+        };
+        let way = Way::Provider(Box::new(StandsFor {
+            provider,
+            link: id,
+            caller: link.source.clone(),
+            hops: functions.iter().map(hop).collect(),
+            tracer: graph.observer().tracer.clone(),
+        }));
+        let interfaces: Vec<_> = functions.iter().map(|f| f.interface.clone()).collect();
+        Self::new(graph, application, link, &interfaces, way)
+    }
+
     fn new(
         graph: &Arc<Graph>,
         application: &str,
@@ -68,17 +109,8 @@ impl CalledComponent {
         way: Way,
     ) -> Self {
         let metrics = &graph.observer().metrics;
-        let labels = |interface| LinkLabels {
-            application,
-            source: &link.source,
-            target: &link.target,
-            name: &link.name,
-            interface,
-            binding: link.binding,
-        };
-        let counts = interfaces.iter().map(|name| {
-            let interface = name.split('@').next().unwrap_or_default();
-            let labels = labels(interface);
+        let counts = interfaces.iter().map(|interface| {
+            let labels = LinkLabels::of(application, link, interface);
             if let Way::Route(route) = &way {
                 metrics.route(&labels, route);
             }
@@ -119,9 +151,35 @@ impl CalledComponent {
                     results
                 })
             }
+            Way::Provider(stands_for) => stands_for.call(function, params, context).await,
         }?;
         check_size("results", &called)?;
         Ok(called)
+    }
+}
+
+impl StandsFor {
+    async fn call(
+        &self,
+        function: usize,
+        params: Payload,
+        context: CallContext,
+    ) -> Result<Payload, CallError> {
+        // There is a hop for each function that there are counts for.
+        let mut span = self
+            .tracer
+            .enter(context.trace, || self.hops[function].span());
+        let call = Call {
+            link: self.link,
+            function,
+            params,
+            deadline: context.deadline,
+            caller: &self.caller,
+            trace: span.context(),
+        };
+        let called = within(context.deadline, self.provider.call(call)).await;
+        span.note(called.as_ref().err());
+        called
     }
 }
 

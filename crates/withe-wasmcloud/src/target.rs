@@ -17,7 +17,7 @@ use withe_wit::Function;
 use crate::Ids;
 use crate::caller::Caller;
 use crate::interfaces::blobstore::{self, V1Blobs};
-use crate::interfaces::http;
+use crate::interfaces::http::{self, Taker};
 use crate::interfaces::keyvalue::{self, KeyValue};
 use crate::interfaces::resources::Resources;
 use crate::interfaces::watcher;
@@ -71,7 +71,7 @@ enum FunctionRoute {
     /// Through [`BlobStore`], which has what streams.
     Blobs,
     /// Through [`OutgoingHandler`], which has the bodies.
-    Http,
+    Http(Taker),
 }
 
 /// Why a function cannot be linked to.
@@ -123,8 +123,8 @@ impl V1Target {
         if blobstore::is_blobstore(&name.interface) {
             return Ok(FunctionRoute::Blobs);
         }
-        if http::is_outgoing(&name.interface) {
-            return Ok(FunctionRoute::Http);
+        if let Some(taker) = Taker::of(&name.interface) {
+            return Ok(FunctionRoute::Http(taker));
         }
         let key = (name.interface.clone(), name.function.clone());
         let known = self.functions.get(&key).ok_or_else(|| NoRoute::Unknown {
@@ -229,7 +229,7 @@ impl Provider for V1Target {
             FunctionRoute::Blobs => Err(CallError::Unlinked(
                 "objects are not passed as values".into(),
             )),
-            FunctionRoute::Http => Err(CallError::Unlinked(
+            FunctionRoute::Http(_) => Err(CallError::Unlinked(
                 "HTTP requests are not sent as values".into(),
             )),
         }
@@ -275,6 +275,15 @@ impl OutgoingHandler for V1Target {
             let text = format!("nothing is linked to `{}`", self.prefix);
             return Err(HttpError::new(HttpErrorKind::Internal, text));
         };
+        // A part of v1's is a client or a handler, and a link to one is of one sort.
+        let taker = linked.routes.iter().find_map(|route| match route {
+            FunctionRoute::Http(taker) => Some(*taker),
+            _ => None,
+        });
+        let Some(taker) = taker else {
+            let text = format!("the link to `{}` carries no requests", self.prefix);
+            return Err(HttpError::new(HttpErrorKind::Denied, text));
+        };
         let limit = options.connect_timeout.unwrap_or_default()
             + options.first_byte_timeout.unwrap_or(FIRST_BYTE);
         let mut headers = linked.headers.clone();
@@ -283,6 +292,7 @@ impl OutgoingHandler for V1Target {
         http::send(
             &self.config.wire,
             &self.prefix,
+            taker,
             headers,
             request,
             options,

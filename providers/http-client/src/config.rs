@@ -5,6 +5,7 @@ use std::time::Duration;
 use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::allow::AllowList;
+use crate::proxy::Proxy;
 
 /// A link's configuration, with the provider's own filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) struct Config {
     /// How long a connection that is not used is kept.
     pub(crate) idle_timeout: Duration,
     pub(crate) roots: Roots,
+    /// Requests go through it.
+    pub(crate) proxy: Option<Proxy>,
 }
 
 /// The authorities whose certificates are trusted.
@@ -40,6 +43,8 @@ struct Given {
     native: Option<bool>,
     webpki: Option<bool>,
     file: Option<String>,
+    proxy: Option<Proxy>,
+    no_proxy: Option<AllowList>,
 }
 
 /// Finds what is wrong with a configuration.
@@ -79,19 +84,25 @@ pub(crate) fn read(own: &ConfigMap, link: &ConfigMap) -> (Config, Vec<ConfigProb
             webpki: link.webpki.or(own.webpki).unwrap_or(true),
             file: link.file.or(own.file),
         },
+        proxy: {
+            let direct = link.no_proxy.or(own.no_proxy);
+            let proxy = link.proxy.or(own.proxy);
+            proxy.map(|proxy| proxy.except(direct))
+        },
     };
     (config, problems)
 }
 
 fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
     let mut s = Settings::new(config);
-    let allow = match s.text("allow").map(AllowList::parse) {
-        Some(Ok(list)) => Some(list),
-        Some(Err(bad)) => {
-            for bad in bad {
-                let message = format!("`{}` is not a pattern of hosts", bad.pattern);
-                s.problem(Some("allow"), message, Some(bad.why.into()));
-            }
+    let allow = hosts(&mut s, "allow");
+    let no_proxy = hosts(&mut s, "no_proxy");
+    let proxy = match s.text("proxy").map(Proxy::parse) {
+        Some(Ok(proxy)) => Some(proxy),
+        Some(Err(expected)) => {
+            // The text may hold a password.
+            let message = format!("`proxy` is no URL of a proxy, expected {expected}");
+            s.problem(Some("proxy"), message, None);
             None
         }
         None => None,
@@ -104,8 +115,24 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         native: s.flag("load_native_certs"),
         webpki: s.flag("load_webpki_certs"),
         file: s.text("ssl_certs_file").map(str::to_owned),
+        proxy,
+        no_proxy,
     };
     (given, s.finish())
+}
+
+/// Patterns of hosts.
+fn hosts(s: &mut Settings<'_>, key: &'static str) -> Option<AllowList> {
+    match AllowList::parse(s.text(key)?) {
+        Ok(list) => Some(list),
+        Err(bad) => {
+            for bad in bad {
+                let message = format!("`{}` is not a pattern of hosts", bad.pattern);
+                s.problem(Some(key), message, Some(bad.why.into()));
+            }
+            None
+        }
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 
 use crate::config::Roots;
+use crate::proxy::{Dialled, LinkProxy};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
@@ -24,8 +25,15 @@ type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 /// Makes connections, each within a time.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    inner: HttpsConnector<HttpConnector<Resolver>>,
+    inner: HttpsConnector<Dialler>,
     limit: Duration,
+}
+
+/// Makes connections to servers, or to the proxy before them.
+#[derive(Clone)]
+pub(crate) struct Dialler {
+    tcp: HttpConnector<Resolver>,
+    proxy: LinkProxy,
 }
 
 /// The system's resolver, whose failures can be told from others.
@@ -70,8 +78,8 @@ pub(crate) enum CertificateError {
 }
 
 impl Connector {
-    /// A connector that believes the certificates of `tls`, and may take `limit` for a connection.
-    pub(crate) fn new(tls: ClientConfig, limit: Duration) -> Self {
+    /// A connector that believes the certificates of `tls`, and may take `limit` for a connection, that of a `proxy` included.
+    pub(crate) fn new(tls: ClientConfig, limit: Duration, proxy: LinkProxy) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -82,13 +90,13 @@ impl Connector {
             .with_tls_config(tls)
             .https_or_http()
             .enable_all_versions()
-            .wrap_connector(tcp);
+            .wrap_connector(Dialler { tcp, proxy });
         Self { inner, limit }
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = <HttpsConnector<HttpConnector<Resolver>> as Service<Uri>>::Response;
+    type Response = <HttpsConnector<Dialler> as Service<Uri>>::Response;
     type Error = BoxError;
     type Future = BoxFuture<Self::Response, BoxError>;
 
@@ -104,6 +112,38 @@ impl Service<Uri> for Connector {
                 Ok(connected) => connected,
                 Err(_) => Err(TooSlow(limit).into()),
             }
+        })
+    }
+}
+
+impl Service<Uri> for Dialler {
+    type Response = Dialled;
+    type Error = BoxError;
+    type Future = BoxFuture<Dialled, BoxError>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.tcp.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let proxy = self.proxy.clone().filter(|proxy| proxy.is_for(&uri));
+        let Some(proxy) = proxy else {
+            let connecting = self.tcp.call(uri);
+            return Box::pin(async move {
+                let io = connecting.await?;
+                let to_proxy = false;
+                Ok(Dialled { io, to_proxy })
+            });
+        };
+        let connecting = self.tcp.call(proxy.uri.clone());
+        Box::pin(async move {
+            let mut io = connecting.await?;
+            let is_tunnel = uri.scheme_str() == Some("https");
+            if is_tunnel {
+                proxy.tunnel(io.inner_mut(), &uri).await?;
+            }
+            let to_proxy = !is_tunnel;
+            Ok(Dialled { io, to_proxy })
         })
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use withe_provider::{HttpError, HttpErrorKind};
 
 use crate::connect::{TooSlow, Unresolved};
+use crate::proxy::TunnelError;
 
 /// Classifies an error by the innermost cause that says something. `destination` is for people.
 pub(crate) fn classify(destination: &str, error: &(dyn Error + 'static)) -> HttpError {
@@ -36,6 +37,15 @@ pub(crate) fn classify(destination: &str, error: &(dyn Error + 'static)) -> Http
 fn kind_of(error: &(dyn Error + 'static)) -> Option<HttpErrorKind> {
     if error.is::<Unresolved>() {
         return Some(HttpErrorKind::Dns);
+    }
+    if let Some(error) = error.downcast_ref::<TunnelError>() {
+        return match error {
+            TunnelError::Login { .. } | TunnelError::Refused { .. } => {
+                Some(HttpErrorKind::ConnectionRefused)
+            }
+            TunnelError::Malformed { .. } => Some(HttpErrorKind::Protocol),
+            TunnelError::Io { .. } => None,
+        };
     }
     if error.is::<TooSlow>() {
         return Some(HttpErrorKind::ConnectionTimeout);

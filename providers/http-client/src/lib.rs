@@ -6,6 +6,7 @@
 //! * [`provider`]: links, and a request's way;
 //! * [`allow`]: where a link may send to;
 //! * [`connect`]: names, sockets and TLS;
+//! * [`proxy`]: a proxy in between;
 //! * [`failure`]: what went wrong, in the interface's words;
 //! * [`body`]: the response's body, with a limit between its chunks.
 //!
@@ -17,6 +18,7 @@ mod config;
 mod connect;
 mod failure;
 mod provider;
+mod proxy;
 
 use std::sync::Arc;
 

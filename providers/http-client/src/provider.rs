@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING,
+};
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -84,7 +86,8 @@ impl Provider for HttpClient {
         let tls = spawn_blocking(move || client_config(&roots)).await;
         let tls = tls.map_err(|e| ProviderError(format!("cannot read certificates: {e}")))?;
         let tls = tls.map_err(|e| ProviderError(e.to_string()))?;
-        let connector = Connector::new(tls, config.connect_timeout);
+        let proxy = config.proxy.clone().map(Arc::new);
+        let connector = Connector::new(tls, config.connect_timeout, proxy);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -141,6 +144,11 @@ impl ClientLink {
         // 9110, 10.1.4); hyper knows that HTTP/2 has no `Connection`.
         fields.insert(TE, HeaderValue::from_static("trailers"));
         fields.insert(CONNECTION, HeaderValue::from_static("te"));
+        let proxy = self.config.proxy.as_ref();
+        if let Some(login) = proxy.and_then(|proxy| proxy.login(request.uri())) {
+            let login = login.clone();
+            request.headers_mut().insert(PROXY_AUTHORIZATION, login);
+        }
         if request.headers().contains_key(TRAILER) {
             request.headers_mut().remove(CONTENT_LENGTH);
             request = request.map(|body| Body::new(WithTrailers(body)));

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use withe_provider::{
@@ -532,6 +532,95 @@ async fn tls_is_spoken_to_those_whose_certificate_is_believed() {
             .unwrap_err();
         assert!(error.0.contains(path), "{error}");
     }
+}
+
+/// A proxy that lets `me` in with the password `right`, and tunnels to this machine only; counts the tunnels.
+async fn proxy() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let tunnels = Arc::new(AtomicUsize::new(0));
+    let count = tunnels.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let count = count.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    if stream.read_buf(&mut head).await.unwrap() == 0 {
+                        return;
+                    }
+                }
+                let head = String::from_utf8(head).unwrap();
+                // `me:right`
+                let is_known = head.contains("proxy-authorization: Basic bWU6cmlnaHQ=\r\n");
+                let to = head.strip_prefix("CONNECT localhost:");
+                let port = to.and_then(|rest| rest.split(' ').next()?.parse::<u16>().ok());
+                let answer = match (is_known, port) {
+                    (false, _) => "HTTP/1.1 407 Who are you\r\ncontent-length: 0\r\n\r\n",
+                    (true, None) => "HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n",
+                    (true, Some(_)) => "HTTP/1.1 200 Go on\r\n\r\n",
+                };
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                if let (true, Some(port)) = (is_known, port) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    let mut to = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                    _ = tokio::io::copy_bidirectional(&mut stream, &mut to).await;
+                }
+            });
+        }
+    });
+    (address, tunnels)
+}
+
+#[tokio::test]
+async fn requests_go_through_a_proxy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    let ca = ("ssl_certs_file", file.to_str().unwrap());
+    let (server, pem) = tls_server(b"h2").await;
+    std::fs::write(&file, pem).unwrap();
+    let secure = format!("https://localhost:{}/", server.port());
+
+    // Through a tunnel, in which the client speaks to the server itself.
+    let (at, tunnels) = proxy().await;
+    let url = format!("http://me:right@{at}");
+    let client = linked(&[ca, ("proxy", &url)]).await;
+    let response = send(&client, get(&secure), RequestOptions::default()).await;
+    assert_eq!(text(response.unwrap()).await.unwrap(), "HTTP/2.0");
+    assert_eq!(tunnels.load(Ordering::Relaxed), 1);
+    // What the proxy does not do is said.
+    let wrong = format!("http://me:s3cret@{at}");
+    for (url, uri, says) in [
+        (&wrong, secure.as_str(), "refuses the user"),
+        (&url, "https://elsewhere.example/", "answers 403"),
+    ] {
+        let client = linked(&[ca, ("proxy", url)]).await;
+        let failed = send(&client, get(uri), RequestOptions::default()).await;
+        let failed = failed.unwrap_err();
+        assert_eq!(failed.kind, HttpErrorKind::ConnectionRefused, "{failed:?}");
+        let is_clear = failed.message.contains(says) && !failed.message.contains("s3cret");
+        assert!(is_clear, "{failed:?}");
+    }
+    // Not for those that are reached directly.
+    let direct = [ca, ("proxy", &*wrong), ("no_proxy", "localhost")];
+    let client = linked(&direct).await;
+    let response = send(&client, get(&secure), RequestOptions::default()).await;
+    assert_eq!(text(response.unwrap()).await.unwrap(), "HTTP/2.0");
+
+    // Without TLS the proxy gets the request itself, for a server that this machine does not know.
+    let (at, _) = echo().await;
+    let url = format!("http://{at}");
+    let client = linked(&[("proxy", &url)]).await;
+    let response = send(
+        &client,
+        get("http://elsewhere.example/x"),
+        RequestOptions::default(),
+    );
+    let said = text(response.await.unwrap()).await.unwrap();
+    assert_eq!(
+        said,
+        "GET http://elsewhere.example/x Some(\"elsewhere.example\")"
+    );
 }
 
 #[tokio::test]

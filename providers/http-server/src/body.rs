@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,20 +20,28 @@ use crate::link::{HttpRoute, RequestLimits};
 use crate::trailers::Trailers;
 use crate::transfer::{Pace, Transfer, Transfers, Waited};
 
-/// A request's body as the component gets it. How long the client may pause in it, and how slow it may be, `limits` say.
-pub(crate) fn from_client(body: Incoming, limits: &RequestLimits) -> Body {
+/// A request's body as the component gets it. How long the client may pause in it, how slow it may be, and how much it may send,
+/// `limits` say. With a limit of bytes there is a flag beside the body, which is set when there are more.
+pub(crate) fn from_client(
+    body: Incoming,
+    limits: &RequestLimits,
+) -> (Body, Option<Arc<AtomicBool>>) {
     if body.is_end_stream() {
         // Nothing to carry, and nothing to allocate.
-        return nothing();
+        return (nothing(), None);
     }
-    Body::new(FromClient {
+    let most = (limits.body).map(|most| (most, Arc::new(AtomicBool::new(false))));
+    let too_large = most.as_ref().map(|(_, flag)| flag.clone());
+    let body = Body::new(FromClient {
+        most,
         inner: body,
         idle: limits.idle,
         pace: limits.pace,
         received: 0,
         waited: Waited::default(),
         clock: Clock::default(),
-    })
+    });
+    (body, too_large)
 }
 
 fn nothing() -> Body {
@@ -61,6 +70,8 @@ impl Clock {
 
 struct FromClient {
     inner: Incoming,
+    /// The most bytes, and the flag that is set when there are more.
+    most: Option<(u64, Arc<AtomicBool>)>,
     idle: Duration,
     pace: Pace,
     received: u64,
@@ -102,6 +113,14 @@ impl HttpBody for FromClient {
             this.waited.end();
             if let Some(Ok(frame)) = &frame {
                 this.received += frame.data_ref().map_or(0, Bytes::len) as u64;
+            }
+            if let Some((most, is_more)) = &this.most
+                && this.received > *most
+            {
+                is_more.store(true, Ordering::Relaxed);
+                let message =
+                    format!("the request's body is larger than {most} bytes (`max_body_bytes`)");
+                return Poll::Ready(Some(Err(HttpError::new(HttpErrorKind::Denied, message))));
             }
             return Poll::Ready(frame.map(|frame| frame.map(with_good_trailers).map_err(broken)));
         }

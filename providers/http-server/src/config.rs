@@ -13,6 +13,7 @@ use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 use crate::cors::Cors;
 use crate::crowd::CrowdLimits;
 use crate::link::RequestLimits;
+use crate::methods::AllowedMethods;
 use crate::paths::AmbiguousPaths;
 use crate::routes::{RoutePlace, parse_path};
 use crate::tls::TlsFiles;
@@ -29,6 +30,7 @@ const DEFAULT_LIMITS: RequestLimits = RequestLimits {
         rate: 500,
         budget: Duration::from_secs(30),
     },
+    body: None,
 };
 const DEFAULT_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
@@ -74,7 +76,8 @@ pub(crate) struct LinkConfig {
     pub(crate) address: SocketAddr,
     pub(crate) place: RoutePlace,
     pub(crate) limits: RequestLimits,
-    pub(crate) readonly: bool,
+    pub(crate) methods: Option<AllowedMethods>,
+    pub(crate) access_log: bool,
     pub(crate) close: bool,
     pub(crate) cache_control: Option<HeaderValue>,
     pub(crate) tls: Option<TlsFiles>,
@@ -89,7 +92,10 @@ struct ServingConfig {
     request_timeout: Option<Duration>,
     min_rate: Option<u64>,
     slow_budget: Option<Duration>,
+    max_body: Option<u64>,
     readonly: Option<bool>,
+    methods: Option<AllowedMethods>,
+    access_log: Option<bool>,
     close: Option<bool>,
     cache_control: Option<HeaderValue>,
     tls: Option<TlsFiles>,
@@ -196,8 +202,13 @@ pub(crate) fn read_link(config: &ConfigMap, own: &OwnConfig) -> (LinkConfig, Vec
                 rate: serving.min_rate.unwrap_or(DEFAULT_LIMITS.pace.rate),
                 budget: serving.slow_budget.unwrap_or(DEFAULT_LIMITS.pace.budget),
             },
+            body: serving.max_body.or(DEFAULT_LIMITS.body),
         },
-        readonly: serving.readonly.unwrap_or(false),
+        methods: match serving.readonly {
+            Some(true) => Some(AllowedMethods::read_only()),
+            Some(false) | None => serving.methods,
+        },
+        access_log: serving.access_log.unwrap_or(false),
         close: serving.close.unwrap_or(false),
         cache_control: serving.cache_control,
         tls: serving.tls,
@@ -266,11 +277,24 @@ fn serving(s: &mut Settings<'_>) -> ServingConfig {
         request_timeout: s.millis("request_timeout_ms"),
         min_rate: s.parse("min_bytes_per_second", "a number"),
         slow_budget: s.millis("slow_budget_ms"),
+        max_body: s.parse("max_body_bytes", "a number of bytes"),
         readonly: s.flag("readonly_mode"),
+        methods: methods(s),
+        access_log: s.flag("access_log"),
         close: s.flag("disable_keepalive"),
         cache_control: s.parse("cache_control", "the value of a header"),
         tls: tls(s),
         cors: cors(s),
+    }
+}
+
+fn methods(s: &mut Settings<'_>) -> Option<AllowedMethods> {
+    match AllowedMethods::parse(s.text("methods")?) {
+        Ok(methods) => Some(methods),
+        Err(expected) => {
+            s.bad_value("methods", expected);
+            None
+        }
     }
 }
 
@@ -383,7 +407,10 @@ impl ServingConfig {
             request_timeout: self.request_timeout.or(defaults.request_timeout),
             min_rate: self.min_rate.or(defaults.min_rate),
             slow_budget: self.slow_budget.or(defaults.slow_budget),
+            max_body: self.max_body.or(defaults.max_body),
             readonly: self.readonly.or(defaults.readonly),
+            methods: self.methods.or_else(|| defaults.methods.clone()),
+            access_log: self.access_log.or(defaults.access_log),
             close: self.close.or(defaults.close),
             cache_control: self
                 .cache_control
@@ -499,7 +526,7 @@ mod tests {
         assert_eq!(link.address.to_string(), "0.0.0.0:8000");
         assert_eq!(link.place, RoutePlace::default());
         assert_eq!(link.limits, DEFAULT_LIMITS);
-        assert!(!link.readonly && !link.close && link.cors.is_none() && link.tls.is_none());
+        assert!(link.methods.is_none() && !link.close && link.cors.is_none() && link.tls.is_none());
     }
 
     #[test]
@@ -519,7 +546,8 @@ mod tests {
         assert_eq!(link.address.to_string(), "127.0.0.1:8080");
         assert_eq!(link.place.describe(), "host `example.com`, path `/api`");
         assert_eq!(link.limits.response, Duration::from_millis(1500));
-        assert!(link.readonly && link.close && link.cache_control.is_some());
+        assert_eq!(link.methods, Some(AllowedMethods::read_only()));
+        assert!(link.close && link.cache_control.is_some());
         let cors = link.cors.unwrap();
         assert_eq!(cors.origins, ["https://a.example"]);
         assert_eq!(cors.max_age, "300");
@@ -568,12 +596,13 @@ mod tests {
         let pairs = [("readonly_mode", "false"), ("idle_timeout_ms", "18")];
         let (link, wrong) = read_link(&map(&pairs), &own);
         assert_eq!(wrong, []);
-        assert_eq!((link.address.port(), link.readonly), (5, false));
+        assert_eq!((link.address.port(), link.methods), (5, None));
         let limits = RequestLimits {
             response: Duration::from_millis(7),
             idle: Duration::from_millis(18),
             request: Some(Duration::from_millis(9)),
             pace: DEFAULT_LIMITS.pace,
+            body: None,
         };
         assert_eq!(link.limits, limits);
         // A link shares its listener, which is read before the link is known.

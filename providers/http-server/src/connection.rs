@@ -39,6 +39,8 @@ const HEAD_SIZE: usize = 64 * 1024;
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// The interval between checks of whether clients are too slow.
 const SWEEP: Duration = Duration::from_secs(1);
+/// The interval between looks at a connection that may begin HTTP/2.
+const PREFACE_AGAIN: Duration = Duration::from_millis(5);
 /// The most requests at a time on one HTTP/2 connection.
 const STREAMS: u32 = 250;
 
@@ -69,12 +71,21 @@ async fn serve_to_end(stream: TcpStream, of: Of) {
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {e}");
     }
-    let stream = StallGuard::new(stream, WRITE_STALL);
     let (tls, limits) = {
         let serving = of.front.serving.load();
         (serving.tls.load_full(), serving.crowd)
     };
+    let begins_http2 = tls.is_none()
+        && tokio::select! {
+            begins = timeout(of.head, begins_http2(&stream)) => match begins {
+                Ok(begins) => begins,
+                Err(_) => return tracing::debug!("a connection asked for nothing"),
+            },
+            () = of.stopped_for(FIRST_REQUEST) => return,
+        };
+    let stream = StallGuard::new(stream, WRITE_STALL);
     let served = match tls {
+        None if begins_http2 => serve_http2(stream, &of, Scheme::HTTP).await,
         None => serve_http1(stream, &of, Scheme::HTTP).await,
         Some(config) => {
             let Some(_handshake) = of.place.handshake(&limits) else {
@@ -99,6 +110,24 @@ async fn serve_to_end(stream: TcpStream, of: Of) {
     if let Err(e) = served {
         // Clients go away all the time; only someone who looks for it wants to know.
         tracing::debug!("connection ended: {e}");
+    }
+}
+
+/// How HTTP/2 begins (RFC 9113, 3.4), as far as no request of HTTP/1.1 does.
+const PREFACE: &[u8] = b"PRI * HTTP/2";
+
+/// Whether a client that speaks no TLS speaks HTTP/2 at once, which it has to know of. Waits for its first bytes, and leaves them
+/// where they are.
+async fn begins_http2(stream: &TcpStream) -> bool {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        match stream.peek(&mut first).await {
+            Ok(n) if n == first.len() => return first == PREFACE,
+            // Others wait until there is more: nobody is told when.
+            Ok(n) if n > 0 && PREFACE.starts_with(&first[..n]) => sleep(PREFACE_AGAIN).await,
+            // Whoever reads it finds out what is wrong.
+            Ok(_) | Err(_) => return false,
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! One request: which link it is for, what the link's policy says, the component's answer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRAILER,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRAILER, UPGRADE,
 };
+use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -31,6 +33,8 @@ pub(crate) struct Begun {
     request: Request<Body>,
     /// Whether the client wants trailers, over a protocol that has to be asked for them.
     wants_trailers: bool,
+    /// Set when the body turns out to be larger than the link lets through.
+    too_large: Option<Arc<AtomicBool>>,
 }
 
 /// A response of the provider's own.
@@ -101,27 +105,89 @@ pub(crate) fn begin(
         cors.answer_preflight(&parts.headers, response.headers_mut());
         return Err(Box::new(response));
     }
-    if route.readonly && parts.method != Method::GET && parts.method != Method::HEAD {
-        let mut refusal = refuse(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "only GET and HEAD are allowed",
-        );
-        refusal
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    if let Some(mut refusal) = refused(&route, &parts, &incoming) {
+        if route.access_log {
+            Access::of(&parts.method, target.path.path()).log(&route, refusal.status());
+        }
+        if let Some(cors) = &route.cors {
+            cors.decorate(parts.headers.get(ORIGIN), refusal.headers_mut());
+        }
         return Err(refusal);
     }
 
     parts.uri = target.into_uri().map_err(unclear)?;
     let wants_trailers = are_wanted(parts.version, &parts.headers);
     remove_connection_fields(&mut parts.headers);
-    let body = body::from_client(incoming, &route.limits);
+    let (body, too_large) = body::from_client(incoming, &route.limits);
     Ok(Begun {
         route,
         token,
         request: Request::from_parts(parts, body),
         wants_trailers,
+        too_large,
     })
+}
+
+/// What a link's policy says of a request that it does not let through.
+fn refused(route: &HttpRoute, parts: &Parts, body: &Incoming) -> Option<Refusal> {
+    if let Some(methods) = &route.methods
+        && !methods.contains(&parts.method)
+    {
+        let allowed = methods.header.to_str().unwrap_or_default();
+        let text = format!("only these methods are allowed: {allowed}");
+        let mut refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, text);
+        refusal.headers_mut().insert(ALLOW, methods.header.clone());
+        return Some(refusal);
+    }
+    if parts.headers.get(UPGRADE).is_some_and(is_websocket) {
+        let text = "this server carries no WebSocket: no interface of a component has one; \
+                    bodies of requests and responses stream both ways";
+        return Some(refuse(StatusCode::NOT_IMPLEMENTED, text));
+    }
+    let limit = route.limits.body?;
+    let length = body.size_hint().lower();
+    (length > limit).then(|| too_large(limit))
+}
+
+fn is_websocket(protocols: &HeaderValue) -> bool {
+    let text = protocols.to_str().unwrap_or_default();
+    let mut names = text.split(',').map(|name| name.trim().split('/').next());
+    names.any(|name| name.is_some_and(|name| name.eq_ignore_ascii_case("websocket")))
+}
+
+/// The answer to a request whose body is larger than this.
+fn too_large(limit: u64) -> Refusal {
+    let text = format!("the request's body is larger than {limit} bytes");
+    let mut refusal = refuse(StatusCode::PAYLOAD_TOO_LARGE, text);
+    // The rest of the body is not read.
+    let close = HeaderValue::from_static("close");
+    refusal.headers_mut().insert(CONNECTION, close);
+    refusal
+}
+
+/// A request as it stands in the log of those that came. A query may hold what is secret, so it is left out.
+struct Access {
+    method: Method,
+    path: String,
+    began: Instant,
+}
+
+impl Access {
+    fn of(method: &Method, path: &str) -> Self {
+        Self {
+            method: method.clone(),
+            path: path.to_owned(),
+            began: Instant::now(),
+        }
+    }
+
+    /// Logs what the request was answered with.
+    fn log(&self, route: &HttpRoute, status: StatusCode) {
+        let Self { method, path, .. } = self;
+        let (component, status) = (&route.name, status.as_u16());
+        let ms = self.began.elapsed().as_millis();
+        tracing::info!(component, "{method} {path:?}: {status} in {ms} ms");
+    }
 }
 
 /// The answer to a request that is one too many.
@@ -159,7 +225,9 @@ pub(crate) async fn exchange(
         token,
         request,
         wants_trailers,
+        too_large: is_too_large,
     } = begun;
+    let access = (route.access_log).then(|| Access::of(request.method(), request.uri().path()));
     let trailers = trailers.filter(|_| wants_trailers);
     let origin = route
         .cors
@@ -194,7 +262,10 @@ pub(crate) async fn exchange(
     });
     let mut response = match answer {
         Ok(response) => response,
-        Err(error) => failure(&route, &error),
+        Err(error) => match (&is_too_large, limits.body) {
+            (Some(is), Some(limit)) if is.load(Ordering::Relaxed) => *too_large(limit),
+            _ => failure(&route, &error),
+        },
     };
     let headers = response.headers_mut();
     if let Some(cors) = &route.cors {
@@ -207,6 +278,9 @@ pub(crate) async fn exchange(
     }
     if route.close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(access) = access {
+        access.log(&route, response.status());
     }
     response
 }

@@ -9,6 +9,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use withe_provider::{HttpError, IncomingHandler, LineBudget};
 
 use crate::cors::Cors;
+use crate::methods::AllowedMethods;
 use crate::stop::Stop;
 use crate::transfer::Pace;
 
@@ -18,8 +19,10 @@ pub(crate) struct HttpRoute {
     pub(crate) name: String,
     pub(crate) handler: Arc<dyn IncomingHandler>,
     pub(crate) limits: RequestLimits,
-    /// Whether only GET and HEAD are let through.
-    pub(crate) readonly: bool,
+    /// The methods that are let through; all of them if there is none.
+    pub(crate) methods: Option<AllowedMethods>,
+    /// Whether each request has a line in the log.
+    pub(crate) access_log: bool,
     /// Whether the connection closes after each response.
     pub(crate) close: bool,
     /// For responses that do not say themselves.
@@ -28,7 +31,7 @@ pub(crate) struct HttpRoute {
     pub(crate) work: Arc<Work>,
 }
 
-/// How long a request may take.
+/// How long a request may take, and how much it may carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestLimits {
     /// From the request's head to the response's.
@@ -39,6 +42,8 @@ pub(crate) struct RequestLimits {
     pub(crate) request: Option<Duration>,
     /// How slow the client may be over either body.
     pub(crate) pace: Pace,
+    /// The most bytes of a request's body.
+    pub(crate) body: Option<u64>,
 }
 
 /// A link's requests under way, whichever version of the link they started with.

@@ -17,6 +17,7 @@ use withe_provider::{
 use crate::config::{self, LinkConfig, OwnConfig};
 use crate::link::{HttpRoute, Work};
 use crate::listener::{Claim, Listener, Listeners};
+use crate::reload::{self, Reloading, Stamp};
 use crate::routes::{RoutePlace, RouteTable};
 use crate::serving::ServingProvider;
 use crate::tls::{self, TlsFiles};
@@ -39,6 +40,8 @@ struct ServerLink {
     asked: SocketAddr,
     place: RoutePlace,
     tls: Option<TlsFiles>,
+    /// Looks at the TLS files for as long as the link is there.
+    _reloading: Option<Reloading>,
     route: Arc<HttpRoute>,
     claim: Arc<Claim>,
 }
@@ -207,9 +210,13 @@ impl Provider for HttpServer {
         if !problems.is_empty() {
             return Err(ProviderError(describe(&problems)));
         }
-        let tls = match &config.tls {
-            Some(files) => Some(tls::load(files).await?),
-            None => None,
+        let (tls, read) = match &config.tls {
+            Some(files) => {
+                // A change after this is seen, and one before it is read.
+                let read = Stamp::of(files).await;
+                (Some(tls::load(files).await?), Some(read))
+            }
+            None => (None, None),
         };
 
         let mut links = self.links();
@@ -227,7 +234,8 @@ impl Provider for HttpServer {
             name: name.clone(),
             handler,
             limits: config.limits,
-            readonly: config.readonly,
+            methods: config.methods,
+            access_log: config.access_log,
             close: config.close,
             cache_control: config.cache_control,
             cors: config.cors,
@@ -256,7 +264,10 @@ impl Provider for HttpServer {
                 Arc::new(listeners.claim(config.address, &asked_by, serving, has)?)
             }
         };
+        let reloading = (config.tls.clone().zip(read))
+            .map(|(files, read)| reload::start(files, read, Arc::downgrade(&claim)));
         let linked = ServerLink {
+            _reloading: reloading,
             asked: config.address,
             place: config.place,
             tls: config.tls,

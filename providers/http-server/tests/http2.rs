@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use withe_provider::{Peer, Provider};
 use withe_provider_http_server::HttpServer;
 
-/// A server of HTTP/2, which is spoken over TLS only.
+/// A server of HTTP/2, over TLS.
 struct Secure {
     server: HttpServer,
     address: SocketAddr,

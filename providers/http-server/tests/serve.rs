@@ -340,6 +340,150 @@ async fn a_taken_port_is_an_error_that_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_link_says_which_methods_and_how_large_bodies_it_lets_through() {
+    let reads = component(|request, _| async move {
+        let body = request.into_body().collect().await?.to_bytes();
+        Ok(Response::new(text_body(body)))
+    });
+    let pairs = [
+        ("methods", "GET, POST"),
+        ("max_body_bytes", "4"),
+        ("access_log", "true"),
+    ];
+    let (_server, address) = serve(reads, &pairs).await;
+    let ask = async |head: &str, body: &str| {
+        let mut client = support::Client::connect(address).await;
+        // The server may have closed before all is sent.
+        let request = format!("{head}\r\nhost: a\r\nconnection: close\r\n{body}");
+        _ = client.try_send(&request).await;
+        client.rest().await
+    };
+    let four = "content-length: 4\r\n\r\nbody";
+    for (head, body, status) in [
+        ("GET / HTTP/1.1", "\r\n", 200),
+        ("HEAD / HTTP/1.1", "\r\n", 200),
+        ("POST / HTTP/1.1", four, 200),
+        ("PUT / HTTP/1.1", four, 405),
+        ("POST / HTTP/1.1", "content-length: 5\r\n\r\nlarge", 413),
+        (
+            "POST / HTTP/1.1",
+            "transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+            200,
+        ),
+        (
+            "POST / HTTP/1.1",
+            "transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n2\r\nis\r\n0\r\n\r\n",
+            413,
+        ),
+    ] {
+        let reply = ask(head, body).await;
+        let said = reply.split_whitespace().nth(1);
+        let wanted = status.to_string();
+        assert_eq!(said, Some(&*wanted), "{head} {body:?}: {reply:?}");
+        if status == 405 {
+            assert!(reply.contains("allow: GET, HEAD, POST"), "{reply:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_is_refused_by_name() {
+    let (_server, address) = serve(says("x"), &[]).await;
+    let request =
+        "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade, close\r\nupgrade: WebSocket\r\n\r\n";
+    let reply = raw(address, request).await;
+    assert_eq!(reply.status, 501, "{reply:?}");
+    assert!(reply.text.contains("carries no WebSocket"), "{reply:?}");
+    // Others may be left out of account (RFC 9110, 7.8).
+    let reply = raw(address, &request.replace("WebSocket", "h2c")).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+}
+
+#[tokio::test]
+async fn http2_is_served_without_tls_to_whoever_begins_with_it() {
+    let echo = component(|request, _| async move {
+        let text = format!("{} {:?}", request.uri(), request.version());
+        Ok(Response::new(text_body(text)))
+    });
+    let (_server, address) = serve(echo, &[]).await;
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(tcp);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let handshake = hyper::client::conn::http2::handshake(executor, io).await;
+    let (mut send, connection) = handshake.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::builder().uri("http://localhost/x");
+    let body = http_body_util::Empty::<Bytes>::new();
+    let response = send.send_request(request.body(body).unwrap());
+    let response = response.await.unwrap();
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(text, "http://localhost/x HTTP/2.0");
+    // A method that begins in the same way, and comes in two parts.
+    let mut client = support::Client::connect(address).await;
+    client.send("PR").await;
+    tokio::task::yield_now().await;
+    client
+        .send("OPFIND /y HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(client.until("HTTP/1.1").await.contains("HTTP/1.1"));
+    assert!(client.until("http://a/y HTTP/1.1").await.contains("200"));
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_served_and_one_that_is_none_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (cert, key) = (path("cert"), path("key"));
+    let renew = || {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::write(&cert, made.cert.pem()).unwrap();
+        made.cert.der().clone()
+    };
+    let first = renew();
+    let pairs = [
+        ("tls_cert_file", cert.as_str()),
+        ("tls_priv_key_file", key.as_str()),
+    ];
+    let (server, address) = serve(says("x"), &pairs).await;
+    let ring = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    // Whether a client that believes only this certificate is served.
+    let is_served = async |certificate: &rustls::pki_types::CertificateDer<'static>| {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let client = rustls::ClientConfig::builder_with_provider(ring.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(client));
+        connector.connect(name, tcp).await.is_ok()
+    };
+    assert!(is_served(&first).await);
+    let second = renew();
+    let renewed = async {
+        while !is_served(&second).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(support::PATIENCE, renewed).await.unwrap();
+    assert!(!is_served(&first).await);
+    // What is no certificate leaves that which was there, and the next one is read again.
+    std::fs::write(&cert, "none").unwrap();
+    assert!(is_served(&second).await);
+    let third = renew();
+    let renewed = async {
+        while !is_served(&third).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(support::PATIENCE, renewed).await.unwrap();
+    server.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
 async fn tls_is_served_over_http1_and_http2() {
     let dir = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();

@@ -246,6 +246,33 @@ async fn redis_that_is_not_there_is_an_error_that_says_where_it_should_be() {
 }
 
 #[tokio::test]
+async fn redis_that_refuses_the_password_is_not_to_be_started() {
+    let server = RedisServer::start().unwrap();
+    let mut other = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    other
+        .write_all(b"CONFIG SET requirepass right\r\n")
+        .unwrap();
+    let mut answer = [0; 5];
+    other.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"+OK\r\n");
+    let at = format!("127.0.0.1:{}", server.port());
+    for login in [":s3cret@", "nobody:right@", ""] {
+        let url = format!("redis://{login}{at}");
+        let provider = KeyValue::new(config(&[]));
+        let put = provider.link_put(link(1, ONE, &[("url", &url)]));
+        let error = timeout(support::PATIENCE, put).await.unwrap().unwrap_err();
+        assert!(
+            (error.0).starts_with(&format!("Redis at `{at}` refuses the user or the password")),
+            "{error}"
+        );
+        let hint = !error.0.contains("redis-server") && !error.0.contains("s3cret");
+        assert!(hint, "{error}");
+    }
+    let url = format!("redis://:right@{at}");
+    Component::linked(link(1, ONE, &[("url", &url)])).await;
+}
+
+#[tokio::test]
 async fn redis_that_says_nothing_is_given_up() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis://{}", silent.local_addr().unwrap());

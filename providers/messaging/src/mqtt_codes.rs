@@ -1,5 +1,10 @@
 //! The codes by which brokers of MQTT 5 refuse, in words.
 
+/// Whether a broker refuses by this code whoever connects, for who that is.
+pub(crate) fn is_of_user(code: u8) -> bool {
+    matches!(code, 0x86 | 0x87 | 0x8c)
+}
+
 /// The meaning of a code of MQTT.
 pub(crate) fn refusal(code: u8) -> &'static str {
     match code {

@@ -535,6 +535,31 @@ async fn refused(rig: &Rig) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_refuses_the_user_is_not_to_be_started() {
+    let mqtt = Mosquitto::with(&MosquittoOptions {
+        user: Some(("me".into(), "right".into())),
+        tls: None,
+    });
+    let mqtt = mqtt.unwrap();
+    let nats = "authorization { user: me, password: right }";
+    let nats = NatsServer::start_with(nats).unwrap();
+    let with_login = |url: String, login: &str| url.replace("://", &format!("://{login}"));
+    for (key, url, says) in [
+        ("mqtt_url", mqtt.url(), "the MQTT broker at 127.0.0.1:"),
+        ("cluster_uris", nats.url(), "NATS at `127.0.0.1:"),
+    ] {
+        for login in ["me:s3cret@", ""] {
+            let said = refused(&with(&[(key, &with_login(url.clone(), login))])).await;
+            let is_clear = said.starts_with(says)
+                && said.contains(" refuses the user: ")
+                && !said.contains("start it there");
+            assert!(is_clear && !said.contains("s3cret"), "{said}");
+        }
+        with(&[(key, &with_login(url, "me:right@"))]).sends(1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_of_mqtt_that_was_away_is_said_and_comes_back() {
     let said = refused(&with(&[("mqtt_url", "mqtt://me:secret@127.0.0.1:1")])).await;
     assert!(

@@ -9,7 +9,6 @@
 //!   to that start at them.
 //! * `prepare`: makes what a plan needs; `left`: ends what a plan leaves behind.
 
-mod called_provider;
 mod left;
 mod live;
 mod prepare;

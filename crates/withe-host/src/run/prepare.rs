@@ -7,16 +7,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use withe_linker::input::ComponentKind;
 use withe_linker::plan::{Plan, PlannedComponent, PlannedLink};
 use withe_load::ProviderSource;
 use withe_provider::{CallTarget, FunctionName};
 use withe_rpc::{LinkRequest, Route};
-use withe_runtime::{CalledComponent, Callers, Engines, HttpEntry};
+use withe_runtime::{CalledComponent, Callers, Engines, Graph, HttpEntry, HttpOfOthers};
 
-use super::called_provider::CalledProvider;
 use super::left::Patience;
 use super::live::Live;
 use super::providers::{HeldConfig, HeldEnd, HeldLink, LinkKey, RunningProvider, with_paths};
@@ -29,7 +28,7 @@ use crate::grants::check_grants;
 use crate::options::{HostOptions, Phase, Progress};
 use crate::parts::Parts;
 use crate::provider_source;
-use crate::request::{http_handler, http_request, request};
+use crate::request::{http_handler, http_request, is_provider, request};
 use crate::serve::Served;
 use crate::units::{LinkEnd, units};
 use crate::workers::Workers;
@@ -220,19 +219,12 @@ impl Preparation<'_> {
         new: &mut Prepared,
         link: &PlannedLink,
     ) -> Result<SourceTarget, HostError> {
-        if let Some(held) = new.live.targets.get(&LinkKey::of(link)) {
-            let names = self.parts.names(link).to_vec();
-            let called = CalledProvider {
-                provider: held.provider.provider().clone(),
-                link: held.id,
-                caller: link.source.clone(),
-                timeout: Duration::from_millis(link.timeout_ms),
-            };
-            return Ok(self.called(link, names, Box::new(called)));
-        }
         let graph = new.live.graph.as_ref();
         let graph = graph.ok_or_else(|| HostError::NoHandler(link.target.clone()))?;
         let graph = graph.clone();
+        if is_provider(self.plan, &link.target) {
+            return self.of_others(new, link, &graph);
+        }
         if let Some(export) = http_handler(link) {
             let handler = match self.source_route(new, link, http_request(self.plan, link)) {
                 Some(route) => away::handler(self.plan, link, route, graph, &self.options.tracer),
@@ -263,6 +255,44 @@ impl Preparation<'_> {
             }
         };
         Ok(self.called(link, names, Box::new(component)))
+    }
+
+    /// The target of a link from a provider here to another provider: that one stands for a component which others run.
+    fn of_others(
+        &self,
+        new: &mut Prepared,
+        link: &PlannedLink,
+        graph: &Arc<Graph>,
+    ) -> Result<SourceTarget, HostError> {
+        let application = &self.plan.application;
+        let held = new.live.targets.get(&LinkKey::of(link)).cloned();
+        if let Some(export) = http_handler(link) {
+            let (provider, id) = match held {
+                Some(held) => (held.provider.provider().clone(), held.id),
+                None => {
+                    let route = self.source_route(new, link, http_request(self.plan, link));
+                    let route = route.ok_or_else(|| HostError::NoHandler(link.target.clone()))?;
+                    away::http_provider(route)
+                }
+            };
+            let handler = HttpOfOthers::new(graph, application, link, export, provider, id);
+            return Ok(SourceTarget::Http(Box::new(handler)));
+        }
+        let names = self.parts.names(link);
+        let called = match held {
+            Some(held) => {
+                let provider = held.provider.provider().clone();
+                CalledComponent::of_others(graph, application, link, &names, provider, held.id)
+            }
+            None => {
+                let asked = request(self.plan, self.parts, link);
+                let route = self.source_route(new, link, asked);
+                let route = route.ok_or_else(|| HostError::NoHandler(link.target.clone()))?;
+                let interfaces: Vec<_> = names.iter().map(|f| f.interface.clone()).collect();
+                CalledComponent::away(graph, application, link, &interfaces, route)
+            }
+        };
+        Ok(self.called(link, names.to_vec(), Box::new(called)))
     }
 
     /// The functions that a provider calls over a link: these of `component`, and one of the host's.

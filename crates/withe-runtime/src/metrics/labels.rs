@@ -1,6 +1,6 @@
 //! The labels of a link's counts and spans.
 
-use withe_linker::plan::Binding;
+use withe_linker::plan::{Binding, PlannedLink};
 
 /// Which link, and which of the interfaces that it carries.
 pub(crate) struct LinkLabels<'a> {
@@ -13,7 +13,19 @@ pub(crate) struct LinkLabels<'a> {
     pub(crate) binding: Binding,
 }
 
-impl LinkLabels<'_> {
+impl<'a> LinkLabels<'a> {
+    /// Those of a planned link. `interface` may have its version.
+    pub(crate) fn of(application: &'a str, link: &'a PlannedLink, interface: &'a str) -> Self {
+        Self {
+            application,
+            source: &link.source,
+            target: &link.target,
+            name: &link.name,
+            interface: interface.split('@').next().unwrap_or_default(),
+            binding: link.binding,
+        }
+    }
+
     pub(super) fn values(&self) -> Vec<String> {
         let binding = binding_name(self.binding);
         [

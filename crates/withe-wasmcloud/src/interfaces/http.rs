@@ -28,10 +28,27 @@ fn paths() -> Vec<String> {
     PATHS.map(str::to_owned).to_vec()
 }
 
-/// Whether `interface` is one over which components send HTTP requests.
-pub(crate) fn is_outgoing(interface: &str) -> bool {
-    interface.starts_with("wasi:http/outgoing-handler@0.2.")
-        || interface.starts_with("wasi:http/handler@0.3.")
+/// The taker of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taker {
+    /// A provider, which sends it to the world.
+    Client,
+    /// A component, which answers it.
+    Handler,
+}
+
+impl Taker {
+    /// Who takes the requests that are sent over `interface`; `None` if it is none of HTTP's.
+    pub(crate) fn of(interface: &str) -> Option<Self> {
+        let is = |name: &str| interface.starts_with(name);
+        if is("wasi:http/outgoing-handler@0.2.") || is("wasi:http/handler@0.3.") {
+            Some(Self::Client)
+        } else if is("wasi:http/incoming-handler@0.2.") {
+            Some(Self::Handler)
+        } else {
+            None
+        }
+    }
 }
 
 /// Values with a body.
@@ -44,21 +61,26 @@ fn with_body(bytes: Vec<u8>, body: Body) -> OutgoingValues {
     }
 }
 
-/// Sends a request to the server of `outgoing-handler` at `prefix`.
+/// Sends a request to what has `prefix`.
 pub(crate) async fn send(
     wire: &V1Wire,
     prefix: &str,
+    taker: Taker,
     headers: async_nats::HeaderMap,
     request: http::Request<Body>,
     options: RequestOptions,
     deadline: Instant,
 ) -> Result<http::Response<Body>, HttpError> {
     let (parts, body) = request.into_parts();
-    let params = with_body(http_messages::put_outgoing(&parts, options), body);
+    let (instance, params) = match taker {
+        Taker::Client => (OUTGOING, http_messages::put_outgoing(&parts, options)),
+        Taker::Handler => (INCOMING, http_messages::put_incoming(&parts)),
+    };
+    let params = with_body(params, body);
     let results = paths();
     let reply = wire.invoke(Request {
         prefix,
-        instance: OUTGOING,
+        instance,
         function: "handle",
         headers,
         params,

@@ -52,6 +52,13 @@ pub(super) fn put_outgoing(parts: &http::request::Parts, options: RequestOptions
     w.finish().bytes
 }
 
+/// Writes the parameter of `incoming-handler.handle`.
+pub(super) fn put_incoming(parts: &http::request::Parts) -> Vec<u8> {
+    let mut w = Writer::default();
+    put_request(parts, &mut w);
+    w.finish().bytes
+}
+
 /// Writes a `request`.
 pub(super) fn put_request(parts: &http::request::Parts, w: &mut Writer) {
     pending(w);

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::Folder;
 use crate::support::client::{Exchange, get};
-use crate::support::examples::gallery;
+use crate::support::examples::gallery_of;
 use crate::support::rig::{Rig, eventually};
 
 /// The answer to `GET` of a path.
@@ -23,7 +23,7 @@ fn put(address: &str, path: &str, body: &[u8]) -> u16 {
 
 #[test]
 fn notes_go_through_all_of_its_parts_and_survive_a_restart() {
-    let folder = Folder::with(&gallery());
+    let folder = Folder::with(&gallery_of("gallery.yaml"));
     let up = folder.up(&[]);
     let mut rig = Rig::of(folder, up);
     let address = rig.up.address();
@@ -66,4 +66,51 @@ fn notes_go_through_all_of_its_parts_and_survive_a_restart() {
     assert_eq!(text(&address, "/notes"), "<b>call</b> mother\nbuy milk\n");
     let kept = get(&address, "/pictures/cat.jpg").unwrap();
     assert!(kept.body == picture, "{} bytes", kept.body.len());
+}
+
+/// The status of an answer to a note, with these header lines.
+fn pin(address: &str, headers: &str) -> String {
+    let answer = crate::middleware::post(address, "/notes", headers);
+    let status = answer.split_whitespace().nth(1).unwrap_or_default();
+    status.to_owned()
+}
+
+const PASSWORD: &str = "authorization: Bearer swordfish\r\n";
+
+/// Two links lead elsewhere than before, while the application runs: requests then pass the guard, and counts the cache.
+#[test]
+fn components_are_put_in_between_by_links_alone() {
+    let folder = Folder::with(&gallery_of("gallery.yaml"));
+    let up = folder.up(&["--watch"]);
+    let mut rig = Rig::of(folder, up);
+    let address = rig.up.address();
+    rig.up.says("`gallery` runs");
+    assert_eq!(pin(&address, ""), "202");
+    let guarded = gallery_of("guarded.yaml");
+    // In this process, and in others.
+    let apart = guarded
+        .replace(
+            "target: cache\n",
+            "target: cache\n            binding: unix\n",
+        )
+        .replace(
+            "target: board\n",
+            "target: board\n            binding: unix\n",
+        );
+    assert_ne!(apart, guarded);
+    for (n, manifest) in [guarded, apart].iter().enumerate() {
+        rig.folder.write("app.yaml", manifest);
+        rig.up.says("`gallery` reloaded");
+        for wrong in ["", "authorization: Bearer trout\r\n"] {
+            assert_eq!(pin(&address, wrong), "401");
+        }
+        assert_eq!(pin(&address, PASSWORD), "202");
+        // Notes that were refused are not among them; the cache tells of a change in a second.
+        let pinned = format!("<p>{} pinned", n + 2);
+        eventually("the note is pinned", || {
+            text(&address, "/").contains(&pinned)
+        });
+    }
+    rig.up.interrupt();
+    assert_eq!(rig.up.exit_code(), Some(0));
 }

@@ -87,7 +87,7 @@ impl Running {
 }
 
 /// Sends a request that has a body and trailers, and these header lines; the whole response.
-fn post(address: &str, path: &str, headers: &str) -> String {
+pub(crate) fn post(address: &str, path: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LONG)).unwrap();
     let request = format!(

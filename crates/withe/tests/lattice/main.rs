@@ -16,3 +16,4 @@ mod routes;
 mod seen;
 mod support;
 mod timer;
+mod v1_parts;

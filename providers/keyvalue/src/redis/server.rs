@@ -80,20 +80,39 @@ fn address(url: &str) -> String {
     }
 }
 
-/// A server cannot be reached.
+/// A server cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot reach Redis at `{address}`: {why}; start it there (`redis-server`), or correct the link's `url`"
-)]
-pub(crate) struct ConnectError {
-    address: String,
-    #[source]
-    why: NoConnection,
+pub(crate) enum ConnectError {
+    /// Nobody answers.
+    #[error(
+        "cannot reach Redis at `{address}`: {why}; start it there (`redis-server`), or correct the link's `url`"
+    )]
+    Unreachable {
+        address: String,
+        #[source]
+        why: NoConnection,
+    },
+    /// The server is there, and knows nobody with this password.
+    #[error(
+        "Redis at `{address}` refuses the user or the password: {why}; correct them in the link's `url` (`redis://USER:PASSWORD@…`)"
+    )]
+    Refused {
+        address: String,
+        #[source]
+        why: RedisError,
+    },
+}
+
+/// Whether a server refuses who asks, and not what is asked.
+fn is_of_credentials(error: &RedisError) -> bool {
+    let code = error.code();
+    error.kind() == ErrorKind::AuthenticationFailed
+        || code.is_some_and(|code| matches!(code, "NOAUTH" | "WRONGPASS"))
 }
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-enum NoConnection {
+pub(crate) enum NoConnection {
     #[error(transparent)]
     Client(#[from] RedisError),
     #[error("no answer in {} ms", .0.as_millis())]
@@ -130,7 +149,10 @@ impl RedisStore {
                 notifications: config.notifications,
                 unheard: Unheard::default(),
             }),
-            Err(why) => Err(ConnectError { address, why }),
+            Err(NoConnection::Client(why)) if is_of_credentials(&why) => {
+                Err(ConnectError::Refused { address, why })
+            }
+            Err(why) => Err(ConnectError::Unreachable { address, why }),
         }
     }
 
@@ -148,7 +170,16 @@ impl RedisStore {
         let waits = config.max_delay * u32::try_from(config.retries).unwrap_or(u32::MAX);
         let limit = config.connect_timeout + waits + config.response_timeout;
         let connecting = ConnectionManager::new_with_config(client.clone(), settings);
-        match timeout(limit, connecting).await {
+        let entering = async {
+            let mut connection = connecting.await?;
+            // A server that wants a password lets everybody connect, and refuses each command of those who gave none.
+            match client::cmd("PING").query_async::<()>(&mut connection).await {
+                Err(e) if is_of_credentials(&e) => Err(e),
+                // Who may do little may be refused this one.
+                Ok(()) | Err(_) => Ok(connection),
+            }
+        };
+        match timeout(limit, entering).await {
             Ok(connected) => Ok((client, connected?, limit)),
             Err(_) => Err(NoConnection::Late(limit)),
         }

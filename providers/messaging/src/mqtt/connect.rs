@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::packet::{PacketError, Qos};
-use crate::mqtt_codes::refusal;
+use crate::mqtt_codes::{is_of_user, refusal};
 
 /// How long connecting may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
@@ -120,20 +120,42 @@ impl Place {
     }
 }
 
-/// A broker cannot be reached.
+/// A broker cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot reach the MQTT broker at {address}: {why}; start it there (`mosquitto`), or correct the link's `mqtt_url`"
-)]
-pub(crate) struct ConnectError {
-    pub(super) address: String,
-    #[source]
-    pub(super) why: NoConnection,
+pub(crate) enum ConnectError {
+    /// Nobody answers, or whoever does is no broker that can be used.
+    #[error(
+        "cannot reach the MQTT broker at {address}: {why}; start it there (`mosquitto`), or correct the link's `mqtt_url`"
+    )]
+    Unreachable {
+        address: String,
+        #[source]
+        why: NoConnection,
+    },
+    /// The broker is there, and refuses whoever connects.
+    #[error(
+        "the MQTT broker at {address} refuses the user: {why}; correct the user and the password in the link's `mqtt_url` \
+         (`mqtt://USER:PASSWORD@…`), or let the user connect there"
+    )]
+    Refused {
+        address: String,
+        #[source]
+        why: NoConnection,
+    },
+}
+
+impl ConnectError {
+    pub(super) fn new(address: String, why: NoConnection) -> Self {
+        match why {
+            NoConnection::Refused(code) if is_of_user(code) => Self::Refused { address, why },
+            why => Self::Unreachable { address, why },
+        }
+    }
 }
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoConnection {
+pub(crate) enum NoConnection {
     #[error("`mqtt_url` is no URL of a broker")]
     Url,
     #[error(transparent)]
@@ -178,10 +200,7 @@ impl Way {
     pub(super) async fn of(config: &MqttConfig) -> Result<Self, ConnectError> {
         let place = Place::of(&config.url);
         let address = || place.as_ref().map_or_else(String::new, Place::address);
-        let failed = |why| ConnectError {
-            address: address(),
-            why,
-        };
+        let failed = |why| ConnectError::new(address(), why);
         let Some(found) = place.clone() else {
             return Err(failed(NoConnection::Url));
         };

@@ -89,10 +89,8 @@ impl Session {
             end: CancellationToken::new(),
             dropped: AtomicUsize::new(0),
         });
-        let first = session.enter(true).await.map_err(|why| ConnectError {
-            address: session.address.clone(),
-            why,
-        })?;
+        let first = (session.enter(true).await)
+            .map_err(|why| ConnectError::new(session.address.clone(), why))?;
         let (line, work) = session.line(&first.accepted);
         session.state().line = Some(line);
         tasks.spawn(session.clone().keep(first, work));

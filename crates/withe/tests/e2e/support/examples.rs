@@ -51,11 +51,11 @@ pub(crate) fn visits_of(manifest: &str) -> String {
     )
 }
 
-/// The gallery as its manifest is, on a free port, and with a clerk in a hurry.
-pub(crate) fn gallery() -> String {
+/// The gallery as a manifest of its folder is, on a free port, and with a clerk in a hurry.
+pub(crate) fn gallery_of(manifest: &str) -> String {
     changed(
         "gallery",
-        "gallery.yaml",
+        manifest,
         &[
             ("address: 127.0.0.1:8080", "address: 127.0.0.1:0"),
             ("every: 10s", "every: 200ms"),
