@@ -201,7 +201,7 @@ pub(crate) fn engine(concurrency: bool) -> Result<Engine> {
     Ok(Engine::new(&config)?)
 }
 
-/// What a guest's host functions need.
+/// The state that a guest's host functions need.
 struct Guest {
     table: ResourceTable,
     wasi: WasiCtx,

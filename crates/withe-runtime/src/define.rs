@@ -31,7 +31,7 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    /// Those for components that do, or do not, use async types.
+    /// The definitions for components that do, or do not, use async types.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Calls of a provider into a component.
 //!
 //! A provider calls a component as requests come in: from outside. Wherever the component is, its calls are bounded
-//! and counted here, as those of a component over a link are where the link is called ([`crate::link`]). Whoever runs the
+//! and counted here, as those of a component over a link are where the link is called ([`crate::link`]). The host that runs the
 //! component traces its calls; for one that others run, which a provider stands for, they are traced here as well.
 
 use std::sync::Arc;

@@ -123,7 +123,7 @@ impl SpanExporter for Kept {
     }
 }
 
-/// What observes, and the graph of an application without components.
+/// The observer, and the graph of an application without components.
 struct Host {
     metrics: Metrics,
     spans: Kept,

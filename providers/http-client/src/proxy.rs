@@ -1,6 +1,6 @@
 //! A proxy between this machine and the servers that requests are for.
 //!
-//! Requests by `https` go through a tunnel (`CONNECT`, RFC 9110, 9.3.6), so that the proxy sees names and no requests. Those by `http` are sent to the
+//! Requests by `https` go through a tunnel (`CONNECT`, RFC 9110, 9.3.6), so that the proxy sees names and no requests. Requests by `http` are sent to the
 //! proxy whole, as proxies want them (RFC 9112, 3.2.2). Nothing of the environment is looked at: a host's variables must not decide
 //! where the requests of a component go.
 
@@ -32,7 +32,7 @@ pub(crate) const EXPECTED: &str = "`http://[USER:PASSWORD@]HOST[:PORT]`";
 pub(crate) struct Proxy {
     /// Where it is: a scheme and an authority without a user.
     pub(crate) uri: Uri,
-    /// What it is told of who asks.
+    /// The words by which the proxy knows who asks.
     login: Option<HeaderValue>,
     /// Reached without it.
     direct: Option<AllowList>,

@@ -588,7 +588,7 @@ async fn requests_go_through_a_proxy() {
     let response = send(&client, get(&secure), RequestOptions::default()).await;
     assert_eq!(text(response.unwrap()).await.unwrap(), "HTTP/2.0");
     assert_eq!(tunnels.load(Ordering::Relaxed), 1);
-    // What the proxy does not do is said.
+    // A refusal of the proxy is said.
     let wrong = format!("http://me:s3cret@{at}");
     for (url, uri, says) in [
         (&wrong, secure.as_str(), "refuses the user"),

@@ -125,7 +125,7 @@ async fn begins_http2(stream: &TcpStream) -> bool {
             Ok(n) if n == first.len() => return first == PREFACE,
             // Others wait until there is more: nobody is told when.
             Ok(n) if n > 0 && PREFACE.starts_with(&first[..n]) => sleep(PREFACE_AGAIN).await,
-            // Whoever reads it finds out what is wrong.
+            // The parser finds out what is wrong.
             Ok(_) | Err(_) => return false,
         }
     }

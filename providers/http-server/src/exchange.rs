@@ -128,7 +128,7 @@ pub(crate) fn begin(
     })
 }
 
-/// What a link's policy says of a request that it does not let through.
+/// The answer of a link's policy to a request that it does not let through.
 fn refused(route: &HttpRoute, parts: &Parts, body: &Incoming) -> Option<Refusal> {
     if let Some(methods) = &route.methods
         && !methods.contains(&parts.method)

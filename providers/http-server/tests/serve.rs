@@ -470,7 +470,7 @@ async fn a_renewed_certificate_is_served_and_one_that_is_none_is_not() {
     };
     timeout(support::PATIENCE, renewed).await.unwrap();
     assert!(!is_served(&first).await);
-    // What is no certificate leaves that which was there, and the next one is read again.
+    // A file that is no certificate leaves the one that was there, and the next one is read again.
     std::fs::write(&cert, "none").unwrap();
     assert!(is_served(&second).await);
     let third = renew();

@@ -294,7 +294,7 @@ async fn resources_go_through_streams(pair: Pair) {
     .await;
 }
 
-/// Those that came, those that wait at the other side, and those of a stream that ended before its reader went.
+/// Elements that came, elements that wait at the other side, and elements of a stream that ended before its reader went.
 async fn resources_that_nobody_reads_are_dropped(pair: Pair) {
     let session = pair.link().session();
     let mut first = 1;

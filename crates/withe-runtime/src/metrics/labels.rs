@@ -14,7 +14,7 @@ pub(crate) struct LinkLabels<'a> {
 }
 
 impl<'a> LinkLabels<'a> {
-    /// Those of a planned link. `interface` may have its version.
+    /// The labels of a planned link. `interface` may have its version.
     pub(crate) fn of(application: &'a str, link: &'a PlannedLink, interface: &'a str) -> Self {
         Self {
             application,

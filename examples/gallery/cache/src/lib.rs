@@ -1,5 +1,5 @@
-//! Stands before a key-value store, and remembers for a second what a key had. What is written goes on at once, and is what
-//! is remembered then. For a link with `scope: shared`, so that all callers share what is remembered. Another writer of the same
+//! Stands before a key-value store, and remembers for a second what a key had. Writes go on at once, and are
+//! remembered then. For a link with `scope: shared`, so that all callers share what is remembered. Another writer of the same
 //! store is seen a second late.
 
 wit_bindgen::generate!({ world: "cache", path: "../wit", generate_all });
@@ -23,7 +23,7 @@ const KEYS: usize = 10_000;
 /// Something that is known since then.
 type Since<T> = (Instant, T);
 
-/// What is remembered of a key.
+/// The memory of one key.
 #[derive(Default)]
 struct Known {
     value: Option<Since<Option<Vec<u8>>>>,
