@@ -545,7 +545,7 @@ async fn a_broker_that_refuses_the_user_is_not_to_be_started() {
     let nats = NatsServer::start_with(nats).unwrap();
     let with_login = |url: String, login: &str| url.replace("://", &format!("://{login}"));
     for (key, url, says) in [
-        ("mqtt_url", mqtt.url(), "the MQTT broker at 127.0.0.1:"),
+        ("mqtt_url", mqtt.url(), "the MQTT broker at "),
         ("cluster_uris", nats.url(), "NATS at `127.0.0.1:"),
     ] {
         for login in ["me:s3cret@", ""] {
