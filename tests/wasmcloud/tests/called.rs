@@ -135,7 +135,7 @@ async fn providers_call_a_component_that_v1_runs() {
         .await
         .unwrap();
     let messages = (component.rpc)
-        .serve_values::<Message, Result<(), String>>(
+        .serve_values::<(Message,), (Result<(), String>,)>(
             "wasmcloud:messaging/handler@0.2.0",
             "handle-message",
             vec![],
@@ -143,7 +143,7 @@ async fn providers_call_a_component_that_v1_runs() {
         .await
         .unwrap();
     let times = (component.rpc)
-        .serve_values::<(Bytes,), Result<(), String>>(
+        .serve_values::<(Bytes,), (Result<(), String>,)>(
             "wasmcloud:cron/scheduler@0.1.0",
             "invoke",
             vec![],
@@ -161,9 +161,9 @@ async fn providers_call_a_component_that_v1_runs() {
     let _messages = v1::Task::spawn(messages.for_each(move |call| {
         let telling = telling.clone();
         async move {
-            let (_, message, _, results) = call.unwrap();
+            let (_, (message,), _, results) = call.unwrap();
             telling.lock().unwrap().push(message);
-            tokio::spawn(results(Ok(())));
+            tokio::spawn(results((Ok(()),)));
         }
     }));
     let (struck, mut striking) = mpsc::unbounded_channel::<Bytes>();
@@ -173,7 +173,7 @@ async fn providers_call_a_component_that_v1_runs() {
             let (_, (payload,), _, results) = call.unwrap();
             // Nobody waits for more than a few.
             _ = struck.send(payload);
-            tokio::spawn(results(Ok(())));
+            tokio::spawn(results((Ok(()),)));
         }
     }));
 
