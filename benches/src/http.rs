@@ -22,21 +22,23 @@ const TIME: Duration = Duration::from_secs(2);
 /// How many requests an instance serves where it serves several.
 const REUSE: u32 = 1000;
 
-/// Where the rows are whose ratio is asked for.
-const WASMTIME_HELLO: usize = 0;
-const HELLO: usize = 1;
-const HELLO_BARE: usize = 2;
-const COMPOSED: usize = 11;
-const FUSED: usize = 13;
-const COMPOSED_BARE: usize = 14;
-const LOCAL: usize = 15;
+/// Rows that others are compared with, or whose ratio is asked for.
+const SERVE_P2: &str = "0.2 hello, fresh: wasmtime serve";
+const HELLO: &str = "0.2 hello, fresh: withe";
+const BARE_P2: &str = "0.2 hello, fresh: hyper and Wasmtime alone";
+const SERVE_P3: &str = "0.3 hello, fresh: wasmtime serve";
+const SERVE_REUSED: &str = "0.3 hello, reused: wasmtime serve";
+const SERVE_PAIR: &str = "pair, fresh: wasmtime serve, composed by wac";
+const FUSED: &str = "pair, fresh: withe, fused";
+const BARE_PAIR: &str = "pair, fresh: hyper and Wasmtime alone, composed by wac";
+const LOCAL: &str = "pair, fresh: withe, local";
 
 /// A server, and the row that it is compared with.
 struct Row {
     name: &'static str,
     path: &'static str,
     server: Server,
-    floor: usize,
+    floor: &'static str,
 }
 
 pub(crate) fn run() -> Result<()> {
@@ -55,6 +57,12 @@ pub(crate) fn run() -> Result<()> {
             "\n  {connections} connection{}",
             if connections == 1 { "" } else { "s" }
         );
+        // Every name here is that of a row; one that is not shows as no number.
+        let per_second = |name: &str| {
+            let mut all = rows.iter().zip(&results);
+            let row = all.find(|(row, _)| row.name == name);
+            row.map_or(f64::NAN, |(_, load)| load.per_second)
+        };
         for (row, load) in rows.iter().zip(&results) {
             println!(
                 "  {:<54} {:>8.0}/s  {:>6.2} ms {:>6.2} ms   {:.2}x",
@@ -62,18 +70,18 @@ pub(crate) fn run() -> Result<()> {
                 load.per_second,
                 load.p50.as_secs_f64() * 1e3,
                 load.p99.as_secs_f64() * 1e3,
-                load.per_second / results[row.floor].per_second
+                load.per_second / per_second(row.floor)
             );
         }
-        let over = |pair: usize, hello: usize| results[pair].per_second / results[hello].per_second;
+        let over = |pair, hello| per_second(pair) / per_second(hello);
         println!(
             "  fused pair over unlinked hello: {:.2}; composed by wac, with wasmtime serve: {:.2}, with hyper and Wasmtime alone: {:.2}",
             over(FUSED, HELLO),
-            over(COMPOSED, WASMTIME_HELLO),
-            over(COMPOSED_BARE, HELLO_BARE)
+            over(SERVE_PAIR, SERVE_P2),
+            over(BARE_PAIR, BARE_P2)
         );
         if connections == 1 {
-            let micros = |i: usize| 1e6 / results[i].per_second;
+            let micros = |name| 1e6 / per_second(name);
             println!(
                 "  a fused second component costs {:.0} us, a local one {:.0} us a request",
                 micros(FUSED) - micros(HELLO),
@@ -84,7 +92,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// All servers. The servers that others are compared with come first.
+/// All servers.
 fn rows(cache: &Path, composed: &Path) -> Result<Vec<Row>> {
     let wasmtime = servers::wasmtime;
     let withe = |chain: &[PathBuf], path, binding, reuse| {
@@ -108,100 +116,95 @@ fn rows(cache: &Path, composed: &Path) -> Result<Vec<Row>> {
     };
     Ok(vec![
         row(
-            "0.2 hello, fresh: wasmtime serve",
+            SERVE_P2,
             "/",
             wasmtime(&hello[0], "/", Instances::Fresh)?,
-            0,
+            SERVE_P2,
         ),
+        row(HELLO, "/", withe(&hello, "/", None, None)?, SERVE_P2),
         row(
-            "0.2 hello, fresh: withe",
-            "/",
-            withe(&hello, "/", None, None)?,
-            0,
-        ),
-        row(
-            "0.2 hello, fresh: hyper and Wasmtime alone",
+            BARE_P2,
             "/",
             servers::bare(Some(&hello[0]), "/", false)?,
-            0,
+            SERVE_P2,
         ),
         row(
             "0.2 hello, reused: withe",
             "/",
             withe(&hello, "/", None, Some(REUSE))?,
-            0,
+            SERVE_P2,
         ),
         row(
-            "0.3 hello, fresh: wasmtime serve",
+            SERVE_P3,
             "/",
             wasmtime(&hello_p3[0], "/", Instances::Fresh)?,
-            4,
+            SERVE_P3,
         ),
         row(
             "0.3 hello, fresh: withe",
             "/",
             withe(&hello_p3, "/", None, None)?,
-            4,
+            SERVE_P3,
         ),
         row(
             "0.3 hello, fresh: hyper and Wasmtime alone",
             "/",
             servers::bare(Some(&hello_p3[0]), "/", false)?,
-            4,
+            SERVE_P3,
         ),
         row(
-            "0.3 hello, reused: wasmtime serve",
+            SERVE_REUSED,
             "/",
             wasmtime(&hello_p3[0], "/", Instances::Default)?,
-            7,
+            SERVE_REUSED,
         ),
         row(
             "0.3 hello, reused: withe",
             "/",
             withe(&hello_p3, "/", None, Some(REUSE))?,
-            7,
+            SERVE_REUSED,
         ),
         row(
             "0.3 hello, reused: hyper and Wasmtime alone",
             "/",
             servers::bare(Some(&hello_p3[0]), "/", true)?,
-            7,
+            SERVE_REUSED,
         ),
         row(
             "no component: hyper alone",
             "/",
             servers::bare(None, "/", false)?,
-            7,
+            SERVE_REUSED,
         ),
         row(
-            "pair, fresh: wasmtime serve, composed by wac",
+            SERVE_PAIR,
             "/add",
             wasmtime(composed, "/add", Instances::Fresh)?,
-            11,
+            SERVE_PAIR,
         ),
         row(
             "pair, reused: withe, fused",
             "/add",
             withe(&pair, "/add", Some("fused"), Some(REUSE))?,
-            11,
+            SERVE_PAIR,
         ),
         row(
-            "pair, fresh: withe, fused",
+            FUSED,
             "/add",
             withe(&pair, "/add", Some("fused"), None)?,
-            11,
+            SERVE_PAIR,
         ),
         row(
-            "pair, fresh: hyper and Wasmtime alone, composed by wac",
+            BARE_PAIR,
             "/add",
             servers::bare(Some(composed), "/add", false)?,
-            11,
+            SERVE_PAIR,
         ),
         row(
-            "pair, fresh: withe, local",
+            LOCAL,
             "/add",
             withe(&pair, "/add", Some("local"), None)?,
-            11,
+            SERVE_PAIR,
         ),
     ])
 }
