@@ -72,7 +72,7 @@ impl Artifact {
     ///
     /// If the file cannot be read or holds no component.
     pub fn read(path: &Path) -> Result<Self, ArtifactError> {
-        let bytes = file::read(path, FileUse::Image).map_err(ArtifactError::File)?;
+        let bytes = file::read(path, FileUse::Component).map_err(ArtifactError::File)?;
         Self::from_bytes(path, bytes)
     }
 

@@ -50,16 +50,16 @@ impl Artifacts {
         }
     }
 
-    /// The component in the file `path`.
+    /// The component in the file `path`, which is read to be `wanted`.
     ///
     /// # Errors
     ///
     /// If the file cannot be read or holds no component.
-    pub(super) fn read(&mut self, path: &Path) -> Result<Artifact, ArtifactError> {
+    pub(super) fn read(&mut self, path: &Path, wanted: FileUse) -> Result<Artifact, ArtifactError> {
         if let Some(known) = self.by_path.get(path) {
             return Ok(known.clone());
         }
-        let bytes = file::read(path, FileUse::Image).map_err(ArtifactError::File)?;
+        let bytes = file::read(path, wanted).map_err(ArtifactError::File)?;
         let artifact = self.take(path, bytes)?;
         self.by_path.insert(path.into(), artifact.clone());
         Ok(artifact)
@@ -118,7 +118,7 @@ mod tests {
         let missing = folder.path().join("missing.wasm");
         let mut artifacts = Artifacts::default();
         artifacts.read_ahead([one.clone(), missing.clone(), one.clone(), copy.clone()]);
-        let mut read = |path: &Path| artifacts.read(path).unwrap();
+        let mut read = |path: &Path| artifacts.read(path, FileUse::Component).unwrap();
         let (first, second, third) = (read(&one), read(&copy), read(&other));
         assert_eq!((&first.path, &second.path), (&one, &copy));
         assert!(Arc::ptr_eq(&first.world, &second.world));
@@ -127,6 +127,6 @@ mod tests {
             std::ptr::from_ref(artifact.world.imports[0].interface().unwrap())
         };
         assert_eq!(interface(&first), interface(&third));
-        assert!(artifacts.read(&missing).is_err());
+        assert!(artifacts.read(&missing, FileUse::Component).is_err());
     }
 }

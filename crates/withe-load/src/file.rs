@@ -16,8 +16,12 @@ use crate::codes;
 pub enum FileUse {
     /// The manifest of an application.
     Manifest,
-    /// The image of a part, or a component that is named on the command line.
-    Image,
+    /// The image of a component, or a component that is named on the command line.
+    Component,
+    /// The image of a component that the manifest says how to build.
+    Built,
+    /// The image of a provider.
+    Provider,
 }
 
 /// Why a file could not be read.
@@ -127,7 +131,9 @@ impl FileError {
                 ..
             } => {
                 let remedy = match wanted {
-                    FileUse::Image => "build the component first, or correct the path",
+                    FileUse::Component => "build the component first, or correct the path",
+                    FileUse::Built => "`withe build` builds it",
+                    FileUse::Provider => "build the provider first, or correct the path",
                     FileUse::Manifest if missing_folder.is_some() => "correct the path",
                     FileUse::Manifest => {
                         "correct the path; `withe new NAME --template application` makes an application"
@@ -189,8 +195,8 @@ fn not_found(path: &Path, wanted: FileUse) -> FileError {
     if folder.is_dir() {
         let others = match wanted {
             FileUse::Manifest => found_in(folder, wanted),
-            // Any other component is something else.
-            FileUse::Image => Vec::new(),
+            // Any other image is something else.
+            FileUse::Component | FileUse::Built | FileUse::Provider => Vec::new(),
         };
         return FileError::NotFound {
             path: path.into(),
@@ -255,7 +261,7 @@ fn similar_names(path: &Path, folder: &Path) -> Vec<PathBuf> {
 /// Files in a folder that are what is wanted.
 fn found_in(folder: &Path, wanted: FileUse) -> Vec<PathBuf> {
     let is_wanted = |name: &String| match wanted {
-        FileUse::Image => name.ends_with(".wasm"),
+        FileUse::Component | FileUse::Built | FileUse::Provider => name.ends_with(".wasm"),
         FileUse::Manifest => {
             let path = folder.join(name);
             let is_small = |path: &Path| fs::metadata(path).is_ok_and(|m| m.len() <= MOST_MANIFEST);
@@ -303,7 +309,7 @@ mod tests {
     #[test]
     fn suggests_names_that_are_alike_and_no_others() {
         let folder = folder_with(&["my_counter.wasm", "my_countet.wasm", "README.md"]);
-        let error = read(&folder.path().join("my-counter.wasm"), FileUse::Image).unwrap_err();
+        let error = read(&folder.path().join("my-counter.wasm"), FileUse::Component).unwrap_err();
         assert_eq!(error.code(), codes::NOT_FOUND);
         let FileError::NotFound { similar, .. } = &error else {
             panic!("{error:?}")
@@ -320,7 +326,7 @@ mod tests {
         let folder = folder_with(&[]);
         let error = read(
             &folder.path().join("target/wasm32-wasip2/x.wasm"),
-            FileUse::Image,
+            FileUse::Component,
         )
         .unwrap_err();
         let FileError::NotFound { missing_folder, .. } = &error else {
@@ -335,7 +341,7 @@ mod tests {
     #[test]
     fn a_folder_lists_its_components() {
         let folder = folder_with(&["b.wasm", "a.wasm", "c.txt"]);
-        let error = read(folder.path(), FileUse::Image).unwrap_err();
+        let error = read(folder.path(), FileUse::Component).unwrap_err();
         assert_eq!(error.code(), codes::NOT_A_FILE);
         let help = error.help().unwrap();
         assert!(
@@ -367,6 +373,25 @@ mod tests {
             help("app.yaml")
         );
         assert!(help("").contains("name the file in it") && help("").ends_with("/shop.yaml`"));
+    }
+
+    #[test]
+    fn an_image_that_is_not_there_is_built_by_what_builds_it() {
+        let folder = folder_with(&[]);
+        for (wanted, remedy) in [
+            (
+                FileUse::Component,
+                "build the component first, or correct the path",
+            ),
+            (
+                FileUse::Provider,
+                "build the provider first, or correct the path",
+            ),
+            (FileUse::Built, "`withe build` builds it"),
+        ] {
+            let error = read(&folder.path().join("x.wasm"), wanted).unwrap_err();
+            assert_eq!(error.help().as_deref(), Some(remedy));
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use withe_oci::FileKind;
 use crate::artifact::{Artifact, digest_of};
 use crate::artifacts::Artifacts;
 use crate::component_config;
+use crate::file::FileUse;
 use crate::loaded::{LoadedPart, PartSource, ProviderSource};
 use crate::options::{Supplied, SuppliedProgram};
 use crate::program::ProviderProgram;
@@ -146,7 +147,7 @@ impl Images<'_> {
             }
             Image::Lattice(_) => Some(Err(Refusal::OnLattice)),
             Image::File(path) => self
-                .read(&name, path, span)
+                .read(&name, path, span, use_of(component))
                 .map(|found| Ok(as_component(found))),
             Image::Compose(entries) => self
                 .compose(&name, entries, span)
@@ -289,9 +290,15 @@ impl Images<'_> {
     }
 
     /// Reads the component in the file `path`.
-    fn read(&mut self, component: &str, path: &str, span: Option<Span>) -> Option<Artifact> {
+    fn read(
+        &mut self,
+        component: &str,
+        path: &str,
+        span: Option<Span>,
+        wanted: FileUse,
+    ) -> Option<Artifact> {
         let path = joined(self.folder, path);
-        let result = self.artifacts.read(&path).map_err(Refusal::from);
+        let result = self.artifacts.read(&path, wanted).map_err(Refusal::from);
         self.files.push(path);
         self.keep(component, span, result)
     }
@@ -322,7 +329,7 @@ impl Images<'_> {
 
     fn constituent(&mut self, component: &str, entry: &Spanned<Image>) -> Option<Artifact> {
         match &entry.value {
-            Image::File(path) => self.read(component, path, entry.span),
+            Image::File(path) => self.read(component, path, entry.span, FileUse::Component),
             Image::Compose(entries) => self.compose(component, entries, entry.span),
             Image::Invalid => None,
             Image::Oci(reference) => {
@@ -366,6 +373,15 @@ fn supplied_program(program: &SuppliedProgram) -> Result<Resolved, Refusal> {
     };
     let (world, program) = program::supplied(program, description).map_err(Refusal::Supplied)?;
     Ok(Resolved::program(world, program))
+}
+
+/// The use that the file of an image is read for.
+fn use_of(component: &Component) -> FileUse {
+    match component.kind {
+        _ if component.build.is_some() => FileUse::Built,
+        ComponentKind::Provider => FileUse::Provider,
+        ComponentKind::Component => FileUse::Component,
+    }
 }
 
 /// The part that a component is, whatever it is declared as: a provider may be one.
