@@ -26,7 +26,7 @@ use crate::records::{APPS, CONTROLLER, DEPLOYMENTS, Deployment, key, write};
 use crate::table::{DesiredTable, NOT_MADE};
 use crate::this_host::ThisHost;
 
-/// How long what changes is waited for to come to rest.
+/// How long what changes in a lattice of several hosts is waited for to come to rest.
 const REST: Duration = Duration::from_millis(20);
 
 /// The interval between searches for claims of applications that are gone.
@@ -64,8 +64,11 @@ pub(crate) async fn run(
         if lease.is_none() || !this.lattice.is_connected() {
             continue;
         }
-        // Several changes mostly come together.
-        tokio::time::sleep(REST).await;
+        // Several changes mostly come together where there are several hosts. A lattice within one host is not waited for:
+        // the rest would be half of a warm start.
+        if this.lattice.is_shared() {
+            tokio::time::sleep(REST).await;
+        }
         // A host that stood still may have been woken by a change: another one decides since.
         if lease.is_some_and(|lease| Instant::now() >= lease.until) {
             continue;
