@@ -1,6 +1,7 @@
 //! The settings, read from flat maps with wasmCloud v1's keys.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,7 +16,7 @@ use crate::crowd::CrowdLimits;
 use crate::link::RequestLimits;
 use crate::methods::AllowedMethods;
 use crate::paths::AmbiguousPaths;
-use crate::routes::{RoutePlace, parse_path};
+use crate::routes::{RoutePlace, parse_host, parse_path};
 use crate::tls::TlsFiles;
 use crate::transfer::Pace;
 
@@ -33,6 +34,9 @@ const DEFAULT_LIMITS: RequestLimits = RequestLimits {
     body: None,
 };
 const DEFAULT_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_HEAD_BYTES: usize = 64 << 10;
+/// How many bytes a head may be allowed. Hyper reads heads into a buffer that does not grow beyond 400 KiB.
+const HEAD_BYTES: RangeInclusive<usize> = 1 << 10..=256 << 10;
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 const DEFAULT_MAX_REQUESTS: usize = 10_000;
 const DEFAULT_MAX_HANDSHAKES: usize = 1_000;
@@ -66,6 +70,8 @@ pub(crate) struct OwnConfig {
     pub(crate) crowd: CrowdLimits,
     /// How long a client may take over a request's head, and leave a connection idle.
     pub(crate) head_timeout: Duration,
+    /// The most bytes of a request's head.
+    pub(crate) head_bytes: usize,
     /// The settings of links that do not say otherwise.
     serving: ServingConfig,
 }
@@ -131,6 +137,7 @@ pub(crate) fn read_own(config: &ConfigMap) -> (OwnConfig, Vec<ConfigProblem>) {
         .unwrap_or_default();
     let crowd = crowd(&mut s);
     let head_timeout = s.millis("head_timeout_ms").unwrap_or(DEFAULT_HEAD_TIMEOUT);
+    let head_bytes = head_bytes(&mut s);
     let serving = serving(&mut s);
     problems.extend(s.finish());
     let default_address = default_address.or(listen).unwrap_or(DEFAULT_ADDRESS);
@@ -142,6 +149,7 @@ pub(crate) fn read_own(config: &ConfigMap) -> (OwnConfig, Vec<ConfigProblem>) {
             ambiguous_paths,
             crowd,
             head_timeout,
+            head_bytes,
             serving,
         },
         problems,
@@ -171,17 +179,15 @@ pub(crate) fn read_link(config: &ConfigMap, own: &OwnConfig) -> (LinkConfig, Vec
             String::new()
         }
     };
-    let host = s.text("host").map(str::to_ascii_lowercase);
-    if host
-        .as_deref()
-        .is_some_and(|h| h.is_empty() || h.contains(['/', '*', ' ']))
-    {
-        s.bad_value(
-            "host",
-            "a host, such as `example.com` or `example.com:8000`",
-        );
-    }
-    if host.is_none() && own.mode == Mode::Host {
+    let host = match s.text("host").map(parse_host) {
+        Some(Err(expected)) => {
+            s.bad_value("host", expected);
+            None
+        }
+        Some(Ok(host)) => Some(host),
+        None => None,
+    };
+    if s.text("host").is_none() && own.mode == Mode::Host {
         let help = "add `host: example.com` to the link's source configuration".into();
         s.problem(
             None,
@@ -215,6 +221,18 @@ pub(crate) fn read_link(config: &ConfigMap, own: &OwnConfig) -> (LinkConfig, Vec
         cors: serving.cors,
     };
     (link, problems)
+}
+
+/// How many bytes a request's head may have.
+fn head_bytes(s: &mut Settings<'_>) -> usize {
+    let expected = "a number from 1024 to 262144";
+    match s.parse("max_head_bytes", expected) {
+        Some(bytes) if !HEAD_BYTES.contains(&bytes) => {
+            s.bad_value("max_head_bytes", expected);
+            DEFAULT_HEAD_BYTES
+        }
+        given => given.unwrap_or(DEFAULT_HEAD_BYTES),
+    }
 }
 
 /// How many connections and requests there may be; an address gets a quarter unless configured.
@@ -586,12 +604,22 @@ mod tests {
             ("idle_timeout_ms", "8"),
             ("request_timeout_ms", "9"),
             ("head_timeout_ms", "10"),
+            ("max_head_bytes", "2048"),
             ("ambiguous_paths", "Normalise"),
             ("readonly_mode", "true"),
         ]);
         let (own, wrong) = read_own(&own);
         assert_eq!(wrong, []);
         assert_eq!(own.head_timeout, Duration::from_millis(10));
+        assert_eq!(own.head_bytes, 2048);
+        for bytes in ["1023", "262145", "all"] {
+            let (own, wrong) = read_own(&map(&[("max_head_bytes", bytes)]));
+            assert_eq!(
+                (own.head_bytes, wrong.len()),
+                (DEFAULT_HEAD_BYTES, 1),
+                "{bytes}"
+            );
+        }
         assert_eq!(own.ambiguous_paths, AmbiguousPaths::Normalise);
         let pairs = [("readonly_mode", "false"), ("idle_timeout_ms", "18")];
         let (link, wrong) = read_link(&map(&pairs), &own);

@@ -32,8 +32,6 @@ use crate::transfer::Transfers;
 
 /// How long a client may take over TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The most that a request's head may hold.
-const HEAD_SIZE: usize = 64 * 1024;
 /// How long a connection that was just accepted is kept for its first request when it is told to stop: it may be on its
 /// way, and a connection that is closed without an answer loses it.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
@@ -52,10 +50,14 @@ pub(crate) async fn serve(
     stop: Arc<Stop>,
 ) {
     let place = Arc::new(place);
+    let serving = front.serving.load();
+    let (head, head_bytes) = (serving.head_timeout, serving.head_bytes);
+    drop(serving);
     let of = Of {
         place: place.clone(),
         transfers: Arc::default(),
-        head: front.serving.load().head_timeout,
+        head,
+        head_bytes,
         asked: Arc::default(),
         front,
         stop,
@@ -141,6 +143,8 @@ struct Of {
     asked: Arc<AtomicBool>,
     /// How long the client may take over a request's head, and leave the connection idle.
     head: Duration,
+    /// The most bytes of a request's head.
+    head_bytes: usize,
     stop: Arc<Stop>,
 }
 
@@ -162,7 +166,7 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(of.head)
-        .max_header_size(HEAD_SIZE)
+        .max_header_size(of.head_bytes)
         .serve_connection(
             TokioIo::new(Edited::new(stream, trailers.clone())),
             service(of, scheme, Some(trailers)),
@@ -176,7 +180,7 @@ where
 {
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .max_header_list_size(HEAD_SIZE as u32)
+        .max_header_list_size(u32::try_from(of.head_bytes).unwrap_or(u32::MAX))
         .max_concurrent_streams(STREAMS)
         .keep_alive_interval(of.head)
         .serve_connection(

@@ -251,6 +251,7 @@ impl Provider for HttpServer {
                     host_header: self.own.header.clone(),
                     ambiguous_paths: self.own.ambiguous_paths,
                     head_timeout: self.own.head_timeout,
+                    head_bytes: self.own.head_bytes,
                     crowd: self.own.crowd,
                     table: ArcSwap::from_pointee(RouteTable::new([(&config.place, route.clone())])),
                     tls: ArcSwapOption::new(tls),

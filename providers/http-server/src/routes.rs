@@ -1,6 +1,12 @@
 //! Which link a request belongs to. Pure: a table is built when links change, and only read after.
+//!
+//! Places may be patterns: `*.example.com` is for all names below one, `/users/{id}/orders` for all users. The most specific
+//! place wins, whatever the order of links is: of hosts, one that is named before a pattern, and a longer pattern before a shorter one;
+//! of paths, a word before a wildcard at the first segment where two differ. Two places that differ are therefore never equally good.
+//! Regular expressions were rejected: two of them cannot be compared.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use http::uri::Scheme;
@@ -10,9 +16,9 @@ use crate::target::split_port;
 /// Where requests for a link go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RoutePlace {
-    /// Only for this host, in lower case: `example.com` for any port, `example.com:8000` for one.
+    /// Only for this host, as [`parse_host`] returns it.
     pub(crate) host: Option<String>,
-    /// Only for this path and those below it. Without a slash at its end: the root is empty.
+    /// Only for this path and those below it, as [`parse_path`] returns it.
     pub(crate) path: String,
 }
 
@@ -31,39 +37,90 @@ impl RoutePlace {
     }
 }
 
+/// Any one segment of a path.
+const WILDCARD: &str = "*";
+
+/// The beginning of a pattern of hosts.
+const BELOW: &str = "*.";
+
 /// Reads a path as links give it: `/`, `/api`, `/api/`, or `/api/*` and `/api/{*rest}` as v1 has
-/// them, which mean the same here because a path stands for all below it. `Err` says what is
-/// expected.
+/// them, which mean the same here because a path stands for all below it. A segment `{name}`, or `*` before the end, is
+/// any one segment. Returned without a slash at its end, so that the root is empty, and with `*` for each such segment.
+/// `Err` says what is expected.
 pub(crate) fn parse_path(text: &str) -> Result<String, &'static str> {
     let (path, last) = text.rsplit_once('/').ok_or("a path that starts with `/`")?;
-    let wildcard = last.starts_with('*') || (last.starts_with("{*") && last.ends_with('}'));
-    let path = if wildcard || last.is_empty() {
+    let is_rest = last.starts_with('*') || (last.starts_with("{*") && last.ends_with('}'));
+    let path = if is_rest || last.is_empty() {
         path
     } else {
         text
     };
-    if !path.is_empty() && !path.starts_with('/') {
-        return Err("a path that starts with `/`");
+    let path = path.trim_end_matches('/');
+    let Some(segments) = path.strip_prefix('/') else {
+        return match path {
+            "" => Ok(String::new()),
+            _ => Err("a path that starts with `/`"),
+        };
+    };
+    let mut read = String::with_capacity(path.len());
+    for segment in segments.split('/') {
+        read.push('/');
+        let name = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
+        read.push_str(match name {
+            Some(name) if is_name(name) => WILDCARD,
+            None if segment == WILDCARD => WILDCARD,
+            _ if segment.starts_with(':') || segment.contains(['{', '}', '*', '?', '#', ' ']) => {
+                return Err(
+                    "a path such as `/api`, which stands for all below it; a whole segment may be a wildcard, `{id}` or `*`",
+                );
+            }
+            _ => segment,
+        });
     }
-    if path.contains(['{', '}', '*', '?', '#', ' ']) || path.contains("/:") {
-        return Err(
-            "a plain path, such as `/api`: it stands for all below it, patterns cannot be used",
-        );
-    }
-    Ok(path.trim_end_matches('/').to_owned())
+    Ok(read)
 }
 
-/// The routes of one listener. A route for a host goes before those for all hosts; among them, a
-/// longer path before a shorter one.
+fn is_name(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    !text.is_empty() && text.chars().all(is_part)
+}
+
+/// Reads a host as links give it: `example.com` for any port, `example.com:8000` for one, `*.example.com` for the names below it, and not
+/// for itself. Returned in lower case. `Err` says what is expected.
+pub(crate) fn parse_host(text: &str) -> Result<String, &'static str> {
+    let host = text.to_ascii_lowercase();
+    let name = host.strip_prefix(BELOW).unwrap_or(&host);
+    let (name, _) = split_port(name);
+    if name.is_empty() || host.contains(['/', ' ']) || name.contains('*') {
+        return Err("a host, such as `example.com`, `example.com:8000` or `*.example.com`");
+    }
+    // The first number of an address says less than the last: names alone are below one another.
+    if host.starts_with(BELOW) && !has_parents(name) {
+        return Err("the name of a host after `*.`: an address has none below it");
+    }
+    Ok(host)
+}
+
+/// Whether a host is a name, and not an address (RFC 3986, 3.2.2): the last label of an IPv4 address is a number, and one of IPv6 stands
+/// in brackets.
+fn has_parents(host: &str) -> bool {
+    let last = host.rsplit('.').next().unwrap_or_default();
+    !host.starts_with('[') && !last.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The routes of one listener.
 #[derive(Clone, Debug)]
 pub(crate) struct RouteTable<R> {
+    /// By host, with its port if it has one. Patterns begin with `*.`.
     hosts: HashMap<String, Paths<R>>,
     /// Whether any of the hosts has a port.
     ports: bool,
+    /// Whether any of the hosts is a pattern.
+    patterns: bool,
     any: Paths<R>,
 }
 
-/// Paths, longest first.
+/// Paths, the more specific first.
 type Paths<R> = Vec<(String, R)>;
 
 impl<R: Clone> RouteTable<R> {
@@ -72,6 +129,7 @@ impl<R: Clone> RouteTable<R> {
         let mut table = Self {
             hosts: HashMap::new(),
             ports: false,
+            patterns: false,
             any: Vec::new(),
         };
         for (place, route) in routes {
@@ -79,6 +137,7 @@ impl<R: Clone> RouteTable<R> {
                 Some(host) => {
                     let (name, port) = split_port(host);
                     table.ports |= !port.is_empty();
+                    table.patterns |= name.starts_with(BELOW);
                     let host = match port {
                         "" => normal(name).into_owned(),
                         port => format!("{}:{port}", normal(name)),
@@ -90,7 +149,7 @@ impl<R: Clone> RouteTable<R> {
             paths.push((place.path.clone(), route));
         }
         for paths in table.hosts.values_mut().chain([&mut table.any]) {
-            paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+            paths.sort_by(|(a, _), (b, _)| specific_first(a, b));
         }
         table
     }
@@ -116,27 +175,74 @@ impl<R: Clone> RouteTable<R> {
                 "" => "80",
                 port => port,
             };
-            let with_port = || self.hosts.get(&format!("{name}:{port}"));
-            let of_port = self.ports.then(with_port).flatten();
-            let any_port = || self.hosts.get(&*name);
-            let in_order = of_port.into_iter().chain(any_port());
-            if let Some(route) = in_order.into_iter().find_map(|paths| longest(paths, path)) {
+            if let Some(route) = self.of_host(&name, port, path) {
                 return Some(route);
             }
+            let mut rest = &*name;
+            while self.patterns
+                && has_parents(rest)
+                && let Some((_, parent)) = rest.split_once('.')
+            {
+                if let Some(route) = self.of_host(&format!("{BELOW}{parent}"), port, path) {
+                    return Some(route);
+                }
+                rest = parent;
+            }
         }
-        longest(&self.any, path)
+        first(&self.any, path)
+    }
+
+    /// The route for `path` among those of a host or pattern: first those of the port.
+    fn of_host(&self, host: &str, port: &str, path: &str) -> Option<&R> {
+        let with_port = || self.hosts.get(&format!("{host}:{port}"));
+        let of_port = self.ports.then(with_port).flatten();
+        let any_port = || self.hosts.get(host);
+        let mut in_order = of_port.into_iter().chain(any_port());
+        in_order.find_map(|paths| first(paths, path))
     }
 }
 
-fn longest<'t, R>(paths: &'t Paths<R>, path: &str) -> Option<&'t R> {
-    let below = |prefix: &str| match path.strip_prefix(prefix) {
-        Some(rest) => prefix.is_empty() || rest.is_empty() || rest.starts_with('/'),
-        None => false,
-    };
+/// The order of two paths, the more specific first.
+fn specific_first(one: &str, other: &str) -> Ordering {
+    let (mut one, mut other) = (one.split('/'), other.split('/'));
+    loop {
+        let order = match (one.next(), other.next()) {
+            (None, None) => return Ordering::Equal,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(WILDCARD), Some(WILDCARD)) => Ordering::Equal,
+            (Some(WILDCARD), Some(_)) => Ordering::Greater,
+            (Some(_), Some(WILDCARD)) => Ordering::Less,
+            (Some(a), Some(b)) => a.cmp(b),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+}
+
+fn first<'t, R>(paths: &'t Paths<R>, path: &str) -> Option<&'t R> {
     paths
         .iter()
-        .find(|(prefix, _)| below(prefix))
+        .find(|(pattern, _)| is_below(path, pattern))
         .map(|(_, route)| route)
+}
+
+/// Whether a path is that of a place, or one below it.
+fn is_below(path: &str, pattern: &str) -> bool {
+    if let Some(rest) = path.strip_prefix(pattern)
+        && (pattern.is_empty() || rest.is_empty() || rest.starts_with('/'))
+    {
+        return true;
+    }
+    if !pattern.contains(WILDCARD) {
+        return false;
+    }
+    let mut segments = path.split('/');
+    pattern.split('/').all(|wanted| match segments.next() {
+        Some(segment) => segment == wanted || (wanted == WILDCARD && !segment.is_empty()),
+        None => false,
+    })
 }
 
 /// Names are the same in any case, and with a dot at their end.
@@ -155,7 +261,7 @@ mod tests {
     fn place(host: &str, path: &str) -> RoutePlace {
         let host = (!host.is_empty()).then(|| host.to_owned());
         RoutePlace {
-            host,
+            host: host.map(|host| parse_host(&host).unwrap()),
             path: parse_path(path).unwrap(),
         }
     }
@@ -193,6 +299,101 @@ mod tests {
         for (host, path, want) in cases {
             let route = table.find(host, &Scheme::HTTP, path);
             assert_eq!(route.copied(), want, "{host:?} {path}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_for_what_is_not_named() {
+        let places = [
+            place("", "/users"),
+            place("", "/users/{id}/orders"),
+            place("", "/users/me/{what}"),
+            place("", "/users/{id}/orders/*/lines"),
+            place("", "/{any}/about"),
+        ];
+        // Whatever the order of the links is.
+        let mut order: Vec<_> = (0..places.len()).collect();
+        for _ in 0..places.len() {
+            order.rotate_left(1);
+            let table = RouteTable::new(order.iter().map(|n| (&places[*n], *n)));
+            for (path, want) in [
+                ("/users", Some(0)),
+                ("/users/7", Some(0)),
+                ("/users/7/orders", Some(1)),
+                ("/users/7/orders/", Some(1)),
+                ("/users/7/orders/9", Some(1)),
+                ("/users/7/orders/9/lines", Some(3)),
+                ("/users/7/orders//lines", Some(1)),
+                ("/users//orders", Some(0)),
+                ("/users/7/orderss", Some(0)),
+                ("/users/me/orders", Some(2)),
+                ("/users/me", Some(0)),
+                ("/users/about", Some(0)),
+                ("/shop/about", Some(4)),
+                ("/shop/about/us", Some(4)),
+                ("/shop", None),
+                ("/", None),
+            ] {
+                let route = table.find(None, &Scheme::HTTP, path);
+                assert_eq!(route.copied(), want, "{path} of {order:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_hosts_is_for_the_names_below() {
+        let places = [
+            place("*.example.com", "/"),
+            place("*.eu.example.com", "/"),
+            place("shop.example.com", "/cart"),
+            place("*.example.com:8443", "/"),
+            place("", "/"),
+        ];
+        let table = RouteTable::new(places.iter().zip(0..));
+        for (host, path, want) in [
+            ("a.example.com", "/", 0),
+            ("A.Example.Com.", "/", 0),
+            ("a.b.example.com", "/", 0),
+            ("a.eu.example.com", "/", 1),
+            ("eu.example.com", "/", 0),
+            ("shop.example.com", "/cart/1", 2),
+            ("shop.example.com", "/", 0),
+            ("a.example.com:8443", "/", 3),
+            ("example.com", "/", 4),
+            ("badexample.com", "/", 4),
+            ("10.0.0.1", "/", 4),
+            ("[::1]", "/", 4),
+        ] {
+            let route = table.find(Some(host), &Scheme::HTTP, path);
+            assert_eq!(route.copied(), Some(want), "{host} {path}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_read() {
+        for (text, want) in [
+            ("Example.com", "example.com"),
+            ("example.com:8000", "example.com:8000"),
+            ("*.Example.com", "*.example.com"),
+            ("*.example.com:8000", "*.example.com:8000"),
+            ("[::1]:80", "[::1]:80"),
+        ] {
+            assert_eq!(parse_host(text).as_deref(), Ok(want), "{text}");
+        }
+        for text in [
+            "",
+            "*",
+            "*.",
+            "*.*.com",
+            "a.*.com",
+            "*example.com",
+            "a/b",
+            "a b",
+            "*.0.0.1",
+            "*.[::1]",
+            ":80",
+        ] {
+            assert!(parse_host(text).is_err(), "{text}");
         }
     }
 
@@ -247,8 +448,27 @@ mod tests {
         for (text, want) in paths.into_iter().chain(wild) {
             assert_eq!(parse_path(text).as_deref(), Ok(want), "{text}");
         }
+        let patterns = [
+            ("/a/{id}", "/a/*"),
+            ("/a/{id}/", "/a/*"),
+            ("/a/*/b", "/a/*/b"),
+            ("/a/{id}/b/*", "/a/*/b"),
+            ("/*/b", "/*/b"),
+        ];
+        for (text, want) in patterns {
+            assert_eq!(parse_path(text).as_deref(), Ok(want), "{text}");
+        }
         for text in [
-            "", "api", "api/x", "/a/{id}", "/a/:id", "/a/*/b", "/a?b", "{*rest}",
+            "",
+            "api",
+            "api/x",
+            "/a/:id",
+            "/a/b*/c",
+            "/a/{}/b",
+            "/a/{id}x",
+            "/a/{*rest}/b",
+            "/a?b",
+            "{*rest}",
         ] {
             assert!(parse_path(text).is_err(), "{text}");
         }

@@ -30,6 +30,8 @@ pub(crate) struct ServingProvider {
     pub(crate) ambiguous_paths: AmbiguousPaths,
     /// How long a client may take over a request's head, and leave a connection idle.
     pub(crate) head_timeout: Duration,
+    /// The most bytes of a request's head.
+    pub(crate) head_bytes: usize,
     /// How many connections and requests there may be.
     pub(crate) crowd: CrowdLimits,
     pub(crate) table: ArcSwap<RouteTable<Arc<HttpRoute>>>,
