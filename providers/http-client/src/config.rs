@@ -7,6 +7,9 @@ use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 use crate::allow::AllowList;
 use crate::proxy::Proxy;
 
+/// More attempts than these help nobody.
+const MOST_RETRIES: u32 = 10;
+
 /// A link's configuration, with the provider's own filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -21,6 +24,8 @@ pub(crate) struct Config {
     pub(crate) roots: Roots,
     /// Requests go through it.
     pub(crate) proxy: Option<Proxy>,
+    /// How often a request that may be sent twice is sent again.
+    pub(crate) retries: u32,
 }
 
 /// The authorities whose certificates are trusted.
@@ -45,6 +50,7 @@ struct Given {
     file: Option<String>,
     proxy: Option<Proxy>,
     no_proxy: Option<AllowList>,
+    retries: Option<u32>,
 }
 
 /// Finds what is wrong with a configuration.
@@ -89,6 +95,7 @@ pub(crate) fn read(own: &ConfigMap, link: &ConfigMap) -> (Config, Vec<ConfigProb
             let proxy = link.proxy.or(own.proxy);
             proxy.map(|proxy| proxy.except(direct))
         },
+        retries: link.retries.or(own.retries).unwrap_or(0),
     };
     (config, problems)
 }
@@ -107,6 +114,11 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         }
         None => None,
     };
+    let expected = format!("a number from 0 to {MOST_RETRIES}");
+    let retries = s.parse("retries", &expected);
+    if retries.is_some_and(|retries| retries > MOST_RETRIES) {
+        s.bad_value("retries", expected);
+    }
     let given = Given {
         allow,
         connect_timeout: s.millis("connect_timeout_ms"),
@@ -117,6 +129,7 @@ fn read_given(config: &ConfigMap) -> (Given, Vec<ConfigProblem>) {
         file: s.text("ssl_certs_file").map(str::to_owned),
         proxy,
         no_proxy,
+        retries,
     };
     (given, s.finish())
 }
@@ -176,6 +189,7 @@ mod tests {
         let wrong = map(&[
             ("allow", "a, http://b ,c/d"),
             ("idle_timeout_ms", "x"),
+            ("retries", "11"),
             ("alow", "a"),
         ]);
         let problems = check(ConfigRole::LinkTarget, &wrong);
@@ -185,11 +199,12 @@ mod tests {
             [
                 "`http://b` is not a pattern of hosts",
                 "`c/d` is not a pattern of hosts",
+                "`retries` is `11`, expected a number from 0 to 10",
                 "`idle_timeout_ms` is `x`, expected a number of milliseconds greater than 0",
                 "unknown key `alow`",
             ]
         );
-        assert_eq!(problems[3].help.as_deref(), Some("did you mean `allow`?"));
+        assert_eq!(problems[4].help.as_deref(), Some("did you mean `allow`?"));
         assert_eq!(
             check(ConfigRole::LinkSource, &map(&[("allow", "a")])).len(),
             1

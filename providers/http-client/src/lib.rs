@@ -19,6 +19,7 @@ mod connect;
 mod failure;
 mod provider;
 mod proxy;
+mod retry;
 
 use std::sync::Arc;
 

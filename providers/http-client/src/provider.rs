@@ -11,10 +11,10 @@ use http::header::{
 use http::{HeaderValue, Method, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use withe_provider::settings::describe;
 use withe_provider::{
     Body, ConfigMap, HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler, Peer, Provider,
@@ -25,6 +25,7 @@ use crate::body::{ResponseBody, WithTrailers};
 use crate::config::{self, Config};
 use crate::connect::{Connector, client_config};
 use crate::failure::classify;
+use crate::retry::{ReplayedBody, is_idempotent, may_pass, pause};
 
 /// Connections to one host that are kept while they are not used.
 const IDLE_PER_HOST: usize = 64;
@@ -165,10 +166,13 @@ impl ClientLink {
             self.config.first_byte_timeout,
         );
 
-        let connection = capture_connection(&mut request);
-        let mut response = self
-            .exchange(request, connection, connect, first_byte, &destination)
-            .await?;
+        let mut response = if self.config.retries > 0 && is_idempotent(request.method()) {
+            self.persist(request, connect, first_byte, &destination)
+                .await?
+        } else {
+            self.exchange(request, connect, first_byte, &destination)
+                .await?
+        };
         let fields = response.headers_mut();
         if fields.contains_key(TRANSFER_ENCODING) {
             // The body ends where its chunks end, whatever else is said (RFC 9112, 6.3).
@@ -205,15 +209,61 @@ impl ClientLink {
         Ok(host.to_owned())
     }
 
-    async fn exchange(
+    /// Sends a request, and again as often as the link says where that may help. All attempts together have the time that one may
+    /// take.
+    async fn persist(
         &self,
         request: Request<Body>,
-        mut connection: CaptureConnection,
+        connect: Duration,
+        first_byte: Duration,
+        destination: &str,
+    ) -> Result<Response<Incoming>, HttpError> {
+        let (parts, body) = request.into_parts();
+        let body = ReplayedBody::new(body);
+        let end = Instant::now().checked_add(connect.saturating_add(first_byte));
+        let left = || {
+            end.map_or(Duration::MAX, |end| {
+                end.saturating_duration_since(Instant::now())
+            })
+        };
+        let mut outcome = Err(HttpError::new(
+            HttpErrorKind::Internal,
+            "no attempt was made",
+        ));
+        for attempt in 0..=self.config.retries {
+            if attempt > 0 {
+                let pause = pause(&outcome, attempt);
+                if !may_pass(&outcome) || pause >= left() {
+                    break;
+                }
+                sleep(pause).await;
+            }
+            let Some(body) = body.next() else {
+                break;
+            };
+            if let Err(error) = &outcome
+                && attempt > 0
+            {
+                tracing::debug!("sending to {destination} again: {error}");
+            }
+            let request = Request::from_parts(parts.clone(), body);
+            let (connect, first_byte) = (connect.min(left()), first_byte.min(left()));
+            outcome = self
+                .exchange(request, connect, first_byte, destination)
+                .await;
+        }
+        outcome
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request<Body>,
         connect: Duration,
         first_byte: Duration,
         destination: &str,
     ) -> Result<Response<Incoming>, HttpError> {
         let failed = |error| classify(destination, &error);
+        let mut connection = capture_connection(&mut request);
         let mut response = self.client.request(request);
         // The two limits follow on each other: the second starts when there is a connection.
         let connected = async {

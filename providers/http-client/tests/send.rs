@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -630,4 +630,105 @@ async fn a_link_that_is_gone_sends_nothing() {
     client.link_deleted(LinkId(1), Duration::ZERO).await;
     let kind = kind(&client, get(format!("http://{address}/"))).await;
     assert_eq!(kind, HttpErrorKind::Internal);
+}
+
+/// A server that answers each request, one a connection, with the next of these: `None` closes the connection without an answer. Bodies that
+/// it read are kept.
+async fn failing(answers: Vec<Option<&'static str>>) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let bodies = Arc::<Mutex<Vec<String>>>::default();
+    let read = bodies.clone();
+    tokio::spawn(async move {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = String::new();
+            // Bodies in these tests end in a dot, and so does no head.
+            while !(request.ends_with("\r\n\r\n") && request.contains("content-length: 0")
+                || request.ends_with("\r\n\r\n") && !request.contains("content-length")
+                || request.ends_with('.'))
+            {
+                let mut bytes = [0; 1024];
+                let n = stream.read(&mut bytes).await.unwrap();
+                assert_ne!(n, 0, "{request}");
+                request += std::str::from_utf8(&bytes[..n]).unwrap();
+            }
+            let body = request.split_once("\r\n\r\n").unwrap().1;
+            read.lock().unwrap().push(body.to_owned());
+            if let Some(answer) = answer {
+                let head = format!(
+                    "HTTP/1.1 {answer}\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"
+                );
+                stream.write_all(head.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    (address, bodies)
+}
+
+const RETRIES: [(&str, &str); 1] = [("retries", "3")];
+
+#[tokio::test]
+async fn what_may_be_repeated_is_sent_again() {
+    let busy = "503 Service Unavailable";
+    let client = linked(&RETRIES).await;
+    for method in ["GET", "PUT", "DELETE"] {
+        let (address, bodies) = failing(vec![None, Some(busy), Some("200 OK")]).await;
+        let body = match method {
+            "PUT" => "two eggs.",
+            _ => "",
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{address}/"))
+            .body(BodyExt::boxed_unsync(
+                Full::new(Bytes::from(body)).map_err(|never| match never {}),
+            ))
+            .unwrap();
+        let response = send(&client, request, RequestOptions::default()).await;
+        assert_eq!(response.unwrap().status(), 200, "{method}");
+        assert_eq!(*bodies.lock().unwrap(), [body; 3], "{method}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_else_is_sent_again() {
+    let busy = Some("503 Service Unavailable");
+    // A method that must not be; a link that does not ask for it; a server that wants to be left alone for long; an answer
+    // that another attempt would not change.
+    for (method, settings, answer, status) in [
+        ("POST", &RETRIES[..], busy, 503),
+        ("GET", &[], busy, 503),
+        ("GET", &RETRIES, Some("503 Busy\r\nretry-after: 86400"), 503),
+        ("GET", &RETRIES, Some("500 Broken"), 500),
+    ] {
+        let client = linked(settings).await;
+        let (address, bodies) = failing(vec![answer, Some("200 OK")]).await;
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{address}/"))
+            .body(empty())
+            .unwrap();
+        let response = send(&client, request, RequestOptions::default()).await;
+        assert_eq!(response.unwrap().status(), status, "{method} {answer:?}");
+        assert_eq!(bodies.lock().unwrap().len(), 1, "{method} {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn attempts_end_with_the_time_of_one() {
+    let client = linked(&[
+        ("retries", "10"),
+        ("connect_timeout_ms", "100"),
+        ("first_byte_timeout_ms", "100"),
+    ])
+    .await;
+    // A socket that does not listen keeps the port from others. More pauses than these fit in no fifth of a second.
+    let deaf = tokio::net::TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = deaf.local_addr().unwrap();
+    assert_eq!(
+        kind(&client, get(format!("http://{address}/"))).await,
+        HttpErrorKind::ConnectionRefused
+    );
 }
