@@ -1,7 +1,7 @@
-//! `cargo xtask dist`: the program as it is given away, its symbols apart, and the provider that is a component.
+//! `cargo xtask dist`: the release archive with the program and the provider that is a component; the program's symbols apart.
 //!
-//! The tables of lines are five sixths of a program that has them, and only a person who debugs it needs them. They go
-//! to a file of their own, which debuggers find by the link in the program (`.gnu_debuglink`) or by its build id.
+//! The tables of lines are five sixths of a program that has them, names of functions another part, and only a person who debugs it needs
+//! them. They go to a file of their own, which debuggers find by the link in the program (`.gnu_debuglink`) or by its build id.
 //! Cargo's `split-debuginfo` was the other way: on Linux it leaves the tables of lines, which are most of it, in the
 //! program.
 
@@ -13,14 +13,16 @@ use tokio::process::Command;
 
 use crate::{guests, process, ui, withe};
 
-/// The most bytes of the program.
+/// The most bytes of the archive.
 const MOST: u64 = 60_000_000;
+/// The most bytes of the program in it, whose code is most of them: Cranelift, seven providers, and clients of their backends.
+const MOST_UNPACKED: u64 = 80_000_000;
 /// The profile that is built.
 const PROFILE: &str = "dist";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The folder to put the program, its symbols and the component in; `dist` beside what cargo builds if not given
+    /// The folder to put the archive and what is in it; `release-archive` beside what cargo builds if not given
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
 }
@@ -29,37 +31,55 @@ pub(crate) struct Args {
 ///
 /// # Errors
 ///
-/// The command does not compile, there is no `objcopy`, or the program is too large.
+/// The command does not compile, there is no `objcopy` or `xz`, or the archive or the program is too large.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    if !process::exists("objcopy") {
-        bail!("`objcopy` is not on the path: install it with `sudo apt-get install binutils`");
+    for (tool, package) in [("objcopy", "binutils"), ("xz", "xz-utils")] {
+        if !process::exists(tool) {
+            bail!("`{tool}` is not on the path: install it with `sudo apt-get install {package}`");
+        }
     }
     let built = withe::build_with(PROFILE).await?;
     let folder = args
         .output
-        .unwrap_or_else(|| withe::target_dir().join("dist"));
+        // Cargo itself has the folder `dist`, for what it builds with the profile.
+        .unwrap_or_else(|| withe::target_dir().join("release-archive"));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let (program, symbols) = (folder.join("withe"), folder.join("withe.debug"));
     ui::step("take the symbols out of the program");
     objcopy(&["--only-keep-debug".as_ref(), &built, &symbols]).await?;
-    objcopy(&["--strip-debug".as_ref(), &built, &program]).await?;
+    objcopy(&["--strip-all".as_ref(), &built, &program]).await?;
     let mut link = Command::new("objcopy");
     // The link has the file's name alone, and a check sum of its bytes.
     link.current_dir(&folder)
         .args(["--add-gnu-debuglink=withe.debug", "withe"]);
     process::run("link the program to its symbols", &mut link, process::SHORT).await?;
-    let size = fs::metadata(&program)?.len();
-    if size > MOST {
-        bail!(
-            "{} has {size} bytes, and {MOST} are the most",
-            program.display()
-        );
-    }
     let component = folder.join("keyvalue.wasm");
     fs::copy(guests::build_keyvalue().await?, &component)
         .with_context(|| format!("cannot write {}", component.display()))?;
-    for path in [&program, &symbols, &component] {
-        println!("{} ({} bytes)", path.display(), fs::metadata(path)?.len());
+    ui::step("pack the archive");
+    let archive = folder.join(format!(
+        "withe-{}-{}.tar.xz",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH
+    ));
+    let mut tar = Command::new("tar");
+    tar.arg("-C").arg(&folder).arg("-cJf").arg(&archive);
+    tar.args(["withe", "keyvalue.wasm"]);
+    process::run("pack the archive", &mut tar, process::LONG).await?;
+    for (path, most) in [
+        (&program, MOST_UNPACKED),
+        (&symbols, u64::MAX),
+        (&component, u64::MAX),
+        (&archive, MOST),
+    ] {
+        let size = fs::metadata(path)?.len();
+        println!("{} ({size} bytes)", path.display());
+        if size > most {
+            bail!(
+                "{} has {size} bytes, and {most} are the most",
+                path.display()
+            );
+        }
     }
     Ok(())
 }
