@@ -127,6 +127,7 @@ async fn serve_gallery(withe: &Path) -> Result<()> {
         ui::step(format!("serving on http://{address}/ until Ctrl-C; try"));
         eprintln!("      curl -d 'buy milk' http://{address}/notes");
         eprintln!("      curl http://{address}/notes");
+        eprintln!("      curl -T PICTURE http://{address}/pictures/");
         eprintln!("    What is linked to what, and what to change:");
         let readme = tree::gallery().join("README.md");
         eprintln!("      {}", shortened(&readme).display());

@@ -3,10 +3,9 @@
 
 use withe_testing::nats::NatsServer;
 
-use crate::support::Folder;
 use crate::support::client::get;
-use crate::support::examples;
 use crate::support::process::Up;
+use crate::support::{Folder, shipped};
 
 /// The requests, the last of which lists what was counted.
 const PATHS: [&str; 7] = [
@@ -21,7 +20,7 @@ const PATHS: [&str; 7] = [
 
 /// The answers of the application of a manifest, without the times in them.
 fn answers(manifest: &str, binding: &str) -> Vec<(u16, String)> {
-    let folder = Folder::with(&examples::visits_of(manifest));
+    let folder = Folder::with(&shipped::visits_of(manifest));
     let up = folder.up(&["--binding", binding]);
     ask(&up.address())
 }
@@ -83,7 +82,7 @@ fn both_forms_of_the_example_answer_alike_over_tcp() {
 #[test]
 fn both_forms_of_the_example_answer_alike_over_nats() {
     let nats = NatsServer::start().unwrap();
-    let folder = Folder::with(&examples::visits_of("visits-p3.yaml"));
+    let folder = Folder::with(&shipped::visits_of("visits-p3.yaml"));
     let on_lattice = |args: &[&str]| {
         let mut command = folder.command(args);
         command.args(["--lattice", &nats.url()]);

@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod broker;
+mod gallery;
 mod hosts;
 mod membership;
 mod network;

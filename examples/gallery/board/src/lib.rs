@@ -5,9 +5,12 @@
 //! | `GET /` | the board as a page |
 //! | `GET /notes` | the latest notes, one a line |
 //! | `POST /notes` | 202; the body is pinned soon |
+//! | `GET /archive` | the latest of the notes that were taken down, one a line |
 //! | `PUT /pictures/NAME` | 201; the body is kept |
+//! | `POST /pictures/NAME` | 201; the picture at the URL in the body is fetched and kept |
 //! | `GET /pictures/NAME` | the picture |
 
+mod fetch;
 mod pictures;
 
 wit_bindgen::generate!({ world: "board", path: "../wit", generate_all });
@@ -17,7 +20,7 @@ use wasi::http::types::{Fields, IncomingBody, Method, OutgoingBody, OutgoingResp
 use wasi::io::streams::{InputStream, StreamError};
 use wasmcloud::messaging::consumer;
 use wasmcloud::messaging::types::BrokerMessage;
-use withe_examples::gallery::notes;
+use withe_examples::gallery::notes::{self, Note};
 
 use pictures::Kept;
 
@@ -33,7 +36,7 @@ const PICTURES: &str = "/pictures/";
 /// How many notes are shown.
 const SHOWN: u32 = 20;
 
-/// The longest note, in bytes.
+/// The longest note, and the longest URL of a picture, in bytes.
 const LONGEST: usize = 1_000;
 
 /// The most that one `blocking_write_and_flush` takes.
@@ -57,12 +60,13 @@ impl Guest for Board {
         let path = path.split('?').next().unwrap_or_default();
         let reply = match (request.method(), path) {
             (Method::Get, "/") => page(),
-            (Method::Get, "/notes") => list(),
+            (Method::Get, "/notes") => notes::latest(SHOWN).map(|notes| lines(&notes)),
+            (Method::Get, "/archive") => notes::archived(SHOWN).map(|notes| lines(&notes)),
             (Method::Post, "/notes") => publish(request),
             (method, path) if path.starts_with(PICTURES) => {
                 picture(&method, &path[PICTURES.len()..], request)
             }
-            (_, "/" | "/notes") => Ok(text(405, "only GET, and POST of /notes")),
+            (_, "/" | "/archive" | "/notes") => Ok(text(405, "only GET, and POST of /notes")),
             _ => Ok(text(404, "there is nothing here")),
         };
         send(reply.unwrap_or_else(|why| text(500, &why)), out);
@@ -94,10 +98,9 @@ fn page() -> Result<Reply, String> {
     })
 }
 
-fn list() -> Result<Reply, String> {
-    let notes = notes::latest(SHOWN)?.into_iter();
-    let lines: String = notes.map(|note| format!("{}\n", note.text)).collect();
-    Ok(text(200, &lines))
+fn lines(notes: &[Note]) -> Reply {
+    let lines: String = (notes.iter().map(|note| format!("{}\n", note.text))).collect();
+    text(200, &lines)
 }
 
 fn publish(request: IncomingRequest) -> Result<Reply, String> {
@@ -156,12 +159,26 @@ fn picture(method: &Method, name: &str, request: IncomingRequest) -> Result<Repl
             },
             None => text(404, "there is no such picture"),
         }),
-        Method::Put => Ok(match pictures::keep(name, request)? {
-            Kept::Yes => text(201, "it is kept\n"),
-            Kept::TooLarge => text(413, "a picture has at most 16 MiB"),
-        }),
-        _ => Ok(text(405, "only GET and PUT")),
+        Method::Put => {
+            let incoming = request.consume().map_err(|()| "the body is taken")?;
+            keep(name, incoming)
+        }
+        Method::Post => {
+            let url = body(request)?.unwrap_or_default();
+            match fetch::get(String::from_utf8_lossy(&url).trim()) {
+                Ok(picture) => keep(name, picture),
+                Err(why) => Ok(text(why.status(), &format!("{why}\n"))),
+            }
+        }
+        _ => Ok(text(405, "only GET, PUT and POST")),
     }
+}
+
+fn keep(name: &str, picture: IncomingBody) -> Result<Reply, String> {
+    Ok(match pictures::keep(name, picture)? {
+        Kept::Yes => text(201, "it is kept\n"),
+        Kept::TooLarge => text(413, "a picture has at most 16 MiB"),
+    })
 }
 
 fn send(reply: Reply, out: ResponseOutparam) {

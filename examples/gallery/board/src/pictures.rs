@@ -3,7 +3,7 @@
 use crate::wasi::blobstore::blobstore::{container_exists, create_container, get_container};
 use crate::wasi::blobstore::container::Container;
 use crate::wasi::blobstore::types::{IncomingValue, OutgoingValue};
-use crate::wasi::http::types::{IncomingBody, IncomingRequest};
+use crate::wasi::http::types::IncomingBody;
 use crate::wasi::io::streams::{InputStream, OutputStream, StreamError};
 
 /// The container of all pictures.
@@ -41,10 +41,9 @@ pub(crate) fn media_type(name: &str) -> &'static str {
     }
 }
 
-/// Keeps the body of a request under a name.
-pub(crate) fn keep(name: &str, request: IncomingRequest) -> Result<Kept, String> {
+/// Keeps the body of a request, or of a response, under a name.
+pub(crate) fn keep(name: &str, incoming: IncomingBody) -> Result<Kept, String> {
     let container = create_container(CONTAINER)?;
-    let incoming = request.consume().map_err(|()| "the body is taken")?;
     let from = incoming.stream().map_err(|()| "the body is taken")?;
     let value = OutgoingValue::new_outgoing_value();
     let to = (value.outgoing_value_write_body()).map_err(|()| "the value has one stream")?;

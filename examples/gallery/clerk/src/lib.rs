@@ -1,4 +1,4 @@
-//! Pins what comes as a message, and takes old notes down when its time has come.
+//! Pins what comes as a message, and has old notes archived when its time has come.
 
 wit_bindgen::generate!({ world: "clerk", path: "../wit", generate_all });
 

@@ -47,12 +47,22 @@ enum Length {
 impl Exchange {
     /// Sends a request's head: `request` is its method and path, and its body will be `length` bytes.
     pub(crate) fn start(address: &str, request: &str, length: usize) -> io::Result<Self> {
+        Self::start_with(address, request, "", length)
+    }
+
+    /// Sends a request's head with these header lines, too. Each ends with `\r\n`.
+    pub(crate) fn start_with(
+        address: &str,
+        request: &str,
+        headers: &str,
+        length: usize,
+    ) -> io::Result<Self> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(LONG))?;
         stream.set_write_timeout(Some(LONG))?;
         write!(
             stream,
-            "{request} HTTP/1.1\r\nhost: app\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+            "{request} HTTP/1.1\r\nhost: app\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"
         )?;
         Ok(Self {
             stream: BufReader::new(stream),

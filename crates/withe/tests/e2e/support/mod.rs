@@ -6,6 +6,7 @@ pub(crate) mod manifest;
 pub(crate) mod process;
 #[cfg(target_os = "linux")]
 pub(crate) mod rig;
+pub(crate) mod shipped;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -11,6 +11,9 @@ pub(crate) mod load;
 #[path = "../../e2e/support/process.rs"]
 pub(crate) mod process;
 pub(crate) mod redis;
+#[allow(dead_code, reason = "the end-to-end tests use more of it")]
+#[path = "../../e2e/support/shipped.rs"]
+pub(crate) mod shipped;
 pub(crate) mod way;
 
 use std::thread;
