@@ -11,6 +11,7 @@
 //! The trait says nothing of the host it runs in, so the same crate can run inside a host or as a
 //! process of its own.
 
+mod backends;
 pub mod blob_wire;
 pub mod blobs;
 mod call_target;
@@ -37,6 +38,7 @@ mod streams;
 mod testing;
 pub mod wit;
 
+pub use backends::SharedBackends;
 pub use blobs::{
     Blob, BlobError, BlobErrorKind, BlobStore, ContainerInfo, ObjectId, ObjectInfo, ObjectNames,
     Written,

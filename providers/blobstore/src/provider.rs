@@ -1,7 +1,7 @@
 //! The provider: links come and go, stores are shared between them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -10,7 +10,9 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout_at;
 use withe_provider::nats::NatsConnectError;
 use withe_provider::settings::describe;
-use withe_provider::{BlobStore, ConfigMap, Health, Link, LinkId, Peer, Provider, ProviderError};
+use withe_provider::{
+    BlobStore, ConfigMap, Health, Link, LinkId, Peer, Provider, ProviderError, SharedBackends,
+};
 
 use crate::cloud::{self, CloudStore};
 use crate::config::{self, Backend};
@@ -37,7 +39,7 @@ pub struct Blobs {
 struct Opened {
     /// The store in memory stays as long as the provider does: links come and go.
     memory: HashMap<u64, Arc<dyn Store>>,
-    others: Vec<(Backend, Weak<dyn Store>)>,
+    others: SharedBackends<Backend, dyn Store>,
 }
 
 /// Why there is no store for a link.
@@ -73,15 +75,7 @@ impl Opened {
                 .or_insert_with(|| Arc::new(MemoryStore::new(most)))
                 .clone());
         }
-        self.others.retain(|(_, store)| store.strong_count() > 0);
-        let mut others = self.others.iter();
-        let known = others.find(|(known, _)| *known == backend);
-        if let Some(store) = known.and_then(|(_, store)| store.upgrade()) {
-            return Ok(store);
-        }
-        let store = open(&backend).await?;
-        self.others.push((backend, Arc::downgrade(&store)));
-        Ok(store)
+        self.others.get_or_open(&backend, open(&backend)).await
     }
 }
 

@@ -16,14 +16,15 @@ use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use withe_provider::{Body, HttpError, HttpErrorKind};
+use withe_provider::{BackOff, Body, HttpError, HttpErrorKind};
 
 /// The most of a body that is kept to be sent again, in bytes.
 const KEPT: usize = 64 << 10;
-/// The longest pause before the second attempt. Each that follows may be twice as long.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest pauses between attempts.
+const PAUSES: BackOff = BackOff {
+    first: Duration::from_millis(100),
+    most: Duration::from_secs(2),
+};
 
 /// Whether requests of a method may be sent again.
 pub(crate) fn is_idempotent(method: &Method) -> bool {
@@ -50,8 +51,7 @@ pub(crate) fn may_pass<B>(outcome: &Result<Response<B>, HttpError>) -> bool {
 /// The pause after so many attempts: at random between a half and the whole of the longest, so that clients that failed together
 /// do not come back together. A server that says when to come back (`Retry-After`, in seconds) is heard.
 pub(crate) fn pause<B>(outcome: &Result<Response<B>, HttpError>, attempts: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << (attempts.clamp(1, 16) - 1));
-    let longest = doubled.min(LONGEST_PAUSE);
+    let longest = PAUSES.after(attempts);
     let random = RandomState::new().build_hasher().finish() as u32;
     let pause = longest / 2 + (longest / 2).mul_f64(f64::from(random) / f64::from(u32::MAX));
     let asked = outcome.as_ref().ok().and_then(|response| {
@@ -255,6 +255,6 @@ mod tests {
             Ok(response.body(()).unwrap())
         };
         assert_eq!(pause(&busy("7"), 1), Duration::from_secs(7));
-        assert!(pause(&busy("tomorrow"), 1) <= FIRST_PAUSE);
+        assert!(pause(&busy("tomorrow"), 1) <= PAUSES.first);
     }
 }

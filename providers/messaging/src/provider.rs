@@ -1,7 +1,7 @@
 //! The provider: links come and go, connections are shared between them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use withe_provider::settings::describe;
 use withe_provider::{
     Call, CallError, Callee, ConfigMap, ConfigRole, Functions, Health, Link, LinkId, Linked,
-    Payload, Peer, Provider, ProviderError,
+    Payload, Peer, Provider, ProviderError, SharedBackends,
 };
 
 use crate::broker::Broker;
@@ -47,9 +47,9 @@ struct Links {
     /// The links whose components take messages.
     delivered: HashMap<LinkId, DeliveredLink>,
     /// Connections by what was asked for.
-    connections: HashMap<NatsConfig, Weak<NatsBroker>>,
+    connections: SharedBackends<NatsConfig, NatsBroker>,
     /// The connections to brokers of MQTT.
-    mqtt: HashMap<MqttConfig, Weak<MqttBroker>>,
+    mqtt: SharedBackends<MqttConfig, MqttBroker>,
 }
 
 impl Messaging {
@@ -128,31 +128,19 @@ impl Links {
         application: &str,
         sessions: &TaskTracker,
     ) -> Result<Arc<dyn Broker>, ProviderError> {
-        let config = match backend {
-            Backend::Memory => return Ok(MemoryBroker::of(application)),
-            Backend::Nats(config) => config,
-            Backend::Mqtt(config) => {
-                self.mqtt.retain(|_, broker| broker.strong_count() > 0);
-                if let Some(broker) = self.mqtt.get(&**config).and_then(Weak::upgrade) {
-                    return Ok(broker);
-                }
-                let broker = MqttBroker::connect(config, sessions).await;
-                let broker = Arc::new(broker.map_err(|why| ProviderError(why.to_string()))?);
-                let weak = Arc::downgrade(&broker);
-                self.mqtt.insert((**config).clone(), weak);
-                return Ok(broker);
+        match backend {
+            Backend::Memory => Ok(MemoryBroker::of(application)),
+            Backend::Nats(config) => {
+                let connect = async { NatsBroker::connect(config).await.map(Arc::new) };
+                let broker = self.connections.get_or_open(&**config, connect).await;
+                Ok(broker.map_err(|why| ProviderError(why.to_string()))?)
             }
-        };
-        self.connections
-            .retain(|_, broker| broker.strong_count() > 0);
-        if let Some(broker) = self.connections.get(&**config).and_then(Weak::upgrade) {
-            return Ok(broker);
+            Backend::Mqtt(config) => {
+                let connect = async { MqttBroker::connect(config, sessions).await.map(Arc::new) };
+                let broker = self.mqtt.get_or_open(&**config, connect).await;
+                Ok(broker.map_err(|why| ProviderError(why.to_string()))?)
+            }
         }
-        let broker = NatsBroker::connect(config).await;
-        let broker = Arc::new(broker.map_err(|why| ProviderError(why.to_string()))?);
-        let weak = Arc::downgrade(&broker);
-        self.connections.insert((**config).clone(), weak);
-        Ok(broker)
     }
 }
 

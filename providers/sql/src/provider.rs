@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use withe_provider::settings::describe;
 use withe_provider::{
     Call, CallError, ConfigMap, Functions, Health, Link, LinkId, Linked, Payload, Provider,
-    ProviderError,
+    ProviderError, SharedBackends,
 };
 
 use crate::config::{self, Backend, Choice, PostgresConfig};
@@ -46,8 +46,8 @@ pub struct Sql {
 struct Databases {
     /// Lives as long as the provider, once a link asked for it.
     memory: Option<Arc<Sqlite>>,
-    files: HashMap<PathBuf, Weak<Sqlite>>,
-    servers: HashMap<PostgresConfig, Weak<Postgres>>,
+    files: SharedBackends<PathBuf, Sqlite>,
+    servers: SharedBackends<PostgresConfig, Postgres>,
 }
 
 impl Sql {
@@ -98,23 +98,16 @@ impl Databases {
             Backend::File(path) => {
                 let path = path.clone();
                 let path = spawn_blocking(move || whole_path(&path)).await??;
-                self.files.retain(|_, file| file.strong_count() > 0);
-                if let Some(file) = self.files.get(&path).and_then(Weak::upgrade) {
-                    return Ok(file);
-                }
                 let opening = path.clone();
-                let file = Arc::new(spawn_blocking(move || Sqlite::open(&opening)).await??);
-                self.files.insert(path, Arc::downgrade(&file));
-                Ok(file)
+                let open = async {
+                    let file = spawn_blocking(move || Sqlite::open(&opening)).await??;
+                    Ok::<_, NoDatabase>(Arc::new(file))
+                };
+                Ok(self.files.get_or_open(&path, open).await?)
             }
             Backend::Postgres(config) => {
-                self.servers.retain(|_, server| server.strong_count() > 0);
-                if let Some(server) = self.servers.get(config).and_then(Weak::upgrade) {
-                    return Ok(server);
-                }
-                let server = Arc::new(Postgres::connect(config).await?);
-                self.servers.insert(config.clone(), Arc::downgrade(&server));
-                Ok(server)
+                let connect = async { Postgres::connect(config).await.map(Arc::new) };
+                Ok(self.servers.get_or_open(config, connect).await?)
             }
         }
     }
