@@ -1,13 +1,15 @@
-//! The counts of a host: of its own process, and of those that serve components for it.
+//! The counts of a host: of its own process, of those that serve components for it, and of its providers.
 //!
 //! A worker counts what its components call. The host asks for its counts over the worker's socket when somebody wants
-//! to know: workers send nothing unasked.
+//! to know: workers send nothing unasked. Providers count the calls of their backends. One in a process of its own tells of them
+//! with its health, so that nobody waits for it here.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, join_all};
 use withe_linker::plan::Plan;
+use withe_provider::Provider;
 use withe_rpc::{
     CallContext, CallError, LinkFunction, LinkRequest, Payload, Route, ServedLink, ServedSession,
 };
@@ -22,14 +24,25 @@ pub const LOOKED_AT: Duration = Duration::from_secs(1);
 const COUNTS: &str = "withe:counts";
 
 /// Raised when what is answered changes.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 
 /// The counts of a host. Cheap to clone; clones are one.
 #[derive(Clone, Default)]
 pub struct Counts {
     own: Metrics,
     workers: Arc<Mutex<Vec<Weak<Route>>>>,
+    providers: Arc<Mutex<Vec<CountingProvider>>>,
 }
+
+/// A provider that runs, and its labels.
+struct CountingProvider {
+    application: String,
+    name: String,
+    provider: Weak<dyn Provider>,
+}
+
+/// How many operations of its backends a provider is believed to have. Each is a series, and a process may say anything.
+const OPERATIONS: usize = 64;
 
 impl Counts {
     /// The counts of this process.
@@ -39,9 +52,20 @@ impl Counts {
 
     /// From now on what is counted at the end of `route` belongs to it, for as long as that is kept.
     pub(crate) fn add(&self, route: &Arc<Route>) {
-        let mut workers = self.lock();
+        let mut workers = lock(&self.workers);
         workers.retain(|worker| worker.strong_count() > 0);
         workers.push(Arc::downgrade(route));
+    }
+
+    /// From now on the calls of its backends that `provider` counts belong to it, for as long as that is kept.
+    pub(crate) fn add_provider(&self, application: &str, name: &str, provider: &Arc<dyn Provider>) {
+        let mut providers = lock(&self.providers);
+        providers.retain(|known| known.provider.strong_count() > 0);
+        providers.push(CountingProvider {
+            application: application.to_owned(),
+            name: name.to_owned(),
+            provider: Arc::downgrade(provider),
+        });
     }
 
     /// All counts as they are now. A worker that does not answer is left out.
@@ -51,7 +75,11 @@ impl Counts {
 
     async fn within(&self, time: Duration) -> Snapshot {
         let mut snapshot = self.own.snapshot();
-        let workers: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
+        self.add_backends(&mut snapshot);
+        let workers: Vec<_> = lock(&self.workers)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
         for counts in join_all(workers.iter().map(|worker| ask(worker, time))).await {
             match counts {
                 Ok(counts) => snapshot.merge(counts),
@@ -66,10 +94,21 @@ impl Counts {
         self.within(LOOKED_AT).await.figures(most)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Route>>> {
-        // Nothing panics while the lock is held.
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn add_backends(&self, snapshot: &mut Snapshot) {
+        for known in lock(&self.providers).iter() {
+            let Some(provider) = known.provider.upgrade() else {
+                continue;
+            };
+            for count in provider.backend_calls().into_iter().take(OPERATIONS) {
+                snapshot.add_backend(&known.application, &known.name, count);
+            }
+        }
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while a lock is held.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why it is not known what a worker has counted.

@@ -11,11 +11,13 @@
 //! The trait says nothing of the host it runs in, so the same crate can run inside a host or as a
 //! process of its own.
 
+mod backend_calls;
 mod backends;
 pub mod blob_wire;
 pub mod blobs;
 mod call_target;
 mod callee;
+mod durations;
 mod exports;
 mod functions;
 mod handover;
@@ -38,6 +40,7 @@ mod streams;
 mod testing;
 pub mod wit;
 
+pub use backend_calls::{BackendCalls, BackendCount};
 pub use backends::SharedBackends;
 pub use blobs::{
     Blob, BlobError, BlobErrorKind, BlobStore, ContainerInfo, ObjectId, ObjectInfo, ObjectNames,
@@ -45,6 +48,7 @@ pub use blobs::{
 };
 pub use call_target::CallTarget;
 pub use callee::{CalledInterface, Callee};
+pub use durations::Durations;
 pub use exports::Exporter;
 pub use functions::{Context, Functions, Handler, Imported, Linked};
 pub use handover::Handover;
@@ -197,6 +201,11 @@ pub trait Provider: Send + Sync + 'static {
     /// Whether the provider can do its work now.
     async fn health(&self) -> Health {
         Health::Healthy
+    }
+
+    /// What it has counted of the calls of its backends: hosts show it as metrics. Never blocks.
+    fn backend_calls(&self) -> Vec<BackendCount> {
+        Vec::new()
     }
 
     /// Finishes the work under way, at most `grace`, and releases everything.

@@ -36,6 +36,22 @@ pub(crate) enum Backend {
     Cloud(Box<CloudConfig>),
 }
 
+impl Backend {
+    /// The name under which its calls are counted; `None` for this process's memory.
+    pub(crate) fn kind(&self) -> Option<&'static str> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Folder(_) => Some("folder"),
+            Self::Nats(_) => Some("nats"),
+            Self::Cloud(config) => Some(match config.cloud {
+                Cloud::S3(_) => "s3",
+                Cloud::Azure(_) => "azure",
+                Cloud::Gcs(_) => "gcs",
+            }),
+        }
+    }
+}
+
 /// Which backends a key is for.
 const KEYS: &[(&str, &[&str])] = &[
     ("max_bytes", &["memory"]),

@@ -13,6 +13,7 @@
 
 mod cloud;
 mod config;
+mod counted;
 mod folder;
 mod memory;
 mod names;

@@ -11,11 +11,13 @@ use tokio::time::timeout_at;
 use withe_provider::nats::NatsConnectError;
 use withe_provider::settings::describe;
 use withe_provider::{
-    BlobStore, ConfigMap, Health, Link, LinkId, Peer, Provider, ProviderError, SharedBackends,
+    BackendCalls, BackendCount, BlobStore, ConfigMap, Health, Link, LinkId, Peer, Provider,
+    ProviderError, SharedBackends,
 };
 
 use crate::cloud::{self, CloudStore};
 use crate::config::{self, Backend};
+use crate::counted::CountedStore;
 use crate::folder::{FolderError, FolderStore};
 use crate::memory::MemoryStore;
 use crate::names::Named;
@@ -32,6 +34,7 @@ pub struct Blobs {
     links: ArcSwap<HashMap<LinkId, Arc<dyn Store>>>,
     /// Held while links change.
     changes: Mutex<Opened>,
+    backend_calls: BackendCalls,
 }
 
 /// Stores that are open, by what was asked for.
@@ -63,6 +66,7 @@ impl Blobs {
             config,
             links: ArcSwap::default(),
             changes: Mutex::default(),
+            backend_calls: BackendCalls::default(),
         }
     }
 }
@@ -112,8 +116,16 @@ impl Provider for Blobs {
             return Err(ProviderError(describe(&problems)));
         }
         let mut opened = self.changes.lock().await;
+        let kind = backend.kind();
         let store = opened.store(backend).await;
-        let store = store.map_err(|why| ProviderError(why.to_string()))?;
+        let mut store = store.map_err(|why| ProviderError(why.to_string()))?;
+        if let Some(backend) = kind {
+            store = Arc::new(CountedStore {
+                store,
+                backend,
+                calls: self.backend_calls.clone(),
+            });
+        }
         let mut links = HashMap::clone(&self.links.load());
         links.insert(link.id, store);
         self.links.store(Arc::new(links));
@@ -130,6 +142,10 @@ impl Provider for Blobs {
     fn blob_store(&self, link: LinkId) -> Option<Arc<dyn BlobStore>> {
         let store = self.links.load().get(&link).cloned()?;
         Some(Arc::new(Named(store)))
+    }
+
+    fn backend_calls(&self) -> Vec<BackendCount> {
+        self.backend_calls.read()
     }
 
     async fn health(&self) -> Health {

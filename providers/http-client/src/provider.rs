@@ -17,8 +17,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 use withe_provider::settings::describe;
 use withe_provider::{
-    Body, ConfigMap, HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler, Peer, Provider,
-    ProviderError, RequestOptions, remove_connection_fields,
+    BackendCalls, BackendCount, Body, ConfigMap, HttpError, HttpErrorKind, Link, LinkId,
+    OutgoingHandler, Peer, Provider, ProviderError, RequestOptions, remove_connection_fields,
 };
 
 use crate::body::{ResponseBody, WithTrailers};
@@ -37,12 +37,14 @@ pub struct HttpClient {
     links: ArcSwap<HashMap<LinkId, Arc<ClientLink>>>,
     /// Held while `links` is replaced.
     changing: Mutex<()>,
+    backend_calls: BackendCalls,
 }
 
 /// One link.
 struct ClientLink {
     config: Config,
     client: Client<Connector, Body>,
+    calls: BackendCalls,
 }
 
 impl HttpClient {
@@ -52,6 +54,7 @@ impl HttpClient {
             config,
             links: ArcSwap::default(),
             changing: Mutex::default(),
+            backend_calls: BackendCalls::default(),
         }
     }
 
@@ -95,7 +98,12 @@ impl Provider for HttpClient {
             .pool_idle_timeout(config.idle_timeout)
             .pool_max_idle_per_host(IDLE_PER_HOST)
             .build(connector);
-        self.change(|links| drop(links.insert(link.id, Arc::new(ClientLink { config, client }))));
+        let linked = Arc::new(ClientLink {
+            config,
+            client,
+            calls: self.backend_calls.clone(),
+        });
+        self.change(|links| drop(links.insert(link.id, linked)));
         Ok(())
     }
 
@@ -105,6 +113,10 @@ impl Provider for HttpClient {
 
     fn outgoing_http(&self) -> Option<&dyn OutgoingHandler> {
         Some(self)
+    }
+
+    fn backend_calls(&self) -> Vec<BackendCount> {
+        self.backend_calls.read()
     }
 
     async fn shutdown(&self, _grace: Duration) {
@@ -255,7 +267,20 @@ impl ClientLink {
         outcome
     }
 
+    /// Sends a request once, and counts it until the response's head is there.
     async fn exchange(
+        &self,
+        request: Request<Body>,
+        connect: Duration,
+        first_byte: Duration,
+        destination: &str,
+    ) -> Result<Response<Incoming>, HttpError> {
+        let method = known(request.method());
+        let sending = self.send_once(request, connect, first_byte, destination);
+        self.calls.count("http", method, sending).await
+    }
+
+    async fn send_once(
         &self,
         mut request: Request<Body>,
         connect: Duration,
@@ -291,5 +316,19 @@ impl ClientLink {
                 Err(HttpError::new(HttpErrorKind::ResponseTimeout, message))
             }
         }
+    }
+}
+
+/// The name under which requests of a method are counted: components make up methods, and each name is a series.
+fn known(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
     }
 }

@@ -16,6 +16,7 @@
 
 mod broker;
 mod config;
+mod counted;
 mod delivery;
 mod memory;
 mod mqtt;

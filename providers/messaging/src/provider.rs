@@ -11,12 +11,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use withe_provider::settings::describe;
 use withe_provider::{
-    Call, CallError, Callee, ConfigMap, ConfigRole, Functions, Health, Link, LinkId, Linked,
-    Payload, Peer, Provider, ProviderError, SharedBackends,
+    BackendCalls, BackendCount, Call, CallError, Callee, ConfigMap, ConfigRole, Functions, Health,
+    Link, LinkId, Linked, Payload, Peer, Provider, ProviderError, SharedBackends,
 };
 
 use crate::broker::Broker;
 use crate::config::{self, Backend, Config};
+use crate::counted::CountedBroker;
 use crate::delivery::{DeliveredLink, MessageHandler};
 use crate::memory::MemoryBroker;
 use crate::mqtt::{MqttBroker, MqttConfig};
@@ -40,6 +41,7 @@ pub struct Messaging {
     ending: TaskTracker,
     /// The tasks that have connections to brokers of MQTT, until they have left these.
     sessions: TaskTracker,
+    backend_calls: BackendCalls,
 }
 
 #[derive(Default)]
@@ -62,6 +64,7 @@ impl Messaging {
             changes: Mutex::default(),
             ending: TaskTracker::new(),
             sessions: TaskTracker::new(),
+            backend_calls: BackendCalls::default(),
         }
     }
 
@@ -82,6 +85,7 @@ impl Messaging {
         let broker = links
             .broker(&config.backend, &link.application, &self.sessions)
             .await?;
+        let broker = self.counted(broker, &config.backend);
         self.change(|senders| {
             senders.insert(link.id, Arc::new(functions.with(Sender(broker))));
         });
@@ -103,6 +107,7 @@ impl Messaging {
         let broker = links
             .broker(&config.backend, application, &self.sessions)
             .await?;
+        let broker = self.counted(broker, &config.backend);
         let handler = MessageHandler::new(link, client, broker, config.timeout, config.at_once);
         // Beside the one before, if there is one: nothing is missed, and a group gives each message to one of them.
         let started = DeliveredLink::start(handler, &subscriptions).await;
@@ -111,6 +116,20 @@ impl Messaging {
             self.ending.spawn(before.stop(REPLACED));
         }
         Ok(())
+    }
+
+    /// The broker, with its calls counted if it is beyond this process.
+    fn counted(&self, broker: Arc<dyn Broker>, backend: &Backend) -> Arc<dyn Broker> {
+        let backend = match backend {
+            Backend::Memory => return broker,
+            Backend::Nats(_) => "nats",
+            Backend::Mqtt(_) => "mqtt",
+        };
+        Arc::new(CountedBroker {
+            broker,
+            backend,
+            calls: self.backend_calls.clone(),
+        })
     }
 
     fn change(&self, change: impl FnOnce(&mut HashMap<LinkId, Arc<Linked<Sender>>>)) {
@@ -184,6 +203,10 @@ impl Provider for Messaging {
             CallError::Unlinked("the link to the messaging provider was removed".into())
         })?;
         linked.call(call).await
+    }
+
+    fn backend_calls(&self) -> Vec<BackendCount> {
+        self.backend_calls.read()
     }
 
     async fn health(&self) -> Health {

@@ -43,6 +43,16 @@ pub(crate) enum Backend {
     Postgres(PostgresConfig),
 }
 
+impl Backend {
+    /// The name under which its calls are counted.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Memory | Self::File(_) => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+}
+
 /// A link's configuration, with the provider's own filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {

@@ -15,6 +15,7 @@
 
 mod calendar;
 mod config;
+mod counted;
 mod database;
 mod interface;
 mod invalid;

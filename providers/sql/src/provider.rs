@@ -12,11 +12,12 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use withe_provider::settings::describe;
 use withe_provider::{
-    Call, CallError, ConfigMap, Functions, Health, Link, LinkId, Linked, Payload, Provider,
-    ProviderError, SharedBackends,
+    BackendCalls, BackendCount, Call, CallError, ConfigMap, Functions, Health, Link, LinkId,
+    Linked, Payload, Provider, ProviderError, SharedBackends,
 };
 
 use crate::config::{self, Backend, Choice, PostgresConfig};
+use crate::counted::CountedDatabase;
 use crate::database::Database;
 use crate::interface::Opened;
 use crate::postgres::{ConnectError, Postgres};
@@ -39,6 +40,7 @@ pub struct Sql {
     databases: Mutex<Databases>,
     /// Calls under way.
     calls: TaskTracker,
+    backend_calls: BackendCalls,
 }
 
 /// The databases that links have, by what was asked for.
@@ -69,6 +71,7 @@ impl Sql {
             links: ArcSwap::default(),
             databases: Mutex::default(),
             calls: TaskTracker::new(),
+            backend_calls: BackendCalls::default(),
         }
     }
 }
@@ -137,7 +140,11 @@ impl Provider for Sql {
         let functions = self.functions.of(&link)?;
         let mut databases = self.databases.lock().await;
         let database = databases.open(&config.backend).await;
-        let database = database.map_err(|why| ProviderError(why.to_string()))?;
+        let database = Arc::new(CountedDatabase {
+            database: database.map_err(|why| ProviderError(why.to_string()))?,
+            backend: config.backend.kind(),
+            calls: self.backend_calls.clone(),
+        });
         let mut links = HashMap::clone(&self.links.load());
         let before = links.get(&link.id);
         let statements = before.map(|before| before.state.statements.clone());
@@ -182,6 +189,10 @@ impl Provider for Sql {
         if let Some(linked) = self.links.load().get(&link) {
             linked.drop_resource(handle);
         }
+    }
+
+    fn backend_calls(&self) -> Vec<BackendCount> {
+        self.backend_calls.read()
     }
 
     async fn health(&self) -> Health {

@@ -26,9 +26,9 @@ use withe_process::{
 };
 use withe_provider::process::{LinkPeer, LinkPut, Request};
 use withe_provider::{
-    BlobStore, Body, Call, CallError, ConfigMap, Endpoint, Handover, Health, HttpError,
-    HttpErrorKind, Link, LinkId, OutgoingHandler, Payload, Peer, Provider, ProviderError,
-    RequestOptions, http_wire,
+    BackendCount, BlobStore, Body, Call, CallError, ConfigMap, Endpoint, Handover, Health,
+    HttpError, HttpErrorKind, Link, LinkId, OutgoingHandler, Payload, Peer, Provider,
+    ProviderError, RequestOptions, http_wire,
 };
 use withe_rpc::unix::UnixListener;
 use withe_rpc::{CallContext, Limits};
@@ -312,6 +312,11 @@ impl Provider for ProcessProvider {
 
     fn endpoints(&self) -> Vec<Endpoint> {
         self.core.state().endpoints
+    }
+
+    /// As the process said when it was last asked for its health.
+    fn backend_calls(&self) -> Vec<BackendCount> {
+        self.core.state().backend_calls
     }
 
     async fn health(&self) -> Health {

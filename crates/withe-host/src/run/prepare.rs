@@ -121,6 +121,8 @@ impl Preparation<'_> {
                 new.stopped.push(before.clone());
                 before.stop(self.options.grace).await;
             }
+            let counts = &self.options.counts;
+            counts.add_provider(&self.plan.application, name, provider.provider());
             let provider = Arc::new(provider);
             new.live.providers.insert(name.clone(), provider.clone());
             provider.start().await?;

@@ -5,7 +5,7 @@ use withe_rpc::codec::ByteList;
 use withe_rpc::{DecodeError, LinkFunction, Payload};
 
 use super::protocol::PROTOCOL;
-use crate::{ConfigMap, Endpoint, FunctionName, LinkId};
+use crate::{BackendCount, ConfigMap, Endpoint, FunctionName, LinkId};
 
 /// The target of the link that takes [`Request`]s. The link has one function, whose parameter and result are JSON
 /// in a `list<u8>`.
@@ -98,6 +98,9 @@ pub struct ProviderState {
     pub outgoing_http: bool,
     /// Whether a successor can be given its [`sockets`](crate::Provider::sockets).
     pub hands_over: bool,
+    /// [`Provider::backend_calls`](crate::Provider::backend_calls). Earlier versions of the SDK count none.
+    #[serde(default)]
+    pub backend_calls: Vec<BackendCount>,
 }
 
 /// A request as the parameter of the control link's function.

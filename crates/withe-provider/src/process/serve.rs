@@ -95,6 +95,7 @@ impl Inner {
                 endpoints: self.provider.endpoints(),
                 outgoing_http: self.provider.outgoing_http().is_some(),
                 hands_over: self.provider.sockets().is_some(),
+                backend_calls: self.provider.backend_calls(),
             }),
             Err(ProviderError(why)) => Answer::Failed(why),
         }

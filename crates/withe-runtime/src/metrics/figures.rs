@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use withe_provider::Durations;
 
-use super::durations::BOUNDS;
 use super::snapshot::{Family, Snapshot};
 
 /// The counts of one host.
@@ -81,11 +81,14 @@ pub struct DurationFigures {
 impl DurationFigures {
     /// Of a series: its buckets, what is above them, and the sum.
     fn of(counts: &[u64]) -> Self {
-        let buckets = (0u8..).zip(counts.iter().take(BOUNDS.len() + 1));
+        let buckets = (0u8..).zip(counts.iter().take(Durations::BOUNDS.len() + 1));
         let buckets = buckets.filter(|(_, count)| **count > 0);
         Self {
             buckets: buckets.map(|(place, count)| (place, *count)).collect(),
-            nanos: counts.get(BOUNDS.len() + 1).copied().unwrap_or_default(),
+            nanos: counts
+                .get(Durations::BOUNDS.len() + 1)
+                .copied()
+                .unwrap_or_default(),
         }
     }
 
@@ -132,11 +135,11 @@ impl DurationFigures {
                 let place = usize::from(*place);
                 let low = place
                     .checked_sub(1)
-                    .and_then(|place| BOUNDS.get(place))
+                    .and_then(|place| Durations::BOUNDS.get(place))
                     .copied()
                     .unwrap_or_default();
                 // The last bucket has no end.
-                let high = BOUNDS.get(place).copied().unwrap_or(low);
+                let high = Durations::BOUNDS.get(place).copied().unwrap_or(low);
                 let part = (wanted - before) / in_bucket;
                 return Some(low + ((high.saturating_sub(low)) as f64 * part) as u64);
             }
@@ -284,7 +287,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_within_the_bucket_that_has_them() {
-        let mut counts = vec![0; BOUNDS.len() + 2];
+        let mut counts = vec![0; Durations::BOUNDS.len() + 2];
         assert_eq!(DurationFigures::of(&counts).quantile(0.5), None);
         // From 1 to 2.5 µs, and from 10 to 25 µs.
         (counts[2], counts[5]) = (90, 10);
@@ -294,9 +297,12 @@ mod tests {
         let high = took.quantile(0.99).unwrap();
         assert!((10_000..=25_000).contains(&high), "{high}");
         // A time above all buckets is at least as long as the last of them.
-        counts[BOUNDS.len()] = 1_000;
+        counts[Durations::BOUNDS.len()] = 1_000;
         let took = DurationFigures::of(&counts);
-        assert_eq!(took.quantile(0.99), Some(BOUNDS[BOUNDS.len() - 1]));
+        assert_eq!(
+            took.quantile(0.99),
+            Some(Durations::BOUNDS[Durations::BOUNDS.len() - 1])
+        );
 
         let mut later = took.clone();
         later.add(&DurationFigures::of(&counts));

@@ -9,7 +9,6 @@
 //! A fused link has no boundary at which anything could be counted. The link is listed, so that nobody has to wonder
 //! where it is.
 
-mod durations;
 mod figures;
 pub(crate) mod labels;
 mod snapshot;
@@ -19,11 +18,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use withe_provider::{BlobError, BlobErrorKind, HttpError, HttpErrorKind};
+use withe_provider::{BlobError, BlobErrorKind, Durations, HttpError, HttpErrorKind};
 use withe_rpc::{CallError, Route};
 
 use crate::quota::{Resource, ShareLevel};
-use durations::Durations;
 pub use figures::{ComponentFigures, DurationFigures, Figures, LinkFigures};
 pub(crate) use labels::LinkLabels;
 use snapshot::Family;
@@ -449,7 +447,6 @@ impl Drop for CountedRequest<'_> {
 mod tests {
     use withe_linker::plan::Binding;
 
-    use super::durations::BOUNDS;
     use super::*;
 
     fn labels<'a>(target: &'a str, binding: Binding) -> LinkLabels<'a> {
@@ -538,7 +535,10 @@ mod tests {
         assert_eq!(timed(ALL_TIMED..ALL_TIMED + 160), (10, 160));
         place.took(short, 16);
         assert_eq!(Durations::count(&place.durations.read()), 16);
-        assert_eq!(place.durations.read()[BOUNDS.len() + 1], 16 * 400);
+        assert_eq!(
+            place.durations.read()[Durations::BOUNDS.len() + 1],
+            16 * 400
+        );
 
         place.took(LONG * 2, 16);
         assert_eq!(timed(ALL_TIMED..ALL_TIMED + 160), (160, 160));

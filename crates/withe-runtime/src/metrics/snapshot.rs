@@ -6,9 +6,8 @@ use prometheus::TextEncoder;
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
+use withe_provider::{BackendCount, Durations};
 use withe_rpc::{DecodeError, Payload};
-
-use super::durations::BOUNDS;
 
 /// A family of counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +27,8 @@ pub(super) enum Family {
     ShareUsed,
     ShareLimit,
     ShareRefused,
+    BackendErrors,
+    BackendDuration,
 }
 
 /// How a family's values are to be read.
@@ -55,10 +56,12 @@ const LINK: &[&str] = &[
     "binding",
 ];
 
+const BACKEND: &[&str] = &["application", "provider", "backend", "operation"];
+
 const SHARE: &[&str] = &["scope", "application", "component", "resource"];
 
 impl Family {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::LinkInfo,
         Self::LinkCalls,
         Self::LinkErrors,
@@ -74,6 +77,8 @@ impl Family {
         Self::ShareUsed,
         Self::ShareLimit,
         Self::ShareRefused,
+        Self::BackendErrors,
+        Self::BackendDuration,
     ];
 
     fn description(self) -> Description {
@@ -176,6 +181,18 @@ impl Family {
                 SHARE,
                 "How often somebody did not get what it had too little of.",
             ),
+            Self::BackendErrors => (
+                "withe_backend_errors_total",
+                Kind::Counter,
+                BACKEND,
+                "Calls of a provider's backend that failed.",
+            ),
+            Self::BackendDuration => (
+                "withe_backend_call_duration_seconds",
+                Kind::Seconds,
+                BACKEND,
+                "How long a provider's backend took.",
+            ),
         }
     }
 }
@@ -199,6 +216,19 @@ pub enum SnapshotError {
 }
 
 impl Snapshot {
+    /// Adds what a provider of an application has counted.
+    pub fn add_backend(&mut self, application: &str, provider: &str, count: BackendCount) {
+        let labels = [application, provider, &count.backend, &count.operation];
+        let labels = labels.map(str::to_owned).to_vec();
+        self.add_owned(Family::BackendErrors, labels.clone(), vec![count.failed]);
+        // A process may say anything.
+        let durations = count
+            .durations
+            .into_iter()
+            .take(Durations::BOUNDS.len() + 2);
+        self.add_owned(Family::BackendDuration, labels, durations.collect());
+    }
+
     /// Adds to the counts with these labels.
     pub(super) fn add(
         &mut self,
@@ -256,7 +286,7 @@ impl Snapshot {
             let family = family.ok_or(SnapshotError::Unknown)?;
             let (_, kind, names, _) = family.description();
             let width = match kind {
-                Kind::Seconds => BOUNDS.len() + 2,
+                Kind::Seconds => Durations::BOUNDS.len() + 2,
                 Kind::Counter | Kind::Gauge | Kind::Info => 1,
             };
             if labels.len() != names.len() || values.len() != width {
@@ -327,8 +357,8 @@ fn metric(kind: Kind, names: &[&str], values: &[String], counts: &[u64]) -> Metr
 fn histogram(counts: &[u64]) -> Histogram {
     const NANOS: f64 = 1e9;
     let mut so_far = 0;
-    let mut buckets = Vec::with_capacity(BOUNDS.len());
-    for (bound, count) in BOUNDS.iter().zip(counts) {
+    let mut buckets = Vec::with_capacity(Durations::BOUNDS.len());
+    for (bound, count) in Durations::BOUNDS.iter().zip(counts) {
         so_far += count;
         let mut bucket = Bucket::default();
         bucket.set_upper_bound(*bound as f64 / NANOS);
@@ -336,8 +366,14 @@ fn histogram(counts: &[u64]) -> Histogram {
         buckets.push(bucket);
     }
     let (above, nanos) = (
-        counts.get(BOUNDS.len()).copied().unwrap_or_default(),
-        counts.get(BOUNDS.len() + 1).copied().unwrap_or_default(),
+        counts
+            .get(Durations::BOUNDS.len())
+            .copied()
+            .unwrap_or_default(),
+        counts
+            .get(Durations::BOUNDS.len() + 1)
+            .copied()
+            .unwrap_or_default(),
     );
     let mut histogram = Histogram::default();
     histogram.set_bucket(buckets);
@@ -386,8 +422,12 @@ mod tests {
     #[test]
     fn labels_are_escaped_and_durations_are_in_seconds() {
         let mut snapshot = Snapshot::default();
-        let mut counts = vec![0; BOUNDS.len() + 2];
-        (counts[1], counts[BOUNDS.len()], counts[BOUNDS.len() + 1]) = (2, 1, 1_500_000_000);
+        let mut counts = vec![0; Durations::BOUNDS.len() + 2];
+        (
+            counts[1],
+            counts[Durations::BOUNDS.len()],
+            counts[Durations::BOUNDS.len() + 1],
+        ) = (2, 1, 1_500_000_000);
         let labels = ["a \"b\"\n".to_owned(), "c".to_owned()];
         snapshot.add(Family::HttpDuration, &labels, &[], counts);
         let text = snapshot.to_text().unwrap();

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use crate::support::client::get;
 use crate::support::manifest::{application, component, http_server, http_servers};
 use crate::support::process::Up;
+use crate::support::rig::{Rig, eventually};
+use crate::support::shipped::gallery_of;
 use crate::support::{Folder, LONG};
 
 /// Where the metrics of what runs are, as `HOST:PORT`.
@@ -183,4 +185,51 @@ fn metrics_that_cannot_be_served_keep_the_application_from_starting() {
     let address = taken.local_addr().unwrap().to_string();
     let ended = folder.run(&["up", "app.yaml", "--metrics", &address]);
     ended.failed(&[&format!("cannot listen at `{address}` for `--metrics`")]);
+}
+
+/// The number of calls that a provider of the gallery has counted of an operation of its backend.
+fn backend_calls(text: &str, provider: &str, backend: &str, operation: &str) -> Option<f64> {
+    let labels = [
+        ("provider", provider),
+        ("backend", backend),
+        ("operation", operation),
+    ];
+    let labels = labels.map(|(name, label)| format!("{name}=\"{label}\""));
+    let name = "withe_backend_call_duration_seconds_count";
+    value(text, name, &labels.each_ref().map(String::as_str))
+}
+
+#[test]
+fn calls_of_backends_are_counted_in_the_host_and_in_a_process() {
+    for process in [false, true] {
+        let mut manifest = gallery_of("gallery.yaml");
+        if process {
+            for image in ["withe:sql", "withe:blobstore", "withe:http-client"] {
+                let image = format!("image: {image}\n");
+                assert!(manifest.contains(&image), "{image}");
+                manifest = manifest.replace(&image, &format!("{image}        process: true\n"));
+            }
+        }
+        let folder = Folder::with(&manifest);
+        let up = folder.up(&["--metrics=127.0.0.1:0"]);
+        let metrics_at = address_of_metrics(&up);
+        let mut rig = Rig::of(folder, up);
+        let address = rig.up.address();
+        assert_eq!(get(&address, "/").unwrap().status, 200);
+        let url = format!("http://{address}/notes");
+        let (status, _) = crate::events::post(&address, "/pictures/notes.txt", &url).unwrap();
+        assert_eq!(status, 201);
+        // A process tells of its counts with its health, every few seconds.
+        eventually("the calls are counted", || {
+            let text = metrics(&metrics_at);
+            backend_calls(&text, "database", "sqlite", "query") > Some(0.0)
+                && backend_calls(&text, "pictures", "folder", "write") == Some(1.0)
+                && backend_calls(&text, "web", "http", "GET") == Some(1.0)
+        });
+        let text = metrics(&metrics_at);
+        assert_eq!(backend_calls(&text, "web", "http", "POST"), None, "{text}");
+        assert!(text.contains("withe_backend_errors_total{"), "{text}");
+        rig.up.interrupt();
+        assert_eq!(rig.up.exit_code(), Some(0));
+    }
 }
