@@ -2,6 +2,7 @@
 
 mod application;
 mod application_args;
+mod application_file;
 pub(crate) mod build;
 pub(crate) mod call;
 pub(crate) mod check;

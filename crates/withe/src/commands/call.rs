@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use withe_host::wave::{RowError, RowResult};
 use withe_host::{Broker, Host, Parts};
@@ -67,13 +68,20 @@ Examples:
 /// argument is written as a list of its elements, `@FILE` or, for standard input, `@-`: bytes as they are, other elements one a line, as they are
 /// printed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES, allow_missing_positional = true)]
+#[command(
+    after_help = EXAMPLES,
+    allow_missing_positional = true,
+    // A call alone would leave open what it is that is called.
+    mut_arg("file", |file| file.required(true).default_value(Resettable::Reset))
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     application: ApplicationArgs,
     /// With a manifest: the component that is called.
+    #[arg(index = 2)]
     component: Option<String>,
     /// The function and its arguments, or several with `|` between them; quote it for the shell.
+    #[arg(index = 3)]
     call: CallRow,
     #[command(flatten)]
     defaults: LinkArgs,

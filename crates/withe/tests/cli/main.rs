@@ -6,6 +6,7 @@ mod check;
 mod component;
 mod deploy;
 mod docs;
+mod folders;
 mod host;
 mod inspect;
 mod misc;
