@@ -8,6 +8,7 @@ pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod compile_component;
 pub(crate) mod completions;
+pub(crate) mod componentize;
 pub(crate) mod compose;
 mod config_args;
 pub(crate) mod confine;

@@ -4,6 +4,7 @@ mod build;
 mod call;
 mod check;
 mod component;
+mod componentize;
 mod deploy;
 mod docs;
 mod folders;
