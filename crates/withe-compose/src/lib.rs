@@ -4,7 +4,7 @@
 //! * [`plug`]: components into the imports of another, at build time, by what they export.
 //! * [`wac`]: what a WAC document says, at build time.
 //!
-//! And the way back: [`extract_modules`] takes large core modules out of a component, to be compiled apart.
+//! Before all of them: [`componentize`] makes a component of a core module. And the way back: [`extract_modules`] takes large core modules out of a component, to be compiled apart.
 //!
 //! Pure: bytes in, bytes out. No files, clock, network or async; the same input gives the same
 //! bytes. Every input is validated first, so that no bytes can make a composition panic; taking modules out takes any bytes.
@@ -27,6 +27,7 @@ mod assemble;
 mod check;
 mod compare;
 mod component;
+mod componentize;
 mod decide;
 mod encode;
 mod error;
@@ -41,6 +42,7 @@ mod plug;
 mod sections;
 mod wac;
 
+pub use componentize::{ComponentizeError, componentize};
 pub use error::{Difference, LinkError, ReadError};
 pub use extract::{
     ExtractLimits, ExtractSizes, Extracted, ExtractedModule, ExtractedNeeds, extract_modules,

@@ -6,8 +6,9 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use tower_service::Service as _;
-use withe_host::wave::RowCall;
+use withe_host::wave::{Argument, RowCall, Written};
 use withe_host::{FunctionPath, Host, InvokeError, Runnable, RunnableBuilder, RunnableError, Val};
+use withe_wit::World;
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -51,15 +52,31 @@ fn host() -> Host {
 
 #[tokio::test]
 async fn functions_of_a_resource_are_called_in_a_row() {
-    let resources = one(&guest("resources"), "").link().unwrap();
+    let bytes = guest("resources");
+    let world = World::read(&bytes).unwrap();
+    let counters = world.export("t:resources/counters").unwrap();
+    let resources = one(&bytes, "").link().unwrap();
     let running = host().run(&resources).await.unwrap();
-    let call = |function: &str, arguments: &str| RowCall {
-        path: FunctionPath {
-            interface: Some("t:resources/counters".into()),
-            function: function.into(),
-        },
-        arguments: arguments.into(),
-        takes_resource: !function.starts_with("[constructor]") && function != "made",
+    let read = |function: &str, first: Option<Argument>, arguments: &str| {
+        let mut functions = counters.functions().iter();
+        let function = functions.find(|f| f.name == function).unwrap().clone();
+        let places: Vec<_> = (usize::from(first.is_some())..function.params.len()).collect();
+        let values = Written::read(arguments, &function, &places)?;
+        Ok::<_, InvokeError>(RowCall {
+            path: FunctionPath {
+                interface: Some("t:resources/counters".into()),
+                function: function.name.clone(),
+            },
+            arguments: first
+                .into_iter()
+                .chain(values.into_iter().map(Argument::Value))
+                .collect(),
+            function,
+        })
+    };
+    let call = |function: &str, arguments: &str| read(function, None, arguments).unwrap();
+    let on = |of: usize, function: &str, arguments: &str| {
+        read(function, Some(Argument::Resource(of)), arguments).unwrap()
     };
     let new = |start: u32| call("[constructor]counter", &format!("(\"a\", {start})"));
     for (row, text) in [
@@ -67,42 +84,53 @@ async fn functions_of_a_resource_are_called_in_a_row() {
         (
             vec![
                 new(5),
-                call("[method]counter.add", "(3)"),
-                call("[method]counter.value", "()"),
+                on(0, "[method]counter.add", "(3)"),
+                on(0, "[method]counter.value", "()"),
             ],
             "8",
         ),
-        (vec![new(5), call("consume", "()")], "5"),
+        (vec![new(5), on(0, "consume", "()")], "5"),
         // Each row has an instance of its own.
-        (vec![new(1), call("describe", "()")], "\"a = 1\""),
+        (vec![new(1), on(0, "describe", "()")], "\"a = 1\""),
+        // A resource that nobody needs is dropped when another one comes.
+        (vec![new(1), new(2), call("dropped", "()")], "1"),
+        (
+            vec![
+                new(1),
+                new(2),
+                on(0, "consume", "()"),
+                call("dropped", "()"),
+            ],
+            "1",
+        ),
     ] {
-        let result = running.call_in_row("one", &row, LONG).await.unwrap();
-        assert_eq!((result.call, result.text.as_str()), (row.len() - 1, text));
+        let last = row.len() - 1;
+        let result = running.call_in_row("one", row, LONG).await.unwrap();
+        let value = result.returned.value.map(|value| value.text());
+        assert_eq!((result.call, value.as_deref()), (last, Some(text)));
+        assert!(result.returned.streams.is_empty());
     }
+    let mut none = new(5);
+    none.path.function = "[method]counter.sub".into();
     for (row, at, says) in [
         (vec![new(5)], 0, "returns a resource"),
-        (vec![call("[method]counter.value", "()")], 0, "no resource"),
+        (vec![on(0, "[method]counter.value", "()")], 0, "no resource"),
         (
-            vec![new(5), call("consume", "()"), call("describe", "()")],
+            vec![new(5), on(0, "consume", "()"), on(0, "describe", "()")],
             2,
             "no resource",
         ),
-        (
-            vec![new(5), call("[method]counter.add", "(true)")],
-            1,
-            "add: func(by: u32) -> u32",
-        ),
-        (
-            vec![new(5), call("[method]counter.sub", "()")],
-            1,
-            "exports no",
-        ),
+        (vec![new(5), none], 1, "exports no"),
         (vec![], 0, "no function"),
     ] {
-        let failed = running.call_in_row("one", &row, LONG).await.unwrap_err();
+        let failed = running.call_in_row("one", row, LONG).await.unwrap_err();
         assert_eq!(failed.call, at, "{failed}");
         assert!(failed.to_string().contains(says), "{failed}");
     }
+    let held = Some(Argument::Resource(0));
+    let refused = read("[method]counter.add", held, "(true)").unwrap_err();
+    let says = "[method]counter.add: func(self: borrow<counter>, by: u32) -> u32";
+    assert!(refused.to_string().contains(says), "{refused}");
     running.shutdown().await;
 }
 

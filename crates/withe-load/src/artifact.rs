@@ -166,7 +166,7 @@ impl ArtifactError {
             }
             Found::CoreModule => format!(
                 "build for a component target (`cargo build --release --target wasm32-wasip2`), or \
-                 turn the module into a component: `wasm-tools component new {file} -o {}`",
+                 turn the module into a component: `withe componentize {file} -o {}`",
                 component.display()
             ),
             Found::WitPackage | Found::WitText => {

@@ -105,11 +105,11 @@ cargo build --release --target wasm32-wasip2
 or turn the module into a component, if it was built with the WIT bindings of a component:
 
 ```console
-wasm-tools component new module.wasm -o component.wasm
+withe componentize module.wasm -o component.wasm
 ```
 
-A module that imports `wasi_snapshot_preview1` needs `--adapt` with the adapter that comes with each
-release of Wasmtime.",
+Imports of WASI 0.1 (`wasi_snapshot_preview1`) become imports of WASI 0.2. `--wit` names the WIT of a
+module that has none in it.",
     },
     CodeInfo {
         code: WIT_PACKAGE,

@@ -126,11 +126,11 @@ impl Instance {
 
     /// Lets the instance go on behind its call, in a task of its own, for as long as anybody reads what it returned: the
     /// readers keep it, and end it.
-    pub(crate) fn go_on(
+    pub(crate) fn go_on<'r>(
         mut self: Box<Self>,
         graph: &Arc<Graph>,
         unit: usize,
-        returned: &mut [PipeReader],
+        returned: impl Iterator<Item = &'r mut PipeReader>,
     ) {
         let (keeper, unread) = oneshot::channel::<()>();
         let keeper: Keeper = Arc::new(keeper);

@@ -5,15 +5,15 @@
 //! an instance can be passed or returned: resources, streams, futures. Calls in a row ([`crate::wave`]) share an instance, and pass resources
 //! between them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::time::timeout_at;
 use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::wasm_wave::wasm::DisplayFunc;
 pub use wasmtime::component::{ComponentNamedList, Lift, Lower, Val};
-use wasmtime::component::{Func, ResourceAny, Type};
-use withe_rpc::{CallContext, CallError};
+use wasmtime::component::{Func, Type};
+use withe_rpc::{CallContext, CallError, Payload, PipeReader};
 use withe_wit::InterfaceName;
 
 use crate::core::{Graph, Instance, Unit};
@@ -218,7 +218,7 @@ impl<'a> InvokeTarget<'a> {
     }
 }
 
-impl Invocation<'_> {
+impl<'a> Invocation<'a> {
     /// The function's type, which has nothing that belongs to an instance.
     ///
     /// # Errors
@@ -245,41 +245,58 @@ impl Invocation<'_> {
         params: &[Val],
         ty: &ComponentFunc,
     ) -> Result<Option<Val>, InvokeError> {
-        let result = self.make(params, ty).await?;
-        self.done();
-        Ok(result)
-    }
-
-    /// Makes the call, and keeps the instance.
-    pub(crate) async fn make(
-        &mut self,
-        params: &[Val],
-        ty: &ComponentFunc,
-    ) -> Result<Option<Val>, InvokeError> {
         let mut results = vec![Val::Bool(false); ty.results().len()];
         let store = &mut self.instance.store;
         match run_guest(self.func.call_async(store, params, &mut results)).await {
-            Ok(()) => Ok(results.pop()),
+            Ok(()) => {
+                self.done();
+                Ok(results.pop())
+            }
             Err(e) => Err(self.failed(e)),
         }
     }
 
-    /// The function's type, whatever it has.
-    pub(crate) fn ty(&self) -> ComponentFunc {
-        self.func.ty(&self.instance.store)
+    /// Makes the call with encoded parameters, and keeps the instance: `payload` holds them, and then the results.
+    pub(crate) async fn pass(
+        &mut self,
+        payload: &mut Payload,
+        context: CallContext,
+    ) -> Result<(), InvokeError> {
+        let call = self.instance.call(self.target.export, payload, context);
+        run_guest(call).await.map_err(InvokeError::Failed)
     }
 
     /// Turns to another function of the same component, on the same instance.
-    pub(crate) fn turn_to(&mut self, target: &InvokeTarget<'_>) -> Result<(), InvokeError> {
+    pub(crate) fn turn_to(&mut self, target: &'a InvokeTarget<'a>) -> Result<(), InvokeError> {
         self.func = target.func(&mut self.instance)?;
+        self.target = target;
         Ok(())
     }
 
+    /// The instance that is called.
+    pub(crate) fn instance(&mut self) -> &mut Instance {
+        &mut self.instance
+    }
+
     /// Drops a resource that a call returned, running its destructor.
-    pub(crate) async fn drop_resource(&mut self, resource: ResourceAny) -> Result<(), InvokeError> {
-        let dropped = resource.resource_drop_async(&mut self.instance.store);
-        let dropped = run_guest(dropped).await;
+    pub(crate) async fn drop_handle(&mut self, id: u32) -> Result<(), InvokeError> {
+        let dropped = run_guest(self.instance.drop_handle(id)).await;
         dropped.map_err(|error| self.failed(error))
+    }
+
+    /// Lets the instance go on for as long as anybody reads what the call returned.
+    pub(crate) fn go_on<'r>(self, returned: impl Iterator<Item = &'r mut PipeReader>) {
+        let (graph, unit) = (self.target.graph, self.target.unit);
+        if graph.unit(unit).concurrency {
+            self.instance.go_on(graph, unit, returned);
+            return;
+        }
+        // Without concurrency an instance runs only within its calls, and has streams only of the host's: it is there for
+        // what these hold on to.
+        let instance = Arc::new(Mutex::new(self.instance));
+        for reader in returned {
+            reader.keep(instance.clone());
+        }
     }
 
     fn failed(&self, error: wasmtime::Error) -> InvokeError {

@@ -474,7 +474,7 @@ async fn call_entered(
             "a component gives no resources to a provider that calls it".into(),
         )),
         Ok(()) if !payload.streams.is_empty() => {
-            instance.go_on(graph, unit, &mut payload.streams);
+            instance.go_on(graph, unit, payload.streams.iter_mut());
             Ok(())
         }
         // An error that the callee returned as a value leaves it as it was. Its streams end with the call.

@@ -3,11 +3,20 @@
 //! The text can be checked before anything is compiled ([`check`]), with the types that were read from the component;
 //! the call itself takes the text again, with Wasmtime's. Both ways go through one parser with one set of messages
 //! (`arguments`). Scripts write JSON (`json`), which is turned to WAVE's text before the call, and back behind it.
+//!
+//! Calls in a row (`row`) may pass and return streams and resources. They go by the types that were read, and in the codec's
+//! encoding (`values`), in which a stream is a pipe: the same way that a call over a link has. Wasmtime's own values would have been
+//! the other way; their streams want the elements' type when *we* are compiled.
 
 mod arguments;
+mod feed;
+mod input;
 mod json;
+mod parsed;
+mod returned;
 mod row;
 mod types;
+mod values;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,12 +25,15 @@ use serde_json::Value as Json;
 use wasmtime::component::Val;
 use wasmtime::component::wasm_wave;
 use wasmtime::component::wasm_wave::value::Value;
-use wasmtime::component::wasm_wave::wasm::WasmFunc as _;
 use withe_wit::{Function, Type};
 
 use crate::core::Graph;
 use crate::invoke::{FunctionPath, InvokeError, InvokeTarget};
-pub use row::{RowCall, RowError, RowResult, call_in_row};
+pub use feed::Feed;
+use parsed::{Parsed, parse};
+pub use returned::{Elements, Returned, ReturnedStream, Shown};
+pub use row::{Argument, RowCall, RowError, RowResult, Written, call_in_row, returns};
+pub use types::is_input_stream;
 
 /// Calls `path` of the unit whose root is `component` with `args`, such as `(1, "a")`; returns the
 /// result's text, empty if there is none.
@@ -40,7 +52,8 @@ pub async fn call(
     let run = async |context| {
         let call = target.begin(context).await?;
         let ty = call.plain()?;
-        let params: Vec<Val> = arguments::parse(args, &path.function, &ty)?;
+        let params: Vec<Val> =
+            arguments::parse(args, &arguments::signature(&path.function, &ty), &ty)?;
         call.call(&params, &ty).await
     };
     match target.traced(path, deadline, run).await? {
@@ -61,47 +74,15 @@ pub fn check(args: &str, function: &Function) -> Result<String, InvokeError> {
         // WAVE has no text for some type of it: for the call to say, which knows all of them.
         return Ok(args.to_owned());
     };
-    let as_wave: Result<Vec<Value>, _> = arguments::parse(args, &function.name, &ty);
-    let refused = match as_wave {
-        Ok(_) => return Ok(args.to_owned()),
-        Err(refused) => refused,
-    };
-    let inner = args
-        .strip_prefix('(')
-        .and_then(|args| args.strip_suffix(')'));
-    let Some(Ok(given)) = inner.map(|args| serde_json::from_str::<Vec<Json>>(&format!("[{args}]")))
-    else {
-        return Err(refused);
-    };
-    let params: Vec<_> = ty.params().collect();
-    // Text that is valid in both counts as WAVE: `(1, "a")`.
-    if given.len() != params.len() {
-        return Err(refused);
-    }
-    let names = function.params.iter().map(|(name, _)| name);
-    let mut written = Vec::new();
-    for ((json, ty_of), name) in given.iter().zip(&params).zip(names) {
-        let value = json::value(json, ty_of).map_err(|misfit| {
-            let what = format!("`{name}`: {misfit}");
-            match is_json_alone(json) {
-                true => arguments::wrong(args, &function.name, &ty, &what),
-                // Numbers and texts are the same in both, and WAVE's message has hints.
-                false => refused.clone(),
-            }
-        })?;
-        let text = wasm_wave::to_string(&value);
-        written.push(text.map_err(|e| InvokeError::Types(e.to_string()))?);
-    }
-    Ok(format!("({})", written.join(", ")))
-}
-
-/// Whether JSON shows by itself that it is no WAVE: by the quotes around a member's name, or `null`.
-fn is_json_alone(json: &Json) -> bool {
-    match json {
-        Json::Null => true,
-        Json::Object(members) => !members.is_empty(),
-        Json::Array(items) => items.iter().any(is_json_alone),
-        Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
+    let signature = arguments::signature(&function.name, &ty);
+    match parse(args, function, &ty, &signature)? {
+        Parsed::Wave(_) => Ok(args.to_owned()),
+        Parsed::Json(values) => {
+            let texts = values.iter().map(wasm_wave::to_string);
+            let texts: Result<Vec<_>, _> = texts.collect();
+            let texts = texts.map_err(|e| InvokeError::Types(e.to_string()))?;
+            Ok(format!("({})", texts.join(", ")))
+        }
     }
 }
 

@@ -141,14 +141,18 @@ async fn run(step: &BuildStep) -> Result<(), StepFailure> {
         false => Command::new("sh"),
     };
     shell.arg(if cfg!(windows) { "/C" } else { "-c" });
-    let mut child = shell
+    shell
         .arg(&step.command)
         .current_dir(&step.folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
+        .kill_on_drop(true);
+    // A command that uses `withe` itself has the one that builds, as commands of cargo have `CARGO`.
+    if let Ok(program) = std::env::current_exe() {
+        shell.env("WITHE", program);
+    }
+    let mut child = shell.spawn()?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let (out, err, status) = tokio::join!(end_of(out), end_of(err), child.wait());
     let status = status?;

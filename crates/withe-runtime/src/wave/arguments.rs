@@ -22,19 +22,20 @@ const WORDS: [&str; 8] = ["true", "false", "some", "none", "ok", "err", "inf", "
 /// The name that stands for the function in the text that WAVE parses.
 const CALL: &str = "call";
 
-/// The arguments `args`, such as `(1, "a")`, of a function: Wasmtime's values, or WAVE's own where nothing is compiled yet.
+/// The arguments `args`, such as `(1, "a")`, of a function, whose [`signature`] is for messages: Wasmtime's values, or WAVE's
+/// own where nothing is compiled yet.
 ///
 /// # Errors
 ///
 /// If they are not what it takes.
 pub(super) fn parse<V: WasmValue + 'static, F: WasmFunc<Type = V::Type> + Clone>(
     args: &str,
-    function: &str,
+    signature: &str,
     ty: &F,
 ) -> Result<Vec<V>, InvokeError> {
     let wrong = |what: &str, hint: Option<String>| {
         let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-        self::wrong(args, function, ty, &format!("{what}{hint}"))
+        self::wrong(args, signature, &format!("{what}{hint}"))
     };
     let types: Vec<V::Type> = ty.params().collect();
     let text = format!("{CALL}{args}");
@@ -63,16 +64,16 @@ pub(super) fn parse<V: WasmValue + 'static, F: WasmFunc<Type = V::Type> + Clone>
 }
 
 /// The error for `args` that are not what a function takes, with what is wrong.
-pub(super) fn wrong<F: WasmFunc + Clone>(
-    args: &str,
-    function: &str,
-    ty: &F,
-    what: &str,
-) -> InvokeError {
-    let signature = shortened(&DisplayFunc(ty.clone()).to_string());
+pub(super) fn wrong(args: &str, signature: &str, what: &str) -> InvokeError {
     InvokeError::Types(format!(
-        "arguments `{args}`: {what}; the function is `{function}: {signature}`"
+        "arguments `{args}`: {what}; the function is `{signature}`"
     ))
+}
+
+/// A function's name and type, as messages have it.
+pub(super) fn signature<F: WasmFunc + Clone>(function: &str, ty: &F) -> String {
+    let ty = shortened(&DisplayFunc(ty.clone()).to_string());
+    format!("{function}: {ty}")
 }
 
 /// The person's own text at a range, unless that is nothing or all of the arguments.

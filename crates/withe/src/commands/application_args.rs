@@ -11,6 +11,7 @@ use withe_load::arguments::{Arguments, Assumed, MockArgument, ProviderArgument, 
 use withe_load::{Loaded, Locks, Registry, load_arguments, load_pulled};
 use withe_oci::{Content, FileKind, Locking, Pulled, Reference, ReferenceError, Wanted};
 
+use super::application_file::{ApplicationFile, HERE};
 use super::config_args::{GivenConfig, check_standard_input};
 use super::registry_args::RegistryArgs;
 use crate::providers;
@@ -31,8 +32,8 @@ const HEADING: &str = "Without a manifest";
 /// An application: a manifest, or a component and what it is to have.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ApplicationArgs {
-    /// A manifest, or a component; either may be in a registry: `oci://REGISTRY/REPOSITORY:TAG`.
-    #[arg(value_name = "APP.yaml|X.wasm")]
+    /// A manifest, or a component; either may be in a registry: `oci://REGISTRY/REPOSITORY:TAG`. A folder stands for the manifest in it.
+    #[arg(index = 1, value_name = "APP.yaml|X.wasm", default_value = HERE, value_parser = ApplicationFile)]
     pub(super) file: PathBuf,
     #[command(flatten)]
     without: WithoutManifest,

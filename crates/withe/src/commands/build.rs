@@ -18,6 +18,7 @@ use crate::usage::usage;
 
 const EXAMPLES: &str = "\
 Examples:
+  withe build                        the application in this folder
   withe build shop.yaml
   withe build shop.yaml --force      also what has not changed";
 

@@ -2,20 +2,21 @@
 
 mod expression;
 mod find;
+mod output;
 mod row;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
-use withe_host::wave::{self, RowResult};
+use withe_host::wave::{RowError, RowResult};
 use withe_host::{Broker, Host, Parts};
 use withe_linker::input::Surroundings;
 use withe_linker::plan::{Binding, Plan};
 use withe_linker::{Diagnostic, Diagnostics, Severity, TRAPPING};
 use withe_load::{Loaded, PartSource, ProviderSource, Registry};
-use withe_wit::Type;
 
 use super::application::{LinkedApplication, link_called};
 use super::application_args::{ApplicationArgs, Given, Start};
@@ -34,6 +35,7 @@ use crate::running::{block_on, host_options};
 use crate::terminal::Terminal;
 use crate::usage::usage;
 use expression::CallRow;
+use output::{Printed, Printer};
 use row::CheckedRow;
 
 const EXAMPLES: &str = "\
@@ -42,6 +44,9 @@ Examples:
   withe call cart.wasm 'cart#total([{item: \"pen\", price: 1.5}])' --link prices.wasm
   withe call cart.wasm 'total([{\"item\": \"pen\", \"price\": 1.5}])' --json      arguments and result as JSON
   withe call cart.wasm 'cart.new(\"ann\") | add(\"pen\") | total()'      the functions of a resource, in a row
+  withe call cart.wasm 'cart.new(\"a\") | cart.new(\"b\") | merge($1, $2) | total()'      with resources of earlier calls
+  withe call text.wasm 'upper(@notes.txt)' | head -3      a stream of what a file has; a stream that is printed as it comes
+  withe call a.wasm 'items(9)' | withe call b.wasm 'sum(@-)'      elements of a stream, one a line
   withe call cart.wasm 'run()' --link prices.wasm --binding local
   withe call shop.yaml cart 'shop:api/cart@1.0.0#total([])'";
 
@@ -52,26 +57,41 @@ Examples:
 /// `--link` export. CALL names a function as WIT does, `run()` of the world or `ns:pkg/iface#f(1, "a")`
 /// of an interface, or by an end of that name that only one function has: `f(1, "a")`, `iface#f(1, "a")`. Its arguments
 /// are in WAVE or in JSON, and are compared with the function before anything is compiled. Where a function returns a resource,
-/// as `cart.new()` for its constructor does, functions of the resource are called behind a `|`: `cart.new() | add("pen") | total()`. The
-/// result of the last is printed in WAVE. A trap or an error exits with 1 and says why; with `--strict` a result `err(…)` does, too.
+/// as `cart.new()` for its constructor does, functions of the resource are called behind a `|`: `cart.new() | add("pen") | total()`. An
+/// argument `$N` is the resource that call N of the row returned, from 1. The result of the last is printed in WAVE. A trap or an error exits with 1
+/// and says why; with `--strict` a result `err(…)` does, too.
+///
+/// A stream in the result is printed as it comes, and the component is asked for no more than is printed: one element a line, a
+/// `stream<u8>` (or an `input-stream` of WASI 0.2) as the bytes that it has. Where there are several, or the value around the stream has
+/// more to say, the value is printed first, and lines begin with the name of the stream that they are of. A future is printed when its value is
+/// there; one beside a stream that says how the stream went, as WASI 0.3 has it, is an error if it says `err(…)`. A stream as an
+/// argument is written as a list of its elements, `@FILE` or, for standard input, `@-`: bytes as they are, other elements one a line, as they are
+/// printed.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES, allow_missing_positional = true)]
+#[command(
+    after_help = EXAMPLES,
+    allow_missing_positional = true,
+    // A call alone would leave open what it is that is called.
+    mut_arg("file", |file| file.required(true).default_value(Resettable::Reset))
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     application: ApplicationArgs,
     /// With a manifest: the component that is called.
+    #[arg(index = 2)]
     component: Option<String>,
     /// The function and its arguments, or several with `|` between them; quote it for the shell.
+    #[arg(index = 3)]
     call: CallRow,
     #[command(flatten)]
     defaults: LinkArgs,
-    /// Print the result as JSON.
+    /// Print the result as JSON; with a stream, one JSON value a line.
     #[arg(long)]
     json: bool,
     /// Exit with 1 if the result is an error: `err(…)`.
     #[arg(long)]
     strict: bool,
-    /// The longest that the call may take.
+    /// The longest that the call may take, and then that a stream may take to its next element.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     timeout: u32,
     #[command(flatten)]
@@ -116,14 +136,14 @@ pub(crate) fn run(args: &Args, terminal: &Terminal) -> anyhow::Result<Outcome> {
     // the same, would be in the way, and a timer or a subscription would do more than was asked for.
     let plan = &plan.reached_from(&component);
     let exporter = Exporter::new(&args.traces, &machine_name(), None)?;
-    let result = block_on(make(args, &row, &application, plan, &exporter, terminal));
+    let result = block_on(make(args, row, &application, plan, &exporter, terminal));
     exporter.finish();
     result
 }
 
 async fn make(
     args: &Args,
-    row: &CheckedRow,
+    mut row: CheckedRow,
     application: &LinkedApplication,
     plan: &Plan,
     exporter: &Exporter,
@@ -143,44 +163,30 @@ async fn make(
         let running = host.start(plan, Arc::new(Parts::of(loaded))).await?;
         reporter.finish();
         let timeout = Duration::from_secs(args.timeout.into());
-        let result = running
-            .call_in_row(&row.component, &row.calls, timeout)
-            .await;
+        let calls = std::mem::take(&mut row.calls);
+        let called = running.call_in_row(&row.component, calls, timeout).await;
+        let printed = match called {
+            Ok(RowResult { call, returned }) => {
+                let printer = Printer::new(args.json, timeout, *terminal);
+                let printed = printer.print(returned).await;
+                printed.with_context(|| row.calling(call))
+            }
+            Err(RowError { call, error }) => {
+                Err(anyhow::Error::new(error).context(row.calling(call)))
+            }
+        };
         running.shutdown().await;
-        result.map_err(|failed| {
-            let calling = row.calling(failed.call);
-            anyhow::Error::new(failed.error).context(calling)
-        })
+        printed
     };
     let result = tokio::select! {
         result = work => result,
         () = interrupts.next() => Err(anyhow::anyhow!("interrupted")),
     };
     reporter.finish();
-    let RowResult { call, text } = result?;
-    let ty = row.results.get(call).and_then(Option::as_ref);
-    let is_error = matches!(ty, Some(Type::Result(..))) && text.starts_with("err");
-    if args.json {
-        let json = as_json(ty, &text);
-        terminal.print_json(&json.with_context(|| {
-            let name = &row.names[call];
-            format!("the result of `{name}` has no JSON: leave out `--json`")
-        })?)?;
-    } else if !text.is_empty() {
-        terminal.print(&(text + "\n"))?;
-    }
-    Ok(match args.strict && is_error {
-        true => Outcome::Problems,
-        false => Outcome::Done,
+    Ok(match (result?, args.strict) {
+        (Printed::Error, true) => Outcome::Problems,
+        (Printed::Error | Printed::Value, _) => Outcome::Done,
     })
-}
-
-/// A result as JSON: `null` if there is none. `None` if it has no JSON.
-fn as_json(ty: Option<&Type>, text: &str) -> Option<serde_json::Value> {
-    match ty.filter(|_| !text.is_empty()) {
-        Some(ty) => wave::to_json(text, ty),
-        None => Some(serde_json::Value::Null),
-    }
 }
 
 /// The lattice's NATS, if a link is carried by it or leads to a part of wasmCloud v1, or a server of v1's there has secrets.

@@ -13,6 +13,7 @@ use crate::terminal::Terminal;
 
 const EXAMPLES: &str = "\
 Examples:
+  withe check                                          the application in this folder
   withe check shop.yaml
   withe check cart.wasm --link prices.wasm             the same without a manifest
   withe check shop.yaml --json | jq '.[] | select(.severity == \"error\")'";

@@ -188,7 +188,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
 
 /// Writes a file of its own beside `path` and gives it its name once it is whole: readers of `path`
 /// see the old component or the new one.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())

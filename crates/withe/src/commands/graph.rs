@@ -16,6 +16,7 @@ use crate::terminal::Terminal;
 
 const EXAMPLES: &str = "\
 Examples:
+  withe graph                                 the application in this folder
   withe graph shop.yaml -o shop.html
   withe graph cart.wasm --link prices.wasm -o cart.svg
   withe graph shop.yaml --format dot | dot -Tpng > shop.png

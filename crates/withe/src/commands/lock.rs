@@ -9,6 +9,7 @@ use withe_linker::diagnostic::Severity;
 use withe_load::{Locks, codes};
 use withe_oci::{LockFile, Locked, Reference};
 
+use super::application_file::{ApplicationFile, HERE};
 use super::registry_args::RegistryArgs;
 use crate::Outcome;
 use crate::providers;
@@ -18,6 +19,7 @@ use crate::terminal::Terminal;
 
 const EXAMPLES: &str = "\
 Examples:
+  withe lock                                          the application in this folder
   withe lock shop.yaml                                what changed, and withe.lock beside it
   withe up shop.yaml --locked                         refuses what differs from it
   withe lock shop.yaml --json | jq '.[] | select(.was != null)'";
@@ -29,8 +31,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The manifest.
-    #[arg(value_name = "APP.yaml")]
+    /// The manifest, or the folder that has it.
+    #[arg(value_name = "APP.yaml", default_value = HERE, value_parser = ApplicationFile)]
     file: PathBuf,
     /// Print what is locked as JSON.
     #[arg(long)]

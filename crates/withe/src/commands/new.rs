@@ -79,12 +79,13 @@ Examples:
   withe new hello --language python
   withe new shop --template application --language typescript
   withe new hello --language c
+  withe new hello --language go
   withe new greeter --template provider --sdk ../withe";
 
 /// Make a folder with what a component, a provider or an application begins with.
 ///
 /// What is in it builds and has a test; its README says how it is built and run. Rust is built with `cargo build --release
-/// --target wasm32-wasip2`, Python with `componentize-py`, JavaScript and TypeScript with `componentize-js` from npm, C with `make`, a compiler such as Zig's, `wit-bindgen` and `wasm-tools`. Nothing is fetched: what builds it does that.
+/// --target wasm32-wasip2`, Python with `componentize-py`, JavaScript and TypeScript with `componentize-js` from npm, C with `make`, a compiler such as Zig's, `wit-bindgen` and `wasm-tools`, Go with `make`, `go`, `wit-bindgen` and `withe componentize`. Nothing is fetched: what builds it does that.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {

@@ -21,6 +21,7 @@ use crate::terminal::Terminal;
 
 const EXAMPLES: &str = "\
 Examples:
+  withe plan                                  the application in this folder
   withe plan shop.yaml
   withe plan cart.wasm --link prices.wasm     the same without a manifest
   withe plan shop.yaml --json > plan.json     the same input gives the same bytes

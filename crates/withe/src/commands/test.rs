@@ -74,6 +74,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     application: ApplicationArgs,
     /// With a manifest: the component whose tests are run; those of all components if not given.
+    #[arg(index = 2)]
     component: Option<String>,
     /// With a component: what imports of a package or interface lead to, whatever else exports it: `memory`, a provider that keeps
     /// things in memory, or another component. May be given several times.

@@ -50,6 +50,7 @@ use watch::Watch;
 
 const EXAMPLES: &str = "\
 Examples:
+  withe up                                            the application in this folder
   withe up shop.yaml
   withe up hello.wasm                                 serve a component that handles HTTP requests
   withe up cart.wasm --link prices.wasm --config currency=EUR
@@ -85,7 +86,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", help_heading = "Without a manifest")]
     listen: Option<SocketAddr>,
     /// The arguments of a command, in the place of those in the manifest.
-    #[arg(last = true, value_name = "ARGUMENTS")]
+    #[arg(last = true, index = 2, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
     #[command(flatten)]
     defaults: LinkArgs,

@@ -94,7 +94,7 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
 
     error[W0055]: `module.wasm` is a core WebAssembly module, not a component
      |
-     = help: build for a component target (`cargo build --release --target wasm32-wasip2`), or turn the module into a component: `wasm-tools component new module.wasm -o module.component.wasm`
+     = help: build for a component target (`cargo build --release --target wasm32-wasip2`), or turn the module into a component: `withe componentize module.wasm -o module.component.wasm`
     "#);
     assert!(!exists(&sandbox.path("out.wasm")));
     let left: Vec<_> = fs::read_dir(sandbox.path("."))

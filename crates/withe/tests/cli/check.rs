@@ -79,7 +79,7 @@ fn wrong_paths_and_wrong_files() {
     18 |         image: ./stock.wasm
        |                ^^^^^^^^^^^^
        |
-       = help: build for a component target (`cargo build --release --target wasm32-wasip2`), or turn the module into a component: `wasm-tools component new stock.wasm -o stock.component.wasm`
+       = help: build for a component target (`cargo build --release --target wasm32-wasip2`), or turn the module into a component: `withe componentize stock.wasm -o stock.component.wasm`
 
     error[W0054]: `notes` cannot be loaded: `notes.wasm` is not WebAssembly
       --> shop.yaml:22:16

@@ -131,7 +131,7 @@ fn a_core_module() {
     ----- stderr -----
     error[W0055]: `module.wasm` is a core WebAssembly module, not a component
      |
-     = help: build for a component target (`cargo build --release --target wasm32-wasip2`), or turn the module into a component: `wasm-tools component new module.wasm -o module.component.wasm`
+     = help: build for a component target (`cargo build --release --target wasm32-wasip2`), or turn the module into a component: `withe componentize module.wasm -o module.component.wasm`
     "#);
 }
 

@@ -238,6 +238,55 @@ fn c_passes_its_test_and_is_built_where_that_can_be() {
     cargo(&sandbox.path("c-shop"), &["test"]);
 }
 
+/// The module that generated Go uses, as the crate of the generator has it: tests fetch none.
+fn module_of_go() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))?;
+    let registries = std::fs::read_dir(home.join("registry/src")).ok()?;
+    let crates = registries.filter_map(|registry| Some(registry.ok()?.path()));
+    let mut modules = crates.map(|crates| crates.join("wit-bindgen-go-0.63.0/src/pkg"));
+    modules.find(|module| module.is_dir())
+}
+
+/// Tests fetch no tools: the templates are built where Go and a `wit-bindgen` with its generator are installed.
+#[test]
+fn go_passes_its_test_and_is_built_where_that_can_be() {
+    let sandbox = Sandbox::new();
+    let generates = Command::new("wit-bindgen").args(["go", "--help"]).output();
+    let generates = generates.is_ok_and(|shown| shown.status.success());
+    for (name, template, folder) in [
+        ("go-service", "http", "go-service"),
+        ("go-shop", "application", "go-shop/front"),
+    ] {
+        new(&sandbox, name, template, "go");
+        if !is_there("make") || !is_there("go") {
+            eprintln!("skipped: Go is neither tested nor built without make and go");
+            continue;
+        }
+        let run = |program: &str, args: &[&str]| {
+            let mut command = Command::new(program);
+            command.env("GOTOOLCHAIN", "local").env("GOPROXY", "off");
+            let ran = command
+                .args(args)
+                .current_dir(sandbox.path(folder))
+                .output();
+            let ran = ran.unwrap();
+            let said = String::from_utf8_lossy(&ran.stderr);
+            assert!(ran.status.success(), "{said}");
+        };
+        run("make", &["test"]);
+        let (true, Some(module)) = (generates, module_of_go()) else {
+            eprintln!(
+                "skipped: Go is not built without a `wit-bindgen` that has `go`, and its sources"
+            );
+            continue;
+        };
+        let replaced = format!("go.bytecodealliance.org/pkg={}", module.display());
+        run("go", &["mod", "edit", "-replace", &replaced]);
+        build(&sandbox, name);
+    }
+}
+
 #[test]
 fn a_provider_is_made() {
     let sandbox = Sandbox::new();

@@ -183,7 +183,7 @@ fn with_errors_nothing_is_started() {
     23 |         image: ./front.wasm
        |                ^^^^^^^^^^^^
        |
-       = help: build for a component target (`cargo build --release --target wasm32-wasip2`), or turn the module into a component: `wasm-tools component new front.wasm -o front.component.wasm`
+       = help: build for a component target (`cargo build --release --target wasm32-wasip2`), or turn the module into a component: `withe componentize front.wasm -o front.component.wasm`
 
     error: 1 problem in shop.yaml; nothing was started
     "#);

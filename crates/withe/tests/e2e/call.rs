@@ -1,9 +1,12 @@
 //! `withe call`: calls over links of every binding and scope.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::net::TcpListener;
+use std::process::Stdio;
 
 use crate::support::manifest::{application, component, http_server_at};
-use crate::support::process::Ended;
+use crate::support::process::{Ended, Up, run};
 use crate::support::{Folder, guest};
 
 /// A call of the first component, linked to the second, and what it prints over each binding.
@@ -113,6 +116,207 @@ fn functions_of_a_resource_are_called_in_a_row() {
         let refused = call(row);
         assert_eq!(refused.code, Some(1), "{row}: {refused:?}");
         assert!(refused.stderr.contains(said), "{row}: {}", refused.stderr);
+    }
+}
+
+/// `withe call` of a guest, with a text as its standard input.
+fn fed(guest_name: &str, row: &str, options: &[&str], input: &str) -> Ended {
+    let folder = Folder::new();
+    folder.write("input", input);
+    let component = guest(guest_name).display().to_string();
+    let mut command = folder.command(&[&["call", &component, row], options].concat());
+    command.stdin(File::open(folder.path("input")).unwrap());
+    run(command)
+}
+
+#[test]
+fn streams_are_printed_in_every_form_of_a_result() {
+    for (row, text, json) in [
+        ("maybe(3)", "0\n1\n2", "0\n1\n2"),
+        (
+            "maybe(0)",
+            r#"err("there are none")"#,
+            r#"{"err": "there are none"}"#,
+        ),
+        (
+            "read(false)",
+            "some bytes",
+            "[115,111,109,101,32,98,121,116,101,115]",
+        ),
+        (
+            r#"titled("x")"#,
+            "{title: \"x\", body: stream}\nabout x",
+            "{\"body\":\"stream\",\"title\":\"x\"}\n[97,98,111,117,116,32,120,10]",
+        ),
+        (
+            r#"cart.new("ann") | add("pen") | items()"#,
+            "\"of ann\"\n\"pen\"",
+            "\"of ann\"\n\"pen\"",
+        ),
+    ] {
+        let printed = fed("returns-p3", row, &[], "");
+        assert_eq!(printed.printed(), text, "{row}");
+        let printed = fed("returns-p3", row, &["--json"], "");
+        let is_pretty = row == "maybe(0)";
+        let found = match is_pretty {
+            true => printed.printed().replace("\n  ", "").replace('\n', ""),
+            false => printed.printed().to_owned(),
+        };
+        assert_eq!(found, json, "{row}");
+    }
+    // Several streams at a time, each with its name; which of them comes first is theirs.
+    let both = fed("returns-p3", "both(2)", &[], "");
+    let mut lines: Vec<_> = both.printed().lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["0: 0", "0: 1", r#"1: "is 0""#, r#"1: "is 1""#]);
+    let nested = fed("returns-p3", "nested()", &[], "");
+    let mut lines: Vec<_> = nested.printed().lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [r#"1: "one""#, r#"2: "two""#]);
+    // Futures.
+    for (row, text) in [
+        (r#"later("x")"#, r#""done: x""#),
+        (r#"nested("abc")"#, "abc"),
+        (r#"twice("ab")"#, r#""abab""#),
+    ] {
+        assert_eq!(fed("async-p3", row, &[], "").printed(), text, "{row}");
+    }
+}
+
+#[test]
+fn a_stream_that_ends_badly_has_printed_what_came() {
+    let broken = fed("returns-p3", "broken(2)", &[], "");
+    assert_eq!(broken.stdout, "\"line 0\"\n\"line 1\"\n");
+    broken.failed(&[
+        "calling `broken`",
+        "its stream broke off",
+        "nothing more is there",
+    ]);
+    let ended = fed("returns-p3", "read(true)", &[], "");
+    assert_eq!(ended.stdout.trim_end(), "some bytes");
+    ended.failed(&["its stream ended with err(\"the disk is gone\")"]);
+    let silent = fed("returns-p3", "silent()", &["--timeout", "1"], "");
+    silent.failed(&["no element came for 1 s", "--timeout"]);
+    let strict = fed("returns-p3", "maybe(0)", &["--strict"], "");
+    assert_eq!(
+        (strict.code, strict.stdout.trim_end()),
+        (Some(1), "err(\"there are none\")")
+    );
+}
+
+#[test]
+fn an_endless_stream_ends_with_its_reader_or_with_an_interrupt() {
+    let component = guest("returns-p3").display().to_string();
+    let folder = Folder::new();
+    let mut command = folder.command(&["call", &component, "endless()"]);
+    command.stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut first = [0; 10];
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"more\nmore\n");
+    // Nothing reads further: that is no error.
+    drop(out);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+
+    let up = Up::start(folder.command(&["call", &component, "endless()"]));
+    up.prints("more");
+    up.interrupt();
+    up.ended().failed(&["interrupted"]);
+}
+
+#[test]
+fn streams_are_arguments_as_lists_and_from_what_is_read() {
+    for (component, row, input, printed) in [
+        ("returns-p3", "sum([1, 2, 3])", "", "6"),
+        ("returns-p3", "sum(@-)", "1\n\n2\n39\n", "42"),
+        (
+            "returns-p3",
+            r#"total({title: "abc", body: [1, 2]}, 3)"#,
+            "",
+            "15",
+        ),
+        (
+            "returns-p3",
+            r#"total({"title": "abc", "body": []}, 1)"#,
+            "",
+            "3",
+        ),
+        ("async-p3", "upper([104, 105])", "", "HI"),
+        ("async-p3", "upper(@-)", "a\nb\n", "A\nB"),
+        ("async-p3", "count(@input)", "four", "4"),
+        ("io-streams", "pass(@-)", "as it is", "as it is"),
+        ("io-streams", "length(@input)", "four", "4"),
+    ] {
+        let ended = fed(component, row, &[], input);
+        assert_eq!(ended.printed(), printed, "{row}");
+    }
+    // More than fits into any buffer on the way.
+    let long = "0123456789abcde\n".repeat(1 << 16);
+    let ended = fed("io-streams", "pass(@-)", &[], &long);
+    assert_eq!((ended.code, ended.stdout == long), (Some(0), true));
+    for (component, row, said) in [
+        (
+            "async-p3",
+            "upper(@gone)",
+            "argument `input`: cannot read `gone`: ",
+        ),
+        (
+            "async-p3",
+            "upper([300])",
+            "at `300`; the function is `upper: async func(input: stream<u8>)",
+        ),
+        (
+            "async-p3",
+            "add(@input, 1)",
+            "`@input` is read as a stream, and a `u32` is expected",
+        ),
+        ("async-p3", "upper(@-, 1)", "expected 1 arguments, found 2"),
+        ("async-p3", "upper($1)", "`$1` stands for a resource"),
+        ("returns-p3", "sum(@-)", "standard input, line 1: "),
+        ("io-streams", "length(1)", "is written as `@FILE`, or `@-`"),
+    ] {
+        fed(component, row, &[], "x\n").failed(&[said]);
+    }
+}
+
+#[test]
+fn resources_of_earlier_calls_are_arguments() {
+    let two = r#"cart.new("ann") | cart.new("bob")"#;
+    for (rest, printed) in [
+        (
+            r#"add("pen") | merge($1, $2) | items()"#,
+            "\"of ann\"\n\"of bob\"\n\"pen\"",
+        ),
+        ("merge($2, $1) | items()", "\"of bob\"\n\"of ann\""),
+        ("items($1)", "\"of ann\""),
+        ("is-same($1)", "false"),
+        ("is-same($2)", "true"),
+    ] {
+        let ended = fed("returns-p3", &format!("{two} | {rest}"), &[], "");
+        assert_eq!(ended.printed(), printed, "{rest}");
+    }
+    for (rest, said) in [
+        (
+            "merge($1, $1)",
+            "argument `b`: call 3 took the resource of call 1",
+        ),
+        (
+            "merge($1, $2) | items($1)",
+            "call 3 took the resource of call 1",
+        ),
+        (
+            "items($3)",
+            "`$3` stands for what call 3 of the row returned",
+        ),
+        (r#"add("x") | items($3)"#, "call 3 returns no resource"),
+        ("is-same(1)", "a resource `cart` is written as `$N`"),
+    ] {
+        let row = match rest.starts_with("merge($1, $1)") {
+            true => format!("{two} | {rest} | items()"),
+            false => format!("{two} | {rest}"),
+        };
+        fed("returns-p3", &row, &[], "").failed(&[said]);
     }
 }
 

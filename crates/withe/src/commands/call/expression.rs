@@ -23,25 +23,68 @@ impl FromStr for CallRow {
 
 /// The texts between `|`s that stand outside of strings and characters.
 fn split(text: &str) -> Vec<&str> {
+    split_at(text, '|')
+}
+
+/// The texts between `sign`s that stand outside of strings, characters and all kinds of brackets.
+fn split_at(text: &str, sign: char) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut start = 0;
     let mut quote = None;
     let mut is_escaped = false;
+    let mut depth = 0_usize;
     for (at, c) in text.char_indices() {
         match (quote, c) {
             (Some(_), _) if is_escaped => is_escaped = false,
             (Some(_), '\\') => is_escaped = true,
             (Some(open), _) if open == c => quote = None,
+            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
-            (None, '|') => {
+            // Calls that are not closed are told apart all the same, and then refused.
+            (None, '(' | '[' | '{') if sign == ',' => depth += 1,
+            (None, ')' | ']' | '}') => depth = depth.saturating_sub(1),
+            (None, c) if c == sign && depth == 0 => {
                 parts.push(&text[start..at]);
-                start = at + 1;
+                start = at + sign.len_utf8();
             }
-            _ => {}
+            (None, _) => {}
         }
     }
     parts.push(&text[start..]);
     parts
+}
+
+/// One of a call's arguments, as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Piece<'a> {
+    /// A value in WAVE or JSON.
+    Value(&'a str),
+    /// `@PATH`: a stream of what a file has; `@-` of standard input.
+    File(&'a str),
+    /// `$N`: the resource that call N of the row returned, from 1.
+    Earlier(usize),
+}
+
+/// The arguments that `text` has. No value begins with a `@` or a `$`, neither in WAVE nor in JSON.
+pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
+    if text.trim().is_empty() {
+        return Vec::new();
+    }
+    let pieces = split_at(text, ',').into_iter();
+    pieces.map(|text| piece(text.trim())).collect()
+}
+
+fn piece(text: &str) -> Piece<'_> {
+    if let Some(path) = text.strip_prefix('@') {
+        return Piece::File(path);
+    }
+    let number = text
+        .strip_prefix('$')
+        .and_then(|number| number.parse().ok());
+    match number {
+        Some(number) => Piece::Earlier(number),
+        None => Piece::Value(text),
+    }
 }
 
 /// Which function is called, and with what.
@@ -158,6 +201,29 @@ mod tests {
         let error = "cart.new() | total".parse::<CallRow>().unwrap_err();
         assert!(error.to_string().contains("write `total()`"), "{error}");
         assert_eq!("f() |".parse::<CallRow>(), Err(ExpressionError::Nothing));
+    }
+
+    #[test]
+    fn arguments_are_split_outside_of_texts_and_brackets() {
+        let table = [
+            ("", vec![]),
+            ("1", vec![Piece::Value("1")]),
+            (
+                "@a,b.txt, {x: [1, 2]}, \"@-, $1\", $2,@-",
+                vec![
+                    Piece::File("a"),
+                    Piece::Value("b.txt"),
+                    Piece::Value("{x: [1, 2]}"),
+                    Piece::Value("\"@-, $1\""),
+                    Piece::Earlier(2),
+                    Piece::File("-"),
+                ],
+            ),
+            ("$x", vec![Piece::Value("$x")]),
+        ];
+        for (text, expected) in table {
+            assert_eq!(pieces(text), expected, "{text}");
+        }
     }
 
     #[test]

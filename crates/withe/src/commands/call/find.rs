@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use withe_host::wave::is_input_stream;
 use withe_wit::{ExternItem, FuncKind, Function, InterfaceName, ResourceRef, Type, World};
 
 use super::expression::CallExpression;
@@ -61,7 +62,7 @@ fn is_named(function: &Function, written: &str) -> bool {
 /// The resource that a function takes first.
 pub(super) fn taken(function: &Function) -> Option<&ResourceRef> {
     match function.params.first() {
-        Some((_, Type::Own(resource) | Type::Borrow(resource))) => Some(resource),
+        Some((_, Type::Own(resource) | Type::Borrow(resource))) => goes_on(resource),
         _ => None,
     }
 }
@@ -73,9 +74,14 @@ pub(super) fn returned(function: &Function) -> Option<&ResourceRef> {
         ty => ty,
     };
     match ty {
-        Type::Own(resource) => Some(resource),
+        Type::Own(resource) => goes_on(resource),
         _ => None,
     }
+}
+
+/// A resource, if functions are called on it: the streams of WASI 0.2 are passed and printed like others.
+fn goes_on(resource: &ResourceRef) -> Option<&ResourceRef> {
+    (!is_input_stream(resource)).then_some(resource)
 }
 
 /// Why no function is called.
@@ -124,12 +130,32 @@ pub(super) enum FindError {
     },
 }
 
-/// The function of `component` that `call` means.
+/// The function of `component` that `call` means, which is called by itself.
+///
+/// # Errors
+///
+/// If it is none, or several, or one that takes a resource first.
+pub(super) fn find<'a>(
+    component: &str,
+    world: &'a World,
+    call: &CallExpression,
+) -> Result<FoundFunction<'a>, FindError> {
+    let found = find_all(component, world, call)?;
+    match taken(found.function) {
+        None => Ok(found),
+        Some(resource) => {
+            let all: Vec<_> = functions(world).collect();
+            Err(begins(&all, &found, resource, call))
+        }
+    }
+}
+
+/// The function of `component` that `call` means, whatever it takes.
 ///
 /// # Errors
 ///
 /// If it is none, or several.
-pub(super) fn find<'a>(
+fn find_all<'a>(
     component: &str,
     world: &'a World,
     call: &CallExpression,
@@ -145,10 +171,7 @@ pub(super) fn find<'a>(
     let meant = ranked.iter().filter(|(rank, _)| Some(*rank) == best);
     let meant: Vec<FoundFunction<'_>> = meant.map(|(_, found)| **found).collect();
     match meant.as_slice() {
-        [one] => match taken(one.function) {
-            None => Ok(*one),
-            Some(resource) => Err(begins(&all, one, resource, call)),
-        },
+        [one] => Ok(*one),
         [] => {
             let mut of_resources = all
                 .iter()
@@ -189,6 +212,36 @@ fn begins(
             |found| format!("{}(…)", plain(found.function)),
         ),
         last: last(found.function).to_owned(),
+    }
+}
+
+/// The function of `component` that `call` means, of those that take `count` arguments, a resource among them: by its name, or by the
+/// end of it.
+///
+/// # Errors
+///
+/// If it is none, or several.
+pub(super) fn find_given<'a>(
+    component: &str,
+    world: &'a World,
+    call: &CallExpression,
+    count: usize,
+) -> Result<FoundFunction<'a>, FindError> {
+    let interface = call.interface.as_deref();
+    let meant = functions(world).filter(|found| {
+        let name = &call.function;
+        let is_meant = last(found.function) == name || is_named(found.function, name);
+        let is_there = rank(interface, found.interface).is_some();
+        is_meant && is_there && found.function.params.len() == count
+    });
+    let meant: Vec<FoundFunction<'_>> = meant.collect();
+    match meant.as_slice() {
+        [one] => Ok(*one),
+        [] => find_all(component, world, call),
+        several => Err(FindError::Several {
+            written: written(call),
+            candidates: list(several),
+        }),
     }
 }
 

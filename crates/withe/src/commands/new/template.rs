@@ -42,6 +42,8 @@ pub(super) enum Language {
     Typescript,
     /// Built by a C compiler for WebAssembly, `wit-bindgen` and `wasm-tools`.
     C,
+    /// Built by `go`, `wit-bindgen` and `withe componentize`.
+    Go,
 }
 
 /// The version of WASI 0.2 that the packages here have.
@@ -58,13 +60,14 @@ impl Language {
             Self::Javascript => "JavaScript",
             Self::Typescript => "TypeScript",
             Self::C => "C",
+            Self::Go => "Go",
         }
     }
 
     /// A package of WASI in the version that its tools take. The stable part is the same in both.
     fn wasi(self, package: &str) -> String {
         match self {
-            Self::Rust | Self::Python | Self::C => package.to_owned(),
+            Self::Rust | Self::Python | Self::C | Self::Go => package.to_owned(),
             Self::Javascript | Self::Typescript => package.replace(WASI, WASI_OF_JAVASCRIPT),
         }
     }
@@ -100,7 +103,11 @@ impl Template {
     pub(super) fn is_in(self, language: Language) -> bool {
         match language {
             Language::Rust => true,
-            Language::Python | Language::Javascript | Language::Typescript | Language::C => {
+            Language::Python
+            | Language::Javascript
+            | Language::Typescript
+            | Language::C
+            | Language::Go => {
                 matches!(self, Self::Http | Self::Application)
             }
         }
@@ -155,6 +162,24 @@ impl Template {
                 file("greeting.h", text!("http-c/greeting.h")),
                 file("test_greeting.c", text!("http-c/test_greeting.c")),
                 file("tools.mk", text!("c/tools.mk")),
+                file("wit/world.wit", text!("http/wit/world.wit")),
+            ],
+            Self::Http if language == Language::Go => vec![
+                file("Makefile", text!("http-go/Makefile")),
+                file("README.md", text!("http-go/README.md")),
+                file("app.yaml", text!("http-go/app.yaml")),
+                file(
+                    "component/exports/export_wasi_http_incoming_handler/handler.go",
+                    text!("http-go/handler.go"),
+                ),
+                file("go.mod", text!("http-go/go.mod.txt")),
+                file("greeting/greeting.go", text!("http-go/greeting.go")),
+                file(
+                    "greeting/greeting_test.go",
+                    text!("http-go/greeting_test.go"),
+                ),
+                file("main.go", text!("http-go/main.go")),
+                file("tools.mk", text!("go/tools.mk")),
                 file("wit/world.wit", text!("http/wit/world.wit")),
             ],
             Self::Http => vec![
@@ -253,6 +278,24 @@ impl Template {
                         file("front/test_said.c", text!("application-c/test_said.c")),
                         file("front/tools.mk", text!("c/tools.mk")),
                     ],
+                    Language::Go => vec![
+                        workspace(&["counter"]),
+                        file("README.md", text!("application-go/README.md")),
+                        file("app.yaml", text!("application-go/app.yaml")),
+                        file("front/Makefile", text!("application-go/Makefile")),
+                        file(
+                            "front/component/exports/export_wasi_http_incoming_handler/handler.go",
+                            text!("application-go/handler.go"),
+                        ),
+                        file("front/go.mod", text!("application-go/go.mod.txt")),
+                        file("front/main.go", text!("application-go/main.go")),
+                        file("front/said/said.go", text!("application-go/said.go")),
+                        file(
+                            "front/said/said_test.go",
+                            text!("application-go/said_test.go"),
+                        ),
+                        file("front/tools.mk", text!("go/tools.mk")),
+                    ],
                     Language::Rust => vec![
                         workspace(&["counter", "front"]),
                         file("README.md", text!("application/README.md")),
@@ -291,6 +334,13 @@ impl Template {
                 text!("gitignore.txt").to_owned() + text!("gitignore-c.txt")
             }
             Language::C => text!("gitignore-c.txt").to_owned(),
+            Language::Go if self == Self::Application => {
+                let ignored = text!("gitignore-go.txt").lines();
+                let of_front = ignored.filter(|line| *line != "/.withe");
+                let of_front = of_front.map(|line| format!("/front{line}\n"));
+                text!("gitignore.txt").to_owned() + &of_front.collect::<String>()
+            }
+            Language::Go => text!("gitignore-go.txt").to_owned(),
             Language::Python => text!("gitignore-python.txt").to_owned(),
             Language::Javascript | Language::Typescript => {
                 text!("gitignore-javascript.txt").to_owned()
