@@ -24,7 +24,7 @@ struct OperationCount {
     durations: Durations,
 }
 
-/// What a provider has counted of one operation of a backend.
+/// A provider's counts of one operation of a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackendCount {
     /// The kind of the backend, such as `redis`.
@@ -42,7 +42,7 @@ impl BackendCalls {
     ///
     /// # Errors
     ///
-    /// Those of the call.
+    /// The errors of the call.
     pub async fn count<T, E>(
         &self,
         backend: &'static str,

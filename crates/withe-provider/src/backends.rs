@@ -24,7 +24,7 @@ impl<K: PartialEq + Clone, B: ?Sized> SharedBackends<K, B> {
     ///
     /// # Errors
     ///
-    /// Those of `open`, which is awaited only if no link has the backend.
+    /// The errors of `open`, which is awaited only if no link has the backend.
     pub async fn get_or_open<E>(
         &mut self,
         config: &K,

@@ -203,7 +203,7 @@ pub trait Provider: Send + Sync + 'static {
         Health::Healthy
     }
 
-    /// What it has counted of the calls of its backends: hosts show it as metrics. Never blocks.
+    /// The counts of the calls of its backends, which hosts show as metrics. Never blocks.
     fn backend_calls(&self) -> Vec<BackendCount> {
         Vec::new()
     }
