@@ -4,9 +4,11 @@
 //! again behind the scenes; calls that come meanwhile wait for that, but not longer than the
 //! limits given here. A write whose answer is lost is not sent again: it may have been done.
 
+mod config;
 mod keyspace;
 mod scripts;
 mod server;
+mod tls;
 mod unheard;
 mod watch;
 
@@ -19,7 +21,8 @@ use self::scripts::{ADD_TO_NATURAL, SWAP};
 use crate::changes::{ChangedKeys, Watch};
 use crate::store::{PAGE, Store, StoreError};
 
-pub(crate) use self::server::{ConnectError, Notifications, RedisConfig, RedisStore, check_url};
+pub(crate) use self::config::{Notifications, RedisConfig, check_url, is_tls};
+pub(crate) use self::server::{ConnectError, RedisStore};
 
 /// The beginning of this store's cursors.
 const SCAN: &str = "scan:";

@@ -1,94 +1,36 @@
-//! A connection to a Redis server, and how it is configured.
+//! A connection to a Redis server.
 
 use std::fmt;
 use std::time::Duration;
 
 use ::redis as client;
 use client::aio::{ConnectionManager, ConnectionManagerConfig};
-use client::{Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ServerErrorKind};
+use client::{
+    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ServerErrorKind,
+};
+use rustls::CertificateError;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
+use super::config::{Notifications, RedisConfig, address, is_tls};
+use super::tls::{self, CaError};
 use super::unheard::Unheard;
 use crate::store::StoreError;
 
 /// Shortest wait before connecting again.
 const BACK_OFF: Duration = Duration::from_millis(20);
 
-/// The right of a link over the server's `notify-keyspace-events`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Notifications {
-    /// Look whether it is set as it must be.
-    #[default]
-    Check,
-    /// Set it, if it is not.
-    Enable,
-    /// Take it for set: the server does not say.
-    Assume,
-}
-
-/// Where Redis is and how long to wait for it, with v1's defaults.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct RedisConfig {
-    /// May hold a password: never printed.
-    pub(crate) url: String,
-    /// Attempts to connect again before calls fail.
-    pub(crate) retries: usize,
-    /// Longest wait between two attempts.
-    pub(crate) max_delay: Duration,
-    /// Longest that connecting may take.
-    pub(crate) connect_timeout: Duration,
-    /// Longest that an answer may take.
-    pub(crate) response_timeout: Duration,
-    /// The right to have the server tell of changes.
-    pub(crate) notifications: Notifications,
-}
-
-impl Default for RedisConfig {
-    fn default() -> Self {
-        Self {
-            url: "redis://127.0.0.1:6379/".into(),
-            retries: 3,
-            max_delay: Duration::from_millis(300),
-            connect_timeout: Duration::from_secs(3),
-            response_timeout: Duration::from_secs(1),
-            notifications: Notifications::default(),
-        }
-    }
-}
-
-impl fmt::Debug for RedisConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisConfig")
-            .field("url", &address(&self.url))
-            .finish_non_exhaustive()
-    }
-}
-
-/// Checks a URL; `Err` says what is expected.
-pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
-    match url.into_connection_info() {
-        Ok(_) => Ok(()),
-        Err(_) => Err("`redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`"),
-    }
-}
-
-/// The part of a URL that can be shown: where the server is.
-fn address(url: &str) -> String {
-    match url.into_connection_info() {
-        Ok(info) => info.addr().to_string(),
-        Err(_) => "an address that cannot be read".into(),
-    }
-}
-
 /// A server cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
     /// Nobody answers.
     #[error(
-        "cannot reach Redis at `{address}`: {why}; start it there (`redis-server`), or correct the link's `url`"
+        "cannot reach Redis at `{address}`: {why}; start it there (`redis-server`), or correct the link's `url`{}",
+        about_tls(*.is_tls, .why)
     )]
     Unreachable {
         address: String,
+        is_tls: bool,
         #[source]
         why: NoConnection,
     },
@@ -101,6 +43,73 @@ pub(crate) enum ConnectError {
         #[source]
         why: RedisError,
     },
+    /// The server is there, and its certificate is not believed, or it speaks no TLS.
+    #[error("no TLS with Redis at `{address}`: {why}; {}", advice(.why))]
+    Tls {
+        address: String,
+        #[source]
+        why: rustls::Error,
+    },
+    /// The certificates that the link names.
+    #[error(transparent)]
+    Certificates(#[from] CaError),
+    /// Reading them panicked.
+    #[error("cannot read certificates: {0}")]
+    Stopped(#[source] JoinError),
+}
+
+impl ConnectError {
+    /// The error that says why there is no connection to the server at `address`.
+    fn new(address: String, is_tls: bool, why: NoConnection) -> Self {
+        match why {
+            NoConnection::Client(why) if is_of_credentials(&why) => Self::Refused { address, why },
+            NoConnection::Client(why) => match tls::fault(&why).cloned() {
+                Some(why) => Self::Tls { address, why },
+                None => Self::Unreachable {
+                    address,
+                    is_tls,
+                    why: NoConnection::Client(why),
+                },
+            },
+            late @ NoConnection::Late(_) => Self::Unreachable {
+                address,
+                is_tls,
+                why: late,
+            },
+        }
+    }
+}
+
+/// What there may be about TLS where a server is not understood.
+fn about_tls(is_tls: bool, why: &NoConnection) -> &'static str {
+    match (is_tls, why) {
+        (_, NoConnection::Client(why)) if why.is_connection_refusal() => "",
+        // A port without TLS waits for the end of what looks like a long command.
+        (true, _) => ": with `rediss://`, that is for a port on which it speaks TLS (`tls-port`)",
+        (false, NoConnection::Client(_)) => ": where it speaks TLS, that is `rediss://`",
+        (false, NoConnection::Late(_)) => "",
+    }
+}
+
+/// What to do about a fault of TLS.
+fn advice(fault: &rustls::Error) -> &'static str {
+    match fault {
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "write a name in the link's `url` that its certificate has",
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        ) => "renew its certificate",
+        rustls::Error::InvalidCertificate(_) => {
+            "name the PEM file of the authority that signed its certificate: the link's `tls_ca_file`"
+        }
+        rustls::Error::InvalidMessage(_) => {
+            "is this the port on which it speaks TLS (`tls-port`)? Without TLS, write `redis://` in the link's `url`"
+        }
+        _ => {
+            "compare what it wants of its clients (`tls-auth-clients`, `tls-protocols`) and the link's `url`"
+        }
+    }
 }
 
 /// Whether a server refuses who asks, and not what is asked.
@@ -122,7 +131,7 @@ pub(crate) enum NoConnection {
 /// A connection to Redis. Its copies share it.
 #[derive(Clone)]
 pub(crate) struct RedisStore {
-    pub(super) client: client::Client,
+    pub(super) client: Client,
     connection: ConnectionManager,
     pub(super) address: String,
     /// Longest that one command may take, connecting again included.
@@ -137,38 +146,48 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// If the server cannot be reached, in words that say where it should be.
+    /// If the server cannot be used, in words that say where it should be.
     pub(crate) async fn connect(config: &RedisConfig) -> Result<Self, ConnectError> {
         let address = address(&config.url);
-        match Self::connection(config).await {
-            Ok((client, connection, limit)) => Ok(Self {
-                client,
-                connection,
-                address,
-                limit,
-                notifications: config.notifications,
-                unheard: Unheard::default(),
-            }),
-            Err(NoConnection::Client(why)) if is_of_credentials(&why) => {
-                Err(ConnectError::Refused { address, why })
+        let roots = match (is_tls(&config.url), config.ca_file.clone()) {
+            (false, _) => None,
+            (true, path) => {
+                let reading = spawn_blocking(move || match path {
+                    Some(path) => tls::read(&path).map(Some),
+                    None => Ok(tls::of_system()),
+                });
+                reading.await.map_err(ConnectError::Stopped)??
             }
-            Err(why) => Err(ConnectError::Unreachable { address, why }),
-        }
+        };
+        let connected = Self::connection(config, roots).await;
+        let (client, connection) = connected
+            .map_err(|why| ConnectError::new(address.clone(), is_tls(&config.url), why))?;
+        Ok(Self {
+            client,
+            connection,
+            address,
+            limit: config.limit(),
+            notifications: config.notifications,
+            unheard: Unheard::default(),
+        })
     }
 
-    /// A client, its connection, and the longest that one command over it may take.
+    /// A client and its connection; `roots` are the authorities that are believed.
     async fn connection(
         config: &RedisConfig,
-    ) -> Result<(client::Client, ConnectionManager, Duration), NoConnection> {
-        let client = client::Client::open(config.url.as_str())?;
+        roots: Option<Vec<u8>>,
+    ) -> Result<(Client, ConnectionManager), NoConnection> {
+        let info = config.url.as_str().into_connection_info()?;
+        let client = match is_tls(&config.url) {
+            true => tls::client(info, roots)?,
+            false => Client::open(info)?,
+        };
         let settings = ConnectionManagerConfig::new()
             .set_number_of_retries(config.retries)
             .set_min_delay(BACK_OFF.min(config.max_delay))
             .set_max_delay(config.max_delay)
             .set_connection_timeout(Some(config.connect_timeout))
             .set_response_timeout(Some(config.response_timeout));
-        let waits = config.max_delay * u32::try_from(config.retries).unwrap_or(u32::MAX);
-        let limit = config.connect_timeout + waits + config.response_timeout;
         let connecting = ConnectionManager::new_with_config(client.clone(), settings);
         let entering = async {
             let mut connection = connecting.await?;
@@ -179,8 +198,9 @@ impl RedisStore {
                 Ok(()) | Err(_) => Ok(connection),
             }
         };
+        let limit = config.limit();
         match timeout(limit, entering).await {
-            Ok(connected) => Ok((client, connected?, limit)),
+            Ok(connected) => Ok((client, connected?)),
             Err(_) => Err(NoConnection::Late(limit)),
         }
     }
@@ -245,21 +265,5 @@ impl RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("RedisStore").field(&self.address).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_are_never_printed() {
-        let url = "redis://user:s3cret@db.example:7000/2";
-        assert_eq!(address(url), "db.example:7000");
-        let config = RedisConfig {
-            url: url.into(),
-            ..Default::default()
-        };
-        assert!(!format!("{config:?}").contains("s3cret"));
     }
 }

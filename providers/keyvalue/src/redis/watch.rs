@@ -16,8 +16,9 @@ use futures::StreamExt as _;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use withe_provider::BackOff;
 
+use super::config::Notifications;
 use super::keyspace::{Keyspace, RESERVED, starting_with};
-use super::server::{Notifications, RedisStore};
+use super::server::RedisStore;
 use super::unheard::UnheardPlace;
 use crate::changes::{ChangedKeys, Watch, WatchedKeys};
 use crate::store::StoreError;
