@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::certificates::Certificates;
@@ -116,6 +117,16 @@ impl RedisServer {
         // The server has nothing to save, and may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Lets it accept connections and answer nothing, until it is stopped.
+    ///
+    /// # Errors
+    ///
+    /// If it does not run.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        rustix::process::kill_process(Pid::from_child(&self.child), Signal::STOP)?;
+        Ok(())
     }
 
     /// Starts it again on the same port; kills it before, if it runs.

@@ -9,7 +9,7 @@ use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::changes::WatchedKeys;
 use crate::nats::{self, NatsConfig};
-use crate::redis::{Notifications, RedisConfig, check_url, is_tls};
+use crate::redis::{Notifications, RedisConfig, check_cluster, check_url, is_tls};
 use crate::s3::{self, NO_WATCH, S3Config};
 use crate::store::DEFAULT_BUCKET;
 
@@ -110,6 +110,7 @@ struct Nats {
 
 #[derive(Clone, Debug, Default)]
 struct RedisLimits {
+    cluster: Option<bool>,
     retries: Option<usize>,
     max_delay: Option<Duration>,
     connect_timeout: Option<Duration>,
@@ -155,7 +156,15 @@ pub(crate) fn read(
                 problems.push(without_tls());
             }
             let ca_file = link.tls_ca_file.or(own.tls_ca_file);
+            let cluster = link_redis.cluster.or(own_redis.cluster);
+            // Each by itself has been looked at.
+            if problems.is_empty()
+                && let Err(problem) = check_cluster(&url, cluster)
+            {
+                problems.push(no_cluster(problem));
+            }
             Backend::Redis(RedisConfig {
+                cluster,
                 ca_file: ca_file.filter(|_| is_tls(&url)),
                 url,
                 retries: link_redis
@@ -372,6 +381,7 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
     let bucket = s.text("bucket");
     let number = "a number of attempts";
     let redis = RedisLimits {
+        cluster: s.flag("cluster"),
         retries: s.parse("backend_reconnect_num_retries", number),
         max_delay: s.millis("backend_reconnect_max_delay_ms"),
         connect_timeout: s.millis("backend_connection_timeout_ms"),
@@ -445,6 +455,11 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
     } else if tls_ca_file.is_some() && !is_of_nats && url.is_some_and(|url| !is_tls(url)) {
         let problem = without_tls();
         s.problem(Some("tls_ca_file"), problem.message, problem.help);
+    } else if !is_of_nats
+        && let Some(Err(problem)) = url.map(|url| check_cluster(url, redis.cluster))
+    {
+        let problem = no_cluster(problem);
+        s.problem(Some("url"), problem.message, problem.help);
     }
     let s3_key = s3.keys().next().cloned();
     if said == Some("s3") && role == ConfigRole::LinkSource {
@@ -473,6 +488,7 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
             &["s3"],
         ),
         ("nats_replicas", nats.replicas.is_some(), &["nats"]),
+        ("cluster", redis.cluster.is_some(), &["redis"]),
         (
             "redis_notifications",
             redis.notifications.is_some(),
@@ -508,6 +524,15 @@ fn of_another(key: &str, its: &[&str], why: &str, backend: &str) -> ConfigProble
         key: Some(key.into()),
         message: format!("`{key}` is for {its}, but {why} `{backend}`"),
         help: Some(format!("remove `{key}`, or write {its}")),
+    }
+}
+
+/// URLs that are none of a cluster.
+fn no_cluster((message, help): (&str, &str)) -> ConfigProblem {
+    ConfigProblem {
+        key: Some("url".into()),
+        message: message.into(),
+        help: Some(help.into()),
     }
 }
 
@@ -777,7 +802,8 @@ mod tests {
                 "`backend` is `rediss`, expected `redb`, `memory`, `redis`, `nats` or `s3`",
                 "`backend_response_timeout_ms` is `0`, expected a number of milliseconds greater than 0",
                 "`bucket` is ``, expected a bucket's name",
-                "`url` cannot be used, expected `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://…` for TLS",
+                "`url` cannot be used, expected `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://…` for TLS; \
+                 of a cluster there may be several, with commas between them",
                 "unknown key `pth`",
             ]
         );
@@ -813,6 +839,30 @@ mod tests {
         let problems = check(ConfigRole::LinkTarget, &map(&unchecked));
         let said = &problems[0].message;
         assert!(said.contains("certificates are always checked") && !said.contains("s3cret"));
+    }
+
+    #[test]
+    fn a_cluster_is_said_or_implied_by_several_urls() {
+        let of = |own: &[(&str, &str)], link: &[(&str, &str)]| match backend(own, link) {
+            Backend::Redis(redis) => (redis.url, redis.cluster),
+            other => panic!("{other:?}"),
+        };
+        let several = ("url", "redis://h,redis://i");
+        assert_eq!(of(&[], &[several]), (several.1.into(), None));
+        let said = of(&[("cluster", "true")], &[("url", "redis://h")]);
+        assert_eq!(said, ("redis://h".into(), Some(true)));
+        let one = ("cluster", "false");
+        for (own, link) in [
+            (&[][..], &[several, one][..]),
+            (&[several], &[one]),
+            (&[("cluster", "true")], &[("url", "redis://u:s3cret@h/1")]),
+            (&[], &[("url", "redis://u:s3cret@h,redis://i")]),
+            (&[], &[("cluster", "true"), ("path", "x")]),
+        ] {
+            let (_, problems) = read(&map(own), &map(link), ConfigRole::LinkTarget);
+            assert_eq!(problems.len(), 1, "{link:?}: {problems:?}");
+            assert!(!format!("{problems:?}").contains("s3cret"));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use withe_provider::{CallError, Provider};
 use withe_testing::certificates::Certificates;
 use withe_testing::keyvalue::{Answer, Cursor, Draft, KeyValue, NotSwapped};
 use withe_testing::nats::NatsServer;
-use withe_testing::redis::RedisServer;
+use withe_testing::redis::{ClusterOptions, RedisCluster, RedisServer};
 use withe_testing::seaweedfs::{ACCESS_KEY, SECRET_KEY, SeaweedServer};
 
 withe_testing::keyvalue_table!(everywhere);
@@ -23,6 +23,8 @@ async fn everywhere<F: Future<Output = ()>>(draft: Draft, _name: &str, case: imp
     let ca = certificates.ca();
     let redis = RedisServer::start_with_tls(&certificates).unwrap();
     let (url, tls_url) = (redis.url(), redis.tls_url().unwrap());
+    let cluster = RedisCluster::start(ClusterOptions::default()).unwrap();
+    let cluster_urls = cluster.urls();
     let nats = NatsServer::start().unwrap();
     let nats_url = nats.url();
     let seaweed = SeaweedServer::start().unwrap();
@@ -35,6 +37,7 @@ async fn everywhere<F: Future<Output = ()>>(draft: Draft, _name: &str, case: imp
             ("url", tls_url.as_str()),
             ("tls_ca_file", ca.to_str().unwrap()),
         ],
+        vec![("url", cluster_urls.as_str())],
         vec![("url", nats_url.as_str())],
         vec![
             ("s3_bucket", "keys"),

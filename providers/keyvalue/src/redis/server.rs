@@ -1,155 +1,44 @@
-//! A connection to a Redis server.
+//! A connection to one Redis server.
 
 use std::fmt;
 use std::time::Duration;
 
 use ::redis as client;
-use client::aio::{ConnectionManager, ConnectionManagerConfig};
+use client::aio::{ConnectionLike as _, ConnectionManager, ConnectionManagerConfig};
 use client::{
-    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ServerErrorKind,
+    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
+    RedisError, ServerErrorKind, Value,
 };
-use rustls::CertificateError;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::config::{Notifications, RedisConfig, address, is_tls};
-use super::tls::{self, CaError};
-use super::unheard::Unheard;
+use super::config::{RedisConfig, is_tls};
+use super::error::{ConnectError, NoConnection, is_of_credentials};
+use super::tls;
 use crate::store::StoreError;
 
 /// Shortest wait before connecting again.
 const BACK_OFF: Duration = Duration::from_millis(20);
 
-/// A server cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
-    /// Nobody answers.
-    #[error(
-        "cannot reach Redis at `{address}`: {why}; start it there (`redis-server`), or correct the link's `url`{}",
-        about_tls(*.is_tls, .why)
-    )]
-    Unreachable {
-        address: String,
-        is_tls: bool,
-        #[source]
-        why: NoConnection,
-    },
-    /// The server is there, and knows nobody with this password.
-    #[error(
-        "Redis at `{address}` refuses the user or the password: {why}; correct them in the link's `url` (`redis://USER:PASSWORD@…`)"
-    )]
-    Refused {
-        address: String,
-        #[source]
-        why: RedisError,
-    },
-    /// The server is there, and its certificate is not believed, or it speaks no TLS.
-    #[error("no TLS with Redis at `{address}`: {why}; {}", advice(.why))]
-    Tls {
-        address: String,
-        #[source]
-        why: rustls::Error,
-    },
-    /// The certificates that the link names.
-    #[error(transparent)]
-    Certificates(#[from] CaError),
-    /// Reading them panicked.
-    #[error("cannot read certificates: {0}")]
-    Stopped(#[source] JoinError),
-}
-
-impl ConnectError {
-    /// The error that says why there is no connection to the server at `address`.
-    fn new(address: String, is_tls: bool, why: NoConnection) -> Self {
-        match why {
-            NoConnection::Client(why) if is_of_credentials(&why) => Self::Refused { address, why },
-            NoConnection::Client(why) => match tls::fault(&why).cloned() {
-                Some(why) => Self::Tls { address, why },
-                None => Self::Unreachable {
-                    address,
-                    is_tls,
-                    why: NoConnection::Client(why),
-                },
-            },
-            late @ NoConnection::Late(_) => Self::Unreachable {
-                address,
-                is_tls,
-                why: late,
-            },
-        }
-    }
-}
-
-/// What there may be about TLS where a server is not understood.
-fn about_tls(is_tls: bool, why: &NoConnection) -> &'static str {
-    match (is_tls, why) {
-        (_, NoConnection::Client(why)) if why.is_connection_refusal() => "",
-        // A port without TLS waits for the end of what looks like a long command.
-        (true, _) => ": with `rediss://`, that is for a port on which it speaks TLS (`tls-port`)",
-        (false, NoConnection::Client(_)) => ": where it speaks TLS, that is `rediss://`",
-        (false, NoConnection::Late(_)) => "",
-    }
-}
-
-/// What to do about a fault of TLS.
-fn advice(fault: &rustls::Error) -> &'static str {
-    match fault {
-        rustls::Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => "write a name in the link's `url` that its certificate has",
-        rustls::Error::InvalidCertificate(
-            CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        ) => "renew its certificate",
-        rustls::Error::InvalidCertificate(_) => {
-            "name the PEM file of the authority that signed its certificate: the link's `tls_ca_file`"
-        }
-        rustls::Error::InvalidMessage(_) => {
-            "is this the port on which it speaks TLS (`tls-port`)? Without TLS, write `redis://` in the link's `url`"
-        }
-        _ => {
-            "compare what it wants of its clients (`tls-auth-clients`, `tls-protocols`) and the link's `url`"
-        }
-    }
-}
-
-/// Whether a server refuses who asks, and not what is asked.
-fn is_of_credentials(error: &RedisError) -> bool {
-    let code = error.code();
-    error.kind() == ErrorKind::AuthenticationFailed
-        || code.is_some_and(|code| matches!(code, "NOAUTH" | "WRONGPASS"))
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NoConnection {
-    #[error(transparent)]
-    Client(#[from] RedisError),
-    #[error("no answer in {} ms", .0.as_millis())]
-    Late(Duration),
-}
-
-/// A connection to Redis. Its copies share it.
+/// How servers are connected to: as what user, with which certificates, and with what patience.
 #[derive(Clone)]
-pub(crate) struct RedisStore {
-    pub(super) client: Client,
-    connection: ConnectionManager,
-    pub(super) address: String,
+pub(super) struct Access {
+    /// For its user, its database and whether TLS is spoken.
+    info: ConnectionInfo,
+    /// The authorities that are believed, as PEM; without any, Mozilla's.
+    roots: Option<Vec<u8>>,
+    settings: ConnectionManagerConfig,
     /// Longest that one command may take, connecting again included.
     pub(super) limit: Duration,
-    pub(super) notifications: Notifications,
-    /// Watches that hear nothing.
-    pub(super) unheard: Unheard,
 }
 
-impl RedisStore {
-    /// Connects.
-    ///
-    /// # Errors
-    ///
-    /// If the server cannot be used, in words that say where it should be.
-    pub(crate) async fn connect(config: &RedisConfig) -> Result<Self, ConnectError> {
-        let address = address(&config.url);
-        let roots = match (is_tls(&config.url), config.ca_file.clone()) {
+impl Access {
+    /// As a configuration says it, whose first URL is `url`. Reads certificates.
+    pub(super) async fn new(config: &RedisConfig, url: &str) -> Result<Self, ConnectError> {
+        let address = super::config::address(url);
+        let info = url.into_connection_info();
+        let info = info.map_err(|why| ConnectError::new(address, false, why.into()))?;
+        let roots = match (is_tls(url), config.ca_file.clone()) {
             (false, _) => None,
             (true, path) => {
                 let reading = spawn_blocking(move || match path {
@@ -159,50 +48,117 @@ impl RedisStore {
                 reading.await.map_err(ConnectError::Stopped)??
             }
         };
-        let connected = Self::connection(config, roots).await;
-        let (client, connection) = connected
-            .map_err(|why| ConnectError::new(address.clone(), is_tls(&config.url), why))?;
         Ok(Self {
-            client,
-            connection,
-            address,
+            info,
+            roots,
+            settings: ConnectionManagerConfig::new()
+                .set_number_of_retries(config.retries)
+                .set_min_delay(BACK_OFF.min(config.max_delay))
+                .set_max_delay(config.max_delay)
+                .set_connection_timeout(Some(config.connect_timeout))
+                .set_response_timeout(Some(config.response_timeout)),
             limit: config.limit(),
-            notifications: config.notifications,
-            unheard: Unheard::default(),
         })
     }
 
-    /// A client and its connection; `roots` are the authorities that are believed.
-    async fn connection(
-        config: &RedisConfig,
-        roots: Option<Vec<u8>>,
-    ) -> Result<(Client, ConnectionManager), NoConnection> {
-        let info = config.url.as_str().into_connection_info()?;
-        let client = match is_tls(&config.url) {
-            true => tls::client(info, roots)?,
+    /// The address of the server that it is for.
+    pub(super) fn at(&self) -> &ConnectionAddr {
+        self.info.addr()
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })
+    }
+
+    /// The same, to another server.
+    pub(super) fn to(&self, host: &str, port: u16) -> Self {
+        let host = host.to_owned();
+        let addr = match self.is_tls() {
+            true => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            },
+            false => ConnectionAddr::Tcp(host, port),
+        };
+        Self {
+            info: self.info.clone().set_addr(addr),
+            ..self.clone()
+        }
+    }
+}
+
+/// A connection to a server. Its copies share it.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) client: Client,
+    connection: ConnectionManager,
+    pub(super) address: String,
+    /// Longest that one command may take, connecting again included.
+    pub(super) limit: Duration,
+}
+
+impl Server {
+    /// A connection that is made when it is used first.
+    pub(super) fn new(access: &Access) -> Result<Self, RedisError> {
+        let info = access.info.clone();
+        let client = match access.is_tls() {
+            true => tls::client(info, access.roots.clone())?,
             false => Client::open(info)?,
         };
-        let settings = ConnectionManagerConfig::new()
-            .set_number_of_retries(config.retries)
-            .set_min_delay(BACK_OFF.min(config.max_delay))
-            .set_max_delay(config.max_delay)
-            .set_connection_timeout(Some(config.connect_timeout))
-            .set_response_timeout(Some(config.response_timeout));
-        let connecting = ConnectionManager::new_with_config(client.clone(), settings);
-        let entering = async {
-            let mut connection = connecting.await?;
-            // A server that wants a password lets everybody connect, and refuses each command of those who gave none.
-            match client::cmd("PING").query_async::<()>(&mut connection).await {
-                Err(e) if is_of_credentials(&e) => Err(e),
-                // Who may do little may be refused this one.
-                Ok(()) | Err(_) => Ok(connection),
+        let settings = access.settings.clone();
+        Ok(Self {
+            connection: ConnectionManager::new_lazy_with_config(client.clone(), settings)?,
+            client,
+            address: access.at().to_string(),
+            limit: access.limit,
+        })
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be used, in words that say where it should be.
+    pub(super) async fn connect(access: &Access) -> Result<Self, ConnectError> {
+        let no = |why| ConnectError::new(access.at().to_string(), access.is_tls(), why);
+        let server = Self::new(access).map_err(|why| no(why.into()))?;
+        // A server that wants a password lets everybody connect, and refuses each command of those who gave none.
+        match timeout(server.limit, server.send(&client::cmd("PING"))).await {
+            // Who may do little may be refused this one.
+            Ok(Err(e)) if is_of_credentials(&e) || !matches!(e.kind(), ErrorKind::Server(_)) => {
+                Err(no(e.into()))
             }
-        };
-        let limit = config.limit();
-        match timeout(limit, entering).await {
-            Ok(connected) => Ok((client, connected?)),
-            Err(_) => Err(NoConnection::Late(limit)),
+            Ok(Ok(_) | Err(_)) => Ok(server),
+            Err(_) => Err(no(NoConnection::Late(server.limit))),
         }
+    }
+
+    /// Whether it is one of a cluster, as far as it says so.
+    pub(super) async fn is_in_cluster(&self) -> bool {
+        let mut ask = client::cmd("CLUSTER");
+        let info: Result<String, _> = self.read(ask.arg("INFO")).await;
+        info.is_ok_and(|info| info.contains("cluster_size:"))
+    }
+
+    /// Sends a command, once.
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
+        command.query_async(&mut self.connection.clone()).await
+    }
+
+    /// Sends a command about a slot that this server is being given.
+    pub(super) async fn send_asking(&self, command: &Cmd) -> Result<Value, RedisError> {
+        // In one piece, for others use the connection.
+        let mut both = client::pipe();
+        both.cmd("ASKING").add_command(command.clone());
+        let mut connection = self.connection.clone();
+        let answers = connection.req_packed_commands(&both, 1, 1).await?;
+        answers
+            .into_iter()
+            .next()
+            .unwrap_or(Value::Nil)
+            .extract_error()
     }
 
     /// Sends a command that may have an effect, at most once.
@@ -233,12 +189,12 @@ impl RedisStore {
         }
     }
 
-    fn no_answer(&self) -> String {
+    pub(super) fn no_answer(&self) -> String {
         let limit = self.limit.as_millis();
         format!("Redis at `{}` did not answer in {limit} ms", self.address)
     }
 
-    fn describe(&self, error: &RedisError) -> String {
+    pub(super) fn describe(&self, error: &RedisError) -> String {
         let at = &self.address;
         match error.is_io_error() {
             true => format!("Redis at `{at}` cannot be reached: {error}"),
@@ -246,7 +202,7 @@ impl RedisStore {
         }
     }
 
-    fn error(&self, error: &RedisError) -> StoreError {
+    pub(super) fn error(&self, error: &RedisError) -> StoreError {
         let refused = ErrorKind::Server(ServerErrorKind::ResponseError);
         if let (kind, Some(detail)) = (error.kind(), error.detail())
             && kind == refused
@@ -262,8 +218,8 @@ impl RedisStore {
     }
 }
 
-impl fmt::Debug for RedisStore {
+impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RedisStore").field(&self.address).finish()
+        f.debug_tuple("Server").field(&self.address).finish()
     }
 }
