@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 /// An authority, and a server's and a client's certificate that it has signed, as files (PEM). They are gone
@@ -23,6 +23,9 @@ impl Certificates {
         let folder = tempfile::tempdir()?;
         let mut params = CertificateParams::new([])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Of another name than those that it signs: OpenSSL would take them for signed by themselves.
+        let name = &mut params.distinguished_name;
+        name.push(DnType::CommonName, "authority of a test");
         let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
         fs::write(folder.path().join("ca.pem"), ca.pem())?;
         let sign = |name: &str, subjects: &[&str]| -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use withe_provider::{ConfigMap, ConfigProblem, ConfigRole, Settings};
 
 use crate::changes::WatchedKeys;
 use crate::nats::{self, NatsConfig};
-use crate::redis::{Notifications, RedisConfig, check_url};
+use crate::redis::{Notifications, RedisConfig, check_cluster, check_url, is_tls};
 use crate::s3::{self, NO_WATCH, S3Config};
 use crate::store::DEFAULT_BUCKET;
 
@@ -23,7 +23,7 @@ const S3_TIMEOUT: Duration = Duration::from_secs(10);
 /// The keys that say who asks S3.
 const S3_ACCESS: [&str; 3] = ["access_key_id", "secret_access_key", "session_token"];
 /// The backends that speak TLS.
-const WITH_TLS: [&str; 2] = ["nats", "s3"];
+const WITH_TLS: [&str; 3] = ["redis", "nats", "s3"];
 /// The keys for S3 alone.
 const OF_S3: [&str; 7] = [
     "s3_bucket",
@@ -110,6 +110,7 @@ struct Nats {
 
 #[derive(Clone, Debug, Default)]
 struct RedisLimits {
+    cluster: Option<bool>,
     retries: Option<usize>,
     max_delay: Option<Duration>,
     connect_timeout: Option<Duration>,
@@ -148,8 +149,24 @@ pub(crate) fn read(
         Some("redis") => {
             let defaults = RedisConfig::default();
             let (link_redis, own_redis) = (link.redis, own.redis);
+            let is_link_url = link.url.is_some();
+            let url = link.url.or(own.url).unwrap_or(defaults.url);
+            // Where the link has a URL, the key has been compared with that.
+            if link.tls_ca_file.is_some() && !is_link_url && !is_tls(&url) {
+                problems.push(without_tls());
+            }
+            let ca_file = link.tls_ca_file.or(own.tls_ca_file);
+            let cluster = link_redis.cluster.or(own_redis.cluster);
+            // Each by itself has been looked at.
+            if problems.is_empty()
+                && let Err(problem) = check_cluster(&url, cluster)
+            {
+                problems.push(no_cluster(problem));
+            }
             Backend::Redis(RedisConfig {
-                url: link.url.or(own.url).unwrap_or(defaults.url),
+                cluster,
+                ca_file: ca_file.filter(|_| is_tls(&url)),
+                url,
                 retries: link_redis
                     .retries
                     .or(own_redis.retries)
@@ -364,6 +381,7 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
     let bucket = s.text("bucket");
     let number = "a number of attempts";
     let redis = RedisLimits {
+        cluster: s.flag("cluster"),
         retries: s.parse("backend_reconnect_num_retries", number),
         max_delay: s.millis("backend_reconnect_max_delay_ms"),
         connect_timeout: s.millis("backend_connection_timeout_ms"),
@@ -427,19 +445,21 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
     let is_of_nats = url_key == "cluster_uri" && url.is_some()
         || url.is_some_and(|url| NATS_SCHEMES.iter().any(|s| url.starts_with(s)));
     // The value may hold a password, so it is not repeated.
-    if url.is_some_and(|url| url.starts_with("rediss:")) {
-        let help = "reach it through a tunnel on this machine, with `redis://`";
-        s.problem(
-            Some(url_key),
-            "`url` asks for TLS, which is not supported",
-            Some(help.into()),
-        );
-    } else if let Some(expected) = url.and_then(|url| match is_of_nats {
+    let unusable = url.and_then(|url| match is_of_nats {
         true => nats::check_url(url).err(),
         false => check_url(url).err(),
-    }) {
+    });
+    if let Some(expected) = unusable {
         let message = format!("`{url_key}` cannot be used, expected {expected}");
         s.problem(Some(url_key), message, None);
+    } else if tls_ca_file.is_some() && !is_of_nats && url.is_some_and(|url| !is_tls(url)) {
+        let problem = without_tls();
+        s.problem(Some("tls_ca_file"), problem.message, problem.help);
+    } else if !is_of_nats
+        && let Some(Err(problem)) = url.map(|url| check_cluster(url, redis.cluster))
+    {
+        let problem = no_cluster(problem);
+        s.problem(Some("url"), problem.message, problem.help);
     }
     let s3_key = s3.keys().next().cloned();
     if said == Some("s3") && role == ConfigRole::LinkSource {
@@ -468,6 +488,7 @@ fn read_given(config: &ConfigMap, role: ConfigRole) -> (Given, Vec<ConfigProblem
             &["s3"],
         ),
         ("nats_replicas", nats.replicas.is_some(), &["nats"]),
+        ("cluster", redis.cluster.is_some(), &["redis"]),
         (
             "redis_notifications",
             redis.notifications.is_some(),
@@ -503,6 +524,24 @@ fn of_another(key: &str, its: &[&str], why: &str, backend: &str) -> ConfigProble
         key: Some(key.into()),
         message: format!("`{key}` is for {its}, but {why} `{backend}`"),
         help: Some(format!("remove `{key}`, or write {its}")),
+    }
+}
+
+/// URLs that are none of a cluster.
+fn no_cluster((message, help): (&str, &str)) -> ConfigProblem {
+    ConfigProblem {
+        key: Some("url".into()),
+        message: message.into(),
+        help: Some(help.into()),
+    }
+}
+
+/// Certificates for a Redis to which no TLS is spoken.
+fn without_tls() -> ConfigProblem {
+    ConfigProblem {
+        key: Some("tls_ca_file".into()),
+        message: "`tls_ca_file` is for TLS, but the `url` of Redis asks for none".into(),
+        help: Some("write `rediss://…` in the `url`, or remove `tls_ca_file`".into()),
     }
 }
 
@@ -641,17 +680,17 @@ mod tests {
         };
         for (own, link, backend) in [
             (None, ("backend", "memory"), "`backend` says `memory`"),
-            (None, ("url", "redis://h"), "with its `url` it is `redis`"),
             (None, ("path", "x"), "with a `path` it is `redb`"),
             (None, ("bucket", "x"), "without any it is `redb`"),
             (
-                Some(("backend", "redis")),
+                Some(("backend", "memory")),
                 ("bucket", "x"),
-                "the provider's own configuration makes it `redis`",
+                "the provider's own configuration makes it `memory`",
             ),
         ] {
-            let message =
-                format!("`tls_ca_file` is for `backend: nats` or `backend: s3`, but {backend}");
+            let message = format!(
+                "`tls_ca_file` is for `backend: redis` or `backend: nats` or `backend: s3`, but {backend}"
+            );
             let own: Vec<_> = own.into_iter().collect();
             assert_eq!(said(&own, &[ca, link]), Some(message));
         }
@@ -763,7 +802,8 @@ mod tests {
                 "`backend` is `rediss`, expected `redb`, `memory`, `redis`, `nats` or `s3`",
                 "`backend_response_timeout_ms` is `0`, expected a number of milliseconds greater than 0",
                 "`bucket` is ``, expected a bucket's name",
-                "`url` cannot be used, expected `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`",
+                "`url` cannot be used, expected `redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`, or `rediss://…` for TLS; \
+                 of a cluster there may be several, with commas between them",
                 "unknown key `pth`",
             ]
         );
@@ -772,16 +812,57 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_refused_by_name() {
-        let problems = check(
-            ConfigRole::LinkTarget,
-            &map(&[("url", "rediss://u:s3cret@h")]),
-        );
-        assert_eq!(problems.len(), 1);
-        assert_eq!(
-            problems[0].message,
-            "`url` asks for TLS, which is not supported"
-        );
+    fn certificates_of_redis_are_for_urls_with_tls() {
+        let ca = ("tls_ca_file", "ca.pem");
+        let tls = ("url", "rediss://u:s3cret@h");
+        let of = |own: &[(&str, &str)], link: &[(&str, &str)]| match backend(own, link) {
+            Backend::Redis(redis) => redis.ca_file,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(of(&[], &[tls]), None);
+        for (own, link) in [
+            (&[][..], &[tls, ca][..]),
+            (&[ca], &[tls]),
+            (&[tls], &[ca]),
+            (&[ca, tls], &[]),
+        ] {
+            assert_eq!(of(own, link).as_deref(), Some("ca.pem"));
+        }
+        // The provider's own are for those links that speak TLS.
+        let plain = ("url", "redis://h");
+        assert_eq!(of(&[ca], &[plain]), None);
+        for (own, link) in [(&[][..], &[plain, ca][..]), (&[plain], &[ca])] {
+            let (_, problems) = read(&map(own), &map(link), ConfigRole::LinkTarget);
+            assert_eq!(problems, [without_tls()]);
+        }
+        let unchecked = [("url", "rediss://u:s3cret@h/#insecure")];
+        let problems = check(ConfigRole::LinkTarget, &map(&unchecked));
+        let said = &problems[0].message;
+        assert!(said.contains("certificates are always checked") && !said.contains("s3cret"));
+    }
+
+    #[test]
+    fn a_cluster_is_said_or_implied_by_several_urls() {
+        let of = |own: &[(&str, &str)], link: &[(&str, &str)]| match backend(own, link) {
+            Backend::Redis(redis) => (redis.url, redis.cluster),
+            other => panic!("{other:?}"),
+        };
+        let several = ("url", "redis://h,redis://i");
+        assert_eq!(of(&[], &[several]), (several.1.into(), None));
+        let said = of(&[("cluster", "true")], &[("url", "redis://h")]);
+        assert_eq!(said, ("redis://h".into(), Some(true)));
+        let one = ("cluster", "false");
+        for (own, link) in [
+            (&[][..], &[several, one][..]),
+            (&[several], &[one]),
+            (&[("cluster", "true")], &[("url", "redis://u:s3cret@h/1")]),
+            (&[], &[("url", "redis://u:s3cret@h,redis://i")]),
+            (&[], &[("cluster", "true"), ("path", "x")]),
+        ] {
+            let (_, problems) = read(&map(own), &map(link), ConfigRole::LinkTarget);
+            assert_eq!(problems.len(), 1, "{link:?}: {problems:?}");
+            assert!(!format!("{problems:?}").contains("s3cret"));
+        }
     }
 
     #[test]

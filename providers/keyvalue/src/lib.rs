@@ -12,7 +12,8 @@
 //!
 //! All backends behave alike, so that one line of a manifest can exchange them: a counter is a
 //! decimal number that `get` can read and fits in 64 bits with a sign, as Redis has it; many keys
-//! are set or removed at once or not at all, but for S3, which writes one at a time and tells nobody of changes.
+//! are set or removed at once or not at all, but for a Redis cluster, which does so for each slot, and S3, which writes one at
+//! a time and tells nobody of changes.
 
 mod changes;
 mod config;

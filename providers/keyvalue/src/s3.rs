@@ -30,7 +30,9 @@ use withe_provider::object_store::{
 };
 
 use crate::changes::{ChangedKeys, Watch};
-use crate::store::{LARGEST_VALUE, LONGEST_NAME, Store, StoreError, add, cursor_after, key_before};
+use crate::store::{
+    LARGEST_VALUE, LONGEST_NAME, Store, StoreError, add, cursor_after, key_before, of_some,
+};
 use crate::turns::Turns;
 
 /// Requests of one call under way at a time.
@@ -615,14 +617,6 @@ fn is_absent(why: &object_store::Error) -> bool {
 /// Why nobody is told of changes.
 pub(crate) const NO_WATCH: &str =
     "S3 tells nobody of changes, so a component cannot be told of them";
-
-/// An error of one of many writes, of which others may have been made.
-fn of_some(why: StoreError, is_one: bool) -> StoreError {
-    match why {
-        StoreError::Failed(why) if !is_one => StoreError::Lost(why),
-        why => why,
-    }
-}
 
 #[cfg(test)]
 mod tests {

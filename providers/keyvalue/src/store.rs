@@ -70,3 +70,11 @@ pub(crate) trait Store: Debug + Send + Sync {
         Ok(())
     }
 }
+
+/// An error of one of many writes, of which others may have been made.
+pub(crate) fn of_some(why: StoreError, is_one: bool) -> StoreError {
+    match why {
+        StoreError::Failed(why) if !is_one => StoreError::Lost(why),
+        why => why,
+    }
+}

@@ -7,9 +7,10 @@ use std::future::Future;
 use support::{CasError, Component, Other, link};
 use withe_provider::codec::{ByteList, Handle};
 use withe_provider::{CallError, Provider};
+use withe_testing::certificates::Certificates;
 use withe_testing::keyvalue::{Answer, Cursor, Draft, KeyValue, NotSwapped};
 use withe_testing::nats::NatsServer;
-use withe_testing::redis::RedisServer;
+use withe_testing::redis::{ClusterOptions, RedisCluster, RedisServer};
 use withe_testing::seaweedfs::{ACCESS_KEY, SECRET_KEY, SeaweedServer};
 
 withe_testing::keyvalue_table!(everywhere);
@@ -18,8 +19,12 @@ withe_testing::keyvalue_table!(everywhere);
 async fn everywhere<F: Future<Output = ()>>(draft: Draft, _name: &str, case: impl Fn(Linked) -> F) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/folder/data.redb");
-    let redis = RedisServer::start().unwrap();
-    let url = redis.url();
+    let certificates = Certificates::new().unwrap();
+    let ca = certificates.ca();
+    let redis = RedisServer::start_with_tls(&certificates).unwrap();
+    let (url, tls_url) = (redis.url(), redis.tls_url().unwrap());
+    let cluster = RedisCluster::start(ClusterOptions::default()).unwrap();
+    let cluster_urls = cluster.urls();
     let nats = NatsServer::start().unwrap();
     let nats_url = nats.url();
     let seaweed = SeaweedServer::start().unwrap();
@@ -28,6 +33,11 @@ async fn everywhere<F: Future<Output = ()>>(draft: Draft, _name: &str, case: imp
         vec![("backend", "memory")],
         vec![("path", path.to_str().unwrap())],
         vec![("URL", url.as_str())],
+        vec![
+            ("url", tls_url.as_str()),
+            ("tls_ca_file", ca.to_str().unwrap()),
+        ],
+        vec![("url", cluster_urls.as_str())],
         vec![("url", nats_url.as_str())],
         vec![
             ("s3_bucket", "keys"),
@@ -39,6 +49,8 @@ async fn everywhere<F: Future<Output = ()>>(draft: Draft, _name: &str, case: imp
     ];
     for pairs in backends {
         println!("with {pairs:?}");
+        // Redis with TLS is the one without it.
+        redis.ask("FLUSHALL").unwrap();
         let component = Component::linked(link(1, draft.version(), &pairs)).await;
         case(Linked(component.clone(), draft)).await;
         component.provider.shutdown(support::PATIENCE).await;

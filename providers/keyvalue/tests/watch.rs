@@ -15,7 +15,7 @@ use withe_provider::{
 };
 use withe_provider_keyvalue::KeyValue;
 use withe_testing::nats::NatsServer;
-use withe_testing::redis::RedisServer;
+use withe_testing::redis::{ClusterOptions, RedisCluster, RedisServer};
 
 const ONE: &str = "0.2.0-draft";
 const TWO: &str = "0.2.0-draft2";
@@ -129,6 +129,8 @@ async fn everywhere(version: &str, case: impl AsyncFn(Component, &[(&str, &str)]
     let path = folder.path().join("data.redb");
     let redis = RedisServer::start().unwrap();
     let url = redis.url();
+    let cluster = RedisCluster::start(ClusterOptions::default()).unwrap();
+    let cluster_urls = cluster.urls();
     let nats = NatsServer::start().unwrap();
     let nats_url = nats.url();
     let backends = [
@@ -136,6 +138,10 @@ async fn everywhere(version: &str, case: impl AsyncFn(Component, &[(&str, &str)]
         (vec![("path", path.to_str().unwrap())], vec![]),
         (
             vec![("URL", url.as_str())],
+            vec![("redis_notifications", "enable")],
+        ),
+        (
+            vec![("url", cluster_urls.as_str())],
             vec![("redis_notifications", "enable")],
         ),
         (vec![("url", nats_url.as_str())], vec![]),
@@ -362,6 +368,40 @@ async fn a_server_that_was_away_tells_again_when_it_is_back() {
         assert_eq!(c.provider.health().await, Health::Healthy);
         c.provider.shutdown(LONG).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_becomes_a_master_tells_of_changes() {
+    let options = ClusterOptions {
+        has_replica: true,
+        node_timeout: Duration::from_secs(1),
+        ..ClusterOptions::default()
+    };
+    let mut cluster = RedisCluster::start(options).unwrap();
+    let urls = cluster.urls();
+    let c = Component::linked(link(1, ONE, &[("url", &urls)])).await;
+    let watcher = Watcher::new(100_000);
+    let enabling = [("url", urls.as_str()), ("redis_notifications", "enable")];
+    watcher.linked(&c.provider, 2, ONE, &enabling).await;
+    let b = c.open("").await;
+    // This key is the first master's, and the replica has it after that.
+    let key = "{bar}";
+    c.set(b, key, "before").await.unwrap();
+    watcher.told(key, Some("before")).await;
+    cluster.nodes[0].stop();
+    let told = async {
+        for n in 0_u64.. {
+            _ = c.set(b, key, &n.to_string()).await;
+            let is_new = |(_, k, value): &Told| k == key && value.as_deref() != Some("before");
+            if watcher.told.lock().unwrap().iter().any(is_new) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, told).await.unwrap();
+    support::until(async || c.provider.health().await == Health::Healthy).await;
+    c.provider.shutdown(LONG).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

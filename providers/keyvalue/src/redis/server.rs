@@ -1,188 +1,164 @@
-//! A connection to a Redis server, and how it is configured.
+//! A connection to one Redis server.
 
 use std::fmt;
 use std::time::Duration;
 
 use ::redis as client;
-use client::aio::{ConnectionManager, ConnectionManagerConfig};
-use client::{Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, ServerErrorKind};
+use client::aio::{ConnectionLike as _, ConnectionManager, ConnectionManagerConfig};
+use client::{
+    Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo,
+    RedisError, ServerErrorKind, Value,
+};
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::unheard::Unheard;
+use super::config::{RedisConfig, is_tls};
+use super::error::{ConnectError, NoConnection, is_of_credentials};
+use super::tls;
 use crate::store::StoreError;
 
 /// Shortest wait before connecting again.
 const BACK_OFF: Duration = Duration::from_millis(20);
 
-/// The right of a link over the server's `notify-keyspace-events`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) enum Notifications {
-    /// Look whether it is set as it must be.
-    #[default]
-    Check,
-    /// Set it, if it is not.
-    Enable,
-    /// Take it for set: the server does not say.
-    Assume,
+/// How servers are connected to: as what user, with which certificates, and with what patience.
+#[derive(Clone)]
+pub(super) struct Access {
+    /// For its user, its database and whether TLS is spoken.
+    info: ConnectionInfo,
+    /// The authorities that are believed, as PEM; without any, Mozilla's.
+    roots: Option<Vec<u8>>,
+    settings: ConnectionManagerConfig,
+    /// Longest that one command may take, connecting again included.
+    pub(super) limit: Duration,
 }
 
-/// Where Redis is and how long to wait for it, with v1's defaults.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct RedisConfig {
-    /// May hold a password: never printed.
-    pub(crate) url: String,
-    /// Attempts to connect again before calls fail.
-    pub(crate) retries: usize,
-    /// Longest wait between two attempts.
-    pub(crate) max_delay: Duration,
-    /// Longest that connecting may take.
-    pub(crate) connect_timeout: Duration,
-    /// Longest that an answer may take.
-    pub(crate) response_timeout: Duration,
-    /// The right to have the server tell of changes.
-    pub(crate) notifications: Notifications,
-}
+impl Access {
+    /// As a configuration says it, whose first URL is `url`. Reads certificates.
+    pub(super) async fn new(config: &RedisConfig, url: &str) -> Result<Self, ConnectError> {
+        let address = super::config::address(url);
+        let info = url.into_connection_info();
+        let info = info.map_err(|why| ConnectError::new(address, false, why.into()))?;
+        let roots = match (is_tls(url), config.ca_file.clone()) {
+            (false, _) => None,
+            (true, path) => {
+                let reading = spawn_blocking(move || match path {
+                    Some(path) => tls::read(&path).map(Some),
+                    None => Ok(tls::of_system()),
+                });
+                reading.await.map_err(ConnectError::Stopped)??
+            }
+        };
+        Ok(Self {
+            info,
+            roots,
+            settings: ConnectionManagerConfig::new()
+                .set_number_of_retries(config.retries)
+                .set_min_delay(BACK_OFF.min(config.max_delay))
+                .set_max_delay(config.max_delay)
+                .set_connection_timeout(Some(config.connect_timeout))
+                .set_response_timeout(Some(config.response_timeout)),
+            limit: config.limit(),
+        })
+    }
 
-impl Default for RedisConfig {
-    fn default() -> Self {
+    /// The address of the server that it is for.
+    pub(super) fn at(&self) -> &ConnectionAddr {
+        self.info.addr()
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })
+    }
+
+    /// The same, to another server.
+    pub(super) fn to(&self, host: &str, port: u16) -> Self {
+        let host = host.to_owned();
+        let addr = match self.is_tls() {
+            true => ConnectionAddr::TcpTls {
+                host,
+                port,
+                insecure: false,
+                tls_params: None,
+            },
+            false => ConnectionAddr::Tcp(host, port),
+        };
         Self {
-            url: "redis://127.0.0.1:6379/".into(),
-            retries: 3,
-            max_delay: Duration::from_millis(300),
-            connect_timeout: Duration::from_secs(3),
-            response_timeout: Duration::from_secs(1),
-            notifications: Notifications::default(),
+            info: self.info.clone().set_addr(addr),
+            ..self.clone()
         }
     }
 }
 
-impl fmt::Debug for RedisConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisConfig")
-            .field("url", &address(&self.url))
-            .finish_non_exhaustive()
-    }
-}
-
-/// Checks a URL; `Err` says what is expected.
-pub(crate) fn check_url(url: &str) -> Result<(), &'static str> {
-    match url.into_connection_info() {
-        Ok(_) => Ok(()),
-        Err(_) => Err("`redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]`"),
-    }
-}
-
-/// The part of a URL that can be shown: where the server is.
-fn address(url: &str) -> String {
-    match url.into_connection_info() {
-        Ok(info) => info.addr().to_string(),
-        Err(_) => "an address that cannot be read".into(),
-    }
-}
-
-/// A server cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
-    /// Nobody answers.
-    #[error(
-        "cannot reach Redis at `{address}`: {why}; start it there (`redis-server`), or correct the link's `url`"
-    )]
-    Unreachable {
-        address: String,
-        #[source]
-        why: NoConnection,
-    },
-    /// The server is there, and knows nobody with this password.
-    #[error(
-        "Redis at `{address}` refuses the user or the password: {why}; correct them in the link's `url` (`redis://USER:PASSWORD@…`)"
-    )]
-    Refused {
-        address: String,
-        #[source]
-        why: RedisError,
-    },
-}
-
-/// Whether a server refuses who asks, and not what is asked.
-fn is_of_credentials(error: &RedisError) -> bool {
-    let code = error.code();
-    error.kind() == ErrorKind::AuthenticationFailed
-        || code.is_some_and(|code| matches!(code, "NOAUTH" | "WRONGPASS"))
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NoConnection {
-    #[error(transparent)]
-    Client(#[from] RedisError),
-    #[error("no answer in {} ms", .0.as_millis())]
-    Late(Duration),
-}
-
-/// A connection to Redis. Its copies share it.
+/// A connection to a server. Its copies share it.
 #[derive(Clone)]
-pub(crate) struct RedisStore {
-    pub(super) client: client::Client,
+pub(super) struct Server {
+    pub(super) client: Client,
     connection: ConnectionManager,
     pub(super) address: String,
     /// Longest that one command may take, connecting again included.
     pub(super) limit: Duration,
-    pub(super) notifications: Notifications,
-    /// Watches that hear nothing.
-    pub(super) unheard: Unheard,
 }
 
-impl RedisStore {
+impl Server {
+    /// A connection that is made when it is used first.
+    pub(super) fn new(access: &Access) -> Result<Self, RedisError> {
+        let info = access.info.clone();
+        let client = match access.is_tls() {
+            true => tls::client(info, access.roots.clone())?,
+            false => Client::open(info)?,
+        };
+        let settings = access.settings.clone();
+        Ok(Self {
+            connection: ConnectionManager::new_lazy_with_config(client.clone(), settings)?,
+            client,
+            address: access.at().to_string(),
+            limit: access.limit,
+        })
+    }
+
     /// Connects.
     ///
     /// # Errors
     ///
-    /// If the server cannot be reached, in words that say where it should be.
-    pub(crate) async fn connect(config: &RedisConfig) -> Result<Self, ConnectError> {
-        let address = address(&config.url);
-        match Self::connection(config).await {
-            Ok((client, connection, limit)) => Ok(Self {
-                client,
-                connection,
-                address,
-                limit,
-                notifications: config.notifications,
-                unheard: Unheard::default(),
-            }),
-            Err(NoConnection::Client(why)) if is_of_credentials(&why) => {
-                Err(ConnectError::Refused { address, why })
+    /// If the server cannot be used, in words that say where it should be.
+    pub(super) async fn connect(access: &Access) -> Result<Self, ConnectError> {
+        let no = |why| ConnectError::new(access.at().to_string(), access.is_tls(), why);
+        let server = Self::new(access).map_err(|why| no(why.into()))?;
+        // A server that wants a password lets everybody connect, and refuses each command of those who gave none.
+        match timeout(server.limit, server.send(&client::cmd("PING"))).await {
+            // Who may do little may be refused this one.
+            Ok(Err(e)) if is_of_credentials(&e) || !matches!(e.kind(), ErrorKind::Server(_)) => {
+                Err(no(e.into()))
             }
-            Err(why) => Err(ConnectError::Unreachable { address, why }),
+            Ok(Ok(_) | Err(_)) => Ok(server),
+            Err(_) => Err(no(NoConnection::Late(server.limit))),
         }
     }
 
-    /// A client, its connection, and the longest that one command over it may take.
-    async fn connection(
-        config: &RedisConfig,
-    ) -> Result<(client::Client, ConnectionManager, Duration), NoConnection> {
-        let client = client::Client::open(config.url.as_str())?;
-        let settings = ConnectionManagerConfig::new()
-            .set_number_of_retries(config.retries)
-            .set_min_delay(BACK_OFF.min(config.max_delay))
-            .set_max_delay(config.max_delay)
-            .set_connection_timeout(Some(config.connect_timeout))
-            .set_response_timeout(Some(config.response_timeout));
-        let waits = config.max_delay * u32::try_from(config.retries).unwrap_or(u32::MAX);
-        let limit = config.connect_timeout + waits + config.response_timeout;
-        let connecting = ConnectionManager::new_with_config(client.clone(), settings);
-        let entering = async {
-            let mut connection = connecting.await?;
-            // A server that wants a password lets everybody connect, and refuses each command of those who gave none.
-            match client::cmd("PING").query_async::<()>(&mut connection).await {
-                Err(e) if is_of_credentials(&e) => Err(e),
-                // Who may do little may be refused this one.
-                Ok(()) | Err(_) => Ok(connection),
-            }
-        };
-        match timeout(limit, entering).await {
-            Ok(connected) => Ok((client, connected?, limit)),
-            Err(_) => Err(NoConnection::Late(limit)),
-        }
+    /// Whether it is one of a cluster, as far as it says so.
+    pub(super) async fn is_in_cluster(&self) -> bool {
+        let mut ask = client::cmd("CLUSTER");
+        let info: Result<String, _> = self.read(ask.arg("INFO")).await;
+        info.is_ok_and(|info| info.contains("cluster_size:"))
+    }
+
+    /// Sends a command, once.
+    pub(super) async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
+        command.query_async(&mut self.connection.clone()).await
+    }
+
+    /// Sends a command about a slot that this server is being given.
+    pub(super) async fn send_asking(&self, command: &Cmd) -> Result<Value, RedisError> {
+        // In one piece, for others use the connection.
+        let mut both = client::pipe();
+        both.cmd("ASKING").add_command(command.clone());
+        let mut connection = self.connection.clone();
+        let answers = connection.req_packed_commands(&both, 1, 1).await?;
+        answers
+            .into_iter()
+            .next()
+            .unwrap_or(Value::Nil)
+            .extract_error()
     }
 
     /// Sends a command that may have an effect, at most once.
@@ -213,12 +189,12 @@ impl RedisStore {
         }
     }
 
-    fn no_answer(&self) -> String {
+    pub(super) fn no_answer(&self) -> String {
         let limit = self.limit.as_millis();
         format!("Redis at `{}` did not answer in {limit} ms", self.address)
     }
 
-    fn describe(&self, error: &RedisError) -> String {
+    pub(super) fn describe(&self, error: &RedisError) -> String {
         let at = &self.address;
         match error.is_io_error() {
             true => format!("Redis at `{at}` cannot be reached: {error}"),
@@ -226,7 +202,7 @@ impl RedisStore {
         }
     }
 
-    fn error(&self, error: &RedisError) -> StoreError {
+    pub(super) fn error(&self, error: &RedisError) -> StoreError {
         let refused = ErrorKind::Server(ServerErrorKind::ResponseError);
         if let (kind, Some(detail)) = (error.kind(), error.detail())
             && kind == refused
@@ -242,24 +218,8 @@ impl RedisStore {
     }
 }
 
-impl fmt::Debug for RedisStore {
+impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RedisStore").field(&self.address).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_are_never_printed() {
-        let url = "redis://user:s3cret@db.example:7000/2";
-        assert_eq!(address(url), "db.example:7000");
-        let config = RedisConfig {
-            url: url.into(),
-            ..Default::default()
-        };
-        assert!(!format!("{config:?}").contains("s3cret"));
+        f.debug_tuple("Server").field(&self.address).finish()
     }
 }

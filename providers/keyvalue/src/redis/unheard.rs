@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why watches of a store hear nothing now, for its health: by their numbers.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Unheard(Arc<Mutex<UnheardWatches>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct UnheardWatches {
     last: u64,
     reasons: BTreeMap<u64, String>,
