@@ -17,6 +17,7 @@
 
 mod changes;
 mod config;
+mod counted;
 mod cursors;
 mod delivery;
 mod file;

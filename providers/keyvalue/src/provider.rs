@@ -1,7 +1,7 @@
 //! The provider: links come and go, stores are shared between them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -12,11 +12,12 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use withe_provider::settings::describe;
 use withe_provider::{
-    Call, CallError, Callee, ConfigMap, ConfigRole, Functions, Health, Link, LinkId, Linked,
-    Payload, Peer, Provider, ProviderError,
+    BackendCalls, BackendCount, Call, CallError, Callee, ConfigMap, ConfigRole, Functions, Health,
+    Link, LinkId, Linked, Payload, Peer, Provider, ProviderError, SharedBackends,
 };
 
 use crate::config::{self, Backend, Config};
+use crate::counted::CountedStore;
 use crate::delivery::WatchedLink;
 use crate::file::{FileError, FileStore};
 use crate::interface::Opened;
@@ -44,6 +45,7 @@ pub struct KeyValue {
     changes: Mutex<Changing>,
     /// Links to components that were replaced, until these were told what had changed.
     ending: TaskTracker,
+    backend_calls: BackendCalls,
 }
 
 #[derive(Default)]
@@ -56,9 +58,9 @@ struct Changing {
 /// Connections to servers, by what was asked for.
 #[derive(Default)]
 struct Connections {
-    redis: HashMap<RedisConfig, Weak<RedisStore>>,
-    nats: HashMap<NatsConfig, Weak<NatsStore>>,
-    s3: HashMap<S3Config, Weak<S3Store>>,
+    redis: SharedBackends<RedisConfig, RedisStore>,
+    nats: SharedBackends<NatsConfig, NatsStore>,
+    s3: SharedBackends<S3Config, S3Store>,
 }
 
 impl KeyValue {
@@ -71,6 +73,7 @@ impl KeyValue {
             links: ArcSwap::default(),
             changes: Mutex::default(),
             ending: TaskTracker::new(),
+            backend_calls: BackendCalls::default(),
         }
     }
 
@@ -88,7 +91,10 @@ impl KeyValue {
         let config = self.read(link, ConfigRole::LinkTarget)?;
         let functions = self.functions.of(link)?;
         let mut changing = self.changes.lock().await;
-        let store = open(&config.backend, &self.memory, &mut changing.connections).await;
+        let connections = &mut changing.connections;
+        let store = connections
+            .open(&config.backend, &self.memory, &self.backend_calls)
+            .await;
         let store = store.map_err(|why| ProviderError(why.to_string()))?;
         let mut links = HashMap::clone(&self.links.load());
         let before = links.get(&link.id);
@@ -110,7 +116,10 @@ impl KeyValue {
     async fn put_watched(&self, link: &Link, callee: &Callee) -> Result<(), ProviderError> {
         let config = self.read(link, ConfigRole::LinkSource)?;
         let mut changing = self.changes.lock().await;
-        let store = open(&config.backend, &self.memory, &mut changing.connections).await;
+        let connections = &mut changing.connections;
+        let store = connections
+            .open(&config.backend, &self.memory, &self.backend_calls)
+            .await;
         let store = store.map_err(|why| ProviderError(why.to_string()))?;
         // Beside the one before, if there is one: nothing is missed.
         let watched = WatchedLink::start(link, callee, store, config.bucket, config.watch).await;
@@ -142,47 +151,44 @@ enum OpenError {
     S3(#[from] s3::ConnectError),
 }
 
-async fn open(
-    backend: &Backend,
-    memory: &Arc<MemoryStore>,
-    connections: &mut Connections,
-) -> Result<Arc<dyn Store>, OpenError> {
-    match backend {
-        Backend::Memory => Ok(memory.clone()),
-        Backend::File(path) => {
-            let path = path.clone();
-            let opened = spawn_blocking(move || FileStore::open(&path)).await;
-            Ok(opened.map_err(OpenError::Stopped)??)
-        }
-        Backend::Redis(config) => {
-            let connections = &mut connections.redis;
-            connections.retain(|_, store| store.strong_count() > 0);
-            if let Some(store) = connections.get(config).and_then(Weak::upgrade) {
-                return Ok(store);
+impl Connections {
+    /// The store of a backend. Those beyond this process have their calls counted.
+    async fn open(
+        &mut self,
+        backend: &Backend,
+        memory: &Arc<MemoryStore>,
+        calls: &BackendCalls,
+    ) -> Result<Arc<dyn Store>, OpenError> {
+        let counted = |store: Arc<dyn Store>, backend| {
+            let calls = calls.clone();
+            Arc::new(CountedStore {
+                store,
+                backend,
+                calls,
+            })
+        };
+        match backend {
+            Backend::Memory => Ok(memory.clone()),
+            Backend::File(path) => {
+                let path = path.clone();
+                let opened = spawn_blocking(move || FileStore::open(&path)).await;
+                Ok(opened.map_err(OpenError::Stopped)??)
             }
-            let store = Arc::new(RedisStore::connect(config).await?);
-            connections.insert(config.clone(), Arc::downgrade(&store));
-            Ok(store)
-        }
-        Backend::Nats(config) => {
-            let connections = &mut connections.nats;
-            connections.retain(|_, store| store.strong_count() > 0);
-            if let Some(store) = connections.get(config).and_then(Weak::upgrade) {
-                return Ok(store);
+            Backend::Redis(config) => {
+                let connect = async { RedisStore::connect(config).await.map(Arc::new) };
+                let store = self.redis.get_or_open(config, connect).await?;
+                Ok(counted(store, "redis"))
             }
-            let store = Arc::new(NatsStore::connect(config).await?);
-            connections.insert(config.clone(), Arc::downgrade(&store));
-            Ok(store)
-        }
-        Backend::S3(config) => {
-            let connections = &mut connections.s3;
-            connections.retain(|_, store| store.strong_count() > 0);
-            if let Some(store) = connections.get(config).and_then(Weak::upgrade) {
-                return Ok(store);
+            Backend::Nats(config) => {
+                let connect = async { NatsStore::connect(config).await.map(Arc::new) };
+                let store = self.nats.get_or_open(config, connect).await?;
+                Ok(counted(store, "nats"))
             }
-            let store = Arc::new(S3Store::connect(config).await?);
-            connections.insert((**config).clone(), Arc::downgrade(&store));
-            Ok(store)
+            Backend::S3(config) => {
+                let connect = async { S3Store::connect(config).await.map(Arc::new) };
+                let store = self.s3.get_or_open(&**config, connect).await?;
+                Ok(counted(store, "s3"))
+            }
         }
     }
 }
@@ -238,6 +244,10 @@ impl Provider for KeyValue {
         if let Some(linked) = self.links.load().get(&link) {
             linked.drop_resource(handle);
         }
+    }
+
+    fn backend_calls(&self) -> Vec<BackendCount> {
+        self.backend_calls.read()
     }
 
     async fn health(&self) -> Health {
