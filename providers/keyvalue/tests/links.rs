@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::{Component, config, link};
 use tokio::time::timeout;
 use withe_provider::codec::Handle;
-use withe_provider::{CallError, Health, LinkId, Peer, Provider};
+use withe_provider::{CallError, Durations, Health, LinkId, Peer, Provider};
 use withe_provider_keyvalue::{DESCRIPTOR, KeyValue};
 use withe_testing::redis::RedisServer;
 
@@ -312,6 +312,14 @@ async fn redis_that_goes_away_is_an_error_until_it_is_back() {
     let back = async { while c.increment(b, "k2", 1).await.is_err() {} };
     timeout(support::PATIENCE, back).await.unwrap();
     assert_eq!(c.get(b, "k").await, Ok(None));
+    // One read while the server was gone, and one after.
+    let counts = c.provider.backend_calls();
+    let counts = counts
+        .iter()
+        .find(|count| count.operation == "get")
+        .unwrap();
+    let calls = Durations::count(&counts.durations);
+    assert_eq!((&*counts.backend, calls, counts.failed), ("redis", 2, 1));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Tests the metrics that `--metrics` serves.
 
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use crate::support::client::get;
 use crate::support::manifest::{application, component, http_server, http_servers};
@@ -211,6 +211,8 @@ fn calls_of_backends_are_counted_in_the_host_and_in_a_process() {
             }
         }
         let folder = Folder::with(&manifest);
+        // A process is given the folders that it may change when it starts, so they have to be there.
+        fs::create_dir_all(folder.path("data/pictures")).unwrap();
         let up = folder.up(&["--metrics=127.0.0.1:0"]);
         let metrics_at = address_of_metrics(&up);
         let mut rig = Rig::of(folder, up);
