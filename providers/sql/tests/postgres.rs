@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use support::{
@@ -703,5 +705,79 @@ async fn tls_is_checked() {
             "{error}"
         );
         assert!(!error.0.contains(PASSWORD), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_under_load_outlives_a_kill() {
+    const CALLERS: usize = 8;
+    let mut server = PostgresServer::start().unwrap();
+    let c = linked(&server, &[("postgres_pool_size", "4")]).await;
+    c.batch("CREATE TABLE kept (caller int8, n int8, PRIMARY KEY (caller, n))")
+        .await;
+    let enough = Arc::new(AtomicBool::new(false));
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let callers: Vec<_> = (0..CALLERS as i64)
+        .map(|caller| {
+            let (c, enough) = (c.clone(), enough.clone());
+            let acknowledged = acknowledged.clone();
+            tokio::spawn(async move {
+                let (mut kept, mut errors) = (Vec::new(), Vec::new());
+                for n in 0_i64.. {
+                    if enough.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let sql = "INSERT INTO kept VALUES ($1, $2)";
+                    let params = vec![PgValue::Int8(caller), PgValue::Int8(n)];
+                    // A call that ran beyond its deadline would be none that the test could read.
+                    match c.try_query(sql, params).await {
+                        Ok(_) => {
+                            kept.push(n);
+                            acknowledged.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(why) => errors.push((n, why.to_string())),
+                    }
+                }
+                (kept, errors)
+            })
+        })
+        .collect();
+    let more = async |count: usize| {
+        let want = acknowledged.load(Ordering::Relaxed) + count;
+        let reached = async {
+            while acknowledged.load(Ordering::Relaxed) < want {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), reached)
+            .await
+            .unwrap();
+    };
+    for _ in 0..3 {
+        more(200).await;
+        server.restart().unwrap();
+    }
+    more(200).await;
+    enough.store(true, Ordering::Relaxed);
+    for (caller, task) in callers.into_iter().enumerate() {
+        let (kept, errors) = task.await.unwrap();
+        let sql = "SELECT n FROM kept WHERE caller = $1 ORDER BY n";
+        let rows = c.query(sql, vec![PgValue::Int8(caller as i64)]).await;
+        let there: Vec<_> = rows
+            .into_iter()
+            .map(|row| match row[..] {
+                [PgValue::Int8(n)] => n,
+                _ => panic!("{row:?}"),
+            })
+            .collect();
+        for n in &kept {
+            assert!(there.contains(n), "{n} of caller {caller} is lost");
+        }
+        for (n, why) in errors {
+            // Each says what became of it, and rightly.
+            let is_sure = why.contains("nothing was done");
+            assert!(is_sure || why.contains("may or may not"), "{why}");
+            assert!(!(is_sure && there.contains(&n)), "{n} was done: {why}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 
-use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+use tokio_postgres::error::{DbError, ErrorPosition, Severity, SqlState};
 
 use crate::database::{Fault, SqlError};
 
@@ -17,21 +17,35 @@ pub(super) enum Begun {
 
 /// An error of the client as an error of this provider. `address` says where the server is.
 pub(super) fn sql_error(error: &tokio_postgres::Error, address: &str, begun: Begun) -> SqlError {
-    if let Some(refused) = error.as_db_error() {
+    if let Some(refused) = error.as_db_error()
+        && !is_fatal(refused)
+    {
         return SqlError::Refused {
             fault: fault(refused.code()),
             code: refused.code().code().to_owned(),
             message: message(refused),
         };
     }
-    let text = format!(
+    let mut text = format!(
         "the connection to PostgreSQL at `{address}` failed: {}",
         describe(error)
     );
+    if let Some(code) = error.code() {
+        text = format!("{text} ({})", code.code());
+    }
     match begun {
         Begun::No => SqlError::NotBegun(text),
         Begun::Perhaps => SqlError::Lost(text),
     }
+}
+
+/// Whether the server ended the connection, and not the statement alone: as it stops or crashes, it may do so after it has
+/// committed, and before it says so.
+fn is_fatal(error: &DbError) -> bool {
+    matches!(
+        error.parsed_severity(),
+        Some(Severity::Fatal | Severity::Panic)
+    )
 }
 
 /// An error with what caused it: the client's own text leaves that out.
