@@ -709,6 +709,26 @@ async fn tls_is_checked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_the_server_ends_is_a_connection_that_is_lost() {
+    let server = PostgresServer::start().unwrap();
+    let c = linked(&server, &[]).await;
+    let running = {
+        let c = c.clone();
+        tokio::spawn(async move { c.try_query("SELECT pg_sleep(50)", vec![]).await })
+    };
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(50)%' \
+               AND wait_event = 'PgSleep'";
+    // Ended before it sleeps, it might not have been begun.
+    while c.value(end, vec![]).await != PgValue::Int8(1) {}
+    let error = said(running.await.unwrap());
+    assert!(
+        error.contains("57P01") && error.contains("may or may not"),
+        "{error}"
+    );
+    assert_eq!(c.value("SELECT 1", vec![]).await, PgValue::Int4(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_under_load_outlives_a_kill() {
     const CALLERS: usize = 8;
     let mut server = PostgresServer::start().unwrap();

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::future::poll_fn;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use wasmtime::component::wasm_wave;
+use wasmtime::component::wasm_wave::parser::ParserError;
 use wasmtime::component::wasm_wave::value::Value;
 use withe_rpc::pipe::{PipeWriter, pipe};
 use withe_rpc::{CallError, Chunk, Payload, PipeReader, StreamKind, Writer};
 use withe_wit::Type;
 
-use super::values::{self, encode};
+use super::json::JsonMisfit;
+use super::values::{self, ValueError, encode};
 use super::{json, types};
 
 /// How many bytes are read at a time.
@@ -102,17 +104,32 @@ impl Feed {
     }
 }
 
+/// Why a line is no element.
+#[derive(Debug, thiserror::Error)]
+enum ElementError {
+    /// Neither WAVE nor JSON; the reason is that of WAVE.
+    #[error(transparent)]
+    Wave(#[from] ParserError),
+    /// JSON of another type.
+    #[error(transparent)]
+    Json(#[from] JsonMisfit),
+    #[error(transparent)]
+    Value(#[from] ValueError),
+}
+
 /// The element that a line is, in WAVE or in JSON.
-fn element(line: &str, of: &Type) -> Result<Payload, String> {
-    let ty = types::written(of).ok_or_else(|| format!("`{of}` has no text"))?;
+fn element(line: &str, of: &Type) -> Result<Payload, ElementError> {
+    let ty = types::written(of).ok_or_else(|| ValueError::NoText(of.to_string()))?;
     let value: Value = match wasm_wave::from_str(&ty, line) {
         Ok(value) => value,
         Err(refused) => {
-            let json = serde_json::from_str(line).map_err(|_| refused.to_string())?;
-            json::value(&json, &ty).map_err(|misfit| misfit.to_string())?
+            let Ok(json) = serde_json::from_str(line) else {
+                return Err(refused.into());
+            };
+            json::value(&json, &ty)?
         }
     };
     let mut w = Writer::default();
-    encode(&value, of, &mut w).map_err(|e| e.to_string())?;
+    encode(&value, of, &mut w)?;
     Ok(w.finish())
 }
