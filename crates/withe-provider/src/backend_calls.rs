@@ -15,7 +15,10 @@ use crate::Durations;
 
 /// The counts of a provider. Cheap to clone; clones are one.
 #[derive(Clone, Debug, Default)]
-pub struct BackendCalls(Arc<RwLock<BTreeMap<(&'static str, &'static str), Arc<OperationCount>>>>);
+pub struct BackendCalls(Arc<RwLock<OperationCounts>>);
+
+/// The counts by backend and operation.
+type OperationCounts = BTreeMap<(&'static str, &'static str), Arc<OperationCount>>;
 
 /// The counts of one operation. Both are added to without a lock.
 #[derive(Debug, Default)]

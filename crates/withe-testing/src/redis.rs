@@ -26,7 +26,7 @@ pub struct RedisServer {
     tls_port: Option<ReservedPort>,
     /// The port on which nodes of a cluster speak to each other.
     bus_port: Option<ReservedPort>,
-    /// What it is started with.
+    /// The server's arguments.
     args: Vec<OsString>,
     folder: TempDir,
 }

@@ -1,7 +1,7 @@
 //! Trying again: requests that may be sent twice, and their bodies.
 //!
 //! A request is sent again only if a link asks for it (`retries`), if its method says that twice is as good as once (RFC 9110, 9.2.2),
-//! and if its body can be sent again. What was sent of a body is kept for that, up to a limit, as it goes out: a body that is still being
+//! and if its body can be sent again. The parts of a body that were sent are kept for that, up to a limit: a body that is still being
 //! written does not wait. Rejected was to try again only without a body: whether there is one is unknown of a component that opens it and
 //! writes nothing.
 

@@ -123,8 +123,8 @@ pub(crate) fn check(role: ConfigRole, config: &ConfigMap) -> Vec<ConfigProblem> 
     read_given(config, role).1
 }
 
-/// Reads the configuration of a link in this role; what it does not say, the provider's `own` does. What is wrong is
-/// left at its default.
+/// Reads the configuration of a link in this role; the provider's `own` fills in what is left out. A faulty setting stays at its
+/// default.
 pub(crate) fn read(
     own: &ConfigMap,
     link: &ConfigMap,

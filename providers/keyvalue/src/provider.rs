@@ -152,7 +152,7 @@ enum OpenError {
 }
 
 impl Connections {
-    /// The store of a backend. Those beyond this process have their calls counted.
+    /// The store of a backend. Backends beyond this process have their calls counted.
     async fn open(
         &mut self,
         backend: &Backend,

@@ -16,7 +16,7 @@ const ONE: &str = "0.2.0-draft";
 /// How long nodes are silent until the others take them for dead, where tests wait for that.
 const NODE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is said of a link that cannot be made.
+/// The error of a link that cannot be made.
 async fn refused(pairs: &[(&str, &str)]) -> String {
     let provider = KeyValue::new(config(&[]));
     let put = provider.link_put(link(1, ONE, pairs));
@@ -68,7 +68,7 @@ async fn a_cluster_and_a_server_are_told_apart() {
     let url = alone.url();
     let said = refused(&[("url", &url), ("cluster", "true")]).await;
     assert!(said.contains("is in no cluster"), "{said}");
-    // Those who are not there are passed over, as long as one is.
+    // Servers that are not there are passed over, as long as one is.
     let gone = "redis://127.0.0.1:1";
     let urls = format!("{gone},{}", cluster.nodes[2].url());
     Component::linked(link(1, ONE, &[("url", &urls)])).await;
@@ -104,7 +104,7 @@ async fn slots_move_without_a_call_that_fails() {
         .unwrap();
     from.ask(&format!("CLUSTER SETSLOT {slot} MIGRATING {to_id}"))
         .unwrap();
-    // What is there is told by the one, and what is not by the other.
+    // One tells of keys that are there, the other of keys that are not.
     assert_eq!(c.get(b, "{bar}old").await, Ok(Some(b"1".to_vec())));
     c.set(b, "{bar}new", "2").await.unwrap();
     assert_eq!(c.get(b, "{bar}new").await, Ok(Some(b"2".to_vec())));

@@ -11,7 +11,7 @@ use withe_testing::redis::RedisServer;
 
 const ONE: &str = "0.2.0-draft";
 
-/// What is said of a link that cannot be made.
+/// The error of a link that cannot be made.
 async fn refused(pairs: &[(&str, &str)]) -> String {
     let provider = KeyValue::new(config(&[]));
     let put = provider.link_put(link(1, ONE, pairs));

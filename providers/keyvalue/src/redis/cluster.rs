@@ -68,7 +68,7 @@ impl Drop for Unanswered<'_> {
     }
 }
 
-/// What to do about a command that failed.
+/// The next step for a command that failed.
 enum Next {
     /// Another server has the slot.
     Moved(Node),
@@ -267,7 +267,7 @@ impl Cluster {
             match next(&why, &node) {
                 Next::Moved(to) if redirections < REDIRECTIONS => {
                     redirections += 1;
-                    // The answer may be as old as what is known. What this server says is not.
+                    // The answer may be as old as what is known. The redirection of this server is newer.
                     _ = self.look_again(&slots, deadline).await;
                     elsewhere = Some((to, false));
                 }
@@ -364,7 +364,7 @@ fn node_of(address: &ConnectionAddr) -> Option<Node> {
     }
 }
 
-/// What to do about a command that `asked` did not do.
+/// The next step for a command that `asked` did not do.
 fn next(why: &RedisError, asked: &Node) -> Next {
     let to = || Node::parse(why.redirect_node()?.0, asked);
     match why.kind() {

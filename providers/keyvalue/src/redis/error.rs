@@ -52,7 +52,7 @@ pub(crate) enum ConnectError {
         #[source]
         why: RedisError,
     },
-    /// What the server says of its cluster cannot be used.
+    /// The server's answer about its cluster cannot be used.
     #[error("Redis at `{address}` does not say which servers its cluster has: {why}")]
     Slots {
         address: String,
@@ -92,7 +92,7 @@ impl ConnectError {
     }
 }
 
-/// What there may be about TLS where a server is not understood.
+/// The hint about TLS where a server is not understood.
 fn about_tls(is_tls: bool, why: &NoConnection) -> &'static str {
     match (is_tls, why) {
         (_, NoConnection::Client(why)) if why.is_connection_refusal() => "",
@@ -103,7 +103,7 @@ fn about_tls(is_tls: bool, why: &NoConnection) -> &'static str {
     }
 }
 
-/// What to do about a fault of TLS.
+/// The remedy for a fault of TLS.
 fn advice(fault: &rustls::Error) -> &'static str {
     match fault {
         rustls::Error::InvalidCertificate(

@@ -13,7 +13,7 @@ use crate::store::{PAGE, StoreError};
 /// The beginning of cursors.
 const SCAN: &str = "scan:";
 /// How often a server is asked for one page. Redis looks at so many keys at a time, whether or not they match, and may
-/// find none. It must not keep a caller waiting for long, so a page of a small bucket among many other keys may be short,
+/// find none. A page must not keep a caller waiting for long, so a page of a small bucket among many other keys may be short,
 /// or empty.
 const SCANS: usize = 64;
 

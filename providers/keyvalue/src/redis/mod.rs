@@ -97,7 +97,7 @@ impl RedisStore {
         }
     }
 
-    /// Those of `items` that one command takes, by the keys of Redis that they have.
+    /// The parts of `items` that one command takes each, by the keys of Redis that they have.
     fn grouped<T>(&self, items: Vec<(String, T)>) -> Vec<Vec<(String, T)>> {
         if items.is_empty() {
             return Vec::new();

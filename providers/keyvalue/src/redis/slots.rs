@@ -176,7 +176,7 @@ pub(super) fn slot_of(key: &str) -> u16 {
     sum & 0x3fff
 }
 
-/// What each byte does to a checksum: CRC-16/XMODEM.
+/// The effect of each byte on a checksum: CRC-16/XMODEM.
 const CHECKSUMS: [u16; 256] = {
     let mut all = [0; 256];
     let mut byte = 0;

@@ -65,7 +65,7 @@ const AGAIN: BackOff = BackOff {
     most: Duration::from_secs(5),
 };
 
-/// What is heard of a bucket.
+/// The news of a bucket.
 struct Subjects {
     keyspace: Keyspace,
     /// The beginning of channels.
